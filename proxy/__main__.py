@@ -1,0 +1,5 @@
+"""`python -m proxy` is `tollkeeper`."""
+
+from proxy.cli import main
+
+main()

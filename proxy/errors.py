@@ -1,0 +1,202 @@
+"""Every way a call may fail, as a tree: one class a code, one sentence a stranger can act on.
+
+ProxyError
+├── CallerError      the request itself: 4xx, never worth repeating as it is
+├── PolicyError      what this key may do: limits, budgets
+├── ProviderError    the upstream: refused, silent, garbled
+└── LocalError       ourselves: shutting down, no place to write
+
+The wire form is rendered in one place, `web/errors.py`. A message never holds a
+secret, a header value or bytes of the request body.
+"""
+
+from __future__ import annotations
+
+
+class ProxyError(Exception):
+    """A failure with a wire form.
+
+    `status` is the HTTP status, `code` the stable machine name, `error_type` OpenAI's
+    `error.type`, `kind` the closed metrics vocabulary (whose fault it was).
+    """
+
+    status = 500
+    code = "internal_error"
+    error_type = "server_error"
+    kind = "internal"
+    should_retry: bool | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        """Say what happened; `retry_after` in seconds becomes both retry headers."""
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class InternalError(ProxyError):
+    """A bug of ours; the log has the traceback, the client a request id."""
+
+
+class CallerError(ProxyError):
+    """The request cannot be served as it is."""
+
+    status = 400
+    code = "invalid_value"
+    error_type = "invalid_request_error"
+    kind = "caller_invalid_request"
+    should_retry = False
+
+
+class InvalidJson(CallerError):
+    """The body is not JSON."""
+
+    code = "invalid_json"
+
+
+class InvalidValue(CallerError):
+    """A field we have to read has a value we cannot read."""
+
+
+class DuplicateKey(CallerError):
+    """A top-level member stands twice; parsers disagree on which one counts."""
+
+    code = "duplicate_key"
+
+
+class JsonTooDeep(CallerError):
+    """The body nests deeper than the limit."""
+
+    code = "json_too_deep"
+
+
+class InvalidApiKey(CallerError):
+    """Unknown, wrong, disabled and expired keys alike."""
+
+    status = 401
+    code = "invalid_api_key"
+    kind = "policy_access_denied"
+
+
+class HostNotAllowed(CallerError):
+    """The Host header names somebody else: DNS rebinding, or a missing `hosts:` entry."""
+
+    status = 403
+    code = "host_not_allowed"
+    kind = "policy_access_denied"
+
+
+class OriginNotAllowed(CallerError):
+    """A web page asks, and its origin is not in `origins:`."""
+
+    status = 403
+    code = "origin_not_allowed"
+    kind = "policy_access_denied"
+
+
+class ModelNotFound(CallerError):
+    """Unknown and not allowed alike, so that nothing can be probed."""
+
+    status = 404
+    code = "model_not_found"
+    kind = "caller_model_unknown"
+
+
+class UnknownEndpoint(CallerError):
+    """A path that is neither ours nor under the API prefix."""
+
+    status = 404
+    code = "unknown_endpoint"
+
+
+class UpgradeRefused(CallerError):
+    """A WebSocket upgrade: clients fall back to plain HTTP on 426."""
+
+    status = 426
+    code = "websocket_unsupported"
+
+
+class RequestTooLarge(CallerError):
+    """The body is over `max_body`."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class RequestTimeout(CallerError):
+    """The body stopped arriving."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class UnsupportedEncoding(CallerError):
+    """A compressed request body: it could not be checked as it will be read."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+
+class ProviderError(ProxyError):
+    """The upstream could not be reached, or what it said could not be used."""
+
+    status = 502
+    code = "upstream_bad_response"
+    error_type = "upstream_error"
+    kind = "provider_server_error"
+    should_retry = False
+
+
+class UpstreamUnreachable(ProviderError):
+    """No connection: refused, no route, DNS, TLS."""
+
+    code = "upstream_unreachable"
+    kind = "provider_connection_failed"
+
+
+class UpstreamReset(ProviderError):
+    """The connection broke while the answer was due or under way."""
+
+    code = "upstream_reset"
+    kind = "provider_connection_failed"
+
+
+class UpstreamBadResponse(ProviderError):
+    """Not HTTP, or framed so that it cannot be passed on."""
+
+
+class UpstreamAuthError(ProviderError):
+    """The provider refused *our* key; the client cannot mend that."""
+
+    code = "upstream_auth_error"
+    kind = "provider_auth_failed"
+
+
+class UpstreamTimeout(ProviderError):
+    """The upstream was silent for longer than its timeout allows."""
+
+    status = 504
+    code = "upstream_timeout"
+    kind = "provider_timeout"
+
+
+class NoHealthyUpstream(ProviderError):
+    """Every provider this call could go to has its breaker open."""
+
+    status = 503
+    code = "no_healthy_upstream"
+    kind = "provider_overloaded"
+    should_retry = None
+
+
+class LocalError(ProxyError):
+    """We cannot take the call now."""
+
+    status = 503
+    code = "unavailable"
+
+
+class ShuttingDown(LocalError):
+    """SIGTERM came; the next instance takes the call."""
+
+    code = "shutting_down"

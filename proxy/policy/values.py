@@ -1,0 +1,137 @@
+"""The values every decision is made of: providers, targets, plans, callers, rules.
+
+The configuration builds them (`proxy/config`); nothing here knows of YAML or pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from proxy.secret import Secret
+
+Kind = Literal["openrouter", "openai", "anthropic", "mock"]
+
+
+class Timeouts(Struct, frozen=True):
+    """Seconds. `first_byte` counts silence before the first event of a streamed reply; a
+    non-streamed one may take `total`. `idle` is silence once bytes flow."""
+
+    connect: float = 5.0
+    first_byte: float = 120.0
+    idle: float = 300.0
+    total: float = 3600.0
+
+
+class Provider(Struct, frozen=True):
+    """One configured upstream.
+
+    `base_url` has no trailing slash; the upstream's URL is it plus the path without /v1.
+    `api_key` None sends no credential. `key_source` says in words where the key comes from
+    ("environment variable OPENROUTER_API_KEY"), for error messages. `proxy` is the URL of
+    an HTTP proxy to go through, or "environment", or None for a direct connection.
+    """
+
+    name: str
+    kind: Kind
+    base_url: str
+    api_key: Secret | None = None
+    key_source: str = "no key configured"
+    headers: tuple[tuple[str, str], ...] = ()
+    timeouts: Timeouts = Timeouts()
+    free: bool = False
+    proxy: str | None = None
+
+
+class Target(Struct, frozen=True):
+    """Where one attempt goes: a provider by name, and the model name it will read."""
+
+    provider: str
+    model: str
+
+
+class Alias(Struct, frozen=True):
+    """A name under `models:`. `defaults` holds top-level JSON members as (name, JSON text),
+    used only where the client is silent."""
+
+    target: str
+    fallbacks: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, bytes], ...] = ()
+
+
+class Route(Struct, frozen=True):
+    """A row of `routes:`: an fnmatch pattern over `author/slug`, and a provider's name."""
+
+    match: str
+    provider: str
+
+
+class Plan(Struct, frozen=True):
+    """What one call will try, first choice first. `label` is the configured name of the first
+    target (an alias, else `author/slug`), fit for a metric; `defaults` as in `Alias`.
+
+    `rewrite` False means the body goes out as it is (no `model` was sent, and none is set).
+    """
+
+    targets: tuple[Target, ...]
+    label: str
+    defaults: tuple[tuple[str, bytes], ...] = ()
+    rewrite: bool = True
+
+
+class RetryRules(Struct, frozen=True):
+    """`attempts` tries per target, waits of `first_wait` doubling (seconds); a `Retry-After`
+    above `longest_wait` is not waited for. At most `most_calls` upstream calls per client call."""
+
+    attempts: int = 3
+    first_wait: float = 1.0
+    longest_wait: float = 8.0
+    most_calls: int = 6
+
+
+class Caller(Struct, frozen=True):
+    """Who holds a client key. `models` are fnmatch patterns over aliases and `author/slug`;
+    empty means all. `key_sha256` is the SHA-256 of the secret (32 bytes)."""
+
+    name: str
+    models: tuple[str, ...] = ()
+    key_sha256: bytes = b""
+
+
+class Listen(Struct, frozen=True):
+    """An address to serve on: `socket` (a Unix path) or `host` and `port` (0 = any free one).
+    `hosts` and `origins` are what the Host and Origin headers may name beside loopback."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    socket: str | None = None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+class Settings(Struct, frozen=True):
+    """Everything a running daemon was told, resolved and checked. Sizes in bytes, times in seconds.
+
+    `source` is the file it came from, or None when the environment decided.
+    `catalogue_refresh` None means never. `warnings` are sentences for the start-up lines.
+    """
+
+    listen: Listen
+    admin: Listen
+    state_dir: str
+    providers: dict[str, Provider]
+    admin_token: Secret | None = None
+    routes: tuple[Route, ...] = ()
+    aliases: dict[str, Alias] = {}
+    default_model: str | None = None
+    unknown_models: Literal["reject", "pass"] = "reject"
+    catalogue_refresh: float | None = 6 * 3600.0
+    retries: RetryRules = RetryRules()
+    max_body: int = 64 * 2**20
+    callers: tuple[Caller, ...] = ()
+    drain: float = 30.0
+    log_level: str = "info"
+    log_format: Literal["auto", "json", "pretty"] = "auto"
+    source: str | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,35 @@
+"""A secret that cannot be printed by accident."""
+
+from __future__ import annotations
+
+
+class Secret:
+    """Wraps a credential; `reveal()` is the only way to its text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Keep `text`; nothing else in the program may."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the credential itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Show that there is one, never which."""
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to a Secret of the same text (for comparing configurations, not credentials of callers)."""
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        """Hash by text, as equality does."""
+        return hash(self._text)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        """Refuse pickling: a pickle is a copy in the clear."""
+        raise TypeError("a Secret cannot be pickled")
