@@ -1,0 +1,191 @@
+"""One parsed request: what routing and metering need to know, and the bytes to send.
+
+A `Call` is read once at the border; nobody looks into bodies afterwards. What was checked is
+what is sent: `outgoing` splices the very bytes that were read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.errors import InvalidValue
+from proxy.wire.endpoints import Endpoint
+from proxy.wire.form import FormField, read_form
+from proxy.wire.json_object import JsonObject, edit_for, read_object, splice
+
+MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_FORM_FIELDS = frozenset({"model", "stream"})
+_text = msgspec.json.Encoder()
+
+Pieces = list[bytes | memoryview]
+
+
+class Call(Struct, frozen=True):
+    """One request, read.
+
+    `model` is the name the client used (None: none was sent). `stream` is True only for JSON
+    `true`. `also_models` are the names of `models[]` and `fallbacks` that may serve instead.
+    `maximum` is the largest output limit the client set, `max_field` the member it stands in.
+    """
+
+    endpoint: Endpoint
+    path: str
+    query: str
+    method: str
+    body: bytes
+    content_type: str = ""
+    model: str | None = None
+    stream: bool = False
+    also_models: tuple[str, ...] = ()
+    maximum: int | None = None
+    max_field: str | None = None
+    document: JsonObject | None = None
+    form: dict[str, FormField] | None = None
+
+
+class Change(Struct, frozen=True):
+    """What is to differ from the client's bytes: the model, members by name, and the usage flag.
+
+    `members` replace or add, `defaults` only add; values are JSON texts.
+    """
+
+    model: str | None = None
+    members: tuple[tuple[str, bytes], ...] = ()
+    defaults: tuple[tuple[str, bytes], ...] = ()
+    include_usage: bool = False
+
+
+def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content: tuple[str, bytes]) -> Call:
+    """Read a request: `target` is (path without prefix, query), `content` (Content-Type, body).
+
+    Raises the `CallerError`s of the body: not JSON, a repeated member, a model that is no string.
+    """
+    path, query = target
+    content_type, body = content
+    bare = Call(endpoint=endpoint, path=path, query=query, method=method, body=body, content_type=content_type)
+    if not endpoint.carries_model or not body:
+        return bare
+    if content_type.lower().startswith("multipart/form-data"):
+        return _read_form_call(bare)
+    return _read_json_call(bare)
+
+
+def _read_form_call(bare: Call) -> Call:
+    form = read_form(bare.body, bare.content_type, _FORM_FIELDS)
+    model = form.get("model")
+    stream = form.get("stream")
+    return msgspec.structs.replace(
+        bare,
+        model=model.text if model else None,
+        stream=stream is not None and stream.text.lower() == "true",
+        form=form,
+    )
+
+
+def _read_json_call(bare: Call) -> Call:
+    document = read_object(bare.body)
+    model = document.value("model")
+    if model is not None and not isinstance(model, str):
+        raise InvalidValue("'model' must be a string.", param="model")
+    field, maximum = _maximum(document)
+    return msgspec.structs.replace(
+        bare,
+        model=model,
+        stream=document.value("stream") is True,
+        also_models=_also_models(document),
+        maximum=maximum,
+        max_field=field,
+        document=document,
+    )
+
+
+def _maximum(document: JsonObject) -> tuple[str | None, int | None]:
+    """The largest output limit set, and where. Both fields may stand; the larger one bounds the output."""
+    found: tuple[str | None, int | None] = (None, None)
+    for field in MAX_FIELDS:
+        value = document.value(field) if field in document.members else None
+        if isinstance(value, int) and not isinstance(value, bool) and (found[1] is None or value > found[1]):
+            found = (field, value)
+    return found
+
+
+def _also_models(document: JsonObject) -> tuple[str, ...]:
+    """The names in `models` and `fallbacks`: strings, or objects with a `model` (wire.md 1.4, 1.14)."""
+    names: list[str] = []
+    for field in ("models", "fallbacks"):
+        if field not in document.members:
+            continue
+        value = document.value(field)
+        for entry in value if isinstance(value, list) else ():
+            name = entry.get("model") if isinstance(entry, dict) else entry
+            if isinstance(name, str):
+                names.append(name)
+    return tuple(names)
+
+
+def outgoing(call: Call, change: Change) -> Pieces:
+    """The pieces of the body to send: the client's bytes with `change` spliced in."""
+    if call.form is not None:
+        field = call.form.get("model")
+        if field is None or change.model is None or field.text == change.model:
+            return [call.body]
+        return splice(call.body, [(field.start, field.end, change.model.encode())])
+    if call.document is None:
+        return [call.body]
+    return _spliced(call.document, _edits(call, change))
+
+
+def _edits(call: Call, change: Change) -> dict[str, bytes]:
+    document = call.document
+    assert document is not None
+    edits: dict[str, bytes] = {}
+    if change.model is not None and change.model != call.model:
+        edits["model"] = _text.encode(change.model)
+    for name, value in applied_defaults(call, change.defaults):
+        edits[name] = value
+    edits.update(change.members)
+    if change.include_usage and (options := _with_usage(document)) is not None:
+        edits["stream_options"] = options
+    return edits
+
+
+def applied_defaults(call: Call, defaults: tuple[tuple[str, bytes], ...]) -> list[tuple[str, bytes]]:
+    """The configured defaults the client left open. The names of the output limit count as one."""
+    if call.document is None:
+        return []
+    present = call.document.members
+    limited = any(field in present for field in MAX_FIELDS)
+    return [(n, v) for n, v in defaults if n not in present and not (limited and n in MAX_FIELDS)]
+
+
+def _spliced(document: JsonObject, edits: dict[str, bytes]) -> Pieces:
+    """Replace members in place; new ones go behind the last, as one edit so that they keep their order."""
+    ranges = [edit_for(document, name, text) for name, text in edits.items() if name in document.members]
+    added = [b'"' + name.encode() + b'":' + text for name, text in edits.items() if name not in document.members]
+    if added:
+        at = max((m.end for m in document.members.values()), default=document.close)
+        ranges.append((at, at, (b"," if document.members else b"") + b",".join(added)))
+    return splice(document.body, ranges) if ranges else [document.body]
+
+
+def _with_usage(document: JsonObject) -> bytes | None:
+    """The `stream_options` that ask for usage, other members kept; None when the client asks already."""
+    member = document.members.get("stream_options")
+    if member is None:
+        return b'{"include_usage":true}'
+    options: Any = document.value("stream_options")
+    if not isinstance(options, dict):
+        return b'{"include_usage":true}' if options is None else None
+    if options.get("include_usage") is True:
+        return None
+    inner = read_object(bytes(member.value))
+    return b"".join(splice(inner.body, [edit_for(inner, "include_usage", b"true")]))
+
+
+def asks_for_usage(call: Call) -> bool:
+    """Whether the client itself asked for the usage event of a stream."""
+    options = call.document.value("stream_options") if call.document is not None else None
+    return isinstance(options, dict) and options.get("include_usage") is True

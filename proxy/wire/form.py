@@ -1,0 +1,71 @@
+"""The `model` field of a multipart/form-data body, found in its bytes (RFC 7578, RFC 2046 5.1).
+
+Nothing is decoded or encoded: boundary, part order, part headers and file bytes pass as they came.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from proxy.errors import DuplicateKey, InvalidValue
+
+_BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
+_NAME = re.compile(rb';\s*name\s*=\s*(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
+_LONGEST_FIELD = 1024
+
+
+class FormField(Struct, frozen=True):
+    """A small field: its text, and the byte range of its value."""
+
+    text: str
+    start: int
+    end: int
+
+
+def read_form(body: bytes, content_type: str, names: frozenset[str]) -> dict[str, FormField]:
+    """Find the named fields. Raises `InvalidValue` without a boundary, `DuplicateKey` on a repeated field."""
+    match = _BOUNDARY.search(content_type)
+    if match is None:
+        raise InvalidValue("The Content-Type of a multipart body must name its boundary.")
+    delimiter = b"--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
+    fields: dict[str, FormField] = {}
+    at = 0 if body.startswith(delimiter) else _next(body, delimiter, 0)
+    while at >= 0:
+        part = at + len(delimiter)
+        following = _next(body, delimiter, part)
+        if body[part : part + 2] == b"--" or following < 0:
+            break
+        _read_part(body, (part, following - 2), names, fields)
+        at = following
+    return fields
+
+
+def _next(body: bytes, delimiter: bytes, at: int) -> int:
+    """The offset of the next delimiter at the start of a line, or -1."""
+    found = body.find(b"\r\n" + delimiter, at)
+    return found + 2 if found >= 0 else -1
+
+
+def _read_part(body: bytes, part: tuple[int, int], names: frozenset[str], fields: dict[str, FormField]) -> None:
+    start, end = part
+    head_end = body.find(b"\r\n\r\n", start, end)
+    if head_end < 0:
+        return
+    for line in body[start:head_end].split(b"\r\n"):
+        if not line.lower().startswith(b"content-disposition:"):
+            continue
+        match = _NAME.search(line)
+        name = (match[1] or match[2] or b"").decode("utf-8", "replace") if match else ""
+        if name not in names:
+            continue
+        if name in fields:
+            raise DuplicateKey(f"The form field {name!r} stands twice.", param=name)
+        if end - head_end - 4 > _LONGEST_FIELD:
+            raise InvalidValue(f"The form field {name!r} is too long.", param=name)
+        try:
+            text = body[head_end + 4 : end].decode()
+        except UnicodeDecodeError:
+            raise InvalidValue(f"The form field {name!r} is not UTF-8.", param=name) from None
+        fields[name] = FormField(text, head_end + 4, end)
