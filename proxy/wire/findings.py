@@ -1,0 +1,217 @@
+"""What a reply says of itself: its usage, its model, an error, whether it is complete.
+
+One `Findings` reads a whole JSON reply (`see` once) or a stream (`see` for each event's data).
+Usage is read wherever it appears and the last one wins, as providers move it about (wire.md 1.7).
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from proxy.wire.endpoints import Shape
+from proxy.wire.usage import Usage, read_usage
+
+
+class _Choice(Struct):
+    index: Any = 0
+    finish_reason: Any = None
+    delta: Raw | UnsetType = UNSET
+
+
+class _Event(Struct):
+    """The members worth reading of a chat chunk, a Responses or Messages event, or a JSON reply."""
+
+    id: Any = None
+    type: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    content: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    usage: Raw | UnsetType = UNSET
+    response: Raw | UnsetType = UNSET
+    message: Raw | UnsetType = UNSET
+
+
+class _Inner(Struct):
+    """`response` of a Responses event, `message` of `message_start`."""
+
+    id: Any = None
+    model: Any = None
+    usage: Raw | UnsetType = UNSET
+
+
+_event = msgspec.json.Decoder(_Event)
+_inner = msgspec.json.Decoder(_Inner)
+_exact = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+
+_TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
+_STATUS_OF_TYPE = {
+    "authentication_error": 401,
+    "insufficient_quota": 402,
+    "billing_error": 402,
+    "payment_required": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "invalid_request_error": 400,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded_error": 529,
+    "provider_overloaded": 529,
+    "timeout_error": 504,
+    "timeout": 504,
+}
+
+
+class Findings:
+    """What has been read so far.
+
+    `events` counts events with data. `error` is the reply's own error object (or text) once
+    seen. `has_output`: a choice or content was there. `usage_only` describes the last event:
+    it carried usage and no choices.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._usage: dict[str, Any] = {}
+        self._open: set[Any] = set()
+        self._finished: set[Any] = set()
+        self._terminal = False
+        self.events = 0
+        self.error: Any = None
+        self.has_output = False
+        self.usage_only = False
+        self.generation_id: str | None = None
+        self.served_model: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether a stream that ends here has said all it meant to."""
+        if self._terminal or self.error is not None:
+            return True
+        if self._shape in ("chat", "completions"):
+            return bool(self._finished) and not self._open
+        return self._shape == "other"
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage read last; None where there was none."""
+        return read_usage(self._usage) if self._usage else None
+
+    @property
+    def error_status(self) -> int:
+        """The HTTP status an error inside a 200 stands for: its own code, else by its type, else 502."""
+        error = self.error if isinstance(self.error, dict) else {}
+        code = error.get("code")
+        if isinstance(code, str) and code.isdecimal():
+            code = int(code)
+        if isinstance(code, int) and 400 <= code <= 599:
+            return code
+        metadata = error.get("metadata")
+        kind = metadata.get("error_type") if isinstance(metadata, dict) else None
+        for name in (kind, error.get("type"), code):
+            if isinstance(name, str) and name in _STATUS_OF_TYPE:
+                return _STATUS_OF_TYPE[name]
+        return 502
+
+    @property
+    def failed(self) -> bool:
+        """A 200 that is no answer: an error and no output, on the endpoints where that can be told."""
+        return self.error is not None and not self.has_output and self._shape in ("chat", "completions", "messages")
+
+    def see(self, data: bytes) -> None:
+        """Read the data of one event, or a whole JSON reply. Anything unreadable is passed over."""
+        self.events += 1
+        self.usage_only = False
+        if data.startswith(b"[DONE]"):
+            self._terminal = True
+            return
+        event = _decode(data)
+        if event is None:
+            return
+        self._see_identity(event)
+        self._see_choices(event)
+        if event.error is not UNSET and (error := _loads(event.error)):
+            self.error = error
+        if event.usage is not UNSET:
+            self._see_usage(event.usage)
+            self.usage_only = not event.choices
+        if event.type in _TERMINAL:
+            self._terminal = True
+        for nested in (event.response, event.message):
+            if nested is not UNSET:
+                self._see_nested(nested)
+
+    def _see_identity(self, event: _Event) -> None:
+        if isinstance(event.id, str) and self.generation_id is None:
+            self.generation_id = event.id
+        if isinstance(event.model, str):
+            self.served_model = event.model
+
+    def _see_choices(self, event: _Event) -> None:
+        if event.content is not UNSET and bytes(event.content) not in (b"null", b"[]", b'""'):
+            self.has_output = True
+        for choice in event.choices or ():
+            index = choice.index if isinstance(choice.index, int) else 0
+            if choice.delta is UNSET or _says_something(choice.delta):
+                self.has_output = True
+            if choice.finish_reason:
+                self._finished.add(index)
+                self._open.discard(index)
+            elif index not in self._finished:
+                self._open.add(index)
+
+    def _see_usage(self, raw: Raw) -> None:
+        """Merge by key: a later event replaces what it names, null erases nothing (wire.md T06, T19)."""
+        usage = _loads(raw)
+        if isinstance(usage, dict):
+            self._usage.update({name: value for name, value in usage.items() if value is not None})
+
+    def _see_nested(self, raw: Raw) -> None:
+        try:
+            inner = _inner.decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return
+        self._see_identity(_Event(id=inner.id, model=inner.model))
+        if inner.usage is not UNSET:
+            self._see_usage(inner.usage)
+
+
+def _decode(data: bytes) -> _Event | None:
+    """Read an event; by way of the standard library where a cut emoji defeats the quick reader."""
+    try:
+        return _event.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass
+    try:
+        loose = json.loads(data)
+        loose = {name: loose[name] for name in _Event.__struct_fields__ if name in loose}
+        if not isinstance(loose.get("choices"), list):
+            loose.pop("choices", None)
+        return _event.decode(json.dumps(loose).encode().replace(b"\\ud", b"\\\\ud"))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _loads(raw: Raw) -> Any:
+    """Decode with exact numbers; what is no object comes back as plain JSON, what is broken as None."""
+    try:
+        return _exact.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass
+    try:
+        return json.loads(bytes(raw), parse_float=Decimal)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _says_something(delta: Raw) -> bool:
+    """Whether a delta carries more than its role and empty content (wire.md 1.7)."""
+    members = _loads(delta)
+    if not isinstance(members, dict):
+        return False
+    return any(value for name, value in members.items() if name != "role")

@@ -1,0 +1,86 @@
+"""Reads a reply while it passes: bytes in, the bytes the client gets out, findings on the side."""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.errors import ProxyError
+from proxy.wire.endpoints import Shape
+from proxy.wire.findings import Findings
+from proxy.wire.sse import EventCutter, data_of, split_events
+
+_json = msgspec.json.Encoder()
+
+
+class StreamReader:
+    """Reads an event stream. `hide_usage` takes out the usage event we, not the client, asked for."""
+
+    def __init__(self, shape: Shape, *, hide_usage: bool = False) -> None:
+        self._cutter = EventCutter()
+        self._hide_usage = hide_usage
+        self.findings = Findings(shape)
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether something of ours may be written between events now."""
+        return not self._cutter.mid_event
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what may go to the client: whole events, unchanged, less the one to hide."""
+        midway = self._cutter.mid_event
+        ready = self._cutter.feed(chunk)
+        if not ready or midway or self._cutter.mid_event:
+            return ready
+        return self._read(ready)
+
+    def finish(self) -> bytes:
+        """Return what the stream ended on; usage in an unterminated last event still counts."""
+        rest = self._cutter.rest()
+        return self._read(rest) if rest and self.at_boundary else rest
+
+    def _read(self, block: bytes) -> bytes:
+        findings = self.findings
+        shown: list[bytes] | None = None
+        events = split_events(block)
+        for position, event in enumerate(events):
+            if event.startswith(b":") or (data := data_of(event)) is None:
+                if shown is not None:
+                    shown.append(event)
+                continue
+            findings.see(data)
+            if self._hide_usage and findings.usage_only:
+                shown = events[:position] if shown is None else shown
+            elif shown is not None:
+                shown.append(event)
+        return block if shown is None else b"".join(shown)
+
+
+def error_event(shape: Shape, error: ProxyError) -> bytes:
+    """An error as the last event of a stream that has begun, in the dialect its readers dispatch on."""
+    body = {"message": error.message, "type": error.error_type, "param": error.param, "code": error.code}
+    if shape == "messages":
+        detail = {"type": anthropic_type(error.status), "message": error.message}
+        return b"event: error\ndata: " + _json.encode({"type": "error", "error": detail}) + b"\n\n"
+    if shape == "responses":
+        event = {"type": "error", "code": error.code, "message": error.message, "param": error.param, "error": body}
+        return b"event: error\ndata: " + _json.encode(event) + b"\n\n"
+    return b"data: " + _json.encode({"error": body}) + b"\n\n"
+
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def anthropic_type(status: int) -> str:
+    """Anthropic's `error.type` for a status (wire.md 3.4)."""
+    return _ANTHROPIC_TYPES.get(status, "invalid_request_error" if 400 <= status < 500 else "api_error")

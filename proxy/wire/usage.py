@@ -1,0 +1,119 @@
+"""What a call used, in one spelling, from the three on the wire (wire.md 5.3).
+
+A provider may send anything here; counts are never negative, and what could not be believed is
+named in `doubts` instead of being guessed.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+
+class Usage(Struct, frozen=True):
+    """Token counts of one call. `input_tokens` includes `cached_tokens` and `cache_write_tokens`.
+
+    `cost_usd` is what the upstream says it charged (None: it did not say), `byok_usd` what the
+    provider bills beside that when the account brings its own key.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    image_tokens: int = 0
+    audio_input_tokens: int = 0
+    cost_usd: Decimal | None = None
+    byok_usd: Decimal | None = None
+    doubts: tuple[str, ...] = ()
+
+
+_MOST = Decimal(1_000_000)
+
+
+class _Reading:
+    """Takes numbers out of a decoded `usage` object and remembers what it did not believe."""
+
+    def __init__(self, usage: dict[str, Any]) -> None:
+        self._usage = usage
+        self.doubts: list[str] = []
+
+    def count(self, *path: str) -> int:
+        value = self._at(path)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != value:
+            self.doubts.append("not_a_number")
+            return 0
+        if value < 0 or value > 10**12:
+            self.doubts.append("negative" if value < 0 else "absurd")
+            return 0
+        return int(value)
+
+    def money(self, *path: str) -> Decimal | None:
+        value = self._at(path)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            self.doubts.append("not_a_number")
+            return None
+        amount = Decimal(value)
+        if not amount.is_finite() or amount < 0 or amount > _MOST:
+            self.doubts.append("negative" if amount < 0 else "absurd")
+            return None
+        return amount
+
+    def _at(self, path: tuple[str, ...]) -> Any:
+        value: Any = self._usage
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+
+def read_usage(usage: dict[str, Any]) -> Usage:
+    """Read a decoded `usage` object; numbers with a point must have been decoded as Decimal."""
+    reading = _Reading(usage)
+    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
+        return _read_additive(reading)
+    details = "prompt_tokens_details" if "prompt_tokens" in usage else "input_tokens_details"
+    out_details = "completion_tokens_details" if "prompt_tokens" in usage else "output_tokens_details"
+    return Usage(
+        input_tokens=reading.count("prompt_tokens") or reading.count("input_tokens"),
+        output_tokens=reading.count("completion_tokens") or reading.count("output_tokens"),
+        cached_tokens=reading.count(details, "cached_tokens"),
+        cache_write_tokens=reading.count(details, "cache_write_tokens"),
+        reasoning_tokens=reading.count(out_details, "reasoning_tokens"),
+        image_tokens=reading.count(out_details, "image_tokens"),
+        audio_input_tokens=reading.count(details, "audio_tokens"),
+        cost_usd=reading.money("cost"),
+        byok_usd=_byok(reading),
+        doubts=tuple(reading.doubts),
+    )
+
+
+def _read_additive(reading: _Reading) -> Usage:
+    """Anthropic's: `input_tokens` leaves cache traffic out (wire.md 3.2)."""
+    read = reading.count("cache_read_input_tokens")
+    written = reading.count("cache_creation_input_tokens")
+    hour = reading.count("cache_creation", "ephemeral_1h_input_tokens")
+    return Usage(
+        input_tokens=reading.count("input_tokens") + read + written,
+        output_tokens=reading.count("output_tokens"),
+        cached_tokens=read,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=min(hour, written),
+        reasoning_tokens=reading.count("output_tokens_details", "thinking_tokens"),
+        cost_usd=reading.money("cost"),
+        byok_usd=_byok(reading),
+        doubts=tuple(reading.doubts),
+    )
+
+
+def _byok(reading: _Reading) -> Decimal | None:
+    if reading._at(("is_byok",)) is not True:
+        return None
+    return reading.money("cost_details", "upstream_inference_cost")
