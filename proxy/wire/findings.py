@@ -157,7 +157,7 @@ class Findings:
             self.has_output = True
         for choice in event.choices or ():
             index = choice.index if isinstance(choice.index, int) else 0
-            if choice.delta is UNSET or _says_something(choice.delta):
+            if not self.has_output and (choice.delta is UNSET or _says_something(choice.delta)):
                 self.has_output = True
             if choice.finish_reason:
                 self._finished.add(index)

@@ -1,0 +1,193 @@
+"""The kinds of value a field may take. What a validator says is a whole sentence and never holds the value."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import model_validator
+
+from proxy.config.problems import suggestion
+from proxy.config.scalars import plain_scalar
+from proxy.config.secrets import Concealed, credential
+from proxy.config.units import duration_seconds, size_bytes, usd
+from proxy.secret import Secret
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_BIND = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@*]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KEY_HASH = re.compile(r"sha256:[0-9a-fA-F]{64}")
+_FRAMING_HEADERS = frozenset(
+    ("connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
+     "trailer", "transfer-encoding", "upgrade")
+)  # fmt: skip
+_LONGEST_SOCKET_PATH = 107  # sun_path of Linux, less its NUL
+
+
+class Section(BaseModel):
+    """A mapping of known fields. A field left empty (null) has its default, as when all below it is commented out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_default(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            return value
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: item for name, item in value.items() if item is not None or name not in optional}
+
+
+def _unquoted(value: object) -> object:
+    """A number or boolean may come from a variable, which only ever holds text."""
+    return plain_scalar(value) if isinstance(value, Concealed) else value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("is no usable name: letters, digits, dot, dash and underscore, at most 64")
+    return value
+
+
+def _word(value: str) -> str:
+    if not value or not value.isprintable() or " " in value or len(value) > 256:
+        raise ValueError("must be a name without spaces")
+    return value
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("must be a host name such as proxy.example.org, with :port if it is not the usual one")
+    return value.lower()
+
+
+def _bind_address(value: str) -> str:
+    address = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if not _BIND.fullmatch(address):
+        raise ValueError("must be an address to listen on, such as 127.0.0.1, ::1 or 0.0.0.0")
+    return address
+
+
+def _origin(value: str) -> str:
+    origin = value.lower().rstrip("/")
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError("must be an origin such as https://app.example.org, without a path")
+    return origin
+
+
+def _socket(value: str) -> str:
+    if not value or len(value.encode()) > _LONGEST_SOCKET_PATH:
+        raise ValueError(f"must be the path of a socket, at most {_LONGEST_SOCKET_PATH} bytes long")
+    return value
+
+
+def _path(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError("must be the path of a file")
+    return value
+
+
+def _is_http_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        fits = parts.port != 0
+    except ValueError:
+        return False
+    clean = value.isascii() and value.isprintable() and not set(value) & set(" ?#\\")
+    return fits and clean and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _base_url(value: str) -> str:
+    if not _is_http_url(value):
+        raise ValueError("must be an address such as https://host/v1: http or https, nothing after the path")
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("must not hold a user name or password; the credential is api_key")
+    return value.rstrip("/")
+
+
+def _proxy(value: str) -> str:
+    if value != "environment" and not _is_http_url(value):
+        raise ValueError("must be the URL of an HTTP proxy, or environment, or null for a direct connection")
+    return Concealed(value)
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    seen: set[str] = set()
+    for name, text in value.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
+            raise ValueError("holds a name or value that cannot be an HTTP header (ASCII, no line breaks)")
+        if name.lower() in _FRAMING_HEADERS:
+            raise ValueError(f"cannot set {name.lower()}: it belongs to the connection, not to the call")
+        if name.lower() in seen:
+            raise ValueError(f"sets {name.lower()} twice; case makes no difference")
+        seen.add(name.lower())
+    return {name: Concealed(text) for name, text in value.items()}
+
+
+def _key_hash(value: str) -> str:
+    if not _KEY_HASH.fullmatch(value):
+        raise ValueError("must be sha256: followed by 64 hexadecimal digits, as `tollkeeper keys create` prints it")
+    return value.lower()
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("must be a time zone such as Europe/Berlin") from None
+    return value
+
+
+def _duration_or(word: str) -> BeforeValidator:
+    def read(value: object) -> float | None:
+        return None if value == word else duration_seconds(value)
+
+    return BeforeValidator(read)
+
+
+def one_of_words(value: object, words: tuple[str, ...]) -> str:
+    """Return ` (did you mean X?)` when `value` looks like one of `words`."""
+    return suggestion(value, words) if isinstance(value, str) else ""
+
+
+def _schema(*types: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": list(types)} if len(types) > 1 else types[0])
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
+
+Flag = Annotated[bool, BeforeValidator(_unquoted)]
+Count = Annotated[int, Field(gt=0, le=10**15), BeforeValidator(_unquoted)]
+Attempts = Annotated[int, Field(ge=1, le=10), BeforeValidator(_unquoted)]
+Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_unquoted)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), BeforeValidator(_unquoted)]
+Size = Annotated[int, BeforeValidator(size_bytes), _schema(_TEXT, {"type": "integer", "minimum": 1})]
+Seconds = Annotated[float, BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
+Timeout = Annotated[float, Field(gt=0, le=7 * 86400), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
+SecondsOrNever = Annotated[float | None, _duration_or("never"), _schema(_TEXT, _NUMBER)]
+SecondsOrForever = Annotated[float | None, _duration_or("forever"), _schema(_TEXT, _NUMBER)]
+Usd = Annotated[Decimal, Field(gt=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
+UsdPerMillion = Annotated[Decimal, Field(ge=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
+Credential = Annotated[Secret, PlainValidator(credential), WithJsonSchema(_TEXT)]
+Name = Annotated[str, AfterValidator(_name)]
+Word = Annotated[str, AfterValidator(_word)]
+BindAddress = Annotated[str, AfterValidator(_bind_address)]
+Host = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
+SocketPath = Annotated[str, AfterValidator(_socket)]
+FilePath = Annotated[str, AfterValidator(_path)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+KeyHash = Annotated[str, AfterValidator(_key_hash)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]

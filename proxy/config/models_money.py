@@ -1,0 +1,99 @@
+"""The shape of what bounds and records spending: prices, limits, budgets, journal, ledger, metrics."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from proxy.config.fields import Count, Flag, Seconds, SecondsOrForever, Section, Share, Size, TimeZone, Usd, UsdPerMillion
+
+LimitPeriod = Literal["minute", "hour", "day", "week", "month"]
+BudgetPeriod = Literal["minute", "hour", "day", "week", "month", "total"]
+
+
+class PriceSection(Section):
+    """A price of our own. A field left out keeps the catalogue's price."""
+
+    input: UsdPerMillion | None = Field(None, description="USD per million input tokens.")
+    output: UsdPerMillion | None = Field(None, description="USD per million output tokens.")
+    cached_input: UsdPerMillion | None = Field(None, description="USD per million input tokens read from a cache.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names no price; give input, output or cached_input")
+        return self
+
+
+class LimitSection(Section):
+    """One limit: requests or tokens in a period, or calls at the same time."""
+
+    requests: Count | None = Field(None, description="Calls per period.")
+    tokens: Count | None = Field(None, description="Tokens, input and output together, per period.")
+    concurrent: Count | None = Field(None, description="Calls at the same time; takes no period.")
+    per: LimitPeriod | None = Field(None, description="The period of requests or tokens.")
+
+    @model_validator(mode="after")
+    def _is_one_limit(self) -> Self:
+        if sum(amount is not None for amount in (self.requests, self.tokens, self.concurrent)) != 1:
+            raise ValueError("must have exactly one of requests, tokens and concurrent")
+        if self.concurrent is not None and self.per is not None:
+            raise ValueError("per does not go with concurrent, which counts calls at the same time")
+        if self.concurrent is None and self.per is None:
+            raise ValueError("per is missing: minute, hour, day, week or month")
+        return self
+
+
+class BudgetSection(Section):
+    """One budget: an amount and the period it is for."""
+
+    usd: Usd = Field(description="US dollars that may be spent in the period.")
+    per: BudgetPeriod = Field(description="The period; total never starts anew. Weeks start on Monday.")
+    tz: TimeZone | None = Field(None, description="Time zone in which periods begin; default: the machine's.")
+    share: Share = Field(1.0, description="The part of the budget one key may hold at once.")
+
+
+class BudgetPolicySection(Section):
+    """How budgets are applied."""
+
+    unpriced: Literal["deny", "allow"] = Field("deny", description="Models without a price, for keys under a budget.")
+    wait: Seconds = Field(2.0, description="Seconds a call waits for others' holds to settle.")
+    on_disconnect: Literal["auto"] = Field(
+        "auto", description="A client that leaves: close where that stops billing, else read on to the usage."
+    )
+
+
+class JournalSection(Section):
+    """The write-ahead journal."""
+
+    fsync: Literal["interval", "always", "never"] = Field(
+        "interval", description="When records reach the disk: every 100 ms, before each reply, or when the system likes."
+    )
+    max_bytes: Size = Field(256 * 2**20, description="How far the journal may grow while the ledger lags.")
+
+
+class LedgerSection(Section):
+    """The ledger of past calls."""
+
+    keep: SecondsOrForever = Field(None, description="How long rows are kept: a duration such as 400d, or forever.")
+
+
+class MetricsSection(Section):
+    """Metrics beside our own."""
+
+    gen_ai: Flag = Field(False, description="Also expose OpenTelemetry's gen_ai_* metrics.")
+
+
+def no_budgets() -> list[BudgetSection]:
+    """Return the default of every `budgets:`."""
+    return []
+
+
+def no_limits() -> list[LimitSection]:
+    """Return the default of every `limits:`."""
+    return []
+
+
+Amount = Decimal

@@ -1,0 +1,38 @@
+"""Plain YAML scalars by the core schema of YAML 1.2: `no` is text, `017` is seventeen, `1e3` a number."""
+
+from __future__ import annotations
+
+import re
+
+from proxy.config.units import WrittenFloat
+
+Scalar = str | int | float | bool | None
+
+LONGEST_NUMBER = 100
+
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_DECIMAL = re.compile(r"[-+]?[0-9]+", re.ASCII)
+_PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_INFINITY = re.compile(r"([-+]?)\.(?:inf|Inf|INF)", re.ASCII)
+_NOT_A_NUMBER = frozenset((".nan", ".NaN", ".NAN"))
+
+
+def plain_scalar(text: str) -> Scalar:
+    """Resolve unquoted text; a number of more than a hundred digits stays text."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if len(text) > LONGEST_NUMBER:
+        return text
+    if _DECIMAL.fullmatch(text):
+        return int(text)
+    if _PREFIXED.fullmatch(text):
+        return int(text[2:], 8 if text[1] == "o" else 16)
+    if _FLOAT.fullmatch(text):
+        return WrittenFloat(text)
+    if match := _INFINITY.fullmatch(text):
+        return float(f"{match[1]}inf")
+    return float("nan") if text in _NOT_A_NUMBER else text

@@ -1,0 +1,88 @@
+"""Sizes, durations and money as people write them. Errors are sentences that never hold the value."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal, InvalidOperation
+
+SIZE_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([a-z]{0,3})", re.IGNORECASE | re.ASCII)
+_DURATION_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", re.ASCII)
+_SIZE_SENTENCE = "must be a size such as 64MiB (B, KB, MB, GB, KiB, MiB, GiB) or a whole number of bytes"
+_DURATION_SENTENCE = "must be a duration such as 30s, 6h or 400d (ms, s, m, h, d, w), or a number of seconds"
+_MONEY_SENTENCE = "must be an amount in US dollars such as 5 or 0.25"
+MOST_BYTES = 2**50
+
+
+class WrittenFloat(float):
+    """A float that remembers its digits, so that money never passes through binary fractions."""
+
+    __slots__ = ("text",)
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        """Read `text` as Python does, and keep it."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+
+def size_bytes(value: object) -> int:
+    """Read `64MiB` or a plain number of bytes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    else:
+        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        unit = SIZE_UNITS.get(match[2].lower()) if match else None
+        if match is None or unit is None:
+            raise ValueError(_SIZE_SENTENCE)
+        size = int(Decimal(match[1]) * unit)
+    if not 0 < size <= MOST_BYTES:
+        raise ValueError("must be more than 0 bytes and at most 1 PiB")
+    return size
+
+
+def duration_seconds(value: object) -> float:
+    """Read `6h`, `1h30m`, or a plain number of seconds; never negative, always finite."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 <= value <= 10**12 or not math.isfinite(value):
+            raise ValueError(_DURATION_SENTENCE)
+        return float(value)
+    if not isinstance(value, str):
+        raise ValueError(_DURATION_SENTENCE)
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    parts = _DURATION_PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise ValueError(_DURATION_SENTENCE)
+    return sum(float(number) * DURATION_UNITS[unit] for number, unit in parts)
+
+
+def usd(value: object) -> Decimal:
+    """Read an amount exactly as written; finite, and of a size money can have."""
+    text = value.text if isinstance(value, WrittenFloat) else str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str, WrittenFloat)) or len(text) > 40:
+        raise ValueError(_MONEY_SENTENCE)
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(_MONEY_SENTENCE) from None
+    if not amount.is_finite():
+        raise ValueError(_MONEY_SENTENCE)
+    if amount and not -18 <= amount.adjusted() <= 12:
+        raise ValueError("is not an amount of money anybody could mean")
+    return amount

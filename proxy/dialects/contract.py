@@ -1,0 +1,67 @@
+"""What a dialect must answer: how to ask, and what some of the answers mean."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from proxy.policy.values import Provider
+from proxy.wire.call import Call, Pieces
+from proxy.wire.headers import Headers, replaced, to_upstream
+
+# no encoding but the plain one: usage is read while the bytes pass
+PLAIN = ("Accept-Encoding", "identity")
+
+
+class Incoming(Struct, frozen=True):
+    """The client's request as it concerns the upstream: its headers in their order and case."""
+
+    headers: tuple[tuple[str, str], ...]
+
+
+class UpstreamRequest(Struct, frozen=True):
+    """Everything needed to send, nothing sent. `url` is exact and must not be quoted again."""
+
+    method: str
+    url: str
+    headers: Headers
+    pieces: Pieces
+
+    def __repr__(self) -> str:
+        return f"<UpstreamRequest {self.method} {self.url.partition('?')[0]}>"
+
+
+class Dialect(Protocol):
+    """How to speak to one kind of upstream. Pure: no I/O, no clock, no logging."""
+
+    def headers(self, call: Call, provider: Provider, incoming: Incoming) -> Headers:
+        """The headers to send: the client's that may cross, the provider's own, its credential."""
+
+    def wants_usage_flag(self, call: Call) -> bool:
+        """Whether a stream states its usage only when `stream_options.include_usage` asks for it."""
+
+    def max_field(self, call: Call) -> str:
+        """The member that limits output here, where the client has set none."""
+
+    def is_about_our_key(self, status: int, body: bytes) -> bool:
+        """Whether an error is about the credential *we* sent."""
+
+    def affordable(self, status: int, body: bytes) -> int | None:
+        """The output tokens the account can still pay, where a 402 says so."""
+
+
+def bearer(provider: Provider) -> Headers:
+    """`Authorization: Bearer`, or nothing for a provider without a key."""
+    return [("Authorization", f"Bearer {provider.api_key.reveal()}")] if provider.api_key else []
+
+
+def crossing(incoming: Incoming, provider: Provider, own: Headers) -> Headers:
+    """The client's headers less what stays here, then what the configuration and the dialect set."""
+    headers = to_upstream(incoming.headers, openai=provider.kind == "openai")
+    return replaced(replaced(headers, provider.headers), [*own, PLAIN])
+
+
+def url_for(provider: Provider, call: Call) -> str:
+    """The upstream's URL: the base plus the path without /v1, query as it came."""
+    return provider.base_url + call.path + call.query

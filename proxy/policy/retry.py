@@ -1,0 +1,125 @@
+"""Whether to try again, where, and after how long: one pure verdict per attempt (trust.md 3.5).
+
+Same target again: 408, 429, 5xx that pass, no connection. Next target as well: what another
+provider may answer differently (401, 402, 403, 404, spent quota, a hint to wait too long).
+Neither: the caller's own mistakes, and calls that went out whole and got no answer, since those
+may have been billed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from proxy.policy.values import RetryRules
+
+SAME_TARGET = frozenset({408, 429, 500, 502, 503, 504, 524, 529})
+NEXT_TARGET = SAME_TARGET | {401, 402, 403, 404}
+
+Trouble = Literal["none", "unhealthy", "unreachable", "no_answer", "no_event"]
+
+
+class Seen(Struct, frozen=True):
+    """What judging needs of one attempt.
+
+    `status` is the HTTP status, or what an error inside a 200 stands for (None: no answer).
+    `trouble`: "unhealthy" the breaker is open; "unreachable" nothing was sent; "no_answer" sent,
+    and not even headers came; "no_event" a stream that began and broke before its first event.
+    `retry_after` in seconds. `quota`: a 429 that means spent money. `affordable`: the output
+    tokens a 402 says the account can still pay.
+    """
+
+    status: int | None = None
+    trouble: Trouble = "none"
+    retry_after: float | None = None
+    quota: bool = False
+    affordable: int | None = None
+
+
+class Attempt(Struct, frozen=True):
+    """Which target, the how-manieth try at it, upstream calls so far, the maximum it was lowered to."""
+
+    target: int = 0
+    tries: int = 1
+    calls: int = 1
+    lowered_to: int | None = None
+
+
+class Stop(Struct, frozen=True):
+    """Pass on what there is."""
+
+
+class Again(Struct, frozen=True):
+    """Make `attempt` after `wait` seconds."""
+
+    attempt: Attempt
+    wait: float = 0.0
+
+
+class Rounds(Struct, frozen=True):
+    """What bounds this call: its number of targets, the rules, and the seconds its client will still wait."""
+
+    targets: int
+    rules: RetryRules
+    seconds_left: float | None = None
+
+
+def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop | Again:
+    """Decide what follows an attempt. `jitter` multiplies the back-off (1.0 = none)."""
+    if seen.status is not None and seen.status < 400:
+        return Stop()
+    if attempt.calls >= rounds.rules.most_calls:
+        return Stop()
+    if seen.affordable is not None and attempt.lowered_to is None:
+        return Again(Attempt(attempt.target, attempt.tries, attempt.calls + 1, seen.affordable))
+    wait = _wait(seen, attempt, rounds.rules, jitter)
+    if _same_again(seen) and attempt.tries < rounds.rules.attempts and wait <= rounds.rules.longest_wait:
+        if rounds.seconds_left is None or wait < rounds.seconds_left:
+            return Again(Attempt(attempt.target, attempt.tries + 1, attempt.calls + 1), wait)
+    if attempt.target + 1 < rounds.targets and _elsewhere(seen):
+        # another provider owes us no waiting; an open breaker cost no call
+        calls = attempt.calls + (seen.trouble != "unhealthy")
+        return Again(Attempt(attempt.target + 1, 1, calls))
+    return Stop()
+
+
+def _same_again(seen: Seen) -> bool:
+    if seen.status is not None:
+        return seen.status in SAME_TARGET and not seen.quota
+    return seen.trouble in ("unreachable", "no_event")
+
+
+def _elsewhere(seen: Seen) -> bool:
+    if seen.status is not None:
+        return seen.status in NEXT_TARGET
+    return seen.trouble in ("unhealthy", "unreachable", "no_event")
+
+
+def _wait(seen: Seen, attempt: Attempt, rules: RetryRules, jitter: float) -> float:
+    if seen.retry_after is not None:
+        return seen.retry_after
+    return min(rules.first_wait * 2 ** (attempt.tries - 1) * jitter, rules.longest_wait)
+
+
+def retry_after_seconds(milliseconds: str | None, seconds: str | None, now: datetime) -> float | None:
+    """Read `retry-after-ms`, else `Retry-After` (seconds or an HTTP date); None where neither makes sense."""
+    for text, scale in ((milliseconds, 0.001), (seconds, 1.0)):
+        if text is None:
+            continue
+        try:
+            value = float(text) * scale
+        except ValueError:
+            continue
+        return value if 0 <= value < 10**9 else None
+    if seconds is None:
+        return None
+    try:
+        date = parsedate_to_datetime(seconds)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        return None
+    return max(0.0, (date - now).total_seconds())
