@@ -172,6 +172,12 @@ class UpstreamAuthError(ProviderError):
     kind = "provider_auth_failed"
 
 
+class UpstreamError(ProviderError):
+    """The upstream's own error, told inside a stream that had begun already."""
+
+    code = "upstream_error"
+
+
 class UpstreamTimeout(ProviderError):
     """The upstream was silent for longer than its timeout allows."""
 

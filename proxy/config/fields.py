@@ -8,13 +8,20 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
-from pydantic import model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
-from proxy.config.problems import suggestion
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed, credential
-from proxy.config.units import duration_seconds, size_bytes, usd
+from proxy.config.units import duration_seconds, ratio, size_bytes, usd
 from proxy.secret import Secret
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -28,6 +35,7 @@ _FRAMING_HEADERS = frozenset(
     ("connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
      "trailer", "transfer-encoding", "upgrade")
 )  # fmt: skip
+_LONGEST_WORD = 256
 _LONGEST_SOCKET_PATH = 107  # sun_path of Linux, less its NUL
 
 
@@ -59,7 +67,7 @@ def _name(value: str) -> str:
 
 
 def _word(value: str) -> str:
-    if not value or not value.isprintable() or " " in value or len(value) > 256:
+    if not value or not value.isprintable() or " " in value or len(value) > _LONGEST_WORD:
         raise ValueError("must be a name without spaces")
     return value
 
@@ -154,11 +162,6 @@ def _duration_or(word: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def one_of_words(value: object, words: tuple[str, ...]) -> str:
-    """Return ` (did you mean X?)` when `value` looks like one of `words`."""
-    return suggestion(value, words) if isinstance(value, str) else ""
-
-
 def _schema(*types: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": list(types)} if len(types) > 1 else types[0])
 
@@ -170,7 +173,7 @@ Flag = Annotated[bool, BeforeValidator(_unquoted)]
 Count = Annotated[int, Field(gt=0, le=10**15), BeforeValidator(_unquoted)]
 Attempts = Annotated[int, Field(ge=1, le=10), BeforeValidator(_unquoted)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_unquoted)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), BeforeValidator(_unquoted)]
+Share = Annotated[Decimal, BeforeValidator(ratio), _schema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})]
 Size = Annotated[int, BeforeValidator(size_bytes), _schema(_TEXT, {"type": "integer", "minimum": 1})]
 Seconds = Annotated[float, BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
 Timeout = Annotated[float, Field(gt=0, le=7 * 86400), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]

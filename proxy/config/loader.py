@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -23,7 +24,7 @@ MOST_CHARACTERS = 2**20
 MOST_NODES = 100_000
 DEEPEST = 64
 
-_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same events, ten times slower, without libyaml
+PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same events, ten times slower, without libyaml
 _STRING_TAGS = frozenset((None, "!", "tag:yaml.org,2002:str"))
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
@@ -65,14 +66,14 @@ class _TooMuch(Exception):
     """The document expands beyond the limits."""
 
 
-def parse(text: str, file: str) -> Document:
+def parse(text: str, file: str, parser: Any = PARSER) -> Document:
     """Read one document; raises ConfigProblems where the text is no YAML, collects what is merely wrong."""
     document = Document(file)
     text = text.removeprefix("\ufeff")
     _refuse_unreadable(text, file)
     builder = _Builder(document)
     try:
-        for event in yaml.parse(text, Loader=_PARSER):
+        for event in yaml.parse(text, Loader=parser):
             builder.take(event)
     except yaml.YAMLError as error:
         line, column, sentence = syntax_sentence(error, text)
@@ -114,7 +115,8 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         """Add what one event says."""
-        place = (event.start_mark.line + 1, event.start_mark.column + 1)
+        mark: Any = event.start_mark  # the parser never leaves it out
+        place = (mark.line + 1, mark.column + 1)
         match event:
             case yaml.ScalarEvent():
                 self._add(_Node(place, self._scalar(event, place), anchor=event.anchor))
@@ -178,9 +180,11 @@ class _Builder:
         return plain_scalar(event.value)
 
     def _aliased(self, event: yaml.AliasEvent, place: Place) -> _Node:
-        known = self._anchors.get(event.anchor)
+        known = self._anchors.get(event.anchor or "")
         if known is None:
-            self._report(place, "an alias (*) whose anchor (&) has not ended above; put text that starts with * in quotes")
+            self._report(
+                place, "an alias (*) whose anchor (&) has not ended above; put text that starts with * in quotes"
+            )
             return _Node(place, None)
         return _Node(known.place, known.content)
 

@@ -7,7 +7,18 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from proxy.config.fields import Count, Flag, Seconds, SecondsOrForever, Section, Share, Size, TimeZone, Usd, UsdPerMillion
+from proxy.config.fields import (
+    Count,
+    Flag,
+    Seconds,
+    SecondsOrForever,
+    Section,
+    Share,
+    Size,
+    TimeZone,
+    Usd,
+    UsdPerMillion,
+)
 
 LimitPeriod = Literal["minute", "hour", "day", "week", "month"]
 BudgetPeriod = Literal["minute", "hour", "day", "week", "month", "total"]
@@ -16,9 +27,11 @@ BudgetPeriod = Literal["minute", "hour", "day", "week", "month", "total"]
 class PriceSection(Section):
     """A price of our own. A field left out keeps the catalogue's price."""
 
-    input: UsdPerMillion | None = Field(None, description="USD per million input tokens.")
-    output: UsdPerMillion | None = Field(None, description="USD per million output tokens.")
-    cached_input: UsdPerMillion | None = Field(None, description="USD per million input tokens read from a cache.")
+    input: UsdPerMillion | None = Field(default=None, description="USD per million input tokens.")
+    output: UsdPerMillion | None = Field(default=None, description="USD per million output tokens.")
+    cached_input: UsdPerMillion | None = Field(
+        default=None, description="USD per million input tokens read from a cache."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -30,10 +43,10 @@ class PriceSection(Section):
 class LimitSection(Section):
     """One limit: requests or tokens in a period, or calls at the same time."""
 
-    requests: Count | None = Field(None, description="Calls per period.")
-    tokens: Count | None = Field(None, description="Tokens, input and output together, per period.")
-    concurrent: Count | None = Field(None, description="Calls at the same time; takes no period.")
-    per: LimitPeriod | None = Field(None, description="The period of requests or tokens.")
+    requests: Count | None = Field(default=None, description="Calls per period.")
+    tokens: Count | None = Field(default=None, description="Tokens, input and output together, per period.")
+    concurrent: Count | None = Field(default=None, description="Calls at the same time; takes no period.")
+    per: LimitPeriod | None = Field(default=None, description="The period of requests or tokens.")
 
     @model_validator(mode="after")
     def _is_one_limit(self) -> Self:
@@ -51,17 +64,19 @@ class BudgetSection(Section):
 
     usd: Usd = Field(description="US dollars that may be spent in the period.")
     per: BudgetPeriod = Field(description="The period; total never starts anew. Weeks start on Monday.")
-    tz: TimeZone | None = Field(None, description="Time zone in which periods begin; default: the machine's.")
-    share: Share = Field(1.0, description="The part of the budget one key may hold at once.")
+    tz: TimeZone | None = Field(default=None, description="Time zone in which periods begin; default: the machine's.")
+    share: Share = Field(default=Decimal(1), description="The part of the budget one key may hold at once.")
 
 
 class BudgetPolicySection(Section):
     """How budgets are applied."""
 
-    unpriced: Literal["deny", "allow"] = Field("deny", description="Models without a price, for keys under a budget.")
-    wait: Seconds = Field(2.0, description="Seconds a call waits for others' holds to settle.")
+    unpriced: Literal["deny", "allow"] = Field(
+        default="deny", description="Models without a price, for keys under a budget."
+    )
+    wait: Seconds = Field(default=2.0, description="Seconds a call waits for others' holds to settle.")
     on_disconnect: Literal["auto"] = Field(
-        "auto", description="A client that leaves: close where that stops billing, else read on to the usage."
+        default="auto", description="A client that leaves: close where that stops billing, else read on to the usage."
     )
 
 
@@ -69,31 +84,21 @@ class JournalSection(Section):
     """The write-ahead journal."""
 
     fsync: Literal["interval", "always", "never"] = Field(
-        "interval", description="When records reach the disk: every 100 ms, before each reply, or when the system likes."
+        default="interval",
+        description="When records reach the disk: every 100 ms, before each reply, or when the system likes.",
     )
-    max_bytes: Size = Field(256 * 2**20, description="How far the journal may grow while the ledger lags.")
+    max_bytes: Size = Field(default=256 * 2**20, description="How far the journal may grow while the ledger lags.")
 
 
 class LedgerSection(Section):
     """The ledger of past calls."""
 
-    keep: SecondsOrForever = Field(None, description="How long rows are kept: a duration such as 400d, or forever.")
+    keep: SecondsOrForever = Field(
+        default=None, description="How long rows are kept: a duration such as 400d, or forever."
+    )
 
 
 class MetricsSection(Section):
     """Metrics beside our own."""
 
-    gen_ai: Flag = Field(False, description="Also expose OpenTelemetry's gen_ai_* metrics.")
-
-
-def no_budgets() -> list[BudgetSection]:
-    """Return the default of every `budgets:`."""
-    return []
-
-
-def no_limits() -> list[LimitSection]:
-    """Return the default of every `limits:`."""
-    return []
-
-
-Amount = Decimal
+    gen_ai: Flag = Field(default=False, description="Also expose OpenTelemetry's gen_ai_* metrics.")

@@ -25,14 +25,19 @@ def plain_scalar(text: str) -> Scalar:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    if len(text) > LONGEST_NUMBER:
-        return text
+    return _number(text) if len(text) <= LONGEST_NUMBER else text
+
+
+def _number(text: str) -> Scalar:
+    number: Scalar = text
     if _DECIMAL.fullmatch(text):
-        return int(text)
-    if _PREFIXED.fullmatch(text):
-        return int(text[2:], 8 if text[1] == "o" else 16)
-    if _FLOAT.fullmatch(text):
-        return WrittenFloat(text)
-    if match := _INFINITY.fullmatch(text):
-        return float(f"{match[1]}inf")
-    return float("nan") if text in _NOT_A_NUMBER else text
+        number = int(text)
+    elif _PREFIXED.fullmatch(text):
+        number = int(text[2:], 8 if text[1] == "o" else 16)
+    elif _FLOAT.fullmatch(text):
+        number = WrittenFloat(text)
+    elif match := _INFINITY.fullmatch(text):
+        number = float(f"{match[1]}inf")
+    elif text in _NOT_A_NUMBER:
+        number = float("nan")
+    return number

@@ -33,8 +33,11 @@ class Concealed(str):
 
 
 class Filled(Struct):
-    """A tree with its variables filled in. `variables` says which names made up the text at a path,
-    and holds only those texts of which nothing secret stands in the file (no default was used)."""
+    """A tree with its variables filled in.
+
+    `variables` says which names made up the text at a path; a text that used a default is not among
+    them, for it stands in the file itself.
+    """
 
     tree: dict[str, Tree]
     variables: dict[Path, tuple[str, ...]] = field(default_factory=dict)
@@ -114,18 +117,7 @@ def credential(value: object) -> Secret:
         raise ValueError("is empty")
     if not _SENDABLE.fullmatch(value):
         raise ValueError("holds a space, a line break or a character outside ASCII; a key cannot")
-    return Secret(str.__str__(value))
-
-
-def key_file_path(name: str, beside: FilePath | None, env: Mapping[str, str]) -> FilePath:
-    """Say which file `api_key_file` names: a relative name is a systemd credential of that name,
-    else a file beside the configuration."""
-    if name.startswith("~/") and env.get("HOME"):
-        return FilePath(env["HOME"], name[2:])
-    credentials = env.get("CREDENTIALS_DIRECTORY")
-    if credentials and (FilePath(credentials) / name).is_file():
-        return FilePath(credentials) / name
-    return (beside or FilePath()) / name
+    return Secret(str(value))
 
 
 def read_key_file(path: FilePath) -> Secret:

@@ -7,7 +7,10 @@ import yaml
 # (a part of the parser's complaint, our sentence); the first that fits counts.
 _SENTENCES = (
     ("tab character", "a tab in the indentation; YAML wants spaces"),
-    ("mapping values are not allowed", "a colon where none can stand: put the text in quotes, or check the indentation"),
+    (
+        "mapping values are not allowed",
+        "a colon where none can stand: put the text in quotes, or check the indentation",
+    ),
     ("could not find expected ':'", "the colon after this name is missing"),
     ("expected ',' or ']'", "a list is not closed: a comma or ] is missing"),
     ("expected ',' or '}'", "a {…} is not closed: a comma or } is missing"),
@@ -32,13 +35,23 @@ def syntax_sentence(error: yaml.YAMLError, text: str) -> tuple[int, int, str]:
     complaint = getattr(error, "problem", None) or ""
     if "cannot start any token" in complaint:
         return line, column, _unstartable(text, line, column)
+    if _is_variable(text, line, column):
+        return line, column, 'inside {…} or […] a variable wants quotes: "${NAME}"'
     sentence = next((ours for theirs, ours in _SENTENCES if theirs in complaint), _OTHERWISE)
     return line, column, sentence
 
 
-def _unstartable(text: str, line: int, column: int) -> str:
+def _is_variable(text: str, line: int, column: int) -> bool:
+    """Say whether the parser stopped at the brace of a bare `${`: braces have a meaning of their own in {…}."""
+    return _line(text, line)[max(column - 2, 0) : column] == "${"
+
+
+def _line(text: str, line: int) -> str:
     lines = text.splitlines()
-    before = lines[line - 1][:column] if line <= len(lines) else ""
-    if before.endswith("\t"):
+    return lines[line - 1] if line <= len(lines) else ""
+
+
+def _unstartable(text: str, line: int, column: int) -> str:
+    if _line(text, line)[:column].endswith("\t"):
         return "a tab in the indentation; YAML wants spaces"
     return "a character that cannot start a value (one of @ ` %); put the text in quotes"

@@ -24,7 +24,10 @@ _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", re.ASCII)
 _SIZE_SENTENCE = "must be a size such as 64MiB (B, KB, MB, GB, KiB, MiB, GiB) or a whole number of bytes"
 _DURATION_SENTENCE = "must be a duration such as 30s, 6h or 400d (ms, s, m, h, d, w), or a number of seconds"
 _MONEY_SENTENCE = "must be an amount in US dollars such as 5 or 0.25"
+_RATIO_SENTENCE = "must be a number above 0 and at most 1"
 MOST_BYTES = 2**50
+LONGEST_AMOUNT = 40
+SMALLEST_DIGIT, LARGEST_DIGIT = -18, 12  # powers of ten of a dollar
 
 
 class WrittenFloat(float):
@@ -74,15 +77,28 @@ def duration_seconds(value: object) -> float:
 
 def usd(value: object) -> Decimal:
     """Read an amount exactly as written; finite, and of a size money can have."""
-    text = value.text if isinstance(value, WrittenFloat) else str(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str, WrittenFloat)) or len(text) > 40:
-        raise ValueError(_MONEY_SENTENCE)
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(_MONEY_SENTENCE) from None
-    if not amount.is_finite():
-        raise ValueError(_MONEY_SENTENCE)
-    if amount and not -18 <= amount.adjusted() <= 12:
+    amount = _exactly(value, _MONEY_SENTENCE)
+    if amount and not SMALLEST_DIGIT <= amount.adjusted() <= LARGEST_DIGIT:
         raise ValueError("is not an amount of money anybody could mean")
     return amount
+
+
+def ratio(value: object) -> Decimal:
+    """Read a part of one: more than 0, at most 1."""
+    part = _exactly(value, _RATIO_SENTENCE)
+    if not 0 < part <= 1:
+        raise ValueError(_RATIO_SENTENCE)
+    return part
+
+
+def _exactly(value: object, sentence: str) -> Decimal:
+    text = value.text if isinstance(value, WrittenFloat) else str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str, WrittenFloat)) or len(text) > LONGEST_AMOUNT:
+        raise ValueError(sentence)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(sentence) from None
+    if not number.is_finite():
+        raise ValueError(sentence)
+    return number

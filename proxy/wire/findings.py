@@ -29,6 +29,7 @@ class _Event(Struct):
     id: Any = None
     type: Any = None
     model: Any = None
+    provider: Any = None
     choices: list[_Choice] | None = None
     content: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
@@ -72,7 +73,7 @@ class Findings:
 
     `events` counts events with data. `error` is the reply's own error object (or text) once
     seen. `has_output`: a choice or content was there. `usage_only` describes the last event:
-    it carried usage and no choices.
+    it carried usage and no choices. `served_by` is the provider OpenRouter names.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -87,6 +88,7 @@ class Findings:
         self.usage_only = False
         self.generation_id: str | None = None
         self.served_model: str | None = None
+        self.served_by: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -151,6 +153,8 @@ class Findings:
             self.generation_id = event.id
         if isinstance(event.model, str):
             self.served_model = event.model
+        if isinstance(event.provider, str):
+            self.served_by = event.provider
 
     def _see_choices(self, event: _Event) -> None:
         if event.content is not UNSET and bytes(event.content) not in (b"null", b"[]", b'""'):

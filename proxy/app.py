@@ -1,0 +1,181 @@
+"""The wiring: settings in, running daemon out. The only file that puts the parts together."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+import structlog
+from aiohttp import http_parser, web
+
+from proxy.data import snapshot_bytes
+from proxy.exchange.leaving import Drainer
+from proxy.exchange.listings import Listings
+from proxy.exchange.record import Entry
+from proxy.exchange.serve import Exchange
+from proxy.exchange.upstream import Upstream
+from proxy.policy.catalogue import Catalogue, read_feed
+from proxy.policy.names import Names
+from proxy.policy.values import Listen, Settings
+from proxy.web.admin import Admin
+from proxy.web.api import Api, Parts
+from proxy.web.connection import Server
+from proxy.web.guard import Guard
+from proxy.web.keys import Keyring
+from proxy.web.models import ModelList
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class StartError(Exception):
+    """The daemon cannot start; the message is one line for the operator."""
+
+
+class Daemon:
+    """A running daemon. `url` and `admin_url` are known once `start` has returned."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = ""
+        self.admin_url = ""
+        self._stack = AsyncExitStack()
+        self._api: Api | None = None
+        self._ready = False
+
+    async def start(self) -> None:
+        """Open everything, listeners last. Raises `StartError`."""
+        _refuse_unsafe_runtime()
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        settings = await self._with_mock(self.settings)
+        upstream = Upstream()
+        self._stack.push_async_callback(upstream.close)
+        listings = Listings(settings, read_feed(snapshot_bytes()), upstream, _told)
+        listings.load_cached()
+        api = Api(_parts(settings, listings, upstream), _log_call, _log_crash)
+        self._api = api
+        admin = Admin(Guard(settings.admin), self._problems)
+        self.url = await self._listen(api.answer, settings.listen) + "/v1"
+        self.admin_url = await self._listen(admin.answer, settings.admin)
+        refresher = asyncio.create_task(
+            listings.keep_fresh(lambda catalogue, listed: _take(api.parts, settings, catalogue, listed)),
+            name="refresh model lists",
+        )
+        self._stack.callback(refresher.cancel)
+        self._ready = True
+
+    async def stop(self) -> None:
+        """Stop accepting, let running calls finish for the drain window, cut the rest, close everything."""
+        api = self._api
+        if api is not None and not api.parts.closing:
+            api.parts.closing = True
+            if api.running:
+                await asyncio.wait(api.running, timeout=self.settings.drain)
+            for task in list(api.running):
+                task.cancel()
+            if api.running:
+                await asyncio.wait(api.running, timeout=5)
+        await self._stack.aclose()
+
+    def cut_short(self) -> None:
+        """End the drain window now (a second SIGTERM)."""
+        for task in list(self._api.running) if self._api else ():
+            task.cancel()
+
+    def _problems(self) -> list[str]:
+        if not self._ready:
+            return ["starting"]
+        return ["shutting down"] if self._api is None or self._api.parts.closing else []
+
+    async def _with_mock(self, settings: Settings) -> Settings:
+        """Give every mock provider without an address a built-in upstream of its own."""
+        providers = dict(settings.providers)
+        for name, provider in providers.items():
+            if provider.kind == "mock" and not provider.base_url:
+                from proxy.mock.server import start_mock  # only where it is wanted: it costs start-up time
+
+                mock = await start_mock()
+                self._stack.push_async_callback(mock.close)
+                providers[name] = msgspec.structs.replace(provider, base_url=mock.base_url)
+        return msgspec.structs.replace(settings, providers=providers)
+
+    async def _listen(self, handler: Handler, listen: Listen) -> str:
+        """Serve on an address; return its URL without a path."""
+        runner = web.ServerRunner(Server(handler), shutdown_timeout=1.0)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        where = listen.socket or f"{listen.host}:{listen.port}"
+        try:
+            if listen.socket is not None:
+                await _unix_site(runner, listen.socket)
+                return f"unix:{listen.socket}"
+            site = web.TCPSite(runner, listen.host, listen.port, backlog=1024, reuse_address=True)
+            await site.start()
+        except OSError as error:
+            raise StartError(f"cannot listen on {where}: {error.strerror or error}") from None
+        host, port = runner.addresses[-1][:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _unix_site(runner: web.ServerRunner, path: str) -> None:
+    """Serve on a Unix socket only its owner and group may open; a stale one is replaced."""
+    file = Path(path)
+    if file.is_socket():
+        file.unlink()
+    await web.UnixSite(runner, path, backlog=1024).start()
+    file.chmod(0o660)
+
+
+def _parts(settings: Settings, listings: Listings, upstream: Upstream) -> Parts:
+    names = Names(settings, listings.catalogue, listings.listed)
+    providers = settings.providers
+    first = next((p.name for p in providers.values() if p.kind == "openrouter"), next(iter(providers)))
+    return Parts(
+        exchange=Exchange(providers, settings.retries, upstream),
+        drainer=Drainer(),
+        guard=Guard(settings.listen),
+        keys=Keyring(settings.callers),
+        names=names,
+        models=ModelList(names, listings.catalogue),
+        default_provider=first,
+        max_body=settings.max_body,
+    )
+
+
+def _take(parts: Parts, settings: Settings, catalogue: Catalogue, listed: dict[str, frozenset[str]]) -> None:
+    """Put fresh lists in place of the old ones; calls under way keep the plan they have."""
+    parts.names = Names(settings, catalogue, listed)
+    parts.models = ModelList(parts.names, catalogue)
+
+
+def _refuse_unsafe_runtime() -> None:
+    if not __debug__:
+        raise StartError("do not run with -O: the HTTP library relies on its assertions")
+    if http_parser.HttpRequestParser.__module__ == http_parser.__name__:
+        raise StartError("the HTTP library's C parser is missing; install aiohttp from a wheel, unset AIOHTTP_NO_EXTENSIONS")
+    if sys.version_info < (3, 11):
+        raise StartError("Python 3.11 or newer is needed")
+
+
+def _log_call(entry: Entry) -> None:
+    level = log.warning if entry.status >= 500 else log.info
+    level("call", **msgspec.to_builtins(entry))
+
+
+def _log_crash(request_id: str) -> None:
+    log.exception("crashed", request_id=request_id)
+
+
+def _told(event: str, reason: str) -> None:
+    log.warning(event, reason=reason)

@@ -1,0 +1,30 @@
+"""The `tollkeeper` command. Commands import what they need when they run, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from proxy import __version__
+
+_COMMANDS = ("serve", "init", "check", "demo", "models", "mock")
+
+
+class _Lazy(click.Group):
+    """Each command lives in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"proxy.cli.{cmd_name}"), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tollkeeper")
+def main() -> None:
+    """A local OpenAI-compatible proxy: real clients unchanged, budgets kept, every call's cost known."""

@@ -1,0 +1,70 @@
+"""`tollkeeper check`: say everything that is wrong with a configuration, or that nothing is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from proxy.config import ConfigProblems, find_config, load
+from proxy.policy.values import Settings
+
+ENVIRONMENT = "environment"
+
+
+@click.command("check")
+@click.argument("file", required=False, type=click.Path())
+@click.option("--config", "config", metavar="FILE", help="The same as the argument FILE.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(file: str | None, config: str | None, as_json: bool) -> None:
+    """Check a configuration: every problem as file:line:col, exit status 1 if there is any.
+
+    Without FILE the usual places are searched; with no file at all the environment decides.
+    """
+    if file and config:
+        raise click.UsageError("give the file once: as FILE or as --config FILE")
+    path = find_config(file or config, os.environ)
+    try:
+        settings = load(path, os.environ).settings
+    except ConfigProblems as problems:
+        _refuse(problems, path, as_json)
+    name = ENVIRONMENT if path is None else str(path)
+    click.echo(json.dumps(_report(name, settings), indent=2) if as_json else _summary(name, settings))
+
+
+def _refuse(problems: ConfigProblems, path: Path | None, as_json: bool) -> NoReturn:
+    if as_json:
+        rows = [
+            {name: getattr(problem, name) for name in ("file", "line", "column", "path", "sentence")}
+            for problem in problems.problems
+        ]
+        click.echo(json.dumps({"file": str(path or ENVIRONMENT), "ok": False, "problems": rows}, indent=2))
+    else:
+        click.echo(str(problems))
+    raise SystemExit(1)
+
+
+def _report(name: str, settings: Settings) -> dict[str, object]:
+    return {
+        "file": name,
+        "ok": True,
+        "problems": [],
+        "providers": list(settings.providers),
+        "models": list(settings.aliases),
+        "keys": [caller.name for caller in settings.callers],
+        "warnings": list(settings.warnings),
+    }
+
+
+def _summary(name: str, settings: Settings) -> str:
+    keys = ", ".join(caller.name for caller in settings.callers)
+    lines = [
+        f"{name}: ok",
+        f"  providers: {', '.join(settings.providers) or 'none'}",
+        f"  models: {', '.join(settings.aliases) or 'no names of your own'}",
+        f"  keys: {keys or 'none; everybody on this machine may call'}",
+    ]
+    return "\n".join(lines + [f"warning: {warning}" for warning in settings.warnings])

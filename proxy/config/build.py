@@ -1,0 +1,128 @@
+"""From a checked configuration to the values a daemon runs on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from proxy.config.discover import NO_PROVIDER, beside, state_dir
+from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
+from proxy.config.secrets import Filled
+from proxy.policy.values import Alias, Caller, Listen, Provider, RetryRules, Route, Settings, Timeouts
+from proxy.presets import PRESETS
+from proxy.secret import Secret
+
+MOCK = Provider(name="mock", kind="mock", base_url="", key_source="no key needed", free=False)
+
+
+class Sources(Struct, frozen=True):
+    """What stands behind a configuration: its file, its variables, keys read from files, the environment.
+
+    `mock` puts the built-in provider in the place of all others.
+    """
+
+    file: Path | None
+    filled: Filled
+    env: Mapping[str, str]
+    key_files: Mapping[str, tuple[Path, Secret]] = {}
+    environment: Mapping[str, Provider] = {}
+    mock: bool = False
+
+
+def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> Settings:
+    """Resolve every default and path; nothing can fail here any more."""
+    providers = _providers(config, sources)
+    return Settings(
+        listen=_listen(config.listen, sources),
+        admin=_listen(config.admin, sources),
+        state_dir=state_dir(config.state_dir, sources.file, sources.env),
+        providers=providers,
+        admin_token=config.admin.token,
+        routes=() if sources.mock else tuple(Route(route.match, route.provider) for route in config.routes),
+        aliases={name: _alias(model) for name, model in config.models.items()},
+        default_model=config.default_model,
+        unknown_models=config.unknown_models,
+        catalogue_refresh=config.catalogue.refresh,
+        retries=RetryRules(config.retries.attempts, config.retries.first_wait, config.retries.longest_wait),
+        max_body=config.max_body,
+        callers=tuple(_caller(name, key) for name, key in config.keys.items()),
+        drain=config.shutdown.drain,
+        log_level=config.log.level,
+        log_format=config.log.format,
+        source=str(sources.file) if sources.file is not None else None,
+        warnings=warnings + _keyless(providers),
+    )
+
+
+def _providers(config: Config, sources: Sources) -> dict[str, Provider]:
+    if sources.mock:
+        return {MOCK.name: MOCK}
+    if not config.providers:
+        return dict(sources.environment)
+    return {name: _provider(name, section, sources) for name, section in config.providers.items()}
+
+
+def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider:
+    key, key_source = _key(name, section, sources)
+    times = section.timeouts
+    return Provider(
+        name=name,
+        kind=section.kind,
+        base_url=section.base_url or PRESETS[section.kind].base_url,
+        api_key=key,
+        key_source=key_source,
+        headers=tuple(section.headers.items()),
+        timeouts=Timeouts(times.connect, times.first_byte, times.idle, times.total),
+        free=section.free,
+        proxy=section.proxy,
+    )
+
+
+def _key(name: str, section: ProviderSection, sources: Sources) -> tuple[Secret | None, str]:
+    """Return a provider's key, and in words where it comes from."""
+    if name in sources.key_files:
+        path, key = sources.key_files[name]
+        return key, f"file {path}"
+    if section.api_key is None:
+        return None, "no key configured"
+    variables = sources.filled.variables.get(("providers", name, "api_key"))
+    if variables:
+        return section.api_key, f"environment variable {' and '.join(variables)}"
+    return section.api_key, f"providers.{name}.api_key in {sources.file}"
+
+
+def _keyless(providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    if not providers:
+        return (NO_PROVIDER,)
+    return tuple(
+        f"provider {provider.name} has no key, and {provider.base_url} wants one: set api_key or api_key_file"
+        for provider in providers.values()
+        if provider.api_key is None
+        and provider.base_url == PRESETS[provider.kind].base_url != ""
+        and not provider.headers
+    )
+
+
+def _listen(section: ListenSection, sources: Sources) -> Listen:
+    socket = None if section.socket is None else str(beside(section.socket, sources.file, sources.env))
+    return Listen(section.host, section.port, socket, tuple(section.hosts), tuple(section.origins))
+
+
+def _alias(model: ModelSection) -> Alias:
+    defaults = tuple(
+        (name, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+        for name, value in model.defaults.items()
+    )
+    return Alias(model.target, tuple(model.fallbacks), defaults)
+
+
+def _caller(name: str, key: KeySection) -> Caller:
+    if key.key is not None:
+        digest = hashlib.sha256(key.key.reveal().encode()).digest()
+    else:
+        digest = bytes.fromhex((key.key_hash or "").removeprefix("sha256:"))
+    return Caller(name, tuple(key.models), digest)

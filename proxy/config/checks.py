@@ -1,0 +1,143 @@
+"""What no single field can know: addresses against keys, routes against providers, key against key.
+
+The checks read the tree, not the models, so that they speak even while something else is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from proxy.config.loader import Tree
+from proxy.config.models import AdminSection, ListenSection
+from proxy.config.problems import Path, suggestion
+from proxy.config.scalars import plain_scalar
+from proxy.config.secrets import Concealed
+
+Finding = tuple[Path, str]
+Section = Mapping[str, Any]
+
+
+def cross_findings(tree: Section, provider_names: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield every path and sentence; `provider_names` include those the environment made."""
+    for check in _CHECKS:
+        yield from check(tree)
+    for index, route in enumerate(_list(tree.get("routes"))):
+        name = _section(route).get("provider")
+        if isinstance(name, str) and name and name not in provider_names:
+            known = suggestion(name, provider_names) or f"; known are: {', '.join(provider_names) or 'none'}"
+            yield ("routes", index, "provider"), f"names no provider of this configuration{known}"
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach `host`."""
+    name = host.strip("[]").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _open_to_strangers(tree: Section) -> Iterator[Finding]:
+    if not _on_loopback(_section(tree.get("listen"))) and not _section(tree.get("keys")):
+        yield (
+            ("listen", "host"),
+            (
+                "other machines can reach this address, and without keys anybody there could spend your money; "
+                "add an entry under keys:, or listen on 127.0.0.1"
+            ),
+        )
+
+
+def _admin_without_token(tree: Section) -> Iterator[Finding]:
+    admin = _section(tree.get("admin"))
+    if not _on_loopback(admin) and admin.get("token") is None:
+        yield ("admin", "host"), "other machines can reach this address; set admin.token, or listen on 127.0.0.1"
+
+
+def _same_address(tree: Section) -> Iterator[Finding]:
+    data, admin = _address(tree, "listen"), _address(tree, "admin")
+    if data and data == admin:
+        yield ("admin", "port" if "port" in _section(tree.get("admin")) else "host"), "is the address of listen as well"
+
+
+def _own_address_as_provider(tree: Section) -> Iterator[Finding]:
+    own = [address for address in (_address(tree, "listen"), _address(tree, "admin")) if address]
+    for name, provider in _section(tree.get("providers")).items():
+        address = _url_address(_section(provider).get("base_url"))
+        if address and any(_reaches(address, host, port) for host, port in own):
+            yield ("providers", name, "base_url"), "is our own address: calls would go round in circles"
+
+
+def _same_secret(tree: Section) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for name, key in _section(tree.get("keys")).items():
+        section = _section(key)
+        secret, digest = section.get("key"), section.get("key_hash")
+        if isinstance(secret, str) and secret:
+            digest = f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+        if not isinstance(digest, str) or not digest:
+            continue
+        other = first.setdefault(digest.lower(), name)
+        if other != name:
+            field = "key" if secret else "key_hash"
+            yield ("keys", name, field), f"is the same secret as that of {other}; every key needs its own"
+
+
+def _on_loopback(section: Section) -> bool:
+    host = section.get("host")
+    return section.get("socket") is not None or not isinstance(host, str) or not host or is_loopback(host)
+
+
+def _address(tree: Section, name: str) -> tuple[str, int] | None:
+    """Return host and port as configured or by default; None for a socket or a port nobody knows yet."""
+    section = _section(tree.get(name))
+    default = (AdminSection if name == "admin" else ListenSection)()
+    host = section.get("host") or default.host
+    port = _plain(section.get("port"))
+    port = default.port if port is None else port
+    if section.get("socket") is not None or not isinstance(host, str) or not isinstance(port, int) or not port:
+        return None
+    return host.strip("[]").lower(), port
+
+
+def _url_address(url: Tree) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        port = parts.port if parts else None
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts and parts.hostname and port else None
+
+
+def _reaches(address: tuple[str, int], host: str, port: int) -> bool:
+    if address[1] != port:
+        return False
+    everywhere = host in ("0.0.0.0", "::")
+    return address[0] == host or (is_loopback(address[0]) and (everywhere or is_loopback(host)))
+
+
+def _plain(value: Any) -> Any:
+    return plain_scalar(value) if isinstance(value, Concealed) else value
+
+
+def _section(value: Any) -> Section:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+_CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
+    _open_to_strangers,
+    _admin_without_token,
+    _same_address,
+    _own_address_as_provider,
+    _same_secret,
+)

@@ -1,0 +1,98 @@
+"""Where things are when nobody says: the file, the state directory, providers from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from proxy.config.secrets import credential
+from proxy.policy.values import Provider
+from proxy.presets import PRESETS, Preset
+
+SYSTEM_CONFIG = Path("/etc/tollkeeper/config.yaml")
+SYSTEM_STATE = "/var/lib/tollkeeper"
+NO_PROVIDER = (
+    "no provider is configured: set OPENROUTER_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY, "
+    "write a configuration with `tollkeeper init`, or practise on the built-in one with `tollkeeper serve --mock`"
+)
+
+
+def find_config(chosen: str | None, env: Mapping[str, str], system: Path = SYSTEM_CONFIG) -> Path | None:
+    """Return the file to read, or None when the environment decides.
+
+    `chosen` (--config) and $TOLLKEEPER_CONFIG count even where no file is: a typo must not go unnoticed.
+    """
+    named = chosen or env.get("TOLLKEEPER_CONFIG")
+    if named:
+        return expand(named, env)
+    return next((path for path in (user_config(env), system) if path.is_file()), None)
+
+
+def user_config(env: Mapping[str, str]) -> Path:
+    """Return where a user's own configuration lives."""
+    return _xdg(env, "XDG_CONFIG_HOME", ".config") / "tollkeeper" / "config.yaml"
+
+
+def state_dir(explicit: str | None, source: Path | None, env: Mapping[str, str]) -> str:
+    """Return the state directory: as configured, systemd's, the system's, or the user's."""
+    if explicit:
+        return str(beside(explicit, source, env))
+    if systemd := env.get("STATE_DIRECTORY", "").split(":")[0]:
+        return systemd
+    if source is not None and source.absolute().is_relative_to("/etc"):
+        return SYSTEM_STATE
+    return str(_xdg(env, "XDG_STATE_HOME", ".local/state") / "tollkeeper")
+
+
+def beside(name: str, source: Path | None, env: Mapping[str, str]) -> Path:
+    """Make a path of the configuration absolute; a relative one starts beside the file."""
+    folder = source.absolute().parent if source is not None else Path.cwd()
+    return folder / expand(name, env)
+
+
+def key_file(name: str, source: Path | None, env: Mapping[str, str]) -> Path:
+    """Say which file `api_key_file` names: a systemd credential of that name, else a path as any other."""
+    credentials = env.get("CREDENTIALS_DIRECTORY")
+    if credentials and (Path(credentials) / name).is_file():
+        return Path(credentials) / name
+    return beside(name, source, env)
+
+
+def expand(name: str, env: Mapping[str, str]) -> Path:
+    """Replace a leading ~ by the home directory."""
+    return _home(env) / name[2:] if name.startswith("~/") else Path(name)
+
+
+def environment_providers(env: Mapping[str, str]) -> dict[str, Provider]:
+    """Make a provider of each well-known key variable; ValueError holds a sentence naming the variable."""
+    return {preset.kind: provider for preset in PRESETS.values() for provider in _from_variables(preset, env)}
+
+
+def _from_variables(preset: Preset, env: Mapping[str, str]) -> Iterator[Provider]:
+    name = next((name for name in preset.variables if env.get(name)), None)
+    if name is None:
+        return
+    try:
+        key = credential(env[name].strip())
+    except ValueError as error:
+        raise ValueError(f"the key in the environment variable {name} {error}") from None
+    yield Provider(
+        name=preset.kind,
+        kind=preset.kind,
+        base_url=preset.base_url,
+        api_key=key,
+        key_source=f"environment variable {name}",
+    )
+
+
+def _xdg(env: Mapping[str, str], variable: str, default: str) -> Path:
+    """A relative value is to be ignored, says the XDG specification."""
+    value = env.get(variable, "")
+    return Path(value) if value.startswith("/") else _home(env) / default
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    """A container's user may have no home at all; then paths start at the root, where writing fails clearly."""
+    home = env.get("HOME") or os.path.expanduser("~")
+    return Path(home if home.startswith("/") else "/")

@@ -1,0 +1,168 @@
+"""From a path to a configuration that can be run, or to everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from pydantic import ValidationError
+
+from proxy.config.build import Sources, build
+from proxy.config.checks import cross_findings
+from proxy.config.discover import environment_providers, key_file
+from proxy.config.loader import MOST_CHARACTERS, Document, parse
+from proxy.config.models import Config
+from proxy.config.problems import ConfigProblems, Problem
+from proxy.config.secrets import Filled, fill_in, read_key_file
+from proxy.config.sentences import shape_problems
+from proxy.policy.values import Provider, Settings
+from proxy.secret import Secret
+
+ENVIRONMENT = "environment"
+MOST_BYTES = 4 * MOST_CHARACTERS  # a character of UTF-8 is at most four bytes
+_SECRET_HEADERS = frozenset(("authorization", "x-api-key", "api-key", "cookie"))
+
+KeyFiles = dict[str, tuple[Path, Secret]]
+
+
+class Loaded(Struct, frozen=True):
+    """A usable configuration: `settings` for the daemon, `config` with the sections on money as they were written."""
+
+    settings: Settings
+    config: Config
+
+
+def load(path: Path | str | None, env: Mapping[str, str], *, mock: bool = False) -> Loaded:
+    """Read, check and resolve the file at `path`; None lets the environment decide. Raises ConfigProblems.
+
+    `mock` puts the built-in provider in the place of all others.
+    """
+    file = None if path is None else Path(path)
+    if file is None:
+        return load_text("", None, env, mock=mock)
+    return load_text(_read(file), file, env, mock=mock)
+
+
+def environment_settings(env: Mapping[str, str], mock: bool = False) -> Settings:
+    """Return the settings of a machine without a configuration file; no key at all leaves `providers` empty."""
+    return load(None, env, mock=mock).settings
+
+
+def load_text(text: str, file: Path | None, env: Mapping[str, str], *, mock: bool = False) -> Loaded:
+    """Do the work of `load` for text already read."""
+    document = parse(text, ENVIRONMENT if file is None else str(file))
+    filled = fill_in(document, env)
+    config, problems = _shaped(document, filled.tree)
+    key_files, unread = _key_files(document, filled, file, env)
+    environment = _environment(filled.tree, env, problems, mock)
+    names = tuple(_sections(filled.tree, "providers")) or tuple(environment)
+    problems += unread
+    findings = cross_findings({**filled.tree, "routes": None} if mock else filled.tree, names)
+    problems += [document.problem(path, sentence) for path, sentence in findings]
+    first = document.problems + filled.problems
+    if first or problems or config is None:
+        raise ConfigProblems(_without_echoes(problems, first))
+    sources = Sources(file, filled, env, key_files, environment, mock)
+    return Loaded(build(config, sources, _readable_by_others(file, filled)), config)
+
+
+def _read(file: Path) -> str:
+    line, column = 0, 0
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) <= MOST_BYTES:
+            return content.decode()
+        sentence = "the file is larger than 4 MiB; a configuration never is"
+    except FileNotFoundError:
+        sentence = "there is no such file; `tollkeeper init` writes one to start from"
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        sentence = "the file is not UTF-8 text from here on"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        sentence = f"the file cannot be read ({reason})"
+    raise ConfigProblems([Problem(str(file), line, column, "", sentence)])
+
+
+def _shaped(document: Document, tree: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
+    try:
+        return Config.model_validate(tree), []
+    except ValidationError as error:
+        return None, list(shape_problems(document, error))
+
+
+def _key_files(
+    document: Document, filled: Filled, file: Path | None, env: Mapping[str, str]
+) -> tuple[KeyFiles, list[Problem]]:
+    found: KeyFiles = {}
+    problems: list[Problem] = []
+    for name, provider in _sections(filled.tree, "providers").items():
+        written = provider.get("api_key_file") if isinstance(provider, dict) else None
+        if not isinstance(written, str) or not written:
+            continue
+        path = key_file(written, file, env)
+        try:
+            found[name] = (path, read_key_file(path))
+        except ValueError as error:
+            problems.append(document.problem(("providers", name, "api_key_file"), str(error)))
+    return found, problems
+
+
+def _environment(
+    tree: Mapping[str, Any], env: Mapping[str, str], problems: list[Problem], mock: bool
+) -> dict[str, Provider]:
+    """Return the providers the environment makes, where the file configures none."""
+    if tree.get("providers") or mock:
+        return {}
+    try:
+        return environment_providers(env)
+    except ValueError as error:
+        problems.append(Problem(ENVIRONMENT, 0, 0, "", str(error)))
+        return {}
+
+
+def _without_echoes(problems: list[Problem], sources: list[Problem]) -> Iterator[Problem]:
+    """Drop what only follows from one of `sources` at the same place: a variable that is not set is no text."""
+    yield from sources
+    known = {(problem.line, problem.column) for problem in sources}
+    yield from (problem for problem in problems if not problem.line or (problem.line, problem.column) not in known)
+
+
+def _readable_by_others(file: Path | None, filled: Filled) -> tuple[str, ...]:
+    if file is None or not any(_written_secrets(filled)):
+        return ()
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if not mode & 0o044:
+        return ()
+    return (f"{file} holds secrets and others can read it (mode {mode:04o}): chmod 600 {file}, or use ${{NAME}}",)
+
+
+def _written_secrets(filled: Filled) -> Iterator[bool]:
+    """Yield for every secret of the tree whether it stands in the file itself."""
+    places: list[tuple[str, ...]] = [("admin", "token")]
+    places += [("keys", name, "key") for name in _sections(filled.tree, "keys")]
+    for name, provider in _sections(filled.tree, "providers").items():
+        members = provider if isinstance(provider, dict) else {}
+        places.append(("providers", name, "api_key"))
+        headers = [header for header in members.get("headers") or () if header.lower() in _SECRET_HEADERS]
+        places += [("providers", name, "headers", header) for header in headers]
+        if "@" in str(members.get("proxy")):
+            places.append(("providers", name, "proxy"))
+    for place in places:
+        yield _value_at(filled.tree, place) is not None and place not in filled.variables
+
+
+def _value_at(tree: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
+        tree = tree.get(step) if isinstance(tree, dict) else None
+    return tree
+
+
+def _sections(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = tree.get(name)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,235 @@
+"""The shape of config.yaml: one frozen model per section, every field with its unit and meaning."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, GetJsonSchemaHandler, JsonValue, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from proxy.config.fields import (
+    Attempts,
+    BaseUrl,
+    BindAddress,
+    Credential,
+    FilePath,
+    Flag,
+    Headers,
+    Host,
+    KeyHash,
+    Name,
+    Origin,
+    Port,
+    ProxyUrl,
+    Seconds,
+    SecondsOrNever,
+    Section,
+    Size,
+    SocketPath,
+    Timeout,
+    Word,
+)
+from proxy.config.models_money import (
+    BudgetPolicySection,
+    BudgetSection,
+    JournalSection,
+    LedgerSection,
+    LimitSection,
+    MetricsSection,
+    PriceSection,
+)
+from proxy.presets import PRESETS
+
+
+class ListenSection(Section):
+    """Where the data API answers."""
+
+    host: BindAddress = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Port = Field(default=8655, description="TCP port; 0 takes any free one, printed at start.")
+    socket: SocketPath | None = Field(default=None, description="Path of a Unix socket, instead of host and port.")
+    hosts: list[Host] = Field(default=[], description="Further names the Host header may carry.")
+    origins: list[Origin] = Field(default=[], description="Origins whose web pages may call.")
+
+    @model_validator(mode="after")
+    def _socket_or_address(self) -> Self:
+        if self.socket is not None and self.model_fields_set & {"host", "port"}:
+            raise ValueError("socket stands instead of host and port; remove one or the other")
+        return self
+
+
+class AdminSection(ListenSection):
+    """Where metrics, health and the usage API answer."""
+
+    port: Port = Field(default=8656, description="TCP port; 0 takes any free one, printed at start.")
+    token: Credential | None = Field(default=None, description="Bearer token of the admin API; required off loopback.")
+
+
+class TimeoutsSection(Section):
+    """How long to wait for a provider."""
+
+    connect: Timeout = Field(default=5.0, description="Seconds to connect.")
+    first_byte: Timeout = Field(default=120.0, description="Seconds of silence before a streamed reply begins.")
+    idle: Timeout = Field(default=300.0, description="Seconds of silence once bytes flow.")
+    total: Timeout = Field(default=3600.0, description="Seconds a whole call may take.")
+
+
+class ProviderSection(Section):
+    """One upstream."""
+
+    kind: Literal["openrouter", "openai", "anthropic", "mock"] = Field(
+        description="What it speaks; default: the entry's own name when it is one of these."
+    )
+    api_key: Credential | None = Field(default=None, description="The provider's key, best as ${NAME}.")
+    api_key_file: FilePath | None = Field(
+        default=None, description="A file holding the key, or a systemd credential's name."
+    )
+    base_url: BaseUrl | None = Field(default=None, description="Address up to and including /v1; default by kind.")
+    headers: Headers = Field(default={}, description="Headers added to every call.")
+    timeouts: TimeoutsSection = Field(default=TimeoutsSection(), description="How long to wait for it.")
+    free: Flag = Field(default=False, description="Its calls cost nothing.")
+    proxy: ProxyUrl | None = Field(default=None, description="URL of an HTTP proxy to go through, or environment.")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key is not None and self.api_key_file is not None:
+            raise ValueError("api_key and api_key_file are both given; keep one")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Editors cannot know that a name may stand for the kind: nothing is required there."""
+        return {name: part for name, part in handler(core_schema).items() if name != "required"}
+
+
+class RouteSection(Section):
+    """Which provider serves a group of models."""
+
+    match: Word = Field(description="Pattern over author/slug; * stands for anything.")
+    provider: Word = Field(description="Name of an entry of providers.")
+
+
+class ModelSection(Section):
+    """What a name clients send stands for."""
+
+    target: Word = Field(description="The model it goes to.")
+    fallbacks: list[Word] = Field(default=[], description="Models to try next, in order.")
+    defaults: dict[str, JsonValue] = Field(default={}, description="Request fields used where the client is silent.")
+    price: PriceSection | None = Field(default=None, description="A price of our own, over the catalogue's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"target": value} if isinstance(value, str) else value
+
+    @field_validator("defaults")
+    @classmethod
+    def _without_model(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if "model" in value:
+            raise ValueError("cannot hold model; that is what target says")
+        if not _is_json(value):
+            raise ValueError("holds .inf or .nan, which JSON cannot carry")
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Allow the short form in the schema as well."""
+        return {"anyOf": [{"type": "string", "description": "The target."}, handler(core_schema)]}
+
+
+def _is_json(value: JsonValue) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return not isinstance(value, float) or abs(value) < float("inf")  # NaN compares False as well
+
+
+class CatalogueSection(Section):
+    """The list of models and prices fetched from OpenRouter."""
+
+    refresh: SecondsOrNever = Field(default=6 * 3600.0, description="How often it is fetched: a duration, or never.")
+
+
+class RetriesSection(Section):
+    """How a failed attempt is repeated."""
+
+    attempts: Attempts = Field(default=3, description="Tries per target, 1 to 10; 1 means no retry.")
+    first_wait: Seconds = Field(default=1.0, description="Seconds before the first retry; doubles each time.")
+    longest_wait: Seconds = Field(default=8.0, description="A Retry-After above this many seconds is not waited for.")
+
+
+class KeySection(Section):
+    """Who holds a client key, and what they may do."""
+
+    key: Credential | None = Field(default=None, description="The secret itself, best as ${NAME}.")
+    key_hash: KeyHash | None = Field(default=None, description="sha256:<hex> of a generated secret.")
+    models: list[Word] = Field(default=[], description="Patterns over aliases and author/slug; default: all models.")
+    limits: list[LimitSection] = Field(default=[], description="Limits of this key.")
+    budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if (self.key is None) == (self.key_hash is None):
+            raise ValueError("must have exactly one of key and key_hash")
+        return self
+
+
+class ShutdownSection(Section):
+    """What happens on SIGTERM."""
+
+    drain: Seconds = Field(default=30.0, description="Seconds calls under way may still take.")
+
+
+class LogSection(Section):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is written."
+    )
+    format: Literal["auto", "json", "pretty"] = Field(
+        default="auto", description="auto: pretty on a terminal, else JSON."
+    )
+
+
+class Config(Section):
+    """The whole file; every section may be left out."""
+
+    listen: ListenSection = Field(default=ListenSection(), description="Where the data API answers.")
+    admin: AdminSection = Field(default=AdminSection(), description="Where metrics, health and the usage API answer.")
+    state_dir: FilePath | None = Field(default=None, description="Directory of journal, ledger.db and control.sock.")
+    providers: dict[Name, ProviderSection] = Field(default={}, description="Upstreams; none: from the environment.")
+    routes: list[RouteSection] = Field(default=[], description="Which provider serves which models; first match wins.")
+    models: dict[Word, ModelSection] = Field(default={}, description="Names clients may send, and where they go.")
+    default_model: Word | None = Field(default=None, description="The model of calls that name none.")
+    unknown_models: Literal["reject", "pass"] = Field(
+        default="reject", description="What becomes of a name that fits nothing."
+    )
+    catalogue: CatalogueSection = Field(default=CatalogueSection(), description="The list of models and prices.")
+    retries: RetriesSection = Field(default=RetriesSection(), description="How a failed attempt is repeated.")
+    max_body: Size = Field(default=64 * 2**20, description="Largest request body.")
+    keys: dict[Name, KeySection] = Field(
+        default={}, description="Client keys by name; none: open mode, on loopback only."
+    )
+    limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")
+    budgets: list[BudgetSection] = Field(default=[], description="Budgets of everything together.")
+    budget_policy: BudgetPolicySection = Field(default=BudgetPolicySection(), description="How budgets are applied.")
+    journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")
+    ledger: LedgerSection = Field(default=LedgerSection(), description="The ledger of past calls.")
+    metrics: MetricsSection = Field(default=MetricsSection(), description="Metrics beside our own.")
+    shutdown: ShutdownSection = Field(default=ShutdownSection(), description="What happens on SIGTERM.")
+    log: LogSection = Field(default=LogSection(), description="What is logged.")
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _kind_by_name(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: _with_kind(name, provider) for name, provider in value.items()}
+
+
+def _with_kind(name: str, provider: Any) -> Any:
+    members = {} if provider is None else provider
+    if name not in PRESETS or not isinstance(members, dict) or members.get("kind") is not None:
+        return members
+    return {**members, "kind": name}

@@ -1,0 +1,117 @@
+"""What the shape of a configuration lacks, in plain words: pydantic finds it, we say it.
+
+No sentence holds a value of the file, only names: a value may be a secret put in the wrong place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from proxy.config.loader import Document
+from proxy.config.models import Config
+from proxy.config.problems import Path, Problem, suggestion
+
+Details = Mapping[str, Any]
+
+_NUMBER = "must be a number, without quotes"
+_MAPPING = "must be a mapping of `name: value` lines"
+_WORDS: dict[str, str] = {
+    "string_type": "must be text; put it in quotes",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number, without quotes",
+    "float_type": _NUMBER,
+    "finite_number": _NUMBER,
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "list_type": "must be a list",
+    "missing": "is missing",
+}
+_BOUNDS: dict[str, Callable[[Details], str]] = {
+    "greater_than": lambda bounds: f"must be more than {_plain(bounds['gt'])}",
+    "greater_than_equal": lambda bounds: f"must be at least {_plain(bounds['ge'])}",
+    "less_than": lambda bounds: f"must be less than {_plain(bounds['lt'])}",
+    "less_than_equal": lambda bounds: f"must be at most {_plain(bounds['le'])}",
+    "value_error": lambda bounds: str(bounds["error"]),  # raised by our own validators: whole sentences
+}
+
+
+def shape_problems(document: Document, error: ValidationError) -> Iterator[Problem]:
+    """Yield one problem for each thing pydantic found."""
+    for found in error.errors(include_url=False):
+        path: Path = tuple(found["loc"])
+        is_name = bool(path) and path[-1] == "[key]"
+        if is_name:
+            path = path[:-1]
+        sentence = _sentence(found["type"], path, found.get("ctx", {}), found["input"])
+        at_name = is_name or found["type"] == "extra_forbidden"
+        yield document.problem(path, sentence, at_name=at_name)
+
+
+def _sentence(kind: str, path: Path, details: Details, value: object) -> str:
+    if kind == "extra_forbidden":
+        return _unknown_field(path)
+    if kind == "literal_error":
+        words = words_at(path)
+        return f"must be {_either(words)}{suggestion(value, words) if isinstance(value, str) else ''}"
+    if kind == "missing" and path[0] == "providers" and path[-1] == "kind":
+        return "is missing: write kind: openrouter, openai, anthropic or mock (openai fits every compatible server)"
+    if kind == "model_type" and path[0] == "models" and path[-1] != "price":
+        return "must be the model it goes to, or a mapping with target"
+    if kind in _BOUNDS:
+        return _BOUNDS[kind](details)
+    return _WORDS.get(kind, "is not usable here")
+
+
+def _unknown_field(path: Path) -> str:
+    known = fields_at(path[:-1])
+    near = suggestion(str(path[-1]), known)
+    return f"unknown field{near}" if near else f"unknown field; known here: {', '.join(known)}"
+
+
+def _plain(number: object) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def fields_at(path: Path) -> tuple[str, ...]:
+    """Return the names of the fields of the section at `path`."""
+    section = _type_at(path)
+    return tuple(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else ()
+
+
+def words_at(path: Path) -> tuple[str, ...]:
+    """Return the words the field at `path` may have."""
+    return tuple(word for word in _flat_arguments(_type_at(path)) if isinstance(word, str))
+
+
+def _type_at(path: Path) -> Any:
+    """Walk from Config along `path`: a section leads to its field, a mapping or list to what it holds."""
+    here: Any = Config
+    for step in path:
+        section = next((part for part in _parts(here) if _is_section(part)), None)
+        if section is not None and step in section.model_fields:
+            here = section.model_fields[str(step)].annotation
+        else:
+            here = next((get_args(part)[-1] for part in _parts(here) if get_args(part)), None)
+    return next((part for part in _parts(here) if _is_section(part)), here)
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """Return an annotation, and what it is a union of."""
+    return (annotation, *(part for part in get_args(annotation) if part is not type(None)))
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _flat_arguments(annotation: Any) -> Iterator[Any]:
+    for argument in get_args(annotation):
+        yield from _flat_arguments(argument) if get_args(argument) else (argument,)

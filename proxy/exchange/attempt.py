@@ -1,0 +1,135 @@
+"""What one attempt sends, and what is made of what came back. No I/O here."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from proxy.dialects import DIALECTS, Incoming, UpstreamRequest
+from proxy.dialects.contract import url_for
+from proxy.errors import NoHealthyUpstream, UpstreamAuthError, UpstreamError
+from proxy.exchange.record import Record
+from proxy.exchange.relay import STREAM_HEADERS
+from proxy.exchange.reply import Failure, Reply
+from proxy.policy.breaker import Breaker
+from proxy.policy.retry import Attempt, Rounds
+from proxy.policy.values import Plan, Provider, RetryRules
+from proxy.wire.call import Call, Change, applied_defaults, asks_for_usage, outgoing
+from proxy.wire.headers import Headers
+from proxy.wire.reader import StreamReader
+
+
+class Job(Struct, frozen=True):
+    """One call on its way: what was asked, where it may go, for whom, and until when (monotonic seconds)."""
+
+    call: Call
+    plan: Plan
+    incoming: Incoming
+    record: Record
+    until: float
+
+
+def prepare(job: Job, attempt: Attempt, provider: Provider) -> tuple[UpstreamRequest, StreamReader]:
+    """The request of one attempt, and the reader its reply will pass through."""
+    call, plan = job.call, job.plan
+    dialect = DIALECTS[provider.kind]
+    ask_for_usage = call.stream and dialect.wants_usage_flag(call)
+    members: tuple[tuple[str, bytes], ...] = ()
+    if attempt.lowered_to is not None:
+        members = ((call.max_field or dialect.max_field(call), b"%d" % attempt.lowered_to),)
+    change = Change(
+        model=plan.targets[attempt.target].model if plan.rewrite else None,
+        members=members,
+        defaults=plan.defaults,
+        include_usage=ask_for_usage,
+    )
+    job.record.adjusted = [f"{n}={v.decode()}" for n, v in (*applied_defaults(call, plan.defaults), *members)]
+    if attempt.target:
+        job.record.adjusted.append(f"model={plan.targets[attempt.target].model}")
+    headers = dialect.headers(call, provider, job.incoming)
+    request = UpstreamRequest(call.method, url_for(provider, call), headers, outgoing(call, change))
+    hide = ask_for_usage and not asks_for_usage(call)
+    return request, StreamReader(call.endpoint.shape, hide_usage=hide)
+
+
+def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:
+    """What bounds this call's retries."""
+    left = None if job.until == float("inf") else job.until - now
+    return Rounds(len(job.plan.targets), rules, left)
+
+
+def unhealthy(provider: Provider, seconds: float) -> Failure:
+    """The outcome of an attempt not made: the provider's breaker is open."""
+    message = f"{provider.name} has failed several times in a row; the next try is due in {seconds:.0f} s."
+    return Failure(NoHealthyUpstream(message, retry_after=seconds), "unhealthy")
+
+
+def tell(breaker: Breaker, outcome: Reply | Failure, now: float, until: float) -> None:
+    """Count the outcome. A wait that ended with the client's patience says nothing of the provider."""
+    if isinstance(outcome, Failure):
+        if now >= until:
+            breaker.abandoned()
+        else:
+            breaker.failed(now)
+    elif outcome.judged_status >= 500:
+        breaker.failed(now)
+    else:
+        breaker.succeeded()
+
+
+def reply_or_raise(outcome: Reply | Failure) -> Reply:
+    """The reply to pass on; raises where the client must read something of ours instead."""
+    if isinstance(outcome, Failure):
+        raise outcome.error
+    provider = outcome.provider
+    if outcome.status in (401, 403) and DIALECTS[provider.kind].is_about_our_key(outcome.status, outcome.first):
+        raise UpstreamAuthError(
+            f"{provider.name} answered {outcome.status} to the key that Tollkeeper sent it. "
+            f"That key comes from: {provider.key_source}."
+        )
+    return outcome
+
+
+def headers_for(reply: Reply, job: Job) -> Headers:
+    """The upstream's headers, then ours."""
+    record = job.record
+    record.upstream_request_id = reply.header("x-request-id") or reply.header("request-id") or reply.generation_id
+    passed = reply.headers
+    names = {name.lower() for name, _ in passed}
+    own: Headers = [(name, value) for name, value in record.own_headers() if name not in names]
+    if record.target is not None:
+        own.append(("x-tollkeeper-provider", record.target.provider))
+        own.append(("x-tollkeeper-model", safe(record.target.model)))
+    own.append(("x-tollkeeper-attempts", str(record.calls)))
+    if record.adjusted:
+        own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))
+    if reply.status >= 400 and record.calls > 1 and "x-should-retry" not in names:
+        own.append(("x-should-retry", "false"))
+    if reply.is_event_stream:
+        own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in names]
+    return passed + own
+
+
+def safe(text: str) -> str:
+    """Text fit for a header value: printable ASCII, bounded."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)[:1000]
+
+
+def fill_empty_error(reply: Reply, job: Job) -> None:
+    """An error without a body gets one: SDKs expect an envelope (wire.md T49)."""
+    if reply.status >= 400 and reply.whole and not reply.first and job.call.method != "HEAD":
+        error = UpstreamError(f"{reply.provider.name} answered with status {reply.status} and no explanation.")
+        reply.replace_body(
+            msgspec.json.encode(
+                {"error": {"message": error.message, "type": error.error_type, "param": None, "code": error.code}}
+            )
+        )
+
+
+def remember(reply: Reply, record: Record) -> None:
+    """What the reply said of itself, for the record."""
+    findings = reply.reader.findings
+    record.usage = findings.usage
+    record.served = findings.served_model
+    if findings.error is not None:
+        record.failure = f"{findings.error_status}"

@@ -1,0 +1,51 @@
+"""How long to wait for somebody who may be slow but must not be silent."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+
+class Patience:
+    """`async with Patience(...) as patience`: raises TimeoutError in the block when `heard` was not
+    called for `silence_seconds`, or at the monotonic time `until`.
+
+    One timer that re-arms itself, so that hearing a chunk costs one assignment.
+    """
+
+    def __init__(self, silence_seconds: float, until: float) -> None:
+        self.silence_seconds = silence_seconds
+        self.until = until
+        self._loop = asyncio.get_running_loop()
+        self._timeout = asyncio.timeout(None)
+        self._last = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def heard(self) -> None:
+        """There was a sign of life."""
+        self._last = self._loop.time()
+
+    async def __aenter__(self) -> Patience:
+        await self._timeout.__aenter__()
+        self.heard()
+        self._arm()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if self._handle is not None:
+            self._handle.cancel()
+        return await self._timeout.__aexit__(kind, error, trace)
+
+    def _due(self) -> float:
+        return min(self._last + self.silence_seconds, self.until)
+
+    def _arm(self) -> None:
+        self._handle = self._loop.call_at(self._due(), self._check)
+
+    def _check(self) -> None:
+        if self._due() > self._loop.time():
+            self._arm()
+        else:
+            self._timeout.reschedule(self._loop.time())

@@ -1,0 +1,165 @@
+"""What happened in one call, written while it happens and read once, at its end.
+
+Nobody takes a decision from a record (architecture.md 3.10); its readers are the log and `web/`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from proxy.errors import ProxyError
+from proxy.policy.values import Target
+from proxy.wire.endpoints import Shape
+from proxy.wire.usage import Usage
+
+Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
+
+
+class Tried(Struct, frozen=True):
+    """One attempt, or one provider passed over: `outcome` is a status or a word for what went wrong."""
+
+    provider: str
+    model: str
+    outcome: str
+
+
+class Entry(Struct, frozen=True, omit_defaults=False):
+    """One finished call: the fields of its log line. Times in seconds; never a prompt, a header value or a key."""
+
+    request_id: str
+    upstream_request_id: str | None
+    at: str
+    key: str | None
+    endpoint: str
+    model: str | None
+    target: str | None
+    provider: str | None
+    served: str | None
+    stream: bool
+    status: int
+    error_type: str | None
+    error: str | None
+    attempts: int
+    tried: tuple[Tried, ...]
+    adjusted: tuple[str, ...]
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    first_byte_seconds: float | None
+    total_seconds: float
+    overhead_seconds: float
+    client_left: str | None
+
+
+class Record:
+    """Times are monotonic seconds; `upstream_seconds` is what was spent waiting for others."""
+
+    def __init__(self, now: float) -> None:
+        self.request_id = "req_" + secrets.token_hex(12)
+        self.started = now
+        self.at = datetime.now(UTC)
+        self.phase: Phase = "reading"
+        self.endpoint = "other"
+        self.shape: Shape = "other"
+        self.key: str | None = None
+        self.model: str | None = None
+        self.label: str | None = None
+        self.stream = False
+        self.target: Target | None = None
+        self.tried: list[Tried] = []
+        self.calls = 0
+        self.adjusted: list[str] = []
+        self.status = 0
+        self.error: ProxyError | None = None
+        self.failure: str | None = None
+        self.usage: Usage | None = None
+        self.served: str | None = None
+        self.upstream_request_id: str | None = None
+        self.upstream_seconds = 0.0
+        self.first_byte_at: float | None = None
+        self.client_left: Phase | None = None
+        self.closing_stops_billing: Callable[[], bool] = _no_call_yet
+
+    def own_headers(self) -> list[tuple[str, str]]:
+        """What every reply of ours carries; an upstream's own x-request-id takes the first one's place."""
+        return [
+            ("x-request-id", self.request_id),
+            ("x-tollkeeper-request-id", self.request_id),
+            ("Server", "tollkeeper"),
+        ]
+
+    def refusal_headers(self) -> list[tuple[str, str]]:
+        """The headers of an answer of our own: ids, and how far the call got."""
+        tried = [("x-tollkeeper-attempts", str(self.calls))] if self.calls else []
+        return [*self.own_headers(), *tried]
+
+    def entry(self, now: float) -> Entry:
+        """The finished call as one value."""
+        total = now - self.started
+        first = None if self.first_byte_at is None else self.first_byte_at - self.started
+        ours = (total if first is None else first) - self.upstream_seconds
+        return Entry(
+            request_id=self.request_id,
+            upstream_request_id=self.upstream_request_id,
+            at=self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            key=self.key,
+            endpoint=self.endpoint,
+            model=self.model,
+            target=None if self.target is None else self.label,
+            provider=None if self.target is None else self.target.provider,
+            served=self.served,
+            stream=self.stream,
+            status=499 if self._left_early() else self.status,
+            error_type="caller_cancelled" if self._left_early() else self._error_type(),
+            error=self.error.code if self.error else self.failure,
+            attempts=self.calls,
+            tried=tuple(self.tried),
+            adjusted=tuple(self.adjusted),
+            input_tokens=self.usage.input_tokens if self.usage else None,
+            output_tokens=self.usage.output_tokens if self.usage else None,
+            cached_tokens=self.usage.cached_tokens if self.usage else None,
+            first_byte_seconds=None if first is None else round(first, 6),
+            total_seconds=round(total, 6),
+            overhead_seconds=round(max(0.0, ours), 6),
+            client_left=self.client_left,
+        )
+
+    def _left_early(self) -> bool:
+        """The client went before what it asked for was complete; that is nobody's failure."""
+        return self.client_left is not None and self.phase != "done"
+
+    def _error_type(self) -> str | None:
+        if self.error is not None:
+            return self.error.kind
+        if self.failure is not None or self.status >= 400:
+            return _KIND_OF_STATUS.get(self.status, "provider_server_error" if self.status >= 500 else "_OTHER")
+        return None
+
+
+_KIND_OF_STATUS = {
+    200: "provider_server_error",
+    400: "caller_invalid_request",
+    401: "provider_auth_failed",
+    402: "provider_billing",
+    403: "policy_access_denied",
+    404: "caller_model_not_available",
+    408: "provider_timeout",
+    413: "caller_invalid_request",
+    415: "caller_invalid_request",
+    422: "caller_invalid_request",
+    429: "provider_rate_limited",
+    503: "provider_overloaded",
+    504: "provider_timeout",
+    524: "provider_timeout",
+    529: "provider_overloaded",
+}
+
+
+def _no_call_yet() -> bool:
+    """Nothing has been sent, so nothing can be billed."""
+    return True

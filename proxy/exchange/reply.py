@@ -1,0 +1,170 @@
+"""One upstream reply: its head, and its body whole or as it comes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from proxy.dialects import Dialect
+from proxy.errors import ProviderError, UpstreamReset, UpstreamTimeout
+from proxy.exchange.patience import Patience
+from proxy.policy.retry import Seen, Trouble, retry_after_seconds
+from proxy.policy.values import Provider
+from proxy.wire.call import Call
+from proxy.wire.headers import Headers, replaced, to_client
+from proxy.wire.reader import StreamReader
+
+LARGEST_WHOLE = 8 * 2**20
+
+
+class Failure:
+    """An attempt without an answer: the error the client would see, and what judging makes of it."""
+
+    def __init__(self, error: ProviderError, trouble: Trouble, status: int | None = None) -> None:
+        self.error = error
+        self.trouble = trouble
+        self.label = error.code if status is None else str(status)
+
+    def seen(self, dialect: Dialect, now: datetime) -> Seen:
+        """What judging needs."""
+        return Seen(trouble=self.trouble)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Reply:
+    """What came back. `first` holds bytes read already; `whole` says that they are all.
+
+    `reader` sees a stream's events pass; for a whole JSON reply its findings read it once.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, provider: Provider, call: Call, reader: StreamReader) -> None:
+        self._response = response
+        self.provider = provider
+        self.call = call
+        self.reader = reader
+        self.status = response.status
+        self.first = b""
+        self.whole = False
+        self._json_added = False
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        encoded = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", "")
+        self.is_event_stream = content_type == "text/event-stream" and not encoded
+        self.is_json = (content_type == "application/json" or content_type.endswith("+json")) and not encoded
+
+    @property
+    def headers(self) -> Headers:
+        """The upstream's headers that may cross."""
+        passed = to_client(self._response.headers.items())
+        return replaced(passed, [("Content-Type", "application/json")]) if self._json_added else passed
+
+    @property
+    def generation_id(self) -> str | None:
+        """OpenRouter's id of this call: the header, else the body (wire.md 1.11)."""
+        return self._response.headers.get("X-Generation-Id") or self.reader.findings.generation_id
+
+    @property
+    def content_length(self) -> str | None:
+        """The upstream's own statement of length, for replies passed as they come."""
+        return self._response.headers.get("Content-Length")
+
+    def header(self, name: str) -> str | None:
+        """One header of the reply."""
+        return self._response.headers.get(name)
+
+    async def read_chunk(self) -> bytes:
+        """The next bytes, as they came; empty at the end. The library's errors pass."""
+        return await self._response.content.readany()
+
+    async def next_chunk(self) -> bytes:
+        """`read_chunk` for a reply under way: raises `UpstreamReset` when it breaks off."""
+        try:
+            return await self._response.content.readany()
+        except aiohttp.ClientError:
+            raise UpstreamReset(f"{self.provider.name} broke the connection in the middle of its answer.") from None
+
+    async def read_whole(self, most: int, patience: Patience) -> None:
+        """Read the body into `first` if it is at most `most` bytes; else leave the rest to be passed."""
+        chunks: list[bytes] = []
+        size = 0
+        while size <= most:
+            chunk = await self.read_chunk()
+            if not chunk:
+                self.whole = True
+                break
+            patience.heard()
+            chunks.append(chunk)
+            size += len(chunk)
+        self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if self.whole and self.is_json:
+            self.reader.findings.see(self.first)
+
+    @property
+    def judged_status(self) -> int:
+        """The status, or what an error inside a 200 stands for."""
+        findings = self.reader.findings
+        return findings.error_status if self.status < 400 and findings.failed else self.status
+
+    def replace_body(self, body: bytes) -> None:
+        """Put JSON of ours where the upstream sent no body at all."""
+        self.first = body
+        self._json_added = True
+
+    def seen(self, dialect: Dialect, now: datetime) -> Seen:
+        """What judging needs of the head and the body read so far; `now` in UTC."""
+        status = self.judged_status
+        if status < 400:
+            return Seen(status=status)
+        return Seen(
+            status=status,
+            retry_after=retry_after_seconds(self.header("retry-after-ms"), self.header("Retry-After"), now),
+            quota=status == 429 and _is_quota(self.first),
+            affordable=dialect.affordable(self.status, self.first),
+        )
+
+    @property
+    def label(self) -> str:
+        """The outcome in one word, for records."""
+        failed = self.status < 400 and self.reader.findings.failed
+        return f"200_error_{self.reader.findings.error_status}" if failed else str(self.status)
+
+    def error_message(self) -> str:
+        """The message of an error reply, whatever its shape (wire.md T109); never the raw body."""
+        try:
+            body: Any = msgspec.json.decode(self.first)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            body = None
+        text = _message(self.reader.findings.error if self.status < 400 else body)
+        return text or f"{self.provider.name} answered with status {self.status}."
+
+    def close(self) -> None:
+        """Give the connection back if the reply was read to its end, else close it. Synchronous, idempotent."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+    def silent(self) -> UpstreamTimeout:
+        """The error for a reply that fell silent under way."""
+        return UpstreamTimeout(f"{self.provider.name} fell silent in the middle of its answer.")
+
+
+def _is_quota(body: bytes) -> bool:
+    return b"insufficient_quota" in body or b"credit_balance_exhausted" in body
+
+
+def _message(body: Any) -> str | None:
+    """Find the sentence in `{"error": {"message"}}`, `{"error": "…"}`, `{"message"}`, `{"detail"}`, `{"errors": […]}`."""
+    if isinstance(body, str):
+        return body[:1000]
+    if isinstance(body, list):
+        return _message(body[0]) if body else None
+    if isinstance(body, dict):
+        for name in ("error", "message", "detail", "errors", "msg"):
+            if body.get(name):
+                return _message(body[name])
+    return None

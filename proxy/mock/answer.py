@@ -1,0 +1,136 @@
+"""What the mock says, in words, before any API spells it; and what that costs."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from proxy.mock.asked import Asked, wanted_schema, wanted_tool
+from proxy.mock.behaviours import Behaviour
+from proxy.mock.catalogue import Price
+from proxy.mock.example import example
+
+Finish = Literal["stop", "length", "tool_calls"]
+
+_WORD = re.compile(r"\s*\S+|\s+")
+_IMAGE_TOKENS = 1290
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+class Cost(Struct, frozen=True):
+    """USD. `total` is what the bill says; `prompt` and `completion` are what the tokens alone cost."""
+
+    total: Decimal
+    prompt: Decimal
+    completion: Decimal
+
+
+class Answer(Struct, frozen=True):
+    """The words of an answer. `tool` names the tool to call with the JSON text in `arguments`."""
+
+    words: tuple[str, ...]
+    finish: Finish
+    cost: Cost
+    input_tokens: int
+    output_tokens: int
+    thoughts: tuple[str, ...] = ()
+    tool: str | None = None
+    arguments: tuple[str, ...] = ()
+    image: str | None = None
+    image_tokens: int = 0
+
+    @property
+    def text(self) -> str:
+        """The words as one text."""
+        return "".join(self.words)
+
+
+class Turn(Struct, frozen=True):
+    """A request with its answer, and the id and second (Unix time) they carry."""
+
+    asked: Asked
+    behaviour: Behaviour
+    answer: Answer
+    served: str
+    suffix: str
+    created: int
+
+    @property
+    def generation_id(self) -> str:
+        """OpenRouter's name of the call."""
+        return f"gen-{self.created}-{self.suffix}"
+
+    @property
+    def cost(self) -> Raw:
+        """`usage.cost` as JSON."""
+        return number(self.answer.cost.total, self.behaviour.cost_style)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Split into word tokens that join to the same text."""
+    return tuple(_WORD.findall(text))
+
+
+def number(amount: Decimal, style: str = "plain") -> Raw:
+    """Print an amount exactly as a JSON number, plain or in scientific notation."""
+    if style == "plain" or not amount:
+        text = format(amount, "f")
+        return Raw((text.rstrip("0").rstrip(".") if "." in text else text).encode())
+    digits = "".join(map(str, amount.as_tuple().digits)).lstrip("0").rstrip("0")
+    exponent = amount.adjusted()
+    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+    return Raw(f"{digits[0]}{fraction}e{exponent:+03d}".encode())
+
+
+def compose(asked: Asked, behaviour: Behaviour, price: Price) -> Answer:
+    """Decide what to say. Words, thoughts and tool arguments all count against the request's maximum."""
+    thoughts = tuple(f" thought{at}" for at in range(1, behaviour.thoughts + 1))
+    thoughts = thoughts if behaviour.name == "reasoning" else ()
+    tool = wanted_tool(asked) if behaviour.name == "tool" else None
+    said = words_of(json.dumps(example(tool[1]), ensure_ascii=False)) if tool else _words(asked, behaviour)
+    left = len(thoughts) + len(said) if asked.maximum is None else asked.maximum
+    kept_thoughts = thoughts[:left]
+    kept = said[: left - len(kept_thoughts)]
+    cut = len(kept) < len(said) or len(kept_thoughts) < len(thoughts)
+    image = PIXEL if behaviour.name == "image" else None
+    output = (len(kept) + len(kept_thoughts)) * asked.choices
+    image_tokens = _IMAGE_TOKENS * asked.choices if image else 0
+    finish: Finish = "length" if cut else "tool_calls" if tool else "stop"
+    return Answer(
+        words=() if tool else kept,
+        finish=finish,
+        cost=cost_of(behaviour, price, asked.input_tokens, output, image_tokens),
+        input_tokens=asked.input_tokens,
+        output_tokens=output + image_tokens,
+        thoughts=kept_thoughts,
+        tool=tool[0] if tool else None,
+        arguments=kept if tool else (),
+        image=image,
+        image_tokens=image_tokens,
+    )
+
+
+def cost_of(behaviour: Behaviour, price: Price, given: int, said: int, image: int = 0) -> Cost:
+    """Price the tokens; `cost=` in the model name replaces the total."""
+    prompt = given * price.prompt
+    completion = said * price.completion + image * price.image_output
+    total = prompt + completion if behaviour.cost is None else behaviour.cost
+    return Cost(total, prompt, completion)
+
+
+def _words(asked: Asked, behaviour: Behaviour) -> tuple[str, ...]:
+    if behaviour.name == "big":
+        return ("x" * behaviour.size,)
+    schema = wanted_schema(asked) if behaviour.name == "json" else None
+    if schema is not None:
+        value = {"answer": asked.prompt} if schema is True else example(schema)
+        return words_of(json.dumps(value, ensure_ascii=False))
+    if behaviour.tokens is not None:
+        return tuple(f"token{at}" if at == 1 else f" token{at}" for at in range(1, behaviour.tokens + 1))
+    return words_of(asked.prompt)

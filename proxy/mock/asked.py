@@ -1,0 +1,170 @@
+"""What a request asks for, read from the body of any endpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from proxy.errors import InvalidJson, InvalidValue
+
+Profile = Literal["openrouter", "openai", "anthropic"]
+Fields = dict[str, Any]
+
+_MAXIMUM_FIELDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_PROMPT_FIELDS = ("instructions", "system", "messages", "prompt", "input", "query", "documents")
+_COUNTED = ("chat/completions", "completions", "images")
+_GREETING = "Hello from the mock."
+
+
+class Asked(Struct, frozen=True):
+    """One request: `prompt` is the text to echo, `prompt_bytes` the UTF-8 length of all text sent."""
+
+    profile: Profile
+    endpoint: str
+    model: str
+    stream: bool
+    prompt: str
+    prompt_bytes: int
+    maximum: int | None
+    choices: int
+    fields: Fields
+
+    @property
+    def input_tokens(self) -> int:
+        """One token per four bytes, rounded up."""
+        return math.ceil(self.prompt_bytes / 4)
+
+
+def read_json(body: bytes) -> Fields:
+    """Decode a JSON object, as leniently as providers do. Raises `InvalidJson`."""
+    try:
+        fields = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        raise InvalidJson("The body is not valid JSON.") from None
+    if not isinstance(fields, dict):
+        raise InvalidJson("The body must be a JSON object.")
+    return fields
+
+
+def read_asked(profile: Profile, endpoint: str, fields: Fields) -> Asked:
+    """Check the fields every endpoint shares. Raises `InvalidValue`."""
+    model = fields.get("model")
+    if model is None and profile == "openrouter":
+        models = fields.get("models")
+        model = models[0] if isinstance(models, list) and models else "mock/echo"
+    if model is None and endpoint == "moderations":
+        model = "omni-moderation-latest"
+    if not isinstance(model, str) or not model:
+        raise InvalidValue("You must provide a model parameter.", param="model")
+    texts = [piece for name in _PROMPT_FIELDS for piece in _texts(fields.get(name))]
+    prompt = _last_prompt(fields)
+    return Asked(
+        profile=profile,
+        endpoint=endpoint,
+        model=_sendable(model),
+        stream=fields.get("stream") is True or fields.get("stream") == "true",
+        prompt=_sendable(prompt),
+        prompt_bytes=sum(len(piece.encode("utf-8", "replace")) for piece in texts),
+        maximum=_maximum(fields),
+        choices=_whole(fields, "n", 1) if endpoint in _COUNTED else 1,
+        fields=fields,
+    )
+
+
+def wanted_schema(asked: Asked) -> object:
+    """The JSON Schema of a structured answer; True for any JSON object; None when text will do."""
+    text = asked.fields.get("text")
+    output = asked.fields.get("output_config")
+    for place in (
+        asked.fields.get("response_format"),
+        text.get("format") if isinstance(text, dict) else None,
+        output.get("format") if isinstance(output, dict) else None,
+    ):
+        if not isinstance(place, dict):
+            continue
+        if place.get("type") == "json_object":
+            return True
+        if place.get("type") == "json_schema":
+            inner = place.get("json_schema")
+            return (inner if isinstance(inner, dict) else place).get("schema", True)
+    return None
+
+
+def wanted_tool(asked: Asked) -> tuple[str, object] | None:
+    """The name and parameter schema of the tool to call: the chosen one, else the first."""
+    tools = asked.fields.get("tools")
+    found: dict[str, object] = {}
+    for tool in tools if isinstance(tools, list) else ():
+        row = tool.get("function", tool) if isinstance(tool, dict) else None
+        if isinstance(row, dict) and isinstance(row.get("name"), str):
+            found[row["name"]] = row.get("parameters", row.get("input_schema", {}))
+    choice = asked.fields.get("tool_choice")
+    if not found or choice == "none":
+        return None
+    row = choice.get("function", choice) if isinstance(choice, dict) else {}
+    name = row.get("name") if isinstance(row, dict) else None
+    name = name if name in found else next(iter(found))
+    return _sendable(str(name)), found[str(name)]
+
+
+def _last_prompt(fields: Fields) -> str:
+    """The last user message, prompt or input; a greeting when there is none."""
+    for name in ("messages", "input"):
+        items = fields.get(name)
+        if not isinstance(items, list):
+            continue
+        for item in reversed(items):
+            if isinstance(item, dict) and item.get("role") == "user":
+                return "".join(_texts(item.get("content"))) or _GREETING
+    for name in ("prompt", "input", "query"):
+        value = fields.get(name)
+        if isinstance(value, list) and name == "prompt":
+            value = value[0] if value else None
+        if isinstance(value, str) and value:
+            return value
+    return _GREETING
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every piece of text in a prompt; a number is a token, which counts as four bytes."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bool) or value is None:
+        return
+    elif isinstance(value, int | float):
+        yield "0000"
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for name in ("content", "text", "output"):
+            yield from _texts(value.get(name))
+
+
+def _maximum(fields: Fields) -> int | None:
+    for name in _MAXIMUM_FIELDS:
+        if fields.get(name) is not None:
+            return _whole(fields, name, 0)
+    return None
+
+
+def _whole(fields: Fields, name: str, lowest: int) -> int:
+    value = fields.get(name)
+    if value is None:
+        return lowest
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value < 2**31:
+        raise InvalidValue(f"{name} must be a whole number of at least {lowest}.", param=name)
+    if name == "n" and value > 128:
+        raise InvalidValue("n must be at most 128.", param=name)
+    return value
+
+
+def _sendable(text: str) -> str:
+    """Replace lone surrogates, which no UTF-8 reply can carry."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,186 @@
+"""The mock's models and what they cost; the lists of `/models` in three shapes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from proxy.mock.behaviours import OWN_OPTIONS
+
+_CREATED = 1_754_587_407
+_DEFAULT = {"prompt": "0.000001", "completion": "0.000002"}
+_NO_DEFAULTS = dict.fromkeys(
+    ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "repetition_penalty")
+)
+_PARAMETERS = ["max_completion_tokens", "max_tokens", "reasoning", "response_format", "seed", "tool_choice", "tools"]
+
+
+class Model(Struct, frozen=True):
+    """One entry; `pricing` holds decimal strings in USD per token, as the wire has them."""
+
+    id: str
+    slug: str
+    name: str
+    pricing: dict[str, Any]
+    context: int | None = 128_000
+    longest_output: int | None = 16_384
+    expires: str | None = None
+
+
+class Price(Struct, frozen=True):
+    """USD per token."""
+
+    prompt: Decimal = Decimal("0.000001")
+    completion: Decimal = Decimal("0.000002")
+    image_output: Decimal = Decimal("0.00003")
+
+
+_ODD: tuple[Model, ...] = (
+    Model(
+        "openai/gpt-5-mini",
+        "openai/gpt-5-mini-2025-08-07",
+        "OpenAI: GPT-5 Mini",
+        {"prompt": "0.00000025", "completion": "0.000002", "web_search": "0.01", "input_cache_read": "0.000000025"},
+        400_000,
+        128_000,
+    ),
+    Model(
+        "anthropic/claude-sonnet-4.5",
+        "anthropic/claude-4.5-sonnet-20250929",
+        "Anthropic: Claude Sonnet 4.5",
+        {
+            "prompt": "0.000003",
+            "completion": "0.000015",
+            "input_cache_read": "0.0000003",
+            "input_cache_write": "0.00000375",
+            "input_cache_write_1h": "0.000006",
+        },
+        1_000_000,
+        64_000,
+    ),
+    Model(
+        "mock/tiered",
+        "mock/tiered-20260101",
+        "Mock: a price that depends on the prompt's length",
+        {**_DEFAULT, "discount": 0.9, "overrides": [{"min_prompt_tokens": 200_000, "prompt": "0.000002"}]},
+    ),
+    Model(
+        "mock/exact",
+        "mock/exact",
+        "Mock: a 25-character price",
+        {"prompt": "0.00000008333333333333334", "completion": "0.0000003333333333333333"},
+        longest_output=None,
+    ),
+    Model("mock/echo:free", "mock/echo", "Mock: Echo (free)", {"prompt": "0", "completion": "0"}),
+    Model("mock/expired", "mock/expired", "Mock: an expired model", _DEFAULT, expires="2026-01-01"),
+    Model("~mock/echo-latest", "mock/echo", "Mock: the newest echo", _DEFAULT),
+    Model("openrouter/auto", "openrouter/auto", "Auto Router", {"prompt": "-1", "completion": "-1"}, None, None),
+)
+MODELS: dict[str, Model] = {
+    model.id: model
+    for model in (*(Model(f"mock/{name}", f"mock/{name}", f"Mock: {name}", _DEFAULT) for name in OWN_OPTIONS), *_ODD)
+}
+_DIRECT = {
+    "openai": {"gpt-5-mini": MODELS["openai/gpt-5-mini"]},
+    "anthropic": {"claude-sonnet-4-5-20250929": MODELS["anthropic/claude-sonnet-4.5"]},
+}
+
+
+def find_model(name: str) -> Model | None:
+    """Find an entry by id, canonical slug, or the bare name a direct provider uses; options are ignored."""
+    plain = name.partition("?")[0]
+    for candidate in (plain, f"mock/{plain}"):
+        if candidate in MODELS:
+            return MODELS[candidate]
+    for names in _DIRECT.values():
+        if plain in names:
+            return names[plain]
+    return next((model for model in MODELS.values() if model.slug == plain), None)
+
+
+def price_of(name: str) -> Price:
+    """What a call to the model costs; models unknown or priced "-1" cost the mock's default."""
+    model = find_model(name)
+    if model is None or model.pricing["prompt"] == "-1":
+        return Price()
+    return Price(Decimal(model.pricing["prompt"]), Decimal(model.pricing["completion"]))
+
+
+def served_name(name: str) -> str:
+    """The model a reply names: the canonical slug of a listed one, else what was asked."""
+    model = find_model(name)
+    if model is None or name.partition("?")[2]:
+        return name
+    return name if model.slug == f"mock/{name}" else model.slug
+
+
+def openrouter_model(model: Model) -> dict[str, Any]:
+    """One entry of OpenRouter's `/models`."""
+    return {
+        "id": model.id,
+        "canonical_slug": model.slug,
+        "hugging_face_id": "",
+        "name": model.name,
+        "created": _CREATED,
+        "description": f"{model.name} answers with what it was asked ...",
+        "context_length": model.context,
+        "architecture": {
+            "modality": "text->text",
+            "input_modalities": ["text"],
+            "output_modalities": ["text"],
+            "tokenizer": "Other",
+            "instruct_type": None,
+        },
+        "pricing": model.pricing,
+        "top_provider": {
+            "context_length": model.context,
+            "max_completion_tokens": model.longest_output,
+            "is_moderated": False,
+        },
+        "per_request_limits": None,
+        "supported_parameters": _PARAMETERS,
+        "default_parameters": _NO_DEFAULTS,
+        "supported_voices": None,
+        "knowledge_cutoff": None,
+        "expiration_date": model.expires,
+        "links": {"details": f"/api/v1/models/{model.slug}/endpoints"},
+    }
+
+
+def openai_model(name: str) -> dict[str, Any]:
+    """One entry of OpenAI's `/models`."""
+    return {"id": name, "object": "model", "created": _CREATED, "owned_by": "mock"}
+
+
+def anthropic_model(name: str) -> dict[str, Any]:
+    """One entry of Anthropic's `/models`."""
+    return {"id": name, "type": "model", "display_name": name, "created_at": "2025-08-07T00:00:00Z"}
+
+
+def direct_names(profile: str) -> list[str]:
+    """The bare names a direct provider lists: every behaviour, and its one real model."""
+    return [*OWN_OPTIONS, *_DIRECT[profile]]
+
+
+def models_list(profile: str) -> dict[str, Any]:
+    """The whole reply of `GET /models`."""
+    if profile == "openrouter":
+        entries = [openrouter_model(model) for model in MODELS.values()]
+        return {"data": entries, "total_count": len(entries), "links": {"next": None}}
+    names = direct_names(profile)
+    if profile == "openai":
+        return {"object": "list", "data": [openai_model(name) for name in names]}
+    data = [anthropic_model(name) for name in names]
+    return {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
+
+
+def model_entry(profile: str, name: str) -> dict[str, Any] | None:
+    """The reply of `GET /models/{id}`, or None for a model nobody lists."""
+    if profile == "openrouter":
+        model = find_model(name)
+        return None if model is None else {"data": openrouter_model(model)}
+    if name not in direct_names(profile):
+        return None
+    return openai_model(name) if profile == "openai" else anthropic_model(name)

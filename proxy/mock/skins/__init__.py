@@ -1,0 +1,1 @@
+"""How each API spells an answer: a body, or the frames of a stream."""

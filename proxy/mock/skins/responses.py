@@ -1,0 +1,144 @@
+"""The Responses API: OpenAI's, and OpenRouter's skin of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+from proxy.mock.answer import Turn
+from proxy.mock.envelopes import Failure, response_error
+from proxy.mock.frames import Frame, Part, named
+from proxy.mock.skins.chat import comments_first
+from proxy.mock.skins.usage import response_usage
+
+Event = tuple[dict[str, Any], int]
+
+
+def response_body(turn: Turn) -> dict[str, Any]:
+    """A reply that is not streamed, or the `response` of the terminal event."""
+    cut = turn.answer.finish == "length"
+    output = [item for item, _ in _items(turn)] if turn.behaviour.name != "empty-choices" else []
+    return {
+        **_head(turn, "incomplete" if cut else "completed"),
+        "completed_at": None if cut else turn.created,
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "output": output,
+        "usage": response_usage(turn),
+    }
+
+
+def response_frames(turn: Turn) -> Iterator[Frame]:
+    """A streamed reply: numbered events, ended by one that carries the usage; no [DONE]."""
+    yield from comments_first(turn)
+    numbers = count()
+    opening = {**_head(turn, "in_progress"), "completed_at": None, "incomplete_details": None}
+    opening |= {"output": [], "usage": None}
+    for kind in ("response.created", "response.in_progress"):
+        yield _numbered({"type": kind, "response": opening}, next(numbers))
+    items = _items(turn) if turn.behaviour.name != "empty-choices" else []
+    for index, (item, deltas) in enumerate(items):
+        for event, tokens in _item_events(index, item, deltas):
+            yield _numbered(event, next(numbers), "event", tokens)
+    body = response_body(turn)
+    # One event is both the finish reason and the end, so `no-done` and `no-finish` both lose it.
+    yield _numbered({"type": f"response.{body['status']}", "response": body}, next(numbers), "finish-done")
+
+
+def response_failure(failure: Failure, sequence_number: int) -> list[Frame]:
+    """An error inside a stream."""
+    return [named(response_error(failure, sequence_number))]
+
+
+def _head(turn: Turn, status: str) -> dict[str, Any]:
+    fields = turn.asked.fields
+    routed = turn.asked.profile == "openrouter"
+    text = fields.get("text")
+    return {
+        "id": turn.generation_id if routed else f"resp_{turn.suffix}",
+        "object": "response",
+        "created_at": turn.created,
+        "status": status,
+        "background": False,
+        "error": None,
+        "instructions": fields.get("instructions"),
+        "max_output_tokens": turn.asked.maximum,
+        "model": turn.served,
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
+        "store": not routed,
+        "temperature": fields.get("temperature", 1.0),
+        "text": text if isinstance(text, dict) else {"format": {"type": "text"}},
+        "tool_choice": fields.get("tool_choice", "auto"),
+        "tools": fields.get("tools") if isinstance(fields.get("tools"), list) else [],
+        "top_p": fields.get("top_p", 1.0),
+        "truncation": "disabled",
+        "metadata": fields.get("metadata") if isinstance(fields.get("metadata"), dict) else {},
+    }
+
+
+def _items(turn: Turn) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
+    """The finished output items with the pieces they are streamed in."""
+    answer = turn.answer
+    items: list[tuple[dict[str, Any], tuple[str, ...]]] = []
+    if answer.thoughts:
+        summary = [{"type": "summary_text", "text": "".join(answer.thoughts)}]
+        items.append(({"id": f"rs_{turn.suffix}", "type": "reasoning", "summary": summary}, answer.thoughts))
+    status = "incomplete" if answer.finish == "length" else "completed"
+    if answer.tool:
+        call = {
+            "id": f"fc_{turn.suffix}",
+            "type": "function_call",
+            "status": status,
+            "call_id": f"call_{turn.suffix}",
+            "name": answer.tool,
+            "arguments": "".join(answer.arguments),
+        }
+        return [*items, (call, answer.arguments)]
+    content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": answer.text}]
+    message = {"id": f"msg_{turn.suffix}", "type": "message", "status": status, "role": "assistant"}
+    return [*items, ({**message, "content": content}, answer.words)]
+
+
+def _item_events(index: int, item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
+    empty = {"message": {"content": []}, "function_call": {"arguments": ""}, "reasoning": {"summary": []}}[item["type"]]
+    opened = {**item, **empty}
+    if "status" in item:
+        opened["status"] = "in_progress"
+    yield {"type": "response.output_item.added", "output_index": index, "item": opened}, 0
+    inner = {"message": _text_events, "function_call": _call_events, "reasoning": _summary_events}[item["type"]]
+    yield from inner({"item_id": item["id"], "output_index": index}, item, pieces)
+    yield {"type": "response.output_item.done", "output_index": index, "item": item}, 0
+
+
+def _text_events(place: dict[str, Any], item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
+    place = {**place, "content_index": 0}
+    part = item["content"][0]
+    yield {"type": "response.content_part.added", **place, "part": {**part, "text": ""}}, 0
+    for piece in pieces:
+        yield {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}, 1
+    yield {"type": "response.output_text.done", **place, "text": part["text"], "logprobs": []}, 0
+    yield {"type": "response.content_part.done", **place, "part": part}, 0
+
+
+def _call_events(place: dict[str, Any], item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
+    for piece in pieces:
+        yield {"type": "response.function_call_arguments.delta", **place, "delta": piece}, 1
+    done = {"name": item["name"], "arguments": item["arguments"]}
+    yield {"type": "response.function_call_arguments.done", **place, **done}, 0
+
+
+def _summary_events(place: dict[str, Any], item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
+    place = {**place, "summary_index": 0}
+    part = item["summary"][0]
+    yield {"type": "response.reasoning_summary_part.added", **place, "part": {**part, "text": ""}}, 0
+    for piece in pieces:
+        yield {"type": "response.reasoning_summary_text.delta", **place, "delta": piece}, 1
+    yield {"type": "response.reasoning_summary_text.done", **place, "text": part["text"]}, 0
+    yield {"type": "response.reasoning_summary_part.done", **place, "part": part}, 0
+
+
+def _numbered(event: dict[str, Any], number: int, part: Part = "event", tokens: int = 0) -> Frame:
+    kind, *rest = event.items()
+    return named(dict([kind, ("sequence_number", number), *rest]), part, tokens)

@@ -1,0 +1,71 @@
+"""What a running mock remembers."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import random
+import string
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+
+from proxy.mock.answer import Answer, Cost, Turn
+from proxy.mock.asked import Asked
+from proxy.mock.behaviours import Behaviour, parse_behaviour, without_fault
+from proxy.mock.bill import Bill
+from proxy.mock.files import Files
+from proxy.secret import Secret
+
+_ALPHABET = string.ascii_letters + string.digits
+_MOST_NAMES = 10_000
+
+
+class State:
+    """The bill, the files, and how often each model name was called."""
+
+    def __init__(self, key: Secret | None = None, misses: int = 1) -> None:
+        """Take the key callers must present (None: any), and how often `/generation` answers 404 first."""
+        self.key_digest = hashlib.sha256(key.reveal().encode()).digest() if key else None
+        self.misses = misses
+        self.bill = Bill()
+        self.files = Files()
+        self._calls: dict[str, int] = {}
+
+    def admits(self, headers: Mapping[str, str]) -> bool:
+        """Whether the request carries the key, if one is wanted."""
+        if self.key_digest is None:
+            return True
+        bearer = headers.get("Authorization", "")
+        offered = bearer[7:] if bearer[:7].lower() == "bearer " else headers.get("x-api-key", "")
+        digest = hashlib.sha256(offered.strip().encode("utf-8", "surrogateescape")).digest()
+        return hmac.compare_digest(digest, self.key_digest)
+
+    def behaviour(self, model: str) -> Behaviour:
+        """Parse the name, counting its calls: after `times` of them the fault is over."""
+        behaviour = parse_behaviour(model)
+        if behaviour.times is None:
+            return behaviour
+        if model not in self._calls and len(self._calls) >= _MOST_NAMES:
+            self._calls.clear()
+        self._calls[model] = self._calls.get(model, 0) + 1
+        return behaviour if self._calls[model] <= behaviour.times else without_fault(behaviour)
+
+    def suffix(self) -> str:
+        """Twenty letters and digits nobody had before."""
+        return "".join(random.choices(_ALPHABET, k=20))
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(time.time())
+
+    def forget(self) -> None:
+        """Start over: an empty bill, no calls counted. Files stay."""
+        self.bill.clear()
+        self._calls.clear()
+
+    def unanswered(self, asked: Asked, behaviour: Behaviour, served: str) -> Turn:
+        """A turn whose answer is still to be composed."""
+        nothing = Cost(Decimal(0), Decimal(0), Decimal(0))
+        answer = Answer((), "stop", nothing, asked.input_tokens, 0)
+        return Turn(asked, behaviour, answer, served, self.suffix(), self.now())

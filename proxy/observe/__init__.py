@@ -1,0 +1,1 @@
+"""What we tell the operator. Law of this package: nothing here can fail a call."""

@@ -1,0 +1,1 @@
+"""What we answer to. Law of this package: nothing here knows how an answer is made."""

@@ -1,0 +1,163 @@
+"""The data port: one handler for every endpoint. From the accepted head to `Exchange.serve`, and the errors back."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+from aiohttp import web
+from msgspec import Struct
+
+from proxy.dialects import Incoming
+from proxy.errors import InternalError, ModelNotFound, ProxyError, ShuttingDown, UnknownEndpoint, UpgradeRefused
+from proxy.exchange.attempt import Job
+from proxy.exchange.leaving import Drainer
+from proxy.exchange.record import Entry, Record
+from proxy.exchange.relay import Client
+from proxy.exchange.serve import Exchange
+from proxy.policy.access import choose, may_serve
+from proxy.policy.names import Names
+from proxy.policy.values import Caller, Plan, Target
+from proxy.web.body import read_body
+from proxy.web.connection import Connection
+from proxy.web.errors import SERVER_NAME, error_response
+from proxy.web.guard import Guard
+from proxy.web.keys import Keyring
+from proxy.web.models import ModelList
+from proxy.wire.call import Call, read_call
+from proxy.wire.endpoints import Endpoint, endpoint_for, split_path
+
+
+class Parts(Struct):
+    """What the handler works with. The daemon swaps `names` and `models` when the catalogue changes."""
+
+    exchange: Exchange
+    drainer: Drainer
+    guard: Guard
+    keys: Keyring
+    names: Names
+    models: ModelList
+    default_provider: str
+    max_body: int
+    closing: bool = False
+
+
+class Api:
+    """Answers every request of the data port. `finished` gets the entry of each call, `crashed` our own bugs."""
+
+    def __init__(self, parts: Parts, finished: Callable[[Entry], None], crashed: Callable[[str], None]) -> None:
+        self.parts = parts
+        self.running: set[asyncio.Task[object]] = set()
+        self._finished = finished
+        self._crashed = crashed
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request, from its head to its last byte."""
+        record = Record(time.monotonic())
+        connection = cast(Connection, request.protocol)
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        connection.begin(partial(self.parts.drainer.left, task, record))
+        self.running.add(task)
+        client = Client(request, record)
+        try:
+            return await self._serve(request, client, record)
+        except ProxyError as error:
+            return await _refuse(error, client, record)
+        except asyncio.CancelledError:
+            if self.parts.closing and client.started:
+                await _refuse(ShuttingDown("Tollkeeper is shutting down; the answer was cut off."), client, record)
+            raise
+        except Exception:
+            self._crashed(record.request_id)
+            return await _refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, record)
+        finally:
+            client.rest()
+            connection.finish()
+            self.running.discard(task)
+            if record.endpoint != "health":
+                self._finished(record.entry(time.monotonic()))
+
+    async def _serve(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse:
+        parts = self.parts
+        if parts.closing:
+            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
+        path, query, prefixed = split_path(request.raw_path)
+        if not prefixed and path in ("/", "/healthz", "/readyz"):
+            record.endpoint = "health"
+            return _said(request, record, b"" if path == "/" else b"ok\n")
+        endpoint = endpoint_for(request.method, path)
+        record.shape, record.endpoint = endpoint.shape, endpoint.name
+        parts.guard.check(request)
+        _refuse_what_cannot_pass(request, endpoint, prefixed)
+        caller = parts.keys.caller(request.headers)
+        record.key = caller.name
+        if request.method in ("GET", "HEAD") and (listed := self._models(path, caller, request)) is not None:
+            return await client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
+        began = time.monotonic()
+        body = await read_body(request, parts.max_body)
+        record.upstream_seconds += time.monotonic() - began
+        content = (request.headers.get("Content-Type", ""), body)
+        call = read_call(endpoint, request.method, (path, query), content)
+        record.model, record.stream = call.model, call.stream
+        plan = self._plan(caller, call)
+        record.label = plan.label
+        incoming = Incoming(tuple(request.headers.items()))
+        return await parts.exchange.serve(client, Job(call, plan, incoming, record, _until(request, record)))
+
+    def _plan(self, caller: Caller, call: Call) -> Plan:
+        """Where this call may go. Calls that carry no model go to the default provider as they are."""
+        if not call.endpoint.carries_model:
+            return Plan((Target(self.parts.default_provider, ""),), call.endpoint.name, rewrite=False)
+        plan = choose(caller, self.parts.names, call.model)
+        for name in call.also_models:
+            if not may_serve(caller, self.parts.names, name):
+                raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
+        return plan
+
+    def _models(self, path: str, caller: Caller, request: web.BaseRequest) -> bytes | None:
+        """Our own answer to the model list, or None for paths that are the provider's to answer."""
+        anthropic = "anthropic-version" in request.headers
+        if path == "/models":
+            return self.parts.models.all(caller, anthropic=anthropic)
+        name = path.removeprefix("/models/")
+        if name == path or name.endswith("/endpoints") or name in ("count", "user"):
+            return None
+        return self.parts.models.one(caller, name, anthropic=anthropic)
+
+
+def _refuse_what_cannot_pass(request: web.BaseRequest, endpoint: Endpoint, prefixed: bool) -> None:
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
+    if not prefixed and not endpoint.listed:
+        raise UnknownEndpoint("There is nothing at this path; the API lives under /v1.")
+
+
+def _said(request: web.BaseRequest, record: Record, body: bytes) -> web.StreamResponse:
+    record.phase, record.status = "done", 200
+    return web.Response(body=body, headers=dict([SERVER_NAME]), content_type="text/plain")
+
+
+def _until(request: web.BaseRequest, record: Record) -> float:
+    """When the client's own patience ends (monotonic): its read timeout bounds retries and the first byte."""
+    try:
+        seconds = float(request.headers.get("x-stainless-read-timeout", "inf"))
+    except ValueError:
+        return math.inf
+    return record.started + seconds if seconds > 0 else math.inf
+
+
+async def _refuse(error: ProxyError, client: Client, record: Record) -> web.StreamResponse:
+    """Say no: as a reply of its own, or inside one that has begun."""
+    record.error = error
+    if client.started:
+        return await client.cut(error, record.shape)
+    record.status = error.status
+    record.phase = "done" if record.phase == "reading" else record.phase
+    response = error_response(error, record.shape, record.refusal_headers())
+    if error.status in (408, 413, 415) or isinstance(error, ShuttingDown):
+        response.force_close()
+    return response

@@ -1,0 +1,65 @@
+"""Reads a request body: bounded in size and in time, held once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPException
+
+from proxy.errors import InvalidValue, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+
+SILENCE_SECONDS = 30.0
+
+
+async def read_body(request: web.BaseRequest, most: int) -> bytes:
+    """Return the body. Raises `RequestTooLarge` over `most` bytes, `UnsupportedEncoding`, `RequestTimeout`.
+
+    A client that asked first (`Expect: 100-continue`) is told to go on only once its size is known to be fine.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedEncoding("Request bodies must not be compressed; send this one without Content-Encoding.")
+    declared = request.content_length
+    if declared is not None and declared > most:
+        raise _too_large(most)
+    if "Expect" in request.headers:
+        await _go_on(request)
+    if not request.can_read_body:
+        return b""
+    return await _read(request, most)
+
+
+async def _read(request: web.BaseRequest, most: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while True:
+            if request.content.is_eof() and request.content.total_bytes == size:
+                break
+            async with asyncio.timeout(SILENCE_SECONDS):
+                chunk = await request.content.readany()
+            if not chunk:
+                break
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > most:
+                raise _too_large(most)
+    except TimeoutError:
+        raise RequestTimeout(f"The request body stopped arriving for {SILENCE_SECONDS:g} s.") from None
+    except (HTTPException, aiohttp.ClientError, web.RequestPayloadError):
+        raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _go_on(request: web.BaseRequest) -> None:
+    if request.headers["Expect"].strip().lower() != "100-continue":
+        raise InvalidValue("Only 'Expect: 100-continue' is understood.")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # what was sent is no part of the reply; aiohttp resets this in the same place
+    request.writer.output_size = 0
+
+
+def _too_large(most: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The request body is larger than the {most / 2**20:g} MiB allowed by `max_body`.")

@@ -1,0 +1,102 @@
+"""One client connection: deadlines on heads, news of its end, errors that repeat nothing of the input.
+
+aiohttp answers a broken head with text that quotes it, and logs it; both may hold a key. And by
+default it neither limits how long a head may take nor tells a handler that its client left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from proxy.errors import CallerError
+from proxy.web.errors import error_response
+
+HEAD_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 75.0
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class BadRequest(CallerError):
+    """The head of the request is not HTTP/1.1 as RFC 9112 has it."""
+
+    code = "bad_request"
+
+
+class Connection(web.RequestHandler):
+    """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
+
+    __slots__ = ("_head_timer", "_in_call", "_on_lost")
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._on_lost: Callable[[], None] | None = None
+        self._head_timer: Any = None
+        self._in_call = False
+
+    def begin(self, on_lost: Callable[[], None]) -> None:
+        """A call has been read off the wire."""
+        self._in_call, self._on_lost = True, on_lost
+        self._disarm()
+
+    def finish(self) -> None:
+        """The call is over; what arrives next is a new head."""
+        self._in_call, self._on_lost = False, None
+
+    def data_received(self, data: bytes) -> None:
+        """Give a head that has begun ten seconds to be complete."""
+        super().data_received(data)
+        if not self._in_call and self._head_timer is None:
+            self._head_timer = self._loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell the call under way that its client has gone."""
+        on_lost, self._on_lost = self._on_lost, None
+        self._disarm()
+        super().connection_lost(exc)
+        if on_lost is not None:
+            on_lost()
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        if not self._in_call:
+            self.force_close()
+
+    def _disarm(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what never became a call: a broken head. Nothing of it is repeated or logged."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a reply is under way already")
+        response = error_response(BadRequest("The request is not valid HTTP/1.1."), "other", [])
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """Makes `Connection`s, set up as the table of trust.md section 2 has it."""
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__(
+            handler,
+            handler_cancellation=False,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=2.0,
+            auto_decompress=False,
+            access_log=None,
+            max_line_size=8190,
+            max_field_size=8190,
+            max_headers=128,
+        )
+
+    def __call__(self) -> web.RequestHandler:
+        """One connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)

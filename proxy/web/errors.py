@@ -1,0 +1,39 @@
+"""Errors in the clients' envelopes; the one place where they are rendered."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.errors import ProxyError
+from proxy.wire.endpoints import Shape
+from proxy.wire.headers import Headers
+from proxy.wire.reader import anthropic_type
+
+SERVER_NAME = ("Server", "tollkeeper")
+
+
+def error_response(error: ProxyError, shape: Shape, own: Headers) -> web.Response:
+    """OpenAI's envelope, or Anthropic's on messages; with the hints SDKs obey (wire.md 2.7)."""
+    headers = CIMultiDict([("Content-Type", "application/json"), *own])
+    headers.setdefault(*SERVER_NAME)
+    if error.should_retry is not None:
+        headers["x-should-retry"] = "true" if error.should_retry else "false"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+        headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after * 1000)))
+    return web.Response(status=error.status, headers=headers, body=_body(error, shape, own))
+
+
+def _body(error: ProxyError, shape: Shape, own: Headers) -> bytes:
+    if shape == "messages":
+        detail = {"type": anthropic_type(error.status), "message": error.message, "code": error.code}
+        envelope: dict[str, object] = {"type": "error", "error": detail, "request_id": dict(own).get("x-request-id")}
+    else:
+        envelope = {
+            "error": {"message": error.message, "type": error.error_type, "param": error.param, "code": error.code}
+        }
+    return msgspec.json.encode(envelope)

@@ -1,0 +1,63 @@
+"""Is this request meant for us? Host against DNS rebinding, Origin against web pages (trust.md T9, T10)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
+
+from proxy.errors import HostNotAllowed, InvalidValue, OriginNotAllowed
+from proxy.policy.values import Listen
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+class Guard:
+    """The names this listener answers to, and the web origins it lets in."""
+
+    def __init__(self, listen: Listen) -> None:
+        bound = f"[{listen.host}]" if ":" in listen.host else listen.host
+        self._any_address = listen.host in ("0.0.0.0", "::") and listen.socket is None
+        self._any_host = listen.socket is not None
+        self._hosts = _LOOPBACK | {host.lower() for host in listen.hosts}
+        if not self._any_address:
+            self._hosts |= {bound.lower()}
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.origins)
+
+    def check(self, request: web.BaseRequest) -> None:
+        """Raise `HostNotAllowed`, `OriginNotAllowed`, or `InvalidValue` for a version we do not speak."""
+        if request.version not in (HttpVersion10, HttpVersion11):
+            raise InvalidValue("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+        if not self._any_host and not self._knows(request.host):
+            raise HostNotAllowed(
+                "The Host header names a host this daemon does not answer to. If clients reach it by that name, "
+                "add the name to `hosts:` of this listener."
+            )
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.lower().rstrip("/") not in self._origins:
+            raise OriginNotAllowed(
+                "Requests from web pages are refused. If this page may use the daemon, add its origin to `origins:`."
+            )
+
+    def allowed_origin(self, request: web.BaseRequest) -> str | None:
+        """The Origin header of a request from an allowed page, to be echoed in CORS headers."""
+        return request.headers.get("Origin")
+
+    def _knows(self, host_header: str) -> bool:
+        host = _without_port(host_header.lower()).removesuffix(".")
+        return host in self._hosts or (self._any_address and _is_address(host))
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
+
+
+def _is_address(host: str) -> bool:
+    """A listener on every address answers to each of them; rebinding needs a name."""
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,55 @@
+"""`/v1/models`: what a key may use, in OpenAI's shape or in Anthropic's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+import msgspec
+
+from proxy.errors import ModelNotFound
+from proxy.policy.access import allowed_models, may_use
+from proxy.policy.catalogue import Catalogue
+from proxy.policy.names import Names
+from proxy.policy.values import Caller
+
+_json = msgspec.json.Encoder()
+
+
+class ModelList:
+    """Answers from our own knowledge; nothing is asked upstream."""
+
+    def __init__(self, names: Names, catalogue: Catalogue) -> None:
+        self._names = names
+        self._catalogue = catalogue
+
+    def all(self, caller: Caller, *, anthropic: bool) -> bytes:
+        """The whole list. Anthropic's is one page (wire.md 3.1)."""
+        ids = allowed_models(caller, self._names)
+        if not anthropic:
+            return _json.encode({"object": "list", "data": [self._openai(name) for name in ids]})
+        data = [self._anthropic(name) for name in ids]
+        ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+        return _json.encode({"data": data, "has_more": False, **ends})
+
+    def one(self, caller: Caller, raw_id: str, *, anthropic: bool) -> bytes:
+        """One entry by its id, however its slash was spelled. Raises `ModelNotFound`."""
+        name = unquote(raw_id)
+        if not may_use(caller, self._names, name):
+            raise ModelNotFound("There is no model of that name here.", param="model")
+        return _json.encode(self._anthropic(name) if anthropic else self._openai(name))
+
+    def _openai(self, name: str) -> dict[str, object]:
+        model = self._catalogue.get(name)
+        author = name.partition("/")[0] if "/" in name else "tollkeeper"
+        return {"id": name, "object": "model", "created": (model.created if model else None) or 0, "owned_by": author}
+
+    def _anthropic(self, name: str) -> dict[str, object]:
+        model = self._catalogue.get(name)
+        created = datetime.fromtimestamp((model.created if model else None) or 0, UTC)
+        return {
+            "type": "model",
+            "id": name,
+            "display_name": model.name if model else name,
+            "created_at": created.isoformat().replace("+00:00", "Z"),
+        }
