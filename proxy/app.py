@@ -14,7 +14,7 @@ from aiohttp import http_parser, web
 
 from proxy.data import snapshot_bytes
 from proxy.exchange.leaving import Drainer
-from proxy.exchange.listings import Listings
+from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.record import Entry
 from proxy.exchange.serve import Exchange
 from proxy.exchange.upstream import Upstream
@@ -61,8 +61,8 @@ class Daemon:
         settings = await self._with_mock(self.settings)
         upstream = Upstream()
         self._stack.push_async_callback(upstream.close)
-        listings = Listings(settings, read_feed(snapshot_bytes()), upstream, _told)
-        listings.load_cached()
+        catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
+        listings = Listings(settings, catalogue, upstream, _told)
         api = Api(_parts(settings, listings, upstream), _log_call, _log_crash)
         self._api = api
         admin = Admin(Guard(settings.admin), self._problems)
@@ -163,7 +163,9 @@ def _refuse_unsafe_runtime() -> None:
     if not __debug__:
         raise StartError("do not run with -O: the HTTP library relies on its assertions")
     if http_parser.HttpRequestParser.__module__ == http_parser.__name__:
-        raise StartError("the HTTP library's C parser is missing; install aiohttp from a wheel, unset AIOHTTP_NO_EXTENSIONS")
+        raise StartError(
+            "the HTTP library's C parser is missing; install aiohttp from a wheel, unset AIOHTTP_NO_EXTENSIONS"
+        )
     if sys.version_info < (3, 11):
         raise StartError("Python 3.11 or newer is needed")
 

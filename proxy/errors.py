@@ -144,7 +144,7 @@ class ProviderError(ProxyError):
     code = "upstream_bad_response"
     error_type = "upstream_error"
     kind = "provider_server_error"
-    should_retry = False
+    should_retry: bool | None = False
 
 
 class UpstreamUnreachable(ProviderError):

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 import click
 
@@ -23,7 +25,7 @@ def serve(config_path: str | None, mock: bool) -> None:
     from proxy.observe.logs import set_up
 
     set_up(settings.log_level, settings.log_format)
-    sys.exit(_runner()(_run(settings)))
+    sys.exit(run_async(_run(settings)))
 
 
 def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
@@ -37,13 +39,13 @@ def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings
         sys.exit(1)
 
 
-def _runner():  # type: ignore[no-untyped-def]
+def run_async(main: Coroutine[Any, Any, int]) -> int:
     """`asyncio.run` on uvloop, where it is installed."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run
-    return uvloop.run
+        return asyncio.run(main)
+    return uvloop.run(main)
 
 
 async def _run(settings: Settings) -> int:

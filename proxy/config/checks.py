@@ -63,7 +63,8 @@ def _admin_without_token(tree: Section) -> Iterator[Finding]:
 def _same_address(tree: Section) -> Iterator[Finding]:
     data, admin = _address(tree, "listen"), _address(tree, "admin")
     if data and data == admin:
-        yield ("admin", "port" if "port" in _section(tree.get("admin")) else "host"), "is the address of listen as well"
+        written = (path for path in _ADDRESS_FIELDS if path[1] in _section(tree.get(path[0])))
+        yield next(written), "listen and admin cannot have the same address"
 
 
 def _own_address_as_provider(tree: Section) -> Iterator[Finding]:
@@ -134,6 +135,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+_ADDRESS_FIELDS = (("admin", "port"), ("admin", "host"), ("listen", "port"), ("listen", "host"))
 _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _open_to_strangers,
     _admin_without_token,

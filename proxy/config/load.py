@@ -59,12 +59,11 @@ def load_text(text: str, file: Path | None, env: Mapping[str, str], *, mock: boo
     key_files, unread = _key_files(document, filled, file, env)
     environment = _environment(filled.tree, env, problems, mock)
     names = tuple(_sections(filled.tree, "providers")) or tuple(environment)
-    problems += unread
     findings = cross_findings({**filled.tree, "routes": None} if mock else filled.tree, names)
-    problems += [document.problem(path, sentence) for path, sentence in findings]
-    first = document.problems + filled.problems
-    if first or problems or config is None:
-        raise ConfigProblems(_without_echoes(problems, first))
+    unread += [document.problem(path, sentence) for path, sentence in findings]
+    everything = _causes([document.problems + filled.problems, problems, unread])
+    if everything or config is None:
+        raise ConfigProblems(everything)
     sources = Sources(file, filled, env, key_files, environment, mock)
     return Loaded(build(config, sources, _readable_by_others(file, filled)), config)
 
@@ -126,17 +125,22 @@ def _environment(
         return {}
 
 
-def _without_echoes(problems: list[Problem], sources: list[Problem]) -> Iterator[Problem]:
-    """Drop what only follows from one of `sources` at the same place: a variable that is not set is no text."""
-    yield from sources
-    known = {(problem.line, problem.column) for problem in sources}
-    yield from (problem for problem in problems if not problem.line or (problem.line, problem.column) not in known)
+def _causes(groups: list[list[Problem]]) -> list[Problem]:
+    """Drop what stands where an earlier group saw a problem: a variable that is not set is no number either."""
+    causes: list[Problem] = []
+    for group in groups:
+        known = {(problem.line, problem.column) for problem in causes if problem.line}
+        causes += [problem for problem in group if (problem.line, problem.column) not in known]
+    return causes
 
 
 def _readable_by_others(file: Path | None, filled: Filled) -> tuple[str, ...]:
     if file is None or not any(_written_secrets(filled)):
         return ()
-    mode = stat.S_IMODE(file.stat().st_mode)
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError:  # gone since it was read
+        return ()
     if not mode & 0o044:
         return ()
     return (f"{file} holds secrets and others can read it (mode {mode:04o}): chmod 600 {file}, or use ${{NAME}}",)

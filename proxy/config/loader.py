@@ -175,7 +175,7 @@ class _Builder:
             self._report(place, "text cannot hold the NUL character or half of a surrogate pair")
             return ""
         is_name = bool(self._open) and isinstance(self._open[-1].content, dict) and self._open[-1].pending is None
-        if is_name or not event.implicit[0]:
+        if is_name or event.tag is not None or not event.implicit[0]:
             return str(event.value)
         return plain_scalar(event.value)
 

@@ -16,10 +16,20 @@ from proxy.policy.values import Provider, Settings
 from proxy.wire.call import Call
 from proxy.wire.endpoints import endpoint_for
 
+FILE_NAME = "catalogue.json"
 _MOST_LISTED = 5000
 
 Changed = Callable[[Catalogue, dict[str, frozenset[str]]], None]
 Told = Callable[[str, str], None]
+
+
+def with_cached(snapshot: Catalogue, state_dir: str) -> Catalogue:
+    """The catalogue a former run kept in `state_dir`, if it is fit to take the snapshot's place."""
+    try:
+        cached = read_feed((Path(state_dir) / FILE_NAME).read_bytes())
+    except (OSError, ValueError):
+        return snapshot
+    return snapshot if accept(snapshot, cached) else cached
 
 
 class Listings:
@@ -31,16 +41,7 @@ class Listings:
         self._settings = settings
         self._upstream = upstream
         self._told = told
-        self._file = Path(settings.state_dir) / "catalogue.json"
-
-    def load_cached(self) -> None:
-        """Take the catalogue a former run kept, if it is better than the snapshot."""
-        try:
-            cached = read_feed(self._file.read_bytes())
-        except (OSError, ValueError):
-            return
-        if accept(self.catalogue, cached) is None:
-            self.catalogue = cached
+        self._file = Path(settings.state_dir) / FILE_NAME
 
     async def keep_fresh(self, changed: Changed) -> None:
         """Fetch everything now and then again every `catalogue: refresh`, until cancelled."""
@@ -51,7 +52,9 @@ class Listings:
 
     async def _refresh(self, provider: Provider) -> None:
         try:
-            body = await self._upstream.get_json(provider, "/models", _own_headers(provider))
+            # by default OpenRouter lists models that answer in text only
+            path = "/models?output_modalities=all" if provider.kind == "openrouter" else "/models"
+            body = await self._upstream.get_json(provider, path, _own_headers(provider))
             if provider.kind == "openrouter":
                 await self._take_catalogue(body)
             else:

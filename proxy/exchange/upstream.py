@@ -224,4 +224,3 @@ def _failed(provider: Provider, error: aiohttp.ClientError, *, began: bool) -> F
 
 def _unreachable(provider: Provider, reason: str) -> Failure:
     return Failure(UpstreamUnreachable(f"{provider.name} cannot be reached: {reason}."), "unreachable")
-

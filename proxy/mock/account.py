@@ -17,7 +17,7 @@ def generation_body(row: Row) -> dict[str, Any]:
     turn, answer = row.turn, row.turn.answer
     cost = number(row.cost)
     thoughts = min(len(answer.thoughts), row.output_tokens_emitted)
-    data = {
+    data: dict[str, Any] = {
         "id": row.id,
         "request_id": f"req-{turn.suffix}",
         "upstream_id": f"chatcmpl-{turn.suffix}",
@@ -72,7 +72,7 @@ def key_body(total: Decimal, *, keyed: bool) -> dict[str, Any]:
     spent = number(total)
     usage = {f"usage{period}": spent for period in ("", "_daily", "_weekly", "_monthly")}
     byok = {f"byok_usage{period}": 0 for period in ("", "_daily", "_weekly", "_monthly")}
-    data = {
+    data: dict[str, Any] = {
         "label": "sk-or-v1-moc...key" if keyed else "mock",
         "limit": None,
         "limit_remaining": None,

@@ -18,9 +18,13 @@ Finish = Literal["stop", "length", "tool_calls"]
 
 _WORD = re.compile(r"\s*\S+|\s+")
 _IMAGE_TOKENS = 1290
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-)
+_ID_PREFIXES = {
+    "chat/completions": "chatcmpl-",
+    "completions": "cmpl-",
+    "responses": "resp_",
+    "moderations": "modr-",
+}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
 
 class Cost(Struct, frozen=True):
@@ -62,9 +66,12 @@ class Turn(Struct, frozen=True):
     created: int
 
     @property
-    def generation_id(self) -> str:
-        """OpenRouter's name of the call."""
-        return f"gen-{self.created}-{self.suffix}"
+    def reply_id(self) -> str:
+        """The call's name on the wire and on the bill; where a body has none, that of the request."""
+        if self.asked.profile == "openrouter":
+            return f"gen-{self.created}-{self.suffix}"
+        prefixes = _ID_PREFIXES if self.asked.profile == "openai" else {}
+        return prefixes.get(self.asked.endpoint, "msg_" if self.asked.profile == "anthropic" else "req_") + self.suffix
 
     @property
     def cost(self) -> Raw:

@@ -91,7 +91,7 @@ def skin_of(endpoint: str) -> Skin:
 def envelope(profile: Profile, endpoint: str, failure: Failure, request_id: str) -> dict[str, Any]:
     """The body of an error reply."""
     skin = skin_of(endpoint)
-    if profile == "openai" or (profile == "anthropic" and skin == "chat" and endpoint != "models"):
+    if profile == "openai" or (profile == "anthropic" and endpoint == "chat/completions"):
         return _openai(failure)
     if profile == "anthropic":
         kind = _ANTHROPIC_TYPES.get(failure.status, "api_error")

@@ -17,6 +17,8 @@ from proxy.mock.script import Step, body_pause
 
 GARBAGE = b"\x16\x03\x01 this is not HTTP\x00\xff\r\n\r\n"
 
+_UNFINISHED = ("cut", "hang", "truncated")
+
 
 async def play_stream(
     request: web.Request, headers: dict[str, str], row: Row, steps: Iterator[Step]
@@ -37,7 +39,8 @@ async def play_stream(
         _book(row, step)
         await response.write(squeeze.pack(step.data))
     row.ended = True
-    await response.write(squeeze.rest())
+    if rest := squeeze.rest():
+        await response.write(rest)
     await response.write_eof()
     return response
 
@@ -46,9 +49,9 @@ async def play_body(request: web.Request, headers: dict[str, str], row: Row, bod
     """Send a reply that is not streamed; it is billed in full whoever leaves, and however it breaks."""
     behaviour = row.turn.behaviour
     await asyncio.sleep(body_pause(row.turn))
-    if not row.free:
+    if not row.free and behaviour.name not in _UNFINISHED:
         row.complete()
-    row.ended = True
+    row.ended = behaviour.name != "hang"
     if behaviour.name == "truncated":
         body = body[: len(body) // 2]
     if behaviour.name == "gzip":

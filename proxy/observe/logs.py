@@ -70,5 +70,7 @@ def _render(_logger: Any, _method: str, event: Event) -> str:
         return _json.encode(dict(event)).decode()
     except UnicodeEncodeError:
         # a lone surrogate in a name the client chose
-        clean = {k: v.encode("ascii", "backslashreplace").decode() if isinstance(v, str) else v for k, v in event.items()}
+        clean = {
+            k: v.encode("ascii", "backslashreplace").decode() if isinstance(v, str) else v for k, v in event.items()
+        }
         return _json.encode(clean).decode()

@@ -59,9 +59,9 @@ class Catalogue:
             self._by_name.setdefault(model.canonical_slug, model)
         self._by_slug: dict[str, list[Model]] = {}
         for name, model in self._by_name.items():
-            if not name.startswith("~"):
+            if "/" in name and not name.startswith("~"):
                 self._by_slug.setdefault(name.partition("/")[2], []).append(model)
-        self.authors = frozenset(model.id.partition("/")[0].lstrip("~") for model in self.models)
+        self.authors = frozenset(model.id.partition("/")[0].lstrip("~") for model in self.models if "/" in model.id)
 
     def get(self, name: str) -> Model | None:
         """Return the model with exactly this id or permanent slug."""
@@ -149,7 +149,7 @@ def read_feed(data: bytes) -> Catalogue:
     try:
         feed = _FEED.decode(data)
         models = [model for raw in feed.data if (model := _read_entry(raw)) is not None]
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise ValueError(f"the model list is not what OpenRouter's /models answers: {problem}") from problem
     if not models:
         raise ValueError("the model list names no models")
@@ -157,17 +157,17 @@ def read_feed(data: bytes) -> Catalogue:
 
 
 def _read_entry(raw: msgspec.Raw) -> Model | None:
-    """Believe what has the right type; without an `author/slug` id there is no model."""
+    """Believe what has the right type; without an id that can stand in a request there is no model."""
     try:
         entry = _ENTRY.decode(raw)
-    except (msgspec.DecodeError, InvalidOperation):
+    except (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation):
         return None
-    if not isinstance(entry.id, str) or not is_author_slug(entry.id):
+    if not isinstance(entry.id, str) or not _is_name(entry.id):
         return None
     slug, name, top = entry.canonical_slug, entry.name, entry.top_provider
     return Model(
         id=entry.id,
-        canonical_slug=slug if isinstance(slug, str) and is_author_slug(slug) else entry.id,
+        canonical_slug=slug if isinstance(slug, str) and _is_name(slug) else entry.id,
         name=name if isinstance(name, str) and name else entry.id,
         created=_tokens(entry.created) or 0,
         context_length=_tokens(entry.context_length),
@@ -184,7 +184,12 @@ def _tokens(value: object) -> int | None:
 def is_author_slug(name: str) -> bool:
     """Whether `name` is of the form `author/slug`, whatever letters it uses, preset aside."""
     author, _, slug = name.partition(PRESET)[0].partition("/")
-    return bool(author.strip("~") and slug) and "/" not in slug and name.isprintable() and " " not in name
+    return bool(author.strip("~") and slug) and "/" not in slug and _is_name(name)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text may be a model's name at all; vendors' own lists have no author in it."""
+    return bool(text) and text.isprintable() and " " not in text
 
 
 def accept(old: Catalogue, new: Catalogue) -> str | None:

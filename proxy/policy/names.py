@@ -60,7 +60,9 @@ class Names:
         self._openrouter = next((p.name for p in settings.providers.values() if p.kind == "openrouter"), None)
         self._authors = catalogue.authors.union(FAMILIES.values())
         self._direct = _direct_providers(settings.providers)
-        self._listed = {name: ids for name, ids in listed.items() if name in settings.providers}
+        self._listed = {
+            name: listed[name] for name, p in settings.providers.items() if p.kind != "openrouter" and name in listed
+        }
         self._listers = _listers(self._listed)
         self._remembered: dict[str | None, Resolution] = {}
         self._offered: tuple[str, ...] = ()
@@ -94,7 +96,7 @@ class Names:
     def _reaches(self, slug: str) -> bool:
         """Whether a model of the catalogue can be had; a direct provider's own list knows better."""
         if self._openrouter is not None:
-            return True
+            return "/" in slug
         provider = self._direct.get(slug.partition("/")[0])
         return provider is not None and ":" not in slug and not self._listed.get(provider)
 
@@ -113,8 +115,6 @@ class Names:
         if name is None:
             return self._unnamed()
         ways = self._expand(name, set())
-        if not ways and self._settings.unknown_models == "pass" and self._providers:
-            ways = [_way(next(iter(self._providers)), name)]
         if not ways:
             raise model_not_found(name, self.offered())
         targets = tuple(dict.fromkeys(way.target for way in ways))
@@ -156,7 +156,7 @@ class Names:
             way = self._by_author(spelling)
         if way is not None:
             return way
-        provider = self._routed(name) or self._only_lister(name) or self._only_provider()
+        provider = self._routed(name) or self._only_lister(name) or self._any_taker()
         return None if provider is None else _way(provider, name)
 
     def _at_provider(self, name: str) -> _Way | None:
@@ -209,9 +209,11 @@ class Names:
         listers = self._listers.get(name, ())
         return listers[0] if len(listers) == 1 else None
 
-    def _only_provider(self) -> str | None:
-        """Return the provider if there is just one and it takes names as they are."""
-        return None if self._openrouter or len(self._providers) != 1 else next(iter(self._providers))
+    def _any_taker(self) -> str | None:
+        """Return the provider that takes any name as it is: an only one, or the first where unknown names pass."""
+        is_only = len(self._providers) == 1 and self._openrouter is None
+        takes_any = is_only or self._settings.unknown_models == "pass"
+        return next(iter(self._providers), None) if takes_any else None
 
 
 def resolve(names: Names, model: str | None) -> Plan:

@@ -101,7 +101,8 @@ def _elsewhere(seen: Seen) -> bool:
 def _wait(seen: Seen, attempt: Attempt, rules: RetryRules, jitter: float) -> float:
     if seen.retry_after is not None:
         return seen.retry_after
-    return min(rules.first_wait * 2 ** (attempt.tries - 1) * jitter, rules.longest_wait)
+    doubled: float = rules.first_wait * 2.0 ** (attempt.tries - 1)
+    return min(doubled * jitter, rules.longest_wait)
 
 
 def retry_after_seconds(milliseconds: str | None, seconds: str | None, now: datetime) -> float | None:

@@ -45,9 +45,7 @@ class Admin:
 
 def _json(status: int, body: dict[str, object]) -> web.Response:
     headers = dict([SERVER_NAME])
-    return web.Response(
-        status=status, headers=headers, body=msgspec.json.encode(body), content_type="application/json"
-    )
+    return web.Response(status=status, headers=headers, body=msgspec.json.encode(body), content_type="application/json")
 
 
 def _nothing() -> None:

@@ -113,8 +113,12 @@ def _maximum(document: JsonObject) -> tuple[str | None, int | None]:
 
 
 def _also_models(document: JsonObject) -> tuple[str, ...]:
-    """The names in `models` and `fallbacks`: strings, or objects with a `model` (wire.md 1.4, 1.14)."""
+    """The names in `models` and `fallbacks`, strings or objects with a `model`; and `preset`, which names one too
+    (wire.md 1.3, 1.4, 1.14)."""
     names: list[str] = []
+    preset = document.value("preset") if "preset" in document.members else None
+    if isinstance(preset, str):
+        names.append("@preset/" + preset)
     for field in ("models", "fallbacks"):
         if field not in document.members:
             continue

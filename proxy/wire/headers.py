@@ -102,8 +102,5 @@ def _clean(value: str) -> str:
 def _named_by_connection(headers: Headers) -> frozenset[str]:
     """Every name listed in `Connection` is hop-by-hop as well (RFC 9110 7.6.1)."""
     return frozenset(
-        token.strip().lower()
-        for name, value in headers
-        if name.lower() == "connection"
-        for token in value.split(",")
+        token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")
     )

@@ -66,7 +66,8 @@ def complaints(text: str, parser: Any) -> list[str]:
 def test_plain_text_means_what_yaml_1_2_says(written: str, value: object, parser: Any) -> None:
     document = parse(f"a: {written}", "c.yaml", parser)
     assert document.tree == {"a": value}
-    assert type(document.tree["a"]) in (type(value), type(value).__mro__[0], *type(document.tree["a"]).__mro__[1:2])
+    assert isinstance(document.tree["a"], type(value))
+    assert isinstance(document.tree["a"], bool) is isinstance(value, bool)
     assert document.problems == []
 
 
@@ -135,7 +136,7 @@ def test_an_alias_stands_for_what_its_anchor_marks(parser: Any) -> None:
             ["c.yaml:1:8: a[0]: an alias (*) whose anchor (&) has not ended above; put text that starts with * in quotes"],
         ),
         ("? [a]\n: b\n", ["c.yaml:1:3: a name must stand before the colon, as plain text"]),
-        ("a:\n  : b\n", ["c.yaml:2:3: a: a name must stand before the colon, as plain text"]),
+        ("a: {: b}\n", ["c.yaml:1:5: a: a name must stand before the colon, as plain text"]),
         ('a: "x\\0y"\n', ["c.yaml:1:4: a: text cannot hold the NUL character or half of a surrogate pair"]),
         ("a: b: c\n", ["c.yaml:1:5: a colon where none can stand: put the text in quotes, or check the indentation"]),
         ("a: 1\n b: 2\n", ["c.yaml:2:3: a colon where none can stand: put the text in quotes, or check the indentation"]),
@@ -168,7 +169,7 @@ def test_what_is_refused_is_refused_in_its_place(text: str, expected: list[str] 
         ("a:\n    b: 1\n  c: 2", "the indentation does not fit the lines above"),
         ("- a\nb: c", "line does not"),
         ("a: - b", "a list (`- `) cannot start here"),
-        ("a: 1\n}", "this is not YAML"),
+        ("a: |x", "this is not YAML"),
     ],
 )
 def test_a_syntax_error_is_told_in_plain_words(text: str, part: str) -> None:

@@ -109,7 +109,7 @@ def test_unknown_and_forbidden_models_are_told_apart_by_nothing() -> None:
 
 def test_a_suggestion_is_always_something_the_key_may_use() -> None:
     with pytest.raises(ModelNotFound, match="openai/gpt-4o") as failure:
-        choose(key("openai/*"), NAMES, "openai/gtp-4o.")
+        choose(key("openai/*"), NAMES, "tgpt-4o")
     assert "anthropic/" not in failure.value.message
 
 

@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings as hypothesis_settings, strategies as st
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from proxy.data import prices_bytes, snapshot_bytes
 from proxy.policy.catalogue import Catalogue, accept, closest, read_feed, split_variant
@@ -144,7 +146,7 @@ def feed(items: list[object]) -> Catalogue:
         b'{"data":{}}',
         b'{"data":[]}',
         b'{"data":[1,null,"x",[],{}]}',
-        b'{"data":[{"id":1},{"id":""},{"id":"no-author"},{"id":"a/b/c"},{"id":null}]}',
+        b'{"data":[{"id":1},{"id":""},{"id":"a b"},{"id":"a\\n"},{"id":null}]}',
         b'{"error":{"message":"rate limited"}}',
         b"<html>busy</html>",
         b'{"data":[{"id":"a/\xff"}]}',
@@ -181,9 +183,9 @@ def test_an_odd_entry_does_not_spoil_the_rest() -> None:
 
 
 def test_an_id_beats_a_permanent_slug_and_the_first_the_rest() -> None:
-    catalogue = feed([item("a/x", canonical_slug="a/y"), item("a/y"), item("a/x", name="again")])
+    catalogue = feed([item("a/x", canonical_slug="a/y"), item("a/y"), item("a/x", created=7)])
     assert catalogue.get("a/y").id == "a/y"
-    assert catalogue.get("a/x").name == "a/x"
+    assert catalogue.get("a/x").created == 0
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings as hypothesis_settings, strategies as st
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
@@ -403,6 +405,15 @@ def test_unknown_names_pass_to_the_first_provider_where_that_is_asked_for() -> N
     assert is_unknown(names_of(unknown_models="pass"), "wizard")
 
 
+def test_where_unknown_names_pass_an_alias_passes_its_target_not_itself() -> None:
+    names = names_of(LOCAL, OPENAI, unknown_models="pass", aliases={"smart": Alias("wizard", ("openai/gpt-4o",))})
+    assert places(names, "smart") == [("local", "wizard"), ("openai", "gpt-4o")]
+
+
+def test_what_openrouter_lists_is_the_catalogues_business() -> None:
+    assert is_unknown(names_of(OPENROUTER, LOCAL, listed={"openrouter": frozenset({"wizard"})}), "wizard")
+
+
 @pytest.mark.parametrize(
     ("asked", "label"),
     [
@@ -590,7 +601,7 @@ PIECES = st.sampled_from(
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(name=st.one_of(st.text(), st.lists(PIECES, max_size=8).map("".join)), setup=st.sampled_from(SETUPS))
 def test_any_text_resolves_always_alike_or_is_unknown(name: str, setup: dict[str, object]) -> None:
-    outcomes = []
+    outcomes: list[Plan | str] = []
     for _ in range(2):
         names = names_of(*setup["providers"], **{k: v for k, v in setup.items() if k != "providers"})  # type: ignore[misc, arg-type]
         try:

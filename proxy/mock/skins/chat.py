@@ -15,12 +15,6 @@ _NATIVE = {"stop": "completed", "length": "max_output_tokens", "tool_calls": "co
 _COMMENTS_FIRST = 2
 
 
-def chat_id(turn: Turn) -> str:
-    """The `id` of a chat reply."""
-    prefix = {"openai": "chatcmpl-", "anthropic": "msg_"}.get(turn.asked.profile)
-    return turn.generation_id if prefix is None else prefix + turn.suffix
-
-
 def chat_body(turn: Turn) -> dict[str, Any]:
     """A reply that is not streamed."""
     choices: list[dict[str, Any]] | None = [_choice(turn, index) for index in range(turn.asked.choices)]
@@ -84,7 +78,7 @@ _FIRST: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
 
 
 def _head(turn: Turn, kind: str) -> dict[str, Any]:
-    head: dict[str, Any] = {"id": chat_id(turn), "object": kind, "created": turn.created, "model": turn.served}
+    head: dict[str, Any] = {"id": turn.reply_id, "object": kind, "created": turn.created, "model": turn.served}
     if turn.asked.profile == "openrouter":
         head["provider"] = "Mock"
     return head

@@ -39,7 +39,7 @@ def completion_frames(turn: Turn) -> Iterator[Frame]:
 def _head(turn: Turn) -> dict[str, Any]:
     routed = turn.asked.profile == "openrouter"
     head: dict[str, Any] = {
-        "id": turn.generation_id if routed else f"cmpl-{turn.suffix}",
+        "id": turn.reply_id,
         "object": "text_completion",
         "created": turn.created,
         "model": turn.served,

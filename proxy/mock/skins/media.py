@@ -80,7 +80,7 @@ def embeddings_body(turn: Turn) -> dict[str, Any]:
     body: dict[str, Any] = {"object": "list", "data": data, "model": turn.served, "usage": usage}
     if turn.asked.profile == "openrouter":
         usage |= {"cost": turn.cost, "is_byok": False, "cost_details": cost_details(turn, "prompt", "completions")}
-        body["id"] = turn.generation_id
+        body["id"] = turn.reply_id
     return body
 
 
@@ -96,7 +96,7 @@ def rerank_body(turn: Turn) -> dict[str, Any]:
     ]
     usage = {"search_units": 1, "total_tokens": turn.answer.input_tokens, "cost": turn.cost}
     return {
-        "id": turn.generation_id,
+        "id": turn.reply_id,
         "model": turn.served,
         "provider": "Mock",
         "results": results,
@@ -119,7 +119,7 @@ def moderation_body(turn: Turn) -> dict[str, Any]:
                 "category_applied_input_types": dict.fromkeys(_CATEGORIES, ["text"]),
             }
         )
-    return {"id": f"modr-{turn.suffix}", "model": turn.served, "results": results}
+    return {"id": turn.reply_id, "model": turn.served, "results": results}
 
 
 def images_body(turn: Turn) -> dict[str, Any]:

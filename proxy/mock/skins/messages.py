@@ -50,7 +50,7 @@ def message_error(turn: Turn, failure: Failure) -> list[Frame]:
 def _head(turn: Turn, content: list[dict[str, Any]], stop: str | None) -> dict[str, Any]:
     routed = turn.asked.profile == "openrouter"
     return {
-        "id": turn.generation_id if routed else f"msg_{turn.suffix}",
+        "id": turn.reply_id,
         "type": "message",
         "role": "assistant",
         **({"provider": "Mock"} if routed else {}),

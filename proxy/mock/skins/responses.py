@@ -14,6 +14,12 @@ from proxy.mock.skins.usage import response_usage
 
 Event = tuple[dict[str, Any], int]
 
+_EMPTY: dict[str, dict[str, Any]] = {
+    "message": {"content": []},
+    "function_call": {"arguments": ""},
+    "reasoning": {"summary": []},
+}
+
 
 def response_body(turn: Turn) -> dict[str, Any]:
     """A reply that is not streamed, or the `response` of the terminal event."""
@@ -55,7 +61,7 @@ def _head(turn: Turn, status: str) -> dict[str, Any]:
     routed = turn.asked.profile == "openrouter"
     text = fields.get("text")
     return {
-        "id": turn.generation_id if routed else f"resp_{turn.suffix}",
+        "id": turn.reply_id,
         "object": "response",
         "created_at": turn.created,
         "status": status,
@@ -102,8 +108,7 @@ def _items(turn: Turn) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
 
 
 def _item_events(index: int, item: dict[str, Any], pieces: tuple[str, ...]) -> Iterator[Event]:
-    empty = {"message": {"content": []}, "function_call": {"arguments": ""}, "reasoning": {"summary": []}}[item["type"]]
-    opened = {**item, **empty}
+    opened = {**item, **_EMPTY[item["type"]]}
     if "status" in item:
         opened["status"] = "in_progress"
     yield {"type": "response.output_item.added", "output_index": index, "item": opened}, 0

@@ -1,0 +1,54 @@
+# make run   sets everything up and starts the daemon (the built-in mock where there is no key)
+# make test  sets everything up and runs every test
+# make check formatting, lints, types, tests    make bench  the table of docs/performance.md
+# make lock  refreshes requirements/*.txt       make clean  removes what make made
+
+PYTHON ?= python3
+RUN := .venv
+DEV := .venv-dev
+PIP := -m pip --disable-pip-version-check install -q
+LOCK := pip-compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --strip-extras
+KEYS := $(OPENROUTER_API_KEY)$(OPEN_ROUTER_API_KEY)$(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)
+CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
+CONFIGS := $(TOLLKEEPER_CONFIG)$(wildcard $(CONFIG_HOME)/tollkeeper/config.yaml /etc/tollkeeper/config.yaml)
+MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
+
+.PHONY: run test check lint types bench lock clean
+
+run: $(RUN)/.ready
+	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
+
+test: $(DEV)/.ready
+	$(DEV)/bin/python -m pytest -n 2 $(ARGS)
+
+check: lint types test
+
+lint: $(DEV)/.ready
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/ruff check .
+
+types: $(DEV)/.ready
+	$(DEV)/bin/mypy
+
+bench: $(DEV)/.ready
+	$(DEV)/bin/python -m bench $(ARGS)
+
+$(RUN)/.ready: requirements/base.txt requirements/build.txt pyproject.toml
+	$(PYTHON) -m venv $(RUN)
+	$(RUN)/bin/python $(PIP) --require-hashes -r requirements/base.txt -r requirements/build.txt
+	$(RUN)/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV)/.ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python $(PIP) --require-hashes -r requirements/dev.txt
+	$(DEV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock:
+	$(LOCK) -o requirements/base.txt pyproject.toml
+	$(LOCK) -o requirements/build.txt requirements/build.in
+	$(LOCK) --allow-unsafe -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
+
+clean:
+	rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .hypothesis
