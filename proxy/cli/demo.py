@@ -51,7 +51,8 @@ async def _streamed(url: str) -> None:
     }
     click.echo(f"> POST /v1/chat/completions  {json.dumps(body)}\n")
     loop = asyncio.get_running_loop()
-    began, first, usage = loop.time(), 0.0, {}
+    began, first = loop.time(), 0.0
+    usage: dict[str, object] = {}
     async with aiohttp.ClientSession() as session, session.post(f"{url}/chat/completions", json=body) as reply:
         async for line in reply.content:
             if not line.startswith(b"data: {"):

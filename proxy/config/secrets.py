@@ -112,7 +112,7 @@ def _is_broken(value: str) -> bool:
 def credential(value: object) -> Secret:
     """Wrap a key; it must be fit to travel in a header."""
     if not isinstance(value, str):
-        raise ValueError("must be text; put it in quotes")
+        raise ValueError("must be text; put it in quotes")  # noqa: TRY004 - pydantic collects ValueErrors only
     if not value:
         raise ValueError("is empty")
     if not _SENDABLE.fullmatch(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal, InvalidOperation
+from typing import Self
 
 SIZE_UNITS = {
     "": 1,
@@ -35,7 +36,7 @@ class WrittenFloat(float):
 
     __slots__ = ("text",)
 
-    def __new__(cls, text: str) -> WrittenFloat:
+    def __new__(cls, text: str) -> Self:
         """Read `text` as Python does, and keep it."""
         number = super().__new__(cls, text)
         number.text = text
@@ -66,7 +67,7 @@ def duration_seconds(value: object) -> float:
             raise ValueError(_DURATION_SENTENCE)
         return float(value)
     if not isinstance(value, str):
-        raise ValueError(_DURATION_SENTENCE)
+        raise ValueError(_DURATION_SENTENCE)  # noqa: TRY004 - pydantic collects ValueErrors only
     if _SECONDS.fullmatch(value):
         return float(value)
     parts = _DURATION_PART.findall(value)

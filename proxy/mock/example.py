@@ -56,9 +56,9 @@ def _resolved(schema: Schema, root: Schema, depth: int) -> Schema:
     for part in schema.get("allOf") or ():
         if isinstance(part, dict):
             inner = _resolved(part, root, depth + 1)
-            merged["properties"] = {**merged.get("properties", {}), **inner.get("properties", {})}
-            merged["required"] = [*merged.get("required", ()), *inner.get("required", ())]
-            merged = {**inner, **merged}
+            both = {**merged.get("properties", {}), **inner.get("properties", {})}
+            required = [*merged.get("required", ()), *inner.get("required", ())]
+            merged = {**inner, **merged, "properties": both, "required": required or list(both)}
     return merged
 
 
@@ -87,7 +87,7 @@ def _object(schema: Schema, root: Schema, depth: int) -> Schema:
 
 
 def _number(schema: Schema) -> int | float:
-    step = schema.get("multipleOf", 1)
+    step = schema.get("multipleOf", 1 if schema.get("type") == "integer" else 0)
     lowest = schema.get("minimum", 0)
     if "exclusiveMinimum" in schema:
         lowest = max(lowest, schema["exclusiveMinimum"] + (step if step else 1))

@@ -125,7 +125,10 @@ def test_an_alias_stands_for_what_its_anchor_marks(parser: Any) -> None:
         ("- a\n", ["c.yaml:1:1: the file must hold `name: value` lines at its top level"]),
         ("words\n", ["c.yaml:1:1: the file must hold `name: value` lines at its top level"]),
         ("12\n", ["c.yaml:1:1: the file must hold `name: value` lines at its top level"]),
-        ("a: !!python/object:x {}\n", ["c.yaml:1:4: a: tags (!) have no meaning here; put text that starts with ! in quotes"]),
+        (
+            "a: !!python/object:x {}\n",
+            ["c.yaml:1:4: a: tags (!) have no meaning here; put text that starts with ! in quotes"],
+        ),
         ("a: !canary x\n", ["c.yaml:1:4: a: tags (!) have no meaning here; put text that starts with ! in quotes"]),
         (
             "a: *canary\n",
@@ -133,13 +136,18 @@ def test_an_alias_stands_for_what_its_anchor_marks(parser: Any) -> None:
         ),
         (
             "a: &x [*x]\n",
-            ["c.yaml:1:8: a[0]: an alias (*) whose anchor (&) has not ended above; put text that starts with * in quotes"],
+            [
+                "c.yaml:1:8: a[0]: an alias (*) whose anchor (&) has not ended above; put text that starts with * in quotes"
+            ],
         ),
         ("? [a]\n: b\n", ["c.yaml:1:3: a name must stand before the colon, as plain text"]),
-        ("a: {: b}\n", ["c.yaml:1:5: a: a name must stand before the colon, as plain text"]),
+        ("a: {'': b}\n", ["c.yaml:1:5: a: a name must stand before the colon, as plain text"]),
         ('a: "x\\0y"\n', ["c.yaml:1:4: a: text cannot hold the NUL character or half of a surrogate pair"]),
         ("a: b: c\n", ["c.yaml:1:5: a colon where none can stand: put the text in quotes, or check the indentation"]),
-        ("a: 1\n b: 2\n", ["c.yaml:2:3: a colon where none can stand: put the text in quotes, or check the indentation"]),
+        (
+            "a: 1\n b: 2\n",
+            ["c.yaml:2:3: a colon where none can stand: put the text in quotes, or check the indentation"],
+        ),
         ("a: 'canary\n", None),
         ("a: @canary\n", ["c.yaml:1:4: a character that cannot start a value (one of @ ` %); put the text in quotes"]),
         ("a:\n\tb: 1\n", ["c.yaml:2:1: a tab in the indentation; YAML wants spaces"]),

@@ -30,7 +30,9 @@ def test_a_size_is_read_in_bytes(written: object, size: int) -> None:
     assert size_bytes(written) == size
 
 
-@pytest.mark.parametrize("written", [0, -1, "0B", True, 1.5, None, "", "MiB", "1MiBs", "1XB", "-1MiB", "１KB", "1e9", [], 2**51])
+@pytest.mark.parametrize(
+    "written", [0, -1, "0B", True, 1.5, None, "", "MiB", "1MiBs", "1XB", "-1MiB", "１KB", "1e9", [], 2**51]
+)
 def test_what_is_no_size_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="bytes"):
         size_bytes(written)
@@ -83,7 +85,20 @@ def test_money_is_read_digit_by_digit(written: object, amount: str) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    [True, None, "", "five", "NaN", "inf", float("inf"), 0.5, [], WrittenFloat("1e400"), WrittenFloat("1e-99"), "9" * 41],
+    [
+        True,
+        None,
+        "",
+        "five",
+        "NaN",
+        "inf",
+        float("inf"),
+        0.5,
+        [],
+        WrittenFloat("1e400"),
+        WrittenFloat("1e-99"),
+        "9" * 41,
+    ],
 )
 def test_what_is_no_money_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="amount"):

@@ -1,0 +1,54 @@
+"""Budgets and limits as values: who they bind, how much, and in which periods.
+
+A budget names its `scope`: "global", or "key:NAME". Tenant, model, provider and session scopes
+would be further rows of the same table.
+"""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+Per = Literal["minute", "hour", "day", "week", "month", "total"]
+LimitOf = Literal["requests", "tokens", "concurrent"]
+
+GLOBAL = "global"
+
+
+def key_scope(name: str) -> str:
+    """The scope of everything one key does."""
+    return f"key:{name}"
+
+
+class Budget(Struct, frozen=True):
+    """At most `cap_pusd` per period. `id` is unique and stable across restarts ("key:alice:day").
+
+    Periods begin in `zone`. One key may hold at most `share` of the cap at once.
+    """
+
+    id: str
+    scope: str
+    per: Per
+    cap_pusd: int
+    zone: tzinfo
+    share: Decimal = Decimal(1)
+
+
+class Limit(Struct, frozen=True):
+    """At most `amount` requests or tokens per period, or `amount` calls at once (`per` None)."""
+
+    id: str
+    scope: str
+    of: LimitOf
+    amount: int
+    per: Per | None = None
+
+
+class BudgetRules(Struct, frozen=True):
+    """`wait_seconds` for others' holds to settle; what happens to models without a price under a budget."""
+
+    unpriced: Literal["deny", "allow"] = "deny"
+    wait_seconds: float = 2.0

@@ -1,0 +1,130 @@
+"""The example, the schema and the documentation know every field there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from proxy.config import Config, load
+from proxy.config.load import load_text
+from proxy.config.schema import schema_text
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "config.example.yaml"
+ENV = {"OPENROUTER_API_KEY": "a", "ANTHROPIC_API_KEY": "b", "ALICE_KEY": "c", "TOLLKEEPER_ADMIN_TOKEN": "d"}
+
+
+def parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from parts(argument)
+
+
+def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        kinds = [part for part in parts(field.annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
+        outer = str(field.annotation)
+        step = ".NAME." if outer.startswith("dict") else "[]." if outer.startswith("list") else "."
+        for kind in kinds:
+            yield from fields(kind, prefix + name + step)
+
+
+def paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """Yield every path of a YAML value as documentation spells it."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            is_entry = prefix in ("providers.", "models.", "keys.")
+            yield from paths(item, prefix + ("NAME" if is_entry else name) + ".")
+    elif isinstance(value, list):
+        for item in value:
+            yield from paths(item, prefix.removesuffix(".") + "[].")
+    yield prefix.removesuffix(".")
+
+
+def test_the_example_loads_without_a_warning() -> None:
+    settings = load(EXAMPLE, ENV).settings
+    assert list(settings.providers) == ["openrouter", "local", "anthropic"]
+    assert settings.warnings == ()
+
+
+def test_the_example_shows_every_field_in_its_place() -> None:
+    text = EXAMPLE.read_text()
+    shown = set(paths(yaml.safe_load(text)))
+    commented = {
+        "listen.socket": "  # socket:",
+        "admin.socket": "  # socket:",
+        "admin.token": "  # token:",
+        "state_dir": "# state_dir:",
+        "providers.NAME.api_key_file": "    # api_key_file:",
+        "keys.NAME.key_hash": "    # key_hash:",
+    }
+    of_everything = {field for field in fields() if field.startswith("limits[].") or field == "budgets[].tz"}
+    assert set(fields()) - shown - of_everything == set(commented)
+    assert all(line in text for line in commented.values())
+
+
+def test_every_line_of_the_example_may_be_uncommented() -> None:
+    text = re.sub(r"^( *)# (token|state_dir):", r"\1\2:", EXAMPLE.read_text(), flags=re.MULTILINE)
+    settings = load_text(text, Path("c.yaml"), ENV).settings
+    assert settings.admin_token is not None
+    assert settings.state_dir.endswith("/.local/state/tollkeeper")
+
+
+def test_the_example_shows_the_defaults() -> None:
+    shown = load(EXAMPLE, ENV).config
+    default = Config()
+    for name in ("listen", "admin", "default_model", "unknown_models", "catalogue", "retries", "max_body", "limits"):
+        assert getattr(shown, name) == getattr(default, name)
+    for name in ("budget_policy", "journal", "ledger", "metrics", "shutdown", "log", "state_dir"):
+        assert getattr(shown, name) == getattr(default, name)
+    assert shown.providers["openrouter"].timeouts == shown.providers["local"].timeouts
+
+
+def test_every_field_is_documented_in_a_row_of_its_own() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "configuration.md").read_text(), flags=re.MULTILINE)
+    documented = [row for row in rows if row != row.upper()]
+    assert documented == list(dict.fromkeys(documented))
+    assert set(documented) == set(fields())
+
+
+def test_every_field_says_what_it_is_for() -> None:
+    schema = Config.model_json_schema()
+    sections = [schema, *schema["$defs"].values()]
+    objects = [*sections, *(part for section in sections for part in section.get("anyOf", []))]
+    described = [
+        field.get("description", field.get("$ref")) for part in objects for field in part.get("properties", {}).values()
+    ]
+    assert len(described) > 60
+    assert all(described)
+
+
+def test_the_schema_in_the_repository_is_the_one_the_models_make() -> None:
+    emitted = subprocess.run(
+        [sys.executable, "-m", "proxy.config.schema"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert emitted.stdout == schema_text() == (ROOT / "config.schema.json").read_text()
+
+
+def test_editors_find_the_schema() -> None:
+    first = EXAMPLE.read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=./config.schema.json"
+    schema = json.loads((ROOT / "config.schema.json").read_text())
+    assert schema["additionalProperties"] is False
+    assert "required" not in schema["$defs"]["ProviderSection"]
+    assert schema["$defs"]["ModelSection"]["anyOf"][0]["type"] == "string"
+
+
+@pytest.mark.parametrize("name", ["yaml", "pydantic"])
+def test_pure_layers_do_not_need_the_configuration(name: str) -> None:
+    program = f"import sys, proxy.policy.values, proxy.presets; sys.exit({name!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
