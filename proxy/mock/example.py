@@ -58,7 +58,7 @@ def _resolved(schema: Schema, root: Schema, depth: int) -> Schema:
             inner = _resolved(part, root, depth + 1)
             both = {**merged.get("properties", {}), **inner.get("properties", {})}
             required = [*merged.get("required", ()), *inner.get("required", ())]
-            merged = {**inner, **merged, "properties": both, "required": required or list(both)}
+            merged = {**inner, **merged, "properties": both, "required": required}
     return merged
 
 
@@ -82,7 +82,7 @@ def _object(schema: Schema, root: Schema, depth: int) -> Schema:
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     required = schema.get("required")
-    names = dict.fromkeys(required if isinstance(required, list) else properties)
+    names = dict.fromkeys(required if isinstance(required, list) and required else properties)
     return {name: example(properties.get(name, {}), root, depth + 1) for name in names}
 
 

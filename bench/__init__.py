@@ -1,0 +1,1 @@
+"""What the daemon costs, beside nginx and Caddy as bare reverse proxies to the same upstream, in one run."""
