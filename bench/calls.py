@@ -26,7 +26,17 @@ def wrk(port: int, seconds: int, folder: Path) -> int:
     script = folder / "small.lua"
     headers = "".join(f'wrk.headers["{name}"] = {json.dumps(value)}\n' for name, value in request_headers().items())
     script.write_text(f'wrk.method = "POST"\nwrk.body = [=[{small_body().decode()}]=]\n{headers}{_DONE_LUA}')
-    command = ["wrk", "-t1", "-c16", f"-d{seconds}s", "--timeout", "5s", "-s", str(script), f"http://127.0.0.1:{port}{PATH}"]
+    command = [
+        "wrk",
+        "-t1",
+        "-c16",
+        f"-d{seconds}s",
+        "--timeout",
+        "5s",
+        "-s",
+        str(script),
+        f"http://127.0.0.1:{port}{PATH}",
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 20, check=False)
     found = re.search(r"^RESULT (\d+) (\d+)$", ran.stdout, re.MULTILINE)
     if found is None or found[2] != "0":

@@ -94,7 +94,9 @@ def _nginx_command(folder: Path, config: Path) -> list[str]:
 def _nginx(folder: Path, servers: list[str]) -> str:
     """One worker, no access log, connections kept for as long as they are used."""
     user = "user root;" if os.geteuid() == 0 else ""
-    paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("proxy", "client_body", "fastcgi", "uwsgi", "scgi"))
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("proxy", "client_body", "fastcgi", "uwsgi", "scgi")
+    )
     blocks = "".join(server if server.startswith("upstream") else f"server {{ {server} }}\n" for server in servers)
     return (
         f"{user} daemon off; worker_processes 1; pid {folder}/nginx-{os.urandom(4).hex()}.pid; error_log stderr error;\n"

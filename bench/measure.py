@@ -66,7 +66,12 @@ def _memory(contender: Contender, bench: Bench) -> dict[str, float]:
 
 def _work(contender: Contender, bench: Bench) -> dict[str, float]:
     _warm_up(contender, calls=20)
-    return _first_bytes(contender, bench) | _small(contender, bench) | _events(contender, bench) | _images(contender, bench)
+    return (
+        _first_bytes(contender, bench)
+        | _small(contender, bench)
+        | _events(contender, bench)
+        | _images(contender, bench)
+    )
 
 
 def _warm_up(contender: Contender, calls: int) -> None:

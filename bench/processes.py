@@ -28,7 +28,11 @@ class Process:
         self.started = time.monotonic()
         with log.open("wb") as output:
             self._child = subprocess.Popen(
-                _pinned(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | (more_env or {})
+                _pinned(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=os.environ | (more_env or {}),
             )
 
     @property

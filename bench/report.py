@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
@@ -12,51 +11,55 @@ from bench.measure import Measured
 Results = dict[str, Measured]
 
 
-class Row(NamedTuple):
-    """One line: a metric, its unit, and what is asked of the daemon against `beside` (None: by itself)."""
+class Limit(NamedTuple):
+    """What is asked of the daemon: a number, a multiple of another proxy's, or so much more than it."""
 
-    label: str
-    metric: str
-    unit: str
-    must: float | None = None
-    aim: float | None = None
+    value: float
     beside: str | None = None
     ratio: bool = False
 
 
-_SCALE = {"µs": 1e-6, "ms": 1e-3, "s": 1.0, "MB": 1e6, "KiB": 1024.0, "/s": 1.0, "": 1.0}
-_DIGITS = {"µs": 1, "ms": 3, "s": 3, "MB": 1, "KiB": 1, "/s": 0, "": 2}
+class Row(NamedTuple):
+    """One line of the table."""
+
+    label: str
+    metric: str
+    unit: str
+    must: Limit | None = None
+    aim: Limit | None = None
+
+
+_SCALE = {"µs": 1e-6, "ms": 1e-3, "s": 1.0, "MB": 1e6, "KiB": 1024.0, "": 1.0}
+_DIGITS = {"µs": 1, "ms": 2, "s": 2, "MB": 1, "KiB": 1, "": 2}
+_P50 = Limit(0.4e-3, "nginx"), Limit(0.2e-3, "nginx")
+_P99 = Limit(2e-3, "nginx"), Limit(1e-3, "nginx")
 
 ROWS = (
-    Row("CPU per small call", "call cpu", "µs", 1.5, 1.0, "Caddy", ratio=True),
-    Row("CPU per streamed event", "event cpu", "µs", 1.1, None, "Caddy", ratio=True),
-    Row("CPU per streamed event", "event cpu", "µs", None, 1.5, "nginx", ratio=True),
-    Row("CPU per 4 MB request", "image cpu", "ms", 8e-3, 3e-3, "nginx"),
-    Row("added to the first byte, p50", "first byte p50", "ms", 0.4e-3, 0.2e-3, "nginx"),
-    Row("added to the first byte, p99", "first byte p99", "ms", 2e-3, 1e-3, "nginx"),
-    Row("added to the first event, p50", "first event p50", "ms", 0.4e-3, 0.2e-3, "nginx"),
-    Row("added to the first event, p99", "first event p99", "ms", 2e-3, 1e-3, "nginx"),
-    Row("cold start to the first answer", "cold start", "s", 0.8, 0.5),
-    Row("idle memory (RSS)", "idle rss", "MB", 85e6, 70e6),
-    Row("idle memory (PSS)", "idle pss", "MB"),
-    Row("memory per open stream", "stream memory", "KiB", 30 * 1024, 20 * 1024),
-    Row("small calls a second, one core", "calls a second", "/s"),
-    Row("events in one read of the client", "events a read", ""),
+    Row("CPU per small call", "call cpu", "µs", Limit(1.5, "Caddy", ratio=True), Limit(1.0, "Caddy", ratio=True)),
+    Row("CPU per streamed event", "event cpu", "µs", Limit(1.1, "Caddy", ratio=True), Limit(1.5, "nginx", ratio=True)),
+    Row("CPU per 4 MB request", "image cpu", "ms", Limit(8e-3, "nginx"), Limit(3e-3, "nginx")),
+    Row("added to the first byte, p50", "first byte p50", "ms", *_P50),
+    Row("added to the first byte, p99", "first byte p99", "ms", *_P99),
+    Row("added to the first event, p50", "first event p50", "ms", *_P50),
+    Row("added to the first event, p99", "first event p99", "ms", *_P99),
+    Row("cold start to the first answer", "cold start", "s", Limit(0.8), Limit(0.5)),
+    Row("idle memory, RSS", "idle rss", "MB", Limit(85e6), Limit(70e6)),
+    Row("idle memory, PSS", "idle pss", "MB"),
+    Row("memory per open stream", "stream memory", "KiB", Limit(30 * 1024), Limit(20 * 1024)),
+    Row("small calls a second on one core", "calls a second", ""),
 )
 
 
 def table(results: Results) -> str:
-    """The table in Markdown."""
+    """The table in Markdown: medians, in brackets the least."""
     lines = [
         "| what | " + " | ".join(NAMES) + " | × nginx | × Caddy | must | aim |",
         "|---|" + "--:|" * (len(NAMES) + 2) + "---|---|",
     ]
-    seen: set[str] = set()
     for row in ROWS:
-        repeated = row.metric in seen
-        seen.add(row.metric)
-        cells = [row.label, *("" if repeated else _shown(results[name][row.metric], row.unit) for name in NAMES)]
-        cells += ["" if repeated else _times(results, row, other) for other in ("nginx", "Caddy")]
+        cells = [row.label + (f", {row.unit}" if row.unit else "")]
+        cells += [_shown(results[name][row.metric], row.unit) for name in NAMES]
+        cells += [f"{_beside(results, row.metric, Limit(0, other, ratio=True)):.2f}" for other in ("nginx", "Caddy")]
         cells += [_judged(results, row, row.must), _judged(results, row, row.aim)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -68,39 +71,28 @@ def disturbance(results: Results) -> float:
 
 
 def _shown(values: list[float], unit: str) -> str:
-    """The median, and the least where it differs."""
-    scale, digits = _SCALE[unit], _DIGITS[unit]
-    middle, least = f"{median(values) / scale:.{digits}f}", f"{min(values) / scale:.{digits}f}"
-    return middle if middle == least else f"{middle} ({least})"
+    scale = _SCALE[unit]
+    middle = median(values) / scale
+    digits = 0 if middle >= 1000 else _DIGITS[unit]
+    texts = [f"{number:.{digits}f}" for number in (middle, min(values) / scale)]
+    return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]})"
 
 
-def _times(results: Results, row: Row, other: str) -> str:
-    values = _by_round(results, row.metric, other, lambda ours, theirs: ours / theirs if theirs > 0 else float("inf"))
-    return f"{median(values):.2f}"
+def _beside(results: Results, metric: str, limit: Limit) -> float:
+    """Our number as the limit sees it; beside another proxy's, the median over the rounds."""
+    ours = results["Tollkeeper"][metric]
+    if limit.beside is None:
+        return median(ours)
+    pairs = list(zip(ours, results[limit.beside][metric], strict=True))
+    return median(mine / other if limit.ratio else mine - other for mine, other in pairs)
 
 
-def _by_round(results: Results, metric: str, other: str, combine: Callable[[float, float], float]) -> list[float]:
-    """Ours beside another's of the same round."""
-    pairs = zip(results["Tollkeeper"][metric], results[other][metric], strict=True)
-    return [combine(ours, theirs) for ours, theirs in pairs]
-
-
-def _judged(results: Results, row: Row, limit: float | None) -> str:
+def _judged(results: Results, row: Row, limit: Limit | None) -> str:
     if limit is None:
         return ""
-    value = _compared(results, row)
-    if row.ratio:
-        text = f"≤ {limit:g} × {row.beside}"
+    value = _beside(results, row.metric, limit)
+    if limit.ratio:
+        text = f"≤ {limit.value:g} × {limit.beside}"
     else:
-        scale = _SCALE[row.unit]
-        text = f"≤ {limit / scale:g} {row.unit}" + (f" over {row.beside}" if row.beside else "")
-    return f"{text}: {'met' if value <= limit else '**not met**'}"
-
-
-def _compared(results: Results, row: Row) -> float:
-    """The number the limit is about."""
-    if row.beside is None:
-        return median(results["Tollkeeper"][row.metric])
-    if row.ratio:
-        return median(_by_round(results, row.metric, row.beside, lambda ours, theirs: ours / theirs))
-    return median(_by_round(results, row.metric, row.beside, lambda ours, theirs: ours - theirs))
+        text = f"≤ {limit.value / _SCALE[row.unit]:g} {row.unit}" + (f" over {limit.beside}" if limit.beside else "")
+    return f"{text}: {'met' if value <= limit.value else '**not met**'}"

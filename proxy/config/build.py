@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from proxy.config.build_money import build_money
 from proxy.config.discover import NO_PROVIDER, beside, state_dir
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
 from proxy.config.secrets import Filled
@@ -51,6 +52,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         max_body=config.max_body,
         callers=tuple(_caller(name, key) for name, key in config.keys.items()),
         drain=config.shutdown.drain,
+        money=build_money(config, sources.env),
         log_level=config.log.level,
         log_format=config.log.format,
         source=str(sources.file) if sources.file is not None else None,

@@ -5,10 +5,13 @@ The configuration builds them (`proxy/config`); nothing here knows of YAML or py
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
+from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct
 
+from proxy.policy.budgets import Budget, BudgetRules, Limit
 from proxy.secret import Secret
 
 Kind = Literal["openrouter", "openai", "anthropic", "mock"]
@@ -99,6 +102,28 @@ class Caller(Struct, frozen=True):
     key_sha256: bytes = b""
 
 
+class OwnPrice(Struct, frozen=True):
+    """A price of our own, USD per million tokens; None keeps the catalogue's."""
+
+    input_usd: Decimal | None = None
+    output_usd: Decimal | None = None
+    cached_input_usd: Decimal | None = None
+
+
+class MoneySettings(Struct, frozen=True):
+    """Budgets, limits, own prices by alias, and how the books are kept. `keep_seconds` None keeps rows for ever;
+    `zone` is the machine's."""
+
+    budgets: tuple[Budget, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    rules: BudgetRules = BudgetRules()
+    prices: dict[str, OwnPrice] = {}
+    fsync: Literal["interval", "always", "never"] = "interval"
+    journal_max_bytes: int = 256 * 2**20
+    keep_seconds: float | None = None
+    zone: tzinfo = UTC
+
+
 class Listen(Struct, frozen=True):
     """An address to serve on: `socket` (a Unix path) or `host` and `port` (0 = any free one).
     `hosts` and `origins` are what the Host and Origin headers may name beside loopback."""
@@ -131,6 +156,7 @@ class Settings(Struct, frozen=True):
     max_body: int = 64 * 2**20
     callers: tuple[Caller, ...] = ()
     drain: float = 30.0
+    money: MoneySettings = MoneySettings()
     log_level: str = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"
     source: str | None = None

@@ -1,0 +1,85 @@
+"""The sections on money, resolved into the values `policy` works with."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from proxy.config.models import Config
+from proxy.config.models_money import BudgetSection, LimitSection
+from proxy.policy.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, key_scope
+from proxy.policy.money import to_pusd
+from proxy.policy.values import MoneySettings, OwnPrice
+
+_LOCAL_TIME = Path("/etc/localtime")
+
+
+def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
+    """Resolve budgets, limits, own prices and where they are written down."""
+    zone = machine_zone(env)
+    budgets = list(_budgets(GLOBAL, config.budgets, zone))
+    limits = list(_limits(GLOBAL, config.limits))
+    for name, key in config.keys.items():
+        budgets += _budgets(key_scope(name), key.budgets, zone)
+        limits += _limits(key_scope(name), key.limits)
+    prices = {
+        name: OwnPrice(model.price.input, model.price.output, model.price.cached_input)
+        for name, model in config.models.items()
+        if model.price is not None
+    }
+    policy = config.budget_policy
+    return MoneySettings(
+        budgets=tuple(budgets),
+        limits=tuple(limits),
+        rules=BudgetRules(policy.unpriced, policy.wait),
+        prices=prices,
+        fsync=config.journal.fsync,
+        journal_max_bytes=config.journal.max_bytes,
+        keep_seconds=config.ledger.keep,
+        zone=zone,
+    )
+
+
+def machine_zone(env: Mapping[str, str]) -> tzinfo:
+    """The machine's time zone: $TZ, else what /etc/localtime points to, else UTC's present offset here."""
+    name = env.get("TZ", "").lstrip(":")
+    if not name:
+        target = os.path.realpath(_LOCAL_TIME)
+        name = target.partition("zoneinfo/")[2]
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return datetime.now().astimezone().tzinfo or UTC
+
+
+def _budgets(scope: str, sections: Iterable[BudgetSection], zone: tzinfo) -> Iterable[Budget]:
+    seen: Counter[str] = Counter()
+    for section in sections:
+        seen[section.per] += 1
+        own_zone = ZoneInfo(section.tz) if section.tz else zone
+        identity = _identity(scope, section.per, seen[section.per])
+        yield Budget(identity, scope, section.per, to_pusd(section.usd), own_zone, section.share)
+
+
+def _limits(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
+    seen: Counter[str] = Counter()
+    for section in sections:
+        name = f"{_kind(section)}:{section.per}" if section.per else _kind(section)
+        seen[name] += 1
+        amount = section.requests or section.tokens or section.concurrent or 0
+        yield Limit(_identity(scope, name, seen[name]), scope, _kind(section), amount, section.per)
+
+
+def _kind(section: LimitSection) -> LimitOf:
+    if section.requests is not None:
+        return "requests"
+    return "tokens" if section.tokens is not None else "concurrent"
+
+
+def _identity(scope: str, name: str, count: int) -> str:
+    """Unique and stable: the n-th of its kind in a scope is numbered from the second on."""
+    return f"{scope}:{name}" if count == 1 else f"{scope}:{name}#{count}"

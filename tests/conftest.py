@@ -1,0 +1,112 @@
+"""The fixtures of end-to-end tests: one scripted upstream a process, one real daemon a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon
+from harness.events import chat_reply
+from harness.steps import json_reply
+from harness.upstream import Upstream
+
+UPSTREAM_KEY = "sk-or-upstream-canary"
+CLIENT_KEY = "sk-alice-canary"
+PROMPT = "prompt-canary-7f3a"
+CANARIES = (UPSTREAM_KEY, CLIENT_KEY, PROMPT)
+TIMEOUTS = {"connect": 1, "first_byte": 1.5, "idle": 1.5, "total": 20}
+
+StartDaemon = Callable[..., Daemon]
+
+
+def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
+    """Four providers of three kinds on the one upstream, told apart by their paths."""
+    own = {"timeouts": TIMEOUTS, "api_key": UPSTREAM_KEY}
+    return {
+        "providers": {
+            "openrouter": {"kind": "openrouter", "base_url": f"{upstream.url}/or/api/v1", **own},
+            "local": {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": TIMEOUTS, "free": True},
+            "anthropic": {"kind": "anthropic", "base_url": f"{upstream.url}/anthropic/v1", **own},
+            "oai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", **own},
+        },
+        "routes": [{"match": "anthropic/*", "provider": "anthropic"}],
+        "models": {
+            "two-homes": {"target": "openai/gpt-4o", "fallbacks": ["local/llama3.1"]},
+            "quiet": {"target": "openai/gpt-4o", "defaults": {"temperature": 0.25, "max_tokens": 77}},
+        },
+        "retries": {"attempts": 3, "first_wait": 0.05, "longest_wait": 1},
+        "keys": {"alice": {"key": CLIENT_KEY}},
+        **members,
+    }
+
+
+@pytest.fixture(scope="session")
+def upstream_server() -> Iterator[Upstream]:
+    """The scripted upstream of this process."""
+    with Upstream() as server:
+        yield server
+
+
+@pytest.fixture
+def upstream(upstream_server: Upstream) -> Iterator[Upstream]:
+    """The scripted upstream, with nothing queued and nothing seen."""
+    upstream_server.reset()
+    yield upstream_server
+    upstream_server.reset()
+
+
+@pytest.fixture(scope="module")
+def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon for the module, with one client key. At its end no canary may have leaked, and it must stop in order."""
+    with Daemon(config_for(upstream_server), tmp_path_factory.mktemp("daemon"), key=CLIENT_KEY) as running:
+        yield running
+        _check_end(running)
+
+
+@pytest.fixture(scope="module")
+def open_daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The same without keys: open mode."""
+    with Daemon(config_for(upstream_server, keys={}), tmp_path_factory.mktemp("open")) as running:
+        yield running
+        _check_end(running)
+
+
+@pytest.fixture
+def start_daemon(upstream: Upstream, tmp_path: Path) -> Iterator[StartDaemon]:
+    """Start a daemon of one's own: `start_daemon(retries={...})` changes members of the usual configuration."""
+    with ExitStack() as stack:
+        running: list[Daemon] = []
+
+        def start(**members: Any) -> Daemon:
+            folder = tmp_path / f"daemon{len(running)}"
+            folder.mkdir()
+            running.append(stack.enter_context(Daemon(config_for(upstream, **members), folder, key=CLIENT_KEY)))
+            return running[-1]
+
+        yield start
+        for one in running:
+            _check_end(one)
+
+
+@pytest.fixture
+def goes_on(upstream: Upstream, daemon: Daemon) -> Iterator[None]:
+    """Prove after the test that the daemon still answers a plain call of each provider (which closes breakers)."""
+    yield
+    upstream.reset()
+    for model in ("openai/gpt-4o", "local/llama3.1", "oai/gpt-4o", "anthropic/claude-3.5-sonnet"):
+        upstream.expect(json_reply(chat_reply()))
+        reply = daemon.chat(model)
+        assert (reply.status, reply.json) == (200, chat_reply()), f"{model}: {reply.body!r}"
+
+
+def _check_end(running: Daemon) -> None:
+    """Nothing secret was printed, logged or sent in an error; SIGTERM ends the process with 0."""
+    assert running.stop() == 0, running.output
+    for canary in CANARIES:
+        assert canary not in running.output, f"{canary} is in the log"
+        for reply in running.replies_with_errors:
+            assert canary.encode() not in reply.raw, f"{canary} is in {reply.raw!r}"
+    assert not [line for line in running.log_lines() if line.get("event") == "crashed"], running.output

@@ -1,0 +1,188 @@
+"""A scripted upstream on raw sockets: says exactly the bytes a test wants and remembers the bytes it was sent.
+
+It runs in a thread of the test process. `expect` queues a script; each request takes the first one that
+fits. `GET …/models` is answered with an empty list and not counted, as daemons ask for it by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.queue import ReceiveQueues
+from harness.steps import Script, Wire, json_reply
+
+WAIT_SECONDS = 10.0
+_EMPTY_LIST = json_reply({"object": "list", "data": []})
+
+
+@dataclass
+class Call:
+    """One request as it arrived. `closed` is set when the daemon closes or resets the connection."""
+
+    connection: int
+    head: bytes
+    body: bytes
+    arrived: float
+    closed: threading.Event
+    sent_bytes: Callable[[], int]
+
+    @property
+    def request_line(self) -> str:
+        return self.head.partition(b"\r\n")[0].decode("latin-1")
+
+    @property
+    def target(self) -> str:
+        return self.request_line.split(" ")[1]
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Names and values in their order and case, as Latin-1."""
+        lines = self.head.decode("latin-1").rstrip("\r\n").split("\r\n")[1:]
+        return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+    def header(self, name: str) -> str | None:
+        """One header; fails where it was sent twice."""
+        found = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(found) < 2, f"{name} was sent {len(found)} times"
+        return found[0] if found else None
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class _Expected:
+    script: Script
+    path: str
+    model: str | None
+    again: bool
+
+
+@dataclass
+class Upstream:
+    """`url` is its root; `calls` what arrived since `reset`, oldest first."""
+
+    port: int = 0
+    calls: list[Call] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._scripts: list[_Expected] = []
+        self._changed = threading.Condition()
+        self._connections = 0
+        self._queues = ReceiveQueues()
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Upstream:
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(WAIT_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(WAIT_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT_SECONDS)
+        self._loop.close()
+        self._queues.close()
+
+    def gate(self) -> Gate:
+        """A point where scripts wait until the test opens it."""
+        return Gate(self._loop)
+
+    def expect(self, *scripts: Script, path: str = "", model: str | None = None, again: bool = False) -> None:
+        """Queue scripts for the next requests whose path holds `path` and whose body names `model`.
+
+        `again`: the script answers every such request, not one.
+        """
+        with self._changed:
+            self._scripts += [_Expected(script, path, model, again) for script in scripts]
+
+    def reset(self) -> None:
+        """Forget scripts and calls."""
+        with self._changed:
+            self._scripts = []
+            self.calls = []
+
+    def wait_for_calls(self, number: int, seconds: float = WAIT_SECONDS) -> list[Call]:
+        """Return the calls once there are `number` of them."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.calls) >= number, seconds), (
+                f"{len(self.calls)} of {number} calls arrived within {seconds} s"
+            )
+            return list(self.calls)
+
+    @property
+    def call(self) -> Call:
+        """The one call there was."""
+        calls = self.calls
+        assert len(calls) == 1, f"there were {len(calls)} calls: {[call.request_line for call in calls]}"
+        return calls[0]
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _listen(self) -> int:
+        self._server = await self._loop.create_server(self._connect, "127.0.0.1", 0, backlog=256)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def _stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _connect(self) -> Wire:
+        self._connections += 1
+        return Wire(self._connections, self._answer, self._queues)
+
+    async def _answer(self, wire: Wire, head: bytes, body: bytes) -> None:
+        call = Call(wire.number, head, body, time.monotonic(), wire.closed, lambda: wire.sent_bytes)
+        if call.request_line.startswith("GET") and call.target.partition("?")[0].endswith("/models"):
+            await _EMPTY_LIST(wire)
+            return
+        with self._changed:
+            script = self._take(call)
+            self.calls.append(call)
+            self._changed.notify_all()
+        await script(wire)
+
+    def _take(self, call: Call) -> Script:
+        for expected in self._scripts:
+            named = expected.model is None or json.dumps(expected.model).encode() in call.body
+            if expected.path in call.target and named:
+                if not expected.again:
+                    self._scripts.remove(expected)
+                return expected.script
+        return json_reply({"error": {"message": "nothing was scripted for this call"}}, status=501)
+
+
+class Gate:
+    """Closed until `open`; used from the test's thread, awaited in the upstream's."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._event = asyncio.Event()
+
+    def open(self) -> None:
+        """Let the scripts waiting here go on."""
+        self._loop.call_soon_threadsafe(self._event.set)
+
+    async def passed(self) -> None:
+        """Wait until the gate is open."""
+        await asyncio.wait_for(self._event.wait(), 60)
