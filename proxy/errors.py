@@ -137,6 +137,51 @@ class UnsupportedEncoding(CallerError):
     code = "unsupported_encoding"
 
 
+class PolicyError(ProxyError):
+    """What this key may do and spend does not allow the call."""
+
+    status = 402
+    code = "budget_exceeded"
+    error_type = "insufficient_quota"
+    kind = "policy_budget_exceeded"
+    should_retry: bool | None = False
+
+
+class BudgetExceeded(PolicyError):
+    """Spending alone leaves too little; only the next period or a higher cap helps."""
+
+
+class ModelNotPriced(PolicyError):
+    """A key under a budget asks for something whose cost cannot be bounded."""
+
+    code = "model_not_priced"
+    kind = "policy_model_blocked"
+
+
+class BudgetInFlight(PolicyError):
+    """Holds of calls under way fill the cap, spending does not: worth trying again soon."""
+
+    status = 429
+    code = "budget_in_flight"
+    should_retry = None
+
+
+class RateLimitExceeded(PolicyError):
+    """Too many requests or tokens in the window."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    error_type = "requests"
+    kind = "policy_rate_limited"
+    should_retry = None
+
+
+class TooManyConcurrent(RateLimitExceeded):
+    """Too many calls at once."""
+
+    code = "too_many_concurrent"
+
+
 class ProviderError(ProxyError):
     """The upstream could not be reached, or what it said could not be used."""
 
@@ -200,6 +245,12 @@ class LocalError(ProxyError):
 
     status = 503
     code = "unavailable"
+
+
+class LedgerUnavailable(LocalError):
+    """The journal cannot be written, so nothing that costs money may start."""
+
+    code = "ledger_unavailable"
 
 
 class ShuttingDown(LocalError):

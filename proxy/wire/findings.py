@@ -17,10 +17,31 @@ from proxy.wire.endpoints import Shape
 from proxy.wire.usage import Usage, read_usage
 
 
+class _Delta(Struct):
+    """Everything a delta may add to the output; its `role` adds nothing (wire.md 1.7)."""
+
+    content: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    reasoning_details: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    refusal: Any = None
+    images: Any = None
+    audio: Any = None
+    annotations: Any = None
+
+    def size(self) -> int:
+        """The bytes of text it adds; 0 when it says nothing."""
+        if isinstance(self.content, str) and self.content:
+            return len(self.content)
+        return max(len(value) for value in (_measurable(getattr(self, name)) for name in self.__struct_fields__))
+
+
 class _Choice(Struct):
     index: Any = 0
     finish_reason: Any = None
-    delta: Raw | UnsetType = UNSET
+    delta: _Delta | None | UnsetType = UNSET
 
 
 class _Event(Struct):
@@ -36,6 +57,7 @@ class _Event(Struct):
     usage: Raw | UnsetType = UNSET
     response: Raw | UnsetType = UNSET
     message: Raw | UnsetType = UNSET
+    delta: Raw | UnsetType = UNSET
 
 
 class _Inner(Struct):
@@ -82,6 +104,8 @@ class Findings:
         self._open: set[Any] = set()
         self._finished: set[Any] = set()
         self._terminal = False
+        self._counted = 0
+        self._counted_bytes = 0
         self.events = 0
         self.error: Any = None
         self.has_output = False
@@ -103,6 +127,16 @@ class Findings:
     def usage(self) -> Usage | None:
         """The usage read last; None where there was none."""
         return read_usage(self._usage) if self._usage else None
+
+    @property
+    def counted_output(self) -> int:
+        """Output tokens that streamed past, estimated: one an event at least, and one per four bytes."""
+        return max(self._counted, -(-self._counted_bytes // 4))
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the event that ends the stream has been seen."""
+        return self._terminal
 
     @property
     def error_status(self) -> int:
@@ -144,6 +178,9 @@ class Findings:
             self.usage_only = not event.choices
         if event.type in _TERMINAL:
             self._terminal = True
+        elif event.delta is not UNSET and event.type != "message_delta":
+            self._counted += 1
+            self._counted_bytes += len(memoryview(event.delta)) // 2
         for nested in (event.response, event.message):
             if nested is not UNSET:
                 self._see_nested(nested)
@@ -161,8 +198,11 @@ class Findings:
             self.has_output = True
         for choice in event.choices or ():
             index = choice.index if isinstance(choice.index, int) else 0
-            if not self.has_output and (choice.delta is UNSET or _says_something(choice.delta)):
+            size = 1 if choice.delta is UNSET else choice.delta.size() if choice.delta else 0
+            if size:
                 self.has_output = True
+                self._counted += 1
+                self._counted_bytes += size
             if choice.finish_reason:
                 self._finished.add(index)
                 self._open.discard(index)
@@ -213,9 +253,8 @@ def _loads(raw: Raw) -> Any:
         return None
 
 
-def _says_something(delta: Raw) -> bool:
-    """Whether a delta carries more than its role and empty content (wire.md 1.7)."""
-    members = _loads(delta)
-    if not isinstance(members, dict):
-        return False
-    return any(value for name, value in members.items() if name != "role")
+def _measurable(value: Any) -> str:
+    """Text as it is, anything else as what it roughly takes; nothing for what is empty."""
+    if isinstance(value, str):
+        return value
+    return repr(value) if value else ""

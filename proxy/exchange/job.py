@@ -1,0 +1,21 @@
+"""One call on its way through the exchange."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from proxy.dialects import Incoming
+from proxy.exchange.record import Record
+from proxy.policy.values import Caller, Plan
+from proxy.wire.call import Call
+
+
+class Job(Struct, frozen=True):
+    """What was asked, by whom, where it may go, and until when its client waits (monotonic seconds)."""
+
+    call: Call
+    caller: Caller
+    plan: Plan
+    incoming: Incoming
+    record: Record
+    until: float

@@ -1,0 +1,105 @@
+"""Asks OpenRouter what a cut call cost: `/generation` answers some seconds late (wire.md 1.11)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from proxy.dialects import DIALECTS, Incoming
+from proxy.errors import ProviderError
+from proxy.exchange.upstream import Upstream
+from proxy.policy.values import Provider
+from proxy.wire.call import Call
+from proxy.wire.endpoints import Endpoint
+from proxy.wire.usage import Usage
+
+WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
+MOST_AT_ONCE = 256
+
+_json = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_GENERATION = Call(Endpoint("generation"), "/generation", "", "GET", b"")
+
+
+class Lookups:
+    """Runs look-ups in the background; `done` is called once each, with None when nothing was learnt."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @staticmethod
+    def possible(provider: Provider, generation_id: str | None) -> bool:
+        """Whether the provider can be asked at all."""
+        return provider.kind in ("openrouter", "mock") and generation_id is not None
+
+    def start(self, provider: Provider, generation_id: str, done: Callable[[Usage | None], None]) -> None:
+        """Ask after 0.5, 1, 2, 4 and 8 s."""
+        if len(self._tasks) >= MOST_AT_ONCE:
+            done(None)
+            return
+        task = asyncio.get_running_loop().create_task(
+            self._run(provider, generation_id, done), name=f"look up {generation_id}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self, seconds: float) -> None:
+        """At shutdown: let look-ups run on for a while, then settle what is left without an answer."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, provider: Provider, generation_id: str, done: Callable[[Usage | None], None]) -> None:
+        found: Usage | None = None
+        try:
+            for wait in WAITS_SECONDS:
+                await asyncio.sleep(wait)
+                found = await self._ask(provider, generation_id)
+                if found is not None:
+                    break
+        finally:
+            done(found)
+
+    async def _ask(self, provider: Provider, generation_id: str) -> Usage | None:
+        headers = DIALECTS[provider.kind].headers(_GENERATION, provider, Incoming(()))
+        try:
+            body = await self._upstream.get_json(provider, f"/generation?id={quote(generation_id, safe='')}", headers)
+            data = _json.decode(body).get("data")
+        except (ProviderError, msgspec.DecodeError):
+            return None
+        return _usage(data) if isinstance(data, dict) else None
+
+
+def _usage(data: dict[str, Any]) -> Usage | None:
+    """The tokens and the cost of one generation; None while the cost is not there."""
+    cost = data.get("total_cost")
+    if isinstance(cost, bool) or not isinstance(cost, int | Decimal) or not 0 <= cost < 10**6:
+        return None
+    return Usage(
+        input_tokens=_count(data.get("native_tokens_prompt"), data.get("tokens_prompt")),
+        output_tokens=_count(data.get("native_tokens_completion"), data.get("tokens_completion")),
+        cached_tokens=_count(data.get("native_tokens_cached")),
+        reasoning_tokens=_count(data.get("native_tokens_reasoning")),
+        cost_usd=Decimal(cost) + _byok(data),
+    )
+
+
+def _byok(data: dict[str, Any]) -> Decimal:
+    amount = data.get("upstream_inference_cost")
+    if data.get("is_byok") is not True or isinstance(amount, bool) or not isinstance(amount, int | Decimal):
+        return Decimal(0)
+    return Decimal(amount) if 0 <= amount < 10**6 else Decimal(0)
+
+
+def _count(*values: Any) -> int:
+    for value in values:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return 0

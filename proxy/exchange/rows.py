@@ -1,0 +1,113 @@
+"""The ledger's rows, made of a call's record."""
+
+from __future__ import annotations
+
+import time
+
+from msgspec import Struct
+
+from proxy.exchange.record import Record
+from proxy.policy.settlement import Settlement
+from proxy.stores.records import Hold, Row
+from proxy.wire.usage import Usage
+
+
+class Ended(Struct, frozen=True):
+    """How one attempt ended, for its row: `final` when no further attempt follows."""
+
+    status: int
+    outcome: str
+    usage: Usage | None = None
+    served: str | None = None
+    upstream_id: str | None = None
+    final: bool = True
+
+
+_NOTHING = Usage()
+
+
+def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
+    """The row of an attempt that was sent upstream."""
+    usage = ended.usage or _NOTHING
+    now = time.monotonic()
+    return Row(
+        id=hold.id,
+        request_id=hold.request_id,
+        attempt=hold.attempt,
+        at_ms=hold.at_ms,
+        key=hold.key,
+        endpoint=hold.endpoint,
+        asked=hold.asked,
+        model=hold.model,
+        provider=hold.provider,
+        upstream_model=hold.upstream_model,
+        served=ended.served,
+        status=ended.status,
+        outcome=ended.outcome,
+        error=record.error.code if record.error else record.failure,
+        stream=hold.stream,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_pusd=settlement.cost_pusd,
+        hold_pusd=hold.amount_pusd,
+        source=settlement.source,
+        first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - record.started),
+        total_ms=_ms(now - record.started),
+        upstream_id=ended.upstream_id,
+        adjusted=", ".join(record.adjusted),
+        final=ended.final,
+    )
+
+
+def refused_row(record: Record) -> Row:
+    """The row of a call that was never sent: kept so that `show` can say why."""
+    return Row(
+        id=f"{record.request_id}.0",
+        request_id=record.request_id,
+        attempt=0,
+        at_ms=int(record.at.timestamp() * 1000),
+        key=record.key or "",
+        endpoint=record.endpoint,
+        asked=record.model or "",
+        model=record.label or "",
+        provider="",
+        status=record.status,
+        outcome="refused",
+        error=record.error.code if record.error else None,
+        message=record.error.message if record.error else None,
+        stream=record.stream,
+        total_ms=_ms(time.monotonic() - record.started),
+    )
+
+
+def interrupted_row(hold: Hold, settlement: Settlement, usage: Usage | None = None) -> Row:
+    """The row of an attempt that a crash cut off; what is known of it is its hold."""
+    usage = usage or _NOTHING
+    return Row(
+        id=hold.id,
+        request_id=hold.request_id,
+        attempt=hold.attempt,
+        at_ms=hold.at_ms,
+        key=hold.key,
+        endpoint=hold.endpoint,
+        asked=hold.asked,
+        model=hold.model,
+        provider=hold.provider,
+        upstream_model=hold.upstream_model,
+        outcome="interrupted",
+        stream=hold.stream,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_pusd=settlement.cost_pusd,
+        hold_pusd=hold.amount_pusd,
+        source=settlement.source,
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
