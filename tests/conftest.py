@@ -23,7 +23,7 @@ StartDaemon = Callable[..., Daemon]
 
 
 def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
-    """Four providers of three kinds on the one upstream, told apart by their paths."""
+    """Five providers of three kinds on the one upstream, told apart by their paths."""
     own = {"timeouts": TIMEOUTS, "api_key": UPSTREAM_KEY}
     return {
         "providers": {
@@ -31,6 +31,7 @@ def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
             "local": {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": TIMEOUTS, "free": True},
             "anthropic": {"kind": "anthropic", "base_url": f"{upstream.url}/anthropic/v1", **own},
             "oai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", **own},
+            "brief": {"kind": "openai", "base_url": f"{upstream.url}/brief/v1", "timeouts": {**TIMEOUTS, "total": 0.7}},
         },
         "routes": [{"match": "anthropic/*", "provider": "anthropic"}],
         "models": {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from harness.events import chat_stream
 from harness.http import Connection, request_bytes
-from harness.steps import LAST_CHUNK, chunk, close, hang, json_reply, reset, say, sse, sse_apart, stream_head, then, wait_at
+from harness.steps import LAST_CHUNK, chunk, close, hang, json_reply, reset, say, say_apart, sse, sse_apart, stream_head, then, wait_at
 from harness.upstream import Upstream
 
 
@@ -47,6 +49,14 @@ def test_a_stream_arrives_whole_in_every_chunking(upstream: Upstream, size: int)
     assert (reply.body, reply.complete) == (events, True)
 
 
+def test_pieces_sent_apart_are_never_read_together(upstream: Upstream) -> None:
+    pieces = [b"%d;" % number for number in range(300)]
+    upstream.expect(then(say_apart(pieces), close))
+    with socket.create_connection(("127.0.0.1", upstream.port), 10) as sock:
+        sock.sendall(request_bytes("POST", "/x", [], b"{}", "127.0.0.1"))
+        assert [sock.recv(65536) for _ in pieces] == pieces
+
+
 @pytest.mark.parametrize("end", [close, reset])
 def test_a_reply_that_breaks_off_is_seen_as_broken(upstream: Upstream, end: object) -> None:
     upstream.expect(then(say(stream_head() + chunk(b"data: 1\n\n")), end))
@@ -70,10 +80,10 @@ def test_a_gate_holds_a_script_until_the_test_opens_it(upstream: Upstream) -> No
 
 def test_a_client_that_leaves_is_noticed(upstream: Upstream) -> None:
     upstream.expect(then(say(stream_head()), hang), then(hang))
-    for _ in range(2):
+    for number in (1, 2):
         with Connection(upstream.port) as connection:
             _ask(upstream, connection)
-            call = upstream.wait_for_calls(1)[-1]
+            call = upstream.wait_for_calls(number)[-1]
             connection.reset()
         assert call.closed.wait(5)
 
