@@ -188,7 +188,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         if ready:
             if findings.complete:
                 record.phase = "done"
-            await client.write(ready)
+            await _say(client, ready, patience)
         chunk = await reply.next_chunk()
         if not chunk:
             break
@@ -205,6 +205,14 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
     """Anything else, untouched."""
     chunk = reply.first or await reply.next_chunk()
     while chunk:
-        await client.write(chunk)
+        await _say(client, chunk, patience)
         chunk = await reply.next_chunk()
         patience.heard()
+
+
+async def _say(client: Client, data: bytes, patience: Patience) -> None:
+    """Write; a client that is slow to take it is not the upstream's silence."""
+    patience.excused = True
+    await client.write(data)
+    patience.excused = False
+    patience.heard()

@@ -46,7 +46,6 @@ class _Inner(Struct):
     usage: Raw | UnsetType = UNSET
 
 
-
 def _number(text: str) -> Decimal:
     """A number as it was spelled; NaN where its exponent is beyond all reading."""
     try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import TIMEOUTS
 from harness.daemon import Daemon
 from harness.events import OPENROUTER_USAGE, chat_chunk, chat_reply, chat_stream, usage_chunk
 from harness.http import Connection, Reply
+from harness.setting import TIMEOUTS
 from harness.steps import LAST_CHUNK, chunk, hang, json_reply, say, stream_head, then, wait_at
 from harness.upstream import Call, Upstream
 

@@ -1,0 +1,152 @@
+"""The journal's files: their names, and reading them whatever state they are in.
+
+A bad frame ends the reading of its segment, and reading goes on with the next one. It never
+searches for the next good frame inside: payloads hold texts of clients, who could write
+something that looks like one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from proxy.stores.frames import HEADER, MOST_PAYLOAD, Unreadable, checksum, unframed
+from proxy.stores.records import Record
+
+Tail = Literal["", "torn", "garbage"]
+
+_BUFFER = 256 * 1024
+_NAME_LENGTH = len("00000001.log")
+
+
+class Position(NamedTuple):
+    """The place after a record: everything before it is covered."""
+
+    segment: int
+    offset: int
+
+
+START = Position(0, 0)
+
+
+class Problem(Struct, frozen=True):
+    """Something in the journal that could not be read, and where."""
+
+    segment: int
+    offset: int
+    what: str
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        return f"journal segment {self.segment:08d}.log at byte {self.offset}: {self.what}"
+
+
+def segment_path(directory: Path, number: int) -> Path:
+    """Where segment `number` is kept."""
+    return directory / f"{number:08d}.log"
+
+
+def segment_numbers(directory: Path) -> list[int]:
+    """The segments on disk, oldest first; none where there is no directory yet."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    stems = (name[:-4] for name in names if name.endswith(".log") and len(name) >= _NAME_LENGTH)
+    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
+
+
+class Scan:
+    """Reads one segment. Afterwards `end` is the offset behind the last whole frame and `tail` what follows it.
+
+    "torn" is what a write that was cut short leaves at the very end; "garbage" is everything else.
+    """
+
+    def __init__(self, path: Path, number: int, offset: int = 0, until: int | None = None) -> None:
+        """Read from `offset`, at most to the offset `until`."""
+        self.end = offset
+        self.tail: Tail = ""
+        self.problems: list[Problem] = []
+        self._path = path
+        self._number = number
+        self._until = until
+
+    def __iter__(self) -> Iterator[tuple[Position, Record]]:
+        """The records, each with the position behind it."""
+        try:
+            with self._path.open("rb", buffering=_BUFFER) as file:
+                yield from self._records(file)
+        except OSError as error:
+            self._spoilt("garbage", f"cannot be read ({error.strerror})")
+
+    def _records(self, file: BufferedReader) -> Iterator[tuple[Position, Record]]:
+        size = os.fstat(file.fileno()).st_size
+        size = size if self._until is None else min(size, self._until)
+        file.seek(self.end)
+        while (payload := self._payload(file, size)) is not None:
+            self.end += HEADER.size + len(payload)
+            try:
+                record = unframed(payload)
+            except Unreadable as error:
+                self.problems.append(Problem(self._number, self.end, f"a record this version does not know ({error})"))
+            else:
+                yield Position(self._number, self.end), record
+
+    def _payload(self, file: BufferedReader, size: int) -> bytes | None:
+        left = size - self.end - HEADER.size
+        if left <= 0:
+            if left > -HEADER.size:
+                self._spoilt("torn", "the last record is incomplete")
+            return None
+        length, expected = HEADER.unpack(file.read(HEADER.size))
+        if length > MOST_PAYLOAD:
+            return self._spoilt("garbage", "bytes that are no record")
+        payload = file.read(min(length, left))
+        if length <= left and checksum(payload) == expected:
+            return payload
+        if length >= left or _only_zeros(file):
+            return self._spoilt("torn", "the last record is incomplete")
+        return self._spoilt("garbage", "bytes that are no record")
+
+    def _spoilt(self, tail: Tail, what: str) -> None:
+        self.tail = tail
+        self.problems.append(Problem(self._number, self.end, what))
+
+
+def _only_zeros(file: BufferedReader) -> bool:
+    """What a file system may leave behind the last whole write after a power cut."""
+    while block := file.read(_BUFFER):
+        if block.count(0) != len(block):
+            return False
+    return True
+
+
+def read(
+    directory: Path,
+    after: Position = START,
+    problems: list[Problem] | None = None,
+    until: Position | None = None,
+) -> Iterator[tuple[Position, Record]]:
+    """Every readable record behind `after`; what is not readable goes to `problems`. Never raises for what it reads.
+
+    A torn tail of the last segment is no problem: it was never acknowledged.
+    """
+    found = [] if problems is None else problems
+    numbers = [number for number in segment_numbers(directory) if number >= after.segment]
+    if until is not None:
+        numbers = [number for number in numbers if number <= until.segment]
+    expected = after.segment + 1
+    for number in numbers:
+        if number > expected and expected > 1:
+            found.append(Problem(expected, 0, "the segment is missing"))
+        stop = until.offset if until is not None and number == until.segment else None
+        scan = Scan(segment_path(directory, number), number, after.offset if number == after.segment else 0, stop)
+        yield from scan
+        if scan.tail != "torn" or number != numbers[-1]:
+            found.extend(scan.problems)
+        expected = number + 1
