@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from proxy.stores.records import Adjusted, Begun, Charge, Hold, Record, Settled, Voided
-from proxy.stores.segments import START, Position, Problem, Scan, Tail, read, segment_numbers, segment_path
+from proxy.stores.segments import START, Position, Problem, Reader, Tail
 
 
 class OpenHold(Struct, frozen=True):
@@ -39,13 +39,13 @@ def replay(directory: Path, after: Position = START) -> Replayed:
     spent: dict[Charge, int] = {}
     holds: dict[str, OpenHold] = {}
     counted: set[str] = set()
-    problems: list[Problem] = []
-    for position, record in read(directory, START, problems):
+    reader = Reader(directory)
+    for position, record in reader:
         _follow(holds, record, position.segment)
         if position > after:
             _count(spent, counted, record)
-    end, tail = _end(directory)
-    return Replayed(after, spent, tuple(holds.values()), tuple(problems), end, tail)
+    end, tail = (reader.last.position, reader.last.tail) if reader.last else (START, "")
+    return Replayed(after, spent, tuple(holds.values()), tuple(reader.problems), end, tail)
 
 
 def _follow(holds: dict[str, OpenHold], record: Record, segment: int) -> None:
@@ -60,11 +60,14 @@ def _follow(holds: dict[str, OpenHold], record: Record, segment: int) -> None:
 
 def _count(spent: dict[Charge, int], counted: set[str], record: Record) -> None:
     """Add what the record spent, once per id, as the ledger will."""
+    charges: tuple[Charge, ...]
     match record:
         case Settled():
             identity, amount, charges = record.row.id, record.row.cost_pusd, record.charges
         case Adjusted():
             identity, amount, charges = record.id, record.delta_pusd, ((record.budget, record.period),)
+        case Voided():
+            identity, amount, charges = record.row.id, 0, ()
         case _:
             return
     if identity in counted:
@@ -72,13 +75,3 @@ def _count(spent: dict[Charge, int], counted: set[str], record: Record) -> None:
     counted.add(identity)
     for charge in charges:
         spent[charge] = spent.get(charge, 0) + amount
-
-
-def _end(directory: Path) -> tuple[Position, Tail]:
-    numbers = segment_numbers(directory)
-    if not numbers:
-        return START, ""
-    scan = Scan(segment_path(directory, numbers[-1]), numbers[-1])
-    for _ in scan:
-        pass
-    return Position(numbers[-1], scan.end), scan.tail

@@ -76,6 +76,11 @@ class Scan:
         self._number = number
         self._until = until
 
+    @property
+    def position(self) -> Position:
+        """The place behind the last whole frame."""
+        return Position(self._number, self.end)
+
     def __iter__(self) -> Iterator[tuple[Position, Record]]:
         """The records, each with the position behind it."""
         try:
@@ -95,7 +100,7 @@ class Scan:
             except Unreadable as error:
                 self.problems.append(Problem(self._number, self.end, f"a record this version does not know ({error})"))
             else:
-                yield Position(self._number, self.end), record
+                yield self.position, record
 
     def _payload(self, file: BufferedReader, size: int) -> bytes | None:
         left = size - self.end - HEADER.size
@@ -103,7 +108,10 @@ class Scan:
             if left > -HEADER.size:
                 self._spoilt("torn", "the last record is incomplete")
             return None
-        length, expected = HEADER.unpack(file.read(HEADER.size))
+        header = file.read(HEADER.size)
+        if len(header) < HEADER.size:  # it was cut back while we read
+            return self._spoilt("torn", "the last record is incomplete")
+        length, expected = HEADER.unpack(header)
         if length > MOST_PAYLOAD:
             return self._spoilt("garbage", "bytes that are no record")
         payload = file.read(min(length, left))
@@ -126,27 +134,45 @@ def _only_zeros(file: BufferedReader) -> bool:
     return True
 
 
-def read(
-    directory: Path,
-    after: Position = START,
-    problems: list[Problem] | None = None,
-    until: Position | None = None,
-) -> Iterator[tuple[Position, Record]]:
-    """Every readable record behind `after`; what is not readable goes to `problems`. Never raises for what it reads.
+class Reader:
+    """Every readable record behind `after`, up to `until`. Never raises for what it reads.
 
-    A torn tail of the last segment is no problem: it was never acknowledged.
+    `problems` has what was not readable; `last` is the scan of the newest segment, once it is reached.
+    A torn tail of the newest segment is no problem: it was never acknowledged.
     """
-    found = [] if problems is None else problems
-    numbers = [number for number in segment_numbers(directory) if number >= after.segment]
-    if until is not None:
-        numbers = [number for number in numbers if number <= until.segment]
-    expected = after.segment + 1
-    for number in numbers:
-        if number > expected and expected > 1:
-            found.append(Problem(expected, 0, "the segment is missing"))
-        stop = until.offset if until is not None and number == until.segment else None
-        scan = Scan(segment_path(directory, number), number, after.offset if number == after.segment else 0, stop)
-        yield from scan
-        if scan.tail != "torn" or number != numbers[-1]:
-            found.extend(scan.problems)
-        expected = number + 1
+
+    def __init__(self, directory: Path, after: Position = START, until: Position | None = None) -> None:
+        """Nothing is read before the first record is asked for."""
+        self.problems: list[Problem] = []
+        self.last: Scan | None = None
+        self._directory = directory
+        self._after = after
+        self._until = until
+
+    def __iter__(self) -> Iterator[tuple[Position, Record]]:
+        """The records, oldest first, each with the position behind it."""
+        expected = self._after.segment
+        for number in self._numbers():
+            if number > expected + 1 and expected > 0:
+                self.problems.append(Problem(expected + 1, 0, "the segment is missing"))
+            if self.last is not None:
+                self.problems.extend(self.last.problems)
+            self.last = self._scan(number)
+            yield from self.last
+            expected = number
+        if self.last is not None:
+            self.problems.extend(self.last.problems[: -1 if self.last.tail == "torn" else None])
+
+    def _numbers(self) -> list[int]:
+        numbers = segment_numbers(self._directory)
+        return [n for n in numbers if n >= self._after.segment and (self._until is None or n <= self._until.segment)]
+
+    def _scan(self, number: int) -> Scan:
+        offset = self._after.offset if number == self._after.segment else 0
+        until = self._until.offset if self._until is not None and number == self._until.segment else None
+        return Scan(segment_path(self._directory, number), number, offset, until)
+
+
+def read(directory: Path, after: Position = START) -> Iterator[tuple[Position, Record]]:
+    """Every readable record behind `after`, for callers who can do nothing about the others."""
+    return iter(Reader(directory, after))

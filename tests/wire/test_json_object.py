@@ -178,7 +178,7 @@ def test_an_absent_member_has_no_value() -> None:
     assert read_object(b"{}").value("model") is None
 
 
-@pytest.mark.parametrize("value", [b"7" * 5000, b'"\xff"', b'"\xed\xa0"', b"[" * 990 + b"1" * 5000 + b"]" * 990])
+@pytest.mark.parametrize("value", [b"7" * 5000, b'"\xff"', b'"\xed\xa0"'])
 def test_a_member_that_cannot_be_decoded_is_the_callers_mistake(value: bytes) -> None:
     document = read_object(b'{"model":' + value + b"}")
     with pytest.raises(InvalidJson, match="'model'"):
