@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from proxy.policy.catalogue import Model
-from proxy.wire.usage import Usage
 
 # A feed that names a dearer unit, or spells one longer, is broken.
 DEAREST_UNIT_USD = Decimal(10_000)
@@ -20,7 +19,6 @@ LONGEST_PRICE_TEXT = 64
 _IMAGE_OVER_TOKEN = 100
 _LEAST_IMAGE_USD = Decimal("0.00001")
 
-_EXACT = Context(prec=60)
 _ZERO = Decimal(0)
 _FIELDS = {
     "prompt": "input_usd",
@@ -40,7 +38,6 @@ _FIELDS = {
     "character": "character_usd",
     "audio_second": "audio_second_usd",
 }
-_Variant = tuple[str, str, dict[str, Decimal], tuple[Override, ...]]
 _CONDITIONS = frozenset({"min_prompt_tokens", "utc_start", "utc_end"})
 
 
@@ -115,10 +112,17 @@ class Price(Struct, frozen=True):
         """A token written to the cache for an hour."""
         if self.cache_write_1h_usd is not None:
             return self.cache_write_1h_usd
-        return 2 * self.input_usd if self.doubles_hour_writes else _or(self.cache_write_usd, self.input_usd)
+        return 2 * self.input_usd if self.doubles_hour_writes else either(self.cache_write_usd, self.input_usd)
 
+
+_Variant = tuple[str, str, dict[str, Decimal], tuple[Override, ...]]
 
 FREE_OF_CHARGE = Price(_ZERO, _ZERO)
+
+
+def either(price: Decimal | None, otherwise: Decimal) -> Decimal:
+    """The price, or what is paid where there is no separate one."""
+    return otherwise if price is None else price
 
 
 def read_pricing(model: Model) -> Price | None:
@@ -222,83 +226,3 @@ def _variants(pricing: Mapping[str, object], keys: dict[str, Decimal]) -> Iterat
             raise ValueError("variants")
         member, value = next(iter(when.items()))
         yield str(member), str(value), {**keys, **_prices(row)}, tuple(_overrides(row))
-
-
-def _or(price: Decimal | None, fallback: Decimal) -> Decimal:
-    return fallback if price is None else price
-
-
-class Extra(Struct, frozen=True):
-    """What a call used beside the tokens its usage counts. None: it was not told."""
-
-    web_searches: int = 0
-    file_searches: int = 0
-    input_images: int = 0
-    audio_output_tokens: int = 0
-    characters: int | None = None
-    audio_seconds: int | None = None
-
-
-class Cost(Struct, frozen=True):
-    """What a call comes to; not `exact` where a price was missing and a near one stood in."""
-
-    usd: Decimal
-    exact: bool
-
-
-NOTHING_EXTRA = Extra()
-
-
-def of_images(usage: Usage) -> Usage:
-    """The usage of the image endpoints: all they put out is images, whether the reply says so or not."""
-    return msgspec.structs.replace(usage, image_tokens=usage.output_tokens)
-
-
-def cost_usd(usage: Usage, price: Price, hhmm: int, extra: Extra = NOTHING_EXTRA) -> Cost | None:
-    """Price a call by its size and time of day (UTC, HHMM); None where the price counts what nobody told us."""
-    price = price.at(usage.input_tokens, hhmm)
-    units = ((extra.characters, price.character_usd), (extra.audio_seconds, price.audio_second_usd))
-    if any(count is None and usd is not None for count, usd in units):
-        return None
-    lines = [*_input_lines(usage, price), *_output_lines(usage, price, extra), (1, _or(price.request_usd, _ZERO))]
-    lines += [(count or 0, _or(usd, _ZERO)) for count, usd in units]
-    lines.append((extra.input_images, _or(price.image_usd, _ZERO)))
-    lines.append((extra.web_searches, _or(price.web_search_usd, _ZERO)))
-    lines.append((extra.file_searches, _or(price.file_search_usd, _ZERO)))
-    total = _ZERO
-    for count, usd in lines:
-        total = _EXACT.fma(Decimal(count), usd, total)
-    return Cost(total, _is_exact(usage, price, extra))
-
-
-def _input_lines(usage: Usage, price: Price) -> Iterator[tuple[int, Decimal]]:
-    hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
-    special = usage.cached_tokens + usage.cache_write_tokens + usage.audio_input_tokens
-    yield max(0, usage.input_tokens - special), price.input_usd
-    yield usage.cached_tokens, _or(price.cached_input_usd, price.input_usd)
-    yield usage.cache_write_tokens - hour, _or(price.cache_write_usd, price.input_usd)
-    yield hour, price.write_1h_usd()
-    yield usage.audio_input_tokens, _or(price.audio_input_usd, price.input_usd)
-
-
-def _output_lines(usage: Usage, price: Price, extra: Extra) -> Iterator[tuple[int, Decimal]]:
-    """A part may be told larger than the whole (wire.md 1.6): it is cut to it, the rest to nothing."""
-    reasoning_usd = _or(price.reasoning_usd, price.output_usd)
-    reasoning = min(usage.output_tokens, usage.reasoning_tokens) if reasoning_usd != price.output_usd else 0
-    images = min(usage.output_tokens, usage.image_tokens)
-    audio = min(usage.output_tokens, extra.audio_output_tokens)
-    yield max(0, usage.output_tokens - reasoning - images - audio), price.output_usd
-    yield reasoning, reasoning_usd
-    yield images, _or(price.image_output_usd, price.output_usd)
-    yield audio, _or(price.audio_output_usd, price.output_usd)
-
-
-def _is_exact(usage: Usage, price: Price, extra: Extra) -> bool:
-    may_be_images = usage.image_tokens > 0 or (price.makes_images and usage.output_tokens > 0)
-    return not (
-        (may_be_images and price.image_output_usd is None)
-        or (extra.audio_output_tokens > 0 and price.audio_output_usd is None)
-        or (extra.web_searches > 0 and price.web_search_usd is None)
-        or (extra.file_searches > 0 and price.file_search_usd is None)
-        or not all(override.understood for override in price.overrides)
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from harness.daemon import Daemon
 from harness.events import chat_reply, chat_stream
+from harness.http import Headers
 from harness.setting import CLIENT_KEY, UPSTREAM_KEY
 from harness.steps import json_reply, sse
 from harness.upstream import Upstream
@@ -52,17 +53,21 @@ NEVER_UPWARDS = [
 ]
 
 
+def lowered(headers: Headers) -> list[tuple[str, str]]:
+    """Names compare without their case; the library has spellings of its own for known ones."""
+    return [(name.lower(), value) for name, value in headers]
+
+
 def test_T84_T85_headers_that_pass_upstream_and_those_that_do_not(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply(chat_reply()))
     dropped = [pair for pair in NEVER_UPWARDS if pair[0] != "Origin"]
     assert daemon.chat(headers=[*UPWARDS, *dropped]).status == 200
-    sent = upstream.call.headers
-    assert [pair for pair in sent if pair in UPWARDS] == UPWARDS
-    names = [name.lower() for name, _ in sent]
+    sent, passing = lowered(upstream.call.headers), lowered(UPWARDS)
+    assert [pair for pair in sent if pair in passing] == passing
+    names = [name for name, _ in sent]
     for name, _ in dropped:
         assert name.lower() not in names, f"{name} went upstream"
-    rest = [pair for pair in sent if pair not in UPWARDS]
-    assert {name.lower(): value for name, value in rest} == {
+    assert dict(pair for pair in sent if pair not in passing) == {
         "host": f"127.0.0.1:{upstream.port}",
         "authorization": f"Bearer {UPSTREAM_KEY}",
         "accept-encoding": "identity",
@@ -191,10 +196,11 @@ def test_T84_T97_headers_that_pass_to_the_client_and_those_that_do_not(
     headers = [*DOWNWARDS, *NEVER_DOWNWARDS, ("Server", "cloudflare"), ("Date", "Mon, 01 Jan 2024 00:00:00 GMT")]
     upstream.expect(sse(chat_stream(), headers=headers) if stream else json_reply(chat_reply(), headers=headers))
     reply = daemon.chat(stream=stream)
-    assert [pair for pair in reply.headers if pair in DOWNWARDS] == DOWNWARDS
-    names = [name.lower() for name, _ in reply.headers]
-    for name, value in NEVER_DOWNWARDS:
-        assert (name, value) not in reply.headers, f"{name} reached the client"
+    got = lowered(reply.headers)
+    assert [pair for pair in got if pair in lowered(DOWNWARDS)] == lowered(DOWNWARDS)
+    for pair in lowered(NEVER_DOWNWARDS):
+        assert pair not in got, f"{pair[0]} reached the client"
+    names = [name for name, _ in got]
     assert {"set-cookie", "alt-svc", "nel", "x-hop"}.isdisjoint(names)
     assert names.count("date") == names.count("x-request-id") == 1
     assert "2024" not in (reply.header("date") or "")

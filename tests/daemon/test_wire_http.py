@@ -117,7 +117,8 @@ def test_T89_another_expectation_is_refused(daemon: Daemon, upstream: Upstream) 
 def test_T90_head_is_get_without_a_body(daemon: Daemon, target: str) -> None:
     get, without = daemon.ask("GET", target), daemon.ask("HEAD", target)
     assert (get.status, without.status, without.body) == (200, 200, b"")
-    changing = {"date", "x-request-id", "x-tollkeeper-request-id"}
+    # RFC 9110 9.3.2: the length may be left out
+    changing = {"date", "x-request-id", "x-tollkeeper-request-id", "content-length"}
     names = [[(n, v) for n, v in reply.headers if n.lower() not in changing] for reply in (get, without)]
     assert names[0] == names[1]
 
@@ -190,9 +191,8 @@ def test_T95_a_refused_body_does_not_become_the_next_request(daemon: Daemon, ups
     with daemon.connect() as connection:
         connection.send(daemon.request("POST", "/v1/chat/completions", [("x-api-key", "wrong")], smuggled))
         assert connection.read_reply().status == 401
-        connection.send(daemon.request("GET", "/v1/models/none-such"))
-        rest = connection.read_reply("GET")
-        assert rest.status == 404
+        connection.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o"))
+        assert connection.read_reply("GET").json["id"] == "openai/gpt-4o"
     assert upstream.calls == []
 
 
@@ -200,7 +200,7 @@ def test_a_reused_upstream_connection_that_was_closed_costs_no_call(daemon: Daem
     for _ in range(5):
         upstream.expect(then(GOOD, close))
         assert daemon.chat().status == 200
-        assert upstream.calls[-1].closed.wait(5) or True
+        assert upstream.calls[-1].closed.wait(5)
     assert len(upstream.calls) == 5
 
 

@@ -157,4 +157,7 @@ def test_a_broken_stream_is_never_a_silent_success(client: openai.OpenAI, fault:
 def test_a_wrong_key_is_an_authentication_error_and_is_not_repeated(daemon: Daemon) -> None:
     with openai.OpenAI(base_url=daemon.url, api_key="sk-wrong") as sdk, pytest.raises(openai.AuthenticationError):
         sdk.chat.completions.create(model="gpt-4o", messages=HELLO)
+    with openai.OpenAI(base_url=daemon.url, api_key=KEY) as sdk:
+        good = sdk.chat.completions.with_raw_response.create(model="gpt-4o", messages=HELLO).headers
+    daemon.wait_for_log(lambda line: line.get("request_id") == good["x-tollkeeper-request-id"])
     assert len([line for line in daemon.log_lines() if line.get("error") == "invalid_api_key"]) == 1

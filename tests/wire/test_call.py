@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-import msgspec
 import pytest
 
 from proxy.errors import CallerError, DuplicateKey, InvalidJson, InvalidValue
@@ -147,7 +147,7 @@ CHANGED = [
 @pytest.mark.parametrize(("body", "change", "expected"), [row[1:] for row in CHANGED], ids=[row[0] for row in CHANGED])
 def test_only_what_is_to_differ_differs(body: bytes, change: Change, expected: bytes) -> None:
     assert sent(body, change) == expected
-    assert msgspec.json.decode(expected, type=dict[str, msgspec.Raw]) is not None
+    assert json.loads(expected) is not None
 
 
 USAGE = [
