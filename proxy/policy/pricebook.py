@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -17,11 +18,14 @@ from proxy.policy.values import Provider, Target
 # What the built-in mock charges for a model it has no price for (proxy/mock/catalogue.py).
 MOCK_PRICE = Price(Decimal("0.000001"), Decimal("0.000002"), image_output_usd=Decimal("0.00003"))
 
+MOCK_SIZES = Sizes(max_output=16_384)
+
 # The most tokens an image may come to, by what stands in the model's name: tiles at 32 times the usual
 # count, patches in full resolution, pixels by the million. Others stay below Sizes' own bound.
 _IMAGE_TOKENS = (("gpt-4o-mini", 48_200), ("qwen", 16_400), ("gpt-5", 12_500), ("o4-mini", 12_500))
 
 _MOST_REMEMBERED = 4_096
+_OWN = ("input_usd", "output_usd", "cached_input_usd")
 
 
 class Free(Struct, frozen=True):
@@ -43,12 +47,9 @@ class PriceOverride(Struct, frozen=True):
     target: Target | None = None
 
 
-def per_million(
-    input: Decimal | None, output: Decimal | None, cached_input: Decimal | None, target: Target | None = None
-) -> PriceOverride:
-    """An override from USD per million tokens."""
-    per_token = [None if usd is None else usd.scaleb(-6) for usd in (input, output, cached_input)]
-    return PriceOverride(*per_token, target=target)
+def per_token(usd_per_million: Decimal | None) -> Decimal | None:
+    """USD per token from USD per million, exactly."""
+    return None if usd_per_million is None else usd_per_million.scaleb(-6)
 
 
 class PriceBook:
@@ -69,6 +70,7 @@ class PriceBook:
         self._direct = direct or {}
         self._overrides = overrides or {}
         self._known: dict[tuple[str, str, str], Price | Free | None] = {}
+        self._sizes: dict[tuple[str, str], Sizes] = {}
 
     def price(self, provider: Provider, label: str, model: str) -> Price | Free | None:
         """The price of `model` as `provider` is sent it, asked for as `label` (an alias, else anything).
@@ -77,13 +79,21 @@ class PriceBook:
         """
         asked = (provider.name, label, model)
         if asked not in self._known:
-            if len(self._known) >= _MOST_REMEMBERED:  # names come from clients
-                self._known.clear()
+            _make_room(self._known)
             self._known[asked] = self._find(provider, label, model)
         return self._known[asked]
 
     def sizes(self, provider: Provider, model: str) -> Sizes:
         """How many tokens `model` takes and gives at most, as far as anybody says."""
+        asked = (provider.name, model)
+        if asked not in self._sizes:
+            _make_room(self._sizes)
+            self._sizes[asked] = self._measure(provider, model)
+        return self._sizes[asked]
+
+    def _measure(self, provider: Provider, model: str) -> Sizes:
+        if provider.kind == "mock" and provider.kind not in self._direct:
+            return MOCK_SIZES
         found = list(self._entries(provider, model))
         images = (tokens for part, tokens in _IMAGE_TOKENS if part in model)
         return Sizes(
@@ -125,8 +135,17 @@ class PriceBook:
                 lists.insert(0 if self._catalogue.is_snapshot else len(lists), (own, model))
         else:
             return
-        for find in (Catalogue.get, Catalogue.find):
-            yield from (entry for names, name in lists if (entry := find(names, name)) is not None)
+        for is_exact in (True, False):
+            for names, name in lists:
+                entry = names.get(name) if is_exact else names.find(name)
+                if entry is not None:
+                    yield entry
+
+
+def _make_room(known: dict[Any, Any]) -> None:
+    """Names come from clients: what is remembered of them has an end."""
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
 
 
 def _is_vendors_own(provider: Provider) -> bool:
@@ -136,13 +155,21 @@ def _is_vendors_own(provider: Provider) -> bool:
 
 def _overridden(listed: Price | None, override: PriceOverride) -> Price | None:
     """The listed price with the operator's in its place, at every hour, size and tier."""
-    own = {name: usd for name in _OWN if (usd := getattr(override, name)) is not None}
+    own: dict[str, Any] = {name: usd for name in _OWN if (usd := getattr(override, name)) is not None}
     if listed is None:
-        if "input_usd" not in own or "output_usd" not in own:
-            return None
-        return Price(**own)
-    if (output := override.output_usd) is not None:
-        own |= {"reasoning_usd": None}
+        return Price(**own) if {"input_usd", "output_usd"} <= own.keys() else None
+    if override.output_usd is not None:
+        own["reasoning_usd"] = None
+        # An operator who knows what output costs means all of it, where the list says nothing of images and sound.
         for name in ("image_output_usd", "audio_output_usd"):
-            own |= {} if getattr(listed, name) is not None else {name: output}
-    return msgspec.structs.replace(listed, **own, overrides=(), variants=())
+            own[name] = getattr(listed, name) or override.output_usd
+    return _with(listed, own)
+
+
+def _with(price: Price, own: Mapping[str, Any]) -> Price:
+    overrides = tuple(
+        msgspec.structs.replace(o, prices=tuple((name, usd) for name, usd in o.prices if name not in own))
+        for o in price.overrides
+    )
+    variants = tuple((member, value, _with(variant, own)) for member, value, variant in price.variants)
+    return msgspec.structs.replace(price, **own, overrides=overrides, variants=variants)

@@ -16,7 +16,7 @@ _LONG_TEXT = 1000
 _MOST_INT = 2**63 - 1
 _LENGTH = struct.Struct("<I")
 _ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(Record).decode
+_DECODER: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 class Unreadable(Exception):
@@ -42,7 +42,7 @@ def checksum(payload: bytes) -> int:
 def unframed(payload: bytes) -> Record:
     """The record of a payload whose checksum was right. Raises `Unreadable`."""
     try:
-        return _DECODE(payload)
+        return _DECODER.decode(payload)
     except msgspec.MsgspecError as error:
         raise Unreadable(str(error)) from None
 

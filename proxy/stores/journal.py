@@ -11,10 +11,10 @@ that one long call does not keep every segment since.
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections import deque
-from errno import EDQUOT, ENOSPC, errorcode
+from errno import EDQUOT, EIO, ENOENT, ENOSPC, errorcode
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,13 +25,15 @@ from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Begun, Record, Settled, Voided
 from proxy.stores.replay import Replayed
 from proxy.stores.reserve import Reserve
-from proxy.stores.segments import Position, segment_numbers, segment_path
+from proxy.stores.segment_writer import OverLimit, SegmentWriter
+from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
 
 _MOST_SEGMENT = 16 * 2**20
 _MOST_RESERVE = 2**20
 _MOST_BACKLOG = 8 * 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
+_SYNC_PAUSE_SECONDS = 1.0
 
 Ending = Begun | Settled | Voided
 
@@ -52,28 +54,24 @@ class Journal:
         self._directory = directory
         self._lock = threading.RLock()
         self._max_bytes = rules.max_bytes
-        self._segment_bytes = max(1, min(_MOST_SEGMENT, rules.max_bytes // _SHARE))
         self._reserve = Reserve(directory / "reserve", min(_MOST_RESERVE, rules.max_bytes // _SHARE))
-        self._sizes = {n: _size(segment_path(directory, n)) for n in segment_numbers(directory)}
-        self._bytes = sum(self._sizes.values())
-        self._end = max(replayed.end, replayed.after)
-        self._resume = replayed.end if _can_go_on(replayed, self._segment_bytes) else None
+        self._syncer = Syncer(directory, rules.fsync, self._sync_failed)
+        self._writer = SegmentWriter(directory, min(_MOST_SEGMENT, rules.max_bytes // _SHARE), replayed, self._syncer)
         self._open = OpenHolds(replayed.holds)
         self._backlog: deque[tuple[Ending, bytes]] = deque()
         self._backlog_bytes = 0
         self._failure = ""
-        self._fd = -1
-        self._syncer = Syncer(directory, rules.fsync, self._sync_failed)
+        self._sync_again_at = 0.0
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """What the segments take on disk."""
-        return self._bytes
+        return self._writer.size_bytes
 
     @property
     def end(self) -> Position:
         """The position behind the last record written."""
-        return self._end
+        return self._writer.end
 
     @property
     def backlog(self) -> int:
@@ -101,7 +99,7 @@ class Journal:
                     self._append_ordinary(record, frame)
             except OSError as error:
                 raise self._failed(error) from error
-            position = self._end
+            position = self._writer.end
         if not self.appended.is_set():
             self.appended.set()
         return position
@@ -114,8 +112,7 @@ class Journal:
         """Write what waits in memory and take the reserve again; True when all is well."""
         with self._lock:
             try:
-                self._write_backlog()
-                self._reserve_space()
+                self._prepare()
             except OSError as error:
                 self._failed(error)
             else:
@@ -127,34 +124,44 @@ class Journal:
     def forget(self, position: Position) -> None:
         """Remove the segments before `position`: the ledger has them, on disk."""
         with self._lock:
-            done = [number for number in self._sizes if number < min(position.segment, self._end.segment)]
-            if not done or not self._carry(done):
-                return
+            before = min(position.segment, self._writer.end.segment)
+            done = [number for number in self._writer.sizes if number < before]
+            copied = self._carry(done)
+            end = self._writer.end
+        if copied is None or (copied and not self._syncer.sync(end)):
+            return
+        with self._lock:
             for number in done:
-                self._bytes -= self._sizes.pop(number)
+                self._writer.drop(number)
         for number in done:
             segment_path(self._directory, number).unlink(missing_ok=True)
 
     def leave_segment(self, number: int) -> None:
-        """Go on in a new segment if `number` is written to: something in it cannot be read."""
+        """Go on in a new segment if `number` is being written: something in it cannot be read."""
         with self._lock:
-            if self._fd >= 0 and self._end.segment == number:
-                self._retire()
+            if self._writer.leave(number):
                 self._carry([number])
 
     def close(self) -> None:
         """Sync and close. What waits in memory gets a last chance."""
-        self.retry()
-        with self._lock:
-            self._fd = -1
+        if self._backlog:
+            self.retry()
         self._syncer.close()
 
     def _append_ordinary(self, record: Record, frame: bytes) -> None:
-        self._write_backlog()
-        self._reserve_space()
-        self._put(frame, self._max_bytes - self._reserve.size_bytes)
-        self._open.follow(record, frame, self._end.segment)
+        self._prepare()
+        self._writer.put(frame, self._max_bytes - self._reserve.size_bytes)
+        self._open.follow(record, frame, self._writer.end.segment)
         self._failure = ""
+
+    def _prepare(self) -> None:
+        """What has to be in order before a new call may start."""
+        if self._sync_again_at and time.monotonic() < self._sync_again_at:
+            raise OSError(EIO, "the last sync failed")
+        self._write_backlog()
+        if not self._reserve.whole:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._reserve.take()
 
     def _append_ending(self, record: Ending, frame: bytes) -> None:
         try:
@@ -176,119 +183,36 @@ class Journal:
 
     def _put_ending(self, record: Ending, frame: bytes) -> None:
         try:
-            self._put(frame, self._max_bytes)
+            self._writer.put(frame, self._max_bytes)
         except OSError as error:
             if error.errno not in (ENOSPC, EDQUOT) or not self._reserve.whole:
                 raise
             self._failed(error)
             self._reserve.release()
-            self._put(frame, self._max_bytes)
-        self._open.follow(record, frame, self._end.segment)
+            self._writer.put(frame, self._max_bytes)
+        self._open.follow(record, frame, self._writer.end.segment)
 
-    def _put(self, frame: bytes, most_bytes: int | None) -> None:
-        """One write, or none: what came out short is cut back, else its segment is left."""
-        if most_bytes is not None and self._bytes + len(frame) > most_bytes:
-            raise OverLimit
-        if self._fd < 0 or self._end.offset + len(frame) > self._segment_bytes:
-            self._next_segment()
-        try:
-            written = os.write(self._fd, frame)
-            if written < len(frame):
-                raise OSError(ENOSPC, os.strerror(ENOSPC))
-        except OSError:
-            self._cut_back()
-            raise
-        self._grown(len(frame))
-
-    def _grown(self, size: int) -> None:
-        number, offset = self._end
-        self._end = Position(number, offset + size)
-        self._sizes[number] = offset + size
-        self._bytes += size
-        self._syncer.written(self._end)
-
-    def _cut_back(self) -> None:
-        try:
-            os.ftruncate(self._fd, self._end.offset)
-        except OSError:
-            self._retire()
-
-    def _next_segment(self) -> None:
-        if self._fd >= 0 and not self._end.offset:  # one record larger than a segment
-            return
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        resume, self._resume = self._resume, None
-        fd, self._end = self._reopened(resume) if resume is not None else self._created()
-        self._retire()
-        self._fd = fd
-        self._syncer.opened(fd)
-
-    def _reopened(self, resume: Position) -> tuple[int, Position]:
-        fd = os.open(segment_path(self._directory, resume.segment), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            os.ftruncate(fd, resume.offset)
-        except OSError:
-            os.close(fd)
-            raise
-        self._bytes += resume.offset - self._sizes[resume.segment]
-        self._sizes[resume.segment] = resume.offset
-        return fd, resume
-
-    def _created(self) -> tuple[int, Position]:
-        number = max(self._end.segment, *self._sizes, 0) + 1
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(segment_path(self._directory, number), flags, 0o600)
-        self._sizes[number] = 0
-        return fd, Position(number, 0)
-
-    def _retire(self) -> None:
-        if self._fd >= 0:
-            self._syncer.retired(self._fd)
-            self._fd = -1
-
-    def _carry(self, numbers: list[int]) -> bool:
-        """Copy the holds still open in `numbers` to the newest segment, and that to the disk."""
+    def _carry(self, numbers: list[int]) -> int | None:
+        """Copy the holds still open in `numbers` to the newest segment; how many, None when it cannot be written."""
         stale = self._open.inside(numbers)
-        if not stale:
-            return True
         try:
             for identity, frames in stale:
-                self._put(frames, None)
-                self._open.moved(identity, self._end.segment)
-            os.fsync(self._fd)
+                self._writer.put(frames)
+                self._open.moved(identity, self._writer.end.segment)
         except OSError as error:
             self._failed(error)
-            return False
-        return True
-
-    def _reserve_space(self) -> None:
-        if not self._reserve.whole:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._reserve.take()
+            return None
+        return len(stale)
 
     def _failed(self, error: OSError) -> JournalUnwritable:
         self._failure = "max_bytes" if isinstance(error, OverLimit) else errorcode.get(error.errno or 0, "EIO")
         return JournalUnwritable(self._failure)
 
-    def _sync_failed(self, fd: int, error: OSError) -> None:
-        """What was written since the last sync may be gone: leave the segment, write its open holds again."""
+    def _sync_failed(self, error: OSError) -> None:
+        """What was written since the last sync may be gone: go on in a new segment, new calls a little later."""
         with self._lock:
             self._failed(error)
-            if fd >= 0 and fd == self._fd:
-                number = self._end.segment
-                self._retire()
+            self._sync_again_at = time.monotonic() + _SYNC_PAUSE_SECONDS
+            number = self._writer.end.segment
+            if self._writer.leave(number) and error.errno == ENOENT:
                 self._carry([number])
-
-
-class OverLimit(OSError):
-    """The journal has taken all of `max_bytes`."""
-
-
-def _can_go_on(replayed: Replayed, segment_bytes: int) -> bool:
-    """A last segment with garbage is left as it is; one the ledger is ahead of lost its end in a power cut."""
-    end = replayed.end
-    return end.segment > 0 and end >= replayed.after and replayed.tail != "garbage" and end.offset < segment_bytes
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size

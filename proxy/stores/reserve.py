@@ -10,9 +10,9 @@ class Reserve:
     """`whole` says whether the space is taken; `take` and `release` change that."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
-        """Nothing is taken before `take`."""
+        """Nothing is taken before `take`, but what an earlier process took is still ours."""
         self.size_bytes = size_bytes
-        self.whole = False
+        self.whole = path.exists() and path.stat().st_size >= size_bytes
         self._path = path
 
     def take(self) -> None:

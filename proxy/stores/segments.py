@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -89,7 +88,7 @@ class Scan:
         except OSError as error:
             self._spoilt("garbage", f"cannot be read ({error.strerror})")
 
-    def _records(self, file: BufferedReader) -> Iterator[tuple[Position, Record]]:
+    def _records(self, file: BinaryIO) -> Iterator[tuple[Position, Record]]:
         size = os.fstat(file.fileno()).st_size
         size = size if self._until is None else min(size, self._until)
         file.seek(self.end)
@@ -102,7 +101,7 @@ class Scan:
             else:
                 yield self.position, record
 
-    def _payload(self, file: BufferedReader, size: int) -> bytes | None:
+    def _payload(self, file: BinaryIO, size: int) -> bytes | None:
         left = size - self.end - HEADER.size
         if left <= 0:
             if left > -HEADER.size:
@@ -110,23 +109,24 @@ class Scan:
             return None
         header = file.read(HEADER.size)
         if len(header) < HEADER.size:  # it was cut back while we read
-            return self._spoilt("torn", "the last record is incomplete")
+            self._spoilt("torn", "the last record is incomplete")
+            return None
         length, expected = HEADER.unpack(header)
-        if length > MOST_PAYLOAD:
-            return self._spoilt("garbage", "bytes that are no record")
-        payload = file.read(min(length, left))
-        if length <= left and checksum(payload) == expected:
+        payload = file.read(min(length, left)) if length <= MOST_PAYLOAD else b""
+        if length <= min(left, MOST_PAYLOAD) and checksum(payload) == expected:
             return payload
-        if length >= left or _only_zeros(file):
-            return self._spoilt("torn", "the last record is incomplete")
-        return self._spoilt("garbage", "bytes that are no record")
+        if length <= MOST_PAYLOAD and (length >= left or _only_zeros(file)):
+            self._spoilt("torn", "the last record is incomplete")
+        else:
+            self._spoilt("garbage", "bytes that are no record")
+        return None
 
     def _spoilt(self, tail: Tail, what: str) -> None:
         self.tail = tail
         self.problems.append(Problem(self._number, self.end, what))
 
 
-def _only_zeros(file: BufferedReader) -> bool:
+def _only_zeros(file: BinaryIO) -> bool:
     """What a file system may leave behind the last whole write after a power cut."""
     while block := file.read(_BUFFER):
         if block.count(0) != len(block):

@@ -23,18 +23,17 @@ _sync_file = getattr(os, "fdatasync", os.fsync)
 
 class _Waiter(Struct, frozen=True):
     position: Position
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[None]
+    answer: Callable[[OSError | None], None]
 
 
 class Syncer:
     """Owns the closing of segment files, so that none is closed while it is synced.
 
-    `failed` is called from the thread, without our lock, when a sync failed: nobody knows then
-    what of the file is on disk, and it must not be written to any more.
+    `failed` is called from the thread, without our lock, when a sync failed: nobody knows
+    then what of the current file is on disk, and it must not be written to any more.
     """
 
-    def __init__(self, directory: Path, fsync: Fsync, failed: Callable[[int, OSError], None]) -> None:
+    def __init__(self, directory: Path, fsync: Fsync, failed: Callable[[OSError], None]) -> None:
         """Start the thread; it sleeps until something is written."""
         self._directory = directory
         self._fsync = fsync
@@ -75,13 +74,24 @@ class Syncer:
         if self._fsync != "always":
             return
         loop = asyncio.get_running_loop()
-        with self._lock:
-            if self._synced >= position:
-                return
-            waiter = _Waiter(position, loop, loop.create_future())
-            self._waiters.append(waiter)
-        self._wake.set()
-        await waiter.future
+        future: asyncio.Future[None] = loop.create_future()
+        if self._ask(position, lambda error: _answer(loop, future, error)):
+            await future
+
+    def sync(self, position: Position) -> bool:
+        """The same for a thread, under any rule: wait until `position` is on disk; False when it may not be."""
+        if self._fsync == "never":
+            return True
+        errors: list[OSError] = []
+        done = threading.Event()
+
+        def answered(error: OSError | None) -> None:
+            errors.extend([error] if error else [])
+            done.set()
+
+        if self._ask(position, answered):
+            done.wait()
+        return not errors
 
     def close(self) -> None:
         """Sync what there is, close every file, end the thread."""
@@ -92,6 +102,15 @@ class Syncer:
         self._stopping.set()
         self._wake.set()
         self._thread.join()
+
+    def _ask(self, position: Position, answer: Callable[[OSError | None], None]) -> bool:
+        """Have `answer` called after the next round, unless `position` is on disk already."""
+        with self._lock:
+            if self._synced >= position:
+                return False
+            self._waiters.append(_Waiter(position, answer))
+        self._wake.set()
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -115,9 +134,9 @@ class Syncer:
         if error is None:
             self._synced = max(self._synced, end)
         else:
-            self._failed(current, error)
+            self._failed(error)
         for waiter in waiters:
-            _answer(waiter, error)
+            waiter.answer(error)
 
     def _sync(self, fd: int) -> OSError | None:
         try:
@@ -145,18 +164,18 @@ class Syncer:
         return None
 
 
-def _answer(waiter: _Waiter, error: OSError | None) -> None:
-    """Wake one waiter in its own loop, which may be closed by now."""
+def _answer(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], error: OSError | None) -> None:
+    """Tell one waiter in its own loop, which may be closed by now."""
 
-    def set_outcome() -> None:
-        if waiter.future.done():
+    def tell() -> None:
+        if future.done():
             return
         if error is None:
-            waiter.future.set_result(None)
+            future.set_result(None)
         else:
-            waiter.future.set_exception(JournalUnwritable(errorcode.get(error.errno or 0, "EIO")))
+            future.set_exception(JournalUnwritable(errorcode.get(error.errno or 0, "EIO")))
 
     try:
-        waiter.loop.call_soon_threadsafe(set_outcome)
+        loop.call_soon_threadsafe(tell)
     except RuntimeError:
         return

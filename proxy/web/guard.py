@@ -9,7 +9,12 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 
 from proxy.errors import HostNotAllowed, InvalidValue, OriginNotAllowed
 from proxy.policy.values import Listen
+from proxy.wire.headers import Headers
 
+_PREFLIGHT: Headers = [
+    ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+    ("Access-Control-Max-Age", "600"),
+]
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -40,13 +45,21 @@ class Guard:
                 "Requests from web pages are refused. If this page may use the daemon, add its origin to `origins:`."
             )
 
-    def allowed_origin(self, request: web.BaseRequest) -> str | None:
-        """The Origin header of a request from an allowed page, to be echoed in CORS headers."""
-        return request.headers.get("Origin")
-
     def _knows(self, host_header: str) -> bool:
         host = _without_port(host_header.lower()).removesuffix(".")
         return host in self._hosts or (self._any_address and _is_address(host))
+
+
+def cors_headers(request: web.BaseRequest) -> Headers:
+    """What a page whose origin was let in needs to read the reply; nothing for everybody else."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return []
+    headers: Headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+    if request.method != "OPTIONS":
+        return [*headers, ("Access-Control-Expose-Headers", "*")]
+    wanted = request.headers.get("Access-Control-Request-Headers", "*")
+    return [*headers, *_PREFLIGHT, ("Access-Control-Allow-Headers", wanted)]
 
 
 def _without_port(host: str) -> str:

@@ -17,11 +17,12 @@ def cut(chunks: list[bytes]) -> list[bytes]:
     return [*(cutter.feed(chunk) for chunk in chunks), cutter.rest()]
 
 
-@pytest.mark.parametrize("first", ENDS)
-@pytest.mark.parametrize("second", ENDS)
+# a CR before a LF is one line end
+PAIRS = [(first, second) for first in ENDS for second in ENDS if (first, second) != (b"\r", b"\n")]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_a_blank_line_ends_an_event_whatever_the_line_ends(first: bytes, second: bytes) -> None:
-    if (first, second) == (b"\r", b"\n"):
-        pytest.skip("that is one CRLF")
     event = b"data: 1" + first + second
     assert cut([event + b"data: 2"]) == [event, b"data: 2"]
     assert split_events(event + b"data: 2" + first + second) == [event, b"data: 2" + first + second]
