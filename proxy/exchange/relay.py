@@ -48,10 +48,9 @@ class Client:
 
     async def hold(self, comments: bytes) -> None:
         """Take comments that came before the first event."""
-        if self._response is not None:
-            await self.write(comments)
-            return
         self._held += comments
+        if self._response is not None:
+            await self._beat()
 
     def drop_held(self) -> None:
         """The attempt they came from failed before anything was sent."""

@@ -25,8 +25,13 @@ LEAST_AUDIO_BYTES_PER_SECOND = 500
 _MEDIA_MEMBERS = ("image", "images", "mask", "input_references", "image_url")
 # Members that stand for content kept at the provider, as long as anybody likes.
 _ELSEWHERE = ("previous_response_id", "conversation", "container", "mcp_servers")
+INTAKE_MEMBERS = frozenset(
+    {"messages", "input", "input_audio", "tools", "prompt", "preset", *_MEDIA_MEMBERS, *_ELSEWHERE}
+)
+# Parts whose length says nothing of their tokens: pages of a PDF, things kept at the provider.
+_OPAQUE = frozenset({"file", "input_file", "document", "container_upload", "item_reference"})
 _DEEPEST = 4
-_BOUNDARY = re.compile(r'boundary\s*=\s*"?([^\s;,"]+)', re.IGNORECASE)
+_BOUNDARY = re.compile(r';\s*boundary\s*=\s*"?([^\s;,"]+)', re.IGNORECASE)
 
 
 class Intake(Struct, frozen=True):
@@ -65,17 +70,18 @@ class _Tally:
             self._audio(item)
         elif kind == "document" and _is_plain(item.get("source")):
             self.items(item["source"].get("content"), depth + 1)
-        elif kind == "item_reference" or any(word in kind for word in ("file", "video", "document", "container")):
+        elif kind in _OPAQUE or "video" in kind:
             self.is_elsewhere = True
         else:
             for name in ("content", "output"):
                 self.items(item.get(name), depth + 1)
+            self.is_elsewhere = self.is_elsewhere or isinstance(item.get("audio"), dict)
 
     def _image(self, part: dict[str, Any]) -> None:
         self.images += 1
-        for place in (part.get("image_url"), part.get("source"), part.get("result"), part.get("output")):
+        for place in (part.get("image_url"), part.get("source"), part.get("result")):
             if isinstance(place, dict):
-                place = place.get("data") or place.get("url") or place.get("image_url")
+                place = place.get("data") or place.get("url")
             if isinstance(place, str):
                 self.media_bytes += len(place)
                 return
@@ -97,7 +103,7 @@ class _Tally:
 
 
 def read_intake(call: Call, members: Mapping[str, Any]) -> Intake:
-    """Measure a request; `members` are the decoded members that were asked for by `INTAKE_MEMBERS`."""
+    """Measure a request; `members` are those of `INTAKE_MEMBERS` it has, decoded."""
     if call.form is not None:
         return _read_form(call)
     tally = _Tally()
@@ -133,7 +139,7 @@ def _tools_tokens(tools: Any) -> int:
 def _read_form(call: Call) -> Intake:
     """Files are images or recordings, as the endpoint has it; every other part is text."""
     boundary = _BOUNDARY.search(call.content_type)
-    delimiter = b"--" + boundary[1].encode() if boundary else b"--"
+    delimiter = b"--" + (boundary[1].encode("utf-8", "surrogateescape") if boundary else b"")
     text, files, file_bytes = 0, 0, 0
     for part in call.body.split(delimiter):
         head = part.partition(b"\r\n\r\n")[0]

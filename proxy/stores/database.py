@@ -35,9 +35,7 @@ def engine_for(path: Path, access: Access = "rw", busy_seconds: float = _BUSY_SE
 
     def connect() -> sqlite3.Connection:
         uri = f"file:{quote(str(path))}?mode={access}"
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         try:
             for setting in _SETTINGS + _SETTINGS_OF[access]:
                 connection.execute(setting)

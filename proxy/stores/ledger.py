@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import asdict
 from sqlalchemy import Connection, Table, delete, func, select
@@ -29,6 +29,7 @@ _PRUNED_AT_ONCE = 5000
 _PERIODS = 3
 
 WithRow = Settled | Voided | Refused
+RecordT = TypeVar("RecordT")
 
 
 def _adding(table: Table, *counters: str) -> Insert:
@@ -55,8 +56,8 @@ def apply(connection: Connection, batch: Sequence[tuple[Position, Record]], posi
     """
     with connection.begin():
         records = [record for _, record in batch]
-        fresh = _fresh(connection, attempts, {r.row.id: r for r in records if isinstance(r, WithRow)})
-        adjusted = _fresh(connection, adjustments, {r.id: r for r in records if isinstance(r, Adjusted)})
+        fresh = _fresh(connection, attempts, [(r.row.id, r) for r in records if isinstance(r, WithRow)])
+        adjusted = _fresh(connection, adjustments, [(r.id, r) for r in records if isinstance(r, Adjusted)])
         _run(connection, _ADD_ATTEMPT, [_bounded(asdict(record.row)) for record in fresh])
         _run(connection, _ADD_ADJUSTMENT, [_bounded(asdict(record)) for record in adjusted])
         _add_sums(connection, fresh)
@@ -98,14 +99,15 @@ def row_of(columns: Mapping[str, Any]) -> Row:
     return Row(**{**fields, "stream": bool(fields["stream"]), "final": bool(fields["final"])})
 
 
-def _fresh(connection: Connection, table: Table, records: dict[str, RecordT]) -> list[RecordT]:
-    """Those whose id the table does not have."""
-    known: set[str] = set()
-    ids = list(records)
+def _fresh(connection: Connection, table: Table, records: list[tuple[str, RecordT]]) -> list[RecordT]:
+    """Those whose id the table does not have; the first of each id."""
+    fresh = dict(reversed(records))
+    ids = list(fresh)
     for start in range(0, len(ids), _MOST_PARAMETERS):
         part = ids[start : start + _MOST_PARAMETERS]
-        known.update(connection.scalars(select(table.c.id).where(table.c.id.in_(part))))
-    return [record for identity, record in records.items() if identity not in known]
+        for known in connection.scalars(select(table.c.id).where(table.c.id.in_(part))):
+            del fresh[known]
+    return list(reversed(fresh.values()))
 
 
 def _add_sums(connection: Connection, fresh: list[WithRow]) -> None:

@@ -27,8 +27,6 @@ REVISIONS = ("0001",)  # oldest first; a database with another one is from a lat
 MOST_INT = 2**63 - 1
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")
-_STRICT = {"sqlite_strict": True}
-_CLUSTERED = {"sqlite_strict": True, "sqlite_with_rowid": False}
 _NAMES = {
     "pk": "pk_%(table_name)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -81,12 +79,13 @@ attempts = Table(
     _text("adjusted"),
     _number("final"),
     Index("ix_attempts_at_ms", "at_ms"),
-    **_STRICT,
+    sqlite_strict=True,
 )
 
 
 def _sums(name: str, *key: Column[Any]) -> Table:
-    return Table(name, metadata, *key, *(_number(counter) for counter in COUNTERS), **_CLUSTERED)
+    columns = [*key, *(_number(counter) for counter in COUNTERS)]
+    return Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=False)
 
 
 def _spender() -> list[Column[str]]:
@@ -103,7 +102,8 @@ budget_spent = Table(
     _text("budget", primary_key=True),
     _number("period", primary_key=True),
     _number("spent_pusd"),
-    **_CLUSTERED,
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 adjustments = Table(
@@ -116,7 +116,7 @@ adjustments = Table(
     _number("period"),
     _number("delta_pusd"),
     _text("reason"),
-    **_STRICT,
+    sqlite_strict=True,
 )
 
 keys = Table(
@@ -128,7 +128,7 @@ keys = Table(
     *(_text(name) for name in ("models", "limits", "budgets")),
     _number("created_ms"),
     *(_number(name, nullable=True) for name in ("expires_ms", "revoked_ms", "last_used_ms")),
-    **_STRICT,
+    sqlite_strict=True,
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))
 
@@ -139,7 +139,7 @@ journal_position = Table(
     _number("segment"),
     _number("offset"),
     CheckConstraint("one = 1", name="one"),
-    **_STRICT,
+    sqlite_strict=True,
 )
 
 alembic_version = Table(

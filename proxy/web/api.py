@@ -25,7 +25,7 @@ from proxy.policy.values import Caller, Plan, Target
 from proxy.web.body import read_body
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
-from proxy.web.guard import Guard, cors_headers
+from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers
 from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
 from proxy.wire.call import Call, read_call
@@ -86,10 +86,11 @@ class Api:
 
     async def _serve(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse:
         parts = self.parts
-        if parts.closing:
-            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
         path, query, prefixed = split_path(request.raw_path)
-        if not prefixed and path in _HEALTH and request.method in ("GET", "HEAD"):
+        health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
+        if parts.closing and (not health or path == "/readyz"):
+            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
+        if health:
             record.endpoint = "health"
             return web.Response(headers=dict([SERVER_NAME]), body=_HEALTH[path], content_type="text/plain")
         endpoint = endpoint_for(request.method, path)
@@ -97,7 +98,7 @@ class Api:
         parts.guard.check(request)
         record.cors = cors_headers(request)
         if request.method == "OPTIONS":
-            return await client.whole(204, [("Allow", "GET, HEAD, POST, DELETE, OPTIONS"), *record.own_headers()], b"")
+            return await client.whole(204, [("Allow", ALLOWED_METHODS), *record.own_headers()], b"")
         _refuse_what_cannot_pass(request, endpoint, prefixed)
         caller = parts.keys.caller(request.headers)
         record.key = caller.name

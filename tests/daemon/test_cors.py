@@ -36,9 +36,18 @@ def test_a_preflight_is_answered_here_and_needs_no_key(start_daemon: Callable[..
     assert upstream.calls == []
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:3000"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "file://localhost"]
+)
 def test_other_origins_are_refused_before_anything_happens(daemon: Daemon, upstream: Upstream, origin: str) -> None:
     reply = daemon.chat(headers=[("Origin", origin)])
     assert (reply.status, reply.json["error"]["code"]) == (403, "origin_not_allowed")
     assert reply.header("access-control-allow-origin") is None
     assert upstream.calls == []
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1:8080", "https://[::1]:1"])
+def test_a_page_this_machine_serves_may_ask(daemon: Daemon, upstream: Upstream, origin: str) -> None:
+    upstream.expect(json_reply(chat_reply()))
+    reply = daemon.chat(headers=[("Origin", origin)])
+    assert (reply.status, reply.header("access-control-allow-origin")) == (200, origin)

@@ -59,7 +59,12 @@ def test_the_callers_mistakes_on_messages_wear_anthropics_envelope(daemon: Daemo
     reply = daemon.post("/v1/messages", body, headers)
     assert (reply.status, reply.json["type"]) == (status, "error")
     assert set(reply.json["error"]) >= {"type", "message"}
-    expected = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error", 415: "invalid_request_error"}
+    expected = {
+        400: "invalid_request_error",
+        403: "permission_error",
+        404: "not_found_error",
+        415: "invalid_request_error",
+    }
     assert reply.json["error"]["type"] == expected[status]
 
 
@@ -97,7 +102,10 @@ def test_401_is_one_message_for_every_reason(daemon: Daemon, upstream: Upstream)
     assert upstream.calls == []
 
 
-@pytest.mark.parametrize("host", ["attacker.example", "attacker.example:8655", "127.0.0.1.nip.io", "10.0.0.1", "localhost.evil.example", "[::2]"])
+@pytest.mark.parametrize(
+    "host",
+    ["attacker.example", "attacker.example:8655", "127.0.0.1.nip.io", "10.0.0.1", "localhost.evil.example", "[::2]"],
+)
 def test_T99_403_for_a_foreign_host(daemon: Daemon, upstream: Upstream, host: str) -> None:
     with daemon.connect() as connection:
         connection.send(request_bytes("POST", CHAT, [("Authorization", f"Bearer {CLIENT_KEY}")], b"{}", host))
@@ -177,7 +185,9 @@ def _closed_port() -> int:
         return port
 
 
-def test_an_unreachable_upstream_is_retried_and_then_a_502(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:
+def test_an_unreachable_upstream_is_retried_and_then_a_502(
+    start_daemon: Callable[..., Daemon], upstream: Upstream
+) -> None:
     dead = {"kind": "openai", "base_url": f"http://127.0.0.1:{_closed_port()}/v1", "timeouts": TIMEOUTS}
     live = {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": TIMEOUTS}
     models = {"both": {"target": "dead/x", "fallbacks": ["live/y"]}}

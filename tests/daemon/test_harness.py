@@ -7,7 +7,21 @@ import socket
 import pytest
 from harness.events import chat_stream
 from harness.http import Connection, request_bytes
-from harness.steps import LAST_CHUNK, chunk, close, hang, json_reply, reset, say, say_apart, sse, sse_apart, stream_head, then, wait_at
+from harness.steps import (
+    LAST_CHUNK,
+    chunk,
+    close,
+    hang,
+    json_reply,
+    reset,
+    say,
+    say_apart,
+    sse,
+    sse_apart,
+    stream_head,
+    then,
+    wait_at,
+)
 from harness.upstream import Upstream
 
 
@@ -33,7 +47,12 @@ def test_scripts_are_chosen_by_path_and_model(upstream: Upstream) -> None:
     upstream.expect(json_reply({"for": "b"}), model="b")
     upstream.expect(json_reply({"for": "y"}), path="/y")
     upstream.expect(json_reply({"for": "rest"}), again=True)
-    for target, body, served in (("/x", b'{"m":"a"}', "rest"), ("/y", b"{}", "y"), ("/x", b'{"m":"b"}', "b"), ("/y", b"{}", "rest")):
+    for target, body, served in (
+        ("/x", b'{"m":"a"}', "rest"),
+        ("/y", b"{}", "y"),
+        ("/x", b'{"m":"b"}', "b"),
+        ("/y", b"{}", "rest"),
+    ):
         with Connection(upstream.port) as connection:
             _ask(upstream, connection, target, body)
             assert connection.read_reply().json == {"for": served}

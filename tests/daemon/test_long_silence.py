@@ -24,7 +24,9 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
     # `total` bounds each attempt, `first_byte` counts silence: comments every second keep the first attempt alive
     mended = _begin(daemon, upstream, "openai/mended", _comments_until(gate), reset, sse(chat_stream()))
     lost = _begin(daemon, upstream, "openai/lost", _comments_until(gate), reset, *[sse(event(error_body()))] * 2)
-    refused = _begin(daemon, upstream, "openai/refused", _comments_until(gate), reset, json_reply(error_body("Shut.", 400), 400))
+    refused = _begin(
+        daemon, upstream, "openai/refused", _comments_until(gate), reset, json_reply(error_body("Shut.", 400), 400)
+    )
     quiet = _begin(daemon, upstream, "slow/quiet", _quiet_until(gate))
 
     replies = [connection.read_head() for connection in (mended, lost, refused)]
@@ -71,7 +73,11 @@ def _comments_until(gate: Gate) -> Script:
 
 def _quiet_until(gate: Gate) -> Script:
     """An event, and then nothing until the gate opens."""
-    return then(say(stream_head() + chunk(chat_chunk("He"))), wait_at(gate), say(chunk(chat_chunk(finish="stop") + DONE) + LAST_CHUNK))
+    return then(
+        say(stream_head() + chunk(chat_chunk("He"))),
+        wait_at(gate),
+        say(chunk(chat_chunk(finish="stop") + DONE) + LAST_CHUNK),
+    )
 
 
 def _finish(connection: Connection, reply: Reply) -> None:

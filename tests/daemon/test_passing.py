@@ -26,15 +26,26 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 # members Tollkeeper reads have their own tests
-READ = {"model", "stream", "stream_options", "models", "fallbacks", "max_tokens", "max_completion_tokens", "max_output_tokens"}
+READ = {
+    "model",
+    "stream",
+    "stream_options",
+    "models",
+    "fallbacks",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+}
 MEMBERS = st.dictionaries(TEXT.filter(lambda name: name not in READ), VALUES, max_size=6)
 SPACES = st.sampled_from(["", " ", "\n", "\t \r\n"])
 
 
 @st.composite
-def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """A body as the client spells it, and as the upstream must read it."""
-    asked, sent = draw(st.sampled_from([("gpt-4o", "openai/gpt-4o"), ("openai/gpt-4o", "openai/gpt-4o"), ("local/é😀", "é😀")]))
+def bodies(draw: st.DrawFn) -> tuple[bytes, set[bytes]]:
+    """A body as the client spells it, and the ways the upstream may read it."""
+    asked, sent = draw(
+        st.sampled_from([("gpt-4o", "openai/gpt-4o"), ("openai/gpt-4o", "openai/gpt-4o"), ("local/é😀", "é😀")])
+    )
     ascii_only = draw(st.booleans())
     members = list(draw(MEMBERS).items())
     members.insert(draw(st.integers(0, len(members))), ("model", None))
@@ -50,22 +61,21 @@ def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
         return next(gap).encode() + b"{" + b",".join(parts) + b"}" + next(gap).encode()
 
     gaps = [draw(SPACES) for _ in range(4 * len(members) + 2)]
+    escaped, plain = (json.dumps(sent, ensure_ascii=choice).encode() for choice in (True, False))
     shown = json.dumps(asked).encode()
-    # msgspec spells the new name without escapes; an unchanged one stays as it was
-    written = shown if asked == sent else json.dumps(sent, ensure_ascii=False).encode()
-    return spelled(shown), spelled(written)
+    return spelled(shown), {spelled(escaped), spelled(plain)} if asked != sent else {spelled(shown)}
 
 
 @ANY
 @given(bodies())
 def test_any_json_body_reaches_the_upstream_with_only_the_model_changed(
-    daemon: Daemon, upstream: Upstream, body: tuple[bytes, bytes]
+    daemon: Daemon, upstream: Upstream, body: tuple[bytes, set[bytes]]
 ) -> None:
     upstream.reset()
     upstream.expect(json_reply(chat_reply()))
     reply = daemon.post("/v1/chat/completions", body[0])
     assert reply.status == 200, reply.body
-    assert upstream.call.body == body[1]
+    assert upstream.call.body in body[1]
 
 
 @ANY
@@ -82,7 +92,9 @@ def streams(draw: st.DrawFn) -> tuple[list[bytes], bytes]:
     """The pieces of a complete stream, and what a client that asked for no usage may see of it."""
     end = draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
     usage = usage_chunk({"prompt_tokens": draw(st.integers(0, 10**6)), "completion_tokens": 1})
-    blocks = draw(st.lists(st.builds(chat_chunk, TEXT) | st.just(b": comment\n\n") | st.just(b"event: x\nid: 7\n\n"), max_size=6))
+    blocks = draw(
+        st.lists(st.builds(chat_chunk, TEXT) | st.just(b": comment\n\n") | st.just(b"event: x\nid: 7\n\n"), max_size=6)
+    )
     shown = [*blocks, chat_chunk("x"), chat_chunk(finish="stop")]
     shown, whole = shown + [DONE], [*shown, usage, DONE]
     data = b"".join(whole).replace(b"\n", end)

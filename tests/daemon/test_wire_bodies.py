@@ -109,7 +109,10 @@ REFUSED = {
     "T70 Infinity": (b'{"model":"openai/gpt-4o","temperature":-Infinity}', "invalid_json"),
     "T70 NaN beside a surrogate": (b'{"model":"openai/gpt-4o","a":"\\ud83d","t":NaN}', "invalid_json"),
     "T73 depth": (b'{"model":"openai/gpt-4o","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "json_too_deep"),
-    "T73 depth of objects": (b'{"model":"openai/gpt-4o","x":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001, "json_too_deep"),
+    "T73 depth of objects": (
+        b'{"model":"openai/gpt-4o","x":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001,
+        "json_too_deep",
+    ),
     "T74 a raw control character": (b'{"model":"openai/gpt-4o","x":"a\nb"}', "invalid_json"),
     "T74 rubbish behind": (b'{"model":"openai/gpt-4o"} x', "invalid_json"),
     "T74 a list": (b"[]", "invalid_json"),
@@ -134,7 +137,9 @@ def test_bodies_that_are_refused(daemon: Daemon, upstream: Upstream, name: str) 
     assert body[:200] not in reply.body or len(body) < 10
 
 
-@pytest.mark.parametrize("body", [b'{"model":"openai/gpt-4o","x":"\xff"}', b'{"model":"openai/gpt-4o","x":{"y":"\xc3"}}'])
+@pytest.mark.parametrize(
+    "body", [b'{"model":"openai/gpt-4o","x":"\xff"}', b'{"model":"openai/gpt-4o","x":{"y":"\xc3"}}']
+)
 def test_T74_broken_characters_are_refused_or_left_to_the_upstream(
     daemon: Daemon, upstream: Upstream, body: bytes
 ) -> None:
@@ -194,15 +199,19 @@ def test_T77_a_chunked_body_above_the_limit_is_refused(start_daemon: object, ups
 
 
 FORM = (
-    b"preamble\r\n--b0und\r\nContent-Disposition: form-data; name=\"file\"; filename=\"na\\\"me \xc3\xa9.wav\"\r\n"
+    b'preamble\r\n--b0und\r\nContent-Disposition: form-data; name="file"; filename="na\\"me \xc3\xa9.wav"\r\n'
     b"Content-Type: audio/wav\r\nX-Part: 1\r\n\r\n" + bytes(range(256)) * 64 + b"\r\n--b0und-not\r\n"
     b"\r\n--b0und\r\ncontent-disposition: form-data; name=model\r\n\r\n%s\r\n"
     b'--b0und\r\nContent-Disposition: form-data; name="temperature"\r\n\r\n0.0\r\n--b0und--\r\nepilogue'
 )
 
 
-@pytest.mark.parametrize("content_type", ['multipart/form-data; boundary=b0und', 'Multipart/Form-Data; charset=x; boundary="b0und"'])
-@pytest.mark.parametrize(("asked", "sent"), [(b"oai/whisper-1", b"whisper-1"), (b"openai/whisper-1", b"openai/whisper-1")])
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data; boundary=b0und", 'Multipart/Form-Data; charset=x; boundary="b0und"']
+)
+@pytest.mark.parametrize(
+    ("asked", "sent"), [(b"oai/whisper-1", b"whisper-1"), (b"openai/whisper-1", b"openai/whisper-1")]
+)
 def test_T78_a_form_passes_but_for_the_model(
     daemon: Daemon, upstream: Upstream, content_type: str, asked: bytes, sent: bytes
 ) -> None:
@@ -223,7 +232,9 @@ def test_T78_a_form_for_files_is_not_even_read(daemon: Daemon, upstream: Upstrea
     assert upstream.call.target == "/or/api/v1/files?purpose=x"
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded"]
+)
 def test_T81_json_is_json_whatever_it_is_called(daemon: Daemon, upstream: Upstream, content_type: str) -> None:
     upstream.expect(GOOD)
     assert daemon.post(CHAT, {"model": "gpt-4o"}, [("Content-Type", content_type)]).status == 200
@@ -250,7 +261,9 @@ def test_binary_replies_and_requests_pass(daemon: Daemon, upstream: Upstream) ->
 
 
 def test_a_json_reply_passes_byte_by_byte(daemon: Daemon, upstream: Upstream) -> None:
-    body = b'\n{ "choices" :[ {"message":{"content":"\\ud83d \xc3\xa9 \\/"}, "finish_reason":"stop"}],\t"n":1.50e+1 } \n'
+    body = (
+        b'\n{ "choices" :[ {"message":{"content":"\\ud83d \xc3\xa9 \\/"}, "finish_reason":"stop"}],\t"n":1.50e+1 } \n'
+    )
     upstream.expect(json_reply(body))
     assert daemon.chat().body == body
 

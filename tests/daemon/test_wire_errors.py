@@ -64,7 +64,9 @@ def test_T47_a_reply_without_choices_passes(daemon: Daemon, upstream: Upstream, 
 
 
 @pytest.mark.parametrize(("status", "calls"), [(502, 3), (520, 1), (522, 1), (524, 3), (403, 1)])
-def test_T48_a_page_of_html_passes_and_is_not_logged(daemon: Daemon, upstream: Upstream, status: int, calls: int) -> None:
+def test_T48_a_page_of_html_passes_and_is_not_logged(
+    daemon: Daemon, upstream: Upstream, status: int, calls: int
+) -> None:
     upstream.expect(plain_reply(HTML, status, [("Content-Type", "text/html")]), again=True)
     reply = daemon.chat()
     assert (reply.status, reply.body, reply.header("content-type")) == (status, HTML, "text/html")
@@ -158,7 +160,9 @@ def test_T53_a_spent_quota_is_not_retried_but_may_go_elsewhere(daemon: Daemon, u
     assert len(upstream.calls) == 3
 
 
-@pytest.mark.parametrize(("status", "elsewhere"), [(401, 1), (402, 1), (403, 1), (404, 1), (400, 0), (413, 0), (422, 0)])
+@pytest.mark.parametrize(
+    ("status", "elsewhere"), [(401, 1), (402, 1), (403, 1), (404, 1), (400, 0), (413, 0), (422, 0)]
+)
 def test_T53_what_another_provider_may_answer_differently(
     daemon: Daemon, upstream: Upstream, status: int, elsewhere: int
 ) -> None:
@@ -287,7 +291,11 @@ def test_the_clients_own_patience_bounds_the_first_byte(daemon: Daemon, upstream
 
 def test_the_clients_own_patience_never_cuts_a_reply_under_way(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(
-        then(say(stream_head() + chunk(chat_chunk("He"))), pause(0.8), say(chunk(chat_chunk(finish="stop")) + b"0\r\n\r\n"))
+        then(
+            say(stream_head() + chunk(chat_chunk("He"))),
+            pause(0.8),
+            say(chunk(chat_chunk(finish="stop")) + b"0\r\n\r\n"),
+        )
     )
     reply = daemon.chat(headers=[("x-stainless-read-timeout", "0.4")], stream=True)
     assert reply.complete

@@ -77,7 +77,9 @@ def test_T84_T85_headers_that_pass_upstream_and_those_that_do_not(daemon: Daemon
     assert len(names) == len(set(names)) + 1, "only X-Twice stands twice"
 
 
-@pytest.mark.parametrize("header", [("Authorization", f"Bearer {CLIENT_KEY}"), ("x-api-key", CLIENT_KEY), ("api-key", CLIENT_KEY)])
+@pytest.mark.parametrize(
+    "header", [("Authorization", f"Bearer {CLIENT_KEY}"), ("x-api-key", CLIENT_KEY), ("api-key", CLIENT_KEY)]
+)
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "local/llama3.1", "oai/gpt-4o", "anthropic/claude-3.5-sonnet"])
 @pytest.mark.parametrize("target", ["/v1/chat/completions", "/v1/messages"])
 def test_T85_the_clients_key_stays_and_the_providers_goes(
@@ -119,7 +121,11 @@ def test_headers_nobody_sent_are_not_invented(daemon: Daemon, upstream: Upstream
 
 
 def test_the_entrys_own_headers_win(start_daemon: object, upstream: Upstream) -> None:
-    provider = {"kind": "openrouter", "base_url": f"{upstream.url}/or/api/v1", "headers": {"X-Title": "Ours", "X-Extra": "1"}}
+    provider = {
+        "kind": "openrouter",
+        "base_url": f"{upstream.url}/or/api/v1",
+        "headers": {"X-Title": "Ours", "X-Extra": "1"},
+    }
     mine: Daemon = start_daemon(providers={"openrouter": provider}, routes=[], models={})  # type: ignore[operator]
     upstream.expect(json_reply(chat_reply()))
     mine.chat(headers=[("x-title", "Theirs")])
@@ -133,7 +139,9 @@ def test_T83_a_transfer_coding_never_reaches_the_upstream(daemon: Daemon, upstre
         upstream.calls.clear()
         with daemon.connect() as connection:
             connection.send(daemon.request("POST", "/v1/chat/completions", [("Transfer-Encoding", coding)]))
-            connection.send(b"5\r\n" + body[:5] + b"\r\n%x;ext=1\r\n" % (len(body) - 5) + body[5:] + b"\r\n0\r\nX-T: 1\r\n\r\n")
+            connection.send(
+                b"5\r\n" + body[:5] + b"\r\n%x;ext=1\r\n" % (len(body) - 5) + body[5:] + b"\r\n0\r\nX-T: 1\r\n\r\n"
+            )
             reply = connection.read_reply()
         if reply.status == 200:
             assert (upstream.call.body, upstream.call.header("content-length")) == (body, str(len(body)))

@@ -47,7 +47,9 @@ def test_T87_no_path_escapes_the_prefix(daemon: Daemon, upstream: Upstream, targ
     assert upstream.calls == []
 
 
-@pytest.mark.parametrize("target", ["/admin", "/metrics", "/v2/chat/completions", "/v1x/files", "/favicon.ico", "//v1//files"])
+@pytest.mark.parametrize(
+    "target", ["/admin", "/metrics", "/v2/chat/completions", "/v1x/files", "/favicon.ico", "//v1//files"]
+)
 def test_T87_paths_outside_the_api_are_not_passed(daemon: Daemon, upstream: Upstream, target: str) -> None:
     reply = daemon.ask("GET", target)
     assert reply.status == 404
@@ -57,7 +59,13 @@ def test_T87_paths_outside_the_api_are_not_passed(daemon: Daemon, upstream: Upst
 
 @pytest.mark.parametrize(
     "path",
-    ["/models/openai%2Fgpt-4o:free/endpoints", "/models/openai/gpt-4o/endpoints", "/files/a~b@c:d%20e", "/files/x//y", "/generation"],
+    [
+        "/models/openai%2Fgpt-4o:free/endpoints",
+        "/models/openai/gpt-4o/endpoints",
+        "/files/a~b@c:d%20e",
+        "/files/x//y",
+        "/generation",
+    ],
 )
 def test_T87_T88_paths_and_queries_reach_the_upstream_as_sent(daemon: Daemon, upstream: Upstream, path: str) -> None:
     query = "?beta=true&x=%20a+b&y=%7e~%3A:&z=a/b?c&&empty="
@@ -100,7 +108,10 @@ def test_T89_the_size_is_checked_before_100_continue(daemon: Daemon, upstream: U
         connection.send(body)
         assert connection.read_reply().status == 200
     assert upstream.call.header("expect") is None
-    for refused, status in (([("Content-Length", str(10**9))], 413), ([("Content-Length", "9"), ("x-api-key", "wrong")], 401)):
+    for refused, status in (
+        ([("Content-Length", str(10**9))], 413),
+        ([("Content-Length", "9"), ("x-api-key", "wrong")], 401),
+    ):
         with daemon.connect() as connection:
             connection.send(daemon.request("POST", "/v1/chat/completions", [*headers, *refused]))
             reply = connection.read_head()
@@ -149,7 +160,9 @@ def test_T91_T92_encoded_replies_pass_untouched(
     assert reply.header("content-length") in (None, str(len(body)))
 
 
-@pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"])
+@pytest.mark.parametrize(
+    "interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"]
+)
 def test_T93_interim_replies_are_passed_over(daemon: Daemon, upstream: Upstream, interim: bytes) -> None:
     upstream.expect(then(say(interim * 3), GOOD), then(say(interim), sse(chat_stream())))
     assert daemon.chat().json == chat_reply()
@@ -157,7 +170,12 @@ def test_T93_interim_replies_are_passed_over(daemon: Daemon, upstream: Upstream,
 
 
 def test_T94_a_websocket_is_refused(daemon: Daemon, upstream: Upstream) -> None:
-    headers = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")]
+    headers = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+    ]
     reply = daemon.ask("GET", "/v1/realtime?model=gpt-4o-realtime-preview", headers)
     assert (reply.status, reply.error["type"]) == (426, "invalid_request_error")
     assert upstream.calls == []
@@ -221,7 +239,9 @@ def test_T98_two_hundred_headers_and_a_long_one_pass(daemon: Daemon, upstream: U
     assert daemon.chat().header("x-long") == "l" * 9000
 
 
-@pytest.mark.parametrize("rubbish", [b"\x16\x03\x01\x02\x00" * 800, b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 abc\r\n\r\n"])
+@pytest.mark.parametrize(
+    "rubbish", [b"\x16\x03\x01\x02\x00" * 800, b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 abc\r\n\r\n"]
+)
 def test_an_upstream_that_does_not_speak_http_is_a_502(daemon: Daemon, upstream: Upstream, rubbish: bytes) -> None:
     upstream.expect(then(say(rubbish), close))
     reply = daemon.chat()

@@ -37,7 +37,9 @@ def test_T56_leaving_midway_closes_the_upstream_within_a_second(
 
 
 @pytest.mark.parametrize("leave", [Connection.leave, Connection.reset])
-@pytest.mark.parametrize("first", [hang, then(say(stream_head()), hang), then(say(stream_head() + chunk(b": x\n\n")), hang)])
+@pytest.mark.parametrize(
+    "first", [hang, then(say(stream_head()), hang), then(say(stream_head() + chunk(b": x\n\n")), hang)]
+)
 def test_T57_leaving_before_the_first_byte_closes_the_upstream_within_a_second(
     daemon: Daemon, upstream: Upstream, first: object, leave: object
 ) -> None:

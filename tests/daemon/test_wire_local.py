@@ -102,7 +102,15 @@ def test_T108_a_tag_is_no_variant(daemon: Daemon, upstream: Upstream, model: str
 
 
 @pytest.mark.parametrize(
-    "body", [{"error": "no such model"}, {"detail": "bad input"}, {"message": "nope"}, {"errors": [{"message": "x"}]}, ["odd"], "odd"]
+    "body",
+    [
+        {"error": "no such model"},
+        {"detail": "bad input"},
+        {"message": "nope"},
+        {"errors": [{"message": "x"}]},
+        ["odd"],
+        "odd",
+    ],
 )
 def test_T109_error_bodies_of_every_shape_pass_unchanged(daemon: Daemon, upstream: Upstream, body: object) -> None:
     upstream.expect(json_reply(body, 400))

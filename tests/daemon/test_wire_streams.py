@@ -164,7 +164,12 @@ def test_T35_bytes_after_done_do_no_harm(daemon: Daemon, upstream: Upstream) -> 
     ("target", "model", "passed", "last"),
     [
         ("/v1/chat/completions", "two-homes", chat_chunk("He"), rb'data: \{"error":\{.*\}\}\n\n'),
-        ("/v1/messages", "anthropic/claude-3.5-sonnet", anthropic_stream()[:400], rb'event: error\ndata: \{"type":"error","error":.*\}\n\n'),
+        (
+            "/v1/messages",
+            "anthropic/claude-3.5-sonnet",
+            anthropic_stream()[:400],
+            rb'event: error\ndata: \{"type":"error","error":.*\}\n\n',
+        ),
         ("/v1/responses", "oai/gpt-4o", responses_stream()[:300], rb'event: error\ndata: \{"type":"error",.*\}\n\n'),
     ],
 )
@@ -243,7 +248,13 @@ def test_T42_twenty_thousand_deltas_pass_quickly(daemon: Daemon, upstream: Upstr
     delta = {"tool_calls": [{"index": 0, "function": {"arguments": "0123456789"}}]}
     one = event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
     events = one * 20000 + chat_chunk(finish="tool_calls") + DONE
-    upstream.expect(then(say(stream_head()), say(*(chunk(one * 10) for _ in range(2000))), say(chunk(events[len(one) * 20000 :]) + LAST_CHUNK)))
+    upstream.expect(
+        then(
+            say(stream_head()),
+            say(*(chunk(one * 10) for _ in range(2000))),
+            say(chunk(events[len(one) * 20000 :]) + LAST_CHUNK),
+        )
+    )
     began = time.monotonic()
     reply = daemon.chat(stream=True)
     assert reply.body == events

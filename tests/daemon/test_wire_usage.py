@@ -92,7 +92,9 @@ def test_T04_other_stream_options_are_kept(daemon: Daemon, upstream: Upstream, g
 
 
 @pytest.mark.parametrize("members", [{}, {"stream": False}, {"stream": None}])
-def test_T05_calls_that_do_not_stream_get_no_flag(daemon: Daemon, upstream: Upstream, members: dict[str, object]) -> None:
+def test_T05_calls_that_do_not_stream_get_no_flag(
+    daemon: Daemon, upstream: Upstream, members: dict[str, object]
+) -> None:
     upstream.expect(json_reply(chat_reply(usage=OPENAI_USAGE)))
     reply = daemon.chat("oai/gpt-4o", **members)
     assert "stream_options" not in upstream.call.json

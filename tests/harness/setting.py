@@ -14,7 +14,7 @@ TIMEOUTS = {"connect": 1, "first_byte": 1.5, "idle": 1.5, "total": 20}
 
 
 def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
-    """Five providers of three kinds on the one upstream, told apart by their paths."""
+    """Six providers of three kinds on the one upstream, told apart by their paths."""
     own = {"timeouts": TIMEOUTS, "api_key": UPSTREAM_KEY}
     return {
         "providers": {
@@ -23,6 +23,11 @@ def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
             "anthropic": {"kind": "anthropic", "base_url": f"{upstream.url}/anthropic/v1", **own},
             "oai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", **own},
             "brief": {"kind": "openai", "base_url": f"{upstream.url}/brief/v1", "timeouts": {**TIMEOUTS, "total": 0.7}},
+            "slow": {
+                "kind": "openai",
+                "base_url": f"{upstream.url}/slow/v1",
+                "timeouts": {**TIMEOUTS, "idle": 30, "total": 60},
+            },
         },
         "routes": [{"match": "anthropic/*", "provider": "anthropic"}],
         "models": {

@@ -115,6 +115,7 @@ class Upstream:
         with self._changed:
             self._scripts = []
             self.calls = []
+            self.models = {}
 
     def wait_for_calls(self, number: int, seconds: float = WAIT_SECONDS) -> list[Call]:
         """Return the calls once there are `number` of them."""

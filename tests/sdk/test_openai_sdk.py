@@ -29,7 +29,9 @@ def client(daemon: Daemon) -> Iterator[openai.OpenAI]:
         yield sdk
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "openai/gpt-4o-mini", "direct/gpt-4o", "claude/claude-sonnet-4-5", "house"])
+@pytest.mark.parametrize(
+    "model", ["gpt-4o", "openai/gpt-4o-mini", "direct/gpt-4o", "claude/claude-sonnet-4-5", "house"]
+)
 def test_chat(client: openai.OpenAI, model: str) -> None:
     reply = client.chat.completions.create(model=model, messages=HELLO)
     assert reply.choices[0].message.content == ("one two three" if model == "house" else "one two three four")
@@ -115,7 +117,7 @@ def test_images_made_and_edited(client: openai.OpenAI) -> None:
 def test_audio_up_and_down(client: openai.OpenAI) -> None:
     speech = client.audio.speech.create(model="direct/tts-1", voice="alloy", input="hello there")
     assert len(speech.content) > 0
-    upload = ("höre \"das\".wav", io.BytesIO(b"RIFF" + bytes(10_000)), "audio/wav")
+    upload = ('höre "das".wav', io.BytesIO(b"RIFF" + bytes(10_000)), "audio/wav")
     text = client.audio.transcriptions.create(model="direct/whisper-1", file=upload)
     assert isinstance(text.text, str)
 

@@ -186,7 +186,10 @@ def form(*parts: tuple[bytes, bytes]) -> bytes:
     return body + b"--XyZ--\r\n"
 
 
-FILE = ('name="file"; filename="caf\u00e9 \\"quoted\\"; name=model.mp3"'.encode(), b'\x00\xff\r\n--Xy {"model":"no"}\r\n')
+FILE = (
+    'name="file"; filename="caf\u00e9 \\"quoted\\"; name=model.mp3"'.encode(),
+    b'\x00\xff\r\n--Xy {"model":"no"}\r\n',
+)
 MODEL = (b'name="model"', b"whisper-1")
 FORM_TYPE = "multipart/form-data; boundary=XyZ"
 

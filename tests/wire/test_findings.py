@@ -23,7 +23,9 @@ def seen(*events: bytes, shape: Shape = "chat") -> Findings:
 
 USAGE = b'"usage":{"prompt_tokens":17,"completion_tokens":12,"cost":4.25e-06}'
 COUNTED = Usage(input_tokens=17, output_tokens=12, cost_usd=Decimal("0.00000425"))
-FIRST = b'{"id":"gen-1","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}'
+FIRST = (
+    b'{"id":"gen-1","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}'
+)
 HI = b'{"id":"gen-1","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}],"usage":null}'
 STOP = b'{"id":"gen-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
 DONE = b"[DONE]"
@@ -104,7 +106,9 @@ def test_the_usage_of_messages_is_merged_not_added() -> None:
 
 @pytest.mark.parametrize("kind", ["completed", "incomplete", "failed"])
 def test_the_usage_of_responses_stands_in_the_last_event(kind: str) -> None:
-    event = '{"type":"response.%s","response":{"id":"resp_1","model":"gpt","usage":{"input_tokens":3,"output_tokens":4}}}'
+    event = (
+        '{"type":"response.%s","response":{"id":"resp_1","model":"gpt","usage":{"input_tokens":3,"output_tokens":4}}}'
+    )
     findings = seen(
         b'{"type":"response.created","response":{"id":"resp_1","usage":null}}',
         b'{"type":"response.output_text.delta","delta":"text"}',
@@ -280,7 +284,9 @@ def test_half_an_emoji_costs_neither_usage_nor_the_end(event: bytes) -> None:
 
 
 def test_half_an_emoji_in_usage_or_error_is_read_all_the_same() -> None:
-    findings = seen(b'{"error":{"code":429,"message":"\\ud83d"},"usage":{"note":"\\ud83d","prompt_tokens":1,"cost":0.1}}')
+    findings = seen(
+        b'{"error":{"code":429,"message":"\\ud83d"},"usage":{"note":"\\ud83d","prompt_tokens":1,"cost":0.1}}'
+    )
     assert findings.error_status == 429
     assert findings.usage == Usage(input_tokens=1, cost_usd=Decimal("0.1"))
 

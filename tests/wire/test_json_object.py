@@ -203,9 +203,7 @@ SPLICED = [
 
 
 @pytest.mark.parametrize(("body", "name", "text", "expected"), SPLICED)
-def test_a_change_is_spliced_into_the_bytes_as_they_came(
-    body: bytes, name: str, text: bytes, expected: bytes
-) -> None:
+def test_a_change_is_spliced_into_the_bytes_as_they_came(body: bytes, name: str, text: bytes, expected: bytes) -> None:
     assert changed(body, name, text) == expected
 
 

@@ -36,13 +36,24 @@ def test_one_line_end_never_ends_an_event(end: bytes) -> None:
     assert cut([b"event: x" + end + b"data: 1" + end]) == [b"", b"event: x" + end + b"data: 1" + end]
 
 
-MIXED = [b"data: 1\r\n\r\n", b": comment\n\n", b"event: x\rdata: 2\r\r", b"data: 3\r\n\n", b"data: 4\n\r\n", b"data: \xc3\xa9\n\n"]
+MIXED = [
+    b"data: 1\r\n\r\n",
+    b": comment\n\n",
+    b"event: x\rdata: 2\r\r",
+    b"data: 3\r\n\n",
+    b"data: 4\n\r\n",
+    b"data: \xc3\xa9\n\n",
+]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
 @pytest.mark.parametrize("end", [*ENDS, b"mixed"])
 def test_every_chunking_gives_the_same_bytes_and_only_whole_events(size: int, end: bytes) -> None:
-    events = MIXED if end == b"mixed" else [event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", end) for event in MIXED]
+    events = (
+        MIXED
+        if end == b"mixed"
+        else [event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", end) for event in MIXED]
+    )
     stream = b"".join(events)
     pieces = cut([stream[at : at + size] for at in range(0, len(stream), size)])
     assert b"".join(pieces) == stream

@@ -146,8 +146,10 @@ def test_only_json_true_says_that_the_account_brings_its_own_key(flag: str) -> N
 numbers = st.decimals(allow_nan=False) | st.just(Decimal("NaN"))
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["cached_tokens", "upstream_inference_cost", "reasoning_tokens"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["cached_tokens", "upstream_inference_cost", "reasoning_tokens"]), inner)
+    ),
     max_leaves=4,
 )
 members = st.sampled_from(
