@@ -6,58 +6,27 @@ text, the dearest rate any of it may be charged at, the fees of every tool that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from decimal import Context, Decimal
-from typing import Any
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 
-import msgspec
 from msgspec import Struct
 
-from proxy.policy.asks import ASKS_FIELDS, ASKS_MEMBERS, TOKENS_PER_SEARCH, Asks, read_asks, web_plugin
-from proxy.policy.intake import INTAKE_MEMBERS, LEAST_AUDIO_BYTES_PER_SECOND, Intake, read_intake
 from proxy.policy.money import to_pusd_up
 from proxy.policy.prices import Price
-from proxy.wire.call import Call, applied_defaults
-from proxy.wire.form import read_form
+from proxy.policy.rates import AUDIO_TOKENS_PER_SECOND, Case, Sizes
+from proxy.policy.weight import Weight, weigh
+from proxy.wire.call import Call
 
 # Fewer output tokens than this are no answer: the maximum is not lowered further.
 LEAST_OUTPUT_TOKENS = 256
 
-# What one image may come to where nothing better is known (Sizes.image_tokens), and a second of sound.
-IMAGE_TOKENS = 6_600
-AUDIO_TOKENS_PER_SECOND = 32
 # Tokens of speech for a byte read aloud: digits and abbreviations grow most.
 SPEECH_TOKENS_PER_BYTE = 10
-# A rerank counts in units of a hundred documents, long ones in pieces of 500 tokens.
+# A rerank is charged by a hundred documents, long ones cut into pieces of 500 tokens.
 _RERANK_UNIT = 100
-_RERANK_PIECE = 500
+_RERANK_PIECE_BYTES = 500
 
-# What stands in for a price the list lacks: the dearest of those known.
-SEARCH_USD = Decimal("0.05")
-FILE_SEARCH_USD = Decimal("0.0025")
-_SURCHARGES = {"service_tier": Decimal("2.5"), "speed": Decimal(6), "inference_geo": Decimal("1.1")}
-
-_EXACT = Context(prec=60)
 _ZERO = Decimal(0)
-_ONE = Decimal(1)
-
-
-class Sizes(Struct, frozen=True):
-    """The limits of a model in tokens, None unknown; `variant` is what its name ends in (":online")."""
-
-    context_length: int | None = None
-    max_output: int | None = None
-    image_tokens: int = IMAGE_TOKENS
-    variant: str = ""
-
-
-class Weight(Struct, frozen=True):
-    """One request, measured; the same for every model that may serve it."""
-
-    endpoint: str
-    body_bytes: int
-    intake: Intake
-    asks: Asks
 
 
 class Bound(Struct, frozen=True):
@@ -77,33 +46,11 @@ class Bound(Struct, frozen=True):
         return self.pusd_without_output + output_tokens * self.pusd_per_output_token
 
 
-def weigh(call: Call, defaults: tuple[tuple[str, bytes], ...] = ()) -> Weight:
-    """Measure a request once, with the defaults of its alias that will be put in."""
-    wanted = INTAKE_MEMBERS | ASKS_MEMBERS
-    members: dict[str, Any] = {}
-    if call.form is not None:
-        fields = read_form(call.body, call.content_type, ASKS_FIELDS)
-        members = {name: field.text for name, field in fields.items()}
-    elif call.document is not None:
-        members = {name: call.document.value(name) for name in call.document.members if name in wanted}
-    for name, text in applied_defaults(call, defaults):
-        members[name] = msgspec.json.decode(text)
-    size = len(call.body) + sum(len(text) for _, text in defaults)
-    return Weight(call.endpoint.name, size, read_intake(call, members), read_asks(call, members))
-
-
-def likely_tokens(weight: Weight) -> int:
-    """What a limit on tokens reserves until the call's own count is known: 3.5 bytes a token, and the maximum."""
-    asks, intake = weight.asks, weight.intake
-    read = -(-max(0, intake.text_tokens) * 2 // 7) + intake.images * 1_000 + intake.audio_seconds
-    return read + (asks.maximum or 0) * (asks.copies or 1)
-
-
 def upper_bound(asked: Call | Weight, price: Price, sizes: Sizes) -> Bound | None:
     """The most the request can cost at this price; None where nothing bounds it."""
     weight = weigh(asked) if isinstance(asked, Call) else asked
     measure = _MEASURES.get(weight.endpoint)
-    return None if measure is None else measure(_Case(weight, price, sizes))
+    return None if measure is None else measure(Case(weight, price, sizes))
 
 
 def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
@@ -133,89 +80,96 @@ def lower_maximum(bound: Bound, left_pusd: int) -> int | None:
     return affordable if affordable >= LEAST_OUTPUT_TOKENS else None
 
 
-class _Case(Struct, frozen=True):
-    """A request, a price, a model: what the rates and counts below are taken from."""
+def _generation(case: Case) -> Bound | None:
+    """Text, thoughts, pictures and sound from a prompt."""
+    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
+    is_by_unit = price.character_usd is not None or price.audio_second_usd is not None
+    if tokens is None or asks.copies is None or asks.tools.is_open_ended or is_by_unit:
+        return None
+    names = ["output_usd", "reasoning_usd"]
+    if asks.makes_images or price.makes_images:
+        names.append("image_output_usd")
+    if asks.makes_audio:
+        names.append("audio_output_usd")
+    if any(getattr(price, name) is None for name in names[2:]):
+        return None  # far dearer than text, and nobody says how much
+    rate = case.rate(names, tokens) * case.surcharge()
+    fixed = to_pusd_up(case.input_usd(tokens) + case.fees_usd() + asks.predicted_tokens * rate)
+    per_token = to_pusd_up(rate) * asks.copies
+    output = asks.maximum or case.sizes.max_output
+    total = fixed + (output or 0) * per_token if output is not None or per_token == 0 else None
+    return Bound(tokens, output, total, fixed, per_token)
 
-    weight: Weight
-    price: Price
-    sizes: Sizes
 
-    def window(self) -> int | None:
-        """The context window; not where the price list knows of longer prompts than it."""
-        longest = self.sizes.context_length
-        tiers = [o.min_prompt_tokens or 0 for price in self.prices() for o in price.overrides]
-        return None if longest is None or max(tiers, default=0) >= longest else longest
+def _reading(case: Case) -> Bound | None:
+    """Embeddings, moderations and ranks: nothing is put out that is charged."""
+    tokens = case.input_tokens()
+    if tokens is None:
+        return None
+    usd = case.input_usd(tokens) + case.fees_usd()
+    if case.weight.endpoint == "rerank":
+        pieces = case.weight.asks.documents + case.weight.body_bytes // _RERANK_PIECE_BYTES
+        usd += pieces // _RERANK_UNIT * (case.price.request_usd or _ZERO)
+    return _fixed(tokens, usd)
 
-    def tools_searches(self) -> tuple[int, Decimal]:
-        """How many web searches may run, and the most one costs."""
-        tools, fee = self.weight.asks.tools, _ZERO
-        searches, least = tools.searches, tools.search_usd
-        if self.sizes.variant == ":online":
-            plugin = web_plugin()
-            searches, least = searches + plugin.searches, max(least, plugin.search_usd)
-        if searches:
-            listed = self.price.web_search_usd
-            fee = max(least, SEARCH_USD if listed is None and not least else listed or _ZERO)
-        return searches, fee
 
-    def input_tokens(self) -> int | None:
-        """The most tokens that can be read; None where nothing says."""
-        intake, tools = self.weight.intake, self.weight.asks.tools
-        tokens = max(0, intake.text_tokens) + intake.images * self.sizes.image_tokens
-        tokens += intake.audio_seconds * AUDIO_TOKENS_PER_SECOND + self.tools_searches()[0] * TOKENS_PER_SEARCH
-        window = self.window()
-        if intake.is_elsewhere or tools.reads_on:
-            return window
-        return tokens if window is None else min(tokens, window)
+def _drawing(case: Case) -> Bound | None:
+    """Pictures, by the tokens of their area or at a fee each."""
+    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
+    if tokens is None or asks.copies is None:
+        return None
+    if price.image_output_usd is not None:
+        each = asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge()
+    elif price.image_usd is not None:
+        each = price.image_usd
+    else:
+        return None
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + asks.copies * each)
 
-    def prices(self) -> Iterator[Price]:
-        """The price, and those of the tiers of service that were asked for."""
-        yield self.price
-        asked = self.tiers()
-        for member, value, price in self.price.variants:
-            if (member, value) in asked:
-                yield price
 
-    def tiers(self) -> tuple[tuple[str, str], ...]:
-        """The dearer tiers a call may be served at; `:nitro` makes a priority one eligible."""
-        nitro = (("service_tier", "priority"),) if self.sizes.variant == ":nitro" else ()
-        return self.weight.asks.tiers + nitro
+def _speech(case: Case) -> Bound | None:
+    """Text read aloud, by the character or by the tokens of the sound."""
+    tokens, price = case.input_tokens(), case.price
+    if tokens is None or price.audio_second_usd is not None:
+        return None
+    if price.character_usd is not None:
+        characters = case.weight.asks.characters or case.weight.body_bytes
+        return _fixed(tokens, characters * price.character_usd + case.fees_usd())
+    sound = case.weight.body_bytes * SPEECH_TOKENS_PER_BYTE * case.rate(("output_usd", "audio_output_usd"), tokens)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + sound)
 
-    def surcharge(self) -> Decimal:
-        """The factor for tiers the list has no price of."""
-        listed = {(member, value) for member, value, _ in self.price.variants}
-        factors = {member: _SURCHARGES[member] for member, value in self.tiers() if (member, value) not in listed}
-        total = _ONE
-        for factor in factors.values():
-            total *= factor
-        return total
 
-    def rate(self, fields: Iterable[str], reach: int) -> Decimal:
-        """The dearest of some prices for a prompt of up to `reach` tokens, at any hour and tier asked for."""
-        names = frozenset(fields)
-        found = [_ZERO]
-        for price in self.prices():
-            found += [usd for name in names if (usd := getattr(price, name)) is not None]
-            for override in price.overrides:
-                if override.reaches(reach):
-                    found += [usd for name, usd in override.prices if name in names]
-        return max(found)
+def _transcription(case: Case) -> Bound | None:
+    """Speech written down: by the second, or by tokens in and no more out."""
+    tokens, price, seconds = case.input_tokens(), case.price, case.weight.intake.audio_seconds
+    if tokens is None or price.character_usd is not None:
+        return None
+    if price.audio_second_usd is not None:
+        return _fixed(tokens, seconds * price.audio_second_usd + case.fees_usd())
+    text = seconds * AUDIO_TOKENS_PER_SECOND * case.rate(("output_usd",), tokens)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + text)
 
-    def input_usd(self, tokens: int) -> Decimal:
-        """The most that reading so many tokens can cost."""
-        intake, names = self.weight.intake, ["input_usd", "cached_input_usd", "cache_write_usd"]
-        names += ["audio_input_usd"] * (intake.audio_seconds > 0) + ["image_input_usd"] * (intake.images > 0)
-        rate = self.rate(names, tokens)
-        if self.weight.asks.caches_for_hours:
-            hour = self.rate(("cache_write_1h_usd",), tokens)
-            doubled = 2 * self.rate(("input_usd",), tokens) if self.price.doubles_hour_writes else _ZERO
-            rate = max(rate, hour, doubled)
-        return _EXACT.multiply(tokens * rate, self.surcharge())
 
-    def fees_usd(self) -> Decimal:
-        """Everything that is not counted in tokens."""
-        tools, price = self.weight.asks.tools, self.price
-        searches, search_usd = self.tools_searches()
-        file_usd = FILE_SEARCH_USD if price.file_search_usd is None else price.file_search_usd
-        fees = (price.request_usd or _ZERO) + searches * search_usd + tools.file_searches * file_usd + tools.code_usd
-        return fees + self.weight.intake.images * (price.image_usd or _ZERO)
+def _fixed(input_tokens: int, usd: Decimal) -> Bound:
+    """A bound that no maximum lowers."""
+    pusd = to_pusd_up(usd)
+    return Bound(input_tokens, 0, pusd, pusd, 0)
+
+
+_MEASURES: dict[str, Callable[[Case], Bound | None]] = {
+    "chat/completions": _generation,
+    "completions": _generation,
+    "responses": _generation,
+    "responses/compact": _generation,
+    "messages": _generation,
+    "embeddings": _reading,
+    "moderations": _reading,
+    "rerank": _reading,
+    "images": _drawing,
+    "images/generations": _drawing,
+    "images/edits": _drawing,
+    "images/variations": _drawing,
+    "audio/speech": _speech,
+    "audio/transcriptions": _transcription,
+    "audio/translations": _transcription,
+}

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.bounds import Sizes
 from proxy.policy.catalogue import PRESET, Catalogue, Model, split_variant
 from proxy.policy.families import openrouter_claude
 from proxy.policy.prices import FREE_OF_CHARGE, Price, read_pricing
+from proxy.policy.rates import Sizes
 from proxy.policy.values import Provider, Target
 
 # What the built-in mock charges for a model it has no price for (proxy/mock/catalogue.py).

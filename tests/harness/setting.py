@@ -35,6 +35,7 @@ def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
             "quiet": {"target": "openai/gpt-4o", "defaults": {"temperature": 0.25, "max_tokens": 77}},
         },
         "retries": {"attempts": 3, "first_wait": 0.05, "longest_wait": 1},
+        "shutdown": {"drain": 3},
         "keys": {"alice": {"key": CLIENT_KEY}},
         **members,
     }
