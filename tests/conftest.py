@@ -10,37 +10,11 @@ from typing import Any
 import pytest
 from harness.daemon import Daemon
 from harness.events import chat_reply
+from harness.setting import CANARIES, CLIENT_KEY, config_for
 from harness.steps import json_reply
 from harness.upstream import Upstream
 
-UPSTREAM_KEY = "sk-or-upstream-canary"
-CLIENT_KEY = "sk-alice-canary"
-PROMPT = "prompt-canary-7f3a"
-CANARIES = (UPSTREAM_KEY, CLIENT_KEY, PROMPT)
-TIMEOUTS = {"connect": 1, "first_byte": 1.5, "idle": 1.5, "total": 20}
-
 StartDaemon = Callable[..., Daemon]
-
-
-def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
-    """Four providers of three kinds on the one upstream, told apart by their paths."""
-    own = {"timeouts": TIMEOUTS, "api_key": UPSTREAM_KEY}
-    return {
-        "providers": {
-            "openrouter": {"kind": "openrouter", "base_url": f"{upstream.url}/or/api/v1", **own},
-            "local": {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": TIMEOUTS, "free": True},
-            "anthropic": {"kind": "anthropic", "base_url": f"{upstream.url}/anthropic/v1", **own},
-            "oai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", **own},
-        },
-        "routes": [{"match": "anthropic/*", "provider": "anthropic"}],
-        "models": {
-            "two-homes": {"target": "openai/gpt-4o", "fallbacks": ["local/llama3.1"]},
-            "quiet": {"target": "openai/gpt-4o", "defaults": {"temperature": 0.25, "max_tokens": 77}},
-        },
-        "retries": {"attempts": 3, "first_wait": 0.05, "longest_wait": 1},
-        "keys": {"alice": {"key": CLIENT_KEY}},
-        **members,
-    }
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import tempfile
+from decimal import Decimal
 
 import click
 
@@ -57,7 +58,7 @@ async def _streamed(url: str) -> None:
         async for line in reply.content:
             if not line.startswith(b"data: {"):
                 continue
-            event = json.loads(line[6:])
+            event = json.loads(line[6:], parse_float=Decimal)
             usage = event.get("usage") or usage
             for choice in event.get("choices", ()):
                 text = choice["delta"].get("content") or ""
@@ -67,7 +68,7 @@ async def _streamed(url: str) -> None:
     click.echo(f", first word after {first - began:.2f} s, all after {loop.time() - began:.2f} s")
     click.echo(
         f"  {usage.get('prompt_tokens')} tokens in, {usage.get('completion_tokens')} out, "
-        f"cost {usage.get('cost')} USD as the provider reported it\n"
+        f"cost {usage.get('cost'):f} USD as the provider reported it\n"
     )
 
 

@@ -24,8 +24,8 @@ def models(query: str | None, config_path: str | None, as_json: bool) -> None:
     settings = settings_or_exit(config_path)
     catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
     names = Names(settings, catalogue, {})
-    rows = [_row(names, name) for name in names.offered() if query is None or query.lower() in name.lower()]
-    rows = rows or ([_row(names, query)] if query else [])
+    listed = [name for name in names.offered() if query is None or query.lower() in name.lower()]
+    rows = [_row(names, name) for name in dict.fromkeys(([query] if query else []) + listed)]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

@@ -18,7 +18,7 @@ class Anthropic:
         if call.endpoint.shape in ("chat", "completions"):
             return crossing(incoming, provider, bearer(provider))
         own: Headers = [("x-api-key", provider.api_key.reveal())] if provider.api_key else []
-        if not any(name.lower() == _VERSION[0] for name, _ in incoming.headers):
+        if not any(name.lower() == _VERSION[0] for name, _ in (*incoming.headers, *provider.headers)):
             own.append(_VERSION)
         return crossing(incoming, provider, own)
 

@@ -99,7 +99,8 @@ def headers_for(reply: Reply, job: Job) -> Headers:
     own: Headers = [(name, value) for name, value in record.own_headers() if name not in names]
     if record.target is not None:
         own.append(("x-tollkeeper-provider", record.target.provider))
-        own.append(("x-tollkeeper-model", safe(record.target.model)))
+        if record.target.model:
+            own.append(("x-tollkeeper-model", safe(record.target.model)))
     own.append(("x-tollkeeper-attempts", str(record.calls)))
     if record.adjusted:
         own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))

@@ -6,16 +6,21 @@ import asyncio
 from types import TracebackType
 
 
+STALLED_SECONDS = 300.0
+
+
 class Patience:
     """`async with Patience(...) as patience`: raises TimeoutError in the block when `heard` was not
     called for `silence_seconds`, or at the monotonic time `until`.
 
-    One timer that re-arms itself, so that hearing a chunk costs one assignment.
+    One timer that re-arms itself, so that hearing a chunk costs one assignment. While `excused`
+    the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
     """
 
     def __init__(self, silence_seconds: float, until: float) -> None:
         self.silence_seconds = silence_seconds
         self.until = until
+        self.excused = False
         self._loop = asyncio.get_running_loop()
         self._timeout = asyncio.timeout(None)
         self._last = 0.0
@@ -39,7 +44,8 @@ class Patience:
         await self._timeout.__aexit__(kind, error, trace)
 
     def _due(self) -> float:
-        return min(self._last + self.silence_seconds, self.until)
+        stalled = STALLED_SECONDS if self.excused else 0.0
+        return min(self._last + self.silence_seconds + stalled, self.until)
 
     def _arm(self) -> None:
         self._handle = self._loop.call_at(self._due(), self._check)

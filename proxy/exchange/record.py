@@ -65,6 +65,7 @@ class Record:
         self.at = datetime.now(UTC)
         self.phase: Phase = "reading"
         self.endpoint = "other"
+        self.cors: list[tuple[str, str]] = []
         self.shape: Shape = "other"
         self.key: str | None = None
         self.model: str | None = None
@@ -91,6 +92,7 @@ class Record:
             ("x-request-id", self.request_id),
             ("x-tollkeeper-request-id", self.request_id),
             ("Server", "tollkeeper"),
+            *self.cors,
         ]
 
     def refusal_headers(self) -> list[tuple[str, str]]:

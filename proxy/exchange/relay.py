@@ -48,10 +48,9 @@ class Client:
 
     async def hold(self, comments: bytes) -> None:
         """Take comments that came before the first event."""
-        if self._response is not None:
-            await self.write(comments)
-            return
         self._held += comments
+        if self._response is not None:
+            await self._beat()
 
     def drop_held(self) -> None:
         """The attempt they came from failed before anything was sent."""
@@ -188,7 +187,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         if ready:
             if findings.complete:
                 record.phase = "done"
-            await client.write(ready)
+            await _say(client, ready, patience)
         chunk = await reply.next_chunk()
         if not chunk:
             break
@@ -205,6 +204,14 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
     """Anything else, untouched."""
     chunk = reply.first or await reply.next_chunk()
     while chunk:
-        await client.write(chunk)
+        await _say(client, chunk, patience)
         chunk = await reply.next_chunk()
         patience.heard()
+
+
+async def _say(client: Client, data: bytes, patience: Patience) -> None:
+    """Write; a client that is slow to take it is not the upstream's silence."""
+    patience.excused = True
+    await client.write(data)
+    patience.excused = False
+    patience.heard()

@@ -10,6 +10,12 @@ from proxy.mock.answer import number
 from proxy.mock.bill import Row
 
 _CREDITS = 100
+_NO_IDS = dict.fromkeys(
+    ("session_id", "preset_id", "external_user", "workspace_id", "app_id", "response_cache_source_id")
+)
+_NO_COUNTS = dict.fromkeys(
+    ("num_media_prompt", "num_media_completion", "num_input_audio_prompt", "num_search_results", "num_fetches")
+)
 
 
 def generation_body(row: Row) -> dict[str, Any]:
@@ -21,26 +27,17 @@ def generation_body(row: Row) -> dict[str, Any]:
         "id": row.id,
         "request_id": f"req-{turn.suffix}",
         "upstream_id": f"chatcmpl-{turn.suffix}",
-        "session_id": None,
-        "preset_id": None,
-        "external_user": None,
-        "workspace_id": None,
-        "app_id": None,
-        "response_cache_source_id": None,
+        **_NO_IDS,
         "model": turn.served,
         "provider_name": "Mock",
         "api_type": _API_TYPES.get(turn.asked.endpoint, "completions"),
-        "router": None,
-        "service_tier": None,
+        **dict.fromkeys(("router", "service_tier")),
         "data_region": "global",
         "origin": "",
-        "http_referer": None,
-        "user_agent": None,
-        "web_search_engine": None,
+        **dict.fromkeys(("http_referer", "user_agent", "web_search_engine")),
         "streamed": row.streamed,
         "cancelled": row.cancelled,
-        "finish_reason": row.finish_reason,
-        "native_finish_reason": row.finish_reason,
+        **dict.fromkeys(("finish_reason", "native_finish_reason"), row.finish_reason),
         "created_at": datetime.fromtimestamp(turn.created, UTC).isoformat(),
         "tokens_prompt": turn.asked.input_tokens,
         "tokens_completion": row.output_tokens_emitted,
@@ -49,15 +46,10 @@ def generation_body(row: Row) -> dict[str, Any]:
         "native_tokens_reasoning": thoughts,
         "native_tokens_cached": 0,
         "native_tokens_completion_images": answer.image_tokens if row.completed else 0,
-        "num_media_prompt": None,
-        "num_media_completion": None,
-        "num_input_audio_prompt": None,
-        "num_search_results": None,
-        "num_fetches": None,
+        **_NO_COUNTS,
         "total_cost": cost,
         "usage": cost,
-        "upstream_inference_cost": None,
-        "cache_discount": None,
+        **dict.fromkeys(("upstream_inference_cost", "cache_discount")),
         "is_byok": False,
         "latency": 1,
         "generation_time": 1,

@@ -98,14 +98,15 @@ def number(amount: Decimal, style: str = "plain") -> Raw:
 def compose(asked: Asked, behaviour: Behaviour, price: Price) -> Answer:
     """Decide what to say. Words, thoughts and tool arguments all count against the request's maximum."""
     thoughts = tuple(f" thought{at}" for at in range(1, behaviour.thoughts + 1))
-    thoughts = thoughts if behaviour.name == "reasoning" else ()
-    tool = wanted_tool(asked) if behaviour.name == "tool" else None
+    talks = asked.endpoint != "completions"
+    thoughts = thoughts if behaviour.name == "reasoning" and talks else ()
+    tool = wanted_tool(asked) if behaviour.name == "tool" and talks else None
     said = words_of(json.dumps(example(tool[1]), ensure_ascii=False)) if tool else _words(asked, behaviour)
     left = len(thoughts) + len(said) if asked.maximum is None else asked.maximum
     kept_thoughts = thoughts[:left]
     kept = said[: left - len(kept_thoughts)]
     cut = len(kept) < len(said) or len(kept_thoughts) < len(thoughts)
-    image = PIXEL if behaviour.name == "image" else None
+    image = PIXEL if behaviour.name == "image" and asked.endpoint == "chat/completions" else None
     output = (len(kept) + len(kept_thoughts)) * asked.choices
     image_tokens = _IMAGE_TOKENS * asked.choices if image else 0
     finish: Finish = "length" if cut else "tool_calls" if tool else "stop"

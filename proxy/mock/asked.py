@@ -108,7 +108,8 @@ def wanted_tool(asked: Asked) -> tuple[str, object] | None:
     row = choice.get("function", choice) if isinstance(choice, dict) else {}
     name = row.get("name") if isinstance(row, dict) else None
     name = name if name in found else next(iter(found))
-    return _sendable(str(name)), found[str(name)]
+    schema = found[str(name)]
+    return _sendable(str(name)), {**(schema if isinstance(schema, dict) else {}), "type": "object"}
 
 
 def _last_prompt(fields: Fields) -> str:

@@ -139,11 +139,6 @@ def parse_behaviour(model: str) -> Behaviour:
     return _typed(name, options)
 
 
-def names_a_behaviour(model: str) -> bool:
-    """Whether the name is one of the mock's own, not just any model that echoes."""
-    return model.removeprefix("mock/").partition("?")[0] in OWN_OPTIONS
-
-
 def without_fault(behaviour: Behaviour) -> Behaviour:
     """The same options on an ordinary echo: what follows once `times` faults were served."""
     return msgspec.structs.replace(behaviour, name="echo")

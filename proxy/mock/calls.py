@@ -110,6 +110,8 @@ def _check_oddities(asked: Asked, request: web.Request) -> None:
         raise InvalidValue(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
         )
+    if asked.endpoint == "embeddings":
+        media.dimensions_of(asked)
     stateful = fields.get("store") is True or fields.get("previous_response_id") is not None
     if asked.profile == "openrouter" and asked.endpoint == "responses" and stateful:
         raise InvalidValue("This Responses API is stateless: send no previous_response_id and no store:true.")

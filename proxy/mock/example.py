@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _DEEPEST = 32
+_LARGEST = 1e15
 _FORMATS = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T00:00:00Z",
@@ -53,11 +54,12 @@ def _resolved(schema: Schema, root: Schema, depth: int) -> Schema:
             found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
         schema = found if isinstance(found, dict) else {}
     merged = dict(schema)
-    for part in schema.get("allOf") or ():
+    parts = schema.get("allOf")
+    for part in parts if isinstance(parts, list) else ():
         if isinstance(part, dict):
             inner = _resolved(part, root, depth + 1)
-            both = {**merged.get("properties", {}), **inner.get("properties", {})}
-            required = [*merged.get("required", ()), *inner.get("required", ())]
+            both = {**_mapping(merged), **_mapping(inner)}
+            required = [*_required(merged), *_required(inner)]
             merged = {**inner, **merged, "properties": both, "required": required}
     return merged
 
@@ -69,7 +71,7 @@ def _of_type(schema: Schema, root: Schema, depth: int) -> Any:
     if kind == "object" or (kind is None and "properties" in schema):
         return _object(schema, root, depth)
     if kind == "array":
-        count = min(int(schema.get("minItems", 0)), 100)
+        count = min(int(_numeric(schema, "minItems") or 0), 100)
         return [example(schema.get("items", {}), root, depth + 1) for _ in range(count)]
     if kind in ("integer", "number"):
         return _number(schema)
@@ -79,19 +81,29 @@ def _of_type(schema: Schema, root: Schema, depth: int) -> Any:
 
 
 def _object(schema: Schema, root: Schema, depth: int) -> Schema:
-    properties = schema.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
-    required = schema.get("required")
-    names = dict.fromkeys(required if isinstance(required, list) and required else properties)
+    properties = _mapping(schema)
+    names = dict.fromkeys(_required(schema) or properties)
     return {name: example(properties.get(name, {}), root, depth + 1) for name in names}
 
 
+def _mapping(schema: Schema) -> Schema:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _required(schema: Schema) -> list[str]:
+    required = schema.get("required")
+    return [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+
+
 def _number(schema: Schema) -> int | float:
-    step = schema.get("multipleOf", 1 if schema.get("type") == "integer" else 0)
-    lowest = schema.get("minimum", 0)
-    if "exclusiveMinimum" in schema:
-        lowest = max(lowest, schema["exclusiveMinimum"] + (step if step else 1))
-    highest = schema.get("maximum", schema.get("exclusiveMaximum"))
+    step = _numeric(schema, "multipleOf") or (1 if schema.get("type") == "integer" else 0)
+    lowest = _numeric(schema, "minimum") or 0
+    above = _numeric(schema, "exclusiveMinimum")
+    if above is not None:
+        lowest = max(lowest, above + (step or 1))
+    highest = _numeric(schema, "maximum")
+    highest = _numeric(schema, "exclusiveMaximum") if highest is None else highest
     value = max(lowest, 0) if highest is None or highest > 0 else lowest
     if highest is not None and value > highest:
         value = highest
@@ -102,6 +114,13 @@ def _number(schema: Schema) -> int | float:
 
 def _string(schema: Schema) -> str:
     text = _FORMATS.get(str(schema.get("format")), "mock")
-    shortest, longest = int(schema.get("minLength", 0)), schema.get("maxLength")
-    text = text.ljust(min(shortest, 10_000), "x")
+    text = text.ljust(int(min(_numeric(schema, "minLength") or 0, 10_000)), "x")
+    longest = _numeric(schema, "maxLength")
     return text if longest is None else text[: max(int(longest), 0)]
+
+
+def _numeric(schema: Schema, word: str) -> int | float | None:
+    """A finite number of the schema; anything else is as good as absent."""
+    value = schema.get(word)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return value if usable else None

@@ -87,7 +87,7 @@ def drop(request: web.Request, *, reset: bool = False) -> None:
 
 def send_garbage(request: web.Request) -> web.Response:
     """Answer with bytes that are not HTTP, and close."""
-    if isinstance(request.transport, asyncio.Transport):
+    if request.transport is not None:
         request.transport.write(GARBAGE)
     drop(request)
     return web.Response()

@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from decimal import Decimal
 from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
 
-_json = msgspec.json.Encoder(enc_hook=repr)
-_CREDENTIAL = re.compile(r"(?i)\b(sk-|bearer\s+)[A-Za-z0-9_\-.]{6,}")
+_json = msgspec.json.Encoder()
+_CREDENTIAL = re.compile(r"(?i)\b(sk-|bearer\s+)[A-Za-z0-9_\-.~+/]{6,}=*")
+# what a terminal obeys, what ends a line somewhere, and half an emoji
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 2048
 
 Event = MutableMapping[str, Any]
@@ -50,27 +53,33 @@ def set_up(level: str, style: Literal["auto", "json", "pretty"], stream: TextIO 
 
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:
-    """Take credentials out of every text, and cut texts that are too long."""
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = redacted(value)
+    """Take credentials out of every text, however deep it stands, and cut texts that are too long."""
+    for name in [name for name in event if not name.startswith("_")]:
+        event[redacted(name)] = _redacted_value(event.pop(name))
     return event
 
 
+def _redacted_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redacted(value)
+    if value is None or isinstance(value, int | float | Decimal):
+        return value
+    if isinstance(value, Mapping):
+        return {redacted(str(name)): _redacted_value(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted_value(inner) for inner in value]
+    return redacted(repr(value))
+
+
 def redacted(text: str) -> str:
-    """`text` with anything that looks like a credential replaced, at most 2 KiB of it."""
+    """`text` with anything that looks like a credential replaced, at most 2 KiB of it, fit for any terminal."""
     limit = _LONGEST * 8 if "\n" in text else _LONGEST
+    if not text.isprintable():
+        text = _UNFIT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     if "sk-" in text or "earer" in text.lower():
         text = _CREDENTIAL.sub(r"\1***", text)
     return text if len(text) <= limit else text[:limit] + "…"
 
 
 def _render(_logger: Any, _method: str, event: Event) -> str:
-    try:
-        return _json.encode(dict(event)).decode()
-    except UnicodeEncodeError:
-        # a lone surrogate in a name the client chose
-        clean = {
-            k: v.encode("ascii", "backslashreplace").decode() if isinstance(v, str) else v for k, v in event.items()
-        }
-        return _json.encode(clean).decode()
+    return _json.encode(dict(event)).decode()

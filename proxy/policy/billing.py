@@ -13,6 +13,7 @@ _BILLS_TO_THE_END = frozenset(
         "amazonbedrock",
         "awsbedrock",
         "bedrock",
+        "bedrockruntime",
         "featherless",
         "google",
         "googleaistudio",
@@ -35,7 +36,7 @@ _BILLS_TO_THE_END = frozenset(
         "sambanova",
         "targon",
         "vertex",
-        "zeroone",
+        "zerooneai",
     }
 )
 

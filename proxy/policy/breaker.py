@@ -43,10 +43,10 @@ class Breaker:
 
     def failed(self, now: float) -> None:
         """No answer, or a 5xx."""
-        reopened = self.is_open
         self._failures += 1
+        if self._probing:
+            self._seconds = min(self._seconds * 2, LONGEST_OPEN_SECONDS)
         if self.is_open:
-            self._seconds = min(self._seconds * 2, LONGEST_OPEN_SECONDS) if reopened else OPEN_SECONDS
             self._opened_at = now
         self._probing = False
 

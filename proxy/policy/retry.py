@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Literal
 
 from msgspec import Struct
@@ -78,7 +79,7 @@ def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop |
     wait = _wait(seen, attempt, rounds.rules, jitter)
     if _same_again(seen) and attempt.tries < rounds.rules.attempts and wait <= rounds.rules.longest_wait:
         if rounds.seconds_left is None or wait < rounds.seconds_left:
-            return Again(Attempt(attempt.target, attempt.tries + 1, attempt.calls + 1), wait)
+            return Again(Attempt(attempt.target, attempt.tries + 1, attempt.calls + 1, attempt.lowered_to), wait)
     if attempt.target + 1 < rounds.targets and _elsewhere(seen):
         # another provider owes us no waiting; an open breaker cost no call
         calls = attempt.calls + (seen.trouble != "unhealthy")
@@ -114,12 +115,13 @@ def retry_after_seconds(milliseconds: str | None, seconds: str | None, now: date
             value = float(text) * scale
         except ValueError:
             continue
-        return value if 0 <= value < 10**9 else None
+        if 0 <= value < 10**9:
+            return value
     if seconds is None:
         return None
     try:
         date = parsedate_to_datetime(seconds)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         return None

@@ -25,11 +25,14 @@ from proxy.policy.values import Caller, Plan, Target
 from proxy.web.body import read_body
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
-from proxy.web.guard import Guard
+from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers
 from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import Endpoint, endpoint_for, split_path
+
+
+_HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
 
 class Parts(Struct):
@@ -83,15 +86,19 @@ class Api:
 
     async def _serve(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse:
         parts = self.parts
-        if parts.closing:
-            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
         path, query, prefixed = split_path(request.raw_path)
-        if not prefixed and path in ("/", "/healthz", "/readyz"):
+        health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
+        if parts.closing and (not health or path == "/readyz"):
+            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
+        if health:
             record.endpoint = "health"
-            return _said(request, record, b"" if path == "/" else b"ok\n")
+            return web.Response(headers=dict([SERVER_NAME]), body=_HEALTH[path], content_type="text/plain")
         endpoint = endpoint_for(request.method, path)
         record.shape, record.endpoint = endpoint.shape, endpoint.name
         parts.guard.check(request)
+        record.cors = cors_headers(request)
+        if request.method == "OPTIONS":
+            return await client.whole(204, [("Allow", ALLOWED_METHODS), *record.own_headers()], b"")
         _refuse_what_cannot_pass(request, endpoint, prefixed)
         caller = parts.keys.caller(request.headers)
         record.key = caller.name
@@ -134,11 +141,6 @@ def _refuse_what_cannot_pass(request: web.BaseRequest, endpoint: Endpoint, prefi
         raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
     if not prefixed and not endpoint.listed:
         raise UnknownEndpoint("There is nothing at this path; the API lives under /v1.")
-
-
-def _said(request: web.BaseRequest, record: Record, body: bytes) -> web.StreamResponse:
-    record.phase, record.status = "done", 200
-    return web.Response(body=body, headers=dict([SERVER_NAME]), content_type="text/plain")
 
 
 def _until(request: web.BaseRequest, record: Record) -> float:

@@ -9,7 +9,13 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 
 from proxy.errors import HostNotAllowed, InvalidValue, OriginNotAllowed
 from proxy.policy.values import Listen
+from proxy.wire.headers import Headers
 
+ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_PREFLIGHT: Headers = [
+    ("Access-Control-Allow-Methods", ALLOWED_METHODS),
+    ("Access-Control-Max-Age", "600"),
+]
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -20,9 +26,8 @@ class Guard:
         bound = f"[{listen.host}]" if ":" in listen.host else listen.host
         self._any_address = listen.host in ("0.0.0.0", "::") and listen.socket is None
         self._any_host = listen.socket is not None
-        self._hosts = _LOOPBACK | {host.lower() for host in listen.hosts}
-        if not self._any_address:
-            self._hosts |= {bound.lower()}
+        self._local = _LOOPBACK if self._any_address else _LOOPBACK | {bound.lower()}
+        self._hosts = self._local | {host.lower() for host in listen.hosts}
         self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.origins)
 
     def check(self, request: web.BaseRequest) -> None:
@@ -35,18 +40,31 @@ class Guard:
                 "add the name to `hosts:` of this listener."
             )
         origin = request.headers.get("Origin")
-        if origin is not None and origin.lower().rstrip("/") not in self._origins:
+        if origin is not None and not self._lets_in(origin.lower().rstrip("/")):
             raise OriginNotAllowed(
                 "Requests from web pages are refused. If this page may use the daemon, add its origin to `origins:`."
             )
 
-    def allowed_origin(self, request: web.BaseRequest) -> str | None:
-        """The Origin header of a request from an allowed page, to be echoed in CORS headers."""
-        return request.headers.get("Origin")
+    def _lets_in(self, origin: str) -> bool:
+        """A configured origin, or a page this machine serves itself."""
+        scheme, _, host = origin.partition("://")
+        return origin in self._origins or (scheme in ("http", "https") and _without_port(host) in self._local)
 
     def _knows(self, host_header: str) -> bool:
         host = _without_port(host_header.lower()).removesuffix(".")
         return host in self._hosts or (self._any_address and _is_address(host))
+
+
+def cors_headers(request: web.BaseRequest) -> Headers:
+    """What a page whose origin was let in needs to read the reply; nothing for everybody else."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return []
+    headers: Headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+    if request.method != "OPTIONS":
+        return [*headers, ("Access-Control-Expose-Headers", "*")]
+    wanted = request.headers.get("Access-Control-Request-Headers", "*")
+    return [*headers, *_PREFLIGHT, ("Access-Control-Allow-Headers", wanted)]
 
 
 def _without_port(host: str) -> str:

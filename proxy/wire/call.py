@@ -6,6 +6,7 @@ what is sent: `outgoing` splices the very bytes that were read.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -18,7 +19,6 @@ from proxy.wire.json_object import JsonObject, edit_for, read_object, splice
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _FORM_FIELDS = frozenset({"model", "stream"})
-_text = msgspec.json.Encoder()
 
 Pieces = list[bytes | memoryview]
 
@@ -147,7 +147,7 @@ def _edits(call: Call, change: Change) -> dict[str, bytes]:
     assert document is not None
     edits: dict[str, bytes] = {}
     if change.model is not None and change.model != call.model:
-        edits["model"] = _text.encode(change.model)
+        edits["model"] = json.dumps(change.model).encode()
     for name, value in applied_defaults(call, change.defaults):
         edits[name] = value
     edits.update(change.members)

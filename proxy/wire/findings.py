@@ -7,7 +7,7 @@ Usage is read wherever it appears and the last one wins, as providers move it ab
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -68,9 +68,17 @@ class _Inner(Struct):
     usage: Raw | UnsetType = UNSET
 
 
+def _number(text: str) -> Decimal:
+    """A number as it was spelled; NaN where its exponent is beyond all reading."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
 _event = msgspec.json.Decoder(_Event)
 _inner = msgspec.json.Decoder(_Inner)
-_exact = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 
 _TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
 _STATUS_OF_TYPE = {
@@ -95,7 +103,7 @@ class Findings:
 
     `events` counts events with data. `error` is the reply's own error object (or text) once
     seen. `has_output`: a choice or content was there. `usage_only` describes the last event:
-    it carried usage and no choices. `served_by` is the provider OpenRouter names.
+    it carried usage, no choices and no error. `served_by` is the provider OpenRouter names.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -143,7 +151,7 @@ class Findings:
         """The HTTP status an error inside a 200 stands for: its own code, else by its type, else 502."""
         error = self.error if isinstance(self.error, dict) else {}
         code = error.get("code")
-        if isinstance(code, str) and code.isdecimal():
+        if isinstance(code, str) and len(code) == 3 and code.isdecimal():
             code = int(code)
         if isinstance(code, int) and 400 <= code <= 599:
             return code
@@ -171,12 +179,12 @@ class Findings:
             return
         self._see_identity(event)
         self._see_choices(event)
-        if event.error is not UNSET and (error := _loads(event.error)):
+        failed = event.error is not UNSET and bool(error := _loads(event.error))
+        if failed:
             self.error = error
-        if event.usage is not UNSET:
-            self._see_usage(event.usage)
-            self.usage_only = not event.choices
-        if event.type in _TERMINAL:
+        if event.usage is not UNSET and self._see_usage(event.usage):
+            self.usage_only = not event.choices and not failed
+        if isinstance(event.type, str) and event.type in _TERMINAL:
             self._terminal = True
         elif event.delta is not UNSET and event.type != "message_delta":
             self._counted += 1
@@ -209,11 +217,13 @@ class Findings:
             elif index not in self._finished:
                 self._open.add(index)
 
-    def _see_usage(self, raw: Raw) -> None:
+    def _see_usage(self, raw: Raw) -> bool:
         """Merge by key: a later event replaces what it names, null erases nothing (wire.md T06, T19)."""
         usage = _loads(raw)
-        if isinstance(usage, dict):
-            self._usage.update({name: value for name, value in usage.items() if value is not None})
+        if not isinstance(usage, dict):
+            return False
+        self._usage.update({name: value for name, value in usage.items() if value is not None})
+        return True
 
     def _see_nested(self, raw: Raw) -> None:
         try:
@@ -232,11 +242,11 @@ def _decode(data: bytes) -> _Event | None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass
     try:
-        loose = json.loads(data)
+        loose = json.loads(data, parse_constant=str)
         loose = {name: loose[name] for name in _Event.__struct_fields__ if name in loose}
         if not isinstance(loose.get("choices"), list):
             loose.pop("choices", None)
-        return _event.decode(json.dumps(loose).encode().replace(b"\\ud", b"\\\\ud"))
+        return _event.decode(json.dumps(loose, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, TypeError, RecursionError):
         return None
 
@@ -248,7 +258,7 @@ def _loads(raw: Raw) -> Any:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass
     try:
-        return json.loads(bytes(raw), parse_float=Decimal)
+        return json.loads(bytes(raw), parse_float=_number)
     except (ValueError, RecursionError):
         return None
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from proxy.errors import DuplicateKey, InvalidValue
 
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
-_NAME = re.compile(rb';\s*name\s*=\s*(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
+_PARAMETER = re.compile(rb';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _LONGEST_FIELD = 1024
 
 
@@ -56,8 +56,7 @@ def _read_part(body: bytes, part: tuple[int, int], names: frozenset[str], fields
     for line in body[start:head_end].split(b"\r\n"):
         if not line.lower().startswith(b"content-disposition:"):
             continue
-        match = _NAME.search(line)
-        name = (match[1] or match[2] or b"").decode("utf-8", "replace") if match else ""
+        name = _name_in(line)
         if name not in names:
             continue
         if name in fields:
@@ -69,3 +68,11 @@ def _read_part(body: bytes, part: tuple[int, int], names: frozenset[str], fields
         except UnicodeDecodeError:
             raise InvalidValue(f"The form field {name!r} is not UTF-8.", param=name) from None
         fields[name] = FormField(text, head_end + 4, end)
+
+
+def _name_in(line: bytes) -> str:
+    """The `name` of a Content-Disposition; one that stands inside a quoted file name is none."""
+    for match in _PARAMETER.finditer(line):
+        if match[1].lower() == b"name":
+            return (match[2] or match[3] or b"").decode("utf-8", "replace")
+    return ""

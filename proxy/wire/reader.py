@@ -29,9 +29,13 @@ class StreamReader:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
         midway = self._cutter.mid_event
         ready = self._cutter.feed(chunk)
-        if not ready or midway or self._cutter.mid_event:
+        if self._cutter.mid_event:
+            self.findings.events += not midway
             return ready
-        return self._read(ready)
+        if midway:
+            large, *events = split_events(ready)
+            return large + self._read(b"".join(events))
+        return self._read(ready) if ready else ready
 
     def finish(self) -> bytes:
         """Return what the stream ended on; usage in an unterminated last event still counts."""
@@ -43,7 +47,7 @@ class StreamReader:
         shown: list[bytes] | None = None
         events = split_events(block)
         for position, event in enumerate(events):
-            if event.startswith(b":") or (data := data_of(event)) is None:
+            if (data := data_of(event)) is None:
                 if shown is not None:
                     shown.append(event)
                 continue

@@ -62,8 +62,8 @@ class _Reading:
             self.doubts.append("not_a_number")
             return None
         amount = Decimal(value)
-        if not amount.is_finite() or amount < 0 or amount > _MOST:
-            self.doubts.append("negative" if amount < 0 else "absurd")
+        if not amount.is_finite() or not 0 <= amount <= _MOST:
+            self.doubts.append("negative" if amount.is_signed() else "absurd")
             return None
         return amount
 
@@ -77,7 +77,8 @@ class _Reading:
 def read_usage(usage: dict[str, Any]) -> Usage:
     """Read a decoded `usage` object; numbers with a point must have been decoded as Decimal."""
     reading = _Reading(usage)
-    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
+    additive = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
+    if additive and "prompt_tokens" not in usage:
         return _read_additive(reading)
     details = "prompt_tokens_details" if "prompt_tokens" in usage else "input_tokens_details"
     out_details = "completion_tokens_details" if "prompt_tokens" in usage else "output_tokens_details"

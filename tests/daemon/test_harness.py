@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from harness.events import chat_stream
 from harness.http import Connection, request_bytes
-from harness.steps import LAST_CHUNK, chunk, close, hang, json_reply, reset, say, sse, sse_apart, stream_head, then, wait_at
+from harness.steps import (
+    LAST_CHUNK,
+    chunk,
+    close,
+    hang,
+    json_reply,
+    reset,
+    say,
+    say_apart,
+    sse,
+    sse_apart,
+    stream_head,
+    then,
+    wait_at,
+)
 from harness.upstream import Upstream
 
 
@@ -31,7 +47,12 @@ def test_scripts_are_chosen_by_path_and_model(upstream: Upstream) -> None:
     upstream.expect(json_reply({"for": "b"}), model="b")
     upstream.expect(json_reply({"for": "y"}), path="/y")
     upstream.expect(json_reply({"for": "rest"}), again=True)
-    for target, body, served in (("/x", b'{"m":"a"}', "rest"), ("/y", b"{}", "y"), ("/x", b'{"m":"b"}', "b"), ("/y", b"{}", "rest")):
+    for target, body, served in (
+        ("/x", b'{"m":"a"}', "rest"),
+        ("/y", b"{}", "y"),
+        ("/x", b'{"m":"b"}', "b"),
+        ("/y", b"{}", "rest"),
+    ):
         with Connection(upstream.port) as connection:
             _ask(upstream, connection, target, body)
             assert connection.read_reply().json == {"for": served}
@@ -45,6 +66,14 @@ def test_a_stream_arrives_whole_in_every_chunking(upstream: Upstream, size: int)
         _ask(upstream, connection)
         reply = connection.read_reply()
     assert (reply.body, reply.complete) == (events, True)
+
+
+def test_pieces_sent_apart_are_never_read_together(upstream: Upstream) -> None:
+    pieces = [b"%d;" % number for number in range(300)]
+    upstream.expect(then(say_apart(pieces), close))
+    with socket.create_connection(("127.0.0.1", upstream.port), 10) as sock:
+        sock.sendall(request_bytes("POST", "/x", [], b"{}", "127.0.0.1"))
+        assert [sock.recv(65536) for _ in pieces] == pieces
 
 
 @pytest.mark.parametrize("end", [close, reset])
@@ -70,10 +99,10 @@ def test_a_gate_holds_a_script_until_the_test_opens_it(upstream: Upstream) -> No
 
 def test_a_client_that_leaves_is_noticed(upstream: Upstream) -> None:
     upstream.expect(then(say(stream_head()), hang), then(hang))
-    for _ in range(2):
+    for number in (1, 2):
         with Connection(upstream.port) as connection:
             _ask(upstream, connection)
-            call = upstream.wait_for_calls(1)[-1]
+            call = upstream.wait_for_calls(number)[-1]
             connection.reset()
         assert call.closed.wait(5)
 

@@ -51,6 +51,7 @@ class Daemon:
         }
         self._env = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), **(env or {})}
         self._args = args
+        self._told_to_stop = False
         self._news = threading.Condition()
         self._out: list[str] = []
         self._log: list[str] = []
@@ -164,9 +165,15 @@ class Daemon:
         """The log line of the call that `reply` answered."""
         return self.wait_for_log(lambda line: line.get("request_id") == reply.request_id)
 
-    def stop(self, seconds: float = 15.0) -> int:
-        """SIGTERM, and the exit code."""
+    def signal_stop(self) -> None:
+        """SIGTERM; `stop` waits for the end."""
         self._process.send_signal(signal.SIGTERM)
+        self._told_to_stop = True
+
+    def stop(self, seconds: float = 15.0) -> int:
+        """SIGTERM, unless it was sent before, and the exit code."""
+        if not self._told_to_stop:
+            self.signal_stop()
         return self._process.wait(seconds)
 
     def connect(self) -> Connection:

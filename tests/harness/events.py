@@ -36,12 +36,16 @@ def chat_chunk(text: str | None = None, *, finish: str | None = None, index: int
     """One `chat.completion.chunk`; `text` None leaves the delta empty."""
     delta = {} if text is None else {"role": "assistant", "content": text}
     choices = [{"index": index, "delta": delta, "finish_reason": finish}]
-    return event({"id": "gen-1", "object": "chat.completion.chunk", "model": "openai/gpt-4o", "choices": choices, **more})
+    return event(
+        {"id": "gen-1", "object": "chat.completion.chunk", "model": "openai/gpt-4o", "choices": choices, **more}
+    )
 
 
 def usage_chunk(usage: Any, choices: Any = ()) -> bytes:
     """OpenAI's and OpenRouter's last chunk: usage and no choices."""
-    return event({"id": "gen-1", "object": "chat.completion.chunk", "model": "openai/gpt-4o", "choices": choices, "usage": usage})
+    return event(
+        {"id": "gen-1", "object": "chat.completion.chunk", "model": "openai/gpt-4o", "choices": choices, "usage": usage}
+    )
 
 
 def chat_stream(usage: bytes | None = None, text: str = "Hello wörld 😀") -> bytes:
@@ -57,7 +61,14 @@ OPENROUTER_USAGE_SHAPES = {
     ),
     "repeated_finish": usage_chunk(
         OPENROUTER_USAGE,
-        [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": "stop", "native_finish_reason": "stop"}],
+        [
+            {
+                "index": 0,
+                "delta": {"role": "assistant", "content": ""},
+                "finish_reason": "stop",
+                "native_finish_reason": "stop",
+            }
+        ],
     ),
 }
 
@@ -66,7 +77,14 @@ def chat_reply(text: str = "Hello", usage: Any = None, **more: Any) -> dict[str,
     """A whole chat completion."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = OPENROUTER_USAGE if usage is None else usage
-    return {"id": "gen-1", "object": "chat.completion", "model": "openai/gpt-4o", "choices": [choice], "usage": usage, **more}
+    return {
+        "id": "gen-1",
+        "object": "chat.completion",
+        "model": "openai/gpt-4o",
+        "choices": [choice],
+        "usage": usage,
+        **more,
+    }
 
 
 def error_body(message: str = "It broke.", code: Any = 503, **more: Any) -> dict[str, Any]:
@@ -76,12 +94,27 @@ def error_body(message: str = "It broke.", code: Any = 503, **more: Any) -> dict
 
 def anthropic_stream(output_tokens: int = 4, **delta_usage: int) -> bytes:
     """A complete Messages stream, with its `event:` lines."""
-    start_usage = {"input_tokens": 11, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 3, "output_tokens": 1}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "content": [], "usage": start_usage}
+    start_usage = {
+        "input_tokens": 11,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 3,
+        "output_tokens": 1,
+    }
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-x",
+        "content": [],
+        "usage": start_usage,
+    }
     return b"".join(
         [
             event({"type": "message_start", "message": message}, "message_start"),
-            event({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}, "content_block_start"),
+            event(
+                {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+                "content_block_start",
+            ),
             event({"type": "ping"}, "ping"),
             event(
                 {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Héllo"}},
@@ -89,7 +122,11 @@ def anthropic_stream(output_tokens: int = 4, **delta_usage: int) -> bytes:
             ),
             event({"type": "content_block_stop", "index": 0}, "content_block_stop"),
             event(
-                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": output_tokens, **delta_usage}},
+                {
+                    "type": "message_delta",
+                    "delta": {"stop_reason": "end_turn"},
+                    "usage": {"output_tokens": output_tokens, **delta_usage},
+                },
                 "message_delta",
             ),
             event({"type": "message_stop"}, "message_stop"),
@@ -106,12 +143,22 @@ def responses_stream(last: str = "response.completed") -> bytes:
         "output_tokens_details": {"reasoning_tokens": 1},
         "total_tokens": 15,
     }
-    begun = {"id": "resp_1", "object": "response", "status": "in_progress", "model": "gpt-4o", "output": [], "usage": None}
+    begun = {
+        "id": "resp_1",
+        "object": "response",
+        "status": "in_progress",
+        "model": "gpt-4o",
+        "output": [],
+        "usage": None,
+    }
     ended = {**begun, "status": last.partition(".")[2], "usage": usage}
     return b"".join(
         [
             event({"type": "response.created", "response": begun, "sequence_number": 0}, "response.created"),
-            event({"type": "response.output_text.delta", "delta": "Hé", "sequence_number": 1}, "response.output_text.delta"),
+            event(
+                {"type": "response.output_text.delta", "delta": "Hé", "sequence_number": 1},
+                "response.output_text.delta",
+            ),
             event({"type": last, "response": ended, "sequence_number": 2}, last),
         ]
     )
@@ -122,8 +169,22 @@ def ollama_completions_stream() -> bytes:
     zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     last = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
     return (
-        event({"id": "cmpl-1", "object": "text_completion", "choices": [{"index": 0, "text": "He", "finish_reason": None}], "usage": zeros})
-        + event({"id": "cmpl-1", "object": "text_completion", "choices": [{"index": 0, "text": "", "finish_reason": "stop"}], "usage": zeros})
+        event(
+            {
+                "id": "cmpl-1",
+                "object": "text_completion",
+                "choices": [{"index": 0, "text": "He", "finish_reason": None}],
+                "usage": zeros,
+            }
+        )
+        + event(
+            {
+                "id": "cmpl-1",
+                "object": "text_completion",
+                "choices": [{"index": 0, "text": "", "finish_reason": "stop"}],
+                "usage": zeros,
+            }
+        )
         + event({"id": "cmpl-1", "object": "text_completion", "choices": [], "usage": last})
         + DONE
     )
@@ -132,4 +193,6 @@ def ollama_completions_stream() -> bytes:
 def vllm_stream() -> bytes:
     """vLLM's continuous usage: each chunk counts up."""
     first, second, last = ({"prompt_tokens": 11, "completion_tokens": n, "total_tokens": 11 + n} for n in (1, 3, 4))
-    return chat_chunk("He", usage=first) + chat_chunk("llo", usage=second) + chat_chunk(finish="stop", usage=last) + DONE
+    return (
+        chat_chunk("He", usage=first) + chat_chunk("llo", usage=second) + chat_chunk(finish="stop", usage=last) + DONE
+    )

@@ -84,10 +84,6 @@ class Connection:
         """Wait at most so long for bytes."""
         self._socket.settimeout(seconds)
 
-    def shrink_receive_buffer(self) -> None:
-        """Take little at a time, as a slow reader does."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-
     def read_to_end(self) -> bytes:
         """Everything until the daemon closes (in whatever way)."""
         data, self._buffer = self._buffer, b""

@@ -67,9 +67,10 @@ class _Expected:
 
 @dataclass
 class Upstream:
-    """`url` is its root; `calls` what arrived since `reset`, oldest first."""
+    """`url` is its root; `calls` what arrived since `reset`, oldest first; `models` the lists answered by path."""
 
     port: int = 0
+    models: dict[str, bytes] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -114,6 +115,7 @@ class Upstream:
         with self._changed:
             self._scripts = []
             self.calls = []
+            self.models = {}
 
     def wait_for_calls(self, number: int, seconds: float = WAIT_SECONDS) -> list[Call]:
         """Return the calls once there are `number` of them."""
@@ -154,7 +156,8 @@ class Upstream:
     async def _answer(self, wire: Wire, head: bytes, body: bytes) -> None:
         call = Call(wire.number, head, body, time.monotonic(), wire.closed, lambda: wire.sent_bytes)
         if call.request_line.startswith("GET") and call.target.partition("?")[0].endswith("/models"):
-            await _EMPTY_LIST(wire)
+            listed = self.models.get(call.target.partition("?")[0])
+            await (_EMPTY_LIST if listed is None else json_reply(listed))(wire)
             return
         with self._changed:
             script = self._take(call)

@@ -31,7 +31,11 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"propert
     ("endpoint", "fields", "text"),
     [
         ("chat/completions", {"messages": [user("one"), user("two  three\n")]}, "two  three\n"),
-        ("chat/completions", {"messages": [user([{"type": "text", "text": "a "}, {"type": "text", "text": "b"}])]}, "a b"),
+        (
+            "chat/completions",
+            {"messages": [user([{"type": "text", "text": "a "}, {"type": "text", "text": "b"}])]},
+            "a b",
+        ),
         ("chat/completions", {"messages": [{"role": "system", "content": "s"}]}, "Hello from the mock."),
         ("chat/completions", {"messages": [user(None)]}, "Hello from the mock."),
         ("chat/completions", {"messages": [user("\ud83d")]}, "?"),
@@ -182,7 +186,10 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
 
 
 def test_an_odd_body_is_read_as_providers_read_it() -> None:
-    assert read_json(b'\xef\xbb\xbf{"seed":123456789012345678901234567890,"a":1e400}')["seed"] == 123456789012345678901234567890
+    assert (
+        read_json(b'\xef\xbb\xbf{"seed":123456789012345678901234567890,"a":1e400}')["seed"]
+        == 123456789012345678901234567890
+    )
     assert read_json(b" ") == {}
 
 

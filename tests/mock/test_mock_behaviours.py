@@ -11,7 +11,6 @@ from proxy.mock.behaviours import (
     EXPECTED,
     OWN_OPTIONS,
     Behaviour,
-    names_a_behaviour,
     parse_behaviour,
     without_fault,
 )
@@ -71,11 +70,6 @@ def test_a_wrong_option_is_refused_with_a_sentence(model: str, sentence: str) ->
 
 def test_every_option_says_what_it_expects() -> None:
     assert {option for own in OWN_OPTIONS.values() for option in own} <= set(EXPECTED)
-
-
-def test_only_the_mocks_own_names_are_behaviours() -> None:
-    assert names_a_behaviour("mock/slow?ttft=1")
-    assert not names_a_behaviour("openai/gpt-4o")
 
 
 def test_a_fault_that_is_over_keeps_its_other_options() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.mock.example import example
 
@@ -44,6 +47,27 @@ from proxy.mock.example import example
 )
 def test_a_schema_has_a_smallest_value(schema: object, value: Any) -> None:
     assert example(schema) == value
+
+
+words = st.sampled_from(
+    [
+        *("type", "properties", "required", "items", "minItems", "enum", "anyOf", "allOf", "$ref", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+    ]
+)
+values = st.sampled_from(
+    ["object", "array", "integer", "number", "string", "#", "#/items", "date", None, True, -1, 0, 7]
+)
+schemas = st.recursive(
+    values | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(schemas)
+def test_whatever_the_schema_says_there_is_a_value(schema: object) -> None:
+    json.dumps(example(schema))
 
 
 def test_a_schema_that_contains_itself_ends() -> None:

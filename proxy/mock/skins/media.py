@@ -25,6 +25,7 @@ _SECOND = Decimal("0.0001")
 _BYTES_PER_SECOND = 32_000
 _IMAGE_TOKENS = {"low": 272, "medium": 1056, "high": 4160}
 _CATEGORIES = ("harassment", "hate", "self-harm", "sexual", "violence")
+_DIMENSIONS = 8
 _MOST_DIMENSIONS = 4096
 
 
@@ -61,14 +62,21 @@ def seconds_of(file_bytes: int) -> int:
     return max(1, -(-file_bytes // _BYTES_PER_SECOND))
 
 
+def dimensions_of(asked: Asked) -> int:
+    """The length of the vectors. Raises `InvalidValue`."""
+    wanted = asked.fields.get("dimensions")
+    wanted = _DIMENSIONS if wanted is None else wanted
+    if not isinstance(wanted, int) or not 1 <= wanted <= _MOST_DIMENSIONS:
+        raise InvalidValue(f"dimensions must be a whole number from 1 to {_MOST_DIMENSIONS}.", param="dimensions")
+    return wanted
+
+
 def embeddings_body(turn: Turn) -> dict[str, Any]:
     """Vectors made from a hash of the input, as floats or base64 (little-endian float32)."""
     fields = turn.asked.fields
     given = fields.get("input")
     inputs = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
-    wanted = fields.get("dimensions", 8)
-    if not isinstance(wanted, int) or not 1 <= wanted <= _MOST_DIMENSIONS:
-        raise InvalidValue(f"dimensions must be a whole number from 1 to {_MOST_DIMENSIONS}.", param="dimensions")
+    wanted = dimensions_of(turn.asked)
     data = []
     for index, item in enumerate(inputs):
         vector = _vector(repr(item), wanted)

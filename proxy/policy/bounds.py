@@ -1,0 +1,175 @@
+"""The hold: the most a call can cost at a price, known before the provider sees a byte.
+
+Every part is an upper bound, so that a settlement never passes its hold: one token for a byte of
+text, the dearest rate any of it may be charged at, the fees of every tool that may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from msgspec import Struct
+
+from proxy.policy.money import to_pusd_up
+from proxy.policy.prices import Price
+from proxy.policy.rates import AUDIO_TOKENS_PER_SECOND, Case, Sizes
+from proxy.policy.weight import Weight, weigh
+from proxy.wire.call import Call
+
+# Fewer output tokens than this are no answer: the maximum is not lowered further.
+LEAST_OUTPUT_TOKENS = 256
+
+# Tokens of speech for a byte read aloud: digits and abbreviations grow most.
+SPEECH_TOKENS_PER_BYTE = 10
+# A rerank is charged by a hundred documents, long ones cut into pieces of 500 tokens.
+_RERANK_UNIT = 100
+_RERANK_PIECE_BYTES = 500
+
+_ZERO = Decimal(0)
+
+
+class Bound(Struct, frozen=True):
+    """The most a call can cost. `output_tokens` and `pusd` are None while nothing bounds the output.
+
+    `pusd_per_output_token` is for one token of each answer that is asked for (`n`).
+    """
+
+    input_tokens: int
+    output_tokens: int | None
+    pusd: int | None
+    pusd_without_output: int
+    pusd_per_output_token: int
+
+    def at(self, output_tokens: int) -> int:
+        """The most it can cost where each answer is cut off at this length."""
+        return self.pusd_without_output + output_tokens * self.pusd_per_output_token
+
+
+def upper_bound(asked: Call | Weight, price: Price, sizes: Sizes) -> Bound | None:
+    """The most the request can cost at this price; None where nothing bounds it."""
+    weight = weigh(asked) if isinstance(asked, Call) else asked
+    measure = _MEASURES.get(weight.endpoint)
+    return None if measure is None else measure(Case(weight, price, sizes))
+
+
+def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
+    """A bound for whichever of several models serves; None where one of them has none."""
+    found = list(bounds)
+    if not found or None in found:
+        return None
+    all_of = [bound for bound in found if bound is not None]
+    outputs = [bound.output_tokens for bound in all_of]
+    totals = [bound.pusd for bound in all_of]
+    return Bound(
+        input_tokens=max(bound.input_tokens for bound in all_of),
+        output_tokens=None if None in outputs else max(tokens or 0 for tokens in outputs),
+        pusd=None if None in totals else max(pusd or 0 for pusd in totals),
+        pusd_without_output=max(bound.pusd_without_output for bound in all_of),
+        pusd_per_output_token=max(bound.pusd_per_output_token for bound in all_of),
+    )
+
+
+def lower_maximum(bound: Bound, left_pusd: int) -> int | None:
+    """The output tokens that `left_pusd` pays for, each answer cut off there; None where too few to be an answer."""
+    if bound.pusd_per_output_token == 0:
+        return None
+    affordable = (left_pusd - bound.pusd_without_output) // bound.pusd_per_output_token
+    if bound.output_tokens is not None:
+        affordable = min(affordable, bound.output_tokens)
+    return affordable if affordable >= LEAST_OUTPUT_TOKENS else None
+
+
+def _generation(case: Case) -> Bound | None:
+    """Text, thoughts, pictures and sound from a prompt."""
+    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
+    is_by_unit = price.character_usd is not None or price.audio_second_usd is not None
+    if tokens is None or asks.copies is None or asks.tools.is_open_ended or is_by_unit:
+        return None
+    names = ["output_usd", "reasoning_usd"]
+    if asks.makes_images or price.makes_images:
+        names.append("image_output_usd")
+    if asks.makes_audio:
+        names.append("audio_output_usd")
+    if any(getattr(price, name) is None for name in names[2:]):
+        return None  # far dearer than text, and nobody says how much
+    rate = case.rate(names, tokens) * case.surcharge()
+    fixed = to_pusd_up(case.input_usd(tokens) + case.fees_usd() + asks.predicted_tokens * rate)
+    per_token = to_pusd_up(rate) * asks.copies
+    output = asks.maximum or case.sizes.max_output
+    total = fixed + (output or 0) * per_token if output is not None or per_token == 0 else None
+    return Bound(tokens, output, total, fixed, per_token)
+
+
+def _reading(case: Case) -> Bound | None:
+    """Embeddings, moderations and ranks: nothing is put out that is charged."""
+    tokens = case.input_tokens()
+    if tokens is None:
+        return None
+    usd = case.input_usd(tokens) + case.fees_usd()
+    if case.weight.endpoint == "rerank":
+        pieces = case.weight.asks.documents + case.weight.body_bytes // _RERANK_PIECE_BYTES
+        usd += pieces // _RERANK_UNIT * (case.price.request_usd or _ZERO)
+    return _fixed(tokens, usd)
+
+
+def _drawing(case: Case) -> Bound | None:
+    """Pictures, by the tokens of their area or at a fee each."""
+    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
+    if tokens is None or asks.copies is None:
+        return None
+    if price.image_output_usd is not None:
+        each = asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge()
+    elif price.image_usd is not None:
+        each = price.image_usd
+    else:
+        return None
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + asks.copies * each)
+
+
+def _speech(case: Case) -> Bound | None:
+    """Text read aloud, by the character or by the tokens of the sound."""
+    tokens, price = case.input_tokens(), case.price
+    if tokens is None or price.audio_second_usd is not None:
+        return None
+    if price.character_usd is not None:
+        characters = case.weight.asks.characters or case.weight.body_bytes
+        return _fixed(tokens, characters * price.character_usd + case.fees_usd())
+    sound = case.weight.body_bytes * SPEECH_TOKENS_PER_BYTE * case.rate(("output_usd", "audio_output_usd"), tokens)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + sound)
+
+
+def _transcription(case: Case) -> Bound | None:
+    """Speech written down: by the second, or by tokens in and no more out."""
+    tokens, price, seconds = case.input_tokens(), case.price, case.weight.intake.audio_seconds
+    if tokens is None or price.character_usd is not None:
+        return None
+    if price.audio_second_usd is not None:
+        return _fixed(tokens, seconds * price.audio_second_usd + case.fees_usd())
+    text = seconds * AUDIO_TOKENS_PER_SECOND * case.rate(("output_usd",), tokens)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + text)
+
+
+def _fixed(input_tokens: int, usd: Decimal) -> Bound:
+    """A bound that no maximum lowers."""
+    pusd = to_pusd_up(usd)
+    return Bound(input_tokens, 0, pusd, pusd, 0)
+
+
+_MEASURES: dict[str, Callable[[Case], Bound | None]] = {
+    "chat/completions": _generation,
+    "completions": _generation,
+    "responses": _generation,
+    "responses/compact": _generation,
+    "messages": _generation,
+    "embeddings": _reading,
+    "moderations": _reading,
+    "rerank": _reading,
+    "images": _drawing,
+    "images/generations": _drawing,
+    "images/edits": _drawing,
+    "images/variations": _drawing,
+    "audio/speech": _speech,
+    "audio/transcriptions": _transcription,
+    "audio/translations": _transcription,
+}

@@ -1,0 +1,175 @@
+"""Which price a model has at a provider, and how long its prompts and answers may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.policy.catalogue import PRESET, Catalogue, Model, split_variant
+from proxy.policy.families import openrouter_claude
+from proxy.policy.prices import FREE_OF_CHARGE, Price, read_pricing
+from proxy.policy.rates import Sizes
+from proxy.policy.values import Provider, Target
+
+# What the built-in mock charges for a model it has no price for (proxy/mock/catalogue.py).
+MOCK_PRICE = Price(Decimal("0.000001"), Decimal("0.000002"), image_output_usd=Decimal("0.00003"))
+
+MOCK_SIZES = Sizes(max_output=16_384)
+
+# The most tokens an image may come to, by what stands in the model's name: tiles at 32 times the usual
+# count, patches in full resolution, pixels by the million. Others stay below Sizes' own bound.
+_IMAGE_TOKENS = (("gpt-4o-mini", 48_200), ("qwen", 16_400), ("gpt-5", 12_500), ("o4-mini", 12_500))
+
+_MOST_REMEMBERED = 4_096
+_OWN = ("input_usd", "output_usd", "cached_input_usd")
+
+
+class Free(Struct, frozen=True):
+    """The provider charges nothing, whatever is asked of it."""
+
+
+FREE = Free()
+
+
+class PriceOverride(Struct, frozen=True):
+    """A price of the operator's own, USD per token; what is left out stays as listed.
+
+    With a `target` it is the price of that one, and not of the alias's fallbacks.
+    """
+
+    input_usd: Decimal | None = None
+    output_usd: Decimal | None = None
+    cached_input_usd: Decimal | None = None
+    target: Target | None = None
+
+
+def per_token(usd_per_million: Decimal | None) -> Decimal | None:
+    """USD per token from USD per million, exactly."""
+    return None if usd_per_million is None else usd_per_million.scaleb(-6)
+
+
+class PriceBook:
+    """Prices from the catalogue, the vendors' own lists and the operator. Immutable: a new catalogue makes a new book.
+
+    `direct` holds price lists by kind of provider ("openai", "anthropic"; "mock" for what the
+    mock charges otherwise than usual), `overrides` are by alias.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        direct: Mapping[str, Catalogue] | None = None,
+        overrides: Mapping[str, PriceOverride] | None = None,
+    ) -> None:
+        """Read nothing yet; a price is read when first asked for."""
+        self._catalogue = catalogue
+        self._direct = direct or {}
+        self._overrides = overrides or {}
+        self._known: dict[tuple[str, str, str], Price | Free | None] = {}
+        self._sizes: dict[tuple[str, str], Sizes] = {}
+
+    def price(self, provider: Provider, label: str, model: str) -> Price | Free | None:
+        """The price of `model` as `provider` is sent it, asked for as `label` (an alias, else anything).
+
+        `Free` for a provider of one's own; None where nobody knows.
+        """
+        asked = (provider.name, label, model)
+        if asked not in self._known:
+            _make_room(self._known)
+            self._known[asked] = self._find(provider, label, model)
+        return self._known[asked]
+
+    def sizes(self, provider: Provider, model: str) -> Sizes:
+        """How many tokens `model` takes and gives at most, as far as anybody says."""
+        asked = (provider.name, model)
+        if asked not in self._sizes:
+            _make_room(self._sizes)
+            self._sizes[asked] = self._measure(provider, model)
+        return self._sizes[asked]
+
+    def _measure(self, provider: Provider, model: str) -> Sizes:
+        if provider.kind == "mock" and provider.kind not in self._direct:
+            return MOCK_SIZES
+        found = list(self._entries(provider, model))
+        images = (tokens for part, tokens in _IMAGE_TOKENS if part in model)
+        return Sizes(
+            context_length=next((m.context_length for m in found if m.context_length is not None), None),
+            max_output=next((m.max_output for m in found if m.max_output is not None), None),
+            image_tokens=next(images, Sizes().image_tokens),
+            variant=split_variant(model.partition(PRESET)[0])[1],
+        )
+
+    def _find(self, provider: Provider, label: str, model: str) -> Price | Free | None:
+        if provider.free:
+            return FREE
+        listed = self._listed(provider, model)
+        override = self._overrides.get(label)
+        if override is None or override.target not in (None, Target(provider.name, model)):
+            return listed
+        return _overridden(listed, override)
+
+    def _listed(self, provider: Provider, model: str) -> Price | None:
+        if provider.kind == "openrouter" and split_variant(model)[1] == ":free":
+            return FREE_OF_CHARGE
+        for entry in self._entries(provider, model):
+            if (price := read_pricing(entry)) is not None:
+                return price
+        return MOCK_PRICE if provider.kind == "mock" else None
+
+    def _entries(self, provider: Provider, model: str) -> Iterator[Model]:
+        """Every entry that may speak of the model, best first: an exact name before a likely one."""
+        own = self._direct.get(provider.kind)
+        if provider.kind == "openrouter":
+            lists = [(self._catalogue, model)]
+        elif provider.kind == "mock":
+            lists = [] if own is None else [(own, model.partition("?")[0])]
+        elif _is_vendors_own(provider):
+            plain = openrouter_claude(model) if provider.kind == "anthropic" else model
+            lists = [(self._catalogue, f"{provider.kind}/{name}") for name in dict.fromkeys((model, plain))]
+            if own is not None:
+                # The shipped list of a vendor says more than the shipped catalogue, and less than a live one.
+                lists.insert(0 if self._catalogue.is_snapshot else len(lists), (own, model))
+        else:
+            return
+        for is_exact in (True, False):
+            for names, name in lists:
+                entry = names.get(name) if is_exact else names.find(name)
+                if entry is not None:
+                    yield entry
+
+
+def _make_room(known: dict[Any, Any]) -> None:
+    """Names come from clients: what is remembered of them has an end."""
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+
+
+def _is_vendors_own(provider: Provider) -> bool:
+    host = provider.base_url.partition("://")[2].partition("/")[0].lower()
+    return host.partition(":")[0] == f"api.{provider.kind}.com"
+
+
+def _overridden(listed: Price | None, override: PriceOverride) -> Price | None:
+    """The listed price with the operator's in its place, at every hour, size and tier."""
+    own: dict[str, Any] = {name: usd for name in _OWN if (usd := getattr(override, name)) is not None}
+    if listed is None:
+        return Price(**own) if {"input_usd", "output_usd"} <= own.keys() else None
+    if override.output_usd is not None:
+        own["reasoning_usd"] = None
+        # An operator who knows what output costs means all of it, where the list says nothing of images and sound.
+        for name in ("image_output_usd", "audio_output_usd"):
+            own[name] = getattr(listed, name) or override.output_usd
+    return _with(listed, own)
+
+
+def _with(price: Price, own: Mapping[str, Any]) -> Price:
+    overrides = tuple(
+        msgspec.structs.replace(o, prices=tuple((name, usd) for name, usd in o.prices if name not in own))
+        for o in price.overrides
+    )
+    variants = tuple((member, value, _with(variant, own)) for member, value, variant in price.variants)
+    return msgspec.structs.replace(price, **own, overrides=overrides, variants=variants)

@@ -1,0 +1,64 @@
+"""What can go wrong with what we remember: each with a sentence an operator can act on."""
+
+from __future__ import annotations
+
+from proxy.errors import LocalError
+
+
+class JournalUnwritable(LocalError):
+    """A record did not reach the journal, and no part of it stayed there.
+
+    `reason` is an errno's name (ENOSPC, EROFS, EIO ...) or "max_bytes".
+    """
+
+    code = "ledger_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        """Say which calls wait, and for what; `reason` is for logs and metrics."""
+        super().__init__(
+            f"Calls that cost money are paused: the spending journal cannot be written ({reason}). "
+            "They go on by themselves once it can.",
+            retry_after=5,
+        )
+        self.reason = reason
+
+
+class StoreError(Exception):
+    """The message is one line for the operator."""
+
+
+class LockedBy(StoreError):
+    """Another daemon works on this state directory. `pid` is 0 where it cannot be read."""
+
+    def __init__(self, pid: int) -> None:
+        """Name the process that has the lock."""
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(f"the state directory is in use by {who}; stop it, or give this one its own state_dir")
+        self.pid = pid
+
+
+class LedgerDamaged(StoreError):
+    """The ledger file cannot be trusted. It is left exactly as it is."""
+
+    def __init__(self, path: str, what: str) -> None:
+        """Name the file, what is wrong with it and the way back."""
+        super().__init__(
+            f"the ledger {path} is damaged ({what}); nothing was changed. Stop the daemon, move the file away and put "
+            "the last `tollkeeper backup` in its place: what the journal still holds is added again at the next start"
+        )
+
+
+class LedgerTooNew(StoreError):
+    """A later version of the program has changed the tables."""
+
+    def __init__(self, path: str, revision: str) -> None:
+        """Name the file and the revision we do not know."""
+        super().__init__(f"the ledger {path} was written by a newer tollkeeper (schema {revision}); use that one")
+
+
+class BackupRefused(StoreError):
+    """The backup was not made, and nothing was overwritten."""
+
+
+class KeyExists(StoreError):
+    """A live key has this name already."""

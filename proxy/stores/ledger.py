@@ -1,0 +1,148 @@
+"""The ledger: records of the journal as rows and sums, each exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from msgspec.structs import asdict
+from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy.dialects.sqlite import Insert, insert
+
+from proxy.stores.records import Adjusted, Charge, Record, Refused, Row, Settled, Voided
+from proxy.stores.schema import (
+    COUNTERS,
+    MOST_INT,
+    adjustments,
+    attempts,
+    budget_spent,
+    journal_position,
+    sums,
+    sums_by_day,
+    sums_by_quarter,
+)
+from proxy.stores.segments import START, Position
+from proxy.stores.tally import QUARTERS_PER_DAY, Counts, folded, tally
+
+_MOST_PARAMETERS = 500
+_PRUNED_AT_ONCE = 5000
+_PERIODS = 3
+
+WithRow = Settled | Voided | Refused
+RecordT = TypeVar("RecordT")
+
+
+def _adding(table: Table, *counters: str) -> Insert:
+    """Insert, or add to the row that is there. An overflow stays at the largest number."""
+    statement = insert(table)
+    sums_up = {name: func.min(MOST_INT, table.c[name] + statement.excluded[name]) for name in counters}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums_up)
+
+
+_ADD_ATTEMPT = insert(attempts).on_conflict_do_nothing(index_elements=["id"])
+_ADD_ADJUSTMENT = insert(adjustments).on_conflict_do_nothing(index_elements=["id"])
+_ADD_SPENT = _adding(budget_spent, "spent_pusd")
+_ADD_SUMS = {table: _adding(table, *COUNTERS) for table in (sums, sums_by_day, sums_by_quarter)}
+_POSITION = insert(journal_position)
+_SET_POSITION = _POSITION.on_conflict_do_update(
+    index_elements=["one"], set_={"segment": _POSITION.excluded.segment, "offset": _POSITION.excluded.offset}
+)
+
+
+def apply(connection: Connection, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> None:
+    """Add the records and the position behind them, in one transaction. Records it has are passed over.
+
+    `position` is given where it lies behind the last record, or where there is none.
+    """
+    with connection.begin():
+        records = [record for _, record in batch]
+        fresh = _fresh(connection, attempts, [(r.row.id, r) for r in records if isinstance(r, WithRow)])
+        adjusted = _fresh(connection, adjustments, [(r.id, r) for r in records if isinstance(r, Adjusted)])
+        _run(connection, _ADD_ATTEMPT, [_bounded(asdict(record.row)) for record in fresh])
+        _run(connection, _ADD_ADJUSTMENT, [_bounded(asdict(record)) for record in adjusted])
+        _add_sums(connection, fresh)
+        _add_spent(connection, fresh, adjusted)
+        segment, offset = position or batch[-1][0]
+        connection.execute(_SET_POSITION, {"one": 1, "segment": segment, "offset": offset})
+
+
+def position(connection: Connection) -> Position:
+    """Up to where the journal is in here."""
+    with connection.begin():
+        found = connection.execute(select(journal_position.c.segment, journal_position.c.offset)).first()
+    return START if found is None else Position(*found)
+
+
+def spent(connection: Connection, budgets: Iterable[str], periods: int = _PERIODS) -> dict[Charge, int]:
+    """What the newest periods of each budget have spent."""
+    table = budget_spent.c
+    newest = select(table.period, table.spent_pusd).order_by(table.period.desc()).limit(periods)
+    found: dict[Charge, int] = {}
+    with connection.begin():
+        for budget in budgets:
+            for period, amount in connection.execute(newest.where(table.budget == budget)):
+                found[budget, period] = amount
+    return found
+
+
+def prune(connection: Connection, before_ms: int) -> bool:
+    """Remove some rows of attempts older than `before_ms`; True when there may be more. Sums stay."""
+    old = select(attempts.c.seq).where(attempts.c.at_ms < before_ms).order_by(attempts.c.at_ms).limit(_PRUNED_AT_ONCE)
+    with connection.begin():
+        removed = connection.execute(delete(attempts).where(attempts.c.seq.in_(old.scalar_subquery())))
+    return removed.rowcount == _PRUNED_AT_ONCE
+
+
+def row_of(columns: Mapping[str, Any]) -> Row:
+    """A row of `attempts` as the value it was."""
+    fields = {name: columns[name] for name in Row.__struct_fields__}
+    return Row(**{**fields, "stream": bool(fields["stream"]), "final": bool(fields["final"])})
+
+
+def _fresh(connection: Connection, table: Table, records: list[tuple[str, RecordT]]) -> list[RecordT]:
+    """Those whose id the table does not have; the first of each id."""
+    fresh = dict(reversed(records))
+    ids = list(fresh)
+    for start in range(0, len(ids), _MOST_PARAMETERS):
+        part = ids[start : start + _MOST_PARAMETERS]
+        for known in connection.scalars(select(table.c.id).where(table.c.id.in_(part))):
+            del fresh[known]
+    return list(reversed(fresh.values()))
+
+
+def _add_sums(connection: Connection, fresh: list[WithRow]) -> None:
+    detail = tally(fresh)
+    by_day = folded(detail, lambda spender: (spender[0] // QUARTERS_PER_DAY, *spender[1:]))
+    by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
+    for table, totals in ((sums, detail), (sums_by_day, by_day), (sums_by_quarter, by_quarter)):
+        _run(connection, _ADD_SUMS[table], _named(table, totals))
+
+
+def _named(table: Table, totals: Mapping[Any, Counts]) -> list[dict[str, Any]]:
+    names = [column.name for column in table.primary_key] + list(COUNTERS)
+    return [_bounded(dict(zip(names, [*key, *counts], strict=True))) for key, counts in totals.items()]
+
+
+def _add_spent(connection: Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> None:
+    totals: dict[Charge, int] = {}
+    for record in fresh:
+        for charge in record.charges if isinstance(record, Settled) else ():
+            totals[charge] = totals.get(charge, 0) + record.row.cost_pusd
+    for change in adjusted:
+        charge = (change.budget, change.period)
+        totals[charge] = totals.get(charge, 0) + change.delta_pusd
+    spent_rows = [{"budget": b, "period": p, "spent_pusd": amount} for (b, p), amount in totals.items()]
+    _run(connection, _ADD_SPENT, [_bounded(row) for row in spent_rows])
+
+
+def _run(connection: Connection, statement: Insert, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _bounded(columns: dict[str, Any]) -> dict[str, Any]:
+    """No integer that a column cannot hold: an upstream may have named it."""
+    for name, value in columns.items():
+        if isinstance(value, int) and not -MOST_INT <= value <= MOST_INT:
+            columns[name] = MOST_INT if value > 0 else -MOST_INT
+    return columns

@@ -1,0 +1,49 @@
+"""One daemon per state directory: a lock the kernel gives back however we end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from proxy.stores.failures import LockedBy
+
+
+class StateLock:
+    """Held from construction to `close`. Raises `LockedBy` when somebody else has it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Take the lock and write our pid into the file, for whoever comes second."""
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _pid_in(self._fd)
+            os.close(self._fd)
+            raise LockedBy(pid) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+
+    def close(self) -> None:
+        """Give the lock back. The file stays: removing it would let two daemons lock two files of one name."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        """Nothing to do: the lock is held since construction."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lock back."""
+        self.close()
+
+
+def _pid_in(fd: int) -> int:
+    text = os.pread(fd, 32, 0).strip()
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,1 @@
+"""One file per revision, named `<what>_<revision>.py`."""

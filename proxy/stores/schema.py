@@ -1,0 +1,149 @@
+"""The tables of the ledger. A change here comes with a migration, and its name in REVISIONS.
+
+Spending is read from `budget_spent` and usage from the three tables of sums, never from
+`attempts`, which may have millions of rows and lose the oldest. Sums are kept by
+quarter-hour because every zone's days begin on one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+REVISIONS = ("0001",)  # oldest first; a database with another one is from a later version
+MOST_INT = 2**63 - 1
+
+_INT = BigInteger().with_variant(Integer(), "sqlite")
+_NAMES = {
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+COUNTERS = (
+    "calls",
+    "attempts",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_pusd",
+)
+
+metadata = MetaData(naming_convention=_NAMES)
+
+
+def _number(name: str, **options: Any) -> Column[int]:
+    return Column(name, _INT, nullable=options.pop("nullable", False), **options)
+
+
+def _text(name: str, **options: Any) -> Column[str]:
+    return Column(name, Text(), nullable=options.pop("nullable", False), **options)
+
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _number("seq", primary_key=True),
+    _text("id", unique=True),
+    _text("request_id"),
+    _number("attempt"),
+    _number("at_ms"),
+    *(_text(name) for name in ("key", "endpoint", "asked", "model", "provider", "upstream_model")),
+    _text("served", nullable=True),
+    _number("status"),
+    _text("outcome"),
+    _text("error", nullable=True),
+    _text("message", nullable=True),
+    _number("stream"),
+    *(_number(name) for name in COUNTERS[2:]),
+    _number("hold_pusd"),
+    _text("source"),
+    _number("first_byte_ms", nullable=True),
+    _number("total_ms"),
+    _text("upstream_id", nullable=True),
+    _text("adjusted"),
+    _number("final"),
+    Index("ix_attempts_at_ms", "at_ms"),
+    sqlite_strict=True,
+)
+
+
+def _sums(name: str, *key: Column[Any]) -> Table:
+    columns = [*key, *(_number(counter) for counter in COUNTERS)]
+    return Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=False)
+
+
+def _spender() -> list[Column[str]]:
+    return [_text(name, primary_key=True) for name in ("key", "provider", "model", "source")]
+
+
+sums = _sums("sums", _number("quarter", primary_key=True), *_spender())
+sums_by_day = _sums("sums_by_day", _number("day", primary_key=True), *_spender())
+sums_by_quarter = _sums("sums_by_quarter", _number("quarter", primary_key=True), _text("source", primary_key=True))
+
+budget_spent = Table(
+    "budget_spent",
+    metadata,
+    _text("budget", primary_key=True),
+    _number("period", primary_key=True),
+    _number("spent_pusd"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+adjustments = Table(
+    "adjustments",
+    metadata,
+    _number("seq", primary_key=True),
+    _text("id", unique=True),
+    _number("at_ms"),
+    _text("budget"),
+    _number("period"),
+    _number("delta_pusd"),
+    _text("reason"),
+    sqlite_strict=True,
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    _number("seq", primary_key=True),
+    _text("name"),
+    Column("key_sha256", LargeBinary(), nullable=False, unique=True),
+    *(_text(name) for name in ("models", "limits", "budgets")),
+    _number("created_ms"),
+    *(_number(name, nullable=True) for name in ("expires_ms", "revoked_ms", "last_used_ms")),
+    sqlite_strict=True,
+)
+Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))
+
+journal_position = Table(
+    "journal_position",
+    metadata,
+    _number("one", primary_key=True, autoincrement=False),
+    _number("segment"),
+    _number("offset"),
+    CheckConstraint("one = 1", name="one"),
+    sqlite_strict=True,
+)
+
+alembic_version = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), primary_key=True),
+)

@@ -1,0 +1,53 @@
+"""Adding rows up: the sums the ledger keeps, and the ones `usage` adds for what is not in it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+from proxy.stores.records import Record, Row, Settled, Voided
+
+QUARTER_MS = 900_000
+QUARTERS_PER_DAY = 96
+
+Counts = list[int]  # in the order of schema.COUNTERS
+Spender = tuple[int, str, str, str, str]  # quarter-hour since the epoch, key, provider, model, source
+KeyT = TypeVar("KeyT", bound=Hashable)
+
+
+def counts_of(record: Settled | Voided) -> Counts:
+    """What one attempt adds. A voided one counts as a call at most; a call counts with its last attempt."""
+    row = record.row
+    call = int(row.final)
+    if isinstance(record, Voided):
+        return [call, 1, 0, 0, 0, 0, 0, 0]
+    tokens = [row.input_tokens, row.output_tokens, row.cached_input_tokens, row.cache_write_tokens]
+    return [call, 1, *tokens, row.reasoning_tokens, row.cost_pusd]
+
+
+def spender_of(row: Row) -> Spender:
+    """Where the attempt belongs in the sums."""
+    return row.at_ms // QUARTER_MS, row.key, row.provider, row.model, row.source
+
+
+def tally(records: Iterable[Record]) -> dict[Spender, Counts]:
+    """The sums of all attempts that were sent upstream."""
+    totals: dict[Spender, Counts] = {}
+    for record in records:
+        if isinstance(record, Settled | Voided) and record.row.provider:
+            add(totals, spender_of(record.row), counts_of(record))
+    return totals
+
+
+def folded(totals: dict[Spender, Counts], key_of: Callable[[Spender], KeyT]) -> dict[KeyT, Counts]:
+    """The same sums under coarser keys."""
+    coarse: dict[KeyT, Counts] = {}
+    for spender, counts in totals.items():
+        add(coarse, key_of(spender), counts)
+    return coarse
+
+
+def add(totals: dict[KeyT, Counts], key: KeyT, counts: Counts) -> None:
+    """Add `counts` to what `key` has."""
+    known = totals.get(key)
+    totals[key] = list(counts) if known is None else [a + b for a, b in zip(known, counts, strict=True)]

@@ -1,0 +1,263 @@
+"""Design 6: every error code reached over raw HTTP, with its status, envelope and hints; the next call works."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon, chat_body
+from harness.events import chat_reply
+from harness.http import Connection, Ended, Headers, Reply, request_bytes
+from harness.setting import CLIENT_KEY, TIMEOUTS, UPSTREAM_KEY
+from harness.steps import Script, close, hang, json_reply, plain_reply, reset, say, then, wait_at
+from harness.upstream import Upstream
+
+pytestmark = pytest.mark.usefixtures("goes_on")
+
+GOOD = json_reply(chat_reply())
+CHAT = "/v1/chat/completions"
+
+
+def assert_error(reply: Reply, status: int, code: str, *, kind: str, retry: str | None) -> None:
+    """The envelope of design 6, ours alone, with both ids."""
+    assert (reply.status, reply.error["code"]) == (status, code), reply.body
+    assert set(reply.json) == {"error"}
+    assert set(reply.error) == {"message", "type", "param", "code"}
+    assert reply.error["type"] == kind
+    assert reply.error["message"].endswith((".", "?")), "a sentence a stranger can act on"
+    assert reply.header("content-type") == "application/json"
+    assert reply.header("x-should-retry") == retry
+    assert reply.header("x-request-id") == reply.request_id
+
+
+CALLERS: dict[str, tuple[int, Headers, Any]] = {
+    "invalid_json": (400, [], b'{"model":'),
+    "duplicate_key": (400, [], b'{"model":"a","model":"b"}'),
+    "json_too_deep": (400, [], b'{"model":"a","x":' + b"[" * 9000 + b"]" * 9000 + b"}"),
+    "invalid_value": (400, [], {"model": 7}),
+    "model_not_found": (404, [], {"model": "nothing-of-the-kind-7"}),
+    "unsupported_encoding": (415, [("Content-Encoding", "gzip")], {"model": "a"}),
+    "origin_not_allowed": (403, [("Origin", "https://evil.example")], {"model": "a"}),
+}
+
+
+@pytest.mark.parametrize("code", CALLERS)
+def test_the_callers_mistakes(daemon: Daemon, upstream: Upstream, code: str) -> None:
+    status, headers, body = CALLERS[code]
+    reply = daemon.post(CHAT, body, headers)
+    assert_error(reply, status, code, kind="invalid_request_error", retry="false")
+    line = daemon.line_of(reply)
+    assert (line["status"], line["attempts"]) == (status, 0)
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize("code", CALLERS)
+def test_the_callers_mistakes_on_messages_wear_anthropics_envelope(daemon: Daemon, code: str) -> None:
+    status, headers, body = CALLERS[code]
+    reply = daemon.post("/v1/messages", body, headers)
+    assert (reply.status, reply.json["type"]) == (status, "error")
+    assert set(reply.json["error"]) >= {"type", "message"}
+    expected = {
+        400: "invalid_request_error",
+        403: "permission_error",
+        404: "not_found_error",
+        415: "invalid_request_error",
+    }
+    assert reply.json["error"]["type"] == expected[status]
+
+
+def test_413_request_too_large(daemon: Daemon) -> None:
+    with daemon.connect() as connection:
+        connection.send(daemon.request("POST", CHAT, [("Content-Length", str(65 * 2**20))]))
+        reply = connection.read_reply()
+        assert_error(reply, 413, "request_too_large", kind="invalid_request_error", retry="false")
+
+
+def test_426_for_a_websocket(daemon: Daemon) -> None:
+    reply = daemon.ask("GET", "/v1/realtime", [("Connection", "Upgrade"), ("Upgrade", "websocket")])
+    assert_error(reply, 426, "websocket_unsupported", kind="invalid_request_error", retry="false")
+
+
+def test_401_is_one_message_for_every_reason(daemon: Daemon, upstream: Upstream) -> None:
+    wrong: list[Headers] = [
+        [("Authorization", "Bearer sk-wrong")],
+        [("Authorization", f"Bearer {UPSTREAM_KEY}")],
+        [("Authorization", f"Basic {CLIENT_KEY}")],
+        [("Authorization", f"Bearer {CLIENT_KEY[:-1]}")],
+        [("Authorization", f"Bearer {CLIENT_KEY}x")],
+        [("Authorization", "Bearer ")],
+        [("x-api-key", "nonsense")],
+        [("api-key", "\xff\xfe")],
+    ]
+    replies = [daemon.post(CHAT, chat_body(), headers) for headers in wrong]
+    with daemon.connect() as connection:
+        body = b'{"model":"gpt-4o"}'
+        connection.send(request_bytes("POST", CHAT, [], body, f"127.0.0.1:{daemon.port}"))
+        replies.append(connection.read_reply())
+    for reply in replies:
+        assert_error(reply, 401, "invalid_api_key", kind="invalid_request_error", retry="false")
+    assert len({reply.body for reply in replies}) == 1
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["attacker.example", "attacker.example:8655", "127.0.0.1.nip.io", "10.0.0.1", "localhost.evil.example", "[::2]"],
+)
+def test_T99_403_for_a_foreign_host(daemon: Daemon, upstream: Upstream, host: str) -> None:
+    with daemon.connect() as connection:
+        connection.send(request_bytes("POST", CHAT, [("Authorization", f"Bearer {CLIENT_KEY}")], b"{}", host))
+        reply = connection.read_reply()
+    assert_error(reply, 403, "host_not_allowed", kind="invalid_request_error", retry="false")
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8655", "localhost."])
+def test_T99_local_hosts_are_welcome(daemon: Daemon, upstream: Upstream, host: str) -> None:
+    upstream.expect(GOOD)
+    with daemon.connect() as connection:
+        headers = [("Authorization", f"Bearer {CLIENT_KEY}")]
+        connection.send(request_bytes("POST", CHAT, headers, b'{"model":"gpt-4o"}', host))
+        assert connection.read_reply().status == 200
+
+
+def test_T99_configured_hosts_and_origins_are_welcome(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:
+    listen = {"host": "127.0.0.1", "port": 0, "hosts": ["proxy.example"], "origins": ["https://app.example"]}
+    mine = start_daemon(listen=listen)
+    upstream.expect(GOOD)
+    with mine.connect() as connection:
+        headers = [("Authorization", f"Bearer {CLIENT_KEY}"), ("Origin", "https://app.example")]
+        connection.send(request_bytes("POST", CHAT, headers, b'{"model":"gpt-4o"}', "proxy.example:80"))
+        assert connection.read_reply().status == 200
+    assert mine.chat(headers=[("Origin", "https://app.example.evil")]).error["code"] == "origin_not_allowed"
+    assert mine.chat(headers=[("Origin", "null")]).error["code"] == "origin_not_allowed"
+
+
+TROUBLES: dict[str, tuple[Script, int, str, str | None]] = {
+    "reset": (reset, 502, "upstream_reset", "false"),
+    "closed": (close, 502, "upstream_reset", "false"),
+    "garbage": (then(say(b"\x00\x01garbage\r\n\r\n" * 50), close), 502, "upstream_bad_response", "false"),
+    "redirect": (plain_reply(b"", 307, [("Location", "http://127.0.0.1:1/")]), 502, "upstream_bad_response", "false"),
+    "silent": (hang, 504, "upstream_timeout", "false"),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_an_upstream_in_trouble(daemon: Daemon, upstream: Upstream, name: str) -> None:
+    script, status, code, retry = TROUBLES[name]
+    upstream.expect(script)
+    reply = daemon.chat("brief/x")
+    assert_error(reply, status, code, kind="upstream_error", retry=retry)
+    assert len(upstream.calls) == 1
+    assert "brief" in reply.error["message"], "the sentence names the provider"
+    line = daemon.line_of(reply)
+    assert line["status"] == status
+    assert line["error_type"] is not None
+    upstream.expect(GOOD)
+    assert daemon.chat("brief/x").status == 200
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_our_own_key_refused_is_told_without_the_upstreams_words(
+    daemon: Daemon, upstream: Upstream, status: int
+) -> None:
+    upstream.expect(json_reply({"error": {"message": f"Invalid API key {UPSTREAM_KEY}", "code": status}}, status))
+    reply = daemon.chat()
+    assert_error(reply, 502, "upstream_auth_error", kind="upstream_error", retry="false")
+    assert "openrouter" in reply.error["message"]
+    assert "api_key" in reply.error["message"], "it says where the key comes from"
+    assert UPSTREAM_KEY.encode() not in reply.raw
+
+
+def test_a_403_about_the_request_passes(daemon: Daemon, upstream: Upstream) -> None:
+    body = {"error": {"code": 403, "message": "flagged", "metadata": {"reasons": ["x"], "flagged_input": "y"}}}
+    upstream.expect(json_reply(body, 403))
+    reply = daemon.chat()
+    assert (reply.status, reply.json) == (403, body)
+
+
+def _closed_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def test_an_unreachable_upstream_is_retried_and_then_a_502(
+    start_daemon: Callable[..., Daemon], upstream: Upstream
+) -> None:
+    dead = {"kind": "openai", "base_url": f"http://127.0.0.1:{_closed_port()}/v1", "timeouts": TIMEOUTS}
+    live = {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": TIMEOUTS}
+    models = {"both": {"target": "dead/x", "fallbacks": ["live/y"]}}
+    mine = start_daemon(providers={"dead": dead, "live": live}, routes=[], models=models)
+    reply = mine.chat("dead/x")
+    assert_error(reply, 502, "upstream_unreachable", kind="upstream_error", retry="false")
+    assert reply.header("x-tollkeeper-attempts") == "3"
+    upstream.expect(GOOD)
+    assert mine.chat("both").header("x-tollkeeper-provider") == "live"
+
+
+def test_five_failures_open_the_breaker_and_fallbacks_go_on(
+    start_daemon: Callable[..., Daemon], upstream: Upstream
+) -> None:
+    mine = start_daemon(retries={"attempts": 1, "first_wait": 0.05, "longest_wait": 1})
+    upstream.expect(json_reply({"error": {"message": "m", "code": 503}}, 503), path="/or/", again=True)
+    upstream.expect(GOOD, path="/local/", again=True)
+    for number in range(1, 6):
+        assert mine.chat().status == 503
+        assert len(upstream.calls) == number
+    reply = mine.chat()
+    assert_error(reply, 503, "no_healthy_upstream", kind="upstream_error", retry=None)
+    assert 1 <= int(reply.header("retry-after") or 0) <= 10
+    assert 1 <= int(reply.header("retry-after-ms") or 0) <= 10_000
+    assert len(upstream.calls) == 5, "nothing was sent"
+    assert mine.chat("two-homes").header("x-tollkeeper-provider") == "local"
+    assert mine.chat("local/x").status == 200, "another provider is not concerned"
+
+
+def test_a_success_between_failures_keeps_the_breaker_closed(
+    start_daemon: Callable[..., Daemon], upstream: Upstream
+) -> None:
+    mine = start_daemon(retries={"attempts": 1, "first_wait": 0.05, "longest_wait": 1})
+    bad = json_reply({"error": {"message": "m"}}, 500)
+    upstream.expect(bad, bad, bad, bad, GOOD, bad, bad, bad, bad, GOOD)
+    assert [mine.chat().status for _ in range(10)] == [500, 500, 500, 500, 200] * 2
+
+
+def test_429s_never_open_the_breaker(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply({"error": {"message": "m"}}, 429, [("Retry-After", "60")]), again=True)
+    assert [daemon.chat().status for _ in range(8)] == [429] * 8
+
+
+def test_stopping_refuses_new_calls_and_lets_running_ones_finish(
+    start_daemon: Callable[..., Daemon], upstream: Upstream
+) -> None:
+    mine = start_daemon()
+    gate = upstream.gate()
+    upstream.expect(then(wait_at(gate), GOOD))
+    with mine.connect() as idle, mine.open_chat() as running:
+        idle.send(mine.request("GET", "/v1/models/openai%2Fgpt-4o"))
+        assert idle.read_reply("GET").status == 200
+        upstream.wait_for_calls(1)
+        mine.signal_stop()
+        idle.set_timeout(5)
+        late = _refusal(mine, idle)
+        gate.open()
+        reply = running.read_reply()
+        assert (reply.status, reply.json) == (200, chat_reply())
+    if late is not None:
+        assert_error(late, 503, "shutting_down", kind="server_error", retry=None)
+
+
+def _refusal(daemon: Daemon, idle: Connection) -> Reply | None:
+    """Ask until the daemon refuses; None when it closed the connection instead."""
+    try:
+        while True:
+            idle.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o"))
+            reply = idle.read_reply("GET")
+            if reply.status != 200:
+                return reply
+    except (Ended, ConnectionError):
+        return None

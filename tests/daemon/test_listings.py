@@ -1,0 +1,63 @@
+"""The catalogue and the providers' lists, refreshed in the background of the real process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.daemon import Daemon
+from harness.events import chat_reply
+from harness.steps import json_reply
+from harness.upstream import Upstream
+
+StartDaemon = Callable[..., Daemon]
+
+
+def feed(*ids: str) -> dict[str, object]:
+    """A list of models in OpenRouter's shape, long enough to be believed."""
+    pricing = {"prompt": "0.000001", "completion": "0.000002"}
+    names = [*ids, *(f"acme/model-{number}" for number in range(60))]
+    return {"data": [{"id": name, "canonical_slug": name, "name": name, "pricing": pricing} for name in names]}
+
+
+def eventually(happened: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Ask again and again; each asking is a call through the daemon."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+
+
+def refreshed(daemon: Daemon, name: str) -> bool:
+    return name in {entry["id"] for entry in daemon.ask("GET", "/v1/models").json["data"]}
+
+
+def test_a_fresh_catalogue_is_used_and_kept_for_the_next_start(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.models["/or/api/v1/models"] = json.dumps(feed("newcomer/brand-new-1")).encode()
+    daemon = start_daemon()
+    eventually(lambda: refreshed(daemon, "newcomer/brand-new-1"))
+    upstream.expect(json_reply(chat_reply()))
+    assert daemon.chat("brand-new-1").header("x-tollkeeper-model") == "newcomer/brand-new-1"
+    kept = json.loads((Path(daemon.folder) / "state" / "catalogue.json").read_text())
+    assert kept["data"][0]["id"] == "newcomer/brand-new-1"
+
+
+def test_a_shrunken_feed_changes_nothing_and_is_told(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.models["/or/api/v1/models"] = json.dumps({"data": feed("newcomer/brand-new-1")["data"][:3]}).encode()  # type: ignore[index]
+    daemon = start_daemon()
+    daemon.wait_for_log(lambda line: line.get("event") == "catalogue_refused")
+    assert not refreshed(daemon, "newcomer/brand-new-1")
+    assert refreshed(daemon, "openai/gpt-4o")
+
+
+def test_a_name_only_one_direct_provider_lists_goes_there(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.models["/local/v1/models"] = b'{"object":"list","data":[{"id":"my-own-finetune:3b"}]}'
+    daemon = start_daemon()
+    eventually(lambda: refreshed(daemon, "my-own-finetune:3b"))
+    upstream.expect(json_reply(chat_reply()))
+    reply = daemon.chat("my-own-finetune:3b")
+    assert (reply.header("x-tollkeeper-provider"), reply.header("x-tollkeeper-model")) == (
+        "local",
+        "my-own-finetune:3b",
+    )

@@ -1,0 +1,85 @@
+"""What takes more than fifteen seconds to show: keep-alives, late failures behind them, heads that never end.
+
+One test, because waiting is all it does; everything in it waits at the same time.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+from harness.daemon import Daemon
+from harness.events import DONE, OPENROUTER_COMMENT, chat_chunk, chat_stream, error_body, event
+from harness.http import Connection, Reply
+from harness.steps import LAST_CHUNK, Script, chunk, json_reply, pause, reset, say, sse, stream_head, then, wait_at
+from harness.upstream import Gate, Upstream
+
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    began = time.monotonic()
+    with ExitStack() as stack:
+        slow_head = stack.enter_context(daemon.connect())
+        slow_head.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+
+        def begin(model: str, *scripts: Script) -> Connection:
+            upstream.expect(*scripts, model=model.partition("/")[2] if model.startswith("slow/") else model)
+            return stack.enter_context(daemon.open_chat(model, stream=True))
+
+        # comments every second keep the first attempt alive until its connection breaks
+        mended = begin("openai/mended", _comments_until(gate), sse(chat_stream()))
+        lost = begin("openai/lost", _comments_until(gate), sse(event(error_body(code=400))))
+        refused = begin("openai/refused", _comments_until(gate), json_reply(error_body("Shut.", 400), 400))
+        quiet = begin("slow/quiet", _quiet_until(gate))
+        replies = [_head(connection) for connection in (mended, lost, refused, quiet)]
+        assert 14 < time.monotonic() - began < 18
+        for reply in replies:
+            assert (reply.status, reply.header("content-type")) == (200, "text/event-stream")
+        assert slow_head.read_to_end() == b"", "a head that takes more than ten seconds is not waited for"
+        assert quiet.read_until(KEEP_ALIVE).endswith(KEEP_ALIVE)
+        quiet.read_until(b"\r\n")
+        gate.open()
+        for connection, reply in zip((mended, lost, refused, quiet), replies, strict=True):
+            connection.read_body(reply)
+    _check(daemon, replies)
+
+
+def _head(connection: Connection) -> Reply:
+    connection.set_timeout(20)
+    return connection.read_head()
+
+
+def _check(daemon: Daemon, replies: list[Reply]) -> None:
+    mended, lost, refused, quiet = replies
+    assert mended.complete
+    assert mended.body.endswith(chat_stream())
+    comments = mended.body.removesuffix(chat_stream())
+    assert comments.replace(KEEP_ALIVE, b"").replace(OPENROUTER_COMMENT, b"") == b""
+    assert comments.count(OPENROUTER_COMMENT) > 10, "comments held back go out with the head"
+    assert daemon.line_of(mended)["attempts"] == 2
+    for reply, sentence in ((lost, b"It broke."), (refused, b"Shut.")):
+        assert sentence in reply.body
+        assert b"[DONE]" not in reply.body
+        assert reply.body.count(b'"error":') == 1, "only the last error is told"
+        line = daemon.line_of(reply)
+        assert line["attempts"] == 2
+        assert line["error_type"] is not None
+    assert not refused.complete
+    assert (quiet.body, quiet.complete) == (chat_chunk(finish="stop") + DONE, True)
+
+
+def _comments_until(gate: Gate) -> Script:
+    """Comments, one a second, for longer than silence is kept; then stop at the gate and break off."""
+    comment = say(chunk(OPENROUTER_COMMENT))
+    return then(say(stream_head()), *[then(comment, pause(1))] * 16, wait_at(gate), reset)
+
+
+def _quiet_until(gate: Gate) -> Script:
+    """An event, and then nothing until the gate opens."""
+    return then(
+        say(stream_head() + chunk(chat_chunk("He"))),
+        wait_at(gate),
+        say(chunk(chat_chunk(finish="stop") + DONE) + LAST_CHUNK),
+    )
