@@ -1,4 +1,4 @@
-"""What a request asks for beside reading: how much output, of what kind, which tools of the provider's, at which tier."""
+"""What a request asks for: how much output, of what kind, which tools of the provider's, at which tier."""
 
 from __future__ import annotations
 
@@ -119,12 +119,13 @@ def _copies(call: Call, members: Mapping[str, Any]) -> int | None:
     """How many answers: `n` or `best_of`, for each of the prompts."""
     if call.endpoint.shape in ("responses", "messages"):
         return 1
-    counts = [_count(members.get(name)) for name in ("n", "best_of")]
-    prompts = members.get("prompt")
-    is_many = isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts)
-    if None in counts:
+    n, best_of = _count(members.get("n")), _count(members.get("best_of"))
+    if n is None or best_of is None:
         return None
-    return max(count or 1 for count in counts) * (len(prompts) if is_many else 1)
+    prompts = members.get("prompt")
+    if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
+        return max(n, best_of) * len(prompts)
+    return max(n, best_of)
 
 
 def _count(value: Any) -> int | None:

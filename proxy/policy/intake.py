@@ -80,10 +80,9 @@ class _Tally:
     def _image(self, part: dict[str, Any]) -> None:
         self.images += 1
         for place in (part.get("image_url"), part.get("source"), part.get("result")):
-            if isinstance(place, dict):
-                place = place.get("data") or place.get("url")
-            if isinstance(place, str):
-                self.media_bytes += len(place)
+            data = place.get("data") or place.get("url") if isinstance(place, dict) else place
+            if isinstance(data, str):
+                self.media_bytes += len(data)
                 return
 
     def _audio(self, part: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class Journal:
     def __init__(self, directory: Path, rules: JournalRules, replayed: Replayed) -> None:
         """Go on where `replayed` ended. A disk that cannot be written yet is found out by the first append."""
         self.appended = threading.Event()
-        self._directory = directory
+        self.directory = directory
         self._lock = threading.RLock()
         self._max_bytes = rules.max_bytes
         self._reserve = Reserve(directory / "reserve", min(_MOST_RESERVE, rules.max_bytes // _SHARE))
@@ -72,6 +72,12 @@ class Journal:
     def end(self) -> Position:
         """The position behind the last record written."""
         return self._writer.end
+
+    @property
+    def oldest(self) -> int:
+        """The first segment there is."""
+        with self._lock:
+            return min(self._writer.sizes, default=self._writer.end.segment)
 
     @property
     def backlog(self) -> int:
@@ -134,7 +140,7 @@ class Journal:
             for number in done:
                 self._writer.drop(number)
         for number in done:
-            segment_path(self._directory, number).unlink(missing_ok=True)
+            segment_path(self.directory, number).unlink(missing_ok=True)
 
     def leave_segment(self, number: int) -> None:
         """Go on in a new segment if `number` is being written: something in it cannot be read."""
@@ -160,7 +166,7 @@ class Journal:
             raise OSError(EIO, "the last sync failed")
         self._write_backlog()
         if not self._reserve.whole:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._reserve.take()
 
     def _append_ending(self, record: Ending, frame: bytes) -> None:

@@ -1,4 +1,7 @@
-"""The ledger: records of the journal as rows and sums, each exactly once."""
+"""The ledger: records of the journal as rows and sums, each exactly once.
+
+Every function works inside a transaction of its caller.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import Connection, RowMapping, Table, delete, func, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from proxy.stores.records import Adjusted, Charge, Record, Refused, Row, Settled, Voided
@@ -50,26 +53,24 @@ _SET_POSITION = _POSITION.on_conflict_do_update(
 
 
 def apply(connection: Connection, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> None:
-    """Add the records and the position behind them, in one transaction. Records it has are passed over.
+    """Add the records and the position behind them. Records it has are passed over.
 
     `position` is given where it lies behind the last record, or where there is none.
     """
-    with connection.begin():
-        records = [record for _, record in batch]
-        fresh = _fresh(connection, attempts, [(r.row.id, r) for r in records if isinstance(r, WithRow)])
-        adjusted = _fresh(connection, adjustments, [(r.id, r) for r in records if isinstance(r, Adjusted)])
-        _run(connection, _ADD_ATTEMPT, [_bounded(asdict(record.row)) for record in fresh])
-        _run(connection, _ADD_ADJUSTMENT, [_bounded(asdict(record)) for record in adjusted])
-        _add_sums(connection, fresh)
-        _add_spent(connection, fresh, adjusted)
-        segment, offset = position or batch[-1][0]
-        connection.execute(_SET_POSITION, {"one": 1, "segment": segment, "offset": offset})
+    records = [record for _, record in batch]
+    fresh = _fresh(connection, attempts, [(r.row.id, r) for r in records if isinstance(r, WithRow)])
+    adjusted = _fresh(connection, adjustments, [(r.id, r) for r in records if isinstance(r, Adjusted)])
+    _run(connection, _ADD_ATTEMPT, [_bounded(asdict(record.row)) for record in fresh])
+    _run(connection, _ADD_ADJUSTMENT, [_bounded(asdict(record)) for record in adjusted])
+    _add_sums(connection, fresh)
+    _add_spent(connection, fresh, adjusted)
+    segment, offset = position or batch[-1][0]
+    connection.execute(_SET_POSITION, {"one": 1, "segment": segment, "offset": offset})
 
 
 def position(connection: Connection) -> Position:
     """Up to where the journal is in here."""
-    with connection.begin():
-        found = connection.execute(select(journal_position.c.segment, journal_position.c.offset)).first()
+    found = connection.execute(select(journal_position.c.segment, journal_position.c.offset)).first()
     return START if found is None else Position(*found)
 
 
@@ -78,23 +79,27 @@ def spent(connection: Connection, budgets: Iterable[str], periods: int = _PERIOD
     table = budget_spent.c
     newest = select(table.period, table.spent_pusd).order_by(table.period.desc()).limit(periods)
     found: dict[Charge, int] = {}
-    with connection.begin():
-        for budget in budgets:
-            for period, amount in connection.execute(newest.where(table.budget == budget)):
-                found[budget, period] = amount
+    for budget in budgets:
+        for period, amount in connection.execute(newest.where(table.budget == budget)):
+            found[budget, period] = amount
     return found
 
 
 def prune(connection: Connection, before_ms: int) -> bool:
     """Remove some rows of attempts older than `before_ms`; True when there may be more. Sums stay."""
     old = select(attempts.c.seq).where(attempts.c.at_ms < before_ms).order_by(attempts.c.at_ms).limit(_PRUNED_AT_ONCE)
-    with connection.begin():
-        removed = connection.execute(delete(attempts).where(attempts.c.seq.in_(old.scalar_subquery())))
+    removed = connection.execute(delete(attempts).where(attempts.c.seq.in_(old.scalar_subquery())))
     return removed.rowcount == _PRUNED_AT_ONCE
 
 
-def row_of(columns: Mapping[str, Any]) -> Row:
-    """A row of `attempts` as the value it was."""
+def rows_of(connection: Connection, request_id: str) -> list[Row]:
+    """The attempts of one call. Their ids begin with the call's, so that the index on ids serves."""
+    inside = attempts.c.id.between(f"{request_id}.", f"{request_id}/")  # "/" follows "."
+    found = connection.execute(select(attempts).where(inside, attempts.c.request_id == request_id))
+    return [_row_of(columns) for columns in found.mappings()]
+
+
+def _row_of(columns: RowMapping) -> Row:
     fields = {name: columns[name] for name in Row.__struct_fields__}
     return Row(**{**fields, "stream": bool(fields["stream"]), "final": bool(fields["final"])})
 

@@ -7,6 +7,7 @@ the segments there are hold every open one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -46,6 +47,15 @@ def replay(directory: Path, after: Position = START) -> Replayed:
             _count(spent, counted, record)
     end, tail = (reader.last.position, reader.last.tail) if reader.last else (START, "")
     return Replayed(after, spent, tuple(holds.values()), tuple(reader.problems), end, tail)
+
+
+def added_spending(records: Iterable[Record]) -> dict[Charge, int]:
+    """What these records add to the periods of budgets, each id once."""
+    spent: dict[Charge, int] = {}
+    counted: set[str] = set()
+    for record in records:
+        _count(spent, counted, record)
+    return spent
 
 
 def _follow(holds: dict[str, OpenHold], record: Record, segment: int) -> None:

@@ -137,7 +137,8 @@ def _only_zeros(file: BinaryIO) -> bool:
 class Reader:
     """Every readable record behind `after`, up to `until`. Never raises for what it reads.
 
-    `problems` has what was not readable; `last` is the scan of the newest segment, once it is reached.
+    `problems` has what was not readable; `last` is the scan of the newest segment, once it is reached;
+    `from_start` is False when the segment of `after` is gone, and with it what else it had.
     A torn tail of the newest segment is no problem: it was never acknowledged.
     """
 
@@ -145,6 +146,7 @@ class Reader:
         """Nothing is read before the first record is asked for."""
         self.problems: list[Problem] = []
         self.last: Scan | None = None
+        self.from_start = True
         self._directory = directory
         self._after = after
         self._until = until
@@ -152,7 +154,9 @@ class Reader:
     def __iter__(self) -> Iterator[tuple[Position, Record]]:
         """The records, oldest first, each with the position behind it."""
         expected = self._after.segment
-        for number in self._numbers():
+        numbers = self._numbers()
+        self.from_start = not expected or expected in numbers
+        for number in numbers:
             if number > expected + 1 and expected > 0:
                 self.problems.append(Problem(expected + 1, 0, "the segment is missing"))
             if self.last is not None:

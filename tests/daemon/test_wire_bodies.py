@@ -9,7 +9,7 @@ import time
 import pytest
 from harness.daemon import Daemon
 from harness.events import chat_reply
-from harness.setting import PROMPT
+from harness.setting import CLIENT_KEY, PROMPT
 from harness.steps import json_reply, plain_reply, sse
 from harness.upstream import Upstream
 
@@ -280,3 +280,14 @@ def test_the_prompt_reaches_the_upstream_and_nothing_else(daemon: Daemon, upstre
     daemon.line_of(daemon.chat(stream=True))
     assert PROMPT.encode() in upstream.call.body
     assert PROMPT not in daemon.output
+
+
+@pytest.mark.parametrize(
+    "name", ["\ud83d", "a\nb", "x" * 100_000, CLIENT_KEY, "a\x1b[31m/b", "openai/\ud83d", "", " ", "../x"]
+)
+def test_T72_hostile_model_names_break_neither_reply_nor_log(daemon: Daemon, upstream: Upstream, name: str) -> None:
+    upstream.expect(GOOD)
+    reply = daemon.post(CHAT, {"model": name})
+    assert reply.status in (200, 404)
+    assert len(str(daemon.line_of(reply)["model"])) < 3000
+    assert reply.status == 200 or len(reply.raw) < 1000, "the name is not repeated"

@@ -128,7 +128,9 @@ def test_anthropic_beta_crosses_as_it_is() -> None:
 def test_the_openai_account_is_told_to_openai_only(kind: Kind) -> None:
     headers = sent(kind, CHAT, ("OpenAI-Organization", "org-1"), ("OpenAI-Project", "proj-1"), ("OpenAI-Beta", "x"))
     crossed = [name for name, _ in headers if name.startswith("OpenAI-")]
-    assert crossed == (["OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"] if kind == "openai" else ["OpenAI-Beta"])
+    assert crossed == (
+        ["OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"] if kind == "openai" else ["OpenAI-Beta"]
+    )
 
 
 FLAGS: list[tuple[Kind, Call, bool]] = [

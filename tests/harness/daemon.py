@@ -11,9 +11,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import yaml
+
 from harness.http import Connection, Headers, Reply, request_bytes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ class Daemon:
         self._threads: list[threading.Thread] = []
         self._process: subprocess.Popen[str]
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         file = self.folder / "config.yaml"
         file.write_text(yaml.safe_dump(self._config))
         file.chmod(0o600)

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 WAIT_SECONDS = 10.0
 Headers = Sequence[tuple[str, str]]
@@ -61,7 +61,7 @@ class Connection:
         self._buffer = b""
         self._seen = seen
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,9 @@ from proxy.policy.billing import closing_stops_billing
 from proxy.policy.values import Kind, Provider
 
 
-def provider(kind: Kind, name: str = "entry", base_url: str = "https://api.example/v1", *, free: bool = False) -> Provider:
+def provider(
+    kind: Kind, name: str = "entry", base_url: str = "https://api.example/v1", *, free: bool = False
+) -> Provider:
     return Provider(name=name, kind=kind, base_url=base_url, free=free)
 
 

@@ -119,7 +119,8 @@ def test_every_situation(seen: Seen, attempt: Attempt, rounds: Rounds, verdict: 
 
 
 @pytest.mark.parametrize(
-    ("tries", "jitter", "wait"), [(1, 0.8, 0.8), (1, 1.2, 1.2), (2, 1.2, 2.4), (3, 1.0, 4.0), (4, 1.2, 8.0), (9, 1.0, 8.0)]
+    ("tries", "jitter", "wait"),
+    [(1, 0.8, 0.8), (1, 1.2, 1.2), (2, 1.2, 2.4), (3, 1.0, 4.0), (4, 1.2, 8.0), (9, 1.0, 8.0)],
 )
 def test_waits_double_with_jitter_up_to_the_longest(tries: int, jitter: float, wait: float) -> None:
     rounds = Rounds(1, RetryRules(attempts=99, most_calls=99))
@@ -128,18 +129,17 @@ def test_waits_double_with_jitter_up_to_the_longest(tries: int, jitter: float, w
     assert verdict.wait == pytest.approx(wait)
 
 
-@given(
-    st.lists(
-        st.builds(Seen, status=st.sampled_from([None, 402, 404, 429, 503]), affordable=st.sampled_from([None, 500]),
-                  trouble=st.sampled_from(["unhealthy", "unreachable", "no_answer", "no_event"])),
-        min_size=20, max_size=20,
-    ),
-    st.integers(1, 4),
-)  # fmt: skip
+answers = st.builds(
+    Seen, status=st.sampled_from([402, 404, 429, 503]), affordable=st.sampled_from([None, 500]), quota=st.booleans()
+)
+silences = st.builds(Seen, trouble=st.sampled_from(["unhealthy", "unreachable", "no_answer", "no_event"]))
+
+
+@given(st.lists(answers | silences, min_size=20, max_size=20), st.integers(1, 4))
 def test_no_walk_makes_more_calls_than_it_may(seen: list[Seen], targets: int) -> None:
     attempt, sent = FIRST, 0
     for outcome in seen:
-        sent += outcome.status is not None or outcome.trouble != "unhealthy"
+        sent += outcome.trouble != "unhealthy"
         verdict = judge(outcome, attempt, Rounds(targets, RULES), 1.0)
         if isinstance(verdict, Stop):
             break
@@ -197,7 +197,10 @@ def test_every_hint_to_wait(milliseconds: str | None, seconds: str | None, expec
     assert retry_after_seconds(milliseconds, seconds, NOW) == expected
 
 
-@given(st.none() | st.text(), st.none() | st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} Jul \d{1,25} \d\d:\d\d:\d\d [+-]?\d{1,20}"))
+@given(
+    st.none() | st.text(),
+    st.none() | st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} Jul \d{1,25} \d\d:\d\d:\d\d [+-]?\d{1,20}"),
+)
 def test_no_hint_of_an_upstream_raises_or_is_negative(milliseconds: str | None, seconds: str | None) -> None:
     wait = retry_after_seconds(milliseconds, seconds, NOW)
     assert wait is None or wait >= 0

@@ -94,7 +94,7 @@ def test_data_spread_over_several_lines_is_read_as_one() -> None:
 
 @pytest.mark.parametrize("size", [2**20, LARGEST_HELD, 3 * LARGEST_HELD])
 def test_a_large_event_passes_and_what_follows_it_is_read(size: int) -> None:
-    large = b'data: {"choices":[{"index":0,"delta":{"images":"' + b"x" * (LARGEST_HELD + 10) + b'"}}]}\n\n'
+    large = b'data: {"choices":[{"index":0,"delta":{"images":"' + b"x" * (2 * LARGEST_HELD + 10) + b'"}}]}\n\n'
     out, reader = passed(large + STOP + USAGE + DONE, size)
     assert out == large + STOP + USAGE + DONE
     assert reader.findings.usage == COUNTED

@@ -1,0 +1,110 @@
+"""Questions about what was spent, for commands and for the start: answered from the files, daemon or not.
+
+What the journal has and the ledger has not yet is part of every answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from proxy.stores import ledger
+from proxy.stores.database import engine_for, is_damage, sentence_of
+from proxy.stores.failures import LedgerDamaged
+from proxy.stores.opening import refuse_newer, revision_of
+from proxy.stores.records import Charge, Record, Refused, Row, Settled, Voided
+from proxy.stores.replay import added_spending
+from proxy.stores.segments import START, Position, Reader
+from proxy.stores.tally import tally
+from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, ledger_totals, report
+
+_TRIES = 3
+AnswerT = TypeVar("AnswerT")
+TailT = TypeVar("TailT")
+
+
+class Files:
+    """The ledger and the journal of one state directory, read only.
+
+    Methods raise `LedgerDamaged`, `LedgerTooNew`, and DBAPIError for a ledger that cannot be read now.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        """Nothing is opened before a question is asked."""
+        self._path = state_dir / "ledger.db"
+        self._journal = state_dir / "journal"
+
+    def usage(self, question: UsageQuestion) -> UsageReport:
+        """Calls, tokens and cost, by day, model, key or provider."""
+        totals, tail = self._ask(lambda connection: ledger_totals(connection, question), Totals(), tally)
+        add_tail(totals, tail, question)
+        return report(totals, question)
+
+    def find(self, request_id: str) -> list[Row]:
+        """The attempts of one call, or why it was refused; first one first."""
+
+        def late(records: Iterable[Record]) -> list[Row]:
+            rows = (record.row for record in records if isinstance(record, Settled | Voided | Refused))
+            return [row for row in rows if row.request_id == request_id]
+
+        rows, tail = self._ask(lambda connection: ledger.rows_of(connection, request_id), list[Row](), late)
+        return sorted(rows + tail, key=lambda row: row.attempt)
+
+    def spent(self, budgets: Iterable[str]) -> dict[Charge, int]:
+        """What the newest periods of each budget have spent."""
+        wanted = list(budgets)
+        nothing = dict[Charge, int]()
+        found, tail = self._ask(lambda connection: ledger.spent(connection, wanted), nothing, added_spending)
+        for charge, amount in tail.items():
+            if charge[0] in wanted:
+                found[charge] = found.get(charge, 0) + amount
+        return found
+
+    def booked(self, budgets: Iterable[str]) -> tuple[dict[Charge, int], Position]:
+        """What the ledger alone has of these budgets, and up to which position of the journal: for the start."""
+        return self._ask_ledger(lambda connection: ledger.spent(connection, budgets), dict[Charge, int]())
+
+    def _ask(
+        self,
+        question: Callable[[Connection], AnswerT],
+        nothing: AnswerT,
+        of_tail: Callable[[Iterable[Record]], TailT],
+    ) -> tuple[AnswerT, TailT]:
+        """The ledger's answer and the tail's. A daemon may remove segments between the two: then once more."""
+        for left in reversed(range(_TRIES)):
+            answer, position = self._ask_ledger(question, nothing)
+            reader = Reader(self._journal, position)
+            tail = of_tail(_once(reader))
+            if reader.from_start or not left:
+                break
+        return answer, tail
+
+    def _ask_ledger(self, question: Callable[[Connection], AnswerT], nothing: AnswerT) -> tuple[AnswerT, Position]:
+        if not self._path.exists():
+            return nothing, START
+        try:
+            with engine_for(self._path, "ro").connect() as connection, connection.begin():
+                revision = revision_of(connection, self._path)
+                if not revision:
+                    return nothing, START
+                refuse_newer(self._path, revision)
+                return question(connection), ledger.position(connection)
+        except DBAPIError as error:
+            if is_damage(error):
+                raise LedgerDamaged(str(self._path), sentence_of(error)) from error
+            raise
+
+
+def _once(reader: Reader) -> Iterator[Record]:
+    """Each attempt's end once, as the ledger takes it."""
+    ended: set[str] = set()
+    for _, record in reader:
+        if isinstance(record, Settled | Voided | Refused):
+            if record.row.id in ended:
+                continue
+            ended.add(record.row.id)
+        yield record

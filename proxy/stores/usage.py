@@ -1,0 +1,162 @@
+"""What was used and what it cost, as `tollkeeper usage` prints it.
+
+Whole UTC days are read from the sums by day and the rest from those by quarter-hour, so that the
+answer takes about as long for ten million calls as for ten thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Literal
+
+from msgspec import Struct
+from sqlalchemy import Connection, Select, Table, func, select
+
+from proxy.policy.money import usd_text
+from proxy.stores.schema import COUNTERS, sums, sums_by_day, sums_by_quarter
+from proxy.stores.tally import QUARTER_MS, QUARTERS_PER_DAY, Counts, Spender, add
+
+By = Literal["day", "model", "key", "provider"]
+Totals = dict[tuple[str, str], Counts]  # name of the row, source
+
+_SECONDS = QUARTER_MS // 1000
+_SHOWN = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_DIMENSION: dict[By, int] = {"key": 1, "provider": 2, "model": 3}
+
+
+class UsageQuestion(Struct, frozen=True):
+    """`since_ms` counts from the beginning of its quarter-hour, `until_ms` to the end of its; None is no bound."""
+
+    by: By
+    zone: tzinfo
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    @property
+    def first_quarter(self) -> int | None:
+        """The first quarter-hour that counts."""
+        return None if self.since_ms is None else self.since_ms // QUARTER_MS
+
+    @property
+    def end_quarter(self) -> int | None:
+        """The first one that counts no more."""
+        return None if self.until_ms is None else -(-self.until_ms // QUARTER_MS)
+
+    def covers(self, quarter: int) -> bool:
+        """Whether this quarter-hour counts."""
+        first, end = self.first_quarter, self.end_quarter
+        return (first is None or quarter >= first) and (end is None or quarter < end)
+
+    def name_of(self, spender: Spender) -> str:
+        """Which row of the answer the spender belongs to."""
+        return self.day_of(spender[0]) if self.by == "day" else str(spender[_DIMENSION[self.by]])
+
+    def day_of(self, quarter: int) -> str:
+        """The day of the zone it lies in; every zone's days begin with a quarter-hour."""
+        return datetime.fromtimestamp(quarter * _SECONDS, self.zone).date().isoformat()
+
+
+class UsageReport(Struct, frozen=True):
+    """The shape of `usage --json`. `since` and `until` are what was really counted, in ISO 8601, or None."""
+
+    since: str | None
+    until: str | None
+    by: By
+    rows: list[dict[str, Any]]
+    total: dict[str, Any]
+
+
+def ledger_totals(connection: Connection, question: UsageQuestion) -> Totals:
+    """What the ledger has. The transaction is the caller's."""
+    if question.by == "day":
+        return _by_day(connection, question)
+    totals: Totals = {}
+    for statement in _statements(question):
+        for name, source, *counts in connection.execute(statement):
+            add(totals, (name, source), counts)
+    return totals
+
+
+def add_tail(totals: Totals, tail: dict[Spender, Counts], question: UsageQuestion) -> None:
+    """Add what the journal has and the ledger has not."""
+    for spender, counts in tail.items():
+        if question.covers(spender[0]):
+            add(totals, (question.name_of(spender), spender[4]), counts)
+
+
+def report(totals: Totals, question: UsageQuestion) -> UsageReport:
+    """The answer: days in order, everything else by cost."""
+    named: dict[str, dict[str, Counts]] = {}
+    for (name, source), counts in totals.items():
+        named.setdefault(name, {})[source] = counts
+    rows = [{question.by: name, **_fields(sources.items())} for name, sources in named.items()]
+    rows.sort(key=_order(question.by))
+    total = _fields((source, counts) for (_, source), counts in totals.items())
+    first, end = question.first_quarter, question.end_quarter
+    return UsageReport(_instant(first, question.zone), _instant(end, question.zone), question.by, rows, total)
+
+
+def _by_day(connection: Connection, question: UsageQuestion) -> Totals:
+    table = sums_by_quarter
+    totals: Totals = {}
+    everything = select(table.c.quarter, table.c.source, *(table.c[name] for name in COUNTERS))
+    for quarter, source, *counts in connection.execute(_between(everything, table, question)):
+        add(totals, (question.day_of(quarter), source), counts)
+    return totals
+
+
+def _statements(question: UsageQuestion) -> Iterable[Select[Any]]:
+    """Whole UTC days from one table, what is left at both ends from the other."""
+    first, end = question.first_quarter, question.end_quarter
+    first_day = None if first is None else -(-first // QUARTERS_PER_DAY)
+    end_day = None if end is None else end // QUARTERS_PER_DAY
+    if first_day is not None and end_day is not None and first_day >= end_day:
+        yield _between(_grouped(sums, question.by), sums, question)
+        return
+    days = _grouped(sums_by_day, question.by)
+    if first_day is not None:
+        days = days.where(sums_by_day.c.day >= first_day)
+        yield _grouped(sums, question.by).where(sums.c.quarter >= first, sums.c.quarter < first_day * QUARTERS_PER_DAY)
+    if end_day is not None:
+        days = days.where(sums_by_day.c.day < end_day)
+        yield _grouped(sums, question.by).where(sums.c.quarter >= end_day * QUARTERS_PER_DAY, sums.c.quarter < end)
+    yield days
+
+
+def _between(statement: Select[Any], table: Table, question: UsageQuestion) -> Select[Any]:
+    if question.first_quarter is not None:
+        statement = statement.where(table.c.quarter >= question.first_quarter)
+    if question.end_quarter is not None:
+        statement = statement.where(table.c.quarter < question.end_quarter)
+    return statement
+
+
+def _grouped(table: Table, by: By) -> Select[Any]:
+    summed = (func.sum(table.c[name]) for name in COUNTERS)
+    return select(table.c[by], table.c.source, *summed).group_by(table.c[by], table.c.source)
+
+
+def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:
+    """The fields of a row. `sources` counts the attempts whose cost came from each; "none" cost nothing."""
+    total = dict.fromkeys(COUNTERS, 0)
+    origins: dict[str, int] = {}
+    for source, counts in sources:
+        for name, amount in zip(COUNTERS, counts, strict=True):
+            total[name] += amount
+        if source != "none":
+            origins[source] = origins.get(source, 0) + counts[COUNTERS.index("attempts")]
+    shown = {name: total[name] for name in _SHOWN}
+    return {**shown, "cost_usd": usd_text(total["cost_pusd"]), "sources": dict(sorted(origins.items()))}
+
+
+def _order(by: By) -> Callable[[dict[str, Any]], Any]:
+    if by == "day":
+        return lambda row: row["day"]
+    return lambda row: (-int(row["cost_usd"].replace(".", "")), row[by])
+
+
+def _instant(quarter: int | None, zone: tzinfo) -> str | None:
+    if quarter is None:
+        return None
+    return datetime.fromtimestamp(quarter * _SECONDS, UTC).astimezone(zone).isoformat()

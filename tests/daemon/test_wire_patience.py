@@ -1,0 +1,93 @@
+"""How long and how often: silence, the client's own patience, the bounds of retrying, a 402 that can be mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from harness.daemon import Daemon
+from harness.events import DONE, OPENROUTER_COMMENT, chat_chunk, chat_reply, chat_stream, error_body
+from harness.steps import LAST_CHUNK, chunk, hang, head, json_reply, pause, say, sse, stream_head, then
+from harness.upstream import Upstream
+
+pytestmark = pytest.mark.usefixtures("goes_on")
+
+GOOD = json_reply(chat_reply())
+
+
+def test_T59_comments_are_signs_of_life(daemon: Daemon, upstream: Upstream) -> None:
+    alive = then(*[then(pause(0.5), say(chunk(OPENROUTER_COMMENT)))] * 5)
+    ending = chat_chunk(finish="stop") + DONE
+    upstream.expect(then(say(stream_head() + chunk(chat_chunk("He"))), alive, say(chunk(ending) + b"0\r\n\r\n")))
+    reply = daemon.chat(stream=True)
+    assert (reply.body, reply.complete) == (chat_chunk("He") + OPENROUTER_COMMENT * 5 + ending, True)
+
+
+def test_T59_silence_beyond_the_idle_limit_ends_in_an_error_event(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(then(say(stream_head() + chunk(chat_chunk("He"))), hang))
+    reply = daemon.chat(stream=True)
+    assert reply.body.startswith(chat_chunk("He") + b'data: {"error":')
+    assert b"upstream_timeout" in reply.body
+    assert b"[DONE]" not in reply.body
+    assert not reply.complete
+    assert upstream.call.closed.wait(1)
+
+
+def test_a_402_that_names_what_is_affordable_is_repaired_once(daemon: Daemon, upstream: Upstream) -> None:
+    message = "This request requires more credits. You requested up to 4096 tokens, but can only afford 812."
+    upstream.expect(json_reply(error_body(message, 402), 402), GOOD)
+    reply = daemon.chat(max_tokens=4096)
+    assert (reply.status, reply.header("x-tollkeeper-adjusted")) == (200, "max_tokens=812")
+    assert [call.json["max_tokens"] for call in upstream.calls] == [4096, 812]
+    upstream.expect(json_reply(error_body(message, 402), 402), again=True)
+    upstream.calls.clear()
+    assert daemon.chat().status == 402
+    assert [call.json.get("max_tokens") for call in upstream.calls] == [None, 812]
+
+
+def test_the_clients_own_patience_bounds_retrying(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(error_body(code=429), 429, [("Retry-After", "0.9")]), GOOD)
+    reply = daemon.chat(headers=[("x-stainless-read-timeout", "0.5")])
+    assert (reply.status, len(upstream.calls)) == (429, 1)
+
+
+def test_the_clients_own_patience_bounds_the_first_byte(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(hang)
+    reply = daemon.chat(headers=[("x-stainless-read-timeout", "0.4")], stream=True)
+    assert (reply.status, reply.error["code"]) == (504, "upstream_timeout")
+    assert daemon.line_of(reply)["total_seconds"] < 1.2
+
+
+def test_the_clients_own_patience_never_cuts_a_reply_under_way(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(
+        then(
+            say(stream_head() + chunk(chat_chunk("He"))),
+            pause(0.8),
+            say(chunk(chat_chunk(finish="stop")) + b"0\r\n\r\n"),
+        )
+    )
+    reply = daemon.chat(headers=[("x-stainless-read-timeout", "0.4")], stream=True)
+    assert reply.complete
+
+
+def test_at_most_six_calls_go_out_for_one(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:
+    fallbacks = ["local/a", "oai/b", "brief/c"]
+    models = {"far": {"target": "openai/gpt-4o", "fallbacks": fallbacks}}
+    mine = start_daemon(models=models)
+    upstream.expect(json_reply(error_body(), 503), again=True)
+    reply = mine.chat("far")
+    assert (reply.status, len(upstream.calls)) == (503, 6)
+
+
+def test_a_stream_without_an_event_is_retried(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(say(stream_head() + LAST_CHUNK), say(stream_head() + chunk(OPENROUTER_COMMENT) + LAST_CHUNK))
+    upstream.expect(sse(chat_stream()))
+    reply = daemon.chat(stream=True)
+    assert (reply.body, reply.header("x-tollkeeper-attempts")) == (chat_stream(), "3")
+
+
+def test_an_answer_that_hangs_in_the_middle_of_its_json_is_a_timeout(daemon: Daemon, upstream: Upstream) -> None:
+    start = head(200, [("Content-Type", "application/json"), ("Content-Length", "100")])
+    upstream.expect(then(say(start + b'{"id"'), hang))
+    reply = daemon.chat("brief/x")
+    assert (reply.status, reply.error["code"], len(upstream.calls)) == (504, "upstream_timeout", 1)

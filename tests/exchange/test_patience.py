@@ -1,0 +1,169 @@
+"""Patience under a clock that jumps to the next timer instead of waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from proxy.exchange.patience import STALLED_SECONDS, Patience
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """Where a real loop would sleep, this one moves its clock."""
+
+    def __init__(self) -> None:
+        super().__init__(_JumpingSelector(self))
+        self.now = 1000.0
+        self.timers_set = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        self.timers_set += 1
+        return super().call_at(when, *arguments, **options)
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    def __init__(self, loop: JumpingLoop) -> None:
+        super().__init__()
+        self._jumping = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready and timeout:
+            self._jumping.now += timeout
+        return ready
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(main)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time() - 1000.0
+
+
+async def silence() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def pause(seconds: float) -> None:
+    """Let the clock of the loop go on."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(seconds, over.set_result, None)
+    await over
+
+
+@pytest.mark.parametrize(
+    ("silence_seconds", "until", "ends"),
+    [(30.0, math.inf, 30.0), (30.0, 1100.0, 30.0), (30.0, 1010.0, 10.0), (30.0, 1000.0, 0.0), (30.0, 900.0, 0.0)],
+)
+def test_it_ends_with_the_silence_or_at_the_deadline(silence_seconds: float, until: float, ends: float) -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with Patience(silence_seconds, until):
+                await silence()
+        assert now() == pytest.approx(ends)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("until", "signs", "ends"), [(math.inf, 3, 75.0), (1050.0, 3, 50.0), (math.inf, 0, 30.0), (1061.0, 4, 61.0)]
+)
+def test_every_sign_of_life_starts_the_silence_anew_but_moves_no_deadline(
+    until: float, signs: int, ends: float
+) -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with Patience(30.0, until) as patience:
+                for _ in range(signs):
+                    await pause(15.0)
+                    patience.heard()
+                await silence()
+        assert now() == pytest.approx(ends)
+
+    run(main())
+
+
+def test_a_block_that_ends_in_time_ends_well_and_leaves_no_timer() -> None:
+    async def main() -> None:
+        async with Patience(30.0, math.inf) as patience:
+            await pause(29.0)
+            patience.heard()
+            await pause(29.0)
+        await pause(100.0)
+        assert now() == pytest.approx(158.0)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("excused", "ends"), [(True, 30.0 + STALLED_SECONDS), (False, 30.0)])
+def test_silence_that_is_not_theirs_is_borne_for_longer(excused: bool, ends: float) -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with Patience(30.0, math.inf) as patience:
+                patience.excused = excused
+                await silence()
+        assert now() == pytest.approx(ends)
+
+    run(main())
+
+
+def test_a_longer_patience_counts_from_the_last_sign_of_life() -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with Patience(30.0, math.inf) as patience:
+                await pause(10.0)
+                patience.heard()
+                patience.silence_seconds = 100.0
+                await silence()
+        assert now() == pytest.approx(110.0)
+
+    run(main())
+
+
+def test_errors_of_the_block_pass_through() -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="mine"):
+            async with Patience(30.0, math.inf):
+                raise ValueError("mine")
+
+    run(main())
+
+
+def test_a_cancellation_from_outside_stays_one() -> None:
+    async def patient() -> None:
+        async with Patience(30.0, math.inf):
+            await silence()
+
+    async def main() -> None:
+        task = asyncio.create_task(patient(), name="patient")
+        await pause(1.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert now() == pytest.approx(1.0)
+
+    run(main())
+
+
+def test_hearing_a_chunk_sets_no_timer() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpingLoop)
+        async with Patience(30.0, math.inf) as patience:
+            before = loop.timers_set
+            for _ in range(1000):
+                patience.heard()
+            assert loop.timers_set == before
+
+    run(main())

@@ -1,0 +1,206 @@
+"""Tables over which price a model has where."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from proxy.data import prices_bytes, snapshot_bytes
+from proxy.policy.catalogue import Catalogue, Model, read_feed
+from proxy.policy.pricebook import FREE, MOCK_PRICE, MOCK_SIZES, Free, PriceBook, PriceOverride, per_token
+from proxy.policy.prices import FREE_OF_CHARGE, Override, Price
+from proxy.policy.rates import IMAGE_TOKENS, Sizes
+from proxy.policy.values import Provider, Target
+
+D = Decimal
+OPENROUTER = Provider("openrouter", "openrouter", "https://openrouter.ai/api/v1")
+OPENAI = Provider("openai", "openai", "https://api.openai.com/v1")
+ANTHROPIC = Provider("claude", "anthropic", "https://api.anthropic.com/v1")
+LOCAL = Provider("local", "openai", "http://127.0.0.1:11434/v1")
+OWN = Provider("own", "openai", "http://127.0.0.1:11434/v1", free=True)
+MOCK = Provider("mock", "mock", "")
+
+
+def entry(name: str, prompt: str, *, slug: str = "", **pricing: object) -> Model:
+    return Model(name, slug or name, name, 0, 1000, 100, {"prompt": prompt, "completion": prompt, **pricing})
+
+
+LIVE = Catalogue(
+    [
+        entry("openai/gpt-4o", "1"),
+        entry("openai/gpt-4o-2024-05-13", "2"),
+        entry("openai/o9", "3", slug="openai/o9-2030-01-01"),
+        entry("anthropic/claude-3.5-sonnet", "4"),
+        entry("meta/llama:free", "0"),
+        entry("openrouter/auto", "-1"),
+        entry("deep/tiered", "5", overrides=[{"min_prompt_tokens": 10, "prompt": "6", "completion": "7"}]),
+    ]
+)
+SNAPSHOT = Catalogue(LIVE.models, is_snapshot=True)
+VENDORS = {
+    "openai": Catalogue([entry("gpt-4o", "10"), entry("gpt-only-direct", "11"), entry("tts-9", "-1", character="8")]),
+    "anthropic": Catalogue([entry("claude-3-5-sonnet-20241022", "12")]),
+}
+
+
+def input_usd(found: Price | Free | None) -> object:
+    return found.input_usd if isinstance(found, Price) else found
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "due"),
+    [
+        (OPENROUTER, "openai/gpt-4o", 1),
+        (OPENROUTER, "openai/gpt-4o:nitro", 1),
+        (OPENROUTER, "openai/gpt-4o:online", 1),
+        (OPENROUTER, "openai/gpt-4o@preset/mine", 1),
+        (OPENROUTER, "openai/gpt-4o-2024-05-13", 2),
+        (OPENROUTER, "openai/gpt-4o-2024-08-06", 1),
+        (OPENROUTER, "openai/o9-2030-01-01", 3),
+        (OPENROUTER, "meta/llama:free", 0),
+        (OPENROUTER, "not/listed:free", 0),
+        (OPENROUTER, "openrouter/auto", None),
+        (OPENROUTER, "not/listed", None),
+        (OPENROUTER, "@preset/mine", None),
+        (OPENROUTER, "", None),
+        (OPENAI, "gpt-4o", 1),
+        (OPENAI, "gpt-4o-2024-05-13", 2),
+        (OPENAI, "gpt-only-direct", 11),
+        (OPENAI, "tts-9", 0),
+        (OPENAI, "ft:gpt-4o:org::id", None),
+        (OPENAI, "gpt-unknown", None),
+        (ANTHROPIC, "claude-3-5-sonnet-20241022", 4),
+        (LOCAL, "gpt-4o", None),
+        (OWN, "gpt-4o", FREE),
+        (MOCK, "openai/gpt-4o", D("0.000001")),
+    ],
+)
+def test_a_model_has_the_price_of_its_provider(provider: Provider, model: str, due: object) -> None:
+    book = PriceBook(LIVE, VENDORS)
+    assert input_usd(book.price(provider, "x", model)) == due
+    assert input_usd(book.price(provider, "x", model)) == due
+
+
+def test_the_shipped_list_of_a_vendor_goes_before_the_shipped_catalogue() -> None:
+    book = PriceBook(SNAPSHOT, VENDORS)
+    assert input_usd(book.price(OPENAI, "", "gpt-4o")) == 10
+    assert input_usd(book.price(ANTHROPIC, "", "claude-3-5-sonnet-20241022")) == 12
+    assert input_usd(book.price(OPENAI, "", "gpt-4o-2024-05-13")) == 2
+
+
+def test_without_vendors_lists_the_catalogue_serves_alone() -> None:
+    assert input_usd(PriceBook(LIVE).price(OPENAI, "", "gpt-4o")) == 1
+    assert PriceBook(LIVE).price(OPENAI, "", "gpt-only-direct") is None
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.openai.com:443/v1", "https://API.OPENAI.COM/v1", "https://api.openai.com"]
+)
+def test_a_vendor_is_known_by_its_address(url: str) -> None:
+    assert input_usd(PriceBook(LIVE).price(Provider("x", "openai", url), "", "gpt-4o")) == 1
+
+
+@pytest.mark.parametrize("url", ["https://eu.api.openai.com/v1", "https://evil.example/api.openai.com/v1"])
+def test_another_address_is_not_the_vendor(url: str) -> None:
+    assert PriceBook(LIVE).price(Provider("x", "openai", url), "", "gpt-4o") is None
+
+
+def test_the_mock_charges_what_its_own_list_says() -> None:
+    book = PriceBook(LIVE, {"mock": Catalogue([entry("mock/dear", "9")])})
+    assert input_usd(book.price(MOCK, "", "mock/dear?tokens=5")) == 9
+    assert book.price(MOCK, "", "mock/echo") == MOCK_PRICE
+    assert book.sizes(MOCK, "mock/dear") == Sizes(1000, 100)
+    assert PriceBook(LIVE).sizes(MOCK, "mock/dear") == MOCK_SIZES
+
+
+def test_a_price_of_the_operators_own_goes_first_and_keeps_what_it_leaves_out() -> None:
+    book = PriceBook(LIVE, VENDORS, {"alias": PriceOverride(input_usd=D(50)), "tier": PriceOverride(output_usd=D(60))})
+    assert book.price(OPENROUTER, "alias", "openai/gpt-4o") == Price(D(50), D(1))
+    assert input_usd(book.price(OPENROUTER, "other", "openai/gpt-4o")) == 1
+    tiered = book.price(OPENROUTER, "tier", "deep/tiered")
+    assert isinstance(tiered, Price)
+    assert tiered.overrides == (Override((("input_usd", D(6)),), min_prompt_tokens=10),)
+    assert (tiered.output_usd, tiered.image_output_usd, tiered.audio_output_usd) == (60, 60, 60)
+
+
+def test_an_own_price_of_cached_input_touches_nothing_else() -> None:
+    book = PriceBook(LIVE, None, {"alias": PriceOverride(cached_input_usd=D("0.5"))})
+    assert book.price(OPENROUTER, "alias", "openai/gpt-4o") == Price(D(1), D(1), D("0.5"))
+
+
+def test_an_own_price_holds_in_every_tier_of_service() -> None:
+    variants = [{"when": {"service_tier": "priority"}, "prompt": "8", "completion": "9"}]
+    listed = Catalogue([entry("a/b", "1", variants=variants, image_output="3", audio_output="4")])
+    found = PriceBook(listed, None, {"alias": PriceOverride(output_usd=D(5))}).price(OPENROUTER, "alias", "a/b")
+    assert isinstance(found, Price)
+    priority = found.under("service_tier", "priority")
+    assert (priority.input_usd, priority.output_usd) == (8, 5)
+    assert (found.image_output_usd, found.audio_output_usd) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("override", "due"),
+    [
+        (PriceOverride(D(1), D(2), D(3)), Price(D(1), D(2), D(3))),
+        (PriceOverride(D(1), D(2)), Price(D(1), D(2))),
+        (PriceOverride(D(1)), None),
+        (PriceOverride(None, D(2)), None),
+    ],
+)
+def test_an_unpriced_model_needs_input_and_output(override: PriceOverride, due: Price | None) -> None:
+    assert PriceBook(LIVE, None, {"alias": override}).price(LOCAL, "alias", "llama") == due
+
+
+def test_an_own_price_does_not_reach_the_fallbacks_of_its_alias() -> None:
+    override = PriceOverride(D(50), D(50), target=Target("openrouter", "openai/gpt-4o"))
+    book = PriceBook(LIVE, None, {"alias": override})
+    assert input_usd(book.price(OPENROUTER, "alias", "openai/gpt-4o")) == 50
+    assert input_usd(book.price(OPENROUTER, "alias", "openai/o9")) == 3
+
+
+def test_a_free_provider_is_free_whatever_an_alias_says() -> None:
+    assert PriceBook(LIVE, None, {"alias": PriceOverride(D(1), D(1))}).price(OWN, "alias", "x") == FREE
+
+
+def test_free_variants_are_known_to_cost_nothing() -> None:
+    assert PriceBook(LIVE).price(OPENROUTER, "", "not/listed:free") == FREE_OF_CHARGE
+
+
+def test_prices_are_given_per_million() -> None:
+    assert (per_token(D("2.50")), per_token(None)) == (D("0.0000025"), None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "due"),
+    [
+        (OPENROUTER, "openai/gpt-4o", Sizes(1000, 100)),
+        (OPENROUTER, "openai/gpt-4o:online", Sizes(1000, 100, variant=":online")),
+        (OPENROUTER, "openai/gpt-4o:nitro@preset/x", Sizes(1000, 100, variant=":nitro")),
+        (OPENROUTER, "not/listed", Sizes()),
+        (LOCAL, "qwen3", Sizes(image_tokens=16_400)),
+        (LOCAL, "gpt-4o-mini", Sizes(image_tokens=48_200)),
+        (LOCAL, "llama", Sizes(None, None, IMAGE_TOKENS)),
+        (OPENAI, "gpt-4o", Sizes(1000, 100)),
+    ],
+)
+def test_sizes_come_from_whoever_says(provider: Provider, model: str, due: Sizes) -> None:
+    book = PriceBook(LIVE, VENDORS)
+    assert book.sizes(provider, model) == due
+    assert book.sizes(provider, model) is book.sizes(provider, model)
+
+
+def test_names_from_clients_are_not_remembered_for_ever() -> None:
+    book = PriceBook(LIVE)
+    for number in range(5_000):
+        assert book.price(OPENROUTER, "x", f"hostile/{number}") is None
+    assert len(book._known) <= 4_096
+
+
+def test_the_shipped_lists_price_what_people_call_directly() -> None:
+    vendors = {"openai": read_feed(prices_bytes("openai")), "anthropic": read_feed(prices_bytes("anthropic"))}
+    book = PriceBook(read_feed(snapshot_bytes()), vendors)
+    for provider, model in ((OPENAI, "gpt-4o-mini"), (OPENAI, "text-embedding-3-small"), (OPENAI, "whisper-1")):
+        assert isinstance(book.price(provider, "", model), Price)
+    for model in ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5", "claude-3-5-haiku-20241022"):
+        assert isinstance(book.price(ANTHROPIC, "", model), Price)

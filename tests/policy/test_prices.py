@@ -1,0 +1,359 @@
+"""Prices as lists spell them, and the eight worked examples of what a call comes to."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.data import prices_bytes, snapshot_bytes
+from proxy.policy.catalogue import Model, read_feed
+from proxy.policy.costs import Cost, Extra, cost_usd, of_images
+from proxy.policy.prices import FREE_OF_CHARGE, Override, Price, either, read_pricing
+from proxy.wire.usage import Usage, read_usage
+
+D = Decimal
+
+
+def model(pricing: dict[str, Any], name: str = "a/b") -> Model:
+    return Model(name, name, name, pricing=pricing)
+
+
+def price(pricing: dict[str, Any], name: str = "a/b") -> Price:
+    read = read_pricing(model({"prompt": "0.000001", "completion": "0.000002", **pricing}, name))
+    assert read is not None
+    return read
+
+
+def usd(usage: Usage, at: Price, hhmm: int = 1200, extra: Extra | None = None) -> Decimal:
+    cost = cost_usd(usage, at, hhmm, extra or Extra())
+    assert cost is not None
+    return cost.usd
+
+
+SONNET = price(
+    {
+        "prompt": "0.000003",
+        "completion": "0.000015",
+        "input_cache_read": "0.0000003",
+        "input_cache_write": "0.00000375",
+        "input_cache_write_1h": "0.000006",
+    },
+    "anthropic/claude-sonnet-4.5",
+)
+GEMINI_PRO = price(
+    {
+        "prompt": "0.00000125",
+        "completion": "0.00001",
+        "input_cache_read": "0.000000125",
+        "overrides": [
+            {
+                "min_prompt_tokens": 200_000,
+                "prompt": "0.0000025",
+                "completion": "0.000015",
+                "input_cache_read": "0.00000025",
+            }
+        ],
+    }
+)
+
+
+def test_example_1_a_cached_prompt() -> None:
+    grok = price({"prompt": "0.000003", "completion": "0.000015", "input_cache_read": "0.00000075"})
+    usage = read_usage(
+        {"prompt_tokens": 687, "completion_tokens": 254, "prompt_tokens_details": {"cached_tokens": 686}}
+    )
+    assert cost_usd(usage, grok, 0) == Cost(D("0.0043275"), True)
+
+
+def test_example_2_a_web_search() -> None:
+    mini = price({"prompt": "0.0000004", "completion": "0.0000016", "web_search": "0.01"})
+    usage = read_usage({"prompt_tokens": 8174, "completion_tokens": 30})
+    assert cost_usd(usage, mini, 0, Extra(web_searches=1)) == Cost(D("0.0133176"), True)
+
+
+def test_example_3_image_output() -> None:
+    flash = price({"prompt": "0.0000003", "completion": "0.0000025", "image_output": "0.00003"}, "google/g-flash-image")
+    usage = read_usage(
+        {"prompt_tokens": 2, "completion_tokens": 1295, "completion_tokens_details": {"image_tokens": 1290}}
+    )
+    assert cost_usd(usage, flash, 0) == Cost(D("0.0387131"), True)
+
+
+def test_example_3_without_an_image_price_is_an_estimate() -> None:
+    flash = price({"prompt": "0.0000003", "completion": "0.0000025"})
+    usage = Usage(input_tokens=2, output_tokens=1295, image_tokens=1290)
+    assert cost_usd(usage, flash, 0) == Cost(D("0.0032381"), False)
+
+
+def test_example_4_anthropic_adds_cache_traffic_to_its_input() -> None:
+    usage = read_usage(
+        {
+            "input_tokens": 1200,
+            "cache_creation_input_tokens": 6000,
+            "cache_creation": {"ephemeral_5m_input_tokens": 4000, "ephemeral_1h_input_tokens": 2000},
+            "cache_read_input_tokens": 50_000,
+            "output_tokens": 900,
+        }
+    )
+    assert usage.input_tokens == 57_200
+    assert cost_usd(usage, SONNET, 0) == Cost(D("0.0591"), True)
+
+
+@pytest.mark.parametrize(("prompt", "due"), [(250_000, "0.445"), (200_000, "0.1675"), (200_001, "0.32000250")])
+def test_example_5_a_long_prompt_pays_its_tier_for_all_tokens(prompt: int, due: str) -> None:
+    assert usd(Usage(prompt, 3000, cached_tokens=100_000), GEMINI_PRO) == D(due)
+
+
+def test_example_6_a_picture() -> None:
+    picture = price({"prompt": "0.000005", "completion": "0.00004", "image_token": "0.00001"}, "gpt-image-1")
+    usage = of_images(Usage(input_tokens=50, output_tokens=1056))
+    assert cost_usd(usage, picture, 0) == Cost(D("0.04249"), True)
+
+
+def test_example_7_own_keys_pay_both_bills() -> None:
+    usage = read_usage({"cost": D("0.95"), "is_byok": True, "cost_details": {"upstream_inference_cost": 19}})
+    assert usage.cost_usd is not None and usage.byok_usd is not None
+    assert usage.cost_usd + usage.byok_usd == D("19.95")
+
+
+@pytest.mark.parametrize(
+    ("prompt_usd", "completion_usd", "tokens", "due"),
+    [("0.00000025", "0.000002", (17, 1763), "0.00353025"), ("0.000003", "0.000015", (254, 5), "0.000837")],
+)
+def test_example_8_small_calls(prompt_usd: str, completion_usd: str, tokens: tuple[int, int], due: str) -> None:
+    assert usd(Usage(*tokens), price({"prompt": prompt_usd, "completion": completion_usd})) == D(due)
+
+
+@pytest.mark.parametrize(
+    "pricing",
+    [
+        {},
+        {"prompt": "0.000001"},
+        {"completion": "0.000001"},
+        {"prompt": "-1", "completion": "-1"},
+        {"prompt": "-1", "completion": "0.1"},
+        {"prompt": "-0.5", "completion": "0"},
+        {"prompt": "cheap", "completion": "0"},
+        {"prompt": "NaN", "completion": "0"},
+        {"prompt": "Infinity", "completion": "0"},
+        {"prompt": "1e9", "completion": "0"},
+        {"prompt": "0." + "0" * 99 + "1", "completion": "0"},
+        {"prompt": True, "completion": "0"},
+        {"prompt": ["0"], "completion": "0"},
+        {"prompt": "0", "completion": "0", "input_cache_read": "-1"},
+        {"prompt": "0", "completion": "0", "request": "free"},
+        {"prompt": "0", "completion": "0", "overrides": ["x"]},
+        {"prompt": "0", "completion": "0", "overrides": [{"min_prompt_tokens": "many", "prompt": "1"}]},
+        {"prompt": "0", "completion": "0", "overrides": [{"utc_start": True, "prompt": "1"}]},
+        {"prompt": "0", "completion": "0", "overrides": [{"prompt": "-2"}]},
+        {"prompt": "0", "completion": "0", "variants": ["x"]},
+        {"prompt": "0", "completion": "0", "variants": [{"when": {}}]},
+    ],
+)
+def test_a_price_that_cannot_be_believed_is_unknown(pricing: dict[str, Any]) -> None:
+    assert read_pricing(model(pricing)) is None
+
+
+def test_long_prices_are_exact() -> None:
+    odd = price({"prompt": "0.00000008333333333333334", "completion": D("1E-7"), "discount": 0.9})
+    assert odd.input_usd == D("0.00000008333333333333334")
+    assert usd(Usage(10**12, 10**12), odd) == D("183333.33333333334")
+
+
+def test_zero_is_a_price() -> None:
+    assert usd(Usage(5, 5), FREE_OF_CHARGE) == 0
+    assert read_pricing(model({"prompt": 0, "completion": "0"})) == Price(D(0), D(0))
+
+
+@pytest.mark.parametrize(
+    ("pricing", "per_image", "per_token"),
+    [
+        ({"image": "0.0000003"}, None, D("0.0000003")),
+        ({"image": "0.003613"}, D("0.003613"), None),
+        ({"image": "0.0000003", "image_token": "0.0000004"}, None, D("0.0000004")),
+        ({"prompt": "0", "image": "0.001"}, D("0.001"), None),
+    ],
+)
+def test_an_image_price_of_the_size_of_a_tokens_is_per_token(
+    pricing: dict[str, Any], per_image: Decimal | None, per_token: Decimal | None
+) -> None:
+    read = price(pricing)
+    assert (read.image_usd, read.image_input_usd) == (per_image, per_token)
+
+
+@pytest.mark.parametrize(
+    ("usage", "extra", "due"),
+    [
+        (Usage(100, 0, cached_tokens=40), Extra(), "100e-6"),
+        (Usage(100, 0, cache_write_tokens=40), Extra(), "100e-6"),
+        (Usage(100, 0, cache_write_tokens=40, cache_write_1h_tokens=60), Extra(), "100e-6"),
+        (Usage(100, 0, audio_input_tokens=40), Extra(), "100e-6"),
+        (Usage(10, 0, cached_tokens=40), Extra(), "40e-6"),
+        (Usage(0, 10, reasoning_tokens=11), Extra(), "20e-6"),
+        (Usage(0, 10, reasoning_tokens=4), Extra(), "20e-6"),
+        (Usage(0, 10), Extra(audio_output_tokens=4), "20e-6"),
+        (Usage(0, 10, image_tokens=400), Extra(input_images=3, web_searches=3, file_searches=3), "20e-6"),
+    ],
+)
+def test_absent_prices_fall_back_and_parts_are_cut_to_the_whole(usage: Usage, extra: Extra, due: str) -> None:
+    assert usd(usage, price({}), extra=extra) == D(due)
+
+
+@pytest.mark.parametrize(
+    ("usage", "extra", "due"),
+    [
+        (Usage(100, 0, audio_input_tokens=40), Extra(), "100e-6"),
+        (Usage(0, 10, reasoning_tokens=4), Extra(), "52e-6"),
+        (Usage(0, 10, reasoning_tokens=11), Extra(), "100e-6"),
+        (Usage(0, 10), Extra(audio_output_tokens=4), "32e-6"),
+        (Usage(), Extra(input_images=2), "2.0"),
+        (Usage(), Extra(file_searches=2), "0.006"),
+        (Usage(), Extra(characters=7), "0.0007"),
+    ],
+)
+def test_every_unit_has_its_price(usage: Usage, extra: Extra, due: str) -> None:
+    units = {"internal_reasoning": "0.00001", "audio_output": "0.000005", "image": "1", "file_search": "0.003"}
+    own = price({**units, **({"character": "0.0001"} if extra.characters else {})})
+    assert usd(usage, own, extra=extra) == D(due)
+
+
+def test_a_request_may_cost_by_itself() -> None:
+    assert usd(Usage(), price({"request": "0.005"})) == D("0.005")
+
+
+@pytest.mark.parametrize(
+    ("name", "pricing", "due"),
+    [
+        ("anthropic/claude-x", {}, "2e-6"),
+        ("claude-x", {"input_cache_write": "0.00000125"}, "2e-6"),
+        ("anthropic/claude-x", {"input_cache_write_1h": "0.000003"}, "3e-6"),
+        ("a/b", {"input_cache_write": "0.00000125"}, "1.25e-6"),
+        ("a/b", {}, "1e-6"),
+    ],
+)
+def test_an_hour_in_the_cache(name: str, pricing: dict[str, Any], due: str) -> None:
+    assert usd(Usage(1, 0, cache_write_tokens=1, cache_write_1h_tokens=1), price(pricing, name)) == D(due)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "hhmm", "applies"),
+    [
+        (1630, 30, 1629, False),
+        (1630, 30, 1630, True),
+        (1630, 30, 2359, True),
+        (1630, 30, 0, True),
+        (1630, 30, 30, False),
+        (100, 200, 100, True),
+        (100, 200, 200, False),
+        (100, None, 2359, True),
+        (None, 200, 0, True),
+        (None, 200, 300, False),
+    ],
+)
+def test_a_price_may_hold_for_hours_of_the_day(start: int | None, end: int | None, hhmm: int, applies: bool) -> None:
+    night = price({"overrides": [{"utc_start": start, "utc_end": end, "prompt": "0.0000001"}]})
+    assert usd(Usage(10, 0), night, hhmm) == (D("0.000001") if applies else D("0.00001"))
+
+
+def test_later_overrides_win_and_all_conditions_must_hold() -> None:
+    tiers = price(
+        {
+            "overrides": [
+                {"min_prompt_tokens": 10, "prompt": "2", "completion": "7"},
+                {"min_prompt_tokens": 20, "prompt": "3"},
+                {"min_prompt_tokens": 20, "utc_start": 0, "utc_end": 100, "prompt": "4"},
+            ]
+        }
+    )
+    assert [tiers.at(*case).input_usd for case in ((10, 0), (11, 0), (21, 500), (21, 99))] == [D("0.000001"), 2, 3, 4]
+    assert tiers.at(21, 99).output_usd == 7
+
+
+def test_an_override_nobody_understands_is_never_applied_and_makes_the_cost_an_estimate() -> None:
+    odd = price({"overrides": [{"moon": "full", "prompt": "9"}]})
+    assert odd.overrides == (Override((("input_usd", D(9)),), understood=False),)
+    assert cost_usd(Usage(1, 0), odd, 0) == Cost(D("0.000001"), False)
+
+
+def test_other_tiers_of_service_have_their_price() -> None:
+    tiered = price(
+        {
+            "input_cache_read": "0.0000001",
+            "variants": [
+                {"when": {"service_tier": "default"}},
+                {
+                    "when": {"service_tier": "priority"},
+                    "prompt": "5",
+                    "overrides": [{"min_prompt_tokens": 9, "prompt": "6"}],
+                },
+            ],
+        },
+        "claude-x",
+    )
+    priority = tiered.under("service_tier", "priority")
+    assert (priority.input_usd, priority.at(10, 0).input_usd) == (5, 6)
+    assert (priority.output_usd, priority.cached_input_usd) == (D("0.000002"), D("0.0000001"))
+    assert priority.write_1h_usd() == 10
+    assert tiered.under("service_tier", "default").input_usd == tiered.input_usd
+    assert tiered.under("speed", "fast") is tiered
+
+
+@pytest.mark.parametrize(
+    ("extra", "pricing"),
+    [(Extra(), {"character": "0.000015"}), (Extra(), {"audio_second": "0.0001"})],
+)
+def test_what_is_charged_by_units_nobody_told_has_no_cost(extra: Extra, pricing: dict[str, Any]) -> None:
+    by_unit = read_pricing(model({"prompt": "-1", "completion": "-1", **pricing}, "tts-1"))
+    assert by_unit is not None
+    assert cost_usd(Usage(5, 5), by_unit, 0, extra) is None
+
+
+def test_seconds_of_sound_have_a_price() -> None:
+    whisper = read_pricing(model({"prompt": "-1", "completion": "-1", "audio_second": "0.0001"}, "whisper-1"))
+    assert whisper is not None
+    assert cost_usd(Usage(), whisper, 0, Extra(audio_seconds=30)) == Cost(D("0.003"), True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "is_exact"),
+    [
+        (Extra(), True),
+        (Extra(web_searches=1), False),
+        (Extra(file_searches=1), False),
+        (Extra(audio_output_tokens=1), False),
+    ],
+)
+def test_a_missing_price_makes_an_estimate(extra: Extra, is_exact: bool) -> None:
+    cost = cost_usd(Usage(1, 1), price({}), 0, extra)
+    assert cost is not None and cost.exact is is_exact
+
+
+def test_output_of_a_model_that_draws_is_an_estimate_where_images_have_no_price() -> None:
+    painter = price({}, "google/gemini-flash-image")
+    for usage, is_exact in ((Usage(1, 1), False), (Usage(1, 0), True)):
+        cost = cost_usd(usage, painter, 0)
+        assert cost is not None and cost.exact is is_exact
+
+
+def test_either_takes_the_price_where_there_is_one() -> None:
+    assert either(D(0), D(1)) == 0
+    assert either(None, D(1)) == 1
+
+
+@pytest.mark.parametrize("data", [snapshot_bytes(), prices_bytes("openai"), prices_bytes("anthropic")])
+def test_every_shipped_price_is_read_or_known_to_be_unknown(data: bytes) -> None:
+    unread = [m for m in read_feed(data).models if read_pricing(m) is None and m.pricing.get("prompt") != "-1"]
+    assert unread == []
+
+
+counts = st.integers(0, 10**9)
+
+
+@given(counts, counts, counts, counts, counts, counts)
+def test_a_cost_is_never_negative_and_never_raises(a: int, b: int, c: int, d: int, e: int, f: int) -> None:
+    usage = Usage(a, b, cached_tokens=c, cache_write_tokens=d, reasoning_tokens=e, image_tokens=f)
+    assert usd(usage, SONNET) >= 0

@@ -1,0 +1,97 @@
+"""Who is asking."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from multidict import CIMultiDict
+
+from proxy.errors import InvalidApiKey
+from proxy.policy.values import Caller
+from proxy.web.keys import OPEN, Keyring
+
+
+def caller(name: str, key: str) -> Caller:
+    return Caller(name, key_sha256=hashlib.sha256(key.encode()).digest())
+
+
+ALICE = caller("alice", "sk-alice")
+BOB = caller("bob", "sk-bob")
+RING = Keyring([ALICE, BOB])
+
+ACCEPTED = [
+    ([("Authorization", "Bearer sk-alice")], ALICE),
+    ([("authorization", "bearer sk-bob")], BOB),
+    ([("Authorization", "BEARER   sk-bob ")], BOB),
+    ([("x-api-key", "sk-alice")], ALICE),
+    ([("X-API-Key", " sk-alice ")], ALICE),
+    ([("api-key", "sk-bob")], BOB),
+    ([("Authorization", "Bearer sk-unknown"), ("x-api-key", "sk-alice")], ALICE),
+    ([("Authorization", "Basic x"), ("api-key", "sk-bob")], BOB),
+    ([("Authorization", "Bearer sk-alice"), ("x-api-key", "sk-bob")], ALICE),
+]
+
+
+@pytest.mark.parametrize(("headers", "expected"), ACCEPTED)
+def test_a_key_is_known_in_every_header_that_clients_use(headers: list[tuple[str, str]], expected: Caller) -> None:
+    assert RING.caller(CIMultiDict(headers)) is expected
+
+
+REFUSED = [
+    [],
+    [("Authorization", "")],
+    [("Authorization", "Bearer")],
+    [("Authorization", "Bearer ")],
+    [("Authorization", "Bearer sk-unknown")],
+    [("Authorization", "Bearer sk-alice2")],
+    [("Authorization", "Bearer sk-alic")],
+    [("Authorization", "Bearer SK-ALICE")],
+    [("Authorization", "Basic sk-alice")],
+    [("Authorization", "sk-alice")],
+    [("Authorization", "Bearer caf\udce9")],
+    [("Authorization", "Bearer é")],
+    [("Authorization", "Bearer " + hashlib.sha256(b"sk-alice").hexdigest())],
+    [("x-api-key", "")],
+    [("api-key", "sk-unknown")],
+    [("Cookie", "sk-alice")],
+    [("Proxy-Authorization", "Bearer sk-alice")],
+]
+
+
+def refusal(headers: list[tuple[str, str]]) -> InvalidApiKey:
+    with pytest.raises(InvalidApiKey) as caught:
+        RING.caller(CIMultiDict(headers))
+    return caught.value
+
+
+@pytest.mark.parametrize("headers", REFUSED)
+def test_one_message_for_every_reason(headers: list[tuple[str, str]]) -> None:
+    error = refusal(headers)
+    assert error.message == refusal([]).message
+    assert (error.status, error.code, error.should_retry, error.param) == (401, "invalid_api_key", False, None)
+    assert "sk-" not in error.message
+
+
+@pytest.mark.parametrize("headers", [[], [("Authorization", "Bearer anything")], [("x-api-key", "caf\udce9")]])
+def test_without_callers_every_key_is_welcome_and_counts_as_open(headers: list[tuple[str, str]]) -> None:
+    assert Keyring([]).caller(CIMultiDict(headers)) is OPEN
+    assert OPEN.name == "open"
+
+
+def test_a_key_is_compared_by_its_hash_alone() -> None:
+    made = Caller("made", key_sha256=bytes.fromhex(hashlib.sha256("gehéim".encode()).hexdigest()))
+    assert Keyring(iter([made])).caller(CIMultiDict({"api-key": "gehéim"})) is made
+
+
+def test_the_ring_keeps_neither_keys_nor_their_hashes_as_its_index() -> None:
+    index = set(RING._callers)
+    assert len(index) == 2
+    assert not index & {ALICE.key_sha256, BOB.key_sha256}
+    assert not index & set(Keyring([ALICE, BOB])._callers)
+
+
+@pytest.mark.parametrize("headers", [[("x-api-key", "")], []])
+def test_a_caller_without_a_hash_lets_nobody_in(headers: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidApiKey):
+        Keyring([Caller("nobody")]).caller(CIMultiDict(headers))
