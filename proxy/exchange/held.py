@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.record import Record
 from proxy.exchange.rows import Ended, attempt_row
 from proxy.policy.books import Books
-from proxy.policy.limiter import Limiter, Taken
+from proxy.policy.limiter import Limiter
 from proxy.policy.prices import Price
 from proxy.policy.retry import Trouble
 from proxy.policy.settlement import Ending, Settlement, settle
 from proxy.policy.values import Provider
-from proxy.stores.journal import Journal, JournalUnwritable, Position
+from proxy.stores.failures import JournalUnwritable
+from proxy.stores.journal import Journal
 from proxy.stores.records import Begun, Hold, Settled, Voided
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
 
 class Keeping(Struct, frozen=True):
-    """Where money is counted and written down. `resolved` is called after every settlement."""
+    """Where money is counted and written down. `resolved` hears of every settlement and by how much it passed its hold;
+    `waits`: replies wait until their settlement is on disk."""
 
     books: Books
     limiter: Limiter
     journal: Journal
     lookups: Lookups
-    resolved: Callable[[Settlement, Hold, int], None]
+    resolved: Callable[[Hold, Settlement, int], None]
+    waits: bool = False
 
 
 class Outcome(Protocol):
-    """What settling needs of an attempt's outcome."""
+    """What settling needs of an attempt's outcome: a reply, or a failure to get one."""
 
     @property
     def label(self) -> str:
@@ -62,14 +67,12 @@ class Outcome(Protocol):
 
 
 class Held:
-    """A hold that is under way. `maximum` is the output limit it was lowered to, if it was."""
+    """A hold that is under way. `maximum` is the output limit it was lowered to; `input_tokens` our estimate."""
 
     def __init__(self, keeping: Keeping, hold: Hold, price: Price | None, record: Record) -> None:
         self.hold = hold
         self.maximum: int | None = None
-        self.input_estimate = 0
-        self.taken: Taken | None = None
-        self.settlement: Settlement | None = None
+        self.input_tokens = 0
         self._keeping = keeping
         self._price = price
         self._record = record
@@ -77,33 +80,30 @@ class Held:
         self._closed = False
 
     def begun(self, generation_id: str | None) -> None:
-        """The first byte came; a crash from here on can be looked up."""
-        if generation_id is not None and not self._begun:
-            self._begun = True
-            try:
-                self._keeping.journal.append(Begun(self.hold.id, generation_id))
-            except JournalUnwritable:
-                pass  # the hold itself is written; after a crash it settles at its amount
+        """The first byte came; after a crash the cost can be asked for."""
+        if generation_id is None or self._begun or self._closed:
+            return
+        self._begun = True
+        with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
+            self._keeping.journal.append(Begun(self.hold.id, generation_id))
 
     def resolve(self, outcome: Outcome, provider: Provider, *, final: bool) -> Awaitable[None] | None:
-        """Settle, once. Synchronous; the awaitable (with `fsync: always`) is durability, for what must not precede it."""
+        """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
         self._closed = True
         ending = self._ending(outcome)
         settlement = settle(ending, self._price, self.hold.amount_pusd)
-        ended = _ended(outcome, self._record, final)
-        if _worth_asking(settlement, ending) and Lookups.possible(provider, outcome.generation_id):
-            self._record.settling = self
-            self._keeping.lookups.start(
-                provider, outcome.generation_id or "", lambda usage: self._looked_up(usage, settlement, ended)
-            )
+        ended = self._ended(outcome, final)
+        asked = outcome.generation_id
+        if asked is not None and _worth_asking(settlement, ending) and Lookups.possible(provider):
+            self._record.unsettled += 1
+            self._keeping.lookups.start(provider, asked, lambda usage: self._looked_up(usage, settlement, ended))
             return None
         return self._write(settlement, ended)
 
     def _ending(self, outcome: Outcome) -> Ending:
-        findings = outcome.findings
-        now = datetime.now(UTC)
+        findings, now = outcome.findings, datetime.now(UTC)
         return Ending(
             trouble=outcome.trouble,
             status=outcome.judged_status,
@@ -111,10 +111,23 @@ class Held:
             complete=outcome.complete,
             streamed=self.hold.stream,
             stops_billing=self._record.closing_stops_billing(),
+            makes_images=self.hold.endpoint.startswith("images"),
             usage=findings.usage if findings else None,
-            input_tokens=self.input_estimate,
+            input_tokens=self.input_tokens,
             counted_output=findings.counted_output if findings else 0,
             hhmm=now.hour * 100 + now.minute,
+        )
+
+    def _ended(self, outcome: Outcome, final: bool) -> Ended:
+        findings = outcome.findings
+        left = self._record.client_left is not None and not outcome.complete
+        return Ended(
+            status=499 if left else (outcome.judged_status or 0),
+            outcome=outcome.label,
+            usage=findings.usage if findings else None,
+            served=findings.served_model if findings else None,
+            upstream_id=outcome.generation_id,
+            final=final,
         )
 
     def _looked_up(self, usage: Usage | None, fallback: Settlement, ended: Ended) -> None:
@@ -123,43 +136,29 @@ class Held:
             self._write(fallback, ended)
         else:
             told = settle(Ending(status=200, usage=usage), self._price, self.hold.amount_pusd)
-            looked_up = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
-            self._write(looked_up, Ended(ended.status, ended.outcome, usage, ended.served, ended.upstream_id, ended.final))
-        self._record.settled()
+            self._write(
+                Settlement(told.cost_pusd, "looked_up", doubts=told.doubts),
+                msgspec.structs.replace(ended, usage=usage),
+            )
+        self._record.settled_late()
 
     def _write(self, settlement: Settlement, ended: Ended) -> Awaitable[None] | None:
         keeping, hold = self._keeping, self.hold
-        self.settlement = settlement
         self._record.charge(settlement.cost_pusd, settlement.source, ended.usage)
         row = attempt_row(self._record, hold, settlement, ended)
+        over = None
         if settlement.void:
             keeping.books.void(hold.id)
-            over = 0
         else:
             over = keeping.books.settle(hold.id, settlement.cost_pusd)
-        try:
-            position: Position | None = keeping.journal.append(
-                Voided(row) if settlement.void else Settled(row, hold.charges)
-            )
-        except JournalUnwritable:
-            position = None  # the journal keeps settlements it could not write and writes them first when it heals
-        keeping.resolved(settlement, hold, over)
-        return keeping.journal.durable(position) if position is not None and keeping.journal.waits else None
-
-
-def _ended(outcome: Outcome, record: Record, final: bool) -> Ended:
-    findings = outcome.findings
-    left = record.client_left is not None and not outcome.complete
-    return Ended(
-        status=499 if left else (outcome.judged_status or 0),
-        outcome=outcome.label,
-        usage=findings.usage if findings else None,
-        served=findings.served_model if findings else None,
-        upstream_id=outcome.generation_id,
-        final=final,
-    )
+        durable: Awaitable[None] | None = None
+        with contextlib.suppress(JournalUnwritable):  # the journal keeps ends of calls and writes them when it heals
+            position = keeping.journal.append(Voided(row) if settlement.void else Settled(row, hold.charges))
+            durable = keeping.journal.durable(position) if keeping.waits else None
+        keeping.resolved(hold, settlement, over or 0)
+        return durable
 
 
 def _worth_asking(settlement: Settlement, ending: Ending) -> bool:
-    """Only an answer that began and did not say its price (cut, or binary) can be asked for."""
+    """Only an answer that began and did not state its price (cut, or binary) can be asked for."""
     return settlement.source in ("counted", "held", "unknown") and ending.status == 200

@@ -6,45 +6,34 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from proxy.dialects import DIALECTS
-from proxy.errors import (
-    BudgetExceeded,
-    BudgetInFlight,
-    LedgerUnavailable,
-    ModelNotPriced,
-    RateLimitExceeded,
-    TooManyConcurrent,
-)
 from proxy.exchange.held import Held, Keeping
 from proxy.exchange.job import Job
+from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
 from proxy.policy.books import Exceeded, InFlight
 from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
 from proxy.policy.limiter import Denied
-from proxy.policy.money import usd_text
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.quote import Quote, quote_for
 from proxy.policy.values import Provider
-from proxy.stores.journal import JournalUnwritable
+from proxy.policy.weight import likely_tokens, weigh
+from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Hold
-
-RETRY_IN_FLIGHT_SECONDS = 1.0
 
 
 class Ask(Struct, frozen=True):
-    """One attempt asking for its hold: the how-manieth, where to, and the output limit a repair set."""
+    """One attempt asking for its hold: the how-manieth, where to, under which name, and the maximum a repair set."""
 
     number: int
     provider: Provider
-    upstream_model: str
+    model: str
     lowered_to: int | None = None
 
 
 class Toll:
-    """Stands between a call and its provider. Prices change with the catalogue; the rest lives as long as the daemon."""
+    """Stands between a call and its provider. `prices` changes with the catalogue."""
 
     def __init__(self, keeping: Keeping, prices: PriceBook, rules: BudgetRules) -> None:
         self.prices = prices
@@ -52,73 +41,78 @@ class Toll:
         self._rules = rules
         self._next_settlement: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def resettle(self) -> None:
+    def settled(self) -> None:
         """A hold was resolved: whoever waits for room looks again, in the order they came."""
-        self._next_settlement.set_result(None)
-        self._next_settlement = asyncio.get_running_loop().create_future()
+        done, self._next_settlement = self._next_settlement, asyncio.get_running_loop().create_future()
+        done.set_result(None)
 
     @contextmanager
     def admitted(self, job: Job) -> Iterator[None]:
         """Take what rate limits ask for; give slots back and correct tokens at the end. Raises `RateLimitExceeded`."""
-        call, record, limiter = job.call, job.record, self._keeping.limiter
-        if not call.endpoint.counts:
+        if not job.call.endpoint.counts:
             yield
             return
-        scopes = _scopes(job)
-        taken = limiter.take(scopes, estimated_tokens(call), time.monotonic())
-        record.limit_headers = limiter.headers(scopes, time.monotonic())
+        limiter, record, scopes = self._keeping.limiter, job.record, scopes_of(job)
+        taken = limiter.take(scopes, likely_tokens(job.weight), time.monotonic())
+        record.limit_headers = list(limiter.headers(scopes, time.monotonic()).items())
         if isinstance(taken, Denied):
-            raise _too_much(taken)
+            raise too_much(taken)
         try:
             yield
         finally:
-            used = None if record.usage is None else record.usage.input_tokens + record.usage.output_tokens
-            limiter.settle(taken, used, time.monotonic())
+            limiter.give_back(taken)
+            if record.usage is not None or not record.calls:
+                limiter.correct(taken, record.tokens_used(), time.monotonic())
 
     async def hold(self, job: Job, ask: Ask) -> Held | None:
-        """Take the attempt's hold from every budget it falls under, all or nothing, waiting for others' holds if need be.
+        """Take the attempt's hold from every budget it falls under, all or nothing, waiting for others' if need be.
 
-        None for what costs nothing by nature. Raises `PolicyError`, or `LedgerUnavailable`.
+        None for what costs nothing by its nature. Raises `PolicyError`, or `JournalUnwritable`.
         """
         if not job.call.endpoint.counts:
             return None
-        quote = quote_for(job.call, ask.provider, (job.plan.label, ask.upstream_model), self.prices, ask.lowered_to)
-        scopes = _scopes(job)
-        if not self._keeping.books.binds(scopes):
-            return self._take(job, ask, quote, quote.most_pusd or 0)
-        if quote.most_pusd is None and not quote.can_be_lowered and self._rules.unpriced == "deny":
-            raise _not_priced(quote)
-        amount = await self._room(job, quote, scopes)
-        return self._take(job, ask, quote, amount)
+        quote = self._quote(job, ask)
+        books, scopes = self._keeping.books, scopes_of(job)
+        amount, maximum = quote.most_pusd or 0, None
+        if books.is_bound(scopes) and not quote.is_free:
+            if quote.bound is None and self._rules.unpriced == "deny":
+                raise not_priced(job.plan.label)
+            if quote.bound is not None:
+                amount, maximum = await self._room(job, quote, scopes)
+        held = self._take(job, ask, quote, amount)
+        held.maximum = maximum
+        if self._keeping.waits:
+            await self._keeping.journal.durable(self._keeping.journal.end)
+        return held
 
-    async def _room(self, job: Job, quote: Quote, scopes: tuple[str, ...]) -> int:
-        """Wait until the hold fits; return its amount, lowered where spending leaves less than the model's most."""
-        books = self._keeping.books
+    def _quote(self, job: Job, ask: Ask) -> Quote:
+        models = [(job.plan.label, ask.model), *((name, name) for name in job.call.also_models)]
+        weight, maximum = job.weight, ask.lowered_to
+        if maximum is not None:
+            weight = weight.with_maximum(maximum)
+        return quote_for(weight, ask.provider, models, self.prices)
+
+    async def _room(self, job: Job, quote: Quote, scopes: tuple[str, ...]) -> tuple[int, int | None]:
+        """Wait until the hold fits; its amount, and the output maximum where spending leaves less than the model's most."""
+        books, key = self._keeping.books, job.caller.name
         until = time.monotonic() + self._rules.wait_seconds
         while True:
-            left = books.left_by_spending(scopes, time.time())
-            amount = quote.amount_within(left)
-            if amount is None:
-                raise _exceeded(books.judge(scopes, job.caller.name, quote.least_pusd(left), time.time()), quote)
-            verdict = books.judge(scopes, job.caller.name, amount, time.time())
-            if isinstance(verdict, Exceeded):
-                raise _exceeded(verdict, quote)
+            now = time.time()
+            fitting = quote.within(books.affordable(scopes, now) or 0)
+            amount, maximum = fitting if fitting is not None else (quote.least_pusd, None)
+            verdict = books.judge(scopes, key, amount, now)
+            if fitting is None or isinstance(verdict, Exceeded):
+                raise exceeded(verdict, books.state(now), scopes, amount)
             if not isinstance(verdict, InFlight):
-                return amount
+                return amount, maximum
             if time.monotonic() >= until:
-                raise _in_flight(verdict)
-            await self._wait(until)
-
-    async def _wait(self, until: float) -> None:
-        """Until the next settlement or `until`, whichever comes first."""
-        waiter = self._next_settlement
-        await asyncio.wait([waiter], timeout=max(0.0, until - time.monotonic()))
+                raise in_flight(verdict)
+            await asyncio.wait([self._next_settlement], timeout=max(0.0, until - time.monotonic()))
 
     def _take(self, job: Job, ask: Ask, quote: Quote, amount: int) -> Held:
         """Reserve in memory and write it down, in one synchronous step."""
-        books, record, now = self._keeping.books, job.record, time.time()
+        keeping, record, now = self._keeping, job.record, time.time()
         identity = f"{record.request_id}.{ask.number}"
-        charges = books.take(identity, _scopes(job), job.caller.name, amount, now)
         hold = Hold(
             id=identity,
             at_ms=int(now * 1000),
@@ -129,16 +123,22 @@ class Toll:
             asked=job.call.model or "",
             model=job.plan.label,
             provider=ask.provider.name,
-            upstream_model=ask.upstream_model,
+            upstream_model=ask.model,
             stream=job.call.stream,
             amount_pusd=amount,
-            charges=charges,
+            charges=keeping.books.take(identity, scopes_of(job), job.caller.name, amount, now),
         )
-        held = Held(self._keeping, hold, quote, record)
         try:
-            held.position = self._keeping.journal.append(hold)
-        except JournalUnwritable as error:
-            books.void(identity)
+            keeping.journal.append(hold)
+        except JournalUnwritable:
+            keeping.books.void(identity)
             if not quote.is_free:
-                raise LedgerUnavailable(f"The journal cannot be written ({error}); paid calls wait.", retry_after=5) from None
+                raise
+        held = Held(keeping, hold, quote.price, record)
+        held.input_tokens = likely_tokens(job.weight.with_maximum(0))
         return held
+
+
+def scopes_of(job: Job) -> tuple[str, ...]:
+    """Whose budgets and limits a call falls under."""
+    return (key_scope(job.caller.name), GLOBAL)

@@ -1,4 +1,4 @@
-"""What an attempt cost, from the best thing known of it (design: reported > computed > counted > the hold).
+"""What an attempt cost, from the best thing known of it: reported, else computed, else counted, else the hold.
 
 "Present and zero" is zero. What cannot be believed is passed over for the next source and named.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
+from proxy.policy.costs import cost_usd, of_images
 from proxy.policy.money import to_pusd
-from proxy.policy.prices import Price, cost_usd
+from proxy.policy.prices import Price
 from proxy.policy.retry import Trouble
 from proxy.wire.usage import Usage
 
@@ -32,6 +34,7 @@ class Ending(Struct, frozen=True):
     complete: bool = True
     streamed: bool = False
     stops_billing: bool = False
+    makes_images: bool = False
     usage: Usage | None = None
     input_tokens: int = 0
     counted_output: int = 0
@@ -58,31 +61,40 @@ def settle(ending: Ending, price: Price | None, hold_pusd: int) -> Settlement:
     doubts = usage.doubts if usage else ()
     if usage is not None and usage.cost_usd is not None:
         return Settlement(to_pusd(usage.cost_usd + (usage.byok_usd or Decimal(0))), "reported", doubts=doubts)
-    if ending.status is not None and (ending.status >= 400 or ending.failed):
-        return _VOID if usage is None else _computed(ending, usage, price, doubts)
-    if usage is not None and (ending.complete or usage.output_tokens >= ending.counted_output):
-        return _computed(ending, usage, price, doubts)
-    return _estimated(ending, price, hold_pusd, doubts)
+    refused = ending.status is not None and (ending.status >= 400 or ending.failed)
+    if refused and usage is None:
+        return _VOID
+    if usage is not None and (refused or ending.complete):
+        return _priced(ending, usage, price, hold_pusd)
+    return _estimated(ending, price, hold_pusd)
 
 
-def _computed(ending: Ending, usage: Usage, price: Price | None, doubts: tuple[str, ...]) -> Settlement:
+def _priced(ending: Ending, usage: Usage, price: Price | None, hold_pusd: int) -> Settlement:
+    """Tokens times price."""
     if price is None:
-        return Settlement(0, "unknown", doubts=doubts)
-    return Settlement(to_pusd(cost_usd(usage, price, ending.hhmm).usd), "computed", doubts=doubts)
+        return Settlement(0, "unknown", doubts=usage.doubts)
+    if "negative" in usage.doubts or "not_a_number" in usage.doubts or "absurd" in usage.doubts:
+        if not usage.input_tokens and not usage.output_tokens:
+            return _estimated(ending, price, hold_pusd)
+    cost = cost_usd(of_images(usage) if ending.makes_images else usage, price, ending.hhmm)
+    if cost is None:
+        return Settlement(hold_pusd, "held", doubts=usage.doubts)
+    return Settlement(to_pusd(cost.usd), "computed", doubts=usage.doubts)
 
 
-def _estimated(ending: Ending, price: Price | None, hold_pusd: int, doubts: tuple[str, ...]) -> Settlement:
-    """No usage: what streamed past, where the bill stopped with it; else all that was held."""
+def _estimated(ending: Ending, price: Price | None, hold_pusd: int) -> Settlement:
+    """No usage to go by: what streamed past, where the bill stopped with it; else all that was held."""
+    doubts = ending.usage.doubts if ending.usage else ()
     if price is None:
         return Settlement(0, "unknown", doubts=doubts)
     if ending.streamed and (ending.stops_billing or ending.complete):
-        seen = ending.usage or Usage(input_tokens=ending.input_tokens)
-        counted = Usage(
-            input_tokens=seen.input_tokens,
+        seen = ending.usage or Usage()
+        counted = msgspec.structs.replace(
+            seen,
+            input_tokens=seen.input_tokens or ending.input_tokens,
             output_tokens=max(ending.counted_output, seen.output_tokens),
-            cached_tokens=seen.cached_tokens,
-            cache_write_tokens=seen.cache_write_tokens,
-            cache_write_1h_tokens=seen.cache_write_1h_tokens,
         )
-        return Settlement(to_pusd(cost_usd(counted, price, ending.hhmm).usd), "counted", doubts=doubts)
+        cost = cost_usd(counted, price, ending.hhmm)
+        if cost is not None:
+            return Settlement(to_pusd(cost.usd), "counted", doubts=doubts)
     return Settlement(hold_pusd, "held", doubts=doubts)

@@ -1,0 +1,85 @@
+"""The sentences of policy: which budget or limit, how much, and when it helps to come back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from proxy.errors import (
+    BudgetExceeded,
+    BudgetInFlight,
+    ModelNotPriced,
+    PolicyError,
+    RateLimitExceeded,
+    TooManyConcurrent,
+)
+from proxy.policy.books import Exceeded, InFlight, Standing, Verdict
+from proxy.policy.budgets import GLOBAL, Budget
+from proxy.policy.limiter import Denied
+from proxy.policy.money import usd_text
+
+
+def exceeded(verdict: Verdict, standings: list[Standing], scopes: tuple[str, ...], amount: int) -> BudgetExceeded:
+    """Spending alone leaves too little for this call."""
+    if isinstance(verdict, Exceeded):
+        budget, left, resets_at = verdict.budget, verdict.left_pusd, verdict.resets_at
+    else:
+        bound = [standing for standing in standings if standing.budget.scope in scopes]
+        tightest = min(bound, key=lambda standing: standing.budget.cap_pusd - standing.spent_pusd)
+        budget, resets_at = tightest.budget, tightest.resets_at
+        left = max(0, budget.cap_pusd - tightest.spent_pusd)
+    return BudgetExceeded(
+        f"This call may cost up to ${_usd(amount)}, and {_named(budget)} has ${_usd(left)} left of "
+        f"${_usd(budget.cap_pusd)}. {_resets(resets_at)} A smaller maximum of output tokens may fit."
+    )
+
+
+def in_flight(verdict: InFlight) -> BudgetInFlight:
+    """Calls under way hold what this one needs; most of it comes back when they end."""
+    budget = verdict.budget
+    return BudgetInFlight(
+        f"Calls under way hold the rest of {_named(budget)} (${_usd(budget.cap_pusd)}); try again in a moment.",
+        retry_after=verdict.retry_after_seconds,
+    )
+
+
+def not_priced(model: str) -> ModelNotPriced:
+    """Nothing bounds what the call may cost."""
+    return ModelNotPriced(
+        "This key has a budget, and what this call may cost cannot be bounded: the model or the endpoint has no "
+        "known price. Give the model a `price:` in the configuration, or set `budget_policy: {unpriced: allow}`.",
+        param="model",
+    )
+
+
+def too_much(denied: Denied) -> PolicyError:
+    """A rate limit is in the way."""
+    limit, seconds = denied.limit, denied.retry_after_seconds
+    whose = "of everything together" if limit.scope == GLOBAL else "of this key"
+    if limit.of == "concurrent":
+        return TooManyConcurrent(
+            f"The limit {whose} of {limit.amount} calls at once is reached; try again when one has ended.",
+            retry_after=seconds,
+        )
+    error = RateLimitExceeded(
+        f"The limit {whose} of {limit.amount} {limit.of} per {limit.per} is reached; try again in {seconds:.1f} s.",
+        retry_after=seconds,
+    )
+    error.error_type = limit.of
+    return error
+
+
+def _named(budget: Budget) -> str:
+    whose = "the budget of everything together" if budget.scope == GLOBAL else "this key's budget"
+    return f"{whose} per {budget.per}" if budget.per != "total" else f"{whose}"
+
+
+def _resets(at: int | None) -> str:
+    if at is None:
+        return "It never starts anew."
+    return f"It starts anew at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC."
+
+
+def _usd(pusd: int) -> str:
+    """Dollars for a sentence: two places at least, no trailing zeros after them."""
+    whole, _, rest = usd_text(pusd).partition(".")
+    return f"{whole}.{rest[:2]}{rest[2:].rstrip('0')}"
