@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print the table.  `--quick` takes about a minute, the full run about four."""
+"""`python -m bench`: measure, print the table.  `--quick` takes about a minute, the full run about three."""
 
 from __future__ import annotations
 

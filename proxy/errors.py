@@ -109,6 +109,13 @@ class UnknownEndpoint(CallerError):
     code = "unknown_endpoint"
 
 
+class MethodNotSupported(CallerError):
+    """TRACE would hand our credential back to whoever asks; other unknown methods mean nothing here."""
+
+    status = 405
+    code = "method_not_supported"
+
+
 class UpgradeRefused(CallerError):
     """A WebSocket upgrade: clients fall back to plain HTTP on 426."""
 

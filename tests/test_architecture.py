@@ -8,10 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-PACKAGE = Path(__file__).parent.parent / "proxy"
-FILES = sorted(PACKAGE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text()) for path in FILES}
+from measures import (
+    FILES,
+    PACKAGE,
+    TREES,
+    Function,
+    depth_of,
+    functions,
+    layer_of,
+    lines_of,
+    modules_named,
+    parameters_of,
+    place,
+)
 
 # each row may import the rows above it; names of one row do not know each other
 ROWS = (
@@ -63,45 +72,6 @@ FORBIDDEN_CLASS = re.compile(r"Utils?|Helpers?|Manager|Base(?![a-z])|Common")
 # names that other people's interfaces or our own config file give
 GIVEN = frozenset({"base_url", "_base_url"})
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
-
-
-def place(path: Path, node: ast.AST | None = None) -> str:
-    relative = path.relative_to(PACKAGE).as_posix()
-    return relative if node is None else f"{relative}:{getattr(node, 'lineno', '?')}"
-
-
-def layer_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return "__version__" if first == "__init__" else first
-
-
-def functions(tree: ast.AST) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
-
-
-def lines_of(node: Function) -> int:
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    return (node.end_lineno or node.lineno) - first + 1
-
-
-def modules_named(path: Path, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
-    """Every module that a file imports, wherever in it, with relative imports resolved."""
-    package = ("proxy", *path.relative_to(PACKAGE).parts[:-1])
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            start = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (start, node.module) if part)
-            if module == "proxy":
-                for alias in node.names:
-                    yield node, f"proxy.{alias.name}"
-            else:
-                yield node, module
-
 
 def own_layers_named(path: Path, tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     for node, module in modules_named(path, tree):
@@ -117,27 +87,6 @@ def broken_layers(path: Path, tree: ast.AST) -> list[str]:
         for node, named in own_layers_named(path, tree)
         if named != layer and RANK[named] >= RANK[layer]
     ]
-
-
-def depth_of(node: ast.AST, blocks: int = 0) -> int:
-    """How deep blocks stand in blocks; an `elif` is no deeper than its `if`, a function of its own starts anew."""
-    deepest = blocks
-    for name, value in ast.iter_fields(node):
-        children = value if isinstance(value, list) else [value]
-        for child in children:
-            if not isinstance(child, ast.AST) or isinstance(child, (*Function.__args__, ast.ClassDef, ast.Lambda)):
-                continue
-            is_elif = name == "orelse" and isinstance(node, ast.If) and len(children) == 1 and isinstance(child, ast.If)
-            inner = isinstance(child, BLOCKS) and not is_elif
-            deepest = max(deepest, depth_of(child, blocks + inner))
-    return deepest
-
-
-def parameters_of(node: Function) -> int:
-    named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    if named and named[0].arg in ("self", "cls"):
-        named = named[1:]
-    return len(named)
 
 
 def test_every_file_belongs_to_a_layer() -> None:
@@ -315,34 +264,6 @@ BREACHES = [
 @pytest.mark.parametrize(("path", "source", "breaches"), BREACHES)
 def test_the_measure_of_layers_sees_every_kind_of_import(path: str, source: str, breaches: int) -> None:
     assert len(broken_layers(PACKAGE / path, ast.parse(source))) == breaches
-
-
-DEPTHS = [
-    ("def f():\n    pass\n", 0),
-    ("def f():\n    if a:\n        pass\n    elif b:\n        pass\n    else:\n        pass\n", 1),
-    ("def f():\n    for a in b:\n        if a:\n            pass\n", 2),
-    ("def f():\n    if a:\n        pass\n    else:\n        if b:\n            pass\n        c()\n", 2),
-    (
-        "def f():\n    try:\n        pass\n    except E:\n        while a:\n            with b:\n                pass\n",
-        3,
-    ),
-    ("def f():\n    if a:\n        def g():\n            if b:\n                pass\n", 1),
-]
-
-
-@pytest.mark.parametrize(("source", "depth"), DEPTHS)
-def test_the_measure_of_depth_counts_blocks(source: str, depth: int) -> None:
-    assert depth_of(ast.parse(source).body[0]) == depth
-
-
-@pytest.mark.parametrize(
-    ("source", "count"),
-    [("def f(): pass", 0), ("def f(self, a, b=1, *c, d, e=2, **g): pass", 4), ("async def f(cls, a, /, b): pass", 2)],
-)
-def test_the_measure_of_parameters_counts_keyword_only_ones(source: str, count: int) -> None:
-    node = ast.parse(source).body[0]
-    assert isinstance(node, Function)
-    assert parameters_of(node) == count
 
 
 @pytest.mark.parametrize(

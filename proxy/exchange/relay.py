@@ -172,8 +172,10 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
     try:
         async with Patience(timeouts.idle, asyncio.get_running_loop().time() + timeouts.total) as patience:
             await (_pass_events if reply.is_event_stream else _pass_bytes)(client, reply, record, patience)
-    except TimeoutError:
-        raise reply.silent() from None
+    except (TimeoutError, UpstreamReset) as error:
+        # what befalls the connection after the terminal event is no longer the client's concern
+        if not (reply.is_event_stream and reply.reader.findings.complete):
+            raise reply.silent() if isinstance(error, TimeoutError) else error from None
     record.phase = "done"
     return await client.end()
 

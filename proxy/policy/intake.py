@@ -101,8 +101,8 @@ class _Tally:
                 self._image({"image_url": image.get("image_url", image) if isinstance(image, dict) else image})
 
 
-def read_intake(call: Call, members: Mapping[str, Any]) -> Intake:
-    """Measure a request; `members` are those of `INTAKE_MEMBERS` it has, decoded."""
+def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int) -> Intake:
+    """Measure a request; `members` are those of `INTAKE_MEMBERS` it will have, decoded, `added_bytes` those put in."""
     if call.form is not None:
         return _read_form(call)
     tally = _Tally()
@@ -116,7 +116,7 @@ def read_intake(call: Call, members: Mapping[str, Any]) -> Intake:
     is_elsewhere = tally.is_elsewhere or any(members.get(name) for name in _ELSEWHERE)
     is_elsewhere = is_elsewhere or isinstance(members.get("prompt"), dict) or bool(members.get("preset"))
     return Intake(
-        text_tokens=len(call.body) - tally.media_bytes + _tools_tokens(members.get("tools")),
+        text_tokens=len(call.body) + added_bytes - tally.media_bytes + _tools_tokens(members.get("tools")),
         images=tally.images,
         audio_seconds=-(-tally.audio_bytes // LEAST_AUDIO_BYTES_PER_SECOND),
         is_elsewhere=is_elsewhere,

@@ -34,10 +34,16 @@ def weigh(call: Call, defaults: tuple[tuple[str, bytes], ...] = ()) -> Weight:
         members = {name: field.text for name, field in fields.items()}
     elif call.document is not None:
         members = {name: call.document.value(name) for name in call.document.members if name in _WANTED}
-    for name, text in applied_defaults(call, defaults):
+    added = applied_defaults(call, defaults)
+    for name, text in added:
         members[name] = msgspec.json.decode(text)
-    size = len(call.body) + sum(len(text) for _, text in defaults)
-    return Weight(call.endpoint.name, size, read_intake(call, members), read_asks(call, members))
+    texts = (call.body, *(text for _, text in added))
+    return Weight(
+        endpoint=call.endpoint.name,
+        body_bytes=sum(len(text) for text in texts),
+        intake=read_intake(call, members, sum(len(text) for text in texts[1:])),
+        asks=read_asks(call, members, texts),
+    )
 
 
 def likely_tokens(weight: Weight) -> int:

@@ -117,7 +117,7 @@ def _fresh(connection: Connection, table: Table, records: list[tuple[str, Record
 
 def _add_sums(connection: Connection, fresh: list[WithRow]) -> None:
     detail = tally(fresh)
-    by_day = folded(detail, lambda spender: (spender[0] // QUARTERS_PER_DAY, *spender[1:]))
+    by_day = folded(detail, lambda spender: (*spender[1:], spender[0] // QUARTERS_PER_DAY))
     by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
     for table, totals in ((sums, detail), (sums_by_day, by_day), (sums_by_quarter, by_quarter)):
         _run(connection, _ADD_SUMS[table], _named(table, totals))

@@ -93,7 +93,8 @@ def _spender() -> list[Column[str]]:
 
 
 sums = _sums("sums", _number("quarter", primary_key=True), *_spender())
-sums_by_day = _sums("sums_by_day", _number("day", primary_key=True), *_spender())
+# The day comes last, so that everything one spender did is added up in the order it is stored in.
+sums_by_day = _sums("sums_by_day", *_spender(), _number("day", primary_key=True))
 sums_by_quarter = _sums("sums_by_quarter", _number("quarter", primary_key=True), _text("source", primary_key=True))
 
 budget_spent = Table(

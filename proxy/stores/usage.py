@@ -22,7 +22,7 @@ Totals = dict[tuple[str, str], Counts]  # name of the row, source
 
 _SECONDS = QUARTER_MS // 1000
 _SHOWN = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
-_DIMENSION: dict[By, int] = {"key": 1, "provider": 2, "model": 3}
+_SPENDER = ("key", "provider", "model", "source")
 
 
 class UsageQuestion(Struct, frozen=True):
@@ -50,7 +50,7 @@ class UsageQuestion(Struct, frozen=True):
 
     def name_of(self, spender: Spender) -> str:
         """Which row of the answer the spender belongs to."""
-        return self.day_of(spender[0]) if self.by == "day" else str(spender[_DIMENSION[self.by]])
+        return self.day_of(spender[0]) if self.by == "day" else str(spender[1 + _SPENDER.index(self.by)])
 
     def day_of(self, quarter: int) -> str:
         """The day of the zone it lies in; every zone's days begin with a quarter-hour."""
@@ -72,9 +72,10 @@ def ledger_totals(connection: Connection, question: UsageQuestion) -> Totals:
     if question.by == "day":
         return _by_day(connection, question)
     totals: Totals = {}
+    dimension = _SPENDER.index(question.by)
     for statement in _statements(question):
-        for name, source, *counts in connection.execute(statement):
-            add(totals, (name, source), counts)
+        for key, provider, model, source, *counts in connection.execute(statement):
+            add(totals, ((key, provider, model)[dimension], source), counts)
     return totals
 
 
@@ -112,15 +113,15 @@ def _statements(question: UsageQuestion) -> Iterable[Select[Any]]:
     first_day = None if first is None else -(-first // QUARTERS_PER_DAY)
     end_day = None if end is None else end // QUARTERS_PER_DAY
     if first_day is not None and end_day is not None and first_day >= end_day:
-        yield _between(_grouped(sums, question.by), sums, question)
+        yield _between(_grouped(sums), sums, question)
         return
-    days = _grouped(sums_by_day, question.by)
+    days = _grouped(sums_by_day)
     if first_day is not None:
         days = days.where(sums_by_day.c.day >= first_day)
-        yield _grouped(sums, question.by).where(sums.c.quarter >= first, sums.c.quarter < first_day * QUARTERS_PER_DAY)
+        yield _grouped(sums).where(sums.c.quarter >= first, sums.c.quarter < first_day * QUARTERS_PER_DAY)
     if end_day is not None:
         days = days.where(sums_by_day.c.day < end_day)
-        yield _grouped(sums, question.by).where(sums.c.quarter >= end_day * QUARTERS_PER_DAY, sums.c.quarter < end)
+        yield _grouped(sums).where(sums.c.quarter >= end_day * QUARTERS_PER_DAY, sums.c.quarter < end)
     yield days
 
 
@@ -132,9 +133,10 @@ def _between(statement: Select[Any], table: Table, question: UsageQuestion) -> S
     return statement
 
 
-def _grouped(table: Table, by: By) -> Select[Any]:
-    summed = (func.sum(table.c[name]) for name in COUNTERS)
-    return select(table.c[by], table.c.source, *summed).group_by(table.c[by], table.c.source)
+def _grouped(table: Table) -> Select[Any]:
+    """By everything but the time: no sorting for the sums by day, and few rows."""
+    spender = [table.c[name] for name in _SPENDER]
+    return select(*spender, *(func.sum(table.c[name]) for name in COUNTERS)).group_by(*spender)
 
 
 def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from aiohttp import web
 from msgspec import Struct
 
 from proxy.dialects import Incoming
-from proxy.errors import InternalError, ModelNotFound, ProxyError, ShuttingDown, UnknownEndpoint, UpgradeRefused
+from proxy.errors import (
+    InternalError,
+    MethodNotSupported,
+    ModelNotFound,
+    ProxyError,
+    ShuttingDown,
+    UnknownEndpoint,
+    UpgradeRefused,
+)
 from proxy.exchange.attempt import Job
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.record import Entry, Record
@@ -86,6 +94,7 @@ class Api:
 
     async def _serve(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse:
         parts = self.parts
+        cast(Connection, request.protocol).check_version()
         path, query, prefixed = split_path(request.raw_path)
         health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
         if parts.closing and (not health or path == "/readyz"):
@@ -98,7 +107,7 @@ class Api:
         parts.guard.check(request)
         record.cors = cors_headers(request)
         if request.method == "OPTIONS":
-            return await client.whole(204, [("Allow", ALLOWED_METHODS), *record.own_headers()], b"")
+            return await client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
         _refuse_what_cannot_pass(request, endpoint, prefixed)
         caller = parts.keys.caller(request.headers)
         record.key = caller.name
@@ -137,6 +146,8 @@ class Api:
 
 
 def _refuse_what_cannot_pass(request: web.BaseRequest, endpoint: Endpoint, prefixed: bool) -> None:
+    if request.method not in ALLOWED_METHODS:
+        raise MethodNotSupported("This method is not part of the API.")
     if request.headers.get("Upgrade", "").lower() == "websocket":
         raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
     if not prefixed and not endpoint.listed:

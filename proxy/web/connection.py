@@ -6,10 +6,12 @@ default it neither limits how long a head may take nor tells a handler that its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 
 from proxy.errors import CallerError
 from proxy.web.errors import error_response
@@ -29,13 +31,14 @@ class BadRequest(CallerError):
 class Connection(web.RequestHandler):
     """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
 
-    __slots__ = ("_head_timer", "_in_call", "_on_lost")
+    __slots__ = ("_head_timer", "_in_call", "_on_lost", "speaks_http_1")
 
     def __init__(self, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
         self._on_lost: Callable[[], None] | None = None
         self._head_timer: Any = None
         self._in_call = False
+        self.speaks_http_1 = True
 
     def begin(self, on_lost: Callable[[], None]) -> None:
         """A call has been read off the wire."""
@@ -70,6 +73,11 @@ class Connection(web.RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def check_version(self) -> None:
+        """Raise `BadRequest` when the head named a version of HTTP we do not speak; aiohttp lets some through."""
+        if not self.speaks_http_1:
+            raise BadRequest("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
@@ -81,12 +89,24 @@ class Connection(web.RequestHandler):
         return response
 
 
+def _request(
+    message: RawRequestMessage, payload: StreamReader, protocol: web.RequestHandler, *rest: Any
+) -> web.BaseRequest:
+    """A request, answered in HTTP/1.1 whatever version it claims (RFC 9110 2.5)."""
+    if message.version not in (HttpVersion10, HttpVersion11):
+        message = message._replace(version=HttpVersion11, should_close=True)
+        cast(Connection, protocol).speaks_http_1 = False
+    writer, task = rest
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
 class Server(web.Server):
     """Makes `Connection`s, set up as the table of trust.md section 2 has it."""
 
     def __init__(self, handler: Handler) -> None:
         super().__init__(
             handler,
+            request_factory=_request,
             handler_cancellation=False,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             lingering_time=2.0,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ipaddress
 
 from aiohttp import web
-from aiohttp.http import HttpVersion10, HttpVersion11
 
-from proxy.errors import HostNotAllowed, InvalidValue, OriginNotAllowed
+from proxy.errors import HostNotAllowed, OriginNotAllowed
 from proxy.policy.values import Listen
 from proxy.wire.headers import Headers
 
-ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PREFLIGHT: Headers = [
-    ("Access-Control-Allow-Methods", ALLOWED_METHODS),
+    ("Access-Control-Allow-Methods", ", ".join(ALLOWED_METHODS)),
     ("Access-Control-Max-Age", "600"),
 ]
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -31,9 +30,7 @@ class Guard:
         self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.origins)
 
     def check(self, request: web.BaseRequest) -> None:
-        """Raise `HostNotAllowed`, `OriginNotAllowed`, or `InvalidValue` for a version we do not speak."""
-        if request.version not in (HttpVersion10, HttpVersion11):
-            raise InvalidValue("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+        """Raise `HostNotAllowed` or `OriginNotAllowed`."""
         if not self._any_host and not self._knows(request.host):
             raise HostNotAllowed(
                 "The Host header names a host this daemon does not answer to. If clients reach it by that name, "

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from proxy.errors import ModelNotFound
-from proxy.policy.access import allowed_models, may_use
+from proxy.policy.access import allowed_models
 from proxy.policy.catalogue import Catalogue
 from proxy.policy.names import Names
 from proxy.policy.values import Caller
@@ -35,7 +35,7 @@ class ModelList:
     def one(self, caller: Caller, raw_id: str, *, anthropic: bool) -> bytes:
         """One entry by its id, however its slash was spelled. Raises `ModelNotFound`."""
         name = unquote(raw_id)
-        if not may_use(caller, self._names, name):
+        if name not in allowed_models(caller, self._names):
             raise ModelNotFound("There is no model of that name here.", param="model")
         return _json.encode(self._anthropic(name) if anthropic else self._openai(name))
 

@@ -27,7 +27,7 @@ def upgrade() -> None:
     """Create everything."""
     _attempts()
     _sums("sums", _number("quarter"), *_spender())
-    _sums("sums_by_day", _number("day"), *_spender())
+    _sums("sums_by_day", *_spender(), _number("day"))
     _sums("sums_by_quarter", _number("quarter"), _text("source"))
     _budgets()
     _keys()

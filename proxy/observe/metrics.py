@@ -1,0 +1,132 @@
+"""The metrics of one daemon: fed with finished calls, rendered for a scraper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from proxy.observe.families import Families, Room
+from proxy.observe.gen_ai import GenAi
+from proxy.observe.labels import (
+    Known,
+    Labels,
+    code_label,
+    endpoint_label,
+    error_label,
+    outcome_label,
+    phase_label,
+    source_label,
+)
+from proxy.observe.metric_table import TOKEN_TYPES
+from proxy.observe.readings import Readings, Sources, collect, read
+from proxy.observe.seen import CallSeen, CostSeen, Tokens
+
+# below the 15,000 promised: past it, names are folded into `_other`, and those series need room too
+CEILING = 14_000
+
+
+class Metrics:
+    """Owns its registry. `finished`, `settled` and `anomaly` belong to the event loop; `render` may run in a thread."""
+
+    def __init__(self, known: Known, sources: Sources, *, gen_ai: bool = False, ceiling: int = CEILING) -> None:
+        self._labels = Labels(known)
+        self._sources = sources
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        families = Families(self._registry, Room(ceiling))
+        self._requests = families.counter("tollkeeper_requests_total")
+        self._duration = families.histogram("tollkeeper_request_duration_seconds")
+        self._first_token = families.histogram("tollkeeper_time_to_first_token_seconds")
+        self._per_token = families.histogram("tollkeeper_time_per_output_token_seconds")
+        self._overhead = families.histogram("tollkeeper_overhead_seconds")
+        self._tokens = families.counter("tollkeeper_tokens_total")
+        self._cost = families.money("tollkeeper_cost_usd_total")
+        self._rejections = families.counter("tollkeeper_rejections_total")
+        self._attempts = families.counter("tollkeeper_upstream_attempts_total")
+        self._fallbacks = families.counter("tollkeeper_fallbacks_total")
+        self._disconnects = families.counter("tollkeeper_client_disconnects_total")
+        self._anomalies = families.counter("tollkeeper_cost_anomalies_total")
+        self._gen_ai = GenAi(families) if gen_ai else None
+
+    def finished(self, call: CallSeen) -> None:
+        """Count a call, whatever became of it."""
+        endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
+        model, key = self._labels.model(call.model), self._labels.key(call.key)
+        error = error_label(call.error_type)
+        self._requests.at(endpoint, provider, model, key, code_label(call.status), error).inc()
+        self._duration.at(endpoint, provider, model).observe(call.duration_seconds)
+        self._overhead.at(endpoint).observe(call.overhead_seconds)
+        if call.stream and not error and call.first_byte_seconds is not None:
+            self._streamed(call, call.first_byte_seconds, (provider, model))
+        self._used((provider, model, key), call.tokens)
+        if call.cost_pusd is not None:
+            self._cost.at(provider, model, key, source_label(call.cost_source)).add(call.cost_pusd)
+        for tried, outcome in call.attempts:
+            self._attempts.at(tried, outcome_label(outcome)).inc()
+        if call.fallback is not None:
+            self._fallbacks.at(*map(self._labels.model, call.fallback)).inc()
+        if call.client_left is not None:
+            self._disconnects.at(phase_label(call.client_left)).inc()
+        if call.rejected is not None:
+            self._rejections.at(key, call.rejected).inc()
+        if self._gen_ai is not None:
+            self._gen_ai.finished(call, model, error)
+
+    def settled(self, cost: CostSeen) -> None:
+        """Book a cost that did not come with its call."""
+        whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
+        self._used(whose, cost.tokens)
+        self._cost.at(*whose, source_label(cost.cost_source)).add(cost.cost_pusd)
+
+    def anomaly(self, kind: str) -> None:
+        """Count a figure nobody can believe; `kind` is a word of ours."""
+        self._anomalies.at(kind).inc()
+
+    def readings(self) -> Readings:
+        """Ask the sources: on the event loop, before `render` goes to a thread."""
+        return read(self._sources)
+
+    def render(self, accept: str, readings: Readings) -> tuple[bytes, str]:
+        """The page in the exposition this Accept header asks for, and its content type."""
+        page = _Page(self._registry, readings)
+        if asks_for_openmetrics(accept):
+            return generate_openmetrics(page), OPENMETRICS
+        return generate_latest(page), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _streamed(self, call: CallSeen, first: float, labels: tuple[str, str]) -> None:
+        self._first_token.at(*labels).observe(first)
+        following = call.tokens.output - 1
+        if following > 0:
+            self._per_token.at(*labels).observe(max(0.0, call.duration_seconds - first) / following)
+
+    def _used(self, whose: tuple[str, str, str], tokens: Tokens) -> None:
+        for kind in TOKEN_TYPES:
+            count: int = getattr(tokens, kind)
+            if count:
+                self._tokens.at(*whose, kind).inc(count)
+
+
+class _Page:
+    """Counters as they stand and readings as they were, in one collection."""
+
+    def __init__(self, registry: CollectorRegistry, readings: Readings) -> None:
+        self._registry = registry
+        self._readings = readings
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, without `_created`: a second series for each, which nobody reads."""
+        for family in self._registry.collect():
+            created = family.name + "_created"
+            family.samples = [sample for sample in family.samples if sample.name != created]
+            yield family
+        yield from collect(self._readings)
+
+
+def asks_for_openmetrics(accept: str) -> bool:
+    """Whether the header names OpenMetrics at all; the library's own reading of it fails on odd versions."""
+    return "application/openmetrics-text" in accept.lower()

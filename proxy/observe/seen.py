@@ -1,0 +1,56 @@
+"""What the metrics are told: a finished call, and a cost that was settled after its call."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Tokens(Struct, frozen=True):
+    """Token counts. `input` includes `cached_input` and `cache_write`, `output` includes `reasoning`."""
+
+    input: int = 0
+    output: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+NO_TOKENS = Tokens()
+
+
+class CallSeen(Struct, frozen=True):
+    """One finished call. Times in seconds.
+
+    `model` is the configured target. `cost_pusd` None: there was none, or it is settled later.
+    `attempts` are (provider, outcome), `fallback` is (from, to) as models, `client_left` how far
+    the call had got, `rejected` the code of a refusal of ours.
+    """
+
+    endpoint: str
+    status: int
+    duration_seconds: float
+    overhead_seconds: float
+    provider: str | None = None
+    model: str | None = None
+    key: str | None = None
+    error_type: str | None = None
+    stream: bool = False
+    first_byte_seconds: float | None = None
+    tokens: Tokens = NO_TOKENS
+    cost_pusd: int | None = None
+    cost_source: str = "unknown"
+    attempts: tuple[tuple[str, str], ...] = ()
+    fallback: tuple[str, str] | None = None
+    client_left: str | None = None
+    rejected: str | None = None
+
+
+class CostSeen(Struct, frozen=True):
+    """A cost on its own: of an attempt before the last, or known only after a look-up."""
+
+    provider: str
+    model: str | None
+    key: str | None
+    cost_pusd: int
+    cost_source: str
+    tokens: Tokens = NO_TOKENS

@@ -1,0 +1,166 @@
+"""What is read back from segments, whatever happened to their bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stores_samples import begun, hold, records_in, row, settled, voided
+
+from proxy.stores.frames import HEADER, checksum, framed
+from proxy.stores.records import Adjusted, Hold, Record, Refused, Settled
+from proxy.stores.segments import Position, Reader, Scan, read, segment_path
+
+RECORDS: list[Record] = [
+    hold("a"),
+    begun("a"),
+    settled("a"),
+    voided("b"),
+    Refused(row("c", 0, provider="", source="none", message="the budget is used up")),
+    Adjusted("adj-1", 1, "global:month", 0, -5, "a refund"),
+]
+FRAMES = [framed(record) for record in RECORDS]
+WHOLE = b"".join(FRAMES)
+ENDS = [sum(map(len, FRAMES[:count])) for count in range(len(FRAMES) + 1)]
+
+
+def written(directory: Path, *segments: bytes) -> Path:
+    for number, content in enumerate(segments, 1):
+        segment_path(directory, number).write_bytes(content)
+    return directory
+
+
+@pytest.mark.parametrize("size", range(len(WHOLE) + 1))
+def test_a_file_cut_anywhere_gives_the_whole_records_before_the_cut(tmp_path: Path, size: int) -> None:
+    reader = Reader(written(tmp_path, WHOLE[:size]))
+    whole = max(count for count, end in enumerate(ENDS) if end <= size)
+    assert [record for _, record in reader] == RECORDS[:whole]
+    assert reader.problems == []
+    assert reader.last is not None
+    assert reader.last.position == Position(1, ENDS[whole])
+    assert reader.last.tail == ("" if size in ENDS else "torn")
+
+
+@settings(max_examples=300, deadline=None)
+@given(at=st.integers(0, len(WHOLE) * 8 - 1))
+def test_a_flipped_bit_never_raises_and_never_gives_a_wrong_record(at: int) -> None:
+    spoilt = bytearray(WHOLE)
+    spoilt[at // 8] ^= 1 << (at % 8)
+    with tempfile.TemporaryDirectory() as directory:
+        found = records_in(written(Path(directory), bytes(spoilt)))
+    hit = next(count for count, end in enumerate(ENDS[1:]) if at // 8 < end)
+    assert found == RECORDS[:hit]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_journal_never_raise_and_the_next_segment_is_read(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        assert records_in(written(Path(directory), content, WHOLE)) == RECORDS
+
+
+def test_garbage_in_the_middle_costs_the_rest_of_its_segment_and_is_reported(tmp_path: Path) -> None:
+    spoilt = bytearray(WHOLE)
+    spoilt[ENDS[2] + HEADER.size + 3] ^= 0xFF
+    reader = Reader(written(tmp_path, bytes(spoilt), WHOLE))
+    assert [record for _, record in reader] == RECORDS[:2] + RECORDS
+    assert [(problem.segment, problem.offset) for problem in reader.problems] == [(1, ENDS[2])]
+    assert str(reader.problems[0]) == f"journal segment 00000001.log at byte {ENDS[2]}: bytes that are no record"
+
+
+def test_a_torn_record_that_is_not_in_the_last_segment_is_reported(tmp_path: Path) -> None:
+    reader = Reader(written(tmp_path, WHOLE[:-1], WHOLE))
+    assert [record for _, record in reader] == RECORDS[:-1] + RECORDS
+    assert [problem.what for problem in reader.problems] == ["the last record is incomplete"]
+
+
+def test_a_length_beyond_any_record_is_garbage_and_not_a_torn_tail(tmp_path: Path) -> None:
+    scan = Scan(segment_path(written(tmp_path, WHOLE + b"\xff" * 20), 1), 1)
+    assert [record for _, record in scan] == RECORDS
+    assert scan.tail == "garbage"
+
+
+@pytest.mark.parametrize("cut", [0, 1, HEADER.size, len(FRAMES[-1]) - 1])
+def test_zeros_that_a_power_cut_left_are_a_torn_tail(tmp_path: Path, cut: int) -> None:
+    content = WHOLE + FRAMES[0][:cut] + bytes(300_000)
+    scan = Scan(segment_path(written(tmp_path, content), 1), 1)
+    assert [record for _, record in scan] == RECORDS
+    assert (scan.end, scan.tail) == (len(WHOLE), "torn")
+
+
+def test_reading_goes_on_behind_any_position(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE, WHOLE)
+    everything = list(read(tmp_path))
+    for count, (position, _) in enumerate(everything, 1):
+        assert list(read(tmp_path, position)) == everything[count:]
+
+
+def test_reading_stops_where_it_is_told_to(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE, WHOLE)
+    until = Position(1, ENDS[3])
+    assert [record for _, record in Reader(tmp_path, until=until)] == RECORDS[:3]
+
+
+def test_a_position_behind_the_end_of_its_segment_gives_what_comes_later(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE, WHOLE)
+    reader = Reader(tmp_path, Position(1, 10**6))
+    assert [record for _, record in reader] == RECORDS
+    assert reader.problems == []
+
+
+def test_a_missing_segment_is_reported_and_the_later_ones_are_read(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE, WHOLE, WHOLE)
+    segment_path(tmp_path, 2).unlink()
+    reader = Reader(tmp_path)
+    assert [record for _, record in reader] == RECORDS * 2
+    assert [problem.what for problem in reader.problems] == ["the segment is missing"]
+
+
+def test_a_reader_says_when_the_segment_it_was_to_begin_in_is_gone(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE, WHOLE)
+    segment_path(tmp_path, 1).unlink()
+    reader = Reader(tmp_path, Position(1, 0))
+    assert [record for _, record in reader] == RECORDS
+    assert not reader.from_start
+
+
+def test_a_segment_that_cannot_be_read_at_all_is_reported(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE)
+    segment_path(tmp_path, 2).mkdir()
+    reader = Reader(tmp_path)
+    assert [record for _, record in reader] == RECORDS
+    assert "cannot be read" in reader.problems[0].what
+
+
+def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
+    written(tmp_path, WHOLE)
+    for name in ("reserve", "1.log", "aaaaaaaa.log", "00000002.log.bak", "\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661.log"):
+        (tmp_path / name).write_bytes(WHOLE)
+    assert records_in(tmp_path) == RECORDS
+
+
+def test_no_directory_is_an_empty_journal(tmp_path: Path) -> None:
+    assert records_in(tmp_path / "none") == []
+
+
+def test_a_record_of_a_later_version_is_skipped_and_reported(tmp_path: Path) -> None:
+    payload = framed(hold("x"))[HEADER.size :].replace(b"\xa4hold", b"\xa4HOLD")
+    stranger = HEADER.pack(len(payload), checksum(payload)) + payload
+    reader = Reader(written(tmp_path, FRAMES[0] + stranger + FRAMES[2]))
+    assert [record for _, record in reader] == [RECORDS[0], RECORDS[2]]
+    assert "does not know" in reader.problems[0].what
+
+
+def test_what_clients_and_upstreams_send_never_keeps_a_record_from_being_written(tmp_path: Path) -> None:
+    odd = [hold("a", asked="\ud800gpt"), settled("b", cost_pusd=10**30), hold("c", asked="x" * 10**7)]
+    first, second, third = records_in(written(tmp_path, b"".join(map(framed, odd))))
+    assert isinstance(first, Hold)
+    assert first.asked == "?gpt"
+    assert isinstance(second, Settled)
+    assert second.row.cost_pusd == 2**63 - 1
+    assert second.charges == settled("b").charges
+    assert isinstance(third, Hold)
+    assert third.asked == "x" * 1000

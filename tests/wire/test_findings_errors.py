@@ -1,0 +1,117 @@
+"""Errors inside a 200: when one makes it a failure, and the status it stands for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from proxy.wire.endpoints import Shape
+from proxy.wire.findings import Findings
+from proxy.wire.usage import Usage
+
+
+def seen(*events: bytes, shape: Shape = "chat") -> Findings:
+    findings = Findings(shape)
+    for event in events:
+        findings.see(event)
+    return findings
+
+
+HI = b'{"id":"gen-1","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}],"usage":null}'
+USAGE = b'"usage":{"prompt_tokens":17,"completion_tokens":12,"cost":4.25e-06}'
+COUNTED = Usage(input_tokens=17, output_tokens=12, cost_usd=Decimal("0.00000425"))
+ERROR = b'"error":{"code":400,"message":"Token limit reached"}'
+OUTPUT = [
+    ("chat", b"{" + ERROR + b"}", True),
+    ("chat", b'{"choices":null,' + ERROR + b"}", True),
+    ("chat", b'{"choices":[],' + ERROR + b"}", True),
+    ("chat", b'{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}],' + ERROR + b"}", True),
+    ("chat", b'{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}],' + ERROR + b"," + USAGE + b"}", True),
+    ("chat", b'{"choices":[{"delta":{"role":"assistant","tool_calls":[]}}],' + ERROR + b"}", True),
+    ("chat", b'{"choices":[{"delta":null}],' + ERROR + b"}", True),
+    ("chat", b'{"choices":[{"delta":{"content":"Hi"}}],' + ERROR + b"}", False),
+    ("chat", b'{"choices":[{"delta":{"reasoning":"Hm"}}],' + ERROR + b"}", False),
+    ("chat", b'{"choices":[{"message":{"content":"Hi"}}],' + ERROR + b"}", False),
+    ("completions", b'{"choices":[{"text":"Hi"}],' + ERROR + b"}", False),
+    ("completions", b'{"choices":[],' + ERROR + b"}", True),
+    ("messages", b'{"type":"error",' + ERROR + b"}", True),
+    ("messages", b'{"content":null,' + ERROR + b"}", True),
+    ("messages", b'{"content":[],' + ERROR + b"}", True),
+    ("messages", b'{"content":"",' + ERROR + b"}", True),
+    ("messages", b'{"content":[{"type":"text"}],' + ERROR + b"}", False),
+    ("responses", b'{"status":"failed",' + ERROR + b"}", False),
+    ("other", b"{" + ERROR + b"}", False),
+    ("chat", b'{"error":null}', False),
+    ("chat", b'{"error":{}}', False),
+    ("chat", b'{"error":""}', False),
+    ("chat", b'{"error":0}', False),
+    ("chat", b'{"error":"text"}', True),
+    ("chat", b"{}", False),
+    ("chat", b"not json", False),
+    ("chat", b"[]", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "body", "failed"), OUTPUT)
+def test_a_200_has_failed_when_it_is_an_error_and_no_output(shape: Shape, body: bytes, failed: bool) -> None:
+    assert seen(body, shape=shape).failed is failed
+
+
+def test_output_that_came_earlier_makes_a_later_error_no_failed_200() -> None:
+    findings = seen(HI, b"{" + ERROR + b"}")
+    assert findings.error == {"code": 400, "message": "Token limit reached"}
+    assert not findings.failed
+    assert findings.complete
+
+
+def test_an_error_chunk_with_usage_is_an_error_and_counts() -> None:
+    findings = seen(b'{"choices":[{"index":0,"delta":{},"finish_reason":null}],' + ERROR + b"," + USAGE + b"}")
+    assert findings.failed
+    assert findings.error_status == 400
+    assert findings.usage == COUNTED
+
+
+STATUSES = [
+    (b'"text"', 502),
+    (b"[1]", 502),
+    (b'{"message":"x"}', 502),
+    (b'{"code":429}', 429),
+    (b'{"code":"429"}', 429),
+    (b'{"code":"server_error"}', 502),
+    (b'{"code":null,"type":"rate_limit_error"}', 429),
+    (b'{"code":200,"type":"overloaded_error"}', 529),
+    (b'{"code":600}', 502),
+    (b'{"code":399}', 502),
+    (b'{"code":599}', 599),
+    (b'{"code":"42"}', 502),
+    (b'{"code":429.0}', 502),
+    (b'{"code":true}', 502),
+    (b'{"code":"' + b"9" * 5000 + b'"}', 502),
+    (b'{"code":"' + "²²²".encode() + b'"}', 502),
+    (b'{"code":"insufficient_quota"}', 402),
+    (b'{"type":"invalid_request_error"}', 400),
+    (b'{"type":"authentication_error"}', 401),
+    (b'{"type":"billing_error"}', 402),
+    (b'{"type":"permission_error"}', 403),
+    (b'{"type":"not_found_error"}', 404),
+    (b'{"type":"timeout_error"}', 504),
+    (b'{"type":"api_error"}', 502),
+    (b'{"metadata":{"error_type":"provider_overloaded"},"type":"api_error"}', 529),
+    (b'{"metadata":{"error_type":"payment_required"}}', 402),
+    (b'{"metadata":{"error_type":"timeout"}}', 504),
+    (b'{"metadata":{"error_type":"rate_limit_exceeded"}}', 429),
+    (b'{"metadata":{"error_type":["x"]},"type":{},"code":[]}', 502),
+    (b'{"metadata":"x"}', 502),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), STATUSES)
+def test_an_error_inside_a_200_stands_for_a_status(error: bytes, status: int) -> None:
+    findings = seen(b'{"error":' + error + b"}")
+    assert findings.error
+    assert findings.error_status == status
+
+
+def test_without_an_error_the_status_of_one_would_be_502() -> None:
+    assert seen().error_status == 502
