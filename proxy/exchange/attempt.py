@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
 
-from proxy.dialects import DIALECTS, Incoming, UpstreamRequest
+from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import url_for
 from proxy.errors import NoHealthyUpstream, UpstreamAuthError, UpstreamError
+from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.relay import STREAM_HEADERS
 from proxy.exchange.reply import Failure, Reply
 from proxy.policy.breaker import Breaker
+from proxy.policy.money import usd_text
 from proxy.policy.retry import Attempt, Rounds
-from proxy.policy.values import Plan, Provider, RetryRules
-from proxy.wire.call import Call, Change, applied_defaults, asks_for_usage, outgoing
+from proxy.policy.values import Provider, RetryRules
+from proxy.wire.call import Change, applied_defaults, asks_for_usage, outgoing
 from proxy.wire.headers import Headers
 from proxy.wire.reader import StreamReader
 
 
-class Job(Struct, frozen=True):
-    """One call on its way: what was asked, where it may go, for whom, and until when (monotonic seconds)."""
+def prepare(
+    job: Job, attempt: Attempt, provider: Provider, maximum: int | None
+) -> tuple[UpstreamRequest, StreamReader]:
+    """The request of one attempt, and the reader its reply will pass through.
 
-    call: Call
-    plan: Plan
-    incoming: Incoming
-    record: Record
-    until: float
-
-
-def prepare(job: Job, attempt: Attempt, provider: Provider) -> tuple[UpstreamRequest, StreamReader]:
-    """The request of one attempt, and the reader its reply will pass through."""
+    `maximum` is the limit of output tokens a budget or a repair has set.
+    """
     call, plan = job.call, job.plan
     dialect = DIALECTS[provider.kind]
     ask_for_usage = call.stream and dialect.wants_usage_flag(call)
     members: tuple[tuple[str, bytes], ...] = ()
-    if attempt.lowered_to is not None:
-        members = ((call.max_field or dialect.max_field(call), b"%d" % attempt.lowered_to),)
+    if maximum is not None:
+        members = ((call.max_field or dialect.max_field(call), b"%d" % maximum),)
     change = Change(
         model=plan.targets[attempt.target].model if plan.rewrite else None,
         members=members,
@@ -94,7 +90,8 @@ def headers_for(reply: Reply, job: Job) -> Headers:
     """The upstream's headers, then ours."""
     record = job.record
     record.upstream_request_id = reply.header("x-request-id") or reply.header("request-id") or reply.generation_id
-    passed = reply.headers
+    limits = {name for name, _ in record.limit_headers}
+    passed = [pair for pair in reply.headers if pair[0].lower() not in limits]
     names = {name.lower() for name, _ in passed}
     own: Headers = [(name, value) for name, value in record.own_headers() if name not in names]
     if record.target is not None:
@@ -102,6 +99,9 @@ def headers_for(reply: Reply, job: Job) -> Headers:
         if record.target.model:
             own.append(("x-tollkeeper-model", safe(record.target.model)))
     own.append(("x-tollkeeper-attempts", str(record.calls)))
+    own += record.limit_headers
+    if reply.whole and record.cost_source is not None:
+        own.append(("x-tollkeeper-cost-usd", usd_text(record.cost_pusd)))
     if record.adjusted:
         own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))
     if reply.status >= 400 and record.calls > 1 and "x-should-retry" not in names:
@@ -130,7 +130,7 @@ def fill_empty_error(reply: Reply, job: Job) -> None:
 def remember(reply: Reply, record: Record) -> None:
     """What the reply said of itself, for the record."""
     findings = reply.reader.findings
-    record.usage = findings.usage
+    record.usage = record.usage or findings.usage
     record.served = findings.served_model
     if findings.error is not None:
         record.failure = f"{findings.error_status}"

@@ -87,14 +87,14 @@ class Held:
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
             self._keeping.journal.append(Begun(self.hold.id, generation_id))
 
-    def resolve(self, outcome: Outcome, provider: Provider, *, final: bool) -> Awaitable[None] | None:
+    def resolve(self, outcome: Outcome, provider: Provider) -> Awaitable[None] | None:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
         self._closed = True
         ending = self._ending(outcome)
         settlement = settle(ending, self._price, self.hold.amount_pusd)
-        ended = self._ended(outcome, final)
+        ended = self._ended(outcome)
         asked = outcome.generation_id
         if asked is not None and _worth_asking(settlement, ending) and Lookups.possible(provider):
             self._record.unsettled += 1
@@ -118,7 +118,7 @@ class Held:
             hhmm=now.hour * 100 + now.minute,
         )
 
-    def _ended(self, outcome: Outcome, final: bool) -> Ended:
+    def _ended(self, outcome: Outcome) -> Ended:
         findings = outcome.findings
         left = self._record.client_left is not None and not outcome.complete
         return Ended(
@@ -127,7 +127,6 @@ class Held:
             usage=findings.usage if findings else None,
             served=findings.served_model if findings else None,
             upstream_id=outcome.generation_id,
-            final=final,
         )
 
     def _looked_up(self, usage: Usage | None, fallback: Settlement, ended: Ended) -> None:

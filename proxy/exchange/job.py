@@ -7,13 +7,15 @@ from msgspec import Struct
 from proxy.dialects import Incoming
 from proxy.exchange.record import Record
 from proxy.policy.values import Caller, Plan
+from proxy.policy.weight import Weight
 from proxy.wire.call import Call
 
 
 class Job(Struct, frozen=True):
-    """What was asked, by whom, where it may go, and until when its client waits (monotonic seconds)."""
+    """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds)."""
 
     call: Call
+    weight: Weight
     caller: Caller
     plan: Plan
     incoming: Incoming

@@ -33,9 +33,9 @@ class Lookups:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @staticmethod
-    def possible(provider: Provider, generation_id: str | None) -> bool:
+    def possible(provider: Provider) -> bool:
         """Whether the provider can be asked at all."""
-        return provider.kind in ("openrouter", "mock") and generation_id is not None
+        return provider.kind in ("openrouter", "mock")
 
     def start(self, provider: Provider, generation_id: str, done: Callable[[Usage | None], None]) -> None:
         """Ask after 0.5, 1, 2, 4 and 8 s."""

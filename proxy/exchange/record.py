@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from proxy.errors import ProxyError
+from proxy.policy.money import usd_text
 from proxy.policy.values import Target
 from proxy.wire.endpoints import Shape
 from proxy.wire.usage import Usage
@@ -50,6 +51,9 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     input_tokens: int | None
     output_tokens: int | None
     cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_usd: str | None
+    cost_source: str | None
     first_byte_seconds: float | None
     total_seconds: float
     overhead_seconds: float
@@ -85,6 +89,11 @@ class Record:
         self.first_byte_at: float | None = None
         self.client_left: Phase | None = None
         self.closing_stops_billing: Callable[[], bool] = _no_call_yet
+        self.cost_pusd = 0
+        self.cost_source: str | None = None
+        self.limit_headers: list[tuple[str, str]] = []
+        self.unsettled = 0
+        self.when_settled: Callable[[], None] | None = None
 
     def own_headers(self) -> list[tuple[str, str]]:
         """What every reply of ours carries; an upstream's own x-request-id takes the first one's place."""
@@ -95,10 +104,27 @@ class Record:
             *self.cors,
         ]
 
+    def charge(self, pusd: int, source: str, usage: Usage | None) -> None:
+        """An attempt was settled; a call costs what its attempts cost."""
+        self.cost_pusd += pusd
+        if source != "none":
+            self.cost_source = source
+            self.usage = usage or self.usage
+
+    def settled_late(self) -> None:
+        """A look-up has ended; with the last one the call is over for the books as well."""
+        self.unsettled -= 1
+        if not self.unsettled and self.when_settled is not None:
+            self.when_settled()
+
+    def tokens_used(self) -> int:
+        """What the call counts against token limits."""
+        return self.usage.input_tokens + self.usage.output_tokens if self.usage else 0
+
     def refusal_headers(self) -> list[tuple[str, str]]:
         """The headers of an answer of our own: ids, and how far the call got."""
         tried = [("x-tollkeeper-attempts", str(self.calls))] if self.calls else []
-        return [*self.own_headers(), *tried]
+        return [*self.own_headers(), *tried, *self.limit_headers]
 
     def entry(self, now: float) -> Entry:
         """The finished call as one value."""
@@ -125,6 +151,9 @@ class Record:
             input_tokens=self.usage.input_tokens if self.usage else None,
             output_tokens=self.usage.output_tokens if self.usage else None,
             cached_tokens=self.usage.cached_tokens if self.usage else None,
+            reasoning_tokens=self.usage.reasoning_tokens if self.usage else None,
+            cost_usd=usd_text(self.cost_pusd) if self.cost_source else None,
+            cost_source=self.cost_source,
             first_byte_seconds=None if first is None else round(first, 6),
             total_seconds=round(total, 6),
             overhead_seconds=round(max(0.0, ours), 6),

@@ -177,6 +177,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         if not (reply.is_event_stream and reply.reader.findings.complete):
             raise reply.silent() if isinstance(error, TimeoutError) else error from None
     record.phase = "done"
+    await reply.settled()
     return await client.end()
 
 
@@ -189,6 +190,8 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         if ready:
             if findings.complete:
                 record.phase = "done"
+            if findings.terminal:
+                await reply.settled()
             await _say(client, ready, patience)
         chunk = await reply.next_chunk()
         if not chunk:
@@ -204,8 +207,13 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
 
 async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
     """Anything else, untouched."""
+    left = int(reply.content_length or 0)
     chunk = reply.first or await reply.next_chunk()
     while chunk:
+        left -= len(chunk)
+        if left == 0:
+            reply.ended = True
+            await reply.settled()
         await _say(client, chunk, patience)
         chunk = await reply.next_chunk()
         patience.heard()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -14,18 +15,36 @@ from proxy.exchange.patience import Patience
 from proxy.policy.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
+from proxy.wire.findings import Findings
 from proxy.wire.headers import Headers, replaced, to_client
 from proxy.wire.reader import StreamReader
 
 LARGEST_WHOLE = 8 * 2**20
 
 
+class Settler(Protocol):
+    """What an outcome owes the books: told once how the attempt ended."""
+
+    def begun(self, generation_id: str | None) -> None:
+        """The first byte came."""
+
+    def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:
+        """Settle; what comes back is to be awaited before the call ends."""
+
+
 class Failure:
     """An attempt without an answer: the error the client would see, and what judging makes of it."""
+
+    findings = None
+    complete = False
+    generation_id = None
 
     def __init__(self, error: ProviderError, trouble: Trouble, status: int | None = None) -> None:
         self.error = error
         self.trouble = trouble
+        self.judged_status = status
+        self.settler: Settler | None = None
+        self.provider: Provider | None = None
         self.label = error.code if status is None else str(status)
 
     def seen(self, dialect: Dialect, now: datetime) -> Seen:
@@ -33,7 +52,9 @@ class Failure:
         return Seen(trouble=self.trouble)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing is open; the hold is resolved."""
+        if self.settler is not None and self.provider is not None:
+            self.settler.resolve(self, self.provider)
 
 
 class Reply:
@@ -51,6 +72,9 @@ class Reply:
         self.first = b""
         self.whole = False
         self._json_added = False
+        self.ended = False
+        self.trouble: Trouble = "none"
+        self.settler: Settler | None = None
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         encoded = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", "")
         self.is_event_stream = content_type == "text/event-stream" and not encoded
@@ -83,7 +107,9 @@ class Reply:
     async def next_chunk(self) -> bytes:
         """`read_chunk` for a reply under way: raises `UpstreamReset` when it breaks off."""
         try:
-            return await self._response.content.readany()
+            chunk = await self._response.content.readany()
+            self.ended = not chunk
+            return chunk
         except aiohttp.ClientError:
             raise UpstreamReset(f"{self.provider.name} broke the connection in the middle of its answer.") from None
 
@@ -141,8 +167,30 @@ class Reply:
         text = _message(self.reader.findings.error if self.status < 400 else body)
         return text or f"{self.provider.name} answered with status {self.status}."
 
+    @property
+    def findings(self) -> Findings:
+        """What the reply says of itself."""
+        return self.reader.findings
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything came that was to come."""
+        if self.is_event_stream:
+            return self.reader.findings.terminal or (self.ended and self.reader.findings.complete)
+        return self.whole or self.ended
+
+    async def settled(self) -> None:
+        """Settle the attempt; to be called before what ends the call goes out."""
+        if self.settler is not None and (durable := self.settler.resolve(self, self.provider)) is not None:
+            await durable
+
     def close(self) -> None:
-        """Give the connection back if the reply was read to its end, else close it. Synchronous, idempotent."""
+        """Give the connection back if the reply was read to its end, else close it; resolve the hold.
+
+        Synchronous, idempotent.
+        """
+        if self.settler is not None:
+            self.settler.resolve(self, self.provider)
         if self._response.content.at_eof():
             self._response.release()
         else:

@@ -13,14 +13,13 @@ from proxy.wire.usage import Usage
 
 
 class Ended(Struct, frozen=True):
-    """How one attempt ended, for its row: `final` when no further attempt follows."""
+    """How one attempt ended, for its row."""
 
     status: int
     outcome: str
     usage: Usage | None = None
     served: str | None = None
     upstream_id: str | None = None
-    final: bool = True
 
 
 _NOTHING = Usage()
@@ -58,7 +57,7 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         total_ms=_ms(now - record.started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
-        final=ended.final,
+        final=hold.attempt == 1,
     )
 
 
@@ -106,6 +105,7 @@ def interrupted_row(hold: Hold, settlement: Settlement, usage: Usage | None = No
         cost_pusd=settlement.cost_pusd,
         hold_pusd=hold.amount_pusd,
         source=settlement.source,
+        final=hold.attempt == 1,
     )
 
 

@@ -16,9 +16,9 @@ from proxy.policy.books import Exceeded, InFlight
 from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
 from proxy.policy.limiter import Denied
 from proxy.policy.pricebook import PriceBook
-from proxy.policy.quote import Quote, quote_for
+from proxy.policy.quote import Quote, quote_for, with_maximum
 from proxy.policy.values import Provider
-from proxy.policy.weight import likely_tokens, weigh
+from proxy.policy.weight import likely_tokens
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Hold
 
@@ -89,7 +89,7 @@ class Toll:
         models = [(job.plan.label, ask.model), *((name, name) for name in job.call.also_models)]
         weight, maximum = job.weight, ask.lowered_to
         if maximum is not None:
-            weight = weight.with_maximum(maximum)
+            weight = with_maximum(weight, maximum)
         return quote_for(weight, ask.provider, models, self.prices)
 
     async def _room(self, job: Job, quote: Quote, scopes: tuple[str, ...]) -> tuple[int, int | None]:
@@ -135,7 +135,7 @@ class Toll:
             if not quote.is_free:
                 raise
         held = Held(keeping, hold, quote.price, record)
-        held.input_tokens = likely_tokens(job.weight.with_maximum(0))
+        held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
         return held
 
 

@@ -34,6 +34,11 @@ class Endpoint(Struct, frozen=True):
     listed: bool = True
     max_field: str | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether limits and budgets apply: it costs money, or nobody knows what it is."""
+        return self.metered or not self.listed
+
 
 _POST: dict[str, Endpoint] = {
     "/chat/completions": Endpoint("chat/completions", "chat", True, True, max_field="max_tokens"),
