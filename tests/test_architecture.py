@@ -63,6 +63,8 @@ MAY_ASK_FOR_STREAM = {
     "exchange/serve.py": "closing stops the bill of streams only",
     "exchange/attempt.py": "the usage flag is refused where nothing streams",
     "exchange/record.py": "the log line says whether the call streamed",
+    "observe/metrics.py": "time to the first token is a measure of streams",
+    "observe/gen_ai.py": "time to the first token is a measure of streams",
     "web/api.py": "the log line says whether the call streamed",
     "mock/calls.py": "the built-in upstream plays both sides of the protocol",
 }
