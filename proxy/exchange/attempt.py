@@ -36,7 +36,7 @@ def prepare(job: Job, attempt: Attempt, provider: Provider) -> tuple[UpstreamReq
     ask_for_usage = call.stream and dialect.wants_usage_flag(call)
     members: tuple[tuple[str, bytes], ...] = ()
     if attempt.lowered_to is not None:
-        members = ((call.max_field or dialect.max_field(call), b"%d" % attempt.lowered_to),)
+        members = tuple((field, b"%d" % attempt.lowered_to) for field in call.max_fields or (dialect.max_field(call),))
     change = Change(
         model=plan.targets[attempt.target].model if plan.rewrite else None,
         members=members,

@@ -152,6 +152,8 @@ class Findings:
             self.usage_only = not event.choices and not failed
         if isinstance(event.type, str) and event.type in _TERMINAL:
             self._terminal = True
+        if event.type == "error" and self.error is None and self._shape == "responses":
+            self.error = _loads(Raw(data))  # its error stands at the top level (wire.md 2.4)
         for nested in (event.response, event.message):
             if nested is not UNSET:
                 self._see_nested(nested)

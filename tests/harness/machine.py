@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -61,7 +62,9 @@ class Machine:
                 notify.settimeout(BOOT_SECONDS)
                 self._boot()
                 while b"READY=1" not in notify.recv(4096).split(b"\n"):
-                    pass
+                    continue
+                children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+                self._first = int(children.read_text().split()[0])
         except BaseException:
             self.__exit__()
             raise
@@ -90,7 +93,7 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "_process"):
-            self._process.kill()  # takes the machine's PID 1 with it, and that every process in it
+            os.kill(self._first or self._process.pid, signal.SIGKILL)  # PID 1 takes every process of its machine with it
             self._process.wait()
         for group in self._groups:
             _remove(group)
@@ -103,13 +106,20 @@ class Machine:
 
     def inside(self, *command: str) -> Sequence[str]:
         """The command line that runs `command` inside."""
-        if not self._first:
-            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-            self._first = int(children.read_text().split()[0])
         flags = ("--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--root", "--wd")
         return ["nsenter", "--target", str(self._first), *flags, *command]
 
-    def property(self, name: str, unit: str = "tollkeeper.service") -> str:
+    def python(self, code: str) -> str:
+        """Run a program of ours in the machine's network, and nowhere else in it; return what it printed."""
+        done = subprocess.run(self.in_network(code), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.log}"
+        return done.stdout
+
+    def in_network(self, code: str) -> list[str]:
+        """The command line of `python`, for what is to go on for a while."""
+        return ["nsenter", "--target", str(self._first), "--net", sys.executable, "-c", code]
+
+    def shown(self, name: str, unit: str = "tollkeeper.service") -> str:
         """One property of a unit, as `systemctl show` has it."""
         return self.run("systemctl", "show", "--value", "--property", name, unit).strip()
 

@@ -23,7 +23,9 @@ for device in null zero full random urandom tty; do
     touch "$root/dev/$device"
     mount --bind "/dev/$device" "$root/dev/$device"
 done
-mkdir "$root/dev/shm"
+mkdir "$root/dev/shm" "$root/dev/pts" "$root/dev/mqueue" "$root/dev/hugepages"
+mount -t devpts devpts -o newinstance,mode=620,ptmxmode=666 "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 
 # The control groups this process was put into are the machine's own.

@@ -23,7 +23,7 @@ from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.replay import replay
 from stores_samples import settled
 directory = Path(sys.argv[1])
-journal = Journal(directory, JournalRules(max_bytes=2**20), replay(directory))
+journal = Journal(directory, JournalRules(max_bytes=2**23), replay(directory))
 for number in range(int(sys.argv[2]), 10**9):
     journal.append(settled(f"r{number}"))
     print(number, flush=True)
@@ -92,5 +92,3 @@ def test_closing_a_lock_twice_is_harmless(tmp_path: Path) -> None:
     lock.close()
     lock.close()
     StateLock(tmp_path).close()
-
-

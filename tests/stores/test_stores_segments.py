@@ -137,7 +137,13 @@ def test_a_segment_that_cannot_be_read_at_all_is_reported(tmp_path: Path) -> Non
 
 def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
     written(tmp_path, WHOLE)
-    for name in ("reserve", "1.log", "aaaaaaaa.log", "00000002.log.bak", "\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661.log"):
+    for name in (
+        "reserve",
+        "1.log",
+        "aaaaaaaa.log",
+        "00000002.log.bak",
+        "\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661.log",
+    ):
         (tmp_path / name).write_bytes(WHOLE)
     assert records_in(tmp_path) == RECORDS
 
