@@ -32,7 +32,7 @@ def prepare(
     ask_for_usage = call.stream and dialect.wants_usage_flag(call)
     members: tuple[tuple[str, bytes], ...] = ()
     if maximum is not None:
-        members = ((call.max_field or dialect.max_field(call), b"%d" % maximum),)
+        members = tuple((field, b"%d" % maximum) for field in call.max_fields or (dialect.max_field(call),))
     change = Change(
         model=plan.targets[attempt.target].model if plan.rewrite else None,
         members=members,

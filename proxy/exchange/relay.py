@@ -56,6 +56,11 @@ class Client:
         """The attempt they came from failed before anything was sent."""
         self._held = b""
 
+    def take_held(self) -> bytes:
+        """The comments that are to go out before the first event."""
+        held, self._held = self._held, b""
+        return held
+
     def watch(self) -> None:
         """From now on, never be silent for 15 s: an upstream has begun a stream."""
         if self._timer is None:
@@ -67,7 +72,6 @@ class Client:
             await self._beat_task
         self._reader = reader
         if self._response is None:
-            self._held = b""
             self._record.status = status
             await self._prepare(web.StreamResponse(status=status, headers=CIMultiDict(headers)))
 
@@ -147,10 +151,9 @@ class Client:
             self._record.status = 200
             headers = [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own]
             await self._prepare(web.StreamResponse(headers=CIMultiDict(headers)))
-        held, self._held = self._held, b""
         if not self.gone and self._response is not None:
             with contextlib.suppress(ConnectionError):
-                await self._response.write(held or _KEEP_ALIVE)
+                await self._response.write(self.take_held() or _KEEP_ALIVE)
         self._spoke = self._loop.time()
 
 
@@ -185,7 +188,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
     """Events as they come; a stream that stops without saying that it is complete is an error."""
     reader = reply.reader
     findings = reader.findings
-    ready = reply.first
+    ready = client.take_held() + reply.first
     while True:
         if ready:
             if findings.complete:

@@ -99,12 +99,8 @@ class Upstream:
         try:
             async with asyncio.timeout(60):
                 response = await self._request(provider, request)
-                try:
-                    body = await response.content.read(LARGEST_WHOLE)
-                    while chunk := await response.content.read(LARGEST_WHOLE):
-                        body += chunk
-                finally:
-                    response.close()
+                async with response:
+                    body = await response.read()
         except (TimeoutError, aiohttp.ClientError) as error:
             raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {type(error).__name__}.") from None
         if response.status != 200:
@@ -164,8 +160,9 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
             error = UpstreamReset(f"{reply.provider.name} ended its stream before the first event.")
             return Failure(error, "no_event")
         ready = reply.reader.feed(chunk)
-        reply.first += ready
-        if ready and not findings.events:
+        if findings.events:
+            reply.first = ready
+        elif ready:
             await wait.listener.hold(ready)
     return reply
 

@@ -19,10 +19,11 @@ TOKEN_TYPES = ("input", "output", "cached_input", "cache_write", "reasoning")
 SOURCES = ("reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown")
 
 # up to 82 s as OpenTelemetry advises; calls of language models last longer
-_DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-_DURATION += (163.84, 327.68, 655.36)
-_FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_FIRST_TOKEN += (15.0, 20.0, 30.0, 45.0, 60.0)
+_DURATION = tuple(round(0.01 * 2**power, 2) for power in range(17))
+_FIRST_TOKEN = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
+)
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _TOKENS = tuple(float(4**power) for power in range(14))

@@ -95,7 +95,7 @@ class Metrics:
         """The page in the exposition this Accept header asks for, and its content type."""
         page = _Page(self._registry, readings)
         if asks_for_openmetrics(accept):
-            return generate_openmetrics(page), OPENMETRICS
+            return generate_openmetrics(page), OPENMETRICS  # type: ignore[no-untyped-call]
         return generate_latest(page), CONTENT_TYPE_PLAIN_0_0_4
 
     def _streamed(self, call: CallSeen, first: float, labels: tuple[str, str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import ROUND_FLOOR, Context
+from math import inf
 
 from msgspec import Struct
 
@@ -83,7 +84,7 @@ class _Account:
     def __init__(self, budget: Budget) -> None:
         self.counters: dict[int, _Counter] = {}
         self.newest: int | None = None
-        self._seen = (0.0, 0.0)  # the times known to fall into the newest period
+        self._seen = (0.0, 0.0)  # times that open no period newer than the newest
         self.change(budget)
 
     def change(self, budget: Budget) -> None:
@@ -98,7 +99,7 @@ class _Account:
             start = period_start(self.budget, now)
             end = period_end(self.budget, start)
             self.reach(start)
-            self._seen = (start, float("inf") if end is None else end) if start == self.newest else (0.0, 0.0)
+            self._seen = (start, inf if end is None else end)
         assert self.newest is not None
         return self.counter(self.newest)
 

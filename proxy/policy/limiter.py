@@ -64,8 +64,7 @@ class _Bucket:
 
     def correct(self, difference: int, now_ns: int) -> None:
         """Take more than was reserved, or give back."""
-        now = now_ns * self.limit.amount
-        self._empty_at = max(max(self._empty_at, now) + difference * self._unit, now)
+        self._empty_at = max(self._empty_at, now_ns * self.limit.amount) + difference * self._unit
 
     def left(self, now_ns: int) -> int:
         """What may still be taken now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from msgspec import Struct
 
@@ -104,11 +105,9 @@ class Names:
         """Yield what direct providers list, spelled so that it reaches them."""
         for provider, ids in self._listed.items():
             for spelled in sorted(ids):
-                for name in (spelled, f"{provider}/{spelled}"):
-                    way = self._place(name)
-                    if way is not None and way.target == Target(provider, spelled):
-                        yield name
-                        break
+                names = (spelled, f"{provider}/{spelled}")
+                reaching = (n for n in names if (way := self._place(n)) and way.target == Target(provider, spelled))
+                yield from islice(reaching, 1)
 
     def _resolve(self, model: str | None) -> Resolution:
         name = self._settings.default_model if model is None else model

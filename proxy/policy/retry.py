@@ -72,7 +72,7 @@ def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop |
     """Decide what follows an attempt. `jitter` multiplies the back-off (1.0 = none)."""
     if seen.status is not None and seen.status < 400:
         return Stop()
-    if attempt.calls >= rounds.rules.most_calls:
+    if attempt.calls >= rounds.rules.most_calls or (rounds.seconds_left is not None and rounds.seconds_left <= 0):
         return Stop()
     if seen.affordable is not None and attempt.lowered_to is None:
         return Again(Attempt(attempt.target, attempt.tries, attempt.calls + 1, seen.affordable))

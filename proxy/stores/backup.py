@@ -7,6 +7,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from proxy.stores.database import engine_for, raw
 from proxy.stores.failures import BackupRefused
 
@@ -19,7 +21,7 @@ def backup(path: Path, target: Path) -> None:
         raise BackupRefused(f"no backup was made: {target}: {error.strerror}") from error
     try:
         _copy(path, target)
-    except Exception as error:
+    except (DBAPIError, sqlite3.Error, OSError) as error:
         target.unlink()
         raise BackupRefused(f"no backup was made: {path}: {error}") from error
 

@@ -43,8 +43,20 @@ class LedgerDamaged(StoreError):
     def __init__(self, path: str, what: str) -> None:
         """Name the file, what is wrong with it and the way back."""
         super().__init__(
-            f"the ledger {path} is damaged ({what}); nothing was changed. Stop the daemon, move the file away and put "
-            "the last `tollkeeper backup` in its place: what the journal still holds is added again at the next start"
+            f"the ledger {path} is damaged ({what}); nothing was changed. Stop the daemon, move the file and the ones "
+            "that end in -wal and -shm away, and put the last `tollkeeper backup` in its place: what the journal still "
+            "holds is added again at the next start"
+        )
+
+
+class LedgerReplaced(StoreError):
+    """The file was moved, removed or replaced under a running daemon."""
+
+    def __init__(self, path: str) -> None:
+        """Say what is safe: SQLite would mix the new file with what it remembers of the old one."""
+        super().__init__(
+            f"the ledger {path} is not the file the daemon opened at start; nothing is written to it. "
+            "Put it back, or restart the daemon"
         )
 
 

@@ -136,11 +136,10 @@ class Journal:
             end = self._writer.end
         if copied is None or (copied and not self._syncer.sync(end)):
             return
-        with self._lock:
-            for number in done:
-                self._writer.drop(number)
         for number in done:
             segment_path(self.directory, number).unlink(missing_ok=True)
+            with self._lock:
+                self._writer.drop(number)
 
     def leave_segment(self, number: int) -> None:
         """Go on in a new segment if `number` is being written: something in it cannot be read."""

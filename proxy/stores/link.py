@@ -1,4 +1,4 @@
-"""The writer thread's connection to the ledger's file: opened again when it fails, watched for being replaced."""
+"""The writer thread's connection to the ledger's file: opened again when it fails, refused when it was replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from proxy.stores import ledger
 from proxy.stores.database import engine_for, is_damage, raw, sentence_of
-from proxy.stores.failures import LedgerDamaged, StoreError
+from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
 from proxy.stores.opening import refuse_newer, revision_of
 from proxy.stores.records import Record
 from proxy.stores.schema import REVISIONS
@@ -31,7 +31,7 @@ class Link:
         self._path = path
         self._engine = engine_for(path, "rw", busy_seconds)
         self._open: Connection | None = None
-        self._file = (0, 0)
+        self._file: tuple[int, int] | None = None
 
     def position(self) -> Position:
         """Up to where the ledger has the journal."""
@@ -65,7 +65,8 @@ class Link:
 
     def lost(self, error: Exception) -> str:
         """Close the connection after `error`, and say what it was."""
-        self.close()
+        if not isinstance(error, LedgerReplaced):
+            self.close()
         if is_damage(error):
             return str(LedgerDamaged(str(self._path), sentence_of(error)))
         return str(error) if isinstance(error, StoreError) else sentence_of(error)
@@ -78,17 +79,17 @@ class Link:
             connection.close()
 
     def _connection(self) -> Connection:
-        if self._open is not None and self._file != _identity(self._path):
-            self.close()
+        found = _identity(self._path)
+        if found != (self._file or found):  # a stale -wal would be mixed into the new file
+            raise LedgerReplaced(str(self._path))
         if self._open is None:
-            self._file = _identity(self._path)
             connection = self._engine.connect()
             try:
                 self._look(connection)
             except BaseException:
                 connection.close()
                 raise
-            self._open = connection
+            self._open, self._file = connection, found
         return self._open
 
     def _look(self, connection: Connection) -> None:

@@ -115,6 +115,8 @@ class Writer:
             self._round()
         self._round()
         self._link.close()
+        for _, future in self._jobs:
+            future.cancel()
 
     def _idle_seconds(self) -> float:
         """How long to sleep when nothing is appended."""
@@ -125,26 +127,26 @@ class Writer:
     def _round(self) -> None:
         if not self._journal.healthy:
             self._journal.retry()
+        jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
             self._drain()
-            self._run_jobs()
+            self._run_all(jobs)
             self._prune()
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
-            self._failed(error)
+            self._failed(error, jobs)
         else:
             self._wait = 0.0
             self.last_error = ""
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, jobs: list[Job]) -> None:
         self.errors += 1
         sentence = self._link.lost(error)
         if sentence != self.last_error:
             self._tell(f"The ledger cannot be written; calls go on and the journal keeps what they cost: {sentence}")
         self.last_error = sentence
         self._wait = min(max(self._rules.first_wait, 2 * self._wait), self._rules.longest_wait)
-        while self._jobs:
-            _, future = self._jobs.popleft()
-            if future.set_running_or_notify_cancel():
+        for _, future in jobs:
+            if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
     def _drain(self) -> None:
@@ -178,9 +180,8 @@ class Writer:
         self._tell(f"Part of the journal cannot be read; what it held is missing from the ledger: {problem}")
         self._journal.leave_segment(problem.segment)
 
-    def _run_jobs(self) -> None:
-        while self._jobs:
-            work, future = self._jobs.popleft()
+    def _run_all(self, jobs: list[Job]) -> None:
+        for work, future in jobs:
             if not future.set_running_or_notify_cancel():
                 continue
             try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from aiohttp import web
 
-from proxy.errors import HostNotAllowed, OriginNotAllowed
+from proxy.errors import HostNotAllowed, InvalidValue, OriginNotAllowed
 from proxy.policy.values import Listen
 from proxy.wire.headers import Headers
 
@@ -15,6 +16,7 @@ _PREFLIGHT: Headers = [
     ("Access-Control-Allow-Methods", ", ".join(ALLOWED_METHODS)),
     ("Access-Control-Max-Age", "600"),
 ]
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:@/\[\]]+)(?::\d{0,5})?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -30,7 +32,9 @@ class Guard:
         self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.origins)
 
     def check(self, request: web.BaseRequest) -> None:
-        """Raise `HostNotAllowed` or `OriginNotAllowed`."""
+        """Raise `HostNotAllowed` or `OriginNotAllowed`, or `InvalidValue` where there is no Host at all."""
+        if "Host" not in request.headers:
+            raise InvalidValue("The request has no Host header.")
         if not self._any_host and not self._knows(request.host):
             raise HostNotAllowed(
                 "The Host header names a host this daemon does not answer to. If clients reach it by that name, "
@@ -65,9 +69,9 @@ def cors_headers(request: web.BaseRequest) -> Headers:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+    """The host of `host[:port]`; nothing for what has no such form (user parts, trailing text)."""
+    match = _AUTHORITY.fullmatch(host)
+    return match[1] if match else ""
 
 
 def _is_address(host: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.errors import InvalidValue
+from proxy.errors import DuplicateKey, InvalidValue
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, edit_for, read_object, splice
@@ -28,7 +28,7 @@ class Call(Struct, frozen=True):
 
     `model` is the name the client used (None: none was sent). `stream` is True only for JSON
     `true`. `also_models` are the names of `models[]` and `fallbacks` that may serve instead.
-    `maximum` is the largest output limit the client set, `max_field` the member it stands in.
+    `max_fields` are the members in which the client limits the output.
     """
 
     endpoint: Endpoint
@@ -40,8 +40,7 @@ class Call(Struct, frozen=True):
     model: str | None = None
     stream: bool = False
     also_models: tuple[str, ...] = ()
-    maximum: int | None = None
-    max_field: str | None = None
+    max_fields: tuple[str, ...] = ()
     document: JsonObject | None = None
     form: dict[str, FormField] | None = None
 
@@ -90,26 +89,17 @@ def _read_json_call(bare: Call) -> Call:
     model = document.value("model")
     if model is not None and not isinstance(model, str):
         raise InvalidValue("'model' must be a string.", param="model")
-    field, maximum = _maximum(document)
+    if any(name != "model" and name.lower() == "model" for name in document.members):
+        # servers in Go match names whatever their case, and take the last one (wire.md T65)
+        raise DuplicateKey("'model' is to be spelled in lower case, once.", param="model")
     return msgspec.structs.replace(
         bare,
         model=model,
         stream=document.value("stream") is True,
         also_models=_also_models(document),
-        maximum=maximum,
-        max_field=field,
+        max_fields=tuple(field for field in MAX_FIELDS if document.value(field) is not None),
         document=document,
     )
-
-
-def _maximum(document: JsonObject) -> tuple[str | None, int | None]:
-    """The largest output limit set, and where. Both fields may stand; the larger one bounds the output."""
-    found: tuple[str | None, int | None] = (None, None)
-    for field in MAX_FIELDS:
-        value = document.value(field) if field in document.members else None
-        if isinstance(value, int) and not isinstance(value, bool) and (found[1] is None or value > found[1]):
-            found = (field, value)
-    return found
 
 
 def _also_models(document: JsonObject) -> tuple[str, ...]:

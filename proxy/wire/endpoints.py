@@ -61,7 +61,7 @@ _POST: dict[str, Endpoint] = {
 }
 
 _FREE = re.compile(
-    r"/(?P<name>models|model|files|uploads|responses|chat/completions|vector_stores|assistants|threads|"
+    r"/(?P<name>models|model|files|uploads|responses|chat/completions|vector_stores|"
     r"generation|key|credits|providers|endpoints|embeddings/models|images/models)(?:/[^/]+)*"
 )
 _COSTLY = re.compile(r"/(?:videos|batches|fine_tuning|messages/batches)(?:/.*)?")

@@ -189,6 +189,8 @@ class Findings:
         elif event.delta is not UNSET and event.type != "message_delta":
             self._counted += 1
             self._counted_bytes += len(memoryview(event.delta)) // 2
+        if event.type == "error" and self.error is None and self._shape == "responses":
+            self.error = _loads(Raw(data))  # its error stands at the top level (wire.md 2.4)
         for nested in (event.response, event.message):
             if nested is not UNSET:
                 self._see_nested(nested)

@@ -31,20 +31,24 @@ def read_form(body: bytes, content_type: str, names: frozenset[str]) -> dict[str
         raise InvalidValue("The Content-Type of a multipart body must name its boundary.")
     delimiter = b"--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
     fields: dict[str, FormField] = {}
-    at = 0 if body.startswith(delimiter) else _next(body, delimiter, 0)
+    at = 0 if body.startswith(delimiter + b"\r\n") else _next(body, delimiter, 0)
     while at >= 0:
         part = at + len(delimiter)
-        following = _next(body, delimiter, part)
-        if body[part : part + 2] == b"--" or following < 0:
+        if body[part : part + 2] == b"--":
             break
+        following = _next(body, delimiter, part)
+        if following < 0:
+            raise InvalidValue("The multipart body ends without its closing boundary.")
         _read_part(body, (part, following - 2), names, fields)
         at = following
     return fields
 
 
 def _next(body: bytes, delimiter: bytes, at: int) -> int:
-    """The offset of the next delimiter at the start of a line, or -1."""
+    """The offset of the next delimiter that has a line to itself, or -1."""
     found = body.find(b"\r\n" + delimiter, at)
+    while found >= 0 and body[found + 2 + len(delimiter) : found + 4 + len(delimiter)] not in (b"\r\n", b"--"):
+        found = body.find(b"\r\n" + delimiter, found + 2)
     return found + 2 if found >= 0 else -1
 
 

@@ -38,8 +38,15 @@ def test_T65_a_member_that_stands_twice_is_refused(daemon: Daemon, upstream: Ups
     assert (reply.status, reply.error["code"], upstream.calls) == (400, code, [])
 
 
-def test_T65_only_exact_names_count_as_the_same(daemon: Daemon, upstream: Upstream) -> None:
-    body = b'{"model":"openai/gpt-4o","Model":"openai/o1","MODEL":3,"messages":[{"a":1,"a":2}]}'
+def test_T65_another_spelling_of_model_is_refused_as_servers_in_go_would_read_it(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    reply = daemon.post(CHAT, b'{"model":"openai/gpt-4o","Model":"openai/o1"}')
+    assert (reply.status, reply.error["code"], upstream.calls) == (400, "duplicate_key", [])
+
+
+def test_T65_only_exact_names_count_as_the_same_elsewhere(daemon: Daemon, upstream: Upstream) -> None:
+    body = b'{"model":"openai/gpt-4o","Seed":1,"seed":2,"messages":[{"a":1,"a":2}]}'
     upstream.expect(GOOD)
     assert daemon.post(CHAT, body).status == 200
     assert upstream.call.body == body

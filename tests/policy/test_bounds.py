@@ -172,8 +172,10 @@ def test_images_among_the_items_of_a_response_count_too(item: dict[str, Any]) ->
         {"type": "text", "text": "data:image/png;base64," + PIXELS},
         {"type": "tool_use", "input": {"type": "image", "source": {"type": "base64", "data": PIXELS}}},
         {"type": "document", "source": {"type": "text", "data": PIXELS}},
+        {"type": "image", "image_url": {"url": "https://example.org/a.png"}, "source": {"data": PIXELS}},
         "data:image/png;base64," + PIXELS,
         [[[[[[{"type": "image_url", "image_url": PIXELS}]]]]]],
+        {"content": {"content": {"content": {"content": {"type": "image", "source": {"data": PIXELS}}}}}},
     ],
 )
 def test_text_that_looks_like_an_image_counts_by_its_bytes(part: Any) -> None:
@@ -540,7 +542,7 @@ def test_a_maximum_is_lowered_to_what_is_left(found: Bound, left: int, due: int 
     assert lower_maximum(found, left) == due
 
 
-rates = st.decimals(0, 1, places=12, allow_nan=False)
+rates = st.decimals(0, 1, places=15, allow_nan=False)
 maybe = st.none() | rates
 
 

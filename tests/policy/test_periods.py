@@ -75,7 +75,7 @@ def test_a_total_has_one_period_without_an_end() -> None:
 
 def test_a_fraction_before_midnight_is_still_the_day_before() -> None:
     midnight = utc("2026-05-05T00:00:00")
-    assert period_start(budget("day"), midnight - 1e-7) == midnight - 86_400
+    assert period_start(budget("day"), midnight - 4e-7) == midnight - 86_400
 
 
 PERS: list[Per] = ["minute", "hour", "day", "week", "month"]

@@ -221,6 +221,10 @@ def test_every_unit_has_its_price(usage: Usage, extra: Extra, due: str) -> None:
     assert usd(usage, own, extra=extra) == D(due)
 
 
+def test_thoughts_at_the_price_of_output_are_not_taken_off_it_twice() -> None:
+    assert usd(Usage(0, 10, reasoning_tokens=8, image_tokens=8), price({"image_output": "0.00001"})) == D("84e-6")
+
+
 def test_a_request_may_cost_by_itself() -> None:
     assert usd(Usage(), price({"request": "0.005"})) == D("0.005")
 

@@ -199,21 +199,6 @@ def test_a_file_of_somebody_else_in_the_way_is_not_overwritten(journals: Open, t
     assert segment_path(tmp_path / "j", 2).read_bytes() == b"not ours"
 
 
-def test_a_directory_that_cannot_be_made_is_found_out_by_appending_and_heals(journals: Open, tmp_path: Path) -> None:
-    (tmp_path / "j").write_text("in the way")
-    journal = Journal.__new__(Journal)
-    del journal
-    broken = None
-    try:
-        broken = opened(tmp_path / "j")
-    except NotADirectoryError:
-        (tmp_path / "j").unlink()
-    assert broken is None
-    working = journals()
-    working.append(hold("a"))
-    assert working.healthy
-
-
 def test_a_segment_left_because_it_cannot_be_read_takes_its_open_holds_along(journals: Open, tmp_path: Path) -> None:
     journal = journals()
     journal.append(hold("a"))

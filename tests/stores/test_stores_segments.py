@@ -33,15 +33,15 @@ def written(directory: Path, *segments: bytes) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("size", range(len(WHOLE) + 1))
-def test_a_file_cut_anywhere_gives_the_whole_records_before_the_cut(tmp_path: Path, size: int) -> None:
-    reader = Reader(written(tmp_path, WHOLE[:size]))
-    whole = max(count for count, end in enumerate(ENDS) if end <= size)
-    assert [record for _, record in reader] == RECORDS[:whole]
-    assert reader.problems == []
-    assert reader.last is not None
-    assert reader.last.position == Position(1, ENDS[whole])
-    assert reader.last.tail == ("" if size in ENDS else "torn")
+def test_a_file_cut_anywhere_gives_the_whole_records_before_the_cut(tmp_path: Path) -> None:
+    for size in range(len(WHOLE) + 1):
+        reader = Reader(written(tmp_path, WHOLE[:size]))
+        whole = max(count for count, end in enumerate(ENDS) if end <= size)
+        assert [record for _, record in reader] == RECORDS[:whole]
+        assert reader.problems == []
+        assert reader.last is not None
+        assert reader.last.position == Position(1, ENDS[whole])
+        assert reader.last.tail == ("" if size in ENDS else "torn")
 
 
 @settings(max_examples=300, deadline=None)
@@ -137,7 +137,13 @@ def test_a_segment_that_cannot_be_read_at_all_is_reported(tmp_path: Path) -> Non
 
 def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
     written(tmp_path, WHOLE)
-    for name in ("reserve", "1.log", "aaaaaaaa.log", "00000002.log.bak", "\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661.log"):
+    for name in (
+        "reserve",
+        "1.log",
+        "aaaaaaaa.log",
+        "00000002.log.bak",
+        "\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661.log",
+    ):
         (tmp_path / name).write_bytes(WHOLE)
     assert records_in(tmp_path) == RECORDS
 

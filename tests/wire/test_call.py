@@ -65,26 +65,26 @@ def test_only_json_true_streams(value: bytes, stream: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "maximum"),
+    ("body", "fields"),
     [
-        (b"{}", None, None),
-        (b'{"max_tokens":5}', "max_tokens", 5),
-        (b'{"max_completion_tokens":6}', "max_completion_tokens", 6),
-        (b'{"max_output_tokens":7}', "max_output_tokens", 7),
-        (b'{"max_tokens":5,"max_completion_tokens":6}', "max_completion_tokens", 6),
-        (b'{"max_tokens":6,"max_completion_tokens":5}', "max_tokens", 6),
-        (b'{"max_tokens":6,"max_completion_tokens":6}', "max_tokens", 6),
-        (b'{"max_tokens":null}', None, None),
-        (b'{"max_tokens":"5"}', None, None),
-        (b'{"max_tokens":true}', None, None),
-        (b'{"max_tokens":5.5}', None, None),
-        (b'{"max_tokens":0}', "max_tokens", 0),
-        (b'{"max_tokens":123456789012345678901234567890}', "max_tokens", 123456789012345678901234567890),
+        (b"{}", ()),
+        (b'{"max_tokens":5}', ("max_tokens",)),
+        (b'{"max_completion_tokens":6}', ("max_completion_tokens",)),
+        (b'{"max_output_tokens":7}', ("max_output_tokens",)),
+        (b'{"max_tokens":5,"max_completion_tokens":6}', ("max_tokens", "max_completion_tokens")),
+        (b'{"max_tokens":null}', ()),
+        (b'{"max_tokens":"5"}', ("max_tokens",)),
     ],
 )
-def test_the_largest_maximum_bounds_the_output(body: bytes, field: str | None, maximum: int | None) -> None:
-    call = call_of(body)
-    assert (call.max_field, call.maximum) == (field, maximum)
+def test_the_members_that_limit_the_output_are_known(body: bytes, fields: tuple[str, ...]) -> None:
+    assert call_of(body).max_fields == fields
+
+
+@pytest.mark.parametrize("name", ["Model", "MODEL", "mOdel"])
+def test_a_model_in_another_case_is_refused(name: str) -> None:
+    body = f'{{"model":"a","{name}":"b"}}'.encode()
+    with pytest.raises(DuplicateKey):
+        call_of(body)
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,6 @@ FREE = [
     ("GET", "/chat/completions", "chat/completions"),
     ("POST", "/chat/completions/chatcmpl-1", "chat/completions"),
     ("PATCH", "/vector_stores/vs_1", "vector_stores"),
-    ("GET", "/assistants", "assistants"),
-    ("GET", "/threads/t/messages", "threads"),
     ("GET", "/generation", "generation"),
     ("GET", "/key", "key"),
     ("GET", "/credits", "credits"),

@@ -1,0 +1,131 @@
+"""Metrics with sources a test can change, and calls of every kind to feed them with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proxy.observe.metrics import Metrics
+from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
+from proxy.observe.labels import Known
+from proxy.observe.seen import CallSeen, CostSeen, Tokens
+
+USD = 10**12
+MODELS = frozenset({"fast", "openai/gpt-5", "anthropic/claude-opus-5"})
+KEYS = frozenset({"alice", "bob", "open"})
+RESET = 4_102_444_800.0
+
+
+@dataclass
+class State:
+    """What the sources answer."""
+
+    spent_pusd: int = 12 * USD
+    in_flight: dict[str, int] = field(default_factory=lambda: {"openrouter": 2, "local": 0})
+    ledger_errors: int = 0
+    reload: ReloadState = ReloadState(successful=True, success_at=1_790_000_000.0)
+
+    def budgets(self) -> list[BudgetState]:
+        """One that resets, and one that does not."""
+        return [
+            BudgetState("key:alice:day", "day", 50 * USD, self.spent_pusd, USD // 4, RESET),
+            BudgetState("global:total", "total", 500 * USD, self.spent_pusd, USD // 4),
+        ]
+
+    def sources(self) -> Sources:
+        """The sources that read this state."""
+        return Sources(
+            build=Build("1.2.3", "3.11.2"),
+            budgets=self.budgets,
+            in_flight=lambda: self.in_flight,
+            journal_bytes=lambda: 4096,
+            ledger_lag_seconds=lambda: 0.25,
+            ledger_errors=lambda: self.ledger_errors,
+            loop_lag_seconds=lambda: 0.003,
+            reload=lambda: self.reload,
+        )
+
+
+def metrics(state: State | None = None, *, gen_ai: bool = False) -> Metrics:
+    """Metrics that know MODELS and KEYS."""
+    known = Known(is_model=MODELS.__contains__, is_key=KEYS.__contains__)
+    return Metrics(known, (state or State()).sources(), gen_ai=gen_ai)
+
+
+GOOD = CallSeen(
+    endpoint="chat/completions",
+    status=200,
+    duration_seconds=4.0,
+    overhead_seconds=0.0007,
+    provider="openrouter",
+    model="fast",
+    key="alice",
+    stream=True,
+    first_byte_seconds=1.0,
+    tokens=Tokens(input=1000, output=101, cached_input=600, cache_write=50, reasoning=40),
+    cost_pusd=30_000_000_000,
+    cost_source="reported",
+    attempts=(("openrouter", "200"),),
+)
+FELL_BACK = CallSeen(
+    endpoint="messages",
+    status=200,
+    duration_seconds=2.5,
+    overhead_seconds=0.0009,
+    provider="anthropic",
+    model="anthropic/claude-opus-5",
+    key="bob",
+    attempts=(("openrouter", "no_healthy_upstream"), ("local", "503"), ("anthropic", "200")),
+    fallback=("fast", "anthropic/claude-opus-5"),
+    tokens=Tokens(input=10, output=5),
+    cost_pusd=1_000_000,
+    cost_source="computed",
+)
+FAILED = CallSeen(
+    endpoint="chat/completions",
+    status=504,
+    duration_seconds=120.0,
+    overhead_seconds=0.001,
+    provider="openrouter",
+    model="openai/gpt-5",
+    key="bob",
+    error_type="provider_timeout",
+    attempts=(("openrouter", "upstream_timeout"),),
+)
+REFUSED = CallSeen(
+    endpoint="chat/completions",
+    status=402,
+    duration_seconds=0.001,
+    overhead_seconds=0.001,
+    model="fast",
+    key="alice",
+    error_type="policy_budget_exceeded",
+    rejected="budget_exceeded",
+)
+LEFT = CallSeen(
+    endpoint="chat/completions",
+    status=499,
+    duration_seconds=3.0,
+    overhead_seconds=0.001,
+    provider="openrouter",
+    model="fast",
+    key="alice",
+    error_type="caller_cancelled",
+    stream=True,
+    first_byte_seconds=0.5,
+    client_left="streaming",
+    attempts=(("openrouter", "200"),),
+)
+LATE = CostSeen("openrouter", "fast", "alice", 2_000_000_000, "looked_up", Tokens(input=100, output=20))
+CALLS = (GOOD, FELL_BACK, FAILED, REFUSED, LEFT)
+
+
+def feed(fed: Metrics) -> None:
+    """One call of every kind, and a cost that came late."""
+    for call in CALLS:
+        fed.finished(call)
+    fed.settled(LATE)
+
+
+def page(fed: Metrics, accept: str = "") -> str:
+    """The rendered page as text."""
+    return fed.render(accept, fed.readings())[0].decode()

@@ -1,0 +1,169 @@
+"""Books against a reference model of forty lines, over thousands of random steps.
+
+Clocks jump both ways, caps change, the process dies and comes back, calls settle late, twice and
+for more than was held: what is spent and held never passes the cap, but for what was billed over a hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from proxy.policy.books import Books, Exceeded, Fits, InFlight, Verdict
+from proxy.policy.budgets import GLOBAL, Budget, key_scope
+
+BERLIN = ZoneInfo("Europe/Berlin")
+KEYS = ("alice", "bob")
+NOON = datetime(2026, 3, 28, 12, tzinfo=BERLIN).timestamp()
+BUDGETS = (
+    Budget("key:alice:hour", key_scope("alice"), "hour", 300, BERLIN),
+    Budget("key:alice:month", key_scope("alice"), "month", 2_000, BERLIN),
+    Budget("key:bob:day", key_scope("bob"), "day", 500, BERLIN),
+    Budget("global:day", GLOBAL, "day", 800, BERLIN, Decimal("0.5")),
+    Budget("global:total", GLOBAL, "total", 20_000, BERLIN),
+)
+
+
+def first_second(budget: Budget, now: float) -> int:
+    """The period of `now`, told by the calendar alone."""
+    at = datetime.fromtimestamp(now, BERLIN).replace(minute=0, second=0, microsecond=0)
+    if budget.per == "total":
+        return 0
+    if budget.per != "hour":
+        at = at.replace(hour=0, fold=0, day=1 if budget.per == "month" else at.day)
+    return int(at.timestamp())
+
+
+class Model:
+    """What the books should say: sums over lists, nothing remembered that could be added up."""
+
+    def __init__(self) -> None:
+        self.budgets = {budget.id: budget for budget in BUDGETS}
+        self.newest: dict[str, int] = {}
+        self.open: dict[str, tuple[str, int, tuple[tuple[str, int], ...]]] = {}
+        self.spent: Counter[tuple[str, int]] = Counter()
+
+    def period(self, budget: Budget, now: float) -> int:
+        self.newest[budget.id] = max(self.newest.get(budget.id, 0), first_second(budget, now))
+        return self.newest[budget.id]
+
+    def of(self, key: str) -> list[Budget]:
+        scopes = (key_scope(key), GLOBAL)
+        return sorted((b for b in self.budgets.values() if b.scope in scopes), key=lambda b: scopes.index(b.scope))
+
+    def held(self, charge: tuple[str, int], key: str | None = None) -> int:
+        return sum(amount for own, amount, charges in self.open.values() if charge in charges and key in (None, own))
+
+    def judge(self, key: str, amount: int, now: float) -> tuple[type[Verdict], str]:
+        found: list[tuple[type[Verdict], str]] = []
+        for budget in self.of(key):
+            charge = (budget.id, self.period(budget, now))
+            own, cap = self.held(charge, key), budget.cap_pusd
+            if self.spent[charge] + amount > cap:
+                found.append((Exceeded, budget.id))
+            elif self.spent[charge] + self.held(charge) + amount > cap or (own and own + amount > cap * budget.share):
+                found.append((InFlight, budget.id))
+        return next((f for f in found if f[0] is Exceeded), found[0] if found else (Fits, ""))
+
+
+class MoneyMachine(RuleBasedStateMachine):
+    holds = Bundle("holds")
+
+    @initialize()
+    def begin(self) -> None:
+        self.model = Model()
+        self.books = Books(BUDGETS)
+        self.now = NOON
+        self.count = 0
+        self.over: Counter[tuple[str, int]] = Counter()
+        self.used_at_cut: dict[tuple[str, int], int] = {}
+
+    @rule(target=holds, key=st.sampled_from(KEYS), amount=st.integers(1, 400))
+    def take(self, key: str, amount: int) -> str:
+        scopes = (key_scope(key), GLOBAL)
+        self.count += 1
+        hold_id = f"h{self.count}"
+        verdict = self.books.judge(scopes, key, amount, self.now)
+        kind, blamed = self.model.judge(key, amount, self.now)
+        assert type(verdict) is kind
+        assert isinstance(verdict, Fits) or verdict.budget.id == blamed
+        if isinstance(verdict, Fits):
+            charges = self.books.take(hold_id, scopes, key, amount, self.now)
+            assert charges == tuple((b.id, self.model.newest[b.id]) for b in self.model.of(key))
+            self.model.open[hold_id] = (key, amount, charges)
+        return hold_id
+
+    @rule(hold_id=holds, share=st.integers(0, 120))
+    def settle(self, hold_id: str, share: int) -> None:
+        hold = self.model.open.pop(hold_id, None)
+        if hold is None:
+            assert self.books.settle(hold_id, share) is None
+            return
+        _, amount, charges = hold
+        actual = amount * share // 100
+        assert self.books.settle(hold_id, actual) == max(0, actual - amount)
+        for charge in charges:
+            self.model.spent[charge] += actual
+            self.over[charge] += max(0, actual - amount)
+
+    @rule(hold_id=holds)
+    def void(self, hold_id: str) -> None:
+        assert self.books.void(hold_id) is (self.model.open.pop(hold_id, None) is not None)
+
+    @rule(seconds=st.sampled_from((1, 600, 3_600, 20_000, 86_400, 40 * 86_400, -1, -4_000, -86_400, -3 * 86_400)))
+    def let_time_pass_or_jump(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def die_and_come_back(self) -> None:
+        self.books = Books(self.model.budgets.values())
+        for (budget_id, period), spent in self.model.spent.items():
+            self.books.load(budget_id, period, spent)
+        for budget_id, period in self.model.newest.items():
+            self.books.load(budget_id, period, self.model.spent[budget_id, period])
+        for hold_id, (key, amount, charges) in self.model.open.items():
+            assert self.books.restore(hold_id, key, amount, charges)
+            assert not self.books.restore(hold_id, key, amount, charges)
+
+    @rule(budget=st.sampled_from(BUDGETS), percent=st.sampled_from((10, 50, 100, 200)))
+    def edit_a_cap(self, budget: Budget, percent: int) -> None:
+        cap = budget.cap_pusd * percent // 100
+        charge = (budget.id, self.model.period(budget, self.now))
+        self.used_at_cut[charge] = self.model.spent[charge] + self.model.held(charge)
+        self.model.budgets[budget.id] = msgspec.structs.replace(budget, cap_pusd=cap)
+        self.books.replace(self.model.budgets.values())
+
+    @invariant()
+    def the_books_agree_with_the_model(self) -> None:
+        standings = self.books.state(self.now)
+        assert len(standings) == len(BUDGETS)
+        for standing in standings:
+            charge = (standing.budget.id, self.model.period(self.model.budgets[standing.budget.id], self.now))
+            assert (standing.budget.id, standing.period) == charge
+            assert standing.spent_pusd == self.model.spent[charge]
+            assert standing.held_pusd == self.model.held(charge) >= 0
+        assert self.books.open_holds == len(self.model.open)
+
+    @invariant()
+    def no_cap_is_passed_but_by_what_was_billed_over_a_hold(self) -> None:
+        for standing in self.books.state(self.now):
+            charge = (standing.budget.id, standing.period)
+            used = standing.spent_pusd + standing.held_pusd
+            assert used <= max(standing.budget.cap_pusd, self.used_at_cut.get(charge, 0)) + self.over[charge]
+
+
+TestMoneyMachine = MoneyMachine.TestCase
+TestMoneyMachine.settings = settings(
+    max_examples=100,
+    stateful_step_count=50,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)

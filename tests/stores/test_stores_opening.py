@@ -1,0 +1,156 @@
+"""The ledger's file at start: new, old, newer, damaged, somebody else's."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
+
+from proxy.stores.database import engine_for
+from proxy.stores.failures import LedgerDamaged, LedgerTooNew
+from proxy.stores.opening import open_ledger
+from proxy.stores.schema import REVISIONS
+from proxy.stores.upgrade import MIGRATIONS, upgrade
+
+OLDER = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, PRIMARY KEY (version_num))"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def run(path: Path, *statements: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return [row for statement in statements for row in connection.execute(statement).fetchall()]
+
+
+def tables_of(path: Path) -> dict[object, str]:
+    found = run(
+        path, "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND name != 'alembic_version'"
+    )
+    return {name: " ".join(str(sql).split()) for name, sql in found}
+
+
+def revision_in(path: Path) -> list[tuple[object, ...]]:
+    return run(path, "SELECT version_num FROM alembic_version")
+
+
+def test_a_new_ledger_is_made_stamped_and_for_its_owner_only(path: Path) -> None:
+    open_ledger(path)
+    open_ledger(path)
+    assert revision_in(path) == [(REVISIONS[-1],)]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert run(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_a_new_ledger_needs_no_alembic(path: Path) -> None:
+    code = f"import sys, pathlib, proxy.stores.opening as o; o.open_ledger(pathlib.Path({str(path)!r}))"
+    code += "; o.open_ledger(pathlib.Path(sys.argv[1])); sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0
+
+
+def test_the_migrations_lead_to_the_tables_of_the_schema(path: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older.db"
+    run(older, OLDER)
+    open_ledger(older)
+    open_ledger(path)
+    assert tables_of(older) == tables_of(path)
+    assert revision_in(older) == [(REVISIONS[-1],)]
+
+
+def test_the_revisions_are_the_ones_there_are_migrations_for() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == REVISIONS
+
+
+ADDED = '''"""Synthetic."""
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    with op.batch_alter_table("budget_spent") as table:
+        table.add_column(sa.Column("note", sa.Text()))
+    op.execute("UPDATE budget_spent SET note = 'kept'")
+'''
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    directory = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, directory, ignore=shutil.ignore_patterns("__pycache__"))
+    return directory
+
+
+def migrate(path: Path, directory: Path) -> None:
+    with engine_for(path).begin() as connection:
+        upgrade(connection, directory)
+
+
+def test_an_older_ledger_keeps_its_rows_through_a_migration(path: Path, migrations: Path) -> None:
+    open_ledger(path)
+    run(path, "INSERT INTO budget_spent VALUES ('b', 1, 42)")
+    (migrations / "versions" / "added_0002.py").write_text(ADDED)
+    migrate(path, migrations)
+    assert run(path, "SELECT * FROM budget_spent") == [("b", 1, 42, "kept")]
+    assert revision_in(path) == [("0002",)]
+
+
+def test_a_migration_that_fails_half_way_changes_nothing(path: Path, migrations: Path) -> None:
+    open_ledger(path)
+    before = tables_of(path)
+    failing = ADDED + '    op.execute("SELECT * FROM nowhere")\n'
+    (migrations / "versions" / "added_0002.py").write_text(failing)
+    with pytest.raises(OperationalError, match="nowhere"):
+        migrate(path, migrations)
+    assert tables_of(path) == before
+    assert revision_in(path) == [("0001",)]
+
+
+def test_a_newer_ledger_is_refused(path: Path) -> None:
+    open_ledger(path)
+    run(path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LedgerTooNew, match="schema 9999"):
+        open_ledger(path)
+
+
+def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> None:
+    run(path, "CREATE TABLE cats (name)")
+    with pytest.raises(LedgerDamaged, match="something else"):
+        open_ledger(path)
+    assert list(tables_of(path)) == ["cats"]
+
+
+@pytest.mark.parametrize("offset", [0, 100, 4096 * 3 + 5])
+def test_a_damaged_ledger_is_refused_and_not_replaced(path: Path, offset: int) -> None:
+    open_ledger(path)
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 600] = b"\xa5" * 600
+    path.write_bytes(content)
+    with pytest.raises(LedgerDamaged, match="tollkeeper backup"):
+        open_ledger(path)
+    assert path.read_bytes() == content
+
+
+def test_a_locked_ledger_is_said_to_be_locked_not_damaged(path: Path) -> None:
+    open_ledger(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        engine = engine_for(path, busy_seconds=0.01)
+        with pytest.raises(OperationalError, match="locked"), engine.begin():
+            pass
+
+
+def test_a_killed_creation_leaves_an_empty_file_that_is_filled_next_time(path: Path) -> None:
+    path.touch()
+    open_ledger(path)
+    assert revision_in(path) == [(REVISIONS[-1],)]

@@ -1,0 +1,309 @@
+"""The units are sound, tight and true: judged by systemd's own tools, and run by a real systemd."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness.machine import Machine, missing_systemd, why_not
+
+UNITS = Path(__file__).parents[1] / "systemd"
+SERVICE = UNITS / "tollkeeper.service"
+SOCKET = UNITS / "tollkeeper.socket"
+USER = UNITS / "user" / "tollkeeper.service"
+MOST_EXPOSED = 1.2
+SYSTEMD = missing_systemd()
+
+PROVIDER_KEY = "sk-or-credential-canary"
+CONFIG = """\
+providers:
+  openrouter: {api_key_file: openrouter-key, base_url: "http://127.0.0.1:9/api/v1"}
+  mock: {}
+keys:
+  alice: {key: "${ALICE_KEY}"}
+catalogue: {refresh: never}
+shutdown: {drain: 5}
+log: {format: json}
+"""
+CHAT = """
+import http.client, json
+def chat(model="mock/echo", **members):
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}], **members})
+    connection = http.client.HTTPConnection("127.0.0.1", 8655, timeout=10)
+    connection.request("POST", "/v1/chat/completions", body,
+                       {"Content-Type": "application/json", "Authorization": "Bearer sk-alice"})
+    reply = connection.getresponse()
+    return reply.status, reply.read().decode()
+"""
+# What a process under the unit finds it can do.
+PROBE = """
+import ctypes, json, mmap, os, socket, sys
+def works(what):
+    try:
+        what()
+    except (OSError, ValueError) as error:
+        return type(error).__name__ + " " + os.strerror(error.errno or 0)
+    return "works"
+state = os.environ["STATE_DIRECTORY"]
+executable = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+found = {
+    "write its state": works(lambda: open(state + "/probe", "w")),
+    "read the configuration": works(lambda: open("/etc/tollkeeper/config.yaml")),
+    "read a credential": works(lambda: open(os.environ["CREDENTIALS_DIRECTORY"] + "/openrouter-key")),
+    "read what process metrics need": works(lambda: (open("/proc/stat"), open("/proc/self/stat"), os.listdir("/proc/self/fd"))),
+    "use the network": works(lambda: socket.socket(socket.AF_INET6)),
+    "write the configuration": works(lambda: open("/etc/tollkeeper/config.yaml", "a")),
+    "read the environment file": works(lambda: open("/etc/default/tollkeeper")),
+    "look into homes": works(lambda: os.listdir("/root")),
+    "see the system's /tmp": works(lambda: open("/tmp/of-the-system")),
+    "give files away": works(lambda: os.chown(state + "/probe", 0, 0)),
+    "make code while running": works(lambda: mmap.mmap(-1, 4096, prot=executable)),
+    "speak to the kernel's netlink": works(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+    "see other processes": works(lambda: open("/proc/1/stat")),
+    "raise its priority": works(lambda: os.setpriority(os.PRIO_PROCESS, 0, -5)),
+    "make a namespace": works(lambda: os.unshare(0x10000000)) if hasattr(os, "unshare") else "PermissionError",
+}
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+found["status"] = {name: status[name] for name in ("Seccomp", "NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "CapAmb")}
+json.dump(found, sys.stdout)
+"""
+
+MANY = (
+    CHAT
+    + """
+import signal
+going, answered, refused = True, 0, 0
+def stop(*_):
+    global going
+    going = False
+signal.signal(signal.SIGTERM, stop)
+print("calling", flush=True)
+while going:
+    try:
+        answered += chat()[0] == 200
+    except ConnectionRefusedError:
+        refused += 1
+    except (ConnectionError, http.client.HTTPException):
+        pass  # a connection that was cut is another matter
+print(json.dumps({"answered": answered, "refused": refused}))
+"""
+)
+
+
+def tool(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run one of systemd's own tools, which has to be there."""
+    assert SYSTEMD is None, SYSTEMD
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C.UTF-8", **env}, check=False, timeout=60
+    )
+
+
+def settings_of(unit: Path) -> dict[str, list[str]]:
+    """Every assignment of a unit, in order."""
+    found: dict[str, list[str]] = {}
+    for line in unit.read_text().splitlines():
+        if line and line[0] not in "#[":
+            name, _, value = line.partition("=")
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def as_installed(unit: Path, folder: Path) -> str:
+    """A copy of the unit whose command exists here."""
+    command = folder / "tollkeeper"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    copy = folder / unit.name
+    copy.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={command}", unit.read_text()))
+    return str(copy)
+
+
+@pytest.mark.parametrize(
+    ("units", "scope"), [((SERVICE, SOCKET), "--system"), ((SERVICE,), "--system"), ((USER,), "--user")]
+)
+def test_systemd_has_nothing_to_say_against_the_units(units: tuple[Path, ...], scope: str, tmp_path: Path) -> None:
+    copies = [as_installed(unit, tmp_path) for unit in units]
+    done = tool("systemd-analyze", scope, "verify", *copies, XDG_RUNTIME_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_judge_of_units_does_judge(tmp_path: Path) -> None:
+    copy = Path(as_installed(SERVICE, tmp_path))
+    copy.write_text(copy.read_text().replace("Type=notify", "Type=nonsense"))
+    done = tool("systemd-analyze", "verify", str(copy))
+    assert "Failed to parse service type" in done.stdout + done.stderr
+
+
+def test_the_service_is_hardly_exposed() -> None:
+    done = tool("systemd-analyze", "security", "--offline=true", f"--threshold={int(MOST_EXPOSED * 10)}", str(SERVICE))
+    level = re.search(r"Overall exposure level for tollkeeper\.service: (\d+\.\d)", done.stdout)
+    assert level, done.stdout + done.stderr
+    assert float(level[1]) <= MOST_EXPOSED
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("unit", [SERVICE, USER], ids=["system", "user"])
+def test_the_units_stay_within_what_debian_12_knows_and_metrics_need(unit: Path) -> None:
+    settings = settings_of(unit)
+    assert settings["Type"] == ["notify"], "notify-reload is unknown to systemd 252"
+    assert "ProcSubset" not in settings, "it would take away /proc/stat, which the process metrics read"
+    assert settings["NotifyAccess"] == ["main"]
+    assert "WatchdogSec" in settings
+
+
+def test_the_service_stands_alone_and_the_socket_speaks_for_the_default_port() -> None:
+    settings = settings_of(SERVICE)
+    assert not {"Sockets", "Requires", "BindsTo", "Requisite"} & set(settings)
+    assert "tollkeeper.socket" not in SERVICE.read_text()
+    assert settings_of(SOCKET)["ListenStream"] == ["127.0.0.1:8655"]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine with the daemon installed as docs/install.md says."""
+    assert SYSTEMD is None, SYSTEMD
+    if reason := why_not():
+        pytest.skip(f"the units cannot be run here: {reason}")
+    probe = re.sub(
+        r"(?m)^ExecStart=.*$", "ExecStart=/opt/tollkeeper/bin/probe", SERVICE.read_text().replace("Type=notify", "Type=oneshot")
+    )
+    files = {
+        "/units/tollkeeper.service": SERVICE.read_text(),
+        "/units/tollkeeper.socket": SOCKET.read_text(),
+        "/units/tollkeeper.service.d/soon.conf": "[Service]\nWatchdogSec=3s\n",
+        "/units/probe.service": f"{probe}\n[Service]\nRestart=no\nStandardOutput=file:/var/log/probe\n",
+        "/opt/tollkeeper/probe.py": PROBE,
+        "/etc/tollkeeper/config.yaml": CONFIG,
+        "/etc/credstore/tollkeeper.openrouter-key": f"{PROVIDER_KEY}\n",
+        "/etc/default/tollkeeper": "ALICE_KEY=sk-alice\n",
+    }
+    with Machine(tmp_path_factory.mktemp("machine"), files) as running:
+        yield running
+
+
+@pytest.fixture
+def service(machine: Machine) -> Iterator[Machine]:
+    """The service, running; stopped in the end."""
+    machine.run("systemctl", "reset-failed")
+    machine.run("systemctl", "start", "tollkeeper.service")
+    yield machine
+    machine.run("systemctl", "stop", "tollkeeper.service", "tollkeeper.socket")
+
+
+def wait_until(machine: Machine, holds: Callable[[], bool], seconds: float) -> None:
+    """Ask systemd again and again; each question takes it some milliseconds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds} s:\n{machine.log}\n{machine.console}"
+
+
+def asked(machine: Machine) -> tuple[int, str]:
+    """One chat completion: status and body."""
+    status, body = json.loads(machine.python(f"{CHAT}\nprint(json.dumps(chat()))"))
+    return status, body
+
+
+def test_the_service_is_ready_when_systemd_says_so_and_answers(service: Machine) -> None:
+    assert service.shown("ActiveState") == "active"
+    status, body = asked(service)
+    assert status == 200, body
+    assert json.loads(body)["choices"][0]["message"]["content"] == "Hello"
+    assert "in flight" in service.shown("StatusText")
+
+
+def test_the_providers_key_comes_as_a_credential_and_is_shown_nowhere(service: Machine) -> None:
+    line = next(line for line in service.log.splitlines() if line.startswith("Provider openrouter"))
+    assert "/run/credentials/tollkeeper.service/openrouter-key" in line
+    assert PROVIDER_KEY not in service.log + service.console + service.run("systemctl", "show", "tollkeeper.service")
+    assert "sk-alice" not in service.log + service.run("systemctl", "show", "tollkeeper.service")
+
+
+def test_the_state_is_the_services_own(service: Machine) -> None:
+    mode, owner = service.run("stat", "-L", "-c", "%a %u", "/var/lib/tollkeeper").split()
+    assert mode == "700"
+    assert int(owner) >= 61184, "DynamicUser= takes its numbers from there on"
+    assert service.run("readlink", "/var/lib/tollkeeper").strip() == "private/tollkeeper"
+
+
+def test_a_process_under_the_unit_can_do_what_it_needs_and_nothing_else(machine: Machine) -> None:
+    probe = machine.run("cat", "/opt/tollkeeper/bin/tollkeeper").replace("-m proxy", "/opt/tollkeeper/probe.py")
+    machine.run("sh", "-c", 'printf %s "$0" > /opt/tollkeeper/bin/probe; chmod +x /opt/tollkeeper/bin/probe', probe)
+    machine.run("sh", "-c", "touch /tmp/of-the-system; chmod 600 /etc/default/tollkeeper")
+    machine.run("systemctl", "start", "probe.service")
+    found = json.loads(machine.run("cat", "/var/log/probe"))
+    status = found.pop("status")
+    works = {name for name, outcome in found.items() if outcome == "works"}
+    assert works == {
+        "write its state",
+        "read the configuration",
+        "read a credential",
+        "read what process metrics need",
+        "use the network",
+    }, found
+    assert status.pop("Seccomp") == "2"
+    assert status.pop("NoNewPrivs") == "1"
+    assert set(status.values()) == {"0" * 16}
+
+
+def test_reload_keeps_the_process(service: Machine) -> None:
+    before = service.shown("MainPID")
+    service.run("systemctl", "reload", "tollkeeper.service")
+    assert asked(service)[0] == 200
+    assert (service.shown("ActiveState"), service.shown("MainPID")) == ("active", before)
+    assert service.shown("NRestarts") == "0"
+
+
+def test_stopping_is_clean(service: Machine) -> None:
+    service.run("systemctl", "stop", "tollkeeper.service")
+    assert service.shown("Result") == "success"
+    assert service.shown("ExecMainStatus") == "0"
+
+
+def test_a_daemon_that_hangs_is_replaced(service: Machine) -> None:
+    before = service.shown("MainPID")
+    service.run("kill", "-STOP", before)
+    wait_until(service, lambda: service.shown("NRestarts") == "1", 20)
+    wait_until(service, lambda: service.shown("ActiveState") == "active", 20)
+    assert service.shown("MainPID") != before
+    assert "Watchdog timeout" in service.console
+    assert "Fatal Python error: Aborted" in service.log, "the traceback says where it hung"
+    assert asked(service)[0] == 200
+
+
+def test_a_broken_configuration_ends_in_a_failed_unit_and_a_reason_not_in_a_storm(machine: Machine) -> None:
+    machine.run("sh", "-c", "echo 'prividers: {}' > /etc/tollkeeper/config.yaml")
+    try:
+        machine.run("systemctl", "start", "tollkeeper.service", check=False)
+        wait_until(machine, lambda: machine.shown("ActiveState") == "failed", 30)
+        assert machine.shown("NRestarts") == "5"
+        assert "did you mean providers?" in machine.log
+    finally:
+        machine.run("sh", "-c", 'printf %s "$0" > /etc/tollkeeper/config.yaml', CONFIG)
+        machine.run("systemctl", "reset-failed")
+
+
+def test_the_socket_starts_the_service_and_keeps_the_port_while_it_restarts(machine: Machine) -> None:
+    machine.run("systemctl", "reset-failed")
+    machine.run("systemctl", "start", "tollkeeper.socket")
+    try:
+        assert machine.shown("ActiveState") == "inactive"
+        assert asked(machine)[0] == 200, "the first call starts the service"
+        calls = subprocess.Popen(machine.in_network(MANY), stdout=subprocess.PIPE, text=True)
+        with calls:
+            assert calls.stdout is not None
+            assert calls.stdout.readline() == "calling\n"
+            for _ in range(3):
+                machine.run("systemctl", "restart", "tollkeeper.service")
+            assert asked(machine)[0] == 200
+            calls.terminate()
+            counted = json.loads(calls.stdout.readline())
+        assert counted["refused"] == 0, counted
+        assert counted["answered"] > 10
+    finally:
+        machine.run("systemctl", "stop", "tollkeeper.service", "tollkeeper.socket")
