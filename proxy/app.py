@@ -12,15 +12,24 @@ import msgspec
 import structlog
 from aiohttp import http_parser, web
 
-from proxy.data import snapshot_bytes
+from proxy.data import prices_bytes, snapshot_bytes
+from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.held import Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings, with_cached
+from proxy.exchange.lookup import Lookups
 from proxy.exchange.record import Entry
 from proxy.exchange.serve import Exchange
+from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.policy.catalogue import Catalogue, read_feed
+from proxy.policy.money import usd_text
 from proxy.policy.names import Names
+from proxy.policy.pricebook import PriceBook, PriceOverride, per_token
+from proxy.policy.settlement import Settlement
 from proxy.policy.values import Listen, Settings
+from proxy.stores.failures import StoreError
+from proxy.stores.records import Hold
 from proxy.web.admin import Admin
 from proxy.web.api import Api, Parts
 from proxy.web.connection import Server
@@ -29,6 +38,8 @@ from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
 
 log = structlog.get_logger()
+
+LOOKUP_SECONDS = 3.0
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -46,6 +57,7 @@ class Daemon:
         self.admin_url = ""
         self._stack = AsyncExitStack()
         self._api: Api | None = None
+        self._books: Bookkeeping | None = None
         self._ready = False
 
     async def start(self) -> None:
@@ -59,11 +71,20 @@ class Daemon:
 
     async def _start(self) -> None:
         settings = await self._with_mock(self.settings)
+        books = self._open_books(settings)
         upstream = Upstream()
         self._stack.push_async_callback(upstream.close)
         catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
         listings = Listings(settings, catalogue, upstream, _told)
-        api = Api(_parts(settings, listings, upstream), _log_call, _log_crash)
+        lookups = Lookups(upstream)
+        self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
+        toll = _toll(settings, listings, books, lookups)
+        books.resolve_orphans(toll.keeping, settings.providers)
+        api = Api(
+            _parts(settings, listings, Exchange(settings.providers, settings.retries, upstream, toll)),
+            _log_call,
+            _log_crash,
+        )
         self._api = api
         admin = Admin(Guard(settings.admin), self._problems)
         self.url = await self._listen(api.answer, settings.listen) + "/v1"
@@ -93,10 +114,26 @@ class Daemon:
         for task in list(self._api.running) if self._api else ():
             task.cancel()
 
+    def _open_books(self, settings: Settings) -> Bookkeeping:
+        try:
+            books = Bookkeeping(Path(settings.state_dir), settings.money, _told)
+        except StoreError as error:
+            raise StartError(str(error)) from None
+        except OSError as error:
+            raise StartError(f"the state directory {settings.state_dir} cannot be used: {error.strerror}") from None
+        self._stack.callback(books.close)
+        self._books = books
+        return books
+
     def _problems(self) -> list[str]:
         if not self._ready:
             return ["starting"]
-        return ["shutting down"] if self._api is None or self._api.parts.closing else []
+        problems = ["shutting down"] if self._api is None or self._api.parts.closing else []
+        if self._books is not None and not self._books.journal.healthy:
+            problems.append(f"the journal cannot be written ({self._books.journal.failure})")
+        if self._books is not None and self._books.ledger_problem:
+            problems.append(self._books.ledger_problem)
+        return problems
 
     async def _with_mock(self, settings: Settings) -> Settings:
         """Give every mock provider without an address a built-in upstream of its own."""
@@ -137,12 +174,49 @@ async def _unix_site(runner: web.ServerRunner, path: str) -> None:
     file.chmod(0o660)
 
 
-def _parts(settings: Settings, listings: Listings, upstream: Upstream) -> Parts:
+def _toll(settings: Settings, listings: Listings, books: Bookkeeping, lookups: Lookups) -> Toll:
+    """The toll, and the wiring by which every settlement wakes those who wait for room."""
+
+    def resolved(hold: Hold, settlement: Settlement, over_pusd: int) -> None:
+        toll.settled()
+        for doubt in settlement.doubts:
+            _told("cost_anomaly", f"{doubt} in the usage of {hold.id}")
+        if over_pusd:
+            _told("cost_anomaly", f"over_hold by {usd_text(over_pusd)} USD in {hold.id}")
+
+    keeping = Keeping(
+        books=books.books,
+        limiter=books.limiter,
+        journal=books.journal,
+        lookups=lookups,
+        resolved=resolved,
+        waits=settings.money.fsync == "always",
+    )
+    names = Names(settings, listings.catalogue, listings.listed)
+    toll = Toll(keeping, _prices(settings, names, listings.catalogue), settings.money.rules)
+    return toll
+
+
+def _prices(settings: Settings, names: Names, catalogue: Catalogue) -> PriceBook:
+    """Prices by catalogue, by the vendors' shipped lists, and of the operator's own."""
+    overrides = {}
+    for alias, own in settings.money.prices.items():
+        overrides[alias] = PriceOverride(
+            per_token(own.input_usd),
+            per_token(own.output_usd),
+            per_token(own.cached_input_usd),
+            names.look_up(alias).plan.targets[0],
+        )
+    direct = {"openai": read_feed(prices_bytes("openai")), "anthropic": read_feed(prices_bytes("anthropic"))}
+    return PriceBook(catalogue, direct, overrides)
+
+
+def _parts(settings: Settings, listings: Listings, exchange: Exchange) -> Parts:
     names = Names(settings, listings.catalogue, listings.listed)
     providers = settings.providers
     first = next((p.name for p in providers.values() if p.kind == "openrouter"), next(iter(providers)))
     return Parts(
-        exchange=Exchange(providers, settings.retries, upstream),
+        exchange=exchange,
         drainer=Drainer(),
         guard=Guard(settings.listen),
         keys=Keyring(settings.callers),
@@ -156,6 +230,7 @@ def _parts(settings: Settings, listings: Listings, upstream: Upstream) -> Parts:
 def _take(parts: Parts, settings: Settings, catalogue: Catalogue, listed: dict[str, frozenset[str]]) -> None:
     """Put fresh lists in place of the old ones; calls under way keep the plan they have."""
     parts.names = Names(settings, catalogue, listed)
+    parts.exchange.toll.prices = _prices(settings, parts.names, catalogue)
     parts.models = ModelList(parts.names, catalogue)
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import url_for
-from proxy.errors import NoHealthyUpstream, UpstreamAuthError, UpstreamError
+from proxy.errors import NoHealthyUpstream, UpstreamAuthError, UpstreamError, UpstreamReset
 from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.relay import STREAM_HEADERS
@@ -58,6 +58,11 @@ def unhealthy(provider: Provider, seconds: float) -> Failure:
     """The outcome of an attempt not made: the provider's breaker is open."""
     message = f"{provider.name} has failed several times in a row; the next try is due in {seconds:.0f} s."
     return Failure(NoHealthyUpstream(message, retry_after=seconds), "unhealthy")
+
+
+def abandoned(provider: Provider) -> Failure:
+    """The outcome of an attempt we gave up ourselves: the client left, or the daemon stops."""
+    return Failure(UpstreamReset(f"The call to {provider.name} was given up."), "no_answer")
 
 
 def tell(breaker: Breaker, outcome: Reply | Failure, now: float, until: float) -> None:

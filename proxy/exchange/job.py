@@ -7,8 +7,12 @@ from msgspec import Struct
 from proxy.dialects import Incoming
 from proxy.exchange.record import Record
 from proxy.policy.values import Caller, Plan
-from proxy.policy.weight import Weight
+from proxy.policy.weight import Weight, weigh
 from proxy.wire.call import Call
+from proxy.wire.endpoints import Endpoint
+
+
+NO_WEIGHT = weigh(Call(Endpoint("none"), "", "", "GET", b""))
 
 
 class Job(Struct, frozen=True):

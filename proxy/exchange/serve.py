@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy.dialects import DIALECTS
 from proxy.exchange.attempt import (
-    Job,
+    abandoned,
     fill_empty_error,
     headers_for,
     prepare,
@@ -23,9 +23,12 @@ from proxy.exchange.attempt import (
     tell,
     unhealthy,
 )
+from proxy.exchange.held import Held
+from proxy.exchange.job import Job
 from proxy.exchange.record import Tried
 from proxy.exchange.relay import Client, relay
 from proxy.exchange.reply import Failure, Reply
+from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.billing import closing_stops_billing
 from proxy.policy.breaker import Breaker
@@ -36,8 +39,9 @@ from proxy.policy.values import Provider, RetryRules
 class Exchange:
     """Carries calls to providers and their replies back."""
 
-    def __init__(self, providers: dict[str, Provider], rules: RetryRules, upstream: Upstream) -> None:
+    def __init__(self, providers: dict[str, Provider], rules: RetryRules, upstream: Upstream, toll: Toll) -> None:
         """A breaker stands before every provider but the built-in mock, whose failures are ordered."""
+        self.toll = toll
         self._providers = providers
         self._rules = rules
         self._upstream = upstream
@@ -45,12 +49,13 @@ class Exchange:
 
     async def serve(self, client: Client, job: Job) -> web.StreamResponse:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
-        async with self._first_good_reply(client, job) as reply:
-            return await relay(client, reply, job.record, headers_for(reply, job))
+        with self.toll.admitted(job):
+            async with self._first_good_reply(client, job) as reply:
+                return await relay(client, reply, job.record, headers_for(reply, job))
 
     @asynccontextmanager
     async def _first_good_reply(self, client: Client, job: Job) -> AsyncIterator[Reply]:
-        """Walk targets and tries until one is worth passing on, good or not."""
+        """Walk targets and tries until one is worth passing on, good or not. Closing an outcome settles it."""
         attempt, outcome = Attempt(), None
         while True:
             latest = await self._try(client, job, attempt)
@@ -65,6 +70,8 @@ class Exchange:
         try:
             reply = reply_or_raise(outcome)
             fill_empty_error(reply, job)
+            if reply.whole:
+                await reply.settled()
             yield reply
         finally:
             outcome.close()
@@ -75,27 +82,43 @@ class Exchange:
         """Make one attempt, unless the provider's breaker is open."""
         record, target = job.record, job.plan.targets[attempt.target]
         provider, breaker = self._providers[target.provider], self._breakers.get(target.provider)
-        now = time.monotonic
         record.target = target
-        if breaker is not None and (seconds := breaker.seconds_closed_to(now())):
+        if breaker is not None and (seconds := breaker.seconds_closed_to(time.monotonic())):
             outcome: Reply | Failure = unhealthy(provider, seconds)
         else:
-            request, reader = prepare(job, attempt, provider)
-            record.calls += 1
-            record.phase, began = "sent", now()
-            record.closing_stops_billing = lambda: closing_stops_billing(
-                provider, streamed=job.call.stream, served_by=reader.findings.served_by
-            )
             try:
-                outcome = await self._upstream.send(provider, request, reader, job.call, Wait(job.until, client))
-            except asyncio.CancelledError:
+                ask = Ask(record.calls + 1, provider, target.model, attempt.lowered_to)
+                outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask))
+            except BaseException:
                 if breaker is not None:
                     breaker.abandoned()
                 raise
-            record.upstream_seconds += now() - began
             if breaker is not None:
-                tell(breaker, outcome, now(), job.until)
+                tell(breaker, outcome, time.monotonic(), job.until)
         record.tried.append(Tried(target.provider, target.model, outcome.label))
+        return outcome
+
+    async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None) -> Reply | Failure:
+        """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
+        record = job.record
+        provider = self._providers[job.plan.targets[attempt.target].provider]
+        maximum = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
+        request, reader = prepare(job, attempt, provider, maximum)
+        record.calls += 1
+        record.phase, began = "sent", time.monotonic()
+        record.closing_stops_billing = lambda: closing_stops_billing(
+            provider, streamed=job.call.stream, served_by=reader.findings.served_by
+        )
+        try:
+            outcome = await self._upstream.send(provider, request, reader, job.call, Wait(job.until, client))
+        except BaseException:
+            if held is not None:
+                held.resolve(abandoned(provider), provider)
+            raise
+        record.upstream_seconds += time.monotonic() - began
+        if held is not None:
+            outcome.settler, outcome.provider = held, provider
+            held.begun(outcome.generation_id)
         return outcome
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:

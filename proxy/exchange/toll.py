@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from msgspec import Struct
 
 from proxy.exchange.held import Held, Keeping
 from proxy.exchange.job import Job
+from proxy.exchange.record import Record
 from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
+from proxy.exchange.rows import refused_row
 from proxy.policy.books import Exceeded, InFlight
 from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
 from proxy.policy.limiter import Denied
@@ -20,7 +23,7 @@ from proxy.policy.quote import Quote, quote_for, with_maximum
 from proxy.policy.values import Provider
 from proxy.policy.weight import likely_tokens
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.records import Hold
+from proxy.stores.records import Hold, Refused
 
 
 class Ask(Struct, frozen=True):
@@ -37,7 +40,7 @@ class Toll:
 
     def __init__(self, keeping: Keeping, prices: PriceBook, rules: BudgetRules) -> None:
         self.prices = prices
-        self._keeping = keeping
+        self.keeping = keeping
         self._rules = rules
         self._next_settlement: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -52,7 +55,7 @@ class Toll:
         if not job.call.endpoint.counts:
             yield
             return
-        limiter, record, scopes = self._keeping.limiter, job.record, scopes_of(job)
+        limiter, record, scopes = self.keeping.limiter, job.record, scopes_of(job)
         taken = limiter.take(scopes, likely_tokens(job.weight), time.monotonic())
         record.limit_headers = list(limiter.headers(scopes, time.monotonic()).items())
         if isinstance(taken, Denied):
@@ -72,7 +75,7 @@ class Toll:
         if not job.call.endpoint.counts:
             return None
         quote = self._quote(job, ask)
-        books, scopes = self._keeping.books, scopes_of(job)
+        books, scopes = self.keeping.books, scopes_of(job)
         amount, maximum = quote.most_pusd or 0, None
         if books.is_bound(scopes) and not quote.is_free:
             if quote.bound is None and self._rules.unpriced == "deny":
@@ -81,9 +84,14 @@ class Toll:
                 amount, maximum = await self._room(job, quote, scopes)
         held = self._take(job, ask, quote, amount)
         held.maximum = maximum
-        if self._keeping.waits:
-            await self._keeping.journal.durable(self._keeping.journal.end)
+        if self.keeping.waits:
+            await self.keeping.journal.durable(self.keeping.journal.end)
         return held
+
+    def refused(self, record: Record) -> None:
+        """Keep what was refused, so that `show` can say why."""
+        with contextlib.suppress(JournalUnwritable):
+            self.keeping.journal.append(Refused(refused_row(record)))
 
     def _quote(self, job: Job, ask: Ask) -> Quote:
         models = [(job.plan.label, ask.model), *((name, name) for name in job.call.also_models)]
@@ -94,7 +102,7 @@ class Toll:
 
     async def _room(self, job: Job, quote: Quote, scopes: tuple[str, ...]) -> tuple[int, int | None]:
         """Wait until the hold fits; its amount, and the output maximum where spending leaves less than the model's most."""
-        books, key = self._keeping.books, job.caller.name
+        books, key = self.keeping.books, job.caller.name
         until = time.monotonic() + self._rules.wait_seconds
         while True:
             now = time.time()
@@ -111,7 +119,7 @@ class Toll:
 
     def _take(self, job: Job, ask: Ask, quote: Quote, amount: int) -> Held:
         """Reserve in memory and write it down, in one synchronous step."""
-        keeping, record, now = self._keeping, job.record, time.time()
+        keeping, record, now = self.keeping, job.record, time.time()
         identity = f"{record.request_id}.{ask.number}"
         hold = Hold(
             id=identity,

@@ -22,7 +22,7 @@ from proxy.errors import (
     UnknownEndpoint,
     UpgradeRefused,
 )
-from proxy.exchange.attempt import Job
+from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.record import Entry, Record
 from proxy.exchange.relay import Client
@@ -30,6 +30,7 @@ from proxy.exchange.serve import Exchange
 from proxy.policy.access import choose, may_serve
 from proxy.policy.names import Names
 from proxy.policy.values import Caller, Plan, Target
+from proxy.policy.weight import weigh
 from proxy.web.body import read_body
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
@@ -90,7 +91,17 @@ class Api:
             connection.finish()
             self.running.discard(task)
             if record.endpoint != "health":
-                self._finished(record.entry(time.monotonic()))
+                self._close(record)
+
+    def _close(self, record: Record) -> None:
+        """Tell of the call once it is settled, which a look-up may delay."""
+        if record.error is not None and record.key is not None and not record.calls:
+            self.parts.exchange.toll.refused(record)
+        ended = time.monotonic()
+        if record.unsettled:
+            record.when_settled = lambda: self._finished(record.entry(ended))
+        else:
+            self._finished(record.entry(ended))
 
     async def _serve(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse:
         parts = self.parts
@@ -122,7 +133,9 @@ class Api:
         plan = self._plan(caller, call)
         record.label = plan.label
         incoming = Incoming(tuple(request.headers.items()))
-        return await parts.exchange.serve(client, Job(call, plan, incoming, record, _until(request, record)))
+        weight = weigh(call, plan.defaults) if endpoint.counts else NO_WEIGHT
+        job = Job(call, weight, caller, plan, incoming, record, _until(request, record))
+        return await parts.exchange.serve(client, job)
 
     def _plan(self, caller: Caller, call: Call) -> Plan:
         """Where this call may go. Calls that carry no model go to the default provider as they are."""

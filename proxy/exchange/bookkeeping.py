@@ -1,0 +1,107 @@
+"""Opens the books at start, in the order that loses nothing, and closes them last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from proxy.exchange.held import Keeping
+from proxy.exchange.lookup import Lookups
+from proxy.exchange.rows import interrupted_row
+from proxy.policy.books import Books
+from proxy.policy.budgets import Budget
+from proxy.policy.limiter import Limiter
+from proxy.policy.money import to_pusd
+from proxy.policy.settlement import Settlement
+from proxy.policy.values import MoneySettings, Provider
+from proxy.stores.failures import JournalUnwritable, LedgerDamaged
+from proxy.stores.journal import Journal, JournalRules
+from proxy.stores.lock import StateLock
+from proxy.stores.opening import open_ledger
+from proxy.stores.queries import Files
+from proxy.stores.records import Charge, Hold, Settled
+from proxy.stores.replay import OpenHold, replay
+from proxy.stores.segments import START, Position
+from proxy.stores.writer import Writer, WriterRules
+from proxy.wire.usage import Usage
+
+Told = Callable[[str, str], None]
+
+
+class Bookkeeping:
+    """The journal, the ledger behind it, and the counters before it. Raises the `StoreError`s of what it opens."""
+
+    def __init__(self, state_dir: Path, money: MoneySettings, told: Told) -> None:
+        """Lock the directory, read the ledger and the journal, count what is spent. `told` gets (event, reason)."""
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.files = Files(state_dir)
+        self.ledger_problem = ""
+        self._told = told
+        self._lock = StateLock(state_dir)
+        spent, position = self._ledger(state_dir / "ledger.db", money.budgets)
+        replayed = replay(state_dir / "journal", position)
+        for problem in replayed.problems:
+            told("journal_problem", str(problem))
+        self.journal = Journal(state_dir / "journal", JournalRules(money.fsync, money.journal_max_bytes), replayed)
+        keep_ms = None if money.keep_seconds is None else int(money.keep_seconds * 1000)
+        self.writer = Writer(self.journal, state_dir / "ledger.db", WriterRules(keep_ms=keep_ms), _in_words(told))
+        self.books = Books(money.budgets)
+        self._count(spent, replayed.spent)
+        self.limiter = Limiter(money.limits)
+        self.orphans = replayed.holds
+        for orphan in self.orphans:
+            hold = orphan.hold
+            self.books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
+        self.writer.start()
+
+    def _ledger(self, path: Path, budgets: tuple[Budget, ...]) -> tuple[dict[Charge, int], Position]:
+        """What the ledger knows; one that cannot be read now stops nobody, the journal counts from its own start."""
+        try:
+            open_ledger(path)
+            return self.files.booked(budget.id for budget in budgets)
+        except (LedgerDamaged, DBAPIError) as error:
+            self.ledger_problem = str(error)
+            self._told("ledger_unusable", str(error))
+            return {}, START
+
+    def _count(self, ledger: dict[Charge, int], journal: dict[Charge, int]) -> None:
+        for charge in ledger.keys() | journal.keys():
+            self.books.load(charge[0], charge[1], ledger.get(charge, 0) + journal.get(charge, 0))
+
+    def resolve_orphans(self, keeping: Keeping, providers: dict[str, Provider]) -> None:
+        """Settle what a crash interrupted: by asking where the upstream had begun, else at the hold."""
+        for orphan in self.orphans:
+            provider = providers.get(orphan.hold.provider)
+            if orphan.generation_id is not None and provider is not None and Lookups.possible(provider):
+                keeping.lookups.start(provider, orphan.generation_id, _teller(self, keeping, orphan))
+            else:
+                self._interrupted(keeping, orphan.hold, None)
+
+    def _interrupted(self, keeping: Keeping, hold: Hold, usage: Usage | None) -> None:
+        if usage is not None and usage.cost_usd is not None:
+            settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
+        else:
+            settlement = Settlement(hold.amount_pusd, "interrupted")
+        over = self.books.settle(hold.id, settlement.cost_pusd)
+        try:
+            self.journal.append(Settled(interrupted_row(hold, settlement, usage), hold.charges))
+        except JournalUnwritable as error:
+            self._told("orphan_not_written", error.reason)
+        keeping.resolved(hold, settlement, over or 0)
+
+    def close(self) -> None:
+        """Bring the ledger up to date, then close; what it does not take in time stays in the journal."""
+        if not self.writer.stop():
+            self._told("ledger_behind", "the journal keeps what the ledger has not taken")
+        self.journal.close()
+        self._lock.close()
+
+
+def _teller(bookkeeping: Bookkeeping, keeping: Keeping, orphan: OpenHold) -> Callable[[Usage | None], None]:
+    return lambda usage: bookkeeping._interrupted(keeping, orphan.hold, usage)
+
+
+def _in_words(told: Told) -> Callable[[str], None]:
+    return lambda sentence: told("ledger_trouble", sentence)
