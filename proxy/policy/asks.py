@@ -41,7 +41,6 @@ _QUALITIES = {"low": 10, "medium": 3}
 _HARMLESS_TOOLS = ("computer", "bash", "text_editor", "local_shell", "apply_patch", "memory", "tool_search")
 _HARMLESS_PLUGINS = frozenset({"response-healing", "context-compression", "moderation", "file-parser"})
 _USUAL_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex", "batch", "global", "not_available"})
-_HOUR = (b'"1h"', b"\\u0031", b"\\u0068")  # a time to live of an hour, and how it could be escaped
 _TIERS = ("service_tier", "speed", "inference_geo")
 
 ASKS_MEMBERS = frozenset(
@@ -79,15 +78,14 @@ class Asks(Struct, frozen=True):
     predicted_tokens: int = 0
     makes_images: bool = False
     makes_audio: bool = False
-    caches_for_hours: bool = False
     tiers: tuple[tuple[str, str], ...] = ()
     picture_tokens: int = 0
     characters: int = 0
     documents: int = 0
 
 
-def read_asks(call: Call, members: Mapping[str, Any], texts: tuple[bytes, ...]) -> Asks:
-    """Read what is asked for; `members` are those of `ASKS_MEMBERS` it will have, decoded, `texts` all that is sent."""
+def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
+    """Read what is asked for; `members` are those of `ASKS_MEMBERS` it will have, decoded."""
     modalities = members.get("modalities")
     modalities = modalities if isinstance(modalities, list) else ()
     text = members.get("input")
@@ -100,7 +98,6 @@ def read_asks(call: Call, members: Mapping[str, Any], texts: tuple[bytes, ...]) 
         predicted_tokens=_length(members.get("prediction")),
         makes_images="image" in modalities or bool(members.get("image_config")),
         makes_audio="audio" in modalities,
-        caches_for_hours=any(mark in text for mark in _HOUR for text in texts),
         tiers=tuple((name, value) for name, value in tiers if value not in _USUAL_TIERS),
         picture_tokens=_picture_tokens(members),
         characters=len(text) if isinstance(text, str) else 0,

@@ -26,7 +26,18 @@ _MEDIA_MEMBERS = ("image", "images", "mask", "input_references", "image_url")
 # Members that stand for content kept at the provider, as long as anybody likes.
 _ELSEWHERE = ("previous_response_id", "conversation", "container", "mcp_servers")
 INTAKE_MEMBERS = frozenset(
-    {"messages", "input", "input_audio", "tools", "prompt", "preset", *_MEDIA_MEMBERS, *_ELSEWHERE}
+    {
+        "system",
+        "messages",
+        "input",
+        "input_audio",
+        "cache_control",
+        "tools",
+        "prompt",
+        "preset",
+        *_MEDIA_MEMBERS,
+        *_ELSEWHERE,
+    }
 )
 # Parts whose length says nothing of their tokens: pages of a PDF, things kept at the provider.
 _OPAQUE = frozenset({"file", "input_file", "document", "container_upload", "item_reference"})
@@ -36,12 +47,13 @@ _BOUNDARY = re.compile(r';\s*boundary\s*=\s*"?([^\s;,"]+)', re.IGNORECASE)
 
 class Intake(Struct, frozen=True):
     """Bounds of what a model will read. `is_elsewhere`: some of it is not in the body, and only the
-    context window bounds it."""
+    context window bounds it. `caches_for_hours`: some is to be kept for longer than the usual five minutes."""
 
     text_tokens: int
     images: int = 0
     audio_seconds: int = 0
     is_elsewhere: bool = False
+    caches_for_hours: bool = False
 
 
 class _Tally:
@@ -52,6 +64,7 @@ class _Tally:
         self.images = 0
         self.audio_bytes = 0
         self.is_elsewhere = False
+        self.caches_for_hours = False
 
     def items(self, value: Any, depth: int = 0) -> None:
         """Messages, input items or content parts, however they nest."""
@@ -62,6 +75,8 @@ class _Tally:
                 self._item(item, depth)
 
     def _item(self, item: dict[str, Any], depth: int) -> None:
+        if "cache_control" in item:
+            self.caching(item["cache_control"])
         kind = item.get("type")
         kind = kind if isinstance(kind, str) else ""
         if "image" in kind or "screenshot" in kind:
@@ -94,6 +109,19 @@ class _Tally:
         else:  # a recording at some address is as long as it likes
             self.is_elsewhere = True
 
+    def caching(self, control: Any) -> None:
+        """A mark that what stands here is to be kept in a cache."""
+        if isinstance(control, dict) and control.get("ttl") not in (None, "5m"):
+            self.caches_for_hours = True
+
+    def tools(self, tools: Any) -> None:
+        """Tools are text; they may be marked too."""
+        for tool in tools if isinstance(tools, list) else ():
+            if isinstance(tool, dict):
+                function = tool.get("function")
+                self.caching(tool.get("cache_control"))
+                self.caching(function.get("cache_control") if isinstance(function, dict) else None)
+
     def images_of(self, value: Any) -> None:
         """Images the image endpoints take beside the prompt: addresses, data, or objects that hold one."""
         for image in value if isinstance(value, list) else (value,):
@@ -106,8 +134,10 @@ def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int) -> Int
     if call.form is not None:
         return _read_form(call)
     tally = _Tally()
-    for name in ("messages", "input"):
+    for name in ("system", "messages", "input"):
         tally.items(members.get(name))
+    tally.tools(members.get("tools"))
+    tally.caching(members.get("cache_control"))
     if call.endpoint.name.startswith("images"):
         for name in _MEDIA_MEMBERS:
             tally.images_of(members.get(name))
@@ -120,6 +150,7 @@ def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int) -> Int
         images=tally.images,
         audio_seconds=-(-tally.audio_bytes // LEAST_AUDIO_BYTES_PER_SECOND),
         is_elsewhere=is_elsewhere,
+        caches_for_hours=tally.caches_for_hours,
     )
 
 

@@ -106,7 +106,7 @@ class Case(Struct, frozen=True):
         intake, names = self.weight.intake, ["input_usd", "cached_input_usd", "cache_write_usd"]
         names += ["audio_input_usd"] * (intake.audio_seconds > 0) + ["image_input_usd"] * (intake.images > 0)
         rate = self.rate(names, tokens)
-        if self.weight.asks.caches_for_hours:
+        if intake.caches_for_hours:
             hour = self.rate(("cache_write_1h_usd",), tokens)
             doubled = 2 * self.rate(("input_usd",), tokens) if self.price.doubles_hour_writes else _ZERO
             rate = max(rate, hour, doubled)

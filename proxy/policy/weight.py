@@ -37,12 +37,12 @@ def weigh(call: Call, defaults: tuple[tuple[str, bytes], ...] = ()) -> Weight:
     added = applied_defaults(call, defaults)
     for name, text in added:
         members[name] = msgspec.json.decode(text)
-    texts = (call.body, *(text for _, text in added))
+    added_bytes = sum(len(text) for _, text in added)
     return Weight(
         endpoint=call.endpoint.name,
-        body_bytes=sum(len(text) for text in texts),
-        intake=read_intake(call, members, sum(len(text) for text in texts[1:])),
-        asks=read_asks(call, members, texts),
+        body_bytes=len(call.body) + added_bytes,
+        intake=read_intake(call, members, added_bytes),
+        asks=read_asks(call, members),
     )
 
 

@@ -62,6 +62,6 @@ def _make_current(connection: Connection, path: Path) -> None:
         return
     refuse_newer(path, revision)
     if revision != REVISIONS[-1]:
-        from proxy.stores.upgrade import upgrade  # noqa: PLC0415 - alembic is slow to import and rarely needed
+        from proxy.stores.upgrade import upgrade  # alembic is slow to import and rarely needed
 
         upgrade(connection)

@@ -20,14 +20,18 @@ COMMAND = "/opt/tollkeeper/bin/tollkeeper"
 LOG = "/var/log/tollkeeper.log"
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--uts", "--cgroup")
+_PACKAGES = Path(sysconfig.get_path("purelib"))
 _TARGETS = ("sysinit", "basic", "shutdown", "sockets", "network-online", "multi-user", "default")
 _TARGET = "[Unit]\nDescription={0}\nDefaultDependencies=no\nAllowIsolate=yes\n"
-# The interpreter and the packages of the tests, seen where a service may see them: not under /root, /home or /tmp.
-_TOLLKEEPER = """#!/bin/sh
-PYTHONHOME=/opt/tollkeeper/python PYTHONPATH=/opt/tollkeeper/source:/opt/tollkeeper/packages \\
-PYTHONDONTWRITEBYTECODE=1 LD_LIBRARY_PATH=/opt/tollkeeper/python/lib \\
-exec /opt/tollkeeper/python/bin/python{version} -m proxy "$@"
+_VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+# A virtual environment where docs/install.md puts it: the interpreter and the packages of the tests, this source.
+_TOLLKEEPER = """#!/opt/tollkeeper/bin/python
+import sys
+sys.path.insert(0, "/opt/tollkeeper/source")
+from proxy.cli import main
+main()
 """
+_INSTALLED = ((REPOSITORY, "source"), (Path(sys.base_prefix), "base"), (_PACKAGES, f"lib/{_VERSION}/site-packages"))
 
 
 def why_not() -> str | None:
@@ -63,17 +67,19 @@ class Machine:
                 self._boot()
                 while b"READY=1" not in notify.recv(4096).split(b"\n"):
                     continue
-                children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-                self._first = int(children.read_text().split()[0])
+        except TimeoutError:
+            self.__exit__()
+            raise AssertionError(f"the machine did not boot:\n{(self._folder / 'console').read_text()}") from None
         except BaseException:
             self.__exit__()
             raise
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        self._first = int(children.read_text().split()[0])
         return self
 
     def _boot(self) -> None:
         script = str(Path(__file__).with_suffix(".sh"))
-        shared = (REPOSITORY, "source"), (Path(sys.base_prefix), "python"), (_packages(), "packages")
-        places = [text for path, name in shared for text in (str(path), f"/opt/tollkeeper/{name}")]
+        places = [text for path, name in _INSTALLED for text in (str(path), f"/opt/tollkeeper/{name}")]
         joined = [f"echo $$ > {group}/cgroup.procs" for group in self._groups]
         entering = ["sh", "-ec", "; ".join([*joined, 'exec "$@"']), "sh"]
         command = [*entering, *_UNSHARE, "sh", script, str(self._folder), *places]
@@ -81,27 +87,33 @@ class Machine:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
 
     def _lay_out(self) -> None:
-        command = _TOLLKEEPER.format(version=f"{sys.version_info.major}.{sys.version_info.minor}")
         log = f"[Service]\nStandardOutput=append:{LOG}\nStandardError=append:{LOG}\n"
         own = {f"/units/{name}.target": _TARGET.format(name) for name in _TARGETS}
-        own |= {COMMAND: command, "/units/tollkeeper.service.d/log.conf": log}
+        own |= {"/opt/tollkeeper/pyvenv.cfg": "home = /opt/tollkeeper/base/bin\n", COMMAND: _TOLLKEEPER}
+        own |= {"/units/tollkeeper.service.d/log.conf": log}
         for name, text in {**own, **self._files}.items():
             file = self._folder / "in" / name.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        (self._folder / "in" / COMMAND.lstrip("/")).chmod(0o755)
+        command = self._folder / "in" / COMMAND.lstrip("/")
+        command.chmod(0o755)
+        command.with_name("python").symlink_to(f"/opt/tollkeeper/base/bin/{_VERSION}")
 
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "_process"):
-            os.kill(self._first or self._process.pid, signal.SIGKILL)  # PID 1 takes every process of its machine with it
+            os.kill(
+                self._first or self._process.pid, signal.SIGKILL
+            )  # PID 1 takes every process of its machine with it
             self._process.wait()
         for group in self._groups:
             _remove(group)
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside, as root; return what it printed."""
-        done = subprocess.run(self.inside(*command), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{self.log}\n{self.console}"
+        done = subprocess.run(
+            self.inside(*command), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{self.log}"
         return done.stdout + done.stderr
 
     def inside(self, *command: str) -> Sequence[str]:
@@ -111,7 +123,9 @@ class Machine:
 
     def python(self, code: str) -> str:
         """Run a program of ours in the machine's network, and nowhere else in it; return what it printed."""
-        done = subprocess.run(self.in_network(code), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+        done = subprocess.run(
+            self.in_network(code), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
         assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.log}"
         return done.stdout
 
@@ -128,21 +142,12 @@ class Machine:
         """What the service has printed and logged."""
         return subprocess.run(self.inside("cat", LOG), capture_output=True, text=True, check=False).stdout
 
-    @property
-    def console(self) -> str:
-        """What systemd itself has to say."""
-        return (self._folder / "console").read_text(errors="replace")
-
-
-def _packages() -> Path:
-    return Path(sysconfig.get_path("purelib"))
-
 
 def _control_groups(name: str) -> list[Path]:
     """Where a new group has to be made: in systemd's own hierarchies, of whichever version."""
     top = Path("/sys/fs/cgroup")
     places = [top] if (top / "cgroup.procs").exists() else [top / "systemd", top / "unified"]
-    return [place / name for place in places if (place / "cgroup.procs").exists()]
+    return [place / name for place in places if os.access(place / "cgroup.procs", os.W_OK)]
 
 
 def _remove(group: Path) -> None:

@@ -44,6 +44,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 cp -a "$folder/in/." "$root/"
+chroot "$root" ldconfig /opt/tollkeeper/base/lib
 mkdir -p "$root/run/host" "$root/former"
 touch "$root/run/host/notify"
 mount --bind "$folder/notify" "$root/run/host/notify"
@@ -51,6 +52,7 @@ mount --bind "$folder/notify" "$root/run/host/notify"
 cd "$root"
 pivot_root . former
 umount -l /former
+mount --make-rshared / # credentials come as mounts that systemd makes elsewhere first
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=other NOTIFY_SOCKET=/run/host/notify \
     SYSTEMD_UNIT_PATH=/units SYSTEMD_LOG_TARGET=console SYSTEMD_LOG_LEVEL=info \
     /lib/systemd/systemd --system --unit=default.target --log-target=console --log-level=info

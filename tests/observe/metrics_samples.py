@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.observe.labels import Known
 from proxy.observe.metrics import Metrics
 from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
-from proxy.observe.labels import Known
 from proxy.observe.seen import CallSeen, CostSeen, Tokens
 
 USD = 10**12
@@ -22,7 +24,7 @@ class State:
     spent_pusd: int = 12 * USD
     in_flight: dict[str, int] = field(default_factory=lambda: {"openrouter": 2, "local": 0})
     ledger_errors: int = 0
-    reload: ReloadState = ReloadState(successful=True, success_at=1_790_000_000.0)
+    reload: ReloadState = field(default_factory=lambda: ReloadState(successful=True, success_at=1_790_000_000.0))
 
     def budgets(self) -> list[BudgetState]:
         """One that resets, and one that does not."""
@@ -129,3 +131,27 @@ def feed(fed: Metrics) -> None:
 def page(fed: Metrics, accept: str = "") -> str:
     """The rendered page as text."""
     return fed.render(accept, fed.readings())[0].decode()
+
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(text: str) -> Samples:
+    """Return every sample of a page by name and labels; a series that stands twice fails."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            series = sample.name, frozenset(sample.labels.items())
+            assert series not in found
+            found[series] = sample.value
+    return found
+
+
+def value(fed: Metrics, name: str, **labels: str) -> float | None:
+    """Return one sample as a scrape would see it."""
+    return samples(page(fed)).get((name, frozenset(labels.items())))
+
+
+def total(found: Samples, name: str) -> float:
+    """Return the sum over all label values."""
+    return sum(amount for (sample, _), amount in found.items() if sample == name)

@@ -315,11 +315,16 @@ def test_a_request_has_its_fee() -> None:
     assert bound(call(), Price(D(0), D(0), request_usd=D("0.5"))).pusd == USD // 2
 
 
+def test_a_fraction_of_a_pusd_is_held_in_full() -> None:
+    found = bound(call(max_tokens=3), Price(D("1e-15"), D("1e-15")))
+    assert (found.pusd_without_output, found.pusd_per_output_token) == (1, 1)
+
+
 def test_the_dearest_rate_of_input_counts() -> None:
     asked = call(messages=user("x"), max_tokens=1)
     size = len(asked.body)
-    for field in ("cached_input_usd", "cache_write_usd"):
-        assert bound(asked, Price(D("1e-12"), D(0), **{field: D("3e-12")})).pusd == 3 * size
+    assert bound(asked, Price(D("1e-12"), D(0), cached_input_usd=D("3e-12"))).pusd == 3 * size
+    assert bound(asked, Price(D("1e-12"), D(0), cache_write_usd=D("3e-12"))).pusd == 3 * size
     assert bound(asked, Price(D("1e-12"), D(0), cache_write_1h_usd=D("3e-12"))).pusd == size
 
 
@@ -331,11 +336,33 @@ def test_the_dearest_rate_of_input_counts() -> None:
         (Price(D("1e-12"), D(0)), 1),
     ],
 )
-@pytest.mark.parametrize("ttl", ['"1h"', '"\\u0031h"', '"1\\u0068"'])
-def test_an_hour_in_the_cache_counts_where_it_is_asked_for(price: Price, rate: int, ttl: str) -> None:
-    body = b'{"model":"m","cache_control":{"type":"ephemeral","ttl":' + ttl.encode() + b'},"max_tokens":1}'
-    asked = read_call(endpoint_for("POST", "/messages"), "POST", ("/messages", ""), ("", body))
-    assert bound(asked, price).pusd == rate * len(body)
+def test_an_hour_in_the_cache_counts_where_it_is_asked_for(price: Price, rate: int) -> None:
+    asked = call("/messages", cache_control={"type": "ephemeral", "ttl": "1h"}, max_tokens=1)
+    assert bound(asked, price).pusd == rate * len(asked.body)
+
+
+HOUR = {"type": "ephemeral", "ttl": "1h"}
+
+
+@pytest.mark.parametrize(
+    ("members", "is_asked"),
+    [
+        ({"system": [{"type": "text", "text": "x", "cache_control": HOUR}]}, True),
+        ({"messages": user({"type": "text", "text": "x", "cache_control": HOUR})}, True),
+        ({"messages": user({"type": "tool_result", "content": [{"type": "text", "cache_control": HOUR}]})}, True),
+        ({"messages": user({"type": "image", "cache_control": HOUR})}, True),
+        ({"messages": [{"role": "user", "content": "x", "cache_control": HOUR}]}, True),
+        ({"tools": [{"name": "f", "cache_control": HOUR}]}, True),
+        ({"tools": [{"type": "function", "function": {"name": "f", "cache_control": HOUR}}]}, True),
+        ({"cache_control": {"type": "ephemeral", "ttl": "24h"}}, True),
+        ({"cache_control": {"type": "ephemeral"}}, False),
+        ({"cache_control": {"type": "ephemeral", "ttl": "5m"}}, False),
+        ({"messages": user({"type": "text", "text": '{"cache_control": {"ttl": "1h"}}'})}, False),
+        ({"system": "ttl 1h", "tools": ["x"], "cache_control": "1h"}, False),
+    ],
+)
+def test_a_time_in_the_cache_is_found_wherever_it_may_stand(members: dict[str, Any], is_asked: bool) -> None:
+    assert weigh(call("/messages", **members)).intake.caches_for_hours is is_asked
 
 
 def test_only_tiers_within_reach_count_and_all_hours_do() -> None:
@@ -508,7 +535,7 @@ def test_the_defaults_of_an_alias_count_as_asked_for() -> None:
     assert found is not None
     assert (found.output_tokens, found.pusd_per_output_token) == (7, 3000)
     assert found.input_tokens > len(asked.body)
-    assert weigh(asked, (("cache_control", b'{"ttl":"1h"}'),)).asks.caches_for_hours
+    assert weigh(asked, (("cache_control", b'{"ttl":"1h"}'),)).intake.caches_for_hours
     own = weigh(call(max_tokens=9), (("max_tokens", b"7"),))
     assert own.asks.maximum == 9
 

@@ -58,7 +58,8 @@ def test_tokens_are_reserved_and_corrected() -> None:
     assert isinstance(take(limiter, 0.0, 1), Denied)
     limiter.correct(second, 1900, 0.0)
     denied = take(limiter, 0.0, 1)
-    assert denied == Denied(limit("tokens", 1000), pytest.approx(60.06))
+    assert isinstance(denied, Denied)
+    assert denied.retry_after_seconds == pytest.approx(60.06)
 
 
 def test_a_reservation_is_cut_to_the_limit() -> None:
@@ -95,7 +96,7 @@ def test_a_denied_call_takes_nothing() -> None:
     fresh = Limiter([limit("requests", 5), limit("tokens", 100, GLOBAL)])
     kept = taken(fresh, 0.0, 100)
     for _ in range(50):
-        assert take(fresh, 0.0, 1) == Denied(limit("tokens", 100, GLOBAL), pytest.approx(0.6))
+        assert take(fresh, 0.0, 1) == Denied(limit("tokens", 100, GLOBAL), 0.6)
     fresh.correct(kept, 0, 0.0)
     for _ in range(4):
         taken(fresh, 0.0)

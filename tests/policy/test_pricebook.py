@@ -121,7 +121,7 @@ def test_a_price_of_the_operators_own_goes_first_and_keeps_what_it_leaves_out() 
     tiered = book.price(OPENROUTER, "tier", "deep/tiered")
     assert isinstance(tiered, Price)
     assert tiered.overrides == (Override((("input_usd", D(6)),), min_prompt_tokens=10),)
-    assert (tiered.output_usd, tiered.image_output_usd, tiered.audio_output_usd) == (60, 60, 60)
+    assert {tiered.output_usd, tiered.image_output_usd, tiered.audio_output_usd} == {D(60)}
 
 
 def test_an_own_price_of_cached_input_touches_nothing_else() -> None:
@@ -135,8 +135,8 @@ def test_an_own_price_holds_in_every_tier_of_service() -> None:
     found = PriceBook(listed, None, {"alias": PriceOverride(output_usd=D(5))}).price(OPENROUTER, "alias", "a/b")
     assert isinstance(found, Price)
     priority = found.under("service_tier", "priority")
-    assert (priority.input_usd, priority.output_usd) == (8, 5)
-    assert (found.image_output_usd, found.audio_output_usd) == (3, 4)
+    assert (priority.input_usd, priority.output_usd) == (D(8), D(5))
+    assert (found.image_output_usd, found.audio_output_usd) == (D(3), D(4))
 
 
 @pytest.mark.parametrize(

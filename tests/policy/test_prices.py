@@ -299,7 +299,7 @@ def test_other_tiers_of_service_have_their_price() -> None:
         "claude-x",
     )
     priority = tiered.under("service_tier", "priority")
-    assert (priority.input_usd, priority.at(10, 0).input_usd) == (5, 6)
+    assert (priority.input_usd, priority.at(10, 0).input_usd) == (D(5), D(6))
     assert (priority.output_usd, priority.cached_input_usd) == (D("0.000002"), D("0.0000001"))
     assert priority.write_1h_usd() == 10
     assert tiered.under("service_tier", "default").input_usd == tiered.input_usd
