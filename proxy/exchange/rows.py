@@ -57,7 +57,7 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         total_ms=_ms(now - record.started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
-        final=hold.attempt == 1,
+        counts_call=hold.attempt == 1,
     )
 
 
@@ -105,7 +105,7 @@ def interrupted_row(hold: Hold, settlement: Settlement, usage: Usage | None = No
         cost_pusd=settlement.cost_pusd,
         hold_pusd=hold.amount_pusd,
         source=settlement.source,
-        final=hold.attempt == 1,
+        counts_call=hold.attempt == 1,
     )
 
 

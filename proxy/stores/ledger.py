@@ -101,7 +101,7 @@ def rows_of(connection: Connection, request_id: str) -> list[Row]:
 
 def _row_of(columns: RowMapping) -> Row:
     fields = {name: columns[name] for name in Row.__struct_fields__}
-    return Row(**{**fields, "stream": bool(fields["stream"]), "final": bool(fields["final"])})
+    return Row(**{**fields, "stream": bool(fields["stream"]), "counts_call": bool(fields["counts_call"])})
 
 
 def _fresh(connection: Connection, table: Table, records: list[tuple[str, RecordT]]) -> list[RecordT]:

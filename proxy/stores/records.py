@@ -15,7 +15,8 @@ class Row(Struct, frozen=True):
 
     `id` is unique: request id, dot, number of the attempt. Times are UTC epoch milliseconds or
     durations in ms; None means it never came to that. `model` is the configured target,
-    `asked` what the client wrote, `served` what the upstream says answered.
+    `asked` what the client wrote, `served` what the upstream says answered. `counts_call`: calls are
+    counted on this row (their first attempt), however many attempts each took.
     """
 
     id: str
@@ -46,7 +47,7 @@ class Row(Struct, frozen=True):
     total_ms: int = 0
     upstream_id: str | None = None
     adjusted: str = ""
-    final: bool = True
+    counts_call: bool = True
 
 
 class Hold(Struct, frozen=True, tag="hold"):

@@ -77,7 +77,7 @@ attempts = Table(
     _number("total_ms"),
     _text("upstream_id", nullable=True),
     _text("adjusted"),
-    _number("final"),
+    _number("counts_call"),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )

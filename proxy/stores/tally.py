@@ -18,7 +18,7 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 def counts_of(record: Settled | Voided) -> Counts:
     """What one attempt adds. A voided one counts as a call at most; a call counts with its last attempt."""
     row = record.row
-    call = int(row.final)
+    call = int(row.counts_call)
     if isinstance(record, Voided):
         return [call, 1, 0, 0, 0, 0, 0, 0]
     tokens = [row.input_tokens, row.output_tokens, row.cached_input_tokens, row.cache_write_tokens]

@@ -69,7 +69,7 @@ def test_a_call_becomes_a_row_sums_and_spending(connection: Connection) -> None:
 
 
 def test_only_the_last_attempt_counts_as_the_call(connection: Connection) -> None:
-    apply(connection, batch(voided("a", 1, final=False, input_tokens=99), settled("a", 2)))
+    apply(connection, batch(voided("a", 1, counts_call=False, input_tokens=99), settled("a", 2)))
     assert (counted(connection, "calls"), counted(connection, "attempts")) == (1, 2)
     assert counted(connection, "input_tokens") == 10
     assert [found.attempt for found in rows_of(connection, "a")] == [1, 2]

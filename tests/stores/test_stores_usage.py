@@ -61,7 +61,7 @@ def at(text: str, request_id: str, cost: int = 1, key: str = "alice", source: So
 
 CALLS: list[Record] = [
     settled("a", at_ms=ms("2023-11-14T22:13:20"), cached_input_tokens=4, reasoning_tokens=2),
-    voided("b", 1, at_ms=ms("2023-11-14T22:14:00"), final=False, key="bob"),
+    voided("b", 1, at_ms=ms("2023-11-14T22:14:00"), counts_call=False, key="bob"),
     settled("b", 2, at_ms=ms("2023-11-14T23:14:00"), key="bob", model="local/llama", source="computed", cost_pusd=7),
     voided("c", at_ms=ms("2023-11-15T10:00:00")),
     Refused(row("d", 0, provider="", source="none", cost_pusd=0)),
@@ -178,7 +178,7 @@ def test_the_report_says_what_it_really_counted(tmp_path: Path) -> None:
 def test_a_call_is_found_with_all_its_attempts(tmp_path: Path, keep: Keep) -> None:
     keep(tmp_path, CALLS)
     files = Files(tmp_path)
-    assert [(found.attempt, found.outcome, found.stream, found.final) for found in files.find("b")] == [
+    assert [(found.attempt, found.outcome, found.stream, found.counts_call) for found in files.find("b")] == [
         (1, "ok", False, False),
         (2, "ok", False, True),
     ]

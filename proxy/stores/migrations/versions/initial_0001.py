@@ -76,7 +76,7 @@ def _attempts() -> None:
         _number("total_ms"),
         _text("upstream_id", nullable=True),
         _text("adjusted"),
-        _number("final"),
+        _number("counts_call"),
         sa.PrimaryKeyConstraint("seq", name="pk_attempts"),
         sa.UniqueConstraint("id", name="uq_attempts_id"),
         sqlite_strict=True,
