@@ -14,8 +14,9 @@ from proxy.policy.money import PUSD_PER_USD
 
 Child = TypeVar("Child")
 
-# the labels whose values are many; the rest are short lists, or named in the configuration
-_FOLDED = frozenset({"endpoint", "model", "key", "from", "to", "reason", "gen_ai_request_model"})
+# labels with many values; a metric without any of them is small and never folded
+_MANY = frozenset({"model", "key", "from", "to", "gen_ai_request_model"})
+_FOLDED = _MANY | {"endpoint", "provider", "reason", "gen_ai_provider_name", "gen_ai_operation_name"}
 
 
 class Room:
@@ -40,6 +41,7 @@ class Children(Generic[Child]):
         self._row = row
         self._make = make
         self._room = room
+        self._may_fold = not _MANY.isdisjoint(row.labels)
         self._children: dict[tuple[str, ...], Child] = {}
         for value in row.zeros:
             self.at(value)
@@ -50,7 +52,7 @@ class Children(Generic[Child]):
         return self._begin(values) if child is None else child
 
     def _begin(self, values: tuple[str, ...]) -> Child:
-        if not self._room.take(self._row.series):
+        if not self._room.take(self._row.series) and self._may_fold:
             values = tuple(
                 OTHER if label in _FOLDED and value else value
                 for label, value in zip(self._row.labels, values, strict=True)

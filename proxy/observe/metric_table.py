@@ -59,7 +59,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "tollkeeper_request_duration_seconds",
         "histogram",
-        "From the first byte of the request to the last byte of the reply.",
+        "From the first byte of the request to the last byte of the reply (model is empty where nothing was sent).",
         ("endpoint", *_MODEL),
         _DURATION,
     ),
@@ -195,8 +195,8 @@ _LABELS = """
 | `code` | The status the client got; 499 if it left first. |
 | `error_type` | Whose fault it was, from the closed list in [operations](operations.md); `_OTHER` is a case that list lacks. |
 
-A label never takes a value from a request: unknown names share one series. When about 14,000 series are reached, new
-combinations are counted too, with `_other` for endpoint, model, key and reason.
+A label never takes a value from a request: unknown names share one series. When 14,500 series are reached, new
+combinations are still counted, with `_other` for endpoint, provider, model, key and reason.
 """
 
 _TAIL = """

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 REPOSITORY = Path(__file__).parents[2]
 BOOT_SECONDS = 30.0
@@ -54,7 +55,7 @@ class Machine:
         self._process: subprocess.Popen[bytes]
         self._first = 0
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         self._lay_out()
         self._groups = _control_groups(f"tollkeeper-{os.getpid()}-{self._folder.name}")
         for group in self._groups:
@@ -89,7 +90,10 @@ class Machine:
     def _lay_out(self) -> None:
         log = f"[Service]\nStandardOutput=append:{LOG}\nStandardError=append:{LOG}\n"
         own = {f"/units/{name}.target": _TARGET.format(name) for name in _TARGETS}
-        own |= {"/opt/tollkeeper/pyvenv.cfg": "home = /opt/tollkeeper/base/bin\n", COMMAND: _TOLLKEEPER}
+        own |= {
+            "/opt/tollkeeper/pyvenv.cfg": "home = /opt/tollkeeper/base/bin\ninclude-system-site-packages = false\n",
+            COMMAND: _TOLLKEEPER,
+        }
         own |= {"/units/tollkeeper.service.d/log.conf": log}
         for name, text in {**own, **self._files}.items():
             file = self._folder / "in" / name.lstrip("/")

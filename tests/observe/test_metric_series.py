@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from metrics_samples import FAILED, GOOD, REFUSED, State, feed, metrics, page, samples, total
+from metrics_samples import FAILED, GOOD, REFUSED, RESET, USD, State, feed, metrics, page, samples, total
 from msgspec.structs import replace
 
 from proxy.errors import ProxyError
 from proxy.observe.labels import ERROR_TYPES, Known, endpoint_label
 from proxy.observe.metrics import Metrics
+from proxy.observe.readings import BudgetState
 from proxy.observe.seen import CallSeen, CostSeen
 
 
@@ -58,27 +59,38 @@ def in_use(fed: Metrics, models: int, keys: int) -> None:
     """Every key calls every model: one stream with tokens of all types, one failure, one refusal, one late cost."""
     for model in range(models):
         for key in range(keys):
-            call = replace(GOOD, provider=f"p{model % 3}", model=f"author/model-{model}", key=f"key-{key}")
+            provider = f"p{model % 3}"
+            call = replace(
+                GOOD, provider=provider, attempts=((provider, "200"),), model=f"author/model-{model}", key=f"key-{key}"
+            )
             refused = replace(REFUSED, model=call.model, key=call.key)
-            failed = replace(FAILED, provider=call.provider, model=call.model, key=call.key, endpoint="responses")
+            failed = replace(FAILED, provider=provider, model=call.model, key=call.key, endpoint="responses")
             for each in (call, failed, refused):
                 fed.finished(each)
-            fed.settled(CostSeen(f"p{model % 3}", call.model, call.key, 5, "computed"))
+            fed.settled(CostSeen(provider, call.model, call.key, 5, "computed"))
 
 
 def everything_known(_name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("models", "keys", "folded"), [(50, 20, False), (300, 100, True)])
-def test_there_are_at_most_fifteen_thousand_series(models: int, keys: int, folded: bool) -> None:
-    state = State()
-    fed = Metrics(Known(everything_known, everything_known), state.sources())
+@pytest.mark.parametrize(
+    ("models", "keys", "gen_ai", "folded"),
+    [(50, 20, False, False), (50, 20, True, True), (300, 100, True, True)],
+    ids=["as promised", "with gen_ai", "far more"],
+)
+def test_there_are_at_most_fifteen_thousand_series(models: int, keys: int, gen_ai: bool, folded: bool) -> None:
+    budgets = [BudgetState(f"key:key-{key % 20}:{key}", "day", USD, USD, 0, RESET) for key in range(60)]
+    sources = replace(State().sources(), budgets=lambda: budgets)
+    fed = Metrics(Known(everything_known, everything_known), sources, gen_ai=gen_ai)
     in_use(fed, models, keys)
     found = samples(page(fed))
     assert len(found) <= 15_000
     assert any(dict(labels).get("key") == "_other" for _, labels in found) is folded
     calls = models * keys
+    assert total(found, "tollkeeper_upstream_attempts_total") == 2 * calls
+    outcomes = {labels for name, labels in found if name == "tollkeeper_upstream_attempts_total"}
+    assert frozenset({("provider", "p2"), ("outcome", "200")}) in outcomes
     assert total(found, "tollkeeper_requests_total") == 3 * calls, "folded, but all counted"
     assert total(found, "tollkeeper_tokens_total") == calls * (1000 + 101 + 600 + 50 + 40)
     assert total(found, "tollkeeper_cost_usd_total") == pytest.approx(calls * (0.03 + 5e-12), rel=1e-9)
