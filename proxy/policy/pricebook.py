@@ -149,6 +149,9 @@ def _make_room(known: dict[Any, Any]) -> None:
 
 
 def _is_vendors_own(provider: Provider) -> bool:
+    """The vendor itself, by its host; or what an operator calls by the vendor's name (a gateway, a mirror)."""
+    if provider.name == provider.kind:
+        return True
     host = provider.base_url.partition("://")[2].partition("/")[0].lower()
     return host.partition(":")[0] == f"api.{provider.kind}.com"
 

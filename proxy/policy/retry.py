@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import Literal
 
 from msgspec import Struct

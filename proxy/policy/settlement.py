@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.costs import cost_usd, of_images
+from proxy.policy.costs import Extra, cost_usd, of_images
 from proxy.policy.money import to_pusd
 from proxy.policy.prices import Price
 from proxy.policy.retry import Trouble
@@ -76,7 +76,8 @@ def _priced(ending: Ending, usage: Usage, price: Price | None, hold_pusd: int) -
     if "negative" in usage.doubts or "not_a_number" in usage.doubts or "absurd" in usage.doubts:
         if not usage.input_tokens and not usage.output_tokens:
             return _estimated(ending, price, hold_pusd)
-    cost = cost_usd(of_images(usage) if ending.makes_images else usage, price, ending.hhmm)
+    extra = Extra(web_searches=usage.web_searches, audio_output_tokens=usage.audio_output_tokens)
+    cost = cost_usd(of_images(usage) if ending.makes_images else usage, price, ending.hhmm, extra)
     if cost is None:
         return Settlement(hold_pusd, "held", doubts=usage.doubts)
     return Settlement(to_pusd(cost.usd), "computed", doubts=usage.doubts)

@@ -27,6 +27,8 @@ class Usage(Struct, frozen=True):
     reasoning_tokens: int = 0
     image_tokens: int = 0
     audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    web_searches: int = 0
     cost_usd: Decimal | None = None
     byok_usd: Decimal | None = None
     doubts: tuple[str, ...] = ()
@@ -90,6 +92,8 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         reasoning_tokens=reading.count(out_details, "reasoning_tokens"),
         image_tokens=reading.count(out_details, "image_tokens"),
         audio_input_tokens=reading.count(details, "audio_tokens"),
+        audio_output_tokens=reading.count(out_details, "audio_tokens"),
+        web_searches=reading.count("server_tool_use_details", "web_search_requests"),
         cost_usd=reading.money("cost"),
         byok_usd=_byok(reading),
         doubts=tuple(reading.doubts),
@@ -108,6 +112,7 @@ def _read_additive(reading: _Reading) -> Usage:
         cache_write_tokens=written,
         cache_write_1h_tokens=min(hour, written),
         reasoning_tokens=reading.count("output_tokens_details", "thinking_tokens"),
+        web_searches=reading.count("server_tool_use", "web_search_requests"),
         cost_usd=reading.money("cost"),
         byok_usd=_byok(reading),
         doubts=tuple(reading.doubts),
