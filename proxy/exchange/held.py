@@ -110,6 +110,7 @@ class Held:
             failed=findings is not None and findings.failed,
             complete=outcome.complete,
             streamed=self.hold.stream,
+            binary=findings is not None and not findings.events,
             stops_billing=self._record.closing_stops_billing(),
             makes_images=self.hold.endpoint.startswith("images"),
             usage=findings.usage if findings else None,
@@ -159,5 +160,6 @@ class Held:
 
 
 def _worth_asking(settlement: Settlement, ending: Ending) -> bool:
-    """Only an answer that began and did not state its price (cut, or binary) can be asked for."""
-    return settlement.source in ("counted", "held", "unknown") and ending.status == 200
+    """Only an answer that began and could not state its price, being cut or binary, can be asked for."""
+    unstated = not ending.complete or ending.binary
+    return settlement.source in ("counted", "held", "unknown") and ending.status == 200 and unstated

@@ -24,7 +24,7 @@ class Ending(Struct, frozen=True):
     """How an attempt ended, as far as its bill is concerned.
 
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
-    closing the connection ended the bill. `counted_output` tokens streamed past; `input_tokens`
+    closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past; `input_tokens`
     is our estimate of the prompt. `hhmm` the UTC time of day, for prices that depend on it.
     """
 
@@ -33,6 +33,7 @@ class Ending(Struct, frozen=True):
     failed: bool = False
     complete: bool = True
     streamed: bool = False
+    binary: bool = False
     stops_billing: bool = False
     makes_images: bool = False
     usage: Usage | None = None

@@ -1,7 +1,8 @@
 """A scripted upstream on raw sockets: says exactly the bytes a test wants and remembers the bytes it was sent.
 
 It runs in a thread of the test process. `expect` queues a script; each request takes the first one that
-fits. `GET …/models` is answered with an empty list and not counted, as daemons ask for it by themselves.
+fits. `GET …/models` is answered with an empty list and `GET …/generation` with a cost, and neither is counted, as
+daemons ask for them by themselves.
 """
 
 from __future__ import annotations
@@ -158,6 +159,9 @@ class Upstream:
         if call.request_line.startswith("GET") and call.target.partition("?")[0].endswith("/models"):
             listed = self.models.get(call.target.partition("?")[0])
             await (_EMPTY_LIST if listed is None else json_reply(listed))(wire)
+            return
+        if call.request_line.startswith("GET") and "/generation?id=gen-" in call.target:
+            await json_reply({"data": {"total_cost": 0.0125, "tokens_prompt": 7, "tokens_completion": 3}})(wire)
             return
         with self._changed:
             script = self._take(call)
