@@ -19,11 +19,19 @@ SOCKET = UNITS / "tollkeeper.socket"
 USER = UNITS / "user" / "tollkeeper.service"
 MOST_EXPOSED = 1.2
 SYSTEMD = missing_systemd()
+END_TO_END = "-m pytest -n 2 tests/daemon"
+END_TO_END_SECONDS = 300
+# The tests themselves look into the kernel's tables of sockets, which the daemon may not.
+FOR_THE_TESTS = (
+    "WorkingDirectory=/opt/tollkeeper/source",
+    "RestrictAddressFamilies=AF_NETLINK",
+    f"TimeoutStartSec={END_TO_END_SECONDS}",
+)
 
 PROVIDER_KEY = "sk-or-credential-canary"
 CONFIG = """\
 providers:
-  openrouter: {api_key_file: openrouter-key, base_url: "http://127.0.0.1:9/api/v1"}
+  openrouter: {api_key_file: tollkeeper.openrouter, base_url: "http://127.0.0.1:9/api/v1"}
   mock: {}
 keys:
   alice: {key: "${ALICE_KEY}"}
@@ -55,7 +63,7 @@ executable = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
 found = {
     "write its state": works(lambda: open(state + "/probe", "w")),
     "read the configuration": works(lambda: open("/etc/tollkeeper/config.yaml")),
-    "read a credential": works(lambda: open(os.environ["CREDENTIALS_DIRECTORY"] + "/openrouter-key")),
+    "read a credential": works(lambda: open(os.environ["CREDENTIALS_DIRECTORY"] + "/tollkeeper.openrouter")),
     "read what process metrics need": works(lambda: (open("/proc/stat"), open("/proc/self/stat"), os.listdir("/proc/self/fd"))),
     "use the network": works(lambda: socket.socket(socket.AF_INET6)),
     "write the configuration": works(lambda: open("/etc/tollkeeper/config.yaml", "a")),
@@ -164,25 +172,29 @@ def test_the_service_stands_alone_and_the_socket_speaks_for_the_default_port() -
     assert settings_of(SOCKET)["ListenStream"] == ["127.0.0.1:8655"]
 
 
+def confined(program: str, name: str, *further: str) -> str:
+    """The service's unit around another Python program that runs once, its output in a file of that name."""
+    once = SERVICE.read_text().replace("Type=notify", "Type=oneshot").replace("Restart=on-failure", "Restart=no")
+    unit = re.sub(r"(?m)^ExecStart=.*$", f"ExecStart=/opt/tollkeeper/bin/python {program}", once)
+    output = [f"StandardOutput=file:/var/log/{name}", "StandardError=inherit"]
+    return "\n".join([unit, "[Service]", *output, *further, ""])
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine with the daemon installed as docs/install.md says."""
     assert SYSTEMD is None, SYSTEMD
     if reason := why_not():
         pytest.skip(f"the units cannot be run here: {reason}")
-    probe = re.sub(
-        r"(?m)^ExecStart=.*$",
-        "ExecStart=/opt/tollkeeper/bin/python /opt/tollkeeper/probe.py",
-        SERVICE.read_text().replace("Type=notify", "Type=oneshot"),
-    )
     files = {
         "/units/tollkeeper.service": SERVICE.read_text(),
         "/units/tollkeeper.socket": SOCKET.read_text(),
         "/units/tollkeeper.service.d/soon.conf": "[Service]\nWatchdogSec=3s\n",
-        "/units/probe.service": f"{probe}\n[Service]\nRestart=no\nStandardOutput=file:/var/log/probe\n",
+        "/units/probe.service": confined("/opt/tollkeeper/probe.py", "probe"),
+        "/units/tests.service": confined(END_TO_END, "tests", *FOR_THE_TESTS),
         "/opt/tollkeeper/probe.py": PROBE,
         "/etc/tollkeeper/config.yaml": CONFIG,
-        "/etc/credstore/tollkeeper.openrouter-key": f"{PROVIDER_KEY}\n",
+        "/etc/credstore/tollkeeper.openrouter": f"{PROVIDER_KEY}\n",
         "/etc/default/tollkeeper": "ALICE_KEY=sk-alice\n",
     }
     with Machine(tmp_path_factory.mktemp("machine"), files) as running:
@@ -221,7 +233,7 @@ def test_the_service_is_ready_when_systemd_says_so_and_answers(service: Machine)
 
 def test_the_providers_key_comes_as_a_credential_and_is_shown_nowhere(service: Machine) -> None:
     line = next(line for line in service.log.splitlines() if line.startswith("Provider openrouter"))
-    assert "/run/credentials/tollkeeper.service/openrouter-key" in line
+    assert "/run/credentials/tollkeeper.service/tollkeeper.openrouter" in line
     assert PROVIDER_KEY not in service.log + service.run("systemctl", "show", "tollkeeper.service")
     assert "sk-alice" not in service.log + service.run("systemctl", "show", "tollkeeper.service")
 
@@ -249,6 +261,14 @@ def test_a_process_under_the_unit_can_do_what_it_needs_and_nothing_else(machine:
     assert status.pop("Seccomp") == "2"
     assert status.pop("NoNewPrivs") == "1"
     assert set(status.values()) == {"0" * 16}
+
+
+@pytest.mark.timeout(END_TO_END_SECONDS + 60)
+def test_the_end_to_end_tests_pass_under_the_unit(machine: Machine) -> None:
+    machine.run("systemctl", "start", "tests.service", check=False, seconds=END_TO_END_SECONDS + 30)
+    output = machine.run("cat", "/var/log/tests")
+    assert machine.shown("Result", "tests.service") == "success", output[-5000:]
+    assert int(re.findall(r"(\d+) passed", output)[-1]) > 300
 
 
 def test_reload_keeps_the_process(service: Machine) -> None:

@@ -112,11 +112,9 @@ class Machine:
         for group in self._groups:
             _remove(group)
 
-    def run(self, *command: str, check: bool = True) -> str:
+    def run(self, *command: str, check: bool = True, seconds: float = COMMAND_SECONDS) -> str:
         """Run a command inside, as root; return what it printed."""
-        done = subprocess.run(
-            self.inside(*command), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-        )
+        done = subprocess.run(self.inside(*command), capture_output=True, text=True, timeout=seconds, check=False)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{self.log}"
         return done.stdout + done.stderr
 
