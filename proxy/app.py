@@ -18,7 +18,6 @@ from proxy.exchange.held import Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
-from proxy.exchange.record import Entry
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
@@ -30,6 +29,7 @@ from proxy.policy.settlement import Settlement
 from proxy.policy.values import Listen, Settings
 from proxy.stores.failures import StoreError
 from proxy.stores.records import Hold
+from proxy.telemetry import Telemetry
 from proxy.web.admin import Admin
 from proxy.web.api import Api, Parts
 from proxy.web.connection import Server
@@ -78,15 +78,18 @@ class Daemon:
         listings = Listings(settings, catalogue, upstream, _told)
         lookups = Lookups(upstream)
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
-        toll = _toll(settings, listings, books, lookups)
+        telemetry = Telemetry(settings, books, lambda name: name in settings.aliases or name in known_models(self._api))
+        self._stack.callback(telemetry.close)
+        toll = _toll(settings, listings, books, lookups, telemetry.metrics.anomaly)
         books.resolve_orphans(toll.keeping, settings.providers)
         api = Api(
             _parts(settings, listings, Exchange(settings.providers, settings.retries, upstream, toll)),
-            _log_call,
+            telemetry.finished,
             _log_crash,
         )
         self._api = api
-        admin = Admin(Guard(settings.admin), self._problems)
+        telemetry.watch(lambda: list(api.running.values()))
+        admin = Admin(Guard(settings.admin), self._problems, telemetry.page, settings.admin_token)
         self.url = await self._listen(api.answer, settings.listen) + "/v1"
         self.admin_url = await self._listen(admin.answer, settings.admin)
         refresher = asyncio.create_task(
@@ -174,14 +177,23 @@ async def _unix_site(runner: web.ServerRunner, path: str) -> None:
     file.chmod(0o660)
 
 
-def _toll(settings: Settings, listings: Listings, books: Bookkeeping, lookups: Lookups) -> Toll:
+def known_models(api: Api | None) -> frozenset[str]:
+    """The names listed to clients: what may stand in a metric's label."""
+    return api.parts.models.names if api is not None else frozenset()
+
+
+def _toll(
+    settings: Settings, listings: Listings, books: Bookkeeping, lookups: Lookups, anomaly: Callable[[str], None]
+) -> Toll:
     """The toll, and the wiring by which every settlement wakes those who wait for room."""
 
     def resolved(hold: Hold, settlement: Settlement, over_pusd: int) -> None:
         toll.settled()
         for doubt in settlement.doubts:
+            anomaly(doubt)
             _told("cost_anomaly", f"{doubt} in the usage of {hold.id}")
         if over_pusd:
+            anomaly("over_hold")
             _told("cost_anomaly", f"over_hold by {usd_text(over_pusd)} USD in {hold.id}")
 
     keeping = Keeping(
@@ -243,11 +255,6 @@ def _refuse_unsafe_runtime() -> None:
         )
     if sys.version_info < (3, 11):
         raise StartError("Python 3.11 or newer is needed")
-
-
-def _log_call(entry: Entry) -> None:
-    level = log.warning if entry.status >= 500 else log.info
-    level("call", **msgspec.to_builtins(entry))
 
 
 def _log_crash(request_id: str) -> None:

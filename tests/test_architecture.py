@@ -34,6 +34,7 @@ ROWS = (
     ("stores", "observe"),
     ("exchange",),
     ("web",),
+    ("telemetry",),
     ("app",),
     ("cli",),
     ("__main__",),
@@ -67,6 +68,10 @@ MAY_ASK_FOR_STREAM = {
     "observe/metrics.py": "time to the first token is a measure of streams",
     "observe/gen_ai.py": "time to the first token is a measure of streams",
     "web/api.py": "the log line says whether the call streamed",
+    "exchange/held.py": "a cut stream is settled otherwise than a cut reply",
+    "exchange/rows.py": "the ledger says whether the call streamed",
+    "exchange/toll.py": "the hold says whether the call streams",
+    "telemetry.py": "the time to the first token is a stream's",
     "mock/calls.py": "the built-in upstream plays both sides of the protocol",
 }
 

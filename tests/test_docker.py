@@ -221,6 +221,7 @@ def test_health_asks_over_http_only(url: str) -> None:
 CONTAINER = f"""\
 [Service]
 Type=notify
+TimeoutStartSec=20s
 User=10001
 Group=10001
 ExecStart=/opt/tollkeeper/bin/tollkeeper serve --config {INSTALLED_CONFIG}

@@ -63,7 +63,7 @@ class Api:
 
     def __init__(self, parts: Parts, finished: Callable[[Entry], None], crashed: Callable[[str], None]) -> None:
         self.parts = parts
-        self.running: set[asyncio.Task[object]] = set()
+        self.running: dict[asyncio.Task[object], Record] = {}
         self._finished = finished
         self._crashed = crashed
 
@@ -73,7 +73,7 @@ class Api:
         connection = cast(Connection, request.protocol)
         task = cast("asyncio.Task[object]", asyncio.current_task())
         connection.begin(partial(self.parts.drainer.left, task, record))
-        self.running.add(task)
+        self.running[task] = record
         client = Client(request, record)
         try:
             return await self._serve(request, client, record)
@@ -89,7 +89,7 @@ class Api:
         finally:
             client.rest()
             connection.finish()
-            self.running.discard(task)
+            self.running.pop(task, None)
             if record.endpoint != "health":
                 self._close(record)
 

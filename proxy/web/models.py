@@ -22,6 +22,7 @@ class ModelList:
     def __init__(self, names: Names, catalogue: Catalogue) -> None:
         self._names = names
         self._catalogue = catalogue
+        self.names = frozenset(names.offered())
 
     def all(self, caller: Caller, *, anthropic: bool) -> bytes:
         """The whole list. Anthropic's is one page (wire.md 3.1)."""

@@ -54,6 +54,8 @@ class StreamReader:
             findings.see(data)
             if self._hide_usage and findings.usage_only:
                 shown = events[:position] if shown is None else shown
+                if event.startswith(b"\n"):  # the end of the CRLF that a read cut in two
+                    shown.append(b"\n")
             elif shown is not None:
                 shown.append(event)
         return block if shown is None else b"".join(shown)

@@ -191,3 +191,12 @@ def test_our_errors_carry_that_name_on_messages(error: ProxyError, name: str) ->
     data = data_of(error_event("messages", error))
     assert data is not None
     assert json.loads(data)["error"]["type"] == name
+
+
+def test_a_hidden_event_leaves_the_line_end_of_its_predecessor() -> None:
+    """A read may end between the CR and the LF that finish the event before the hidden one."""
+    reader = StreamReader("chat", hide_usage=True)
+    first = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\r\n\r'
+    hidden = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\r\n\r\n'
+    passed = reader.feed(first) + reader.feed(b"\n" + hidden + b"data: [DONE]\r\n\r\n") + reader.finish()
+    assert passed == first + b"\n" + b"data: [DONE]\r\n\r\n"

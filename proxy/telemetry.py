@@ -1,0 +1,110 @@
+"""Tells the operator of calls: the log line and the metrics, both made of the call's entry."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from proxy import __version__
+from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.record import Entry, Record
+from proxy.observe.labels import Known
+from proxy.observe.logs import log_call
+from proxy.observe.loop_lag import LoopLag
+from proxy.observe.metrics import Metrics
+from proxy.observe.page import MetricsPage
+from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
+from proxy.observe.seen import CallSeen, Tokens
+from proxy.policy.budgets import GLOBAL
+from proxy.policy.values import Settings
+
+
+class Telemetry:
+    """Owned by the daemon. `models` says which names are configured or listed, asked anew at every call."""
+
+    def __init__(self, settings: Settings, books: Bookkeeping, models: Callable[[str], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._books = books
+        self._live: Callable[[], list[Record]] = list
+        self._started_at = time.time()
+        self._lag = LoopLag(loop)
+        self._lag.start()
+        keys = {caller.name for caller in settings.callers} | {"open"}
+        self.metrics = Metrics(Known(models, keys.__contains__), self._sources())
+        self.page = MetricsPage(self.metrics)
+
+    def watch(self, live: Callable[[], list[Record]]) -> None:
+        """Know which calls are under way."""
+        self._live = live
+
+    def finished(self, entry: Entry) -> None:
+        """One call is over: its log line, its metrics."""
+        log_call(entry, "warning" if entry.status >= 500 else "info")
+        self.metrics.finished(_seen(entry))
+
+    def close(self) -> None:
+        """Stop sampling."""
+        self._lag.stop()
+
+    def _sources(self) -> Sources:
+        books = self._books
+        return Sources(
+            build=Build(__version__, platform.python_version()),
+            budgets=self._budgets,
+            in_flight=self._in_flight,
+            journal_bytes=lambda: books.journal.size_bytes,
+            ledger_lag_seconds=lambda: books.writer.lag_seconds,
+            ledger_errors=lambda: books.writer.errors,
+            loop_lag_seconds=self._lag.seconds,
+            reload=lambda: ReloadState(successful=True, success_at=self._started_at),
+        )
+
+    def _budgets(self) -> list[BudgetState]:
+        return [
+            BudgetState(
+                budget=GLOBAL if standing.budget.scope == GLOBAL else standing.budget.scope.partition(":")[2],
+                per=standing.budget.per,
+                limit_pusd=standing.budget.cap_pusd,
+                spent_pusd=standing.spent_pusd,
+                held_pusd=standing.held_pusd,
+                reset=standing.resets_at,
+            )
+            for standing in self._books.books.state(time.time())
+        ]
+
+    def _in_flight(self) -> Mapping[str, int]:
+        counted = Counter(record.target.provider for record in self._live() if record.target is not None)
+        return {name: counted[name] for name in self._settings.providers}
+
+
+def _seen(entry: Entry) -> CallSeen:
+    models = list(dict.fromkeys(tried.model for tried in entry.tried))
+    return CallSeen(
+        endpoint=entry.endpoint,
+        status=entry.status,
+        duration_seconds=entry.total_seconds,
+        overhead_seconds=entry.overhead_seconds,
+        provider=entry.provider,
+        model=entry.target,
+        key=entry.key,
+        error_type=entry.error_type,
+        stream=entry.stream,
+        first_byte_seconds=entry.first_byte_seconds,
+        tokens=Tokens(
+            input=entry.input_tokens or 0,
+            output=entry.output_tokens or 0,
+            cached_input=entry.cached_tokens or 0,
+            reasoning=entry.reasoning_tokens or 0,
+        ),
+        # twelve places are picodollars
+        cost_pusd=None if entry.cost_usd is None else int(entry.cost_usd.replace(".", "")),
+        cost_source=entry.cost_source or "unknown",
+        attempts=tuple((tried.provider, tried.outcome) for tried in entry.tried),
+        fallback=(models[0], models[-1]) if len(models) > 1 else None,
+        client_left=entry.client_left,
+        rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
+    )

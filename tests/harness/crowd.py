@@ -1,0 +1,106 @@
+"""Many clients at once: each on a connection of its own, all requests sent before any reply is read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.daemon import Daemon
+
+WAIT_SECONDS = 60.0
+
+
+@dataclass
+class Answer:
+    """What one client saw. `whole`: the reply's framing was honoured to the end, and a stream said so itself."""
+
+    status: int = 0
+    headers: dict[str, str] | None = None
+    body: bytes = b""
+    framed: bool = False
+
+    @property
+    def whole(self) -> bool:
+        is_stream = "event-stream" in self.header("content-type")
+        return self.framed and (not is_stream or self.body.endswith(b"data: [DONE]\n\n"))
+
+    @property
+    def code(self) -> str | None:
+        """The code of an error, also of one inside a stream."""
+        if self.status >= 400:
+            code: str = json.loads(self.body)["error"]["code"]
+            return code
+        return None
+
+    def header(self, name: str) -> str:
+        return (self.headers or {}).get(name, "")
+
+    @property
+    def request_id(self) -> str:
+        return self.header("x-tollkeeper-request-id")
+
+
+def crowd(daemon: Daemon, bodies: Iterable[dict[str, Any]], **how: Any) -> list[Answer]:
+    """Send all of them at the same time; the answers in their order."""
+    return asyncio.run(gather(daemon, bodies, **how))
+
+
+async def gather(
+    daemon: Daemon,
+    bodies: Iterable[dict[str, Any]],
+    *,
+    path: str = "/v1/chat/completions",
+    leave_after: Callable[[int], int | None] = lambda _: None,
+) -> list[Answer]:
+    """The same on a running loop. `leave_after(n)`: the n-th client goes once it has read so many bytes."""
+    ready = asyncio.Event()
+    tasks = [
+        asyncio.ensure_future(_one(daemon, daemon.request("POST", path, (), json.dumps(body).encode()), ready, limit))
+        for body, limit in ((body, leave_after(number)) for number, body in enumerate(bodies))
+    ]
+    await asyncio.sleep(0)
+    ready.set()
+    return await asyncio.wait_for(asyncio.gather(*tasks), WAIT_SECONDS)
+
+
+async def _one(daemon: Daemon, request: bytes, ready: asyncio.Event, limit: int | None) -> Answer:
+    answer = Answer()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+    except OSError:
+        return answer
+    try:
+        await ready.wait()
+        writer.write(request)
+        if limit is not None:
+            await _read_bytes(reader, limit)
+        else:
+            await _read(reader, answer)
+    except (OSError, asyncio.IncompleteReadError):
+        pass
+    finally:
+        writer.transport.abort() if limit is not None else writer.close()
+    return answer
+
+
+async def _read_bytes(reader: asyncio.StreamReader, limit: int) -> None:
+    left = limit
+    while left > 0 and (piece := await reader.read(left)):
+        left -= len(piece)
+
+
+async def _read(reader: asyncio.StreamReader, answer: Answer) -> None:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    answer.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
+    answer.status = int(head[0].split(" ")[1])
+    if answer.header("transfer-encoding") != "chunked":
+        answer.body = await reader.readexactly(int(answer.header("content-length")))
+        answer.framed = True
+        return
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        answer.body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    answer.framed = True
