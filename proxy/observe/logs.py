@@ -43,7 +43,7 @@ def set_up(level: str, style: Literal["auto", "json", "pretty"], stream: TextIO 
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
-    _call_log.stream, _call_log.level = (None if pretty else stream), number
+    _call_log.sink, _call_log.level = (None if pretty else stream), number
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -58,12 +58,12 @@ class _CallLog:
     """Writes call lines past the processor chain, which costs more than the rest of a call's bookkeeping."""
 
     def __init__(self) -> None:
-        self.stream: TextIO | None = None
+        self.sink: TextIO | None = None
         self.level = logging.INFO
 
     def write(self, fields: Any, level: str) -> None:
         """The same line the chain would make; anything out of the ordinary takes the chain."""
-        if self.stream is None:
+        if self.sink is None:
             getattr(structlog.get_logger(), level)("call", **msgspec.to_builtins(fields))
             return
         if getattr(logging, level.upper()) < self.level:
@@ -74,8 +74,8 @@ class _CallLog:
                 None, level, {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": _now()}
             )
             line = _render(None, level, event)
-        self.stream.write(line + "\n")
-        self.stream.flush()
+        self.sink.write(line + "\n")
+        self.sink.flush()
 
 
 _call_log = _CallLog()

@@ -18,6 +18,7 @@ class StreamReader:
     def __init__(self, shape: Shape, *, hide_usage: bool = False) -> None:
         self._cutter = EventCutter()
         self._hide_usage = hide_usage
+        self._hid_half_a_line_end = False
         self.findings = Findings(shape)
 
     @property
@@ -44,6 +45,8 @@ class StreamReader:
 
     def _read(self, block: bytes) -> bytes:
         findings = self.findings
+        if self._hid_half_a_line_end:
+            block, self._hid_half_a_line_end = block.removeprefix(b"\n"), False
         shown: list[bytes] | None = None
         events = split_events(block)
         for position, event in enumerate(events):
@@ -56,6 +59,7 @@ class StreamReader:
                 shown = events[:position] if shown is None else shown
                 if event.startswith(b"\n"):  # the end of the CRLF that a read cut in two
                     shown.append(b"\n")
+                self._hid_half_a_line_end = event.endswith(b"\r")
             elif shown is not None:
                 shown.append(event)
         return block if shown is None else b"".join(shown)
