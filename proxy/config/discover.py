@@ -54,7 +54,7 @@ def beside(name: str, source: Path | None, env: Mapping[str, str]) -> Path:
 def key_file(name: str, source: Path | None, env: Mapping[str, str]) -> Path:
     """Say which file `api_key_file` names: a systemd credential of that name, else a path as any other."""
     credentials = env.get("CREDENTIALS_DIRECTORY")
-    if credentials and (Path(credentials) / name).is_file():
+    if credentials and os.access(Path(credentials) / name, os.R_OK):
         return Path(credentials) / name
     return beside(name, source, env)
 
