@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -68,6 +69,9 @@ async def _run(settings: Settings) -> int:
     for line in start_lines(settings, daemon.url, daemon.admin_url):
         click.echo(line)
     sys.stdout.flush()
+    # what start-up made stays for good: keep the collector from walking it with every call's garbage
+    gc.collect()
+    gc.freeze()
     await stopping.wait()
     await daemon.stop()
     return 0

@@ -178,6 +178,7 @@ class _PiecesPayload(Payload):
         return b"".join(self._value).decode(encoding, errors)
 
     async def write(self, writer: Any) -> None:
+        writer.send_headers()  # otherwise the library joins them with the first large piece into a copy
         for piece in self._value:
             if piece:
                 await writer.write(piece)

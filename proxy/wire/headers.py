@@ -36,10 +36,9 @@ _NEVER_UPSTREAM = HOP_BY_HOP | {
     "via",
     "x-api-key",
 }
+# OpenAI's account routing is meaningless and telling elsewhere
+_NEVER_UPSTREAM_BUT_OPENAI = _NEVER_UPSTREAM | {"openai-organization", "openai-project"}
 _NEVER_UPSTREAM_PREFIXES = ("x-forwarded-", "cf-")
-
-# OpenAI's account routing, meaningless and telling elsewhere
-_ONLY_OPENAI = frozenset({"openai-organization", "openai-project"})
 
 # Alt-Svc and HSTS would tell a browser to leave the local plain-HTTP port
 _NEVER_TO_CLIENT = HOP_BY_HOP | {
@@ -62,30 +61,27 @@ _CONTROLS = {code: None for code in (*range(0x00, 0x09), *range(0x0A, 0x20), 0x7
 
 def to_upstream(incoming: Iterable[tuple[str, str]], *, openai: bool) -> Headers:
     """The client's headers that go upstream; `openai` says whether the provider is of that kind."""
-    headers = list(incoming)
-    dropped = _named_by_connection(headers)
-    if not openai:
-        dropped = dropped | _ONLY_OPENAI
-    return [
-        (name, value)
-        for name, value in headers
-        if (low := name.lower()) not in _NEVER_UPSTREAM
-        and low not in dropped
-        and not low.startswith(_NEVER_UPSTREAM_PREFIXES)
-    ]
+    never = _NEVER_UPSTREAM if openai else _NEVER_UPSTREAM_BUT_OPENAI
+    return _passing(incoming, never, _NEVER_UPSTREAM_PREFIXES)
 
 
 def to_client(incoming: Iterable[tuple[str, str]]) -> Headers:
     """The upstream's headers that reach the client, control characters taken out of their values."""
-    headers = list(incoming)
-    dropped = _named_by_connection(headers)
-    return [
-        (name, _clean(value))
-        for name, value in headers
-        if (low := name.lower()) not in _NEVER_TO_CLIENT
-        and low not in dropped
-        and not low.startswith(_NEVER_TO_CLIENT_PREFIXES)
-    ]
+    passed = _passing(incoming, _NEVER_TO_CLIENT, _NEVER_TO_CLIENT_PREFIXES)
+    return [(name, _clean(value)) for name, value in passed]
+
+
+def _passing(incoming: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:
+    """What is neither dropped by name nor listed in `Connection`, which makes it hop-by-hop too (RFC 9110 7.6.1)."""
+    kept: list[tuple[str, str, str]] = []
+    listed: set[str] = set()
+    for name, value in incoming:
+        low = name.lower()
+        if low == "connection":
+            listed.update(token.strip().lower() for token in value.split(","))
+        elif low not in never and not low.startswith(prefixes):
+            kept.append((low, name, value))
+    return [(name, value) for low, name, value in kept if low not in listed]
 
 
 def replaced(headers: Headers, new: Iterable[tuple[str, str]]) -> Headers:
@@ -97,10 +93,3 @@ def replaced(headers: Headers, new: Iterable[tuple[str, str]]) -> Headers:
 
 def _clean(value: str) -> str:
     return value if value.isprintable() else value.translate(_CONTROLS)
-
-
-def _named_by_connection(headers: Headers) -> frozenset[str]:
-    """Every name listed in `Connection` is hop-by-hop as well (RFC 9110 7.6.1)."""
-    return frozenset(
-        token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")
-    )
