@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import msgspec
 import structlog
-from aiohttp import http_parser, web
+from msgspec import Struct
 
-from proxy.data import prices_bytes, snapshot_bytes
+from proxy.changes import default_provider, in_words, swap
+from proxy.data import snapshot_bytes
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.held import Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
+from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
+from proxy.listeners import StartError, listen, refuse_unsafe_runtime
 from proxy.policy.catalogue import Catalogue, read_feed
 from proxy.policy.money import usd_text
 from proxy.policy.names import Names
-from proxy.policy.pricebook import PriceBook, PriceOverride, per_token
 from proxy.policy.settlement import Settlement
-from proxy.policy.values import Listen, Settings
+from proxy.policy.values import Settings
 from proxy.stores.failures import StoreError
+from proxy.stores.keyset import KeySet
 from proxy.stores.records import Hold
 from proxy.telemetry import Telemetry
 from proxy.web.admin import Admin
 from proxy.web.api import Api, Parts
-from proxy.web.connection import Server
+from proxy.web.control import Control
+from proxy.web.control_state import LiveState
 from proxy.web.guard import Guard
 from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
@@ -41,28 +44,38 @@ log = structlog.get_logger()
 
 LOOKUP_SECONDS = 3.0
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+class Running(Struct):
+    """What a reload has to reach."""
 
-class StartError(Exception):
-    """The daemon cannot start; the message is one line for the operator."""
+    api: Api
+    listings: Listings
+    upstream: Upstream
+    live: LiveState
+    telemetry: Telemetry
 
 
 class Daemon:
-    """A running daemon. `url` and `admin_url` are known once `start` has returned."""
+    """A running daemon. `url`, `admin_url` and `keys` are known once `start` has returned."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inherited: Mapping[str, list[socket.socket]] | None = None) -> None:
+        """`inherited` are listening sockets by name, as systemd passes them: "data" takes the data port's place."""
         self.settings = settings
+        self._inherited = inherited or {}
+        self.keys = KeySet((), (), (), is_open=True)
         self.url = ""
         self.admin_url = ""
         self._stack = AsyncExitStack()
         self._api: Api | None = None
         self._books: Bookkeeping | None = None
+        self._running: Running | None = None
+        self._refresher: asyncio.Task[None] | None = None
+        self._mocks: dict[str, str] = {}
         self._ready = False
 
     async def start(self) -> None:
         """Open everything, listeners last. Raises `StartError`."""
-        _refuse_unsafe_runtime()
+        refuse_unsafe_runtime()
         try:
             await self._start()
         except BaseException:
@@ -78,26 +91,66 @@ class Daemon:
         listings = Listings(settings, catalogue, upstream, _told)
         lookups = Lookups(upstream)
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
-        telemetry = Telemetry(settings, books, lambda name: name in settings.aliases or name in known_models(self._api))
+        telemetry = Telemetry(settings, books, self._knows_model)
         self._stack.callback(telemetry.close)
         toll = _toll(settings, listings, books, lookups, telemetry.metrics.anomaly)
         books.resolve_orphans(toll.keeping, settings.providers)
         api = Api(
-            _parts(settings, listings, Exchange(settings.providers, settings.retries, upstream, toll)),
+            _parts(settings, listings, Exchange(settings.providers, settings.retries, upstream, toll), books.keys),
             telemetry.finished,
             _log_crash,
         )
         self._api = api
         telemetry.watch(lambda: list(api.running.values()))
         admin = Admin(Guard(settings.admin), self._problems, telemetry.page, settings.admin_token)
-        self.url = await self._listen(api.answer, settings.listen) + "/v1"
-        self.admin_url = await self._listen(admin.answer, settings.admin)
-        refresher = asyncio.create_task(
-            listings.keep_fresh(lambda catalogue, listed: _take(api.parts, settings, catalogue, listed)),
+        self.url = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", [])) + "/v1"
+        self.admin_url = await listen(self._stack, admin.answer, settings.admin)
+        self.keys = books.keys
+        live = LiveState(settings, books, api.parts)
+        self._stack.push_async_callback(await Control(live, _told).open(settings.state_dir))
+        self._running = Running(api, listings, upstream, live, telemetry)
+        self._keep_fresh()
+        self._stack.callback(self._stop_refreshing)
+        self._ready = True
+
+    async def reload(self, settings: Settings) -> list[str]:
+        """Take on another configuration; say in words what changed. Calls under way are not touched."""
+        running = self._running
+        if running is None:
+            return []
+        lines = in_words(self.settings, settings)
+        complete = await self._with_mock(settings)
+        running.listings.settings = complete  # first: a refresh that ends meanwhile is to use it
+        swap(running.api.parts, complete, running.listings, running.upstream)
+        await running.live.reload(complete)
+        running.telemetry.reloaded(complete)
+        self.settings = settings
+        self._keep_fresh()
+        return lines
+
+    def reload_refused(self) -> None:
+        """A configuration could not be read; everything stays as it is."""
+        if self._running is not None:
+            self._running.telemetry.reloaded(None)
+
+    def _keep_fresh(self) -> None:
+        """Fetch model lists now and from time to time; a new configuration begins anew."""
+        self._stop_refreshing()
+        running = self._running
+        if running is None:
+            return
+        parts, listings = running.api.parts, running.listings
+        self._refresher = asyncio.create_task(
+            listings.keep_fresh(lambda catalogue, listed: _take(parts, listings.settings, catalogue, listed)),
             name="refresh model lists",
         )
-        self._stack.callback(refresher.cancel)
-        self._ready = True
+
+    def _stop_refreshing(self) -> None:
+        if self._refresher is not None:
+            self._refresher.cancel()
+
+    def _knows_model(self, name: str) -> bool:
+        return self._api is not None and (name in self.settings.aliases or name in self._api.parts.models.names)
 
     async def stop(self) -> None:
         """Stop accepting, let running calls finish for the drain window, cut the rest, close everything."""
@@ -112,6 +165,11 @@ class Daemon:
                 await asyncio.wait(api.running, timeout=5)
         await self._stack.aclose()
 
+    def status(self) -> str:
+        """One line for whoever supervises us."""
+        running = len(self._api.running) if self._api else 0
+        return f"{running} calls in flight"
+
     def cut_short(self) -> None:
         """End the drain window now (a second SIGTERM)."""
         for task in list(self._api.running) if self._api else ():
@@ -119,7 +177,7 @@ class Daemon:
 
     def _open_books(self, settings: Settings) -> Bookkeeping:
         try:
-            books = Bookkeeping(Path(settings.state_dir), settings.money, _told)
+            books = Bookkeeping(settings, _told)
         except StoreError as error:
             raise StartError(str(error)) from None
         except OSError as error:
@@ -142,44 +200,15 @@ class Daemon:
         """Give every mock provider without an address a built-in upstream of its own."""
         providers = dict(settings.providers)
         for name, provider in providers.items():
-            if provider.kind == "mock" and not provider.base_url:
+            if provider.kind == "mock" and not provider.base_url and name not in self._mocks:
                 from proxy.mock.server import start_mock  # only where it is wanted: it costs start-up time
 
                 mock = await start_mock()
                 self._stack.push_async_callback(mock.close)
-                providers[name] = msgspec.structs.replace(provider, base_url=mock.base_url)
+                self._mocks[name] = mock.base_url
+            if provider.kind == "mock" and not provider.base_url:
+                providers[name] = msgspec.structs.replace(provider, base_url=self._mocks[name])
         return msgspec.structs.replace(settings, providers=providers)
-
-    async def _listen(self, handler: Handler, listen: Listen) -> str:
-        """Serve on an address; return its URL without a path."""
-        runner = web.ServerRunner(Server(handler), shutdown_timeout=1.0)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        where = listen.socket or f"{listen.host}:{listen.port}"
-        try:
-            if listen.socket is not None:
-                await _unix_site(runner, listen.socket)
-                return f"unix:{listen.socket}"
-            site = web.TCPSite(runner, listen.host, listen.port, backlog=1024, reuse_address=True)
-            await site.start()
-        except OSError as error:
-            raise StartError(f"cannot listen on {where}: {error.strerror or error}") from None
-        host, port = runner.addresses[-1][:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-async def _unix_site(runner: web.ServerRunner, path: str) -> None:
-    """Serve on a Unix socket only its owner and group may open; a stale one is replaced."""
-    file = Path(path)
-    if file.is_socket():
-        file.unlink()
-    await web.UnixSite(runner, path, backlog=1024).start()
-    file.chmod(0o660)
-
-
-def known_models(api: Api | None) -> frozenset[str]:
-    """The names listed to clients: what may stand in a metric's label."""
-    return api.parts.models.names if api is not None else frozenset()
 
 
 def _toll(
@@ -205,36 +234,20 @@ def _toll(
         waits=settings.money.fsync == "always",
     )
     names = Names(settings, listings.catalogue, listings.listed)
-    toll = Toll(keeping, _prices(settings, names, listings.catalogue), settings.money.rules)
+    toll = Toll(keeping, price_book(settings, names, listings.catalogue), settings.money.rules)
     return toll
 
 
-def _prices(settings: Settings, names: Names, catalogue: Catalogue) -> PriceBook:
-    """Prices by catalogue, by the vendors' shipped lists, and of the operator's own."""
-    overrides = {}
-    for alias, own in settings.money.prices.items():
-        overrides[alias] = PriceOverride(
-            per_token(own.input_usd),
-            per_token(own.output_usd),
-            per_token(own.cached_input_usd),
-            names.look_up(alias).plan.targets[0],
-        )
-    direct = {"openai": read_feed(prices_bytes("openai")), "anthropic": read_feed(prices_bytes("anthropic"))}
-    return PriceBook(catalogue, direct, overrides)
-
-
-def _parts(settings: Settings, listings: Listings, exchange: Exchange) -> Parts:
+def _parts(settings: Settings, listings: Listings, exchange: Exchange, keys: KeySet) -> Parts:
     names = Names(settings, listings.catalogue, listings.listed)
-    providers = settings.providers
-    first = next((p.name for p in providers.values() if p.kind == "openrouter"), next(iter(providers)))
     return Parts(
         exchange=exchange,
         drainer=Drainer(),
         guard=Guard(settings.listen),
-        keys=Keyring(settings.callers),
+        keys=Keyring(keys.callers, is_open=keys.is_open),
         names=names,
         models=ModelList(names, listings.catalogue),
-        default_provider=first,
+        default_provider=default_provider(settings),
         max_body=settings.max_body,
     )
 
@@ -242,19 +255,8 @@ def _parts(settings: Settings, listings: Listings, exchange: Exchange) -> Parts:
 def _take(parts: Parts, settings: Settings, catalogue: Catalogue, listed: dict[str, frozenset[str]]) -> None:
     """Put fresh lists in place of the old ones; calls under way keep the plan they have."""
     parts.names = Names(settings, catalogue, listed)
-    parts.exchange.toll.prices = _prices(settings, parts.names, catalogue)
+    parts.exchange.toll.prices = price_book(settings, parts.names, catalogue)
     parts.models = ModelList(parts.names, catalogue)
-
-
-def _refuse_unsafe_runtime() -> None:
-    if not __debug__:
-        raise StartError("do not run with -O: the HTTP library relies on its assertions")
-    if http_parser.HttpRequestParser.__module__ == http_parser.__name__:
-        raise StartError(
-            "the HTTP library's C parser is missing; install aiohttp from a wheel, unset AIOHTTP_NO_EXTENSIONS"
-        )
-    if sys.version_info < (3, 11):
-        raise StartError("Python 3.11 or newer is needed")
 
 
 def _log_crash(request_id: str) -> None:

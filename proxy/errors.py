@@ -183,10 +183,14 @@ class RateLimitExceeded(PolicyError):
     should_retry = None
 
 
-class TooManyConcurrent(RateLimitExceeded):
+class TooManyConcurrent(PolicyError):
     """Too many calls at once."""
 
+    status = 429
     code = "too_many_concurrent"
+    error_type = "requests"
+    kind = "policy_rate_limited"
+    should_retry = None
 
 
 class ProviderError(ProxyError):
@@ -252,12 +256,6 @@ class LocalError(ProxyError):
 
     status = 503
     code = "unavailable"
-
-
-class LedgerUnavailable(LocalError):
-    """The journal cannot be written, so nothing that costs money may start."""
-
-    code = "ledger_unavailable"
 
 
 class ShuttingDown(LocalError):

@@ -30,11 +30,10 @@ class Telemetry:
         self._settings = settings
         self._books = books
         self._live: Callable[[], list[Record]] = list
-        self._started_at = time.time()
+        self._reload = ReloadState(successful=True, success_at=time.time())
         self._lag = LoopLag(loop)
         self._lag.start()
-        keys = {caller.name for caller in settings.callers} | {"open"}
-        self.metrics = Metrics(Known(models, keys.__contains__), self._sources())
+        self.metrics = Metrics(Known(models, self._is_key), self._sources())
         self.page = MetricsPage(self.metrics)
 
     def watch(self, live: Callable[[], list[Record]]) -> None:
@@ -45,6 +44,18 @@ class Telemetry:
         """One call is over: its log line, its metrics."""
         log_call(entry, "warning" if entry.status >= 500 else "info")
         self.metrics.finished(_seen(entry))
+
+    def _is_key(self, name: str) -> bool:
+        """Whether a key of this name is in force, or it stands for open mode."""
+        return name == "open" or name in self._books.keys.names
+
+    def reloaded(self, settings: Settings | None) -> None:
+        """A configuration was taken on, or (None) refused."""
+        if settings is None:
+            self._reload = ReloadState(successful=False, success_at=self._reload.success_at)
+        else:
+            self._settings = settings
+            self._reload = ReloadState(successful=True, success_at=time.time())
 
     def close(self) -> None:
         """Stop sampling."""
@@ -60,7 +71,7 @@ class Telemetry:
             ledger_lag_seconds=lambda: books.writer.lag_seconds,
             ledger_errors=lambda: books.writer.errors,
             loop_lag_seconds=self._lag.seconds,
-            reload=lambda: ReloadState(successful=True, success_at=self._started_at),
+            reload=lambda: self._reload,
         )
 
     def _budgets(self) -> list[BudgetState]:

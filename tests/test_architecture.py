@@ -34,7 +34,7 @@ ROWS = (
     ("stores", "observe"),
     ("exchange",),
     ("web",),
-    ("telemetry",),
+    ("telemetry", "changes", "listeners"),
     ("app",),
     ("cli",),
     ("__main__",),

@@ -8,7 +8,21 @@ import click
 
 from proxy import __version__
 
-_COMMANDS = ("serve", "init", "check", "demo", "models", "mock")
+_COMMANDS = (
+    "serve",
+    "init",
+    "check",
+    "demo",
+    "models",
+    "keys",
+    "budgets",
+    "usage",
+    "explain",
+    "show",
+    "backup",
+    "mock",
+    "health",
+)
 
 
 class _Lazy(click.Group):

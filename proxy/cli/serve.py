@@ -7,12 +7,19 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from proxy.policy.values import Settings
+
+if TYPE_CHECKING:
+    from proxy.app import Daemon
+    from proxy.observe.notify import Notifier
+
+STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 
 
 @click.command()
@@ -26,18 +33,24 @@ def serve(config_path: str | None, mock: bool) -> None:
     from proxy.observe.logs import set_up
 
     set_up(settings.log_level, settings.log_format)
-    sys.exit(run_async(_run(settings)))
+    sys.exit(run_async(_run(settings, lambda: _read(config_path, mock=mock))))
 
 
 def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
     """Load the configuration; print every problem and exit 1 where there is one."""
-    from proxy.config import ConfigProblems, find_config, load
+    from proxy.config import ConfigProblems
 
     try:
-        return load(find_config(config_path, os.environ), os.environ, mock=mock).settings
+        return _read(config_path, mock=mock)
     except ConfigProblems as problems:
         click.echo(str(problems), err=True)
         sys.exit(1)
+
+
+def _read(config_path: str | None, *, mock: bool) -> Settings:
+    from proxy.config import find_config, load
+
+    return load(find_config(config_path, os.environ), os.environ, mock=mock).settings
 
 
 def run_async(main: Coroutine[Any, Any, int]) -> int:
@@ -49,35 +62,82 @@ def run_async(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-async def _run(settings: Settings) -> int:
-    from proxy.app import Daemon, StartError
+async def _reload(daemon: Daemon, notifier: Notifier, read: Callable[[], Settings]) -> None:
+    """Read the configuration again: taken on whole, or not at all."""
+    from structlog import get_logger
 
-    daemon = Daemon(settings)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    from proxy.config import ConfigProblems
 
-    def stop() -> None:
-        daemon.cut_short() if stopping.is_set() else stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    notifier.reloading()
     try:
+        settings = read()
+        if not settings.providers:
+            raise ConfigProblems([])
+        changes = await daemon.reload(settings)
+    except ConfigProblems as problems:
+        daemon.reload_refused()
+        get_logger().error("reload_refused", problems=str(problems) or "no provider is left")
+    else:
+        get_logger().info("reloaded", changes=changes)
+    notifier.ready(daemon.status())
+
+
+async def _run(settings: Settings, read: Callable[[], Settings]) -> int:
+    from proxy.app import Daemon
+    from proxy.listeners import StartError
+    from proxy.observe.notify import Notifier, keep_telling
+    from proxy.observe.sockets import NotAListener, inherited_sockets
+
+    notifier = Notifier(os.environ)
+    stopping = asyncio.Event()
+    try:
+        daemon = Daemon(settings, inherited_sockets(os.environ))
+        _listen_to_signals(daemon, stopping, lambda: _reload(daemon, notifier, read))
         await daemon.start()
-    except StartError as error:
+    except (StartError, NotAListener) as error:
         click.echo(f"tollkeeper: {error}", err=True)
         return 1
-    for line in start_lines(settings, daemon.url, daemon.admin_url):
+    keyed = msgspec.structs.replace(daemon.settings, callers=daemon.keys.callers)
+    for line in start_lines(keyed, daemon.url, daemon.admin_url, is_open=daemon.keys.is_open):
         click.echo(line)
     sys.stdout.flush()
     # what start-up made stays for good: keep the collector from walking it with every call's garbage
     gc.collect()
     gc.freeze()
+    notifier.ready(daemon.status())
+    telling = asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")
     await stopping.wait()
+    notifier.stopping(daemon.status())
+    notifier.extend_timeout(settings.drain + STOP_SECONDS)
     await daemon.stop()
+    telling.cancel()
     return 0
 
 
-def start_lines(settings: Settings, url: str, admin_url: str) -> list[str]:
+def _listen_to_signals(
+    daemon: Daemon, stopping: asyncio.Event, reload: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """SIGTERM and Ctrl-C end the daemon in order, the second one at once; SIGHUP reads the configuration again."""
+
+    def stop() -> None:
+        if stopping.is_set():
+            daemon.cut_short()
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def hang_up() -> None:
+        task = loop.create_task(reload(), name="reload")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+
+def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool = True) -> list[str]:
     """What was decided at start: where from, which names go where, who may ask, how to try it."""
     lines = [f"Configuration: {settings.source or 'none; providers from the environment'}"]
     lines += [f"Warning: {warning}" for warning in settings.warnings]
@@ -85,7 +145,8 @@ def start_lines(settings: Settings, url: str, admin_url: str) -> list[str]:
         where = provider.base_url or "built in"
         lines.append(f"Provider {provider.name} ({provider.kind}): {where}; {provider.key_source}")
     keys = ", ".join(caller.name for caller in settings.callers)
-    lines.append(f"Keys: {keys}" if keys else "Keys: none; open to everybody on this machine")
+    nobody = "Keys: none; open to everybody on this machine" if is_open else "Keys: none left; nobody may call"
+    lines.append(f"Keys: {keys}" if keys else nobody)
     lines += [f"Admin on {admin_url}", f"Listening on {url}"]
     if all(provider.kind == "mock" for provider in settings.providers.values()):
         lines += _snippets(url, "mock/echo")

@@ -21,11 +21,11 @@ _LOCAL_TIME = Path("/etc/localtime")
 def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     """Resolve budgets, limits, own prices and where they are written down."""
     zone = machine_zone(env)
-    budgets = list(_budgets(GLOBAL, config.budgets, zone))
-    limits = list(_limits(GLOBAL, config.limits))
+    budgets = list(budgets_for(GLOBAL, config.budgets, zone))
+    limits = list(limits_for(GLOBAL, config.limits))
     for name, key in config.keys.items():
-        budgets += _budgets(key_scope(name), key.budgets, zone)
-        limits += _limits(key_scope(name), key.limits)
+        budgets += budgets_for(key_scope(name), key.budgets, zone)
+        limits += limits_for(key_scope(name), key.limits)
     prices = {
         name: OwnPrice(model.price.input, model.price.output, model.price.cached_input)
         for name, model in config.models.items()
@@ -56,7 +56,8 @@ def machine_zone(env: Mapping[str, str]) -> tzinfo:
         return datetime.now().astimezone().tzinfo or UTC
 
 
-def _budgets(scope: str, sections: Iterable[BudgetSection], zone: tzinfo) -> Iterable[Budget]:
+def budgets_for(scope: str, sections: Iterable[BudgetSection], zone: tzinfo) -> Iterable[Budget]:
+    """The budgets of one scope; `zone` is for those that name none."""
     seen: Counter[str] = Counter()
     for section in sections:
         seen[section.per] += 1
@@ -65,7 +66,8 @@ def _budgets(scope: str, sections: Iterable[BudgetSection], zone: tzinfo) -> Ite
         yield Budget(identity, scope, section.per, to_pusd(section.usd), own_zone, section.share)
 
 
-def _limits(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
+def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
+    """The limits of one scope."""
     seen: Counter[str] = Counter()
     for section in sections:
         name = f"{_kind(section)}:{section.per}" if section.per else _kind(section)

@@ -11,13 +11,13 @@ from proxy.exchange.held import Keeping
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.rows import interrupted_row
 from proxy.policy.books import Books
-from proxy.policy.budgets import Budget
 from proxy.policy.limiter import Limiter
 from proxy.policy.money import to_pusd
 from proxy.policy.settlement import Settlement
-from proxy.policy.values import MoneySettings, Provider
+from proxy.policy.values import Provider, Settings
 from proxy.stores.failures import JournalUnwritable, LedgerDamaged
 from proxy.stores.journal import Journal, JournalRules
+from proxy.stores.keyset import key_set
 from proxy.stores.lock import StateLock
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
@@ -33,34 +33,37 @@ Told = Callable[[str, str], None]
 class Bookkeeping:
     """The journal, the ledger behind it, and the counters before it. Raises the `StoreError`s of what it opens."""
 
-    def __init__(self, state_dir: Path, money: MoneySettings, told: Told) -> None:
+    def __init__(self, settings: Settings, told: Told) -> None:
         """Lock the directory, read the ledger and the journal, count what is spent. `told` gets (event, reason)."""
+        state_dir, money = Path(settings.state_dir), settings.money
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.files = Files(state_dir)
         self.ledger_problem = ""
         self._told = told
         self._lock = StateLock(state_dir)
-        spent, position = self._ledger(state_dir / "ledger.db", money.budgets)
+        self.keys = key_set(settings, ())
+        spent, position = self._ledger(state_dir / "ledger.db", settings)
         replayed = replay(state_dir / "journal", position)
         for problem in replayed.problems:
             told("journal_problem", str(problem))
         self.journal = Journal(state_dir / "journal", JournalRules(money.fsync, money.journal_max_bytes), replayed)
         keep_ms = None if money.keep_seconds is None else int(money.keep_seconds * 1000)
         self.writer = Writer(self.journal, state_dir / "ledger.db", WriterRules(keep_ms=keep_ms), _in_words(told))
-        self.books = Books(money.budgets)
+        self.books = Books(self.keys.budgets)
         self._count(spent, replayed.spent)
-        self.limiter = Limiter(money.limits)
+        self.limiter = Limiter(self.keys.limits)
         self.orphans = replayed.holds
         for orphan in self.orphans:
             hold = orphan.hold
             self.books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
         self.writer.start()
 
-    def _ledger(self, path: Path, budgets: tuple[Budget, ...]) -> tuple[dict[Charge, int], Position]:
+    def _ledger(self, path: Path, settings: Settings) -> tuple[dict[Charge, int], Position]:
         """What the ledger knows; one that cannot be read now stops nobody, the journal counts from its own start."""
         try:
             open_ledger(path)
-            return self.files.booked(budget.id for budget in budgets)
+            self.keys = key_set(settings, self.files.stored_keys())
+            return self.files.booked(budget.id for budget in self.keys.budgets)
         except (LedgerDamaged, DBAPIError) as error:
             self.ledger_problem = str(error)
             self._told("ledger_unusable", str(error))

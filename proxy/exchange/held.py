@@ -69,6 +69,17 @@ class Outcome(Protocol):
 class Held:
     """A hold that is under way. `maximum` is the output limit it was lowered to; `input_tokens` our estimate."""
 
+    __slots__ = (
+        "_begun",
+        "_closed",
+        "_keeping",
+        "_price",
+        "_record",
+        "hold",
+        "input_tokens",
+        "maximum",
+    )
+
     def __init__(self, keeping: Keeping, hold: Hold, price: Price | None, record: Record) -> None:
         self.hold = hold
         self.maximum: int | None = None

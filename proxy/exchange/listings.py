@@ -38,17 +38,17 @@ class Listings:
     def __init__(self, settings: Settings, catalogue: Catalogue, upstream: Upstream, told: Told) -> None:
         self.catalogue = catalogue
         self.listed: dict[str, frozenset[str]] = {}
-        self._settings = settings
+        self.settings = settings
         self._upstream = upstream
         self._told = told
         self._file = Path(settings.state_dir) / FILE_NAME
 
     async def keep_fresh(self, changed: Changed) -> None:
         """Fetch everything now and then again every `catalogue: refresh`, until cancelled."""
-        while self._settings.catalogue_refresh is not None:
-            await asyncio.gather(*(self._refresh(provider) for provider in self._settings.providers.values()))
+        while self.settings.catalogue_refresh is not None:
+            await asyncio.gather(*(self._refresh(provider) for provider in self.settings.providers.values()))
             changed(self.catalogue, self.listed)
-            await asyncio.sleep(self._settings.catalogue_refresh)
+            await asyncio.sleep(self.settings.catalogue_refresh)
 
     async def _refresh(self, provider: Provider) -> None:
         try:

@@ -17,6 +17,16 @@ class Patience:
     the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
     """
 
+    __slots__ = (
+        "_handle",
+        "_last",
+        "_loop",
+        "_timeout",
+        "excused",
+        "silence_seconds",
+        "until",
+    )
+
     def __init__(self, silence_seconds: float, until: float) -> None:
         self.silence_seconds = silence_seconds
         self.until = until

@@ -63,6 +63,39 @@ class Entry(Struct, frozen=True, omit_defaults=False):
 class Record:
     """Times are monotonic seconds; `upstream_seconds` is what was spent waiting for others."""
 
+    __slots__ = (
+        "adjusted",
+        "at",
+        "calls",
+        "client_left",
+        "closing_stops_billing",
+        "cors",
+        "cost_pusd",
+        "cost_source",
+        "endpoint",
+        "error",
+        "failure",
+        "first_byte_at",
+        "key",
+        "label",
+        "limit_headers",
+        "model",
+        "phase",
+        "request_id",
+        "served",
+        "shape",
+        "started",
+        "status",
+        "stream",
+        "target",
+        "tried",
+        "unsettled",
+        "upstream_request_id",
+        "upstream_seconds",
+        "usage",
+        "when_settled",
+    )
+
     def __init__(self, now: float) -> None:
         self.request_id = "req_" + secrets.token_hex(12)
         self.started = now

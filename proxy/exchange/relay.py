@@ -29,6 +29,19 @@ class Client:
     Once the client has gone, writing is a no-op: whoever reads on, reads for the usage.
     """
 
+    __slots__ = (
+        "_beat_task",
+        "_held",
+        "_loop",
+        "_reader",
+        "_record",
+        "_response",
+        "_spoke",
+        "_timer",
+        "gone",
+        "request",
+    )
+
     def __init__(self, request: web.BaseRequest, record: Record) -> None:
         self.request = request
         self.gone = False

@@ -63,6 +63,22 @@ class Reply:
     `reader` sees a stream's events pass; for a whole JSON reply its findings read it once.
     """
 
+    __slots__ = (
+        "_json_added",
+        "_response",
+        "call",
+        "ended",
+        "first",
+        "is_event_stream",
+        "is_json",
+        "provider",
+        "reader",
+        "settler",
+        "status",
+        "trouble",
+        "whole",
+    )
+
     def __init__(self, response: aiohttp.ClientResponse, provider: Provider, call: Call, reader: StreamReader) -> None:
         self._response = response
         self.provider = provider

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from proxy.dialects import DIALECTS
+from proxy.errors import PolicyError
 from proxy.exchange.attempt import (
     abandoned,
     fill_empty_error,
@@ -58,7 +59,12 @@ class Exchange:
         """Walk targets and tries until one is worth passing on, good or not. Closing an outcome settles it."""
         attempt, outcome = Attempt(), None
         while True:
-            latest = await self._try(client, job, attempt)
+            try:
+                latest = await self._try(client, job, attempt)
+            except PolicyError:  # the next hold does not fit: the answer there was says more
+                if outcome is None:
+                    raise
+                break
             outcome = latest if outcome is None or not _passed_over(latest) else outcome
             verdict = self._judge(latest, job, attempt)
             if isinstance(verdict, Stop):

@@ -41,7 +41,7 @@ class Toll:
     def __init__(self, keeping: Keeping, prices: PriceBook, rules: BudgetRules) -> None:
         self.prices = prices
         self.keeping = keeping
-        self._rules = rules
+        self.rules = rules
         self._next_settlement: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def settled(self) -> None:
@@ -51,7 +51,7 @@ class Toll:
 
     @contextmanager
     def admitted(self, job: Job) -> Iterator[None]:
-        """Take what rate limits ask for; give slots back and correct tokens at the end. Raises `RateLimitExceeded`."""
+        """Take what rate limits ask for; give slots back and correct tokens at the end. Raises `PolicyError`."""
         if not job.call.endpoint.counts:
             yield
             return
@@ -78,7 +78,7 @@ class Toll:
         books, scopes = self.keeping.books, scopes_of(job)
         amount, maximum = quote.most_pusd or 0, None
         if books.is_bound(scopes) and not quote.is_free:
-            if quote.bound is None and self._rules.unpriced == "deny":
+            if quote.bound is None and self.rules.unpriced == "deny":
                 raise not_priced(job.plan.label)
             if quote.bound is not None:
                 amount, maximum = await self._room(job, quote, scopes)
@@ -103,7 +103,7 @@ class Toll:
     async def _room(self, job: Job, quote: Quote, scopes: tuple[str, ...]) -> tuple[int, int | None]:
         """Wait until the hold fits; its amount, and the output maximum where spending leaves less than the model's most."""
         books, key = self.keeping.books, job.caller.name
-        until = time.monotonic() + self._rules.wait_seconds
+        until = time.monotonic() + self.rules.wait_seconds
         while True:
             now = time.time()
             fitting = quote.within(books.affordable(scopes, now) or 0)

@@ -74,9 +74,8 @@ def _priced(ending: Ending, usage: Usage, price: Price | None, hold_pusd: int) -
     """Tokens times price."""
     if price is None:
         return Settlement(0, "unknown", doubts=usage.doubts)
-    if "negative" in usage.doubts or "not_a_number" in usage.doubts or "absurd" in usage.doubts:
-        if not usage.input_tokens and not usage.output_tokens:
-            return _estimated(ending, price, hold_pusd)
+    if usage.miscounted and not (usage.input_tokens and usage.output_tokens):
+        return _estimated(ending, price, hold_pusd)
     extra = Extra(web_searches=usage.web_searches, audio_output_tokens=usage.audio_output_tokens)
     cost = cost_usd(of_images(usage) if ending.makes_images else usage, price, ending.hhmm, extra)
     if cost is None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from proxy.stores import ledger
 from proxy.stores.database import engine_for, is_damage, sentence_of
 from proxy.stores.failures import LedgerDamaged
+from proxy.stores.keys import StoredKey, list_keys
 from proxy.stores.opening import refuse_newer, revision_of
 from proxy.stores.records import Charge, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
@@ -67,6 +68,10 @@ class Files:
     def booked(self, budgets: Iterable[str]) -> tuple[dict[Charge, int], Position]:
         """What the ledger alone has of these budgets, and up to which position of the journal: for the start."""
         return self._ask_ledger(lambda connection: ledger.spent(connection, budgets), dict[Charge, int]())
+
+    def stored_keys(self) -> list[StoredKey]:
+        """Every key that was ever made here."""
+        return self._ask_ledger(list_keys, list[StoredKey]())[0]
 
     def _ask(
         self,

@@ -106,6 +106,23 @@ class Findings:
     it carried usage, no choices and no error. `served_by` is the provider OpenRouter names.
     """
 
+    __slots__ = (
+        "_counted",
+        "_counted_bytes",
+        "_finished",
+        "_open",
+        "_shape",
+        "_terminal",
+        "_usage",
+        "error",
+        "events",
+        "generation_id",
+        "has_output",
+        "served_by",
+        "served_model",
+        "usage_only",
+    )
+
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._usage: dict[str, Any] = {}

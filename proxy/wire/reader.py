@@ -15,6 +15,13 @@ _json = msgspec.json.Encoder()
 class StreamReader:
     """Reads an event stream. `hide_usage` takes out the usage event we, not the client, asked for."""
 
+    __slots__ = (
+        "_cutter",
+        "_hid_half_a_line_end",
+        "_hide_usage",
+        "findings",
+    )
+
     def __init__(self, shape: Shape, *, hide_usage: bool = False) -> None:
         self._cutter = EventCutter()
         self._hide_usage = hide_usage

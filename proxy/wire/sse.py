@@ -19,6 +19,11 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 class EventCutter:
     """Bytes in, whole events out. `mid_event` is True while part of a large event has passed."""
 
+    __slots__ = (
+        "_tail",
+        "mid_event",
+    )
+
     def __init__(self) -> None:
         self._tail = bytearray()
         self.mid_event = False

@@ -16,7 +16,8 @@ class Usage(Struct, frozen=True):
     """Token counts of one call. `input_tokens` includes `cached_tokens` and `cache_write_tokens`.
 
     `cost_usd` is what the upstream says it charged (None: it did not say), `byok_usd` what the
-    provider bills beside that when the account brings its own key.
+    provider bills beside that when the account brings its own key. `miscounted`: a count was told and
+    could not be believed.
     """
 
     input_tokens: int = 0
@@ -32,6 +33,7 @@ class Usage(Struct, frozen=True):
     cost_usd: Decimal | None = None
     byok_usd: Decimal | None = None
     doubts: tuple[str, ...] = ()
+    miscounted: bool = False
 
 
 _MOST = Decimal(1_000_000)
@@ -43,6 +45,7 @@ class _Reading:
     def __init__(self, usage: dict[str, Any]) -> None:
         self._usage = usage
         self.doubts: list[str] = []
+        self.miscounted = False
 
     def count(self, *path: str) -> int:
         value = self._at(path)
@@ -50,9 +53,11 @@ class _Reading:
             return 0
         if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != value:
             self.doubts.append("not_a_number")
+            self.miscounted = True
             return 0
         if value < 0 or value > 10**12:
             self.doubts.append("negative" if value < 0 else "absurd")
+            self.miscounted = True
             return 0
         return int(value)
 
@@ -97,6 +102,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         cost_usd=reading.money("cost"),
         byok_usd=_byok(reading),
         doubts=tuple(reading.doubts),
+        miscounted=reading.miscounted,
     )
 
 
@@ -116,6 +122,7 @@ def _read_additive(reading: _Reading) -> Usage:
         cost_usd=reading.money("cost"),
         byok_usd=_byok(reading),
         doubts=tuple(reading.doubts),
+        miscounted=reading.miscounted,
     )
 
 

@@ -14,6 +14,14 @@ WAIT_SECONDS = 60.0
 
 
 @dataclass
+class Leave:
+    """A client that resets its connection once it has read so many bytes, at the latest after so long."""
+
+    after_bytes: int
+    after_seconds: float
+
+
+@dataclass
 class Answer:
     """What one client saw. `whole`: the reply's framing was honoured to the end, and a stream said so itself."""
 
@@ -53,20 +61,20 @@ async def gather(
     bodies: Iterable[dict[str, Any]],
     *,
     path: str = "/v1/chat/completions",
-    leave_after: Callable[[int], int | None] = lambda _: None,
+    leave_after: Callable[[int], Leave | None] = lambda _: None,
 ) -> list[Answer]:
-    """The same on a running loop. `leave_after(n)`: the n-th client goes once it has read so many bytes."""
+    """The same on a running loop. `leave_after(n)`: when the n-th client goes, if it does."""
     ready = asyncio.Event()
     tasks = [
-        asyncio.ensure_future(_one(daemon, daemon.request("POST", path, (), json.dumps(body).encode()), ready, limit))
-        for body, limit in ((body, leave_after(number)) for number, body in enumerate(bodies))
+        asyncio.ensure_future(_one(daemon, daemon.request("POST", path, (), json.dumps(body).encode()), ready, leave))
+        for body, leave in ((body, leave_after(number)) for number, body in enumerate(bodies))
     ]
     await asyncio.sleep(0)
     ready.set()
     return await asyncio.wait_for(asyncio.gather(*tasks), WAIT_SECONDS)
 
 
-async def _one(daemon: Daemon, request: bytes, ready: asyncio.Event, limit: int | None) -> Answer:
+async def _one(daemon: Daemon, request: bytes, ready: asyncio.Event, leave: Leave | None) -> Answer:
     answer = Answer()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
@@ -75,14 +83,14 @@ async def _one(daemon: Daemon, request: bytes, ready: asyncio.Event, limit: int 
     try:
         await ready.wait()
         writer.write(request)
-        if limit is not None:
-            await _read_bytes(reader, limit)
+        if leave is not None:
+            await asyncio.wait_for(_read_bytes(reader, leave.after_bytes), leave.after_seconds)
         else:
             await _read(reader, answer)
-    except (OSError, asyncio.IncompleteReadError):
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
         pass
     finally:
-        writer.transport.abort() if limit is not None else writer.close()
+        writer.transport.abort() if leave is not None else writer.close()
     return answer
 
 

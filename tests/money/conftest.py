@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.daemon import Daemon
 from harness.mock import Mock
-from money_books import KEY, StartToll
+from money_books import KEY, StartToll, toll_config
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +34,7 @@ def start_toll(mock: Mock, tmp_path: Path) -> Iterator[StartToll]:
         running: list[Daemon] = []
 
         def start(*, alice: dict[str, Any] | None = None, folder: Path | None = None, **members: Any) -> Daemon:
-            config = {
-                "providers": {"openrouter": mock.provider()},
-                "keys": {"alice": {"key": KEY, **(alice or {})}},
-                "retries": {"attempts": 1, "first_wait": 0.01, "longest_wait": 1},
-                "budget_policy": {"wait": 0},
-                "catalogue": {"refresh": "never"},
-                "shutdown": {"drain": 3},
-                **members,
-            }
+            config = toll_config(mock, alice, **members)
             place = folder or tmp_path / f"toll{len(running)}"
             place.mkdir(exist_ok=True)
             daemon = Daemon(config, place, key=KEY)

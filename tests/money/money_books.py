@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from harness.daemon import Daemon
+from harness.mock import Mock
 
 from proxy.stores.records import Refused, Row, Settled, Voided
 from proxy.stores.replay import replay
@@ -33,18 +34,19 @@ class Books:
         self.refused: list[Row] = []
         self.spent = Counter[tuple[str, int]]()
         position = self._read_ledger(state / "ledger.db")
-        for _, record in read(state / "journal", position):
-            if isinstance(record, Settled | Voided | Refused):
-                self._take(record.row)
         replayed = replay(state / "journal", position)
         self.spent.update(replayed.spent)
         self.held = [hold.hold for hold in replayed.holds]
+        for _, record in read(state / "journal", position):
+            if isinstance(record, Settled | Voided | Refused):
+                self._take(record.row)
 
     def _read_ledger(self, path: Path) -> Position:
         if not path.exists():
             return START
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
             ledger.row_factory = sqlite3.Row
+            ledger.execute("BEGIN")
             for columns in ledger.execute("SELECT * FROM attempts"):
                 self._take(msgspec.convert(dict(columns), Row, strict=False))
             for budget, period, spent in ledger.execute("SELECT budget, period, spent_pusd FROM budget_spent"):
@@ -115,3 +117,16 @@ def priced(target: str, dollars: int = 300) -> dict[str, Any]:
 def ask(model: str, **members: Any) -> dict[str, Any]:
     """The body of a chat request whose hold is $0.03 under `priced`."""
     return {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100, **members}
+
+
+def toll_config(mock: Mock, alice: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
+    """A daemon before the mock with one client key, which `alice` gives budgets and limits."""
+    return {
+        "providers": {"openrouter": mock.provider()},
+        "keys": {"alice": {"key": KEY, **(alice or {})}},
+        "retries": {"attempts": 1, "first_wait": 0.01, "longest_wait": 1},
+        "budget_policy": {"wait": 0},
+        "catalogue": {"refresh": "never"},
+        "shutdown": {"drain": 3},
+        **members,
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from harness.crowd import Answer, crowd
@@ -13,6 +12,7 @@ from harness.mock import Mock
 from money_books import StartToll, ask, books_of, priced, settled
 
 EXACT = "openrouter/mock/slow?ttft=0.5&interval=0&tokens=1&cost=0.03"
+DEARER = "slow?ttft=0.3&interval=0&tokens=1&cost=0.0295"
 DOLLAR = [{"usd": 1, "per": "month"}]
 CALLS = 200
 FIT = 33
@@ -47,9 +47,7 @@ def test_thirty_three_of_two_hundred_calls_fit_into_a_dollar(start_toll: StartTo
 
 def test_three_budgets_are_taken_at_once_or_not_at_all(start_toll: StartToll, mock: Mock) -> None:
     budgets = [{"usd": 5, "per": "day"}, {"usd": 1, "per": "month"}]
-    daemon = start_toll(
-        alice={"budgets": budgets}, budgets=[{"usd": 2, "per": "total"}], models={"m": priced(EXACT)}
-    )
+    daemon = start_toll(alice={"budgets": budgets}, budgets=[{"usd": 2, "per": "total"}], models={"m": priced(EXACT)})
     check(daemon, mock, crowd(daemon, [ask("m")] * CALLS))
     assert len({budget for budget, _ in books_of(daemon).spent}) == 3
 
@@ -73,28 +71,31 @@ def test_calls_that_settle_below_their_holds_make_room_for_others(start_toll: St
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_dearer_fallback_takes_a_hold_of_its_own(start_toll: StartToll, mock: Mock, stream: bool) -> None:
-    dear = "openrouter/mock/slow?ttft=0.3&interval=0&tokens=1&cost=0.03"
-    models: dict[str, Any] = {
-        "m": {**priced("openrouter/mock/error?status=503", 100), "fallbacks": ["dear"]},
-        "dear": priced(dear),
-    }
-    daemon = start_toll(alice={"budgets": DOLLAR}, models=models)
-    answers = crowd(daemon, [ask("m", stream=stream)] * CALLS)
+    # the first target holds $0.0147; the fallback a little over $0.0294, of which 33 fit
+    target = {**priced("first/error?status=503", 1), "fallbacks": [f"second/{DEARER}"]}
+    daemon = start_toll(
+        alice={"budgets": DOLLAR},
+        models={"m": target},
+        providers={"first": mock.provider("mock"), "second": mock.provider("mock")},
+        budget_policy={"wait": 5},
+    )
+    answers = crowd(daemon, [ask("m", stream=stream, max_tokens=14_700)] * CALLS)
+    assert Counter(answer.status for answer in answers)[200] == FIT
     books = settled(daemon)
-    served = sum(answer.status == 200 for answer in answers)
-    assert served <= FIT
-    assert books.cost == mock.billed() == served * Decimal("0.03") <= 1
-    assert books.sources["reported"] == served
-    rest = crowd(daemon, [ask("dear", stream=stream)] * (FIT - served + 5))
-    assert sum(answer.status == 200 for answer in rest) == FIT - served
-    assert settled(daemon).cost == mock.billed() == Decimal("0.99")
+    assert books.cost == mock.billed() == FIT * Decimal("0.0295")
+    assert Counter(row.source for row in books.rows.values() if row.provider == "second") == {"reported": FIT}
+    assert {row.source for row in books.rows.values() if row.provider == "first"} == {"none"}
+    holds = {row.provider: row.hold_pusd for row in books.rows.values()}
+    assert holds["first"] == 14_700_000_000
+    assert 29_500_000_000 <= holds["second"] < 30_300_000_000
 
 
 def test_retries_pay_once_for_each_attempt_that_was_billed(start_toll: StartToll, mock: Mock) -> None:
-    flaky = "openrouter/mock/error?status=503&times=40&cost=0.03&tokens=1"
+    flaky = "first/error?status=503&times=40&cost=0.03&tokens=1"
     daemon = start_toll(
         alice={"budgets": DOLLAR},
         models={"m": priced(flaky)},
+        providers={"first": mock.provider("mock")},
         retries={"attempts": 3, "first_wait": 0.01},
         budget_policy={"wait": 5},
     )

@@ -1,0 +1,91 @@
+"""A new configuration in the place of the old: what changed in words, and the swap itself.
+
+The swap is one synchronous step. Calls under way keep the plan, the provider and the hold they
+have; the next call sees the new configuration whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from proxy.exchange.listings import Listings
+from proxy.exchange.pricing import price_book
+from proxy.exchange.serve import Exchange
+from proxy.exchange.upstream import Upstream
+from proxy.policy.names import Names
+from proxy.policy.values import Settings
+from proxy.web.api import Parts
+from proxy.web.guard import Guard
+from proxy.web.models import ModelList
+
+# what is opened once at start
+_NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "log_level", "log_format")
+_NOT_SETTINGS = ("source", "warnings")
+
+
+def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:
+    """Let every later call be served by `settings`; breakers start anew, limits and budgets go on."""
+    toll = parts.exchange.toll
+    names = Names(settings, listings.catalogue, listings.listed)
+    toll.prices = price_book(settings, names, listings.catalogue)
+    toll.rules = settings.money.rules
+    parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll)
+    parts.names, parts.models = names, ModelList(names, listings.catalogue)
+    parts.guard = Guard(settings.listen)
+    parts.default_provider = default_provider(settings)
+    parts.max_body = settings.max_body
+
+
+def default_provider(settings: Settings) -> str:
+    """Where calls go that name no model: OpenRouter, else the first provider."""
+    providers = settings.providers
+    return next((p.name for p in providers.values() if p.kind == "openrouter"), next(iter(providers)))
+
+
+def in_words(old: Settings, new: Settings) -> list[str]:
+    """What differs, a line each; secrets are named, never shown."""
+    lines: list[str] = []
+    for field in Settings.__struct_fields__:
+        if field in _NOT_SETTINGS:
+            continue
+        before, after = getattr(old, field), getattr(new, field)
+        if before == after:
+            continue
+        needs = " (takes effect after a restart)" if field in _NEED_RESTART else ""
+        lines += [line + needs for line in _field_in_words(field, before, after)]
+    return lines
+
+
+def _field_in_words(field: str, before: Any, after: Any) -> Iterator[str]:
+    if field == "callers":
+        before, after = ({caller.name: caller for caller in callers} for callers in (before, after))
+        field = "keys"
+    if field == "money":
+        for name in type(before).__struct_fields__:
+            if getattr(before, name) != getattr(after, name):
+                yield from _field_in_words(name, getattr(before, name), getattr(after, name))
+    elif isinstance(before, Mapping) and isinstance(after, Mapping):
+        yield from _names_in_words(field, before, after)
+    elif isinstance(before, str | int | float | None) and isinstance(after, str | int | float | None):
+        yield f"{field}: {before} -> {after}"
+    else:
+        yield f"{field}: changed"
+
+
+def _names_in_words(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in before.keys() - after.keys():
+        yield f"{field}: {name} removed"
+    for name in after.keys() - before.keys():
+        yield f"{field}: {name} added"
+    for name in before.keys() & after.keys():
+        if before[name] != after[name]:
+            yield f"{field}: {name} changed ({', '.join(_differing(before[name], after[name]))})"
+
+
+def _differing(before: Any, after: Any) -> list[str]:
+    if isinstance(before, msgspec.Struct):
+        return [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
+    return ["value"]

@@ -1,0 +1,59 @@
+"""`tollkeeper budgets`: where every budget stands, and correcting what one has spent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from proxy.cli.client import ask
+from proxy.cli.serve import settings_or_exit
+from proxy.cli.tables import Table, dollars, moment, print_table, say
+
+_AMOUNTS = ("cap_usd", "spent_usd", "held_usd", "left_usd")
+
+
+@click.group("budgets", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
+@click.pass_context
+def budgets(context: click.Context, as_json: bool, config_path: str | None) -> None:
+    """Show every budget: its cap, what is spent, held for calls under way, and left, and when it starts anew."""
+    context.obj = config_path
+    if context.invoked_subcommand is not None:
+        return
+    found = ask(settings_or_exit(config_path), "budgets")
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    elif not found["budgets"]:
+        say("No budget is configured, and no key has one.")
+    else:
+        names = [("Budget", False), ("Per", False)]
+        numbers = [(heading, True) for heading in ("Cap", "Spent", "Held", "Left")]
+        print_table(Table([*names, *numbers, ("Starts anew", False)], [_cells(row) for row in found["budgets"]]))
+
+
+@budgets.command("adjust", context_settings={"ignore_unknown_options": True})
+@click.argument("budget")
+@click.argument("amount")
+@click.option("--reason", required=True, help="Why; kept beside the correction.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
+@click.pass_context
+def adjust(context: click.Context, /, **options: Any) -> None:
+    """Add AMOUNT in USD to what BUDGET has spent in its current period; -0.25 gives a quarter back.
+
+    BUDGET is a name as `tollkeeper budgets` shows it, such as key:alice:day.
+    """
+    params = {"budget": options["budget"], "usd": options["amount"], "reason": options["reason"]}
+    found = ask(settings_or_exit(options["config_path"] or context.obj), "adjust", params)
+    if options["as_json"]:
+        click.echo(json.dumps(found, indent=1))
+        return
+    say(f"{found['budget']}: {dollars(found['delta_usd'])} added; spent {dollars(found['spent_usd'])} of "
+        f"{dollars(found['cap_usd'])}, {dollars(found['left_usd'])} left ({found['id']})")  # fmt: skip
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [row["budget"], row["per"], *(dollars(row[name]) for name in _AMOUNTS), moment(row["resets_at"])]

@@ -1,0 +1,56 @@
+"""`tollkeeper explain`: what would become of a call, before it is made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from proxy.cli.client import ask
+from proxy.cli.serve import settings_or_exit
+from proxy.cli.tables import Table, dollars, print_table, say
+
+
+@click.command("explain")
+@click.argument("model")
+@click.option("--key", metavar="NAME", help="The name of the client key that would call.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="The maximum of output tokens it would set.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
+def explain(model: str, key: str | None, max_tokens: int | None, as_json: bool, config_path: str | None) -> None:
+    """Explain a chat completion with an empty prompt: where MODEL goes, its price, its hold, and every budget."""
+    params = {"model": model, "key": key, "max_tokens": max_tokens}
+    found = ask(settings_or_exit(config_path), "explain", params)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    targets = ", then ".join(f"{target['provider']}: {target['model']}" for target in found["targets"])
+    say(f"{model} -> {found['target']} at {targets}")
+    say(f"key: {found['key'] or 'none named; budgets of everything together only'}")
+    say(f"price per million tokens: {_price(found['price'])}")
+    say(f"hold: {_hold(found['hold'])}")
+    if found["budgets"]:
+        columns = [("Budget", False), ("Cap", True), ("Left before", True), ("Left after", True)]
+        rows = [
+            [row["budget"], *(dollars(row[name]) for name in ("cap_usd", "left_usd", "left_after_usd"))]
+            for row in found["budgets"]
+        ]
+        print_table(Table(columns, rows))
+    say(f"verdict: {found['verdict']}")
+
+
+def _price(price: dict[str, Any] | None) -> str:
+    if price is None:
+        return "unknown"
+    words = {"input_usd": "in", "output_usd": "out", "cached_input_usd": "in from a cache"}
+    return ", ".join(f"${price[name]} {word}" for name, word in words.items() if price[name] is not None)
+
+
+def _hold(hold: dict[str, Any]) -> str:
+    if hold["usd"] is None:
+        return f"none; the least that would do is {dollars(hold['least_usd'])}"
+    tokens = hold["output_tokens"]
+    return (
+        f"{dollars(hold['usd'])}{f' for up to {tokens:,} output tokens' if tokens else ''}, and the prompt's own tokens"
+    )

@@ -1,0 +1,72 @@
+"""`tollkeeper show`: one past call, attempt by attempt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from proxy.cli.client import ask
+from proxy.cli.serve import settings_or_exit
+from proxy.cli.tables import dollars, say
+
+
+@click.command("show")
+@click.argument("request_id")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
+def show(request_id: str, as_json: bool, config_path: str | None) -> None:
+    """Show one call: where it went, how long it took, what it cost and how that is known, or why it was refused.
+
+    REQUEST_ID is the reply's x-tollkeeper-request-id, which is also in the log.
+    """
+    call = ask(settings_or_exit(config_path), "show", {"request_id": request_id})
+    if as_json:
+        click.echo(json.dumps(call, indent=1))
+        return
+    kind = "streamed" if call["stream"] else "not streamed"
+    say(f"{call['request_id']}  {call['at']}  key {call['key']}")
+    say(f"{call['endpoint']}, {kind}: {call['asked'] or '(no model)'} -> {call['model']}")
+    if call["refused"]:
+        refused = call["refused"]
+        say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
+    for attempt in call["attempts"]:
+        _print_attempt(attempt)
+    if call["attempts"]:
+        say(f"cost: {dollars(call['cost_usd'])}")
+
+
+def _print_attempt(attempt: dict[str, Any]) -> None:
+    served = f", served by {attempt['served']}" if attempt["served"] else ""
+    title = f"attempt {attempt['attempt']}: {attempt['provider']} {attempt['upstream_model']}{served}"
+    first = "-" if attempt["first_byte_ms"] is None else f"{attempt['first_byte_ms']:,} ms"
+    rows = [
+        ("outcome", f"{attempt['outcome']}{_in_brackets(attempt['error'])}"),
+        ("status", str(attempt["status"] or "-")),
+        ("first byte", first),
+        ("total", f"{attempt['total_ms']:,} ms"),
+        ("tokens", _tokens(attempt)),
+        ("held", dollars(attempt["hold_usd"])),
+        ("cost", f"{dollars(attempt['cost_usd'])} ({attempt['source']})"),
+        ("upstream id", attempt["upstream_id"] or "-"),
+        ("adjusted", attempt["adjusted"] or "-"),
+    ]
+    say(title)
+    for name, text in rows:
+        say(f"  {name:12} {text}")
+
+
+def _in_brackets(text: str | None) -> str:
+    return f" ({text})" if text else ""
+
+
+def _tokens(attempt: dict[str, Any]) -> str:
+    parts = [f"{attempt['input_tokens']:,} in", f"{attempt['output_tokens']:,} out"]
+    others = (
+        ("cached_input_tokens", "cached"),
+        ("cache_write_tokens", "written to cache"),
+        ("reasoning_tokens", "reasoning"),
+    )
+    parts += [f"{attempt[name]:,} {word}" for name, word in others if attempt[name]]
+    return ", ".join(parts)

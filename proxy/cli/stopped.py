@@ -1,0 +1,164 @@
+"""The same answers and orders on the files of a daemon that does not run. Changes take its lock first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from proxy.config.new_key import read_new_key
+from proxy.data import snapshot_bytes
+from proxy.errors import ProxyError
+from proxy.exchange.listings import with_cached
+from proxy.exchange.pricing import price_book
+from proxy.policy.books import Books
+from proxy.policy.catalogue import read_feed
+from proxy.policy.names import Names
+from proxy.policy.values import Settings
+from proxy.stores.backup import backup
+from proxy.stores.database import engine_for
+from proxy.stores.failures import StoreError
+from proxy.stores.journal import Journal, JournalRules
+from proxy.stores.keys import create_key, revoke_key
+from proxy.stores.keyset import key_set, make_key, mark_keyed
+from proxy.stores.lock import StateLock
+from proxy.stores.opening import open_ledger
+from proxy.stores.queries import Files
+from proxy.stores.replay import replay
+from proxy.stores.writer import Writer, WriterRules
+from proxy.web.control_state import AdjustAsk, adjusted, adjustment, refuse_configured, refuse_taken
+from proxy.web.desk import Answer, Declined, Desk, UsageAsk
+from proxy.web.explain import ExplainAsk, explain
+
+
+def answer(settings: Settings, order: str, params: Answer) -> Answer:
+    """Do what the daemon would; what cannot be done ends the command with a sentence."""
+    try:
+        return _ORDERS[order](settings, params)
+    except (Declined, ValueError, StoreError, ProxyError) as error:
+        raise click.ClickException(str(error)) from None
+    except DBAPIError as error:
+        raise click.ClickException(f"the ledger cannot be used now: {error.orig}") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"the state directory {settings.state_dir} cannot be used: {reason}") from None
+
+
+def _desk(settings: Settings) -> Desk:
+    """What a daemon would know right after its start."""
+    files = Files(Path(settings.state_dir))
+    keys = key_set(settings, files.stored_keys())
+    books = Books(keys.budgets)
+    for (budget, period), amount in files.spent(budget.id for budget in keys.budgets).items():
+        books.load(budget, period, amount)
+    for orphan in replay(Path(settings.state_dir) / "journal").holds:
+        hold = orphan.hold
+        books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
+    catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
+    names = Names(settings, catalogue, {})
+    return Desk(settings, files, books, names, price_book(settings, names, catalogue), keys)
+
+
+def _usage(settings: Settings, params: Answer) -> Answer:
+    return _desk(settings).usage(msgspec.convert(params, UsageAsk))
+
+
+def _show(settings: Settings, params: Answer) -> Answer:
+    return _desk(settings).show(params["request_id"])
+
+
+def _explain(settings: Settings, params: Answer) -> Answer:
+    return explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time())
+
+
+def _budgets(settings: Settings, _: Answer) -> Answer:
+    return _desk(settings).budgets(time.time())
+
+
+def _keys(settings: Settings, _: Answer) -> Answer:
+    return _desk(settings).key_list(time.time())
+
+
+def _adjust(settings: Settings, params: Answer) -> Answer:
+    ask, now = msgspec.convert(params, AdjustAsk), time.time()
+    with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
+        books = _desk(settings).books
+        record = adjustment(books, ask, now)
+        journal.append(record)
+        books.adjust(record.budget, record.period, record.delta_pusd)
+        return adjusted(books, record, now)
+
+
+def _create(settings: Settings, params: Answer) -> Answer:
+    asked = read_new_key(params)
+    refuse_taken(settings, asked.name)
+    key, secret = make_key(asked, int(time.time() * 1000))
+    was_open = key_set(settings, Files(Path(settings.state_dir)).stored_keys()).is_open
+    _run(settings, lambda connection: create_key(connection, key))
+    mark_keyed(settings)
+    return {"name": asked.name, "secret": secret, "was_open": was_open}
+
+
+def _revoke(settings: Settings, params: Answer) -> Answer:
+    name, at_ms = params["name"], int(time.time() * 1000)
+    refuse_configured(settings, name)
+    if not _run(settings, lambda connection: revoke_key(connection, name, at_ms)):
+        raise Declined(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
+    return {"name": name, "revoked": True}
+
+
+def _backup(settings: Settings, params: Answer) -> Answer:
+    """Bring the ledger up to date first, as the daemon does."""
+    state_dir = Path(settings.state_dir)
+    ledger = state_dir / "ledger.db"
+    if not ledger.exists():
+        raise Declined(f"there is no ledger in {state_dir}: nothing to copy")
+    with StateLock(state_dir), _journal(settings) as journal:
+        writer = Writer(journal, ledger, WriterRules(linger=0.0), lambda sentence: click.echo(sentence, err=True))
+        writer.start()
+        if not writer.stop():
+            raise Declined("the ledger does not take what the journal has; no backup was made")
+        backup(ledger, Path(params["file"]))
+    return {"file": params["file"]}
+
+
+def _run(settings: Settings, work: Callable[[Connection], Any]) -> Any:
+    """Work on the ledger, made where there is none."""
+    state_dir = Path(settings.state_dir)
+    with StateLock(state_dir):
+        open_ledger(state_dir / "ledger.db")
+        with engine_for(state_dir / "ledger.db").connect() as connection, connection.begin():
+            return work(connection)
+
+
+@contextmanager
+def _journal(settings: Settings) -> Iterator[Journal]:
+    """The journal, to be written behind what the ledger has. The lock is the caller's."""
+    state_dir = Path(settings.state_dir)
+    _, position = Files(state_dir).booked(())
+    rules = JournalRules("always", settings.money.journal_max_bytes)
+    journal = Journal(state_dir / "journal", rules, replay(state_dir / "journal", position))
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+_ORDERS: dict[str, Callable[[Settings, Answer], Answer]] = {
+    "usage": _usage,
+    "show": _show,
+    "explain": _explain,
+    "budgets": _budgets,
+    "adjust": _adjust,
+    "keys": _keys,
+    "create": _create,
+    "revoke": _revoke,
+    "backup": _backup,
+}

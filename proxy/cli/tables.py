@@ -1,0 +1,80 @@
+"""Tables and amounts for people: right-aligned numbers, thousands separators, bars; plain where colours are off."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+
+import click
+from msgspec import Struct
+
+NARROW = 100
+_BAR_CELLS = 10
+_CENT = Decimal("0.01")
+
+
+class Table(Struct):
+    """Columns are (heading, is a number); `total` is a last row set apart."""
+
+    columns: Sequence[tuple[str, bool]]
+    rows: Sequence[Sequence[str]]
+    total: Sequence[str] | None = None
+    title: str | None = None
+
+
+def print_table(table: Table) -> None:
+    """Print with rich, as wide as the terminal; NO_COLOR is heeded."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    drawn = RichTable(box=SIMPLE_HEAD, title=table.title, title_justify="left", pad_edge=False, show_edge=False)
+    for heading, is_number in table.columns:
+        drawn.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*map(escape, row))
+    if table.total is not None:
+        drawn.add_section()
+        drawn.add_row(*map(escape, table.total), style="bold")
+    console = Console(file=sys.stdout, width=terminal_width(), highlight=False)
+    with console.capture() as drawing:
+        console.print(drawn)
+    click.echo("\n".join(line.rstrip() for line in drawing.get().splitlines()))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, of $COLUMNS, else 120 (a file has no width)."""
+    import shutil
+
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def say(text: str) -> None:
+    """A line of plain text."""
+    click.echo(text)
+
+
+def dollars(usd: str | None) -> str:
+    """An amount with two places at least and what matters below a cent; "-" where there is none."""
+    if usd is None:
+        return "-"
+    amount = Decimal(usd)
+    if not amount or abs(amount) >= 1:
+        return f"{'-' if amount < 0 else ''}${abs(amount.quantize(_CENT)):,}"
+    digits = amount.quantize(Decimal("0.000001")) if abs(amount) >= Decimal("0.000001") else amount.normalize()
+    whole, _, rest = f"{abs(digits):f}".partition(".")
+    return f"{'-' if amount < 0 else ''}${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
+
+
+def bar(spent: str, cap: str) -> str:
+    """How much of a cap is spent: ████░░░░░░ 40%."""
+    part = max(Decimal(0), Decimal(spent)) / Decimal(cap)
+    full = min(_BAR_CELLS, int(part * _BAR_CELLS))
+    return f"{'█' * full}{'░' * (_BAR_CELLS - full)} {int(part * 100)}%"
+
+
+def moment(instant: str | None) -> str:
+    """An instant to the minute, or "-"."""
+    return "-" if instant is None else f"{instant[:16].replace('T', ' ')}Z"

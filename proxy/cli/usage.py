@@ -1,0 +1,115 @@
+"""`tollkeeper usage`: calls, tokens and cost by day, model, key or provider."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from proxy.cli.client import ask
+from proxy.cli.serve import settings_or_exit
+from proxy.cli.tables import NARROW, Table, dollars, print_table, say, terminal_width
+
+_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_FIELDS = ("calls", *_TOKENS, "cost_usd")
+
+
+@click.command("usage")
+@click.option("--by", type=click.Choice(["day", "model", "key", "provider"]), default="day", show_default=True,
+              help="What a row stands for.")  # fmt: skip
+@click.option("--since", metavar="DATE", help="From this day or moment on. Default: everything.")
+@click.option("--until", metavar="DATE", help="Up to the end of this day, or to this moment.")
+@click.option("--tz", metavar="ZONE", help="The zone of days, such as Europe/Berlin. Default: the machine's.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, a heading and no total.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
+def usage(**options: Any) -> None:
+    """What was used and what it cost. DATE is 2026-11-21, 2026-11-21T08:00, today, yesterday, or 7d (ago)."""
+    if options["as_json"] and options["as_csv"]:
+        raise click.UsageError("--json and --csv exclude each other")
+    settings = settings_or_exit(options["config_path"])
+    zone = _zone(options["tz"]) if options["tz"] else settings.money.zone
+    params = {
+        "by": options["by"],
+        "since_ms": _moment_ms(options["since"], zone, "--since", is_end=False),
+        "until_ms": _moment_ms(options["until"], zone, "--until", is_end=True),
+        "tz": options["tz"],
+    }
+    report = ask(settings, "usage", params)
+    if options["as_json"]:
+        click.echo(json.dumps(report, indent=1))
+    elif options["as_csv"]:
+        _write_csv(report)
+    else:
+        _print(report)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise click.BadParameter("must be a time zone such as Europe/Berlin", param_hint="--tz") from None
+
+
+def _moment_ms(text: str | None, zone: tzinfo, option: str, *, is_end: bool) -> int | None:
+    """A day counts from its first moment, or to its last; an hour of a day is meant exactly."""
+    if text is None:
+        return None
+    try:
+        day = _day(text, zone)
+        if day is None:
+            moment = datetime.fromisoformat(text)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        else:
+            after = day + timedelta(days=1) if is_end else day
+            moment = datetime(after.year, after.month, after.day, tzinfo=zone)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        sentence = "must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday or 7d"
+        raise click.BadParameter(sentence, param_hint=option) from None
+
+
+def _day(text: str, zone: tzinfo) -> date | None:
+    today = datetime.now(zone).date()
+    ago = {"today": 0, "yesterday": 1}.get(text)
+    if ago is None and text.endswith("d") and text[:-1].isdecimal():
+        ago = int(text[:-1])
+    if ago is not None:
+        return today - timedelta(days=ago)
+    return date.fromisoformat(text) if len(text) == len("2026-11-21") else None
+
+
+def _print(report: dict[str, Any]) -> None:
+    """The table; below 100 columns the kinds of tokens that are parts of others are left out."""
+    by = report["by"]
+    if not report["rows"]:
+        say("No calls in this time.")
+        return
+    shown = _TOKENS if terminal_width() >= NARROW else _TOKENS[:2]
+    headings = {"input_tokens": "Input", "output_tokens": "Output", "cached_input_tokens": "Cached"}
+    columns = [(by.capitalize(), False), ("Calls", True)]
+    columns += [(headings.get(name, "Reasoning"), True) for name in shown]
+    columns += [("Cost (USD)", True)]
+    rows = [_cells(row, row[by], shown) for row in report["rows"]]
+    print_table(Table(columns, rows, _cells(report["total"], "Total", shown)))
+
+
+def _cells(row: dict[str, Any], name: str, shown: tuple[str, ...]) -> list[str]:
+    return [name or "-", f"{row['calls']:,}", *(f"{row[kind]:,}" for kind in shown), dollars(row["cost_usd"])]
+
+
+def _write_csv(report: dict[str, Any]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([report["by"], *_FIELDS])
+    for row in report["rows"]:
+        writer.writerow([_harmless(row[report["by"]]), *(row[name] for name in _FIELDS)])
+
+
+def _harmless(name: str) -> str:
+    """A name that a spreadsheet would take for a formula is quoted: clients choose some of them."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name

@@ -1,0 +1,91 @@
+"""Keys of the configuration and of the store side by side, as the values that calls are judged by."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.config.build_money import budgets_for, limits_for
+from proxy.config.models_money import BudgetSection, LimitSection
+from proxy.config.new_key import NewKeySection
+from proxy.policy.budgets import Budget, Limit, key_scope
+from proxy.policy.values import Caller, Settings
+from proxy.stores.keys import StoredKey
+
+SECRET_PREFIX = "sk-tk-"
+_MARK = "keyed"
+_SECRET_BYTES = 32
+
+
+class KeySet(Struct, frozen=True):
+    """Who may call, and what bounds them. `is_open`: everybody may, for there never was a key.
+
+    `clashes` are names that the configuration and the store both have; the configuration's counts.
+    """
+
+    callers: tuple[Caller, ...]
+    budgets: tuple[Budget, ...]
+    limits: tuple[Limit, ...]
+    is_open: bool
+    clashes: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+
+
+def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
+    """All keys in force. Where there was ever one, the last one revoked does not open the door to everybody."""
+    taken = {caller.name for caller in settings.callers}
+    everything = list(stored)
+    living = [key for key in everything if key.revoked_ms is None]
+    own = [key for key in living if key.name not in taken]
+    callers, budgets, limits = list(settings.callers), list(settings.money.budgets), list(settings.money.limits)
+    for key in own:
+        scope = key_scope(key.name)
+        callers.append(Caller(key.name, key.models, key.key_sha256, key.expires_ms))
+        budgets += budgets_for(scope, map(BudgetSection.model_validate, _terms(key.budgets)), settings.money.zone)
+        limits += limits_for(scope, map(LimitSection.model_validate, _terms(key.limits)))
+    return KeySet(
+        callers=tuple(callers),
+        budgets=tuple(budgets),
+        limits=tuple(limits),
+        is_open=not settings.callers and not everything and not _mark(settings).exists(),
+        clashes=tuple(key.name for key in living if key.name in taken),
+        names=frozenset(caller.name for caller in callers),
+    )
+
+
+def make_key(asked: NewKeySection, now_ms: int) -> tuple[StoredKey, str]:
+    """A key to be stored, and its secret, which is nowhere else."""
+    secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    key = StoredKey(
+        name=asked.name,
+        key_sha256=hashlib.sha256(secret.encode()).digest(),
+        models=tuple(asked.models),
+        limits=_text([term.model_dump(mode="json", exclude_none=True) for term in asked.limits]),
+        budgets=_text([term.model_dump(mode="json", exclude_none=True) for term in asked.budgets]),
+        created_ms=now_ms,
+        expires_ms=asked.expires_ms,
+    )
+    return key, secret
+
+
+def mark_keyed(settings: Settings) -> None:
+    """Remember outside the ledger that keys are wanted here, should it be damaged one day."""
+    _mark(settings).touch(mode=0o600)
+
+
+def _mark(settings: Settings) -> Path:
+    return Path(settings.state_dir) / _MARK
+
+
+def _terms(text: str) -> list[dict[str, Any]]:
+    return msgspec.json.decode(text, type=list[dict[str, Any]])
+
+
+def _text(terms: list[dict[str, Any]]) -> str:
+    return msgspec.json.encode(terms).decode()

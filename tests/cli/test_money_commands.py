@@ -1,0 +1,225 @@
+"""Usage, show, explain, budgets and backup say the same of a running daemon and of the files it left."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from money_commands import TOTAL, Desk
+
+ZERO = "0.000000000000"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@contextmanager
+def called(desk: Desk, how: str) -> Iterator[str]:
+    """Two calls of 3 and 5 cents; inside the block the daemon runs, was stopped, or was killed. Yields the second's id."""
+    with desk.daemon() as daemon:
+        assert daemon.chat("mock/echo?cost=0.03").status == 200
+        reply = daemon.chat("mock/echo?cost=0.05")
+        assert reply.status == 200
+        if how == "running":
+            yield reply.request_id
+            return
+        if how == "killed":
+            daemon._process.kill()
+            daemon._process.wait()
+    yield reply.request_id
+
+
+however = pytest.mark.parametrize("how", ["running", "stopped", "killed"])
+
+
+@however
+def test_usage_counts_every_call_whose_end_its_client_saw(desk: Desk, how: str) -> None:
+    with called(desk, how):
+        report = desk.json("usage", "--by", "key")
+        table = desk.run("usage", "--by", "key")
+        csv_ = desk.run("usage", "--by", "key", "--csv")
+    total = {
+        "calls": 2,
+        "input_tokens": report["total"]["input_tokens"],
+        "output_tokens": report["total"]["output_tokens"],
+        "cached_input_tokens": 0,
+        "reasoning_tokens": 0,
+        "cost_usd": "0.080000000000",
+        "sources": {"reported": 2},
+    }
+    assert report == {"since": None, "until": None, "by": "key", "rows": [{"key": "alice", **total}], "total": total}
+    assert total["input_tokens"] > 0 < total["output_tokens"]
+    heading, _, alice, _, last = table.stdout.splitlines()
+    assert heading.split() == ["Key", "Calls", "Input", "Output", "Cached", "Reasoning", "Cost", "(USD)"]
+    assert (alice.split()[0], alice.split()[-1], last.split()[0], last.split()[-1]) == (
+        "alice",
+        "$0.08",
+        "Total",
+        "$0.08",
+    )
+    assert [row["cost_usd"] for row in csv.DictReader(io.StringIO(csv_.stdout))] == ["0.080000000000"]
+
+
+@however
+def test_show_tells_what_became_of_a_call(desk: Desk, how: str) -> None:
+    with called(desk, how) as request_id:
+        call = desk.json("show", request_id)
+        text = desk.run("show", request_id).stdout
+        unknown = desk.refused("show", "req_nobody")
+    (attempt,) = call["attempts"]
+    assert (call["key"], call["endpoint"], call["refused"]) == ("alice", "chat/completions", None)
+    assert (attempt["provider"], attempt["status"], attempt["source"]) == ("mock", 200, "reported")
+    assert call["cost_usd"] == attempt["cost_usd"] == "0.050000000000"
+    assert attempt["upstream_id"].startswith("gen-") and attempt["hold_usd"] > ZERO
+    assert "$0.05 (reported)" in text and request_id in text
+    assert "no call 'req_nobody' is known" in unknown
+
+
+@however
+def test_budgets_stand_where_the_calls_left_them_and_can_be_corrected(desk: Desk, how: str) -> None:
+    with called(desk, how):
+        before = {row["budget"]: row for row in desk.json("budgets")["budgets"]}
+        changed = desk.json("budgets", "adjust", TOTAL, "-0.02", "--reason", "the provider gave it back")
+        after = {row["budget"]: row for row in desk.json("budgets")["budgets"]}
+        table = desk.run("budgets").stdout
+    assert [before[name]["spent_usd"] for name in ("global:total", TOTAL)] == ["0.080000000000"] * 2
+    assert before["global:total"]["resets_at"] is None and before[TOTAL]["resets_at"].endswith("Z")
+    assert (before[TOTAL]["left_usd"], before[TOTAL]["held_usd"]) == ("0.920000000000", ZERO)
+    assert changed["delta_usd"] == "-0.020000000000"
+    assert (changed["spent_usd"], after[TOTAL]["spent_usd"]) == ("0.060000000000",) * 2
+    assert after["global:total"]["spent_usd"] == "0.080000000000"
+    assert "$0.06" in table and TOTAL in table
+    with desk.daemon():
+        again = {row["budget"]: row["spent_usd"] for row in desk.json("budgets")["budgets"]}
+    assert again == {"global:total": "0.080000000000", TOTAL: "0.060000000000"}
+    with closing(sqlite3.connect(desk.folder / "state" / "ledger.db")) as ledger:
+        assert list(ledger.execute("SELECT budget, delta_pusd, reason FROM adjustments")) == [
+            (TOTAL, -20_000_000_000, "the provider gave it back")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("key:nobody:day", "1", "--reason", "x"), "there is no budget 'key:nobody:day'; there is: global:total, key:"),
+        ((TOTAL, "much", "--reason", "x"), "must be in US dollars"),
+        ((TOTAL, "nan", "--reason", "x"), "must not be zero"),
+        ((TOTAL, "0", "--reason", "x"), "must not be zero"),
+        ((TOTAL, "1", "--reason", "  "), "--reason must say why"),
+    ],
+)
+def test_an_adjustment_that_makes_no_sense_changes_nothing(
+    desk: Desk, arguments: tuple[str, ...], sentence: str
+) -> None:
+    assert sentence in desk.refused("budgets", "adjust", *arguments)
+    assert {row["spent_usd"] for row in desk.json("budgets")["budgets"]} == {ZERO}
+
+
+@however
+def test_explain_says_what_would_become_of_a_call(desk: Desk, how: str) -> None:
+    with called(desk, how):
+        goes = desk.json("explain", "mock/echo", "--key", "alice", "--max-tokens", "100")
+        dear = desk.json("explain", "mock/echo", "--key", "alice", "--max-tokens", "900000")
+        nobody = desk.refused("explain", "mock/echo", "--key", "nobody")
+        text = desk.run("explain", "mock/echo", "--key", "alice").stdout
+    assert goes["targets"] == [{"provider": "mock", "model": "echo"}]
+    assert goes["price"] == {"input_usd": "1", "output_usd": "2", "cached_input_usd": None}
+    assert (goes["verdict"], goes["hold"]["output_tokens"]) == ("goes", 100)
+    own = next(row for row in goes["budgets"] if row["budget"] == TOTAL)
+    assert own["left_usd"] == "0.920000000000" > own["left_after_usd"]
+    assert (dear["verdict"], dear["hold"]["usd"]) == (f"refused with 402 budget_exceeded by {TOTAL}", None)
+    assert "no key named 'nobody'" in nobody
+    assert "$1 in, $2 out" in text and "verdict: goes" in text
+
+
+def test_show_says_why_a_call_was_refused(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        reply = daemon.chat("mock/echo", max_tokens=900_000)
+        assert reply.status == 402
+        call = desk.json("show", reply.request_id)
+        text = desk.run("show", reply.request_id).stdout
+    assert (call["attempts"], call["cost_usd"]) == ([], ZERO)
+    assert call["refused"]["error"] == "budget_exceeded"
+    assert "this key's budget per day" in call["refused"]["message"]
+    assert "budget_exceeded" in text
+
+
+@however
+def test_a_backup_is_one_file_with_everything_in_it(desk: Desk, how: str) -> None:
+    target = desk.folder / "copy.db"
+    with called(desk, how):
+        assert desk.run("backup", str(target)).stdout == f"wrote {target}\n"
+        assert "File exists" in desk.refused("backup", str(target))
+    assert target.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(target)) as copy:
+        assert list(copy.execute("SELECT count(*), sum(cost_pusd) FROM attempts")) == [(2, 80_000_000_000)]
+
+
+def test_usage_counts_from_and_to_the_days_that_are_named(desk: Desk) -> None:
+    with called(desk, "stopped"):
+        for since, until, calls in [("today", "today", 2), ("7d", "yesterday", 0), ("2020-01-01T00:00", "2d", 0)]:
+            assert desk.json("usage", "--since", since, "--until", until)["total"]["calls"] == calls
+        empty = desk.run("usage", "--until", "2020-01-01")
+        wrong = desk.run("usage", "--since", "soon")
+        nowhere = desk.run("usage", "--tz", "Mars/Olympus")
+    assert empty.stdout == "No calls in this time.\n"
+    assert wrong.returncode == 2 and "must be a date such as" in wrong.stderr
+    assert nowhere.returncode == 2 and "must be a time zone" in nowhere.stderr
+
+
+def test_usage_is_compact_on_a_narrow_terminal_and_never_coloured_in_a_file(desk: Desk) -> None:
+    with called(desk, "stopped"):
+        narrow = desk.run("usage", env={"COLUMNS": "80"}).stdout
+    assert narrow.splitlines()[0].split() == ["Day", "Calls", "Input", "Output", "Cost", "(USD)"]
+    assert "\x1b" not in narrow
+
+
+def test_the_control_socket_is_for_its_owner_and_gone_with_the_daemon(desk: Desk) -> None:
+    socket = desk.folder / "state" / "control.sock"
+    with desk.daemon():
+        assert socket.is_socket() and socket.stat().st_mode & 0o777 == 0o600
+    assert not socket.exists()
+
+
+def test_a_stale_socket_counts_as_no_daemon_and_is_replaced(desk: Desk) -> None:
+    with called(desk, "killed"):
+        assert (desk.folder / "state" / "control.sock").is_socket()
+        assert desk.json("usage")["total"]["calls"] == 2
+    with desk.daemon():
+        assert desk.json("usage")["total"]["calls"] == 2
+
+
+def test_a_state_directory_with_a_long_name_has_a_control_socket_too(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    desk = Desk(folder)
+    with desk.daemon() as daemon:
+        assert daemon.chat("mock/echo?cost=0.03").status == 200
+        desk.json("budgets", "adjust", TOTAL, "0.1", "--reason", "only a daemon counts it at once")
+        assert {row["spent_usd"] for row in desk.json("budgets")["budgets"]} == {"0.130000000000", "0.030000000000"}
+        assert "no_control_socket" not in daemon.output
+
+
+def test_nothing_is_changed_in_the_files_while_somebody_else_has_them(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        (desk.folder / "state" / "control.sock").unlink()
+        for order in (("keys", "create", "bob"), ("budgets", "adjust", TOTAL, "1", "--reason", "x")):
+            assert f"in use by process {daemon.pid}" in desk.refused(*order)
+
+
+def test_no_state_at_all_is_no_error(tmp_path: Path) -> None:
+    desk = Desk.__new__(Desk)
+    desk.folder = tmp_path
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}/none\nproviders: {{mock: {{}}}}\n")
+    assert desk.json("usage")["rows"] == []
+    assert desk.json("budgets") == {"budgets": []}
+    assert desk.json("keys", "list") == {"keys": [], "open": True}
+    assert "nothing to copy" in desk.refused("backup", str(tmp_path / "copy.db"))
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,221 @@
+"""Keys made, listed and revoked beside those of the configuration, before a running daemon and on a stopped one's files."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon
+from harness.http import Reply
+from money_commands import KEY, Desk
+
+from proxy.config.new_key import budget_term, limit_term, read_new_key
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@contextmanager
+def maybe_running(desk: Desk, is_running: bool) -> Iterator[None]:
+    """A daemon, or none."""
+    if not is_running:
+        yield
+        return
+    with desk.daemon():
+        yield
+
+
+def ask(daemon: Daemon, key: str, model: str = "mock/echo?cost=0.03") -> Reply:
+    return daemon.chat(model, [("Authorization", f"Bearer {key}")])
+
+
+def names(desk: Desk) -> list[str]:
+    return [key["name"] for key in desk.json("keys", "list")["keys"]]
+
+
+either = pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
+
+
+@either
+def test_a_key_works_from_its_making_to_its_revocation(desk: Desk, is_running: bool) -> None:
+    with maybe_running(desk, is_running):
+        made = desk.run("keys", "create", "bob", "--budget", "2/day", "--limit", "60/minute", "--limit", "concurrent:8")
+        secret = made.stdout.strip()
+        assert secret.startswith("sk-tk-") and len(secret) == 49 and secret not in made.stderr
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret).status == 200
+        assert daemon.line_of(ask(daemon, secret))["key"] == "bob"
+        alice, bob = desk.json("keys", "list")["keys"]
+        assert ask(daemon, KEY).status == 200
+        assert "Keys: alice, bob" in daemon.output
+        assert desk.run("keys", "revoke", "bob").stdout == "The key bob is revoked.\n"
+        assert ask(daemon, secret).status == 401
+        assert ask(daemon, KEY).status == 200
+        assert secret not in daemon.output
+    assert (alice["from"], bob["from"]) == ("configuration", "store")
+    assert (bob["limits"], bob["spent_usd"], bob["expired"]) == (["60/minute", "concurrent:8"], "0.060000000000", False)
+    assert (bob["budgets"][0]["budget"], bob["budgets"][0]["spent_usd"]) == ("key:bob:day", "0.060000000000")
+    assert bob["created_at"] < bob["last_used_at"]
+    assert names(desk) == ["alice"]
+    for file in (desk.folder / "state").rglob("*"):
+        assert not file.is_file() or secret.encode() not in file.read_bytes(), f"the secret is in {file}"
+
+
+def test_a_budget_of_a_new_key_binds_at_once_and_after_a_restart(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        secret = desk.json("keys", "create", "bob", "--budget", "0.03/day")["key"]
+        assert [ask(daemon, secret).status for _ in range(3)] == [200, 402, 402]
+        assert ask(daemon, KEY).status == 200
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret).status == 402
+
+
+def test_a_new_key_of_an_old_name_goes_on_where_that_one_stood(desk: Desk) -> None:
+    """A name's budget is one budget: making a key anew is no way to spend it twice, restarted or not."""
+    with desk.daemon() as daemon:
+        secret = desk.json("keys", "create", "bob", "--budget", "0.03/day")["key"]
+        assert ask(daemon, secret).status == 200
+        desk.run("keys", "revoke", "bob")
+    with desk.daemon() as daemon:
+        again = desk.json("keys", "create", "bob", "--budget", "0.03/day")["key"]
+        assert (ask(daemon, secret).status, ask(daemon, again).status) == (401, 402)
+
+
+def test_limits_of_a_new_key_bind_at_once(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        secret = desk.json("keys", "create", "bob", "--limit", "2/hour")["key"]
+        assert [ask(daemon, secret).status for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_new_key_may_use_the_models_it_was_made_for(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        secret = desk.json("keys", "create", "bob", "--models", "mock/slow*, mock/json*")["key"]
+        assert ask(daemon, secret, "mock/echo").status == 404
+        assert ask(daemon, KEY, "mock/echo").status == 200
+
+
+def test_a_key_that_has_ended_is_refused_like_an_unknown_one(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        ended = desk.json("keys", "create", "brief", "--expires", "0s")["key"]
+        lasting = desk.json("keys", "create", "bob", "--expires", "30d")["key"]
+        refused, unknown = ask(daemon, ended), ask(daemon, "sk-tk-unknown")
+        assert (refused.status, refused.json) == (unknown.status, unknown.json)
+        assert ask(daemon, lasting).status == 200
+        _, brief, _ = desk.json("keys", "list")["keys"]
+        assert brief["expired"] is True
+        assert "expired" in desk.run("keys", "list").stdout
+
+
+def test_the_first_key_ends_open_mode_for_good(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, keys={})
+    with desk.daemon() as daemon:
+        assert ask(daemon, "anything").status == 200
+        assert "There is no key; everybody" in desk.run("keys", "list").stdout
+        made = desk.run("keys", "create", "bob")
+        assert "from now on every call needs one" in made.stderr
+        assert ask(daemon, "anything").status == 401
+        assert ask(daemon, made.stdout.strip()).status == 200
+        assert "from now on" not in desk.run("keys", "create", "carol").stderr
+        for name in ("bob", "carol"):
+            desk.run("keys", "revoke", name)
+        assert ask(daemon, "anything").status == 401
+    with desk.daemon() as daemon:
+        assert ask(daemon, "anything").status == 401
+        assert "Keys: none left; nobody may call" in daemon.output
+    (desk.folder / "state" / "ledger.db").write_bytes(b"no database at all" * 100)
+    with desk.daemon() as daemon:
+        assert ask(daemon, "anything").status == 401
+
+
+@either
+def test_a_name_of_the_configuration_is_taken(desk: Desk, is_running: bool) -> None:
+    with maybe_running(desk, is_running):
+        assert "the configuration has a key named 'alice'" in desk.refused("keys", "create", "alice")
+        assert "'alice' stands in the configuration" in desk.refused("keys", "revoke", "alice")
+        assert "no key named 'nobody' to revoke" in desk.refused("keys", "revoke", "nobody")
+        desk.run("keys", "create", "bob")
+        assert "a key named 'bob' already" in desk.refused("keys", "create", "bob")
+
+
+def test_on_a_clash_the_configuration_wins_and_says_so(desk: Desk) -> None:
+    stored = desk.json("keys", "create", "bob")["key"]
+    desk.config["keys"] = {**desk.config["keys"], "bob": {"key": "sk-bob-canary"}}
+    with desk.daemon() as daemon:
+        line = daemon.wait_for_log(lambda line: line.get("event") == "key_shadowed")
+        assert "'bob'" in line["reason"]
+        assert (ask(daemon, stored).status, ask(daemon, "sk-bob-canary").status) == (401, 200)
+        assert [key["from"] for key in desk.json("keys", "list")["keys"]] == ["configuration", "configuration"]
+
+
+def test_when_a_key_was_last_used_outlives_the_daemon(desk: Desk) -> None:
+    secret = desk.json("keys", "create", "bob")["key"]
+    assert desk.json("keys", "list")["keys"][1]["last_used_at"] is None
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret).status == 200
+    assert desk.json("keys", "list")["keys"][1]["last_used_at"].endswith("Z")
+
+
+def test_only_a_hash_is_stored(desk: Desk) -> None:
+    secret = desk.json("keys", "create", "bob", "--budget", "5/day")["key"]
+    with closing(sqlite3.connect(desk.folder / "state" / "ledger.db")) as ledger:
+        ((digest, budgets),) = ledger.execute("SELECT key_sha256, budgets FROM keys")
+    assert digest == hashlib.sha256(secret.encode()).digest()
+    assert budgets == '[{"usd":"5","per":"day","share":"1"}]'
+
+
+TERMS: list[tuple[Any, str, dict[str, object]]] = [
+    (budget_term, "5/day", {"usd": "5", "per": "day"}),
+    (budget_term, "$0.25/total", {"usd": "0.25", "per": "total"}),
+    (limit_term, "60/minute", {"requests": 60, "per": "minute"}),
+    (limit_term, "tokens:100000/hour", {"tokens": 100000, "per": "hour"}),
+    (limit_term, "concurrent:8", {"concurrent": 8}),
+]
+
+
+@pytest.mark.parametrize(("read", "text", "term"), TERMS)
+def test_terms_are_read_as_the_configuration_has_them(read: Any, text: str, term: dict[str, object]) -> None:
+    assert read(text) == term
+
+
+@pytest.mark.parametrize(("read", "text"), [(budget_term, "5"), (limit_term, "x/minute"), (limit_term, "sixty")])
+def test_what_is_no_term_is_said_to_be_none(read: Any, text: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("tree", "sentence"),
+    [
+        ({}, "name: Field required"),
+        ({"name": "not a name"}, "name: is no usable name"),
+        ({"name": "bob", "budgets": [{"usd": "5", "per": "fortnight"}]}, "budgets.0.per: Input should be"),
+        ({"name": "bob", "budgets": [{"usd": "0", "per": "day"}]}, "budgets.0.usd: "),
+        ({"name": "bob", "limits": [{"concurrent": 8, "per": "day"}]}, "limits.0: per does not go with concurrent"),
+        ({"name": "bob", "limits": [{"requests": 8}]}, "limits.0: per is missing"),
+        ({"name": "bob", "secret": "mine"}, "secret: "),
+    ],
+)
+def test_a_key_that_cannot_be_is_refused_with_its_place(tree: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        read_new_key(tree)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--budget", "5"), ("--limit", "many"), ("--expires", "later"), ("--budget", "x/day")]
+)
+def test_a_command_line_that_makes_no_sense_is_refused_before_anything_is_done(
+    tmp_path: Path, arguments: tuple[str, str]
+) -> None:
+    desk = Desk.__new__(Desk)
+    desk.folder = tmp_path
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}/none\nproviders: {{mock: {{}}}}\n")
+    done = desk.run("keys", "create", "bob", *arguments)
+    assert (done.returncode, done.stdout) == (2, "") and "must be" in done.stderr
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,97 @@
+"""A new configuration under a running daemon: taken on whole or not at all, calls under way not touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from harness.daemon import Daemon
+from harness.events import chat_chunk, chat_reply
+from harness.http import Connection
+from harness.steps import LAST_CHUNK, chunk, json_reply, say, stream_head, then, wait_at
+from harness.upstream import Upstream
+
+StartDaemon = Callable[..., Daemon]
+
+
+def rewrite(daemon: Daemon, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the configuration file and tell the daemon."""
+    file = daemon.folder / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    change(config)
+    file.write_text(yaml.safe_dump(config))
+    os.kill(daemon.pid, signal.SIGHUP)
+
+
+def test_keys_and_names_change_and_the_difference_is_told(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    daemon = start_daemon()
+    upstream.expect(json_reply(chat_reply()), again=True)
+    assert daemon.chat("fresh").status == 404
+
+    def change(config: dict[str, Any]) -> None:
+        config["models"]["fresh"] = "openai/gpt-4o"
+        config["keys"]["bob"] = {"key": "sk-bob-canary"}
+
+    rewrite(daemon, change)
+    line = daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
+    assert set(line["changes"]) == {"aliases: fresh added", "keys: bob added"}
+    assert daemon.chat("fresh").header("x-tollkeeper-model") == "openai/gpt-4o"
+    assert daemon.chat(headers=[("Authorization", "Bearer sk-bob-canary")]).status == 200
+
+
+def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon()
+    upstream.expect(json_reply(chat_reply()), again=True)
+    (daemon.folder / "config.yaml").write_text("keys:\n  alice: {kee: x}\n")
+    os.kill(daemon.pid, signal.SIGHUP)
+    line = daemon.wait_for_log(lambda entry: entry.get("event") == "reload_refused")
+    assert "config.yaml:2:" in line["problems"] and "kee" in line["problems"]
+    assert daemon.chat().status == 200
+    with Connection(daemon.admin_port, lambda _: None) as connection:
+        connection.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"\ntollkeeper_config_last_reload_successful 0.0\n" in connection.read_reply().body
+
+
+def test_a_stream_under_way_ends_as_it_began(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    daemon = start_daemon()
+    gate = upstream.gate()
+    stream = chat_chunk("He") + chat_chunk("llo", finish="stop") + b"data: [DONE]\n\n"
+    upstream.expect(
+        then(say(stream_head()), say(chunk(chat_chunk("He"))), wait_at(gate), say(chunk(stream) + LAST_CHUNK))
+    )
+    with daemon.open_chat(stream=True) as connection:
+        reply = connection.read_head()
+        rewrite(
+            daemon, lambda config: config["keys"].pop("alice") and config["keys"].update(bob={"key": "sk-bob-canary"})
+        )
+        daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
+        gate.open()
+        connection.read_body(reply)
+    assert reply.body.endswith(b"data: [DONE]\n\n") and reply.complete
+    assert daemon.chat().status == 401, "the key it began with is no longer one"
+
+
+def test_no_call_fails_under_many_reloads(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    daemon = start_daemon()
+    upstream.expect(json_reply(chat_reply()), again=True)
+    statuses: list[int] = []
+
+    def ask() -> None:
+        for _ in range(60):
+            statuses.append(daemon.chat().status)
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for number in range(20):
+        rewrite(daemon, lambda config, number=number: config["models"].update({f"name-{number}": "openai/gpt-4o"}))  # type: ignore[misc]
+        daemon.wait_for_log(lambda entry, number=number: f"aliases: name-{number} added" in entry.get("changes", ()))  # type: ignore[misc]
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 300

@@ -1,0 +1,143 @@
+"""Clients that leave in the middle: what they got is paid for, what is billed is booked, and nothing stays held."""
+
+from __future__ import annotations
+
+import os
+import random
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from harness.crowd import Leave, crowd
+from harness.daemon import Daemon
+from harness.mock import Mock
+from money_books import Books, StartToll, ask, books_of, eventually, priced
+
+LEAVERS = int(os.environ.get("FAULTS", "20")) * 5 // 2
+AT_ONCE = 60
+SLOW = "mock/slow?ttft=0.05&interval=0.02&tokens=30&misses=0"
+STREAM_BYTES = 9_000
+CAP = {"usd": 40, "per": "total"}
+
+
+def leave(daemon: Daemon, bodies: list[dict[str, Any]], *, first_byte: int) -> None:
+    """Each client goes after so many bytes as chance has it; some only when they have everything."""
+    dice = random.Random(20_260_101)
+    leaves = [
+        Leave(dice.randrange(first_byte, STREAM_BYTES), dice.uniform(0.5, 1)) if dice.random() < 0.9 else None
+        for _ in bodies
+    ]
+    for start in range(0, len(bodies), AT_ONCE):
+        some = leaves[start : start + AT_ONCE]
+        crowd(daemon, bodies[start : start + AT_ONCE], leave_after=some.__getitem__)
+
+
+def all_resolved(daemon: Daemon, calls: int) -> Books:
+    return eventually(daemon, lambda books: not books.held and len(books.rows) == calls)
+
+
+def whole_rest_fits(daemon: Daemon, books: Books) -> bool:
+    """Whether a call that holds all that is not spent gets through: nothing is held any more."""
+    left = CAP["usd"] - books.cost
+    reply = daemon.post("/v1/chat/completions", ask("rest", max_tokens=int(left * 1_000_000)))
+    return reply.status == 200
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("bills_on", [False, True])
+def test_openrouter_tells_what_a_call_cost_that_was_left(
+    start_toll: StartToll, mock: Mock, stream: bool, bills_on: bool
+) -> None:
+    target = f"openrouter/{SLOW}&cost=0.03&bills_after_disconnect={int(bills_on)}"
+    daemon = start_toll(
+        alice={"budgets": [CAP]},
+        models={"m": priced(target, 1), "rest": priced("openrouter/mock/echo?cost=0", 1)},
+    )
+    # whoever leaves before the first byte leaves no id to ask for
+    leave(daemon, [ask("m", stream=stream, max_tokens=40_000)] * LEAVERS, first_byte=1)
+    books = all_resolved(daemon, LEAVERS)
+    billed = mock.billed()
+    assert abs(books.cost - billed) <= billed / 100
+    assert set(books.sources) <= {"reported", "looked_up"}
+    if bills_on or not stream:
+        assert books.cost == billed == LEAVERS * Decimal("0.03")
+    assert whole_rest_fits(daemon, books)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_provider_that_bills_to_the_end_is_read_to_the_end(start_toll: StartToll, mock: Mock, stream: bool) -> None:
+    daemon = start_toll(
+        alice={"budgets": [CAP]},
+        providers={"groq": mock.provider("openai")},
+        models={"m": {"target": f"groq/{SLOW}&bills_after_disconnect=1", "price": {"input": 1, "output": 2}}},
+    )
+    leave(daemon, [ask("m", stream=stream, max_tokens=1000)] * LEAVERS, first_byte=0)
+    # a client that goes before its request is read has no call
+    books = all_resolved(daemon, len(mock.bill()))
+    assert books.cost == mock.billed() > 0
+    assert set(books.sources) == {"computed"}
+    assert all(not row["cancelled"] for row in mock.bill())
+
+
+def test_a_provider_that_stops_billing_is_left_at_once_and_paid_for_what_came(
+    start_toll: StartToll, mock: Mock
+) -> None:
+    daemon = start_toll(
+        alice={"budgets": [CAP]},
+        providers={"direct": mock.provider("openai")},
+        models={"m": {"target": f"direct/{SLOW}", "price": {"input": 1, "output": 2}}},
+    )
+    leave(daemon, [ask("m", stream=True, max_tokens=1000)] * LEAVERS, first_byte=1)
+    books = all_resolved(daemon, LEAVERS)
+    assert set(books.sources) <= {"counted", "computed"}
+    for row in books.rows.values():
+        assert 0 < row.cost_pusd <= row.hold_pusd
+    # a word is a token to the mock and two to our count; what is on its way when the connection closes is billed as well
+    assert books.cost >= mock.billed() * 9 / 10 > 0
+
+
+def test_a_client_that_leaves_before_the_first_byte_of_openrouter_pays_what_is_billed(
+    start_toll: StartToll, mock: Mock
+) -> None:
+    slow = "openrouter/mock/slow?ttft=0.3&interval=0&tokens=3&cost=0.03&bills_after_disconnect=1&misses=0"
+    daemon = start_toll(alice={"budgets": [CAP]}, models={"m": priced(slow, 1)})
+    with daemon.open_chat("m", max_tokens=40_000, stream=True) as connection:
+        while not mock.bill():
+            continue
+        connection.leave()
+    books = eventually(daemon, lambda books: len(books.rows) == 1)
+    assert books.cost >= mock.billed() > 0
+
+
+def test_more_leavers_than_drains_cost_their_holds(start_toll: StartToll, mock: Mock) -> None:
+    slow = "groq/slow?ttft=1.2&interval=0&tokens=1&bills_after_disconnect=1"
+    daemon = start_toll(
+        alice={"budgets": [CAP]},
+        providers={"groq": mock.provider("openai")},
+        models={"m": {"target": slow, "price": {"input": 1, "output": 2}}},
+    )
+    connections = [daemon.open_chat("m", max_tokens=1000) for _ in range(80)]
+    while len(mock.bill()) < 80:
+        continue
+    for connection in connections:
+        connection.leave()
+    books = all_resolved(daemon, 80)
+    assert books.sources == {"computed": 64, "held": 16}
+    assert books.cost >= mock.billed()
+
+
+def test_calls_that_were_left_hold_nothing_back_once_they_are_settled(start_toll: StartToll, mock: Mock) -> None:
+    daemon = start_toll(
+        alice={"budgets": [{"usd": 0.03, "per": "total"}], "limits": [{"concurrent": 1}]},
+        models={
+            "m": priced("openrouter/mock/slow?ttft=5&tokens=1&cost=0.001"),
+            "n": priced("openrouter/mock/echo?cost=0"),
+        },
+    )
+    connection = daemon.open_chat("m", max_tokens=100, stream=True)
+    while not mock.bill():
+        continue
+    connection.leave()
+    eventually(daemon, lambda books: len(books.rows) == 1 and not books.held)
+    assert daemon.post("/v1/chat/completions", ask("n")).status == 200
+    assert books_of(daemon).cost == mock.billed() == 0

@@ -1,0 +1,96 @@
+"""Limits on requests, tokens and calls at once, under a thousand callers; and headers that tell the truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from harness.crowd import Answer, crowd
+from harness.daemon import Daemon
+from harness.mock import Mock
+from money_books import StartToll, ask, priced
+
+CALLERS = 1000
+QUICK = "openrouter/mock/echo?tokens=1&cost=0.001"
+SLOW = "openrouter/mock/slow?ttft=1.5&interval=0&tokens=1&cost=0.001"
+
+
+def start(start_toll: StartToll, of_alice: list[dict[str, Any]], **members: Any) -> Daemon:
+    models = {"quick": priced(QUICK), "slow": priced(SLOW)}
+    return start_toll(alice={"limits": of_alice}, models=models, **members)
+
+
+def refused(answers: list[Answer], code: str) -> list[Answer]:
+    """Those that were, each with a hint when to come back."""
+    turned_away = [answer for answer in answers if answer.status != 200]
+    assert {(answer.status, answer.code) for answer in turned_away} <= {(429, code)}
+    for answer in turned_away:
+        milliseconds = float(answer.header("retry-after-ms"))
+        assert 0 < milliseconds <= float(answer.header("retry-after")) * 1000 < milliseconds + 1000
+    return turned_away
+
+
+def test_requests_of_a_thousand_callers(start_toll: StartToll, mock: Mock) -> None:
+    daemon = start(start_toll, [{"requests": 50, "per": "day"}])
+    answers = crowd(daemon, [ask("quick")] * CALLERS)
+    assert len(refused(answers, "rate_limit_exceeded")) == CALLERS - 50
+    assert len(mock.bill()) == 50
+    remaining = sorted(
+        int(answer.header("x-ratelimit-remaining-requests")) for answer in answers if answer.status == 200
+    )
+    assert remaining == list(range(50))
+    assert {answer.header("x-ratelimit-limit-requests") for answer in answers} == {"50"}
+    last = daemon.chat("quick")
+    assert (last.status, last.header("x-ratelimit-remaining-requests")) == (429, "0")
+    assert "50 requests per day" in last.error["message"]
+
+
+def test_calls_at_once_of_a_thousand_callers(start_toll: StartToll, mock: Mock) -> None:
+    daemon = start(start_toll, [{"concurrent": 20}])
+    answers = crowd(daemon, [ask("slow", stream=bool(n % 2)) for n in range(CALLERS)])
+    assert len(refused(answers, "too_many_concurrent")) == CALLERS - 20
+    assert len(mock.bill()) == 20
+    # every slot came back, whichever way its call ended
+    assert Counter(answer.status for answer in crowd(daemon, [ask("slow")] * 20)) == {200: 20}
+
+
+def test_tokens_of_a_thousand_callers(start_toll: StartToll, mock: Mock) -> None:
+    daemon = start(start_toll, [{"tokens": 10_000, "per": "day"}])
+    answers = crowd(daemon, [ask("slow", max_tokens=900)] * CALLERS)
+    served = CALLERS - len(refused(answers, "rate_limit_exceeded"))
+    assert served == len(mock.bill()) == 10  # each 900, and some for the prompt
+    # once settled, only what was used counts
+    used = sum(row["input_tokens"] + row["output_tokens_emitted"] for row in mock.bill())
+    reply = daemon.chat("quick", max_tokens=900)
+    assert reply.status == 200
+    left = int(reply.header("x-ratelimit-remaining-tokens") or 0)
+    assert 0 <= 10_000 - used - 900 - left < 60
+
+
+def test_the_limits_of_everything_together_and_of_a_key_are_taken_in_one_step(
+    start_toll: StartToll, mock: Mock
+) -> None:
+    daemon = start(
+        start_toll, [{"requests": 100, "per": "day"}, {"tokens": 50_000, "per": "day"}], limits=[{"concurrent": 10}]
+    )
+    answers = crowd(daemon, [ask("slow")] * CALLERS)
+    assert sum(answer.status == 200 for answer in answers) == len(mock.bill()) == 10
+    # who was turned away by one limit has taken nothing from the others
+    reply = daemon.chat("quick")
+    assert reply.header("x-ratelimit-remaining-requests") == "89"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_call_takes_from_the_limits_once_however_many_attempts_it_takes(
+    start_toll: StartToll, mock: Mock, stream: bool
+) -> None:
+    daemon = start_toll(
+        alice={"limits": [{"requests": 10, "per": "day"}]},
+        models={"m": priced("first/error?status=503&times=2&tokens=1&cost=0.01")},
+        providers={"first": mock.provider("mock")},
+        retries={"attempts": 3, "first_wait": 0.01},
+    )
+    reply = daemon.post("/v1/chat/completions", ask("m", stream=stream))
+    assert (reply.status, reply.header("x-tollkeeper-attempts")) == (200, "3")
+    assert reply.header("x-ratelimit-remaining-requests") == "9"
