@@ -32,10 +32,13 @@ def create(**options: Any) -> None:
     params = _new_key(options)
     made = ask(settings_or_exit(options["config_path"]), "create", params)
     if options["as_json"]:
-        click.echo(json.dumps({"name": made["name"], "key": made["secret"]}, indent=1))
+        click.echo(json.dumps({"name": made["name"], "key": made["secret"], "key_hash": made["key_hash"]}, indent=1))
     else:
         click.echo(made["secret"])
-        click.echo(f"This is the key {made['name']}. It is shown this once; only a hash of it is kept.", err=True)
+        click.echo(
+            f"This is the key {made['name']}. It is shown this once; only its hash is kept: {made['key_hash']}",
+            err=True,
+        )
     if made["was_open"]:
         click.echo("It is the first key here: from now on every call needs one.", err=True)
 

@@ -33,7 +33,7 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import replay
 from proxy.stores.writer import Writer, WriterRules
-from proxy.web.control_state import AdjustAsk, adjusted, adjustment, refuse_configured, refuse_taken
+from proxy.web.control_state import AdjustAsk, adjusted, adjustment, made, refuse_configured, refuse_taken
 from proxy.web.desk import Answer, Declined, Desk, UsageAsk
 from proxy.web.explain import ExplainAsk, explain
 
@@ -83,7 +83,8 @@ def _budgets(settings: Settings, _: Answer) -> Answer:
 
 
 def _keys(settings: Settings, _: Answer) -> Answer:
-    return _desk(settings).key_list(time.time())
+    desk, now = _desk(settings), time.time()
+    return desk.key_list(desk.books.state(now), now)
 
 
 def _adjust(settings: Settings, params: Answer) -> Answer:
@@ -103,7 +104,7 @@ def _create(settings: Settings, params: Answer) -> Answer:
     was_open = key_set(settings, Files(Path(settings.state_dir)).stored_keys()).is_open
     _run(settings, lambda connection: create_key(connection, key))
     mark_keyed(settings)
-    return {"name": asked.name, "secret": secret, "was_open": was_open}
+    return made(key, secret, was_open=was_open)
 
 
 def _revoke(settings: Settings, params: Answer) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 from msgspec import Struct
 
 from proxy.exchange.record import Record
@@ -27,37 +28,16 @@ _NOTHING = Usage()
 
 def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
     """The row of an attempt that was sent upstream."""
-    usage = ended.usage or _NOTHING
-    now = time.monotonic()
-    return Row(
-        id=hold.id,
-        request_id=hold.request_id,
-        attempt=hold.attempt,
-        at_ms=hold.at_ms,
-        key=hold.key,
-        endpoint=hold.endpoint,
-        asked=hold.asked,
-        model=hold.model,
-        provider=hold.provider,
-        upstream_model=hold.upstream_model,
+    return msgspec.structs.replace(
+        interrupted_row(hold, settlement, ended.usage),
         served=ended.served,
         status=ended.status,
         outcome=ended.outcome,
         error=record.error.code if record.error else record.failure,
-        stream=hold.stream,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_input_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        cost_pusd=settlement.cost_pusd,
-        hold_pusd=hold.amount_pusd,
-        source=settlement.source,
         first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - record.started),
-        total_ms=_ms(now - record.started),
+        total_ms=_ms(time.monotonic() - record.started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
-        counts_call=hold.attempt == 1,
     )
 
 
@@ -101,6 +81,7 @@ def interrupted_row(hold: Hold, settlement: Settlement, usage: Usage | None = No
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cached_input_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         cost_pusd=settlement.cost_pusd,
         hold_pusd=hold.amount_pusd,

@@ -24,7 +24,6 @@ from proxy.web.explain import ExplainAsk, explain
 SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
 _NOTE_SECONDS = 60.0
-_MOST_BYTES = 2**20
 
 Told = Callable[[str, str], None]
 Closing = Callable[[], Awaitable[None]]
@@ -79,8 +78,7 @@ class Control:
         if order is None or request.method != "POST":
             return _reply(404, {"error": "this daemon knows no such order; is it of another version?"})
         try:
-            body = await request.content.read(_MOST_BYTES)
-            params = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+            params = msgspec.json.decode(await request.read() or b"{}", type=dict[str, Any])
             return _reply(200, await order(params))
         except (Declined, ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:
             return _reply(400, {"error": str(error)})
@@ -109,11 +107,12 @@ class Control:
         return self._state.desk().budgets(time.time())
 
     async def _adjust(self, params: Answer) -> Answer:
-        return self._state.adjust(msgspec.convert(params, AdjustAsk))
+        return await self._state.adjust(msgspec.convert(params, AdjustAsk))
 
     async def _keys(self, _: Answer) -> Answer:
         await self._state.flushed()
-        return await asyncio.to_thread(self._state.desk().key_list, time.time())
+        desk, now = self._state.desk(), time.time()
+        return await asyncio.to_thread(desk.key_list, desk.books.state(now), now)
 
     async def _create(self, params: Answer) -> Answer:
         return await self._state.create(read_new_key(params))

@@ -20,7 +20,7 @@ from proxy.policy.money import to_pusd, usd_text
 from proxy.policy.values import Settings
 from proxy.stores import ledger
 from proxy.stores.backup import backup
-from proxy.stores.keys import create_key, list_keys, revoke_key, touch_keys
+from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
 from proxy.stores.keyset import KeySet, key_set, make_key, mark_keyed
 from proxy.stores.records import Adjusted, Charge
 from proxy.web.api import Parts
@@ -65,13 +65,14 @@ class LiveState:
         """Bring the ledger up to date, as far as it can be written; the journal has the rest."""
         await asyncio.to_thread(self._books.writer.flush, _FLUSH_SECONDS)
 
-    def adjust(self, ask: AdjustAsk) -> Answer:
+    async def adjust(self, ask: AdjustAsk) -> Answer:
         """Correct what a budget has spent: written first, then counted; who waits for room looks again."""
         books, now = self._books.books, time.time()
         record = adjustment(books, ask, now)
-        self._books.journal.append(record)
+        position = self._books.journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)
         self._parts.exchange.toll.settled()
+        await self._books.journal.durable(position)
         return adjusted(books, record, now)
 
     async def create(self, asked: NewKeySection) -> Answer:
@@ -82,7 +83,7 @@ class LiveState:
             was_open = self.keys.is_open
             await self._change(lambda connection: create_key(connection, key))
             mark_keyed(self._settings)
-            return {"name": key.name, "secret": secret, "was_open": was_open}
+            return made(key, secret, was_open=was_open)
 
     async def revoke(self, name: str) -> Answer:
         """End a key; calls under way go on to their end."""
@@ -138,6 +139,11 @@ class LiveState:
         ring = Keyring(keys.callers, is_open=keys.is_open)
         ring.used.update(self._parts.keys.used)
         self._parts.keys = ring
+
+
+def made(key: StoredKey, secret: str, *, was_open: bool) -> Answer:
+    """The answer that holds the secret, this once; `was_open`: until now everybody might call."""
+    return {"name": key.name, "secret": secret, "key_hash": f"sha256:{key.key_sha256.hex()}", "was_open": was_open}
 
 
 def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:

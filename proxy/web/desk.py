@@ -77,12 +77,14 @@ class Desk(Struct, frozen=True):
         """Where every budget in force stands."""
         return {"budgets": [standing_row(standing) for standing in self.books.state(now)]}
 
-    def key_list(self, now: float) -> Answer:
-        """Every key in force or expired: what it may, what it spent, when it was last used."""
+    def key_list(self, standings: list[Standing], now: float) -> Answer:
+        """Every key in force or expired: what it may, what it spent, when it was last used.
+
+        It asks files and may run in a thread; the books may not, so that where they stand is an argument.
+        """
         stored = {key.name: key for key in self.files.stored_keys() if key.revoked_ms is None}
         report = self.files.usage(UsageQuestion("key", self.settings.money.zone))
         spent = {row["key"]: row["cost_usd"] for row in report.rows}
-        standings = self.books.state(now)
         own = {caller.name for caller in self.settings.callers}
         rows = []
         for caller in self.keys.callers:

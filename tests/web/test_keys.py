@@ -79,6 +79,26 @@ def test_without_callers_every_key_is_welcome_and_counts_as_open(headers: list[t
     assert OPEN.name == "open"
 
 
+def test_without_a_caller_left_nobody_is_welcome_unless_it_is_said_so() -> None:
+    with pytest.raises(InvalidApiKey):
+        Keyring([], is_open=False).caller(CIMultiDict({"api-key": "anything"}))
+    assert Keyring([ALICE], is_open=True).caller(CIMultiDict()) is OPEN
+
+
+def test_an_expired_key_is_refused_as_if_it_were_unknown() -> None:
+    digest = ALICE.key_sha256
+    for expires_ms, is_welcome in [(1, False), (2**62, True), (None, True)]:
+        ring = Keyring([Caller("alice", key_sha256=digest, expires_ms=expires_ms)])
+        if is_welcome:
+            assert ring.caller(CIMultiDict({"api-key": "sk-alice"})).name == "alice"
+            assert ring.used["alice"] > 1_700_000_000_000
+        else:
+            with pytest.raises(InvalidApiKey) as caught:
+                ring.caller(CIMultiDict({"api-key": "sk-alice"}))
+            assert caught.value.message == refusal([]).message
+            assert ring.used == {}
+
+
 def test_a_key_is_compared_by_its_hash_alone() -> None:
     made = Caller("made", key_sha256=bytes.fromhex(hashlib.sha256("gehéim".encode()).hexdigest()))
     assert Keyring(iter([made])).caller(CIMultiDict({"api-key": "gehéim"})) is made

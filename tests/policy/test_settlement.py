@@ -1,0 +1,59 @@
+"""What an attempt cost, row by row: reported, computed, counted, held, unknown, nothing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from proxy.policy.prices import Price
+from proxy.policy.settlement import Ending, Settlement, settle
+from proxy.wire.usage import Usage
+
+PRICE = Price(Decimal("0.000001"), Decimal("0.000002"))
+HOLD = 5_000_000_000
+TOLD = Usage(input_tokens=10, output_tokens=20)
+COMPUTED = 10 * 10**6 + 20 * 2 * 10**6
+
+VOID = Settlement(0, "none", void=True)
+
+
+def reported(**more: Any) -> Usage:
+    return Usage(input_tokens=10, output_tokens=20, **more)
+
+
+ROWS: list[tuple[str, Ending, Price | None, Settlement]] = [
+    ("nothing was sent", Ending(trouble="unreachable"), PRICE, VOID),
+    ("the breaker was open", Ending(trouble="unhealthy"), PRICE, VOID),
+    ("an error answer", Ending(status=429), PRICE, VOID),
+    ("an error inside a 200", Ending(status=200, failed=True), PRICE, VOID),
+    ("an error that states tokens", Ending(status=500, usage=TOLD), PRICE, Settlement(COMPUTED, "computed")),
+    ("an error that states its cost", Ending(status=502, usage=Usage(cost_usd=Decimal("0.5"))), PRICE, Settlement(5 * 10**11, "reported")),
+    ("the upstream's own figure", Ending(status=200, usage=reported(cost_usd=Decimal("0.000004"))), PRICE, Settlement(4 * 10**6, "reported")),
+    ("zero is zero", Ending(status=200, usage=reported(cost_usd=Decimal(0))), PRICE, Settlement(0, "reported")),
+    ("an own key pays the provider too", Ending(status=200, usage=reported(cost_usd=Decimal("0.95"), byok_usd=Decimal(19))), PRICE, Settlement(1995 * 10**10, "reported")),
+    ("above the hold is booked in full", Ending(status=200, usage=reported(cost_usd=Decimal(1))), PRICE, Settlement(10**12, "reported")),
+    ("tokens times price", Ending(status=200, usage=TOLD), PRICE, Settlement(COMPUTED, "computed")),
+    ("zero tokens are zero", Ending(status=200, usage=Usage()), PRICE, Settlement(0, "computed")),
+    ("no price", Ending(status=200, usage=TOLD), None, Settlement(0, "unknown")),
+    ("no price and no usage", Ending(status=200), None, Settlement(0, "unknown")),
+    ("a whole reply without usage", Ending(status=200), PRICE, Settlement(HOLD, "held")),
+    ("a stream without usage", Ending(status=200, streamed=True, input_tokens=10, counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
+    ("cut where closing ends the bill", Ending(status=200, streamed=True, complete=False, stops_billing=True, input_tokens=10, counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
+    ("cut where it does not", Ending(status=200, streamed=True, complete=False, input_tokens=10, counted_output=20), PRICE, Settlement(HOLD, "held")),
+    ("cut after its first usage", Ending(status=200, streamed=True, complete=False, stops_billing=True, usage=Usage(input_tokens=10, output_tokens=1), counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
+    ("sent and not answered", Ending(trouble="no_answer"), PRICE, Settlement(HOLD, "held")),
+    ("sent, not answered, closing ends the bill", Ending(trouble="no_answer", streamed=True, complete=False, stops_billing=True, input_tokens=10), PRICE, Settlement(10 * 10**6, "counted")),
+    ("figures nobody can believe", Ending(status=200, usage=Usage(doubts=("negative",), miscounted=True)), PRICE, Settlement(HOLD, "held", doubts=("negative",))),
+    ("one figure nobody can believe", Ending(status=200, usage=reported(doubts=("absurd",))), PRICE, Settlement(COMPUTED, "computed", doubts=("absurd",))),
+    ("per second, and nobody told", Ending(status=200, usage=TOLD), Price(Decimal(0), Decimal(0), audio_second_usd=Decimal("0.0001")), Settlement(HOLD, "held")),
+    ("images", Ending(status=200, usage=Usage(output_tokens=3), makes_images=True), Price(Decimal(0), Decimal(0), image_output_usd=Decimal("0.00004")), Settlement(120 * 10**6, "computed")),
+    ("searches cost as well", Ending(status=200, usage=Usage(web_searches=2)), Price(Decimal(0), Decimal(0), web_search_usd=Decimal("0.01")), Settlement(2 * 10**10, "computed")),
+    ("streamed, per second, and nobody told", Ending(status=200, streamed=True), Price(Decimal(0), Decimal(0), audio_second_usd=Decimal("0.0001")), Settlement(HOLD, "held")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ending", "price", "settlement"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+def test_an_attempt_costs_what_is_known_best(ending: Ending, price: Price | None, settlement: Settlement) -> None:
+    assert settle(ending, price, HOLD) == settlement
