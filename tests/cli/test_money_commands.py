@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from money_commands import TOTAL, Desk
 
+from proxy.cli.usage import _harmless
+
 ZERO = "0.000000000000"
 
 
@@ -179,6 +181,21 @@ def test_usage_is_compact_on_a_narrow_terminal_and_never_coloured_in_a_file(desk
         narrow = desk.run("usage", env={"COLUMNS": "80"}).stdout
     assert narrow.splitlines()[0].split() == ["Day", "Calls", "Input", "Output", "Cost", "(USD)"]
     assert "\x1b" not in narrow
+
+
+def test_a_name_that_would_steer_a_terminal_is_shown_as_an_escape(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        reply = daemon.chat("mock/echo?x=\x1b[31m[red]")  # the mock refuses it, which is a call all the same
+        shown = desk.run("usage", "--by", "model").stdout + desk.run("show", reply.request_id).stdout
+    assert "\x1b" not in shown
+    assert shown.count("mock/echo?x=\\x1b[31m[red]") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("=1+2", "'=1+2"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("a=1", "a=1"), ("", "")]
+)
+def test_a_formula_in_a_name_reaches_no_spreadsheet(name: str, written: str) -> None:
+    assert _harmless(name) == written
 
 
 def test_the_control_socket_is_for_its_owner_and_gone_with_the_daemon(desk: Desk) -> None:

@@ -64,21 +64,21 @@ async def gather(
     leave_after: Callable[[int], Leave | None] = lambda _: None,
 ) -> list[Answer]:
     """The same on a running loop. `leave_after(n)`: when the n-th client goes, if it does."""
-    ready = asyncio.Event()
+    bodies = list(bodies)
+    ready = asyncio.Barrier(len(bodies))
     tasks = [
         asyncio.ensure_future(_one(daemon, daemon.request("POST", path, (), json.dumps(body).encode()), ready, leave))
         for body, leave in ((body, leave_after(number)) for number, body in enumerate(bodies))
     ]
-    await asyncio.sleep(0)
-    ready.set()
     return await asyncio.wait_for(asyncio.gather(*tasks), WAIT_SECONDS)
 
 
-async def _one(daemon: Daemon, request: bytes, ready: asyncio.Event, leave: Leave | None) -> Answer:
+async def _one(daemon: Daemon, request: bytes, ready: asyncio.Barrier, leave: Leave | None) -> Answer:
     answer = Answer()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
     except OSError:
+        await ready.wait()
         return answer
     try:
         await ready.wait()

@@ -1,0 +1,44 @@
+"""Amounts and bars as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.cli.tables import bar, dollars, moment
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [
+        (None, "-"),
+        ("0.000000000000", "$0.00"),
+        ("0.030000000000", "$0.03"),
+        ("0.500000000000", "$0.50"),
+        ("0.000037000000", "$0.000037"),
+        ("0.000000000012", "$0.000000000012"),
+        ("-0.310000000000", "-$0.31"),
+        ("-2.000000000000", "-$2.00"),
+        ("1.005000000000", "$1.00"),
+        ("1234567.891000000000", "$1,234,567.89"),
+    ],
+)
+def test_amounts_have_cents_and_what_matters_below_one(usd: str | None, shown: str) -> None:
+    assert dollars(usd) == shown
+
+
+@pytest.mark.parametrize(
+    ("spent", "cap", "shown"),
+    [
+        ("0.00", "5", "░░░░░░░░░░ 0%"),
+        ("2.30", "5", "████░░░░░░ 46%"),
+        ("5", "5", "██████████ 100%"),
+        ("6", "5", "██████████ 120%"),
+        ("-1", "5", "░░░░░░░░░░ 0%"),
+    ],
+)
+def test_a_bar_is_as_long_as_what_is_spent(spent: str, cap: str, shown: str) -> None:
+    assert bar(spent, cap) == shown
+
+
+def test_moments_are_shown_to_the_minute() -> None:
+    assert (moment("2026-11-21T06:12:28.490Z"), moment(None)) == ("2026-11-21 06:12Z", "-")
