@@ -21,7 +21,7 @@ from proxy.stores.keyset import key_set
 from proxy.stores.lock import StateLock
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
-from proxy.stores.records import Charge, Hold, Settled
+from proxy.stores.records import Charge, Settled
 from proxy.stores.replay import OpenHold, replay
 from proxy.stores.segments import START, Position
 from proxy.stores.writer import Writer, WriterRules
@@ -80,16 +80,17 @@ class Bookkeeping:
             if orphan.generation_id is not None and provider is not None and Lookups.possible(provider):
                 keeping.lookups.start(provider, orphan.generation_id, _teller(self, keeping, orphan))
             else:
-                self._interrupted(keeping, orphan.hold, None)
+                self._interrupted(keeping, orphan, None)
 
-    def _interrupted(self, keeping: Keeping, hold: Hold, usage: Usage | None) -> None:
+    def _interrupted(self, keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None:
+        hold = orphan.hold
         if usage is not None and usage.cost_usd is not None:
             settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
         else:
             settlement = Settlement(hold.amount_pusd, "interrupted")
         over = self.books.settle(hold.id, settlement.cost_pusd)
         try:
-            self.journal.append(Settled(interrupted_row(hold, settlement, usage), hold.charges))
+            self.journal.append(Settled(interrupted_row(hold, settlement, usage, orphan.generation_id), hold.charges))
         except JournalUnwritable as error:
             self._told("orphan_not_written", error.reason)
         keeping.resolved(hold, settlement, over or 0)
@@ -103,7 +104,7 @@ class Bookkeeping:
 
 
 def _teller(bookkeeping: Bookkeeping, keeping: Keeping, orphan: OpenHold) -> Callable[[Usage | None], None]:
-    return lambda usage: bookkeeping._interrupted(keeping, orphan.hold, usage)
+    return lambda usage: bookkeeping._interrupted(keeping, orphan, usage)
 
 
 def _in_words(told: Told) -> Callable[[str], None]:

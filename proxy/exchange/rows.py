@@ -62,7 +62,9 @@ def refused_row(record: Record) -> Row:
     )
 
 
-def interrupted_row(hold: Hold, settlement: Settlement, usage: Usage | None = None) -> Row:
+def interrupted_row(
+    hold: Hold, settlement: Settlement, usage: Usage | None = None, upstream_id: str | None = None
+) -> Row:
     """The row of an attempt that a crash cut off; what is known of it is its hold."""
     usage = usage or _NOTHING
     return Row(
@@ -86,6 +88,7 @@ def interrupted_row(hold: Hold, settlement: Settlement, usage: Usage | None = No
         cost_pusd=settlement.cost_pusd,
         hold_pusd=hold.amount_pusd,
         source=settlement.source,
+        upstream_id=upstream_id,
         counts_call=hold.attempt == 1,
     )
 

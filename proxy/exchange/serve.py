@@ -31,7 +31,7 @@ from proxy.exchange.relay import Client, relay
 from proxy.exchange.reply import Failure, Reply
 from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.upstream import Upstream, Wait
-from proxy.policy.billing import closing_stops_billing
+from proxy.policy.billing import Serving, closing_stops_billing
 from proxy.policy.breaker import Breaker
 from proxy.policy.retry import Again, Attempt, Stop, judge
 from proxy.policy.values import Provider, RetryRules
@@ -93,7 +93,8 @@ class Exchange:
             outcome: Reply | Failure = unhealthy(provider, seconds)
         else:
             try:
-                ask = Ask(record.calls + 1, provider, target.model, attempt.lowered_to)
+                label = job.plan.label if attempt.target == 0 else self.toll.prices.label_for(target)
+                ask = Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to)
                 outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask))
             except BaseException:
                 if breaker is not None:
@@ -112,8 +113,10 @@ class Exchange:
         request, reader = prepare(job, attempt, provider, maximum)
         record.calls += 1
         record.phase, began = "sent", time.monotonic()
+        findings, model = reader.findings, job.plan.targets[attempt.target].model
         record.closing_stops_billing = lambda: closing_stops_billing(
-            provider, streamed=job.call.stream, served_by=reader.findings.served_by
+            Serving(provider, model, findings.served_by or ("" if findings.events else None)),
+            streamed=job.call.stream,
         )
         try:
             outcome = await self._upstream.send(provider, request, reader, job.call, Wait(job.until, client))

@@ -27,11 +27,14 @@ from proxy.stores.records import Hold, Refused
 
 
 class Ask(Struct, frozen=True):
-    """One attempt asking for its hold: the how-manieth, where to, under which name, and the maximum a repair set."""
+    """One attempt asking for its hold: the how-manieth, where to, the maximum a repair set.
+
+    `names` are the label whose own price counts, and the model as the provider is sent it.
+    """
 
     number: int
     provider: Provider
-    model: str
+    names: tuple[str, str]
     lowered_to: int | None = None
 
 
@@ -94,7 +97,7 @@ class Toll:
             self.keeping.journal.append(Refused(refused_row(record)))
 
     def _quote(self, job: Job, ask: Ask) -> Quote:
-        models = [(job.plan.label, ask.model), *((name, name) for name in job.call.also_models)]
+        models = [ask.names, *((name, name) for name in job.call.also_models)]
         weight, maximum = job.weight, ask.lowered_to
         if maximum is not None:
             weight = with_maximum(weight, maximum)
@@ -131,7 +134,7 @@ class Toll:
             asked=job.call.model or "",
             model=job.plan.label,
             provider=ask.provider.name,
-            upstream_model=ask.model,
+            upstream_model=ask.names[1],
             stream=job.call.stream,
             amount_pusd=amount,
             charges=keeping.books.take(identity, scopes_of(job), job.caller.name, amount, now),

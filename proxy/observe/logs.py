@@ -22,6 +22,7 @@ _CREDENTIAL = re.compile(r"(?i)\b(sk-|bearer\s+)[A-Za-z0-9_\-.~+/]{6,}=*")
 # what a terminal obeys, what ends a line somewhere, and half an emoji
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 2048
+_STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})
 
 Event = MutableMapping[str, Any]
 
@@ -103,7 +104,7 @@ def _now() -> str:
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:
     """Take credentials out of every text, however deep it stands, and cut texts that are too long."""
-    for name in [name for name in event if not name.startswith("_")]:
+    for name in [name for name in event if name not in _STRUCTLOGS_OWN]:
         event[redacted(name)] = _redacted_value(event.pop(name))
     return event
 

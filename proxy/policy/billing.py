@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from proxy.policy.values import Provider
 
 # names as OpenRouter displays them in `provider`, and as hosts and entries spell them
@@ -41,17 +43,38 @@ _BILLS_TO_THE_END = frozenset(
 )
 
 
-def closing_stops_billing(provider: Provider, *, streamed: bool, served_by: str | None) -> bool:
-    """Whether closing now ends what this call costs; `served_by` is OpenRouter's `provider`, once known."""
+# before the first event OpenRouter has not said who serves; these authors' models are served by providers that stop
+_AUTHORS_THAT_STOP = frozenset({"openai", "x-ai"})
+
+
+class Serving(Struct, frozen=True):
+    """Who answers: the provider we called, for which model, and whom OpenRouter says it passed the call to.
+
+    `served_by` None: nothing has been said yet; "": a reply has begun and names nobody.
+    """
+
+    provider: Provider
+    model: str
+    served_by: str | None
+
+
+def closing_stops_billing(serving: Serving, *, streamed: bool) -> bool:
+    """Whether closing now ends what this call costs."""
+    provider = serving.provider
     if provider.free:
         return True
     if not streamed:
         return False
     if provider.kind in ("openrouter", "mock"):
-        return served_by is None or _plain(served_by) not in _BILLS_TO_THE_END
+        if serving.served_by is None:
+            return serving.model.partition("/")[0] in _AUTHORS_THAT_STOP
+        return not _bills_on(serving.served_by)
     host = provider.base_url.partition("://")[2].partition("/")[0].partition(":")[0]
-    names = {_plain(provider.name), *map(_plain, host.split("."))}
-    return not names & _BILLS_TO_THE_END
+    return not any(map(_bills_on, (provider.name, *host.split("."))))
+
+
+def _bills_on(name: str) -> bool:
+    return _plain(name) in _BILLS_TO_THE_END
 
 
 def _plain(name: str) -> str:

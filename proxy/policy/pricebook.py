@@ -83,6 +83,11 @@ class PriceBook:
             self._known[asked] = self._find(provider, label, model)
         return self._known[asked]
 
+    def label_for(self, target: Target) -> str:
+        """The alias whose own price is the price of this target; "" where the list's is. For fallbacks, which have
+        no alias of their own in a plan."""
+        return next((alias for alias, own in self._overrides.items() if own.target == target), "")
+
     def sizes(self, provider: Provider, model: str) -> Sizes:
         """How many tokens `model` takes and gives at most, as far as anybody says."""
         asked = (provider.name, model)

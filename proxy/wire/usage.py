@@ -51,7 +51,7 @@ class _Reading:
         value = self._at(path)
         if value is None:
             return 0
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != value:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or Decimal(value).is_nan():
             self.doubts.append("not_a_number")
             self.miscounted = True
             return 0

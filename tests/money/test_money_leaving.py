@@ -128,9 +128,9 @@ def test_more_leavers_than_drains_cost_their_holds(start_toll: StartToll, mock: 
 
 def test_calls_that_were_left_hold_nothing_back_once_they_are_settled(start_toll: StartToll, mock: Mock) -> None:
     daemon = start_toll(
-        alice={"budgets": [{"usd": 0.03, "per": "total"}], "limits": [{"concurrent": 1}]},
+        alice={"budgets": [{"usd": 0.04, "per": "total"}], "limits": [{"concurrent": 1}]},
         models={
-            "m": priced("openrouter/mock/slow?ttft=5&tokens=1&cost=0.001"),
+            "m": priced("openrouter/mock/slow?ttft=1&tokens=1&cost=0.001"),
             "n": priced("openrouter/mock/echo?cost=0"),
         },
     )
@@ -140,4 +140,4 @@ def test_calls_that_were_left_hold_nothing_back_once_they_are_settled(start_toll
     connection.leave()
     eventually(daemon, lambda books: len(books.rows) == 1 and not books.held)
     assert daemon.post("/v1/chat/completions", ask("n")).status == 200
-    assert books_of(daemon).cost == mock.billed() == 0
+    assert books_of(daemon).cost == mock.billed()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.policy.billing import closing_stops_billing
+from proxy.policy.billing import Serving, closing_stops_billing
 from proxy.policy.values import Kind, Provider
 
 
@@ -31,22 +31,22 @@ BILLS_ON = (
 
 @pytest.mark.parametrize("kind", ["openrouter", "mock"])
 @pytest.mark.parametrize(
-    ("served_by", "stops"), [*((name, True) for name in STOPS), *((name, False) for name in BILLS_ON), (None, True)]
+    ("served_by", "stops"), [*((name, True) for name in STOPS), *((name, False) for name in BILLS_ON), ("", True)]
 )
 def test_a_stream_through_openrouter_depends_on_who_serves_it(kind: Kind, served_by: str | None, stops: bool) -> None:
-    assert closing_stops_billing(provider(kind), streamed=True, served_by=served_by) is stops
+    assert closing_stops_billing(Serving(provider(kind), "m", served_by), streamed=True) is stops
 
 
 @pytest.mark.parametrize("served_by", [*STOPS, None])
 @pytest.mark.parametrize("kind", ["openrouter", "openai", "anthropic", "mock"])
 def test_what_is_not_streamed_is_billed_in_full(kind: Kind, served_by: str | None) -> None:
-    assert not closing_stops_billing(provider(kind), streamed=False, served_by=served_by)
+    assert not closing_stops_billing(Serving(provider(kind), "openai/m", served_by), streamed=False)
 
 
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("kind", ["openrouter", "openai"])
 def test_what_is_free_has_no_bill_to_stop(kind: Kind, streamed: bool) -> None:
-    assert closing_stops_billing(provider(kind, "groq", free=True), streamed=streamed, served_by="Groq")
+    assert closing_stops_billing(Serving(provider(kind, "groq", free=True), "m", "Groq"), streamed=streamed)
 
 
 DIRECT = [
@@ -69,8 +69,16 @@ DIRECT = [
 
 @pytest.mark.parametrize(("name", "base_url", "stops"), DIRECT)
 def test_a_direct_provider_is_known_by_its_name_or_its_host(name: str, base_url: str, stops: bool) -> None:
-    assert closing_stops_billing(provider("openai", name, base_url), streamed=True, served_by=None) is stops
+    assert closing_stops_billing(Serving(provider("openai", name, base_url), "m", None), streamed=True) is stops
 
 
 def test_a_direct_provider_is_not_judged_by_what_a_reply_claims() -> None:
-    assert closing_stops_billing(provider("openai", "openai"), streamed=True, served_by="Groq")
+    assert closing_stops_billing(Serving(provider("openai", "openai"), "m", "Groq"), streamed=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "stops"),
+    [("openai/gpt-4o", True), ("x-ai/grok-4", True), ("google/gemini-2.5-pro", False), ("auto", False)],
+)
+def test_before_the_first_event_only_the_author_can_be_gone_by(model: str, stops: bool) -> None:
+    assert closing_stops_billing(Serving(OPENROUTER, model, None), streamed=True) is stops
