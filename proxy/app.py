@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack
 import msgspec
 import structlog
 from msgspec import Struct
+from sqlalchemy.exc import DBAPIError
 
-from proxy.changes import default_provider, in_words, swap
+from proxy.changes import ReloadRefused, default_provider, in_words, swap
 from proxy.data import snapshot_bytes
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.held import Keeping
@@ -114,15 +115,21 @@ class Daemon:
         self._ready = True
 
     async def reload(self, settings: Settings) -> list[str]:
-        """Take on another configuration; say in words what changed. Calls under way are not touched."""
+        """Take on another configuration; say in words what changed. Calls under way are not touched.
+
+        Raises `ReloadRefused`; then everything is as it was.
+        """
         running = self._running
         if running is None:
             return []
         lines = in_words(self.settings, settings)
         complete = await self._with_mock(settings)
-        running.listings.settings = complete  # first: a refresh that ends meanwhile is to use it
+        try:
+            await running.live.reload(complete)
+        except (TimeoutError, DBAPIError):
+            raise ReloadRefused("the keys in the ledger cannot be read now; nothing was changed") from None
+        running.listings.settings = complete
         swap(running.api.parts, complete, running.listings, running.upstream)
-        await running.live.reload(complete)
         running.telemetry.reloaded(complete)
         self.settings = settings
         self._keep_fresh()

@@ -26,6 +26,10 @@ _NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "log_level", "lo
 _NOT_SETTINGS = ("source", "warnings")
 
 
+class ReloadRefused(Exception):
+    """A new configuration could not be taken on; the message says why."""
+
+
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:
     """Let every later call be served by `settings`; breakers start anew, limits and budgets go on."""
     toll = parts.exchange.toll

@@ -66,6 +66,7 @@ async def _reload(daemon: Daemon, notifier: Notifier, read: Callable[[], Setting
     """Read the configuration again: taken on whole, or not at all."""
     from structlog import get_logger
 
+    from proxy.changes import ReloadRefused
     from proxy.config import ConfigProblems
 
     notifier.reloading()
@@ -74,7 +75,7 @@ async def _reload(daemon: Daemon, notifier: Notifier, read: Callable[[], Setting
         if not settings.providers:
             raise ConfigProblems([])
         changes = await daemon.reload(settings)
-    except ConfigProblems as problems:
+    except (ConfigProblems, ReloadRefused) as problems:
         daemon.reload_refused()
         get_logger().error("reload_refused", problems=str(problems) or "no provider is left")
     else:

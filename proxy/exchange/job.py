@@ -11,7 +11,6 @@ from proxy.policy.weight import Weight, weigh
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 
-
 NO_WEIGHT = weigh(Call(Endpoint("none"), "", "", "GET", b""))
 
 

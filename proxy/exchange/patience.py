@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-
 STALLED_SECONDS = 300.0
 
 

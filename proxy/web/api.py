@@ -40,7 +40,6 @@ from proxy.web.models import ModelList
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import Endpoint, endpoint_for, split_path
 
-
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
 

@@ -108,24 +108,28 @@ class LiveState:
         return {"file": str(target)}
 
     async def reload(self, settings: Settings) -> None:
-        """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on."""
+        """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on.
+
+        Raises TimeoutError or DBAPIError where the stored keys cannot be read; then nothing has changed.
+        """
         async with self._turn:
-            self._settings = settings
-            await self._change(lambda _: None)
+            await self._change(lambda _: None, settings)
 
     async def _run(self, work: Callable[[Connection], Any]) -> Any:
         return await asyncio.wait_for(asyncio.wrap_future(self._books.writer.submit(work)), 2 * _FLUSH_SECONDS)
 
-    async def _change(self, work: Callable[[Connection], Any]) -> Any:
+    async def _change(self, work: Callable[[Connection], Any], settings: Settings | None = None) -> Any:
         """Change the stored keys and put all keys as they are then in force, in one transaction."""
+        wanted = settings or self._settings
 
         def job(connection: Connection) -> tuple[Any, KeySet, dict[Charge, int]]:
             result = work(connection)
-            keys = key_set(self._settings, list_keys(connection))
+            keys = key_set(wanted, list_keys(connection))
             fresh = [budget.id for budget in keys.budgets if budget.id not in self._known]
             return result, keys, ledger.spent(connection, fresh)
 
         result, keys, spent = await self._run(job)
+        self._settings = wanted
         self._install(keys)
         for (budget, period), amount in spent.items():  # by a key of the same name, before this start
             self._books.books.load(budget, period, amount)
