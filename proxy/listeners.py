@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -68,5 +67,3 @@ def refuse_unsafe_runtime() -> None:
         raise StartError(
             "the HTTP library's C parser is missing; install aiohttp from a wheel, unset AIOHTTP_NO_EXTENSIONS"
         )
-    if sys.version_info < (3, 11):
-        raise StartError("Python 3.11 or newer is needed")

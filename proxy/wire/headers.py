@@ -56,7 +56,7 @@ _NEVER_TO_CLIENT = HOP_BY_HOP | {
 }
 _NEVER_TO_CLIENT_PREFIXES = ("access-control-", "x-tollkeeper-")
 
-_CONTROLS = {code: None for code in (*range(0x00, 0x09), *range(0x0A, 0x20), 0x7F)}
+_CONTROLS = {code: None for code in (*range(0x09), *range(0x0A, 0x20), 0x7F)}
 
 
 def to_upstream(incoming: Iterable[tuple[str, str]], *, openai: bool) -> Headers:
