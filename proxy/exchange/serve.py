@@ -127,7 +127,8 @@ class Exchange:
         record.upstream_seconds += time.monotonic() - began
         if held is not None:
             outcome.settler, outcome.provider = held, provider
-            held.begun(outcome.generation_id)
+            if isinstance(outcome, Failure) or not outcome.whole:  # a reply in hand is settled in a moment
+                held.begun(outcome.generation_id)
         return outcome
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
