@@ -1,6 +1,7 @@
 # make run   sets everything up and starts the daemon (the built-in mock where there is no key)
 # make test  sets everything up and runs every test
 # make check formatting, lints, types, tests    make bench  the table of docs/performance.md
+# make faults kills and disconnects by the hundred (half an hour)
 # make lock  refreshes requirements/*.txt       make clean  removes what make made
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
 CONFIGS := $(TOLLKEEPER_CONFIG)$(wildcard $(CONFIG_HOME)/tollkeeper/config.yaml /etc/tollkeeper/config.yaml)
 MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
 
-.PHONY: run test check lint types bench lock clean
+.PHONY: run test check lint types bench faults lock clean
 
 run: $(RUN)/.ready
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
@@ -29,6 +30,9 @@ lint: $(DEV)/.ready
 
 types: $(DEV)/.ready
 	$(DEV)/bin/mypy
+
+faults: $(DEV)/.ready
+	FAULTS=200 $(DEV)/bin/python -m pytest -n 2 tests/money --timeout 1800 $(ARGS)
 
 bench: $(DEV)/.ready
 	$(DEV)/bin/python -m bench $(ARGS)
