@@ -14,7 +14,6 @@ from msgspec import Struct
 from proxy.errors import InvalidValue
 
 Shape = Literal["chat", "completions", "responses", "messages", "other"]
-Body = Literal["json", "form", "opaque"]
 
 PREFIXES = ("/api/v1", "/v1")
 
@@ -64,7 +63,6 @@ _FREE = re.compile(
     r"/(?P<name>models|model|files|uploads|responses|chat/completions|vector_stores|"
     r"generation|key|credits|providers|endpoints|embeddings/models|images/models)(?:/[^/]+)*"
 )
-_COSTLY = re.compile(r"/(?:videos|batches|fine_tuning|messages/batches)(?:/.*)?")
 _OTHER = Endpoint("other", listed=False)
 _DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 
@@ -94,8 +92,3 @@ def endpoint_for(method: str, path: str) -> Endpoint:
     if (match := _FREE.fullmatch(path)) and method in ("GET", "HEAD", "POST", "DELETE", "PUT", "PATCH"):
         return Endpoint(match["name"])
     return _OTHER
-
-
-def is_unbounded(path: str) -> bool:
-    """Whether the path starts work whose cost no request bounds (videos, batches, fine-tuning)."""
-    return _COSTLY.fullmatch(path) is not None
