@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 from sqlalchemy.exc import DBAPIError
 
-from proxy.changes import ReloadRefused, default_provider, in_words, swap
+from proxy.changes import ReloadRefused, default_provider, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.held import Keeping
@@ -24,7 +24,7 @@ from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
-from proxy.policy.catalogue import Catalogue, read_feed
+from proxy.policy.catalogue import read_feed
 from proxy.policy.money import usd_text
 from proxy.policy.names import Names
 from proxy.policy.settlement import Settlement
@@ -148,7 +148,7 @@ class Daemon:
             return
         parts, listings = running.api.parts, running.listings
         self._refresher = asyncio.create_task(
-            listings.keep_fresh(lambda catalogue, listed: _take(parts, listings.settings, catalogue, listed)),
+            listings.keep_fresh(lambda: take_lists(parts, listings.settings, listings)),
             name="refresh model lists",
         )
 
@@ -257,13 +257,6 @@ def _parts(settings: Settings, listings: Listings, exchange: Exchange, keys: Key
         default_provider=default_provider(settings),
         max_body=settings.max_body,
     )
-
-
-def _take(parts: Parts, settings: Settings, catalogue: Catalogue, listed: dict[str, frozenset[str]]) -> None:
-    """Put fresh lists in place of the old ones; calls under way keep the plan they have."""
-    parts.names = Names(settings, catalogue, listed)
-    parts.exchange.toll.prices = price_book(settings, parts.names, catalogue)
-    parts.models = ModelList(parts.names, catalogue)
 
 
 def _log_crash(request_id: str) -> None:

@@ -33,14 +33,19 @@ class ReloadRefused(Exception):
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:
     """Let every later call be served by `settings`; breakers start anew, limits and budgets go on."""
     toll = parts.exchange.toll
-    names = Names(settings, listings.catalogue, listings.listed)
-    toll.prices = price_book(settings, names, listings.catalogue)
     toll.rules = settings.money.rules
     parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll)
-    parts.names, parts.models = names, ModelList(names, listings.catalogue)
+    take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
     parts.max_body = settings.max_body
+
+
+def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
+    """Put the lists as they are now in place of the old ones; calls under way keep the plan they have."""
+    parts.names = Names(settings, listings.catalogue, listings.listed)
+    parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue)
+    parts.models = ModelList(parts.names, listings.catalogue)
 
 
 def default_provider(settings: Settings) -> str:

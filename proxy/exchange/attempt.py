@@ -17,7 +17,7 @@ from proxy.policy.retry import Attempt, Rounds
 from proxy.policy.values import Provider, RetryRules
 from proxy.wire.call import Change, applied_defaults, asks_for_usage, outgoing
 from proxy.wire.headers import Headers
-from proxy.wire.reader import StreamReader
+from proxy.wire.reader import StreamReader, openai_error
 
 
 def prepare(
@@ -125,11 +125,7 @@ def fill_empty_error(reply: Reply, job: Job) -> None:
     """An error without a body gets one: SDKs expect an envelope (wire.md T49)."""
     if reply.status >= 400 and reply.whole and not reply.first and job.call.method != "HEAD":
         error = UpstreamError(f"{reply.provider.name} answered with status {reply.status} and no explanation.")
-        reply.replace_body(
-            msgspec.json.encode(
-                {"error": {"message": error.message, "type": error.error_type, "param": None, "code": error.code}}
-            )
-        )
+        reply.replace_body(msgspec.json.encode({"error": openai_error(error)}))
 
 
 def remember(reply: Reply, record: Record) -> None:

@@ -19,7 +19,7 @@ from proxy.wire.endpoints import endpoint_for
 FILE_NAME = "catalogue.json"
 _MOST_LISTED = 5000
 
-Changed = Callable[[Catalogue, dict[str, frozenset[str]]], None]
+Changed = Callable[[], None]
 Told = Callable[[str, str], None]
 
 
@@ -33,7 +33,7 @@ def with_cached(snapshot: Catalogue, state_dir: str) -> Catalogue:
 
 
 class Listings:
-    """What the providers say they serve. `changed` is called with every new state, `told` with (event, reason)."""
+    """What the providers say they serve. `changed` is called after every round, `told` with (event, reason)."""
 
     def __init__(self, settings: Settings, catalogue: Catalogue, upstream: Upstream, told: Told) -> None:
         self.catalogue = catalogue
@@ -47,7 +47,7 @@ class Listings:
         """Fetch everything now and then again every `catalogue: refresh`, until cancelled."""
         while self.settings.catalogue_refresh is not None:
             await asyncio.gather(*(self._refresh(provider) for provider in self.settings.providers.values()))
-            changed(self.catalogue, self.listed)
+            changed()
             await asyncio.sleep(self.settings.catalogue_refresh)
 
     async def _refresh(self, provider: Provider) -> None:

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from proxy.errors import ProxyError
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers
-from proxy.wire.reader import anthropic_type
+from proxy.wire.reader import anthropic_type, openai_error
 
 SERVER_NAME = ("Server", "tollkeeper")
 
@@ -33,7 +33,5 @@ def _body(error: ProxyError, shape: Shape, own: Headers) -> bytes:
         detail = {"type": anthropic_type(error.status), "message": error.message, "code": error.code}
         envelope: dict[str, object] = {"type": "error", "error": detail, "request_id": dict(own).get("x-request-id")}
     else:
-        envelope = {
-            "error": {"message": error.message, "type": error.error_type, "param": error.param, "code": error.code}
-        }
+        envelope = {"error": openai_error(error)}
     return msgspec.json.encode(envelope)

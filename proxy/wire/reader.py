@@ -72,9 +72,14 @@ class StreamReader:
         return block if shown is None else b"".join(shown)
 
 
+def openai_error(error: ProxyError) -> dict[str, str | None]:
+    """What stands under `error` in OpenAI's envelope (wire.md 2.6)."""
+    return {"message": error.message, "type": error.error_type, "param": error.param, "code": error.code}
+
+
 def error_event(shape: Shape, error: ProxyError) -> bytes:
     """An error as the last event of a stream that has begun, in the dialect its readers dispatch on."""
-    body = {"message": error.message, "type": error.error_type, "param": error.param, "code": error.code}
+    body = openai_error(error)
     if shape == "messages":
         detail = {"type": anthropic_type(error.status), "message": error.message}
         return b"event: error\ndata: " + _json.encode({"type": "error", "error": detail}) + b"\n\n"
