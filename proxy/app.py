@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -24,14 +24,13 @@ from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
-from proxy.policy.catalogue import read_feed
-from proxy.policy.money import usd_text
+from proxy.policy.catalogue import Catalogue, read_feed
 from proxy.policy.names import Names
-from proxy.policy.settlement import Settlement
-from proxy.policy.values import Settings
+from proxy.policy.pricebook import PriceBook
+from proxy.policy.values import MoneySettings, Settings
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
-from proxy.stores.records import Hold
+from proxy.stores.records import Row
 from proxy.telemetry import Telemetry
 from proxy.web.admin import Admin
 from proxy.web.api import Api, Parts
@@ -94,20 +93,19 @@ class Daemon:
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
         telemetry = Telemetry(settings, books, self._knows_model)
         self._stack.callback(telemetry.close)
-        toll = _toll(settings, listings, books, lookups, telemetry.metrics.anomaly)
-        books.resolve_orphans(toll.keeping, settings.providers)
-        api = Api(
-            _parts(settings, listings, Exchange(settings.providers, settings.retries, upstream, toll), books.keys),
-            telemetry.finished,
-            _log_crash,
-        )
+        names = Names(settings, catalogue, listings.listed)
+        toll = _toll(price_book(settings, names, catalogue), settings.money, books, lookups, telemetry)
+        exchange = Exchange(settings.providers, settings.retries, upstream, toll)
+        parts = _parts(settings, names, catalogue, exchange, books.keys)
+        api = Api(parts, telemetry.finished, _log_crash)
         self._api = api
         telemetry.watch(lambda: list(api.running.values()))
+        books.resolve_orphans(toll.keeping, settings.providers)
         admin = Admin(Guard(settings.admin), self._problems, telemetry.page, settings.admin_token)
         self.url = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", [])) + "/v1"
         self.admin_url = await listen(self._stack, admin.answer, settings.admin)
         self.keys = books.keys
-        live = LiveState(settings, books, api.parts)
+        live = LiveState(settings, books, parts)
         self._stack.push_async_callback(await Control(live, _told).open(settings.state_dir))
         self._running = Running(api, listings, upstream, live, telemetry)
         self._keep_fresh()
@@ -218,19 +216,12 @@ class Daemon:
         return msgspec.structs.replace(settings, providers=providers)
 
 
-def _toll(
-    settings: Settings, listings: Listings, books: Bookkeeping, lookups: Lookups, anomaly: Callable[[str], None]
-) -> Toll:
-    """The toll, and the wiring by which every settlement wakes those who wait for room."""
+def _toll(prices: PriceBook, money: MoneySettings, books: Bookkeeping, lookups: Lookups, telemetry: Telemetry) -> Toll:
+    """The toll, and the wiring by which every settlement is told and wakes those who wait for room."""
 
-    def resolved(hold: Hold, settlement: Settlement, over_pusd: int) -> None:
+    def resolved(row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         toll.settled()
-        for doubt in settlement.doubts:
-            anomaly(doubt)
-            _told("cost_anomaly", f"{doubt} in the usage of {hold.id}")
-        if over_pusd:
-            anomaly("over_hold")
-            _told("cost_anomaly", f"over_hold by {usd_text(over_pusd)} USD in {hold.id}")
+        telemetry.settled(row, doubts, over_pusd)
 
     keeping = Keeping(
         books=books.books,
@@ -238,22 +229,20 @@ def _toll(
         journal=books.journal,
         lookups=lookups,
         resolved=resolved,
-        waits=settings.money.fsync == "always",
+        waits=money.fsync == "always",
     )
-    names = Names(settings, listings.catalogue, listings.listed)
-    toll = Toll(keeping, price_book(settings, names, listings.catalogue), settings.money.rules)
+    toll = Toll(keeping, prices, money.rules)
     return toll
 
 
-def _parts(settings: Settings, listings: Listings, exchange: Exchange, keys: KeySet) -> Parts:
-    names = Names(settings, listings.catalogue, listings.listed)
+def _parts(settings: Settings, names: Names, catalogue: Catalogue, exchange: Exchange, keys: KeySet) -> Parts:
     return Parts(
         exchange=exchange,
         drainer=Drainer(),
         guard=Guard(settings.listen),
         keys=Keyring(keys.callers, is_open=keys.is_open),
         names=names,
-        models=ModelList(names, listings.catalogue),
+        models=ModelList(names, catalogue),
         default_provider=default_provider(settings),
         max_body=settings.max_body,
     )

@@ -22,7 +22,7 @@ from proxy.web.guard import Guard
 from proxy.web.models import ModelList
 
 # what is opened once at start
-_NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "log_level", "log_format")
+_NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "gen_ai", "log_level", "log_format")
 _NOT_SETTINGS = ("source", "warnings")
 
 

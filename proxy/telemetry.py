@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+import structlog
+
 from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.record import Entry, Record
@@ -17,9 +19,12 @@ from proxy.observe.loop_lag import LoopLag
 from proxy.observe.metrics import Metrics
 from proxy.observe.page import MetricsPage
 from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
-from proxy.observe.seen import CallSeen, Tokens
-from proxy.policy.budgets import GLOBAL
+from proxy.observe.seen import CallSeen, CostSeen, Tokens
+from proxy.policy.money import usd_text
 from proxy.policy.values import Settings
+from proxy.stores.records import Row
+
+log = structlog.get_logger()
 
 
 class Telemetry:
@@ -33,7 +38,7 @@ class Telemetry:
         self._reload = ReloadState(successful=True, success_at=time.time())
         self._lag = LoopLag(loop)
         self._lag.start()
-        self.metrics = Metrics(Known(models, self._is_key), self._sources())
+        self.metrics = Metrics(Known(models, self._is_key), self._sources(), gen_ai=settings.gen_ai)
         self.page = MetricsPage(self.metrics)
 
     def watch(self, live: Callable[[], list[Record]]) -> None:
@@ -44,6 +49,17 @@ class Telemetry:
         """One call is over: its log line, its metrics."""
         log_call(entry, "warning" if entry.status >= 500 else "info")
         self.metrics.finished(_seen(entry))
+
+    def settled(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
+        """One attempt is paid for, as the ledger will have it; what is odd about its figures is told and counted."""
+        if row.source != "none":
+            self.metrics.settled(_cost(row))
+        for doubt in doubts:
+            self.metrics.anomaly(doubt)
+            log.warning("cost_anomaly", reason=f"{doubt} in the usage of {row.id}")
+        if over_pusd:
+            self.metrics.anomaly("over_hold")
+            log.warning("cost_anomaly", reason=f"over_hold by {usd_text(over_pusd)} USD in {row.id}")
 
     def _is_key(self, name: str) -> bool:
         """Whether a key of this name is in force, or it stands for open mode."""
@@ -77,7 +93,7 @@ class Telemetry:
     def _budgets(self) -> list[BudgetState]:
         return [
             BudgetState(
-                budget=GLOBAL if standing.budget.scope == GLOBAL else standing.budget.scope.partition(":")[2],
+                budget=standing.budget.id,
                 per=standing.budget.per,
                 limit_pusd=standing.budget.cap_pusd,
                 spent_pusd=standing.spent_pusd,
@@ -105,17 +121,27 @@ def _seen(entry: Entry) -> CallSeen:
         error_type=entry.error_type,
         stream=entry.stream,
         first_byte_seconds=entry.first_byte_seconds,
-        tokens=Tokens(
-            input=entry.input_tokens or 0,
-            output=entry.output_tokens or 0,
-            cached_input=entry.cached_tokens or 0,
-            reasoning=entry.reasoning_tokens or 0,
-        ),
-        # twelve places are picodollars
-        cost_pusd=None if entry.cost_usd is None else int(entry.cost_usd.replace(".", "")),
-        cost_source=entry.cost_source or "unknown",
+        input_tokens=entry.input_tokens or 0,
+        output_tokens=entry.output_tokens or 0,
         attempts=tuple((tried.provider, tried.outcome) for tried in entry.tried),
         fallback=(models[0], models[-1]) if len(models) > 1 else None,
         client_left=entry.client_left,
         rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
+    )
+
+
+def _cost(row: Row) -> CostSeen:
+    return CostSeen(
+        provider=row.provider,
+        model=row.model,
+        key=row.key,
+        cost_pusd=row.cost_pusd,
+        cost_source=row.source,
+        tokens=Tokens(
+            input=row.input_tokens,
+            output=row.output_tokens,
+            cached_input=row.cached_input_tokens,
+            cache_write=row.cache_write_tokens,
+            reasoning=row.reasoning_tokens,
+        ),
     )

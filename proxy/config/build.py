@@ -53,6 +53,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         callers=tuple(_caller(name, key) for name, key in config.keys.items()),
         drain=config.shutdown.drain,
         money=build_money(config, sources.env),
+        gen_ai=config.metrics.gen_ai,
         log_level=config.log.level,
         log_format=config.log.format,
         source=str(sources.file) if sources.file is not None else None,

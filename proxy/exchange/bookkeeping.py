@@ -88,12 +88,13 @@ class Bookkeeping:
             settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
         else:
             settlement = Settlement(hold.amount_pusd, "interrupted")
+        row = interrupted_row(hold, settlement, usage, orphan.generation_id)
         over = self.books.settle(hold.id, settlement.cost_pusd)
         try:
-            self.journal.append(Settled(interrupted_row(hold, settlement, usage, orphan.generation_id), hold.charges))
+            self.journal.append(Settled(row, hold.charges))
         except JournalUnwritable as error:
             self._told("orphan_not_written", error.reason)
-        keeping.resolved(hold, settlement, over or 0)
+        keeping.resolved(row, (), over or 0)
 
     def close(self) -> None:
         """Bring the ledger up to date, then close; what it does not take in time stays in the journal."""

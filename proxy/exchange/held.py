@@ -21,20 +21,20 @@ from proxy.policy.settlement import Ending, Settlement, settle
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.journal import Journal
-from proxy.stores.records import Begun, Hold, Settled, Voided
+from proxy.stores.records import Begun, Hold, Row, Settled, Voided
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
 
 class Keeping(Struct, frozen=True):
-    """Where money is counted and written down. `resolved` hears of every settlement and by how much it passed its hold;
-    `waits`: replies wait until their settlement is on disk."""
+    """Where money is counted and written down. `resolved` hears of every attempt's end, doubts about its figures, and
+    by how much it passed its hold; `waits`: replies wait until their settlement is on disk."""
 
     books: Books
     limiter: Limiter
     journal: Journal
     lookups: Lookups
-    resolved: Callable[[Hold, Settlement, int], None]
+    resolved: Callable[[Row, tuple[str, ...], int], None]
     waits: bool = False
 
 
@@ -166,7 +166,7 @@ class Held:
         with contextlib.suppress(JournalUnwritable):  # the journal keeps ends of calls and writes them when it heals
             position = keeping.journal.append(Voided(row) if settlement.void else Settled(row, hold.charges))
             durable = keeping.journal.durable(position) if keeping.waits else None
-        keeping.resolved(hold, settlement, over or 0)
+        keeping.resolved(row, settlement.doubts, over or 0)
         return durable
 
 

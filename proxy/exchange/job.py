@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.dialects import Incoming
 from proxy.exchange.record import Record
+from proxy.policy.limiter import Taken
 from proxy.policy.values import Caller, Plan
 from proxy.policy.weight import Weight, weigh
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 
 NO_WEIGHT = weigh(Call(Endpoint("none"), "", "", "GET", b""))
+
+
+class Admission(Struct):
+    """What the call has taken from its limits; None until the step in which its first attempt takes its hold."""
+
+    taken: Taken | None = None
 
 
 class Job(Struct, frozen=True):
@@ -24,3 +31,4 @@ class Job(Struct, frozen=True):
     incoming: Incoming
     record: Record
     until: float
+    admission: Admission = field(default_factory=Admission)

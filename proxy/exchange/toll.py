@@ -54,39 +54,32 @@ class Toll:
 
     @contextmanager
     def admitted(self, job: Job) -> Iterator[None]:
-        """Take what rate limits ask for; give slots back and correct tokens at the end. Raises `PolicyError`."""
-        if not job.call.endpoint.counts:
-            yield
-            return
-        limiter, record, scopes = self.keeping.limiter, job.record, scopes_of(job)
-        taken = limiter.take(scopes, likely_tokens(job.weight), time.monotonic())
-        record.limit_headers = list(limiter.headers(scopes, time.monotonic()).items())
-        if isinstance(taken, Denied):
-            raise too_much(taken)
+        """At the end, give back the place among calls at once and the tokens that were not used."""
         try:
             yield
         finally:
-            limiter.give_back(taken)
-            if record.usage is not None or not record.calls:
-                limiter.correct(taken, record.tokens_used(), time.monotonic())
+            taken, record = job.admission.taken, job.record
+            if taken is not None:
+                self.keeping.limiter.give_back(taken)
+                if record.usage is not None or not record.calls:
+                    self.keeping.limiter.correct(taken, record.tokens_used(), time.monotonic())
 
     async def hold(self, job: Job, ask: Ask) -> Held | None:
-        """Take the attempt's hold from every budget it falls under, all or nothing, waiting for others' if need be.
+        """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:
+        all in one step or nothing, waiting for others' holds if need be.
 
         None for what costs nothing by its nature. Raises `PolicyError`, or `JournalUnwritable`.
         """
         if not job.call.endpoint.counts:
             return None
         quote = self._quote(job, ask)
-        books, scopes = self.keeping.books, scopes_of(job)
-        amount, maximum = quote.most_pusd or 0, None
-        if books.is_bound(scopes) and not quote.is_free:
-            if quote.bound is None and self.rules.unpriced == "deny":
-                raise not_priced(job.plan.label)
-            if quote.bound is not None:
-                amount, maximum = await self._room(job, quote, scopes)
-        held = self._take(job, ask, quote, amount)
-        held.maximum = maximum
+        until = time.monotonic() + self.rules.wait_seconds
+        while isinstance(room := self._room(job, quote), InFlight):
+            if time.monotonic() >= until:
+                raise in_flight(room)
+            await asyncio.wait([self._next_settlement], timeout=max(0.0, until - time.monotonic()))
+        held = self._take(job, ask, quote, room[0])  # nothing is awaited between the verdict and this
+        held.maximum = room[1]
         if self.keeping.waits:
             await self.keeping.journal.durable(self.keeping.journal.end)
         return held
@@ -103,22 +96,40 @@ class Toll:
             weight = with_maximum(weight, maximum)
         return quote_for(weight, ask.provider, models, self.prices)
 
-    async def _room(self, job: Job, quote: Quote, scopes: tuple[str, ...]) -> tuple[int, int | None]:
-        """Wait until the hold fits; its amount, and the output maximum where spending leaves less than the model's most."""
-        books, key = self.keeping.books, job.caller.name
-        until = time.monotonic() + self.rules.wait_seconds
-        while True:
-            now = time.time()
-            fitting = quote.within(books.affordable(scopes, now) or 0)
-            amount, maximum = fitting if fitting is not None else (quote.least_pusd, None)
-            verdict = books.judge(scopes, key, amount, now)
-            if fitting is None or isinstance(verdict, Exceeded):
-                raise exceeded(verdict, books.state(now), scopes, amount)
-            if not isinstance(verdict, InFlight):
-                return amount, maximum
-            if time.monotonic() >= until:
-                raise in_flight(verdict)
-            await asyncio.wait([self._next_settlement], timeout=max(0.0, until - time.monotonic()))
+    def _room(self, job: Job, quote: Quote) -> tuple[int, int | None] | InFlight:
+        """The hold that fits now, with the output maximum where spending leaves less than the model's most; or whose
+        holds are in the way. Raises `PolicyError` where waiting does not help."""
+        self._judge_limits(job)
+        books, scopes, now = self.keeping.books, scopes_of(job), time.time()
+        if quote.is_free or not books.is_bound(scopes):
+            return quote.most_pusd or 0, None
+        if quote.bound is None:
+            if self.rules.unpriced == "deny":
+                raise not_priced(job.plan.label)
+            return 0, None
+        fitting = quote.within(books.affordable(scopes, now) or 0)
+        amount, maximum = fitting if fitting is not None else (quote.least_pusd, None)
+        verdict = books.judge(scopes, job.caller.name, amount, now)
+        if fitting is None or isinstance(verdict, Exceeded):
+            raise exceeded(verdict, books.state(now), scopes, amount)
+        return verdict if isinstance(verdict, InFlight) else (amount, maximum)
+
+    def _judge_limits(self, job: Job) -> None:
+        """A call is limited once, however many attempts it takes."""
+        if job.admission.taken is not None:
+            return
+        limiter, scopes, now = self.keeping.limiter, scopes_of(job), time.monotonic()
+        denied = limiter.judge(scopes, likely_tokens(job.weight), now)
+        if denied is not None:
+            job.record.limit_headers = list(limiter.headers(scopes, now).items())
+            raise too_much(denied)
+
+    def _take_limits(self, job: Job) -> None:
+        limiter, scopes, now = self.keeping.limiter, scopes_of(job), time.monotonic()
+        if job.admission.taken is None:
+            taken = limiter.take(scopes, likely_tokens(job.weight), now)
+            job.admission.taken = None if isinstance(taken, Denied) else taken
+            job.record.limit_headers = list(limiter.headers(scopes, now).items())
 
     def _take(self, job: Job, ask: Ask, quote: Quote, amount: int) -> Held:
         """Reserve in memory and write it down, in one synchronous step."""
@@ -145,6 +156,7 @@ class Toll:
             keeping.books.void(identity)
             if not quote.is_free:
                 raise
+        self._take_limits(job)
         held = Held(keeping, hold, quote.price, record)
         held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
         return held

@@ -32,9 +32,9 @@ class GenAi:
             return
         labels = (operation, call.provider, model)
         self._duration.at(*labels, error_type).observe(call.duration_seconds)
-        if call.tokens.input:
-            self._usage.at(*labels, "input").observe(call.tokens.input)
-        if call.tokens.output:
-            self._usage.at(*labels, "output").observe(call.tokens.output)
+        if call.input_tokens:
+            self._usage.at(*labels, "input").observe(call.input_tokens)
+        if call.output_tokens:
+            self._usage.at(*labels, "output").observe(call.output_tokens)
         if call.stream and not error_type and call.first_byte_seconds is not None:
             self._first_token.at(*labels).observe(call.first_byte_seconds)

@@ -192,6 +192,7 @@ _LABELS = """
 | `provider` | The configured name; empty where a call was refused before one was chosen. |
 | `model`, `from`, `to` | The configured target: an alias, else `author/slug`; `_other` if neither the configuration nor the catalogue has it; empty where a call has none. |
 | `key` | The name of the client key, never the key; `_other` for a name that is not configured; empty where a call was refused before the key was known. |
+| `budget` | Its name as `tollkeeper budgets` shows it: `key:alice:day`, `global:month`. |
 | `code` | The status the client got; 499 if it left first. |
 | `error_type` | Whose fault it was, from the closed list in [operations](operations.md); `_OTHER` is a case that list lacks. |
 

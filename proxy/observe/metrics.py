@@ -24,7 +24,7 @@ from proxy.observe.labels import (
 )
 from proxy.observe.metric_table import TOKEN_TYPES
 from proxy.observe.readings import Readings, Sources, collect, read
-from proxy.observe.seen import CallSeen, CostSeen, Tokens
+from proxy.observe.seen import CallSeen, CostSeen
 
 # below the 15,000 promised: what is folded into `_other` past it, and the gauges, need room too
 CEILING = 14_500
@@ -63,9 +63,6 @@ class Metrics:
         self._overhead.at(endpoint).observe(call.overhead_seconds)
         if call.stream and not error and call.first_byte_seconds is not None:
             self._streamed(call, call.first_byte_seconds, (provider, model))
-        self._used((provider, model, key), call.tokens)
-        if call.cost_pusd is not None:
-            self._cost.at(provider, model, key, source_label(call.cost_source)).add(call.cost_pusd)
         for tried, outcome in call.attempts:
             self._attempts.at(tried, outcome_label(outcome)).inc()
         if call.fallback is not None:
@@ -78,10 +75,13 @@ class Metrics:
             self._gen_ai.finished(call, model, error)
 
     def settled(self, cost: CostSeen) -> None:
-        """Book a cost that did not come with its call."""
+        """Book what one attempt came to."""
         whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
-        self._used(whose, cost.tokens)
         self._cost.at(*whose, source_label(cost.cost_source)).add(cost.cost_pusd)
+        for kind in TOKEN_TYPES:
+            count: int = getattr(cost.tokens, kind)
+            if count:
+                self._tokens.at(*whose, kind).inc(count)
 
     def anomaly(self, kind: str) -> None:
         """Count a figure nobody can believe; `kind` is a word of ours."""
@@ -100,15 +100,9 @@ class Metrics:
 
     def _streamed(self, call: CallSeen, first: float, labels: tuple[str, str]) -> None:
         self._first_token.at(*labels).observe(first)
-        following = call.tokens.output - 1
+        following = call.output_tokens - 1
         if following > 0:
             self._per_token.at(*labels).observe(max(0.0, call.duration_seconds - first) / following)
-
-    def _used(self, whose: tuple[str, str, str], tokens: Tokens) -> None:
-        for kind in TOKEN_TYPES:
-            count: int = getattr(tokens, kind)
-            if count:
-                self._tokens.at(*whose, kind).inc(count)
 
 
 class _Page:

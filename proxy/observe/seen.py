@@ -1,4 +1,4 @@
-"""What the metrics are told: a finished call, and a cost that was settled after its call."""
+"""What the metrics are told: a finished call, and what each of its attempts came to."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ NO_TOKENS = Tokens()
 class CallSeen(Struct, frozen=True):
     """One finished call. Times in seconds.
 
-    `model` is the configured target. `cost_pusd` None: there was none, or it is settled later.
-    `attempts` are (provider, outcome), `fallback` is (from, to) as models, `client_left` how far
-    the call had got, `rejected` the code of a refusal of ours.
+    `model` is the configured target. `attempts` are (provider, outcome), `fallback` is (from, to)
+    as models, `client_left` how far the call had got, `rejected` the code of a refusal of ours.
     """
 
     endpoint: str
@@ -36,9 +35,8 @@ class CallSeen(Struct, frozen=True):
     error_type: str | None = None
     stream: bool = False
     first_byte_seconds: float | None = None
-    tokens: Tokens = NO_TOKENS
-    cost_pusd: int | None = None
-    cost_source: str = "unknown"
+    input_tokens: int = 0
+    output_tokens: int = 0
     attempts: tuple[tuple[str, str], ...] = ()
     fallback: tuple[str, str] | None = None
     client_left: str | None = None
@@ -46,7 +44,7 @@ class CallSeen(Struct, frozen=True):
 
 
 class CostSeen(Struct, frozen=True):
-    """A cost on its own: of an attempt before the last, or known only after a look-up."""
+    """What one attempt cost and used, as the ledger has it; `model` is the configured target."""
 
     provider: str
     model: str | None

@@ -103,19 +103,23 @@ class Limiter:
             self._buckets[limit.id] = bucket
             self._by_scope.setdefault(limit.scope, []).append(bucket)
 
-    def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
-        """Take from every limit of these scopes, or from none where one has too little left."""
-        amounts: dict[LimitOf, int] = {"requests": requests, "tokens": tokens, "concurrent": 1}
-        buckets, now_ns = self._of(scopes), _ns(now)
+    def judge(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Denied | None:
+        """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
+        amounts, now_ns = _amounts(tokens, requests), _ns(now)
         worst: Denied | None = None
-        for bucket in buckets:
+        for bucket in self._of(scopes):
             wait = bucket.wait(amounts[bucket.limit.of], now_ns)
             if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
                 worst = Denied(bucket.limit, wait)
-        if worst is not None:
-            return worst
+        return worst
+
+    def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
+        """Take from every limit of these scopes, or from none where one has too little left."""
+        if (denied := self.judge(scopes, tokens, now, requests)) is not None:
+            return denied
+        amounts, now_ns = _amounts(tokens, requests), _ns(now)
         reserved, slots = [], []
-        for bucket in buckets:
+        for bucket in self._of(scopes):
             if bucket.limit.of == "concurrent":
                 bucket.under_way += 1
                 slots.append(bucket.limit.id)
@@ -159,6 +163,10 @@ class Limiter:
 
     def _of(self, scopes: tuple[str, ...]) -> list[_Bucket]:
         return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ())]
+
+
+def _amounts(tokens: int, requests: int) -> dict[LimitOf, int]:
+    return {"requests": requests, "tokens": tokens, "concurrent": 1}
 
 
 def duration_text(seconds: float) -> str:

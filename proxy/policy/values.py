@@ -141,7 +141,8 @@ class Settings(Struct, frozen=True):
     """Everything a running daemon was told, resolved and checked. Sizes in bytes, times in seconds.
 
     `source` is the file it came from, or None when the environment decided.
-    `catalogue_refresh` None means never. `warnings` are sentences for the start-up lines.
+    `catalogue_refresh` None means never. `gen_ai`: metrics under OpenTelemetry's names as well.
+    `warnings` are sentences for the start-up lines.
     """
 
     listen: Listen
@@ -159,6 +160,7 @@ class Settings(Struct, frozen=True):
     callers: tuple[Caller, ...] = ()
     drain: float = 30.0
     money: MoneySettings = MoneySettings()
+    gen_ai: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"
     source: str | None = None

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "free", "none"]
+Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "none"]
 Charge = tuple[str, int]  # budget id, period (its start in epoch seconds; 0 for "total")
 
 

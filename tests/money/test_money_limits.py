@@ -94,3 +94,22 @@ def test_one_call_takes_from_the_limits_once_however_many_attempts_it_takes(
     reply = daemon.post("/v1/chat/completions", ask("m", stream=stream))
     assert (reply.status, reply.header("x-tollkeeper-attempts")) == (200, "3")
     assert reply.header("x-ratelimit-remaining-requests") == "9"
+
+
+def test_a_call_that_its_budget_turns_away_takes_nothing_from_the_limits(start_toll: StartToll, mock: Mock) -> None:
+    daemon = start(
+        start_toll,
+        [{"requests": 10, "per": "day"}, {"tokens": 10_000, "per": "day"}, {"concurrent": 1}],
+        budgets=[{"usd": 0.04, "per": "total"}],
+        budget_policy={"wait": 5},
+    )
+    first = daemon.open_chat("slow", max_tokens=100)
+    while not mock.bill():
+        continue
+    # $0.01 is left beside the hold: what needs more than the budget has is turned away at once
+    assert {daemon.chat("quick", max_tokens=1000).error["code"] for _ in range(3)} == {"too_many_concurrent"}
+    with first:
+        assert first.read_reply("POST").status == 200
+    assert {daemon.chat("quick", max_tokens=1000).error["code"] for _ in range(3)} == {"budget_exceeded"}
+    reply = daemon.chat("quick", max_tokens=100)
+    assert (reply.status, reply.header("x-ratelimit-remaining-requests")) == (200, "8")

@@ -63,9 +63,8 @@ GOOD = CallSeen(
     key="alice",
     stream=True,
     first_byte_seconds=1.0,
-    tokens=Tokens(input=1000, output=101, cached_input=600, cache_write=50, reasoning=40),
-    cost_pusd=30_000_000_000,
-    cost_source="reported",
+    input_tokens=1000,
+    output_tokens=101,
     attempts=(("openrouter", "200"),),
 )
 FELL_BACK = CallSeen(
@@ -78,9 +77,8 @@ FELL_BACK = CallSeen(
     key="bob",
     attempts=(("openrouter", "no_healthy_upstream"), ("local", "503"), ("anthropic", "200")),
     fallback=("fast", "anthropic/claude-opus-5"),
-    tokens=Tokens(input=10, output=5),
-    cost_pusd=1_000_000,
-    cost_source="computed",
+    input_tokens=10,
+    output_tokens=5,
 )
 FAILED = CallSeen(
     endpoint="chat/completions",
@@ -117,15 +115,28 @@ LEFT = CallSeen(
     client_left="streaming",
     attempts=(("openrouter", "200"),),
 )
+COST = CostSeen(
+    "openrouter",
+    "fast",
+    "alice",
+    30_000_000_000,
+    "reported",
+    Tokens(input=1000, output=101, cached_input=600, cache_write=50, reasoning=40),
+)
+FELL_BACK_COST = CostSeen(
+    "anthropic", "anthropic/claude-opus-5", "bob", 1_000_000, "computed", Tokens(input=10, output=5)
+)
 LATE = CostSeen("openrouter", "fast", "alice", 2_000_000_000, "looked_up", Tokens(input=100, output=20))
 CALLS = (GOOD, FELL_BACK, FAILED, REFUSED, LEFT)
+COSTS = (COST, FELL_BACK_COST, LATE)
 
 
 def feed(fed: Metrics) -> None:
-    """One call of every kind, and a cost that came late."""
+    """One call of every kind, and what their attempts cost, one of them late."""
     for call in CALLS:
         fed.finished(call)
-    fed.settled(LATE)
+    for cost in COSTS:
+        fed.settled(cost)
 
 
 def page(fed: Metrics, accept: str = "") -> str:

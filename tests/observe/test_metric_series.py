@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from metrics_samples import FAILED, GOOD, REFUSED, RESET, USD, State, feed, metrics, page, samples, total
+from metrics_samples import COST, FAILED, GOOD, REFUSED, RESET, USD, State, feed, metrics, page, samples, total
 from msgspec.structs import replace
 
 from proxy.errors import ProxyError
@@ -29,14 +29,16 @@ def test_ten_thousand_junk_names_and_user_agents_add_no_series() -> None:
             fallback=(name, name),
             attempts=(("openrouter", str(10_000 + number)),),
             client_left=name,
-            cost_source=name,
         )
 
     for odd in (junk(0), replace(junk(0), endpoint="messages")):
         fed.finished(odd)
+        fed.settled(replace(COST, model=odd.model, key=odd.key, cost_source=odd.key))
     before = samples(page(fed))
     for number in range(1, 10_001):
-        fed.finished(junk(number))
+        odd = junk(number)
+        fed.finished(odd)
+        fed.settled(replace(COST, model=odd.model, key=odd.key, cost_source=odd.key))
     after = samples(page(fed))
     assert after.keys() == before.keys()
     other = {"provider": "openrouter", "model": "_other", "key": "_other", "code": "_other", "error_type": "_OTHER"}
@@ -67,6 +69,7 @@ def in_use(fed: Metrics, models: int, keys: int) -> None:
             failed = replace(FAILED, provider=provider, model=call.model, key=call.key, endpoint="responses")
             for each in (call, failed, refused):
                 fed.finished(each)
+            fed.settled(replace(COST, provider=provider, model=call.model, key=call.key))
             fed.settled(CostSeen(provider, call.model, call.key, 5, "computed"))
 
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from proxy.observe.metric_table import GEN_AI, SOURCES, TABLE, markdown
 from proxy.observe.readings import ReloadState
-from proxy.observe.seen import CallSeen, CostSeen, Tokens
+from proxy.observe.seen import CallSeen, CostSeen
 
 ROOT = Path(__file__).parents[2]
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -155,8 +155,8 @@ def test_a_refused_call_has_no_provider_and_no_first_token() -> None:
         (replace(GOOD, stream=False), 0, 0),
         (replace(GOOD, first_byte_seconds=None), 0, 0),
         (replace(GOOD, error_type="provider_timeout"), 0, 0),
-        (replace(GOOD, tokens=Tokens(output=1)), 1, 0),
-        (replace(GOOD, tokens=Tokens()), 1, 0),
+        (replace(GOOD, output_tokens=1), 1, 0),
+        (replace(GOOD, output_tokens=0), 1, 0),
         (replace(GOOD, duration_seconds=0.5), 1, 1),
     ],
     ids=["streamed", "whole", "nothing came", "failed", "one token", "no usage", "clock behind"],
