@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -12,14 +12,16 @@ import structlog
 from msgspec import Struct
 from sqlalchemy.exc import DBAPIError
 
-from proxy.changes import ReloadRefused, default_provider, in_words, swap, take_lists
+from proxy.changes import default_provider, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
+from proxy.errors import ShuttingDown
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.held import Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
+from proxy.exchange.record import Entry
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
@@ -32,13 +34,16 @@ from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
 from proxy.stores.records import Row
 from proxy.telemetry import Telemetry
-from proxy.web.admin import Admin
+from proxy.web.admin import Admin, AdminDoor
 from proxy.web.api import Api, Parts
 from proxy.web.control import Control
 from proxy.web.control_state import LiveState
+from proxy.web.feed import Feed
 from proxy.web.guard import Guard
 from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
+from proxy.web.orders import Orders, Reload, ReloadRefused
+from proxy.web.traffic import Traffic
 
 log = structlog.get_logger()
 
@@ -51,18 +56,22 @@ class Running(Struct):
     api: Api
     listings: Listings
     upstream: Upstream
-    live: LiveState
+    state: LiveState
     telemetry: Telemetry
 
 
 class Daemon:
-    """A running daemon. `url`, `admin_url` and `keys` are known once `start` has returned."""
+    """A running daemon. `url`, `admin_url` and `keys` are known once `start` has returned.
+
+    `reload_now` is what an order to read the configuration again does; whoever has read it says so.
+    """
 
     def __init__(self, settings: Settings, inherited: Mapping[str, list[socket.socket]] | None = None) -> None:
         """`inherited` are listening sockets by name, as systemd passes them: "data" takes the data port's place."""
         self.settings = settings
         self._inherited = inherited or {}
         self.keys = KeySet((), (), (), is_open=True)
+        self.reload_now: Reload = _nothing_to_read
         self.url = ""
         self.admin_url = ""
         self._stack = AsyncExitStack()
@@ -97,17 +106,19 @@ class Daemon:
         toll = _toll(price_book(settings, names, catalogue), settings.money, books, lookups, telemetry)
         exchange = Exchange(settings.providers, settings.retries, upstream, toll)
         parts = _parts(settings, names, catalogue, exchange, books.keys)
-        api = Api(parts, telemetry.finished, _log_crash)
+        feed = Feed()
+        api = Api(parts, _each(telemetry.finished, feed.tell), _log_crash)
         self._api = api
         telemetry.watch(lambda: list(api.running.values()))
         books.resolve_orphans(toll.keeping, settings.providers)
-        admin = Admin(Guard(settings.admin), self._problems, telemetry.page, settings.admin_token)
+        state = LiveState(settings, books, parts)
+        orders = Orders(state, Traffic(api, feed), lambda: self.reload_now())
+        admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         self.url = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", [])) + "/v1"
         self.admin_url = await listen(self._stack, admin.answer, settings.admin)
         self.keys = books.keys
-        live = LiveState(settings, books, parts)
-        self._stack.push_async_callback(await Control(live, _told).open(settings.state_dir))
-        self._running = Running(api, listings, upstream, live, telemetry)
+        self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
+        self._running = Running(api, listings, upstream, state, telemetry)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
         self._ready = True
@@ -123,7 +134,7 @@ class Daemon:
         lines = in_words(self.settings, settings)
         complete = await self._with_mock(settings)
         try:
-            await running.live.reload(complete)
+            await running.state.reload(complete)
         except (TimeoutError, DBAPIError):
             raise ReloadRefused("the keys in the ledger cannot be read now; nothing was changed") from None
         running.listings.settings = complete
@@ -164,8 +175,7 @@ class Daemon:
             api.parts.closing = True
             if api.running:
                 await asyncio.wait(api.running, timeout=self.settings.drain)
-            for task in list(api.running):
-                task.cancel()
+            self.cut_short()
             if api.running:
                 await asyncio.wait(api.running, timeout=5)
         await self._stack.aclose()
@@ -177,8 +187,8 @@ class Daemon:
 
     def cut_short(self) -> None:
         """End the drain window now (a second SIGTERM)."""
-        for task in list(self._api.running) if self._api else ():
-            task.cancel()
+        if self._api is not None:
+            self._api.cut_all(ShuttingDown("Tollkeeper is shutting down; the answer was cut off."))
 
     def _open_books(self, settings: Settings) -> Bookkeeping:
         try:
@@ -246,6 +256,20 @@ def _parts(settings: Settings, names: Names, catalogue: Catalogue, exchange: Exc
         default_provider=default_provider(settings),
         max_body=settings.max_body,
     )
+
+
+def _each(*readers: Callable[[Entry], None]) -> Callable[[Entry], None]:
+    """Everybody who is to know of a finished call."""
+
+    def tell(entry: Entry) -> None:
+        for reader in readers:
+            reader(entry)
+
+    return tell
+
+
+async def _nothing_to_read() -> list[str]:
+    raise ReloadRefused("this daemon was not started from a configuration")
 
 
 def _log_crash(request_id: str) -> None:

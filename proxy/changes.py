@@ -6,28 +6,104 @@ have; the next call sees the new configuration whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
+import structlog
 
+from proxy.config import ConfigProblems
 from proxy.exchange.listings import Listings
 from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.upstream import Upstream
+from proxy.observe.notify import Notifier
 from proxy.policy.names import Names
 from proxy.policy.values import Settings
 from proxy.web.api import Parts
 from proxy.web.guard import Guard
 from proxy.web.models import ModelList
+from proxy.web.orders import ReloadRefused
+
+log = structlog.get_logger()
+
+WATCH_SECONDS = 1.0
 
 # what is opened once at start
 _NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "gen_ai", "log_level", "log_format")
 _NOT_SETTINGS = ("source", "warnings")
 
 
-class ReloadRefused(Exception):
-    """A new configuration could not be taken on; the message says why."""
+class Reloadable(Protocol):
+    """A running daemon, as far as a reload is concerned."""
+
+    async def reload(self, settings: Settings) -> list[str]:
+        """Take on other settings; say what changed. Raises `ReloadRefused`."""
+
+    def reload_refused(self) -> None:
+        """A configuration could not be read; everything stays as it is."""
+
+    def status(self) -> str:
+        """One line for whoever supervises us."""
+
+
+class Reloader:
+    """Reads the configuration again: taken on whole, or not at all. One reload at a time, whoever asks for it."""
+
+    def __init__(self, read: Callable[[], Settings], daemon: Reloadable, notifier: Notifier) -> None:
+        """`read` may raise `ConfigProblems`; it runs in a thread."""
+        self._read = read
+        self._daemon = daemon
+        self._notifier = notifier
+        self._turn = asyncio.Lock()
+
+    async def __call__(self) -> list[str]:
+        """What changed, a line each. Raises `ConfigProblems` or `ReloadRefused`, told in the log as well."""
+        async with self._turn:
+            self._notifier.reloading()
+            try:
+                settings = await asyncio.to_thread(self._read)
+                if not settings.providers:
+                    raise ReloadRefused("no provider is left")
+                changes = await self._daemon.reload(settings)
+            except (ConfigProblems, ReloadRefused) as problems:
+                self._daemon.reload_refused()
+                log.error("reload_refused", problems=str(problems))
+                raise
+            finally:
+                self._notifier.ready(self._daemon.status())
+            log.info("reloaded", changes=changes)
+            return changes
+
+    async def quietly(self) -> None:
+        """The same for a signal, which nobody waits for."""
+        try:
+            await self()
+        except (ConfigProblems, ReloadRefused):
+            return  # the log has it
+
+
+async def watch(file: Path, reload: Callable[[], Awaitable[None]]) -> None:
+    """Reload when the file has changed and has been left alone for a second, until cancelled."""
+    known = seen = _stamp(file)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        now = _stamp(file)
+        if now != known and now == seen and now is not None:
+            known = now
+            await reload()
+        seen = now
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """What tells one version of a file from another; None while there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:

@@ -109,6 +109,20 @@ class UnknownEndpoint(CallerError):
     code = "unknown_endpoint"
 
 
+class NothingThere(CallerError):
+    """The admin port was asked about something that does not exist."""
+
+    status = 404
+    code = "not_found"
+
+
+class ConfigRefused(CallerError):
+    """A configuration that cannot be taken on; the one in force stays."""
+
+    status = 409
+    code = "config_refused"
+
+
 class MethodNotSupported(CallerError):
     """TRACE would hand our credential back to whoever asks; other unknown methods mean nothing here."""
 
@@ -251,11 +265,26 @@ class NoHealthyUpstream(ProviderError):
     should_retry = None
 
 
+class CallEnded(ProxyError):
+    """An operator ended the call."""
+
+    status = 503
+    code = "call_ended"
+    kind = "dropped"
+    should_retry = False
+
+
 class LocalError(ProxyError):
     """We cannot take the call now."""
 
     status = 503
     code = "unavailable"
+
+
+class LedgerUnusable(LocalError):
+    """The admin port was asked for something that only the ledger knows or keeps."""
+
+    code = "ledger_unusable"
 
 
 class ShuttingDown(LocalError):

@@ -67,6 +67,8 @@ MAY_ASK_FOR_STREAM = {
     "exchange/record.py": "the log line says whether the call streamed",
     "observe/metrics.py": "time to the first token is a measure of streams",
     "observe/gen_ai.py": "time to the first token is a measure of streams",
+    "web/desk.py": "an answer says whether the call streamed",
+    "web/traffic.py": "an answer says whether the call streams",
     "web/api.py": "the log line says whether the call streamed",
     "exchange/held.py": "a cut stream is settled otherwise than a cut reply",
     "exchange/rows.py": "the ledger says whether the call streamed",

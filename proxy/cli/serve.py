@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,6 @@ from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
     from proxy.app import Daemon
-    from proxy.observe.notify import Notifier
 
 SWITCH_SECONDS = 0.0005
 STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
@@ -26,7 +26,8 @@ STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 @click.command()
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.option("--mock", is_flag=True, help="Serve the built-in mock provider only; no key, no network.")
-def serve(config_path: str | None, mock: bool) -> None:
+@click.option("--watch", "watches", is_flag=True, help="Read the configuration again whenever its file changes.")
+def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     settings = settings_or_exit(config_path, mock=mock)
     if not settings.providers:
@@ -34,7 +35,8 @@ def serve(config_path: str | None, mock: bool) -> None:
     from proxy.observe.logs import set_up
 
     set_up(settings.log_level, settings.log_format)
-    sys.exit(run_async(_run(settings, lambda: _read(config_path, mock=mock))))
+    file = Path(settings.source) if watches and settings.source else None
+    sys.exit(run_async(_run(settings, lambda: _read(config_path, mock=mock), file)))
 
 
 def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
@@ -63,29 +65,9 @@ def run_async(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-async def _reload(daemon: Daemon, notifier: Notifier, read: Callable[[], Settings]) -> None:
-    """Read the configuration again: taken on whole, or not at all."""
-    from structlog import get_logger
-
-    from proxy.changes import ReloadRefused
-    from proxy.config import ConfigProblems
-
-    notifier.reloading()
-    try:
-        settings = read()
-        if not settings.providers:
-            raise ConfigProblems([])
-        changes = await daemon.reload(settings)
-    except (ConfigProblems, ReloadRefused) as problems:
-        daemon.reload_refused()
-        get_logger().error("reload_refused", problems=str(problems) or "no provider is left")
-    else:
-        get_logger().info("reloaded", changes=changes)
-    notifier.ready(daemon.status())
-
-
-async def _run(settings: Settings, read: Callable[[], Settings]) -> int:
+async def _run(settings: Settings, read: Callable[[], Settings], watched: Path | None = None) -> int:
     from proxy.app import Daemon
+    from proxy.changes import Reloader, watch
     from proxy.listeners import StartError
     from proxy.observe.notify import Notifier, keep_telling
     from proxy.observe.sockets import NotAListener, inherited_sockets
@@ -94,7 +76,8 @@ async def _run(settings: Settings, read: Callable[[], Settings]) -> int:
     stopping = asyncio.Event()
     try:
         daemon = Daemon(settings, inherited_sockets(os.environ))
-        _listen_to_signals(daemon, stopping, lambda: _reload(daemon, notifier, read))
+        reloader = daemon.reload_now = Reloader(read, daemon, notifier)
+        _listen_to_signals(daemon, stopping, reloader.quietly)
         await daemon.start()
     except (StartError, NotAListener) as error:
         click.echo(f"tollkeeper: {error}", err=True)
@@ -109,12 +92,15 @@ async def _run(settings: Settings, read: Callable[[], Settings]) -> int:
     # the ledger's thread is to give the interpreter back to the calls at once, not after its usual 5 ms
     sys.setswitchinterval(SWITCH_SECONDS)
     notifier.ready(daemon.status())
-    telling = asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")
+    beside = [asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")]
+    if watched is not None:
+        beside.append(asyncio.create_task(watch(watched, reloader.quietly), name="watch the configuration"))
     await stopping.wait()
     notifier.stopping(daemon.status())
     notifier.extend_timeout(settings.drain + STOP_SECONDS)
     await daemon.stop()
-    telling.cancel()
+    for task in beside:
+        task.cancel()
     return 0
 
 

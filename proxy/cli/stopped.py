@@ -33,15 +33,21 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import replay
 from proxy.stores.writer import Writer, WriterRules
+from proxy.web.answers import Answer, BackupAnswer, KeyRevokedAnswer
 from proxy.web.control_state import AdjustAsk, adjusted, adjustment, made, refuse_configured, refuse_taken
-from proxy.web.desk import Answer, Declined, Desk, UsageAsk
+from proxy.web.desk import Declined, Desk, Unknown, UsageAsk
 from proxy.web.explain import ExplainAsk, explain
 
+Params = dict[str, Any]
 
-def answer(settings: Settings, order: str, params: Answer) -> Answer:
+
+def answer(settings: Settings, order: str, params: Params) -> dict[str, Any]:
     """Do what the daemon would; what cannot be done ends the command with a sentence."""
     try:
-        return _ORDERS[order](settings, params)
+        if order not in _ORDERS:
+            raise Declined(f"no daemon runs at {settings.state_dir}; start one with `tollkeeper serve`")
+        found: dict[str, Any] = msgspec.to_builtins(_ORDERS[order](settings, params))
+        return found
     except (Declined, ValueError, StoreError, ProxyError) as error:
         raise click.ClickException(str(error)) from None
     except DBAPIError as error:
@@ -66,28 +72,28 @@ def _desk(settings: Settings) -> Desk:
     return Desk(settings, files, books, names, price_book(settings, names, catalogue), keys)
 
 
-def _usage(settings: Settings, params: Answer) -> Answer:
+def _usage(settings: Settings, params: Params) -> Answer:
     return _desk(settings).usage(msgspec.convert(params, UsageAsk))
 
 
-def _show(settings: Settings, params: Answer) -> Answer:
+def _show(settings: Settings, params: Params) -> Answer:
     return _desk(settings).show(params["request_id"])
 
 
-def _explain(settings: Settings, params: Answer) -> Answer:
+def _explain(settings: Settings, params: Params) -> Answer:
     return explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time())
 
 
-def _budgets(settings: Settings, _: Answer) -> Answer:
+def _budgets(settings: Settings, _: Params) -> Answer:
     return _desk(settings).budgets(time.time())
 
 
-def _keys(settings: Settings, _: Answer) -> Answer:
+def _keys(settings: Settings, _: Params) -> Answer:
     desk, now = _desk(settings), time.time()
     return desk.key_list(desk.books.state(now), now)
 
 
-def _adjust(settings: Settings, params: Answer) -> Answer:
+def _adjust(settings: Settings, params: Params) -> Answer:
     ask, now = msgspec.convert(params, AdjustAsk), time.time()
     with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
         books = _desk(settings).books
@@ -97,7 +103,7 @@ def _adjust(settings: Settings, params: Answer) -> Answer:
         return adjusted(books, record, now)
 
 
-def _create(settings: Settings, params: Answer) -> Answer:
+def _create(settings: Settings, params: Params) -> Answer:
     asked = read_new_key(params)
     refuse_taken(settings, asked.name)
     key, secret = make_key(asked, int(time.time() * 1000))
@@ -107,15 +113,15 @@ def _create(settings: Settings, params: Answer) -> Answer:
     return made(key, secret, was_open=was_open)
 
 
-def _revoke(settings: Settings, params: Answer) -> Answer:
+def _revoke(settings: Settings, params: Params) -> Answer:
     name, at_ms = params["name"], int(time.time() * 1000)
     refuse_configured(settings, name)
     if not _run(settings, lambda connection: revoke_key(connection, name, at_ms)):
-        raise Declined(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
-    return {"name": name, "revoked": True}
+        raise Unknown(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
+    return KeyRevokedAnswer(name)
 
 
-def _backup(settings: Settings, params: Answer) -> Answer:
+def _backup(settings: Settings, params: Params) -> Answer:
     """Bring the ledger up to date first, as the daemon does."""
     state_dir = Path(settings.state_dir)
     ledger = state_dir / "ledger.db"
@@ -127,7 +133,7 @@ def _backup(settings: Settings, params: Answer) -> Answer:
         if not writer.stop():
             raise Declined("the ledger does not take what the journal has; no backup was made")
         backup(ledger, Path(params["file"]))
-    return {"file": params["file"]}
+    return BackupAnswer(params["file"])
 
 
 def _run(settings: Settings, work: Callable[[Connection], Any]) -> Any:
@@ -152,7 +158,7 @@ def _journal(settings: Settings) -> Iterator[Journal]:
         journal.close()
 
 
-_ORDERS: dict[str, Callable[[Settings, Answer], Answer]] = {
+_ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "usage": _usage,
     "show": _show,
     "explain": _explain,

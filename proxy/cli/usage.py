@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ import click
 from proxy.cli.client import ask
 from proxy.cli.serve import settings_or_exit
 from proxy.cli.tables import NARROW, Table, dollars, print_table, say, terminal_width
+from proxy.web.moments import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 _FIELDS = ("calls", *_TOKENS, "cost_usd")
@@ -57,31 +58,10 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _moment_ms(text: str | None, zone: tzinfo, option: str, *, is_end: bool) -> int | None:
-    """A day counts from its first moment, or to its last; an hour of a day is meant exactly."""
-    if text is None:
-        return None
     try:
-        day = _day(text, zone)
-        if day is None:
-            moment = datetime.fromisoformat(text)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        else:
-            after = day + timedelta(days=1) if is_end else day
-            moment = datetime(after.year, after.month, after.day, tzinfo=zone)
-        return int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        sentence = "must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday or 7d"
-        raise click.BadParameter(sentence, param_hint=option) from None
-
-
-def _day(text: str, zone: tzinfo) -> date | None:
-    today = datetime.now(zone).date()
-    ago = {"today": 0, "yesterday": 1}.get(text)
-    if ago is None and text.endswith("d") and text[:-1].isdecimal():
-        ago = int(text[:-1])
-    if ago is not None:
-        return today - timedelta(days=ago)
-    return date.fromisoformat(text) if len(text) == len("2026-11-21") else None
+        return None if text is None else moment_ms(text, zone, is_end=is_end)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -98,6 +98,21 @@ class Held:
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
             self._keeping.journal.append(Begun(self.hold.id, generation_id))
 
+    def so_far_pusd(self, findings: Findings) -> int:
+        """What it would cost if it ended now, as far as that can be told; nothing once it is settled."""
+        if self._closed:
+            return 0
+        ending = Ending(
+            status=200,
+            complete=False,
+            streamed=True,
+            stops_billing=True,
+            usage=findings.usage,
+            input_tokens=self.input_tokens,
+            counted_output=findings.counted_output,
+        )
+        return settle(ending, self._price, 0).cost_pusd
+
     def resolve(self, outcome: Outcome, provider: Provider) -> Awaitable[None] | None:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:

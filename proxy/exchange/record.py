@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from proxy.errors import ProxyError
 from proxy.policy.money import usd_text
 from proxy.policy.values import Target
 from proxy.wire.endpoints import Shape
+from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
@@ -60,6 +61,13 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     client_left: str | None
 
 
+class Held(Protocol):
+    """The hold of the attempt under way."""
+
+    def so_far_pusd(self, findings: Findings) -> int:
+        """What it would cost if it ended now."""
+
+
 class Record:
     """Times are monotonic seconds; `upstream_seconds` is what was spent waiting for others."""
 
@@ -72,10 +80,13 @@ class Record:
         "cors",
         "cost_pusd",
         "cost_source",
+        "cut_by",
         "endpoint",
         "error",
         "failure",
+        "findings",
         "first_byte_at",
+        "held",
         "key",
         "label",
         "limit_headers",
@@ -125,6 +136,9 @@ class Record:
         self.cost_pusd = 0
         self.cost_source: str | None = None
         self.limit_headers: list[tuple[str, str]] = []
+        self.cut_by: ProxyError | None = None
+        self.findings: Findings | None = None
+        self.held: Held | None = None
         self.unsettled = 0
         self.when_settled: Callable[[], None] | None = None
 
@@ -143,6 +157,10 @@ class Record:
         if source != "none":
             self.cost_source = source
             self.usage = usage or self.usage
+
+    def so_far_pusd(self) -> int:
+        """What the attempt under way has come to."""
+        return self.held.so_far_pusd(self.findings) if self.held is not None and self.findings is not None else 0
 
     def settled_late(self) -> None:
         """A look-up has ended; with the last one the call is over for the books as well."""

@@ -38,15 +38,15 @@ from proxy.policy.values import Provider, RetryRules
 
 
 class Exchange:
-    """Carries calls to providers and their replies back."""
+    """Carries calls to providers and their replies back. `breakers` are those of `providers` that have one."""
 
     def __init__(self, providers: dict[str, Provider], rules: RetryRules, upstream: Upstream, toll: Toll) -> None:
         """A breaker stands before every provider but the built-in mock, whose failures are ordered."""
         self.toll = toll
-        self._providers = providers
+        self.providers = providers
         self._rules = rules
         self._upstream = upstream
-        self._breakers = {name: Breaker() for name, p in providers.items() if p.kind != "mock"}
+        self.breakers = {name: Breaker() for name, p in providers.items() if p.kind != "mock"}
 
     async def serve(self, client: Client, job: Job) -> web.StreamResponse:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
@@ -87,7 +87,7 @@ class Exchange:
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless the provider's breaker is open."""
         record, target = job.record, job.plan.targets[attempt.target]
-        provider, breaker = self._providers[target.provider], self._breakers.get(target.provider)
+        provider, breaker = self.providers[target.provider], self.breakers.get(target.provider)
         record.target = target
         if breaker is not None and (seconds := breaker.seconds_closed_to(time.monotonic())):
             outcome: Reply | Failure = unhealthy(provider, seconds)
@@ -108,12 +108,13 @@ class Exchange:
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
         record = job.record
-        provider = self._providers[job.plan.targets[attempt.target].provider]
+        provider = self.providers[job.plan.targets[attempt.target].provider]
         maximum = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
         request, reader = prepare(job, attempt, provider, maximum)
         record.calls += 1
         record.phase, began = "sent", time.monotonic()
         findings, model = reader.findings, job.plan.targets[attempt.target].model
+        record.findings, record.held = findings, held
         record.closing_stops_billing = lambda: closing_stops_billing(
             Serving(provider, model, findings.served_by or ("" if findings.events else None)),
             streamed=job.call.stream,
@@ -132,7 +133,7 @@ class Exchange:
         return outcome
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
-        provider = self._providers[job.plan.targets[attempt.target].provider]
+        provider = self.providers[job.plan.targets[attempt.target].provider]
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
         bounds = rounds(job, self._rules, time.monotonic())
         return judge(seen, attempt, bounds, random.uniform(0.8, 1.2))

@@ -25,12 +25,20 @@ class Breaker:
         """Whether failures have opened it (a probe may be under way)."""
         return self._failures >= FAILURES_TO_OPEN
 
+    @property
+    def failures(self) -> int:
+        """How many failures there were in a row."""
+        return self._failures
+
+    def seconds_to_probe(self, now: float) -> float:
+        """How long it stays open at least; 0 when it is closed or a probe is due."""
+        return max(0.0, self._opened_at + self._seconds - now) if self.is_open else 0.0
+
     def seconds_closed_to(self, now: float) -> float:
         """0 when a call may go out (taking the probe's place if it is open), else seconds until the next probe."""
         if not self.is_open:
             return 0.0
-        left = self._opened_at + self._seconds - now
-        if left > 0:
+        if left := self.seconds_to_probe(now):
             return left
         if self._probing:
             return 1.0

@@ -79,9 +79,10 @@ class Api:
         except ProxyError as error:
             return await _refuse(error, client, record)
         except asyncio.CancelledError:
-            if self.parts.closing and client.started:
-                await _refuse(ShuttingDown("Tollkeeper is shutting down; the answer was cut off."), client, record)
-            raise
+            if record.cut_by is None:
+                raise
+            task.uncancel()
+            return await _refuse(record.cut_by, client, record)
         except Exception:
             self._crashed(record.request_id)
             return await _refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, record)
@@ -91,6 +92,20 @@ class Api:
             self.running.pop(task, None)
             if record.endpoint != "health":
                 self._close(record)
+
+    def cut(self, request_id: str, error: ProxyError) -> bool:
+        """End a call under way with an error its client is told; False where there is no such call."""
+        for task, record in self.running.items():
+            if record.request_id == request_id:
+                record.cut_by = error
+                return task.cancel()
+        return False
+
+    def cut_all(self, error: ProxyError) -> None:
+        """End every call under way."""
+        for task, record in self.running.items():
+            record.cut_by = error
+            task.cancel()
 
     def _close(self, record: Record) -> None:
         """Tell of the call once it is settled, which a look-up may delay."""

@@ -3,49 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct
 from sqlalchemy.exc import DBAPIError
 
-from proxy.config.new_key import read_new_key
+from proxy.config.problems import ConfigProblems
 from proxy.errors import ProxyError
+from proxy.exchange.record import Entry
 from proxy.stores.failures import BackupRefused, StoreError
+from proxy.web.answers import Answer
 from proxy.web.connection import Server
-from proxy.web.control_state import AdjustAsk, LiveState
-from proxy.web.desk import Answer, Declined, UsageAsk
-from proxy.web.explain import ExplainAsk, explain
+from proxy.web.desk import Declined
+from proxy.web.orders import Orders, ReloadRefused
 
 SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
 _NOTE_SECONDS = 60.0
+_BEAT_SECONDS = 5.0
 
 Told = Callable[[str, str], None]
 Closing = Callable[[], Awaitable[None]]
 
 
-class Control:
-    """POST /NAME with a JSON object; the answer is one, or {"error": sentence}. `told` gets (event, reason)."""
+class TailAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of the latest calls come first."""
 
-    def __init__(self, state: LiveState, told: Told) -> None:
-        self._state = state
+    last: int = 0
+
+
+class Control:
+    """POST /NAME with a JSON object; the answer is one, or {"error": sentence}. POST /tail answers line by line.
+
+    `told` gets (event, reason).
+    """
+
+    def __init__(self, orders: Orders, told: Told) -> None:
+        self._orders = orders
+        self._state = orders.state
         self._told = told
-        self._orders: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
-            "usage": self._usage,
-            "show": self._show,
-            "explain": self._explain,
-            "budgets": self._budgets,
-            "adjust": self._adjust,
-            "keys": self._keys,
-            "create": self._create,
-            "revoke": self._revoke,
-            "backup": self._backup,
-        }
 
     async def open(self, state_dir: str) -> Closing:
         """Serve on the socket in `state_dir`; return what ends it. Without a socket the daemon runs all the same."""
@@ -74,7 +76,10 @@ class Control:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One order, by its path."""
-        order = self._orders.get(request.path.removeprefix("/"))
+        name = request.path.removeprefix("/")
+        if name == "tail" and request.method == "POST":
+            return await self._tail(request)
+        order = self._orders.by_name.get(name)
         if order is None or request.method != "POST":
             return _reply(404, {"error": "this daemon knows no such order; is it of another version?"})
         try:
@@ -82,7 +87,7 @@ class Control:
             return _reply(200, await order(params))
         except (Declined, ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:
             return _reply(400, {"error": str(error)})
-        except BackupRefused as error:
+        except (BackupRefused, ConfigProblems, ReloadRefused) as error:
             return _reply(409, {"error": str(error)})
         except (StoreError, ProxyError) as error:
             return _reply(503, {"error": str(error)})
@@ -91,37 +96,17 @@ class Control:
         except (DBAPIError, OSError) as error:
             return _reply(503, {"error": f"the ledger cannot be used now: {getattr(error, 'orig', error)}"})
 
-    async def _usage(self, params: Answer) -> Answer:
-        ask = msgspec.convert(params, UsageAsk)
-        await self._state.flushed()
-        return await asyncio.to_thread(self._state.desk().usage, ask)
-
-    async def _show(self, params: Answer) -> Answer:
-        await self._state.flushed()
-        return await asyncio.to_thread(self._state.desk().show, str(params.get("request_id")))
-
-    async def _explain(self, params: Answer) -> Answer:
-        return explain(self._state.desk(), msgspec.convert(params, ExplainAsk), time.time())
-
-    async def _budgets(self, _: Answer) -> Answer:
-        return self._state.desk().budgets(time.time())
-
-    async def _adjust(self, params: Answer) -> Answer:
-        return await self._state.adjust(msgspec.convert(params, AdjustAsk))
-
-    async def _keys(self, _: Answer) -> Answer:
-        await self._state.flushed()
-        desk, now = self._state.desk(), time.time()
-        return await asyncio.to_thread(desk.key_list, desk.books.state(now), now)
-
-    async def _create(self, params: Answer) -> Answer:
-        return await self._state.create(read_new_key(params))
-
-    async def _revoke(self, params: Answer) -> Answer:
-        return await self._state.revoke(str(params.get("name")))
-
-    async def _backup(self, params: Answer) -> Answer:
-        return await self._state.backup(Path(str(params.get("file"))))
+    async def _tail(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Finished calls, one JSON object a line, until the client goes; first the latest `last` that ended before."""
+        params = msgspec.json.decode(await request.read() or b"{}", type=TailAsk)
+        feed, response = self._orders.traffic.feed, web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        with feed.watched() as entries, contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            for entry in list(feed.recent)[-params.last :] if params.last else []:
+                await response.write(msgspec.json.encode(entry) + b"\n")
+            while True:
+                await response.write(await _next_line(entries))
+        return response
 
     async def _note_for_ever(self) -> None:
         while True:
@@ -134,6 +119,15 @@ class Control:
             await self._state.note_use()
         except (DBAPIError, TimeoutError, StoreError) as error:
             self._told("key_use_not_noted", str(getattr(error, "orig", error)))
+
+
+async def _next_line(entries: asyncio.Queue[Entry]) -> bytes:
+    """The next call that ends; after a while of silence a line of nothing, which finds out whether anybody reads."""
+    try:
+        async with asyncio.timeout(_BEAT_SECONDS):
+            return msgspec.json.encode(await entries.get()) + b"\n"
+    except TimeoutError:
+        return b"\n"
 
 
 def reachable(state_dir: str, folder: int) -> str:

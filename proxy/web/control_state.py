@@ -6,11 +6,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from datetime import tzinfo
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import Connection
 
 from proxy.config.new_key import NewKeySection
@@ -23,8 +26,9 @@ from proxy.stores.backup import backup
 from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
 from proxy.stores.keyset import KeySet, key_set, make_key, mark_keyed
 from proxy.stores.records import Adjusted, Charge
+from proxy.web.answers import AdjustedAnswer, BackupAnswer, KeyMadeAnswer, KeyRevokedAnswer
 from proxy.web.api import Parts
-from proxy.web.desk import Answer, Declined, Desk, standing_row
+from proxy.web.desk import Declined, Desk, Unknown, standing_row
 from proxy.web.keys import Keyring
 
 _FLUSH_SECONDS = 5.0
@@ -61,11 +65,18 @@ class LiveState:
         books = self._books
         return Desk(self._settings, books.files, books.books, parts.names, prices, self.keys, parts.keys.used)
 
+    def zone(self, name: str | None) -> tzinfo:
+        """A time zone by name; the machine's where there is none. Raises ValueError."""
+        try:
+            return ZoneInfo(name) if name else self._settings.money.zone
+        except (ValueError, OSError, KeyError):
+            raise ValueError("tz must be a time zone such as Europe/Berlin") from None
+
     async def flushed(self) -> None:
         """Bring the ledger up to date, as far as it can be written; the journal has the rest."""
         await asyncio.to_thread(self._books.writer.flush, _FLUSH_SECONDS)
 
-    async def adjust(self, ask: AdjustAsk) -> Answer:
+    async def adjust(self, ask: AdjustAsk) -> AdjustedAnswer:
         """Correct what a budget has spent: written first, then counted; who waits for room looks again."""
         books, now = self._books.books, time.time()
         record = adjustment(books, ask, now)
@@ -75,7 +86,7 @@ class LiveState:
         await self._books.journal.durable(position)
         return adjusted(books, record, now)
 
-    async def create(self, asked: NewKeySection) -> Answer:
+    async def create(self, asked: NewKeySection) -> KeyMadeAnswer:
         """Make a key; it works from now on."""
         async with self._turn:
             refuse_taken(self._settings, asked.name)
@@ -85,14 +96,14 @@ class LiveState:
             mark_keyed(self._settings)
             return made(key, secret, was_open=was_open)
 
-    async def revoke(self, name: str) -> Answer:
+    async def revoke(self, name: str) -> KeyRevokedAnswer:
         """End a key; calls under way go on to their end."""
         async with self._turn:
             refuse_configured(self._settings, name)
             at_ms = int(time.time() * 1000)
             if not await self._change(lambda connection: revoke_key(connection, name, at_ms)):
-                raise Declined(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
-            return {"name": name, "revoked": True}
+                raise Unknown(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
+            return KeyRevokedAnswer(name)
 
     async def note_use(self) -> None:
         """Write down when keys were last used."""
@@ -101,11 +112,11 @@ class LiveState:
         if times:
             await self._run(lambda connection: touch_keys(connection, times))
 
-    async def backup(self, target: Path) -> Answer:
+    async def backup(self, target: Path) -> BackupAnswer:
         """Copy the ledger, with everything that is in the journal now. Raises `BackupRefused`."""
         await self.flushed()
         await asyncio.to_thread(backup, Path(self._settings.state_dir) / "ledger.db", target)
-        return {"file": str(target)}
+        return BackupAnswer(str(target))
 
     async def reload(self, settings: Settings) -> None:
         """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on.
@@ -145,9 +156,9 @@ class LiveState:
         self._parts.keys = ring
 
 
-def made(key: StoredKey, secret: str, *, was_open: bool) -> Answer:
+def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:
     """The answer that holds the secret, this once; `was_open`: until now everybody might call."""
-    return {"name": key.name, "secret": secret, "key_hash": f"sha256:{key.key_sha256.hex()}", "was_open": was_open}
+    return KeyMadeAnswer(key.name, secret, f"sha256:{key.key_sha256.hex()}", was_open)
 
 
 def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
@@ -155,7 +166,7 @@ def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
     standing = next((s for s in books.state(now) if s.budget.id == ask.budget), None)
     if standing is None:
         known = ", ".join(s.budget.id for s in books.state(now)) or "none"
-        raise Declined(f"there is no budget {ask.budget!r}; there is: {known}")
+        raise Unknown(f"there is no budget {ask.budget!r}; there is: {known}")
     try:
         usd = Decimal(ask.usd)
     except InvalidOperation:
@@ -168,10 +179,10 @@ def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
     return Adjusted(identity, int(now * 1000), ask.budget, standing.period, to_pusd(usd), ask.reason.strip())
 
 
-def adjusted(books: Books, record: Adjusted, now: float) -> Answer:
+def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:
     """What became of the budget."""
     standing = next(s for s in books.state(now) if s.budget.id == record.budget)
-    return {"id": record.id, "delta_usd": usd_text(record.delta_pusd), **standing_row(standing)}
+    return AdjustedAnswer(**asdict(standing_row(standing)), id=record.id, delta_usd=usd_text(record.delta_pusd))
 
 
 def refuse_taken(settings: Settings, name: str) -> None:

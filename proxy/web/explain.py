@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from proxy.errors import ModelNotFound
 from proxy.policy.access import choose
@@ -17,7 +18,7 @@ from proxy.policy.prices import FREE_OF_CHARGE, Price
 from proxy.policy.quote import Quote, quote_for
 from proxy.policy.values import Caller, Plan
 from proxy.policy.weight import weigh
-from proxy.web.desk import Answer, Declined, Desk, standing_row
+from proxy.web.desk import Desk, Unknown, standing_row
 from proxy.web.keys import OPEN
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
@@ -41,13 +42,13 @@ class _Hold(Struct, frozen=True):
     maximum: int | None = None
 
 
-def explain(desk: Desk, ask: ExplainAsk, now: float) -> Answer:
-    """Everything that decides about a call. Raises `Declined` for a key or a model nobody knows."""
+def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
+    """Everything that decides about a call. Raises `Unknown` for a key or a model nobody knows."""
     caller = _caller(desk, ask.key)
     try:
         plan = choose(caller, desk.names, ask.model)
     except ModelNotFound as error:
-        raise Declined(error.message) from None
+        raise Unknown(error.message) from None
     quote = _quote(desk, ask, plan)
     scopes = (key_scope(caller.name), GLOBAL) if caller.name else (GLOBAL,)
     hold = _hold(desk, quote, (scopes, caller.name), now)
@@ -55,7 +56,7 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> Answer:
     rows = []
     for standing in standings:
         after = None if hold.amount_pusd is None else standing.left_pusd - hold.amount_pusd
-        rows.append({**standing_row(standing), "left_after_usd": None if after is None else usd_text(after)})
+        rows.append({**asdict(standing_row(standing)), "left_after_usd": None if after is None else usd_text(after)})
     return {
         "model": ask.model,
         "key": caller.name or None,
@@ -76,7 +77,7 @@ def _caller(desk: Desk, name: str | None) -> Caller:
     for caller in desk.keys.callers:
         if caller.name == name:
             return caller
-    raise Declined(f"there is no key named {name!r}; `tollkeeper keys list` names them")
+    raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
 
 
 def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> Quote:
@@ -120,7 +121,7 @@ def _judged(books: Books, quote: Quote, whose: tuple[tuple[str, ...], str], now:
     return _Hold(f"goes{lowered}", amount, maximum)
 
 
-def _bound(quote: Quote, hold: _Hold) -> Answer:
+def _bound(quote: Quote, hold: _Hold) -> dict[str, Any]:
     """The hold in numbers; a prompt adds its bytes, at the price of input."""
     bound = quote.bound
     return {
@@ -131,7 +132,7 @@ def _bound(quote: Quote, hold: _Hold) -> Answer:
     }
 
 
-def _price(quote: Quote) -> Answer | None:
+def _price(quote: Quote) -> dict[str, Any] | None:
     """USD per million tokens, in as few digits as say it."""
     if quote.price is None:
         return None

@@ -1,0 +1,213 @@
+"""The answers to operators' questions, as JSON has them: on the control socket, on the admin port, from a stopped
+daemon's files. Amounts are decimal strings in USD, instants ISO 8601 in UTC, durations seconds or milliseconds as named.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from proxy.exchange.record import Entry
+
+
+class BudgetAnswer(Struct, frozen=True):
+    """Where one budget stands in its current period; `left_usd` counts what is held as spent."""
+
+    budget: str
+    scope: str
+    per: str
+    cap_usd: str
+    spent_usd: str
+    held_usd: str
+    left_usd: str
+    resets_at: str | None
+
+
+class BudgetsAnswer(Struct, frozen=True):
+    """Every budget in force."""
+
+    budgets: list[BudgetAnswer]
+
+
+class AdjustedAnswer(BudgetAnswer, frozen=True):
+    """A correction that was written down, and where its budget stands since."""
+
+    id: str
+    delta_usd: str
+
+
+class RefusalAnswer(Struct, frozen=True):
+    """Why a call was never sent upstream."""
+
+    status: int
+    error: str | None
+    message: str | None
+    total_ms: int
+
+
+class AttemptAnswer(Struct, frozen=True):
+    """One attempt of a past call."""
+
+    attempt: int
+    provider: str
+    upstream_model: str
+    served: str | None
+    status: int
+    outcome: str
+    error: str | None
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    hold_usd: str
+    cost_usd: str
+    source: str
+    at: str
+    first_byte_ms: int | None
+    total_ms: int
+    upstream_id: str | None
+    adjusted: str
+
+
+class PastCallAnswer(Struct, frozen=True):
+    """One past call: its attempts, or why it was refused."""
+
+    request_id: str
+    at: str
+    key: str
+    endpoint: str
+    asked: str
+    model: str
+    stream: bool
+    refused: RefusalAnswer | None
+    attempts: list[AttemptAnswer]
+    cost_usd: str
+
+
+class KeyAnswer(Struct, frozen=True):
+    """One client key: what it may, what it spent, when it was last used. Never its secret, nor a hash of it."""
+
+    name: str
+    origin: Literal["configuration", "store"] = field(name="from")
+    models: list[str]
+    limits: list[str]
+    budgets: list[BudgetAnswer]
+    spent_usd: str
+    expired: bool
+    created_at: str | None
+    expires_at: str | None
+    last_used_at: str | None
+
+
+class KeysAnswer(Struct, frozen=True):
+    """Every key in force or expired; `open`: nobody needs one."""
+
+    keys: list[KeyAnswer]
+    open: bool
+
+
+class KeyMadeAnswer(Struct, frozen=True):
+    """A new key with its secret, this once; `was_open`: until now everybody might call."""
+
+    name: str
+    secret: str
+    key_hash: str
+    was_open: bool
+
+
+class KeyRevokedAnswer(Struct, frozen=True):
+    """A key that is refused from now on."""
+
+    name: str
+    revoked: bool = True
+
+
+class UsageRow(Struct, frozen=True):
+    """The fields every row of `usage` has, beside one named after what it stands for (`day`, `model` …)."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    reasoning_tokens: int
+    cost_usd: str
+    sources: dict[str, int]
+
+
+class LiveCall(Struct, frozen=True):
+    """A call under way. `output_tokens` have streamed past so far (an estimate), `cost_usd` is what they come to."""
+
+    request_id: str
+    at: str
+    age_seconds: float
+    phase: str
+    key: str | None
+    endpoint: str
+    model: str | None
+    provider: str | None
+    upstream_model: str | None
+    stream: bool
+    attempts: int
+    first_byte_seconds: float | None
+    output_tokens: int
+    tokens_per_second: float | None
+    cost_usd: str
+    client_left: bool
+
+
+class LiveAnswer(Struct, frozen=True):
+    """What happens now: calls under way, oldest first, and the latest that ended, newest first."""
+
+    at: str
+    calls: list[LiveCall]
+    recent: list[Entry]
+
+
+class ProviderAnswer(Struct, frozen=True):
+    """How a provider fares. `breaker` open: it has failed `failures` times in a row and is left alone for a while."""
+
+    provider: str
+    kind: str
+    base_url: str
+    key_source: str
+    in_flight: int
+    breaker: Literal["closed", "open", "none"]
+    failures: int
+    retry_in_seconds: float | None
+
+
+class ProvidersAnswer(Struct, frozen=True):
+    """Every configured provider."""
+
+    providers: list[ProviderAnswer]
+
+
+class CutAnswer(Struct, frozen=True):
+    """A call that was ended by an operator."""
+
+    request_id: str
+    ended: bool = True
+
+
+class ReloadedAnswer(Struct, frozen=True):
+    """A configuration that was taken on, and what changed with it, a line each."""
+
+    changes: list[str]
+
+
+class BackupAnswer(Struct, frozen=True):
+    """Where the copy of the ledger is."""
+
+    file: str
+
+
+class HealthAnswer(Struct, frozen=True):
+    """Whether calls are taken, and what is in the way if not."""
+
+    status: str
+    problems: list[str] = []
+
+
+Answer = Struct | dict[str, Any]

@@ -1,0 +1,35 @@
+"""Moments as people write them: a day, a time of day, how many days ago."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, tzinfo
+
+_DAY = "2026-11-21"
+
+
+def moment_ms(text: str, zone: tzinfo, *, is_end: bool) -> int:
+    """UTC epoch milliseconds of `2026-11-21`, `2026-11-21T08:00`, `today`, `yesterday` or `7d` (ago).
+
+    A day counts from its first moment, or to its last; an hour of a day is meant exactly. Raises ValueError.
+    """
+    try:
+        day = _day(text, zone)
+        if day is None:
+            moment = datetime.fromisoformat(text)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        else:
+            after = day + timedelta(days=1) if is_end else day
+            moment = datetime(after.year, after.month, after.day, tzinfo=zone)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday or 7d") from None
+
+
+def _day(text: str, zone: tzinfo) -> date | None:
+    today = datetime.now(zone).date()
+    ago = {"today": 0, "yesterday": 1}.get(text)
+    if ago is None and text.endswith("d") and text[:-1].isdecimal():
+        ago = int(text[:-1])
+    if ago is not None:
+        return today - timedelta(days=ago)
+    return date.fromisoformat(text) if len(text) == len(_DAY) else None

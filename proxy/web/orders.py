@@ -1,0 +1,94 @@
+"""The operator's questions and orders by name, whichever way they come: control socket or admin port."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from proxy.config.new_key import read_new_key
+from proxy.web.answers import Answer, ReloadedAnswer
+from proxy.web.control_state import AdjustAsk, LiveState
+from proxy.web.desk import UsageAsk
+from proxy.web.explain import ExplainAsk, explain
+from proxy.web.traffic import Traffic
+
+Params = dict[str, Any]
+Reload = Callable[[], Awaitable[list[str]]]
+
+
+class ReloadRefused(Exception):
+    """A new configuration could not be taken on; the message says why."""
+
+
+class Orders:
+    """`by_name` holds them all; each takes a JSON object and gives an answer. They raise `Declined`, ValueError,
+    `StoreError`, `ProxyError`, TimeoutError, DBAPIError or OSError; `reload` also what refuses a configuration."""
+
+    def __init__(self, state: LiveState, traffic: Traffic, reload: Reload) -> None:
+        self.state = state
+        self.traffic = traffic
+        self._reload = reload
+        self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
+            "usage": self._usage,
+            "show": self._show,
+            "explain": self._explain,
+            "budgets": self._budgets,
+            "adjust": self._adjust,
+            "keys": self._keys,
+            "create": self._create,
+            "revoke": self._revoke,
+            "backup": self._backup,
+            "live": self._live,
+            "providers": self._providers,
+            "end": self._end,
+            "reload": self._reloaded,
+        }
+
+    async def _usage(self, params: Params) -> Answer:
+        ask = msgspec.convert(params, UsageAsk)
+        await self.state.flushed()
+        return await asyncio.to_thread(self.state.desk().usage, ask)
+
+    async def _show(self, params: Params) -> Answer:
+        await self.state.flushed()
+        return await asyncio.to_thread(self.state.desk().show, str(params.get("request_id")))
+
+    async def _explain(self, params: Params) -> Answer:
+        return explain(self.state.desk(), msgspec.convert(params, ExplainAsk), time.time())
+
+    async def _budgets(self, _: Params) -> Answer:
+        return self.state.desk().budgets(time.time())
+
+    async def _adjust(self, params: Params) -> Answer:
+        return await self.state.adjust(msgspec.convert(params, AdjustAsk))
+
+    async def _keys(self, _: Params) -> Answer:
+        await self.state.flushed()
+        desk, now = self.state.desk(), time.time()
+        return await asyncio.to_thread(desk.key_list, desk.books.state(now), now)
+
+    async def _create(self, params: Params) -> Answer:
+        return await self.state.create(read_new_key(params))
+
+    async def _revoke(self, params: Params) -> Answer:
+        return await self.state.revoke(str(params.get("name")))
+
+    async def _backup(self, params: Params) -> Answer:
+        return await self.state.backup(Path(str(params.get("file"))))
+
+    async def _live(self, _: Params) -> Answer:
+        return self.traffic.calls(time.monotonic())
+
+    async def _providers(self, _: Params) -> Answer:
+        return self.traffic.providers(time.monotonic())
+
+    async def _end(self, params: Params) -> Answer:
+        return self.traffic.end(str(params.get("request_id")))
+
+    async def _reloaded(self, _: Params) -> Answer:
+        return ReloadedAnswer(await self._reload())

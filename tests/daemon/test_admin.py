@@ -1,0 +1,252 @@
+"""The admin port's API on the real daemon: answers, what wants the token, what is refused, and its own description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from harness.daemon import Daemon
+from harness.events import chat_chunk, chat_reply
+from harness.http import Connection, Headers, Reply, request_bytes
+from harness.setting import CLIENT_KEY
+from harness.steps import chunk, json_reply, say, stream_head, then, wait_at
+from harness.upstream import Upstream
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from proxy.errors import InvalidApiKey
+from proxy.policy.values import Listen, Settings
+from proxy.secret import Secret
+from proxy.web.admin import AdminDoor
+from proxy.web.admin_table import ROUTES, openapi
+
+StartDaemon = Callable[..., Daemon]
+TOKEN = "admin-canary-51b7"
+WITH_TOKEN: Headers = [("Authorization", f"Bearer {TOKEN}")]
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def admin(daemon: Daemon, method: str, path: str, headers: Headers = (), body: Any = None) -> Reply:
+    """One request to the admin port."""
+    sent = None if body is None else json.dumps(body).encode()
+    with Connection(daemon.admin_port) as connection:
+        connection.send(request_bytes(method, path, headers, sent, f"127.0.0.1:{daemon.admin_port}"))
+        return connection.read_reply(method)
+
+
+@pytest.fixture
+def daemon(start_daemon: StartDaemon) -> Daemon:
+    """One whose admin port has a token, with a budget to look at."""
+    return start_daemon(
+        admin={"host": "127.0.0.1", "port": 0, "token": TOKEN},
+        keys={"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "total"}]}},
+    )
+
+
+def described(daemon: Daemon) -> dict[str, Any]:
+    document: dict[str, Any] = admin(daemon, "GET", "/openapi.json").json
+    return document
+
+
+def fits(document: dict[str, Any], path: str, method: str, reply: Reply) -> None:
+    """The reply is what the document says of it."""
+    content = document["paths"][path][method.lower()]["responses"][str(reply.status)]["content"]
+    schema = {**content["application/json"]["schema"], "components": document["components"]}
+    Draft202012Validator(schema).validate(reply.json)
+
+
+def test_every_question_is_answered_as_described(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    call, document = daemon.chat(), described(daemon)
+    paths = {"/usage": "/usage?by=key&since=7d", "/calls/{request_id}": f"/calls/{call.request_id}"}
+    for route in ROUTES:
+        if route.method == "GET":
+            reply = admin(daemon, "GET", paths.get(route.path, route.path))
+            assert reply.status == 200, reply.body
+            fits(document, route.path, "GET", reply)
+    for path in ("/healthz", "/readyz"):
+        fits(document, path, "GET", admin(daemon, "GET", path))
+    usage = admin(daemon, "GET", "/usage?by=key").json
+    assert [(row["key"], row["calls"]) for row in usage["rows"]] == [("alice", 1)]
+    past = admin(daemon, "GET", f"/calls/{call.request_id}").json
+    assert [attempt["status"] for attempt in past["attempts"]] == [200]
+    assert admin(daemon, "GET", "/calls").json["recent"][0]["request_id"] == call.request_id
+    assert admin(daemon, "GET", "/keys").json["keys"][0]["budgets"][0]["budget"] == "key:alice:total"
+
+
+CHANGES = [(route.method, route.path) for route in ROUTES if route.changes]
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGES)
+@pytest.mark.parametrize(
+    "headers", [[], [("Authorization", "Bearer wrong")], [("Authorization", f"Bearer {CLIENT_KEY}")]]
+)
+def test_what_changes_something_wants_the_token_on_loopback_too(
+    daemon: Daemon, method: str, path: str, headers: Headers
+) -> None:
+    before = admin(daemon, "GET", "/keys").json, admin(daemon, "GET", "/budgets").json
+    reply = admin(daemon, method, path.replace("{name}", "alice"), headers, {"name": "eve"})
+    assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
+    assert (admin(daemon, "GET", "/keys").json, admin(daemon, "GET", "/budgets").json) == before
+
+
+def test_without_a_token_nothing_can_be_changed(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon()
+    for method, path in CHANGES:
+        reply = admin(daemon, method, path, WITH_TOKEN, {})
+        assert (reply.status, reply.error["code"]) == (401, "invalid_api_key"), path
+        assert "admin: token:" in reply.error["message"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "gateway.example"])
+@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", *(r.path for r in ROUTES if r.method == "GET")])
+def test_off_loopback_everything_but_health_wants_the_token(host: str, path: str) -> None:
+    # a test listens on loopback only, so that the door is asked by itself
+    settings = Settings(Listen(), Listen(host=host), "", {}, admin_token=Secret(TOKEN))
+    door = AdminDoor(settings)
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+        with pytest.raises(InvalidApiKey):
+            door.check(make_mocked_request("GET", path, {"Host": "localhost", **headers}), changes=False)
+    door.check(make_mocked_request("GET", path, {"Host": "localhost", **dict(WITH_TOKEN)}), changes=False)
+    for health in ("/healthz", "/readyz"):
+        door.check(make_mocked_request("GET", health, {"Host": "localhost"}), changes=False)
+
+
+def test_keys_are_made_and_ended(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    document = described(daemon)
+    terms = {"name": "bob", "models": ["openai/*"], "budgets": [{"usd": 2, "per": "day"}]}
+    made = admin(daemon, "POST", "/keys", WITH_TOKEN, terms)
+    fits(document, "/keys", "POST", made)
+    bob = [("Authorization", f"Bearer {made.json['secret']}")]
+    assert daemon.chat(headers=bob).status == 200
+    listed = {key["name"]: key for key in admin(daemon, "GET", "/keys").json["keys"]}
+    assert (listed["bob"]["from"], listed["bob"]["budgets"][0]["cap_usd"]) == ("store", "2.000000000000")
+    assert made.json["secret"] not in daemon.output
+    fits(document, "/keys/{name}", "DELETE", admin(daemon, "DELETE", "/keys/bob", WITH_TOKEN))
+    assert daemon.chat(headers=bob).status == 401
+    again = admin(daemon, "DELETE", "/keys/bob", WITH_TOKEN)
+    assert (again.status, again.error["code"]) == (404, "not_found")
+
+
+def test_a_budget_is_corrected_with_a_reason(daemon: Daemon) -> None:
+    body = {"usd": "1.25", "reason": "billed elsewhere"}
+    reply = admin(daemon, "POST", "/budgets/key:alice:total/adjustments", WITH_TOKEN, body)
+    fits(described(daemon), "/budgets/{budget}/adjustments", "POST", reply)
+    assert admin(daemon, "GET", "/budgets").json["budgets"][0]["spent_usd"] == "1.250000000000"
+    for wrong, status in (({"usd": "x", "reason": "y"}, 400), ({"usd": "1"}, 400), ({**body, "more": 1}, 400)):
+        assert admin(daemon, "POST", "/budgets/key:alice:total/adjustments", WITH_TOKEN, wrong).status == status
+    assert admin(daemon, "POST", "/budgets/nobody/adjustments", WITH_TOKEN, body).status == 404
+
+
+def test_a_call_under_way_is_seen_and_can_be_ended(daemon: Daemon, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    begun = chat_chunk("word " * 8) * 5
+    upstream.expect(then(say(stream_head()), say(chunk(begun)), wait_at(gate)))
+    with daemon.open_chat(stream=True, max_tokens=1000) as connection:
+        head = connection.read_head()
+        while not (call := admin(daemon, "GET", "/calls").json["calls"][0])["output_tokens"]:
+            continue
+        assert (call["request_id"], call["key"], call["phase"]) == (head.request_id, "alice", "streaming")
+        assert float(call["cost_usd"]) > 0 and call["tokens_per_second"] > 0
+        ended = admin(daemon, "DELETE", f"/calls/{head.request_id}", WITH_TOKEN)
+        fits(described(daemon), "/calls/{request_id}", "DELETE", ended)
+        connection.read_body(head)
+        assert not head.complete
+        assert b'"code":"call_ended"' in head.body
+    gate.open()
+    line = daemon.line_of(head)
+    assert (line["error"], line["error_type"]) == ("call_ended", "dropped")
+    assert admin(daemon, "GET", "/calls").json["calls"] == []
+    assert admin(daemon, "DELETE", f"/calls/{head.request_id}", WITH_TOKEN).status == 404
+
+
+def test_a_call_that_waits_for_its_answer_is_ended_with_a_status(daemon: Daemon, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.expect(then(wait_at(gate)))
+    with daemon.open_chat() as connection:
+        while not (calls := [c for c in admin(daemon, "GET", "/calls").json["calls"] if c["attempts"]]):
+            continue
+        assert admin(daemon, "DELETE", f"/calls/{calls[0]['request_id']}", WITH_TOKEN).status == 200
+        reply = connection.read_reply("POST")
+    gate.open()
+    assert (reply.status, reply.error["code"], reply.header("x-should-retry")) == (503, "call_ended", "false")
+
+
+def test_a_reload_answers_what_changed_or_what_is_wrong(daemon: Daemon) -> None:
+    file = daemon.folder / "config.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("attempts: 3", "attempts: 2"))
+    reply = admin(daemon, "POST", "/reload", WITH_TOKEN)
+    fits(described(daemon), "/reload", "POST", reply)
+    assert reply.json == {"changes": ["retries: changed"]}
+    file.write_text(text + "nonsense: 1\n")
+    refused = admin(daemon, "POST", "/reload", WITH_TOKEN)
+    assert (refused.status, refused.error["code"]) == (409, "config_refused")
+    assert f"config.yaml:{len(text.splitlines()) + 1}:1: nonsense: unknown field" in refused.error["message"]
+    assert "tollkeeper_config_last_reload_successful 0.0" in admin(daemon, "GET", "/metrics").body.decode()
+
+
+def test_a_provider_that_fails_is_seen_to(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply({"error": {"message": "no"}}, 501), again=True)
+    for _ in range(5):
+        daemon.chat()
+    providers = {row["provider"]: row for row in admin(daemon, "GET", "/providers").json["providers"]}
+    assert (providers["openrouter"]["breaker"], providers["openrouter"]["failures"]) == ("open", 5)
+    assert 0 < providers["openrouter"]["retry_in_seconds"] <= 10
+    assert (providers["local"]["breaker"], providers["local"]["retry_in_seconds"]) == ("closed", None)
+
+
+BAD = [
+    ("GET", "/nothing", None, 404, "unknown_endpoint"),
+    ("GET", "/calls/req_unknown", None, 404, "not_found"),
+    ("POST", "/metrics", None, 405, "method_not_supported"),
+    ("PUT", "/keys", None, 405, "method_not_supported"),
+    ("GET", "/usage?by=moon", None, 400, "invalid_value"),
+    ("GET", "/usage?since=never", None, 400, "invalid_value"),
+    ("GET", "/usage?tz=Mars/Base", None, 400, "invalid_value"),
+    ("GET", "/usage?colour=red", None, 400, "invalid_value"),
+    ("POST", "/keys", {"name": "bob", "budgets": [{"usd": -1, "per": "day"}]}, 400, "invalid_value"),
+    ("POST", "/keys", {"name": "alice"}, 400, "invalid_value"),
+    ("DELETE", "/keys/alice", None, 400, "invalid_value"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), BAD)
+def test_what_cannot_be_answered_says_why(
+    daemon: Daemon, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    reply = admin(daemon, method, path, WITH_TOKEN, body)
+    assert (reply.status, reply.error["code"]) == (status, code), reply.body
+    assert reply.error["message"].endswith((".", "?"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [([("Host", "evil.example")], "host_not_allowed"), ([("Origin", "https://evil.example")], "origin_not_allowed")],
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/healthz"), ("GET", "/calls"), ("POST", "/reload")])
+def test_foreign_hosts_and_pages_are_refused_whatever_they_know(
+    daemon: Daemon, headers: Headers, code: str, method: str, path: str
+) -> None:
+    host = dict(headers).get("Host", f"127.0.0.1:{daemon.admin_port}")
+    others = [pair for pair in headers if pair[0] != "Host"]
+    with Connection(daemon.admin_port) as connection:
+        connection.send(request_bytes(method, path, [*WITH_TOKEN, *others], None, host))
+        reply = connection.read_reply(method)
+    assert (reply.status, reply.error["code"]) == (403, code)
+
+
+def test_the_document_is_openapi() -> None:
+    validate(openapi())
+
+
+def test_the_page_of_paths_is_complete() -> None:
+    lines = [line.split("|")[1].strip() for line in (DOCS / "admin.md").read_text().splitlines() if "| `" in line]
+    documented = {line.strip("`") for line in lines if " /" in line}
+    plain = {f"GET {path}" for path in ("/healthz", "/readyz", "/metrics", "/openapi.json")}
+    assert documented == plain | {f"{route.method} {route.path}" for route in ROUTES}
