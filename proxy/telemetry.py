@@ -14,7 +14,7 @@ from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.record import Entry, Record
 from proxy.observe.labels import Known
-from proxy.observe.logs import log_call
+from proxy.observe.logs import lines_dropped, log_call
 from proxy.observe.loop_lag import LoopLag
 from proxy.observe.metrics import Metrics
 from proxy.observe.page import MetricsPage
@@ -86,6 +86,7 @@ class Telemetry:
             journal_bytes=lambda: books.journal.size_bytes,
             ledger_lag_seconds=lambda: books.writer.lag_seconds,
             ledger_errors=lambda: books.writer.errors,
+            log_lines_dropped=lines_dropped,
             loop_lag_seconds=self._lag.seconds,
             reload=lambda: self._reload,
         )

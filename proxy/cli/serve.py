@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import os
 import signal
@@ -33,8 +34,11 @@ def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     if not settings.providers:
         _explain_no_provider()
     from proxy.observe.logs import set_up
+    from proxy.observe.sink import LineSink
 
-    set_up(settings.log_level, settings.log_format)
+    sink = LineSink(sys.stderr.fileno())
+    atexit.register(sink.close)
+    set_up(settings.log_level, settings.log_format, sink)
     file = Path(settings.source) if watches and settings.source else None
     sys.exit(run_async(_run(settings, lambda: _read(config_path, mock=mock), file)))
 

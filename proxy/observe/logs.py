@@ -12,10 +12,12 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO, cast
 
 import msgspec
 import structlog
+
+from proxy.observe.sink import LineSink
 
 _json = msgspec.json.Encoder()
 _CREDENTIAL = re.compile(r"(?i)\b(sk-|bearer\s+)[A-Za-z0-9_\-.~+/]{6,}=*")
@@ -27,7 +29,20 @@ _STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})
 Event = MutableMapping[str, Any]
 
 
-def set_up(level: str, style: Literal["auto", "json", "pretty"], stream: TextIO = sys.stderr) -> None:
+class Sink(Protocol):
+    """Where lines go: a text file, or a `LineSink`."""
+
+    def write(self, text: str, /) -> object:
+        """Take text."""
+
+    def flush(self) -> None:
+        """Bring it out."""
+
+    def isatty(self) -> bool:
+        """Whether people read along."""
+
+
+def set_up(level: str, style: Literal["auto", "json", "pretty"], stream: Sink = sys.stderr) -> None:
     """Configure structlog and the standard library's root logger. Call once, at start."""
     pretty = style == "pretty" or (style == "auto" and stream.isatty())
     render: Any = structlog.dev.ConsoleRenderer(colors=pretty and stream.isatty()) if pretty else _render
@@ -41,11 +56,14 @@ def set_up(level: str, style: Literal["auto", "json", "pretty"], stream: TextIO 
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream)),
         cache_logger_on_first_use=True,
     )
     _call_log.sink, _call_log.level = (None if pretty else stream), number
-    handler = logging.StreamHandler(stream)
+    _call_log.queue = stream if isinstance(stream, LineSink) else None
+    if isinstance(stream, LineSink):
+        stream.healed = lambda lines: structlog.get_logger().warning("log_lines_dropped", lines=lines)
+    handler = logging.StreamHandler(cast(TextIO, stream))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -59,7 +77,8 @@ class _CallLog:
     """Writes call lines past the processor chain, which costs more than the rest of a call's bookkeeping."""
 
     def __init__(self) -> None:
-        self.sink: TextIO | None = None
+        self.sink: Sink | None = None
+        self.queue: LineSink | None = None
         self.level = logging.INFO
 
     def write(self, fields: Any, level: str) -> None:
@@ -85,6 +104,11 @@ _call_log = _CallLog()
 def log_call(fields: Any, level: str) -> None:
     """The one line of a finished call; `fields` is its entry, a msgspec Struct."""
     _call_log.write(fields, level)
+
+
+def lines_dropped() -> int:
+    """How many lines were lost since the start, because nobody took them off in time."""
+    return 0 if _call_log.queue is None else _call_log.queue.dropped
 
 
 def _plain_line(fields: Any, level: str) -> str | None:

@@ -136,6 +136,7 @@ TABLE: tuple[Row, ...] = (
     Row("tollkeeper_journal_bytes", "gauge", "Size of the journal on disk."),
     Row("tollkeeper_ledger_lag_seconds", "gauge", "Age of the oldest journal record the ledger does not have yet."),
     Row("tollkeeper_ledger_errors_total", "counter", "Writes to the ledger that failed and will be repeated."),
+    Row("tollkeeper_log_lines_dropped_total", "counter", "Log lines lost because nobody took them off in time."),
     Row("tollkeeper_event_loop_lag_seconds", "gauge", "The longest stall of the event loop in the last 30 seconds."),
     Row("tollkeeper_config_last_reload_successful", "gauge", "1 if the last configuration read is in use, else 0."),
     Row(

@@ -48,6 +48,7 @@ class Sources(Struct, frozen=True):
     journal_bytes: Callable[[], int]
     ledger_lag_seconds: Callable[[], float]
     ledger_errors: Callable[[], int]
+    log_lines_dropped: Callable[[], int]
     loop_lag_seconds: Callable[[], float]
     reload: Callable[[], ReloadState]
 
@@ -61,6 +62,7 @@ class Readings(Struct, frozen=True):
     journal_bytes: int
     ledger_lag_seconds: float
     ledger_errors: int
+    log_lines_dropped: int
     loop_lag_seconds: float
     reload: ReloadState
 
@@ -74,6 +76,7 @@ def read(sources: Sources) -> Readings:
         journal_bytes=sources.journal_bytes(),
         ledger_lag_seconds=sources.ledger_lag_seconds(),
         ledger_errors=sources.ledger_errors(),
+        log_lines_dropped=sources.log_lines_dropped(),
         loop_lag_seconds=sources.loop_lag_seconds(),
         reload=sources.reload(),
     )
@@ -88,8 +91,8 @@ def collect(readings: Readings) -> Iterator[Metric]:
     yield in_flight
     yield _gauge("tollkeeper_journal_bytes", readings.journal_bytes)
     yield _gauge("tollkeeper_ledger_lag_seconds", readings.ledger_lag_seconds)
-    errors = ROWS["tollkeeper_ledger_errors_total"]
-    yield CounterMetricFamily(errors.name, errors.help, value=readings.ledger_errors)
+    yield _counter("tollkeeper_ledger_errors_total", readings.ledger_errors)
+    yield _counter("tollkeeper_log_lines_dropped_total", readings.log_lines_dropped)
     yield _gauge("tollkeeper_event_loop_lag_seconds", readings.loop_lag_seconds)
     yield _gauge("tollkeeper_config_last_reload_successful", int(readings.reload.successful))
     yield _gauge("tollkeeper_config_last_reload_success_timestamp_seconds", readings.reload.success_at)
@@ -109,6 +112,11 @@ def _budgets(budgets: Iterable[BudgetState]) -> Iterator[Metric]:
         if state.reset is not None:
             reset.add_metric(labels, state.reset)
     yield from (limit, spent, held, reset)
+
+
+def _counter(name: str, value: int) -> CounterMetricFamily:
+    row = ROWS[name]
+    return CounterMetricFamily(row.name, row.help, value=value)
 
 
 def _gauge(name: str, value: float | None = None) -> GaugeMetricFamily:

@@ -42,6 +42,7 @@ class State:
             journal_bytes=lambda: 4096,
             ledger_lag_seconds=lambda: 0.25,
             ledger_errors=lambda: self.ledger_errors,
+            log_lines_dropped=lambda: 4,
             loop_lag_seconds=lambda: 0.003,
             reload=lambda: self.reload,
         )

@@ -40,6 +40,7 @@ def test_names_types_and_labels_are_the_ones_promised() -> None:
         "tollkeeper_journal_bytes",
         "tollkeeper_ledger_lag_seconds",
         "tollkeeper_ledger_errors_total",
+        "tollkeeper_log_lines_dropped_total",
         "tollkeeper_event_loop_lag_seconds",
         "tollkeeper_config_last_reload_successful",
         "tollkeeper_config_last_reload_success_timestamp_seconds",
