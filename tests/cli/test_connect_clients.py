@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -66,11 +65,16 @@ def run(command: list[str], folder: Path, key: str | None, **more: str) -> str:
     return done.stdout
 
 
-def the_call(daemon: Daemon, endpoint: str, before: int) -> dict[str, Any]:
-    """The one call logged after the first `before` lines."""
-    calls = [line for line in daemon.log_lines()[before:] if line.get("event") == "call"]
-    assert [(call["endpoint"], call["status"], call["model"]) for call in calls] == [(endpoint, 200, "mock/echo")]
-    return calls[0]
+def calls(daemon: Daemon) -> set[str]:
+    """The ids of the calls logged so far."""
+    return {line["request_id"] for line in daemon.log_lines() if line.get("event") == "call"}
+
+
+def check_call(daemon: Daemon, endpoint: str, before: set[str]) -> None:
+    """The call that was not there before went to the mock, under the key that was to be sent."""
+    call = daemon.wait_for_log(lambda line: line.get("event") == "call" and line["request_id"] not in before)
+    assert (call["endpoint"], call["status"], call["model"]) == (endpoint, 200, "mock/echo")
+    assert call["key"] == ("alice" if daemon.key else "open")
 
 
 @pytest.mark.parametrize(
@@ -78,27 +82,27 @@ def the_call(daemon: Daemon, endpoint: str, before: int) -> dict[str, Any]:
 )
 def test_python_clients_say_hello(daemon: Daemon, tmp_path: Path, name: str) -> None:
     program, endpoint = PROGRAMS[name]
-    before = len(daemon.log_lines())
+    before = calls(daemon)
     (tmp_path / "snippet.py").write_text(printed(name, daemon.folder / "config.yaml"))
     assert run([program, "snippet.py"], tmp_path, daemon.key) == "Hello\n"
-    assert the_call(daemon, endpoint, before)["key"] == ("alice" if daemon.key else "open")
+    check_call(daemon, endpoint, before)
 
 
 def test_curl_says_hello(daemon: Daemon, tmp_path: Path) -> None:
-    before = len(daemon.log_lines())
+    before = calls(daemon)
     reply = json.loads(run(["sh", "-c", printed("curl", daemon.folder / "config.yaml")], tmp_path, daemon.key))
     assert reply["choices"][0]["message"]["content"] == "Hello"
-    assert the_call(daemon, "chat/completions", before)["key"] == ("alice" if daemon.key else "open")
+    check_call(daemon, "chat/completions", before)
 
 
 @needs_clients
 def test_llm_says_hello(daemon: Daemon, tmp_path: Path) -> None:
-    before = len(daemon.log_lines())
+    before = calls(daemon)
     models, commands = json.loads(printed("llm", daemon.folder / "config.yaml", "--json"))["parts"]
     folder = Path(run(["llm", "logs", "path"], tmp_path, None).strip()).parent
     (folder / models["file"]).write_text(models["text"])
     assert run(["sh", "-c", commands["text"]], tmp_path, daemon.key).endswith("Hello\n")
-    assert the_call(daemon, "chat/completions", before)["key"] == ("alice" if daemon.key else "open")
+    check_call(daemon, "chat/completions", before)
 
 
 def test_curl_says_hello_on_a_unix_socket(tmp_path: Path) -> None:
