@@ -7,6 +7,7 @@
 PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
+CLIENTS := .venv-clients
 PIP := -m pip --disable-pip-version-check install -q
 LOCK := pip-compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --strip-extras
 KEYS := $(OPENROUTER_API_KEY)$(OPEN_ROUTER_API_KEY)$(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)
@@ -19,7 +20,7 @@ MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
 run: $(RUN)/.ready
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
 
-test: $(DEV)/.ready
+test: $(DEV)/.ready $(CLIENTS)/.ready
 	$(DEV)/bin/python -m pytest -n 2 $(ARGS)
 
 check: lint types test
@@ -49,10 +50,17 @@ $(DEV)/.ready: requirements/dev.txt pyproject.toml
 	$(DEV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
+# nobody imports most of it, so that compiling it all would take longer than the tests
+$(CLIENTS)/.ready: requirements/clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python $(PIP) --no-compile --require-hashes -r requirements/clients.txt
+	@touch $@
+
 lock:
 	$(LOCK) -o requirements/base.txt pyproject.toml
 	$(LOCK) -o requirements/build.txt requirements/build.in
 	$(LOCK) --allow-unsafe -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
+	$(LOCK) --allow-unsafe -o requirements/clients.txt requirements/clients.in
 
 clean:
-	rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(RUN) $(DEV) $(CLIENTS) .mypy_cache .ruff_cache .hypothesis

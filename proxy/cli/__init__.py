@@ -12,6 +12,7 @@ _COMMANDS = (
     "serve",
     "init",
     "check",
+    "connect",
     "demo",
     "models",
     "keys",
@@ -22,6 +23,7 @@ _COMMANDS = (
     "backup",
     "mock",
     "health",
+    "completion",
 )
 
 

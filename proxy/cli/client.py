@@ -32,24 +32,41 @@ def ask(settings: Settings, order: str, params: Answer | None = None) -> Answer:
     except OSError as error:
         raise click.ClickException(f"the daemon at {settings.state_dir} cannot be reached: {error.strerror}") from None
     try:
-        connection.request("POST", f"/{order}", json.dumps(params or {}), {"Content-Type": "application/json"})
-        reply = connection.getresponse()
-        found: Answer = json.loads(reply.read())
+        status, found = connection.order(order, params or {})
     except (OSError, HTTPException, ValueError) as error:
         raise click.ClickException(f"the daemon gave no answer: {error}") from None
     finally:
         connection.close()
-    if reply.status != 200:
-        raise click.ClickException(str(found.get("error", f"the daemon answered with status {reply.status}")))
+    if status != 200:
+        raise click.ClickException(str(found.get("error", f"the daemon answered with status {status}")))
     return found
+
+
+def glance(settings: Settings, order: str, patience: float) -> Answer:
+    """What a running daemon answers within `patience` seconds, else nothing."""
+    connection = _Connection(settings.state_dir, patience)
+    try:
+        connection.connect()
+        status, found = connection.order(order, {})
+    except (OSError, HTTPException, ValueError):
+        return {}
+    finally:
+        connection.close()
+    return found if status == 200 else {}
 
 
 class _Connection(HTTPConnection):
     """HTTP over the control socket of a state directory."""
 
-    def __init__(self, state_dir: str) -> None:
-        super().__init__("tollkeeper", timeout=_PATIENCE)
+    def __init__(self, state_dir: str, patience: float = _PATIENCE) -> None:
+        super().__init__("tollkeeper", timeout=patience)
         self._state_dir = state_dir
+
+    def order(self, name: str, params: Answer) -> tuple[int, Answer]:
+        """Give an order; the status and the answer."""
+        self.request("POST", f"/{name}", json.dumps(params), {"Content-Type": "application/json"})
+        reply = self.getresponse()
+        return reply.status, json.loads(reply.read())
 
     def connect(self) -> None:
         """A path too long for a socket's address goes by its folder's descriptor."""

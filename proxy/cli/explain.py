@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from proxy.cli.client import ask
+from proxy.cli.completing import key_names, model_names
 from proxy.cli.serve import settings_or_exit
 from proxy.cli.tables import Table, dollars, print_table, say
 
 
 @click.command("explain")
-@click.argument("model")
-@click.option("--key", metavar="NAME", help="The name of the client key that would call.")
+@click.argument("model", shell_complete=model_names)
+@click.option("--key", metavar="NAME", shell_complete=key_names, help="The name of the client key that would call.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="The maximum of output tokens it would set.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from proxy.cli.completing import model_names
 from proxy.cli.serve import settings_or_exit
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
@@ -14,7 +15,7 @@ from proxy.policy.names import Names
 
 
 @click.command()
-@click.argument("query", required=False)
+@click.argument("query", required=False, shell_complete=model_names)
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
 def models(query: str | None, config_path: str | None, as_json: bool) -> None:

@@ -27,8 +27,9 @@ from proxy.stores.database import engine_for
 from proxy.stores.failures import StoreError
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import create_key, revoke_key
-from proxy.stores.keyset import key_set, make_key, mark_keyed
+from proxy.stores.keyset import key_set, make_key
 from proxy.stores.lock import StateLock
+from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import replay

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,9 +16,9 @@ from proxy.config.new_key import NewKeySection
 from proxy.policy.budgets import Budget, Limit, key_scope
 from proxy.policy.values import Caller, Settings
 from proxy.stores.keys import StoredKey
+from proxy.stores.mark import is_marked
 
 SECRET_PREFIX = "sk-tk-"
-_MARK = "keyed"
 _SECRET_BYTES = 32
 
 
@@ -53,7 +52,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
         callers=tuple(callers),
         budgets=tuple(budgets),
         limits=tuple(limits),
-        is_open=not settings.callers and not everything and not _mark(settings).exists(),
+        is_open=not settings.callers and not everything and not is_marked(settings),
         clashes=tuple(key.name for key in living if key.name in taken),
         names=frozenset(caller.name for caller in callers),
     )
@@ -72,15 +71,6 @@ def make_key(asked: NewKeySection, now_ms: int) -> tuple[StoredKey, str]:
         expires_ms=asked.expires_ms,
     )
     return key, secret
-
-
-def mark_keyed(settings: Settings) -> None:
-    """Remember outside the ledger that keys are wanted here, should it be damaged one day."""
-    _mark(settings).touch(mode=0o600)
-
-
-def _mark(settings: Settings) -> Path:
-    return Path(settings.state_dir) / _MARK
 
 
 def _terms(text: str) -> list[dict[str, Any]]:

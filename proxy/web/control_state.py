@@ -24,7 +24,8 @@ from proxy.policy.values import Settings
 from proxy.stores import ledger
 from proxy.stores.backup import backup
 from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
-from proxy.stores.keyset import KeySet, key_set, make_key, mark_keyed
+from proxy.stores.keyset import KeySet, key_set, make_key
+from proxy.stores.mark import mark_keyed
 from proxy.stores.records import Adjusted, Charge
 from proxy.web.answers import AdjustedAnswer, BackupAnswer, KeyMadeAnswer, KeyRevokedAnswer
 from proxy.web.api import Parts
