@@ -105,7 +105,7 @@ class Daemon:
         names = Names(settings, catalogue, listings.listed)
         toll = _toll(price_book(settings, names, catalogue), settings.money, books, lookups, telemetry)
         exchange = Exchange(settings.providers, settings.retries, upstream, toll)
-        parts = _parts(settings, names, catalogue, exchange, books.keys)
+        parts = _parts(settings, names, catalogue, exchange, books)
         feed = Feed()
         api = Api(parts, _each(telemetry.finished, feed.tell), _log_crash)
         self._api = api
@@ -245,12 +245,12 @@ def _toll(prices: PriceBook, money: MoneySettings, books: Bookkeeping, lookups: 
     return toll
 
 
-def _parts(settings: Settings, names: Names, catalogue: Catalogue, exchange: Exchange, keys: KeySet) -> Parts:
+def _parts(settings: Settings, names: Names, catalogue: Catalogue, exchange: Exchange, books: Bookkeeping) -> Parts:
     return Parts(
         exchange=exchange,
         drainer=Drainer(),
         guard=Guard(settings.listen),
-        keys=Keyring(keys.callers, is_open=keys.is_open),
+        keys=Keyring(books.keys.callers, books.hash_key, is_open=books.keys.is_open),
         names=names,
         models=ModelList(names, catalogue),
         default_provider=default_provider(settings),

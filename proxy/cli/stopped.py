@@ -25,6 +25,7 @@ from proxy.policy.values import Settings
 from proxy.stores.backup import backup
 from proxy.stores.database import engine_for
 from proxy.stores.failures import StoreError
+from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import create_key, revoke_key
 from proxy.stores.keyset import key_set, make_key
@@ -107,7 +108,7 @@ def _adjust(settings: Settings, params: Params) -> Answer:
 def _create(settings: Settings, params: Params) -> Answer:
     asked = read_new_key(params)
     refuse_taken(settings, asked.name)
-    key, secret = make_key(asked, int(time.time() * 1000))
+    key, secret = make_key(asked, int(time.time() * 1000), hash_key(Path(settings.state_dir)))
     was_open = key_set(settings, Files(Path(settings.state_dir)).stored_keys()).is_open
     _run(settings, lambda connection: create_key(connection, key))
     mark_keyed(settings)

@@ -16,6 +16,7 @@ from proxy.policy.money import to_pusd
 from proxy.policy.settlement import Settlement
 from proxy.policy.values import Provider, Settings
 from proxy.stores.failures import JournalUnwritable, LedgerDamaged
+from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keyset import key_set
 from proxy.stores.lock import StateLock
@@ -41,6 +42,7 @@ class Bookkeeping:
         self.ledger_problem = ""
         self._told = told
         self._lock = StateLock(state_dir)
+        self.hash_key = hash_key(state_dir)
         self.keys = key_set(settings, ())
         spent, position = self._ledger(state_dir / "ledger.db", settings)
         replayed = replay(state_dir / "journal", position)

@@ -1,4 +1,4 @@
-"""Keys made while the daemon runs: for `Writer.submit`. Only the hash of a secret is kept."""
+"""Keys made while the daemon runs: for `Writer.submit`. Only a keyed hash of a secret is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StoredKey(Struct, frozen=True):
     """`models` are patterns; `limits` and `budgets` are what the configuration would hold, as JSON text."""
 
     name: str
-    key_sha256: bytes
+    key_hmac: bytes
     models: tuple[str, ...]
     limits: str
     budgets: str
@@ -47,8 +47,8 @@ def revoke_key(connection: Connection, name: str, at_ms: int) -> bool:
 
 def touch_keys(connection: Connection, used_ms: dict[bytes, int]) -> None:
     """Note when keys were last used, by the hash of their secret."""
-    for key_sha256, at_ms in used_ms.items():
-        connection.execute(update(keys).where(keys.c.key_sha256 == key_sha256).values(last_used_ms=at_ms))
+    for key_hmac, at_ms in used_ms.items():
+        connection.execute(update(keys).where(keys.c.key_hmac == key_hmac).values(last_used_ms=at_ms))
 
 
 def _key_of(row: RowMapping) -> StoredKey:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +14,7 @@ from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.config.new_key import NewKeySection
 from proxy.policy.budgets import Budget, Limit, key_scope
 from proxy.policy.values import Caller, Settings
+from proxy.stores.hash_key import keyed_hash
 from proxy.stores.keys import StoredKey
 from proxy.stores.mark import is_marked
 
@@ -45,7 +45,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     callers, budgets, limits = list(settings.callers), list(settings.money.budgets), list(settings.money.limits)
     for key in own:
         scope = key_scope(key.name)
-        callers.append(Caller(key.name, key.models, key.key_sha256, key.expires_ms))
+        callers.append(Caller(key.name, key.models, key_hmac=key.key_hmac, expires_ms=key.expires_ms))
         budgets += budgets_for(scope, map(BudgetSection.model_validate, _terms(key.budgets)), settings.money.zone)
         limits += limits_for(scope, map(LimitSection.model_validate, _terms(key.limits)))
     return KeySet(
@@ -58,19 +58,19 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     )
 
 
-def make_key(asked: NewKeySection, now_ms: int) -> tuple[StoredKey, str]:
-    """A key to be stored, and its secret, which is nowhere else."""
+def make_key(asked: NewKeySection, now_ms: int, key: bytes) -> tuple[StoredKey, str]:
+    """A key to be stored, and its secret, which is nowhere else; `key` is that of the hashes."""
     secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-    key = StoredKey(
+    stored = StoredKey(
         name=asked.name,
-        key_sha256=hashlib.sha256(secret.encode()).digest(),
+        key_hmac=keyed_hash(key, secret),
         models=tuple(asked.models),
         limits=_text([term.model_dump(mode="json", exclude_none=True) for term in asked.limits]),
         budgets=_text([term.model_dump(mode="json", exclude_none=True) for term in asked.budgets]),
         created_ms=now_ms,
         expires_ms=asked.expires_ms,
     )
-    return key, secret
+    return stored, secret
 
 
 def _terms(text: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001",)  # oldest first; a database with another one is from a later version
+REVISIONS = ("0001", "0002")  # oldest first; a database with another one is from a later version
 MOST_INT = 2**63 - 1
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")
@@ -125,7 +125,7 @@ keys = Table(
     metadata,
     _number("seq", primary_key=True),
     _text("name"),
-    Column("key_sha256", LargeBinary(), nullable=False, unique=True),
+    Column("key_hmac", LargeBinary(), nullable=False, unique=True),
     *(_text(name) for name in ("models", "limits", "budgets")),
     _number("created_ms"),
     *(_number(name, nullable=True) for name in ("expires_ms", "revoked_ms", "last_used_ms")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -91,7 +92,7 @@ class LiveState:
         """Make a key; it works from now on."""
         async with self._turn:
             refuse_taken(self._settings, asked.name)
-            key, secret = make_key(asked, int(time.time() * 1000))
+            key, secret = make_key(asked, int(time.time() * 1000), self._books.hash_key)
             was_open = self.keys.is_open
             await self._change(lambda connection: create_key(connection, key))
             mark_keyed(self._settings)
@@ -109,7 +110,7 @@ class LiveState:
     async def note_use(self) -> None:
         """Write down when keys were last used."""
         used = self._parts.keys.used
-        times = {caller.key_sha256: used[caller.name] for caller in self.keys.callers if caller.name in used}
+        times = {c.key_hmac: used[c.name] for c in self.keys.callers if c.key_hmac and c.name in used}
         if times:
             await self._run(lambda connection: touch_keys(connection, times))
 
@@ -152,14 +153,14 @@ class LiveState:
         self._books.keys = keys
         self._books.books.replace(keys.budgets)
         self._books.limiter.replace(keys.limits)
-        ring = Keyring(keys.callers, is_open=keys.is_open)
+        ring = Keyring(keys.callers, self._books.hash_key, is_open=keys.is_open)
         ring.used.update(self._parts.keys.used)
         self._parts.keys = ring
 
 
 def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:
     """The answer that holds the secret, this once; `was_open`: until now everybody might call."""
-    return KeyMadeAnswer(key.name, secret, f"sha256:{key.key_sha256.hex()}", was_open)
+    return KeyMadeAnswer(key.name, secret, f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}", was_open)
 
 
 def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:

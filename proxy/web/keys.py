@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 import time
 from collections.abc import Iterable, Mapping
 
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Caller
+from proxy.stores.hash_key import keyed, keyed_hash
 
 OPEN = Caller("open")
 
 
 class Keyring:
-    """Looks keys up by a keyed hash, whose key lives as long as the process; no key is kept."""
+    """Looks keys up by a keyed hash; no key is kept."""
 
-    def __init__(self, callers: Iterable[Caller], *, is_open: bool | None = None) -> None:
-        """`is_open`: every key is welcome and counts as `open` (loopback only; the configuration sees to that).
+    def __init__(self, callers: Iterable[Caller], key: bytes, *, is_open: bool | None = None) -> None:
+        """`key` is that of the hashes. `is_open`: every key is welcome and counts as `open` (loopback only; the
+        configuration sees to that).
 
         Not said, it is open where there are no callers. `used` says when each caller last called (UTC epoch ms).
         """
-        self._pepper = secrets.token_bytes(32)
-        self._callers = {self._digest(caller.key_sha256): caller for caller in callers}
+        self._key = key
+        self._callers = {caller.key_hmac or keyed(key, caller.key_sha256): caller for caller in callers}
         self._is_open = not self._callers if is_open is None else is_open
         self.used: dict[str, int] = {}
 
@@ -33,9 +32,8 @@ class Keyring:
             return OPEN
         now_ms = int(time.time() * 1000)
         for presented in _presented(headers):
-            digest = self._digest(hashlib.sha256(presented.encode("utf-8", "surrogateescape")).digest())
-            found = self._callers.get(digest)
-            if found is None or not hmac.compare_digest(self._digest(found.key_sha256), digest):
+            found = self._callers.get(keyed_hash(self._key, presented))
+            if found is None:
                 continue
             if found.expires_ms is None or now_ms < found.expires_ms:
                 self.used[found.name] = now_ms
@@ -44,9 +42,6 @@ class Keyring:
             "The API key is missing or not valid here. Send one of Tollkeeper's own keys (`keys:` in its "
             "configuration) as 'Authorization: Bearer KEY'; keys of providers are not accepted."
         )
-
-    def _digest(self, sha256: bytes) -> bytes:
-        return hmac.digest(self._pepper, sha256, "sha256")
 
 
 def _presented(headers: Mapping[str, str]) -> Iterable[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -162,11 +164,17 @@ def test_when_a_key_was_last_used_outlives_the_daemon(desk: Desk) -> None:
     assert desk.json("keys", "list")["keys"][1]["last_used_at"].endswith("Z")
 
 
-def test_only_a_hash_is_stored(desk: Desk) -> None:
-    secret = desk.json("keys", "create", "bob", "--budget", "5/day")["key"]
-    with closing(sqlite3.connect(desk.folder / "state" / "ledger.db")) as ledger:
-        ((digest, budgets),) = ledger.execute("SELECT key_sha256, budgets FROM keys")
-    assert digest == hashlib.sha256(secret.encode()).digest()
+def test_only_a_keyed_hash_is_stored_and_its_key_lies_elsewhere(desk: Desk) -> None:
+    made = desk.json("keys", "create", "bob", "--budget", "5/day")
+    state, digest = desk.folder / "state", hashlib.sha256(made["key"].encode())
+    with closing(sqlite3.connect(state / "ledger.db")) as ledger:
+        ((kept, budgets),) = ledger.execute("SELECT key_hmac, budgets FROM keys")
+    assert kept == hmac.digest((state / "hash.key").read_bytes(), digest.digest(), "sha256")
+    assert made["key_hash"] == f"sha256:{digest.hexdigest()}"
+    assert stat.S_IMODE((state / "hash.key").stat().st_mode) == 0o600
+    with desk.daemon() as daemon:
+        for no_secret in (kept.hex(), digest.hexdigest(), made["key_hash"]):
+            assert ask(daemon, no_secret).status == 401
     assert budgets == '[{"usd":"5","per":"day","share":"1"}]'
 
 

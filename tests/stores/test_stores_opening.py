@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sqlite3
 import stat
@@ -16,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from proxy.stores.database import engine_for
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew
+from proxy.stores.hash_key import hash_key, keyed
 from proxy.stores.opening import open_ledger
 from proxy.stores.schema import REVISIONS
 from proxy.stores.upgrade import MIGRATIONS, upgrade
@@ -72,11 +74,23 @@ def test_the_revisions_are_the_ones_there_are_migrations_for() -> None:
     assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == REVISIONS
 
 
+def test_plain_hashes_of_an_earlier_version_become_keyed_ones(path: Path, migrations: Path) -> None:
+    (migrations / "versions" / "keyed_hashes_0002.py").rename(migrations / "later.py")
+    run(path, OLDER)
+    migrate(path, migrations)
+    plain = hashlib.sha256(b"sk-tk-secret").digest()
+    row = f"'bob', x'{plain.hex()}', '[]', '[]', '[]', 1"
+    run(path, f"INSERT INTO keys (name, key_sha256, models, limits, budgets, created_ms) VALUES ({row})")
+    open_ledger(path)
+    assert run(path, "SELECT name, key_hmac FROM keys") == [("bob", keyed(hash_key(path.parent), plain))]
+    assert revision_in(path) == [("0002",)]
+
+
 ADDED = '''"""Synthetic."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 def upgrade():
     with op.batch_alter_table("budget_spent") as table:
         table.add_column(sa.Column("note", sa.Text()))
@@ -99,21 +113,21 @@ def migrate(path: Path, directory: Path) -> None:
 def test_an_older_ledger_keeps_its_rows_through_a_migration(path: Path, migrations: Path) -> None:
     open_ledger(path)
     run(path, "INSERT INTO budget_spent VALUES ('b', 1, 42)")
-    (migrations / "versions" / "added_0002.py").write_text(ADDED)
+    (migrations / "versions" / "added_0003.py").write_text(ADDED)
     migrate(path, migrations)
     assert run(path, "SELECT * FROM budget_spent") == [("b", 1, 42, "kept")]
-    assert revision_in(path) == [("0002",)]
+    assert revision_in(path) == [("0003",)]
 
 
 def test_a_migration_that_fails_half_way_changes_nothing(path: Path, migrations: Path) -> None:
     open_ledger(path)
     before = tables_of(path)
     failing = ADDED + '    op.execute("SELECT * FROM nowhere")\n'
-    (migrations / "versions" / "added_0002.py").write_text(failing)
+    (migrations / "versions" / "added_0003.py").write_text(failing)
     with pytest.raises(OperationalError, match="nowhere"):
         migrate(path, migrations)
     assert tables_of(path) == before
-    assert revision_in(path) == [("0001",)]
+    assert revision_in(path) == [("0002",)]
 
 
 def test_a_newer_ledger_is_refused(path: Path) -> None:

@@ -16,9 +16,10 @@ def caller(name: str, key: str) -> Caller:
     return Caller(name, key_sha256=hashlib.sha256(key.encode()).digest())
 
 
+KEY, OTHER_KEY = bytes(32), b"\1" * 32
 ALICE = caller("alice", "sk-alice")
 BOB = caller("bob", "sk-bob")
-RING = Keyring([ALICE, BOB])
+RING = Keyring([ALICE, BOB], KEY)
 
 ACCEPTED = [
     ([("Authorization", "Bearer sk-alice")], ALICE),
@@ -75,20 +76,20 @@ def test_one_message_for_every_reason(headers: list[tuple[str, str]]) -> None:
 
 @pytest.mark.parametrize("headers", [[], [("Authorization", "Bearer anything")], [("x-api-key", "caf\udce9")]])
 def test_without_callers_every_key_is_welcome_and_counts_as_open(headers: list[tuple[str, str]]) -> None:
-    assert Keyring([]).caller(CIMultiDict(headers)) is OPEN
+    assert Keyring([], KEY).caller(CIMultiDict(headers)) is OPEN
     assert OPEN.name == "open"
 
 
 def test_without_a_caller_left_nobody_is_welcome_unless_it_is_said_so() -> None:
     with pytest.raises(InvalidApiKey):
-        Keyring([], is_open=False).caller(CIMultiDict({"api-key": "anything"}))
-    assert Keyring([ALICE], is_open=True).caller(CIMultiDict()) is OPEN
+        Keyring([], KEY, is_open=False).caller(CIMultiDict({"api-key": "anything"}))
+    assert Keyring([ALICE], KEY, is_open=True).caller(CIMultiDict()) is OPEN
 
 
 def test_an_expired_key_is_refused_as_if_it_were_unknown() -> None:
     digest = ALICE.key_sha256
     for expires_ms, is_welcome in [(1, False), (2**62, True), (None, True)]:
-        ring = Keyring([Caller("alice", key_sha256=digest, expires_ms=expires_ms)])
+        ring = Keyring([Caller("alice", key_sha256=digest, expires_ms=expires_ms)], KEY)
         if is_welcome:
             assert ring.caller(CIMultiDict({"api-key": "sk-alice"})).name == "alice"
             assert ring.used["alice"] > 1_700_000_000_000
@@ -101,17 +102,17 @@ def test_an_expired_key_is_refused_as_if_it_were_unknown() -> None:
 
 def test_a_key_is_compared_by_its_hash_alone() -> None:
     made = Caller("made", key_sha256=bytes.fromhex(hashlib.sha256("gehéim".encode()).hexdigest()))
-    assert Keyring(iter([made])).caller(CIMultiDict({"api-key": "gehéim"})) is made
+    assert Keyring(iter([made]), KEY).caller(CIMultiDict({"api-key": "gehéim"})) is made
 
 
 def test_the_ring_keeps_neither_keys_nor_their_hashes_as_its_index() -> None:
     index = set(RING._callers)
     assert len(index) == 2
     assert not index & {ALICE.key_sha256, BOB.key_sha256}
-    assert not index & set(Keyring([ALICE, BOB])._callers)
+    assert not index & set(Keyring([ALICE, BOB], OTHER_KEY)._callers)
 
 
 @pytest.mark.parametrize("headers", [[("x-api-key", "")], []])
 def test_a_caller_without_a_hash_lets_nobody_in(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidApiKey):
-        Keyring([Caller("nobody")]).caller(CIMultiDict(headers))
+        Keyring([Caller("nobody")], KEY).caller(CIMultiDict(headers))
