@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ import structlog
 from msgspec import Struct
 from sqlalchemy.exc import DBAPIError
 
+from proxy import __version__
 from proxy.changes import ReloadRefused, default_provider, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
 from proxy.exchange.bookkeeping import Bookkeeping
@@ -108,7 +110,7 @@ class Daemon:
         self.admin_url = await listen(self._stack, admin.answer, settings.admin)
         self.keys = books.keys
         live = LiveState(settings, books, api.parts)
-        self._stack.push_async_callback(await Control(live, _told).open(settings.state_dir))
+        self._stack.push_async_callback(await Control(live, self._status, _told).open(settings.state_dir))
         self._running = Running(api, listings, upstream, live, telemetry)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
@@ -176,6 +178,16 @@ class Daemon:
         """One line for whoever supervises us."""
         running = len(self._api.running) if self._api else 0
         return f"{running} calls in flight"
+
+    def _status(self) -> dict[str, object]:
+        """Who this daemon is and where it listens, for the commands."""
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "config": self.settings.source,
+            "url": self.url.removesuffix("/v1"),
+            "admin_url": self.admin_url,
+        }
 
     def cut_short(self) -> None:
         """End the drain window now (a second SIGTERM)."""

@@ -22,6 +22,7 @@ _COMMANDS = (
     "backup",
     "mock",
     "health",
+    "doctor",
 )
 
 

@@ -30,12 +30,17 @@ Closing = Callable[[], Awaitable[None]]
 
 
 class Control:
-    """POST /NAME with a JSON object; the answer is one, or {"error": sentence}. `told` gets (event, reason)."""
+    """POST /NAME with a JSON object; the answer is one, or {"error": sentence}. `told` gets (event, reason).
 
-    def __init__(self, state: LiveState, told: Told) -> None:
+    `status` says who this daemon is and where it listens.
+    """
+
+    def __init__(self, state: LiveState, status: Callable[[], Answer], told: Told) -> None:
         self._state = state
+        self._status_now = status
         self._told = told
         self._orders: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
+            "status": self._status,
             "usage": self._usage,
             "show": self._show,
             "explain": self._explain,
@@ -90,6 +95,9 @@ class Control:
             return _reply(503, {"error": "the ledger cannot be written now; try again when it can"})
         except (DBAPIError, OSError) as error:
             return _reply(503, {"error": f"the ledger cannot be used now: {getattr(error, 'orig', error)}"})
+
+    async def _status(self, _: Answer) -> Answer:
+        return self._status_now()
 
     async def _usage(self, params: Answer) -> Answer:
         ask = msgspec.convert(params, UsageAsk)
