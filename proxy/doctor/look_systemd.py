@@ -20,24 +20,26 @@ _SECONDS = 5.0
 
 
 def look_at_unit(env: Mapping[str, str]) -> UnitSeen:
-    """The system's unit, else the user's own."""
-    is_system = any((folder / NAME).exists() for folder in _SYSTEM)
-    is_user = (user_config(env).parents[1] / "systemd" / "user" / NAME).exists()
-    seen = UnitSeen(_RUNS.is_dir(), is_system or is_user, is_user=not is_system)
-    if not seen.exists or not seen.manager_runs:
-        return seen
+    """The system's unit, else the user's own. Where systemd does not run there are only files to look for."""
+    of_user = (user_config(env).parents[1] / "systemd" / "user" / NAME).exists()
+    if not _RUNS.is_dir():
+        return UnitSeen(False, of_user or any((folder / NAME).exists() for folder in _SYSTEM))
     try:
-        return UnitSeen(True, True, not is_system, _shown(NAME, seen.is_user), _shown(_SOCKET, seen.is_user))
+        service = _shown(NAME)
+        is_user = service.get("LoadState") == "not-found" and of_user
+        if is_user:
+            service = _shown(NAME, "--user")
+        socket = _shown(_SOCKET, *(["--user"] if is_user else []))
     except subprocess.TimeoutExpired:
-        return UnitSeen(True, True, trouble=f"nothing within {_SECONDS:.0f} s")
+        return UnitSeen(True, trouble=f"nothing within {_SECONDS:.0f} s")
     except (OSError, subprocess.CalledProcessError) as error:
-        return UnitSeen(
-            True, True, trouble=getattr(error, "strerror", "") or f"status {getattr(error, 'returncode', 1)}"
-        )
+        reason = getattr(error, "strerror", None) or f"status {getattr(error, 'returncode', 1)}"
+        return UnitSeen(True, trouble=reason)
+    return UnitSeen(True, service.get("LoadState") != "not-found", is_user, service, socket)
 
 
-def _shown(unit: str, is_user: bool) -> dict[str, str]:
-    command = ["systemctl", *(["--user"] if is_user else []), "show", f"--property={_PROPERTIES}", unit]
+def _shown(unit: str, *manager: str) -> dict[str, str]:
+    command = ["systemctl", *manager, "show", f"--property={_PROPERTIES}", unit]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
     pairs = (line.partition("=") for line in done.stdout.splitlines())
     return {name: value for name, _, value in pairs}

@@ -68,6 +68,16 @@ def test_a_stopped_daemon_and_one_that_never_ran_are_healthy(tmp_path: Path) -> 
     assert stopped.status_of("ports", "data port") == "pass"
 
 
+def test_what_a_crash_left_behind_is_read_and_left_alone(tmp_path: Path) -> None:
+    with daemon(tmp_path) as running:
+        assert running.chat("mock/echo").status == 200
+        running._process.kill()
+        running._process.wait()
+    before = {file: file.read_bytes() for file in (tmp_path / "state").rglob("*.[dl][bo]*") if file.is_file()}
+    assert visit(tmp_path).failed == NOTHING_WRONG
+    assert {file: file.read_bytes() for file in before} == before
+
+
 def test_a_refused_reload_is_told(tmp_path: Path) -> None:
     with daemon(tmp_path) as running:
         good = (tmp_path / "config.yaml").read_text()
@@ -245,7 +255,12 @@ def test_a_daemon_on_sockets_is_asked_there(tmp_path: Path) -> None:
 
 def test_a_model_without_a_price_fails_for_the_key_under_a_budget(tmp_path: Path) -> None:
     local = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}
-    keys = {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 1, "per": "day"}]}, "bob": {"key": "sk-bob"}}
+    budgets = [{"usd": 1, "per": "day"}]
+    keys = {
+        "alice": {"key": CLIENT_KEY, "budgets": budgets},
+        "bob": {"key": "sk-bob"},
+        "carol": {"key": "sk-carol", "budgets": budgets, "models": ["other/*"]},
+    }
     config = usual(tmp_path, providers={"local": local}, keys=keys, models={"m": "local/llama"})
     found = visit(tmp_path, config, "--offline")
     assert found.failed == [("prices", "models")]

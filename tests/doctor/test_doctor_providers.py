@@ -73,6 +73,7 @@ def test_a_wrong_key_is_told_from_a_host_that_cannot_be_reached(
     assert found.failed == [("provider p", "key")]
     assert "it refuses the key from the providers.p.api_key in" in found.one("provider p", "key")["found"]
     assert found.status_of("provider p", "connect") == "pass"
+    assert len(upstream.calls) == 1, "nothing more is asked with a key that is refused"
 
 
 def test_a_server_without_a_key_may_be_off(upstream: Upstream, tmp_path: Path) -> None:
