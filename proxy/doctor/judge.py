@@ -129,7 +129,7 @@ def price_checks(settings: Settings, seen: PricesSeen) -> list[Check]:
     checks += [_unpriced(one, denies=denies) for one in seen.unpriced]
     if not seen.unpriced:
         count = len(settings.aliases)
-        every = f"each of the {count} has a price or is free" if count else "none of your own"
+        every = f"{count} of your own, each with a price or free" if count else "none of your own"
         checks.append(passed("prices", "models", every))
     return checks
 

@@ -43,8 +43,7 @@ def _steps(seen: ProviderSeen) -> Iterator[Check]:
         yield passed(group, "reach", "built in; needs no network")
         return
     if seen.addresses:
-        more = f" and {len(seen.addresses) - 1} more" if len(seen.addresses) > 1 else ""
-        yield passed(group, "dns", f"{seen.through or seen.host} is {seen.addresses[0]}{more}")
+        yield passed(group, "dns", _named(seen))
     if seen.connect_ms is not None:
         way = f" to the proxy {seen.through}" if seen.through else ""
         yield passed(group, "connect", f"within {seen.connect_ms:.0f} ms{way}")
@@ -56,6 +55,14 @@ def _steps(seen: ProviderSeen) -> Iterator[Check]:
         yield _graver(seen)(group, seen.stage, seen.trouble, step)
     elif seen.status is not None:
         yield _answered(seen, group, seen.status)
+
+
+def _named(seen: ProviderSeen) -> str:
+    name, first = seen.through or seen.host, seen.addresses[0]
+    if first in (name, name.rpartition(":")[0]):
+        return f"{name} needs no looking up"
+    more = f" and {len(seen.addresses) - 1} more" if len(seen.addresses) > 1 else ""
+    return f"{name} is {first}{more}"
 
 
 def _graver(seen: ProviderSeen) -> Callable[[str, str, str, str], Check]:
@@ -77,7 +84,7 @@ def _answered(seen: ProviderSeen, group: str, status: int) -> Check:
         step = f"set providers.{provider.name}.api_key"
         return warned(group, "key", f"it wants a key ({status}), and none is configured", step)
     if seen.about_our_key:
-        found = f"it refuses the key from the {provider.key_source} ({status})"
+        found = f"it refuses our key ({status}): {provider.key_source}"
         return failed(group, "key", found, "put a valid key there and restart the daemon")
     if status == 402:
         return failed(group, "key", "the account is out of money (402)", "add credit at the provider")

@@ -1,4 +1,4 @@
-"""The only file that opens connections to providers.
+"""The only file that opens connections to providers and speaks over them (proxy/doctor/network.py only knocks).
 
 `send` makes one attempt and comes back once there is something to judge: an error, a reply
 read whole, or a stream whose first event has been seen.

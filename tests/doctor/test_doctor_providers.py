@@ -44,7 +44,7 @@ def test_openrouter_is_asked_about_the_key_and_the_money_and_nothing_else(upstre
         "GET /api/v1/credits HTTP/1.1",
     ]
     assert {call.header("authorization") for call in upstream.calls} == {f"Bearer {PROVIDER_KEY}"}
-    assert found.one("provider p", "dns")["found"] == "127.0.0.1 is 127.0.0.1"
+    assert found.one("provider p", "dns")["found"] == "127.0.0.1 needs no looking up"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_wrong_key_is_told_from_a_host_that_cannot_be_reached(
     upstream.expect(REFUSED, path=path)
     found = asked(tmp_path, upstream.url, kind)
     assert found.failed == [("provider p", "key")]
-    assert "it refuses the key from the providers.p.api_key in" in found.one("provider p", "key")["found"]
+    assert "it refuses our key (401): providers.p.api_key in" in found.one("provider p", "key")["found"]
     assert found.status_of("provider p", "connect") == "pass"
     assert len(upstream.calls) == 1, "nothing more is asked with a key that is refused"
 
