@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ import structlog
 from msgspec import Struct
 from sqlalchemy.exc import DBAPIError
 
+from proxy import __version__
 from proxy.changes import default_provider, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
 from proxy.errors import ShuttingDown
@@ -35,6 +37,7 @@ from proxy.stores.keyset import KeySet
 from proxy.stores.records import Row
 from proxy.telemetry import Telemetry
 from proxy.web.admin import Admin, AdminDoor
+from proxy.web.answers import StatusAnswer
 from proxy.web.api import Api, Parts
 from proxy.web.control import Control
 from proxy.web.control_state import LiveState
@@ -112,7 +115,7 @@ class Daemon:
         telemetry.watch(lambda: list(api.running.values()))
         books.resolve_orphans(toll.keeping, settings.providers)
         state = LiveState(settings, books, parts)
-        orders = Orders(state, Traffic(api, feed), lambda: self.reload_now())
+        orders = Orders(state, Traffic(api, feed), self)
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         self.url = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", [])) + "/v1"
         self.admin_url = await listen(self._stack, admin.answer, settings.admin)
@@ -184,6 +187,11 @@ class Daemon:
         """One line for whoever supervises us."""
         running = len(self._api.running) if self._api else 0
         return f"{running} calls in flight"
+
+    def whereabouts(self) -> StatusAnswer:
+        """Who this daemon is and where it listens, for the commands."""
+        config, url = self.settings.source, self.url.removesuffix("/v1")
+        return StatusAnswer(os.getpid(), __version__, config, url, self.admin_url)
 
     def cut_short(self) -> None:
         """End the drain window now (a second SIGTERM)."""

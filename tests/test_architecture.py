@@ -34,7 +34,7 @@ ROWS = (
     ("stores", "observe"),
     ("exchange",),
     ("web",),
-    ("telemetry", "changes", "listeners"),
+    ("telemetry", "changes", "listeners", "doctor"),
     ("app",),
     ("cli",),
     ("__main__",),

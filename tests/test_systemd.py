@@ -217,6 +217,22 @@ def test_reload_keeps_the_process(service: Machine) -> None:
     assert service.shown("NRestarts") == "0"
 
 
+def test_the_doctor_sees_the_service_as_root(service: Machine) -> None:
+    asking = (
+        "set -a; . /etc/default/tollkeeper; CREDENTIALS_DIRECTORY=/etc/credstore exec /opt/tollkeeper/bin/tollkeeper"
+    )
+    printed = service.run("sh", "-c", f"{asking} doctor --json", check=False)
+    found = {(row["group"], row["name"]): row for row in json.loads(printed)["checks"]}
+    assert ("systemd", "active") in found, printed
+    assert found["systemd", "active"]["status"] == "pass", found
+    assert found["systemd", "enabled"]["next"] == "systemctl enable tollkeeper"
+    assert found["daemon", "control socket"]["status"] == found["ports", "data port"]["status"] == "pass"
+    assert found["state", "directory"]["found"].startswith("/var/lib/tollkeeper, ")
+    failed = [name for name, row in found.items() if row["status"] == "fail"]
+    assert failed == [("provider openrouter", "connect")], "nobody listens where its base_url points"
+    assert PROVIDER_KEY not in printed and "sk-alice" not in printed
+
+
 def test_stopping_is_clean(service: Machine) -> None:
     service.run("systemctl", "stop", "tollkeeper.service")
     assert service.shown("Result") == "success"

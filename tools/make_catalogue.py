@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -189,12 +190,19 @@ def direct_entries(models: list[ModelInfo]) -> Iterator[dict[str, object]]:
                 yield entry(name, model, name)
 
 
+def made(path: Path, package: dict[str, str]) -> str:
+    """The day these prices came into the file: today, unless the file has this version already."""
+    source = json.loads(path.read_bytes())["source"] if path.exists() else {}
+    return source["made"] if package.items() <= source.items() else datetime.now(UTC).date().isoformat()
+
+
 def write(path: Path, entries: Iterator[dict[str, object]]) -> None:
     """Write one file, one entry a line, sorted; the first entry of an id wins."""
     unique: dict[object, dict[str, object]] = {}
     for item in entries:
         unique.setdefault(item["id"], item)
-    source = json.dumps({"package": "genai-prices", "version": version("genai-prices"), "licence": "MIT"})
+    package = {"package": "genai-prices", "version": version("genai-prices"), "licence": "MIT"}
+    source = json.dumps({**package, "made": made(path, package)})
     lines = ",\n".join(
         json.dumps(unique[name], separators=(",", ":"), ensure_ascii=False) for name in sorted(unique, key=str)
     )

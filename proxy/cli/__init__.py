@@ -23,6 +23,7 @@ _COMMANDS = (
     "backup",
     "mock",
     "health",
+    "doctor",
     "completion",
 )
 

@@ -54,7 +54,7 @@ class Listings:
         try:
             # by default OpenRouter lists models that answer in text only
             path = "/models?output_modalities=all" if provider.kind == "openrouter" else "/models"
-            body = await self._upstream.get_json(provider, path, _own_headers(provider))
+            body = await self._upstream.get_json(provider, path, own_headers(provider))
             if provider.kind == "openrouter":
                 await self._take_catalogue(body)
             else:
@@ -75,7 +75,7 @@ class Listings:
             self._told("catalogue_not_cached", str(error))
 
 
-def _own_headers(provider: Provider) -> list[tuple[str, str]]:
+def own_headers(provider: Provider) -> list[tuple[str, str]]:
     """The headers of a request of our own."""
     call = Call(endpoint_for("GET", "/models"), "/models", "", "GET", b"")
     return DIALECTS[provider.kind].headers(call, provider, Incoming((("Accept", "application/json"),)))

@@ -1,4 +1,4 @@
-"""The only file that opens connections to providers.
+"""The only file that opens connections to providers and speaks over them (proxy/doctor/network.py only knocks).
 
 `send` makes one attempt and comes back once there is something to judge: an error, a reply
 read whole, or a stream whose first event has been seen.
@@ -45,6 +45,14 @@ class Wait(Struct, frozen=True):
 
     until: float
     listener: Listener
+
+
+class Answered(Struct, frozen=True):
+    """A small document we asked for ourselves: whatever the status, with the `Date` of its head."""
+
+    status: int
+    date: str | None
+    body: bytes
 
 
 class Upstream:
@@ -95,6 +103,13 @@ class Upstream:
 
     async def get_json(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> bytes:
         """Fetch a small document for ourselves (the catalogue). Raises `ProviderError` on anything but 200."""
+        answered = await self.get(provider, path, headers)
+        if answered.status != 200:
+            raise UpstreamBadResponse(f"{provider.name} answered {answered.status} for {path}.")
+        return answered.body
+
+    async def get(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> Answered:
+        """The same with the answer as it came. Raises `UpstreamUnreachable` where there was none."""
         request = UpstreamRequest("GET", provider.base_url + path, headers, [])
         try:
             async with asyncio.timeout(60):
@@ -103,9 +118,7 @@ class Upstream:
                     body = await response.read()
         except (TimeoutError, aiohttp.ClientError) as error:
             raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {type(error).__name__}.") from None
-        if response.status != 200:
-            raise UpstreamBadResponse(f"{provider.name} answered {response.status} for {path}.")
-        return body
+        return Answered(response.status, response.headers.get("Date"), body)
 
     async def _request(self, provider: Provider, request: UpstreamRequest) -> aiohttp.ClientResponse:
         return await self._session.request(
@@ -114,12 +127,12 @@ class Upstream:
             headers=multidict.CIMultiDict(request.headers),
             data=_payload(request.pieces),
             allow_redirects=False,
-            proxy=self._proxy_for(provider),
+            proxy=self.proxy_for(provider),
             timeout=aiohttp.ClientTimeout(total=None, connect=provider.timeouts.connect),
         )
 
-    def _proxy_for(self, provider: Provider) -> str | None:
-        """Environment proxies count only where the configuration says so (trust.md T20)."""
+    def proxy_for(self, provider: Provider) -> str | None:
+        """The HTTP proxy on the way. Environment proxies count only where the configuration says so (trust.md T20)."""
         if provider.proxy != "environment":
             return provider.proxy
         scheme, _, rest = provider.base_url.partition("://")

@@ -44,6 +44,21 @@ class StateLock:
         self.close()
 
 
+def holder_of(state_dir: Path) -> int | None:
+    """Who has the lock: a process id, 0 where it cannot be read, None where nobody has it. Raises OSError."""
+    try:
+        fd = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _pid_in(fd)
+    finally:
+        os.close(fd)
+    return None
+
+
 def _pid_in(fd: int) -> int:
     text = os.pread(fd, 32, 0).strip()
     return int(text) if text.isdigit() else 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, inspect, select
@@ -13,6 +15,7 @@ from proxy.stores.failures import LedgerDamaged, LedgerTooNew
 from proxy.stores.schema import REVISIONS, alembic_version, metadata
 
 MOST_CHECKED_BYTES = 64 * 2**20  # checking more would be felt at start
+_OPERATIONS = 100_000  # of SQLite's machine, between two looks at the clock
 
 
 def open_ledger(path: Path) -> None:
@@ -29,6 +32,27 @@ def open_ledger(path: Path) -> None:
         if is_damage(error):
             raise LedgerDamaged(str(path), sentence_of(error)) from error
         raise
+
+
+def inspect_ledger(path: Path, seconds: float) -> bool:
+    """Read all of it, changing nothing; False where that took longer.
+
+    Raises `LedgerDamaged` or `LedgerTooNew`, and DBAPIError while it cannot be read.
+    """
+    until = time.monotonic() + seconds
+    try:
+        with engine_for(path, "ro").connect() as connection:
+            with connection.begin():
+                refuse_newer(path, revision_of(connection, path) or "")
+            raw(connection).set_progress_handler(lambda: time.monotonic() > until, _OPERATIONS)
+            _check(connection, path)
+    except (DBAPIError, sqlite3.Error) as error:
+        if is_damage(error):
+            raise LedgerDamaged(str(path), sentence_of(error)) from error
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            return False
+        raise
+    return True
 
 
 def revision_of(connection: Connection, path: Path) -> str | None:

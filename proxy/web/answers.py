@@ -197,6 +197,16 @@ class ReloadedAnswer(Struct, frozen=True):
     changes: list[str]
 
 
+class StatusAnswer(Struct, frozen=True):
+    """Who the daemon is, which file it was started from, and where it listens (an address without /v1)."""
+
+    pid: int
+    version: str
+    config: str | None
+    url: str
+    admin_url: str
+
+
 class BackupAnswer(Struct, frozen=True):
     """Where the copy of the ledger is."""
 

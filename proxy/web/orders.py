@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from proxy.config.new_key import read_new_key
-from proxy.web.answers import Answer, ReloadedAnswer
+from proxy.web.answers import Answer, ReloadedAnswer, StatusAnswer
 from proxy.web.control_state import AdjustAsk, LiveState
 from proxy.web.desk import UsageAsk
 from proxy.web.explain import ExplainAsk, explain
@@ -25,15 +25,25 @@ class ReloadRefused(Exception):
     """A new configuration could not be taken on; the message says why."""
 
 
+class Host(Protocol):
+    """The daemon the orders are for."""
+
+    reload_now: Reload
+
+    def whereabouts(self) -> StatusAnswer:
+        """Who it is and where it listens."""
+
+
 class Orders:
     """`by_name` holds them all; each takes a JSON object and gives an answer. They raise `Declined`, ValueError,
     `StoreError`, `ProxyError`, TimeoutError, DBAPIError or OSError; `reload` also what refuses a configuration."""
 
-    def __init__(self, state: LiveState, traffic: Traffic, reload: Reload) -> None:
+    def __init__(self, state: LiveState, traffic: Traffic, host: Host) -> None:
         self.state = state
         self.traffic = traffic
-        self._reload = reload
+        self._host = host
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
+            "status": self._status,
             "usage": self._usage,
             "show": self._show,
             "explain": self._explain,
@@ -48,6 +58,9 @@ class Orders:
             "end": self._end,
             "reload": self._reloaded,
         }
+
+    async def _status(self, _: Params) -> Answer:
+        return self._host.whereabouts()
 
     async def _usage(self, params: Params) -> Answer:
         ask = msgspec.convert(params, UsageAsk)
@@ -91,4 +104,4 @@ class Orders:
         return self.traffic.end(str(params.get("request_id")))
 
     async def _reloaded(self, _: Params) -> Answer:
-        return ReloadedAnswer(await self._reload())
+        return ReloadedAnswer(await self._host.reload_now())

@@ -1,7 +1,7 @@
 """A scripted upstream on raw sockets: says exactly the bytes a test wants and remembers the bytes it was sent.
 
 It runs in a thread of the test process. `expect` queues a script; each request takes the first one that
-fits. `GET …/models` is answered with an empty list and `GET …/generation` with a cost, and neither is counted, as
+fits. Unless a script asks for it by its path, `GET …/models` is answered with an empty list and `GET …/generation` with a cost, and neither is counted, as
 daemons ask for them by themselves.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -68,11 +69,15 @@ class _Expected:
 
 @dataclass
 class Upstream:
-    """`url` is its root; `calls` what arrived since `reset`, oldest first; `models` the lists answered by path."""
+    """`url` is its root; `calls` what arrived since `reset`, oldest first; `models` the lists answered by path.
+
+    With `tls` it speaks TLS.
+    """
 
     port: int = 0
     models: dict[str, bytes] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         self._scripts: list[_Expected] = []
@@ -85,7 +90,7 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -138,7 +143,7 @@ class Upstream:
         self._loop.run_forever()
 
     async def _listen(self) -> int:
-        self._server = await self._loop.create_server(self._connect, "127.0.0.1", 0, backlog=256)
+        self._server = await self._loop.create_server(self._connect, "127.0.0.1", 0, backlog=256, ssl=self.tls)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
@@ -156,7 +161,7 @@ class Upstream:
 
     async def _answer(self, wire: Wire, head: bytes, body: bytes) -> None:
         call = Call(wire.number, head, body, time.monotonic(), wire.closed, lambda: wire.sent_bytes)
-        if call.request_line.startswith("GET") and call.target.partition("?")[0].endswith("/models"):
+        if self._is_plain_listing(call):
             listed = self.models.get(call.target.partition("?")[0])
             await (_EMPTY_LIST if listed is None else json_reply(listed))(wire)
             return
@@ -168,6 +173,10 @@ class Upstream:
             self.calls.append(call)
             self._changed.notify_all()
         await script(wire)
+
+    def _is_plain_listing(self, call: Call) -> bool:
+        asked = any(expected.path and expected.path in call.target for expected in self._scripts)
+        return call.request_line.startswith("GET") and call.target.partition("?")[0].endswith("/models") and not asked
 
     def _take(self, call: Call) -> Script:
         for expected in self._scripts:

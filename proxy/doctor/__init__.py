@@ -1,0 +1,1 @@
+"""What an operator would check at three in the morning. Law: looking changes nothing, and judging is pure."""

@@ -1,0 +1,117 @@
+"""Looks at the configuration: the file, the secrets beside it, the keys in the ledger, the prices of its models."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from sqlalchemy.exc import DBAPIError
+
+from proxy.config import Config, ConfigProblems, load
+from proxy.config.discover import key_file
+from proxy.data import snapshot_bytes
+from proxy.doctor.seen import ConfigSeen, KeysSeen, PricesSeen, Unpriced
+from proxy.errors import ModelNotFound
+from proxy.exchange.listings import FILE_NAME, with_cached
+from proxy.exchange.pricing import price_book
+from proxy.policy.access import may_use
+from proxy.policy.budgets import GLOBAL, key_scope
+from proxy.policy.catalogue import accept, read_feed
+from proxy.policy.names import Names
+from proxy.policy.pricebook import PriceBook
+from proxy.policy.values import Settings, Target
+from proxy.stores.database import sentence_of
+from proxy.stores.failures import StoreError
+from proxy.stores.keyset import KeySet, key_set
+from proxy.stores.queries import Files
+
+_DAY_SECONDS = 86_400.0
+
+
+def look_at_config(path: Path | None, env: Mapping[str, str]) -> ConfigSeen:
+    """Read it as the daemon would."""
+    file = None if path is None else str(path)
+    try:
+        loaded = load(path, env)
+    except ConfigProblems as error:
+        return ConfigSeen(file, problems=tuple(str(problem) for problem in error.problems))
+    readable = tuple(_readable_key_files(loaded.config, path, env))
+    return ConfigSeen(file, loaded.settings, readable=readable, tz=env.get("TZ", ""))
+
+
+def _readable_key_files(config: Config, path: Path | None, env: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    for section in config.providers.values():
+        if section.api_key_file is not None:
+            file = key_file(section.api_key_file, path, env)
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & 0o044:
+                yield str(file), mode
+
+
+def look_at_keys(settings: Settings) -> tuple[KeySet, KeysSeen]:
+    """The keys in force; those of the configuration alone where the ledger cannot be read."""
+    try:
+        keys = key_set(settings, Files(Path(settings.state_dir)).stored_keys())
+    except (StoreError, DBAPIError, OSError) as error:
+        own = KeySet(settings.callers, settings.money.budgets, settings.money.limits, is_open=False)
+        trouble = str(error).partition(";")[0] if isinstance(error, StoreError) else sentence_of(error)
+        return own, KeysSeen(trouble=trouble)
+    return keys, KeysSeen(tuple(caller.name for caller in keys.callers), keys.is_open)
+
+
+def look_at_prices(settings: Settings, keys: KeySet) -> PricesSeen:
+    """The lists on disk and in the package, and what they say of the models under `models:`."""
+    snapshot = read_feed(snapshot_bytes())
+    fetched, trouble = None, ""
+    try:
+        file = Path(settings.state_dir) / FILE_NAME
+        fetched = (time.time() - file.stat().st_mtime) / _DAY_SECONDS
+        trouble = accept(snapshot, read_feed(file.read_bytes())) or ""
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        trouble = error.strerror or type(error).__name__
+    except ValueError:
+        trouble = "it is no list of models"
+    catalogue = with_cached(snapshot, settings.state_dir)
+    names = Names(settings, catalogue, {})
+    unpriced = tuple(_unpriced(settings, names, price_book(settings, names, catalogue), keys))
+    return PricesSeen(fetched, _shipped_days(), trouble, unpriced)
+
+
+def _shipped_days() -> float | None:
+    made = msgspec.json.decode(snapshot_bytes()).get("source", {}).get("made")
+    if made is None:
+        return None
+    return (time.time() - datetime.fromisoformat(made).replace(tzinfo=UTC).timestamp()) / _DAY_SECONDS
+
+
+def _unpriced(settings: Settings, names: Names, prices: PriceBook, keys: KeySet) -> Iterator[Unpriced]:
+    for alias in settings.aliases:
+        try:
+            plan = names.look_up(alias).plan
+        except ModelNotFound:
+            yield Unpriced(alias, "")
+            continue
+        for index, target in enumerate(plan.targets):
+            label = prices.label_for(target) if index else alias
+            if prices.price(settings.providers[target.provider], label, target.model) is None:
+                yield Unpriced(alias, _spelled(target), tuple(_bound_callers(alias, names, keys)))
+
+
+def _spelled(target: Target) -> str:
+    return f"{target.model} at {target.provider}"
+
+
+def _bound_callers(alias: str, names: Names, keys: KeySet) -> Iterator[str]:
+    """The keys under a budget that may use the alias; `everybody` in open mode."""
+    scopes = {budget.scope for budget in keys.budgets}
+    if keys.is_open and GLOBAL in scopes:
+        yield "everybody"
+    for caller in keys.callers:
+        if scopes & {GLOBAL, key_scope(caller.name)} and may_use(caller, names, alias):
+            yield caller.name

@@ -1,0 +1,77 @@
+"""The whole visit: everything is looked at and judged, in the order an operator would."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+from proxy import __version__
+from proxy.doctor.check import Check, passed
+from proxy.doctor.judge import (
+    config_checks,
+    journal_checks,
+    key_checks,
+    ledger_checks,
+    price_checks,
+    sqlite_checks,
+    state_checks,
+    zone_checks,
+)
+from proxy.doctor.judge_daemon import daemon_checks, port_checks, scrape_checks, unit_checks
+from proxy.doctor.judge_provider import clock_checks, offline_checks, provider_checks
+from proxy.doctor.look_config import look_at_config, look_at_keys, look_at_prices
+from proxy.doctor.look_daemon import look_at_daemon, look_at_metrics, look_at_ports
+from proxy.doctor.look_provider import look_at_providers
+from proxy.doctor.look_state import look_at_journal, look_at_ledger, look_at_state
+from proxy.doctor.look_systemd import look_at_unit
+from proxy.doctor.seen import ConfigSeen, DaemonSeen
+from proxy.policy.values import Settings
+
+
+def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[Check]:
+    """Look at everything around the installation that the configuration at `path` describes."""
+    config = look_at_config(path, env)
+    if config.settings is None:
+        rest = "skipped; where the rest is stands in the configuration"
+        return [*config_checks(config), passed("rest", "all", rest), *unit_checks(look_at_unit(env), runs=False)]
+    settings = config.settings
+    daemon = look_at_daemon(settings.state_dir)
+    checks = config_checks(config, runs=daemon.answers)
+    keys, keys_seen = look_at_keys(settings)
+    checks += key_checks(keys_seen)
+    checks += _providers(settings, offline=offline)
+    checks += zone_checks(settings, config.tz)
+    checks += price_checks(settings, look_at_prices(settings, keys))
+    checks += _state(settings)
+    checks += _daemon(config, settings, daemon)
+    checks += unit_checks(look_at_unit(env), runs=daemon.answers)
+    return checks
+
+
+def _providers(settings: Settings, *, offline: bool) -> list[Check]:
+    if offline:
+        return [*offline_checks(list(settings.providers)), passed("clock", "offset", "skipped (--offline)")]
+    seen = asyncio.run(look_at_providers(settings.providers.values()))
+    return [check for one in seen for check in provider_checks(one)] + clock_checks(seen)
+
+
+def _state(settings: Settings) -> list[Check]:
+    seen = look_at_state(settings.state_dir)
+    checks = state_checks(seen, settings.money.journal_max_bytes)
+    checks += sqlite_checks(sqlite3.sqlite_version_info)
+    if seen.exists and not seen.trouble:
+        checks += ledger_checks(look_at_ledger(settings.state_dir))
+        checks += journal_checks(look_at_journal(settings.state_dir))
+    return checks
+
+
+def _daemon(config: ConfigSeen, settings: Settings, daemon: DaemonSeen) -> list[Check]:
+    checks = daemon_checks(daemon, config, __version__)
+    if daemon.trouble:
+        return checks
+    checks += port_checks(look_at_ports(settings, daemon), runs=daemon.answers)
+    if not daemon.answers:
+        return [*checks, passed("scrape", "metrics", "skipped; no daemon runs")]
+    return checks + scrape_checks(look_at_metrics(settings, daemon))
