@@ -35,6 +35,7 @@ ROWS = (
     ("exchange",),
     ("web",),
     ("telemetry", "changes", "listeners"),
+    ("shutdown",),
     ("app",),
     ("cli",),
     ("__main__",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -28,13 +29,16 @@ STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 @click.option("--mock", is_flag=True, help="Serve the built-in mock provider only; no key, no network.")
 def serve(config_path: str | None, mock: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to close
     settings = settings_or_exit(config_path, mock=mock)
     if not settings.providers:
         _explain_no_provider()
     from proxy.observe.logs import set_up
 
     set_up(settings.log_level, settings.log_format)
-    sys.exit(run_async(_run(settings, lambda: _read(config_path, mock=mock))))
+    code = run_async(_run(settings, lambda: _read(config_path, mock=mock)))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # everything is closed; one more signal changes nothing
+    sys.exit(code)
 
 
 def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
@@ -95,7 +99,8 @@ async def _run(settings: Settings, read: Callable[[], Settings]) -> int:
     try:
         daemon = Daemon(settings, inherited_sockets(os.environ))
         _listen_to_signals(daemon, stopping, lambda: _reload(daemon, notifier, read))
-        await daemon.start()
+        if not await _started(daemon, stopping):
+            return 0
     except (StartError, NotAListener) as error:
         click.echo(f"tollkeeper: {error}", err=True)
         return 1
@@ -112,10 +117,24 @@ async def _run(settings: Settings, read: Callable[[], Settings]) -> int:
     telling = asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")
     await stopping.wait()
     notifier.stopping(daemon.status())
-    notifier.extend_timeout(settings.drain + STOP_SECONDS)
+    notifier.extend_timeout(daemon.settings.drain + STOP_SECONDS)
     await daemon.stop()
     telling.cancel()
     return 0
+
+
+async def _started(daemon: Daemon, stopping: asyncio.Event) -> bool:
+    """Start; False when a signal came first, and what was open is closed again. Raises `StartError`."""
+    starting = asyncio.ensure_future(daemon.start())
+    told = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+        return True
+    await daemon.stop()
+    return False
 
 
 def _listen_to_signals(
@@ -127,6 +146,7 @@ def _listen_to_signals(
         if stopping.is_set():
             daemon.cut_short()
         stopping.set()
+        daemon.stop_accepting()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,6 +154,8 @@ def _listen_to_signals(
     tasks: set[asyncio.Task[None]] = set()
 
     def hang_up() -> None:
+        if stopping.is_set():
+            return
         task = loop.create_task(reload(), name="reload")
         tasks.add(task)
         task.add_done_callback(tasks.discard)
