@@ -92,10 +92,12 @@ class Api:
             return await _refuse(error, client, record)
         except asyncio.CancelledError:
             closing = self.parts.closing
-            if closing is None or record.client_left is not None:
+            written_whole = request.writer.output_size > 0 and not client.started
+            if closing is None or record.client_left is not None or written_whole:
                 raise
             closing.cut += 1
-            return await _refuse(ShuttingDown("Tollkeeper is shutting down; the answer was cut off."), client, record)
+            late = ShuttingDown("Tollkeeper is shutting down; the answer was cut off.", retry_after=1)
+            return await _refuse(late, client, record)
         except Exception:
             self._crashed(record.request_id)
             return await _refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, record)
