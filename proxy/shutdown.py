@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 import structlog
 
@@ -12,7 +13,6 @@ from proxy.web.api import Api, Closing
 
 IDLE_SECONDS = 1.0  # a connection without a request for so long may go
 LAST_WORDS_SECONDS = 1.0  # what clients get to take the end of a cut answer
-_ABORTED_SECONDS = 0.3
 _LOOK_SECONDS = 0.02
 
 log = structlog.get_logger()
@@ -45,17 +45,12 @@ class Shutdown:
 
     async def drain(self) -> None:
         """Wait for the calls under way, for the window at most, and cut the rest."""
-        server = self._door.server
-        while not self._is_over() and self._now() < self._until:
-            server.close_idle(IDLE_SECONDS)
-            await asyncio.sleep(_LOOK_SECONDS)
+        await self._wait_until(lambda: self._until)
         self._closing.serves = False
         for task in list(self._api.running):
             task.cancel()
-        await self._wait(LAST_WORDS_SECONDS)
-        if not self._is_over():
-            server.abort()
-            await self._wait(_ABORTED_SECONDS)
+        last = self._now() + LAST_WORDS_SECONDS
+        await self._wait_until(lambda: last)
 
     def tell(self, *, ledger_complete: bool) -> None:
         """Say what became of the calls, once everything is closed."""
@@ -69,9 +64,10 @@ class Shutdown:
             ledger_complete=ledger_complete,
         )
 
-    async def _wait(self, seconds: float) -> None:
-        until = self._now() + seconds
-        while not self._is_over() and self._now() < until:
+    async def _wait_until(self, when: Callable[[], float]) -> None:
+        """Wait until it is over, at most until then; asked again and again, as `hurry` changes it."""
+        while not self._is_over() and self._now() < when():
+            self._door.server.close_idle(IDLE_SECONDS)
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _is_over(self) -> bool:

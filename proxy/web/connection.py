@@ -170,12 +170,6 @@ class Server(web.Server):
         for connection in self.connections:
             cast(Connection, connection).close_if_idle(seconds)
 
-    def abort(self) -> None:
-        """Cut every connection, whatever it was at."""
-        for connection, transport in list(self._connections.items()):
-            cast(Connection, connection).finish()
-            transport.abort()
-
     def __call__(self) -> web.RequestHandler:
         """One connection."""
         return Connection(self, loop=self._loop, **self._kwargs)

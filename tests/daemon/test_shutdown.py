@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -354,14 +354,21 @@ def test_a_reload_while_it_stops_is_not_listened_to(start_daemon: StartDaemon, u
     assert not [line for line in mine.log_lines() if line["event"].startswith("reload")]
 
 
-def serve(folder: Path, config: dict[str, Any]) -> subprocess.Popen[str]:
-    """`tollkeeper serve`, whatever becomes of it."""
+@contextmanager
+def serve(folder: Path, config: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    """`tollkeeper serve`, whatever becomes of it; ended with the block."""
     folder.mkdir(exist_ok=True)
     file = folder / "config.yaml"
     file.write_text(json.dumps({"state_dir": str(folder / "state"), **config}))
     file.chmod(0o600)
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(file)]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def refused_start(folder: Path, config: dict[str, Any]) -> str:
