@@ -62,10 +62,11 @@ class Listener:
         self.server.ending = True
         loop = asyncio.get_running_loop()
         for server in self._servers:
-            for one in server.sockets:  # type: ignore[attr-defined]
-                loop.remove_reader(one.fileno())
-            # not now: asyncio's own loop loses connections it has accepted and not yet set up
-            loop.call_soon(server.close)
+            readers = [loop.remove_reader(one.fileno()) for one in server.sockets]  # type: ignore[attr-defined]
+            if any(readers):  # asyncio's own loop: closed now, it would lose connections accepted and not yet set up
+                loop.call_soon(server.close)
+            else:
+                server.close()
         if self._file is not None:
             self._file.remove()
         self._servers, self._file = [], None

@@ -96,6 +96,7 @@ class Api:
             if closing is None or record.client_left is not None or written_whole:
                 raise
             closing.cut += 1
+            task.uncancel()
             late = ShuttingDown("Tollkeeper is shutting down; the answer was cut off.", retry_after=1)
             return await _refuse(late, client, record)
         except Exception:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from harness.crowd import Answer, read_answer
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0  # a busy machine may be slow; only what never comes is lost
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
