@@ -16,7 +16,6 @@ from sqlalchemy.exc import DBAPIError
 from proxy import __version__
 from proxy.changes import default_provider, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
-from proxy.errors import ShuttingDown
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.held import Keeping
 from proxy.exchange.leaving import Drainer
@@ -32,6 +31,7 @@ from proxy.policy.catalogue import Catalogue, read_feed
 from proxy.policy.names import Names
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.values import MoneySettings, Settings
+from proxy.shutdown import Shutdown
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
 from proxy.stores.records import Row
@@ -50,7 +50,9 @@ from proxy.web.traffic import Traffic
 
 log = structlog.get_logger()
 
-LOOKUP_SECONDS = 3.0
+# what closing may take after the window, so that all of it stays below five seconds
+LOOKUP_SECONDS = 2.0
+LEDGER_SECONDS = 1.0
 
 
 class Running(Struct):
@@ -81,6 +83,7 @@ class Daemon:
         self._api: Api | None = None
         self._books: Bookkeeping | None = None
         self._running: Running | None = None
+        self._shutdown: Shutdown | None = None
         self._refresher: asyncio.Task[None] | None = None
         self._mocks: dict[str, str] = {}
         self._ready = False
@@ -117,8 +120,10 @@ class Daemon:
         state = LiveState(settings, books, parts)
         orders = Orders(state, Traffic(api, feed), self)
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
-        self.url = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", [])) + "/v1"
-        self.admin_url = await listen(self._stack, admin.answer, settings.admin)
+        door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
+        self.url = f"{door.url}/v1"
+        self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
+        self._shutdown = Shutdown(api, door)
         self.keys = books.keys
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
         self._running = Running(api, listings, upstream, state, telemetry)
@@ -171,17 +176,19 @@ class Daemon:
     def _knows_model(self, name: str) -> bool:
         return self._api is not None and (name in self.settings.aliases or name in self._api.parts.models.names)
 
+    def stop_accepting(self) -> None:
+        """Take no more connections; the drain window begins. Synchronous, for a signal's callback."""
+        if self._shutdown is not None:
+            self._shutdown.begin(self.settings.drain)
+
     async def stop(self) -> None:
         """Stop accepting, let running calls finish for the drain window, cut the rest, close everything."""
-        api = self._api
-        if api is not None and not api.parts.closing:
-            api.parts.closing = True
-            if api.running:
-                await asyncio.wait(api.running, timeout=self.settings.drain)
-            self.cut_short()
-            if api.running:
-                await asyncio.wait(api.running, timeout=5)
+        self.stop_accepting()
+        if self._shutdown is not None:
+            await self._shutdown.drain()
         await self._stack.aclose()
+        if self._shutdown is not None and self._books is not None:
+            self._shutdown.tell(ledger_complete=self._books.ledger_complete)
 
     def status(self) -> str:
         """One line for whoever supervises us."""
@@ -195,8 +202,8 @@ class Daemon:
 
     def cut_short(self) -> None:
         """End the drain window now (a second SIGTERM)."""
-        if self._api is not None:
-            self._api.cut_all(ShuttingDown("Tollkeeper is shutting down; the answer was cut off."))
+        if self._shutdown is not None:
+            self._shutdown.hurry()
 
     def _open_books(self, settings: Settings) -> Bookkeeping:
         try:
@@ -205,7 +212,7 @@ class Daemon:
             raise StartError(str(error)) from None
         except OSError as error:
             raise StartError(f"the state directory {settings.state_dir} cannot be used: {error.strerror}") from None
-        self._stack.callback(books.close)
+        self._stack.callback(books.close, LEDGER_SECONDS)
         self._books = books
         return books
 

@@ -35,6 +35,7 @@ ROWS = (
     ("exchange",),
     ("web",),
     ("telemetry", "changes", "listeners", "doctor"),
+    ("shutdown",),
     ("app",),
     ("cli",),
     ("__main__",),

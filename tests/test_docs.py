@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, cast, get_args
 import click
 import pytest
 import yaml
+from measures import TREES
 from pydantic import BaseModel
 
 import proxy.stores.failures
@@ -216,6 +218,29 @@ def test_the_table_of_retries_is_what_judge_does(seen: Seen, again: str, elsewhe
 def test_every_field_of_the_log_line_is_explained_and_no_other() -> None:
     explained = [row[0].strip("`") for row in rows(section(DOCS / "operations.md", "The log line"))[1:]]
     assert explained == list(Entry.__struct_fields__)
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+
+
+def event_logged(node: ast.AST) -> str | None:
+    """The literal of `log.<level>("event")` or of `told("event", reason)`, which logs a warning."""
+    if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+        return None
+    speaker = ast.unparse(node.func)
+    logs = re.fullmatch(r"(?:log|get_logger\(\)|structlog\.get_logger\(\))\.(\w+)", speaker)
+    tells = re.fullmatch(r"(?:self\.)?_?told", speaker)
+    return str(node.args[0].value) if tells or (logs and logs[1] in LEVELS) else None
+
+
+def test_every_event_of_the_log_is_explained_and_no_other() -> None:
+    explained = {
+        event for row in rows(section(DOCS / "operations.md", "The log"))[1:] for event in SPAN.findall(row[0])
+    }
+    logged = {event for tree in TREES.values() for node in ast.walk(tree) if (event := event_logged(node))}
+    assert {"stopping", "stopped", "crashed", "reloaded", "ledger_behind"} <= logged
+    assert explained - {"call"} == logged - {"call"}
+    assert "call" in explained
 
 
 def examples() -> list[list[str]]:

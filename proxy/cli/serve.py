@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import gc
 import os
 import signal
@@ -30,6 +31,7 @@ STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 @click.option("--watch", "watches", is_flag=True, help="Read the configuration again whenever its file changes.")
 def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to close
     settings = settings_or_exit(config_path, mock=mock)
     if not settings.providers:
         _explain_no_provider()
@@ -40,7 +42,9 @@ def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     atexit.register(sink.close)
     set_up(settings.log_level, settings.log_format, sink)
     file = Path(settings.source) if watches and settings.source else None
-    sys.exit(run_async(_run(settings, lambda: _read(config_path, mock=mock), file)))
+    code = run_async(_run(settings, lambda: _read(config_path, mock=mock), file))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # everything is closed; one more signal changes nothing
+    sys.exit(code)
 
 
 def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
@@ -82,7 +86,8 @@ async def _run(settings: Settings, read: Callable[[], Settings], watched: Path |
         daemon = Daemon(settings, inherited_sockets(os.environ))
         reloader = daemon.reload_now = Reloader(read, daemon, notifier)
         _listen_to_signals(daemon, stopping, reloader.quietly)
-        await daemon.start()
+        if not await _started(daemon, stopping):
+            return 0
     except (StartError, NotAListener) as error:
         click.echo(f"tollkeeper: {error}", err=True)
         return 1
@@ -101,11 +106,25 @@ async def _run(settings: Settings, read: Callable[[], Settings], watched: Path |
         beside.append(asyncio.create_task(watch(watched, reloader.quietly), name="watch the configuration"))
     await stopping.wait()
     notifier.stopping(daemon.status())
-    notifier.extend_timeout(settings.drain + STOP_SECONDS)
+    notifier.extend_timeout(daemon.settings.drain + STOP_SECONDS)
     await daemon.stop()
     for task in beside:
         task.cancel()
     return 0
+
+
+async def _started(daemon: Daemon, stopping: asyncio.Event) -> bool:
+    """Start; False when a signal came first, and what was open is closed again. Raises `StartError`."""
+    starting = asyncio.ensure_future(daemon.start())
+    told = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+        return True
+    await daemon.stop()
+    return False
 
 
 def _listen_to_signals(
@@ -117,6 +136,7 @@ def _listen_to_signals(
         if stopping.is_set():
             daemon.cut_short()
         stopping.set()
+        daemon.stop_accepting()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,6 +144,8 @@ def _listen_to_signals(
     tasks: set[asyncio.Task[None]] = set()
 
     def hang_up() -> None:
+        if stopping.is_set():
+            return
         task = loop.create_task(reload(), name="reload")
         tasks.add(task)
         task.add_done_callback(tasks.discard)

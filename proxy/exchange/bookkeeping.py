@@ -40,6 +40,7 @@ class Bookkeeping:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.files = Files(state_dir)
         self.ledger_problem = ""
+        self.ledger_complete = False
         self._told = told
         self._lock = StateLock(state_dir)
         self.hash_key = hash_key(state_dir)
@@ -98,9 +99,10 @@ class Bookkeeping:
             self._told("orphan_not_written", error.reason)
         keeping.resolved(row, (), over or 0)
 
-    def close(self) -> None:
+    def close(self, seconds: float) -> None:
         """Bring the ledger up to date, then close; what it does not take in time stays in the journal."""
-        if not self.writer.stop():
+        self.ledger_complete = self.writer.stop(seconds)
+        if not self.ledger_complete:
             self._told("ledger_behind", "the journal keeps what the ledger has not taken")
         self.journal.close()
         self._lock.close()

@@ -43,6 +43,18 @@ from proxy.wire.endpoints import Endpoint, endpoint_for, split_path
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
 
+class Closing(Struct):
+    """The daemon is ending, and what became of its calls since then.
+
+    `serves`: calls on connections that are open already are still taken, as the next instance takes the new ones.
+    """
+
+    serves: bool
+    finished: int = 0
+    cut: int = 0
+    refused: int = 0
+
+
 class Parts(Struct):
     """What the handler works with. The daemon swaps `names` and `models` when the catalogue changes."""
 
@@ -54,7 +66,7 @@ class Parts(Struct):
     models: ModelList
     default_provider: str
     max_body: int
-    closing: bool = False
+    closing: Closing | None = None
 
 
 class Api:
@@ -79,8 +91,11 @@ class Api:
         except ProxyError as error:
             return await _refuse(error, client, record)
         except asyncio.CancelledError:
-            if record.cut_by is None:
+            written_whole = request.writer.output_size > 0 and not client.started
+            if record.cut_by is None or record.client_left is not None or written_whole:
                 raise
+            if self.parts.closing is not None:
+                self.parts.closing.cut += 1
             task.uncancel()
             return await _refuse(record.cut_by, client, record)
         except Exception:
@@ -109,6 +124,8 @@ class Api:
 
     def _close(self, record: Record) -> None:
         """Tell of the call once it is settled, which a look-up may delay."""
+        if self.parts.closing is not None and not isinstance(record.error, ShuttingDown):
+            self.parts.closing.finished += 1
         if record.error is not None and record.key is not None and not record.calls:
             self.parts.exchange.toll.refused(record)
         ended = time.monotonic()
@@ -122,11 +139,12 @@ class Api:
         cast(Connection, request.protocol).check_version()
         path, query, prefixed = split_path(request.raw_path)
         health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
-        if parts.closing and (not health or path == "/readyz"):
-            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
-        if health:
+        if health and (parts.closing is None or path != "/readyz"):
             record.endpoint = "health"
             return web.Response(headers=dict([SERVER_NAME]), body=_HEALTH[path], content_type="text/plain")
+        if parts.closing is not None and (health or not parts.closing.serves):
+            parts.closing.refused += 1
+            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
         endpoint = endpoint_for(request.method, path)
         record.shape, record.endpoint = endpoint.shape, endpoint.name
         parts.guard.check(request)

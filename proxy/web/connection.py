@@ -7,6 +7,10 @@ default it neither limits how long a head may take nor tells a handler that its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import socket
+import termios
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -31,14 +35,20 @@ class BadRequest(CallerError):
 class Connection(web.RequestHandler):
     """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
 
-    __slots__ = ("_head_timer", "_in_call", "_on_lost", "speaks_http_1")
+    __slots__ = ("_head_timer", "_idle_since", "_in_call", "_on_lost", "speaks_http_1")
 
     def __init__(self, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
         self._on_lost: Callable[[], None] | None = None
         self._head_timer: Any = None
         self._in_call = False
+        self._idle_since = self._loop.time()
         self.speaks_http_1 = True
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the reply under way is to be the connection's last: its server is ending."""
+        return isinstance(self._manager, Server) and self._manager.ending
 
     def begin(self, on_lost: Callable[[], None]) -> None:
         """A call has been read off the wire."""
@@ -48,6 +58,17 @@ class Connection(web.RequestHandler):
     def finish(self) -> None:
         """The call is over; what arrives next is a new head."""
         self._in_call, self._on_lost = False, None
+        self._idle_since = self._loop.time()
+
+    def close_if_idle(self, seconds: float) -> None:
+        """Close once no request has come for so long, unless bytes are on their way in or out."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return
+        if self._in_call or self._head_timer is not None or self._loop.time() - self._idle_since < seconds:
+            return
+        if _say_goodbye(transport.get_extra_info("socket").fileno()):
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         """Give a head that has begun ten seconds to be complete."""
@@ -89,6 +110,27 @@ class Connection(web.RequestHandler):
         return response
 
 
+def _say_goodbye(descriptor: int) -> bool:
+    """End our side of a connection, unless bytes have come that nobody has read; say which.
+
+    Closing takes the loop another round, and what a client sent meanwhile would be reset.
+    """
+    with contextlib.suppress(OSError), socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 0)) as same:
+        if any(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))):
+            return False
+        same.shutdown(socket.SHUT_WR)
+    return True
+
+
+class Request(web.BaseRequest):
+    """A request whose reply says `Connection: close` where its server is ending."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection lives on after the reply."""
+        return super().keep_alive and not cast(Connection, self.protocol).is_last
+
+
 def _request(
     message: RawRequestMessage, payload: StreamReader, protocol: web.RequestHandler, *rest: Any
 ) -> web.BaseRequest:
@@ -97,11 +139,11 @@ def _request(
         message = message._replace(version=HttpVersion11, should_close=True)
         cast(Connection, protocol).speaks_http_1 = False
     writer, task = rest
-    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 class Server(web.Server):
-    """Makes `Connection`s, set up as the table of trust.md section 2 has it."""
+    """Makes `Connection`s, set up as the table of trust.md section 2 has it. `ending`: each has one more reply at most."""
 
     def __init__(self, handler: Handler) -> None:
         super().__init__(
@@ -116,6 +158,17 @@ class Server(web.Server):
             max_field_size=8190,
             max_headers=128,
         )
+        self.ending = False
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a client has not taken all of its reply."""
+        return any(transport.get_write_buffer_size() for transport in self._connections.values())
+
+    def close_idle(self, seconds: float) -> None:
+        """Close the connections that have had no request for so long."""
+        for connection in self.connections:
+            cast(Connection, connection).close_if_idle(seconds)
 
     def __call__(self) -> web.RequestHandler:
         """One connection."""

@@ -27,6 +27,7 @@ SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
 _NOTE_SECONDS = 60.0
 _BEAT_SECONDS = 5.0
+_LAST_NOTE_SECONDS = 0.5
 
 Told = Callable[[str, str], None]
 Closing = Callable[[], Awaitable[None]]
@@ -53,7 +54,7 @@ class Control:
         """Serve on the socket in `state_dir`; return what ends it. Without a socket the daemon runs all the same."""
         for name in self._state.keys.clashes:
             self._told("key_shadowed", f"the configuration and the store both have a key {name!r}; the former counts")
-        runner = web.ServerRunner(Server(self.answer), shutdown_timeout=1.0)
+        runner = web.ServerRunner(Server(self.answer), shutdown_timeout=0.1)
         await runner.setup()
         folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         file = Path(state_dir) / SOCKET_NAME
@@ -67,7 +68,9 @@ class Control:
 
         async def close() -> None:
             notes.cancel()
-            await self._note()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_NOTE_SECONDS):
+                    await self._note()
             await runner.cleanup()
             file.unlink(missing_ok=True)
             os.close(folder)

@@ -86,7 +86,7 @@ async def _one(daemon: Daemon, request: bytes, ready: asyncio.Barrier, leave: Le
         if leave is not None:
             await asyncio.wait_for(_read_bytes(reader, leave.after_bytes), leave.after_seconds)
         else:
-            await _read(reader, answer)
+            await read_answer(reader, answer)
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         pass
     finally:
@@ -100,7 +100,8 @@ async def _read_bytes(reader: asyncio.StreamReader, limit: int) -> None:
         left -= len(piece)
 
 
-async def _read(reader: asyncio.StreamReader, answer: Answer) -> None:
+async def read_answer(reader: asyncio.StreamReader, answer: Answer) -> None:
+    """Read one reply into `answer`, by its framing."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     answer.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
     answer.status = int(head[0].split(" ")[1])

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,13 @@ START_SECONDS = 20.0
 WAIT_SECONDS = 5.0
 _LISTENING = re.compile(r"Listening on (http://127\.0\.0\.1:(\d+)/v1)")
 _ADMIN = re.compile(r"Admin on (http://127\.0\.0\.1:(\d+))")
+# LISTEN_PID must name the daemon itself, which takes this process over
+_HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="data")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 Line = dict[str, Any]
 
@@ -29,7 +37,8 @@ Line = dict[str, Any]
 class Daemon:
     """`with Daemon(config, folder) as daemon:`; `port` and `admin_port` are known inside the block.
 
-    `key` is sent as the Bearer key of every call that brings no credentials of its own.
+    `key` is sent as the Bearer key of every call that brings no credentials of its own. `listener` is handed over the
+    way systemd hands over the socket of its socket unit.
     """
 
     def __init__(
@@ -40,6 +49,7 @@ class Daemon:
         env: Mapping[str, str] | None = None,
         args: Sequence[str] = (),
         key: str | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self.folder = folder
         self.key = key
@@ -52,6 +62,7 @@ class Daemon:
         }
         self._env = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), **(env or {})}
         self._args = args
+        self._listener = listener
         self._told_to_stop = False
         self._news = threading.Condition()
         self._out: list[str] = []
@@ -64,8 +75,18 @@ class Daemon:
         file.write_text(yaml.safe_dump(self._config))
         file.chmod(0o600)
         command = [sys.executable, "-m", "proxy", "serve", "--config", str(file), *self._args]
+        handed: tuple[int, ...] = ()
+        if self._listener is not None:
+            handed = (self._listener.fileno(),)
+            command = [sys.executable, "-ISc", _HAND_OVER, str(self._listener.fileno()), *command]
         self._process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=self._env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            cwd=REPOSITORY,
+            env=self._env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=handed,
         )
         assert self._process.stdout is not None and self._process.stderr is not None
         self._collect(self._process.stdout, self._out, "stdout")

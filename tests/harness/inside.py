@@ -49,7 +49,7 @@ MANY = (
     CHAT
     + """
 import signal
-going, answered, refused = True, 0, 0
+going, answered, refused, broken = True, 0, 0, 0
 def stop(*_):
     global going
     going = False
@@ -57,11 +57,13 @@ signal.signal(signal.SIGTERM, stop)
 print("calling", flush=True)
 while going:
     try:
-        answered += chat()[0] == 200
+        status = chat()[0]
+        answered += status == 200
+        refused += status != 200
     except ConnectionRefusedError:
         refused += 1
     except (ConnectionError, http.client.HTTPException):
-        pass  # a connection that was cut is another matter
-print(json.dumps({"answered": answered, "refused": refused}))
+        broken += 1
+print(json.dumps({"answered": answered, "refused": refused, "broken": broken}))
 """
 )

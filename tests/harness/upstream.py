@@ -175,7 +175,7 @@ class Upstream:
         await script(wire)
 
     def _is_plain_listing(self, call: Call) -> bool:
-        asked = any(expected.path and expected.path in call.target for expected in self._scripts)
+        asked = any("/models" in expected.path and expected.path in call.target for expected in self._scripts)
         return call.request_line.startswith("GET") and call.target.partition("?")[0].endswith("/models") and not asked
 
     def _take(self, call: Call) -> Script:
