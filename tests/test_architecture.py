@@ -63,7 +63,6 @@ MONEY = re.compile(
 # where a call's `stream` may be asked for outside wire/ and dialects/, and why
 MAY_ASK_FOR_STREAM = {
     "exchange/upstream.py": "the first byte of a stream has a timeout of its own; a failure may be one after its head",
-    "exchange/serve.py": "closing stops the bill of streams only",
     "exchange/attempt.py": "the usage flag is refused where nothing streams",
     "exchange/record.py": "the log line says whether the call streamed",
     "observe/metrics.py": "time to the first token is a measure of streams",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ PLAIN = ("Accept-Encoding", "identity")
 class Incoming(Struct, frozen=True):
     """The client's request as it concerns the upstream: its headers in their order and case."""
 
-    headers: tuple[tuple[str, str], ...]
+    headers: Iterable[tuple[str, str]]
 
 
 class UpstreamRequest(Struct, frozen=True):

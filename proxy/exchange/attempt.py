@@ -128,10 +128,24 @@ def fill_empty_error(reply: Reply, job: Job) -> None:
         reply.replace_body(msgspec.json.encode({"error": openai_error(error)}))
 
 
-def remember(reply: Reply, record: Record) -> None:
-    """What the reply said of itself, for the record."""
-    findings = reply.reader.findings
-    record.usage = record.usage or findings.usage
-    record.served = findings.served_model
-    if findings.error is not None:
-        record.failure = f"{findings.error_status}"
+class Ending:
+    """The outcome a call ends with: `with ending as outcome:`. Leaving closes it, and notes what a reply said of itself."""
+
+    __slots__ = ("_outcome", "_record")
+
+    def __init__(self, outcome: Reply | Failure, record: Record) -> None:
+        self._outcome = outcome
+        self._record = record
+
+    def __enter__(self) -> Reply | Failure:
+        return self._outcome
+
+    def __exit__(self, *_: object) -> None:
+        outcome, record = self._outcome, self._record
+        outcome.close()
+        if isinstance(outcome, Reply):
+            findings = outcome.findings
+            record.usage = record.usage or findings.usage
+            record.served = findings.served_model
+            if findings.error is not None:
+                record.failure = f"{findings.error_status}"

@@ -12,7 +12,8 @@ from proxy.policy.weight import Weight, weigh
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 
-NO_WEIGHT = weigh(Call(Endpoint("none"), "", "", "GET", b""))
+_NOTHING = Call(Endpoint("none"), "", "", "GET", b"")
+NO_WEIGHT = weigh(_NOTHING)
 
 
 class Admission(Struct):
@@ -21,7 +22,7 @@ class Admission(Struct):
     taken: Taken | None = None
 
 
-class Job(Struct, frozen=True):
+class Job(Struct):
     """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds)."""
 
     call: Call
@@ -32,3 +33,7 @@ class Job(Struct, frozen=True):
     record: Record
     until: float
     admission: Admission = field(default_factory=Admission)
+
+    def let_go(self) -> None:
+        """No further attempt follows: a long stream need not keep the request, least of all its body."""
+        self.call, self.weight, self.incoming = _NOTHING, NO_WEIGHT, Incoming(())

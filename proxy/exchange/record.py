@@ -13,8 +13,9 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from proxy.errors import ProxyError
+from proxy.policy.billing import Serving, closing_stops_billing
 from proxy.policy.money import usd_text
-from proxy.policy.values import Target
+from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
@@ -73,10 +74,10 @@ class Record:
 
     __slots__ = (
         "adjusted",
+        "asked_of",
         "at",
         "calls",
         "client_left",
-        "closing_stops_billing",
         "cors",
         "cost_pusd",
         "cost_source",
@@ -132,7 +133,7 @@ class Record:
         self.upstream_seconds = 0.0
         self.first_byte_at: float | None = None
         self.client_left: Phase | None = None
-        self.closing_stops_billing: Callable[[], bool] = _no_call_yet
+        self.asked_of: Provider | None = None
         self.cost_pusd = 0
         self.cost_source: str | None = None
         self.limit_headers: list[tuple[str, str]] = []
@@ -157,6 +158,13 @@ class Record:
         if source != "none":
             self.cost_source = source
             self.usage = usage or self.usage
+
+    def closing_stops_billing(self) -> bool:
+        """Whether to give up now ends what the call costs; where nothing is under way, nothing can be billed."""
+        if self.asked_of is None or self.target is None or self.findings is None:
+            return True
+        served_by = self.findings.served_by or ("" if self.findings.events else None)
+        return closing_stops_billing(Serving(self.asked_of, self.target.model, served_by), streamed=self.stream)
 
     def so_far_pusd(self) -> int:
         """What the attempt under way has come to."""
@@ -240,8 +248,3 @@ _KIND_OF_STATUS = {
     524: "provider_timeout",
     529: "provider_overloaded",
 }
-
-
-def _no_call_yet() -> bool:
-    """Nothing has been sent, so nothing can be billed."""
-    return True

@@ -36,6 +36,7 @@ class Client:
         "_reader",
         "_record",
         "_response",
+        "_says_events",
         "_spoke",
         "_timer",
         "gone",
@@ -53,6 +54,7 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self._beat_task: asyncio.Task[None] | None = None
         self._reader: StreamReader | None = None
+        self._says_events = False
 
     @property
     def started(self) -> bool:
@@ -89,11 +91,12 @@ class Client:
             await self._prepare(web.StreamResponse(status=status, headers=CIMultiDict(headers)))
 
     async def _prepare(self, response: web.StreamResponse) -> None:
-        self._response = response
+        self._response, self._says_events = response, response.content_type == "text/event-stream"
         try:
             await response.prepare(self.request)
         except ConnectionError:
             self.gone = True
+        response.headers.clear()  # they are out; a long stream need not keep them
 
     async def write(self, data: bytes) -> None:
         """Send bytes; waits while the client is slow."""
@@ -134,7 +137,7 @@ class Client:
         transport = self.request.transport
         if transport is None or self.gone:
             return response
-        if response.content_type != "text/event-stream" or (self._reader and not self._reader.at_boundary):
+        if not self._says_events or (self._reader and not self._reader.at_boundary):
             transport.abort()
             return response
         with contextlib.suppress(ConnectionError, TimeoutError):
@@ -201,7 +204,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
     """Events as they come; a stream that stops without saying that it is complete is an error."""
     reader = reply.reader
     findings = reader.findings
-    ready = client.take_held() + reply.first
+    ready, reply.first = client.take_held() + reply.first, b""
     while True:
         if ready:
             if findings.complete:
@@ -209,6 +212,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
             if findings.terminal:
                 await reply.settled()
             await _say(client, ready, patience)
+        ready = chunk = b""  # nothing is kept while nothing comes
         chunk = await reply.next_chunk()
         if not chunk:
             break

@@ -14,7 +14,6 @@ from proxy.errors import ProviderError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.patience import Patience
 from proxy.policy.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
-from proxy.wire.call import Call
 from proxy.wire.findings import Findings
 from proxy.wire.headers import Headers, replaced, to_client
 from proxy.wire.reader import StreamReader
@@ -66,7 +65,6 @@ class Reply:
     __slots__ = (
         "_json_added",
         "_response",
-        "call",
         "ended",
         "first",
         "is_event_stream",
@@ -79,10 +77,9 @@ class Reply:
         "whole",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse, provider: Provider, call: Call, reader: StreamReader) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, provider: Provider, reader: StreamReader) -> None:
         self._response = response
         self.provider = provider
-        self.call = call
         self.reader = reader
         self.status = response.status
         self.first = b""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -14,11 +12,11 @@ from aiohttp import web
 from proxy.dialects import DIALECTS
 from proxy.errors import PolicyError
 from proxy.exchange.attempt import (
+    Ending,
     abandoned,
     fill_empty_error,
     headers_for,
     prepare,
-    remember,
     reply_or_raise,
     rounds,
     tell,
@@ -31,7 +29,6 @@ from proxy.exchange.relay import Client, relay
 from proxy.exchange.reply import Failure, Reply
 from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.upstream import Upstream, Wait
-from proxy.policy.billing import Serving, closing_stops_billing
 from proxy.policy.breaker import Breaker
 from proxy.policy.retry import Again, Attempt, Stop, judge
 from proxy.policy.values import Provider, RetryRules
@@ -50,13 +47,12 @@ class Exchange:
 
     async def serve(self, client: Client, job: Job) -> web.StreamResponse:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
-        with self.toll.admitted(job):
-            async with self._first_good_reply(client, job) as reply:
-                return await relay(client, reply, job.record, headers_for(reply, job))
+        with self.toll.admitted(job), await self._first_good_outcome(client, job) as outcome:
+            reply = await self._in_order(outcome, job)
+            return await relay(client, reply, job.record, headers_for(reply, job))
 
-    @asynccontextmanager
-    async def _first_good_reply(self, client: Client, job: Job) -> AsyncIterator[Reply]:
-        """Walk targets and tries until one is worth passing on, good or not. Closing an outcome settles it."""
+    async def _first_good_outcome(self, client: Client, job: Job) -> Ending:
+        """Walk targets and tries until an outcome is worth passing on, good or not. Closing an outcome settles it."""
         attempt, outcome = Attempt(), None
         while True:
             try:
@@ -73,16 +69,16 @@ class Exchange:
             client.drop_held()
             await self._pause(verdict.wait, job)
             attempt = verdict.attempt
-        try:
-            reply = reply_or_raise(outcome)
-            fill_empty_error(reply, job)
-            if reply.whole:
-                await reply.settled()
-            yield reply
-        finally:
-            outcome.close()
-            if isinstance(outcome, Reply):
-                remember(outcome, job.record)
+        return Ending(outcome, job.record)
+
+    async def _in_order(self, outcome: Reply | Failure, job: Job) -> Reply:
+        """The reply to pass on, settled where all of it is in hand. Raises where the client must read ours instead."""
+        reply = reply_or_raise(outcome)
+        fill_empty_error(reply, job)
+        if reply.whole:
+            await reply.settled()
+        job.let_go()
+        return reply
 
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless the provider's breaker is open."""
@@ -113,12 +109,7 @@ class Exchange:
         request, reader = prepare(job, attempt, provider, maximum)
         record.calls += 1
         record.phase, began = "sent", time.monotonic()
-        findings, model = reader.findings, job.plan.targets[attempt.target].model
-        record.findings, record.held = findings, held
-        record.closing_stops_billing = lambda: closing_stops_billing(
-            Serving(provider, model, findings.served_by or ("" if findings.events else None)),
-            streamed=job.call.stream,
-        )
+        record.findings, record.held, record.asked_of = reader.findings, held, provider
         try:
             outcome = await self._upstream.send(provider, request, reader, job.call, Wait(job.until, client))
         except BaseException:
@@ -140,7 +131,7 @@ class Exchange:
 
     async def _pause(self, seconds: float, job: Job) -> None:
         """Wait before the next attempt; nothing is on its way meanwhile."""
-        job.record.closing_stops_billing = lambda: True
+        job.record.asked_of = None
         job.record.phase = "waiting"
         job.record.upstream_seconds += seconds
         await asyncio.sleep(seconds)

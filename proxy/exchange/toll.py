@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from msgspec import Struct
 
@@ -17,7 +15,7 @@ from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
 from proxy.exchange.rows import refused_row
 from proxy.policy.books import Exceeded, InFlight
 from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
-from proxy.policy.limiter import Denied
+from proxy.policy.limiter import Denied, Limiter
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.quote import Quote, quote_for, with_maximum
 from proxy.policy.values import Provider
@@ -38,6 +36,26 @@ class Ask(Struct, frozen=True):
     lowered_to: int | None = None
 
 
+class Admitted:
+    """`with Toll.admitted(job):` gives back the place among calls at once and the tokens that were not used."""
+
+    __slots__ = ("_job", "_limiter")
+
+    def __init__(self, limiter: Limiter, job: Job) -> None:
+        self._limiter = limiter
+        self._job = job
+
+    def __enter__(self) -> None:
+        """Nothing is taken before the first attempt is about to go."""
+
+    def __exit__(self, *_: object) -> None:
+        taken, record = self._job.admission.taken, self._job.record
+        if taken is not None:
+            self._limiter.give_back(taken)
+            if record.usage is not None or not record.calls:
+                self._limiter.correct(taken, record.tokens_used(), time.monotonic())
+
+
 class Toll:
     """Stands between a call and its provider. `prices` changes with the catalogue."""
 
@@ -52,17 +70,9 @@ class Toll:
         done, self._next_settlement = self._next_settlement, asyncio.get_running_loop().create_future()
         done.set_result(None)
 
-    @contextmanager
-    def admitted(self, job: Job) -> Iterator[None]:
-        """At the end, give back the place among calls at once and the tokens that were not used."""
-        try:
-            yield
-        finally:
-            taken, record = job.admission.taken, job.record
-            if taken is not None:
-                self.keeping.limiter.give_back(taken)
-                if record.usage is not None or not record.calls:
-                    self.keeping.limiter.correct(taken, record.tokens_used(), time.monotonic())
+    def admitted(self, job: Job) -> Admitted:
+        """Frames a call: at its end, what it took from its limits and did not use is given back."""
+        return Admitted(self.keeping.limiter, job)
 
     async def hold(self, job: Job, ask: Ask) -> Held | None:
         """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:

@@ -87,7 +87,7 @@ class Upstream:
             async with Patience(silence, until) as patience:
                 response = await self._request(provider, request)
                 patience.heard()
-                reply = Reply(response, provider, call, reader)
+                reply = Reply(response, provider, reader)
                 return await _begin(reply, patience, wait)
         except TimeoutError as error:
             failure = _timed_out(provider, error, began=response is not None and call.stream)

@@ -156,7 +156,7 @@ class Journal:
     def _append_ordinary(self, record: Record, frame: bytes) -> None:
         self._prepare()
         self._writer.put(frame, self._max_bytes - self._reserve.size_bytes)
-        self._open.follow(record, frame, self._writer.end.segment)
+        self._open.follow(record, self._writer.end.segment)
         self._failure = ""
 
     def _prepare(self) -> None:
@@ -195,7 +195,7 @@ class Journal:
             self._failed(error)
             self._reserve.release()
             self._writer.put(frame, self._max_bytes)
-        self._open.follow(record, frame, self._writer.end.segment)
+        self._open.follow(record, self._writer.end.segment)
 
     def _carry(self, numbers: list[int]) -> int | None:
         """Copy the holds still open in `numbers` to the newest segment; how many, None when it cannot be written."""

@@ -87,7 +87,8 @@ class Api:
         self.running[task] = record
         client = Client(request, record)
         try:
-            return await self._serve(request, client, record)
+            asked = await self._asked(request, client, record)
+            return await self.parts.exchange.serve(client, asked) if isinstance(asked, Job) else asked
         except ProxyError as error:
             return await _refuse(error, client, record)
         except asyncio.CancelledError:
@@ -134,7 +135,8 @@ class Api:
         else:
             self._finished(record.entry(ended))
 
-    async def _serve(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse:
+    async def _asked(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse | Job:
+        """What the request asks of a provider; or the answer, where we have it ourselves."""
         parts = self.parts
         cast(Connection, request.protocol).check_version()
         path, query, prefixed = split_path(request.raw_path)
@@ -156,18 +158,22 @@ class Api:
         record.key = caller.name
         if request.method in ("GET", "HEAD") and (listed := self._models(path, caller, request)) is not None:
             return await client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
+        return self._job(request, record, caller, await self._call(request, record, endpoint, (path, query)))
+
+    async def _call(self, request: web.BaseRequest, record: Record, endpoint: Endpoint, where: tuple[str, str]) -> Call:
+        """The request read to its end, which is not our time."""
         began = time.monotonic()
-        body = await read_body(request, parts.max_body)
+        body = await read_body(request, self.parts.max_body)
         record.upstream_seconds += time.monotonic() - began
-        content = (request.headers.get("Content-Type", ""), body)
-        call = read_call(endpoint, request.method, (path, query), content)
+        return read_call(endpoint, request.method, where, (request.headers.get("Content-Type", ""), body))
+
+    def _job(self, request: web.BaseRequest, record: Record, caller: Caller, call: Call) -> Job:
+        """The call weighed and planned. Nobody but the job may keep it: a long stream lets go of it."""
         record.model, record.stream = call.model, call.stream
         plan = self._plan(caller, call)
         record.label = plan.label
-        incoming = Incoming(tuple(request.headers.items()))
-        weight = weigh(call, plan.defaults) if endpoint.counts else NO_WEIGHT
-        job = Job(call, weight, caller, plan, incoming, record, _until(request, record))
-        return await parts.exchange.serve(client, job)
+        weight = weigh(call, plan.defaults) if call.endpoint.counts else NO_WEIGHT
+        return Job(call, weight, caller, plan, Incoming(request.headers.items()), record, _until(request, record))
 
     def _plan(self, caller: Caller, call: Call) -> Plan:
         """Where this call may go. Calls that carry no model go to the default provider as they are."""

@@ -54,6 +54,9 @@ class Connection(web.RequestHandler):
         """A call has been read off the wire."""
         self._in_call, self._on_lost = True, on_lost
         self._disarm()
+        if self._keepalive_handle is not None:  # begun with the connection; of no use during a call
+            self._keepalive_handle.cancel()
+            self._keepalive_handle = None
 
     def finish(self) -> None:
         """The call is over; what arrives next is a new head."""

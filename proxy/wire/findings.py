@@ -126,8 +126,8 @@ class Findings:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._usage: dict[str, Any] = {}
-        self._open: set[Any] = set()
-        self._finished: set[Any] = set()
+        self._open: frozenset[int] = frozenset()
+        self._finished: frozenset[int] = frozenset()
         self._terminal = False
         self._counted = 0
         self._counted_bytes = 0
@@ -231,10 +231,10 @@ class Findings:
                 self._counted += 1
                 self._counted_bytes += size
             if choice.finish_reason:
-                self._finished.add(index)
-                self._open.discard(index)
-            elif index not in self._finished:
-                self._open.add(index)
+                self._finished |= {index}
+                self._open -= {index}
+            elif index not in self._finished and index not in self._open:
+                self._open |= {index}
 
     def _see_usage(self, raw: Raw) -> bool:
         """Merge by key: a later event replaces what it names, null erases nothing (wire.md T06, T19)."""
