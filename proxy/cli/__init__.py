@@ -19,6 +19,8 @@ _COMMANDS = (
     "usage",
     "explain",
     "show",
+    "tail",
+    "top",
     "backup",
     "mock",
     "health",

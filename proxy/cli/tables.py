@@ -34,10 +34,10 @@ def print_table(table: Table) -> None:
     for heading, is_number in table.columns:
         drawn.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in table.rows:
-        drawn.add_row(*(escape(_visible(cell)) for cell in row))
+        drawn.add_row(*(escape(visible(cell)) for cell in row))
     if table.total is not None:
         drawn.add_section()
-        drawn.add_row(*(escape(_visible(cell)) for cell in table.total), style="bold")
+        drawn.add_row(*(escape(visible(cell)) for cell in table.total), style="bold")
     console = Console(file=sys.stdout, width=terminal_width(), highlight=False)
     with console.capture() as drawing:
         console.print(drawn)
@@ -53,7 +53,7 @@ def terminal_width() -> int:
 
 def say(text: str) -> None:
     """A line of plain text."""
-    click.echo(_visible(text))
+    click.echo(visible(text))
 
 
 def dollars(usd: str | None) -> str:
@@ -80,6 +80,6 @@ def moment(instant: str | None) -> str:
     return "-" if instant is None else f"{instant[:16].replace('T', ' ')}Z"
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Clients choose some names: what would steer a terminal is shown as an escape."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
