@@ -20,6 +20,8 @@ _COMMANDS = (
     "usage",
     "explain",
     "show",
+    "tail",
+    "top",
     "backup",
     "mock",
     "health",

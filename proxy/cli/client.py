@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +17,98 @@ from proxy.policy.values import Settings
 
 SOCKET_NAME = "control.sock"
 _PATIENCE = 60.0  # seconds
+_SILENCE = 20.0  # seconds; the daemon says something every 5
 _LONGEST_PATH = 103
 
 Answer = dict[str, Any]
 
 
-def ask(settings: Settings, order: str, params: Answer | None = None) -> Answer:
+def ask(settings: Settings, order: str, params: Answer | None = None, patience: float = _PATIENCE) -> Answer:
     """Answer an order, as JSON has it; what cannot be done ends the command with a sentence."""
-    connection = _Connection(settings.state_dir)
-    try:
-        connection.connect()
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+    connection = _connected(settings, patience)
+    if connection is None:
         from proxy.cli.stopped import answer  # it brings the database library along
 
         return answer(settings, order, params or {})
+    with closing(connection):
+        try:
+            reply = _sent(connection, order, params)
+            return _read(reply)
+        except (OSError, HTTPException, ValueError) as error:
+            raise click.ClickException(f"the daemon gave no answer: {error}") from None
+
+
+def follow(settings: Settings, order: str, params: Answer) -> Iterator[bytes]:
+    """Lines without their ends, an empty one at first and while nothing happens.
+
+    The daemon's end ends the command with a sentence.
+    """
+    connection = _connected(settings, _SILENCE)
+    if connection is None:
+        ask(settings, order, params)
+        return
+    with closing(connection):
+        try:
+            reply = _sent(connection, order, params)
+            yield b""
+            while line := reply.readline():
+                yield line.rstrip(b"\n")
+        except (OSError, HTTPException) as error:
+            raise click.ClickException(f"the daemon went away: {error}") from None
+    raise click.ClickException("the daemon went away")
+
+
+def running_since(settings: Settings) -> float | None:
+    """When the daemon opened its control socket, in UTC epoch seconds; None where there is none."""
+    try:
+        return (Path(settings.state_dir) / SOCKET_NAME).stat().st_mtime
+    except OSError:
+        return None
+
+
+def _connected(settings: Settings, patience: float) -> _Connection | None:
+    """A connection to the daemon; None where none runs."""
+    connection = _Connection(settings.state_dir, patience)
+    try:
+        connection.connect()
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        return None
     except OSError as error:
         raise click.ClickException(f"the daemon at {settings.state_dir} cannot be reached: {error.strerror}") from None
-    try:
-        status, found = connection.order(order, params or {})
-    except (OSError, HTTPException, ValueError) as error:
-        raise click.ClickException(f"the daemon gave no answer: {error}") from None
-    finally:
-        connection.close()
-    if status != 200:
-        raise click.ClickException(str(found.get("error", f"the daemon answered with status {status}")))
+    return connection
+
+
+def _sent(connection: _Connection, order: str, params: Answer | None) -> HTTPResponse:
+    """The answer's head; one that is no answer ends the command."""
+    connection.request("POST", f"/{order}", json.dumps(params or {}), {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    if reply.status != 200:
+        found = _read(reply)
+        raise click.ClickException(str(found.get("error", f"the daemon answered with status {reply.status}")))
+    return reply
+
+
+def _read(reply: HTTPResponse) -> Answer:
+    found: Answer = json.loads(reply.read())
     return found
 
 
 def glance(settings: Settings, order: str, patience: float) -> Answer:
     """What a running daemon answers within `patience` seconds, else nothing."""
-    connection = _Connection(settings.state_dir, patience)
-    try:
-        connection.connect()
-        status, found = connection.order(order, {})
-    except (OSError, HTTPException, ValueError):
-        return {}
-    finally:
-        connection.close()
-    return found if status == 200 else {}
+    with closing(_Connection(settings.state_dir, patience)) as connection:
+        try:
+            connection.connect()
+            return _read(_sent(connection, order, None))
+        except (OSError, HTTPException, ValueError, click.ClickException):
+            return {}
 
 
 class _Connection(HTTPConnection):
     """HTTP over the control socket of a state directory."""
 
-    def __init__(self, state_dir: str, patience: float = _PATIENCE) -> None:
+    def __init__(self, state_dir: str, patience: float) -> None:
         super().__init__("tollkeeper", timeout=patience)
         self._state_dir = state_dir
-
-    def order(self, name: str, params: Answer) -> tuple[int, Answer]:
-        """Give an order; the status and the answer."""
-        self.request("POST", f"/{name}", json.dumps(params), {"Content-Type": "application/json"})
-        reply = self.getresponse()
-        return reply.status, json.loads(reply.read())
 
     def connect(self) -> None:
         """A path too long for a socket's address goes by its folder's descriptor."""

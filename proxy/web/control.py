@@ -104,8 +104,9 @@ class Control:
         params = msgspec.json.decode(await request.read() or b"{}", type=TailAsk)
         feed, response = self._orders.traffic.feed, web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         with feed.watched() as entries, contextlib.suppress(ConnectionError):
+            before = list(feed.recent)[-params.last :] if params.last else []
             await response.prepare(request)
-            for entry in list(feed.recent)[-params.last :] if params.last else []:
+            for entry in before:
                 await response.write(msgspec.json.encode(entry) + b"\n")
             while True:
                 await response.write(await _next_line(entries))
