@@ -25,7 +25,8 @@ class Ending(Struct, frozen=True):
 
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
     closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past; `input_tokens`
-    is our estimate of the prompt. `hhmm` the UTC time of day, for prices that depend on it.
+    is our estimate of the prompt. `hhmm` the UTC time of day, and `terms` what the reply says it was served at
+    (`service_tier`: `priority`), for prices that depend on them.
     """
 
     trouble: Trouble = "none"
@@ -40,6 +41,7 @@ class Ending(Struct, frozen=True):
     input_tokens: int = 0
     counted_output: int = 0
     hhmm: int = 0
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 class Settlement(Struct, frozen=True):
@@ -58,6 +60,8 @@ def settle(ending: Ending, price: Price | None, hold_pusd: int) -> Settlement:
     """Decide the cost of an attempt. `price` None: the model has no known price."""
     if ending.trouble in ("unhealthy", "unreachable"):
         return _VOID
+    for member, value in ending.terms:
+        price = price and price.under(member, value)
     usage = ending.usage
     doubts = usage.doubts if usage else ()
     if usage is not None and usage.cost_usd is not None:
