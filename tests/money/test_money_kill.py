@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
-import subprocess
-import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any
 import pytest
 from harness.crowd import Answer, crowd, gather
 from harness.daemon import Daemon
+from harness.faults import attach, detach, needs_strace
 from harness.mock import Mock
 from money_books import KEY, USD, Books, ask, books_of, eventually, priced, toll_config
 
@@ -107,32 +105,17 @@ POINTS = [(call, at) for call, places in SWEEP.items() for at in places]
 ALL_POINTS = [(call, at) for call, places in SWEEP.items() for at in range(1, places.stop)]
 
 
-def attached(daemon: Daemon, call: str, at: int) -> subprocess.Popen[bytes]:
-    """strace, that kills the daemon in the n-th such call of any of its threads from now on."""
-    command = ["strace", "-f", "-qq", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={at}"]
-    # what it traces goes to stderr, and the first word of it is that it has attached
-    tracer = subprocess.Popen(
-        [*command, "-o", "/dev/null", "-p", str(daemon.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    until = time.monotonic() + 5
-    while "TracerPid:\t0\n" in Path(f"/proc/{daemon.pid}/status").read_text():
-        assert time.monotonic() < until, "strace does not attach"
-        assert tracer.poll() is None, "strace ended"
-    return tracer
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="install the Debian package `strace`")
+@needs_strace
 @pytest.mark.parametrize(("call", "at"), ALL_POINTS if KILLS > 20 else POINTS)
 def test_a_kill_at_any_write_loses_nothing_a_client_has_seen(mock: Mock, tmp_path: Path, call: str, at: int) -> None:
     seen: list[Answer] = []
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
-        tracer = attached(daemon, call, at)
+        tracer = attach(daemon.pid, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={at}")
         for number in range(12):
             seen += crowd(daemon, [ask("m", stream=bool(number % 2))])
             if not seen[-1].framed:
                 break
-        tracer.kill()
-        tracer.wait(5)
+        detach(tracer)
     assert not seen[-1].framed, "the script never came to that write"
     check_acknowledged(books_of(daemon), seen)
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
