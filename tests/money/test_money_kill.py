@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections import Counter
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from harness.crowd import Answer, crowd, gather
 from harness.daemon import Daemon
 from harness.faults import attach, detach, needs_strace
 from harness.mock import Mock
-from money_books import KEY, USD, Books, ask, books_of, eventually, priced, toll_config
+from money_books import KEY, USD, Books, ask, books_of, eventually, priced, settled, toll_config
 
 KILLS = int(os.environ.get("FAULTS", "20"))
 RUNS = 2
 CLIENTS = 16
+STREAMS = 300
 CAP = {"usd": 1000, "per": "total"}
 BUSY = "openrouter/mock/slow?ttft=0.02&interval=0.005&tokens=8&cost=0.004&misses=0"
 RESOLVED_SECONDS = 60.0
@@ -123,3 +125,17 @@ def test_a_kill_at_any_write_loses_nothing_a_client_has_seen(mock: Mock, tmp_pat
         check_acknowledged(books, seen)
         check_against_bill(books, mock)
         check_counters(daemon, books)
+
+
+def test_more_streams_than_anybody_is_asked_about_at_once_are_all_looked_up(mock: Mock, tmp_path: Path) -> None:
+    slow = "openrouter/mock/slow?ttft=0&interval=60&tokens=2&cost=0.004&misses=0&bills_after_disconnect=1"
+    settings = toll_config(mock, {"budgets": [CAP]}, models={"m": priced(slow)})
+    with Daemon(settings, tmp_path, key=KEY) as daemon, ExitStack() as stack:
+        streams = [stack.enter_context(daemon.open_chat("m", max_tokens=100, stream=True)) for _ in range(STREAMS)]
+        for stream in streams:
+            stream.read_until(b"token1")
+        os.kill(daemon.pid, signal.SIGKILL)
+    with Daemon(settings, tmp_path, key=KEY) as daemon:
+        books = settled(daemon)
+    assert books.sources == {"looked_up": STREAMS}
+    assert books.cost == mock.billed() == STREAMS * Decimal("0.004")
