@@ -86,6 +86,7 @@ class Findings:
 
     __slots__ = (
         "_finished",
+        "_is_first_count",
         "_open",
         "_shape",
         "_terminal",
@@ -107,6 +108,7 @@ class Findings:
         self._open: set[Any] = set()
         self._finished: set[Any] = set()
         self._terminal = False
+        self._is_first_count = False  # message_start tells what was written before anything was (wire.md 3.3)
         self._tier: Any = None
         self.counted_output = 0
         self.events = 0
@@ -129,7 +131,10 @@ class Findings:
     @property
     def usage(self) -> Usage | None:
         """The usage read last; None where there was none."""
-        return read_usage(self._usage) if self._usage else None
+        if not self._usage:
+            return None
+        usage = read_usage(self._usage, counts_both=self._shape != "other")
+        return msgspec.structs.replace(usage, uncounted=True) if self._is_first_count else usage
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
@@ -222,6 +227,7 @@ class Findings:
         if not isinstance(usage, dict):
             return False
         self._usage.update({name: value for name, value in usage.items() if value is not None})
+        self._is_first_count = self._is_first_count and usage.get("output_tokens") is None
         return True
 
     def _see_nested(self, raw: Raw) -> None:
@@ -230,8 +236,8 @@ class Findings:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return
         self._see_identity(_Event(id=inner.id, model=inner.model, service_tier=inner.service_tier))
-        if inner.usage is not UNSET:
-            self._see_usage(inner.usage)
+        if inner.usage is not UNSET and self._see_usage(inner.usage):
+            self._is_first_count = self._shape == "messages"
 
 
 def _decode(data: bytes) -> _Event | None:

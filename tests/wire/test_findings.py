@@ -104,6 +104,20 @@ def test_the_usage_of_messages_is_merged_not_added() -> None:
     assert findings.usage == Usage(input_tokens=23, output_tokens=7, cached_tokens=6, cache_write_tokens=4)
 
 
+@pytest.mark.parametrize(
+    ("events", "uncounted"),
+    [
+        ([START], True),
+        ([START, DELTA], False),
+        ([START, b'{"type":"message_delta","usage":{"output_tokens":null}}'], True),
+    ],
+)
+def test_what_a_message_counts_at_its_start_is_not_the_whole(events: list[bytes], uncounted: bool) -> None:
+    usage = seen(*events, shape="messages").usage
+    assert usage is not None
+    assert usage.uncounted is uncounted
+
+
 @pytest.mark.parametrize("kind", ["completed", "incomplete", "failed"])
 def test_the_usage_of_responses_stands_in_the_last_event(kind: str) -> None:
     event = (
@@ -192,7 +206,7 @@ def test_half_an_emoji_in_usage_or_error_is_read_all_the_same() -> None:
         b'{"error":{"code":429,"message":"\\ud83d"},"usage":{"note":"\\ud83d","prompt_tokens":1,"cost":0.1}}'
     )
     assert findings.error_status == 429
-    assert findings.usage == Usage(input_tokens=1, cost_usd=Decimal("0.1"))
+    assert findings.usage == Usage(input_tokens=1, cost_usd=Decimal("0.1"), uncounted=True)
 
 
 UNREADABLE = [
