@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from harness.crowd import Answer, crowd, gather
 from harness.daemon import Daemon
-from harness.faults import attach, detach, needs_strace
+from harness.faults import attach, needs_strace
 from harness.mock import Mock
 from money_books import KEY, USD, Books, ask, books_of, eventually, priced, settled, toll_config
 
@@ -117,7 +117,8 @@ def test_a_kill_at_any_write_loses_nothing_a_client_has_seen(mock: Mock, tmp_pat
             seen += crowd(daemon, [ask("m", stream=bool(number % 2))])
             if not seen[-1].framed:
                 break
-        detach(tracer)
+        tracer.kill()  # it waits for threads whose end only their parent may see
+        tracer.wait()
     assert not seen[-1].framed, "the script never came to that write"
     check_acknowledged(books_of(daemon), seen)
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
