@@ -143,6 +143,7 @@ class Held:
             input_tokens=self.input_tokens,
             counted_output=findings.counted_output if findings else 0,
             hhmm=now.hour * 100 + now.minute,
+            terms=findings.terms if findings else (),
         )
 
     def _ended(self, outcome: Outcome) -> Ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -19,7 +20,9 @@ from proxy.wire.endpoints import Endpoint
 from proxy.wire.usage import Usage
 
 WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
-MOST_AT_ONCE = 256
+DEADLINE_SECONDS = 45.0
+MOST_AT_ONCE = 64
+MOST_WAITING = 16_384
 
 _json = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _GENERATION = Call(Endpoint("generation"), "/generation", "", "GET", b"")
@@ -30,6 +33,7 @@ class Lookups:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @staticmethod
@@ -38,8 +42,8 @@ class Lookups:
         return provider.kind in ("openrouter", "mock")
 
     def start(self, provider: Provider, generation_id: str, done: Callable[[Usage | None], None]) -> None:
-        """Ask after 0.5, 1, 2, 4 and 8 s."""
-        if len(self._tasks) >= MOST_AT_ONCE:
+        """Ask after 0.5, 1, 2, 4 and 8 s, and for 45 s at most."""
+        if len(self._tasks) >= MOST_WAITING:
             done(None)
             return
         task = asyncio.get_running_loop().create_task(
@@ -59,13 +63,20 @@ class Lookups:
     async def _run(self, provider: Provider, generation_id: str, done: Callable[[Usage | None], None]) -> None:
         found: Usage | None = None
         try:
-            for wait in WAITS_SECONDS:
-                await asyncio.sleep(wait)
-                found = await self._ask(provider, generation_id)
-                if found is not None:
-                    break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    found = await self._learn(provider, generation_id)
         finally:
             done(found)
+
+    async def _learn(self, provider: Provider, generation_id: str) -> Usage | None:
+        for wait in WAITS_SECONDS:
+            await asyncio.sleep(wait)
+            async with self._room:
+                found = await self._ask(provider, generation_id)
+            if found is not None:
+                return found
+        return None
 
     async def _ask(self, provider: Provider, generation_id: str) -> Usage | None:
         headers = DIALECTS[provider.kind].headers(_GENERATION, provider, Incoming(()))

@@ -50,13 +50,13 @@ class Row(Struct):
 
     @property
     def cost(self) -> Decimal:
-        """USD. A stream that said nothing is free (zero-completion insurance)."""
+        """USD. A stream of OpenRouter's that said nothing is free (zero-completion insurance)."""
         cost, planned = self.turn.answer.cost, self.turn.answer.output_tokens
         if self.free:
             return Decimal(0)
         if self.completed or not self.streamed or self.turn.behaviour.bills_after_disconnect:
             return cost.total
-        if not self.output_tokens_emitted:
+        if not self.output_tokens_emitted and self.turn.asked.profile == "openrouter":
             return Decimal(0)
         if self.turn.behaviour.cost is not None:
             return (cost.total * self.output_tokens_emitted / planned).quantize(_PUSD)

@@ -222,11 +222,16 @@ class Books:
         return True
 
     def settle(self, hold_id: str, actual_pusd: int) -> int | None:
-        """Turn a hold into spending; return by how much that is above the hold, or None where no such hold is open."""
+        """Turn a hold into spending; return by how much that is above the hold, or None where no such hold is open.
+
+        Nothing is above a hold of nothing that no budget asked for: nothing bounded that call.
+        """
         if actual_pusd < 0:
             raise ValueError("a cost cannot be negative")
         hold = self._resolve(hold_id, actual_pusd)
-        return None if hold is None else max(0, actual_pusd - hold.amount)
+        if hold is None:
+            return None
+        return max(0, actual_pusd - hold.amount) if hold.amount or hold.charges else 0
 
     def void(self, hold_id: str) -> bool:
         """Give a hold back, for a call that cost nothing; False where no such hold is open."""

@@ -25,7 +25,8 @@ class Ending(Struct, frozen=True):
 
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
     closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past; `input_tokens`
-    is our estimate of the prompt. `hhmm` the UTC time of day, for prices that depend on it.
+    is our estimate of the prompt. `hhmm` the UTC time of day, and `terms` what the reply says it was served at
+    (`service_tier`: `priority`), for prices that depend on them.
     """
 
     trouble: Trouble = "none"
@@ -40,6 +41,12 @@ class Ending(Struct, frozen=True):
     input_tokens: int = 0
     counted_output: int = 0
     hhmm: int = 0
+    terms: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the answer was an error."""
+        return self.status is not None and (self.status >= 400 or self.failed)
 
 
 class Settlement(Struct, frozen=True):
@@ -58,14 +65,15 @@ def settle(ending: Ending, price: Price | None, hold_pusd: int) -> Settlement:
     """Decide the cost of an attempt. `price` None: the model has no known price."""
     if ending.trouble in ("unhealthy", "unreachable"):
         return _VOID
+    for member, value in ending.terms:
+        price = price and price.under(member, value)
     usage = ending.usage
     doubts = usage.doubts if usage else ()
     if usage is not None and usage.cost_usd is not None:
         return Settlement(to_pusd(usage.cost_usd + (usage.byok_usd or Decimal(0))), "reported", doubts=doubts)
-    refused = ending.status is not None and (ending.status >= 400 or ending.failed)
-    if refused and usage is None:
+    if ending.refused and usage is None:
         return _VOID
-    if usage is not None and (refused or ending.complete):
+    if usage is not None and (ending.refused or ending.complete):
         return _priced(ending, usage, price, hold_pusd)
     return _estimated(ending, price, hold_pusd)
 
@@ -74,12 +82,13 @@ def _priced(ending: Ending, usage: Usage, price: Price | None, hold_pusd: int) -
     """Tokens times price."""
     if price is None:
         return Settlement(0, "unknown", doubts=usage.doubts)
-    if usage.miscounted and not (usage.input_tokens and usage.output_tokens):
+    is_half_told = usage.miscounted and not (usage.input_tokens and usage.output_tokens)
+    if is_half_told or (usage.uncounted and not ending.refused):
         return _estimated(ending, price, hold_pusd)
     extra = Extra(web_searches=usage.web_searches, audio_output_tokens=usage.audio_output_tokens)
     cost = cost_usd(of_images(usage) if ending.makes_images else usage, price, ending.hhmm, extra)
     if cost is None:
-        return Settlement(hold_pusd, "held", doubts=usage.doubts)
+        return _at_hold(hold_pusd, usage.doubts)
     return Settlement(to_pusd(cost.usd), "computed", doubts=usage.doubts)
 
 
@@ -98,4 +107,8 @@ def _estimated(ending: Ending, price: Price | None, hold_pusd: int) -> Settlemen
         cost = cost_usd(counted, price, ending.hhmm)
         if cost is not None:
             return Settlement(to_pusd(cost.usd), "counted", doubts=doubts)
-    return Settlement(hold_pusd, "held", doubts=doubts)
+    return _at_hold(hold_pusd, doubts)
+
+
+def _at_hold(hold_pusd: int, doubts: tuple[str, ...]) -> Settlement:
+    return Settlement(hold_pusd, "held" if hold_pusd else "unknown", doubts=doubts)

@@ -13,35 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from proxy.wire.counting import Choice, text_of, tokens_in
 from proxy.wire.endpoints import Shape
 from proxy.wire.usage import Usage, read_usage
-
-
-class _Delta(Struct):
-    """Everything a delta may add to the output; its `role` adds nothing (wire.md 1.7)."""
-
-    content: Any = None
-    reasoning: Any = None
-    reasoning_content: Any = None
-    reasoning_details: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-    refusal: Any = None
-    images: Any = None
-    audio: Any = None
-    annotations: Any = None
-
-    def size(self) -> int:
-        """The bytes of text it adds; 0 when it says nothing."""
-        if isinstance(self.content, str) and self.content:
-            return len(self.content)
-        return max(len(value) for value in (_measurable(getattr(self, name)) for name in self.__struct_fields__))
-
-
-class _Choice(Struct):
-    index: Any = 0
-    finish_reason: Any = None
-    delta: _Delta | None | UnsetType = UNSET
 
 
 class _Event(Struct):
@@ -51,13 +25,14 @@ class _Event(Struct):
     type: Any = None
     model: Any = None
     provider: Any = None
-    choices: list[_Choice] | None = None
+    choices: list[Choice] | None = None
     content: Raw | UnsetType = UNSET
+    service_tier: Any = None
+    delta: Any = None
     error: Raw | UnsetType = UNSET
     usage: Raw | UnsetType = UNSET
     response: Raw | UnsetType = UNSET
     message: Raw | UnsetType = UNSET
-    delta: Raw | UnsetType = UNSET
 
 
 class _Inner(Struct):
@@ -65,6 +40,7 @@ class _Inner(Struct):
 
     id: Any = None
     model: Any = None
+    service_tier: Any = None
     usage: Raw | UnsetType = UNSET
 
 
@@ -80,6 +56,7 @@ _event = msgspec.json.Decoder(_Event)
 _inner = msgspec.json.Decoder(_Inner)
 _exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 
+_TERMS = frozenset({"service_tier", "speed"})
 _TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
 _STATUS_OF_TYPE = {
     "authentication_error": 401,
@@ -104,16 +81,18 @@ class Findings:
     `events` counts events with data. `error` is the reply's own error object (or text) once
     seen. `has_output`: a choice or content was there. `usage_only` describes the last event:
     it carried usage, no choices and no error. `served_by` is the provider OpenRouter names.
+    `counted_output`: output tokens that streamed past, estimated.
     """
 
     __slots__ = (
-        "_counted",
-        "_counted_bytes",
         "_finished",
+        "_is_first_count",
         "_open",
         "_shape",
         "_terminal",
+        "_tier",
         "_usage",
+        "counted_output",
         "error",
         "events",
         "generation_id",
@@ -129,8 +108,9 @@ class Findings:
         self._open: frozenset[int] = frozenset()
         self._finished: frozenset[int] = frozenset()
         self._terminal = False
-        self._counted = 0
-        self._counted_bytes = 0
+        self._is_first_count = False  # message_start tells what was written before anything was (wire.md 3.3)
+        self._tier: Any = None
+        self.counted_output = 0
         self.events = 0
         self.error: Any = None
         self.has_output = False
@@ -151,12 +131,16 @@ class Findings:
     @property
     def usage(self) -> Usage | None:
         """The usage read last; None where there was none."""
-        return read_usage(self._usage) if self._usage else None
+        if not self._usage:
+            return None
+        usage = read_usage(self._usage, counts_both=self._shape != "other")
+        return msgspec.structs.replace(usage, uncounted=True) if self._is_first_count else usage
 
     @property
-    def counted_output(self) -> int:
-        """Output tokens that streamed past, estimated: one an event at least, and one per four bytes."""
-        return max(self._counted, -(-self._counted_bytes // 4))
+    def terms(self) -> tuple[tuple[str, str], ...]:
+        """What the reply says it was served at, where that has its own price: the tier, Anthropic's speed."""
+        told = {"service_tier": self._tier, **{name: self._usage[name] for name in _TERMS & self._usage.keys()}}
+        return tuple((name, value) for name, value in told.items() if isinstance(value, str))
 
     @property
     def terminal(self) -> bool:
@@ -203,9 +187,9 @@ class Findings:
             self.usage_only = not event.choices and not failed
         if isinstance(event.type, str) and event.type in _TERMINAL:
             self._terminal = True
-        elif event.delta is not UNSET and event.type != "message_delta":
-            self._counted += 1
-            self._counted_bytes += len(memoryview(event.delta)) // 2
+        elif event.delta and event.type != "message_delta":
+            text = text_of(event.delta)
+            self.counted_output += tokens_in(text) if text else 0
         if event.type == "error" and self.error is None and self._shape == "responses":
             self.error = _loads(Raw(data))  # its error stands at the top level (wire.md 2.4)
         for nested in (event.response, event.message):
@@ -219,17 +203,18 @@ class Findings:
             self.served_model = event.model
         if isinstance(event.provider, str):
             self.served_by = event.provider
+        if event.service_tier is not None:
+            self._tier = event.service_tier
 
     def _see_choices(self, event: _Event) -> None:
         if event.content is not UNSET and bytes(event.content) not in (b"null", b"[]", b'""'):
             self.has_output = True
         for choice in event.choices or ():
             index = choice.index if isinstance(choice.index, int) else 0
-            size = 1 if choice.delta is UNSET else choice.delta.size() if choice.delta else 0
-            if size:
+            tokens = choice.tokens()
+            self.counted_output += tokens
+            if tokens or choice.delta is UNSET:
                 self.has_output = True
-                self._counted += 1
-                self._counted_bytes += size
             if choice.finish_reason:
                 self._finished |= {index}
                 self._open -= {index}
@@ -242,6 +227,7 @@ class Findings:
         if not isinstance(usage, dict):
             return False
         self._usage.update({name: value for name, value in usage.items() if value is not None})
+        self._is_first_count = self._is_first_count and usage.get("output_tokens") is None
         return True
 
     def _see_nested(self, raw: Raw) -> None:
@@ -249,9 +235,9 @@ class Findings:
             inner = _inner.decode(raw)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return
-        self._see_identity(_Event(id=inner.id, model=inner.model))
-        if inner.usage is not UNSET:
-            self._see_usage(inner.usage)
+        self._see_identity(_Event(id=inner.id, model=inner.model, service_tier=inner.service_tier))
+        if inner.usage is not UNSET and self._see_usage(inner.usage):
+            self._is_first_count = self._shape == "messages"
 
 
 def _decode(data: bytes) -> _Event | None:
@@ -272,6 +258,8 @@ def _decode(data: bytes) -> _Event | None:
 
 def _loads(raw: Raw) -> Any:
     """Decode with exact numbers; what is no object comes back as plain JSON, what is broken as None."""
+    if bytes(raw) == b"null":  # OpenAI says so of the usage in every chunk
+        return None
     try:
         return _exact.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -280,10 +268,3 @@ def _loads(raw: Raw) -> Any:
         return json.loads(bytes(raw), parse_float=_number)
     except (ValueError, RecursionError):
         return None
-
-
-def _measurable(value: Any) -> str:
-    """Text as it is, anything else as what it roughly takes; nothing for what is empty."""
-    if isinstance(value, str):
-        return value
-    return repr(value) if value else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 
@@ -17,7 +18,7 @@ class Usage(Struct, frozen=True):
 
     `cost_usd` is what the upstream says it charged (None: it did not say), `byok_usd` what the
     provider bills beside that when the account brings its own key. `miscounted`: a count was told and
-    could not be believed.
+    could not be believed; `uncounted`: what was read or what was written was not told, where it should have been.
     """
 
     input_tokens: int = 0
@@ -34,9 +35,11 @@ class Usage(Struct, frozen=True):
     byok_usd: Decimal | None = None
     doubts: tuple[str, ...] = ()
     miscounted: bool = False
+    uncounted: bool = False
 
 
 _MOST = Decimal(1_000_000)
+_BOTH_COUNTS = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
 
 
 class _Reading:
@@ -81,8 +84,16 @@ class _Reading:
         return value
 
 
-def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read a decoded `usage` object; numbers with a point must have been decoded as Decimal."""
+def read_usage(usage: dict[str, Any], *, counts_both: bool = False) -> Usage:
+    """Read a decoded `usage` object; numbers with a point must have been decoded as Decimal.
+
+    `counts_both`: it is of a reply that tells both what was read and what was written.
+    """
+    told = [any(usage.get(name) is not None for name in names) for names in _BOTH_COUNTS]
+    return msgspec.structs.replace(_read(usage), uncounted=counts_both and not all(told))
+
+
+def _read(usage: dict[str, Any]) -> Usage:
     reading = _Reading(usage)
     additive = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
     if additive and "prompt_tokens" not in usage:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness.http import Connection, Headers, Reply, request_bytes
 
@@ -186,6 +187,14 @@ class Daemon:
     def line_of(self, reply: Reply) -> Line:
         """The log line of the call that `reply` answered."""
         return self.wait_for_log(lambda line: line.get("request_id") == reply.request_id)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of /metrics with these labels; 0 where there is none."""
+        with Connection(self.admin_port) as connection:
+            connection.send(request_bytes("GET", "/metrics", (), None, f"127.0.0.1:{self.admin_port}"))
+            text = connection.read_reply("GET").body.decode()
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
     def signal_stop(self) -> None:
         """SIGTERM; `stop` waits for the end."""

@@ -71,10 +71,11 @@ class _Expected:
 class Upstream:
     """`url` is its root; `calls` what arrived since `reset`, oldest first; `models` the lists answered by path.
 
-    With `tls` it speaks TLS.
+    `most_at_once` calls are answered at a time, until their script ends; others wait for their turn. With `tls` it speaks TLS.
     """
 
     port: int = 0
+    most_at_once: int = 100_000
     models: dict[str, bytes] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
@@ -84,6 +85,7 @@ class Upstream:
         self._changed = threading.Condition()
         self._connections = 0
         self._queues = ReceiveQueues()
+        self._room = asyncio.Semaphore(self.most_at_once)
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
@@ -132,6 +134,11 @@ class Upstream:
             return list(self.calls)
 
     @property
+    def is_full(self) -> bool:
+        """Whether as many calls are being answered as may be."""
+        return self._room.locked()
+
+    @property
     def call(self) -> Call:
         """The one call there was."""
         calls = self.calls
@@ -172,7 +179,8 @@ class Upstream:
             script = self._take(call)
             self.calls.append(call)
             self._changed.notify_all()
-        await script(wire)
+        async with self._room:
+            await script(wire)
 
     def _is_plain_listing(self, call: Call) -> bool:
         asked = any("/models" in expected.path and expected.path in call.target for expected in self._scripts)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from proxy.mock.answer import Turn, compose
-from proxy.mock.asked import read_asked
+from proxy.mock.asked import Profile, read_asked
 from proxy.mock.behaviours import parse_behaviour
 from proxy.mock.bill import Bill, Row
 from proxy.mock.catalogue import price_of
 
 
-def row(model: str = "mock/echo?tokens=10", *, streamed: bool = True, name: str = "gen-1") -> Row:
+def row(
+    model: str = "mock/echo?tokens=10", *, streamed: bool = True, name: str = "gen-1", profile: Profile = "openrouter"
+) -> Row:
     fields = {"model": model, "messages": [{"role": "user", "content": "12345678"}]}
-    asked = read_asked("openrouter", "chat/completions", fields)
+    asked = read_asked(profile, "chat/completions", fields)
     behaviour = parse_behaviour(model)
     answer = compose(asked, behaviour, price_of(model))
     return Row(name, Turn(asked, behaviour, answer, model, "x" * 20, 1_784_050_000), streamed, 1)
@@ -49,10 +53,13 @@ def test_a_call_that_is_not_streamed_costs_all_of_it_whoever_leaves() -> None:
     assert (one.cost, one.cancelled) == (FULL, True)
 
 
-def test_a_stream_that_said_nothing_is_free() -> None:
-    one = row()
+@pytest.mark.parametrize(("profile", "cost"), [("openrouter", 0), ("openai", 2), ("anthropic", 2)])
+def test_a_stream_that_said_nothing_is_free_at_openrouter_and_costs_its_prompt_elsewhere(
+    profile: Profile, cost: int
+) -> None:
+    one = row(profile=profile)
     one.leave()
-    assert one.cost == 0
+    assert one.cost == Decimal(cost) / 1_000_000
 
 
 def test_a_fixed_price_shrinks_with_what_was_emitted() -> None:

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from harness.daemon import Daemon
 from harness.mock import Mock
+from harness.setting import CLIENT_KEY
+from harness.upstream import Upstream
 from money_books import KEY, StartToll, toll_config
+from money_calls import Calls, sources_config
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,15 @@ def start_toll(mock: Mock, tmp_path: Path) -> Iterator[StartToll]:
         for one in running:
             crashed = [line for line in one.output.splitlines() if '"crashed"' in line]
             assert not crashed, one.output
+
+
+@pytest.fixture(scope="module")
+def toll(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon before the scripted upstream, with models of every kind of provider."""
+    with Daemon(sources_config(upstream_server), tmp_path_factory.mktemp("toll"), key=CLIENT_KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def calls(toll: Daemon, upstream: Upstream) -> Calls:
+    return Calls(toll, upstream)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import resource
 import sqlite3
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from harness.crowd import crowd
 from harness.daemon import Daemon
+from harness.faults import attach, detach, needs_strace, small_disk, take_all_space
 from harness.http import Connection, Reply, request_bytes
 from harness.mock import Mock
 from money_books import KEY, ask, books_of, eventually, priced, toll_config
@@ -24,7 +24,7 @@ QUICK = "openrouter/mock/echo?tokens=1&cost=0.001"
 LONG = "openrouter/mock/slow?ttft=0.05&interval=0.05&tokens=40&cost=0.02"
 HEALS_SECONDS = 10.0
 LONGEST_BLOCK_SECONDS = 0.25
-PAGE = 4096
+Breaks = Callable[[], Callable[[], None]]  # breaks something, and gives back what mends it
 
 
 def config(mock: Mock, **members: Any) -> dict[str, Any]:
@@ -39,27 +39,10 @@ def config(mock: Mock, **members: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A state directory of 6 MB."""
-    disk = tmp_path / "state"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "none", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting is not permitted here")
-    yield tmp_path
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(PAGE))
-        except OSError:
-            return filler
+def on_small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose state directory is a disk of 6 MB."""
+    with small_disk(tmp_path / "state", "6m"):
+        yield tmp_path
 
 
 def quick(daemon: Daemon) -> Reply:
@@ -91,56 +74,6 @@ def healed(daemon: Daemon) -> Reply:
     return reply
 
 
-def outage(daemon: Daemon, mock: Mock, breaks: Callable[[], Callable[[], None]]) -> None:
-    """Break the disk while a stream is under way; nothing settled is lost, and it heals by itself."""
-    served = [quick(daemon) for _ in range(5)]
-    with daemon.open_chat("long", max_tokens=100, stream=True) as stream:
-        head = stream.read_head()
-        mend = breaks()
-        more, refused = until_refused(daemon)
-        served += more
-        assert (refused.status, refused.error["code"]) == (503, "ledger_unavailable")
-        assert refused.header("retry-after")
-        assert ready(daemon) == 503
-        assert daemon.chat("free/echo").status == 200
-        stream.read_body(head)
-        assert head.complete
-        assert head.body.endswith(b"data: [DONE]\n\n")
-    sent = len(mock.bill())
-    assert quick(daemon).status == 503
-    assert len(mock.bill()) == sent
-    mend()
-    served.append(healed(daemon))
-    assert ready(daemon) == 200
-    assert daemon.stop() == 0
-    books = books_of(daemon)
-    for reply in served:
-        assert [row.source for row in books.of(reply.request_id)] == ["reported"]
-    (row,) = books.of(head.request_id)
-    assert (row.source, row.cost_pusd) == ("reported", 20_000_000_000)
-    assert not books.held
-    paid = sum((bill["cost"] for bill in mock.bill() if "cost=" in bill["model"]), Decimal(0))
-    assert books.cost == paid == len(served) * Decimal("0.001") + Decimal("0.02")
-
-
-def test_a_full_disk_refuses_paid_calls_loses_nothing_and_heals(small_disk: Path, mock: Mock) -> None:
-    def breaks() -> Callable[[], None]:
-        return fill(small_disk / "state").unlink
-
-    with Daemon(config(mock, journal={"max_bytes": "1MiB"}), small_disk, key=KEY) as daemon:
-        outage(daemon, mock, breaks)
-
-
-def test_a_disk_that_takes_no_writes_refuses_paid_calls_loses_nothing_and_heals(tmp_path: Path, mock: Mock) -> None:
-    with Daemon(config(mock), tmp_path, key=KEY) as daemon:
-
-        def breaks() -> Callable[[], None]:
-            unlimited = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-            return lambda: resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, unlimited) and None
-
-        outage(daemon, mock, breaks)
-
-
 @contextmanager
 def longest_round_trip(daemon: Daemon) -> Iterator[list[float]]:
     """Ask /healthz all the time; the list holds how long each answer took."""
@@ -165,28 +98,133 @@ def longest_round_trip(daemon: Daemon) -> Iterator[list[float]]:
         thread.join()
 
 
+def live_through(daemon: Daemon, mock: Mock, breaks: Breaks) -> tuple[list[Reply], Reply]:
+    """Break the disk while a stream is under way, and mend it; every reply that was served, and the stream's."""
+    served = [quick(daemon) for _ in range(5)]
+    with daemon.open_chat("long", max_tokens=100, stream=True) as stream:
+        head = stream.read_head()
+        mend = breaks()
+        more, refused = until_refused(daemon)
+        served += more
+        assert (refused.status, refused.error["code"]) == (503, "ledger_unavailable")
+        assert refused.header("retry-after")
+        assert ready(daemon) == 503
+        assert daemon.chat("free/echo").status == 200
+        stream.read_body(head)
+        assert head.complete
+        assert head.body.endswith(b"data: [DONE]\n\n")
+    sent = len(mock.bill())
+    assert quick(daemon).status == 503
+    assert len(mock.bill()) == sent
+    mend()
+    served.append(healed(daemon))
+    assert ready(daemon) == 200
+    return served, head
+
+
+def outage(daemon: Daemon, mock: Mock, breaks: Breaks) -> None:
+    """Break the disk under load: nothing settled is lost, it heals by itself, and nobody waits for the disk."""
+    with longest_round_trip(daemon) as took:
+        served, streamed = live_through(daemon, mock, breaks)
+    assert len(took) > 20
+    assert max(took) < LONGEST_BLOCK_SECONDS
+    assert daemon.stop() == 0
+    books = books_of(daemon)
+    for reply in served:
+        assert [row.source for row in books.of(reply.request_id)] == ["reported"]
+    (row,) = books.of(streamed.request_id)
+    assert (row.source, row.cost_pusd) == ("reported", 20_000_000_000)
+    assert not books.held
+    paid = sum((bill["cost"] for bill in mock.bill() if "cost=" in bill["model"]), Decimal(0))
+    assert books.cost == paid == len(served) * Decimal("0.001") + Decimal("0.02")
+
+
+def test_a_full_disk_refuses_paid_calls_loses_nothing_and_heals(on_small_disk: Path, mock: Mock) -> None:
+    def breaks() -> Callable[[], None]:
+        return take_all_space(on_small_disk / "state").unlink
+
+    with Daemon(config(mock, journal={"max_bytes": "1MiB"}), on_small_disk, key=KEY) as daemon:
+        outage(daemon, mock, breaks)
+
+
+def test_a_disk_that_takes_no_writes_refuses_paid_calls_loses_nothing_and_heals(tmp_path: Path, mock: Mock) -> None:
+    with Daemon(config(mock), tmp_path, key=KEY) as daemon:
+
+        def breaks() -> Callable[[], None]:
+            unlimited = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            return lambda: resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, unlimited) and None
+
+        outage(daemon, mock, breaks)
+
+
+# A disk under open files is not remounted read-only, so that its answers are put in the kernel's mouth.
+WRITES = "write,pwrite64,ftruncate,fallocate,fdatasync,fsync"
+
+
+def failing(daemon: Daemon, places: Iterable[Path], calls: str, error: str) -> Callable[[], None]:
+    """Let these system calls on these files fail from now on; what ends it."""
+    named = [option for place in places for option in ("-P", str(place))]
+    tracer = attach(daemon.pid, *named, "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}")
+    return lambda: detach(tracer)
+
+
+@needs_strace
+def test_a_disk_that_becomes_read_only_refuses_paid_calls_loses_nothing_and_heals(tmp_path: Path, mock: Mock) -> None:
+    journal = tmp_path / "state" / "journal"
+    places = [journal, journal / "reserve", *(journal / f"{number:08}.log" for number in range(1, 50))]
+    with Daemon(config(mock), tmp_path, key=KEY) as daemon:
+        outage(daemon, mock, lambda: failing(daemon, places, f"{WRITES},openat", "EROFS"))
+
+
+def ledger_rows(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "state" / "ledger.db")) as ledger:
+        found: int = ledger.execute("SELECT count(*) FROM attempts").fetchone()[0]
+        return found
+
+
+def spend(daemon: Daemon, mock: Mock, seconds: float) -> None:
+    """Calls while the ledger takes nothing: each is served and in the journal, and none waits."""
+    until = time.monotonic() + seconds
+    served = []
+    with longest_round_trip(daemon) as took:
+        while time.monotonic() < until:
+            served.append(quick(daemon))
+            crowd(daemon, [ask("quick", stream=bool(n % 2)) for n in range(10)])
+    assert {reply.status for reply in served} == {200}
+    assert ready(daemon) == 200
+    assert len(took) > 20
+    assert max(took) < LONGEST_BLOCK_SECONDS
+    assert books_of(daemon).cost == mock.billed()
+
+
+@needs_strace
+@pytest.mark.parametrize(("error", "calls"), [("ENOSPC", "pwrite64,fallocate"), ("EROFS", f"{WRITES},openat")])
+def test_a_ledger_that_takes_no_writes_stops_nobody_and_catches_up(
+    tmp_path: Path, mock: Mock, error: str, calls: str
+) -> None:
+    state = tmp_path / "state"
+    with Daemon(config(mock), tmp_path, key=KEY) as daemon:
+        assert quick(daemon).status == 200
+        eventually(daemon, lambda _: ledger_rows(tmp_path) == 1)
+        mend = failing(daemon, [state / f"ledger.db{end}" for end in ("", "-wal", "-shm")], calls, error)
+        spend(daemon, mock, 2)
+        assert ledger_rows(tmp_path) == 1
+        mend()
+        eventually(daemon, lambda books: ledger_rows(tmp_path) == len(books.rows) == len(mock.bill()))
+        assert daemon.stop() == 0
+
+
 def test_a_ledger_locked_from_outside_stops_nobody(tmp_path: Path, mock: Mock) -> None:
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
-        served = [quick(daemon)]
+        assert quick(daemon).status == 200
         eventually(daemon, lambda books: len(books.rows) == 1)
         with closing(sqlite3.connect(tmp_path / "state" / "ledger.db", isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
-            until = time.monotonic() + 2
-            with longest_round_trip(daemon) as took:
-                while time.monotonic() < until:
-                    served.append(quick(daemon))
-                    crowd(daemon, [ask("quick", stream=bool(n % 2)) for n in range(10)])
-            rows = other.execute("SELECT count(*) FROM attempts").fetchone()[0]
-            assert {reply.status for reply in served} == {200}
-            assert ready(daemon) == 200
-            assert rows <= 1
-            assert len(took) > 20
-            assert max(took) < LONGEST_BLOCK_SECONDS
-            assert books_of(daemon).cost == mock.billed()
+            spend(daemon, mock, 2)
+            assert other.execute("SELECT count(*) FROM attempts").fetchone()[0] <= 1
             other.execute("ROLLBACK")
         assert daemon.stop() == 0
-        with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as ledger:
-            assert ledger.execute("SELECT count(*) FROM attempts").fetchone()[0] == len(mock.bill())
+        assert ledger_rows(tmp_path) == len(mock.bill())
 
 
 def test_a_damaged_ledger_is_kept_and_stops_nobody(tmp_path: Path, mock: Mock) -> None:

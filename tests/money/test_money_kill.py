@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
-import subprocess
-import time
 from collections import Counter
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,14 @@ from typing import Any
 import pytest
 from harness.crowd import Answer, crowd, gather
 from harness.daemon import Daemon
+from harness.faults import attach, needs_strace
 from harness.mock import Mock
-from money_books import KEY, USD, Books, ask, books_of, eventually, priced, toll_config
+from money_books import KEY, USD, Books, ask, books_of, eventually, priced, settled, toll_config
 
 KILLS = int(os.environ.get("FAULTS", "20"))
 RUNS = 2
 CLIENTS = 16
+STREAMS = 300
 CAP = {"usd": 1000, "per": "total"}
 BUSY = "openrouter/mock/slow?ttft=0.02&interval=0.005&tokens=8&cost=0.004&misses=0"
 RESOLVED_SECONDS = 60.0
@@ -107,32 +107,18 @@ POINTS = [(call, at) for call, places in SWEEP.items() for at in places]
 ALL_POINTS = [(call, at) for call, places in SWEEP.items() for at in range(1, places.stop)]
 
 
-def attached(daemon: Daemon, call: str, at: int) -> subprocess.Popen[bytes]:
-    """strace, that kills the daemon in the n-th such call of any of its threads from now on."""
-    command = ["strace", "-f", "-qq", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={at}"]
-    # what it traces goes to stderr, and the first word of it is that it has attached
-    tracer = subprocess.Popen(
-        [*command, "-o", "/dev/null", "-p", str(daemon.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    until = time.monotonic() + 5
-    while "TracerPid:\t0\n" in Path(f"/proc/{daemon.pid}/status").read_text():
-        assert time.monotonic() < until, "strace does not attach"
-        assert tracer.poll() is None, "strace ended"
-    return tracer
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="install the Debian package `strace`")
+@needs_strace
 @pytest.mark.parametrize(("call", "at"), ALL_POINTS if KILLS > 20 else POINTS)
 def test_a_kill_at_any_write_loses_nothing_a_client_has_seen(mock: Mock, tmp_path: Path, call: str, at: int) -> None:
     seen: list[Answer] = []
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
-        tracer = attached(daemon, call, at)
+        tracer = attach(daemon.pid, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={at}")
         for number in range(12):
             seen += crowd(daemon, [ask("m", stream=bool(number % 2))])
             if not seen[-1].framed:
                 break
-        tracer.kill()
-        tracer.wait(5)
+        tracer.kill()  # it waits for threads whose end only their parent may see
+        tracer.wait()
     assert not seen[-1].framed, "the script never came to that write"
     check_acknowledged(books_of(daemon), seen)
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
@@ -140,3 +126,17 @@ def test_a_kill_at_any_write_loses_nothing_a_client_has_seen(mock: Mock, tmp_pat
         check_acknowledged(books, seen)
         check_against_bill(books, mock)
         check_counters(daemon, books)
+
+
+def test_more_streams_than_anybody_is_asked_about_at_once_are_all_looked_up(mock: Mock, tmp_path: Path) -> None:
+    slow = "openrouter/mock/slow?ttft=0&interval=60&tokens=2&cost=0.004&misses=0&bills_after_disconnect=1"
+    settings = toll_config(mock, {"budgets": [CAP]}, models={"m": priced(slow)})
+    with Daemon(settings, tmp_path, key=KEY) as daemon, ExitStack() as stack:
+        streams = [stack.enter_context(daemon.open_chat("m", max_tokens=100, stream=True)) for _ in range(STREAMS)]
+        for stream in streams:
+            stream.read_until(b"token1")
+        os.kill(daemon.pid, signal.SIGKILL)
+    with Daemon(settings, tmp_path, key=KEY) as daemon:
+        books = settled(daemon)
+    assert books.sources == {"looked_up": STREAMS}
+    assert books.cost == mock.billed() == STREAMS * Decimal("0.004")

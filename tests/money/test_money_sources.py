@@ -1,78 +1,19 @@
-"""Where the cost of a call is known from, per endpoint; and what a provider that lies about it achieves."""
+"""Where the cost of a call is known from, per endpoint."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from harness.daemon import Daemon
-from harness.events import DONE, anthropic_stream, chat_chunk, chat_reply, chat_stream, usage_chunk
-from harness.http import Reply
-from harness.setting import CLIENT_KEY, config_for
-from harness.steps import Script, json_reply, plain_reply, reset, sse, then
-from harness.upstream import Upstream
-from money_books import USD, books_of, eventually
+from harness.events import DONE, anthropic_stream, chat_chunk, chat_reply, chat_stream, event, usage_chunk
+from harness.steps import json_reply, plain_reply, reset, sse, then
+from money_books import USD, books_of
+from money_calls import BOUND_KEY, COMPUTED, TOKENS, Calls, usd
 
-from proxy.stores.records import Row
-
-BOUND_KEY = "sk-bob-canary"
-PRICE = {"input": 1000, "output": 2000}
-TOKENS = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
-COMPUTED = Decimal("0.019")
 HOLD = Decimal(200)  # 100,000 output tokens and more
 ANSWER = {"model": "m", "data": [], "object": "list"}
-
-
-@pytest.fixture(scope="module")
-def toll(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with a key of no budget, and one of a large budget."""
-    targets = {"chat": "openrouter/house/model", "direct": "oai/house-model", "claude": "anthropic/house-model"}
-    members = {
-        "keys": {"alice": {"key": CLIENT_KEY}, "bob": {"key": BOUND_KEY, "budgets": [{"usd": 9000, "per": "total"}]}},
-        "models": {name: {"target": target, "price": PRICE} for name, target in targets.items()},
-        "retries": {"attempts": 1},
-    }
-    with Daemon(config_for(upstream_server, **members), tmp_path_factory.mktemp("toll"), key=CLIENT_KEY) as running:
-        yield running
-
-
-@pytest.fixture
-def calls(toll: Daemon, upstream: Upstream) -> Calls:
-    return Calls(toll, upstream)
-
-
-class Calls:
-    """Makes calls and reads what the books say of them."""
-
-    def __init__(self, toll: Daemon, upstream: Upstream) -> None:
-        self.toll = toll
-        self.upstream = upstream
-
-    def post(self, script: Script, path: str, body: dict[str, Any], *headers: tuple[str, str]) -> Reply:
-        self.upstream.expect(script)
-        return self.toll.post(f"/v1/{path}", body, headers)
-
-    def chat(self, script: Script, model: str = "chat", **members: Any) -> Row:
-        self.upstream.expect(script)
-        return self.row(self.toll.chat(model, max_tokens=100_000, **members))
-
-    def row(self, reply: Reply) -> Row:
-        """The one attempt of a call, once it is settled."""
-        (row,) = eventually(self.toll, lambda books: bool(books.of(reply.request_id))).of(reply.request_id)
-        return row
-
-    def doubts(self, row: Row) -> list[str]:
-        """The anomalies told of an attempt, which come before the call's own line."""
-        self.toll.wait_for_log(lambda line: line.get("request_id") == row.request_id)
-        lines = (line for line in self.toll.log_lines() if line.get("event") == "cost_anomaly")
-        return [line["reason"].split(" ")[0] for line in lines if row.id in line["reason"]]
-
-
-def usd(row: Row) -> Decimal:
-    return Decimal(row.cost_pusd) / USD
 
 
 def reported(cost: str) -> bytes:
@@ -196,72 +137,6 @@ def test_byok_pays_the_provider_beside_the_fee(calls: Calls) -> None:
     assert (row.source, usd(row)) == ("reported", Decimal("0.021"))
 
 
-LIES_OF_COST = [
-    ("-1", "computed", COMPUTED, "negative"),
-    ("-0.0000001", "computed", COMPUTED, "negative"),
-    ('"12"', "computed", COMPUTED, "not_a_number"),
-    ("true", "computed", COMPUTED, "not_a_number"),
-    ("[1]", "computed", COMPUTED, "not_a_number"),
-    ("NaN", "computed", COMPUTED, "not_a_number"),
-    ("Infinity", "computed", COMPUTED, "not_a_number"),
-    ("-Infinity", "computed", COMPUTED, "not_a_number"),
-    ("1e308", "computed", COMPUTED, "absurd"),
-    ("null", "computed", COMPUTED, None),
-    ("0", "reported", Decimal(0), None),
-    ("0.0", "reported", Decimal(0), None),
-    ("1e-9", "reported", Decimal("1e-9"), None),
-]
-
-
-@pytest.mark.parametrize(("cost", "source", "expected", "doubt"), LIES_OF_COST)
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_cost_that_cannot_be_is_passed_over(
-    calls: Calls, cost: str, source: str, expected: Decimal, doubt: str | None, stream: bool
-) -> None:
-    usage = b'{"prompt_tokens": 11, "completion_tokens": 4, "cost": %s}' % cost.encode()
-    last = usage_chunk("USAGE").replace(b'"USAGE"', usage)
-    row = calls.chat(sse(chat_stream(last)) if stream else json_reply(reported(cost)), stream=stream)
-    assert (row.source, usd(row)) == (source, expected)
-    assert calls.doubts(row) == ([doubt] if doubt else [])
-
-
-LIES_OF_TOKENS = ["-4", '"4"', "1e308", "-1e308", "NaN", "true", "{}"]
-
-
-@pytest.mark.parametrize("count", LIES_OF_TOKENS)
-@pytest.mark.parametrize("member", ["prompt_tokens", "completion_tokens"])
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_count_that_cannot_be_is_no_zero(calls: Calls, member: str, count: str, stream: bool) -> None:
-    usage = json.dumps({**TOKENS, member: "LIE"}).encode().replace(b'"LIE"', count.encode())
-    whole = json.dumps(chat_reply(usage="USAGE")).encode().replace(b'"USAGE"', usage)
-    last = usage_chunk("USAGE").replace(b'"USAGE"', usage)
-    row = calls.chat(sse(chat_stream(last)) if stream else json_reply(whole), "direct", stream=stream)
-    assert row.source == ("counted" if stream else "held")
-    assert calls.doubts(row)
-
-
-@pytest.mark.parametrize("usage", ["null", "{}", '"lies"', "[]", "7"])
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_usage_that_is_none_is_like_a_missing_one(calls: Calls, usage: str, stream: bool) -> None:
-    whole = json.dumps(chat_reply(usage="USAGE")).encode().replace(b'"USAGE"', usage.encode())
-    last = usage_chunk("USAGE").replace(b'"USAGE"', usage.encode())
-    row = calls.chat(sse(chat_stream(last)) if stream else json_reply(whole), "direct", stream=stream)
-    assert row.source == ("counted" if stream else "held")
-    assert row.cost_pusd > 0
-
-
-def test_usage_told_twice_counts_once_and_the_last_wins(calls: Calls) -> None:
-    twice = usage_chunk({**TOKENS, "cost": 1}) + usage_chunk({**TOKENS, "cost": 0.5})
-    row = calls.chat(sse(chat_stream(twice)), stream=True)
-    assert (row.source, usd(row)) == ("reported", Decimal("0.5"))
-
-
-def test_running_totals_are_not_added_up(calls: Calls) -> None:
-    running = b"".join(chat_chunk("x", usage={**TOKENS, "completion_tokens": n, "cost": n / 100}) for n in range(1, 5))
-    row = calls.chat(sse(running + chat_chunk(finish="stop") + DONE), stream=True)
-    assert (row.source, usd(row), row.output_tokens) == ("reported", Decimal("0.04"), 4)
-
-
 def test_a_price_above_the_hold_is_booked_in_full_and_told(calls: Calls) -> None:
     headers = ("Authorization", f"Bearer {BOUND_KEY}")
     body = {"model": "chat", "messages": [], "max_tokens": 10}
@@ -285,3 +160,35 @@ def test_an_error_inside_a_success_without_usage_costs_nothing(calls: Calls) -> 
 def test_a_refusal_of_the_provider_costs_nothing(calls: Calls, status: int) -> None:
     row = calls.chat(json_reply({"error": {"message": "No.", "code": status}}, status))
     assert (row.source, row.cost_pusd, row.status) == ("none", 0, status)
+
+
+TIERS = [
+    ("default", "0.0000044", "0.0000064"),
+    ("priority", "0.0000077", "0.0000112"),
+    ("scale", "0.0000044", "0.0000064"),
+    (None, "0.0000044", "0.0000064"),
+]
+
+
+@pytest.mark.parametrize(("tier", "read", "written"), TIERS)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+def test_the_price_is_that_of_the_tier_the_reply_names(
+    calls: Calls, path: str, stream: bool, tier: str | None, read: str, written: str
+) -> None:
+    """gpt-4.1-mini of the shipped list, from OpenAI itself: 11 tokens in, 4 out, whatever tier was asked for."""
+    usage = {**TOKENS, "input_tokens": 11, "output_tokens": 4}
+    reply = {**chat_reply(usage=usage), "service_tier": tier}
+    if not stream:
+        script = json_reply(reply)
+    elif path == "responses":
+        begun, ended = (
+            {"type": f"response.{n}", "response": r}
+            for n, r in (("created", {"service_tier": "auto"}), ("completed", reply))
+        )
+        script = sse(event(begun) + event(ended))
+    else:
+        script = sse(chat_chunk("Hi", service_tier=tier) + chat_chunk(finish="stop") + usage_chunk(usage) + DONE)
+    body = {"model": "openai/gpt-4.1-mini", "messages": [], "input": "hi", "stream": stream, "service_tier": "auto"}
+    row = calls.row(calls.post(script, path, body))
+    assert (row.provider, row.source, usd(row)) == ("openai", "computed", Decimal(read) + Decimal(written))

@@ -109,6 +109,14 @@ def test_a_settlement_says_what_was_billed_above_the_hold(actual: int, over: int
     assert spent(books) == (actual, 0)
 
 
+def test_nothing_is_above_a_hold_of_nothing_that_no_budget_asked_for() -> None:
+    books = Books([ALICES])
+    books.take("free of budgets", BOB, "bob", 0, NOON)
+    assert books.settle("free of budgets", 99) == 0
+    books.take("h", ALICE, "alice", 0, NOON)
+    assert books.settle("h", 99) == 99
+
+
 def test_a_hold_is_resolved_once() -> None:
     books = Books([budget()])
     books.take("a", ALICE, "alice", 30, NOON)

@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.faults import mount, small_disk, take_all_space
 from stores_samples import hold, opened, python, records_in, settled
 
 from proxy.stores.failures import JournalUnwritable
 
-PAGE = 4096
 SMALL = 256 * 1024  # segments and reserve of 32 KiB
 
 
-def mount(*arguments: str) -> bool:
-    return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
-
-
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=256k", "none", str(disk)):
-        pytest.skip("mounting is not permitted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "256k") as mounted:
+        yield mounted
 
 
-def take_all_space(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(PAGE))
-        except OSError:
-            return filler
-
-
-def test_a_full_disk_refuses_holds_takes_settlements_from_its_reserve_and_heals(small_disk: Path) -> None:
-    journal = opened(small_disk / "j", max_bytes=SMALL)
+def test_a_full_disk_refuses_holds_takes_settlements_from_its_reserve_and_heals(disk: Path) -> None:
+    journal = opened(disk / "j", max_bytes=SMALL)
     journal.append(hold("a"))
-    filler = take_all_space(small_disk)
+    filler = take_all_space(disk)
     accepted = [hold("a")]
     with pytest.raises(JournalUnwritable, match="ENOSPC"):
         for count in range(100):
             journal.append(hold(f"h{count}"))
             accepted.append(hold(f"h{count}"))
-    assert records_in(small_disk / "j") == accepted
+    assert records_in(disk / "j") == accepted
     endings = [settled(f"s{count}") for count in range(20)]
     for ending in endings:
         journal.append(ending)
@@ -56,18 +37,18 @@ def test_a_full_disk_refuses_holds_takes_settlements_from_its_reserve_and_heals(
     assert not journal.healthy
     with pytest.raises(JournalUnwritable):
         journal.append(hold("not from the reserve"))
-    assert records_in(small_disk / "j") == accepted + endings
+    assert records_in(disk / "j") == accepted + endings
     filler.unlink()
     journal.append(hold("again"))
     assert journal.healthy
-    assert records_in(small_disk / "j") == [*accepted, *endings, hold("again")]
+    assert records_in(disk / "j") == [*accepted, *endings, hold("again")]
     journal.close()
 
 
-def test_when_the_reserve_is_used_up_too_settlements_wait_in_memory(small_disk: Path) -> None:
-    journal = opened(small_disk / "j", max_bytes=SMALL)
+def test_when_the_reserve_is_used_up_too_settlements_wait_in_memory(disk: Path) -> None:
+    journal = opened(disk / "j", max_bytes=SMALL)
     journal.append(hold("a"))
-    filler = take_all_space(small_disk)
+    filler = take_all_space(disk)
     endings = []
     while not journal.backlog:
         endings.append(settled(f"s{len(endings)}"))
@@ -75,49 +56,49 @@ def test_when_the_reserve_is_used_up_too_settlements_wait_in_memory(small_disk: 
     endings.append(settled("last"))
     journal.append(endings[-1])
     assert len(endings) > 32 * 1024 // 600
-    assert records_in(small_disk / "j") == [hold("a"), *endings[:-2]]
+    assert records_in(disk / "j") == [hold("a"), *endings[:-2]]
     filler.unlink()
     assert journal.retry()
-    assert records_in(small_disk / "j") == [hold("a"), *endings]
+    assert records_in(disk / "j") == [hold("a"), *endings]
     journal.close()
 
 
-def test_the_reserve_of_an_earlier_process_still_counts(small_disk: Path) -> None:
-    first = opened(small_disk / "j", max_bytes=SMALL)
+def test_the_reserve_of_an_earlier_process_still_counts(disk: Path) -> None:
+    first = opened(disk / "j", max_bytes=SMALL)
     first.append(hold("a"))
     first.close()
-    take_all_space(small_disk)
-    journal = opened(small_disk / "j", max_bytes=SMALL)
+    take_all_space(disk)
+    journal = opened(disk / "j", max_bytes=SMALL)
     for count in range(20):
         journal.append(settled(f"s{count}"))
     assert journal.backlog == 0
     journal.close()
 
 
-def test_what_waits_in_memory_gets_a_last_chance_at_close(small_disk: Path) -> None:
-    journal = opened(small_disk / "j", max_bytes=SMALL)
-    filler = take_all_space(small_disk)
+def test_what_waits_in_memory_gets_a_last_chance_at_close(disk: Path) -> None:
+    journal = opened(disk / "j", max_bytes=SMALL)
+    filler = take_all_space(disk)
     journal.append(settled("a"))
     assert journal.backlog == 1
     filler.unlink()
     journal.close()
-    assert records_in(small_disk / "j") == [settled("a")]
+    assert records_in(disk / "j") == [settled("a")]
 
 
-def test_a_disk_that_became_read_only_is_no_end(small_disk: Path) -> None:
-    journal = opened(small_disk / "j", max_bytes=8 * 600)
+def test_a_disk_that_became_read_only_is_no_end(disk: Path) -> None:
+    journal = opened(disk / "j", max_bytes=8 * 600)
     journal.append(settled("a"))
     journal.leave_segment(1)  # so that no file is open for writing, which would keep the disk from being remounted
     journal.retry()
     journal.close()
-    assert mount("-o", "remount,ro", str(small_disk))
-    journal = opened(small_disk / "j", max_bytes=8 * 600)
+    assert mount("-o", "remount,ro", str(disk))
+    journal = opened(disk / "j", max_bytes=8 * 600)
     with pytest.raises(JournalUnwritable, match="EROFS"):
         journal.append(hold("b"))
     journal.append(settled("c"))
-    assert mount("-o", "remount,rw", str(small_disk))
+    assert mount("-o", "remount,rw", str(disk))
     journal.append(settled("d"))
-    assert records_in(small_disk / "j") == [settled("a"), settled("c"), settled("d")]
+    assert records_in(disk / "j") == [settled("a"), settled("c"), settled("d")]
     journal.close()
 
 

@@ -104,6 +104,20 @@ def test_the_usage_of_messages_is_merged_not_added() -> None:
     assert findings.usage == Usage(input_tokens=23, output_tokens=7, cached_tokens=6, cache_write_tokens=4)
 
 
+@pytest.mark.parametrize(
+    ("events", "uncounted"),
+    [
+        ([START], True),
+        ([START, DELTA], False),
+        ([START, b'{"type":"message_delta","usage":{"output_tokens":null}}'], True),
+    ],
+)
+def test_what_a_message_counts_at_its_start_is_not_the_whole(events: list[bytes], uncounted: bool) -> None:
+    usage = seen(*events, shape="messages").usage
+    assert usage is not None
+    assert usage.uncounted is uncounted
+
+
 @pytest.mark.parametrize("kind", ["completed", "incomplete", "failed"])
 def test_the_usage_of_responses_stands_in_the_last_event(kind: str) -> None:
     event = (
@@ -192,7 +206,7 @@ def test_half_an_emoji_in_usage_or_error_is_read_all_the_same() -> None:
         b'{"error":{"code":429,"message":"\\ud83d"},"usage":{"note":"\\ud83d","prompt_tokens":1,"cost":0.1}}'
     )
     assert findings.error_status == 429
-    assert findings.usage == Usage(input_tokens=1, cost_usd=Decimal("0.1"))
+    assert findings.usage == Usage(input_tokens=1, cost_usd=Decimal("0.1"), uncounted=True)
 
 
 UNREADABLE = [
@@ -246,3 +260,23 @@ def test_no_bytes_of_a_provider_raise(data: bytes, shape: Shape) -> None:
     assert 400 <= findings.error_status <= 599
     assert findings.usage is None or findings.usage.input_tokens >= 0
     assert findings.failed in (True, False)
+
+
+TERMS: list[tuple[str, Shape, list[bytes], dict[str, str]]] = [
+    ("chat", "chat", [b'{"choices":[],"service_tier":"priority"}'], {"service_tier": "priority"}),
+    ("the last one counts", "chat", [b'{"service_tier":"auto"}', b'{"service_tier":"flex"}'], {"service_tier": "flex"}),
+    ("null erases nothing", "chat", [b'{"service_tier":"flex"}', b'{"service_tier":null}'], {"service_tier": "flex"}),
+    ("no text", "chat", [b'{"service_tier":7}'], {}),
+    ("none", "chat", [HI], {}),
+    ("a whole response", "responses", [b'{"object":"response","service_tier":"flex"}'], {"service_tier": "flex"}),
+    ("a streamed response", "responses", [b'{"type":"response.created","response":{"service_tier":"auto"}}',
+                                          b'{"type":"response.completed","response":{"service_tier":"priority"}}'], {"service_tier": "priority"}),
+    ("a whole message", "messages", [b'{"type":"message","usage":{"service_tier":"standard","speed":"fast"}}'], {"service_tier": "standard", "speed": "fast"}),
+    ("a streamed message", "messages", [b'{"type":"message_start","message":{"usage":{"speed":"fast"}}}', DELTA], {"speed": "fast"}),
+    ("no text in usage", "messages", [b'{"usage":{"service_tier":["x"],"speed":1}}'], {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "events", "terms"), [row[1:] for row in TERMS], ids=[row[0] for row in TERMS])
+def test_a_reply_says_at_which_tier_it_was_served(shape: Shape, events: list[bytes], terms: dict[str, str]) -> None:
+    assert dict(seen(*events, shape=shape).terms) == terms

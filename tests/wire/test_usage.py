@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage, read_usage
 
@@ -21,7 +22,7 @@ COUNTS = (
 
 def usage_of(text: str) -> Usage:
     """Read a usage object as it comes off the wire."""
-    findings = Findings("chat")
+    findings = Findings("other")
     findings.see(b'{"usage":' + text.encode() + b"}")
     assert findings.usage is not None
     return findings.usage
@@ -66,6 +67,30 @@ SPELLINGS = [
 @pytest.mark.parametrize(("text", "expected"), [row[1:] for row in SPELLINGS], ids=[row[0] for row in SPELLINGS])
 def test_every_spelling_is_read(text: str, expected: Usage) -> None:
     assert usage_of(text) == expected
+
+
+BOTH = [
+    ('{"prompt_tokens":1,"completion_tokens":2}', False),
+    ('{"prompt_tokens":0,"completion_tokens":0}', False),
+    ('{"input_tokens":1,"output_tokens":2}', False),
+    ('{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":3}', False),
+    ('{"prompt_tokens":1}', True),
+    ('{"prompt_tokens":1,"completion_tokens":null}', True),
+    ('{"completion_tokens":1,"total_tokens":1}', True),
+    ('{"total_tokens":0}', True),
+    ('{"cost":1}', True),
+    ('{"output_tokens":2,"cache_read_input_tokens":3}', True),
+]
+
+
+@pytest.mark.parametrize(("text", "uncounted"), BOTH)
+@pytest.mark.parametrize("shape", ["chat", "completions", "responses", "messages"])
+def test_a_reply_that_does_not_tell_both_counts_is_uncounted(text: str, uncounted: bool, shape: Shape) -> None:
+    findings = Findings(shape)
+    findings.see(b'{"usage":' + text.encode() + b"}")
+    assert findings.usage is not None
+    assert findings.usage.uncounted is uncounted
+    assert not usage_of(text).uncounted
 
 
 COUNT_LIES = [
