@@ -137,8 +137,8 @@ class Daemon:
         Raises `ReloadRefused`; then everything is as it was.
         """
         running = self._running
-        if running is None:
-            return []
+        if running is None or running.api.parts.closing is not None:
+            raise ReloadRefused("the daemon is starting or stopping")
         lines = in_words(self.settings, settings)
         complete = await self._with_mock(settings)
         try:

@@ -7,8 +7,7 @@ have; the next call sees the new configuration whole.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -28,8 +27,6 @@ from proxy.web.models import ModelList
 from proxy.web.orders import ReloadRefused
 
 log = structlog.get_logger()
-
-WATCH_SECONDS = 1.0
 
 # what is opened once at start
 _NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "gen_ai", "log_level", "log_format")
@@ -83,27 +80,6 @@ class Reloader:
             await self()
         except (ConfigProblems, ReloadRefused):
             return  # the log has it
-
-
-async def watch(file: Path, reload: Callable[[], Awaitable[None]]) -> None:
-    """Reload when the file has changed and has been left alone for a second, until cancelled."""
-    known = seen = _stamp(file)
-    while True:
-        await asyncio.sleep(WATCH_SECONDS)
-        now = _stamp(file)
-        if now != known and now == seen and now is not None:
-            known = now
-            await reload()
-        seen = now
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """What tells one version of a file from another; None while there is none."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:

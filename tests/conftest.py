@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,11 @@ def start_daemon(upstream: Upstream, tmp_path: Path) -> Iterator[StartDaemon]:
     with ExitStack() as stack:
         running: list[Daemon] = []
 
-        def start(**members: Any) -> Daemon:
+        def start(args: Sequence[str] = (), **members: Any) -> Daemon:
             folder = tmp_path / f"daemon{len(running)}"
             folder.mkdir()
-            running.append(stack.enter_context(Daemon(config_for(upstream, **members), folder, key=CLIENT_KEY)))
+            config = config_for(upstream, **members)
+            running.append(stack.enter_context(Daemon(config, folder, key=CLIENT_KEY, args=args)))
             return running[-1]
 
         yield start

@@ -34,7 +34,7 @@ ROWS = (
     ("stores", "observe"),
     ("exchange",),
     ("web",),
-    ("telemetry", "changes", "listeners", "doctor"),
+    ("telemetry", "changes", "watching", "listeners", "doctor"),
     ("shutdown",),
     ("app",),
     ("cli",),

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
     from proxy.app import Daemon
+    from proxy.watching import Watch
 
 SWITCH_SECONDS = 0.0005
 STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
@@ -32,6 +32,7 @@ STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to close
+    watched = _watched(config_path) if watches else None
     settings = settings_or_exit(config_path, mock=mock)
     if not settings.providers:
         _explain_no_provider()
@@ -41,10 +42,19 @@ def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     sink = LineSink(sys.stderr.fileno())
     atexit.register(sink.close)
     set_up(settings.log_level, settings.log_format, sink)
-    file = Path(settings.source) if watches and settings.source else None
-    code = run_async(_run(settings, lambda: _read(config_path, mock=mock), file))
+    code = run_async(_run(settings, lambda: _read(config_path, mock=mock), watched))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # everything is closed; one more signal changes nothing
     sys.exit(code)
+
+
+def _watched(config_path: str | None) -> Watch:
+    from proxy.config import find_config
+    from proxy.watching import Watch
+
+    file = find_config(config_path, os.environ)
+    if file is None:
+        raise click.UsageError("--watch needs a configuration file, and there is none")
+    return Watch(file)
 
 
 def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
@@ -73,9 +83,9 @@ def run_async(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-async def _run(settings: Settings, read: Callable[[], Settings], watched: Path | None = None) -> int:
+async def _run(settings: Settings, read: Callable[[], Settings], watched: Watch | None) -> int:
     from proxy.app import Daemon
-    from proxy.changes import Reloader, watch
+    from proxy.changes import Reloader
     from proxy.listeners import StartError
     from proxy.observe.notify import Notifier, keep_telling
     from proxy.observe.sockets import NotAListener, inherited_sockets
@@ -103,7 +113,7 @@ async def _run(settings: Settings, read: Callable[[], Settings], watched: Path |
     notifier.ready(daemon.status())
     beside = [asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")]
     if watched is not None:
-        beside.append(asyncio.create_task(watch(watched, reloader.quietly), name="watch the configuration"))
+        beside.append(asyncio.create_task(watched.run(reloader.quietly), name="watch the configuration"))
     await stopping.wait()
     notifier.stopping(daemon.status())
     notifier.extend_timeout(daemon.settings.drain + STOP_SECONDS)

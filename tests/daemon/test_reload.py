@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import yaml
-from harness.daemon import Daemon
+from harness.daemon import Daemon, chat_body
 from harness.events import chat_chunk, chat_reply
 from harness.http import Connection
 from harness.steps import LAST_CHUNK, chunk, json_reply, say, stream_head, then, wait_at
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
+CLIENTS = 5
+RELOADS = 50
+CALLS = 10_000
 
 
 def rewrite(daemon: Daemon, change: Callable[[dict[str, Any]], None]) -> None:
@@ -80,18 +85,46 @@ def test_a_stream_under_way_ends_as_it_began(start_daemon: StartDaemon, upstream
 def test_no_call_fails_under_many_reloads(start_daemon: StartDaemon, upstream: Upstream) -> None:
     daemon = start_daemon()
     upstream.expect(json_reply(chat_reply()), again=True)
-    statuses: list[int] = []
+    going = threading.Event()
+    seen = [Counter[int]() for _ in range(CLIENTS)]
 
-    def ask() -> None:
-        for _ in range(60):
-            statuses.append(daemon.chat().status)
+    def ask(statuses: Counter[int]) -> None:
+        request = daemon.request("POST", "/v1/chat/completions", (), json.dumps(chat_body()).encode())
+        with daemon.connect() as connection:
+            while not going.is_set() or statuses.total() < CALLS // CLIENTS:
+                connection.send(request)
+                statuses[connection.read_reply("POST").status] += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(5)]
+    threads = [threading.Thread(target=ask, args=(statuses,)) for statuses in seen]
     for thread in threads:
         thread.start()
-    for number in range(20):
+    for number in range(RELOADS):
         rewrite(daemon, lambda config, number=number: config["models"].update({f"name-{number}": "openai/gpt-4o"}))  # type: ignore[misc]
-        daemon.wait_for_log(lambda entry, number=number: f"aliases: name-{number} added" in entry.get("changes", ()))  # type: ignore[misc]
+        daemon.wait_for_log(
+            lambda entry, number=number: f"aliases: name-{number} added" in entry.get("changes", ()), 20
+        )  # type: ignore[misc]
+    going.set()
     for thread in threads:
         thread.join()
-    assert statuses == [200] * 300
+    statuses = sum(seen, Counter[int]())
+    assert statuses.keys() == {200}
+    assert statuses[200] >= CALLS
+
+
+def test_a_file_that_is_watched_is_taken_on_by_itself(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    daemon = start_daemon(args=["--watch"])
+    file = daemon.folder / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["models"]["fresh"] = "openai/gpt-4o"
+    file.write_text(yaml.safe_dump(config))
+    daemon.wait_for_log(lambda entry: entry.get("changes") == ["aliases: fresh added"])
+    assert daemon.chat("fresh").status == 200
+    file.write_text("keys: [")
+    daemon.wait_for_log(lambda entry: entry.get("event") == "reload_refused")
+    replaced = daemon.folder / "config.new"
+    config["models"]["fresher"] = "openai/gpt-4o"
+    replaced.write_text(yaml.safe_dump(config))
+    replaced.chmod(0o600)
+    replaced.replace(file)
+    daemon.wait_for_log(lambda entry: entry.get("changes") == ["aliases: fresher added"])
