@@ -110,6 +110,7 @@ class Held:
             usage=findings.usage,
             input_tokens=self.input_tokens,
             counted_output=findings.counted_output,
+            terms=findings.terms,
         )
         return settle(ending, self._price, 0).cost_pusd
 
