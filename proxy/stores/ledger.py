@@ -5,12 +5,12 @@ Every function works inside a transaction of its caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from msgspec.structs import asdict
-from sqlalchemy import Connection, RowMapping, Table, delete, func, select
-from sqlalchemy.dialects.sqlite import Insert, insert
+from msgspec.structs import astuple
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, func, literal_column, select
+from sqlalchemy.dialects.sqlite import Insert, dialect, insert
 
 from proxy.stores.records import Adjusted, Charge, Record, Refused, Row, Settled, Voided
 from proxy.stores.schema import (
@@ -25,7 +25,7 @@ from proxy.stores.schema import (
     sums_by_quarter,
 )
 from proxy.stores.segments import START, Position
-from proxy.stores.tally import QUARTERS_PER_DAY, Counts, folded, tally
+from proxy.stores.tally import QUARTERS_PER_DAY, folded, tally
 
 _MOST_PARAMETERS = 500
 _PRUNED_AT_ONCE = 5000
@@ -35,17 +35,43 @@ WithRow = Settled | Voided | Refused
 RecordT = TypeVar("RecordT")
 
 
-def _adding(table: Table, *counters: str) -> Insert:
+class _Adding:
+    """An insert spelled out once. Prepared anew for every row, it would take longer than SQLite takes with it."""
+
+    def __init__(self, statement: Insert, columns: Sequence[str]) -> None:
+        """`columns` are those of the rows, in their order, which is the table's."""
+        compiled = statement.compile(dialect=dialect(), column_keys=list(columns))
+        assert compiled.positiontup == list(columns)
+        self._sql = str(compiled)
+
+    def run(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+        """Add the rows, if there are any."""
+        if rows:
+            connection.exec_driver_sql(self._sql, rows)
+
+
+def _adding_up(table: Table, *counters: str) -> _Adding:
     """Insert, or add to the row that is there. An overflow stays at the largest number."""
     statement = insert(table)
-    sums_up = {name: func.min(MOST_INT, table.c[name] + statement.excluded[name]) for name in counters}
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums_up)
+    most: ColumnElement[int] = literal_column(str(MOST_INT))
+    sums_up = {name: func.min(most, table.c[name] + statement.excluded[name]) for name in counters}
+    index = list(table.primary_key)
+    return _Adding(statement.on_conflict_do_update(index_elements=index, set_=sums_up), _columns(table, counters))
 
 
-_ADD_ATTEMPT = insert(attempts).on_conflict_do_nothing(index_elements=["id"])
-_ADD_ADJUSTMENT = insert(adjustments).on_conflict_do_nothing(index_elements=["id"])
-_ADD_SPENT = _adding(budget_spent, "spent_pusd")
-_ADD_SUMS = {table: _adding(table, *COUNTERS) for table in (sums, sums_by_day, sums_by_quarter)}
+def _columns(table: Table, counters: Iterable[str]) -> list[str]:
+    return [column.name for column in table.primary_key] + list(counters)
+
+
+def _once(table: Table, columns: Sequence[str]) -> _Adding:
+    """Insert, unless the id is there."""
+    return _Adding(insert(table).on_conflict_do_nothing(index_elements=["id"]), columns)
+
+
+_ADD_ATTEMPT = _once(attempts, Row.__struct_fields__)
+_ADD_ADJUSTMENT = _once(adjustments, Adjusted.__struct_fields__)
+_ADD_SPENT = _adding_up(budget_spent, "spent_pusd")
+_ADD_SUMS = {table: _adding_up(table, *COUNTERS) for table in (sums, sums_by_day, sums_by_quarter)}
 _POSITION = insert(journal_position)
 _SET_POSITION = _POSITION.on_conflict_do_update(
     index_elements=["one"], set_={"segment": _POSITION.excluded.segment, "offset": _POSITION.excluded.offset}
@@ -60,8 +86,8 @@ def apply(connection: Connection, batch: Sequence[tuple[Position, Record]], posi
     records = [record for _, record in batch]
     fresh = _fresh(connection, attempts, [(r.row.id, r) for r in records if isinstance(r, WithRow)])
     adjusted = _fresh(connection, adjustments, [(r.id, r) for r in records if isinstance(r, Adjusted)])
-    _run(connection, _ADD_ATTEMPT, [_bounded(asdict(record.row)) for record in fresh])
-    _run(connection, _ADD_ADJUSTMENT, [_bounded(asdict(record)) for record in adjusted])
+    _add_once(connection, _ADD_ATTEMPT, [astuple(record.row) for record in fresh])
+    _add_once(connection, _ADD_ADJUSTMENT, [astuple(record) for record in adjusted])
     _add_sums(connection, fresh)
     _add_spent(connection, fresh, adjusted)
     segment, offset = position or batch[-1][0]
@@ -120,12 +146,7 @@ def _add_sums(connection: Connection, fresh: list[WithRow]) -> None:
     by_day = folded(detail, lambda spender: (*spender[1:], spender[0] // QUARTERS_PER_DAY))
     by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
     for table, totals in ((sums, detail), (sums_by_day, by_day), (sums_by_quarter, by_quarter)):
-        _run(connection, _ADD_SUMS[table], _named(table, totals))
-
-
-def _named(table: Table, totals: Mapping[Any, Counts]) -> list[dict[str, Any]]:
-    names = [column.name for column in table.primary_key] + list(COUNTERS)
-    return [_bounded(dict(zip(names, [*key, *counts], strict=True))) for key, counts in totals.items()]
+        _ADD_SUMS[table].run(connection, [_bounded((*key, *counts)) for key, counts in totals.items()])
 
 
 def _add_spent(connection: Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> None:
@@ -136,18 +157,17 @@ def _add_spent(connection: Connection, fresh: list[WithRow], adjusted: list[Adju
     for change in adjusted:
         charge = (change.budget, change.period)
         totals[charge] = totals.get(charge, 0) + change.delta_pusd
-    spent_rows = [{"budget": b, "period": p, "spent_pusd": amount} for (b, p), amount in totals.items()]
-    _run(connection, _ADD_SPENT, [_bounded(row) for row in spent_rows])
+    _ADD_SPENT.run(connection, [_bounded((*charge, amount)) for charge, amount in totals.items()])
 
 
-def _run(connection: Connection, statement: Insert, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(statement, rows)
+def _add_once(connection: Connection, adding: _Adding, rows: list[tuple[Any, ...]]) -> None:
+    """Rows that may be added again: one in a million holds a number that no column does."""
+    try:
+        adding.run(connection, rows)
+    except OverflowError:
+        adding.run(connection, [_bounded(row) for row in rows])
 
 
-def _bounded(columns: dict[str, Any]) -> dict[str, Any]:
+def _bounded(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """No integer that a column cannot hold: an upstream may have named it."""
-    for name, value in columns.items():
-        if isinstance(value, int) and not -MOST_INT <= value <= MOST_INT:
-            columns[name] = MOST_INT if value > 0 else -MOST_INT
-    return columns
+    return tuple(max(-MOST_INT, min(value, MOST_INT)) if isinstance(value, int) else value for value in row)

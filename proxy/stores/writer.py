@@ -151,14 +151,14 @@ class Writer:
 
     def _drain(self) -> None:
         """Apply all records there are. Behind a checkpoint, their segments are not needed any more."""
-        end = self._journal.end
+        end, began = self._journal.end, time.monotonic()
         self._position = self._link.position()
         if self._position < end:
             self._apply(Reader(self._journal.directory, self._position, end), end)
         if self._position.segment > self._journal.oldest and self._link.checkpoint():
             self._journal.forget(self._position)
-        if self._journal.end == end:
-            self._behind_since = None
+        # whatever the journal has now came after we began
+        self._behind_since = None if self._journal.end == end else began
         with self._progress:
             self._progress.notify_all()
 

@@ -71,6 +71,18 @@ def test_what_is_appended_arrives_with_a_flush(store: Store, tmp_path: Path) -> 
     assert store.writer.position == store.journal.end
 
 
+def test_a_writer_that_keeps_up_is_never_far_behind_however_long_calls_go_on(store: Store) -> None:
+    began, number = time.monotonic(), 0
+    while time.monotonic() - began < 1.5:
+        behind = store.journal.end
+        store.journal.append(settled(f"r{number}"))
+        while store.writer.position <= behind and time.monotonic() - began < SECONDS:
+            store.journal.append(hold(f"h{number}"))
+        number += 1
+    assert store.writer.lag_seconds < 1
+    assert number > 10
+
+
 def test_stopping_applies_what_there_is(tmp_path: Path) -> None:
     store = Store(tmp_path, WriterRules())
     for number in range(5000):
