@@ -60,11 +60,11 @@ def run(rows: int) -> None:
         drained = time.perf_counter() - wall
         print(f"hold + settle + journal + ledger: {(time.process_time() - began) / rows * 1e6:.1f} µs CPU a call")
         print(f"through journal and ledger: {rows / drained:,.0f} calls/s")
-        books.close()
+        books.close(60)
         wall = time.perf_counter()
         books = Bookkeeping(settings(folder), lambda event, reason: print(event, reason, file=sys.stderr))
         print(f"start with {rows:,} rows: {time.perf_counter() - wall:.3f} s")
-        books.close()
+        books.close(60)
         wall = time.perf_counter()
         report = Files(Path(folder)).usage(UsageQuestion("model", UTC, None, None))
         print(f"usage by model over {rows:,} calls ({len(report.rows)} models): {time.perf_counter() - wall:.3f} s")
