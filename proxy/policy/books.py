@@ -68,12 +68,14 @@ class _Counter:
     def hold(self, key: str, amount: int) -> None:
         self.held += amount
         self.holds += 1
-        self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
+        if amount:
+            self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
 
     def release(self, key: str, amount: int) -> None:
+        """A key that holds nothing has no entry, whether or not holds of nothing are open."""
         self.held -= amount
         self.holds -= 1
-        left = self.held_by_key.pop(key) - amount
+        left = self.held_by_key.pop(key, 0) - amount
         if left:
             self.held_by_key[key] = left
 

@@ -132,6 +132,26 @@ def test_a_hold_is_resolved_once() -> None:
     assert (spent(books), books.open_holds) == ((10, 0), 0)
 
 
+@pytest.mark.parametrize("amounts", [(0, 0), (0, 30), (30, 0), (0, 0, 30, 0)])
+def test_holds_of_nothing_go_beside_others(amounts: tuple[int, ...]) -> None:
+    books = Books([budget(share="0.5")])
+    for number, amount in enumerate(amounts):
+        books.take(str(number), ALICE, "alice", amount, NOON)
+    assert spent(books) == (0, sum(amounts))
+    for number, amount in enumerate(amounts):
+        assert books.settle(str(number), amount) == 0
+    assert (spent(books), books.open_holds) == ((sum(amounts), 0), 0)
+
+
+def test_a_period_gone_by_stays_while_a_hold_of_nothing_is_open_there() -> None:
+    books = Books([budget()])
+    books.take("a", ALICE, "alice", 0, NOON)
+    books.take("b", ALICE, "alice", 0, NOON)
+    assert spent(books, now=NOON + DAY) == (0, 0)
+    assert [books.settle(name, 3) for name in ("a", "b")] == [3, 3]
+    assert spent(books, now=NOON + DAY) == (0, 0)
+
+
 def test_a_hold_is_taken_once() -> None:
     books = Books([budget()])
     books.take("h", ALICE, "alice", 30, NOON)

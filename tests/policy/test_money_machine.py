@@ -12,6 +12,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -65,6 +66,8 @@ class Model:
         found: list[tuple[type[Verdict], str]] = []
         for budget in self.of(key):
             charge = (budget.id, self.period(budget, now))
+            if amount == 0:
+                continue
             own, cap = self.held(charge, key), budget.cap_pusd
             if self.spent[charge] + amount > cap:
                 found.append((Exceeded, budget.id))
@@ -85,7 +88,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.over: Counter[tuple[str, int]] = Counter()
         self.used_at_cut: dict[tuple[str, int], int] = {}
 
-    @rule(target=holds, key=st.sampled_from(KEYS), amount=st.integers(1, 400))
+    @rule(target=holds, key=st.sampled_from(KEYS), amount=st.just(0) | st.integers(0, 400))
     def take(self, key: str, amount: int) -> str:
         scopes = (key_scope(key), GLOBAL)
         self.count += 1
@@ -112,6 +115,14 @@ class MoneyMachine(RuleBasedStateMachine):
         for charge in charges:
             self.model.spent[charge] += actual
             self.over[charge] += max(0, actual - amount)
+
+    @rule(hold_id=holds, key=st.sampled_from(KEYS))
+    def take_twice(self, hold_id: str, key: str) -> None:
+        if hold_id in self.model.open:
+            with pytest.raises(ValueError, match="open already"):
+                self.books.take(hold_id, (key_scope(key), GLOBAL), key, 0, self.now)
+            for budget in self.model.of(key):
+                self.model.period(budget, self.now)
 
     @rule(hold_id=holds)
     def void(self, hold_id: str) -> None:
