@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
-from proxy.mock.asked import Asked, wanted_schema, wanted_tool
+from proxy.mock.asked import Asked, scripted_tool, wanted_schema, wanted_tool
 from proxy.mock.behaviours import Behaviour
 from proxy.mock.catalogue import Price
 from proxy.mock.example import example
@@ -100,8 +100,8 @@ def compose(asked: Asked, behaviour: Behaviour, price: Price) -> Answer:
     thoughts = tuple(f" thought{at}" for at in range(1, behaviour.thoughts + 1))
     talks = asked.endpoint != "completions"
     thoughts = thoughts if behaviour.name == "reasoning" and talks else ()
-    tool = wanted_tool(asked) if behaviour.name == "tool" and talks else None
-    said = words_of(json.dumps(example(tool[1]), ensure_ascii=False)) if tool else _words(asked, behaviour)
+    tool = _tool_call(asked, behaviour) if talks else None
+    said = words_of(json.dumps(tool[1], ensure_ascii=False)) if tool else _words(asked, behaviour)
     left = len(thoughts) + len(said) if asked.maximum is None else asked.maximum
     kept_thoughts = thoughts[:left]
     kept = said[: left - len(kept_thoughts)]
@@ -130,6 +130,14 @@ def cost_of(behaviour: Behaviour, price: Price, given: int, said: int, image: in
     completion = said * price.completion + image * price.image_output
     total = prompt + completion if behaviour.cost is None else behaviour.cost
     return Cost(total, prompt, completion)
+
+
+def _tool_call(asked: Asked, behaviour: Behaviour) -> tuple[str, object] | None:
+    """The name and arguments of the call to answer with, if any."""
+    if behaviour.name != "tool":
+        return scripted_tool(asked)
+    wanted = wanted_tool(asked)
+    return None if wanted is None else (wanted[0], example(wanted[1]))
 
 
 def _words(asked: Asked, behaviour: Behaviour) -> tuple[str, ...]:

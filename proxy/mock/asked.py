@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ _MAXIMUM_FIELDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _PROMPT_FIELDS = ("instructions", "system", "messages", "prompt", "input", "query", "documents")
 _COUNTED = ("chat/completions", "completions", "images")
 _GREETING = "Hello from the mock."
+_SCRIPTED = re.compile(r"mock: call (\S+) (?=\{)")
 
 
 class Asked(Struct, frozen=True):
@@ -96,12 +98,7 @@ def wanted_schema(asked: Asked) -> object:
 
 def wanted_tool(asked: Asked) -> tuple[str, object] | None:
     """The name and parameter schema of the tool to call: the chosen one, else the first."""
-    tools = asked.fields.get("tools")
-    found: dict[str, object] = {}
-    for tool in tools if isinstance(tools, list) else ():
-        row = tool.get("function", tool) if isinstance(tool, dict) else None
-        if isinstance(row, dict) and isinstance(row.get("name"), str):
-            found[row["name"]] = row.get("parameters", row.get("input_schema", {}))
+    found = _tools(asked)
     choice = asked.fields.get("tool_choice")
     if not found or choice == "none":
         return None
@@ -112,15 +109,43 @@ def wanted_tool(asked: Asked) -> tuple[str, object] | None:
     return _sendable(str(name)), {**(schema if isinstance(schema, dict) else {}), "type": "object"}
 
 
+def scripted_tool(asked: Asked) -> tuple[str, Fields] | None:
+    """The name and arguments of the tool that the prompt itself says to call: `mock: call NAME {"a": 1}`.
+
+    None where the request brings no such tool, and where a tool's result has come since.
+    """
+    found = _SCRIPTED.search(asked.prompt)
+    if found is None or found[1] not in _tools(asked):
+        return None
+    try:
+        arguments, _ = json.JSONDecoder().raw_decode(asked.prompt, found.end())
+    except (ValueError, RecursionError):
+        return None
+    return found[1], arguments
+
+
+def _tools(asked: Asked) -> dict[str, object]:
+    """The parameter schemas of the functions the request brings, by name, however its API wraps them."""
+    tools = asked.fields.get("tools")
+    found: dict[str, object] = {}
+    for tool in tools if isinstance(tools, list) else ():
+        row = tool.get("function", tool) if isinstance(tool, dict) else None
+        if isinstance(row, dict) and isinstance(row.get("name"), str):
+            found[row["name"]] = row.get("parameters", row.get("input_schema", {}))
+    return found
+
+
 def _last_prompt(fields: Fields) -> str:
-    """The last user message, prompt or input; a greeting when there is none."""
+    """The last user message or tool's result, prompt or input; a greeting when there is none."""
     for name in ("messages", "input"):
         items = fields.get(name)
         if not isinstance(items, list):
             continue
         for item in reversed(items):
-            if isinstance(item, dict) and item.get("role") == "user":
-                return "".join(_texts(item.get("content"))) or _GREETING
+            if not isinstance(item, dict):
+                continue
+            if item.get("role") in ("user", "tool") or str(item.get("type")).endswith("_call_output"):
+                return "".join(_texts(item)) or _GREETING
     for name in ("prompt", "input", "query"):
         value = fields.get(name)
         if isinstance(value, list) and name == "prompt":

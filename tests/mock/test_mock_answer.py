@@ -107,6 +107,35 @@ def test_without_tools_the_tool_model_talks() -> None:
     assert answered(model="mock/tool", messages=[user("hi")]).finish == "stop"
 
 
+SCRIPT = 'Please. mock: call look {"at": {"the": "moon"}} Thanks.'
+
+
+def test_a_prompt_may_say_which_tool_to_call_whatever_the_model() -> None:
+    answer = answered(model="any", messages=[user(SCRIPT)], tools=[{"name": "a", "input_schema": {}}, TOOL])
+    assert (answer.tool, answer.finish) == ("look", "tool_calls")
+    assert json.loads("".join(answer.arguments)) == {"at": {"the": "moon"}}
+
+
+@pytest.mark.parametrize("torn", [SCRIPT[:-12], SCRIPT.replace("look", "lock"), "mock: call look now"])
+def test_a_script_that_cannot_be_followed_is_echoed(torn: str) -> None:
+    answer = answered(messages=[user(torn)], tools=[TOOL])
+    assert (answer.tool, answer.text) == (None, torn)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [user(SCRIPT), {"role": "tool", "tool_call_id": "1", "content": "seen"}]},
+        {"messages": [user(SCRIPT), user([{"type": "tool_result", "tool_use_id": "1", "content": "seen"}])]},
+        {"input": [user(SCRIPT), {"type": "function_call_output", "call_id": "1", "output": "seen"}]},
+    ],
+    ids=["chat", "messages", "responses"],
+)
+def test_a_tools_result_is_said(fields: dict[str, Any]) -> None:
+    answer = answered(**fields, tools=[TOOL])
+    assert (answer.tool, answer.text) == (None, "seen")
+
+
 @pytest.mark.parametrize(
     ("fields", "value"),
     [
