@@ -13,7 +13,7 @@ from math import inf
 from msgspec import Struct
 
 from proxy.policy.budgets import Budget
-from proxy.policy.periods import period_end, period_start
+from proxy.policy.periods import is_period, period_end, period_start
 
 Charge = tuple[str, int]  # budget id, period
 
@@ -176,8 +176,9 @@ class Books:
             self._by_scope.setdefault(budget.scope, []).append(account)
 
     def load(self, budget_id: str, period: int, spent_pusd: int) -> None:
-        """Set what a period has spent, as the ledger knows it. A budget not configured is passed over."""
-        if (account := self._accounts.get(budget_id)) is not None:
+        """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over."""
+        if self._has((budget_id, period)):
+            account = self._accounts[budget_id]
             account.counter(period).spent = spent_pusd
             account.reach(period)
             account.forget()
@@ -216,7 +217,7 @@ class Books:
             raise ValueError("a hold cannot be negative")
         if hold_id in self._holds:
             return False
-        known = tuple(charge for charge in charges if charge[0] in self._accounts)
+        known = tuple(charge for charge in charges if self._has(charge))
         self._holds[hold_id] = _Hold(key, amount, known)
         for budget_id, period in known:
             self._accounts[budget_id].counter(period).hold(key, amount)
@@ -265,6 +266,10 @@ class Books:
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands."""
         return [_standing(account, now) for accounts in self._by_scope.values() for account in accounts]
+
+    def _has(self, charge: Charge) -> bool:
+        account = self._accounts.get(charge[0])
+        return account is not None and is_period(account.budget, charge[1])
 
     def _of(self, scopes: tuple[str, ...]) -> list[_Account]:
         return [account for scope in scopes for account in self._by_scope.get(scope, ())]

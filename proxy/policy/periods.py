@@ -9,6 +9,7 @@ from proxy.policy.budgets import Budget
 
 # Clocks are put forward and back by multiples of this, so that no hour begins between two steps.
 _HALF_HOUR_SECONDS = 1800
+LAST_START = 253_370_764_800  # in the year 9999: every zone has a month after it
 
 
 def period_start(budget: Budget, now: float) -> int:
@@ -25,6 +26,11 @@ def period_start(budget: Budget, now: float) -> int:
     if budget.per == "hour":
         return _epoch(local.replace(minute=0, second=0))
     return _epoch(_first_day(budget, local))
+
+
+def is_period(budget: Budget, period: int) -> bool:
+    """Whether this can be one of the budget's periods, whoever remembered it."""
+    return period == 0 if budget.per == "total" else 0 <= period <= LAST_START
 
 
 def period_end(budget: Budget, start: int) -> int | None:

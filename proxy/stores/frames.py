@@ -7,20 +7,38 @@ import zlib
 
 import msgspec
 
-from proxy.stores.records import Record
+from proxy.policy.periods import LAST_START
+from proxy.stores.records import MOST_INT, Hold, Record
 
 HEADER = struct.Struct("<II")
 MOST_PAYLOAD = 2**20
 _LONG_PAYLOAD = 2**16
 _LONG_TEXT = 1000
-_MOST_INT = 2**63 - 1
 _LENGTH = struct.Struct("<I")
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODER: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
+class _Amount(msgspec.Struct, frozen=True, tag="hold"):
+    """Of a hold, what money hangs on."""
+
+    id: str
+    amount_pusd: int
+    charges: tuple[tuple[str, int], ...] = ()
+
+
+_AMOUNT: msgspec.msgpack.Decoder[_Amount] = msgspec.msgpack.Decoder(_Amount)
+
+
 class Unreadable(Exception):
-    """The bytes are what was written, but no record we know: a later version's, most likely."""
+    """The bytes are what was written, but no record we know: a later version's, most likely.
+
+    `hold` is there where it can be told that one was taken, and how much.
+    """
+
+    def __init__(self, reason: str, hold: Hold | None) -> None:
+        super().__init__(reason)
+        self.hold = hold
 
 
 def framed(record: Record) -> bytes:
@@ -43,8 +61,32 @@ def unframed(payload: bytes) -> Record:
     """The record of a payload whose checksum was right. Raises `Unreadable`."""
     try:
         return _DECODER.decode(payload)
-    except msgspec.MsgspecError as error:
-        raise Unreadable(str(error)) from None
+    except (ValueError, RecursionError) as error:  # bad UTF-8 is no MsgspecError
+        raise Unreadable(str(error), _rescued(payload)) from None
+
+
+def _rescued(payload: bytes) -> Hold | None:
+    """The hold of a record whose other fields cannot be read."""
+    try:
+        found = _AMOUNT.decode(payload)
+    except (ValueError, RecursionError):
+        return None
+    request_id = found.id.rpartition(".")[0] or found.id
+    return Hold(
+        id=found.id,
+        at_ms=0,
+        request_id=request_id,
+        attempt=1,
+        key="",
+        endpoint="",
+        asked="",
+        model="",
+        provider="unknown",
+        upstream_model="",
+        stream=False,
+        amount_pusd=max(0, min(found.amount_pusd, MOST_INT)),
+        charges=tuple((budget, period) for budget, period in found.charges if 0 <= period <= LAST_START),
+    )
 
 
 def _tamed(value: object) -> object:
@@ -52,7 +94,7 @@ def _tamed(value: object) -> object:
     if isinstance(value, str):
         return value[:_LONG_TEXT].encode("utf-8", "replace").decode()
     if isinstance(value, int) and not isinstance(value, bool):
-        return max(-_MOST_INT, min(value, _MOST_INT))
+        return max(-MOST_INT, min(value, MOST_INT))
     if isinstance(value, tuple):
         return tuple(_tamed(item) for item in value)
     if isinstance(value, msgspec.Struct):

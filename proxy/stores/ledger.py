@@ -12,10 +12,9 @@ from msgspec.structs import astuple
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import Insert, dialect, insert
 
-from proxy.stores.records import Adjusted, Charge, Record, Refused, Row, Settled, Voided
+from proxy.stores.records import MOST_INT, Adjusted, Charge, Record, Refused, Row, Settled, Voided
 from proxy.stores.schema import (
     COUNTERS,
-    MOST_INT,
     adjustments,
     attempts,
     budget_spent,

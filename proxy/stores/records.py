@@ -1,13 +1,24 @@
-"""What the journal holds and the ledger keeps: one row per attempt, and the records that lead to it."""
+"""What the journal holds and the ledger keeps: one row per attempt, and the records that lead to it.
+
+Fields are only ever appended, with defaults, so that older journals replay. A bound stated with a type
+is kept by whoever reads a record; one that breaks it is as good as unreadable, and its hold is charged.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from proxy.policy.periods import LAST_START
+
+MOST_INT = 2**63 - 1  # of a column
+
+Pusd = Annotated[int, Meta(ge=0, le=MOST_INT)]  # 1e-12 USD
+Milliseconds = Annotated[int, Meta(ge=0, le=1000 * LAST_START)]  # since the epoch, UTC
 Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "none"]
-Charge = tuple[str, int]  # budget id, period (its start in epoch seconds; 0 for "total")
+Period = Annotated[int, Meta(ge=0, le=LAST_START)]  # its start in epoch seconds; 0 for "total"
+Charge = tuple[str, Period]  # budget id, period
 
 
 class Row(Struct, frozen=True):
@@ -22,7 +33,7 @@ class Row(Struct, frozen=True):
     id: str
     request_id: str
     attempt: int
-    at_ms: int
+    at_ms: Milliseconds
     key: str
     endpoint: str
     asked: str
@@ -40,8 +51,8 @@ class Row(Struct, frozen=True):
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
-    cost_pusd: int = 0
-    hold_pusd: int = 0
+    cost_pusd: Pusd = 0
+    hold_pusd: Pusd = 0
     source: Source = "none"
     first_byte_ms: int | None = None
     total_ms: int = 0
@@ -54,7 +65,7 @@ class Hold(Struct, frozen=True, tag="hold"):
     """Written before the upstream sees a byte."""
 
     id: str
-    at_ms: int
+    at_ms: Milliseconds
     request_id: str
     attempt: int
     key: str
@@ -64,7 +75,7 @@ class Hold(Struct, frozen=True, tag="hold"):
     provider: str
     upstream_model: str
     stream: bool
-    amount_pusd: int
+    amount_pusd: Pusd
     charges: tuple[Charge, ...]
 
 
@@ -98,10 +109,10 @@ class Adjusted(Struct, frozen=True, tag="adjusted"):
     """An operator corrected what a budget's period has spent, and said why."""
 
     id: str
-    at_ms: int
+    at_ms: Milliseconds
     budget: str
-    period: int
-    delta_pusd: int
+    period: Period
+    delta_pusd: Annotated[int, Meta(ge=-MOST_INT, le=MOST_INT)]
     reason: str
 
 

@@ -36,15 +36,20 @@ class Replayed(Struct, frozen=True):
 
 
 def replay(directory: Path, after: Position = START) -> Replayed:
-    """Read the whole journal once; `after` is the ledger's position."""
+    """Read the whole journal once; `after` is the ledger's position. Never raises for what it reads.
+
+    A record counts however odd its company is: an end without its hold, a hold twice, what began and
+    was never held. What cannot be read is a problem; its hold stays open, and is charged in the end.
+    """
     spent: dict[Charge, int] = {}
     holds: dict[str, OpenHold] = {}
     counted: set[str] = set()
     reader = Reader(directory)
     for position, record in reader:
-        _follow(holds, record, position.segment)
-        if position > after:
-            _count(spent, counted, record)
+        is_first = _is_first(counted, record)
+        if is_first and position > after:
+            _count(spent, record)
+        _follow(holds, counted, record, position.segment)
     end, tail = (reader.last.position, reader.last.tail) if reader.last else (START, "")
     return Replayed(after, spent, tuple(holds.values()), tuple(reader.problems), end, tail)
 
@@ -54,13 +59,28 @@ def added_spending(records: Iterable[Record]) -> dict[Charge, int]:
     spent: dict[Charge, int] = {}
     counted: set[str] = set()
     for record in records:
-        _count(spent, counted, record)
+        if _is_first(counted, record):
+            _count(spent, record)
     return spent
 
 
-def _follow(holds: dict[str, OpenHold], record: Record, segment: int) -> None:
+def _is_first(counted: set[str], record: Record) -> bool:
+    """Whether this is the first end of its attempt, or a correction not seen before; the ledger takes no second one."""
     match record:
-        case Hold():
+        case Settled() | Voided():
+            identity = record.row.id
+        case Adjusted():
+            identity = record.id
+        case _:
+            return False
+    is_first = identity not in counted
+    counted.add(identity)
+    return is_first
+
+
+def _follow(holds: dict[str, OpenHold], ended: set[str], record: Record, segment: int) -> None:
+    match record:
+        case Hold() if record.id not in ended:
             holds[record.id] = OpenHold(record, None, segment)
         case Begun() if record.id in holds:
             holds[record.id] = OpenHold(holds[record.id].hold, record.generation_id, segment)
@@ -68,20 +88,12 @@ def _follow(holds: dict[str, OpenHold], record: Record, segment: int) -> None:
             holds.pop(record.row.id, None)
 
 
-def _count(spent: dict[Charge, int], counted: set[str], record: Record) -> None:
-    """Add what the record spent, once per id, as the ledger will."""
-    charges: tuple[Charge, ...]
+def _count(spent: dict[Charge, int], record: Record) -> None:
+    """Add what the record spent, as the ledger will."""
     match record:
         case Settled():
-            identity, amount, charges = record.row.id, record.row.cost_pusd, record.charges
+            for charge in record.charges:
+                spent[charge] = spent.get(charge, 0) + record.row.cost_pusd
         case Adjusted():
-            identity, amount, charges = record.id, record.delta_pusd, ((record.budget, record.period),)
-        case Voided():
-            identity, amount, charges = record.row.id, 0, ()
-        case _:
-            return
-    if identity in counted:
-        return
-    counted.add(identity)
-    for charge in charges:
-        spent[charge] = spent.get(charge, 0) + amount
+            charge = record.budget, record.period
+            spent[charge] = spent.get(charge, 0) + record.delta_pusd

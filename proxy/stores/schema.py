@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 
 REVISIONS = ("0001", "0002")  # oldest first; a database with another one is from a later version
-MOST_INT = 2**63 - 1
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")
 _NAMES = {

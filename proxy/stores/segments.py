@@ -8,6 +8,7 @@ something that looks like one.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -20,7 +21,7 @@ from proxy.stores.records import Record
 Tail = Literal["", "torn", "garbage"]
 
 _BUFFER = 256 * 1024
-_NAME_LENGTH = len("00000001.log")
+_NAME = re.compile(r"(?:[0-9]{8}|[1-9][0-9]{8,17})\.log", re.ASCII)  # as `segment_path` spells a number below 2**63
 
 
 class Position(NamedTuple):
@@ -56,8 +57,7 @@ def segment_numbers(directory: Path) -> list[int]:
         names = os.listdir(directory)
     except FileNotFoundError:
         return []
-    stems = (name[:-4] for name in names if name.endswith(".log") and len(name) >= _NAME_LENGTH)
-    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
+    return sorted(int(name[:-4]) for name in names if _NAME.fullmatch(name))
 
 
 class Scan:
@@ -98,8 +98,10 @@ class Scan:
                 record = unframed(payload)
             except Unreadable as error:
                 self.problems.append(Problem(self._number, self.end, f"a record this version does not know ({error})"))
-            else:
-                yield self.position, record
+                if error.hold is None:
+                    continue
+                record = error.hold
+            yield self.position, record
 
     def _payload(self, file: BinaryIO, size: int) -> bytes | None:
         left = size - self.end - HEADER.size

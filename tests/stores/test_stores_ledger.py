@@ -13,9 +13,8 @@ from stores_samples import DAY, MONTH, begun, hold, row, settled, voided
 from proxy.stores.database import engine_for
 from proxy.stores.ledger import apply, position, prune, rows_of, spent
 from proxy.stores.opening import open_ledger
-from proxy.stores.records import Adjusted, Record, Refused
+from proxy.stores.records import MOST_INT, Adjusted, Record, Refused
 from proxy.stores.schema import (
-    MOST_INT,
     adjustments,
     attempts,
     journal_position,
