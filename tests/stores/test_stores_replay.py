@@ -153,7 +153,10 @@ ODD = [
     ("an end in a period before time", bent(settled("a"), charges=[("key:alice:day", -1)])),
     ("an end in a period after time", bent(settled("a"), charges=[("key:alice:day", 10**17)])),
     ("an end of another moment", with_row(settled("a"), at_ms=10**17)),
-    ("an end that is no text", frame_of(framed(settled("a", key="clair"))[HEADER.size :].replace(b"clair", b"cl\xffir"))),
+    (
+        "an end that is no text",
+        frame_of(framed(settled("a", key="clair"))[HEADER.size :].replace(b"clair", b"cl\xffir")),
+    ),
     ("an end that is a list", frame_of(msgspec.msgpack.encode([1, 2]))),
     ("an end nested beyond reading", frame_of(b"\x82\xa4type\xa7settled\xa1x" + b"\x91" * 100_000 + b"\xc0")),
 ]
@@ -169,7 +172,11 @@ def test_what_cannot_be_placed_is_told_and_the_hold_stays(tmp_path: Path, strang
 
 
 def test_members_that_a_later_version_added_are_passed_over(tmp_path: Path) -> None:
-    frames = [bent(hold("a"), urgency="high"), bent(begun("a"), region="eu"), with_row(settled("b"), mood=[1, {"x": 2}])]
+    frames = [
+        bent(hold("a"), urgency="high"),
+        bent(begun("a"), region="eu"),
+        with_row(settled("b"), mood=[1, {"x": 2}]),
+    ]
     segment_path(tmp_path, 1).write_bytes(b"".join(frames))
     found = replay(tmp_path)
     assert found.holds == (OpenHold(hold("a"), "gen-a", 1),)
