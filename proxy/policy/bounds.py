@@ -50,7 +50,7 @@ def upper_bound(asked: Call | Weight, price: Price, sizes: Sizes) -> Bound | Non
     """The most the request can cost at this price; None where nothing bounds it."""
     weight = weigh(asked) if isinstance(asked, Call) else asked
     measure = _MEASURES.get(weight.endpoint)
-    return None if measure is None else measure(Case(weight, price, sizes))
+    return None if measure is None else measure(Case(weight, price.for_holds(), sizes))
 
 
 def dearest(bounds: Iterable[Bound | None]) -> Bound | None:

@@ -24,6 +24,34 @@ SMALLEST_SHARE = 0.95
 WIDEST_CHANGE = 10
 SHARE_OF_ODD_PRICES = 0.02
 
+# What a model does, and what it can be given, in the words of these lists.
+MODES = (
+    "chat",
+    "completion",
+    "responses",
+    "embedding",
+    "image",
+    "speech",
+    "transcription",
+    "moderation",
+    "rerank",
+    "ocr",
+    "search",
+    "video",
+    "realtime",
+)
+TAKES = (
+    "tools",
+    "pictures",
+    "files",
+    "audio",
+    "video",
+    "json_schema",
+    "reasoning",
+    "prompt_caching",
+    "web_search",
+)
+
 _DATE = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
 
 
@@ -32,6 +60,7 @@ class Model(Struct, frozen=True):
 
     `pricing` is the feed's member as it came (USD per unit; decimal strings, "-1" for unknown,
     numbers as int or Decimal, `overrides` as a list): read by the price rules, when asked.
+    `modes` is what it does (of MODES), `takes` what it can be given (of TAKES). `sources` names what each source said.
     """
 
     id: str
@@ -41,6 +70,9 @@ class Model(Struct, frozen=True):
     context_length: int | None = None
     max_output: int | None = None
     pricing: Mapping[str, object] = {}
+    modes: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    sources: Mapping[str, tuple[str, ...]] = {}
 
 
 class Catalogue:

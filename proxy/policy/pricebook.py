@@ -11,9 +11,11 @@ from msgspec import Struct
 
 from proxy.policy.catalogue import PRESET, Catalogue, Model, split_variant
 from proxy.policy.families import openrouter_claude
-from proxy.policy.prices import FREE_OF_CHARGE, Price, read_pricing
+from proxy.policy.pricelist import read_pricing
+from proxy.policy.prices import FREE_OF_CHARGE, Price
 from proxy.policy.rates import Sizes
 from proxy.policy.values import Provider, Target
+from proxy.policy.vendors import vendor_of
 
 # What the built-in mock charges for a model it has no price for (proxy/mock/catalogue.py).
 MOCK_PRICE = Price(Decimal("0.000001"), Decimal("0.000002"), image_output_usd=Decimal("0.00003"))
@@ -132,7 +134,7 @@ class PriceBook:
             lists = [(self._catalogue, model)]
         elif provider.kind == "mock":
             lists = [] if own is None else [(own, model.partition("?")[0])]
-        elif _is_vendors_own(provider):
+        elif vendor_of(provider) == provider.kind:
             plain = openrouter_claude(model) if provider.kind == "anthropic" else model
             lists = [(self._catalogue, f"{provider.kind}/{name}") for name in dict.fromkeys((model, plain))]
             if own is not None:
@@ -151,14 +153,6 @@ def _make_room(known: dict[Any, Any]) -> None:
     """Names come from clients: what is remembered of them has an end."""
     if len(known) >= _MOST_REMEMBERED:
         known.clear()
-
-
-def _is_vendors_own(provider: Provider) -> bool:
-    """The vendor itself, by its host; or what an operator calls by the vendor's name (a gateway, a mirror)."""
-    if provider.name == provider.kind:
-        return True
-    host = provider.base_url.partition("://")[2].partition("/")[0].lower()
-    return host.partition(":")[0] == f"api.{provider.kind}.com"
 
 
 def _overridden(listed: Price | None, override: PriceOverride) -> Price | None:
@@ -180,4 +174,5 @@ def _with(price: Price, own: Mapping[str, Any]) -> Price:
         for o in price.overrides
     )
     variants = tuple((member, value, _with(variant, own)) for member, value, variant in price.variants)
-    return msgspec.structs.replace(price, **own, overrides=overrides, variants=variants)
+    hold = None if price.hold is None else _with(price.hold, own)
+    return msgspec.structs.replace(price, **own, overrides=overrides, variants=variants, hold=hold)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from proxy.data import prices_bytes, snapshot_bytes
 from proxy.policy.catalogue import Model, read_feed
 from proxy.policy.costs import Cost, Extra, cost_usd, of_images
-from proxy.policy.prices import FREE_OF_CHARGE, Override, Price, either, read_pricing
+from proxy.policy.pricelist import read_pricing
+from proxy.policy.prices import FREE_OF_CHARGE, Override, Price, either
 from proxy.wire.usage import Usage, read_usage
 
 D = Decimal
@@ -304,6 +305,85 @@ def test_other_tiers_of_service_have_their_price() -> None:
     assert priority.write_1h_usd() == 10
     assert tiered.under("service_tier", "default").input_usd == tiered.input_usd
     assert tiered.under("speed", "fast") is tiered
+
+
+LONG = {"min_prompt_tokens": 100, "prompt": "4", "completion": "6"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "tokens", "due"),
+    [
+        ({"when": {"service_tier": "x"}}, 100, ("0.000001", "0.000002")),
+        ({"when": {"service_tier": "x"}}, 101, (4, 6)),
+        ({"when": {"service_tier": "x"}, "prompt": "5"}, 101, (5, 6)),
+        ({"when": {"service_tier": "x"}, "prompt": "0.5"}, 101, (4, 6)),
+        ({"when": {"service_tier": "x"}, "overrides": [{"min_prompt_tokens": 100, "prompt": "2"}]}, 101, (2, 6)),
+        ({"when": {"service_tier": "x"}, "overrides": [{"min_prompt_tokens": 50, "prompt": "2"}]}, 101, (4, 6)),
+        ({"when": {"service_tier": "x"}, "overrides": [{"min_prompt_tokens": 50, "prompt": "2"}]}, 51, (2, "0.000002")),
+    ],
+)
+def test_a_variant_loses_nothing_of_what_the_base_says(
+    variant: dict[str, Any], tokens: int, due: tuple[object, object]
+) -> None:
+    found = price({"overrides": [LONG], "variants": [variant]}).under("service_tier", "x").at(tokens, 0)
+    assert (found.input_usd, found.output_usd) == tuple(D(usd) for usd in due)  # type: ignore[arg-type]
+
+
+def test_a_factor_moves_prices_of_tokens_in_every_tier_and_no_fees() -> None:
+    found = price(
+        {
+            "prompt": "1",
+            "completion": "3",
+            "web_search": "7",
+            "overrides": [{"min_prompt_tokens": 5, "prompt": "2", "web_search": "8"}],
+            "variants": [{"when": {"speed": "fast"}, "prompt": "10"}],
+            "factors": [{"when": {"inference_geo": "us"}, "times": "1.1"}],
+            "hold": {"prompt": "4"},
+        }
+    )
+    here = found.under("inference_geo", "us")
+    assert (here.input_usd, here.output_usd, here.web_search_usd) == (D("1.1"), D("3.3"), 7)
+    assert (here.at(6, 0).input_usd, here.at(6, 0).web_search_usd) == (D("2.2"), 8)
+    assert here.under("speed", "fast") == found.under("speed", "fast").under("inference_geo", "us")
+    assert here.under("speed", "fast").input_usd == 11
+    assert here.for_holds().input_usd == D("4.4")
+    assert found.under("inference_geo", "eu") is found
+
+
+def test_holds_are_taken_at_the_dearer_price_and_costs_at_the_plain_one() -> None:
+    found = price({"overrides": [LONG], "hold": {"prompt": "3", "overrides": [{**LONG, "prompt": "5"}]}})
+    assert (found.input_usd, found.at(101, 0).input_usd) == (D("0.000001"), 4)
+    dearer = found.for_holds()
+    assert (dearer.input_usd, dearer.output_usd) == (3, D("0.000002"))
+    assert (dearer.at(101, 0).input_usd, dearer.at(101, 0).output_usd) == (5, 6)
+    assert price({}).for_holds() == price({})
+
+
+@pytest.mark.parametrize(
+    ("context", "due"), [("low", "0.1"), ("medium", "0.2"), ("high", "0.3"), ("unheard of", "0.2")]
+)
+def test_a_search_costs_by_its_context(context: str, due: str) -> None:
+    listed = price({"web_search_low": "0.1", "web_search": "0.2", "web_search_high": "0.3"})
+    assert listed.search_usd(context) == D(due)
+    assert price({"web_search": "0.2"}).search_usd(context) == D("0.2")
+    assert price({}).search_usd(context) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "due"),
+    [
+        (("high", "1x1"), "0.4"),
+        (("low", "1x1"), "0.1"),
+        (("high", ""), "0.9"),
+        (("auto", "auto"), "0.9"),
+        (("", "1x1"), "0.4"),
+        (("high", "7x7"), None),
+    ],
+)
+def test_a_picture_costs_by_quality_and_size(asked: tuple[str, str], due: str | None) -> None:
+    listed = price({"pictures": {"low/1x1": "0.1", "high/1x1": "0.4", "high/2x2": "0.9"}})
+    assert listed.picture_usd(*asked) == (None if due is None else D(due))
+    assert price({"pictures": {"": "0.5"}}).picture_usd(*asked) == D("0.5")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Whose servers a provider's are, where a list of that vendor's models comes with the package."""
+
+from __future__ import annotations
+
+from proxy.policy.values import Provider
+
+# The host of `base_url` -> the vendor. Regional hosts have prices of their own and are left out.
+_HOSTS = {
+    "openrouter.ai": "openrouter",
+    "api.openai.com": "openai",
+    "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "google",
+    "api.mistral.ai": "mistral",
+    "codestral.mistral.ai": "mistral",
+    "api.deepseek.com": "deepseek",
+    "api.x.ai": "xai",
+    "api.groq.com": "groq",
+    "api.perplexity.ai": "perplexity",
+    "api.together.xyz": "together",
+    "api.together.ai": "together",
+    "api.fireworks.ai": "fireworks",
+    "api.cerebras.ai": "cerebras",
+    "api.moonshot.ai": "moonshot",
+    "api.cohere.com": "cohere",
+    "api.cohere.ai": "cohere",
+    "dashscope-intl.aliyuncs.com": "alibaba",
+    "dashscope.aliyuncs.com": "alibaba",
+    "api.z.ai": "zai",
+    "api.minimax.io": "minimax",
+    "api.deepinfra.com": "deepinfra",
+    "api.novita.ai": "novita",
+    "api.studio.nebius.com": "nebius",
+    "api.tokenfactory.nebius.com": "nebius",
+    "api.sambanova.ai": "sambanova",
+    "api.ai21.com": "ai21",
+    "api.voyageai.com": "voyage",
+}
+
+# An author on OpenRouter whose own list stands in for what OpenRouter's does not say -> the vendor.
+AUTHORS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "google": "google",
+    "mistralai": "mistral",
+    "deepseek": "deepseek",
+    "x-ai": "xai",
+    "perplexity": "perplexity",
+    "moonshotai": "moonshot",
+    "cohere": "cohere",
+    "qwen": "alibaba",
+    "z-ai": "zai",
+    "minimax": "minimax",
+    "ai21": "ai21",
+}
+
+# Other names people give an entry under `providers:`.
+_NAMES = {"gemini": "google", "dashscope": "alibaba", "qwen": "alibaba"} | AUTHORS
+
+# Every vendor with a list; OpenRouter's is the catalogue itself.
+VENDORS = frozenset(_HOSTS.values()) - {"openrouter"}
+
+_AUTHOR_OF = {vendor: author for author, vendor in AUTHORS.items()}
+
+
+def vendor_of(provider: Provider) -> str | None:
+    """The vendor whose shipped list speaks of this provider ("openai", "mistral"; "openrouter" by its kind); None for
+    servers outside the lists.
+
+    By the host of `base_url`, else by the entry's own name: a gateway or mirror an operator calls by the vendor's
+    name has its models.
+    """
+    if provider.kind in ("openrouter", "mock"):
+        return provider.kind if provider.kind == "openrouter" else None
+    host = provider.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
+    vendor = _HOSTS.get(host) or _NAMES.get(provider.name, provider.name)
+    return vendor if vendor in VENDORS else None
+
+
+def author_of_vendor(vendor: str) -> str | None:
+    """The author on OpenRouter whose models a vendor serves under their bare names; None for those who host others'."""
+    return _AUTHOR_OF.get(vendor)
