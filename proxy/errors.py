@@ -109,6 +109,14 @@ class UnknownEndpoint(CallerError):
     code = "unknown_endpoint"
 
 
+class EndpointNotServed(CallerError):
+    """A key that may use named models only asks for work whose model nobody can tell."""
+
+    status = 404
+    code = "endpoint_not_served"
+    kind = "policy_model_blocked"
+
+
 class NothingThere(CallerError):
     """The admin port was asked about something that does not exist."""
 

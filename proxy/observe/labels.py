@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from proxy.observe.metric_table import PHASES, SOURCES
-from proxy.wire.endpoints import endpoint_for
+from proxy.wire.endpoints import NAMES
 
 OTHER = "_other"
 OTHER_ERROR = "_OTHER"
@@ -73,7 +73,7 @@ class Labels:
 
 def endpoint_label(name: str) -> str:
     """The name of a row of the table of endpoints, which is also the row's path."""
-    return name if endpoint_for("POST", "/" + name).name == name else OTHER
+    return name if name in NAMES else OTHER
 
 
 def code_label(status: int) -> str:

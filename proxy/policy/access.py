@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from proxy.errors import ModelNotFound
+from proxy.errors import EndpointNotServed, ModelNotFound
 from proxy.policy.names import Names, model_not_found
 from proxy.policy.values import Caller, Plan
+from proxy.wire.endpoints import Endpoint
 
 
 def choose(caller: Caller, names: Names, model: str | None) -> Plan:
@@ -41,6 +42,19 @@ def may_serve(caller: Caller, names: Names, name: str) -> bool:
 def allowed_models(caller: Caller, names: Names) -> list[str]:
     """Return the names to list for a caller: aliases first, then models."""
     return [name for name in names.offered() if not caller.models or _may_list(caller, names, name)]
+
+
+def check_endpoint(caller: Caller, endpoint: Endpoint) -> None:
+    """Raise `EndpointNotServed` where a caller may use named models only, and which one would work cannot be told."""
+    if caller.models and endpoint.unbounded:
+        raise EndpointNotServed(
+            f"This key may use named models only (`models:`), and which model {_named(endpoint)} uses cannot be told. "
+            "A key without a list of models may use it."
+        )
+
+
+def _named(endpoint: Endpoint) -> str:
+    return f"{endpoint.name!r}" if endpoint.listed else "this method and path, which Tollkeeper does not know,"
 
 
 def _may_list(caller: Caller, names: Names, name: str) -> bool:

@@ -27,7 +27,7 @@ from proxy.exchange.leaving import Drainer
 from proxy.exchange.record import Entry, Record
 from proxy.exchange.relay import Client
 from proxy.exchange.serve import Exchange
-from proxy.policy.access import choose, may_serve
+from proxy.policy.access import check_endpoint, choose, may_serve
 from proxy.policy.names import Names
 from proxy.policy.values import Caller, Plan, Target
 from proxy.policy.weight import weigh
@@ -156,6 +156,7 @@ class Api:
         _refuse_what_cannot_pass(request, endpoint, prefixed)
         caller = parts.keys.caller(request.headers)
         record.key = caller.name
+        check_endpoint(caller, endpoint)
         if request.method in ("GET", "HEAD") and (listed := self._models(path, caller, request)) is not None:
             return await client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
         return self._job(request, record, caller, await self._call(request, record, endpoint, (path, query)))

@@ -1,6 +1,6 @@
-"""The endpoints as rows: which paths carry a model, how their replies are shaped, what is metered.
+"""The endpoints as rows: which paths carry a model, how their replies are shaped, what is metered, what is free.
 
-Paths are written without the API prefix. A path in no row passes too, for callers nobody counts.
+Paths are written without the API prefix. A path or method in no row passes too, for callers nobody counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Endpoint(Struct, frozen=True):
 
     `name` is the label in logs and metrics. `shape` says how a reply reports errors, ends a
     stream and states usage. `carries_model`: the body is read for its `model`. `metered`:
-    a call costs money; `listed`: it is a row of the table at all.
+    a call costs money. `unbounded`: nobody knows what a call may cost, nor by which model.
+    `listed`: it is a row of the table at all.
     """
 
     name: str
@@ -32,11 +33,12 @@ class Endpoint(Struct, frozen=True):
     metered: bool = False
     listed: bool = True
     max_field: str | None = None
+    unbounded: bool = False
 
     @property
     def counts(self) -> bool:
         """Whether limits and budgets apply: it costs money, or nobody knows what it is."""
-        return self.metered or not self.listed
+        return self.metered or self.unbounded
 
 
 _POST: dict[str, Endpoint] = {
@@ -59,36 +61,128 @@ _POST: dict[str, Endpoint] = {
     "/audio/translations": Endpoint("audio/translations", "other", True, True),
 }
 
-_FREE = re.compile(
-    r"/(?P<name>models|model|files|uploads|responses|chat/completions|vector_stores|"
-    r"generation|key|credits|providers|endpoints|embeddings/models|images/models)(?:/[^/]+)*"
+# What else costs nothing, by method; `*` is one segment. A row is named by what stands before its first `*`.
+_FREE: tuple[tuple[str, str], ...] = (
+    ("DELETE", "models/*"),
+    ("POST", "files"),
+    ("DELETE", "files/*"),
+    ("POST", "uploads"),
+    ("POST", "uploads/*/*"),
+    ("DELETE", "responses/*"),
+    ("POST", "responses/*/cancel"),
+    ("DELETE", "chat/completions/*"),
+    ("POST", "vector_stores"),
+    ("POST", "vector_stores/*"),
+    ("POST", "vector_stores/*/*"),
+    ("POST", "vector_stores/*/*/*"),
+    ("POST", "vector_stores/*/*/*/*"),
+    ("DELETE", "vector_stores/*"),
+    ("DELETE", "vector_stores/*/*/*"),
 )
-_OTHER = Endpoint("other", listed=False)
-_DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
+
+# Reading costs nothing, whatever is read; these are the names it goes by.
+_READ = (
+    "chat/completions|credits|embeddings/models|endpoints|files|generation|images/models|key|models|model|"
+    "providers|responses|uploads|vector_stores"
+)
+
+# Work whose cost no request bounds, and whose model it need not name: everything below these but reading.
+_UNBOUNDED = (
+    "assistants|audio/voices|batches|containers|conversations|evals|fine_tuning|messages/batches|realtime|threads|"
+    "video|videos"
+)
+
+_FREE_PATHS = {
+    method: re.compile(
+        "|".join("/" + re.escape(row).replace(r"\*", "[^/]+") for of, row in _FREE if of == method),
+    )
+    for method in {method for method, _ in _FREE}
+}
+_FREE_NAMES = "|".join(sorted({row.partition("/*")[0] for _, row in _FREE}, reverse=True))
+_NAMED = re.compile(rf"/(?P<name>{_FREE_NAMES}|{_READ}|{_UNBOUNDED})(?:/.*)?")
+_OTHER = "other"
+NAMES = frozenset(
+    {row.name for row in _POST.values()} | set(f"{_FREE_NAMES}|{_READ}|{_UNBOUNDED}".split("|")) | {_OTHER}
+)
+
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_NEVER_ESCAPED = re.compile("%(?:[01][0-9a-f]|7f|5c)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT = re.compile(r"[^!-~]|[\\#]")
+_ODD = re.compile(r"[^!-~]|[\\#%]|//|/\.{1,2}(?:/|$)|./$")
+_MOST_ESCAPED = 3
 
 
-def split_path(raw_path: str) -> tuple[str, str, bool]:
-    """Split a raw request target into (path without prefix, query with its `?`, had a prefix).
+def split_path(target: str) -> tuple[str, str, bool]:
+    """Split a request target into (plain path without prefix, query with its `?`, had a prefix).
 
-    An absolute-form target loses its authority: the upstream comes from the configuration only.
-    Raises `InvalidValue` on dot segments, however they are spelled.
+    An absolute-form target loses its authority: the upstream comes from the configuration only. What is decided by
+    the plain path goes upstream as the plain path. Raises `InvalidValue` where a server might read it otherwise.
     """
-    if not raw_path.startswith("/"):
-        raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
-    path, mark, query = raw_path.partition("?")
-    if "." in path or "%" in path:
-        if _DOTS.search(unquote(path).replace("\\", "/")):
-            raise InvalidValue("The path has a '.' or '..' segment; send the plain path of the endpoint.")
+    if not target.startswith("/"):
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    path, mark, query = target.partition("?")
+    if "#" in query:
+        raise InvalidValue("The request target has a '#', which is no part of one; escape it as %23.")
+    if _ODD.search(path):
+        path = _plain(path)
     for prefix in PREFIXES:
-        if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] == "/":
-            return path[len(prefix) :], mark + query, True
+        if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+            return path[len(prefix) :] or "/", mark + query, True
     return path, mark + query, False
 
 
+def _plain(path: str) -> str:
+    """The one spelling of a path: unreserved escapes decoded (RFC 3986 6.2.2), no empty and no `.` segments; case stays.
+
+    Raises `InvalidValue` for `..`, an escaped slash, backslash or control character, and what is no escape or no
+    UTF-8. Only the slash inside a model's name may be escaped: the SDKs ask for `/models/openai%2Fgpt-4o`.
+    """
+    if _UNFIT.search(path):
+        raise InvalidValue("The path has a character that must be escaped.")
+    plain = _ESCAPE.sub(_unescaped, path)
+    plain = "/" + "/".join(segment for segment in plain.split("/") if segment not in ("", "."))
+    bare = plain
+    for prefix in PREFIXES:
+        bare = bare.removeprefix(prefix)
+    if _NEVER_ESCAPED.search(plain) or ("%2f" in plain.lower() and not bare.startswith("/models/")):
+        raise InvalidValue("The path has an escaped slash, backslash or control character.")
+    decoded = _decoded(plain)
+    if _CONTROL.search(decoded) or ".." in decoded.replace("\\", "/").split("/"):
+        raise InvalidValue("The path has a '..' segment; send the plain path of the endpoint.")
+    return plain
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """An escape, decoded where it stands for a character that needs none."""
+    if match[1] is None:
+        raise InvalidValue("The path has a '%' that begins no escape.")
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else match[0]
+
+
+def _decoded(plain: str) -> str:
+    """What a server may see that decodes a path, and decodes it again. Raises `InvalidValue` where that has no end."""
+    try:
+        for _ in range(_MOST_ESCAPED):
+            before, plain = plain, unquote(plain, errors="strict")
+            if before == plain:
+                return plain
+    except UnicodeDecodeError:
+        raise InvalidValue("The path has an escape that is no UTF-8.") from None
+    raise InvalidValue("The path has escapes of escapes.")
+
+
 def endpoint_for(method: str, path: str) -> Endpoint:
-    """Find the row of a path (without prefix)."""
+    """Find the row of a plain path (without prefix). What is in no row is named `other`, and unbounded unless it reads."""
     if method == "POST" and (row := _POST.get(path)):
         return row
-    if (match := _FREE.fullmatch(path)) and method in ("GET", "HEAD", "POST", "DELETE", "PUT", "PATCH"):
-        return Endpoint(match["name"])
-    return _OTHER
+    named = _NAMED.fullmatch(path)
+    name = named["name"] if named else _OTHER
+    if method in ("GET", "HEAD"):
+        return Endpoint(name, listed=named is not None)
+    free = _FREE_PATHS.get(method)
+    if free is not None and free.fullmatch(path):
+        return Endpoint(name)
+    return Endpoint(name, listed=named is not None, unbounded=True)

@@ -98,15 +98,6 @@ def test_options_are_answered_without_the_upstream(daemon: Daemon, upstream: Ups
     assert upstream.calls == []
 
 
-def test_a_percent_encoded_path_is_not_another_endpoint(daemon: Daemon, upstream: Upstream) -> None:
-    upstream.expect(json_reply(chat_reply()), again=True)
-    reply = daemon.ask("POST", "/v1/%63hat/completions", [], BODY)
-    for call in upstream.calls:
-        assert call.target == "/or/api/v1/%63hat/completions"
-        assert call.body == BODY
-    assert reply.status in (200, 400, 404)
-
-
 def test_half_a_head_and_a_close_harm_nobody(daemon: Daemon) -> None:
     for size in (1, 10, 40, len(START)):
         connection = daemon.connect()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import InvalidValue
-from proxy.wire.endpoints import Endpoint, endpoint_for, split_path
+from proxy.wire.endpoints import NAMES, Endpoint, endpoint_for, split_path
 
 SPLIT = [
     ("/v1/chat/completions", ("/chat/completions", "", True)),
@@ -14,12 +16,24 @@ SPLIT = [
     ("/v1/models?beta=true&x=%20a+b", ("/models", "?beta=true&x=%20a+b", True)),
     ("/v1/models?", ("/models", "?", True)),
     ("/v1/models?a=/../?b", ("/models", "?a=/../?b", True)),
-    ("/v1", ("/v1", "", False)),
+    ("/v1", ("/", "", True)),
     ("/v1/", ("/", "", True)),
     ("/v12/models", ("/v12/models", "", False)),
     ("/api/v2/models", ("/api/v2/models", "", False)),
     ("/v1/v1/models", ("/v1/models", "", True)),
-    ("//v1//models", ("//v1//models", "", False)),
+    ("//v1//models", ("/models", "", True)),
+    ("/v1/./models", ("/models", "", True)),
+    ("/v1/%2e/models/.", ("/models", "", True)),
+    ("/v1/models//", ("/models", "", True)),
+    ("/v1/chat//completions/?a=//x/./y/../%2f%63", ("/chat/completions", "?a=//x/./y/../%2f%63", True)),
+    ("/v1/%63hat/completion%73", ("/chat/completions", "", True)),
+    ("/%76%31/models", ("/models", "", True)),
+    ("/v1/Chat/Completions", ("/Chat/Completions", "", True)),
+    ("/V1/chat/completions", ("/V1/chat/completions", "", False)),
+    ("/v1/files/a~b@c:d%20e%7E", ("/files/a~b@c:d%20e~", "", True)),
+    ("/v1/files/caf%C3%A9", ("/files/caf%C3%A9", "", True)),
+    ("/v1/files/100%25", ("/files/100%25", "", True)),
+    ("/v1/.", ("/", "", True)),
     ("/", ("/", "", False)),
     ("*", ("/", "", False)),
     ("http://evil.example/v1/models?x=1", ("/models", "?x=1", True)),
@@ -39,29 +53,61 @@ def test_a_target_is_split_and_loses_its_authority(target: str, expected: tuple[
     assert split_path(target) == expected
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1/../admin",
-        "/v1/./models",
-        "/v1/..",
-        "/v1/.",
-        "/..",
-        "/v1/%2e%2e/x",
-        "/v1/%2E%2E/x",
-        "/v1/.%2e/x",
-        "/v1/%2e/x",
-        "/v1/%2e%2e",
-        "/v1/x%2f..%2fadmin",
-        "/v1/x%2F%2e%2e%2Fadmin",
-        "/v1\\..\\admin",
-        "/v1/%5c..%5cadmin",
-        "http://evil.example/v1/../admin",
-    ],
-)
-def test_dot_segments_are_refused_however_they_are_spelled(path: str) -> None:
+UNFIT = [
+    "/v1/../admin",
+    "/v1/..",
+    "/..",
+    "/v1/%2e%2e/x",
+    "/v1/%2E%2E/x",
+    "/v1/.%2e/x",
+    "/v1/%2e%2e",
+    "/v1/%252e%252e/x",
+    "/v1/%25252e./x",
+    "/v1/models/%25252525252e./x",
+    "/v1/x%2f..%2fadmin",
+    "/v1/x%2F%2e%2e%2Fadmin",
+    "/v1/models/..%2f..%2fkey",
+    "/v1/models/openai%2F..%2Fx",
+    "/v1\\..\\admin",
+    "/v1/chat\\completions",
+    "/v1/%5c..%5cadmin",
+    "/v1/chat%5Ccompletions",
+    "/v1/chat%2fcompletions",
+    "/v1%2Fchat/completions",
+    "/%2fv1/chat/completions",
+    "/v1/modelsx%2Fy",
+    "/v1/chat/completions%00",
+    "/v1/chat/completions%0d%0aX-A:%20b",
+    "/v1/models/x%2500",
+    "/v1/chat/completions%7f",
+    "/v1/chat/completions%",
+    "/v1/chat/completions%4",
+    "/v1/chat/completions%zz",
+    "/v1/%c0%ae%c0%ae/x",
+    "/v1/files/caf%e9",
+    "/v1/files/caf\xe9",
+    "/v1/files/\udcff",
+    "/v1/chat/completions#x",
+    "/v1/chat/completions?a=b#c",
+    "http://evil.example/v1/../admin",
+]
+
+
+@pytest.mark.parametrize("path", UNFIT)
+def test_what_servers_read_in_more_ways_than_one_is_refused(path: str) -> None:
     with pytest.raises(InvalidValue):
         split_path(path)
+
+
+@given(st.lists(st.sampled_from(["v1", "chat", "completions", "models", "%63", ".", "%2e", "", "a b", "%2E."])))
+def test_a_plain_path_is_its_own_plain_path(segments: list[str]) -> None:
+    """What was judged is what is sent: nothing is left to be made plain."""
+    try:
+        path, query, prefixed = split_path("/v1/" + "/".join(segments))
+    except InvalidValue:
+        return
+    assert split_path("/v1" + path) == (path, query, prefixed)
+    assert "//" not in path and "/./" not in path + "/"
 
 
 PAID = [
@@ -100,12 +146,15 @@ FREE = [
     ("GET", "/model/openai/gpt-4o", "model"),
     ("HEAD", "/models", "models"),
     ("POST", "/files", "files"),
-    ("PUT", "/uploads/u/parts", "uploads"),
+    ("POST", "/uploads/u/parts", "uploads"),
+    ("DELETE", "/models/ft:x", "models"),
+    ("DELETE", "/chat/completions/chatcmpl-1", "chat/completions"),
     ("DELETE", "/responses/resp_1", "responses"),
     ("POST", "/responses/resp_1/cancel", "responses"),
     ("GET", "/chat/completions", "chat/completions"),
-    ("POST", "/chat/completions/chatcmpl-1", "chat/completions"),
-    ("PATCH", "/vector_stores/vs_1", "vector_stores"),
+    ("POST", "/vector_stores/vs_1", "vector_stores"),
+    ("POST", "/vector_stores/vs_1/file_batches/b/cancel", "vector_stores"),
+    ("GET", "/batches/b", "batches"),
     ("GET", "/generation", "generation"),
     ("GET", "/key", "key"),
     ("GET", "/credits", "credits"),
@@ -121,14 +170,18 @@ def test_every_row_that_costs_nothing(method: str, path: str, name: str) -> None
     assert endpoint_for(method, path) == Endpoint(name)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_reading_in_no_row_is_free(method: str) -> None:
+    row = endpoint_for(method, "/nothing/of/the/kind")
+    assert (row.name, row.listed, row.counts, row.carries_model) == ("other", False, False, False)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/videos"),
-        ("GET", "/embeddings"),
         ("POST", "/modelsx"),
-        ("OPTIONS", "/models"),
-        ("TRACE", "/models"),
+        ("OPTIONS", "/nowhere"),
+        ("TRACE", "/nowhere"),
         ("POST", "/Chat/Completions"),
         ("POST", "//chat/completions"),
         ("POST", "/"),
@@ -136,20 +189,40 @@ def test_every_row_that_costs_nothing(method: str, path: str, name: str) -> None
 )
 def test_what_is_in_no_row_is_not_listed(method: str, path: str) -> None:
     row = endpoint_for(method, path)
-    assert row == Endpoint("other", listed=False)
-    assert not row.carries_model
+    assert (row.listed, row.unbounded, row.counts, row.carries_model) == (False, True, True, False)
 
 
 @pytest.mark.parametrize("path", [path for path, *_ in PAID])
-@pytest.mark.parametrize("slash", ["/", "//", "//x"])
-def test_a_slash_at_the_end_makes_no_paid_endpoint_free(path: str, slash: str) -> None:
-    assert not endpoint_for("POST", path + slash).listed
+@pytest.mark.parametrize("suffix", ["/", "//", "//x", "/x", "/x/cancel", ";x", "%20", ".json"])
+def test_nothing_behind_a_path_makes_a_paid_endpoint_free(path: str, suffix: str) -> None:
+    if path + suffix != "/responses/x/cancel":
+        assert endpoint_for("POST", path + suffix).counts
+
+
+@pytest.mark.parametrize("path", [path for path, *_ in PAID])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "post", "PROPFIND"])
+def test_no_other_method_makes_a_paid_endpoint_free(path: str, method: str) -> None:
+    is_a_stored_reply = method == "DELETE" and path in ("/responses/compact", "/responses/input_tokens")
+    assert endpoint_for(method, path).counts is not is_a_stored_reply
 
 
 @pytest.mark.parametrize(
-    "path", ["/videos", "/videos/v1/content", "/batches", "/fine_tuning/jobs", "/messages/batches"]
+    ("path", "name"),
+    [
+        ("/videos", "videos"),
+        ("/videos/v1/remix", "videos"),
+        ("/batches", "batches"),
+        ("/fine_tuning/jobs", "fine_tuning"),
+        ("/messages/batches", "messages/batches"),
+        ("/realtime/client_secrets", "realtime"),
+    ],
 )
-def test_work_whose_cost_no_request_bounds_is_in_no_row(path: str) -> None:
-    """So that limits and budgets apply, and a key under a budget is refused it."""
+def test_work_whose_cost_no_request_bounds_has_a_name(path: str, name: str) -> None:
+    """So that limits and budgets apply, and a key that may not have it is told what it is."""
     row = endpoint_for("POST", path)
-    assert (row.listed, row.counts) == (False, True)
+    assert (row.name, row.listed, row.unbounded, row.counts) == (name, True, True, True)
+
+
+def test_every_name_is_a_label() -> None:
+    assert {row.name for row in (endpoint_for("POST", path) for path, *_ in PAID)} <= NAMES
+    assert {name for *_, name in FREE} <= NAMES
