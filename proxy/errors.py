@@ -1,7 +1,7 @@
 """Every way a call may fail, as a tree: one class a code, one sentence a stranger can act on.
 
 ProxyError
-├── CallerError      the request itself: 4xx, never worth repeating as it is
+├── CallerError      the request itself: 4xx, never worth repeating as it is (as HTTP: web/faults.py)
 ├── PolicyError      what this key may do: limits, budgets
 ├── ProviderError    the upstream: refused, silent, garbled
 └── LocalError       ourselves: shutting down, no place to write
@@ -78,22 +78,6 @@ class InvalidApiKey(CallerError):
     kind = "policy_access_denied"
 
 
-class HostNotAllowed(CallerError):
-    """The Host header names somebody else: DNS rebinding, or a missing `hosts:` entry."""
-
-    status = 403
-    code = "host_not_allowed"
-    kind = "policy_access_denied"
-
-
-class OriginNotAllowed(CallerError):
-    """A web page asks, and its origin is not in `origins:`."""
-
-    status = 403
-    code = "origin_not_allowed"
-    kind = "policy_access_denied"
-
-
 class ModelNotFound(CallerError):
     """Unknown and not allowed alike, so that nothing can be probed."""
 
@@ -129,41 +113,6 @@ class ConfigRefused(CallerError):
 
     status = 409
     code = "config_refused"
-
-
-class MethodNotSupported(CallerError):
-    """TRACE would hand our credential back to whoever asks; other unknown methods mean nothing here."""
-
-    status = 405
-    code = "method_not_supported"
-
-
-class UpgradeRefused(CallerError):
-    """A WebSocket upgrade: clients fall back to plain HTTP on 426."""
-
-    status = 426
-    code = "websocket_unsupported"
-
-
-class RequestTooLarge(CallerError):
-    """The body is over `max_body`."""
-
-    status = 413
-    code = "request_too_large"
-
-
-class RequestTimeout(CallerError):
-    """The body stopped arriving."""
-
-    status = 408
-    code = "request_timeout"
-
-
-class UnsupportedEncoding(CallerError):
-    """A compressed request body: it could not be checked as it will be read."""
-
-    status = 415
-    code = "unsupported_encoding"
 
 
 class PolicyError(ProxyError):

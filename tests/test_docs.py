@@ -15,7 +15,7 @@ from measures import TREES
 from pydantic import BaseModel
 
 import proxy.stores.failures
-import proxy.web.connection
+import proxy.web.faults
 from proxy.cli import main
 from proxy.cli.serve import start_lines
 from proxy.config import Config, load
@@ -169,7 +169,7 @@ ERRORS = list(errors())
 
 
 def test_all_errors_are_looked_at() -> None:
-    assert {proxy.web.connection.BadRequest, proxy.stores.failures.JournalUnwritable, ModelNotFound} <= set(ERRORS)
+    assert {proxy.web.faults.BadRequest, proxy.stores.failures.JournalUnwritable, ModelNotFound} <= set(ERRORS)
     assert len(ERRORS) > 20
 
 

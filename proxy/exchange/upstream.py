@@ -143,6 +143,10 @@ class Upstream:
 
 async def _begin(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failure:
     """Read as far as judging needs."""
+    if not 200 <= reply.status <= 599:  # RFC 9110 15: 1xx are no answers (101 would end HTTP), the rest are no statuses
+        reply.close()
+        error = UpstreamBadResponse(f"{reply.provider.name} answered with a status that is none ({reply.status:03d}).")
+        return Failure(error, "no_answer")
     if reply.status in _REDIRECTS:
         reply.close()
         error = UpstreamBadResponse(f"{reply.provider.name} answered with a redirect, which is never followed.")

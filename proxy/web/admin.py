@@ -18,7 +18,6 @@ from proxy.errors import (
     InvalidApiKey,
     InvalidValue,
     LedgerUnusable,
-    MethodNotSupported,
     NothingThere,
     ProxyError,
     UnknownEndpoint,
@@ -31,6 +30,7 @@ from proxy.web.body import read_body
 from proxy.web.connection import Connection
 from proxy.web.desk import Declined, Unknown
 from proxy.web.errors import SERVER_NAME, error_response
+from proxy.web.faults import MethodNotSupported
 from proxy.web.guard import Guard
 from proxy.web.moments import moment_ms
 from proxy.web.orders import Orders, ReloadRefused

@@ -15,12 +15,10 @@ from msgspec import Struct
 from proxy.dialects import Incoming
 from proxy.errors import (
     InternalError,
-    MethodNotSupported,
     ModelNotFound,
     ProxyError,
     ShuttingDown,
     UnknownEndpoint,
-    UpgradeRefused,
 )
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
@@ -34,6 +32,7 @@ from proxy.policy.weight import weigh
 from proxy.web.body import read_body
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
+from proxy.web.faults import MethodNotSupported, UpgradeRefused
 from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers
 from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
@@ -200,7 +199,7 @@ class Api:
 def _refuse_what_cannot_pass(request: web.BaseRequest, endpoint: Endpoint, prefixed: bool) -> None:
     if request.method not in ALLOWED_METHODS:
         raise MethodNotSupported("This method is not part of the API.")
-    if request.headers.get("Upgrade", "").lower() == "websocket":
+    if "websocket" in request.headers.get("Upgrade", "").lower():
         raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
     if not prefixed and not endpoint.listed:
         raise UnknownEndpoint("There is nothing at this path; the API lives under /v1.")
@@ -223,6 +222,6 @@ async def _refuse(error: ProxyError, client: Client, record: Record) -> web.Stre
     record.status = error.status
     record.phase = "done" if record.phase == "reading" else record.phase
     response = error_response(error, record.shape, record.refusal_headers())
-    if error.status in (408, 413, 415) or isinstance(error, ShuttingDown):
+    if error.status in (408, 413, 415, 417) or isinstance(error, ShuttingDown):
         response.force_close()
     return response

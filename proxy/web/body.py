@@ -8,7 +8,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
 
-from proxy.errors import InvalidValue, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from proxy.errors import InvalidValue
+from proxy.web.faults import ExpectationFailed, RequestTimeout, RequestTooLarge, UnsupportedEncoding
 
 SILENCE_SECONDS = 30.0
 
@@ -55,7 +56,7 @@ async def _read(request: web.BaseRequest, most: int) -> bytes:
 
 async def _go_on(request: web.BaseRequest) -> None:
     if request.headers["Expect"].strip().lower() != "100-continue":
-        raise InvalidValue("Only 'Expect: 100-continue' is understood.")
+        raise ExpectationFailed("Only 'Expect: 100-continue' is understood.")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     # what was sent is no part of the reply; aiohttp resets this in the same place
     request.writer.output_size = 0

@@ -16,20 +16,20 @@ from typing import Any, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
 from proxy.errors import CallerError
 from proxy.web.errors import error_response
+from proxy.web.faults import BadRequest, HeadersTooLarge, UriTooLong
 
 HEAD_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
+# not the same number: the parser's error names the limit, and nothing else tells a line from a header
+LONGEST_TARGET = 8190
+LONGEST_HEADER = 8192
+MOST_HEADERS = 128
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-class BadRequest(CallerError):
-    """The head of the request is not HTTP/1.1 as RFC 9112 has it."""
-
-    code = "bad_request"
 
 
 class Connection(web.RequestHandler):
@@ -87,6 +87,20 @@ class Connection(web.RequestHandler):
         if on_lost is not None:
             on_lost()
 
+    def _process_keepalive(self) -> None:
+        """Ten seconds without a call: what has begun a head is too slow; else there is time until the connection is idle.
+
+        The parser alone knows whether a head came behind the last request, in the same bytes.
+        """
+        self._keepalive_handle = None
+        if self._in_call or self._head_timer is not None or self._force_close or self._parser is None:
+            return
+        idle_until = self._idle_since + KEEP_ALIVE_SECONDS
+        if self._loop.time() >= idle_until or _holds_part_of_a_head(self._parser):
+            self.force_close()
+        else:
+            self._keepalive_handle = self._loop.call_at(idle_until, self._process_keepalive)
+
     def _too_slow(self) -> None:
         self._head_timer = None
         if not self._in_call:
@@ -108,9 +122,28 @@ class Connection(web.RequestHandler):
         """Answer what never became a call: a broken head. Nothing of it is repeated or logged."""
         if request.writer.output_size > 0:
             raise ConnectionError("a reply is under way already")
-        response = error_response(BadRequest("The request is not valid HTTP/1.1."), "other", [])
+        response = error_response(_fault(exc), "other", [])
         response.force_close()
         return response
+
+
+def _holds_part_of_a_head(parser: Any) -> bool:
+    """Told by what it makes of the end: nothing, where nothing has begun. It is of no use afterwards if something has."""
+    try:
+        return parser.feed_eof() is not None
+    except (HttpProcessingError, ValueError):  # part of a head, taken for all of it
+        return True
+
+
+def _fault(exc: BaseException | None) -> CallerError:
+    """What is wrong with a head, as far as the parser tells; its words quote the head, so that they end here."""
+    if isinstance(exc, LineTooLong):
+        if exc.args[1] == LONGEST_TARGET:
+            return UriTooLong(f"The request line may have {LONGEST_TARGET} bytes at most.")
+        return HeadersTooLarge(f"A header may have {LONGEST_HEADER} bytes at most.")
+    if isinstance(exc, BadHttpMessage) and exc.message.startswith("Too many headers"):
+        return HeadersTooLarge(f"A request may have {MOST_HEADERS} headers at most.")
+    return BadRequest("The request is not valid HTTP/1.1.")
 
 
 def _say_goodbye(descriptor: int) -> bool:
@@ -153,13 +186,13 @@ class Server(web.Server):
             handler,
             request_factory=_request,
             handler_cancellation=False,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            keepalive_timeout=HEAD_SECONDS,
             lingering_time=2.0,
             auto_decompress=False,
             access_log=None,
-            max_line_size=8190,
-            max_field_size=8190,
-            max_headers=128,
+            max_line_size=LONGEST_TARGET,
+            max_field_size=LONGEST_HEADER,
+            max_headers=MOST_HEADERS,
         )
         self.ending = False
 

@@ -7,8 +7,9 @@ import re
 
 from aiohttp import web
 
-from proxy.errors import HostNotAllowed, InvalidValue, OriginNotAllowed
+from proxy.errors import InvalidValue
 from proxy.policy.values import Listen
+from proxy.web.faults import HostNotAllowed, OriginNotAllowed
 from proxy.wire.headers import Headers
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -21,6 +21,12 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
     gate = upstream.gate()
     began = time.monotonic()
     with ExitStack() as stack:
+        behind = stack.enter_context(daemon.connect())
+        behind.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o") + b"GET /v1/models HTTP/1.1\r\nHost: loc")
+        assert behind.read_reply("GET").status == 200
+        idle = stack.enter_context(daemon.connect())
+        idle.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o"))
+        assert idle.read_reply("GET").status == 200
         slow_head = stack.enter_context(daemon.connect())
         slow_head.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
 
@@ -38,6 +44,9 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
         for reply in replies:
             assert (reply.status, reply.header("content-type")) == (200, "text/event-stream")
         assert slow_head.read_to_end() == b"", "a head that takes more than ten seconds is not waited for"
+        assert behind.read_to_end() == b"", "neither is one that began in the same bytes as the call before it"
+        idle.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o"))
+        assert idle.read_reply("GET").status == 200, "a connection that is merely idle has 75 seconds"
         assert quiet.read_until(KEEP_ALIVE).endswith(KEEP_ALIVE)
         quiet.read_until(b"\r\n")
         gate.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -40,9 +41,6 @@ ATTACKS = {
     "T82 a carriage return in a value": START + b"X-A: b\rc\r\n" + LENGTH + b"\r\n" + BODY,
     "no host": b"POST /v1/chat/completions HTTP/1.1\r\n" + AUTH + LENGTH + b"\r\n" + BODY,
     "two hosts": START + b"Host: localhost\r\n" + LENGTH + b"\r\n" + BODY,
-    "a header of nine kilobytes": START + b"X-A: " + b"a" * 9000 + b"\r\n" + LENGTH + b"\r\n" + BODY,
-    "two hundred headers": START + b"".join(b"X-%d: v\r\n" % n for n in range(200)) + LENGTH + b"\r\n" + BODY,
-    "a target of nine kilobytes": b"GET /v1/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n" + AUTH + b"\r\n",
     "a method in small letters": b"post /v1/x HTTP/1.1\r\nHost: localhost\r\n" + AUTH + b"\r\n",
     "TLS": bytes.fromhex("16030100f8010000f40303") + CLIENT_KEY.encode() + b"\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -67,6 +65,47 @@ def test_a_broken_head_is_refused_and_nothing_is_echoed(daemon: Daemon, upstream
     assert CLIENT_KEY.encode() not in raw
     assert b"X-A" not in raw
     assert upstream.calls == []
+
+
+KEYED = b"Host: localhost\r\n" + AUTH
+HEADERS_TOO_LARGE = {
+    "a value of nine kilobytes": b"X-A: " + b"a" * 9000 + b"\r\n",
+    "a name of nine kilobytes": b"X-A" * 3000 + b": v\r\n",
+    "a value of a megabyte": b"X-A: " + b"a" * 2**20 + b"\r\n",
+    "two hundred headers": b"".join(b"X-A%d: v\r\n" % n for n in range(200)),
+    "ten thousand headers": b"".join(b"X-A%d: v\r\n" % n for n in range(10_000)),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS_TOO_LARGE)
+def test_C08_headers_too_large(daemon: Daemon, upstream: Upstream, name: str) -> None:
+    with daemon.connect() as connection:
+        with contextlib.suppress(ConnectionError):  # refused before all of it was sent
+            connection.send(START + HEADERS_TOO_LARGE[name] + LENGTH + b"\r\n" + BODY)
+        raw = connection.read_to_end()
+    assert_refused(raw, 431, "headers_too_large", large=len(HEADERS_TOO_LARGE[name]) > 65536)
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize("size", [8180, 9000, 65536, 2**20])
+@pytest.mark.parametrize("before", [b"", b"?q="])
+def test_C08_a_target_too_long(daemon: Daemon, upstream: Upstream, size: int, before: bytes) -> None:
+    with daemon.connect() as connection, contextlib.suppress(ConnectionError):
+        connection.send(b"GET /v1/files/x" + before + b"a" * size + b" HTTP/1.1\r\n" + KEYED + b"\r\n")
+        raw = connection.read_to_end()
+    assert_refused(raw, 414, "uri_too_long", large=size > 60_000)
+    assert upstream.calls == []
+
+
+def assert_refused(raw: bytes, status: int, code: str, *, large: bool) -> None:
+    """A refusal that repeats nothing. What a client goes on sending may reset the connection before it has read it."""
+    if not raw and large:
+        return
+    head, _, body = raw.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 %d " % status, b"HTTP/1.0 %d " % status)), raw[:200]
+    assert json.loads(body)["error"]["code"] == code
+    assert b"X-A" not in raw
+    assert b"aaaa" not in raw
 
 
 @pytest.mark.parametrize("size", [b"zz", b"-1", b"0x19", b"1_9", b"19 19", b"ffffffffffffffffffff", b""])

@@ -118,7 +118,8 @@ def test_T89_the_size_is_checked_before_100_continue(daemon: Daemon, upstream: U
 
 def test_T89_another_expectation_is_refused(daemon: Daemon, upstream: Upstream) -> None:
     reply = daemon.post("/v1/chat/completions", chat_body(), [("Expect", "coffee")])
-    assert reply.status in (400, 417)
+    assert (reply.status, reply.error["code"]) == (417, "expectation_failed")
+    assert reply.header("connection") == "close", "nobody knows whether a body follows"
     assert upstream.calls == []
 
 
@@ -263,6 +264,27 @@ def test_an_upstream_that_frames_its_reply_in_two_ways_is_a_502(
     upstream.expect(then(say(head(200, framing) + chunk(b"{}") + b"0\r\n\r\n"), close))
     reply = daemon.chat()
     assert (reply.status, reply.error["code"]) == (502, "upstream_bad_response")
+
+
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "099 X", "000 X", "600 X", "999 X"])
+@pytest.mark.parametrize("members", [{}, {"stream": True}])
+def test_a_status_that_is_none_is_a_502(
+    daemon: Daemon, upstream: Upstream, status: str, members: dict[str, bool]
+) -> None:
+    upstream.expect(json_reply(chat_reply(), status), again=True)
+    reply = daemon.chat(**members)
+    assert (reply.status, reply.error["code"]) == (502, "upstream_bad_response")
+    assert len(upstream.calls) == 1, "it may have been billed"
+
+
+@pytest.mark.parametrize("status", [200, 299, 304, 405, 451, 499])
+def test_any_other_status_passes(daemon: Daemon, upstream: Upstream, status: int) -> None:
+    upstream.expect(say(head(status, [("X-Kept", "1")])) if status == 304 else json_reply({"a": 1}, status))
+    reply = daemon.ask("GET", "/v1/files/f1")
+    assert (reply.status, reply.header("x-kept" if status == 304 else "content-length")) in (
+        (status, "1"),
+        (status, "8"),
+    )
 
 
 def test_http_1_0_clients_are_served(daemon: Daemon, upstream: Upstream) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.errors import HostNotAllowed, OriginNotAllowed
 from proxy.policy.values import Listen
+from proxy.web.faults import HostNotAllowed, OriginNotAllowed
 from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers
 
 LOOPBACK = Listen(port=8655)

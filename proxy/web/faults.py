@@ -1,0 +1,83 @@
+"""What may be wrong with a request as HTTP, before anybody reads what it asks."""
+
+from __future__ import annotations
+
+from proxy.errors import CallerError
+
+
+class BadRequest(CallerError):
+    """The head of the request is not HTTP/1.1 as RFC 9112 has it."""
+
+    code = "bad_request"
+
+
+class UriTooLong(CallerError):
+    """The request line is longer than anybody needs (RFC 9110 15.5.15)."""
+
+    status = 414
+    code = "uri_too_long"
+
+
+class HeadersTooLarge(CallerError):
+    """One header is too long, or there are too many (RFC 6585 5)."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class ExpectationFailed(CallerError):
+    """`Expect` names something else than 100-continue (RFC 9110 10.1.1)."""
+
+    status = 417
+    code = "expectation_failed"
+
+
+class HostNotAllowed(CallerError):
+    """The Host header names somebody else: DNS rebinding, or a missing `hosts:` entry."""
+
+    status = 403
+    code = "host_not_allowed"
+    kind = "policy_access_denied"
+
+
+class OriginNotAllowed(CallerError):
+    """A web page asks, and its origin is not in `origins:`."""
+
+    status = 403
+    code = "origin_not_allowed"
+    kind = "policy_access_denied"
+
+
+class MethodNotSupported(CallerError):
+    """TRACE would hand our credential back to whoever asks; other unknown methods mean nothing here."""
+
+    status = 405
+    code = "method_not_supported"
+
+
+class UpgradeRefused(CallerError):
+    """A WebSocket upgrade: clients fall back to plain HTTP on 426."""
+
+    status = 426
+    code = "websocket_unsupported"
+
+
+class RequestTooLarge(CallerError):
+    """The body is over `max_body`."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class RequestTimeout(CallerError):
+    """The body stopped arriving."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class UnsupportedEncoding(CallerError):
+    """A compressed request body: it could not be checked as it will be read."""
+
+    status = 415
+    code = "unsupported_encoding"
