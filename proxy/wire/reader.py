@@ -17,15 +17,17 @@ class StreamReader:
 
     __slots__ = (
         "_cutter",
-        "_hid_half_a_line_end",
+        "_hid_the_last",
         "_hide_usage",
+        "_line_end_is_open",
         "findings",
     )
 
     def __init__(self, shape: Shape, *, hide_usage: bool = False) -> None:
         self._cutter = EventCutter()
         self._hide_usage = hide_usage
-        self._hid_half_a_line_end = False
+        self._hid_the_last = False
+        self._line_end_is_open = False  # all that came ends on the CR of a blank line; its LF may follow
         self.findings = Findings(shape)
 
     @property
@@ -35,8 +37,17 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
+        if not self._line_end_is_open:
+            return self._feed(chunk)
+        self._line_end_is_open = False
+        if not chunk.startswith(b"\n"):
+            return self._feed(chunk)
+        return (b"" if self._hid_the_last else b"\n") + self._feed(chunk[1:])
+
+    def _feed(self, chunk: bytes) -> bytes:
         midway = self._cutter.mid_event
         ready = self._cutter.feed(chunk)
+        self._line_end_is_open = ready[-1:] == b"\r" and self._cutter.is_empty
         if self._cutter.mid_event:
             self.findings.events += not midway
             return ready
@@ -52,11 +63,10 @@ class StreamReader:
 
     def _read(self, block: bytes) -> bytes:
         findings = self.findings
-        if self._hid_half_a_line_end:
-            block, self._hid_half_a_line_end = block.removeprefix(b"\n"), False
         shown: list[bytes] | None = None
         events = split_events(block)
         for position, event in enumerate(events):
+            self._hid_the_last = False
             if (data := data_of(event)) is None:
                 if shown is not None:
                     shown.append(event)
@@ -64,9 +74,8 @@ class StreamReader:
             findings.see(data)
             if self._hide_usage and findings.usage_only:
                 shown = events[:position] if shown is None else shown
-                if event.startswith(b"\n"):  # the end of the CRLF that a read cut in two
-                    shown.append(b"\n")
-                self._hid_half_a_line_end = event.endswith(b"\r")
+                shown.append(event[: len(event) - len(event.lstrip(b"\r\n"))])  # blank lines before it are not its own
+                self._hid_the_last = True
             elif shown is not None:
                 shown.append(event)
         return block if shown is None else b"".join(shown)

@@ -28,6 +28,11 @@ class EventCutter:
         self._tail = bytearray()
         self.mid_event = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that came has left."""
+        return not self._tail
+
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes up to the last blank line seen; keep the rest."""
         if not self._tail and chunk.endswith(b"\n\n"):

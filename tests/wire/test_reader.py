@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import InternalError, NoHealthyUpstream, ProxyError, UpstreamReset, UpstreamTimeout
 from proxy.web.faults import RequestTooLarge
@@ -41,12 +45,11 @@ def test_a_stream_passes_unchanged_and_is_read_whatever_the_chunks(size: int, en
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_only_the_usage_event_is_hidden_and_the_end_still_comes(size: int, end: bytes) -> None:
     stream = COMMENT + HI + STOP + USAGE + COMMENT + b"event: x\n\n" + DONE
     out, reader = passed(stream.replace(b"\n", end), size, hide_usage=True)
-    # an LF that belongs to the CR of the event before may stay behind; it is white space between events
-    assert out.replace(b"\r", b"").lstrip(b"\n") == stream.replace(USAGE, b"")
+    assert out == stream.replace(USAGE, b"").replace(b"\n", end)
     assert reader.findings.usage == COUNTED
     assert reader.findings.complete
 
@@ -201,3 +204,32 @@ def test_a_hidden_event_leaves_the_line_end_of_its_predecessor() -> None:
     hidden = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\r\n\r\n'
     passed = reader.feed(first) + reader.feed(b"\n" + hidden + b"data: [DONE]\r\n\r\n") + reader.finish()
     assert passed == first + b"\n" + b"data: [DONE]\r\n\r\n"
+
+
+ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
+LINES = st.sampled_from([USAGE.strip(), HI.strip(), DONE.strip(), b": a comment", b"event: x", b""])
+
+
+def without_usage(stream: bytes) -> bytes:
+    """The stream line by line, as WHATWG HTML 9.2.6 has it: an event with nothing but usage goes with its blank line."""
+    shown, event = b"", b""
+    for line in re.findall(rb"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$", stream):
+        if line.strip(b"\r\n"):
+            event += line
+            continue
+        is_usage = [part for part in re.split(rb"\r\n|\n|\r", event) if part.startswith(b"data")] == [USAGE.strip()]
+        shown += b"" if is_usage else event + line
+        event = b""
+    return shown + event
+
+
+@given(st.lists(st.tuples(LINES, ENDS), max_size=16), st.data())
+def test_what_is_hidden_depends_on_no_cut(lines: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
+    stream = b"".join(line + end for line, end in [*lines, (b"event: last", b"\n"), (b"", b"\n")])
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    reader = StreamReader("chat", hide_usage=True)
+    pieces = [stream[start:end] for start, end in itertools.pairwise([0, *cuts, len(stream)])]
+    assert b"".join(map(reader.feed, pieces)) + reader.finish() == without_usage(stream)
+    whole = StreamReader("chat", hide_usage=True)
+    whole.feed(stream)
+    assert (reader.findings.events, reader.findings.usage) == (whole.findings.events, whole.findings.usage)
