@@ -207,7 +207,16 @@ def test_a_hidden_event_leaves_the_line_end_of_its_predecessor() -> None:
 
 
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
-LINES = st.sampled_from([USAGE.strip(), HI.strip(), DONE.strip(), b": a comment", b"event: x", b""])
+PARTS = st.sampled_from([USAGE, HI, DONE, b"event: x\n", b"event: x\n" + USAGE, b"\n", b": a comment\n"])
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[bytes, list[int]]:
+    """A stream with a line end of its own for every line, and where it is cut: anywhere, or at every byte."""
+    lines = b"".join(draw(st.lists(PARTS, min_size=1, max_size=8))).split(b"\n")
+    stream = b"".join(line + draw(ENDS) for line in lines[:-1]) + b"event: last\n\n"
+    anywhere = st.lists(st.integers(0, len(stream)), max_size=12).map(sorted)
+    return stream, draw(anywhere | st.just(list(range(len(stream)))))
 
 
 def without_usage(stream: bytes) -> bytes:
@@ -223,10 +232,9 @@ def without_usage(stream: bytes) -> bytes:
     return shown + event
 
 
-@given(st.lists(st.tuples(LINES, ENDS), max_size=16), st.data())
-def test_what_is_hidden_depends_on_no_cut(lines: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
-    stream = b"".join(line + end for line, end in [*lines, (b"event: last", b"\n"), (b"", b"\n")])
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+@given(streams())
+def test_what_is_hidden_depends_on_no_cut(cut_stream: tuple[bytes, list[int]]) -> None:
+    stream, cuts = cut_stream
     reader = StreamReader("chat", hide_usage=True)
     pieces = [stream[start:end] for start, end in itertools.pairwise([0, *cuts, len(stream)])]
     assert b"".join(map(reader.feed, pieces)) + reader.finish() == without_usage(stream)
