@@ -37,7 +37,9 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
-        if not chunk or not self._line_end_is_open:
+        if not chunk:
+            return chunk
+        if not self._line_end_is_open:
             return self._feed(chunk)
         self._line_end_is_open = False
         if not chunk.startswith(b"\n"):
