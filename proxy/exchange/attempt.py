@@ -16,7 +16,7 @@ from proxy.policy.money import usd_text
 from proxy.policy.retry import Attempt, Rounds
 from proxy.policy.values import Provider, RetryRules
 from proxy.wire.call import Change, applied_defaults, asks_for_usage, outgoing
-from proxy.wire.headers import Headers
+from proxy.wire.headers import Headers, safe
 from proxy.wire.reader import StreamReader, openai_error
 
 
@@ -94,7 +94,8 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
 def headers_for(reply: Reply, job: Job) -> Headers:
     """The upstream's headers, then ours."""
     record = job.record
-    record.upstream_request_id = reply.header("x-request-id") or reply.header("request-id") or reply.generation_id
+    told = reply.header("x-request-id") or reply.header("request-id")
+    record.upstream_request_id = safe(told) if told else reply.generation_id
     limits = {name for name, _ in record.limit_headers}
     passed = [pair for pair in reply.headers if pair[0].lower() not in limits]
     names = {name.lower() for name, _ in passed}
@@ -114,11 +115,6 @@ def headers_for(reply: Reply, job: Job) -> Headers:
     if reply.is_event_stream:
         own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in names]
     return passed + own
-
-
-def safe(text: str) -> str:
-    """Text fit for a header value: printable ASCII, bounded."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text)[:1000]
 
 
 def fill_empty_error(reply: Reply, job: Job) -> None:

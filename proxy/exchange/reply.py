@@ -15,7 +15,7 @@ from proxy.exchange.patience import Patience
 from proxy.policy.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.findings import Findings
-from proxy.wire.headers import Headers, replaced, to_client
+from proxy.wire.headers import Headers, replaced, safe, to_client
 from proxy.wire.reader import StreamReader
 
 LARGEST_WHOLE = 8 * 2**20
@@ -102,7 +102,8 @@ class Reply:
     @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of this call: the header, else the body (wire.md 1.11)."""
-        return self._response.headers.get("X-Generation-Id") or self.reader.findings.generation_id
+        told = self._response.headers.get("X-Generation-Id")
+        return safe(told) if told else self.reader.findings.generation_id
 
     @property
     def content_length(self) -> str | None:
@@ -220,8 +221,8 @@ def _is_quota(body: bytes) -> bool:
 
 def _message(body: Any) -> str | None:
     """Find the sentence in `{"error": {"message"}}`, `{"error": "…"}`, `{"message"}`, `{"detail"}`, `{"errors": […]}`."""
-    if isinstance(body, str):
-        return body[:1000]
+    if isinstance(body, str):  # the half of a cut emoji is no text for JSON
+        return body[:1000].encode("utf-8", "replace").decode()
     if isinstance(body, list):
         return _message(body[0]) if body else None
     if isinstance(body, dict):

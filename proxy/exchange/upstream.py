@@ -12,17 +12,20 @@ from typing import Any, Protocol
 
 import aiohttp
 import multidict
+from aiohttp.connector import Connection
 from aiohttp.payload import Payload
 from msgspec import Struct
 from yarl import URL
 
 from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
+from proxy.exchange.head import HeadWriter
 from proxy.exchange.patience import Patience
 from proxy.exchange.reply import LARGEST_WHOLE, Failure, Reply
 from proxy.policy.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call, Pieces
+from proxy.wire.headers import is_plain
 from proxy.wire.reader import StreamReader
 
 _JOIN_BELOW = 64 * 1024
@@ -62,6 +65,7 @@ class Upstream:
         """Open the pool; must run inside the event loop."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=15),
+            request_class=_Request,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -125,7 +129,7 @@ class Upstream:
             request.method,
             URL(request.url, encoded=True),
             headers=multidict.CIMultiDict(request.headers),
-            data=_payload(request.pieces),
+            data=_payload(request),
             allow_redirects=False,
             proxy=self.proxy_for(provider),
             timeout=aiohttp.ClientTimeout(total=None, connect=provider.timeouts.connect),
@@ -184,6 +188,19 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
     return reply
 
 
+class _Request(aiohttp.ClientRequest):
+    """A request whose header values go out as they came."""
+
+    async def write_bytes(self, writer: Any, conn: Connection, content_length: int | None = None) -> None:
+        """Write head and body; a request whose head needs this has a body, be it empty."""
+        if not all(map(is_plain, self.headers.values())):
+            assert conn.protocol is not None
+            target = str(self.url) if self.proxy and not self.is_ssl() else self.url.raw_path_qs
+            writer = HeadWriter(conn.protocol, self.loop)
+            await writer.write_headers(f"{self.method} {target} HTTP/1.1", self.headers)
+        await super().write_bytes(writer, conn, content_length)
+
+
 class _PiecesPayload(Payload):
     """A large body sent as the pieces it is made of, without a copy."""
 
@@ -204,10 +221,11 @@ class _PiecesPayload(Payload):
         await self.write(writer)
 
 
-def _payload(pieces: Pieces) -> bytes | _PiecesPayload | None:
+def _payload(request: UpstreamRequest) -> bytes | _PiecesPayload | None:
+    pieces = request.pieces
     size = sum(len(piece) for piece in pieces)
     if size == 0:
-        return None
+        return None if all(is_plain(value) for _, value in request.headers) else _PiecesPayload([])
     if size < _JOIN_BELOW:
         return b"".join(pieces)
     return _PiecesPayload(pieces)

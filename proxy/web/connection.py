@@ -19,6 +19,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
 from proxy.errors import CallerError
+from proxy.exchange.head import HeadWriter
 from proxy.web.errors import error_response
 from proxy.web.faults import BadRequest, HeadersTooLarge, UriTooLong
 
@@ -174,8 +175,8 @@ def _request(
     if message.version not in (HttpVersion10, HttpVersion11):
         message = message._replace(version=HttpVersion11, should_close=True)
         cast(Connection, protocol).speaks_http_1 = False
-    writer, task = rest
-    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    loop, (_, task) = asyncio.get_running_loop(), rest
+    return Request(message, payload, protocol, HeadWriter(protocol, loop), task, loop)
 
 
 class Server(web.Server):

@@ -91,5 +91,20 @@ def replaced(headers: Headers, new: Iterable[tuple[str, str]]) -> Headers:
     return [pair for pair in headers if pair[0].lower() not in names] + new
 
 
+is_plain = str.isascii
+
+
+def head_bytes(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """A head as it goes over the wire, of names and values without control characters. Bytes that are no UTF-8 stand in
+    values as lone surrogates (PEP 383), as the parser puts them there."""
+    text = "".join([line, *(f"\r\n{name}: {value}" for name, value in headers)])
+    return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+
+
+def safe(text: str) -> str:
+    """Text fit for a header value and for records: printable ASCII, bounded."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)[:1000]
+
+
 def _clean(value: str) -> str:
     return value if value.isprintable() else value.translate(_CONTROLS)

@@ -150,14 +150,50 @@ def test_T83_a_transfer_coding_never_reaches_the_upstream(daemon: Daemon, upstre
             assert (coding, reply.status) == ("gzip, chunked", 400)
 
 
-def test_T96_bytes_that_are_no_utf8_do_no_harm_in_headers(daemon: Daemon, upstream: Upstream) -> None:
-    """The HTTP library writes headers as UTF-8 and leaves out what is none (docs/operations.md, known limits)."""
-    upstream.expect(json_reply(chat_reply(), headers=[("X-Back", "caf\xe9 \xff")]))
-    reply = daemon.chat(headers=[("X-Title", "caf\xe9 \xff"), ("X-Utf8", "caf\xc3\xa9")])
-    assert reply.status == 200
-    assert b"\r\nX-Title: caf \r\n" in upstream.call.head
-    assert b"\r\nX-Utf8: caf\xc3\xa9\r\n" in upstream.call.head
-    assert b"\r\nX-Back: caf \r\n" in reply.raw
+VALUES = ["caf\xe9 \xff", "\xff\xfe", "caf\xc3\xa9", "\xed\xa0\x80", "\x80", "a\tb\xff", "\xc2\x85x", "\xf5" * 4000]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=ascii)
+@pytest.mark.parametrize("way", ["whole", "stream", "reading", "error"])
+def test_T96_values_that_are_no_utf8_pass_both_ways(daemon: Daemon, upstream: Upstream, way: str, value: str) -> None:
+    back = [("X-Back", value), ("X-Plain", "x")]
+    scripts = {
+        "whole": json_reply(chat_reply(), headers=back),
+        "stream": sse(chat_stream(), headers=back),
+        "reading": json_reply({"ok": 1}, headers=back),
+        "error": json_reply({"error": {"message": "m"}}, 400, headers=back),
+    }
+    upstream.expect(scripts[way])
+    headers = [("X-Title", value), ("X-Plain", "y")]
+    if way == "reading":
+        reply = daemon.ask("GET", "/v1/files/f?x=1", headers)
+    else:
+        reply = daemon.chat(headers=headers, stream=way == "stream")
+    assert reply.status == (400 if way == "error" else 200)
+    assert upstream.call.header("x-title") == value
+    assert upstream.call.header("x-plain") == "y"
+    assert upstream.call.request_line.startswith("GET /or/api/v1/files/f?x=1 " if way == "reading" else "POST ")
+    assert (reply.header("x-back"), reply.header("x-plain")) == (value, "x")
+    assert reply.complete
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_ids_that_are_no_text_pass_and_are_noted_as_text(daemon: Daemon, upstream: Upstream, stream: bool) -> None:
+    ids = [("X-Request-Id", "req-\xff"), ("X-Generation-Id", "gen-\xfe"), ("Content-Language", "\xfd")]
+    upstream.expect(sse(chat_stream(), headers=ids) if stream else json_reply(chat_reply(), headers=ids))
+    reply = daemon.chat(stream=stream)
+    assert (reply.status, reply.header("x-request-id"), reply.header("x-generation-id")) == (
+        200,
+        "req-\xff",
+        "gen-\xfe",
+    )
+    assert daemon.line_of(reply)["upstream_request_id"] == "req-?"
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x01", "\x0b", "\x1f", "\x7f", "\r"])
+def test_control_characters_are_still_refused(daemon: Daemon, upstream: Upstream, control: str) -> None:
+    assert daemon.chat(headers=[("X-Title", f"\xff{control}x")]).status == 400
+    assert upstream.calls == []
 
 
 DOWNWARDS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.wire.headers import HOP_BY_HOP, replaced, to_client, to_upstream
+from proxy.wire.headers import HOP_BY_HOP, head_bytes, replaced, to_client, to_upstream
 
 HOPS = (
     "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer",
@@ -104,3 +104,9 @@ def test_replacing_takes_every_header_of_that_name() -> None:
     headers = [("X-A", "1"), ("x-a", "2"), ("X-B", "3")]
     assert replaced(headers, [("x-A", "new"), ("X-C", "4")]) == [("X-B", "3"), ("x-A", "new"), ("X-C", "4")]
     assert replaced(headers, iter([])) == headers
+
+
+def test_a_head_is_the_bytes_it_was_made_of() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nX-A: caf\xe9 \xff\r\nX-B: caf\xc3\xa9\r\n\r\n"
+    values = (b"caf\xe9 \xff".decode("utf-8", "surrogateescape"), "caf\xe9")
+    assert head_bytes("HTTP/1.1 200 OK", zip(("X-A", "X-B"), values, strict=True)) == raw
