@@ -1,13 +1,17 @@
-# make run   sets everything up and starts the daemon (the built-in mock where there is no key)
-# make test  sets everything up and runs every test
-# make check formatting, lints, types, tests    make bench  the table of docs/performance.md
-# make faults kills and disconnects by the hundred (half an hour)
-# make lock  refreshes requirements/*.txt       make clean  removes what make made
+# make run       sets everything up and starts the daemon (the built-in mock where there is no key)
+# make test      every test                  make check   formatting, lints, types, and every test
+# make quick     the tests that start no process and open no socket, in under a minute
+# make agents    Claude Code, Codex, opencode, Continue, aider and llm at work (AGENTS="codex llm" for some of them)
+# make coverage  how much of each package the tests reach, processes included; fails below 95 %
+# make faults    kills and disconnects by the hundred (half an hour)
+# make bench     the table of docs/performance.md
+# make lock      refreshes requirements/     make clean   removes what make made
 
 PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
 CLIENTS := .venv-clients
+AGENTS ?= claude-code codex opencode continue aider llm
 PIP := -m pip --disable-pip-version-check install -q
 LOCK := pip-compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --strip-extras
 KEYS := $(OPENROUTER_API_KEY)$(OPEN_ROUTER_API_KEY)$(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)
@@ -15,7 +19,7 @@ CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
 CONFIGS := $(TOLLKEEPER_CONFIG)$(wildcard $(CONFIG_HOME)/tollkeeper/config.yaml /etc/tollkeeper/config.yaml)
 MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
 
-.PHONY: run test check lint types bench faults lock clean
+.PHONY: run test quick agents coverage check lint types bench faults lock clean
 
 run: $(RUN)/.ready
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
@@ -24,6 +28,9 @@ test: $(DEV)/.ready $(CLIENTS)/.ready
 	$(DEV)/bin/python -m pytest -n 2 $(ARGS)
 
 check: lint types test
+
+agents: $(DEV)/.ready $(AGENTS:%=.agents/%/.ready)
+	$(DEV)/bin/python -m pytest -rs -n 0 tests/agents $(ARGS)
 
 lint: $(DEV)/.ready
 	$(DEV)/bin/ruff format --check .
@@ -56,11 +63,28 @@ $(CLIENTS)/.ready: requirements/clients.txt
 	$(CLIENTS)/bin/python $(PIP) --no-compile --require-hashes -r requirements/clients.txt
 	@touch $@
 
+# agents that come by npm; their locks carry hashes, but not where a package was found
+.agents/%/.ready: requirements/agents/%/package-lock.json
+	mkdir -p $(@D)
+	cp requirements/agents/$*/package*.json $(@D)
+	npm install --prefix $(@D) --no-audit --no-fund --loglevel error
+	@touch $@
+
+.agents/aider/.ready: requirements/aider.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP) --no-compile --require-hashes -r requirements/aider.txt
+	@touch $@
+
+.agents/llm/.ready: $(CLIENTS)/.ready
+	@mkdir -p $(@D) && touch $@
+
 lock:
 	$(LOCK) -o requirements/base.txt pyproject.toml
 	$(LOCK) -o requirements/build.txt requirements/build.in
 	$(LOCK) --allow-unsafe -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
 	$(LOCK) --allow-unsafe -o requirements/clients.txt requirements/clients.in
+	$(LOCK) --allow-unsafe -o requirements/aider.txt requirements/aider.in
+	for folder in requirements/agents/*; do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved); done
 
 clean:
-	rm -rf $(RUN) $(DEV) $(CLIENTS) .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(RUN) $(DEV) $(CLIENTS) .agents .coverage* .mypy_cache .ruff_cache .hypothesis

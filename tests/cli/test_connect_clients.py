@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from harness.daemon import REPOSITORY, Daemon
+from harness.setting import free_port
 
 KEY = "sk-alice-canary"
 VENV = REPOSITORY / ".venv-clients" / "bin"
@@ -27,12 +27,6 @@ PROGRAMS: dict[str, tuple[str, str]] = {
 }
 
 needs_clients = pytest.mark.skipif(not VENV.exists(), reason="`make test` installs these clients; make it once")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module", params=["open", "keys"])

@@ -1,0 +1,98 @@
+"""Real agents, as `connect` configures them, use one of their tools through the real daemon, under a budget."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents import AGENTS, MARKER, SAID, run
+from harness.daemon import REPOSITORY, Daemon
+from harness.mock import Mock
+from harness.setting import free_port
+
+KEY = "sk-alice-canary"
+BUDGET = {"usd": 5, "per": "day"}
+
+
+# what is known to be refused, and why; whatever passes all the same must leave this table
+REFUSED = {"codex": "its `namespace` tool counts as one without a bound"}
+
+
+def param(name: str) -> Any:
+    reason = f"{name} is not installed; `make agents AGENTS={name}` does it"
+    marks = [pytest.mark.skipif(not AGENTS[name].installed, reason=reason)]
+    if name in REFUSED:
+        marks.append(pytest.mark.xfail(reason=REFUSED[name], strict=True))
+    return pytest.param(name, marks=marks)
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    with Mock() as running:
+        yield running
+
+
+@pytest.fixture
+def daemon(mock: Mock, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon before the mock, spelled as the provider the agent is led to; its only key has a budget."""
+    mock.forget()
+    kind = AGENTS[request.getfixturevalue("name")].kind
+    config = {
+        "listen": {"port": free_port()},
+        "providers": {kind: mock.provider(kind)},
+        "keys": {"alice": {"key": KEY, "budgets": [BUDGET]}},
+        "shutdown": {"drain": 1},
+    }
+    with Daemon(config, tmp_path, key=KEY) as running:
+        yield running
+        assert running.stop() == 0, running.output
+
+
+def told(daemon: Daemon, *command: str) -> Any:
+    """What a command of ours prints with --json."""
+    arguments = [*command, "--config", str(daemon.folder / "config.yaml"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", [param(name) for name in AGENTS])
+def test_an_agent_uses_a_tool_under_a_budget(daemon: Daemon, mock: Mock, tmp_path: Path, name: str) -> None:
+    agent, home = AGENTS[name], tmp_path / "home"
+    home.mkdir()
+    printed = run(agent, told(daemon, "connect", name)["parts"], home, KEY)
+    assert (home / "work" / MARKER).exists(), printed
+    assert SAID in printed
+
+    calls = [line for line in daemon.log_lines() if line.get("event") == "call"]
+    metered = [line for line in calls if line["endpoint"] == agent.endpoint]
+    assert {line["status"] for line in calls} == {200}, calls
+    assert {line["key"] for line in calls} == {"alice"}
+    assert len(metered) >= agent.calls
+    assert all(Decimal(line["cost_usd"]) > 0 for line in metered), metered
+    assert not [line for line in daemon.log_lines() if line.get("event") == "cost_anomaly"]
+
+    booked = told(daemon, "usage", "--by", "key")
+    assert [row["key"] for row in booked["rows"]] == ["alice"]
+    assert booked["total"]["calls"] == len([row for row in mock.bill() if row["completed"]]) == len(metered)
+    assert Decimal(booked["total"]["cost_usd"]) == sum(Decimal(line["cost_usd"]) for line in metered)
+
+
+def test_the_page_says_which_ones_are_run() -> None:
+    page = (REPOSITORY / "docs" / "clients.md").read_text()
+    assert set(re.findall(r"^\| `([\w-]+)` \|.*`make agents`", page, re.MULTILINE)) == set(AGENTS)
