@@ -41,6 +41,7 @@ from proxy.web.answers import StatusAnswer
 from proxy.web.api import Api, Parts
 from proxy.web.control import Control
 from proxy.web.control_state import LiveState
+from proxy.web.desk import Declined
 from proxy.web.feed import Feed
 from proxy.web.guard import Guard
 from proxy.web.keys import Keyring
@@ -143,6 +144,8 @@ class Daemon:
         complete = await self._with_mock(settings)
         try:
             await running.state.reload(complete)
+        except Declined as error:
+            raise ReloadRefused(str(error)) from None
         except (TimeoutError, DBAPIError):
             raise ReloadRefused("the keys in the ledger cannot be read now; nothing was changed") from None
         running.listings.settings = complete
@@ -283,7 +286,7 @@ def _each(*readers: Callable[[Entry], None]) -> Callable[[Entry], None]:
     return tell
 
 
-async def _nothing_to_read() -> list[str]:
+async def _nothing_to_read(_: bool) -> list[str]:
     raise ReloadRefused("this daemon was not started from a configuration")
 
 

@@ -7,11 +7,12 @@ have; the next call sees the new configuration whole.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from proxy.config import ConfigProblems
 from proxy.exchange.listings import Listings
@@ -19,6 +20,7 @@ from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.upstream import Upstream
 from proxy.observe.notify import Notifier
+from proxy.policy.budgets import GLOBAL
 from proxy.policy.names import Names
 from proxy.policy.values import Settings
 from proxy.web.api import Parts
@@ -30,11 +32,13 @@ log = structlog.get_logger()
 
 # what is opened once at start
 _NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "gen_ai", "log_level", "log_format")
-_NOT_SETTINGS = ("source", "warnings")
+_NOT_SETTINGS = ("source", "written", "warnings")
 
 
 class Reloadable(Protocol):
     """A running daemon, as far as a reload is concerned."""
+
+    settings: Settings
 
     async def reload(self, settings: Settings) -> list[str]:
         """Take on other settings; say what changed. Raises `ReloadRefused`."""
@@ -46,24 +50,35 @@ class Reloadable(Protocol):
         """One line for whoever supervises us."""
 
 
+class Source(Struct, frozen=True):
+    """Where the configuration comes from. `left_alone` returns once nobody writes its file any more; `read` runs in
+    a thread, and may raise `ConfigProblems`."""
+
+    left_alone: Callable[[], Awaitable[None]]
+    read: Callable[[], Settings]
+
+
 class Reloader:
     """Reads the configuration again: taken on whole, or not at all. One reload at a time, whoever asks for it."""
 
-    def __init__(self, read: Callable[[], Settings], daemon: Reloadable, notifier: Notifier) -> None:
-        """`read` may raise `ConfigProblems`; it runs in a thread."""
-        self._read = read
+    def __init__(self, source: Source, daemon: Reloadable, notifier: Notifier) -> None:
+        self._source = source
         self._daemon = daemon
         self._notifier = notifier
         self._turn = asyncio.Lock()
 
-    async def __call__(self) -> list[str]:
-        """What changed, a line each. Raises `ConfigProblems` or `ReloadRefused`, told in the log as well."""
+    async def __call__(self, is_meant: bool = False) -> list[str]:
+        """What changed, a line each. Raises `ConfigProblems` or `ReloadRefused`, told in the log as well.
+
+        `is_meant`: every provider or budget may be dropped. A file somebody is writing is waited for.
+        """
         async with self._turn:
             self._notifier.reloading()
             try:
-                settings = await asyncio.to_thread(self._read)
-                if not settings.providers:
-                    raise ReloadRefused("no provider is left")
+                await self._source.left_alone()
+                settings = await asyncio.to_thread(self._source.read)
+                if not is_meant and (lost := lost_sections(self._daemon.settings, settings)):
+                    raise ReloadRefused(lost)
                 changes = await self._daemon.reload(settings)
             except (ConfigProblems, ReloadRefused) as problems:
                 self._daemon.reload_refused()
@@ -101,9 +116,32 @@ def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
 
 
 def default_provider(settings: Settings) -> str:
-    """Where calls go that name no model: OpenRouter, else the first provider."""
+    """Where calls go that name no model: OpenRouter, else the first provider; "" where there is none."""
     providers = settings.providers
-    return next((p.name for p in providers.values() if p.kind == "openrouter"), next(iter(providers)))
+    return next((p.name for p in providers.values() if p.kind == "openrouter"), next(iter(providers), ""))
+
+
+def lost_sections(old: Settings, new: Settings) -> str:
+    """In a sentence, which section with something in it is gone, though nobody wrote it empty; "" where none is."""
+    lost = []
+    if old.providers != new.providers and "providers" not in new.written:
+        if "providers" in old.written or not new.providers:
+            lost.append(("provider", "providers: {}"))
+    if _has_lost_budgets(old, new) and "budgets" not in new.written:
+        lost.append(("budget", "budgets: []"))
+    if not lost:
+        return ""
+    what, empty = (" and ".join(words) for words in zip(*lost, strict=True))
+    return (
+        f"every {what} would be dropped, as by a file that was cut; if that is meant, write `{empty}`, or use "
+        "`tollkeeper reload --yes`"
+    )
+
+
+def _has_lost_budgets(old: Settings, new: Settings) -> bool:
+    """Whether those of everything together are gone, or with those of the keys all there were."""
+    before, after = ({budget.scope for budget in settings.money.budgets} for settings in (old, new))
+    return bool(before) and (not after or (GLOBAL in before and GLOBAL not in after))
 
 
 def in_words(old: Settings, new: Settings) -> list[str]:

@@ -22,6 +22,7 @@ _COMMANDS = (
     "show",
     "tail",
     "top",
+    "reload",
     "backup",
     "mock",
     "health",

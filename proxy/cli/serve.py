@@ -19,6 +19,7 @@ from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
     from proxy.app import Daemon
+    from proxy.changes import Source
     from proxy.watching import Watch
 
 SWITCH_SECONDS = 0.0005
@@ -42,9 +43,17 @@ def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     sink = LineSink(sys.stderr.fileno())
     atexit.register(sink.close)
     set_up(settings.log_level, settings.log_format, sink)
-    code = run_async(_run(settings, lambda: _read(config_path, mock=mock), watched))
+    code = run_async(_run(settings, _source(config_path, mock=mock), watched))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # everything is closed; one more signal changes nothing
     sys.exit(code)
+
+
+def _source(config_path: str | None, *, mock: bool) -> Source:
+    from proxy.changes import Source
+    from proxy.config import find_config
+    from proxy.watching import left_alone
+
+    return Source(lambda: left_alone(find_config(config_path, os.environ)), lambda: _read(config_path, mock=mock))
 
 
 def _watched(config_path: str | None) -> Watch:
@@ -83,7 +92,7 @@ def run_async(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-async def _run(settings: Settings, read: Callable[[], Settings], watched: Watch | None) -> int:
+async def _run(settings: Settings, source: Source, watched: Watch | None) -> int:
     from proxy.app import Daemon
     from proxy.changes import Reloader
     from proxy.listeners import StartError
@@ -94,7 +103,7 @@ async def _run(settings: Settings, read: Callable[[], Settings], watched: Watch 
     stopping = asyncio.Event()
     try:
         daemon = Daemon(settings, inherited_sockets(os.environ))
-        reloader = daemon.reload_now = Reloader(read, daemon, notifier)
+        reloader = daemon.reload_now = Reloader(source, daemon, notifier)
         _listen_to_signals(daemon, stopping, reloader.quietly)
         if not await _started(daemon, stopping):
             return 0

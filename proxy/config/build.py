@@ -51,12 +51,14 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         retries=RetryRules(config.retries.attempts, config.retries.first_wait, config.retries.longest_wait),
         max_body=config.max_body,
         callers=tuple(_caller(name, key) for name, key in config.keys.items()),
+        open=config.open,
         drain=config.shutdown.drain,
         money=build_money(config, sources.env),
         gen_ai=config.metrics.gen_ai,
         log_level=config.log.level,
         log_format=config.log.format,
         source=str(sources.file) if sources.file is not None else None,
+        written=frozenset(name for name, value in sources.filled.tree.items() if value is not None),
         warnings=warnings + _keyless(providers),
     )
 

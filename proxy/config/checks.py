@@ -54,6 +54,11 @@ def _open_to_strangers(tree: Section) -> Iterator[Finding]:
         )
 
 
+def _open_with_keys(tree: Section) -> Iterator[Finding]:
+    if _plain(tree.get("open")) is True and _section(tree.get("keys")):
+        yield ("open",), "says that no keys are wanted, and there are some under keys:; one of the two must go"
+
+
 def _admin_without_token(tree: Section) -> Iterator[Finding]:
     admin = _section(tree.get("admin"))
     if not _on_loopback(admin) and admin.get("token") is None:
@@ -138,6 +143,7 @@ def _list(value: Any) -> list[Any]:
 _ADDRESS_FIELDS = (("admin", "port"), ("admin", "host"), ("listen", "port"), ("listen", "host"))
 _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _open_to_strangers,
+    _open_with_keys,
     _admin_without_token,
     _same_address,
     _own_address_as_provider,

@@ -23,6 +23,7 @@ from proxy.secret import Secret
 
 ENVIRONMENT = "environment"
 MOST_BYTES = 4 * MOST_CHARACTERS  # a character of UTF-8 is at most four bytes
+_EMPTY = "the file is empty, as one that was cut or lost would be; where nothing is to be said, remove it or write {}"
 _SECRET_HEADERS = frozenset(("authorization", "x-api-key", "api-key", "cookie"))
 
 KeyFiles = dict[str, tuple[Path, Secret]]
@@ -54,6 +55,8 @@ def environment_settings(env: Mapping[str, str], mock: bool = False) -> Settings
 def load_text(text: str, file: Path | None, env: Mapping[str, str], *, mock: bool = False) -> Loaded:
     """Do the work of `load` for text already read."""
     document = parse(text, ENVIRONMENT if file is None else str(file))
+    if file is not None and not document.has_content:
+        raise ConfigProblems([Problem(str(file), 0, 0, "", _EMPTY)])
     filled = fill_in(document, env)
     config, problems = _shaped(document, filled.tree)
     key_files, unread = _key_files(document, filled, file, env)

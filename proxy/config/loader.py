@@ -41,6 +41,11 @@ class Document:
     names: dict[Path, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def has_content(self) -> bool:
+        """False for a file that is empty, null, or nothing but comments; `{}` is something."""
+        return () in self.values
+
     def problem(self, path: Path, sentence: str, *, at_name: bool = False) -> Problem:
         """Point at the value of `path` (or at its name), else at the nearest thing around it."""
         place = self.names.get(path) if at_name else None

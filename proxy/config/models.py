@@ -211,6 +211,7 @@ class Config(Section):
     keys: dict[Name, KeySection] = Field(
         default={}, description="Client keys by name; none: open mode, on loopback only."
     )
+    open: Flag = Field(default=False, description="True: no keys are wanted any more, although there were some.")
     limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of everything together.")
     budget_policy: BudgetPolicySection = Field(default=BudgetPolicySection(), description="How budgets are applied.")

@@ -15,11 +15,12 @@ from proxy.policy.limiter import Limiter
 from proxy.policy.money import to_pusd
 from proxy.policy.settlement import Settlement
 from proxy.policy.values import Provider, Settings
-from proxy.stores.failures import JournalUnwritable, LedgerDamaged
+from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keyset import key_set
 from proxy.stores.lock import StateLock
+from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Charge, Settled
@@ -46,6 +47,7 @@ class Bookkeeping:
         self.hash_key = hash_key(state_dir)
         self.keys = key_set(settings, ())
         spent, position = self._ledger(state_dir / "ledger.db", settings)
+        self._close_door(settings)
         replayed = replay(state_dir / "journal", position)
         for problem in replayed.problems:
             told("journal_problem", str(problem))
@@ -71,6 +73,16 @@ class Bookkeeping:
             self.ledger_problem = str(error)
             self._told("ledger_unusable", str(error))
             return {}, START
+
+    def _close_door(self, settings: Settings) -> None:
+        """Closed stays closed: keys leave a mark, and a start that finds it wants a key, or to be told otherwise.
+
+        Raises `KeysLost`. A ledger that cannot be read may have keys; then nobody may call.
+        """
+        if self.keys.callers:
+            mark_keyed(settings)
+        elif self.keys.is_lost and not self.keys.is_open and not self.ledger_problem:
+            raise KeysLost
 
     def _count(self, ledger: dict[Charge, int], journal: dict[Charge, int]) -> None:
         for charge in ledger.keys() | journal.keys():

@@ -141,7 +141,8 @@ class Listen(Struct, frozen=True):
 class Settings(Struct, frozen=True):
     """Everything a running daemon was told, resolved and checked. Sizes in bytes, times in seconds.
 
-    `source` is the file it came from, or None when the environment decided.
+    `source` is the file it came from, or None when the environment decided; `written` are its sections, those
+    written empty among them. `open`: where no key is left, everybody may call again.
     `catalogue_refresh` None means never. `gen_ai`: metrics under OpenTelemetry's names as well.
     `warnings` are sentences for the start-up lines.
     """
@@ -159,10 +160,12 @@ class Settings(Struct, frozen=True):
     retries: RetryRules = RetryRules()
     max_body: int = 64 * 2**20
     callers: tuple[Caller, ...] = ()
+    open: bool = False
     drain: float = 30.0
     money: MoneySettings = MoneySettings()
     gen_ai: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"
     source: str | None = None
+    written: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()

@@ -37,6 +37,18 @@ class LockedBy(StoreError):
         self.pid = pid
 
 
+class KeysLost(StoreError):
+    """There were client keys here, and nothing knows of one any more."""
+
+    def __init__(self) -> None:
+        """Say how to go on, closed or open."""
+        super().__init__(
+            "there were client keys here and none is left: the configuration may have lost its `keys:` section. Put it "
+            "back, make a key with `tollkeeper keys create NAME`, or write `open: true` to let everybody on this "
+            "machine call"
+        )
+
+
 class LedgerDamaged(StoreError):
     """The ledger file cannot be trusted. It is left exactly as it is."""
 

@@ -23,9 +23,9 @@ _SECRET_BYTES = 32
 
 
 class KeySet(Struct, frozen=True):
-    """Who may call, and what bounds them. `is_open`: everybody may, for there never was a key.
+    """Who may call, and what bounds them. `is_open`: everybody may, for there never was a key, or `open: true` says so.
 
-    `clashes` are names that the configuration and the store both have; the configuration's counts.
+    `is_lost`: there were keys, and neither the configuration nor the store knows of any. `clashes` are names that the configuration and the store both have; the configuration's counts.
     """
 
     callers: tuple[Caller, ...]
@@ -34,6 +34,7 @@ class KeySet(Struct, frozen=True):
     is_open: bool
     clashes: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
+    is_lost: bool = False
 
 
 def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
@@ -48,13 +49,15 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
         callers.append(Caller(key.name, key.models, key_hmac=key.key_hmac, expires_ms=key.expires_ms))
         budgets += budgets_for(scope, map(BudgetSection.model_validate, _terms(key.budgets)), settings.money.zone)
         limits += limits_for(scope, map(LimitSection.model_validate, _terms(key.limits)))
+    was_keyed = bool(everything) or is_marked(settings)
     return KeySet(
         callers=tuple(callers),
         budgets=tuple(budgets),
         limits=tuple(limits),
-        is_open=not settings.callers and not everything and not is_marked(settings),
+        is_open=not callers and (settings.open or not was_keyed),
         clashes=tuple(key.name for key in living if key.name in taken),
         names=frozenset(caller.name for caller in callers),
+        is_lost=was_keyed and not callers and not everything,
     )
 
 

@@ -1,4 +1,4 @@
-"""The mark beside the ledger that keys are wanted here. Reading it takes no database."""
+"""The mark beside the ledger that keys are wanted here: closed stays closed. Reading it takes no database."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _NAME = "keyed"
 
 
 def mark_keyed(settings: Settings) -> None:
-    """Remember outside the ledger that keys are wanted here, should it be damaged one day."""
+    """Remember that keys are wanted here, should the configuration lose them or the ledger be damaged one day."""
     (Path(settings.state_dir) / _NAME).touch(mode=0o600)
 
 
 def is_marked(settings: Settings) -> bool:
-    """Whether there was ever a key of the store."""
+    """Whether there was ever a key, in the configuration or the store."""
     return os.path.exists(Path(settings.state_dir) / _NAME)

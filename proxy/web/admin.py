@@ -147,7 +147,7 @@ def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:
 async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
     """The parameters of the query, or the body."""
     if route.body is None:
-        query = dict(parse_qsl(request.raw_path.partition("?")[2]))
+        query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=route.changes))
         if unknown := query.keys() - set(route.query):
             known = ", ".join(route.query) or "none"
             raise InvalidValue(f"The query holds something unknown here; known are: {known}.", param=min(unknown)[:100])

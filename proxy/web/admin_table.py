@@ -103,13 +103,14 @@ ROUTES = (
     Route("DELETE", "/calls/{request_id}", "end", "End a call under way; its client is told so.", CutAnswer,
           changes=True, fails=(404,)),
     Route("POST", "/reload", "reload", "Read the configuration again: taken on whole, or not at all.",
-          ReloadedAnswer, changes=True, fails=(409,)),
+          ReloadedAnswer, query=("yes",), changes=True, fails=(400, 409)),
 )  # fmt: skip
 
 _QUERY = {
     "by": {"type": "string", "enum": ["day", "model", "key", "provider"], "default": "day"},
     "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
     "until": {"type": "string", "description": "As since; a day counts to its end."},
+    "yes": {"type": "string", "description": "There, though empty: every provider or budget may be dropped."},
     "tz": {"type": "string", "description": "The zone of days, such as Europe/Berlin. Default: the machine's."},
 }
 _REASONS = {

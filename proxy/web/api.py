@@ -16,6 +16,7 @@ from proxy.dialects import Incoming
 from proxy.errors import (
     InternalError,
     ModelNotFound,
+    NoHealthyUpstream,
     ProxyError,
     ShuttingDown,
     UnknownEndpoint,
@@ -178,6 +179,8 @@ class Api:
     def _plan(self, caller: Caller, call: Call) -> Plan:
         """Where this call may go. Calls that carry no model go to the default provider as they are."""
         if not call.endpoint.carries_model:
+            if not self.parts.default_provider:
+                raise NoHealthyUpstream("No provider is configured.")
             return Plan((Target(self.parts.default_provider, ""),), call.endpoint.name, rewrite=False)
         plan = choose(caller, self.parts.names, call.model)
         for name in call.also_models:

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from sqlalchemy import Connection
 
 from proxy.config.new_key import NewKeySection
@@ -95,7 +95,6 @@ class LiveState:
             key, secret = make_key(asked, int(time.time() * 1000), self._books.hash_key)
             was_open = self.keys.is_open
             await self._change(lambda connection: create_key(connection, key))
-            mark_keyed(self._settings)
             return made(key, secret, was_open=was_open)
 
     async def revoke(self, name: str) -> KeyRevokedAnswer:
@@ -123,7 +122,8 @@ class LiveState:
     async def reload(self, settings: Settings) -> None:
         """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on.
 
-        Raises TimeoutError or DBAPIError where the stored keys cannot be read; then nothing has changed.
+        Raises `Declined` where no key would be left, and TimeoutError or DBAPIError where the stored keys cannot be
+        read; then nothing has changed.
         """
         async with self._turn:
             await self._change(lambda _: None, settings)
@@ -133,7 +133,8 @@ class LiveState:
 
     async def _change(self, work: Callable[[Connection], Any], settings: Settings | None = None) -> Any:
         """Change the stored keys and put all keys as they are then in force, in one transaction."""
-        wanted = settings or self._settings
+        here = self._settings.state_dir  # another one takes effect after a restart
+        wanted = self._settings if settings is None else replace(settings, state_dir=here)
 
         def job(connection: Connection) -> tuple[Any, KeySet, dict[Charge, int]]:
             result = work(connection)
@@ -142,6 +143,10 @@ class LiveState:
             return result, keys, ledger.spent(connection, fresh)
 
         result, keys, spent = await self._run(job)
+        if settings is not None and self.keys.callers and not keys.callers and not keys.is_open:
+            raise Declined("no client key would be left; where everybody may call from now on, write `open: true`")
+        if keys.callers:
+            mark_keyed(wanted)
         self._settings = wanted
         self._install(keys)
         for (budget, period), amount in spent.items():  # by a key of the same name, before this start

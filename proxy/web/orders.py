@@ -18,7 +18,9 @@ from proxy.web.explain import ExplainAsk, explain
 from proxy.web.traffic import Traffic
 
 Params = dict[str, Any]
-Reload = Callable[[], Awaitable[list[str]]]
+Reload = Callable[[bool], Awaitable[list[str]]]  # takes whether what would be dropped is meant to be
+
+_NO = ("0", "false", "no")
 
 
 class ReloadRefused(Exception):
@@ -103,5 +105,6 @@ class Orders:
     async def _end(self, params: Params) -> Answer:
         return self.traffic.end(str(params.get("request_id")))
 
-    async def _reloaded(self, _: Params) -> Answer:
-        return ReloadedAnswer(await self._host.reload_now())
+    async def _reloaded(self, params: Params) -> Answer:
+        is_meant = "yes" in params and str(params["yes"]).lower() not in _NO
+        return ReloadedAnswer(await self._host.reload_now(is_meant))

@@ -132,9 +132,17 @@ def test_what_is_no_file_cannot_be_read(tmp_path: Path, name: str, reason: str) 
         load(tmp_path / name, {})
 
 
-def test_an_empty_file_is_a_whole_configuration(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "# nothing\n", "null", "---\n..."])
+def test_an_empty_file_is_taken_for_a_lost_one(tmp_path: Path, text: str) -> None:
     file = tmp_path / "c.yaml"
-    file.touch()
+    file.write_text(text)
+    with pytest.raises(ConfigProblems, match="c.yaml: the file is empty"):
+        load(file, {"HOME": "/h", "OPENAI_API_KEY": "x"})
+
+
+def test_a_file_that_says_nothing_is_a_whole_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("{}")
     settings = load(file, {"HOME": "/h", "OPENAI_API_KEY": "x"}).settings
     assert settings.listen == Listen("127.0.0.1", 8655)
     assert settings.admin == Listen("127.0.0.1", 8656)

@@ -29,6 +29,7 @@ def rewrite(daemon: Daemon, change: Callable[[dict[str, Any]], None]) -> None:
     config = yaml.safe_load(file.read_text())
     change(config)
     file.write_text(yaml.safe_dump(config))
+    os.utime(file, (1, 1))  # long since left alone, so that nobody waits for more
     os.kill(daemon.pid, signal.SIGHUP)
 
 
