@@ -6,73 +6,24 @@ Usage is read wherever it appears and the last one wins, as providers move it ab
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal, InvalidOperation
+import re
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw
 
-from proxy.wire.counting import Choice, text_of, tokens_in
+from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
+from proxy.wire.error_objects import code_of, status_of
+from proxy.wire.events import Event, read_event, read_inner, read_value
+from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage, read_usage
 
-
-class _Event(Struct):
-    """The members worth reading of a chat chunk, a Responses or Messages event, or a JSON reply."""
-
-    id: Any = None
-    type: Any = None
-    model: Any = None
-    provider: Any = None
-    choices: list[Choice] | None = None
-    content: Raw | UnsetType = UNSET
-    service_tier: Any = None
-    delta: Any = None
-    error: Raw | UnsetType = UNSET
-    usage: Raw | UnsetType = UNSET
-    response: Raw | UnsetType = UNSET
-    message: Raw | UnsetType = UNSET
-
-
-class _Inner(Struct):
-    """`response` of a Responses event, `message` of `message_start`."""
-
-    id: Any = None
-    model: Any = None
-    service_tier: Any = None
-    usage: Raw | UnsetType = UNSET
-
-
-def _number(text: str) -> Decimal:
-    """A number as it was spelled; NaN where its exponent is beyond all reading."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return Decimal("NaN")
-
-
-_event = msgspec.json.Decoder(_Event)
-_inner = msgspec.json.Decoder(_Inner)
-_exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
-
-_TERMS = frozenset({"service_tier", "speed"})
+_TERMS = ("service_tier", "speed", "inference_geo")
 _TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
-_STATUS_OF_TYPE = {
-    "authentication_error": 401,
-    "insufficient_quota": 402,
-    "billing_error": 402,
-    "payment_required": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "invalid_request_error": 400,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "overloaded_error": 529,
-    "provider_overloaded": 529,
-    "timeout_error": 504,
-    "timeout": 504,
-}
+_KNOWN_TYPES = ("response.", "message_", "content_block_")
+# These search for every call, and each is charged for it (OpenAI's price list: search models).
+_ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:-|$)")
 
 
 class Findings:
@@ -81,17 +32,21 @@ class Findings:
     `events` counts events with data. `error` is the reply's own error object (or text) once
     seen. `has_output`: a choice or content was there. `usage_only` describes the last event:
     it carried usage, no choices and no error. `served_by` is the provider OpenRouter names.
-    `counted_output`: output tokens that streamed past, estimated.
+    `counted_output`: output tokens that streamed past, estimated; `countable`: it streamed in a way that can be counted.
     """
 
     __slots__ = (
         "_finished",
         "_is_first_count",
+        "_is_midway",
         "_open",
         "_shape",
         "_terminal",
         "_tier",
+        "_timings",
+        "_tools",
         "_usage",
+        "countable",
         "counted_output",
         "error",
         "events",
@@ -105,11 +60,15 @@ class Findings:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._usage: dict[str, Any] = {}
+        self._timings: dict[str, Any] = {}
+        self._tools = ToolRuns()
         self._open: frozenset[int] = frozenset()
         self._finished: frozenset[int] = frozenset()
         self._terminal = False
         self._is_first_count = False  # message_start tells what was written before anything was (wire.md 3.3)
+        self._is_midway = False  # the usage read last counts on: it came with a piece of the answer
         self._tier: Any = None
+        self.countable = False
         self.counted_output = 0
         self.events = 0
         self.error: Any = None
@@ -131,15 +90,19 @@ class Findings:
     @property
     def usage(self) -> Usage | None:
         """The usage read last; None where there was none."""
-        if not self._usage:
+        told = self._usage or self._timings
+        if not told:
             return None
-        usage = read_usage(self._usage, counts_both=self._shape != "other")
-        return msgspec.structs.replace(usage, uncounted=True) if self._is_first_count else usage
+        usage = self._tools.added_to(read_usage(told, counts_both=self._shape != "other"))
+        if self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(self.served_model or ""):
+            usage = msgspec.structs.replace(usage, web_searches=1)
+        cost = None if self._is_midway and not self.complete else usage.cost_usd
+        return msgspec.structs.replace(usage, cost_usd=cost, uncounted=self._is_uncounted(usage))
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
-        """What the reply says it was served at, where that has its own price: the tier, Anthropic's speed."""
-        told = {"service_tier": self._tier, **{name: self._usage[name] for name in _TERMS & self._usage.keys()}}
+        """What the reply says it was served at, where that may have its own price: tier, Anthropic's speed and place."""
+        told = {"service_tier": self._tier, **{name: self._usage[name] for name in _TERMS if name in self._usage}}
         return tuple((name, value) for name, value in told.items() if isinstance(value, str))
 
     @property
@@ -149,70 +112,79 @@ class Findings:
 
     @property
     def error_status(self) -> int:
-        """The HTTP status an error inside a 200 stands for: its own code, else by its type, else 502."""
-        error = self.error if isinstance(self.error, dict) else {}
-        code = error.get("code")
-        if isinstance(code, str) and len(code) == 3 and code.isdecimal():
-            code = int(code)
-        if isinstance(code, int) and 400 <= code <= 599:
-            return code
-        metadata = error.get("metadata")
-        kind = metadata.get("error_type") if isinstance(metadata, dict) else None
-        for name in (kind, error.get("type"), code):
-            if isinstance(name, str) and name in _STATUS_OF_TYPE:
-                return _STATUS_OF_TYPE[name]
-        return 502
+        """The HTTP status an error inside a 200 stands for."""
+        return status_of(self.error)
+
+    @property
+    def error_code(self) -> str:
+        """The error's own word for itself, else the status it stands for."""
+        return code_of(self.error)
 
     @property
     def failed(self) -> bool:
         """A 200 that is no answer: an error and no output, on the endpoints where that can be told."""
         return self.error is not None and not self.has_output and self._shape in ("chat", "completions", "messages")
 
+    @property
+    def broke(self) -> bool:
+        """Whether an answer ended in an error, on the endpoints where an error can only mean that."""
+        return self.error is not None and self._shape != "other"
+
     def see(self, data: bytes) -> None:
-        """Read the data of one event, or a whole JSON reply. Anything unreadable is passed over."""
+        """Read the data of one event, or a whole JSON reply. Anything unreadable counts as so many bytes of output."""
         self.events += 1
         self.usage_only = False
         if data.startswith(b"[DONE]"):
             self._terminal = True
             return
-        event = _decode(data)
+        event = read_event(data)
         if event is None:
+            self.counted_output += tokens_in(data.decode("utf-8", "replace")) if data else 0
             return
-        self._see_identity(event)
+        self._see_identity(event.id, event.model, event.service_tier)
+        if isinstance(event.provider, str):
+            self.served_by = event.provider
         self._see_choices(event)
-        failed = event.error is not UNSET and bool(error := _loads(event.error))
-        if failed:
-            self.error = error
-        if event.usage is not UNSET and self._see_usage(event.usage):
+        failed = self._see_error(event.error)
+        if self._see_usages(event):
+            self._is_midway = self.is_under_way(event) and not failed
             self.usage_only = not event.choices and not failed
-        if isinstance(event.type, str) and event.type in _TERMINAL:
-            self._terminal = True
-        elif event.delta and event.type != "message_delta":
-            text = text_of(event.delta)
-            self.counted_output += tokens_in(text) if text else 0
-        if event.type == "error" and self.error is None and self._shape == "responses":
-            self.error = _loads(Raw(data))  # its error stands at the top level (wire.md 2.4)
+        self._see_type(event, data)
+        self._tools.ended(event.output, event.tool_usage, event.tools)
         for nested in (event.response, event.message):
             if nested is not UNSET:
                 self._see_nested(nested)
 
-    def _see_identity(self, event: _Event) -> None:
-        if isinstance(event.id, str) and self.generation_id is None:
-            self.generation_id = event.id
-        if isinstance(event.model, str):
-            self.served_model = event.model
-        if isinstance(event.provider, str):
-            self.served_by = event.provider
-        if event.service_tier is not None:
-            self._tier = event.service_tier
+    def is_under_way(self, event: Event) -> bool:
+        """Whether the event is a piece of an answer that goes on."""
+        return any(choice.delta is not UNSET for choice in event.choices or ()) and bool(self._open)
 
-    def _see_choices(self, event: _Event) -> None:
+    def _is_uncounted(self, usage: Usage) -> bool:
+        """Whether the usage does not say how much was written, or not yet."""
+        if self._is_first_count or self._is_midway:
+            return True
+        if not (usage.input_tokens or usage.output_tokens or usage.cost_usd is not None):
+            return usage.uncounted or self.counted_output > 0 or self.has_output
+        # OpenAI's older completions leave out what is 0
+        says_nothing = self._shape == "completions" and self._usage.get("total_tokens") == usage.input_tokens
+        return usage.uncounted and not (says_nothing and not self.counted_output)
+
+    def _see_identity(self, identity: Any, model: Any, tier: Any) -> None:
+        if isinstance(identity, str) and self.generation_id is None:
+            self.generation_id = identity
+        if isinstance(model, str):
+            self.served_model = model
+        if tier is not None:
+            self._tier = tier
+
+    def _see_choices(self, event: Event) -> None:
         if event.content is not UNSET and bytes(event.content) not in (b"null", b"[]", b'""'):
             self.has_output = True
         for choice in event.choices or ():
             index = choice.index if isinstance(choice.index, int) else 0
             tokens = choice.tokens()
             self.counted_output += tokens
+            self.countable = self.countable or choice.delta is not UNSET or choice.text is not None
             if tokens or choice.delta is UNSET:
                 self.has_output = True
             if choice.finish_reason:
@@ -221,50 +193,77 @@ class Findings:
             elif index not in self._finished and index not in self._open:
                 self._open |= {index}
 
-    def _see_usage(self, raw: Raw) -> bool:
-        """Merge by key: a later event replaces what it names, null erases nothing (wire.md T06, T19)."""
-        usage = _loads(raw)
+    def _see_error(self, raw: Any) -> bool:
+        error = read_value(raw)
+        if error:
+            self.error = error
+        return bool(error)
+
+    def _see_type(self, event: Event, data: bytes) -> None:
+        kind = event.type if isinstance(event.type, str) else ""
+        self.countable = self.countable or kind.startswith(_KNOWN_TYPES)
+        if kind in _TERMINAL:
+            self._terminal = True
+        elif event.delta and kind != "message_delta":
+            text = text_of(event.delta)
+            self.counted_output += tokens_in(text) if text else 0
+        if kind == "response.output_item.done":
+            self._tools.ran(event.item)
+        if kind == "error" and self.error is None and self._shape == "responses":
+            self.error = read_value(Raw(data))  # its error stands at the top level (wire.md 2.4)
+
+    def _see_usages(self, event: Event) -> bool:
+        """Read usage wherever it stands in the event; True where it is `usage` itself."""
+        is_there = event.usage is not UNSET and self._see_usage(read_value(event.usage))
+        groq, meta = read_value(event.x_groq), read_value(event.meta)
+        if isinstance(groq, dict) and not is_there:
+            self._see_usage(groq.get("usage"))
+        if isinstance(meta, dict) and "billed_units" in meta and not is_there:
+            self._see_usage(meta)
+        if event.usage_info is not UNSET:
+            self._see_usage(read_value(event.usage_info))
+        if event.type == "message-end" and isinstance(event.delta, dict):
+            self._see_usage(event.delta.get("usage"))
+        timings = read_value(event.timings)
+        if isinstance(timings, dict):
+            self._timings = _of_timings(timings)
+        return is_there
+
+    def _see_usage(self, usage: Any) -> bool:
         if not isinstance(usage, dict):
             return False
-        self._usage.update({name: value for name, value in usage.items() if value is not None})
+        merge(self._usage, usage, loose=("output_tokens",) if self._is_first_count else ())
         self._is_first_count = self._is_first_count and usage.get("output_tokens") is None
         return True
 
     def _see_nested(self, raw: Raw) -> None:
-        try:
-            inner = _inner.decode(raw)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        inner = read_inner(raw)
+        if inner is None:
             return
-        self._see_identity(_Event(id=inner.id, model=inner.model, service_tier=inner.service_tier))
-        if inner.usage is not UNSET and self._see_usage(inner.usage):
+        self._see_identity(inner.id, inner.model, inner.service_tier)
+        self._see_error(inner.error)
+        self._tools.ended(inner.output, inner.tool_usage, inner.tools)
+        if inner.usage is not UNSET and self._see_usage(read_value(inner.usage)):
             self._is_first_count = self._shape == "messages"
 
 
-def _decode(data: bytes) -> _Event | None:
-    """Read an event; by way of the standard library where a cut emoji defeats the quick reader."""
-    try:
-        return _event.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        pass
-    try:
-        loose = json.loads(data, parse_constant=str)
-        loose = {name: loose[name] for name in _Event.__struct_fields__ if name in loose}
-        if not isinstance(loose.get("choices"), list):
-            loose.pop("choices", None)
-        return _event.decode(json.dumps(loose, ensure_ascii=False).encode(errors="replace"))
-    except (ValueError, TypeError, RecursionError):
-        return None
+def merge(known: dict[str, Any], told: dict[str, Any], loose: tuple[str, ...] = ()) -> None:
+    """Take on what a later usage says, member by member: it replaces, null erases nothing (wire.md T06, T19), and a 0
+    takes back no figure but the `loose` ones, which were not meant to last."""
+    for name, value in told.items():
+        before = known.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merge(before, value)
+        elif value is not None and not (_is_zero(value) and before and name not in loose):
+            known[name] = value
 
 
-def _loads(raw: Raw) -> Any:
-    """Decode with exact numbers; what is no object comes back as plain JSON, what is broken as None."""
-    if bytes(raw) == b"null":  # OpenAI says so of the usage in every chunk
-        return None
-    try:
-        return _exact.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        pass
-    try:
-        return json.loads(bytes(raw), parse_float=_number)
-    except (ValueError, RecursionError):
-        return None
+def _is_zero(value: Any) -> bool:
+    return not isinstance(value, bool) and value in (0, [], {})
+
+
+def _of_timings(timings: dict[str, Any]) -> dict[str, Any]:
+    """llama.cpp's own counts, where a server tells no usage: what was read anew, from its cache, and written."""
+    cached, read = timings.get("cache_n"), timings.get("prompt_n")
+    whole = read + cached if isinstance(read, int) and isinstance(cached, int) else read
+    return {"prompt_tokens": whole, "completion_tokens": timings.get("predicted_n"), "cached_tokens": cached}

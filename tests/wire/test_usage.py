@@ -54,7 +54,7 @@ SPELLINGS = [
      Usage(input_tokens=100, output_tokens=5)),
     ("embeddings", '{"prompt_tokens":8,"total_tokens":8}', Usage(input_tokens=8)),
     ("Ollama", '{"prompt_tokens":8,"completion_tokens":9,"total_tokens":17}', Usage(input_tokens=8, output_tokens=9)),
-    ("seconds of audio", '{"type":"duration","seconds":7}', Usage()),
+    ("seconds of audio", '{"type":"duration","seconds":7}', Usage(audio_seconds=7)),
     ("a cached reply", '{"prompt_tokens":0,"completion_tokens":0,"cost":0}', Usage(cost_usd=Decimal(0))),
     ("no cost", '{"prompt_tokens":1,"cost":null}', Usage(input_tokens=1)),
     ("details of another shape", '{"prompt_tokens":1,"prompt_tokens_details":[1],"completion_tokens_details":"x"}',
@@ -119,7 +119,7 @@ COUNT_LIES = [
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
 @pytest.mark.parametrize(("text", "count", "doubt"), COUNT_LIES)
 def test_a_count_is_never_negative_and_never_guessed(name: str, text: str, count: int, doubt: str | None) -> None:
-    usage = usage_of(f'{{"{name}":{text},"total_tokens":1}}')
+    usage = usage_of(f'{{"{name}":{text},"queue_time":1}}')
     assert usage.input_tokens + usage.output_tokens == count
     assert usage.doubts == ((doubt,) if doubt else ())
 
@@ -149,7 +149,7 @@ COST_LIES = [
 @pytest.mark.parametrize(("text", "cost", "doubt"), COST_LIES)
 @pytest.mark.parametrize("spelling", ['"prompt_tokens":3', '"input_tokens":3,"cache_read_input_tokens":0'])
 def test_a_cost_is_exact_or_not_believed(text: str, cost: str | None, doubt: str | None, spelling: str) -> None:
-    usage = usage_of(f'{{{spelling},"cost":{text}}}')
+    usage = usage_of(f'{{{spelling},"cost":{text},"queue_time":1}}')
     assert usage.input_tokens == 3
     assert usage.cost_usd == (None if cost is None else Decimal(cost))
     assert usage.doubts == ((doubt,) if doubt else ())

@@ -1,0 +1,107 @@
+"""The members worth reading of an event or a JSON reply, taken out of its bytes. What they mean: `findings.py`."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from proxy.wire.counting import Choice
+
+
+class Event(Struct):
+    """A chat chunk, a Responses or Messages event, or a JSON reply.
+
+    `x_groq`, `timings` (llama.cpp), `meta` (Cohere) and `usage_info` (Mistral's OCR) are where some tell usage beside
+    `usage`, or instead of it.
+    """
+
+    id: Any = None
+    type: Any = None
+    model: Any = None
+    provider: Any = None
+    choices: list[Choice] | None = None
+    content: Raw | UnsetType = UNSET
+    service_tier: Any = None
+    delta: Any = None
+    error: Raw | UnsetType = UNSET
+    usage: Raw | UnsetType = UNSET
+    response: Raw | UnsetType = UNSET
+    message: Raw | UnsetType = UNSET
+    item: Raw | UnsetType = UNSET
+    output: Raw | UnsetType = UNSET
+    tool_usage: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
+    x_groq: Raw | UnsetType = UNSET
+    timings: Raw | UnsetType = UNSET
+    meta: Raw | UnsetType = UNSET
+    usage_info: Raw | UnsetType = UNSET
+
+
+class Inner(Struct):
+    """`response` of a Responses event, `message` of `message_start`."""
+
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    error: Raw | UnsetType = UNSET
+    usage: Raw | UnsetType = UNSET
+    output: Raw | UnsetType = UNSET
+    tool_usage: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
+
+
+_event = msgspec.json.Decoder(Event)
+_inner = msgspec.json.Decoder(Inner)
+
+
+def _number(text: str) -> Decimal:
+    """A number as it was spelled; NaN where its exponent is beyond all reading."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
+_exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
+
+
+def read_event(data: bytes) -> Event | None:
+    """Read an event; by way of the standard library where a cut emoji defeats the quick reader."""
+    try:
+        return _event.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass
+    try:
+        loose = json.loads(data, parse_constant=str)
+        loose = {name: loose[name] for name in Event.__struct_fields__ if name in loose}
+        if not isinstance(loose.get("choices"), list):
+            loose.pop("choices", None)
+        return _event.decode(json.dumps(loose, ensure_ascii=False).encode(errors="replace"))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def read_inner(raw: Raw) -> Inner | None:
+    """Read what is nested in an event; None where it is something else."""
+    try:
+        return _inner.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def read_value(raw: Raw | UnsetType) -> Any:
+    """Decode with exact numbers; what is no object comes back as plain JSON, what is broken or not there as None."""
+    if raw is UNSET or bytes(raw) == b"null":  # OpenAI says so of the usage in every chunk
+        return None
+    try:
+        return _exact.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass
+    try:
+        return json.loads(bytes(raw), parse_float=_number)
+    except (ValueError, RecursionError):
+        return None

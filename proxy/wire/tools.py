@@ -1,0 +1,117 @@
+"""What the provider's own tools did for a reply of the Responses API, as far as that is billed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from proxy.wire.events import read_value
+from proxy.wire.usage import Pass, Usage, read_usage, with_passes
+
+# What draws where the request names no model (OpenAI's reference of the tool).
+_DRAWS = "gpt-image-1"
+
+
+class _Item(Struct):
+    id: Any = None
+    type: Any = None
+    status: Any = None
+    action: Any = None
+    container_id: Any = None
+
+
+class _Tool(Struct):
+    type: Any = None
+    model: Any = None
+
+
+_item = msgspec.json.Decoder(_Item)
+_items = msgspec.json.Decoder(list[_Item])
+_tools = msgspec.json.Decoder(list[_Tool])
+
+
+class ToolRuns:
+    """Counts items of `output` as they come; a whole `output` replaces what was counted before."""
+
+    __slots__ = ("_drawing", "_ran", "_requests")
+
+    def __init__(self) -> None:
+        self._ran: dict[str, set[str]] = {}
+        self._requests = 0
+        self._drawing: Pass | None = None
+
+    def ran(self, item: Raw | UnsetType) -> None:
+        """One item is done."""
+        if item is not UNSET:
+            self._count(_decoded(_item, item))
+
+    def ended(self, output: Raw | UnsetType, tool_usage: Raw | UnsetType, tools: Raw | UnsetType) -> None:
+        """The reply as a whole, as far as it was told."""
+        found = None if output is UNSET else _decoded(_items, output)
+        if found:
+            self._ran.clear()
+            for position, item in enumerate(found):
+                self._count(item, str(position))
+        told = read_value(tool_usage)
+        if isinstance(told, dict):
+            self._see_usage(told, tools)
+
+    def added_to(self, usage: Usage) -> Usage:
+        """The usage with what the tools did."""
+        searches, files = self._runs("web_search_call"), self._runs("file_search_call")
+        code = self._runs("code_interpreter_call")
+        if searches or self._requests or files or code:
+            usage = msgspec.structs.replace(
+                usage,
+                web_searches=max(usage.web_searches, self._requests or searches),
+                file_searches=max(usage.file_searches, files),
+                code_sessions=max(usage.code_sessions, code),
+            )
+        if self._drawing is None:
+            return usage
+        return with_passes(usage, [*(usage.passes or (Pass(None, usage),)), self._drawing])
+
+    def _runs(self, kind: str) -> int:
+        return len(self._ran.get(kind, ()))
+
+    def _count(self, item: _Item | None, name: str = "") -> None:
+        """Count what really ran.
+
+        Of a search only its action `search` is charged, opening a page and finding in it are not (OpenAI's reference of
+        `web_search_call`); Azure leaves items of a completed reply at `searching`, xAI's have no action. Sessions of
+        code are charged by the container.
+        """
+        if item is None or not isinstance(item.type, str) or item.status in ("failed", "incomplete"):
+            return
+        kind = "web_search_call" if item.type == "x_search_call" else item.type
+        action = item.action.get("type") if isinstance(item.action, dict) else None
+        if kind == "web_search_call" and action not in (None, "search"):
+            return
+        identity = item.container_id if kind == "code_interpreter_call" else item.id
+        ran = self._ran.setdefault(kind, set())
+        ran.add(identity if isinstance(identity, str) else name or str(len(ran)))
+
+    def _see_usage(self, told: dict[str, Any], tools: Raw | UnsetType) -> None:
+        search = told.get("web_search")
+        if isinstance(search, dict):
+            self._requests = read_usage({"input_tokens": search.get("num_requests")}).input_tokens
+        drawing = told.get("image_gen")
+        used = read_usage(drawing) if isinstance(drawing, dict) else Usage()
+        if used.input_tokens or used.output_tokens:
+            self._drawing = Pass(_drawer(tools), used)
+
+
+def _drawer(tools: Raw | UnsetType) -> str:
+    """The model that the tool for pictures was told to use."""
+    found = None if tools is UNSET else _decoded(_tools, tools)
+    named = (tool.model for tool in found or () if tool.type == "image_generation")
+    return next((name for name in named if isinstance(name, str)), _DRAWS)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], raw: Raw) -> Any:
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
