@@ -15,9 +15,8 @@ from proxy.exchange.record import Record
 from proxy.exchange.rows import Ended, attempt_row
 from proxy.policy.books import Books
 from proxy.policy.limiter import Limiter
-from proxy.policy.prices import Price
 from proxy.policy.retry import Trouble
-from proxy.policy.settlement import Ending, Settlement, settle
+from proxy.policy.settlement import Ending, Prices, Settlement, settle
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.journal import Journal
@@ -54,6 +53,10 @@ class Outcome(Protocol):
         """The status, or what an error inside a 200 stands for."""
 
     @property
+    def came_as_events(self) -> bool | None:
+        """Whether the reply was a stream of events; None where nothing came."""
+
+    @property
     def findings(self) -> Findings | None:
         """What the reply said of itself."""
 
@@ -67,25 +70,30 @@ class Outcome(Protocol):
 
 
 class Held:
-    """A hold that is under way. `maximum` is the output limit it was lowered to; `input_tokens` our estimate."""
+    """A hold that is under way. `maximum` is the output limit it was lowered to; `input_tokens` our estimate.
+
+    `characters` are those the request asks to be read aloud.
+    """
 
     __slots__ = (
         "_begun",
         "_closed",
         "_keeping",
-        "_price",
+        "_prices",
         "_record",
+        "characters",
         "hold",
         "input_tokens",
         "maximum",
     )
 
-    def __init__(self, keeping: Keeping, hold: Hold, price: Price | None, record: Record) -> None:
+    def __init__(self, keeping: Keeping, hold: Hold, prices: Prices, record: Record) -> None:
         self.hold = hold
         self.maximum: int | None = None
         self.input_tokens = 0
+        self.characters: int | None = None
         self._keeping = keeping
-        self._price = price
+        self._prices = prices
         self._record = record
         self._begun = False
         self._closed = False
@@ -106,13 +114,14 @@ class Held:
             status=200,
             complete=False,
             streamed=True,
+            countable=True,
             stops_billing=True,
             usage=findings.usage,
             input_tokens=self.input_tokens,
             counted_output=findings.counted_output,
             terms=findings.terms,
         )
-        return settle(ending, self._price, 0).cost_pusd
+        return settle(ending, self._prices, 0).cost_pusd
 
     def resolve(self, outcome: Outcome, provider: Provider) -> Awaitable[None] | None:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
@@ -120,7 +129,7 @@ class Held:
             return None
         self._closed = True
         ending = self._ending(outcome)
-        settlement = settle(ending, self._price, self.hold.amount_pusd)
+        settlement = settle(ending, self._prices, self.hold.amount_pusd)
         ended = self._ended(outcome)
         asked = outcome.generation_id
         if asked is not None and _worth_asking(settlement, ending) and Lookups.possible(provider):
@@ -130,19 +139,21 @@ class Held:
         return self._write(settlement, ended)
 
     def _ending(self, outcome: Outcome) -> Ending:
-        findings, now = outcome.findings, datetime.now(UTC)
+        findings, now, came = outcome.findings, datetime.now(UTC), outcome.came_as_events
         return Ending(
             trouble=outcome.trouble,
             status=outcome.judged_status,
             failed=findings is not None and findings.failed,
             complete=outcome.complete,
-            streamed=self.hold.stream,
+            streamed=self.hold.stream if came is None else came,
+            countable=findings is not None and findings.countable,
             binary=findings is not None and not findings.events,
             stops_billing=self._record.closing_stops_billing(),
             makes_images=self.hold.endpoint.startswith("images"),
             usage=findings.usage if findings else None,
             input_tokens=self.input_tokens,
             counted_output=findings.counted_output if findings else 0,
+            characters=self.characters,
             hhmm=now.hour * 100 + now.minute,
             terms=findings.terms if findings else (),
         )
@@ -163,7 +174,7 @@ class Held:
         if usage is None or usage.cost_usd is None:
             self._write(fallback, ended)
         else:
-            told = settle(Ending(status=200, usage=usage), self._price, self.hold.amount_pusd)
+            told = settle(Ending(status=200, usage=usage), self._prices, self.hold.amount_pusd)
             self._write(
                 Settlement(told.cost_pusd, "looked_up", doubts=told.doubts),
                 msgspec.structs.replace(ended, usage=usage),
@@ -172,6 +183,7 @@ class Held:
 
     def _write(self, settlement: Settlement, ended: Ended) -> Awaitable[None] | None:
         keeping, hold = self._keeping, self.hold
+        ended = msgspec.structs.replace(ended, usage=settlement.usage or ended.usage)
         self._record.charge(settlement.cost_pusd, settlement.source, ended.usage)
         row = attempt_row(self._record, hold, settlement, ended)
         over = None

@@ -36,6 +36,7 @@ class Failure:
 
     findings = None
     complete = False
+    came_as_events = None
     generation_id = None
 
     def __init__(self, error: ProviderError, trouble: Trouble, status: int | None = None) -> None:
@@ -180,6 +181,11 @@ class Reply:
             body = None
         text = _message(self.reader.findings.error if self.status < 400 else body)
         return text or f"{self.provider.name} answered with status {self.status}."
+
+    @property
+    def came_as_events(self) -> bool:
+        """Whether it is a stream of events."""
+        return self.is_event_stream
 
     @property
     def findings(self) -> Findings:

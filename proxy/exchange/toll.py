@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
 from proxy.policy.limiter import Denied, Limiter
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.quote import Quote, quote_for, with_maximum
+from proxy.policy.settlement import Prices
 from proxy.policy.values import Provider
 from proxy.policy.weight import likely_tokens
 from proxy.stores.failures import JournalUnwritable
@@ -167,8 +169,9 @@ class Toll:
             if not quote.is_free:
                 raise
         self._take_limits(job)
-        held = Held(keeping, hold, quote.price, record)
+        held = Held(keeping, hold, Prices(quote.price, partial(self.prices.listed, ask.provider)), record)
         held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
+        held.characters = job.weight.asks.characters or None
         return held
 
 

@@ -85,6 +85,11 @@ class PriceBook:
             self._known[asked] = self._find(provider, label, model)
         return self._known[asked]
 
+    def listed(self, provider: Provider, model: str) -> Price | None:
+        """The list's price of a model that helped another one; None where nobody knows, or nothing is charged."""
+        price = self.price(provider, "", model)
+        return None if isinstance(price, Free) else price
+
     def label_for(self, target: Target) -> str:
         """The alias whose own price is the price of this target; "" where the list's is. For fallbacks, which have
         no alias of their own in a plan."""

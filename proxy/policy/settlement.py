@@ -11,11 +11,11 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.costs import Extra, cost_usd, of_images
+from proxy.policy.costs import Extra, PriceOf, cost_usd, is_free, nobody_knows, of_images
 from proxy.policy.money import to_pusd
 from proxy.policy.prices import Price
 from proxy.policy.retry import Trouble
-from proxy.wire.usage import Usage
+from proxy.wire.usage import NO_USAGE, Usage
 
 Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "none"]
 
@@ -24,9 +24,10 @@ class Ending(Struct, frozen=True):
     """How an attempt ended, as far as its bill is concerned.
 
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
-    closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past; `input_tokens`
-    is our estimate of the prompt. `hhmm` the UTC time of day, and `terms` what the reply says it was served at
-    (`service_tier`: `priority`), for prices that depend on them.
+    closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past
+    where it is `countable`, which only a stream is that could be read; `input_tokens` is our estimate of the prompt.
+    `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
+    at (`service_tier`: `priority`), for prices that depend on them.
     """
 
     trouble: Trouble = "none"
@@ -34,12 +35,14 @@ class Ending(Struct, frozen=True):
     failed: bool = False
     complete: bool = True
     streamed: bool = False
+    countable: bool = False
     binary: bool = False
     stops_billing: bool = False
     makes_images: bool = False
     usage: Usage | None = None
     input_tokens: int = 0
     counted_output: int = 0
+    characters: int | None = None
     hhmm: int = 0
     terms: tuple[tuple[str, str], ...] = ()
 
@@ -50,65 +53,109 @@ class Ending(Struct, frozen=True):
 
 
 class Settlement(Struct, frozen=True):
-    """The cost and where it is known from; `void` when it provably cost nothing. `doubts` feed the anomaly counter."""
+    """The cost and where it is known from; `void` when it provably cost nothing. `doubts` feed the anomaly counter.
+
+    `usage` is what it was reckoned from: counts that are told, or estimated where it is `counted`.
+    """
 
     cost_pusd: int
     source: Source
     void: bool = False
     doubts: tuple[str, ...] = ()
+    usage: Usage | None = None
+
+
+class Prices(Struct, frozen=True):
+    """The price of the model that served (None: unknown), and of others that may have helped it."""
+
+    own: Price | None
+    of: PriceOf = nobody_knows
+
+    def under(self, terms: tuple[tuple[str, str], ...]) -> Prices:
+        """The prices where a call was served so."""
+        return Prices(_under(self.own, terms), lambda model: _under(self.of(model), terms)) if terms else self
+
+
+def _under(price: Price | None, terms: tuple[tuple[str, str], ...]) -> Price | None:
+    for member, value in terms:
+        price = price and price.under(member, value)
+    return price
 
 
 _VOID = Settlement(0, "none", void=True)
 
 
-def settle(ending: Ending, price: Price | None, hold_pusd: int) -> Settlement:
-    """Decide the cost of an attempt. `price` None: the model has no known price."""
+def settle(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
+    """Decide the cost of an attempt."""
     if ending.trouble in ("unhealthy", "unreachable"):
         return _VOID
-    for member, value in ending.terms:
-        price = price and price.under(member, value)
     usage = ending.usage
-    doubts = usage.doubts if usage else ()
     if usage is not None and usage.cost_usd is not None:
-        return Settlement(to_pusd(usage.cost_usd + (usage.byok_usd or Decimal(0))), "reported", doubts=doubts)
+        cost = to_pusd(usage.cost_usd + (usage.byok_usd or Decimal(0)))
+        return Settlement(cost, "reported", doubts=usage.doubts, usage=usage)
     if ending.refused and usage is None:
         return _VOID
+    prices = prices.under(ending.terms)
     if usage is not None and (ending.refused or ending.complete):
-        return _priced(ending, usage, price, hold_pusd)
-    return _estimated(ending, price, hold_pusd)
+        return _priced(ending, usage, prices, hold_pusd)
+    return _estimated(ending, prices, hold_pusd)
 
 
-def _priced(ending: Ending, usage: Usage, price: Price | None, hold_pusd: int) -> Settlement:
+def _priced(ending: Ending, usage: Usage, prices: Prices, hold_pusd: int) -> Settlement:
     """Tokens times price."""
-    if price is None:
-        return Settlement(0, "unknown", doubts=usage.doubts)
+    if prices.own is None:
+        return Settlement(0, "unknown", doubts=usage.doubts, usage=usage)
     is_half_told = usage.miscounted and not (usage.input_tokens and usage.output_tokens)
     if is_half_told or (usage.uncounted and not ending.refused):
-        return _estimated(ending, price, hold_pusd)
-    extra = Extra(web_searches=usage.web_searches, audio_output_tokens=usage.audio_output_tokens)
-    cost = cost_usd(of_images(usage) if ending.makes_images else usage, price, ending.hhmm, extra)
+        return _estimated(ending, prices, hold_pusd)
+    usage = of_images(usage) if ending.makes_images else usage
+    cost = cost_usd(usage, prices.own, ending.hhmm, Extra(characters=ending.characters), prices.of)
     if cost is None:
-        return _at_hold(hold_pusd, usage.doubts)
-    return Settlement(to_pusd(cost.usd), "computed", doubts=usage.doubts)
+        return _at_hold(hold_pusd, usage)
+    return Settlement(to_pusd(cost.usd), "computed", doubts=usage.doubts, usage=usage)
 
 
-def _estimated(ending: Ending, price: Price | None, hold_pusd: int) -> Settlement:
-    """No usage to go by: what streamed past, where the bill stopped with it; else all that was held."""
-    doubts = ending.usage.doubts if ending.usage else ()
-    if price is None:
-        return Settlement(0, "unknown", doubts=doubts)
-    if ending.streamed and (ending.stops_billing or ending.complete):
-        seen = ending.usage or Usage()
-        counted = msgspec.structs.replace(
+def _estimated(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
+    """No usage to go by: what needs none, what streamed past where the bill stopped with it; else all that was held."""
+    usage = ending.usage
+    seen = usage or NO_USAGE
+    if prices.own is None:
+        return Settlement(0, "unknown", doubts=seen.doubts, usage=usage)
+    if is_free(prices.own):
+        return Settlement(0, "computed", doubts=seen.doubts, usage=usage)
+    if _may_count(ending):
+        seen = msgspec.structs.replace(
             seen,
             input_tokens=seen.input_tokens or ending.input_tokens,
             output_tokens=max(ending.counted_output, seen.output_tokens),
+            passes=(),
         )
-        cost = cost_usd(counted, price, ending.hhmm)
+        cost = cost_usd(seen, prices.own, ending.hhmm, Extra(characters=ending.characters))
         if cost is not None:
-            return Settlement(to_pusd(cost.usd), "counted", doubts=doubts)
-    return _at_hold(hold_pusd, doubts)
+            return Settlement(to_pusd(cost.usd), "counted", doubts=seen.doubts, usage=seen)
+    elif usage is None and ending.complete and not ending.streamed:
+        return _by_request(ending, prices.own, hold_pusd)
+    return _at_hold(hold_pusd, usage)
 
 
-def _at_hold(hold_pusd: int, doubts: tuple[str, ...]) -> Settlement:
-    return Settlement(hold_pusd, "held" if hold_pusd else "unknown", doubts=doubts)
+def _may_count(ending: Ending) -> bool:
+    """Whether what was seen passing is what was billed: never nothing of a reply that could not be read."""
+    if not ending.streamed:
+        return False
+    if ending.status is None:
+        return ending.stops_billing
+    return ending.countable and (ending.stops_billing or ending.complete)
+
+
+def _by_request(ending: Ending, price: Price, hold_pusd: int) -> Settlement:
+    """A whole reply without usage, where the price is of what was asked for and of nothing else."""
+    if price.character_usd is not None and not (price.input_usd or price.output_usd):
+        cost = cost_usd(NO_USAGE, price, ending.hhmm, Extra(characters=ending.characters))
+        if cost is not None:
+            return Settlement(to_pusd(cost.usd), "computed")
+    return _at_hold(hold_pusd, None)
+
+
+def _at_hold(hold_pusd: int, usage: Usage | None) -> Settlement:
+    doubts = usage.doubts if usage else ()
+    return Settlement(hold_pusd, "held" if hold_pusd else "unknown", doubts=doubts, usage=usage)

@@ -72,8 +72,8 @@ def test_example_1_a_cached_prompt() -> None:
 
 def test_example_2_a_web_search() -> None:
     mini = price({"prompt": "0.0000004", "completion": "0.0000016", "web_search": "0.01"})
-    usage = read_usage({"prompt_tokens": 8174, "completion_tokens": 30})
-    assert cost_usd(usage, mini, 0, Extra(web_searches=1)) == Cost(D("0.0133176"), True)
+    usage = read_usage({"prompt_tokens": 8174, "completion_tokens": 30, "server_tool_use": {"web_search_requests": 1}})
+    assert cost_usd(usage, mini, 0) == Cost(D("0.0133176"), True)
 
 
 def test_example_3_image_output() -> None:
@@ -196,8 +196,8 @@ def test_an_image_price_of_the_size_of_a_tokens_is_per_token(
         (Usage(10, 0, cached_tokens=40), Extra(), "40e-6"),
         (Usage(0, 10, reasoning_tokens=11), Extra(), "20e-6"),
         (Usage(0, 10, reasoning_tokens=4), Extra(), "20e-6"),
-        (Usage(0, 10), Extra(audio_output_tokens=4), "20e-6"),
-        (Usage(0, 10, image_tokens=400), Extra(input_images=3, web_searches=3, file_searches=3), "20e-6"),
+        (Usage(0, 10, audio_output_tokens=4), Extra(), "20e-6"),
+        (Usage(0, 10, image_tokens=400, web_searches=3, file_searches=3), Extra(input_images=3), "20e-6"),
     ],
 )
 def test_absent_prices_fall_back_and_parts_are_cut_to_the_whole(usage: Usage, extra: Extra, due: str) -> None:
@@ -210,9 +210,9 @@ def test_absent_prices_fall_back_and_parts_are_cut_to_the_whole(usage: Usage, ex
         (Usage(100, 0, audio_input_tokens=40), Extra(), "100e-6"),
         (Usage(0, 10, reasoning_tokens=4), Extra(), "52e-6"),
         (Usage(0, 10, reasoning_tokens=11), Extra(), "100e-6"),
-        (Usage(0, 10), Extra(audio_output_tokens=4), "32e-6"),
+        (Usage(0, 10, audio_output_tokens=4), Extra(), "32e-6"),
         (Usage(), Extra(input_images=2), "2.0"),
-        (Usage(), Extra(file_searches=2), "0.006"),
+        (Usage(file_searches=2), Extra(), "0.006"),
         (Usage(), Extra(characters=7), "0.0007"),
     ],
 )
@@ -399,20 +399,21 @@ def test_what_is_charged_by_units_nobody_told_has_no_cost(extra: Extra, pricing:
 def test_seconds_of_sound_have_a_price() -> None:
     whisper = read_pricing(model({"prompt": "-1", "completion": "-1", "audio_second": "0.0001"}, "whisper-1"))
     assert whisper is not None
-    assert cost_usd(Usage(), whisper, 0, Extra(audio_seconds=30)) == Cost(D("0.003"), True)
+    assert cost_usd(Usage(audio_seconds=30), whisper, 0) == Cost(D("0.003"), True)
 
 
 @pytest.mark.parametrize(
-    ("extra", "is_exact"),
+    ("usage", "is_exact"),
     [
-        (Extra(), True),
-        (Extra(web_searches=1), False),
-        (Extra(file_searches=1), False),
-        (Extra(audio_output_tokens=1), False),
+        (Usage(1, 1), True),
+        (Usage(1, 1, web_searches=1), False),
+        (Usage(1, 1, file_searches=1), False),
+        (Usage(1, 1, code_sessions=1), False),
+        (Usage(1, 1, audio_output_tokens=1), False),
     ],
 )
-def test_a_missing_price_makes_an_estimate(extra: Extra, is_exact: bool) -> None:
-    cost = cost_usd(Usage(1, 1), price({}), 0, extra)
+def test_a_missing_price_makes_an_estimate(usage: Usage, is_exact: bool) -> None:
+    cost = cost_usd(usage, price({}), 0)
     assert cost is not None and cost.exact is is_exact
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.policy.prices import Price
-from proxy.policy.settlement import Ending, Settlement, settle
+from proxy.policy.settlement import Ending, Prices, Settlement, settle
 from proxy.wire.usage import Usage
 
 PRICE = Price(Decimal("0.000001"), Decimal("0.000002"))
@@ -41,18 +41,18 @@ ROWS: list[tuple[str, Ending, Price | None, Settlement]] = [
     ("no price", Ending(status=200, usage=TOLD), None, Settlement(0, "unknown")),
     ("no price and no usage", Ending(status=200), None, Settlement(0, "unknown")),
     ("a whole reply without usage", Ending(status=200), PRICE, Settlement(HOLD, "held")),
-    ("a stream without usage", Ending(status=200, streamed=True, input_tokens=10, counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
-    ("cut where closing ends the bill", Ending(status=200, streamed=True, complete=False, stops_billing=True, input_tokens=10, counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
-    ("cut where it does not", Ending(status=200, streamed=True, complete=False, input_tokens=10, counted_output=20), PRICE, Settlement(HOLD, "held")),
-    ("cut after its first usage", Ending(status=200, streamed=True, complete=False, stops_billing=True, usage=Usage(input_tokens=10, output_tokens=1), counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
+    ("a stream without usage", Ending(status=200, streamed=True, countable=True, input_tokens=10, counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
+    ("cut where closing ends the bill", Ending(status=200, streamed=True, countable=True, complete=False, stops_billing=True, input_tokens=10, counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
+    ("cut where it does not", Ending(status=200, streamed=True, countable=True, complete=False, input_tokens=10, counted_output=20), PRICE, Settlement(HOLD, "held")),
+    ("cut after its first usage", Ending(status=200, streamed=True, countable=True, complete=False, stops_billing=True, usage=Usage(input_tokens=10, output_tokens=1), counted_output=20), PRICE, Settlement(COMPUTED, "counted")),
     ("sent and not answered", Ending(trouble="no_answer"), PRICE, Settlement(HOLD, "held")),
-    ("sent, not answered, closing ends the bill", Ending(trouble="no_answer", streamed=True, complete=False, stops_billing=True, input_tokens=10), PRICE, Settlement(10 * 10**6, "counted")),
+    ("sent, not answered, closing ends the bill", Ending(trouble="no_answer", streamed=True, countable=True, complete=False, stops_billing=True, input_tokens=10), PRICE, Settlement(10 * 10**6, "counted")),
     ("figures nobody can believe", Ending(status=200, usage=Usage(doubts=("negative",), miscounted=True)), PRICE, Settlement(HOLD, "held", doubts=("negative",))),
     ("one figure nobody can believe", Ending(status=200, usage=reported(doubts=("absurd",))), PRICE, Settlement(COMPUTED, "computed", doubts=("absurd",))),
     ("a count nobody told, whole", Ending(status=200, usage=Usage(input_tokens=10, uncounted=True)), PRICE, Settlement(HOLD, "held")),
-    ("a count nobody told, streamed", Ending(status=200, streamed=True, counted_output=20, usage=Usage(input_tokens=10, uncounted=True)), PRICE, Settlement(COMPUTED, "counted")),
-    ("a prompt nobody told, streamed", Ending(status=200, streamed=True, input_tokens=10, counted_output=3, usage=Usage(output_tokens=20, uncounted=True)), PRICE, Settlement(COMPUTED, "counted")),
-    ("a first count is not the last", Ending(status=200, streamed=True, counted_output=20, usage=Usage(input_tokens=10, output_tokens=1, uncounted=True)), PRICE, Settlement(COMPUTED, "counted")),
+    ("a count nobody told, streamed", Ending(status=200, streamed=True, countable=True, counted_output=20, usage=Usage(input_tokens=10, uncounted=True)), PRICE, Settlement(COMPUTED, "counted")),
+    ("a prompt nobody told, streamed", Ending(status=200, streamed=True, countable=True, input_tokens=10, counted_output=3, usage=Usage(output_tokens=20, uncounted=True)), PRICE, Settlement(COMPUTED, "counted")),
+    ("a first count is not the last", Ending(status=200, streamed=True, countable=True, counted_output=20, usage=Usage(input_tokens=10, output_tokens=1, uncounted=True)), PRICE, Settlement(COMPUTED, "counted")),
     ("a count nobody told of an error", Ending(status=500, usage=Usage(input_tokens=10, uncounted=True)), PRICE, Settlement(10 * 10**6, "computed")),
     ("a count nobody told and a cost", Ending(status=200, usage=Usage(cost_usd=Decimal("0.000004"), uncounted=True)), PRICE, Settlement(4 * 10**6, "reported")),
     ("per second, and nobody told", Ending(status=200, usage=TOLD), Price(Decimal(0), Decimal(0), audio_second_usd=Decimal("0.0001")), Settlement(HOLD, "held")),
@@ -61,18 +61,20 @@ ROWS: list[tuple[str, Ending, Price | None, Settlement]] = [
     ("at another kind of tier", Ending(status=200, usage=TOLD, terms=(("speed", "priority"),)), TIERED, Settlement(COMPUTED, "computed")),
     ("at two", Ending(status=200, usage=TOLD, terms=(("service_tier", "priority"), ("speed", "fast"))), TIERED, Settlement(190 * 10**6, "computed")),
     ("a tier and no price", Ending(status=200, usage=TOLD, terms=(("service_tier", "priority"),)), None, Settlement(0, "unknown")),
-    ("counted at a dearer tier", Ending(status=200, streamed=True, input_tokens=10, counted_output=20, terms=(("service_tier", "priority"),)), TIERED, Settlement(190 * 10**6, "counted")),
+    ("counted at a dearer tier", Ending(status=200, streamed=True, countable=True, input_tokens=10, counted_output=20, terms=(("service_tier", "priority"),)), TIERED, Settlement(190 * 10**6, "counted")),
     ("a stated cost is that of its tier", Ending(status=200, usage=reported(cost_usd=Decimal(1)), terms=(("service_tier", "priority"),)), TIERED, Settlement(10**12, "reported")),
     ("images", Ending(status=200, usage=Usage(output_tokens=3), makes_images=True), Price(Decimal(0), Decimal(0), image_output_usd=Decimal("0.00004")), Settlement(120 * 10**6, "computed")),
     ("searches cost as well", Ending(status=200, usage=Usage(web_searches=2)), Price(Decimal(0), Decimal(0), web_search_usd=Decimal("0.01")), Settlement(2 * 10**10, "computed")),
-    ("streamed, per second, and nobody told", Ending(status=200, streamed=True), Price(Decimal(0), Decimal(0), audio_second_usd=Decimal("0.0001")), Settlement(HOLD, "held")),
+    ("streamed, per second, and nobody told", Ending(status=200, streamed=True, countable=True), Price(Decimal(0), Decimal(0), audio_second_usd=Decimal("0.0001")), Settlement(HOLD, "held")),
 ]  # fmt: skip
 
 
 def test_where_nothing_bounded_a_call_nobody_knows_what_it_cost() -> None:
-    assert settle(Ending(status=200), PRICE, 0) == Settlement(0, "unknown")
+    assert settle(Ending(status=200), Prices(PRICE), 0) == Settlement(0, "unknown")
 
 
 @pytest.mark.parametrize(("ending", "price", "settlement"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_an_attempt_costs_what_is_known_best(ending: Ending, price: Price | None, settlement: Settlement) -> None:
-    assert settle(ending, price, HOLD) == settlement
+    found = settle(ending, Prices(price), HOLD)
+    assert (found.cost_pusd, found.source, found.void) == (settlement.cost_pusd, settlement.source, settlement.void)
+    assert found.doubts == settlement.doubts
