@@ -161,13 +161,10 @@ class Findings:
 
     def _is_uncounted(self, usage: Usage) -> bool:
         """Whether the usage does not say how much was written, or not yet."""
-        if self._is_first_count or self._is_midway:
-            return True
-        if not (usage.input_tokens or usage.output_tokens or usage.cost_usd is not None):
-            return usage.uncounted or self.counted_output > 0 or self.has_output
         # OpenAI's older completions leave out what is 0
-        says_nothing = self._shape == "completions" and self._usage.get("total_tokens") == usage.input_tokens
-        return usage.uncounted and not (says_nothing and not self.counted_output)
+        read, total = self._usage.get("prompt_tokens"), self._usage.get("total_tokens")
+        says_nothing = self._shape == "completions" and read is not None and read == total
+        return self._is_first_count or (usage.uncounted and not (says_nothing and not self.counted_output))
 
     def _see_identity(self, identity: Any, model: Any, tier: Any) -> None:
         if isinstance(identity, str) and self.generation_id is None:

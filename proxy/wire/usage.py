@@ -277,7 +277,7 @@ def _seconds(reading: _Reading) -> int | None:
 def _cost(reading: _Reading) -> Decimal | None:
     """What was charged: OpenRouter's number, Perplexity's object, xAI's ticks (0 of which Azure says of all it bills)."""
     cost = reading.usage.get("cost")
-    if isinstance(cost, dict):
+    if isinstance(cost, dict) and "total_cost" in cost:
         return reading.money("cost", "total_cost") if cost.get("currency", "USD") == "USD" else None
     if cost is not None:
         return reading.money("cost")

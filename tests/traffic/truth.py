@@ -192,7 +192,8 @@ def _one(usage: dict[str, Any]) -> Tokens:
         _at(usage, "cached_tokens"),
     )
     cache_write = _at(usage, f"{read}_tokens_details", "cache_write_tokens")
-    return Tokens(_at(usage, f"{read}_tokens"), out, cached, cache_write, 0, reasoning)
+    told = _at(usage, f"{read}_tokens") or (0 if out else total)  # a rerank tells the total and nothing else
+    return Tokens(told, out, cached, cache_write, 0, reasoning)
 
 
 def _at(usage: dict[str, Any], *path: str) -> int:
@@ -222,6 +223,8 @@ def _fees(events: tuple[dict[str, Any], ...], usage: dict[str, Any], exchange: E
     if exchange.entry not in ("openai", "azure-direct") or not events:
         return Decimal(0)
     response = _response(events[-1])
+    if "-search-preview" in (response.get("model") or ""):
+        return WEB_SEARCH_USD  # these search for every call
     searches = sum(
         item.get("type") == "web_search_call" and (item.get("action") or {}).get("type", "search") == "search"
         for item in response.get("output") or ()
