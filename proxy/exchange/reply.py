@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, Protocol
 
-import aiohttp
 import msgspec
 
 from proxy.dialects import Dialect
 from proxy.errors import ProviderError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.patience import Patience
+from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.findings import Findings
@@ -78,7 +78,7 @@ class Reply:
         "whole",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse, provider: Provider, reader: StreamReader) -> None:
+    def __init__(self, response: Response, provider: Provider, reader: StreamReader) -> None:
         self._response = response
         self.provider = provider
         self.reader = reader
@@ -89,43 +89,43 @@ class Reply:
         self.ended = False
         self.trouble: Trouble = "none"
         self.settler: Settler | None = None
-        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        encoded = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", "")
+        content_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
+        encoded = (response.header("content-encoding") or "identity").strip().lower() not in ("identity", "")
         self.is_event_stream = content_type == "text/event-stream" and not encoded
         self.is_json = (content_type == "application/json" or content_type.endswith("+json")) and not encoded
 
     @property
     def headers(self) -> Headers:
         """The upstream's headers that may cross."""
-        passed = to_client(self._response.headers.items())
+        passed = to_client(self._response.headers)
         return replaced(passed, [("Content-Type", "application/json")]) if self._json_added else passed
 
     @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of this call: the header, else the body (wire.md 1.11)."""
-        told = self._response.headers.get("X-Generation-Id")
+        told = self._response.header("x-generation-id")
         return safe(told) if told else self.reader.findings.generation_id
 
     @property
     def content_length(self) -> str | None:
         """The upstream's own statement of length, for replies passed as they come."""
-        return self._response.headers.get("Content-Length")
+        return self._response.header("content-length")
 
     def header(self, name: str) -> str | None:
         """One header of the reply."""
-        return self._response.headers.get(name)
+        return self._response.header(name.lower())
 
     async def read_chunk(self) -> bytes:
-        """The next bytes, as they came; empty at the end. The library's errors pass."""
-        return await self._response.content.readany()
+        """The next bytes, as they came; empty at the end. Raises `Broken` or `NotHttp`."""
+        return await self._response.read()
 
     async def next_chunk(self) -> bytes:
         """`read_chunk` for a reply under way: raises `UpstreamReset` when it breaks off."""
         try:
-            chunk = await self._response.content.readany()
+            chunk = await self._response.read()
             self.ended = not chunk
             return chunk
-        except aiohttp.ClientError:
+        except (Broken, NotHttp):
             raise UpstreamReset(f"{self.provider.name} broke the connection in the middle of its answer.") from None
 
     async def read_whole(self, most: int, patience: Patience) -> None:
@@ -211,7 +211,7 @@ class Reply:
         """
         if self.settler is not None:
             self.settler.resolve(self, self.provider)
-        if self._response.content.at_eof():
+        if self._response.at_end:
             self._response.release()
         else:
             self._response.close()

@@ -1,4 +1,4 @@
-"""The only file that opens connections to providers and speaks over them (proxy/doctor/network.py only knocks).
+"""Speaks to providers: makes one attempt over a connection of the pool (proxy/exchange/pool.py), and asks for ourselves.
 
 `send` makes one attempt and comes back once there is something to judge: an error, a reply
 read whole, or a stream whose first event has been seen.
@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
-from typing import Any, Protocol
+from typing import Protocol
 
-import aiohttp
-import multidict
-from aiohttp.connector import Connection
-from aiohttp.payload import Payload
 from msgspec import Struct
-from yarl import URL
 
 from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
-from proxy.exchange.head import HeadWriter
 from proxy.exchange.patience import Patience
+from proxy.exchange.pool import Pool, Request, Unreachable, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Failure, Reply
+from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retry import Trouble
 from proxy.policy.values import Provider
-from proxy.wire.call import Call, Pieces
-from proxy.wire.headers import is_plain
+from proxy.wire.call import Call
 from proxy.wire.reader import StreamReader
 
-_JOIN_BELOW = 64 * 1024
 _LARGEST_ERROR = 2**20
+_LARGEST_DOCUMENT = 64 * 2**20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -63,22 +58,12 @@ class Upstream:
 
     def __init__(self) -> None:
         """Open the pool; must run inside the event loop."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=15),
-            request_class=_Request,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            max_line_size=65536,
-            max_field_size=65536,
-            max_headers=512,
-        )
+        self._pool = Pool()
         self._environment_proxies = urllib.request.getproxies()
 
     async def close(self) -> None:
         """Close every pooled connection."""
-        await self._session.close()
+        self._pool.close()
 
     async def send(
         self, provider: Provider, request: UpstreamRequest, reader: StreamReader, call: Call, wait: Wait
@@ -86,16 +71,16 @@ class Upstream:
         """Make one attempt. Comments that come before the first event go to the listener."""
         until = min(wait.until, asyncio.get_running_loop().time() + provider.timeouts.total)
         silence = provider.timeouts.first_byte if call.stream else provider.timeouts.total
-        response: aiohttp.ClientResponse | None = None
+        response: Response | None = None
         try:
             async with Patience(silence, until) as patience:
                 response = await self._request(provider, request)
                 patience.heard()
                 reply = Reply(response, provider, reader)
                 return await _begin(reply, patience, wait)
-        except TimeoutError as error:
-            failure = _timed_out(provider, error, began=response is not None and call.stream)
-        except aiohttp.ClientError as error:
+        except TimeoutError:
+            failure = _timed_out(provider, began=response is not None and call.stream)
+        except (Unreachable, Broken, NotHttp) as error:
             failure = _failed(provider, error, began=response is not None and call.stream)
         except BaseException:
             if response is not None:
@@ -118,22 +103,20 @@ class Upstream:
         try:
             async with asyncio.timeout(60):
                 response = await self._request(provider, request)
-                async with response:
-                    body = await response.read()
-        except (TimeoutError, aiohttp.ClientError) as error:
-            raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {type(error).__name__}.") from None
-        return Answered(response.status, response.headers.get("Date"), body)
+                try:
+                    body = await _whole(response)
+                finally:
+                    response.release()
+        except (TimeoutError, Unreachable, Broken, NotHttp) as error:
+            raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {_reason(error)}.") from None
+        return Answered(response.status, response.header("date"), body)
 
-    async def _request(self, provider: Provider, request: UpstreamRequest) -> aiohttp.ClientResponse:
-        return await self._session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            headers=multidict.CIMultiDict(request.headers),
-            data=_payload(request),
-            allow_redirects=False,
-            proxy=self.proxy_for(provider),
-            timeout=aiohttp.ClientTimeout(total=None, connect=provider.timeouts.connect),
-        )
+    async def _request(self, provider: Provider, request: UpstreamRequest) -> Response:
+        scheme, _, rest = request.url.partition("://")
+        place = rest.partition("/")[0].partition("?")[0]
+        origin = origin_of(f"{scheme}://{place}", self.proxy_for(provider))
+        sent = Request(request.method, rest[len(place) :], request.headers, request.pieces)
+        return await self._pool.ask(origin, sent, provider.timeouts.connect)
 
     def proxy_for(self, provider: Provider) -> str | None:
         """The HTTP proxy on the way. Environment proxies count only where the configuration says so (trust.md T20)."""
@@ -147,10 +130,6 @@ class Upstream:
 
 async def _begin(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failure:
     """Read as far as judging needs."""
-    if not 200 <= reply.status <= 599:  # RFC 9110 15: 1xx are no answers (101 would end HTTP), the rest are no statuses
-        reply.close()
-        error = UpstreamBadResponse(f"{reply.provider.name} answered with a status that is none ({reply.status:03d}).")
-        return Failure(error, "no_answer")
     if reply.status in _REDIRECTS:
         reply.close()
         error = UpstreamBadResponse(f"{reply.provider.name} answered with a redirect, which is never followed.")
@@ -188,72 +167,33 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
     return reply
 
 
-class _Request(aiohttp.ClientRequest):
-    """A request whose header values go out as they came."""
-
-    async def write_bytes(self, writer: Any, conn: Connection, content_length: int | None = None) -> None:
-        """Write head and body; a request whose head needs this has a body, be it empty."""
-        if not all(map(is_plain, self.headers.values())):
-            assert conn.protocol is not None
-            target = str(self.url) if self.proxy and not self.is_ssl() else self.url.raw_path_qs
-            writer = HeadWriter(conn.protocol, self.loop)
-            await writer.write_headers(f"{self.method} {target} HTTP/1.1", self.headers)
-        await super().write_bytes(writer, conn, content_length)
+async def _whole(response: Response) -> bytes:
+    """The body of a document of ours; raises `NotHttp` where it is larger than any such document."""
+    body = bytearray()
+    while chunk := await response.read():
+        body += chunk
+        if len(body) > _LARGEST_DOCUMENT:
+            raise NotHttp
+    return bytes(body)
 
 
-class _PiecesPayload(Payload):
-    """A large body sent as the pieces it is made of, without a copy."""
-
-    def __init__(self, pieces: Pieces) -> None:
-        super().__init__(pieces)
-        self._size = sum(len(piece) for piece in pieces)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return b"".join(self._value).decode(encoding, errors)
-
-    async def write(self, writer: Any) -> None:
-        writer.send_headers()  # otherwise the library joins them with the first large piece into a copy
-        for piece in self._value:
-            if piece:
-                await writer.write(piece)
-
-    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        await self.write(writer)
-
-
-def _payload(request: UpstreamRequest) -> bytes | _PiecesPayload | None:
-    pieces = request.pieces
-    size = sum(len(piece) for piece in pieces)
-    if size == 0:
-        return None if all(is_plain(value) for _, value in request.headers) else _PiecesPayload([])
-    if size < _JOIN_BELOW:
-        return b"".join(pieces)
-    return _PiecesPayload(pieces)
-
-
-def _timed_out(provider: Provider, error: TimeoutError, *, began: bool) -> Failure:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return _unreachable(provider, f"no connection within {provider.timeouts.connect:g} s")
+def _timed_out(provider: Provider, *, began: bool) -> Failure:
     if began:
         return Failure(UpstreamTimeout(f"{provider.name} began to answer and then fell silent."), "no_event")
     return Failure(UpstreamTimeout(f"{provider.name} did not answer in time."), "no_answer")
 
 
-def _failed(provider: Provider, error: aiohttp.ClientError, *, began: bool) -> Failure:
-    """Map the library's errors; their text may quote headers, so only their kind is told."""
+def _failed(provider: Provider, error: Unreachable | Broken | NotHttp, *, began: bool) -> Failure:
+    if isinstance(error, Unreachable):
+        message = f"{provider.name} cannot be reached: {error.reason}."
+        return Failure(UpstreamUnreachable(message), "unreachable")
     trouble: Trouble = "no_event" if began else "no_answer"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return _unreachable(provider, "the TLS handshake failed")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return _unreachable(provider, "its host name has no address")
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL | aiohttp.ClientHttpProxyError):
-        return _unreachable(provider, "the connection was refused")
-    if isinstance(error, aiohttp.ClientResponseError) or (
-        isinstance(error, aiohttp.ClientPayloadError) and not isinstance(error.__cause__, ConnectionError | None)
-    ):
+    if isinstance(error, NotHttp):
         return Failure(UpstreamBadResponse(f"{provider.name} sent something that is not valid HTTP."), trouble)
     return Failure(UpstreamReset(f"{provider.name} broke the connection before its answer was complete."), trouble)
 
 
-def _unreachable(provider: Provider, reason: str) -> Failure:
-    return Failure(UpstreamUnreachable(f"{provider.name} cannot be reached: {reason}."), "unreachable")
+def _reason(error: Exception) -> str:
+    if isinstance(error, Unreachable):
+        return error.reason
+    return "no answer in time" if isinstance(error, TimeoutError) else "its answer broke off"

@@ -19,9 +19,9 @@ from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
 from proxy.errors import CallerError
-from proxy.exchange.head import HeadWriter
 from proxy.web.errors import error_response
 from proxy.web.faults import BadRequest, HeadersTooLarge, UriTooLong
+from proxy.web.head import HeadWriter
 
 HEAD_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0

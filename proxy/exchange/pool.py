@@ -1,0 +1,242 @@
+"""Connections to providers, kept while they are of use: opened by name, through a proxy where one is set, verified."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import select
+import socket
+import ssl
+import time
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiohappyeyeballs
+from msgspec import Struct
+
+from proxy.exchange.http1 import Connection
+from proxy.exchange.response import Broken, Response
+from proxy.wire.call import Pieces
+from proxy.wire.headers import Headers, head_bytes
+
+IDLE_SECONDS = 15.0
+ADDRESSES_SECONDS = 30.0
+# A second address is tried beside the first after so long (RFC 8305).
+SECOND_ADDRESS_SECONDS = 0.25
+
+_PORTS = {"http": 80, "https": 443}
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class Unreachable(Exception):
+    """No connection could be made; `reason` says why, in words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Origin(Struct, frozen=True):
+    """Where a connection leads. `authority` is the Host header; `proxy` the URL of an HTTP proxy on the way."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    proxy: str | None = None
+
+
+class Request(Struct, frozen=True):
+    """What is sent: `target` is the path and query, exactly; `headers` without Host and framing."""
+
+    method: str
+    target: str
+    headers: Headers
+    pieces: Pieces
+
+
+class Pool:
+    """Lends connections and takes them back; to be used inside one event loop."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._addresses: dict[tuple[str, int], tuple[float, list[Any]]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    def close(self) -> None:
+        """Close what is idle; what is lent out ends with its reply."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for idle in self._idle.values():
+            for connection in list(idle):
+                connection.free = None
+                connection.abort()
+        self._idle.clear()
+
+    async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
+        """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
+        head = _head(origin, request)
+        connection = self._take(origin) or await self._open(origin, connect_seconds)
+        try:
+            return await connection.ask(request.method, head, request.pieces)
+        except BaseException:
+            connection.abort()
+            raise
+
+    def _take(self, origin: Origin) -> Connection | None:
+        """The connection used last, unless the other side has closed it."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if not connection.lost and not _is_gone(connection.descriptor()):
+                return connection
+            connection.abort()
+        return None
+
+    async def _open(self, origin: Origin, seconds: float) -> Connection:
+        idle = self._idle.setdefault(origin, [])
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await self._connect(origin)
+        except TimeoutError:
+            raise Unreachable(f"no connection within {seconds:g} s") from None
+        except ssl.SSLError:
+            raise Unreachable("the TLS handshake failed") from None
+        except socket.gaierror:
+            raise Unreachable("its host name has no address") from None
+        except (OSError, Broken):
+            raise Unreachable("the connection was refused") from None
+        connection.free = idle
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
+        return connection
+
+    async def _connect(self, origin: Origin) -> Connection:
+        loop = asyncio.get_running_loop()
+        is_tls = origin.scheme == "https"
+        if origin.proxy is not None:
+            return await self._through(origin, origin.proxy)
+        sock = await self._dial(origin.host, origin.port)
+        name = origin.host if is_tls else None
+        _, connection = await loop.create_connection(
+            Connection, sock=sock, ssl=self._context() if is_tls else None, server_hostname=name
+        )
+        return connection
+
+    async def _dial(self, host: str, port: int) -> socket.socket:
+        """A socket connected to the first of the host's addresses that answers."""
+        addresses = await self._resolve(host, port)
+        try:
+            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=SECOND_ADDRESS_SECONDS)
+        except OSError:
+            self._addresses.pop((host, port), None)
+            raise
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    async def _resolve(self, host: str, port: int) -> list[Any]:
+        known, now = self._addresses.get((host, port)), time.monotonic()
+        if known is not None and now < known[0]:
+            return known[1]
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self._addresses[(host, port)] = (now + ADDRESSES_SECONDS, found)
+        return found
+
+    async def _through(self, origin: Origin, url: str) -> Connection:
+        """By way of an HTTP proxy: plain requests name the whole URL, for TLS it digs a tunnel (RFC 9110 9.3.6)."""
+        proxy, loop = urlsplit(url), asyncio.get_running_loop()
+        sock = await self._dial(proxy.hostname or "", proxy.port or _PORTS.get(proxy.scheme, 80))
+        if origin.scheme == "http":
+            return (await loop.create_connection(Connection, sock=sock))[1]
+        tunnel = f"{_bracketed(origin.host)}:{origin.port}"
+        head = head_bytes(f"CONNECT {tunnel} HTTP/1.1", [("Host", tunnel), *_proxy_credentials(url)])
+        sock.setblocking(False)
+        await loop.sock_sendall(sock, head)
+        await _tunnel_opened(sock)
+        _, connection = await loop.create_connection(
+            Connection, sock=sock, ssl=self._context(), server_hostname=origin.host
+        )
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        """TLS with the system's authorities, or those of SSL_CERT_FILE."""
+        if self._tls is None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unlike the default context, it ignores SSLKEYLOGFILE
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._tls.load_default_certs()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def _sweep(self) -> None:
+        """Close what has been idle for too long; look again while there is anything."""
+        limit = time.monotonic() - IDLE_SECONDS
+        for idle in list(self._idle.values()):
+            for connection in [c for c in idle if c.idle_since <= limit]:
+                idle.remove(connection)
+                connection.abort()
+        self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS / 3, self._sweep)
+
+
+@lru_cache(maxsize=256)
+def origin_of(base: str, proxy: str | None) -> Origin:
+    """The origin of `scheme://host[:port]`. Raises ValueError for what is no such URL."""
+    parts = urlsplit(base)
+    host = (parts.hostname or "").encode("idna").decode()
+    default = _PORTS[parts.scheme]
+    port = parts.port or default
+    authority = _bracketed(host) if port == default else f"{_bracketed(host)}:{port}"
+    return Origin(parts.scheme, host, port, authority, proxy)
+
+
+def _head(origin: Origin, request: Request) -> bytes:
+    """The request line and every header. Raises ValueError where a value would begin a line of its own."""
+    through_proxy = origin.proxy is not None and origin.scheme == "http"
+    target = f"http://{origin.authority}{request.target}" if through_proxy else request.target
+    own = [("Host", origin.authority)]
+    if through_proxy:
+        own += _proxy_credentials(origin.proxy or "")
+    size = sum(map(len, request.pieces))
+    length = [("Content-Length", str(size))] if size or request.method in _WITH_LENGTH else []
+    headers = [*own, *request.headers, *length]
+    head = head_bytes(f"{request.method} {target} HTTP/1.1", headers)
+    if not head.count(b"\n") == head.count(b"\r") == len(headers) + 2 or b"\0" in head:
+        raise ValueError("a header value holds a line end")
+    return head
+
+
+def _proxy_credentials(url: str) -> Headers:
+    parts = urlsplit(url)
+    if parts.username is None:
+        return []
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return [("Proxy-Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
+
+
+async def _tunnel_opened(sock: socket.socket) -> None:
+    """Read the proxy's answer to CONNECT; nothing follows it before we speak. Raises OSError on anything but 2xx."""
+    loop, answer = asyncio.get_running_loop(), b""
+    while not answer.endswith(b"\r\n\r\n"):
+        data = await loop.sock_recv(sock, 4096)
+        answer += data
+        if not data or len(answer) > 2**16:
+            raise OSError("the proxy did not open a tunnel")
+    if not answer[9:10] == b"2":
+        raise OSError("the proxy refused the tunnel")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_gone(descriptor: int) -> bool:
+    """Whether the other side has closed its end; asked of the system, which knows before the loop does."""
+    if descriptor < 0:
+        return True
+    poller = select.poll()
+    poller.register(descriptor, _GONE)
+    return bool(poller.poll(0))

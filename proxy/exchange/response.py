@@ -1,0 +1,95 @@
+"""A provider's reply as it arrives: its head, and its body piece by piece."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from proxy.wire.headers import Headers
+
+# A body is read no further ahead of its reader than this, and written no further ahead of the network.
+HIGH_WATER_BYTES = 256 * 1024
+
+
+class Broken(Exception):
+    """The connection ended before its reply was complete."""
+
+
+class NotHttp(Exception):
+    """What came is no reply as RFC 9112 has it."""
+
+
+class Line(Protocol):
+    """The connection a reply arrives over (http1.py)."""
+
+    async def news(self) -> None:
+        """Wait until something has happened there."""
+
+    def flow(self) -> None:
+        """The reader has caught up."""
+
+    def done(self, response: Response) -> None:
+        """The reply was taken to its end."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Response:
+    """A reply: its head, and its body as it comes. `read` it to its end, then `release`; or `close` it."""
+
+    __slots__ = ("_chunks", "_connection", "_size", "ended", "error", "headers", "status", "until_close")
+
+    def __init__(self, connection: Line, status: int, headers: Headers) -> None:
+        self._connection: Line | None = connection
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self.status = status
+        self.headers = headers
+        self.ended = False
+        self.error: Exception | None = None
+        self.until_close = self.header("content-length") is None and self.header("transfer-encoding") is None
+
+    def header(self, name: str) -> str | None:
+        """The first header of this name (lower case)."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything has come and was read."""
+        return self.ended and not self._chunks
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, as they came; empty at its end. Raises `Broken` or `NotHttp`."""
+        while not self._chunks:
+            if self.ended:
+                return b""
+            if self.error is not None:
+                raise self.error
+            if self._connection is None:
+                raise Broken
+            await self._connection.news()
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        if self._connection is not None and not self.ended:
+            self._connection.flow()
+        return data
+
+    def receive(self, data: bytes) -> bool:
+        """Bytes of the body have come; whether that is enough for now."""
+        self._chunks.append(data)
+        self._size += len(data)
+        return self._size > HIGH_WATER_BYTES
+
+    def release(self) -> None:
+        """The reply was read to its end: its connection may serve again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.done(self)
+
+    def close(self) -> None:
+        """Nobody wants the rest. Where closing stops a bill, this stops it."""
+        connection, self._connection = self._connection, None
+        self._chunks.clear()
+        if connection is not None:
+            connection.abort()

@@ -1,0 +1,213 @@
+"""The connection to a provider: what counts as a reply, in whatever cuts it comes, and what becomes of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.exchange.http1 import Connection
+from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n"
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n\r\nhello"
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written and does nothing else; `lets_write` False: the network is full."""
+
+    def __init__(self, connection: Connection, *, lets_write: bool = True) -> None:
+        super().__init__()
+        self.sent = b""
+        self.aborted = self.paused = False
+        self._connection = connection
+        self._lets_write = lets_write
+
+    def write(self, data: Any) -> None:
+        self.sent += bytes(data)
+        if not self._lets_write:
+            self._connection.pause_writing()
+
+    def abort(self) -> None:
+        if not self.aborted:
+            self.aborted = True
+            self._connection.connection_lost(None)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == HIGH_WATER_BYTES
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+
+class Asked:
+    """One request under way on a connection of its own."""
+
+    def __init__(self, method: str = "POST", pieces: tuple[bytes, ...] = (b"{}",), *, lets_write: bool = True) -> None:
+        self.idle: list[Connection] = []
+        self.connection = Connection()
+        self.connection.free = self.idle
+        self.wire = Wire(self.connection, lets_write=lets_write)
+        self.connection.connection_made(self.wire)
+        self.head = asyncio.ensure_future(self.connection.ask(method, b"HEAD\r\n\r\n", list(pieces)))
+
+    async def hear(self, *data: bytes) -> None:
+        for part in data:
+            await asyncio.sleep(0)
+            self.connection.data_received(part)
+        await asyncio.sleep(0)
+
+    async def whole(self, *data: bytes, end: BaseException | bool | None = None) -> tuple[Response, bytes]:
+        """The reply to its end, `data` having come in these cuts and then, with `end`, the end of the connection."""
+        await self.hear(*data)
+        if end is not None and not self.wire.aborted:
+            self.connection.connection_lost(end if isinstance(end, BaseException) else None)
+        response, body = await self.head, b""
+        while chunk := await response.read():
+            body += chunk
+        response.release()
+        return response, body
+
+
+REPLIES = [
+    ("a length", HELLO, b"hello", True),
+    ("chunks", CHUNKED + b"2\r\nhe\r\n3;ext=1\r\nllo\r\n0\r\n\r\n", b"hello", True),
+    ("a trailer, dropped", CHUNKED + b"5\r\nhello\r\n0\r\nX-B: 2\r\n\r\n", b"hello", True),
+    ("nothing", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A: 1\r\n\r\n", b"", True),
+    ("no content", b"HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n", b"", True),
+    ("interim replies", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + HELLO, b"hello", True),
+    ("no reason phrase", b"HTTP/1.1 529\r\nContent-Length: 2\r\nX-A: 1\r\n\r\nno", b"no", True),
+    (
+        "the last one here",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nX-A: 1\r\n\r\nno",
+        b"no",
+        False,
+    ),
+    ("an old server", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\n\r\nno", b"no", False),
+    ("more than was said", HELLO + b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", b"hello", False),
+    ("rubbish behind it", HELLO + b"rubbish", b"hello", False),
+]
+
+
+@pytest.mark.parametrize(("what", "raw", "body", "kept"), REPLIES)
+async def test_a_reply_and_whether_its_connection_serves_again(what: str, raw: bytes, body: bytes, kept: bool) -> None:
+    asked = Asked()
+    response, found = await asked.whole(raw)
+    assert (found, response.header("x-a")) == (body, "1"), what
+    assert asked.idle == ([asked.connection] if kept else [])
+    assert asked.wire.aborted is not kept
+
+
+@given(st.sampled_from(REPLIES), st.lists(st.integers(1, 200), max_size=12))
+def test_cuts_change_nothing(reply: tuple[str, bytes, bytes, bool], places: list[int]) -> None:
+    _, raw, body, _ = reply
+    cuts = [0, *sorted({place for place in places if place < len(raw)}), len(raw)]
+
+    async def run() -> None:
+        response, found = await Asked().whole(*(raw[a:b] for a, b in zip(cuts, cuts[1:], strict=False)))
+        assert (found, response.header("x-a"), response.header("x-b")) == (body, "1", None)
+
+    asyncio.run(run())
+
+
+async def test_a_reply_without_a_length_ends_with_its_connection() -> None:
+    response, body = await Asked().whole(b"HTTP/1.1 200 OK\r\n\r\nhel", b"lo", end=True)
+    assert (response.status, body) == (200, b"hello")
+
+
+async def test_the_reply_to_head_has_no_body_whatever_it_says() -> None:
+    asked = Asked("HEAD", ())
+    response, body = await asked.whole(b"HTTP/1.1 200 OK\r\nContent-Length: 120\r\n\r\n")
+    assert (response.status, body, asked.idle) == (200, b"", [asked.connection])
+
+
+BROKEN = [
+    ("before a byte", [], None),
+    ("in the head", [b"HTTP/1.1 200 OK\r\nContent-"], None),
+    ("short of its length", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"], None),
+    ("in a chunk", [CHUNKED + b"5\r\nhel"], None),
+    ("before the last chunk", [CHUNKED + b"5\r\nhello\r\n"], None),
+    ("by a reset, without a length", [b"HTTP/1.1 200 OK\r\n\r\nhel"], ConnectionResetError()),
+]
+
+
+@pytest.mark.parametrize(("what", "data", "error"), BROKEN)
+async def test_a_reply_that_breaks_off_is_no_whole_one(
+    what: str, data: list[bytes], error: BaseException | None
+) -> None:
+    with pytest.raises(Broken):
+        await Asked().whole(*data, end=error or True)
+
+
+NO_HTTP = [
+    ("rubbish", b"\x00\x01\x02rubbish\r\n\r\n"),
+    ("two lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"),
+    ("a length and chunks", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("a length that is none", b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nab"),
+    ("a chunk size that is none", CHUNKED + b"zz\r\n"),
+    ("another protocol", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+    ("a status below all", b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"),
+    ("a status above all", b"HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n"),
+    ("a status far above", b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n"),
+    ("a head without end", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 300_000),
+    ("more headers than anybody sends", b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 600 + b"\r\n"),
+    ("nothing but interim replies", b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000),
+]
+
+
+@pytest.mark.parametrize(("what", "raw"), NO_HTTP)
+async def test_what_is_no_reply_is_refused_and_the_connection_closed(what: str, raw: bytes) -> None:
+    asked = Asked()
+    with pytest.raises(NotHttp):
+        await asked.whole(raw)
+    assert asked.wire.aborted
+
+
+async def test_a_fast_provider_waits_for_a_slow_reader() -> None:
+    asked = Asked()
+    await asked.hear(b"HTTP/1.1 200 OK\r\n\r\n", b"a" * HIGH_WATER_BYTES)
+    response = await asked.head
+    assert not asked.wire.paused
+    await asked.hear(b"b")
+    assert asked.wire.paused
+    assert len(await response.read()) == HIGH_WATER_BYTES + 1
+    assert not asked.wire.paused
+
+
+async def test_a_large_body_waits_for_a_slow_network_and_ends_with_a_refusal() -> None:
+    asked = Asked(pieces=(b"a" * 3 * HIGH_WATER_BYTES,), lets_write=False)
+    await asyncio.sleep(0)
+    sent = len(asked.wire.sent)
+    assert sent < HIGH_WATER_BYTES
+    asked.connection.resume_writing()
+    await asyncio.sleep(0)
+    assert len(asked.wire.sent) == sent + HIGH_WATER_BYTES
+    response, body = await asked.whole(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+    assert (response.status, body, asked.idle) == (413, b"no", [])
+
+
+async def test_header_bytes_survive() -> None:
+    response, _ = await Asked().whole(b"HTTP/1.1 200 OK\r\nX-Back: caf\xe9 \xff\r\nContent-Length: 0\r\n\r\n")
+    assert (response.header("x-back") or "").encode("utf-8", "surrogateescape") == b"caf\xe9 \xff"
+
+
+async def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
+    asked = Asked()
+    await asked.whole(HELLO)
+    asked.connection.data_received(HELLO)
+    assert asked.wire.aborted
+    assert asked.idle == []
+
+
+async def test_a_reply_nobody_wants_closes_its_connection() -> None:
+    asked = Asked()
+    await asked.hear(CHUNKED, b"5\r\nhello\r\n")
+    (await asked.head).close()
+    assert asked.wire.aborted
+    assert asked.idle == []
