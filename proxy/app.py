@@ -14,11 +14,11 @@ from msgspec import Struct
 from sqlalchemy.exc import DBAPIError
 
 from proxy import __version__
-from proxy.changes import default_provider, in_words, swap, take_lists
+from proxy.changes import first_parts, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
+from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.held import Keeping
-from proxy.exchange.leaving import Drainer
+from proxy.exchange.keeping import Keeping
 from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
@@ -27,7 +27,7 @@ from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
-from proxy.policy.catalogue import Catalogue, read_feed
+from proxy.policy.catalogue import read_feed
 from proxy.policy.names import Names
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.values import MoneySettings, Settings
@@ -38,14 +38,11 @@ from proxy.stores.records import Row
 from proxy.telemetry import Telemetry
 from proxy.web.admin import Admin, AdminDoor
 from proxy.web.answers import StatusAnswer
-from proxy.web.api import Api, Parts
+from proxy.web.api import Api
 from proxy.web.control import Control
 from proxy.web.control_state import LiveState
 from proxy.web.desk import Declined
 from proxy.web.feed import Feed
-from proxy.web.guard import Guard
-from proxy.web.keys import Keyring
-from proxy.web.models import ModelList
 from proxy.web.orders import Orders, Reload, ReloadRefused
 from proxy.web.traffic import Traffic
 
@@ -107,17 +104,19 @@ class Daemon:
         listings = Listings(settings, catalogue, upstream, _told)
         lookups = Lookups(upstream)
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
+        background = Background(upstream, settings.providers)
+        self._stack.push_async_callback(background.close)
         telemetry = Telemetry(settings, books, self._knows_model)
         self._stack.callback(telemetry.close)
         names = Names(settings, catalogue, listings.listed)
-        toll = _toll(price_book(settings, names, catalogue), settings.money, books, lookups, telemetry)
+        toll = _toll(price_book(settings, names, catalogue), settings.money, books, (lookups, background), telemetry)
         exchange = Exchange(settings.providers, settings.retries, upstream, toll)
-        parts = _parts(settings, names, catalogue, exchange, books)
+        parts = first_parts(settings, names, catalogue, exchange, books)
         feed = Feed()
         api = Api(parts, _each(telemetry.finished, feed.tell), _log_crash)
         self._api = api
         telemetry.watch(lambda: list(api.running.values()))
-        books.resolve_orphans(toll.keeping, settings.providers)
+        books.resolve_orphans(toll.keeping, settings.providers, toll.prices)
         state = LiveState(settings, books, parts)
         orders = Orders(state, Traffic(api, feed), self)
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
@@ -244,7 +243,13 @@ class Daemon:
         return msgspec.structs.replace(settings, providers=providers)
 
 
-def _toll(prices: PriceBook, money: MoneySettings, books: Bookkeeping, lookups: Lookups, telemetry: Telemetry) -> Toll:
+def _toll(
+    prices: PriceBook,
+    money: MoneySettings,
+    books: Bookkeeping,
+    askers: tuple[Lookups, Background],
+    telemetry: Telemetry,
+) -> Toll:
     """The toll, and the wiring by which every settlement is told and wakes those who wait for room."""
 
     def resolved(row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
@@ -255,25 +260,14 @@ def _toll(prices: PriceBook, money: MoneySettings, books: Bookkeeping, lookups: 
         books=books.books,
         limiter=books.limiter,
         journal=books.journal,
-        lookups=lookups,
+        lookups=askers[0],
+        background=askers[1],
         resolved=resolved,
+        ended=telemetry.ended,
         waits=money.fsync == "always",
     )
     toll = Toll(keeping, prices, money.rules)
     return toll
-
-
-def _parts(settings: Settings, names: Names, catalogue: Catalogue, exchange: Exchange, books: Bookkeeping) -> Parts:
-    return Parts(
-        exchange=exchange,
-        drainer=Drainer(),
-        guard=Guard(settings.listen),
-        keys=Keyring(books.keys.callers, books.hash_key, is_open=books.keys.is_open),
-        names=names,
-        models=ModelList(names, catalogue),
-        default_provider=default_provider(settings),
-        max_body=settings.max_body,
-    )
 
 
 def _each(*readers: Callable[[Entry], None]) -> Callable[[Entry], None]:

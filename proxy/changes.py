@@ -15,16 +15,20 @@ import structlog
 from msgspec import Struct
 
 from proxy.config import ConfigProblems
+from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings
 from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.upstream import Upstream
 from proxy.observe.notify import Notifier
 from proxy.policy.budgets import GLOBAL
+from proxy.policy.catalogue import Catalogue
 from proxy.policy.names import Names
 from proxy.policy.values import Settings
 from proxy.web.api import Parts
 from proxy.web.guard import Guard
+from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
 from proxy.web.orders import ReloadRefused
 
@@ -97,10 +101,27 @@ class Reloader:
             return  # the log has it
 
 
+def first_parts(
+    settings: Settings, names: Names, catalogue: Catalogue, exchange: Exchange, books: Bookkeeping
+) -> Parts:
+    """What the handler of calls works with at start."""
+    return Parts(
+        exchange=exchange,
+        drainer=Drainer(),
+        guard=Guard(settings.listen),
+        keys=Keyring(books.keys.callers, books.hash_key, is_open=books.keys.is_open),
+        names=names,
+        models=ModelList(names, catalogue),
+        default_provider=default_provider(settings),
+        max_body=settings.max_body,
+    )
+
+
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:
     """Let every later call be served by `settings`; breakers start anew, limits and budgets go on."""
     toll = parts.exchange.toll
     toll.rules = settings.money.rules
+    toll.keeping.background.providers = settings.providers
     parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll)
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)

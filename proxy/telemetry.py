@@ -61,6 +61,23 @@ class Telemetry:
             self.metrics.anomaly("over_hold")
             log.warning("cost_anomaly", reason=f"over_hold by {usd_text(over_pusd)} USD in {row.id}")
 
+    def ended(self, row: Row) -> None:
+        """A response in the background has ended, some time after the line of its call was written."""
+        log.info(
+            "background_ended",
+            request_id=row.request_id,
+            upstream_request_id=row.upstream_id,
+            key=row.key,
+            target=row.model,
+            provider=row.provider,
+            outcome=row.outcome,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cost_usd=usd_text(row.cost_pusd),
+            cost_source=row.source,
+            seconds=round(time.time() - row.at_ms / 1000, 3),
+        )
+
     def _is_key(self, name: str) -> bool:
         """Whether a key of this name is in force, or it stands for open mode."""
         return name == "open" or name in self._books.keys.names

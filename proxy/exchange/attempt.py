@@ -106,7 +106,7 @@ def headers_for(reply: Reply, job: Job) -> Headers:
             own.append(("x-tollkeeper-model", safe(record.target.model)))
     own.append(("x-tollkeeper-attempts", str(record.calls)))
     own += record.limit_headers
-    if reply.whole and record.cost_source is not None:
+    if reply.whole and record.cost_source is not None and not record.pending:
         own.append(("x-tollkeeper-cost-usd", usd_text(record.cost_pusd)))
     if record.adjusted:
         own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))

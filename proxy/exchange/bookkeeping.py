@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from proxy.exchange.held import Keeping
+from proxy.exchange.background import Running
+from proxy.exchange.keeping import Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.rows import interrupted_row
 from proxy.policy.books import Books
 from proxy.policy.limiter import Limiter
 from proxy.policy.money import to_pusd
-from proxy.policy.settlement import Settlement
+from proxy.policy.pricebook import Free, PriceBook
+from proxy.policy.prices import FREE_OF_CHARGE
+from proxy.policy.settlement import Prices, Settlement
 from proxy.policy.values import Provider, Settings
-from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged
+from proxy.stores.failures import KeysLost, LedgerDamaged
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keyset import key_set
@@ -23,7 +28,7 @@ from proxy.stores.lock import StateLock
 from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
-from proxy.stores.records import Charge, Settled
+from proxy.stores.records import Charge
 from proxy.stores.replay import OpenHold, replay
 from proxy.stores.segments import START, Position
 from proxy.stores.writer import Writer, WriterRules
@@ -88,28 +93,19 @@ class Bookkeeping:
         for charge in ledger.keys() | journal.keys():
             self.books.load(charge[0], charge[1], ledger.get(charge, 0) + journal.get(charge, 0))
 
-    def resolve_orphans(self, keeping: Keeping, providers: dict[str, Provider]) -> None:
-        """Settle what a crash interrupted: by asking where the upstream had begun, else at the hold."""
+    def resolve_orphans(self, keeping: Keeping, providers: dict[str, Provider], prices: PriceBook) -> None:
+        """Settle what a crash interrupted: by asking where the upstream had begun, else at the hold. Responses in the
+        background are waited for as before, be it a crash or an orderly end that came between."""
         for orphan in self.orphans:
             provider = providers.get(orphan.hold.provider)
-            if orphan.generation_id is not None and provider is not None and Lookups.possible(provider):
-                keeping.lookups.start(provider, orphan.generation_id, _teller(self, keeping, orphan))
+            if provider is None or orphan.generation_id is None:
+                _interrupted(keeping, orphan, None)
+            elif orphan.background:
+                keeping.wait_for(*_unfinished(orphan, provider, prices))
+            elif Lookups.possible(provider):
+                keeping.lookups.start(provider, orphan.generation_id, _teller(keeping, orphan))
             else:
-                self._interrupted(keeping, orphan, None)
-
-    def _interrupted(self, keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None:
-        hold = orphan.hold
-        if usage is not None and usage.cost_usd is not None:
-            settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
-        else:
-            settlement = Settlement(hold.amount_pusd, "interrupted")
-        row = interrupted_row(hold, settlement, usage, orphan.generation_id)
-        over = self.books.settle(hold.id, settlement.cost_pusd)
-        try:
-            self.journal.append(Settled(row, hold.charges))
-        except JournalUnwritable as error:
-            self._told("orphan_not_written", error.reason)
-        keeping.resolved(row, (), over or 0)
+                _interrupted(keeping, orphan, None)
 
     def close(self, seconds: float) -> None:
         """Bring the ledger up to date, then close; what it does not take in time stays in the journal."""
@@ -120,8 +116,28 @@ class Bookkeeping:
         self._lock.close()
 
 
-def _teller(bookkeeping: Bookkeeping, keeping: Keeping, orphan: OpenHold) -> Callable[[Usage | None], None]:
-    return lambda usage: bookkeeping._interrupted(keeping, orphan, usage)
+def _interrupted(keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None:
+    hold = orphan.hold
+    if usage is not None and usage.cost_usd is not None:
+        settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
+    else:
+        settlement = Settlement(hold.amount_pusd, "interrupted")
+    keeping.settle(interrupted_row(hold, settlement, usage, orphan.generation_id), hold, settlement)
+
+
+def _teller(keeping: Keeping, orphan: OpenHold) -> Callable[[Usage | None], None]:
+    return lambda usage: _interrupted(keeping, orphan, usage)
+
+
+def _unfinished(orphan: OpenHold, provider: Provider, prices: PriceBook) -> tuple[Unfinished, Running]:
+    """What is left of the provider's time counts from when the call was made; whether it ran, nobody remembers."""
+    hold, response_id = orphan.hold, orphan.generation_id or ""
+    price = prices.price(provider, hold.model, hold.upstream_model)
+    row = interrupted_row(hold, Settlement(0, "none"), None, response_id)
+    left = hold.at_ms / 1000 + provider.timeouts.total - time.time()
+    running = Running(provider, response_id, left, ran=True)
+    own = FREE_OF_CHARGE if isinstance(price, Free) else price
+    return Unfinished(hold, row, Prices(own, partial(prices.listed, provider))), running
 
 
 def _in_words(told: Told) -> Callable[[str], None]:

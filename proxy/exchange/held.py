@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
-from msgspec import Struct
 
+from proxy.exchange.background import Running
+from proxy.exchange.keeping import Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.record import Record
 from proxy.exchange.rows import Ended, attempt_row
-from proxy.policy.books import Books
-from proxy.policy.limiter import Limiter
 from proxy.policy.retry import Trouble
 from proxy.policy.settlement import Ending, Prices, Settlement, settle
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.journal import Journal
-from proxy.stores.records import Begun, Hold, Row, Settled, Voided
+from proxy.stores.records import Begun, Hold
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
-
-
-class Keeping(Struct, frozen=True):
-    """Where money is counted and written down. `resolved` hears of every attempt's end, doubts about its figures, and
-    by how much it passed its hold; `waits`: replies wait until their settlement is on disk."""
-
-    books: Books
-    limiter: Limiter
-    journal: Journal
-    lookups: Lookups
-    resolved: Callable[[Row, tuple[str, ...], int], None]
-    waits: bool = False
 
 
 class Outcome(Protocol):
@@ -98,13 +84,15 @@ class Held:
         self._begun = False
         self._closed = False
 
-    def begun(self, generation_id: str | None) -> None:
-        """The first byte came; after a crash the cost can be asked for."""
+    def begun(self, outcome: Outcome) -> None:
+        """The first byte came; after a crash the cost can be asked for, or the response waited for."""
+        response_id = self._running_on(outcome)
+        generation_id = response_id or outcome.generation_id
         if generation_id is None or self._begun or self._closed:
             return
         self._begun = True
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
-            self._keeping.journal.append(Begun(self.hold.id, generation_id))
+            self._keeping.journal.append(Begun(self.hold.id, generation_id, background=response_id is not None))
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now, as far as that can be told; nothing once it is settled."""
@@ -127,6 +115,9 @@ class Held:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
+        if (response_id := self._running_on(outcome)) is not None:
+            self._keep_open(outcome, provider, response_id)
+            return None
         self._closed = True
         ending = self._ending(outcome)
         settlement = settle(ending, self._prices, self.hold.amount_pusd)
@@ -137,6 +128,28 @@ class Held:
             self._keeping.lookups.start(provider, asked, lambda usage: self._looked_up(usage, settlement, ended))
             return None
         return self._write(settlement, ended)
+
+    def _running_on(self, outcome: Outcome) -> str | None:
+        """The id of a response the provider goes on with after this reply: one asked for in the background."""
+        findings = outcome.findings
+        if (
+            findings is None
+            or (outcome.judged_status or 0) >= 400
+            or not findings.response.runs_on(streamed=self.hold.stream)
+        ):
+            return None
+        return findings.generation_id
+
+    def _keep_open(self, outcome: Outcome, provider: Provider, response_id: str) -> None:
+        """Leave the hold to whoever sees the response's end: the call is over, its cost is not known yet."""
+        self.begun(outcome)
+        self._closed = True
+        self._record.pending = True
+        row = attempt_row(self._record, self.hold, Settlement(0, "none"), self._ended(outcome))
+        unfinished = Unfinished(self.hold, msgspec.structs.replace(row, upstream_id=response_id), self._prices)
+        assert outcome.findings is not None
+        ran = outcome.findings.response.status != "queued"
+        self._keeping.wait_for(unfinished, Running(provider, response_id, provider.timeouts.total, ran))
 
     def _ending(self, outcome: Outcome) -> Ending:
         findings, now, came = outcome.findings, datetime.now(UTC), outcome.came_as_events
@@ -182,21 +195,9 @@ class Held:
         self._record.settled_late()
 
     def _write(self, settlement: Settlement, ended: Ended) -> Awaitable[None] | None:
-        keeping, hold = self._keeping, self.hold
         ended = msgspec.structs.replace(ended, usage=settlement.usage or ended.usage)
         self._record.charge(settlement.cost_pusd, settlement.source, ended.usage)
-        row = attempt_row(self._record, hold, settlement, ended)
-        over = None
-        if settlement.void:
-            keeping.books.void(hold.id)
-        else:
-            over = keeping.books.settle(hold.id, settlement.cost_pusd)
-        durable: Awaitable[None] | None = None
-        with contextlib.suppress(JournalUnwritable):  # the journal keeps ends of calls and writes them when it heals
-            position = keeping.journal.append(Voided(row) if settlement.void else Settled(row, hold.charges))
-            durable = keeping.journal.durable(position) if keeping.waits else None
-        keeping.resolved(row, settlement.doubts, over or 0)
-        return durable
+        return self._keeping.settle(attempt_row(self._record, self.hold, settlement, ended), self.hold, settlement)
 
 
 def _worth_asking(settlement: Settlement, ending: Ending) -> bool:

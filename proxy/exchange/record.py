@@ -92,6 +92,7 @@ class Record:
         "label",
         "limit_headers",
         "model",
+        "pending",
         "phase",
         "request_id",
         "served",
@@ -136,6 +137,7 @@ class Record:
         self.asked_of: Provider | None = None
         self.cost_pusd = 0
         self.cost_source: str | None = None
+        self.pending = False  # what it costs is not known before a response in the background has ended
         self.limit_headers: list[tuple[str, str]] = []
         self.cut_by: ProxyError | None = None
         self.findings: Findings | None = None
@@ -211,8 +213,8 @@ class Record:
             output_tokens=self.usage.output_tokens if self.usage else None,
             cached_tokens=self.usage.cached_tokens if self.usage else None,
             reasoning_tokens=self.usage.reasoning_tokens if self.usage else None,
-            cost_usd=usd_text(self.cost_pusd) if self.cost_source else None,
-            cost_source=self.cost_source,
+            cost_usd=usd_text(self.cost_pusd) if self.cost_source and not self.pending else None,
+            cost_source="pending" if self.pending else self.cost_source,
             first_byte_seconds=None if first is None else round(first, 6),
             total_seconds=round(total, 6),
             overhead_seconds=round(max(0.0, ours), 6),

@@ -24,7 +24,7 @@ LARGEST_WHOLE = 8 * 2**20
 class Settler(Protocol):
     """What an outcome owes the books: told once how the attempt ended."""
 
-    def begun(self, generation_id: str | None) -> None:
+    def begun(self, outcome: Any) -> None:
         """The first byte came."""
 
     def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:

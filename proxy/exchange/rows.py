@@ -66,8 +66,7 @@ def interrupted_row(
     hold: Hold, settlement: Settlement, usage: Usage | None = None, upstream_id: str | None = None
 ) -> Row:
     """The row of an attempt that a crash cut off; what is known of it is its hold."""
-    usage = usage or _NOTHING
-    return Row(
+    row = Row(
         id=hold.id,
         request_id=hold.request_id,
         attempt=hold.attempt,
@@ -80,16 +79,25 @@ def interrupted_row(
         upstream_model=hold.upstream_model,
         outcome="interrupted",
         stream=hold.stream,
+        hold_pusd=hold.amount_pusd,
+        upstream_id=upstream_id,
+        counts_call=hold.attempt == 1,
+    )
+    return paid(row, settlement, usage)
+
+
+def paid(row: Row, settlement: Settlement, usage: Usage | None) -> Row:
+    """The row with what its attempt cost and used."""
+    usage = usage or _NOTHING
+    return msgspec.structs.replace(
+        row,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cached_input_tokens=usage.cached_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         cost_pusd=settlement.cost_pusd,
-        hold_pusd=hold.amount_pusd,
         source=settlement.source,
-        upstream_id=upstream_id,
-        counts_call=hold.attempt == 1,
     )
 
 

@@ -117,10 +117,11 @@ class Exchange:
                 held.resolve(abandoned(provider), provider)
             raise
         record.upstream_seconds += time.monotonic() - began
-        if held is not None:
-            outcome.settler, outcome.provider = held, provider
+        settler = held or self.toll.keeping.background.watcher(provider, job.call)
+        if settler is not None:
+            outcome.settler, outcome.provider = settler, provider
             if isinstance(outcome, Failure) or not outcome.whole:  # a reply in hand is settled in a moment
-                held.begun(outcome.generation_id)
+                settler.begun(outcome)
         return outcome
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:

@@ -9,8 +9,9 @@ from functools import partial
 
 from msgspec import Struct
 
-from proxy.exchange.held import Held, Keeping
+from proxy.exchange.held import Held
 from proxy.exchange.job import Job
+from proxy.exchange.keeping import Keeping
 from proxy.exchange.record import Record
 from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
 from proxy.exchange.rows import refused_row

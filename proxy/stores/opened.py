@@ -19,7 +19,8 @@ class OpenHolds:
         for opened in holds:
             self.follow(opened.hold, opened.segment)
             if opened.generation_id is not None:
-                self.follow(Begun(opened.hold.id, opened.generation_id), opened.segment)
+                begun = Begun(opened.hold.id, opened.generation_id, opened.background)
+                self.follow(begun, opened.segment)
 
     def follow(self, record: Record, segment: int) -> None:
         """Take note of a record that was written to `segment`."""

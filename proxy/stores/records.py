@@ -80,10 +80,14 @@ class Hold(Struct, frozen=True, tag="hold"):
 
 
 class Begun(Struct, frozen=True, tag="begun"):
-    """The upstream has begun to answer; with its generation id the cost can be asked for later."""
+    """The upstream has begun to answer; with its generation id the cost can be asked for later.
+
+    `background`: the id is that of a response which the provider goes on with whoever listens.
+    """
 
     id: str
     generation_id: str
+    background: bool = False
 
 
 class Settled(Struct, frozen=True, tag="settled"):

@@ -17,11 +17,13 @@ from proxy.stores.segments import START, Position, Problem, Reader, Tail
 
 
 class OpenHold(Struct, frozen=True):
-    """A hold without an end; `generation_id` where the upstream had begun; `segment` has its latest copy."""
+    """A hold without an end; `generation_id` where the upstream had begun (`background`: on a response it goes on with
+    by itself); `segment` has its latest copy."""
 
     hold: Hold
     generation_id: str | None
     segment: int
+    background: bool = False
 
 
 class Replayed(Struct, frozen=True):
@@ -83,7 +85,7 @@ def _follow(holds: dict[str, OpenHold], ended: set[str], record: Record, segment
         case Hold() if record.id not in ended:
             holds[record.id] = OpenHold(record, None, segment)
         case Begun() if record.id in holds:
-            holds[record.id] = OpenHold(holds[record.id].hold, record.generation_id, segment)
+            holds[record.id] = OpenHold(holds[record.id].hold, record.generation_id, segment, record.background)
         case Settled() | Voided():
             holds.pop(record.row.id, None)
 

@@ -181,8 +181,13 @@ def endpoint_for(method: str, path: str) -> Endpoint:
     named = _NAMED.fullmatch(path)
     name = named["name"] if named else _OTHER
     if method in ("GET", "HEAD"):
-        return Endpoint(name, listed=named is not None)
+        return Endpoint(name, _shape_of(name), listed=named is not None)
     free = _FREE_PATHS.get(method)
     if free is not None and free.fullmatch(path):
-        return Endpoint(name)
+        return Endpoint(name, _shape_of(name))
     return Endpoint(name, listed=named is not None, unbounded=True)
+
+
+def _shape_of(name: str) -> Shape:
+    """What is fetched later is shaped as what was made."""
+    return "responses" if name == "responses" else "other"

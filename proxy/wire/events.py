@@ -35,6 +35,8 @@ class Event(Struct):
     output: Raw | UnsetType = UNSET
     tool_usage: Raw | UnsetType = UNSET
     tools: Raw | UnsetType = UNSET
+    status: Any = None
+    background: Any = None
     x_groq: Raw | UnsetType = UNSET
     timings: Raw | UnsetType = UNSET
     meta: Raw | UnsetType = UNSET
@@ -52,6 +54,8 @@ class Inner(Struct):
     output: Raw | UnsetType = UNSET
     tool_usage: Raw | UnsetType = UNSET
     tools: Raw | UnsetType = UNSET
+    status: Any = None
+    background: Any = None
 
 
 _event = msgspec.json.Decoder(Event)

@@ -16,6 +16,7 @@ from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
 from proxy.wire.error_objects import code_of, status_of
 from proxy.wire.events import Event, read_event, read_inner, read_value
+from proxy.wire.response import Standing
 from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage, read_usage
 
@@ -33,6 +34,7 @@ class Findings:
     seen. `has_output`: a choice or content was there. `usage_only` describes the last event:
     it carried usage, no choices and no error. `served_by` is the provider OpenRouter names.
     `counted_output`: output tokens that streamed past, estimated; `countable`: it streamed in a way that can be counted.
+    `response`: how one of the Responses API stands.
     """
 
     __slots__ = (
@@ -52,6 +54,7 @@ class Findings:
         "events",
         "generation_id",
         "has_output",
+        "response",
         "served_by",
         "served_model",
         "usage_only",
@@ -74,6 +77,7 @@ class Findings:
         self.error: Any = None
         self.has_output = False
         self.usage_only = False
+        self.response = Standing()
         self.generation_id: str | None = None
         self.served_model: str | None = None
         self.served_by: str | None = None
@@ -151,6 +155,7 @@ class Findings:
             self.usage_only = not event.choices and not failed
         self._see_type(event, data)
         self._tools.ended(event.output, event.tool_usage, event.tools)
+        self.response.see(event)
         for nested in (event.response, event.message):
             if nested is not UNSET:
                 self._see_nested(nested)
@@ -240,6 +245,7 @@ class Findings:
         self._see_identity(inner.id, inner.model, inner.service_tier)
         self._see_error(inner.error)
         self._tools.ended(inner.output, inner.tool_usage, inner.tools)
+        self.response.see(inner)
         if inner.usage is not UNSET and self._see_usage(read_value(inner.usage)):
             self._is_first_count = self._shape == "messages"
 

@@ -1,0 +1,202 @@
+"""Responses that run on at their provider (`background: true`): whoever sees the end first, a client's GET or our own,
+has the hold settled by it.
+
+One task asks for all of them, in the order they are due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import math
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from proxy.dialects import DIALECTS, Incoming
+from proxy.errors import ProviderError
+from proxy.exchange.upstream import Upstream
+from proxy.policy.values import Provider
+from proxy.wire.call import Call
+from proxy.wire.endpoints import Endpoint
+from proxy.wire.findings import Findings
+
+FIRST_WAIT_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 30.0
+MOST_AT_ONCE = 16
+ASK_SECONDS = 15.0
+_TICK_SECONDS = 0.01  # a timer may go off this much early
+
+# Told once: the end as the provider reports it, or None where it will not say; and whether it was ever seen to run.
+# What comes back is to be awaited before the client learns of the end.
+Done = Callable[[Findings | None, bool], Awaitable[None] | None]
+
+_RETRIEVAL = Endpoint("responses", "responses")
+
+
+Key = tuple[str, str]  # the provider's name, the response's id
+
+
+class Running(Struct, frozen=True):
+    """A response without an end: at whom, its id, how many seconds it may still take, and whether it has begun to run."""
+
+    provider: Provider
+    response_id: str
+    seconds: float
+    ran: bool
+
+    @property
+    def key(self) -> Key:
+        """What it is known by."""
+        return self.provider.name, self.response_id
+
+
+class _Open:
+    """One that is asked for. Times are the loop's, in seconds; `due` is infinite while it is being asked."""
+
+    __slots__ = ("done", "due", "provider", "ran", "until", "wait")
+
+    def __init__(self, running: Running, until: float, done: Done) -> None:
+        self.provider = running.provider
+        self.until = until
+        self.done = done
+        self.ran = running.ran
+        self.due = math.inf
+        self.wait = FIRST_WAIT_SECONDS
+
+
+class Background:
+    """Keeps open what the provider has not finished. `providers` are those of the configuration in force."""
+
+    def __init__(self, upstream: Upstream, providers: Mapping[str, Provider]) -> None:
+        """Nothing runs before there is something to ask for."""
+        self.providers = providers
+        self._upstream = upstream
+        self._open: dict[Key, _Open] = {}
+        self._queue: list[tuple[float, Key]] = []
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def keep(self, running: Running, done: Done) -> None:
+        """Ask after 2, 4, 8 … 30 s until it has ended, or its time is up; then a last time."""
+        now = asyncio.get_running_loop().time()
+        entry = self._open[running.key] = _Open(running, now + max(0.0, running.seconds), done)
+        self._put_off(running.key, entry, now)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._ask_all(), name="ask for background responses")
+
+    def watcher(self, provider: Provider, call: Call) -> Watcher | None:
+        """Who is to be told of the reply to a client's own GET, or its cancelling; None for every other call."""
+        if not self._open or call.endpoint.name != "responses":
+            return None
+        parts = call.path.split("/")
+        key = (provider.name, parts[2] if len(parts) > 2 else "")
+        return Watcher(self, key) if key in self._open else None
+
+    def heard(self, key: Key, findings: Findings) -> Awaitable[None] | None:
+        """A reply has told how the response stands, to whomever."""
+        entry = self._open.get(key)
+        if entry is None or findings.generation_id != key[1]:
+            return None
+        entry.ran = entry.ran or findings.response.status == "in_progress"
+        if findings.response.has_ended:
+            return self._end(key, findings)
+        if findings.response.status is not None:
+            self._put_off(key, entry, asyncio.get_running_loop().time())
+        return None
+
+    async def close(self) -> None:
+        """Stop asking. What is open stays open in the journal, and the next daemon goes on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _end(self, key: Key, findings: Findings | None) -> Awaitable[None] | None:
+        entry = self._open.pop(key)
+        return entry.done(findings, entry.ran)
+
+    def _put_off(self, key: Key, entry: _Open, now: float) -> None:
+        """Ask a while from now, but not later than at its deadline."""
+        entry.due = min(now + entry.wait * random.uniform(0.8, 1.2), max(entry.until, now))
+        entry.wait = min(2 * entry.wait, LONGEST_WAIT_SECONDS)
+        heapq.heappush(self._queue, (entry.due, key))
+        self._news.set()
+
+    async def _ask_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            due = self._take_due(loop.time() + _TICK_SECONDS)
+            if due:
+                await asyncio.gather(*(self._ask(key, self._open[key]) for key in due))
+                continue
+            wait = self._queue[0][0] - loop.time() if self._queue else None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), wait)
+
+    def _take_due(self, now: float) -> list[Key]:
+        """What is to be asked now; entries of the queue that were put off since, or have ended, are passed over."""
+        taken: list[Key] = []
+        while self._queue and self._queue[0][0] <= now and len(taken) < MOST_AT_ONCE:
+            due, key = heapq.heappop(self._queue)
+            entry = self._open.get(key)
+            if entry is not None and entry.due == due:
+                entry.due = math.inf
+                taken.append(key)
+        return taken
+
+    async def _ask(self, key: Key, entry: _Open) -> None:
+        """Ask once. A 404 is an end that nobody can tell more of; trouble of any other kind may pass."""
+        loop = asyncio.get_running_loop()
+        is_last = loop.time() + _TICK_SECONDS >= entry.until
+        status, findings = await self._answer(self._asked_of(entry.provider), key[1])
+        if key not in self._open:  # a client's own GET was quicker
+            return
+        durable = self.heard(key, findings)
+        if key in self._open and (is_last or status == 404):
+            durable = self._end(key, None)
+        elif key in self._open and entry.due == math.inf:
+            self._put_off(key, entry, loop.time())
+        if durable is not None:
+            await durable
+
+    async def _answer(self, provider: Provider, response_id: str) -> tuple[int, Findings]:
+        """The status (0: none came), and what the reply says."""
+        findings = Findings("responses")
+        call = Call(_RETRIEVAL, f"/responses/{quote(response_id, safe='')}", "", "GET", b"")
+        headers = DIALECTS[provider.kind].headers(call, provider, Incoming(()))
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                answered = await self._upstream.get(provider, call.path, headers)
+        except (ProviderError, TimeoutError):
+            return 0, findings
+        if answered.status == 200:
+            findings.see(answered.body)
+        return answered.status, findings
+
+    def _asked_of(self, provider: Provider) -> Provider:
+        """The provider the call went to, by its newest credentials; one that moved elsewhere is another."""
+        now = self.providers.get(provider.name)
+        return now if now is not None and now.base_url == provider.base_url else provider
+
+
+class Watcher:
+    """Stands where a call's hold would, for a call that costs nothing itself."""
+
+    def __init__(self, background: Background, key: Key) -> None:
+        self._background = background
+        self._key = key
+
+    def begun(self, outcome: Any) -> None:
+        """The first byte came; nothing is held for it."""
+
+    def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:
+        """The reply has come, or all of it that will."""
+        findings: Findings | None = outcome.findings
+        if findings is None or outcome.judged_status >= 400:
+            return None
+        return self._background.heard(self._key, findings)

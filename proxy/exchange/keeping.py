@@ -1,0 +1,92 @@
+"""Where the ends of attempts are counted and written down, whoever brings them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from proxy.exchange.background import Background, Running
+from proxy.exchange.lookup import Lookups
+from proxy.exchange.rows import paid
+from proxy.policy.books import Books
+from proxy.policy.limiter import Limiter
+from proxy.policy.settlement import Ending, Prices, Settlement, settle
+from proxy.stores.failures import JournalUnwritable
+from proxy.stores.journal import Journal
+from proxy.stores.records import Hold, Row, Settled, Voided
+from proxy.wire.findings import Findings
+
+
+class Keeping(Struct, frozen=True):
+    """Where money is counted and written down. `resolved` hears of every attempt's end, doubts about its figures, and
+    by how much it passed its hold; `ended` of the end of a background response; `waits`: replies wait until their
+    settlement is on disk."""
+
+    books: Books
+    limiter: Limiter
+    journal: Journal
+    lookups: Lookups
+    background: Background
+    resolved: Callable[[Row, tuple[str, ...], int], None]
+    ended: Callable[[Row], None]
+    waits: bool = False
+
+    def settle(self, row: Row, hold: Hold, settlement: Settlement) -> Awaitable[None] | None:
+        """Resolve a hold: memory, then the journal. What comes back is to be awaited before the client learns of it."""
+        over = None
+        if settlement.void:
+            self.books.void(hold.id)
+        else:
+            over = self.books.settle(hold.id, settlement.cost_pusd)
+        durable: Awaitable[None] | None = None
+        with contextlib.suppress(JournalUnwritable):  # the journal keeps ends of calls and writes them when it heals
+            position = self.journal.append(Voided(row) if settlement.void else Settled(row, hold.charges))
+            durable = self.journal.durable(position) if self.waits else None
+        self.resolved(row, settlement.doubts, over or 0)
+        return durable
+
+    def wait_for(self, unfinished: Unfinished, running: Running) -> None:
+        """Keep a hold open until the end of its response is seen."""
+        self.background.keep(running, lambda findings, ran: unfinished.ended(self, findings, ran=ran))
+
+
+class Unfinished(Struct, frozen=True):
+    """An attempt whose response runs on at the provider: its hold, its row so far, and the prices it will be paid at."""
+
+    hold: Hold
+    row: Row
+    prices: Prices
+
+    def ended(self, keeping: Keeping, findings: Findings | None, *, ran: bool) -> Awaitable[None] | None:
+        """Settle by what the provider says of the end, at the hold where it says nothing.
+
+        `ran`: it may have run, so that one cancelled without a word about its usage is not known to be free.
+        """
+        told = findings or Findings("responses")
+        status = told.response.status
+        if status == "cancelled" and told.usage is None and not ran and not told.response.has_output:
+            settlement = _NEVER_RAN
+        else:
+            settlement = settle(_ending(told), self.prices, self.hold.amount_pusd)
+        row = msgspec.structs.replace(
+            paid(self.row, settlement, settlement.usage or told.usage),
+            served=told.served_model or self.row.served,
+            outcome=_OUTCOMES.get(status or "", "unfinished"),
+            error=None if told.error is None else told.error_code,
+        )
+        durable = keeping.settle(row, self.hold, settlement)
+        keeping.ended(row)
+        return durable
+
+
+_NEVER_RAN = Settlement(0, "none", void=True)
+_OUTCOMES = {"completed": "200", "incomplete": "200", "failed": "failed", "cancelled": "cancelled"}
+
+
+def _ending(told: Findings) -> Ending:
+    now = datetime.now(UTC)
+    return Ending(status=200, usage=told.usage, hhmm=now.hour * 100 + now.minute, terms=told.terms)
