@@ -25,7 +25,7 @@ from proxy.observe.notify import Notifier
 from proxy.policy.budgets import GLOBAL
 from proxy.policy.catalogue import Catalogue
 from proxy.policy.names import Names
-from proxy.policy.values import Settings
+from proxy.policy.values import Provider, Settings
 from proxy.web.api import Parts
 from proxy.web.guard import Guard
 from proxy.web.keys import Keyring
@@ -118,15 +118,25 @@ def first_parts(
 
 
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:
-    """Let every later call be served by `settings`; breakers start anew, limits and budgets go on."""
-    toll = parts.exchange.toll
+    """Let every later call be served by `settings`; limits and budgets go on, and the breakers of whoever is the same."""
+    toll, before = parts.exchange.toll, parts.exchange
     toll.rules = settings.money.rules
     toll.keeping.background.providers = settings.providers
     parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll)
+    parts.exchange.breakers.take_over(before.breakers, _same_door(before.providers, settings.providers))
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
     parts.max_body = settings.max_body
+
+
+def _same_door(old: Mapping[str, Provider], new: Mapping[str, Provider]) -> list[str]:
+    """The providers that are reached where and as they were."""
+    return [name for name in old.keys() & new.keys() if _door(old[name]) == _door(new[name])]
+
+
+def _door(provider: Provider) -> tuple[object, ...]:
+    return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy
 
 
 def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import msgspec
 
 from proxy.dialects import DIALECTS, UpstreamRequest
@@ -11,7 +13,7 @@ from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.relay import STREAM_HEADERS
 from proxy.exchange.reply import Failure, Reply
-from proxy.policy.breaker import Breaker
+from proxy.policy.breaker import News
 from proxy.policy.money import usd_text
 from proxy.policy.retry import Attempt, Rounds
 from proxy.policy.values import Provider, RetryRules
@@ -54,9 +56,10 @@ def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:
     return Rounds(len(job.plan.targets), rules, left)
 
 
-def unhealthy(provider: Provider, seconds: float) -> Failure:
-    """The outcome of an attempt not made: the provider's breaker is open."""
-    message = f"{provider.name} has failed several times in a row; the next try is due in {seconds:.0f} s."
+def unhealthy(provider: Provider, seconds: float, *, is_whole: bool) -> Failure:
+    """The outcome of an attempt not made: a breaker is open, the target's or that of the whole provider."""
+    what = provider.name if is_whole else f"This model at {provider.name}"
+    message = f"{what} has failed several times in a row; the next try is due in {seconds:.0f} s."
     return Failure(NoHealthyUpstream(message, retry_after=seconds), "unhealthy")
 
 
@@ -65,17 +68,25 @@ def abandoned(provider: Provider) -> Failure:
     return Failure(UpstreamReset(f"The call to {provider.name} was given up."), "no_answer")
 
 
-def tell(breaker: Breaker, outcome: Reply | Failure, now: float, until: float) -> None:
-    """Count the outcome. A wait that ended with the client's patience says nothing of the provider."""
+def news_of(outcome: Reply | Failure, provider: Provider, is_late: bool) -> News:
+    """What an outcome tells the breakers. `is_late`: a wait that ended with the client's patience says nothing."""
     if isinstance(outcome, Failure):
-        if now >= until:
-            breaker.abandoned()
-        else:
-            breaker.failed(now)
-    elif outcome.judged_status >= 500:
-        breaker.failed(now)
-    else:
-        breaker.succeeded()
+        if outcome.trouble == "unreachable":
+            return "unreachable"
+        return "nothing" if is_late else "silent"
+    if _refuses_our_key(outcome, provider):
+        return "refused"
+    return "failing" if outcome.judged_status >= 500 else "answered"
+
+
+def is_near(provider: Provider) -> bool:
+    """Whether it runs on this machine: where it is not there, waiting for it is of no use."""
+    host = urlsplit(provider.base_url).hostname or ""
+    return provider.proxy is None and (host in ("localhost", "::1") or host.startswith("127."))
+
+
+def _refuses_our_key(reply: Reply, provider: Provider) -> bool:
+    return reply.status in (401, 403) and DIALECTS[provider.kind].is_about_our_key(reply.status, reply.first)
 
 
 def reply_or_raise(outcome: Reply | Failure) -> Reply:
@@ -83,7 +94,7 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
     if isinstance(outcome, Failure):
         raise outcome.error
     provider = outcome.provider
-    if outcome.status in (401, 403) and DIALECTS[provider.kind].is_about_our_key(outcome.status, outcome.first):
+    if _refuses_our_key(outcome, provider):
         raise UpstreamAuthError(
             f"{provider.name} answered {outcome.status} to the key that Tollkeeper sent it. "
             f"That key comes from: {provider.key_source}."

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from proxy.dialects import DIALECTS
 from proxy.errors import PolicyError
@@ -16,10 +17,11 @@ from proxy.exchange.attempt import (
     abandoned,
     fill_empty_error,
     headers_for,
+    is_near,
+    news_of,
     prepare,
     reply_or_raise,
     rounds,
-    tell,
     unhealthy,
 )
 from proxy.exchange.held import Held
@@ -29,21 +31,21 @@ from proxy.exchange.relay import Client, relay
 from proxy.exchange.reply import Failure, Reply
 from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.upstream import Upstream, Wait
-from proxy.policy.breaker import Breaker
+from proxy.policy.breaker import Breakers
 from proxy.policy.retry import Again, Attempt, Stop, judge
 from proxy.policy.values import Provider, RetryRules
 
 
 class Exchange:
-    """Carries calls to providers and their replies back. `breakers` are those of `providers` that have one."""
+    """Carries calls to providers and their replies back."""
 
     def __init__(self, providers: dict[str, Provider], rules: RetryRules, upstream: Upstream, toll: Toll) -> None:
-        """A breaker stands before every provider but the built-in mock, whose failures are ordered."""
+        """Breakers stand before every provider but the built-in mock, whose failures are ordered."""
         self.toll = toll
         self.providers = providers
         self._rules = rules
         self._upstream = upstream
-        self.breakers = {name: Breaker() for name, p in providers.items() if p.kind != "mock"}
+        self.breakers = Breakers(name for name, p in providers.items() if p.kind != "mock")
 
     async def serve(self, client: Client, job: Job) -> web.StreamResponse:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
@@ -81,23 +83,23 @@ class Exchange:
         return reply
 
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
-        """Make one attempt, unless the provider's breaker is open."""
+        """Make one attempt, unless a breaker is open."""
         record, target = job.record, job.plan.targets[attempt.target]
-        provider, breaker = self.providers[target.provider], self.breakers.get(target.provider)
+        provider, breakers = self.providers[target.provider], self.breakers
         record.target = target
-        if breaker is not None and (seconds := breaker.seconds_closed_to(time.monotonic())):
-            outcome: Reply | Failure = unhealthy(provider, seconds)
+        if seconds := breakers.seconds_closed_to(target, time.monotonic()):
+            is_whole = breakers.by_provider[target.provider].is_open
+            outcome: Reply | Failure = unhealthy(provider, seconds, is_whole=is_whole)
         else:
             try:
                 label = job.plan.label if attempt.target == 0 else self.toll.prices.label_for(target)
                 ask = Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to)
                 outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask))
             except BaseException:
-                if breaker is not None:
-                    breaker.abandoned()
+                breakers.tell(target, "nothing", time.monotonic())
                 raise
-            if breaker is not None:
-                tell(breaker, outcome, time.monotonic(), job.until)
+            now = time.monotonic()
+            breakers.tell(target, news_of(outcome, provider, now >= job.until), now)
         record.tried.append(Tried(target.provider, target.model, outcome.label))
         return outcome
 
@@ -127,6 +129,8 @@ class Exchange:
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         provider = self.providers[job.plan.targets[attempt.target].provider]
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
+        if seen.trouble == "unreachable":
+            seen = replace(seen, is_near=is_near(provider))
         bounds = rounds(job, self._rules, time.monotonic())
         return judge(seen, attempt, bounds, random.uniform(0.8, 1.2))
 

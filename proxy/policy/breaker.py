@@ -1,14 +1,23 @@
-"""A breaker per provider: five failures in a row open it, one probe at a time closes it again."""
+"""Breakers: five failures in a row open one, one probe at a time closes it again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
+from proxy.policy.values import Target
+
+# "failing": a 5xx; "silent": sent, and no answer or a broken one; "refused": our key; "nothing": it tells us nothing
+News = Literal["answered", "failing", "silent", "unreachable", "refused", "nothing"]
+
+MOST_TARGETS = 1000
 FAILURES_TO_OPEN = 5
 OPEN_SECONDS = 10.0
 LONGEST_OPEN_SECONDS = 60.0
 
 
 class Breaker:
-    """Counts an upstream's failures. Times are monotonic seconds, given by the caller."""
+    """Counts failures in a row. Times are monotonic seconds, given by the caller."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -46,11 +55,11 @@ class Breaker:
         return 0.0
 
     def succeeded(self) -> None:
-        """An answer came that is not the provider's failure."""
+        """An answer came that is no failure."""
         self._failures, self._probing, self._seconds = 0, False, OPEN_SECONDS
 
     def failed(self, now: float) -> None:
-        """No answer, or a 5xx."""
+        """One more."""
         self._failures += 1
         if self._probing:
             self._seconds = min(self._seconds * 2, LONGEST_OPEN_SECONDS)
@@ -61,3 +70,64 @@ class Breaker:
     def abandoned(self) -> None:
         """The attempt told us nothing (the client left, the call was cut): give the probe's place back."""
         self._probing = False
+
+
+class Breakers:
+    """One before every provider, for what concerns all of its models, and one before every target that fails.
+
+    One dead model never closes the others: a provider's own opens only where it cannot be reached, or
+    refuses our key. Names of models come from clients: so many are remembered, the longest unused go first.
+    """
+
+    def __init__(self, providers: Iterable[str]) -> None:
+        """Providers that are not named have none."""
+        self.by_provider = {name: Breaker() for name in providers}
+        self._by_target: dict[Target, Breaker] = {}
+
+    def take_over(self, others: Breakers, providers: Iterable[str]) -> None:
+        """Go on with what others know of these providers."""
+        names = set(providers) & self.by_provider.keys() & others.by_provider.keys()
+        self.by_provider |= {name: others.by_provider[name] for name in names}
+        self._by_target |= {target: one for target, one in others._by_target.items() if target.provider in names}
+
+    def seconds_closed_to(self, target: Target, now: float) -> float:
+        """0 when a call may go out (as a probe, where one is due), else seconds until the next probe."""
+        own = self.by_provider.get(target.provider)
+        if own is None:
+            return 0.0
+        if seconds := own.seconds_closed_to(now):
+            return seconds
+        one = self._by_target.get(target)
+        if one is None or not (seconds := one.seconds_closed_to(now)):
+            return 0.0
+        own.abandoned()
+        return seconds
+
+    def tell(self, target: Target, news: News, now: float) -> None:
+        """Count how an attempt ended."""
+        own = self.by_provider.get(target.provider)
+        if own is None:
+            return
+        if news in ("unreachable", "refused"):
+            own.failed(now)
+        elif news in ("answered", "failing"):
+            own.succeeded()
+        else:
+            own.abandoned()
+        if news in ("failing", "silent"):
+            self._remembered(target).failed(now)
+        elif news == "answered":
+            self._by_target.pop(target, None)
+        elif target in self._by_target:
+            self._by_target[target].abandoned()
+
+    def open_targets(self, provider: str) -> list[tuple[str, Breaker]]:
+        """The models of a provider that are left alone."""
+        return [(t.model, one) for t, one in self._by_target.items() if t.provider == provider and one.is_open]
+
+    def _remembered(self, target: Target) -> Breaker:
+        one = self._by_target.pop(target, None) or Breaker()
+        self._by_target[target] = one  # the latest comes last
+        if len(self._by_target) > MOST_TARGETS:
+            del self._by_target[next(iter(self._by_target))]
+        return one

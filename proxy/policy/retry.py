@@ -27,7 +27,8 @@ class Seen(Struct, frozen=True):
 
     `status` is the HTTP status, or what an error inside a 200 stands for (None: no answer).
     `trouble`: "unhealthy" the breaker is open; "unreachable" nothing was sent; "no_answer" sent,
-    and not even headers came; "no_event" a stream that began and broke before its first event.
+    and not even headers came; "no_event" a stream that began and broke before its first event. `is_near`: it was to
+    run on this machine.
     `retry_after` in seconds. `quota`: a 429 that means spent money. `affordable`: the output
     tokens a 402 says the account can still pay.
     """
@@ -37,6 +38,7 @@ class Seen(Struct, frozen=True):
     retry_after: float | None = None
     quota: bool = False
     affordable: int | None = None
+    is_near: bool = False
 
 
 class Attempt(Struct, frozen=True):
@@ -76,7 +78,7 @@ def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop |
     if seen.affordable is not None and attempt.lowered_to is None:
         return Again(Attempt(attempt.target, attempt.tries, attempt.calls + 1, seen.affordable))
     wait = _wait(seen, attempt, rounds.rules, jitter)
-    if _same_again(seen) and attempt.tries < rounds.rules.attempts and wait <= rounds.rules.longest_wait:
+    if _same_again(seen) and attempt.tries < _most_tries(seen, attempt, rounds) and wait <= rounds.rules.longest_wait:
         if rounds.seconds_left is None or wait < rounds.seconds_left:
             return Again(Attempt(attempt.target, attempt.tries + 1, attempt.calls + 1, attempt.lowered_to), wait)
     if attempt.target + 1 < rounds.targets and _elsewhere(seen):
@@ -84,6 +86,13 @@ def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop |
         calls = attempt.calls + (seen.trouble != "unhealthy")
         return Again(Attempt(attempt.target + 1, 1, calls))
     return Stop()
+
+
+def _most_tries(seen: Seen, attempt: Attempt, rounds: Rounds) -> int:
+    """Who has a fallback does not wait for a server that is not there: at most one more try, none on this machine."""
+    if seen.trouble == "unreachable" and attempt.target + 1 < rounds.targets:
+        return 1 if seen.is_near else min(2, rounds.rules.attempts)
+    return rounds.rules.attempts
 
 
 def _same_again(seen: Seen) -> bool:

@@ -165,8 +165,17 @@ class LiveAnswer(Struct, frozen=True):
     recent: list[Entry]
 
 
+class LeftAlone(Struct, frozen=True):
+    """A model that has failed `failures` times in a row."""
+
+    model: str
+    failures: int
+    retry_in_seconds: float
+
+
 class ProviderAnswer(Struct, frozen=True):
-    """How a provider fares. `breaker` open: it has failed `failures` times in a row and is left alone for a while."""
+    """How a provider fares. `breaker` open: all of it has failed `failures` times in a row and is left alone for a
+    while; `models` are those of its models that are left alone by themselves."""
 
     provider: str
     kind: str
@@ -176,6 +185,7 @@ class ProviderAnswer(Struct, frozen=True):
     breaker: Literal["closed", "open", "none"]
     failures: int
     retry_in_seconds: float | None
+    models: list[LeftAlone] = []
 
 
 class ProvidersAnswer(Struct, frozen=True):

@@ -9,7 +9,7 @@ from proxy.errors import CallEnded
 from proxy.exchange.record import Record
 from proxy.policy.money import usd_text
 from proxy.policy.values import Provider
-from proxy.web.answers import CutAnswer, LiveAnswer, LiveCall, ProviderAnswer, ProvidersAnswer
+from proxy.web.answers import CutAnswer, LeftAlone, LiveAnswer, LiveCall, ProviderAnswer, ProvidersAnswer
 from proxy.web.api import Api
 from proxy.web.desk import Unknown, instant
 from proxy.web.feed import Feed
@@ -38,7 +38,8 @@ class Traffic:
         exchange = self._api.parts.exchange
         rows = []
         for provider in exchange.providers.values():
-            breaker = exchange.breakers.get(provider.name)
+            breaker = exchange.breakers.by_provider.get(provider.name)
+            alone = exchange.breakers.open_targets(provider.name)
             rows.append(
                 ProviderAnswer(
                     provider=provider.name,
@@ -49,6 +50,7 @@ class Traffic:
                     breaker="none" if breaker is None else "open" if breaker.is_open else "closed",
                     failures=0 if breaker is None else breaker.failures,
                     retry_in_seconds=round(breaker.seconds_to_probe(now), 3) if breaker and breaker.is_open else None,
+                    models=[LeftAlone(name, one.failures, round(one.seconds_to_probe(now), 3)) for name, one in alone],
                 )
             )
         return ProvidersAnswer(rows)

@@ -17,6 +17,7 @@ from proxy.cli.screen.entries import error_share, note, per_minute
 from proxy.cli.screen.view import View
 from proxy.cli.tail import Wanted
 from proxy.exchange.record import Entry, Tried
+from proxy.web.answers import LeftAlone
 
 LONG = "a-name-of-a-model/that-is-much-too-long-for-any-column-of-this-screen?and=more"
 BUSY = snapshot_of(
@@ -146,6 +147,7 @@ def test_the_head_says_how_things_are() -> None:
         ({}, "● openrouter"),
         ({"in_flight": 3}, "● openrouter 3"),
         ({"breaker": "none"}, "○ openrouter"),
+        ({"models": [LeftAlone("m", 5, 8.4)]}, "● openrouter, 1 of its models left alone"),
         ({"breaker": "open", "retry_in_seconds": 8.4}, "✖ openrouter left alone, tried again in 8 s"),
         ({"breaker": "open", "retry_in_seconds": 0.0}, "✖ openrouter tried next"),
     ],

@@ -196,8 +196,10 @@ def test_a_provider_that_fails_is_seen_to(daemon: Daemon, upstream: Upstream) ->
     for _ in range(5):
         daemon.chat()
     providers = {row["provider"]: row for row in admin(daemon, "GET", "/providers").json["providers"]}
-    assert (providers["openrouter"]["breaker"], providers["openrouter"]["failures"]) == ("open", 5)
-    assert 0 < providers["openrouter"]["retry_in_seconds"] <= 10
+    assert (providers["openrouter"]["breaker"], providers["openrouter"]["failures"]) == ("closed", 0)
+    (alone,) = providers["openrouter"]["models"]
+    assert (alone["model"], alone["failures"]) == ("openai/gpt-4o", 5)
+    assert 0 < alone["retry_in_seconds"] <= 10
     assert (providers["local"]["breaker"], providers["local"]["retry_in_seconds"]) == ("closed", None)
 
 

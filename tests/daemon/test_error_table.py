@@ -196,7 +196,8 @@ def test_an_unreachable_upstream_is_retried_and_then_a_502(
     assert_error(reply, 502, "upstream_unreachable", kind="upstream_error", retry="false")
     assert reply.header("x-tollkeeper-attempts") == "3"
     upstream.expect(GOOD)
-    assert mine.chat("both").header("x-tollkeeper-provider") == "live"
+    both = mine.chat("both")
+    assert (both.header("x-tollkeeper-provider"), both.header("x-tollkeeper-attempts")) == ("live", "2")
 
 
 def test_five_failures_open_the_breaker_and_fallbacks_go_on(
@@ -215,6 +216,18 @@ def test_five_failures_open_the_breaker_and_fallbacks_go_on(
     assert len(upstream.calls) == 5, "nothing was sent"
     assert mine.chat("two-homes").header("x-tollkeeper-provider") == "local"
     assert mine.chat("local/x").status == 200, "another provider is not concerned"
+    upstream.reset()
+    upstream.expect(GOOD, again=True)
+    assert [mine.chat("openai/gpt-4.1").status for _ in range(30)] == [200] * 30, "nor is another of its models"
+    assert mine.chat().status == 503
+    assert "This model at openrouter" in mine.chat().error["message"]
+
+
+def test_a_refused_key_leaves_the_whole_provider_alone(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:
+    mine = start_daemon(retries={"attempts": 1, "first_wait": 0.05, "longest_wait": 1})
+    upstream.expect(json_reply({"error": {"message": "no", "code": 401}}, 401), again=True)
+    assert [mine.chat(f"openai/gpt-4o{tail}").status for tail in ("", "", "-mini", "-mini", "")] == [502] * 5
+    assert_error(mine.chat("openai/gpt-4.1"), 503, "no_healthy_upstream", kind="upstream_error", retry=None)
 
 
 def test_a_success_between_failures_keeps_the_breaker_closed(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.policy.breaker import FAILURES_TO_OPEN, LONGEST_OPEN_SECONDS, OPEN_SECONDS, Breaker
+from proxy.policy.breaker import (
+    FAILURES_TO_OPEN,
+    LONGEST_OPEN_SECONDS,
+    MOST_TARGETS,
+    OPEN_SECONDS,
+    Breaker,
+    Breakers,
+    News,
+)
+from proxy.policy.values import Target
 
 
 def opened(now: float = 100.0) -> Breaker:
@@ -83,3 +92,73 @@ def test_a_probe_that_told_nothing_gives_its_place_back() -> None:
     assert breaker.is_open
     assert breaker.seconds_closed_to(110.0) == 0.0
     assert breaker.seconds_closed_to(110.0) == 1.0
+
+
+LIVE, DEAD, OTHER = Target("p", "live"), Target("p", "dead"), Target("q", "live")
+
+
+def told(*news: News, target: Target = DEAD) -> Breakers:
+    breakers = Breakers(["p", "q"])
+    for one in news:
+        breakers.tell(target, one, 100.0)
+    return breakers
+
+
+@pytest.mark.parametrize(
+    ("news", "closed"),
+    [
+        ("answered", ()),
+        ("nothing", ()),
+        ("failing", (DEAD,)),
+        ("silent", (DEAD,)),
+        ("unreachable", (DEAD, LIVE)),
+        ("refused", (DEAD, LIVE)),
+    ],
+)
+def test_one_dead_model_never_closes_the_others(news: News, closed: tuple[Target, ...]) -> None:
+    breakers = told(*[news] * FAILURES_TO_OPEN)
+    for target in (LIVE, DEAD, OTHER):
+        assert (breakers.seconds_closed_to(target, 100.0) > 0) == (target in closed)
+    assert breakers.by_provider["p"].is_open == (LIVE in closed)
+    assert [name for name, _ in breakers.open_targets("p")] == (["dead"] if closed == (DEAD,) else [])
+
+
+def test_failures_of_two_kinds_are_counted_apart() -> None:
+    breakers = told("unreachable", "silent", "unreachable", "silent", "unreachable", "silent")
+    assert breakers.seconds_closed_to(DEAD, 100.0) == 0.0
+    assert told(*["unreachable"] * 4, "failing", "unreachable").seconds_closed_to(LIVE, 100.0) == 0.0
+
+
+def test_a_probe_the_target_stops_gives_the_providers_place_back() -> None:
+    breakers = told(*["failing"] * 5, *["unreachable"] * 5)
+    assert breakers.seconds_closed_to(DEAD, 109.0) == 1.0
+    assert breakers.seconds_closed_to(DEAD, 110.0) == 0.0
+    breakers.tell(DEAD, "failing", 110.0)
+    assert breakers.seconds_closed_to(LIVE, 110.0) == 0.0, "it answered: the provider can be reached"
+    assert breakers.seconds_closed_to(DEAD, 110.0) == 20.0
+
+
+def test_names_that_clients_make_up_take_no_room_without_end() -> None:
+    breakers = told()
+    for number in range(3 * MOST_TARGETS):
+        breakers.tell(Target("p", f"m{number}"), "failing", 0.0)
+        breakers.tell(DEAD, "failing", 0.0)
+    assert len(breakers._by_target) == MOST_TARGETS
+    assert breakers.seconds_closed_to(DEAD, 1.0) > 0
+
+
+def test_a_provider_without_one_is_never_left_alone() -> None:
+    breakers = Breakers([])
+    for _ in range(9):
+        breakers.tell(DEAD, "unreachable", 0.0)
+    assert breakers.seconds_closed_to(DEAD, 0.0) == 0.0
+
+
+def test_others_go_on_with_what_is_known_of_the_same_providers() -> None:
+    old = told(*["failing"] * 5)
+    for _ in range(5):
+        old.tell(OTHER, "unreachable", 100.0)
+    new = Breakers(["p", "q", "r"])
+    new.take_over(old, ["p", "gone"])
+    assert new.seconds_closed_to(DEAD, 100.0) > 0
+    assert new.seconds_closed_to(OTHER, 100.0) == 0.0

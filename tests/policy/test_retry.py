@@ -106,6 +106,11 @@ SITUATIONS = [
     ("a 402 again, another target", Seen(402, affordable=400), Attempt(0, 1, 2, 500), TWO, Again(Attempt(1, 1, 3))),
     ("a try again after a repair stays repaired", Seen(429), Attempt(0, 1, 2, 500), ONE, Again(Attempt(0, 2, 3, 500), 1.0)),
     ("another target starts unrepaired", Seen(404), Attempt(0, 1, 2, 500), TWO, Again(Attempt(1, 1, 3))),
+    ("not there, with a fallback: one more try", Seen(trouble="unreachable"), FIRST, TWO, SAME),
+    ("still not there", Seen(trouble="unreachable"), Attempt(0, 2, 2), TWO, Again(Attempt(1, 1, 3))),
+    ("still not there, alone", Seen(trouble="unreachable"), Attempt(0, 2, 2), ONE, Again(Attempt(0, 3, 3), 2.0)),
+    ("not there on this machine", Seen(trouble="unreachable", is_near=True), FIRST, TWO, NEXT),
+    ("not there on this machine, alone", Seen(trouble="unreachable", is_near=True), FIRST, ONE, SAME),
     ("one attempt only", Seen(503), FIRST, Rounds(1, RetryRules(attempts=1)), STOP),
     ("no waiting at all", Seen(503), FIRST, Rounds(1, RetryRules(first_wait=0.0)), Again(Attempt(0, 2, 2), 0.0)),
 ]  # fmt: skip

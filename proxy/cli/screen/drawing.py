@@ -121,6 +121,8 @@ def _provider(provider: ProviderAnswer, width: int) -> Line:
     dot = {"closed": ("●", "green"), "open": ("✖", "bold red")}.get(provider.breaker, ("○", "dim"))
     retry = provider.retry_in_seconds
     later = "" if retry is None else f" left alone, tried again in {span(retry)}" if retry >= 1 else " tried next"
+    if not later and provider.models:
+        later = f", {len(provider.models)} of its models left alone"
     text = f" {provider.provider} {provider.in_flight or ''}".rstrip() + later
     return [dot, (fit(text, min(len(text), width - 16)), "red" if later else "")]
 
