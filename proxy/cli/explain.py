@@ -16,7 +16,7 @@ from proxy.cli.tables import Table, dollars, print_table, say
 @click.command("explain")
 @click.argument("model", shell_complete=model_names)
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="The name of the client key that would call.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The maximum of output tokens it would set.")
+@click.option("--max-tokens", type=click.IntRange(1, 10**12), help="The maximum of output tokens it would set.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def explain(model: str, key: str | None, max_tokens: int | None, as_json: bool, config_path: str | None) -> None:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed, credential
-from proxy.config.units import duration_seconds, ratio, size_bytes, usd
+from proxy.config.units import LONGEST_SECONDS, duration_seconds, duration_within, ratio, size_bytes, usd
 from proxy.secret import Secret
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -36,6 +36,7 @@ _FRAMING_HEADERS = frozenset(
      "trailer", "transfer-encoding", "upgrade")
 )  # fmt: skip
 _LONGEST_WORD = 256
+_WEEK = 7 * 86400
 _LONGEST_SOCKET_PATH = 107  # sun_path of Linux, less its NUL
 
 
@@ -155,9 +156,9 @@ def _time_zone(value: str) -> str:
     return value
 
 
-def _duration_or(word: str) -> BeforeValidator:
+def _duration_or(word: str, least: float) -> BeforeValidator:
     def read(value: object) -> float | None:
-        return None if value == word else duration_seconds(value)
+        return None if value == word else duration_within(value, least, LONGEST_SECONDS)
 
     return BeforeValidator(read)
 
@@ -175,10 +176,10 @@ Attempts = Annotated[int, Field(ge=1, le=10), BeforeValidator(_unquoted)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_unquoted)]
 Share = Annotated[Decimal, BeforeValidator(ratio), _schema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})]
 Size = Annotated[int, BeforeValidator(size_bytes), _schema(_TEXT, {"type": "integer", "minimum": 1})]
-Seconds = Annotated[float, BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
-Timeout = Annotated[float, Field(gt=0, le=7 * 86400), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
-SecondsOrNever = Annotated[float | None, _duration_or("never"), _schema(_TEXT, _NUMBER)]
-SecondsOrForever = Annotated[float | None, _duration_or("forever"), _schema(_TEXT, _NUMBER)]
+Seconds = Annotated[float, Field(le=_WEEK), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
+Timeout = Annotated[float, Field(gt=0, le=_WEEK), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
+SecondsOrNever = Annotated[float | None, _duration_or("never", 1.0), _schema(_TEXT, _NUMBER)]
+SecondsOrForever = Annotated[float | None, _duration_or("forever", 60.0), _schema(_TEXT, _NUMBER)]
 Usd = Annotated[Decimal, Field(gt=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 Credential = Annotated[Secret, PlainValidator(credential), WithJsonSchema(_TEXT)]

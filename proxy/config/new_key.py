@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from proxy.config.fields import Name, Section, Word
 from proxy.config.models_money import BudgetSection, LimitSection
+from proxy.policy.periods import LAST_START
 
 _LIMIT = re.compile(r"(?:(requests|tokens|concurrent):)?([0-9]{1,15})(?:/([a-z]+))?")
 
@@ -21,7 +22,9 @@ class NewKeySection(Section):
     models: list[Word] = Field(default=[], description="Patterns over aliases and author/slug; default: all models.")
     limits: list[LimitSection] = Field(default=[], description="Limits of this key.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
-    expires_ms: int | None = Field(default=None, gt=0, description="When it ends, UTC epoch milliseconds.")
+    expires_ms: int | None = Field(
+        default=None, gt=0, le=1000 * LAST_START, description="When it ends, UTC epoch milliseconds."
+    )
 
 
 def read_new_key(tree: Mapping[str, Any]) -> NewKeySection:

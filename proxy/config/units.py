@@ -27,6 +27,7 @@ _DURATION_SENTENCE = "must be a duration such as 30s, 6h or 400d (ms, s, m, h, d
 _MONEY_SENTENCE = "must be an amount in US dollars such as 5 or 0.25"
 _RATIO_SENTENCE = "must be a number above 0 and at most 1"
 MOST_BYTES = 2**50
+LONGEST_SECONDS = 100 * 365.25 * 86400
 LONGEST_AMOUNT = 40
 SMALLEST_DIGIT, LARGEST_DIGIT = -18, 12  # powers of ten of a dollar
 
@@ -61,7 +62,22 @@ def size_bytes(value: object) -> int:
 
 
 def duration_seconds(value: object) -> float:
-    """Read `6h`, `1h30m`, or a plain number of seconds; never negative, always finite."""
+    """Read `6h`, `1h30m`, or a plain number of seconds; never negative, at most a hundred years."""
+    seconds = _seconds(value)
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        raise ValueError("must be a duration of at most a hundred years")
+    return seconds
+
+
+def duration_within(value: object, least: float, most: float) -> float:
+    """The same, within bounds."""
+    seconds = duration_seconds(value)
+    if not least <= seconds <= most:
+        raise ValueError(f"must be at least {least:g} s, and at most {most:g} s")
+    return seconds
+
+
+def _seconds(value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value <= 10**12 or not math.isfinite(value):
             raise ValueError(_DURATION_SENTENCE)

@@ -8,7 +8,7 @@ import zlib
 import msgspec
 
 from proxy.policy.periods import LAST_START
-from proxy.stores.records import MOST_INT, Hold, Record
+from proxy.stores.records import MOST_INT, Hold, Record, Settled
 
 HEADER = struct.Struct("<II")
 MOST_PAYLOAD = 2**20
@@ -47,7 +47,7 @@ def framed(record: Record) -> bytes:
         payload = _ENCODE(record)
     except (UnicodeEncodeError, OverflowError):
         payload = _ENCODE(_tamed(record))
-    if len(payload) > _LONG_PAYLOAD:
+    if len(payload) > _LONG_PAYLOAD or _is_beyond(record):
         payload = _ENCODE(_tamed(record))
     return HEADER.pack(len(payload), checksum(payload)) + payload
 
@@ -87,6 +87,13 @@ def _rescued(payload: bytes) -> Hold | None:
         amount_pusd=max(0, min(found.amount_pusd, MOST_INT)),
         charges=tuple((budget, period) for budget, period in found.charges if 0 <= period <= LAST_START),
     )
+
+
+def _is_beyond(record: Record) -> bool:
+    """Whether an amount is larger than readers take it for one."""
+    if isinstance(record, Settled):
+        return record.row.cost_pusd > MOST_INT or record.row.hold_pusd > MOST_INT
+    return isinstance(record, Hold) and record.amount_pusd > MOST_INT
 
 
 def _tamed(value: object) -> object:

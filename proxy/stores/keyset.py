@@ -25,7 +25,8 @@ _SECRET_BYTES = 32
 class KeySet(Struct, frozen=True):
     """Who may call, and what bounds them. `is_open`: everybody may, for there never was a key, or `open: true` says so.
 
-    `is_lost`: there were keys, and neither the configuration nor the store knows of any. `clashes` are names that the configuration and the store both have; the configuration's counts.
+    `is_lost`: there were keys, and neither the configuration nor the store knows of any. `clashes` are names that the configuration and the store both have; the configuration's counts. `unreadable` are keys of the store whose
+    terms make no sense; they are refused.
     """
 
     callers: tuple[Caller, ...]
@@ -33,6 +34,7 @@ class KeySet(Struct, frozen=True):
     limits: tuple[Limit, ...]
     is_open: bool
     clashes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
     is_lost: bool = False
 
@@ -44,11 +46,18 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     living = [key for key in everything if key.revoked_ms is None]
     own = [key for key in living if key.name not in taken]
     callers, budgets, limits = list(settings.callers), list(settings.money.budgets), list(settings.money.limits)
+    unreadable = []
     for key in own:
         scope = key_scope(key.name)
+        try:
+            its_budgets = list(map(BudgetSection.model_validate, _terms(key.budgets)))
+            its_limits = list(map(LimitSection.model_validate, _terms(key.limits)))
+        except ValueError:  # no bound is worse than no key
+            unreadable.append(key.name)
+            continue
         callers.append(Caller(key.name, key.models, key_hmac=key.key_hmac, expires_ms=key.expires_ms))
-        budgets += budgets_for(scope, map(BudgetSection.model_validate, _terms(key.budgets)), settings.money.zone)
-        limits += limits_for(scope, map(LimitSection.model_validate, _terms(key.limits)))
+        budgets += budgets_for(scope, its_budgets, settings.money.zone)
+        limits += limits_for(scope, its_limits)
     was_keyed = bool(everything) or is_marked(settings)
     return KeySet(
         callers=tuple(callers),
@@ -56,6 +65,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
         limits=tuple(limits),
         is_open=not callers and (settings.open or not was_keyed),
         clashes=tuple(key.name for key in living if key.name in taken),
+        unreadable=tuple(unreadable),
         names=frozenset(caller.name for caller in callers),
         is_lost=was_keyed and not callers and not everything,
     )

@@ -14,12 +14,14 @@ from msgspec import Struct
 from sqlalchemy import Connection, Select, Table, func, select
 
 from proxy.policy.money import usd_text
+from proxy.policy.periods import LAST_START
 from proxy.stores.schema import COUNTERS, sums, sums_by_day, sums_by_quarter
 from proxy.stores.tally import QUARTER_MS, QUARTERS_PER_DAY, Counts, Spender, add
 
 By = Literal["day", "model", "key", "provider"]
 Totals = dict[tuple[str, str], Counts]  # name of the row, source
 
+_PART = 2**32
 _SECONDS = QUARTER_MS // 1000
 _SHOWN = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 _SPENDER = ("key", "provider", "model", "source")
@@ -54,6 +56,7 @@ class UsageQuestion(Struct, frozen=True):
 
     def day_of(self, quarter: int) -> str:
         """The day of the zone it lies in; every zone's days begin with a quarter-hour."""
+        quarter = max(0, min(quarter, LAST_START // _SECONDS))  # a row may hold any number
         return datetime.fromtimestamp(quarter * _SECONDS, self.zone).date().isoformat()
 
 
@@ -74,7 +77,8 @@ def ledger_totals(connection: Connection, question: UsageQuestion) -> Totals:
     totals: Totals = {}
     dimension = _SPENDER.index(question.by)
     for statement in _statements(question):
-        for key, provider, model, source, *counts in connection.execute(statement):
+        for key, provider, model, source, *parts in connection.execute(statement):
+            counts = [high * _PART + low for high, low in zip(parts[::2], parts[1::2], strict=True)]
             add(totals, ((key, provider, model)[dimension], source), counts)
     return totals
 
@@ -134,9 +138,13 @@ def _between(statement: Select[Any], table: Table, question: UsageQuestion) -> S
 
 
 def _grouped(table: Table) -> Select[Any]:
-    """By everything but the time: no sorting for the sums by day, and few rows."""
+    """By everything but the time: no sorting for the sums by day, and few rows.
+
+    Each sum comes in two parts: of whole numbers a few odd rows would make it overflow, for good.
+    """
     spender = [table.c[name] for name in _SPENDER]
-    return select(*spender, *(func.sum(table.c[name]) for name in COUNTERS)).group_by(*spender)
+    parts = [(table.c[name].op("/")(_PART), table.c[name].op("%")(_PART)) for name in COUNTERS]
+    return select(*spender, *(func.sum(part) for pair in parts for part in pair)).group_by(*spender)
 
 
 def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:

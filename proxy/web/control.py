@@ -7,11 +7,11 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 from sqlalchemy.exc import DBAPIError
 
 from proxy.config.problems import ConfigProblems
@@ -36,7 +36,7 @@ Closing = Callable[[], Awaitable[None]]
 class TailAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """How many of the latest calls come first."""
 
-    last: int = 0
+    last: Annotated[int, Meta(ge=0, le=1000)] = 0
 
 
 class Control:
@@ -54,6 +54,8 @@ class Control:
         """Serve on the socket in `state_dir`; return what ends it. Without a socket the daemon runs all the same."""
         for name in self._state.keys.clashes:
             self._told("key_shadowed", f"the configuration and the store both have a key {name!r}; the former counts")
+        for name in self._state.keys.unreadable:
+            self._told("key_unreadable", f"the terms of the stored key {name!r} cannot be read, so that it is refused")
         runner = web.ServerRunner(Server(self.answer), shutdown_timeout=0.1)
         await runner.setup()
         folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -80,12 +82,12 @@ class Control:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One order, by its path."""
         name = request.path.removeprefix("/")
-        if name == "tail" and request.method == "POST":
-            return await self._tail(request)
         order = self._orders.by_name.get(name)
-        if order is None or request.method != "POST":
+        if (order is None and name != "tail") or request.method != "POST":
             return _reply(404, {"error": "this daemon knows no such order; is it of another version?"})
         try:
+            if order is None:
+                return await self._tail(request)
             params = msgspec.json.decode(await request.read() or b"{}", type=dict[str, Any])
             return _reply(200, await order(params))
         except (Declined, ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:

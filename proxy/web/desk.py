@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from proxy.policy.books import Books, Standing
 from proxy.policy.budgets import Limit, key_scope
 from proxy.policy.money import usd_text
 from proxy.policy.names import Names
+from proxy.policy.periods import LAST_START
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.values import Caller, Settings
 from proxy.stores.keys import StoredKey
@@ -38,12 +39,15 @@ class Unknown(Declined):
     """What was asked for is not there."""
 
 
+Moment = Annotated[int, Meta(ge=-1000 * LAST_START, le=1000 * LAST_START)]  # UTC epoch milliseconds
+
+
 class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """`tz` None is the machine's zone of the configuration."""
 
     by: By = "day"
-    since_ms: int | None = None
-    until_ms: int | None = None
+    since_ms: Moment | None = None
+    until_ms: Moment | None = None
     tz: str | None = None
 
 
@@ -140,7 +144,8 @@ def standing_row(standing: Standing) -> BudgetAnswer:
 
 
 def instant(at_ms: int) -> str:
-    """A moment in ISO 8601, UTC."""
+    """A moment in ISO 8601, UTC; one that no calendar has, by an odd row, is the nearest there is."""
+    at_ms = max(0, min(at_ms, 1000 * LAST_START))
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -163,4 +168,5 @@ def _limit_text(limit: Limit) -> str:
 
 
 def _instant_or_none(at_ms: int | None) -> str | None:
-    return None if at_ms is None else instant(at_ms)
+    """None, and a moment beyond any calendar, is never."""
+    return None if at_ms is None or at_ms > 1000 * LAST_START else instant(at_ms)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from proxy.errors import ModelNotFound
@@ -31,7 +31,7 @@ class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
     model: str
     key: str | None = None
-    max_tokens: int | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=10**12)] | None = None
 
 
 class _Hold(Struct, frozen=True):

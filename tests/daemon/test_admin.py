@@ -116,6 +116,32 @@ def test_off_loopback_everything_but_health_wants_the_token(host: str, path: str
         door.check(make_mocked_request("GET", health, {"Host": "localhost"}), changes=False)
 
 
+OUT_OF_RANGE = [
+    {"expires_ms": 10**17},
+    {"expires_ms": -1},
+    {"expires_ms": 2**80},
+    {"budgets": [{"usd": 10**15, "per": "day"}]},
+    {"budgets": [{"usd": "1e400", "per": "day"}]},
+    {"budgets": [{"usd": 1, "per": "day", "share": 2}]},
+    {"limits": [{"requests": 2**63, "per": "day"}]},
+    {"limits": [{"concurrent": 0}]},
+]
+
+
+def test_no_number_out_of_range_enters_the_store(daemon: Daemon) -> None:
+    for terms in OUT_OF_RANGE:
+        refused = admin(daemon, "POST", "/keys", WITH_TOKEN, {"name": "bob", **terms})
+        assert (refused.status, refused.error["code"]) == (400, "invalid_value"), terms
+    for usd in ("1e400", "nan", "-inf", "1000001", "0"):
+        body = {"usd": usd, "reason": "test"}
+        refused = admin(daemon, "POST", "/budgets/key:alice:total/adjustments", WITH_TOKEN, body)
+        assert refused.status == 400, usd
+    for since in ("99999999999999d", "0000-01-01", "10000-01-01", "1e400"):
+        assert admin(daemon, "GET", f"/usage?since={since}", WITH_TOKEN).status == 400, since
+    assert [key["name"] for key in admin(daemon, "GET", "/keys").json["keys"]] == ["alice"]
+    assert admin(daemon, "GET", "/usage").status == admin(daemon, "GET", "/budgets").status == 200
+
+
 def test_keys_are_made_and_ended(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply(chat_reply()), again=True)
     document = described(daemon)
