@@ -84,6 +84,8 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         timeouts=Timeouts(times.connect, times.first_byte, times.idle, times.total),
         free=section.free,
         proxy=section.proxy,
+        max_tokens_field=section.max_tokens_field,
+        stream_options=section.stream_options,
     )
 
 

@@ -35,7 +35,7 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     return MoneySettings(
         budgets=tuple(budgets),
         limits=tuple(limits),
-        rules=BudgetRules(policy.unpriced, policy.wait),
+        rules=BudgetRules(policy.unpriced, policy.wait, policy.unknown_maximum, policy.tool_uses),
         prices=prices,
         fsync=config.journal.fsync,
         journal_max_bytes=config.journal.max_bytes,

@@ -89,6 +89,10 @@ class ProviderSection(Section):
     timeouts: TimeoutsSection = Field(default=TimeoutsSection(), description="How long to wait for it.")
     free: Flag = Field(default=False, description="Its calls cost nothing.")
     proxy: ProxyUrl | None = Field(default=None, description="URL of an HTTP proxy to go through, or environment.")
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens", "none"] | None = Field(
+        default=None, description="The field that limits chat's output there; none: no such field on any endpoint."
+    )
+    stream_options: Flag = Field(default=True, description="Whether it takes the field stream_options.")
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:

@@ -74,7 +74,13 @@ class BudgetPolicySection(Section):
     unpriced: Literal["deny", "allow"] = Field(
         default="deny", description="Models without a price, for keys under a budget."
     )
-    wait: Seconds = Field(default=2.0, description="Seconds a call waits for others' holds to settle.")
+    wait: Seconds = Field(default=15.0, description="Seconds a call waits in line for others' holds to settle.")
+    unknown_maximum: Count = Field(
+        default=32_768, description="Output tokens held where nobody knows a model's largest output."
+    )
+    tool_uses: Count = Field(
+        default=5, description="Runs held for each of a provider's own tools where the request sets no limit."
+    )
     on_disconnect: Literal["auto"] = Field(
         default="auto", description="A client that leaves: close where that stops billing, else read on to the usage."
     )

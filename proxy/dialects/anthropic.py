@@ -26,10 +26,6 @@ class Anthropic:
         """Only the compatible endpoint needs it; native streams state usage anyway."""
         return call.endpoint.shape in ("chat", "completions")
 
-    def max_field(self, call: Call) -> str:
-        """`max_tokens` in both protocols."""
-        return call.endpoint.max_field or "max_tokens"
-
     def is_about_our_key(self, status: int, body: bytes) -> bool:
         """401, and the 403 of a key without permission."""
         return status == 401 or (status == 403 and b"permission_error" in body)

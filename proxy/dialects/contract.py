@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from proxy.policy.values import Provider
+from proxy.policy.vendors import vendor_of
 from proxy.wire.call import Call, Pieces
 from proxy.wire.headers import Headers, replaced, to_upstream
 
@@ -42,9 +43,6 @@ class Dialect(Protocol):
     def wants_usage_flag(self, call: Call) -> bool:
         """Whether a stream states its usage only when `stream_options.include_usage` asks for it."""
 
-    def max_field(self, call: Call) -> str:
-        """The member that limits output here, where the client has set none."""
-
     def is_about_our_key(self, status: int, body: bytes) -> bool:
         """Whether an error is about the credential *we* sent."""
 
@@ -66,3 +64,17 @@ def crossing(incoming: Incoming, provider: Provider, own: Headers) -> Headers:
 def url_for(provider: Provider, call: Call) -> str:
     """The upstream's URL: the base plus the path without /v1, query as it came."""
     return provider.base_url + call.path + call.query
+
+
+def max_field(call: Call, provider: Provider) -> str | None:
+    """The member that limits the output of this endpoint at this provider; None where there is none.
+
+    OpenAI's reasoning models refuse `max_tokens` on chat (wire.md 2.2); servers that speak as OpenAI does know no
+    other, and neither do OpenRouter and Anthropic.
+    """
+    field = call.endpoint.max_field
+    if field is None or provider.max_tokens_field == "none":
+        return None
+    if call.endpoint.shape != "chat":
+        return field
+    return provider.max_tokens_field or ("max_completion_tokens" if vendor_of(provider) == "openai" else field)

@@ -19,12 +19,6 @@ class OpenAI:
         """Chat and legacy completions state it only when asked (wire.md 2.3); Responses always do."""
         return call.endpoint.shape in ("chat", "completions")
 
-    def max_field(self, call: Call) -> str:
-        """Reasoning models refuse `max_tokens` on chat (wire.md 2.2)."""
-        if call.endpoint.shape == "chat":
-            return "max_completion_tokens"
-        return call.endpoint.max_field or "max_tokens"
-
     def is_about_our_key(self, status: int, body: bytes) -> bool:
         """A 401 always is; a 403 when it speaks of keys or permissions, not of a country."""
         if status == 403:

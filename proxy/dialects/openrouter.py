@@ -25,10 +25,6 @@ class OpenRouter:
         """The flag is deprecated and has no effect (wire.md 1.4)."""
         return False
 
-    def max_field(self, call: Call) -> str:
-        """`max_tokens`, except on Responses."""
-        return call.endpoint.max_field or "max_tokens"
-
     def is_about_our_key(self, status: int, body: bytes) -> bool:
         """401, and the 403 of a key's own limits and permissions."""
         if status == 403:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proxy.dialects import DIALECTS, UpstreamRequest
-from proxy.dialects.contract import url_for
+from proxy.dialects.contract import max_field, url_for
 from proxy.errors import NoHealthyUpstream, UpstreamAuthError, UpstreamError, UpstreamReset
 from proxy.exchange.job import Job
 from proxy.exchange.record import Record
@@ -17,7 +17,7 @@ from proxy.policy.breaker import News
 from proxy.policy.money import usd_text
 from proxy.policy.retry import Attempt, Rounds
 from proxy.policy.values import Provider, RetryRules
-from proxy.wire.call import Change, applied_defaults, asks_for_usage, outgoing
+from proxy.wire.call import MAXIMA, Change, applied_defaults, asks_for_usage, outgoing
 from proxy.wire.headers import Headers, safe
 from proxy.wire.reader import StreamReader, openai_error
 
@@ -31,17 +31,19 @@ def prepare(
     """
     call, plan = job.call, job.plan
     dialect = DIALECTS[provider.kind]
-    ask_for_usage = call.stream and dialect.wants_usage_flag(call)
-    members: tuple[tuple[str, bytes], ...] = ()
-    if maximum is not None:
-        members = tuple((field, b"%d" % maximum) for field in call.max_fields or (dialect.max_field(call),))
+    ask_for_usage = call.stream and provider.stream_options and dialect.wants_usage_flag(call)
+    field = max_field(call, provider)
+    members = dict(applied_defaults(call, plan.defaults, field))
+    if maximum is not None and field is not None:
+        heeded = {field, *MAXIMA[call.endpoint.shape]}
+        for name in [name for name in call.max_fields if name in heeded] or [field]:
+            members[name] = b"%d" % maximum
     change = Change(
         model=plan.targets[attempt.target].model if plan.rewrite else None,
-        members=members,
-        defaults=plan.defaults,
+        members=tuple(members.items()),
         include_usage=ask_for_usage,
     )
-    job.record.adjusted = [f"{n}={v.decode()}" for n, v in (*applied_defaults(call, plan.defaults), *members)]
+    job.record.adjusted = [f"{name}={value.decode()}" for name, value in members.items()]
     if attempt.target:
         job.record.adjusted.append(f"model={plan.targets[attempt.target].model}")
     headers = dialect.headers(call, provider, job.incoming)

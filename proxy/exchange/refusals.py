@@ -12,34 +12,31 @@ from proxy.errors import (
     RateLimitExceeded,
     TooManyConcurrent,
 )
-from proxy.policy.books import Exceeded, InFlight, Standing, Verdict
+from proxy.policy.books import Exceeded, InFlight, Verdict
 from proxy.policy.budgets import GLOBAL, Budget
 from proxy.policy.limiter import Denied
 from proxy.policy.money import usd_text
 
 
-def exceeded(verdict: Verdict, standings: list[Standing], scopes: tuple[str, ...], amount: int) -> BudgetExceeded:
+def exceeded(verdict: Verdict, amount: int) -> BudgetExceeded:
     """Spending alone leaves too little for this call."""
-    if isinstance(verdict, Exceeded):
-        budget, left, resets_at = verdict.budget, verdict.left_pusd, verdict.resets_at
-    else:
-        bound = [standing for standing in standings if standing.budget.scope in scopes]
-        tightest = min(bound, key=lambda standing: standing.budget.cap_pusd - standing.spent_pusd)
-        budget, resets_at = tightest.budget, tightest.resets_at
-        left = max(0, budget.cap_pusd - tightest.spent_pusd)
-    return BudgetExceeded(
-        f"This call may cost up to ${_usd(amount)}, and {_named(budget)} has ${_usd(left)} left of "
-        f"${_usd(budget.cap_pusd)}. {_resets(resets_at)} A smaller maximum of output tokens may fit."
-    )
-
-
-def in_flight(verdict: InFlight) -> BudgetInFlight:
-    """Calls under way hold what this one needs; most of it comes back when they end."""
+    assert isinstance(verdict, Exceeded)
     budget = verdict.budget
-    return BudgetInFlight(
-        f"Calls under way hold the rest of {_named(budget)} (${_usd(budget.cap_pusd)}); try again in a moment.",
-        retry_after=verdict.retry_after_seconds,
+    return BudgetExceeded(
+        f"This call may cost up to ${_usd(amount)}, and {_named(budget)} has ${_usd(verdict.left_pusd)} left of "
+        f"${_usd(budget.cap_pusd)}. {_resets(verdict.resets_at)} A smaller maximum of output tokens may fit."
     )
+
+
+def in_flight(verdict: Verdict) -> BudgetInFlight:
+    """Calls under way hold what this one needs, or others were before it; most of it comes back when they end."""
+    if isinstance(verdict, InFlight):
+        budget, seconds = verdict.budget, verdict.retry_after_seconds
+        sentence = (
+            f"Calls under way hold the rest of {_named(budget)} (${_usd(budget.cap_pusd)}); try again in a moment."
+        )
+        return BudgetInFlight(sentence, retry_after=seconds)
+    return BudgetInFlight("Other calls of this key wait for the same budget; try again in a moment.", retry_after=1.0)
 
 
 def not_priced(model: str) -> ModelNotPriced:

@@ -19,6 +19,7 @@ from proxy.wire.reader import StreamReader, error_event
 
 KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 1.0
 _KEEP_ALIVE = b": keep-alive\n\n"
 STREAM_HEADERS: Headers = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
 
@@ -75,6 +76,11 @@ class Client:
         """The comments that are to go out before the first event."""
         held, self._held = self._held, b""
         return held
+
+    def sent(self) -> None:
+        """The first request went upstream: silence counts from here."""
+        if self._timer is None and self._response is None:
+            self._spoke = self._loop.time()
 
     def watch(self) -> None:
         """From now on, never be silent for 15 s: an upstream has begun a stream."""
@@ -155,6 +161,9 @@ class Client:
         due = self._spoke + KEEP_ALIVE_SECONDS
         if self._loop.time() < due:
             self._timer = self._loop.call_at(due, self._tick)
+            return
+        if self._response is None and self._record.phase == "waiting":  # what waits in line is not answered 200
+            self._timer = self._loop.call_later(_LOOK_AGAIN_SECONDS, self._tick)
             return
         self._timer = self._loop.call_later(KEEP_ALIVE_SECONDS, self._tick)
         if self._reader is None or self._reader.at_boundary:

@@ -111,6 +111,7 @@ class Exchange:
         request, reader = prepare(job, attempt, provider, maximum)
         record.calls += 1
         record.phase, began = "sent", time.monotonic()
+        client.sent()
         record.findings, record.held, record.asked_of = reader.findings, held, provider
         try:
             outcome = await self._upstream.send(provider, request, reader, job.call, Wait(job.until, client))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from functools import partial
@@ -15,16 +14,20 @@ from proxy.exchange.keeping import Keeping
 from proxy.exchange.record import Record
 from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
 from proxy.exchange.rows import refused_row
-from proxy.policy.books import Exceeded, InFlight
+from proxy.exchange.waiting import Place, Queue
+from proxy.policy.books import Verdict
 from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
 from proxy.policy.limiter import Denied, Limiter
 from proxy.policy.pricebook import PriceBook
-from proxy.policy.quote import Quote, quote_for, with_maximum
+from proxy.policy.quote import Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
 from proxy.policy.settlement import Prices
 from proxy.policy.values import Provider
 from proxy.policy.weight import likely_tokens
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Hold, Refused
+
+# The part of a client's own patience that may be spent in line, so that it still hears the answer.
+_PATIENCE = 0.9
 
 
 class Ask(Struct, frozen=True):
@@ -66,12 +69,11 @@ class Toll:
         self.prices = prices
         self.keeping = keeping
         self.rules = rules
-        self._next_settlement: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue = Queue()
 
     def settled(self) -> None:
-        """A hold was resolved: whoever waits for room looks again, in the order they came."""
-        done, self._next_settlement = self._next_settlement, asyncio.get_running_loop().create_future()
-        done.set_result(None)
+        """A hold was resolved, or a budget changed: the next in line that may go is called."""
+        self._queue.look_again()
 
     def admitted(self, job: Job) -> Admitted:
         """Frames a call: at its end, what it took from its limits and did not use is given back."""
@@ -86,16 +88,36 @@ class Toll:
         if not job.call.endpoint.counts:
             return None
         quote = self._quote(job, ask)
-        until = time.monotonic() + self.rules.wait_seconds
-        while isinstance(room := self._room(job, quote), InFlight):
-            if time.monotonic() >= until:
-                raise in_flight(room)
-            await asyncio.wait([self._next_settlement], timeout=max(0.0, until - time.monotonic()))
-        held = self._take(job, ask, quote, room[0])  # nothing is awaited between the verdict and this
-        held.maximum = room[1]
+        room = self._room(job, quote)
+        if isinstance(room, Go) and (not room.hold_pusd or not self._queue.is_before(job.caller.name)):
+            held = self._take(job, ask, quote, room)  # nothing is awaited between the verdict and this
+        else:
+            held = await self._take_in_line(job, ask, quote)
         if self.keeping.waits:
             await self.keeping.journal.durable(self.keeping.journal.end)
         return held
+
+    async def _take_in_line(self, job: Job, ask: Ask, quote: Quote) -> Held:
+        """Wait for others' holds to settle, no longer than the client itself does."""
+        record, began = job.record, time.monotonic()
+        record.phase = "waiting"
+        until = min(began + self.rules.wait_seconds, began + _PATIENCE * (job.until - began))
+        with Place(self._queue, job.caller.name, lambda: not isinstance(self._decide(job, quote), Wait)) as place:
+            room = await self._turn(job, quote, place, until)
+            held = self._take(job, ask, quote, room)
+        record.upstream_seconds += time.monotonic() - began
+        return held
+
+    async def _turn(self, job: Job, quote: Quote, place: Place, until: float) -> Go:
+        """Wait to be called until it can go. Raises `PolicyError` where it cannot any more, or not in time."""
+        while True:
+            was_called = await place.turn(until - time.monotonic())
+            room = self._room(job, quote)
+            if isinstance(room, Go) and (was_called or place.is_first):
+                return room
+            if not was_called:
+                raise in_flight(self._in_the_way(job, room.hold_pusd if isinstance(room, Go) else room.least_pusd))
+            place.answered()
 
     def refused(self, record: Record) -> None:
         """Keep what was refused, so that `show` can say why."""
@@ -107,25 +129,29 @@ class Toll:
         weight, maximum = job.weight, ask.lowered_to
         if maximum is not None:
             weight = with_maximum(weight, maximum)
-        return quote_for(weight, ask.provider, models, self.prices)
+        return quote_for(weight, ask.provider, models, self.prices, self.rules)
 
-    def _room(self, job: Job, quote: Quote) -> tuple[int, int | None] | InFlight:
-        """The hold that fits now, with the output maximum where spending leaves less than the model's most; or whose
-        holds are in the way. Raises `PolicyError` where waiting does not help."""
+    def _room(self, job: Job, quote: Quote) -> Go | Wait:
+        """What fits now, or has to come free first. Raises `PolicyError` where waiting does not help."""
         self._judge_limits(job)
-        books, scopes, now = self.keeping.books, scopes_of(job), time.time()
-        if quote.is_free or not books.is_bound(scopes):
-            return quote.most_pusd or 0, None
+        decision = self._decide(job, quote)
+        if isinstance(decision, Refuse):
+            raise exceeded(self._in_the_way(job, decision.least_pusd), decision.least_pusd)
+        return decision
+
+    def _decide(self, job: Job, quote: Quote) -> Decision:
+        """Raises `ModelNotPriced` where nothing bounds the cost and that is not allowed."""
+        room = self.keeping.books.room(scopes_of(job), job.caller.name, time.time())
+        if quote.is_free or room is None:
+            return Go(quote.most_pusd or 0)
         if quote.bound is None:
             if self.rules.unpriced == "deny":
                 raise not_priced(job.plan.label)
-            return 0, None
-        fitting = quote.within(books.affordable(scopes, now) or 0)
-        amount, maximum = fitting if fitting is not None else (quote.least_pusd, None)
-        verdict = books.judge(scopes, job.caller.name, amount, now)
-        if fitting is None or isinstance(verdict, Exceeded):
-            raise exceeded(verdict, books.state(now), scopes, amount)
-        return verdict if isinstance(verdict, InFlight) else (amount, maximum)
+            return Go(0)
+        return decide(quote.bound, room, may_lower=quote.may_lower)
+
+    def _in_the_way(self, job: Job, amount: int) -> Verdict:
+        return self.keeping.books.judge(scopes_of(job), job.caller.name, amount, time.time())
 
     def _judge_limits(self, job: Job) -> None:
         """A call is limited once, however many attempts it takes."""
@@ -144,7 +170,7 @@ class Toll:
             job.admission.taken = None if isinstance(taken, Denied) else taken
             job.record.limit_headers = list(limiter.headers(scopes, now).items())
 
-    def _take(self, job: Job, ask: Ask, quote: Quote, amount: int) -> Held:
+    def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
         """Reserve in memory and write it down, in one synchronous step."""
         keeping, record, now = self.keeping, job.record, time.time()
         identity = f"{record.request_id}.{ask.number}"
@@ -160,8 +186,8 @@ class Toll:
             provider=ask.provider.name,
             upstream_model=ask.names[1],
             stream=job.call.stream,
-            amount_pusd=amount,
-            charges=keeping.books.take(identity, scopes_of(job), job.caller.name, amount, now),
+            amount_pusd=go.hold_pusd,
+            charges=keeping.books.take(identity, scopes_of(job), job.caller.name, go.hold_pusd, now),
         )
         try:
             keeping.journal.append(hold)
@@ -171,6 +197,7 @@ class Toll:
                 raise
         self._take_limits(job)
         held = Held(keeping, hold, Prices(quote.price, partial(self.prices.listed, ask.provider)), record)
+        held.maximum = go.maximum
         held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
         held.characters = job.weight.asks.characters or None
         return held

@@ -9,8 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from proxy.wire.call import Call
-from proxy.wire.endpoints import Shape
+from proxy.wire.call import MAXIMA, Call
 
 # How often a provider's tool may run where the request sets no limit, and what one search may add to read.
 MOST_USES = 10
@@ -27,13 +26,6 @@ TOKENS_PER_PICTURE = 7_100
 FEWEST_PICTURE_TOKENS = 1_300
 TOKENS_PER_PARTIAL_PICTURE = 100
 
-# Which members bound the output, by the shape of the reply: others are not read by the provider.
-_MAXIMA: dict[Shape, tuple[str, ...]] = {
-    "chat": ("max_tokens", "max_completion_tokens"),
-    "completions": ("max_tokens",),
-    "responses": ("max_output_tokens",),
-    "messages": ("max_tokens",),
-}
 _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 _RESOLUTIONS = {"512": 1, "1k": 1, "2k": 4, "4k": 16}
 _QUALITIES = {"low": 10, "medium": 3}
@@ -46,7 +38,7 @@ _TIERS = ("service_tier", "speed", "inference_geo")
 ASKS_MEMBERS = frozenset(
     {"n", "best_of", "prompt", "prediction", "modalities", "image_config", "web_search_options", "plugins", "tools"}
     | {"max_tool_calls", "size", "resolution", "quality", "partial_images", "documents", "input", *_TIERS}
-    | {name for names in _MAXIMA.values() for name in names}
+    | {name for names in MAXIMA.values() for name in names}
 )
 ASKS_FIELDS = frozenset({"n", "size", "quality", "partial_images"})
 
@@ -68,13 +60,15 @@ class Tools(Struct, frozen=True):
 class Asks(Struct, frozen=True):
     """Bounds of what a request asks for. `copies` None: its number of answers cannot be read.
 
-    `maximum` is the output limit the provider will heed, for each copy. `tiers` are (member,
+    `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
+    the client left it open. `tiers` are (member,
     value) of what costs more than usual. `picture_tokens` are for one picture.
     """
 
     tools: Tools
     copies: int | None = 1
     maximum: int | None = None
+    may_lower: bool = False
     predicted_tokens: int = 0
     makes_images: bool = False
     makes_audio: bool = False
@@ -90,11 +84,13 @@ def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
     modalities = modalities if isinstance(modalities, list) else ()
     text = members.get("input")
     documents = members.get("documents")
+    limits = [value for name in MAXIMA.get(call.endpoint.shape, ()) if (value := members.get(name)) is not None]
     tiers = tuple((name, str(value).lower()) for name in _TIERS if (value := members.get(name)) is not None)
     return Asks(
         tools=_read_tools(members),
         copies=_copies(call, members),
-        maximum=_maximum(call.endpoint.shape, members),
+        maximum=_maximum(limits),
+        may_lower=call.endpoint.max_field is not None and not limits,
         predicted_tokens=_length(members.get("prediction")),
         makes_images="image" in modalities or bool(members.get("image_config")),
         makes_audio="audio" in modalities,
@@ -105,12 +101,25 @@ def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
     )
 
 
-def _maximum(shape: Shape, members: Mapping[str, Any]) -> int | None:
-    """The larger of the limits set; one that is no number at all may mean anything to the provider."""
-    found = [value for name in _MAXIMA.get(shape, ()) if (value := members.get(name)) is not None]
-    if any(isinstance(value, bool) or not isinstance(value, int) or value <= 0 for value in found):
-        return None
-    return max(found, default=None)
+def _maximum(found: list[Any]) -> int | None:
+    """The larger of the limits set; one that is no count at all may mean anything to the provider."""
+    counts = [_positive(value) for value in found]
+    return None if None in counts else max((count for count in counts if count is not None), default=None)
+
+
+def _positive(value: Any) -> int | None:
+    """A count of at least one; None where it is none."""
+    count = _whole(value)
+    return None if count is None or count < 1 else count
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number as lenient providers read it (`100.0`, `"100"`); None for anything else."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _copies(call: Call, members: Mapping[str, Any]) -> int | None:
@@ -127,14 +136,9 @@ def _copies(call: Call, members: Mapping[str, Any]) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    """A number as lenient providers read it; None where it is none."""
-    if value is None:
-        return 1
-    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return max(1, value) if isinstance(value, int) and not isinstance(value, bool) else None
+    """A number of things, at least one; None where it is no number."""
+    count = 1 if value is None else _whole(value)
+    return None if count is None else max(1, count)
 
 
 def _length(value: Any) -> int:

@@ -43,6 +43,14 @@ Verdict = Fits | InFlight | Exceeded
 FITS = Fits()
 
 
+class Room(Struct, frozen=True):
+    """What a key may still take: `spendable_pusd` is the cap less what is spent, `free_pusd` also less what is held
+    and what is above the key's share. Below nothing where more is spent or held than the cap."""
+
+    free_pusd: int
+    spendable_pusd: int
+
+
 class Standing(Struct, frozen=True):
     """Where a budget stands in its current period. `left_pusd` counts what is held as spent."""
 
@@ -125,6 +133,14 @@ class _Account:
     def resets_at(self) -> int | None:
         """When the newest period ends."""
         return None if self.newest is None else period_end(self.budget, self.newest)
+
+    def room(self, key: str, now: float) -> Room:
+        """What this budget leaves `key`, which may pass its share with its only hold."""
+        counter = self.at(now)
+        spendable = self.budget.cap_pusd - counter.spent
+        free = spendable - counter.held
+        own = counter.held_by_key.get(key, 0)
+        return Room(min(free, self.most_a_key_holds - own) if own else free, spendable)
 
     def judge(self, key: str, amount: int, now: float) -> Verdict:
         """Whether this budget lets `key` hold `amount` more. Nothing is always little enough."""
@@ -250,18 +266,12 @@ class Books:
         account.forget()
         return True
 
-    def affordable(self, scopes: tuple[str, ...], now: float) -> int | None:
-        """What spending alone leaves in the tightest budget; None where no budget applies."""
-        left = [account.budget.cap_pusd - account.at(now).spent for account in self._of(scopes)]
-        return max(0, min(left)) if left else None
-
-    def left(self, scopes: tuple[str, ...], now: float) -> int | None:
-        """What spending and holds leave in the tightest budget; None where no budget applies."""
-        left = []
-        for account in self._of(scopes):
-            counter = account.at(now)
-            left.append(account.budget.cap_pusd - counter.spent - counter.held)
-        return max(0, min(left)) if left else None
+    def room(self, scopes: tuple[str, ...], key: str, now: float) -> Room | None:
+        """What the tightest of the budgets leaves `key`; None where no budget applies."""
+        rooms = [account.room(key, now) for account in self._of(scopes)]
+        if not rooms:
+            return None
+        return Room(min(room.free_pusd for room in rooms), min(room.spendable_pusd for room in rooms))
 
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands."""

@@ -11,14 +11,12 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from proxy.policy.budgets import BudgetRules
 from proxy.policy.money import to_pusd_up
 from proxy.policy.prices import Price
 from proxy.policy.rates import AUDIO_TOKENS_PER_SECOND, Case, Sizes
 from proxy.policy.weight import Weight, weigh
 from proxy.wire.call import Call
-
-# Fewer output tokens than this are no answer: the maximum is not lowered further.
-LEAST_OUTPUT_TOKENS = 256
 
 # Tokens of speech for a byte read aloud: digits and abbreviations grow most.
 SPEECH_TOKENS_PER_BYTE = 10
@@ -27,30 +25,35 @@ _RERANK_UNIT = 100
 _RERANK_PIECE_BYTES = 500
 
 _ZERO = Decimal(0)
+_USUAL = BudgetRules()
 
 
 class Bound(Struct, frozen=True):
-    """The most a call can cost. `output_tokens` and `pusd` are None while nothing bounds the output.
+    """The most a call can cost, at the most it can put out for each answer.
 
-    `pusd_per_output_token` is for one token of each answer that is asked for (`n`).
+    `pusd_per_output_token` is for one token of each answer that is asked for (`n`). `is_assumed`: nobody knows the
+    model's largest output, and the request sets no maximum. `most_injected` is the largest maximum the model takes
+    beside such a prompt.
     """
 
     input_tokens: int
-    output_tokens: int | None
-    pusd: int | None
+    output_tokens: int
+    pusd: int
     pusd_without_output: int
     pusd_per_output_token: int
+    is_assumed: bool = False
+    most_injected: int = 0
 
     def at(self, output_tokens: int) -> int:
         """The most it can cost where each answer is cut off at this length."""
         return self.pusd_without_output + output_tokens * self.pusd_per_output_token
 
 
-def upper_bound(asked: Call | Weight, price: Price, sizes: Sizes) -> Bound | None:
+def upper_bound(asked: Call | Weight, price: Price, sizes: Sizes, rules: BudgetRules = _USUAL) -> Bound | None:
     """The most the request can cost at this price; None where nothing bounds it."""
     weight = weigh(asked) if isinstance(asked, Call) else asked
     measure = _MEASURES.get(weight.endpoint)
-    return None if measure is None else measure(Case(weight, price.for_holds(), sizes))
+    return None if measure is None else measure(Case(weight, price.for_holds(), sizes, rules))
 
 
 def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
@@ -59,32 +62,22 @@ def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
     if not found or None in found:
         return None
     all_of = [bound for bound in found if bound is not None]
-    outputs = [bound.output_tokens for bound in all_of]
-    totals = [bound.pusd for bound in all_of]
     return Bound(
         input_tokens=max(bound.input_tokens for bound in all_of),
-        output_tokens=None if None in outputs else max(tokens or 0 for tokens in outputs),
-        pusd=None if None in totals else max(pusd or 0 for pusd in totals),
+        output_tokens=max(bound.output_tokens for bound in all_of),
+        pusd=max(bound.pusd for bound in all_of),
         pusd_without_output=max(bound.pusd_without_output for bound in all_of),
         pusd_per_output_token=max(bound.pusd_per_output_token for bound in all_of),
+        is_assumed=any(bound.is_assumed for bound in all_of),
+        most_injected=min(bound.most_injected for bound in all_of),
     )
-
-
-def lower_maximum(bound: Bound, left_pusd: int) -> int | None:
-    """The output tokens that `left_pusd` pays for, each answer cut off there; None where too few to be an answer."""
-    if bound.pusd_per_output_token == 0:
-        return None
-    affordable = (left_pusd - bound.pusd_without_output) // bound.pusd_per_output_token
-    if bound.output_tokens is not None:
-        affordable = min(affordable, bound.output_tokens)
-    return affordable if affordable >= LEAST_OUTPUT_TOKENS else None
 
 
 def _generation(case: Case) -> Bound | None:
     """Text, thoughts, pictures and sound from a prompt."""
     asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
     is_by_unit = price.character_usd is not None or price.audio_second_usd is not None
-    if tokens is None or asks.copies is None or asks.tools.is_open_ended or is_by_unit:
+    if asks.copies is None or asks.tools.is_open_ended or is_by_unit:
         return None
     names = ["output_usd", "reasoning_usd"]
     if asks.makes_images or price.makes_images:
@@ -96,16 +89,21 @@ def _generation(case: Case) -> Bound | None:
     rate = case.rate(names, tokens) * case.surcharge()
     fixed = to_pusd_up(case.input_usd(tokens) + case.fees_usd() + asks.predicted_tokens * rate)
     per_token = to_pusd_up(rate) * asks.copies
-    output = asks.maximum or case.sizes.max_output
-    total = fixed + (output or 0) * per_token if output is not None or per_token == 0 else None
-    return Bound(tokens, output, total, fixed, per_token)
+    output = case.output_tokens()
+    return Bound(
+        input_tokens=tokens,
+        output_tokens=output,
+        pusd=fixed + output * per_token,
+        pusd_without_output=fixed,
+        pusd_per_output_token=per_token,
+        is_assumed=case.is_assumed(),
+        most_injected=case.most_injected(),
+    )
 
 
 def _reading(case: Case) -> Bound | None:
     """Embeddings, moderations and ranks: nothing is put out that is charged."""
     tokens = case.input_tokens()
-    if tokens is None:
-        return None
     usd = case.input_usd(tokens) + case.fees_usd()
     if case.weight.endpoint == "rerank":
         pieces = case.weight.asks.documents + case.weight.body_bytes // _RERANK_PIECE_BYTES
@@ -116,7 +114,7 @@ def _reading(case: Case) -> Bound | None:
 def _drawing(case: Case) -> Bound | None:
     """Pictures, by the tokens of their area or at a fee each."""
     asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
-    if tokens is None or asks.copies is None:
+    if asks.copies is None:
         return None
     if price.image_output_usd is not None:
         each = asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge()
@@ -130,7 +128,7 @@ def _drawing(case: Case) -> Bound | None:
 def _speech(case: Case) -> Bound | None:
     """Text read aloud, by the character or by the tokens of the sound."""
     tokens, price = case.input_tokens(), case.price
-    if tokens is None or price.audio_second_usd is not None:
+    if price.audio_second_usd is not None:
         return None
     if price.character_usd is not None:
         characters = case.weight.asks.characters or case.weight.body_bytes
@@ -142,8 +140,8 @@ def _speech(case: Case) -> Bound | None:
 def _transcription(case: Case) -> Bound | None:
     """Speech written down: by the second, or by tokens in and no more out."""
     tokens, price, seconds = case.input_tokens(), case.price, case.weight.intake.audio_seconds
-    if tokens is None or price.character_usd is not None:
-        return None
+    if price.character_usd is not None or case.weight.intake.is_elsewhere:
+        return None  # a recording at some address is as long as it likes
     if price.audio_second_usd is not None:
         return _fixed(tokens, seconds * price.audio_second_usd + case.fees_usd())
     text = seconds * AUDIO_TOKENS_PER_SECOND * case.rate(("output_usd",), tokens)

@@ -48,7 +48,13 @@ class Limit(Struct, frozen=True):
 
 
 class BudgetRules(Struct, frozen=True):
-    """`wait_seconds` for others' holds to settle; what happens to models without a price under a budget."""
+    """`wait_seconds` in line for others' holds to settle; what happens to models without a price under a budget.
+
+    `unknown_maximum` output tokens are held where nobody knows a model's largest output, and `tool_uses` runs of each
+    of a provider's own tools where the request sets no limit.
+    """
 
     unpriced: Literal["deny", "allow"] = "deny"
-    wait_seconds: float = 2.0
+    wait_seconds: float = 15.0
+    unknown_maximum: int = 32_768
+    tool_uses: int = 5

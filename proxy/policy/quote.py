@@ -1,25 +1,35 @@
-"""What one attempt may cost: the bound over every model that may serve it, and what becomes of it under a smaller budget."""
+"""What one attempt may cost: the bound over every model that may serve it, and what becomes of it under a budget."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.bounds import LEAST_OUTPUT_TOKENS, Bound, dearest, lower_maximum, upper_bound
+from proxy.policy.books import Room
+from proxy.policy.bounds import Bound, dearest, upper_bound
+from proxy.policy.budgets import BudgetRules
 from proxy.policy.pricebook import Free, PriceBook
 from proxy.policy.prices import FREE_OF_CHARGE, Price
 from proxy.policy.values import Provider
 from proxy.policy.weight import Weight
 
+# One call may hold this part of what is free unasked; what others need next is still there then.
+_PART = 4
+# An answer this long is worth waiting for; one shorter than the least is none.
+COMFORTABLE_OUTPUT_TOKENS = 4_096
+LEAST_OUTPUT_TOKENS = 256
+
 _NOTHING = Bound(0, 0, 0, 0, 0)
+_USUAL = BudgetRules()
 
 
 class Quote(Struct, frozen=True):
     """`price` is the asked model's own (None: unknown). `bound` None: nothing bounds the cost.
 
-    `may_lower`: the request set no maximum of output tokens, so that one of ours may be put in.
+    `may_lower`: the request set no maximum of output tokens, and the endpoint has a member for one of ours.
     """
 
     price: Price | None
@@ -33,30 +43,98 @@ class Quote(Struct, frozen=True):
 
     @property
     def most_pusd(self) -> int | None:
-        """The hold without lowering; None where nothing bounds the output."""
+        """The hold without lowering; None where nothing bounds the cost."""
         return None if self.bound is None else self.bound.pusd
 
     @property
     def least_pusd(self) -> int:
-        """The smallest hold that would do: what a refusal names."""
+        """The smallest hold that would do."""
         if self.bound is None:
             return 0
-        if self.bound.pusd is None or self.may_lower:
-            return self.bound.at(LEAST_OUTPUT_TOKENS)
-        return self.bound.pusd
-
-    def within(self, left_pusd: int) -> tuple[int, int | None] | None:
-        """The hold and the maximum to put in (None: none) where so much is left; None where nothing sensible fits."""
-        if self.bound is None:
-            return None
-        if self.bound.pusd is not None and (self.bound.pusd <= left_pusd or not self.may_lower):
-            return self.bound.pusd, None
-        tokens = lower_maximum(self.bound, left_pusd) if self.may_lower else None
-        return None if tokens is None else (self.bound.at(tokens), tokens)
+        return self.bound.at(_at_most(LEAST_OUTPUT_TOKENS, self.bound)) if self.may_lower else self.bound.pusd
 
 
-def quote_for(weight: Weight, provider: Provider, models: Iterable[tuple[str, str]], prices: PriceBook) -> Quote:
+class Go(Struct, frozen=True):
+    """The hold to take, and the maximum of output tokens to put in; None leaves the request as it is."""
+
+    hold_pusd: int
+    maximum: int | None = None
+
+
+class Wait(Struct, frozen=True):
+    """Spending leaves enough, others' holds do not; `least_pusd` is what has to come free."""
+
+    least_pusd: int
+
+
+class Refuse(Struct, frozen=True):
+    """Spending alone leaves less than `least_pusd`, the smallest hold that would do."""
+
+    least_pusd: int
+
+
+Decision = Go | Wait | Refuse
+
+
+def decide(bound: Bound, room: Room, *, may_lower: bool) -> Decision:
+    """What becomes of a call with this bound where so much is free.
+
+    It goes as it is while its output fits a part of what is free, or its maximum is the client's own and fits, or
+    nobody knows the model's largest output and what is assumed of it fits.
+    """
+    if bound.pusd == 0:
+        return Go(0)
+    part = (room.free_pusd - bound.pusd_without_output) // _PART
+    is_modest = bound.pusd - bound.pusd_without_output <= part
+    if is_modest or not may_lower or bound.pusd_per_output_token == 0 or (bound.is_assumed and _fits(bound, room)):
+        return _in_full(bound, room)
+    comfortable = _at_most(COMFORTABLE_OUTPUT_TOKENS, bound)
+    tokens = max(comfortable, _at_most(part // bound.pusd_per_output_token, bound))
+    if bound.at(tokens) <= room.free_pusd:
+        return _with(tokens, bound)
+    if bound.at(comfortable) <= room.spendable_pusd:
+        return Wait(bound.at(comfortable))
+    return _at_the_end(bound, room)
+
+
+def _in_full(bound: Bound, room: Room) -> Decision:
+    if _fits(bound, room):
+        return Go(bound.pusd)
+    return Wait(bound.pusd) if bound.pusd <= room.spendable_pusd else Refuse(bound.pusd)
+
+
+def _at_the_end(bound: Bound, room: Room) -> Decision:
+    """Little money is left, whatever others hold: as long an answer as what is free pays for."""
+    least = _at_most(LEAST_OUTPUT_TOKENS, bound)
+    tokens = _at_most((room.free_pusd - bound.pusd_without_output) // bound.pusd_per_output_token, bound)
+    if tokens >= least:
+        return _with(tokens, bound)
+    return Wait(bound.at(least)) if bound.at(least) <= room.spendable_pusd else Refuse(bound.at(least))
+
+
+def _fits(bound: Bound, room: Room) -> bool:
+    return bound.pusd <= room.free_pusd
+
+
+def _at_most(tokens: int, bound: Bound) -> int:
+    return min(tokens, bound.output_tokens, bound.most_injected)
+
+
+def _with(tokens: int, bound: Bound) -> Go:
+    """Held for so many tokens; as many as the model gives at most need no maximum."""
+    return Go(bound.at(tokens), None if tokens >= bound.output_tokens else tokens)
+
+
+def quote_for(
+    weight: Weight,
+    provider: Provider,
+    models: Iterable[tuple[str, str]],
+    prices: PriceBook,
+    rules: BudgetRules = _USUAL,
+) -> Quote:
     """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
+    if provider.max_tokens_field == "none":  # it heeds no maximum either
+        weight = _with_asks(weight, maximum=None, may_lower=False)
     bounds: list[Bound | None] = []
     own: list[Price | None] = []
     for label, model in models:
@@ -64,10 +142,15 @@ def quote_for(weight: Weight, provider: Provider, models: Iterable[tuple[str, st
         if isinstance(price, Free):
             return Quote(FREE_OF_CHARGE, _NOTHING, may_lower=False)
         own.append(price)
-        bounds.append(None if price is None else upper_bound(weight, price, prices.sizes(provider, model)))
-    return Quote(own[0], dearest(bounds), may_lower=weight.asks.maximum is None)
+        sizes = prices.sizes(provider, model)
+        bounds.append(None if price is None else upper_bound(weight, price, sizes, rules))
+    return Quote(own[0], dearest(bounds), may_lower=weight.asks.may_lower)
 
 
 def with_maximum(weight: Weight, maximum: int) -> Weight:
     """The weight of the same request with another maximum of output tokens."""
-    return msgspec.structs.replace(weight, asks=msgspec.structs.replace(weight.asks, maximum=maximum))
+    return _with_asks(weight, maximum=maximum, may_lower=False)
+
+
+def _with_asks(weight: Weight, **members: Any) -> Weight:
+    return msgspec.structs.replace(weight, asks=msgspec.structs.replace(weight.asks, **members))

@@ -8,9 +8,12 @@ from decimal import Decimal
 from msgspec import Struct
 
 from proxy.policy.asks import TOKENS_PER_SEARCH, web_plugin
+from proxy.policy.budgets import BudgetRules
 from proxy.policy.prices import Price
 from proxy.policy.weight import Weight
 
+# What a model may read at most where nobody knows its window: the widest that are usual.
+WIDEST_WINDOW = 2**20
 # What one image may come to where nothing better is known (Sizes.image_tokens), and a second of sound.
 IMAGE_TOKENS = 6_600
 AUDIO_TOKENS_PER_SECOND = 32
@@ -34,17 +37,39 @@ class Sizes(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """A request, a price, a model: what the rates and counts below are taken from."""
+    """A request, a price, a model, a policy: what the rates and counts below are taken from."""
 
     weight: Weight
     price: Price
     sizes: Sizes
+    rules: BudgetRules = BudgetRules()
 
     def window(self) -> int | None:
         """The context window; not where the price list knows of longer prompts than it."""
         longest = self.sizes.context_length
         tiers = [o.min_prompt_tokens or 0 for price in self.prices() for o in price.overrides]
         return None if longest is None or max(tiers, default=0) >= longest else longest
+
+    def output_tokens(self) -> int:
+        """The most that can be put out for each answer: the least of what the request, the model and its window allow."""
+        asked = self.weight.asks.maximum
+        largest = self.sizes.max_output
+        if largest is None:
+            largest = asked or self.rules.unknown_maximum
+        limits = (largest, asked, self.window())
+        return min(limit for limit in limits if limit is not None)
+
+    def is_assumed(self) -> bool:
+        """Whether the output is bounded by nothing but what the operator assumes of models nobody knows."""
+        return self.sizes.max_output is None and self.weight.asks.maximum is None
+
+    def most_injected(self) -> int:
+        """The largest maximum to put in: the model's own, and no more than its window leaves beside the prompt, as
+        some refuse what goes beyond. The prompt is estimated; what is held does not rest on it."""
+        window = self.window()
+        if window is None:
+            return self.output_tokens()
+        return min(self.output_tokens(), max(1, window - -(-max(0, self.weight.intake.text_tokens) * 2 // 7)))
 
     def searches(self) -> tuple[int, Decimal]:
         """How many web searches may run, and the most one costs."""
@@ -58,14 +83,14 @@ class Case(Struct, frozen=True):
             return count, least or SEARCH_USD
         return count, max(least, listed)
 
-    def input_tokens(self) -> int | None:
-        """The most tokens that can be read; None where nothing says."""
+    def input_tokens(self) -> int:
+        """The most tokens that can be read; where some of it lies elsewhere, all that the model takes."""
         intake, tools = self.weight.intake, self.weight.asks.tools
         tokens = max(0, intake.text_tokens) + intake.images * self.sizes.image_tokens
         tokens += intake.audio_seconds * AUDIO_TOKENS_PER_SECOND + self.searches()[0] * TOKENS_PER_SEARCH
         window = self.window()
         if intake.is_elsewhere or tools.reads_on:
-            return window
+            return max(tokens, WIDEST_WINDOW) if window is None else window
         return tokens if window is None else min(tokens, window)
 
     def prices(self) -> Iterator[Price]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from proxy.policy.budgets import Budget, BudgetRules, Limit
 from proxy.secret import Secret
 
+MaxTokensField = Literal["max_tokens", "max_completion_tokens", "none"]
 Kind = Literal["openrouter", "openai", "anthropic", "mock"]
 
 
@@ -34,6 +35,8 @@ class Provider(Struct, frozen=True):
     `api_key` None sends no credential. `key_source` says in words where the key comes from
     ("environment variable OPENROUTER_API_KEY"), for error messages. `proxy` is the URL of
     an HTTP proxy to go through, or "environment", or None for a direct connection.
+    `max_tokens_field` is the member that limits chat's output there ("none": no member, on any endpoint), None the
+    usual one; without `stream_options` that member is never put in.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Provider(Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     free: bool = False
     proxy: str | None = None
+    max_tokens_field: MaxTokensField | None = None
+    stream_options: bool = True
 
 
 class Target(Struct, frozen=True):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from proxy.policy.asks import ASKS_FIELDS, ASKS_MEMBERS, Asks, read_asks
 from proxy.policy.intake import INTAKE_MEMBERS, Intake, read_intake
-from proxy.wire.call import Call, applied_defaults
+from proxy.wire.call import Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
 
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
@@ -26,7 +26,7 @@ class Weight(Struct, frozen=True):
     asks: Asks
 
 
-def weigh(call: Call, defaults: tuple[tuple[str, bytes], ...] = ()) -> Weight:
+def weigh(call: Call, defaults: Defaults = ()) -> Weight:
     """Measure a request once, with the defaults of its alias that will be put in."""
     members: dict[str, Any] = {}
     if call.form is not None:
@@ -34,7 +34,7 @@ def weigh(call: Call, defaults: tuple[tuple[str, bytes], ...] = ()) -> Weight:
         members = {name: field.text for name, field in fields.items()}
     elif call.document is not None:
         members = {name: call.document.value(name) for name in call.document.members if name in _WANTED}
-    added = applied_defaults(call, defaults)
+    added = applied_defaults(call, defaults, call.endpoint.max_field)
     for name, text in added:
         members[name] = msgspec.json.decode(text)
     added_bytes = sum(len(text) for _, text in added)

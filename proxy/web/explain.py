@@ -12,10 +12,11 @@ from msgspec.structs import asdict
 from proxy.errors import ModelNotFound
 from proxy.policy.access import choose
 from proxy.policy.books import Books, Exceeded, InFlight
+from proxy.policy.bounds import Bound
 from proxy.policy.budgets import GLOBAL, key_scope
 from proxy.policy.money import usd_text
 from proxy.policy.prices import FREE_OF_CHARGE, Price
-from proxy.policy.quote import Quote, quote_for
+from proxy.policy.quote import Go, Quote, Refuse, decide, quote_for
 from proxy.policy.values import Caller, Plan
 from proxy.policy.weight import weigh
 from proxy.web.desk import Desk, Unknown, standing_row
@@ -89,7 +90,8 @@ def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> Quote:
     call = read_call(endpoint, "POST", where, ("application/json", msgspec.json.encode(body)))
     target = plan.targets[0]
     provider = desk.settings.providers[target.provider]
-    return quote_for(weigh(call, plan.defaults), provider, [(plan.label, target.model)], desk.prices)
+    rules = desk.settings.money.rules
+    return quote_for(weigh(call, plan.defaults), provider, [(plan.label, target.model)], desk.prices, rules)
 
 
 def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
@@ -103,22 +105,22 @@ def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: flo
         if desk.settings.money.rules.unpriced == "deny":
             return _Hold("refused with 402 model_not_priced: nothing bounds what it may cost")
         return _Hold("goes: it has no price, and budget_policy.unpriced allows that", 0)
-    return _judged(desk.books, quote, (scopes, key), now)
+    return _judged(desk.books, quote, quote.bound, (scopes, key), now)
 
 
-def _judged(books: Books, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
+def _judged(books: Books, quote: Quote, bound: Bound, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
     scopes, key = whose
-    fitting = quote.within(books.affordable(scopes, now) or 0)
-    amount, maximum = fitting if fitting is not None else (quote.least_pusd, None)
-    verdict = books.judge(scopes, key, amount, now)
-    if isinstance(verdict, Exceeded):
-        return _Hold(f"refused with 402 budget_exceeded by {verdict.budget.id}")
-    if fitting is None:
-        return _Hold("refused with 402 budget_exceeded: too little is left for an answer")
-    if isinstance(verdict, InFlight):
-        return _Hold(f"waits, then 429 budget_in_flight: calls under way hold {verdict.budget.id}", amount, maximum)
-    lowered = "" if maximum is None else f", its maximum of output tokens set to {maximum}"
-    return _Hold(f"goes{lowered}", amount, maximum)
+    room = books.room(scopes, key, now)
+    assert room is not None
+    decision = decide(bound, room, may_lower=quote.may_lower)
+    if isinstance(decision, Go):
+        lowered = "" if decision.maximum is None else f", its maximum of output tokens set to {decision.maximum}"
+        return _Hold(f"goes{lowered}", decision.hold_pusd, decision.maximum)
+    verdict = books.judge(scopes, key, decision.least_pusd, now)
+    in_the_way = verdict.budget.id if isinstance(verdict, InFlight | Exceeded) else ""
+    if isinstance(decision, Refuse):
+        return _Hold(f"refused with 402 budget_exceeded by {in_the_way}")
+    return _Hold(f"waits, then 429 budget_in_flight: calls under way hold {in_the_way}", decision.least_pusd)
 
 
 def _bound(quote: Quote, hold: _Hold) -> dict[str, Any]:

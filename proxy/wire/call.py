@@ -13,13 +13,21 @@ import msgspec
 from msgspec import Struct
 
 from proxy.errors import DuplicateKey, InvalidValue
-from proxy.wire.endpoints import Endpoint
+from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, edit_for, read_object, splice
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# Which of them bound the output, by the shape of the reply: others are not read by the provider.
+MAXIMA: dict[Shape, tuple[str, ...]] = {
+    "chat": ("max_tokens", "max_completion_tokens"),
+    "completions": ("max_tokens",),
+    "responses": ("max_output_tokens",),
+    "messages": ("max_tokens",),
+}
 _FORM_FIELDS = frozenset({"model", "stream"})
 
+Defaults = tuple[tuple[str, bytes], ...]
 Pieces = list[bytes | memoryview]
 
 
@@ -48,12 +56,11 @@ class Call(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """What is to differ from the client's bytes: the model, members by name, and the usage flag.
 
-    `members` replace or add, `defaults` only add; values are JSON texts.
+    `members` replace or add; values are JSON texts.
     """
 
     model: str | None = None
     members: tuple[tuple[str, bytes], ...] = ()
-    defaults: tuple[tuple[str, bytes], ...] = ()
     include_usage: bool = False
 
 
@@ -138,21 +145,23 @@ def _edits(call: Call, change: Change) -> dict[str, bytes]:
     edits: dict[str, bytes] = {}
     if change.model is not None and change.model != call.model:
         edits["model"] = json.dumps(change.model).encode()
-    for name, value in applied_defaults(call, change.defaults):
-        edits[name] = value
     edits.update(change.members)
     if change.include_usage and (options := _with_usage(document)) is not None:
         edits["stream_options"] = options
     return edits
 
 
-def applied_defaults(call: Call, defaults: tuple[tuple[str, bytes], ...]) -> list[tuple[str, bytes]]:
-    """The configured defaults the client left open. The names of the output limit count as one."""
+def applied_defaults(call: Call, defaults: Defaults, max_field: str | None) -> list[tuple[str, bytes]]:
+    """The configured defaults the client left open. The names of the output limit are one: the first of them goes by
+    `max_field`, the endpoint's own; None drops it."""
     if call.document is None:
         return []
     present = call.document.members
-    limited = any(field in present for field in MAX_FIELDS)
-    return [(n, v) for n, v in defaults if n not in present and not (limited and n in MAX_FIELDS)]
+    applied = {n: v for n, v in defaults if n not in present and n not in MAX_FIELDS}
+    limit = next((v for n, v in defaults if n in MAX_FIELDS), None)
+    if limit is not None and max_field is not None and not call.max_fields:
+        applied[max_field] = limit
+    return list(applied.items())
 
 
 def _spliced(document: JsonObject, edits: dict[str, bytes]) -> Pieces:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from proxy.dialects import DIALECTS, Incoming, UpstreamRequest
-from proxy.dialects.contract import url_for
+from proxy.dialects.contract import max_field, url_for
 from proxy.policy.values import Kind, Provider
 from proxy.secret import Secret
 from proxy.wire.call import Call, read_call
@@ -152,24 +153,38 @@ def test_the_usage_flag_is_set_where_usage_would_be_missing(kind: Kind, call: Ca
     assert DIALECTS[kind].wants_usage_flag(call) is wanted
 
 
-FIELDS: list[tuple[Kind, Call, str]] = [
-    ("openai", CHAT, "max_completion_tokens"),
-    ("openai", LEGACY, "max_tokens"),
-    ("openai", RESPONSES, "max_output_tokens"),
-    ("openai", MESSAGES, "max_tokens"),
-    ("openai", EMBEDDINGS, "max_tokens"),
-    ("openrouter", CHAT, "max_tokens"),
-    ("openrouter", RESPONSES, "max_output_tokens"),
-    ("openrouter", EMBEDDINGS, "max_tokens"),
-    ("anthropic", CHAT, "max_tokens"),
-    ("anthropic", MESSAGES, "max_tokens"),
-    ("anthropic", EMBEDDINGS, "max_tokens"),
+OPENAI = Provider("openai", "openai", "https://gateway.example/v1")
+AT_OPENAI = Provider("work", "openai", "https://api.openai.com/v1")
+LIKE_OPENAI = Provider("groq", "openai", "https://api.groq.com/openai/v1")
+ROUTER = Provider("openrouter", "openrouter", "https://openrouter.ai/api/v1")
+CLAUDE = Provider("anthropic", "anthropic", "https://api.anthropic.com/v1")
+OLD, NEW, NO_MAXIMUM = (
+    msgspec.structs.replace(OPENAI, max_tokens_field=field) for field in ("max_tokens", "max_completion_tokens", "none")
+)
+FIELDS: list[tuple[Provider, Call, str | None]] = [
+    (OPENAI, CHAT, "max_completion_tokens"),
+    (AT_OPENAI, CHAT, "max_completion_tokens"),
+    (LIKE_OPENAI, CHAT, "max_tokens"),
+    (msgspec.structs.replace(LIKE_OPENAI, max_tokens_field="max_completion_tokens"), CHAT, "max_completion_tokens"),
+    (OLD, CHAT, "max_tokens"),
+    (OLD, RESPONSES, "max_output_tokens"),
+    (NEW, LEGACY, "max_tokens"),
+    *((NO_MAXIMUM, call, None) for call in (CHAT, LEGACY, RESPONSES, MESSAGES)),
+    (OPENAI, LEGACY, "max_tokens"),
+    (OPENAI, RESPONSES, "max_output_tokens"),
+    (OPENAI, MESSAGES, "max_tokens"),
+    (ROUTER, CHAT, "max_tokens"),
+    (ROUTER, LEGACY, "max_tokens"),
+    (ROUTER, RESPONSES, "max_output_tokens"),
+    (CLAUDE, CHAT, "max_tokens"),
+    (CLAUDE, MESSAGES, "max_tokens"),
+    *((provider, EMBEDDINGS, None) for provider in (OPENAI, ROUTER, CLAUDE, OLD)),
 ]
 
 
-@pytest.mark.parametrize(("kind", "call", "field"), FIELDS)
-def test_the_member_that_limits_output(kind: Kind, call: Call, field: str) -> None:
-    assert DIALECTS[kind].max_field(call) == field
+@pytest.mark.parametrize(("provider", "call", "field"), FIELDS)
+def test_the_member_that_limits_output(provider: Provider, call: Call, field: str | None) -> None:
+    assert max_field(call, provider) == field
 
 
 ABOUT_OUR_KEY: list[tuple[Kind, int, bytes, bool]] = [

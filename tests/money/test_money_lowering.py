@@ -13,7 +13,7 @@ import pytest
 from harness.daemon import Daemon
 from harness.events import chat_reply, chat_stream, responses_stream, usage_chunk
 from harness.mock import Mock
-from harness.setting import CLIENT_KEY, UPSTREAM_KEY
+from harness.setting import CLIENT_KEY, UPSTREAM_KEY, config_for
 from harness.steps import json_reply, sse, then, wait_at
 from harness.upstream import Upstream
 from money_books import KEY, StartToll, ask, books_of, priced
@@ -24,10 +24,18 @@ LEAST_TOKENS = 256
 
 def under(upstream: Upstream, usd: float, **more: Any) -> dict[str, Any]:
     """A configuration whose client key has so much a month, at $1 a thousand output tokens."""
-    targets = {"chat": "openrouter/house/model", "direct": "oai/model", "claude": "anthropic/house"}
+    targets = {
+        "chat": "openrouter/house/model",
+        "direct": "oai/model",
+        "claude": "anthropic/house",
+        "own": "openai/own",
+    }
+    usual = config_for(upstream)["providers"]
     return {
+        "providers": {**usual, "openai": {**usual["oai"], "max_tokens_field": None}},
         "keys": {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": usd, "per": "month"}]}},
         "models": {alias: priced(target, 1000) for alias, target in targets.items()},
+        "routes": [{"match": "openai/own", "provider": "openai"}],
         "retries": {"attempts": 1},
         "budget_policy": {"wait": 0},
         **more,
@@ -36,7 +44,9 @@ def under(upstream: Upstream, usd: float, **more: Any) -> dict[str, Any]:
 
 CASES = [
     ("/v1/chat/completions", {"model": "chat", "messages": HELLO}, "max_tokens"),
-    ("/v1/chat/completions", {"model": "direct", "messages": HELLO}, "max_completion_tokens"),
+    ("/v1/chat/completions", {"model": "direct", "messages": HELLO}, "max_tokens"),
+    ("/v1/chat/completions", {"model": "own", "messages": HELLO}, "max_completion_tokens"),
+    ("/v1/chat/completions", {"model": "chat", "messages": HELLO, "max_tokens": None}, "max_tokens"),
     ("/v1/completions", {"model": "direct", "prompt": "hi"}, "max_tokens"),
     ("/v1/responses", {"model": "direct", "input": "hi"}, "max_output_tokens"),
     ("/v1/responses", {"model": "chat", "input": "hi"}, "max_output_tokens"),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from proxy.policy.books import Books, Exceeded, Fits, InFlight, Standing
+from proxy.policy.books import Books, Exceeded, Fits, InFlight, Room, Standing
 from proxy.policy.budgets import GLOBAL, Budget, Per, key_scope
 
 DAY = 86_400
@@ -69,7 +69,7 @@ def test_without_a_budget_everything_fits() -> None:
     books = Books([ALICES])
     assert books.judge(BOB, "bob", 10**18, NOON) == Fits()
     assert books.take("h", BOB, "bob", 10**18, NOON) == ()
-    assert books.affordable(BOB, NOON) is None and books.left(BOB, NOON) is None
+    assert books.room(BOB, "bob", NOON) is None
     assert books.settle("h", 5) == 0
     assert (books.is_bound(BOB), books.is_bound(ALICE)) == (False, True)
 
@@ -241,7 +241,7 @@ def test_other_caps_keep_what_is_spent_and_held() -> None:
     assert books.judge(ALICE, "alice", 30, NOON) == InFlight(budget(cap=60))
     assert books.judge(ALICE, "alice", 31, NOON) == Exceeded(budget(cap=60), 30, TODAY + DAY)
     assert books.settle("h", 50) == 0
-    assert books.affordable(ALICE, NOON) == 0
+    assert books.room(ALICE, "alice", NOON) == Room(-20, -20)
     books.replace([budget(cap=200)])
     assert books.judge(ALICE, "alice", 120, NOON) == Fits()
 
@@ -300,9 +300,17 @@ def test_what_is_left_is_that_of_the_tightest_budget() -> None:
     books.load("key:alice:day", TODAY, 10)
     books.load("global:day", TODAY, 65)
     books.take("h", BOB, "bob", 20, NOON)
-    assert (books.affordable(ALICE, NOON), books.left(ALICE, NOON)) == (35, 15)
+    assert books.room(ALICE, "alice", NOON) == Room(15, 35)
     books.load("global:day", TODAY, 200)
-    assert (books.affordable(ALICE, NOON), books.left(ALICE, NOON)) == (0, 0)
+    assert books.room(ALICE, "alice", NOON) == Room(-120, -100)
+
+
+def test_a_key_that_holds_something_is_left_the_rest_of_its_share() -> None:
+    books = Books([budget(share="0.5")])
+    assert books.room(ALICE, "alice", NOON) == Room(100, 100)
+    books.take("h", ALICE, "alice", 30, NOON)
+    assert books.room(ALICE, "alice", NOON) == Room(20, 100)
+    assert books.room(BOB, "bob", NOON) == Room(70, 100)
 
 
 def test_corrections_count_at_once() -> None:
@@ -310,7 +318,7 @@ def test_corrections_count_at_once() -> None:
     assert books.adjust("global:day", TODAY, -30) is True
     assert spent(books) == (70, 0)
     assert books.adjust("global:day", TODAY, -100) is True
-    assert books.affordable(ALICE, NOON) == 130
+    assert books.room(ALICE, "alice", NOON) == Room(130, 130)
     assert books.adjust("global:day", TODAY - DAY, 5) is True
     assert spent(books) == (-30, 0)
 

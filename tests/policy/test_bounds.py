@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.bounds import Bound, dearest, lower_maximum, upper_bound
+from proxy.policy.bounds import Bound, dearest, upper_bound
+from proxy.policy.budgets import BudgetRules
 from proxy.policy.costs import Extra, cost_usd
 from proxy.policy.money import to_pusd, to_pusd_up
 from proxy.policy.prices import Override, Price
-from proxy.policy.rates import IMAGE_TOKENS, Sizes
+from proxy.policy.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes
 from proxy.policy.weight import likely_tokens, weigh
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for
@@ -53,7 +54,7 @@ def user(*parts: Any) -> list[dict[str, Any]]:
 def test_text_is_bounded_by_its_bytes_and_output_by_its_maximum() -> None:
     asked = call(messages=user("ä" * 50), max_tokens=100)
     size = len(asked.body)
-    assert bound(asked) == Bound(size, 100, size + 100_000, size, 1000)
+    assert bound(asked) == Bound(size, 100, size + 100_000, size, 1000, most_injected=100)
     assert bound(asked).at(300) == size + 300_000
 
 
@@ -78,9 +79,12 @@ def test_a_window_below_a_tier_of_the_price_is_not_believed() -> None:
         ("/chat/completions", {"max_tokens": 5, "max_completion_tokens": 6}, 6),
         ("/chat/completions", {"max_tokens": 7, "max_completion_tokens": None}, 7),
         ("/chat/completions", {"max_output_tokens": 5}, 99),
-        ("/chat/completions", {"max_tokens": "5"}, 99),
-        ("/chat/completions", {"max_tokens": 5, "max_completion_tokens": "600"}, 99),
-        ("/chat/completions", {"max_tokens": 5.0}, 99),
+        ("/chat/completions", {"max_tokens": "5"}, 5),
+        ("/chat/completions", {"max_tokens": 5, "max_completion_tokens": "6e1"}, 99),
+        ("/chat/completions", {"max_tokens": 5.0}, 5),
+        ("/chat/completions", {"max_tokens": 5.5}, 99),
+        ("/chat/completions", {"max_tokens": 500}, 99),
+        ("/chat/completions", {"max_tokens": [5]}, 99),
         ("/chat/completions", {"max_tokens": True}, 99),
         ("/chat/completions", {"max_tokens": -1}, 99),
         ("/chat/completions", {"max_tokens": 0}, 99),
@@ -95,12 +99,38 @@ def test_only_a_maximum_the_provider_heeds_bounds_the_output(path: str, members:
     assert bound(call(path, **members), sizes=Sizes(max_output=99)).output_tokens == due
 
 
-def test_output_nothing_bounds_has_no_total() -> None:
-    found = bound(call(messages=user("x")))
-    assert (found.output_tokens, found.pusd) == (None, None)
-    assert found.pusd_per_output_token == 1000
-    free_output = bound(call(messages=user("x")), Price(D("1e-12"), D(0)))
-    assert free_output.pusd == free_output.pusd_without_output
+@pytest.mark.parametrize(
+    ("members", "sizes", "output", "is_assumed"),
+    [
+        ({}, Sizes(max_output=99), 99, False),
+        ({}, Sizes(context_length=50, max_output=99), 50, False),
+        ({}, Sizes(), 32_768, True),
+        ({}, Sizes(context_length=8_000), 8_000, True),
+        ({"max_tokens": 0}, Sizes(), 32_768, True),
+        ({"max_tokens": 100_000}, Sizes(), 100_000, False),
+        ({"max_tokens": 100_000}, Sizes(context_length=8_000), 8_000, False),
+        ({"max_tokens": 100_000}, Sizes(max_output=99), 99, False),
+    ],
+)
+def test_output_is_bounded_by_the_least_of_request_model_and_window(
+    members: dict[str, Any], sizes: Sizes, output: int, is_assumed: bool
+) -> None:
+    found = bound(call(**members), sizes=sizes)
+    assert (found.output_tokens, found.is_assumed) == (output, is_assumed)
+    assert found.pusd == found.at(output)
+
+
+def test_what_is_assumed_of_a_model_nobody_knows_is_the_operators_word() -> None:
+    found = upper_bound(call(), PRICE, Sizes(), BudgetRules(unknown_maximum=500))
+    assert found is not None and found.output_tokens == 500
+
+
+def test_a_maximum_of_ours_leaves_room_for_the_prompt_in_the_window() -> None:
+    asked = call(messages=user("x" * 3_500))
+    found = bound(asked, sizes=Sizes(context_length=5_000, max_output=4_500))
+    assert found.output_tokens == 4_500
+    assert found.most_injected == 5_000 - -(-len(asked.body) * 2 // 7)
+    assert bound(asked, sizes=Sizes(context_length=900)).most_injected == 1
 
 
 @pytest.mark.parametrize(
@@ -235,8 +265,8 @@ ELSEWHERE: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("path", "members"), ELSEWHERE)
 def test_what_lies_elsewhere_is_bounded_by_the_window_alone(path: str, members: dict[str, Any]) -> None:
     asked = call(path, **members)
-    assert upper_bound(asked, PRICE, Sizes(max_output=1)) is None
     assert bound(asked, sizes=Sizes(context_length=200_000, max_output=1)).input_tokens == 200_000
+    assert bound(asked, sizes=Sizes(max_output=1)).input_tokens == WIDEST_WINDOW
 
 
 def test_tools_add_what_nobody_sees() -> None:
@@ -424,7 +454,7 @@ def test_output_without_a_price_of_its_kind_has_no_bound(members: dict[str, Any]
 def test_what_is_only_read_has_no_output(path: str) -> None:
     asked = call(path, input=["x"] * 20)
     assert bound(asked) == Bound(len(asked.body), 0, len(asked.body), len(asked.body), 0)
-    assert upper_bound(call(path, input=user({"type": "video"})), PRICE, Sizes()) is None
+    assert bound(call(path, input=user({"type": "video"}))).input_tokens == WIDEST_WINDOW
 
 
 def test_ranks_are_charged_by_the_hundred() -> None:
@@ -467,7 +497,6 @@ def test_pictures_may_have_a_fee_each_or_no_bound() -> None:
     assert bound(asked, Price(D(0), D(0), image_usd=D("0.04"))).pusd == D("0.08") * USD
     assert upper_bound(asked, PRICE, Sizes()) is None
     assert upper_bound(call("/images", n="x"), Price(D(0), D(0), image_usd=D(1)), Sizes()) is None
-    assert upper_bound(call("/images", prompt={"id": "x"}), Price(D(0), D(0), image_usd=D(1)), Sizes()) is None
 
 
 @pytest.mark.parametrize(
@@ -547,26 +576,10 @@ def test_limits_on_tokens_reserve_what_is_likely() -> None:
 
 
 def test_the_dearest_of_several_models_bounds_them_all() -> None:
-    one, two = Bound(5, 10, 105, 5, 10), Bound(6, 8, 166, 6, 20)
-    assert dearest([one, two]) == Bound(6, 10, 166, 6, 20)
-    assert dearest([one, Bound(1, None, None, 1, 1)]) == Bound(5, None, None, 5, 10)
+    one, two = Bound(5, 10, 105, 5, 10, False, 9), Bound(6, 8, 166, 6, 20, True, 7)
+    assert dearest([one, two]) == Bound(6, 10, 166, 6, 20, True, 7)
     assert dearest([one, None]) is None
     assert dearest([]) is None
-
-
-@pytest.mark.parametrize(
-    ("found", "left", "due"),
-    [
-        (Bound(1, None, None, 100, 10), 100 + 2560, 256),
-        (Bound(1, None, None, 100, 10), 100 + 2559, None),
-        (Bound(1, None, None, 100, 10), 0, None),
-        (Bound(1, 300, 3100, 100, 10), 10**9, 300),
-        (Bound(1, 200, 2100, 100, 10), 10**9, None),
-        (Bound(1, 0, 100, 100, 0), 10**9, None),
-    ],
-)
-def test_a_maximum_is_lowered_to_what_is_left(found: Bound, left: int, due: int | None) -> None:
-    assert lower_maximum(found, left) == due
 
 
 rates = st.decimals(0, 1, places=15, allow_nan=False)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import CallerError, DuplicateKey, InvalidJson, InvalidValue
-from proxy.wire.call import Call, Change, applied_defaults, asks_for_usage, outgoing, read_call
+from proxy.wire.call import Call, Change, Defaults, applied_defaults, asks_for_usage, outgoing, read_call
 from proxy.wire.endpoints import endpoint_for
 
 JSON = "application/json"
@@ -120,7 +120,7 @@ def test_bodies_without_a_model_are_not_read_and_go_out_as_they_are(method: str,
     assert (call.model, call.stream, call.document, call.form) == (None, False, None, None)
     assert outgoing(call, Change(model="x", include_usage=True)) == [body]
     assert not asks_for_usage(call)
-    assert applied_defaults(call, (("n", b"1"),)) == []
+    assert applied_defaults(call, (("n", b"1"),), "max_tokens") == []
 
 
 CHANGED = [
@@ -133,15 +133,32 @@ CHANGED = [
     ("a model with half an emoji", b'{"model":"x/\\ud83d"}', Change(model="\ud83d"), b'{"model":"\\ud83d"}'),
     ("a member replaced", b'{"max_tokens":9 }', Change(members=(("max_tokens", b"5"),)), b'{"max_tokens":5 }'),
     ("a member added", b'{"n":1}', Change(members=(("max_tokens", b"5"),)), b'{"n":1,"max_tokens":5}'),
-    ("defaults left open", b"{}", Change(defaults=(("t", b"0.5"), ("n", b"2"))), b'{"t":0.5,"n":2}'),
-    ("defaults set by the client", b'{"t":null}', Change(defaults=(("t", b"0.5"),)), b'{"t":null}'),
-    ("a maximum by another name", b'{"max_completion_tokens":1}', Change(defaults=(("max_tokens", b"9"), ("t", b"1"))),
-     b'{"max_completion_tokens":1,"t":1}'),
-    ("a default lowered", b"{}", Change(defaults=(("max_tokens", b"9"),), members=(("max_tokens", b"5"),)),
-     b'{"max_tokens":5}'),
-    ("everything", b'{"model":"a","stream":true}', Change("b", (("max_tokens", b"5"),), (("t", b"1"),), True),
+    ("everything", b'{"model":"a","stream":true}', Change("b", (("t", b"1"), ("max_tokens", b"5")), True),
      b'{"model":"b","stream":true,"t":1,"max_tokens":5,"stream_options":{"include_usage":true}}'),
 ]  # fmt: skip
+
+
+TEMPERATURE, LIMIT, NEWER = ("t", b"0.5"), ("max_tokens", b"9"), ("max_completion_tokens", b"8")
+DEFAULTED = [
+    (b"{}", (TEMPERATURE, ("n", b"2")), "max_tokens", [TEMPERATURE, ("n", b"2")]),
+    (b'{"t":null}', (TEMPERATURE,), "max_tokens", []),
+    (b"{}", (LIMIT,), "max_tokens", [LIMIT]),
+    (b"{}", (LIMIT, TEMPERATURE), "max_output_tokens", [TEMPERATURE, ("max_output_tokens", b"9")]),
+    (b"{}", (LIMIT, NEWER), "max_completion_tokens", [("max_completion_tokens", b"9")]),
+    (b"{}", (LIMIT, TEMPERATURE), None, [TEMPERATURE]),
+    (b'{"max_completion_tokens":1}', (LIMIT, TEMPERATURE), "max_tokens", [TEMPERATURE]),
+    (b'{"max_output_tokens":0}', (LIMIT,), "max_tokens", []),
+    (b'{"max_tokens":"many"}', (LIMIT,), "max_output_tokens", []),
+    (b'{"max_tokens":null}', (LIMIT,), "max_tokens", [LIMIT]),
+    (b'{"max_tokens":null}', (LIMIT,), "max_completion_tokens", [("max_completion_tokens", b"9")]),
+]
+
+
+@pytest.mark.parametrize(("body", "defaults", "field", "due"), DEFAULTED)
+def test_defaults_fill_what_the_client_left_open_and_limits_go_by_one_name(
+    body: bytes, defaults: Defaults, field: str | None, due: list[tuple[str, bytes]]
+) -> None:
+    assert applied_defaults(call_of(body), defaults, field) == due
 
 
 @pytest.mark.parametrize(("body", "change", "expected"), [row[1:] for row in CHANGED], ids=[row[0] for row in CHANGED])

@@ -1,0 +1,80 @@
+"""Waiting in line for room under a budget: one is called at a time, and takes its room before the next is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from proxy.policy.line import Line
+
+
+class Queue:
+    """The line, and who of it has been called and has not taken what it was called for."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self.line: Line[Place] = Line()
+        self.called: Place | None = None
+
+    def is_before(self, key: str) -> bool:
+        """Whether a call of this key that comes now has to stand behind others: of its own, or one just called."""
+        return self.called is not None or key in self.line
+
+    def look_again(self) -> None:
+        """Something came free, or a place in the line: call the next that may go."""
+        if self.called is None:
+            self.called = self.line.call(lambda place: place.may_go())
+            if self.called is not None:
+                self.called.call()
+
+
+class Place:
+    """`with Place(queue, key, may_go) as place:` stands in line; `await place.turn(seconds)` until called.
+
+    What it was called for is to be taken within the block. A client that leaves leaves the line with it.
+    """
+
+    __slots__ = ("_called", "_key", "_queue", "may_go")
+
+    def __init__(self, queue: Queue, key: str, may_go: Callable[[], bool]) -> None:
+        self._queue = queue
+        self._key = key
+        self._called = asyncio.Event()
+        self.may_go = may_go
+
+    def __enter__(self) -> Place:
+        self._queue.line.join(self._key, self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.line.leave(self._key, self)
+        self.answered()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody of the same key came before."""
+        return self._queue.line.is_first(self._key, self)
+
+    def call(self) -> None:
+        """It is this one's turn."""
+        self._called.set()
+
+    async def turn(self, seconds: float) -> bool:
+        """Wait to be called; False where nobody called in time."""
+        self._queue.look_again()
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._called.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def answered(self) -> None:
+        """It took its room, or did not; the next may be called."""
+        self._called.clear()
+        if self._queue.called is self:
+            self._queue.called = None
+            self._queue.look_again()
