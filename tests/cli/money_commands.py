@@ -25,6 +25,7 @@ class Desk:
         self.folder = folder
         self.config = {
             "providers": {"mock": {}},
+            "models": {"dear": {"target": "mock/echo", "price": {"input": 1, "output": 1000}}},
             "keys": {"alice": ALICE},
             "budgets": [{"usd": 100, "per": "total"}],
             "shutdown": {"drain": 1},

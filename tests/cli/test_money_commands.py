@@ -128,7 +128,7 @@ def test_an_adjustment_that_makes_no_sense_changes_nothing(
 def test_explain_says_what_would_become_of_a_call(desk: Desk, how: str) -> None:
     with called(desk, how):
         goes = desk.json("explain", "mock/echo", "--key", "alice", "--max-tokens", "100")
-        dear = desk.json("explain", "mock/echo", "--key", "alice", "--max-tokens", "900000")
+        dear = desk.json("explain", "dear", "--key", "alice", "--max-tokens", "900000")
         nobody = desk.refused("explain", "mock/echo", "--key", "nobody")
         text = desk.run("explain", "mock/echo", "--key", "alice").stdout
     assert goes["targets"] == [{"provider": "mock", "model": "echo"}]
@@ -143,7 +143,7 @@ def test_explain_says_what_would_become_of_a_call(desk: Desk, how: str) -> None:
 
 def test_show_says_why_a_call_was_refused(desk: Desk) -> None:
     with desk.daemon() as daemon:
-        reply = daemon.chat("mock/echo", max_tokens=900_000)
+        reply = daemon.chat("dear", max_tokens=900_000)
         assert reply.status == 402
         call = desk.json("show", reply.request_id)
         text = desk.run("show", reply.request_id).stdout
