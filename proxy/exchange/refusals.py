@@ -12,7 +12,7 @@ from proxy.errors import (
     RateLimitExceeded,
     TooManyConcurrent,
 )
-from proxy.policy.books import Exceeded, InFlight, Verdict
+from proxy.policy.account import Exceeded, InFlight, Verdict
 from proxy.policy.budgets import GLOBAL, Budget
 from proxy.policy.limiter import Denied
 from proxy.policy.money import usd_text

@@ -15,7 +15,7 @@ from proxy.exchange.record import Record
 from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
 from proxy.exchange.rows import refused_row
 from proxy.exchange.waiting import Place, Queue
-from proxy.policy.books import Verdict
+from proxy.policy.account import Verdict
 from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
 from proxy.policy.limiter import Denied, Limiter
 from proxy.policy.pricebook import PriceBook

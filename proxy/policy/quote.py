@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.books import Room
+from proxy.policy.account import Room
 from proxy.policy.bounds import Bound, dearest, upper_bound
 from proxy.policy.budgets import BudgetRules
 from proxy.policy.pricebook import Free, PriceBook

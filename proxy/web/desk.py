@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
-from proxy.policy.books import Books, Standing
+from proxy.policy.account import Standing
+from proxy.policy.books import Books
 from proxy.policy.budgets import Limit, key_scope
 from proxy.policy.money import usd_text
 from proxy.policy.names import Names

@@ -11,7 +11,8 @@ from msgspec.structs import asdict
 
 from proxy.errors import ModelNotFound
 from proxy.policy.access import choose
-from proxy.policy.books import Books, Exceeded, InFlight
+from proxy.policy.account import Exceeded, InFlight
+from proxy.policy.books import Books
 from proxy.policy.bounds import Bound
 from proxy.policy.budgets import GLOBAL, key_scope
 from proxy.policy.money import usd_text

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from proxy.policy.books import Books, Exceeded, Fits, InFlight, Room, Standing
+from proxy.policy.account import Exceeded, Fits, InFlight, Room, Standing
+from proxy.policy.books import Books
 from proxy.policy.budgets import GLOBAL, Budget, Per, key_scope
 
 DAY = 86_400

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from proxy.policy.books import Books, Exceeded, Fits, InFlight, Verdict
+from proxy.policy.account import Exceeded, Fits, InFlight, Verdict
+from proxy.policy.books import Books
 from proxy.policy.budgets import GLOBAL, Budget, key_scope
 
 BERLIN = ZoneInfo("Europe/Berlin")

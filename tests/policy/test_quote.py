@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.books import Room
+from proxy.policy.account import Room
 from proxy.policy.bounds import Bound
 from proxy.policy.catalogue import Catalogue, Model
 from proxy.policy.pricebook import PriceBook
