@@ -70,6 +70,13 @@ class JsonTooDeep(CallerError):
     code = "json_too_deep"
 
 
+class RequestTooLarge(CallerError):
+    """The body is over `max_body`, or has more parts than can be read in no time."""
+
+    status = 413
+    code = "request_too_large"
+
+
 class InvalidApiKey(CallerError):
     """Unknown, wrong, disabled and expired keys alike."""
 

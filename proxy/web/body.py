@@ -8,8 +8,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
 
-from proxy.errors import InvalidValue
-from proxy.web.faults import ExpectationFailed, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from proxy.errors import InvalidValue, RequestTooLarge
+from proxy.web.faults import ExpectationFailed, RequestTimeout, UnsupportedEncoding
 
 SILENCE_SECONDS = 30.0
 

@@ -62,13 +62,6 @@ class UpgradeRefused(CallerError):
     code = "websocket_unsupported"
 
 
-class RequestTooLarge(CallerError):
-    """The body is over `max_body`."""
-
-    status = 413
-    code = "request_too_large"
-
-
 class RequestTimeout(CallerError):
     """The body stopped arriving."""
 

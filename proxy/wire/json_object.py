@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from json.decoder import scanstring  # type: ignore[attr-defined]
-from json.scanner import py_make_scanner  # type: ignore[attr-defined]
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from proxy.errors import DuplicateKey, InvalidJson, JsonTooDeep
+from proxy.wire.json_text import check_parts, mended
 
 _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -26,6 +26,7 @@ _KNOWN = frozenset(
     "models fallbacks n tools temperature metadata user provider seed stop".split()
 )
 _members = msgspec.json.Decoder(dict[str, Raw])
+_lenient = msgspec.json.Decoder(float_hook=float)
 
 
 class Member(Struct, frozen=True):
@@ -48,32 +49,44 @@ class JsonObject(Struct, frozen=True):
         member = self.members.get(name)
         if member is None:
             return None
-        try:
+        with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return msgspec.json.decode(member.value)
+        try:  # numbers of any size are JSON, and so are halves of characters
+            return _lenient.decode(mended(bytes(member.value)))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            try:
-                return json.loads(bytes(member.value))
-            except (ValueError, RecursionError):
-                raise InvalidJson(f"The member {name!r} of the request body is not valid JSON.") from None
+            raise InvalidJson(f"The member {name!r} of the request body is not valid JSON.") from None
 
 
 def read_object(body: bytes) -> JsonObject:
     """Read the top level of a JSON object.
 
-    Raises `InvalidJson`, `DuplicateKey` or `JsonTooDeep`; never anything else.
+    Raises `InvalidJson`, `DuplicateKey`, `JsonTooDeep` or `RequestTooLarge`; never anything else.
     """
     start = len(_BOM) if body.startswith(_BOM) else 0
+    check_parts(body)
     try:
-        found = _members.decode(memoryview(body)[start:] if start else body)
+        return _read(body, body, start)
+    except msgspec.DecodeError as error:
+        if b"\\ud" not in body and b"\\uD" not in body:
+            raise InvalidJson(f"The request body is not valid JSON: {_without_input(error)}.") from None
+    try:  # halves of characters, as cut emoji leave them: read from a copy without them, whose offsets are the same
+        return _read(body, mended(body), start)
+    except msgspec.DecodeError as error:
+        raise InvalidJson(f"The request body is not valid JSON: {_without_input(error)}.") from None
+
+
+def _read(body: bytes, text: bytes, start: int) -> JsonObject:
+    """Read `text`, which stands for `body` byte by byte. `DecodeError` passes."""
+    try:
+        found = _members.decode(memoryview(text)[start:] if start else text)
     except RecursionError:
         raise JsonTooDeep("The request body nests too deep to be read.") from None
     except (msgspec.ValidationError, UnicodeDecodeError):
         raise InvalidJson("The request body must be a JSON object in UTF-8.") from None
-    except msgspec.DecodeError as error:
-        if b"\\ud" in body or b"\\uD" in body:
-            return _read_slowly(body, start)
-        raise InvalidJson(f"The request body is not valid JSON: {_without_input(error)}.") from None
-    return _place(body, start, found)
+    members, close = _place(text, start, found)
+    if text is not body:
+        members = {name: Member(m.start, m.end, body[m.start : m.end]) for name, m in members.items()}
+    return JsonObject(body, members, close)
 
 
 def splice(body: bytes, edits: Iterable[tuple[int, int, bytes]]) -> list[bytes | memoryview]:
@@ -98,7 +111,7 @@ def edit_for(document: JsonObject, name: str, text: bytes) -> tuple[int, int, by
     return at, at, comma + b'"' + name.encode() + b'":' + text
 
 
-def _place(body: bytes, start: int, found: dict[str, Raw]) -> JsonObject:
+def _place(body: bytes, start: int, found: dict[str, Raw]) -> tuple[dict[str, Member], int]:
     """Walk `{ key : value ,` with the known length of each value.
 
     A repeated key is collapsed by the decoder, so the walk meets a member too many, or a value
@@ -120,7 +133,7 @@ def _place(body: bytes, start: int, found: dict[str, Raw]) -> JsonObject:
             at = _skip_space(body, at + 1)
         elif body[at] != 0x7D:
             raise _twice(key)
-    return JsonObject(body, members, at)
+    return members, at
 
 
 def _key(body: bytes, at: int) -> tuple[str, int]:
@@ -136,78 +149,6 @@ def _key(body: bytes, at: int) -> tuple[str, int]:
 
 def _skip_space(body: bytes, at: int) -> int:
     while body[at] in _SPACE:
-        at += 1
-    return at
-
-
-def _read_slowly(body: bytes, start: int) -> JsonObject:
-    """What msgspec refuses (lone surrogates, as cut emoji leave them), placed by the standard library.
-
-    Latin-1 gives every byte one character, so its offsets are byte offsets.
-    """
-    text = body.decode("latin-1")
-    try:
-        pairs, close = _scan_object(text, start)
-    except RecursionError:
-        raise JsonTooDeep("The request body nests too deep to be read.") from None
-    except (ValueError, IndexError, StopIteration):
-        raise InvalidJson("The request body is not valid JSON.") from None
-    members: dict[str, Member] = {}
-    for key, begin, end in pairs:
-        if key in members:
-            raise _twice(key)
-        members[key] = Member(begin, end, body[begin:end])
-    return JsonObject(body, members, close)
-
-
-class _Strict(json.JSONDecoder):
-    """Reads every value as the grammar has it: no NaN, no conversion of numbers."""
-
-    def __init__(self) -> None:
-        super().__init__(parse_int=_keep, parse_float=_keep, parse_constant=_refuse)
-        self.scan_once = py_make_scanner(self)
-
-
-def _keep(text: str) -> str:
-    return text
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(name)
-
-
-def _scan_object(text: str, start: int) -> tuple[list[tuple[str, int, int]], int]:
-    """Return (key, value start, value end) of each member, and the offset of the final brace."""
-    scan = _Strict().scan_once
-    at = _skip(text, start)
-    if text[at] != "{":
-        raise ValueError("not an object")
-    at = _skip(text, at + 1)
-    pairs: list[tuple[str, int, int]] = []
-    while text[at] != "}" or pairs:
-        if text[at] != '"':
-            raise ValueError("a key is due")
-        _, behind = scanstring(text, at + 1, True)
-        key = json.loads(text[at:behind].encode("latin-1"))
-        at = _skip(text, behind)
-        if text[at] != ":":
-            raise ValueError("a colon is due")
-        at = _skip(text, at + 1)
-        _, end = scan(text, at)
-        pairs.append((key, at, end))
-        at = _skip(text, end)
-        if text[at] == "}":
-            break
-        if text[at] != ",":
-            raise ValueError("a comma is due")
-        at = _skip(text, at + 1)
-    if text[at + 1 :].strip(" \t\n\r"):
-        raise ValueError("trailing characters")
-    return pairs, at
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at] in " \t\n\r":
         at += 1
     return at
 

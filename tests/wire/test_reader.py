@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import InternalError, NoHealthyUpstream, ProxyError, UpstreamReset, UpstreamTimeout
-from proxy.web.faults import RequestTooLarge
+from proxy.errors import InternalError, NoHealthyUpstream, ProxyError, RequestTooLarge, UpstreamReset, UpstreamTimeout
 from proxy.wire.endpoints import Shape
 from proxy.wire.reader import StreamReader, anthropic_type, error_event
 from proxy.wire.sse import LARGEST_HELD, data_of, split_events

@@ -91,7 +91,7 @@ def test_the_slow_path_places_members_exactly_as_the_quick_one(made: tuple[bytes
     slow = body[:opening] + inserted + body[opening:]
     with pytest.raises(msgspec.DecodeError):
         msgspec.json.decode(slow.removeprefix(BOM), type=dict[str, msgspec.Raw])
-    assert places(slow) == {"\ud83d": b"0", **members}
+    assert places(slow) == {"\ufffd": b"0", **members}
     shifted = read_object(slow)
     quick = read_object(body)
     assert shifted.close == quick.close + len(inserted)
