@@ -10,6 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamReset
+from proxy.exchange.aside import LARGE
 from proxy.exchange.patience import Patience
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
@@ -226,7 +227,8 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         if not chunk:
             break
         patience.heard()
-        ready = reader.feed(chunk)
+        size = reader.held + len(chunk)
+        ready = reader.feed(chunk) if size <= LARGE else await reply.aside(size, reader.feed, chunk)
     if rest := reader.finish():
         await client.write(rest)
     if not findings.complete:

@@ -10,6 +10,7 @@ import msgspec
 
 from proxy.dialects import Dialect
 from proxy.errors import ProviderError, UpstreamReset, UpstreamTimeout
+from proxy.exchange.aside import Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retry import Seen, Trouble, retry_after_seconds
@@ -66,6 +67,7 @@ class Reply:
     __slots__ = (
         "_json_added",
         "_response",
+        "aside",
         "ended",
         "first",
         "is_event_stream",
@@ -78,8 +80,9 @@ class Reply:
         "whole",
     )
 
-    def __init__(self, response: Response, provider: Provider, reader: StreamReader) -> None:
+    def __init__(self, response: Response, provider: Provider, reader: StreamReader, aside: Aside) -> None:
         self._response = response
+        self.aside = aside
         self.provider = provider
         self.reader = reader
         self.status = response.status
@@ -142,7 +145,7 @@ class Reply:
             size += len(chunk)
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
-            self.reader.findings.see(self.first)
+            await self.aside(size, self.reader.findings.see, self.first)
 
     @property
     def judged_status(self) -> int:

@@ -45,6 +45,7 @@ class Exchange:
         self.providers = providers
         self._rules = rules
         self._upstream = upstream
+        self.aside = upstream.aside
         self.breakers = Breakers(name for name, p in providers.items() if p.kind != "mock")
 
     async def serve(self, client: Client, job: Job) -> web.StreamResponse:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
+from proxy.exchange.aside import Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.pool import Pool, Request, Unreachable, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Failure, Reply
@@ -60,10 +61,12 @@ class Upstream:
         """Open the pool; must run inside the event loop."""
         self._pool = Pool()
         self._environment_proxies = urllib.request.getproxies()
+        self.aside = Aside()
 
     async def close(self) -> None:
         """Close every pooled connection."""
         self._pool.close()
+        self.aside.close()
 
     async def send(
         self, provider: Provider, request: UpstreamRequest, reader: StreamReader, call: Call, wait: Wait
@@ -76,7 +79,7 @@ class Upstream:
             async with Patience(silence, until) as patience:
                 response = await self._request(provider, request)
                 patience.heard()
-                reply = Reply(response, provider, reader)
+                reply = Reply(response, provider, reader, self.aside)
                 return await _begin(reply, patience, wait)
         except TimeoutError:
             failure = _timed_out(provider, began=response is not None and call.stream)
@@ -159,7 +162,7 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
             reply.close()
             error = UpstreamReset(f"{reply.provider.name} ended its stream before the first event.")
             return Failure(error, "no_event")
-        ready = reply.reader.feed(chunk)
+        ready = await reply.aside(reply.reader.held + len(chunk), reply.reader.feed, chunk)
         if findings.events:
             reply.first = ready
         elif ready:

@@ -159,21 +159,23 @@ class Api:
         check_endpoint(caller, endpoint)
         if request.method in ("GET", "HEAD") and (listed := self._models(path, caller, request)) is not None:
             return await client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
-        return self._job(request, record, caller, await self._call(request, record, endpoint, (path, query)))
+        return await self._job(request, record, caller, await self._call(request, record, endpoint, (path, query)))
 
     async def _call(self, request: web.BaseRequest, record: Record, endpoint: Endpoint, where: tuple[str, str]) -> Call:
         """The request read to its end, which is not our time."""
         began = time.monotonic()
         body = await read_body(request, self.parts.max_body)
         record.upstream_seconds += time.monotonic() - began
-        return read_call(endpoint, request.method, where, (request.headers.get("Content-Type", ""), body))
+        content = (request.headers.get("Content-Type", ""), body)
+        return await self.parts.exchange.aside(len(body), read_call, endpoint, request.method, where, content)
 
-    def _job(self, request: web.BaseRequest, record: Record, caller: Caller, call: Call) -> Job:
+    async def _job(self, request: web.BaseRequest, record: Record, caller: Caller, call: Call) -> Job:
         """The call weighed and planned. Nobody but the job may keep it: a long stream lets go of it."""
         record.model, record.stream = call.model, call.stream
         plan = self._plan(caller, call)
         record.label = plan.label
-        weight = weigh(call, plan.defaults) if call.endpoint.counts else NO_WEIGHT
+        counts, aside = call.endpoint.counts, self.parts.exchange.aside
+        weight = await aside(len(call.body), weigh, call, plan.defaults) if counts else NO_WEIGHT
         return Job(call, weight, caller, plan, Incoming(request.headers.items()), record, _until(request, record))
 
     def _plan(self, caller: Caller, call: Call) -> Plan:

@@ -20,6 +20,7 @@ from proxy.wire.response import Standing
 from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage, read_usage
 
+_MOST_CHOICES = 128  # `n` goes no further (wire.md 2.2)
 _TERMS = ("service_tier", "speed", "inference_geo")
 _TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
 _KNOWN_TYPES = ("response.", "message_", "content_block_")
@@ -183,7 +184,7 @@ class Findings:
         if event.content is not UNSET and bytes(event.content) not in (b"null", b"[]", b'""'):
             self.has_output = True
         for choice in event.choices or ():
-            index = choice.index if isinstance(choice.index, int) else 0
+            index = choice.index if isinstance(choice.index, int) and 0 <= choice.index < _MOST_CHOICES else 0
             tokens = choice.tokens()
             self.counted_output += tokens
             self.countable = self.countable or choice.delta is not UNSET or choice.text is not None

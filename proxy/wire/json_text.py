@@ -16,8 +16,9 @@ _PIECE = 64 * 1024
 _MOST_PARTS = 200_000
 _MOST_COMMAS = 2_000_000
 
-_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_HALVES = re.compile(rb"(?:\\u[dD][89a-fA-F][0-9a-fA-F]{2})+")
 _LOWER_HALF = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_WHOLE_OR_HALF = re.compile(rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][0-9a-fA-F]{3}")
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 
 
@@ -67,18 +68,23 @@ def mended(text: bytes) -> bytes:
     """
     copy, at = bytearray(text), 0
     while at < len(text):
-        found = _HALF.search(text, at, at + _PIECE)
+        found = _HALVES.search(text, at, at + _PIECE)
         if found is None:
             at += _PIECE - 5  # one may stand across the end of the piece
             continue
-        start, at = found.start(), found.end()
+        start = found.start()
         if not _begins_escape(text, start):
             at = start + 2
-        elif text[start + 3] in b"89abAB" and (lower := _LOWER_HALF.match(text, at)):
-            at = lower.end()
-        else:
-            copy[start:at] = b"\\ufffd"
+            continue
+        at = _HALVES.match(text, start, start + _PIECE).end()  # type: ignore[union-attr]
+        if text[at - 3] in b"89abAB" and _LOWER_HALF.match(text, at):  # the end of the piece cut a character in two
+            at -= 6
+        copy[start:at] = _WHOLE_OR_HALF.sub(_whole_or_lost, text[start:at])
     return bytes(copy)
+
+
+def _whole_or_lost(match: re.Match[bytes]) -> bytes:
+    return match[1] or b"\\ufffd"
 
 
 def _begins_escape(text: bytes, at: int) -> bool:

@@ -35,6 +35,11 @@ class StreamReader:
         """Whether something of ours may be written between events now."""
         return not self._cutter.mid_event
 
+    @property
+    def held(self) -> int:
+        """How many bytes of an event wait for its end."""
+        return self._cutter.held
+
     def feed(self, chunk: bytes) -> bytes:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
         if not chunk:
@@ -49,7 +54,7 @@ class StreamReader:
     def _feed(self, chunk: bytes) -> bytes:
         midway = self._cutter.mid_event
         ready = self._cutter.feed(chunk)
-        self._line_end_is_open = ready[-1:] == b"\r" and self._cutter.is_empty
+        self._line_end_is_open = ready[-1:] == b"\r" and not self._cutter.held
         if self._cutter.mid_event:
             self.findings.events += not midway
             return ready

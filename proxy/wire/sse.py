@@ -29,9 +29,9 @@ class EventCutter:
         self.mid_event = False
 
     @property
-    def is_empty(self) -> bool:
-        """Whether everything that came has left."""
-        return not self._tail
+    def held(self) -> int:
+        """How many bytes have come and not left."""
+        return len(self._tail)
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes up to the last blank line seen; keep the rest."""

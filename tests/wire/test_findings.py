@@ -280,3 +280,12 @@ TERMS: list[tuple[str, Shape, list[bytes], dict[str, str]]] = [
 @pytest.mark.parametrize(("shape", "events", "terms"), [row[1:] for row in TERMS], ids=[row[0] for row in TERMS])
 def test_a_reply_says_at_which_tier_it_was_served(shape: Shape, events: list[bytes], terms: dict[str, str]) -> None:
     assert dict(seen(*events, shape=shape).terms) == terms
+
+
+def test_choices_beyond_any_number_a_provider_takes_are_counted_as_one() -> None:
+    """A set that grows with every index would be copied with every choice."""
+    findings = Findings("chat")
+    choices = b",".join(b'{"index":%d,"delta":{"content":"x"}}' % index for index in range(-5, 5_000))
+    findings.see(b'{"choices":[' + choices + b"]}")
+    assert len(findings._open) <= 128
+    assert not findings.complete
