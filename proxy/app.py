@@ -27,7 +27,7 @@ from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
-from proxy.policy.catalogue import read_feed
+from proxy.policy.feed import read_feed
 from proxy.policy.names import Names
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.values import MoneySettings, Settings

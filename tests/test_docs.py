@@ -22,7 +22,7 @@ from proxy.config import Config, load
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound, ProxyError
 from proxy.exchange.record import Entry
-from proxy.policy.catalogue import read_feed
+from proxy.policy.feed import read_feed
 from proxy.policy.names import Names, resolve
 from proxy.policy.retry import Again, Attempt, Rounds, Seen, Trouble, judge
 from proxy.policy.values import RetryRules

@@ -1,220 +1,191 @@
-"""Writes the price data shipped in proxy/data from the installed genai-prices package.
+"""Writes the lists of models shipped in proxy/data from the packages genai-prices and litellm (`make catalogue`).
 
-Run it after upgrading genai-prices; the same version always writes the same bytes. All three
-files have the shape of OpenRouter's /models, so that one parser reads them and the live feed:
-openrouter.json (names and prices), openai.json and anthropic.json (prices of direct calls,
-ids as the provider spells them). What genai-prices does not know stays out: output limits,
-creation times.
+The same versions always write the same bytes. Each file has the shape of OpenRouter's /models, so that one parser
+reads them and the live feed: openrouter.json (names, and OpenRouter's prices), and one file a vendor (ids as the vendor
+spells them). Costs are counted by the vendor's own prices (genai-prices; else litellm), holds are taken at the
+dearer ones, which stand under `hold` where the two disagree; every disagreement is printed.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
-from importlib.metadata import version
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
-from genai_prices.data import providers
-from genai_prices.types import (
-    ClauseEquals,
-    ClauseOr,
-    ClauseStartsWith,
-    ModelInfo,
-    ModelPrice,
-    StartDateConstraint,
-    TieredPrices,
-)
+from tools import catalogue_genai as genai
+from tools import catalogue_litellm as litellm
+from tools.catalogue_rows import Prices, Row, agree, as_json, merged, without_repetitions
 
 DATA = Path(__file__).parent.parent / "proxy" / "data"
+FIRST, SECOND = "genai-prices", "litellm"
 
-# genai-prices' unit -> our key and how many single units its price is for. Keys that OpenRouter
-# has are spelled as OpenRouter spells them; the last five are prices only direct calls have.
-UNITS = {
-    "input_mtok": ("prompt", 10**6),
-    "output_mtok": ("completion", 10**6),
-    "cache_read_mtok": ("input_cache_read", 10**6),
-    "cache_write_mtok": ("input_cache_write", 10**6),
-    "cache_write_1h_mtok": ("input_cache_write_1h", 10**6),
-    "output_reasoning_mtok": ("internal_reasoning", 10**6),
-    "input_audio_mtok": ("audio", 10**6),
-    "output_audio_mtok": ("audio_output", 10**6),
-    "cache_audio_read_mtok": ("input_audio_cache", 10**6),
-    "input_image_mtok": ("image_token", 10**6),
-    "output_image_mtok": ("image_output", 10**6),
-    "web_searches_kcount": ("web_search", 1000),
-    "requests_kcount": ("request", 1000),
-    "cache_image_read_mtok": ("input_image_cache", 10**6),
-    "storage_searches_kcount": ("file_search", 1000),
-    "audio_hours": ("audio_second", 3600),
-    "input_audio_hours": ("input_audio_second", 3600),
-    "input_mchars": ("character", 10**6),
-}
+# genai-prices still has last year's price of these; the second source names the vendor's page for this year's.
+STALE = {("deepseek", "deepseek-chat"), ("deepseek", "deepseek-reasoner"), ("mistral", "mistral-large-latest")}
 
-# Retired ids that would mislead: an author who never was one ("mistral" beside "mistralai").
-SKIPPED = {"mistral/ministral-8b"}
-
-# Entries that stand for several names, and cost nothing.
-FREE = {"moderation": ("omni-moderation-latest", "text-moderation-latest")}
-
-DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{2}-\d{4}|\d{4})$")
-
-
-def decimal_text(price: Decimal, per: int) -> str:
-    """The price of one unit, in plain digits."""
-    return format((price / per).normalize(), "f")
-
-
-def unit_prices(prices: ModelPrice) -> dict[str, Decimal | TieredPrices]:
-    """What is set in `prices`; a unit we have no key for must not vanish unnoticed."""
-    found = {unit: price for unit, price in vars(prices).items() if price is not None}
-    if unknown := found.keys() - UNITS.keys():
-        raise SystemExit(f"genai-prices has prices in new units: {sorted(unknown)}")
-    return found
-
-
-def price_keys(prices: ModelPrice) -> dict[str, object]:
-    """`prices` in OpenRouter's keys, with `overrides` where a long prompt costs more."""
-    keys: dict[str, object] = {}
-    tiers: dict[int, dict[str, object]] = {}
-    for unit, price in unit_prices(prices).items():
-        key, per = UNITS[unit]
-        if isinstance(price, TieredPrices):
-            keys[key] = decimal_text(price.base, per)
-            for tier in price.tiers:
-                tiers.setdefault(tier.start, {"min_prompt_tokens": tier.start})[key] = decimal_text(tier.price, per)
-        else:
-            keys[key] = decimal_text(price, per)
-    if tiers:
-        keys["overrides"] = [tiers[start] for start in sorted(tiers)]
-    return keys
-
-
-def current(model: ModelInfo) -> ModelPrice:
-    """The newest prices of a model."""
-    if isinstance(model.prices, ModelPrice):
-        return model.prices
-    for conditional in model.prices:
-        if conditional.constraint is not None and not isinstance(conditional.constraint, StartDateConstraint):
-            raise SystemExit(f"{model.id}: a price that depends on the time of day has no place in the files yet")
-    return model.prices[-1].prices
-
-
-def pricing(model: ModelInfo) -> dict[str, object]:
-    """The `pricing` member: no prices at all means free for `:free`, else unknown ("-1")."""
-    keys = price_keys(current(model))
-    if not keys:
-        nothing = "0" if model.id.endswith(":free") or model.id in FREE else "-1"
-        return {"prompt": nothing, "completion": nothing}
-    # Charged by the second or the character only: what a token costs is unknown, not nothing.
-    silent = "0" if "prompt" in keys or "completion" in keys else "-1"
-    keys.setdefault("prompt", silent)
-    keys.setdefault("completion", silent)
-    variants = [
-        {"when": variant.when, **price_keys(variant.prices)}
-        for variant in model.price_variants or ()
-        if "processing" not in variant.when and "route" not in variant.when  # neither is an endpoint of ours
-    ]
-    return {**keys, "variants": variants} if variants else keys
-
-
-def spellings(clause: object) -> Iterator[str]:
-    """Every name a match clause holds in full."""
-    if isinstance(clause, ClauseEquals):
-        yield clause.equals
-    elif isinstance(clause, ClauseStartsWith):
-        yield clause.starts_with
-    elif isinstance(clause, ClauseOr):
-        for part in clause.or_:
-            yield from spellings(part)
-
-
-def entry(name: str, model: ModelInfo, canonical: str) -> dict[str, object]:
-    """One member of `data`."""
-    return {
-        "id": name,
-        "canonical_slug": canonical,
-        "name": model.name if model.name and name == model.id else name,
-        "context_length": model.context_window,
-        "pricing": pricing(model),
-    }
-
-
-def same_words(dated: str, name: str) -> bool:
-    """Whether `dated` is `name` and a date, in any order of words (claude-4.5-sonnet-20250929)."""
-    return sorted(re.split("[-/]", DATED.sub("", dated))) == sorted(re.split("[-/]", name))
-
-
-def canonical_slugs(names: list[str], dated: list[str]) -> dict[str, str]:
-    """Each name's permanent slug. Two dates of one name are models of their own (gpt-4o-2024-…)."""
-    canonical = {name: name for name in names}
-    left = []
-    for slug in dated:
-        name = next((name for name in names if same_words(slug, name)), None)
-        if name is None:
-            left.append(slug)
-        elif canonical[name] == name:
-            canonical[name] = slug
-        elif canonical[name][-8:] != slug[-8:]:
-            canonical |= {canonical[name]: canonical[name], slug: slug, name: name}
-    if left and canonical[names[0]] == names[0]:
-        canonical[names[0]] = left[0]
-    return canonical
-
-
-def openrouter_entries(models: list[ModelInfo]) -> Iterator[dict[str, object]]:
-    """genai-prices folds models of one price into one; here each is itself again."""
-    for model in models:
-        names = [name for name in dict.fromkeys([model.id, *spellings(model.match)]) if is_openrouter(name, model.id)]
-        if not names or model.id in SKIPPED:
-            continue
-        plain = [name for name in names if name == model.id or not DATED.search(name)]
-        dated = [name for name in names if name not in plain]
-        for name, canonical in canonical_slugs(plain, dated).items():
-            yield entry(name, model, canonical)
-
-
-def is_openrouter(name: str, main: str) -> bool:
-    """Bare names are leftovers of other price lists; variants count only where they have their own price."""
-    return "/" in name and (name == main or ":" not in name)
-
-
-def direct_entries(models: list[ModelInfo]) -> Iterator[dict[str, object]]:
-    """Every full name of a provider's own models."""
-    for model in models:
-        names = FREE.get(model.id) or dict.fromkeys([model.id, *spellings(model.match)])
-        for name in names:
-            if not name.endswith(("-", "@", ".", "-2024", "-2025", "-0")):
-                yield entry(name, model, name)
-
-
-def made(path: Path, package: dict[str, str]) -> str:
-    """The day these prices came into the file: today, unless the file has this version already."""
-    source = json.loads(path.read_bytes())["source"] if path.exists() else {}
-    return source["made"] if package.items() <= source.items() else datetime.now(UTC).date().isoformat()
-
-
-def write(path: Path, entries: Iterator[dict[str, object]]) -> None:
-    """Write one file, one entry a line, sorted; the first entry of an id wins."""
-    unique: dict[object, dict[str, object]] = {}
-    for item in entries:
-        unique.setdefault(item["id"], item)
-    package = {"package": "genai-prices", "version": version("genai-prices"), "licence": "MIT"}
-    source = json.dumps({**package, "made": made(path, package)})
-    lines = ",\n".join(
-        json.dumps(unique[name], separators=(",", ":"), ensure_ascii=False) for name in sorted(unique, key=str)
-    )
-    path.write_text(f'{{"source":{source},\n"data":[\n{lines}\n]}}\n', encoding="utf-8")
+Entry = dict[str, object]
 
 
 def main() -> None:
-    """Write the three files."""
-    models = {provider.id: provider.models for provider in providers}
-    write(DATA / "openrouter.json", openrouter_entries(models["openrouter"]))
-    write(DATA / "openai.json", direct_entries(models["openai"]))
-    write(DATA / "anthropic.json", direct_entries(models["anthropic"]))
+    """Write every file; print what the sources disagree about, and what of them has no place here."""
+    version, table = litellm.table()
+    versions = {FIRST: genai.package(), SECOND: version}
+    today = made(DATA / "openrouter.json", versions)
+    first, second, hosted = genai.vendors_rows(today), litellm.vendors_rows(table), litellm.elsewhere(table)
+    for vendor in sorted({*first, *second}):
+        own, other = first.get(vendor, {}), second.get(vendor, {})
+        names = [name for name in dict.fromkeys([*own, *other]) if is_name(name)]
+        told: list[str] = []
+        entries = []
+        for name in names:
+            one = own.get(name) or undated(name, own, other)
+            rows = one, other.get(name) or relative(name, one, (other, hosted))
+            found = entry(name, rows, told, stale=(vendor, name) in STALE)
+            entries.append((name not in other, found))
+        write(DATA / f"{vendor}.json", folded(entries), (versions, today))
+        for line in told:
+            print(f"{vendor}: {line}")
+    listed = genai.openrouter_rows(today)
+    models = ({"id": name, "canonical_slug": slug} | entry(name, (row, None), []) for name, slug, row in listed)
+    write(DATA / "openrouter.json", models, (versions, today))
+    for key, count in sorted(Counter(litellm.left_out(table)).items()):
+        print(f"left out: {key} ({count} models)")
+
+
+def made(path: Path, versions: dict[str, str]) -> date:
+    """The day these versions came into the files: today, unless they are there already."""
+    source = json.loads(path.read_bytes())["source"] if path.exists() else {}
+    known = {package["package"]: package["version"] for package in source.get("packages", ())}
+    return date.fromisoformat(source["made"]) if known == versions else datetime.now(UTC).date()
+
+
+def is_name(name: str) -> bool:
+    """Whether a client could send it."""
+    return name.isprintable() and " " not in name and not name.endswith("*")
+
+
+def undated(name: str, own: dict[str, Row], other: dict[str, Row]) -> Row | None:
+    """The first source's row of the same model without its date, unless the second knows this date to cost otherwise."""
+    plain = own.get(genai.DATED.sub("", name))
+    return plain if plain and name in other and agree(plain.prices, other[name].prices) else None
+
+
+def relative(name: str, one: Row | None, lists: tuple[dict[str, Row], dict[str, Row]]) -> Row | None:
+    """What the second source says of the same model under another of its names: without its date, with one, as
+    another vendor's. Prices only where they are the same."""
+    main = one.main if one else name
+    spelled = dict.fromkeys([name, genai.DATED.sub("", name), name.removesuffix("-latest"), main, f"{main}-latest"])
+    for rows in lists:
+        dated = [known for known in sorted(rows, reverse=True) if genai.DATED.sub("", known) in spelled]
+        for found in (rows[known] for known in (*spelled, *dated) if known in rows):
+            return found if one is None or agree(one.prices, found.prices) else replace(found, prices=Prices())
+    return None
+
+
+def entry(name: str, rows: tuple[Row | None, Row | None], told: list[str], *, stale: bool = False) -> Entry:
+    """One member of `data`, fact by fact; what the sources disagree about goes into `told`."""
+    one, two = (row or Row() for row in rows)
+    cost, hold, words = merged(two.prices, one.prices) if stale else merged(one.prices, two.prices)
+    told += [f"{name}: {word}" for word in words]
+    context = max(one.context or 0, two.context or 0) or None
+    if one.context and two.context and one.context != two.context:
+        told.append(f"{name}: window {one.context} or {two.context}")
+    found: Entry = {"id": name}
+    if one.name and one.name.lower() != name:
+        found["name"] = one.name
+    found |= {"context_length": context} if context else {}
+    if two.max_output:  # what answers in a chat is part of its window
+        found["max_output"] = min(two.max_output, context or two.max_output) if "chat" in two.modes else two.max_output
+    found["pricing"] = pricing(cost, hold)
+    found |= {"modes": two.modes} if two.modes else {}
+    found |= {"takes": two.takes} if two.takes else {}
+    found["sources"] = sources(found, *((Row(), two) if stale else (one, two)))
+    if two.page:
+        found["page"] = two.page
+    return found
+
+
+def pricing(cost: Prices, hold: Prices) -> Entry:
+    """The `pricing` member. "-1": what a token costs is unknown, or not charged by the token at all."""
+    tidy = without_repetitions(cost)
+    found = as_json(tidy)
+    if not {"prompt", "completion"} & cost.keys.keys():
+        found = {"prompt": "-1", "completion": "-1", **found}
+    found.setdefault("prompt", "0")
+    found.setdefault("completion", "0")
+    if hold:
+        found["hold"] = as_json(hold)
+    return found
+
+
+def sources(found: Entry, one: Row, two: Row) -> dict[str, list[str]]:
+    """Which facts come from where: all of `pricing` in a word where one source has said it all."""
+    keys = [key for key in found["pricing"] if key != "hold"]  # type: ignore[attr-defined]
+    said = {*one.prices.keys} | {
+        name for name in ("overrides", "variants", "factors", "pictures") if getattr(one.prices, name)
+    }
+    said |= {"prompt", "completion"} if one.prices else set()
+    firsts, seconds = [key for key in keys if key in said], [key for key in keys if key not in said]
+    by = {FIRST: firsts if seconds else ["pricing"], SECOND: seconds if firsts else ["pricing"]}
+    by = {FIRST: by[FIRST] if firsts else [], SECOND: by[SECOND] if seconds else []}
+    if "context_length" in found:
+        by[FIRST if (one.context or 0) >= (two.context or 0) else SECOND].append("context_length")
+    by[SECOND] += [fact for fact in ("max_output", "modes", "takes") if fact in found]
+    return {source: facts for source, facts in by.items() if facts}
+
+
+def folded(entries: list[tuple[bool, Entry]]) -> Iterator[Entry]:
+    """Names of which all the same is said become `aliases` of the shortest of them without a date, rather of one that
+    is no mere spelling (the flag beside each)."""
+    groups: dict[str, list[Entry]] = {}
+    spellings = {str(found["id"]) for is_spelling, found in entries if is_spelling}
+    for _, found in entries:
+        facts = {key: value for key, value in found.items() if key not in ("id", "name")}
+        groups.setdefault(json.dumps([facts, genai.DATED.sub("", family(str(found["id"])))]), []).append(found)
+    for group in groups.values():
+        group.sort(key=lambda found: rank(str(found["id"]), spellings))
+        first, *others = group
+        named = next((found["name"] for found in group if "name" in found), None)
+        aliases = [str(found["id"]) for found in others]
+        yield {
+            "id": first["id"],
+            **({"name": named} if named else {}),
+            **({"aliases": aliases} if aliases else {}),
+            **first,
+        }
+
+
+def rank(name: str, spellings: set[str]) -> tuple[bool, bool, int, str]:
+    """The first in this order is the name that others are aliases of."""
+    return genai.DATED.search(name) is not None, name in spellings, len(name), name
+
+
+def family(name: str) -> str:
+    """What two names of one model share: their words, in any order and spelling of versions."""
+    return " ".join(sorted(genai.DATED.sub("", name).removesuffix("-latest").replace(".", "-").lower().split("-")))
+
+
+def write(path: Path, entries: Iterable[Entry], made_from: tuple[dict[str, str], date]) -> None:
+    """Write one file, one entry a line, sorted; the first entry of an id wins. Pages are numbered in the head."""
+    versions, today = made_from
+    unique: dict[str, Entry] = {}
+    for item in entries:
+        unique.setdefault(str(item["id"]), item)
+    pages = sorted({str(item["page"]) for item in unique.values() if "page" in item})
+    packages = [{"package": name, "version": version, "licence": "MIT"} for name, version in versions.items()]
+    source = json.dumps({"made": today.isoformat(), "packages": packages, "pages": pages})
+    lines = []
+    for name in sorted(unique):
+        item = unique[name]
+        if "page" in item:
+            item = {**item, "page": pages.index(str(item["page"]))}
+        if item.get("canonical_slug") == name:
+            item = {key: value for key, value in item.items() if key != "canonical_slug"}
+        lines.append(json.dumps(item, separators=(",", ":"), ensure_ascii=False))
+    body = ",\n".join(lines)
+    path.write_text(f'{{"source":{source},\n"data":[\n{body}\n]}}\n', encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def key_names(context: click.Context, _: click.Parameter, incomplete: str) -> li
 def model_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names of the configuration and of the list of models that came with the package."""
     from proxy.data import snapshot_bytes
-    from proxy.policy.catalogue import read_feed
+    from proxy.policy.feed import read_feed
     from proxy.policy.names import Names
 
     settings = _settings(context)

@@ -10,7 +10,7 @@ from proxy.cli.completing import model_names
 from proxy.cli.serve import settings_or_exit
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
-from proxy.policy.catalogue import read_feed
+from proxy.policy.feed import read_feed
 from proxy.policy.names import Names
 
 

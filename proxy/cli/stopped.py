@@ -19,7 +19,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.listings import with_cached
 from proxy.exchange.pricing import price_book
 from proxy.policy.books import Books
-from proxy.policy.catalogue import read_feed
+from proxy.policy.feed import read_feed
 from proxy.policy.names import Names
 from proxy.policy.values import Settings
 from proxy.stores.backup import backup

@@ -1,9 +1,8 @@
-"""The price data shipped in the package; written by tools/make_catalogue.py."""
+"""The lists of models shipped in the package; written by tools/make_catalogue.py."""
 
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Literal
 
 
 def snapshot_bytes() -> bytes:
@@ -11,6 +10,6 @@ def snapshot_bytes() -> bytes:
     return files(__name__).joinpath("openrouter.json").read_bytes()
 
 
-def prices_bytes(vendor: Literal["openai", "anthropic"]) -> bytes:
-    """Prices of direct calls to a vendor, in the same shape, ids as the vendor spells them."""
+def prices_bytes(vendor: str) -> bytes:
+    """What is known of a vendor's models ("openai", "mistral"), in the same shape, ids as the vendor spells them."""
     return files(__name__).joinpath(f"{vendor}.json").read_bytes()

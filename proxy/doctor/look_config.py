@@ -20,7 +20,7 @@ from proxy.exchange.listings import FILE_NAME, with_cached
 from proxy.exchange.pricing import price_book
 from proxy.policy.access import may_use
 from proxy.policy.budgets import GLOBAL, key_scope
-from proxy.policy.catalogue import accept, read_feed
+from proxy.policy.feed import accept, read_feed
 from proxy.policy.names import Names
 from proxy.policy.pricebook import PriceBook
 from proxy.policy.values import Settings, Target

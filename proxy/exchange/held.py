@@ -109,7 +109,7 @@ class Held:
             counted_output=findings.counted_output,
             terms=findings.terms,
         )
-        return settle(ending, self._prices, 0).cost_pusd
+        return settle(ending, self._prices_of(findings), 0).cost_pusd
 
     def resolve(self, outcome: Outcome, provider: Provider) -> Awaitable[None] | None:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
@@ -120,7 +120,7 @@ class Held:
             return None
         self._closed = True
         ending = self._ending(outcome)
-        settlement = settle(ending, self._prices, self.hold.amount_pusd)
+        settlement = settle(ending, self._prices_of(outcome.findings), self.hold.amount_pusd)
         ended = self._ended(outcome)
         asked = outcome.generation_id
         if asked is not None and _worth_asking(settlement, ending) and Lookups.possible(provider):
@@ -128,6 +128,9 @@ class Held:
             self._keeping.lookups.start(provider, asked, lambda usage: self._looked_up(usage, settlement, ended))
             return None
         return self._write(settlement, ended)
+
+    def _prices_of(self, findings: Findings | None) -> Prices:
+        return self._prices.by(None if findings is None else findings.served_model)
 
     def _running_on(self, outcome: Outcome) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
@@ -146,7 +149,9 @@ class Held:
         self._closed = True
         self._record.pending = True
         row = attempt_row(self._record, self.hold, Settlement(0, "none"), self._ended(outcome))
-        unfinished = Unfinished(self.hold, msgspec.structs.replace(row, upstream_id=response_id), self._prices)
+        unfinished = Unfinished(
+            self.hold, msgspec.structs.replace(row, upstream_id=response_id), self._prices_of(outcome.findings)
+        )
         assert outcome.findings is not None
         ran = outcome.findings.response.status != "queued"
         self._keeping.wait_for(unfinished, Running(provider, response_id, provider.timeouts.total, ran))

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cache
+
 from proxy.data import prices_bytes
-from proxy.policy.catalogue import Catalogue, read_feed
+from proxy.policy.catalogue import Catalogue
+from proxy.policy.feed import read_feed
 from proxy.policy.names import Names
 from proxy.policy.pricebook import PriceBook, PriceOverride, per_token
 from proxy.policy.values import Settings
+from proxy.policy.vendors import VENDORS, vendor_of
+
+
+class ShippedLists(Mapping[str, Catalogue]):
+    """The vendors' lists, each read when it is first asked for."""
+
+    def __getitem__(self, vendor: str) -> Catalogue:
+        """The list of a vendor; a KeyError where none is shipped."""
+        if vendor not in VENDORS:
+            raise KeyError(vendor)
+        return _list_of(vendor)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VENDORS)
+
+    def __len__(self) -> int:
+        return len(VENDORS)
+
+
+@cache
+def _list_of(vendor: str) -> Catalogue:
+    return read_feed(prices_bytes(vendor))
 
 
 def price_book(settings: Settings, names: Names, catalogue: Catalogue) -> PriceBook:
@@ -19,5 +45,7 @@ def price_book(settings: Settings, names: Names, catalogue: Catalogue) -> PriceB
             per_token(own.cached_input_usd),
             names.look_up(alias).plan.targets[0],
         )
-    direct = {"openai": read_feed(prices_bytes("openai")), "anthropic": read_feed(prices_bytes("anthropic"))}
-    return PriceBook(catalogue, direct, overrides)
+    for provider in settings.providers.values():  # now rather than within a call
+        if (vendor := vendor_of(provider)) in VENDORS:
+            _list_of(vendor)
+    return PriceBook(catalogue, ShippedLists(), overrides)

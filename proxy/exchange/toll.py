@@ -196,7 +196,9 @@ class Toll:
             if not quote.is_free:
                 raise
         self._take_limits(job)
-        held = Held(keeping, hold, Prices(quote.price, partial(self.prices.listed, ask.provider)), record)
+        listed = partial(self.prices.listed, ask.provider)
+        served = partial(self.prices.served_price, ask.provider, ask.names)
+        held = Held(keeping, hold, Prices(quote.price, listed, served), record)
         held.maximum = go.maximum
         held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
         held.characters = job.weight.asks.characters or None

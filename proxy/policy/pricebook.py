@@ -1,4 +1,4 @@
-"""Which price a model has at a provider, and how long its prompts and answers may be."""
+"""What is known of a model at a provider: its price, how long its prompts and answers may be, and who says so."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.catalogue import PRESET, Catalogue, Model, split_variant
-from proxy.policy.families import openrouter_claude
+from proxy.policy.catalogue import PRESET, Catalogue, Model, split_variant, undated
+from proxy.policy.facts import merged
+from proxy.policy.families import anthropic_claude, openrouter_claude
 from proxy.policy.pricelist import read_pricing
 from proxy.policy.prices import FREE_OF_CHARGE, Price
 from proxy.policy.rates import Sizes
 from proxy.policy.values import Provider, Target
-from proxy.policy.vendors import vendor_of
+from proxy.policy.vendors import AUTHORS, HOSTED_BY_OTHERS, author_of_vendor, vendor_of
 
 # What the built-in mock charges for a model it has no price for (proxy/mock/catalogue.py).
 MOCK_PRICE = Price(Decimal("0.000001"), Decimal("0.000002"), image_output_usd=Decimal("0.00003"))
@@ -55,10 +56,10 @@ def per_token(usd_per_million: Decimal | None) -> Decimal | None:
 
 
 class PriceBook:
-    """Prices from the catalogue, the vendors' own lists and the operator. Immutable: a new catalogue makes a new book.
+    """What the catalogue, the vendors' own lists and the operator say. Immutable: a new catalogue makes a new book.
 
-    `direct` holds price lists by kind of provider ("openai", "anthropic"; "mock" for what the
-    mock charges otherwise than usual), `overrides` are by alias.
+    `direct` holds the lists by vendor ("openai", "mistral"; "mock" for what the mock charges otherwise than usual),
+    `overrides` are by alias.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class PriceBook:
         self._direct = direct or {}
         self._overrides = overrides or {}
         self._known: dict[tuple[str, str, str], Price | Free | None] = {}
+        self._facts: dict[tuple[str, str], Model | None] = {}
         self._sizes: dict[tuple[str, str], Sizes] = {}
 
     def price(self, provider: Provider, label: str, model: str) -> Price | Free | None:
@@ -90,6 +92,32 @@ class PriceBook:
         price = self.price(provider, "", model)
         return None if isinstance(price, Free) else price
 
+    def served_price(self, provider: Provider, asked: tuple[str, str], served: str) -> Price | None:
+        """The price of the model a reply names, where a list knows that; `asked` are the label and model sent.
+
+        None: nothing but the price of the asked one is known, or the two are one. A date behind the asked name does
+        not lose the operator's own price.
+        """
+        label, model = asked
+        if not served or served == model or provider.free or provider.kind == "mock":
+            return None
+        known = (provider.name, f"{label}\n{model}", served)
+        if known not in self._known:
+            _make_room(self._known)
+            self._known[known] = self._find_served(provider, asked, served)
+        found = self._known[known]
+        return found if isinstance(found, Price) else None
+
+    def _find_served(self, provider: Provider, asked: tuple[str, str], served: str) -> Price | None:
+        label, model = asked
+        if provider.kind == "openrouter" and split_variant(model.partition(PRESET)[0])[0] == served:
+            return None  # its answers leave the variant out, and with it `:free`
+        override = self._overrides.get(label) if _plain(served) == _plain(model) else None
+        listed = self._listed(provider, served)
+        if listed is None or override is None or override.target not in (None, Target(provider.name, model)):
+            return listed
+        return _overridden(listed, override)
+
     def label_for(self, target: Target) -> str:
         """The alias whose own price is the price of this target; "" where the list's is. For fallbacks, which have
         no alias of their own in a plan."""
@@ -103,14 +131,22 @@ class PriceBook:
             self._sizes[asked] = self._measure(provider, model)
         return self._sizes[asked]
 
+    def facts(self, provider: Provider, model: str) -> Model | None:
+        """Everything any list says of a model, fact by fact, the best source first; None where it is in none."""
+        asked = (provider.name, model)
+        if asked not in self._facts:
+            _make_room(self._facts)
+            self._facts[asked] = merged(self._entries(provider, model), is_resold=provider.kind == "openrouter")
+        return self._facts[asked]
+
     def _measure(self, provider: Provider, model: str) -> Sizes:
         if provider.kind == "mock" and provider.kind not in self._direct:
             return MOCK_SIZES
-        found = list(self._entries(provider, model))
+        found = self.facts(provider, model)
         images = (tokens for part, tokens in _IMAGE_TOKENS if part in model)
         return Sizes(
-            context_length=next((m.context_length for m in found if m.context_length is not None), None),
-            max_output=next((m.max_output for m in found if m.max_output is not None), None),
+            context_length=None if found is None else found.context_length,
+            max_output=None if found is None else found.max_output,
             image_tokens=next(images, Sizes().image_tokens),
             variant=split_variant(model.partition(PRESET)[0])[1],
         )
@@ -127,31 +163,54 @@ class PriceBook:
     def _listed(self, provider: Provider, model: str) -> Price | None:
         if provider.kind == "openrouter" and split_variant(model)[1] == ":free":
             return FREE_OF_CHARGE
-        for entry in self._entries(provider, model):
-            if (price := read_pricing(entry)) is not None:
-                return price
-        return MOCK_PRICE if provider.kind == "mock" else None
+        found = self.facts(provider, model)
+        price = None if found is None else read_pricing(found)
+        return MOCK_PRICE if price is None and provider.kind == "mock" else price
 
     def _entries(self, provider: Provider, model: str) -> Iterator[Model]:
         """Every entry that may speak of the model, best first: an exact name before a likely one."""
-        own = self._direct.get(provider.kind)
-        if provider.kind == "openrouter":
-            lists = [(self._catalogue, model)]
-        elif provider.kind == "mock":
-            lists = [] if own is None else [(own, model.partition("?")[0])]
-        elif vendor_of(provider) == provider.kind:
-            plain = openrouter_claude(model) if provider.kind == "anthropic" else model
-            lists = [(self._catalogue, f"{provider.kind}/{name}") for name in dict.fromkeys((model, plain))]
-            if own is not None:
-                # The shipped list of a vendor says more than the shipped catalogue, and less than a live one.
-                lists.insert(0 if self._catalogue.is_snapshot else len(lists), (own, model))
-        else:
-            return
+        lists = list(self._lists(provider, model))
         for is_exact in (True, False):
             for names, name in lists:
                 entry = names.get(name) if is_exact else names.find(name)
                 if entry is not None:
                     yield entry
+
+    def _lists(self, provider: Provider, model: str) -> Iterator[tuple[Catalogue, str]]:
+        """The lists that may know it, best first, and its name there."""
+        vendor = vendor_of(provider)
+        if provider.kind == "mock" and "mock" in self._direct:
+            yield self._direct["mock"], model.partition("?")[0]
+        elif provider.kind == "openrouter":
+            yield self._catalogue, model
+            maker, _, slug = model.lstrip("~").partition("/")
+            if (own := self._direct.get(AUTHORS.get(maker, ""))) is not None:
+                for name in dict.fromkeys((slug, _anthropics(slug))):
+                    yield own, name
+        elif vendor is not None:
+            own = self._direct.get(vendor)
+            author = author_of_vendor(vendor)
+            plain = openrouter_claude(model) if author == "anthropic" else model
+            names = dict.fromkeys((model, plain)) if author else ()
+            found = [(self._catalogue, f"{author}/{name}") for name in names]
+            if own is not None:
+                # A vendor's shipped list says more than the shipped catalogue, and less than a live one; where others
+                # serve the same models, the catalogue's price is the cheapest host's.
+                goes_first = self._catalogue.is_snapshot or author in HOSTED_BY_OTHERS
+                found.insert(0 if goes_first else len(found), (own, model))
+            yield from found
+
+
+def _plain(name: str) -> str:
+    """A model's name without author, variant, preset, date and the way its version is written."""
+    bare = split_variant(name.partition(PRESET)[0])[0].rpartition("/")[2].lower()
+    return openrouter_claude(undated(bare).removesuffix("-latest"))
+
+
+def _anthropics(slug: str) -> str:
+    """OpenRouter's slug as Anthropic spells it, variant and preset kept."""
+    plain = split_variant(slug.partition(PRESET)[0])[0]
+    return anthropic_claude(plain) + slug.removeprefix(plain)
 
 
 def _make_room(known: dict[Any, Any]) -> None:

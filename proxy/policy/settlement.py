@@ -66,14 +66,23 @@ class Settlement(Struct, frozen=True):
 
 
 class Prices(Struct, frozen=True):
-    """The price of the model that served (None: unknown), and of others that may have helped it."""
+    """The price of the model that was asked for (None: unknown), of others that may have helped it, and of one that
+    may have `served` in its place."""
 
     own: Price | None
     of: PriceOf = nobody_knows
+    served: PriceOf = nobody_knows
+
+    def by(self, model: str | None) -> Prices:
+        """The prices where a reply names this model: its own, where a list knows another's."""
+        served = self.served(model) if model else None
+        return self if served is None else Prices(served, self.of, self.served)
 
     def under(self, terms: tuple[tuple[str, str], ...]) -> Prices:
         """The prices where a call was served so."""
-        return Prices(_under(self.own, terms), lambda model: _under(self.of(model), terms)) if terms else self
+        if not terms:
+            return self
+        return Prices(_under(self.own, terms), lambda model: _under(self.of(model), terms), self.served)
 
 
 def _under(price: Price | None, terms: tuple[tuple[str, str], ...]) -> Price | None:

@@ -53,6 +53,9 @@ AUTHORS = {
     "ai21": "ai21",
 }
 
+# Authors whose models many serve, each at a price and with limits of its own.
+HOSTED_BY_OTHERS = frozenset({"mistralai", "deepseek", "moonshotai", "qwen", "z-ai", "minimax", "ai21"})
+
 # Other names people give an entry under `providers:`.
 _NAMES = {"gemini": "google", "dashscope": "alibaba", "qwen": "alibaba"} | AUTHORS
 

@@ -7,7 +7,7 @@ import pytest
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
 from proxy.policy.access import allowed_models, choose, may_serve, may_use
-from proxy.policy.catalogue import read_feed
+from proxy.policy.feed import read_feed
 from proxy.policy.names import Names, resolve
 from proxy.policy.values import Alias, Caller, Listen, Provider, Settings
 

@@ -12,7 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from proxy.data import prices_bytes, snapshot_bytes
-from proxy.policy.catalogue import Catalogue, accept, closest, read_feed, split_variant
+from proxy.policy.catalogue import Catalogue, closest, split_variant
+from proxy.policy.feed import accept, read_feed
 
 SNAPSHOT = read_feed(snapshot_bytes())
 
@@ -22,7 +23,7 @@ def prices_in(pricing: Any) -> list[str]:
         return [
             price
             for key, value in pricing.items()
-            if key not in ("when", "min_prompt_tokens")
+            if key not in ("when", "times", "min_prompt_tokens", "utc_start", "utc_end")
             for price in prices_in(value)
         ]
     if isinstance(pricing, list):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
-from proxy.policy.catalogue import Catalogue, Model, read_feed
+from proxy.policy.catalogue import Catalogue, Model
+from proxy.policy.feed import read_feed
 from proxy.policy.names import LONGEST_REMEMBERED, MOST_REMEMBERED, Names, resolve
 from proxy.policy.values import Alias, Kind, Listen, Plan, Provider, Route, Settings, Target
 

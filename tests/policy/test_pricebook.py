@@ -7,7 +7,9 @@ from decimal import Decimal
 import pytest
 
 from proxy.data import prices_bytes, snapshot_bytes
-from proxy.policy.catalogue import Catalogue, Model, read_feed
+from proxy.exchange.pricing import ShippedLists
+from proxy.policy.catalogue import Catalogue, Model
+from proxy.policy.feed import read_feed
 from proxy.policy.pricebook import FREE, MOCK_PRICE, MOCK_SIZES, Free, PriceBook, PriceOverride, per_token
 from proxy.policy.prices import FREE_OF_CHARGE, Override, Price
 from proxy.policy.rates import IMAGE_TOKENS, Sizes
@@ -195,6 +197,176 @@ def test_names_from_clients_are_not_remembered_for_ever() -> None:
     for number in range(5_000):
         assert book.price(OPENROUTER, "x", f"hostile/{number}") is None
     assert len(book._known) <= 4_096
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "due"),
+    [
+        (("x", "openai/gpt-4o"), "openai/gpt-4o", None),
+        (("x", "openai/gpt-4o"), "openai/gpt-4o-2024-05-13", 2),
+        (("x", "openai/gpt-4o"), "openai/o9", 3),
+        (("x", "openrouter/auto"), "openai/gpt-4o", 1),
+        (("x", "openai/gpt-4o"), "anthropic/claude-3.5-sonnet", 4),
+        (("x", "openai/gpt-4o"), "never/heard-of", None),
+        (("x", "openai/gpt-4o"), "", None),
+        (("x", "openai/gpt-4o:free"), "openai/gpt-4o", None),
+        (("own", "openai/gpt-4o"), "openai/gpt-4o", None),
+        (("own", "openai/gpt-4o"), "openai/gpt-4o-2024-08-06", 50),
+        (("own", "openai/gpt-4o"), "openai/gpt-4o-2024-05-13", 50),
+        (("own", "openai/gpt-4o"), "openai/o9", 3),
+    ],
+)
+def test_a_reply_is_priced_by_the_model_that_served(asked: tuple[str, str], served: str, due: object) -> None:
+    book = PriceBook(LIVE, VENDORS, {"own": PriceOverride(D(50), target=Target("openrouter", "openai/gpt-4o"))})
+    assert input_usd(book.served_price(OPENROUTER, asked, served)) == due
+    assert input_usd(book.served_price(OPENROUTER, asked, served)) == due
+
+
+def test_servers_of_ones_own_and_the_mock_are_priced_as_asked() -> None:
+    book = PriceBook(LIVE, VENDORS)
+    for provider in (OWN, MOCK, LOCAL):
+        assert book.served_price(provider, ("x", "a"), "gpt-4o") is None
+
+
+SHIPPED = PriceBook(read_feed(snapshot_bytes()), ShippedLists())
+FETCHED = PriceBook(Catalogue(read_feed(snapshot_bytes()).models), ShippedLists())
+
+
+def direct(name: str) -> Provider:
+    return Provider(name, "anthropic" if name == "anthropic" else "openai", "http://127.0.0.1:1/v1")
+
+
+def shipped(book: PriceBook, provider: Provider, model: str) -> Price:
+    found = book.price(provider, "", model)
+    assert isinstance(found, Price)
+    return found
+
+
+@pytest.mark.parametrize("book", [SHIPPED, FETCHED])
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        (direct("anthropic"), "claude-sonnet-4-5-20250929"),
+        (direct("anthropic"), "claude-sonnet-4-5"),
+        (OPENROUTER, "anthropic/claude-sonnet-4.5"),
+        (OPENROUTER, "anthropic/claude-sonnet-4.5:nitro"),
+        (OPENROUTER, "anthropic/claude-4.5-sonnet-20250929"),
+        (OPENROUTER, "anthropic/claude-sonnet-4-5-20250929"),
+    ],
+)
+def test_a_claude_keeps_its_fees_and_cache_prices_under_every_name(
+    book: PriceBook, provider: Provider, model: str
+) -> None:
+    found = shipped(book, provider, model)
+    assert [found.input_usd, found.output_usd, found.cached_input_usd] == [D("3e-6"), D("15e-6"), D("0.3e-6")]
+    assert [found.cache_write_usd, found.cache_write_1h_usd] == [D("3.75e-6"), D("6e-6")]
+    assert found.web_search_usd == D("0.01")
+    assert book.sizes(provider, model).max_output == 64_000
+
+
+@pytest.mark.parametrize("book", [SHIPPED, FETCHED])
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        (direct("openai"), "gpt-5-nano-2025-08-07"),
+        (direct("openai"), "gpt-5-nano"),
+        (OPENROUTER, "openai/gpt-5-nano"),
+        (OPENROUTER, "openai/gpt-5-nano-2025-08-07"),
+    ],
+)
+def test_a_dated_name_keeps_its_flex_price(book: PriceBook, provider: Provider, model: str) -> None:
+    found = shipped(book, provider, model)
+    assert (found.input_usd, found.under("service_tier", "flex").input_usd) == (D("50e-9"), D("25e-9"))
+    assert found.under("service_tier", "unheard of") is found
+    assert book.sizes(provider, model).max_output == 128_000
+
+
+@pytest.mark.parametrize("book", [SHIPPED, FETCHED])
+@pytest.mark.parametrize("provider_model", [(direct("openai"), "gpt-5.4"), (OPENROUTER, "openai/gpt-5.4")])
+@pytest.mark.parametrize("tier", ["default", "auto", "standard", "priority"])
+def test_300_000_tokens_are_long_whatever_the_tier(
+    book: PriceBook, provider_model: tuple[Provider, str], tier: str
+) -> None:
+    long = shipped(book, *provider_model).under("service_tier", tier).at(300_000, 0)
+    assert long.input_usd == D("5e-6")
+    assert (300_000 * long.input_usd).quantize(D("0.01")) == D("1.50")
+
+
+@pytest.mark.parametrize("book", [SHIPPED, FETCHED])
+def test_an_authors_own_list_stands_in_for_what_openrouters_lacks(book: PriceBook) -> None:
+    assert shipped(book, OPENROUTER, "openai/text-embedding-3-small").input_usd == D("0.02e-6")
+    assert book.sizes(OPENROUTER, "openai/text-embedding-3-small").context_length == 8_192
+    facts = book.facts(OPENROUTER, "openai/text-embedding-3-small")
+    assert facts is not None and facts.modes == ("embedding",) and len(facts.sources) == 2
+    assert book.facts(OPENROUTER, "openai/no-such-model") is None
+
+
+def test_what_others_host_may_write_more_than_its_author_lets_it() -> None:
+    assert SHIPPED.sizes(direct("deepseek"), "deepseek-chat").max_output == 8_192
+    assert SHIPPED.sizes(OPENROUTER, "deepseek/deepseek-chat").max_output is None
+
+
+def test_prices_of_tokens_are_completed_only_from_a_list_that_agrees_on_the_plain_ones() -> None:
+    own = Catalogue([entry("gpt-4o", "1", input_cache_read="0.5", web_search="7", hold={"completion": "3"})])
+    for plain, cached in (("1", D("0.5")), ("2", None)):
+        book = PriceBook(Catalogue([entry("openai/gpt-4o", plain)]), {"openai": own})
+        found = shipped(book, OPENAI, "gpt-4o")
+        assert (found.input_usd, found.cached_input_usd, found.web_search_usd) == (D(plain), cached, 7)
+        assert found.hold is None
+
+
+def test_a_dearer_price_for_holds_counts_where_no_fresher_list_speaks() -> None:
+    own = Catalogue([entry("gpt-4o", "1", input_cache_read="0.5", hold={"input_cache_read": "0.6"})])
+    book = PriceBook(Catalogue([entry("openai/gpt-4o", "1")]), {"openai": own})
+    found = shipped(book, OPENAI, "gpt-4o")
+    assert (found.cached_input_usd, found.for_holds().cached_input_usd) == (D("0.5"), D("0.6"))
+
+
+def test_an_own_price_is_the_price_of_holds_as_well() -> None:
+    own = Catalogue([entry("gpt-4o", "1", hold={"prompt": "9", "completion": "9"})])
+    book = PriceBook(Catalogue([], is_snapshot=True), {"openai": own}, {"x": PriceOverride(D(2), D(3))})
+    found = book.price(OPENAI, "x", "gpt-4o")
+    assert isinstance(found, Price)
+    assert (found.for_holds().input_usd, found.for_holds().output_usd) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model", "prices"),
+    [
+        ("openai", "gpt-4o-mini", ("0.15", "0.60", "0.075")),
+        ("openai", "gpt-4o-mini-2024-07-18", ("0.15", "0.60", "0.075")),
+        ("openai", "gpt-5", ("1.25", "10", "0.125")),
+        ("openai", "ft:gpt-4o-mini-2024-07-18:org::id", ("0.3", "1.2", "0.15")),
+        ("anthropic", "claude-3-5-haiku-20241022", ("0.80", "4", "0.08")),
+        ("deepseek", "deepseek-chat", ("0.28", "0.42", "0.028")),
+        ("mistral", "mistral-large-latest", ("0.5", "1.5", "0.05")),
+        ("mistral", "mistral-large-2411", ("2", "6", "0.2")),
+        ("xai", "grok-4", ("3", "15", "0.75")),
+        ("xai", "grok-4-0709", ("3", "15", "0.75")),
+        ("gemini", "gemini-2.5-flash", ("0.30", "2.50", "0.03")),
+        ("groq", "openai/gpt-oss-120b", ("0.15", "0.60", "0.075")),
+    ],
+)
+def test_prices_are_what_the_vendors_publish(vendor: str, model: str, prices: tuple[str | None, ...]) -> None:
+    found = shipped(SHIPPED, direct(vendor), model)
+    for usd, due in zip((found.input_usd, found.output_usd, found.cached_input_usd), prices, strict=True):
+        assert usd == (None if due is None else D(due) / 10**6)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model", "due"),
+    [
+        ("openai", "gpt-4o-mini", 16_384),
+        ("openai", "gpt-4o", 16_384),
+        ("openai", "gpt-4.1", 32_768),
+        ("openai", "o3", 100_000),
+        ("anthropic", "claude-3-haiku-20240307", 4_096),
+        ("anthropic", "claude-3-5-sonnet-20241022", 8_192),
+        ("gemini", "gemini-2.5-pro", 65_536),
+    ],
+)
+def test_the_largest_output_is_the_vendors(vendor: str, model: str, due: int) -> None:
+    assert SHIPPED.sizes(direct(vendor), model).max_output == due
 
 
 def test_the_shipped_lists_price_what_people_call_directly() -> None:

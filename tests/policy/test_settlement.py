@@ -78,3 +78,10 @@ def test_an_attempt_costs_what_is_known_best(ending: Ending, price: Price | None
     found = settle(ending, Prices(price), HOLD)
     assert (found.cost_pusd, found.source, found.void) == (settlement.cost_pusd, settlement.source, settlement.void)
     assert found.doubts == settlement.doubts
+
+
+@pytest.mark.parametrize(("served", "due"), [(None, PRICE), ("as asked", PRICE), ("dear", DEAR)])
+def test_a_reply_that_names_another_model_is_settled_at_its_price(served: str | None, due: Price) -> None:
+    prices = Prices(PRICE, served=lambda model: DEAR if model == "dear" else None)
+    assert prices.by(served).own == due
+    assert prices.by(served).under((("service_tier", "flex"),)).own == due
