@@ -26,6 +26,7 @@ from proxy.policy.feed import read_feed
 from proxy.policy.names import Names, resolve
 from proxy.policy.retry import Again, Attempt, Rounds, Seen, Trouble, judge
 from proxy.policy.values import RetryRules
+from proxy.wire.endpoints import FREE_ROWS, MODEL_ROWS, endpoint_for
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -282,6 +283,38 @@ def test_the_readme_has_the_commands_that_set_up_and_test() -> None:
     blocks = {body.strip() for body in fences(ROOT / "README.md")}
     assert {"make run", "make test"} <= blocks
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake test")
+
+
+ENDPOINTS = {
+    span: place
+    for cells in rows(section(DOCS / "errors.md", "Endpoints under a budget"))[1:]
+    for span in SPAN.findall(cells[0])
+    if " /" in span
+    for place in cells[1:2]
+}
+
+
+def stands(method: str, path: str) -> str:
+    """The place of an endpoint under a budget, as the table words it."""
+    row = endpoint_for(method, path)
+    return "not bounded" if row.unbounded else "bounded" if row.metered else "free"
+
+
+@pytest.mark.parametrize("named", ENDPOINTS)
+def test_every_endpoint_stands_under_a_budget_as_the_table_says(named: str) -> None:
+    method, _, path = named.partition(" ")
+    path = path.replace("{", "").replace("}", "")
+    assert stands(method, path) == ENDPOINTS[named]
+    assert {stands(reading, path) for reading in ("GET", "HEAD")} == {"free"}
+
+
+def test_the_table_of_endpoints_is_whole() -> None:
+    """Every row of the code is there; what is not listed cannot be bounded."""
+    named = {re.sub(r"\{[^}]*\}", "*", span) for span in ENDPOINTS} - {"POST /chat/completions/*"}
+    of_code = {f"{method} /{path}" for method, path in FREE_ROWS} | {f"POST {path}" for path in MODEL_ROWS}
+    expected = {re.sub(r"chatcmpl-\*|uploads/\*/\*", "", row) for row in of_code}
+    assert {row for row in expected if not row.endswith("/")} <= named
+    assert stands("POST", "/nobody/knows/this") == stands("PUT", "/models") == "not bounded"
 
 
 def links(page: Path) -> list[str]:

@@ -16,6 +16,7 @@ from proxy.policy.account import Exceeded, InFlight, Verdict
 from proxy.policy.budgets import GLOBAL, Budget
 from proxy.policy.limiter import Denied
 from proxy.policy.money import usd_text
+from proxy.wire.endpoints import Endpoint
 
 
 def exceeded(verdict: Verdict, amount: int) -> BudgetExceeded:
@@ -39,11 +40,17 @@ def in_flight(verdict: Verdict) -> BudgetInFlight:
     return BudgetInFlight("Other calls of this key wait for the same budget; try again in a moment.", retry_after=1.0)
 
 
-def not_priced(model: str) -> ModelNotPriced:
-    """Nothing bounds what the call may cost."""
+def not_priced(endpoint: Endpoint) -> ModelNotPriced:
+    """Nothing bounds what the call may cost: the endpoint's own work, else for want of the model's price."""
+    if endpoint.unbounded:
+        named = f"'{endpoint.name}'" if endpoint.listed else "this method and path, which Tollkeeper does not know,"
+        return ModelNotPriced(
+            f"A budget applies to this call, and nothing in a request to {named} bounds what it will cost. Use a key "
+            "without a budget for it, or set `budget_policy: {unpriced: allow}`, which books what its reply tells."
+        )
     return ModelNotPriced(
-        "This key has a budget, and what this call may cost cannot be bounded: the model or the endpoint has no "
-        "known price. Give the model a `price:` in the configuration, or set `budget_policy: {unpriced: allow}`.",
+        "A budget applies to this call, and what it may cost cannot be bounded: the model has no known price. "
+        "Give the model a `price:` in the configuration, or set `budget_policy: {unpriced: allow}`.",
         param="model",
     )
 

@@ -146,7 +146,7 @@ class Toll:
             return Go(quote.most_pusd or 0)
         if quote.bound is None:
             if self.rules.unpriced == "deny":
-                raise not_priced(job.plan.label)
+                raise not_priced(job.call.endpoint)
             return Go(0)
         return decide(quote.bound, room, may_lower=quote.may_lower)
 

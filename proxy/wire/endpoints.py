@@ -41,7 +41,7 @@ class Endpoint(Struct, frozen=True):
         return self.metered or self.unbounded
 
 
-_POST: dict[str, Endpoint] = {
+MODEL_ROWS: dict[str, Endpoint] = {
     "/chat/completions": Endpoint("chat/completions", "chat", True, True, max_field="max_tokens"),
     "/completions": Endpoint("completions", "completions", True, True, max_field="max_tokens"),
     "/responses": Endpoint("responses", "responses", True, True, max_field="max_output_tokens"),
@@ -50,7 +50,7 @@ _POST: dict[str, Endpoint] = {
     "/messages": Endpoint("messages", "messages", True, True, max_field="max_tokens"),
     "/messages/count_tokens": Endpoint("messages/count_tokens", "other", True),
     "/embeddings": Endpoint("embeddings", "other", True, True),
-    "/moderations": Endpoint("moderations", "other", True, True),
+    "/moderations": Endpoint("moderations", "other", True),
     "/rerank": Endpoint("rerank", "other", True, True),
     "/images": Endpoint("images", "other", True, True),
     "/images/generations": Endpoint("images/generations", "other", True, True),
@@ -61,49 +61,75 @@ _POST: dict[str, Endpoint] = {
     "/audio/translations": Endpoint("audio/translations", "other", True, True),
 }
 
-# What else costs nothing, by method; `*` is one segment. A row is named by what stands before its first `*`.
-_FREE: tuple[tuple[str, str], ...] = (
-    ("DELETE", "models/*"),
+# What else costs nothing, by method; `*` stands for the rest of a segment. docs/errors.md says why of each.
+FREE_ROWS: tuple[tuple[str, str], ...] = (
     ("POST", "files"),
-    ("DELETE", "files/*"),
     ("POST", "uploads"),
     ("POST", "uploads/*/*"),
-    ("DELETE", "responses/*"),
+    ("POST", "chat/completions/chatcmpl-*"),
     ("POST", "responses/*/cancel"),
-    ("DELETE", "chat/completions/*"),
-    ("POST", "vector_stores"),
+    ("POST", "conversations"),
+    ("POST", "conversations/*"),
+    ("POST", "conversations/*/items"),
+    ("POST", "batches/*/cancel"),
+    ("POST", "messages/batches/*/cancel"),
+    ("POST", "fine_tuning/jobs/*/cancel"),
+    ("POST", "fine_tuning/jobs/*/pause"),
+    ("POST", "fine_tuning/alpha/graders/validate"),
     ("POST", "vector_stores/*"),
-    ("POST", "vector_stores/*/*"),
-    ("POST", "vector_stores/*/*/*"),
-    ("POST", "vector_stores/*/*/*/*"),
+    ("POST", "vector_stores/*/search"),
+    ("POST", "vector_stores/*/files/*"),
+    ("POST", "vector_stores/*/file_batches/*/cancel"),
+    ("POST", "threads/*/runs/*/cancel"),
+    ("POST", "evals"),
+    ("POST", "evals/*"),
+    ("POST", "evals/*/runs/*"),
+    ("POST", "skills"),
+    ("POST", "skills/*"),
+    ("POST", "skills/*/versions"),
+    ("POST", "chatkit/sessions/*/cancel"),
+    ("POST", "realtime/calls/*/hangup"),
+    ("POST", "realtime/calls/*/reject"),
+    ("POST", "generation/feedback"),
+    ("DELETE", "models/*"),
+    ("DELETE", "files/*"),
+    ("DELETE", "chat/completions/*"),
+    ("DELETE", "responses/*"),
+    ("DELETE", "conversations/*"),
+    ("DELETE", "conversations/*/items/*"),
+    ("DELETE", "messages/batches/*"),
     ("DELETE", "vector_stores/*"),
-    ("DELETE", "vector_stores/*/*/*"),
+    ("DELETE", "vector_stores/*/files/*"),
+    ("DELETE", "assistants/*"),
+    ("DELETE", "threads/*"),
+    ("DELETE", "threads/*/messages/*"),
+    ("DELETE", "containers/*"),
+    ("DELETE", "containers/*/files/*"),
+    ("DELETE", "evals/*"),
+    ("DELETE", "evals/*/runs/*"),
+    ("DELETE", "skills/*"),
+    ("DELETE", "skills/*/versions/*"),
+    ("DELETE", "chatkit/threads/*"),
+    ("DELETE", "videos/*"),
 )
 
-# Reading costs nothing, whatever is read; these are the names it goes by.
-_READ = (
-    "chat/completions|credits|embeddings/models|endpoints|files|generation|images/models|key|models|model|"
-    "providers|responses|uploads|vector_stores"
-)
-
-# Work whose cost no request bounds, and whose model it need not name: everything below these but reading.
-_UNBOUNDED = (
-    "assistants|audio/voices|batches|containers|conversations|evals|fine_tuning|messages/batches|realtime|threads|"
-    "video|videos"
+# What stands at the front of a path, as its label. Reading below these costs nothing; whatever else stands there and
+# in no row is work whose cost no request bounds, and whose model it need not name.
+_KINDS = (
+    "assistants|audio/voices|batches|chat/completions|chatkit|containers|conversations|credits|embeddings/models|"
+    "endpoints|evals|files|fine_tuning|generation|images/models|key|messages/batches|models|model|providers|realtime|"
+    "responses|skills|threads|uploads|vector_stores|videos|video"
 )
 
 _FREE_PATHS = {
     method: re.compile(
-        "|".join("/" + re.escape(row).replace(r"\*", "[^/]+") for of, row in _FREE if of == method),
+        "|".join("/" + re.escape(row).replace(r"\*", "[^/]+") for of, row in FREE_ROWS if of == method),
     )
-    for method in {method for method, _ in _FREE}
+    for method in {method for method, _ in FREE_ROWS}
 }
-_FREE_NAMES = "|".join(sorted({row.partition("/*")[0] for _, row in _FREE}, reverse=True))
-_NAMED = re.compile(rf"/(?P<name>{_FREE_NAMES}|{_READ}|{_UNBOUNDED})(?:/.*)?")
+_NAMED = re.compile(rf"/(?P<name>{_KINDS})(?:/.*)?")
 _OTHER = "other"
-NAMES = frozenset(
-    {row.name for row in _POST.values()} | set(f"{_FREE_NAMES}|{_READ}|{_UNBOUNDED}".split("|")) | {_OTHER}
-)
+NAMES = frozenset({row.name for row in MODEL_ROWS.values()} | set(_KINDS.split("|")) | {_OTHER})
 
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -176,7 +202,7 @@ def _decoded(plain: str) -> str:
 
 def endpoint_for(method: str, path: str) -> Endpoint:
     """Find the row of a plain path (without prefix). What is in no row is named `other`, and unbounded unless it reads."""
-    if method == "POST" and (row := _POST.get(path)):
+    if method == "POST" and (row := MODEL_ROWS.get(path)):
         return row
     named = _NAMED.fullmatch(path)
     name = named["name"] if named else _OTHER

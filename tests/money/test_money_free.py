@@ -1,56 +1,114 @@
-"""Calls that cost nothing, side by side under a budget: each is answered, and each is booked."""
+"""What is free by its nature asks no budget and no limit: a key that has nothing left may still read, count, cancel."""
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from harness.daemon import Daemon
-from harness.events import chat_reply
+from harness.http import Reply
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import json_reply, then, wait_at
+from harness.steps import json_reply
 from harness.upstream import Upstream
-from money_books import StartToll, settled
+from money_books import books_of
 
-BUDGET = [{"usd": 1, "per": "month"}]
-FREE = {"target": "openrouter/house/model", "price": {"input": 0, "output": 0}}
-PAID = {"target": "openrouter/house/model", "price": {"input": 0, "output": 1}}
+LISTED_KEY = "sk-listed-canary"
+READ = (
+    "batches",
+    "batches/batch_1",
+    "conversations/conv_1/items",
+    "evals/eval_1/runs",
+    "containers",
+    "assistants",
+    "vector_stores/vs_1/files",
+    "threads/thread_1/runs/run_1",
+    "fine_tuning/jobs",
+    "videos/video_1/content",
+    "responses/resp_1",
+    "responses/resp_1/input_items",
+    "files/file_1/content",
+    "nobody/knows/this",
+)
+DONE = (
+    ("DELETE", "responses/resp_1"),
+    ("POST", "responses/resp_1/cancel"),
+    ("POST", "batches/batch_1/cancel"),
+    ("DELETE", "files/file_1"),
+    ("POST", "vector_stores/vs_1/search"),
+    ("POST", "conversations"),
+    ("POST", "threads/thread_1/runs/run_1/cancel"),
+)
+ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("moderations", {"input": "hi"}),
+    ("moderations", {"input": "hi", "model": "oai/omni-moderation-latest"}),
+    ("responses/input_tokens", {"model": "oai/gpt-4o", "input": "hi"}),
+    ("messages/count_tokens", {"model": "anthropic/claude-3.5-sonnet", "messages": []}),
+)
 
 
-@pytest.mark.parametrize("whose", ["key", "everybody"])
-@pytest.mark.parametrize("second", ["free", "paid"])
-def test_calls_of_amount_nothing_side_by_side_are_answered_and_booked(
-    start_daemon: StartToll, upstream: Upstream, whose: str, second: str
-) -> None:
-    members = {"keys": {"alice": {"key": CLIENT_KEY, "budgets": BUDGET}}} if whose == "key" else {"budgets": BUDGET}
-    daemon = start_daemon(models={"free": FREE, "paid": PAID}, **members)
-    gate = upstream.gate()
-    upstream.expect(*[then(wait_at(gate), json_reply(chat_reply(usage={"cost": 0.0})))] * 3)
-    with ExitStack() as stack:
-        calls = [stack.enter_context(daemon.open_chat(model, max_tokens=100)) for model in ("free", second, "free")]
-        upstream.wait_for_calls(3)
-        gate.open()
-        assert [call.read_reply().status for call in calls] == [200] * 3
-    books = settled(daemon)
-    assert books.sources == {"reported": 3}
-    assert set(books.spent.values()) == {0}
+@pytest.fixture(scope="module")
+def spent(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Nothing may be spent, and one call a day may be made."""
+    nothing = {"budgets": [{"usd": "0.000001", "per": "total"}], "limits": [{"requests": 1, "per": "day"}]}
+    keys = {
+        "alice": {"key": CLIENT_KEY, **nothing},
+        "listed": {"key": LISTED_KEY, "models": ["anthropic/*"], **nothing},
+    }
+    config = config_for(upstream_server, keys=keys, budgets=nothing["budgets"], limits=nothing["limits"])
+    with Daemon(config, tmp_path_factory.mktemp("spent"), key=CLIENT_KEY) as running:
+        yield running
+        books = books_of(running)
+        assert not books.rows
+        assert not books.held
 
 
-def test_a_kill_with_free_calls_open_lets_the_daemon_start_again(upstream: Upstream, tmp_path: Path) -> None:
-    config = config_for(upstream, keys={"alice": {"key": CLIENT_KEY, "budgets": BUDGET}}, models={"free": FREE})
-    gate = upstream.gate()
-    upstream.expect(*[then(wait_at(gate), json_reply(chat_reply()))] * 2)
-    with Daemon(config, tmp_path, key=CLIENT_KEY) as daemon, ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(daemon.open_chat("free", max_tokens=100))
-        upstream.wait_for_calls(2)
-        os.kill(daemon.pid, signal.SIGKILL)
-    gate.open()
-    upstream.expect(json_reply(chat_reply(usage={"cost": 0.0})))
-    with Daemon(config, tmp_path, key=CLIENT_KEY) as daemon:
-        assert daemon.chat("free", max_tokens=100).status == 200
-        books = settled(daemon)
-        assert (len(books.rows), books.cost) == (3, 0)
+def check_passed(reply: Reply, upstream: Upstream) -> None:
+    assert (reply.status, reply.json) == (200, {"ok": True}), reply.body
+    assert reply.header("x-tollkeeper-cost-usd") is None
+    assert upstream.calls
+
+
+@pytest.mark.parametrize("path", READ)
+def test_reading(spent: Daemon, upstream: Upstream, path: str) -> None:
+    upstream.expect(json_reply({"ok": True}))
+    check_passed(spent.ask("GET", f"/v1/{path}"), upstream)
+
+
+@pytest.mark.parametrize(("method", "path"), DONE)
+def test_stopping_storing_and_deleting(spent: Daemon, upstream: Upstream, method: str, path: str) -> None:
+    upstream.expect(json_reply({"ok": True}))
+    check_passed(spent.ask(method, f"/v1/{path}", (), b"{}" if method == "POST" else None), upstream)
+
+
+@pytest.mark.parametrize(("path", "body"), ASKED)
+def test_moderating_and_counting(spent: Daemon, upstream: Upstream, path: str, body: dict[str, Any]) -> None:
+    upstream.expect(json_reply({"ok": True}))
+    check_passed(spent.post(f"/v1/{path}", body), upstream)
+
+
+def test_a_file_is_sent(spent: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply({"ok": True}))
+    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhello\r\n--b--\r\n'
+    headers = [("Content-Type", "multipart/form-data; boundary=b")]
+    check_passed(spent.ask("POST", "/v1/files", headers, form), upstream)
+
+
+def test_where_a_model_is_named_the_keys_list_counts(spent: Daemon, upstream: Upstream) -> None:
+    headers = [("Authorization", f"Bearer {LISTED_KEY}")]
+    for path in ("moderations", "responses/input_tokens"):
+        refused = spent.post(f"/v1/{path}", {"model": "oai/gpt-4o", "input": "hi"}, headers)
+        assert (refused.status, refused.error["code"]) == (404, "model_not_found")
+    assert upstream.calls == []
+    upstream.expect(json_reply({"ok": True}))
+    body = {"model": "anthropic/claude-3.5-sonnet", "messages": []}
+    check_passed(spent.post("/v1/messages/count_tokens", body, headers), upstream)
+
+
+def test_what_cannot_be_bounded_names_itself_and_the_setting(spent: Daemon, upstream: Upstream) -> None:
+    for path in ("videos", "vector_stores", "evals/eval_1/runs", "realtime/client_secrets", "batches"):
+        refused = spent.post(f"/v1/{path}", {})
+        assert (refused.status, refused.error["code"]) == (402, "model_not_priced")
+        assert f"'{path.partition('/')[0]}'" in refused.error["message"]
+        assert "`budget_policy: {unpriced: allow}`" in refused.error["message"]
+    assert upstream.calls == []

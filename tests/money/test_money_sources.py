@@ -34,7 +34,6 @@ ENDPOINTS = [
     ("embeddings", {"input": "hi"}),
     ("rerank", {"query": "q", "documents": ["d"]}),
     ("images/generations", {"prompt": "a cat"}),
-    ("moderations", {"input": "hi"}),
 ]
 
 
@@ -117,9 +116,23 @@ def test_what_cannot_be_bounded_is_refused_under_a_budget_and_passes_without(
 ) -> None:
     refused = calls.toll.post(f"/v1/{path}", body, [("Authorization", f"Bearer {BOUND_KEY}")])
     assert (refused.status, refused.error["code"]) == (402, "model_not_priced")
+    assert "budget_policy: {unpriced: allow}" in refused.error["message"]
+    if path != "chat/completions":
+        assert "price" not in refused.error["message"].replace("unpriced", "")
+        named = "this method and path" if path.startswith("nobody") else f"'{path.partition('/')[0]}'"
+        assert named in refused.error["message"]
     assert calls.upstream.calls == []
     assert calls.post(json_reply(ANSWER), path, body).status == 200
     assert len(calls.upstream.calls) == 1
+
+
+@pytest.mark.parametrize("path", ["videos", "nobody/knows/this"])
+@pytest.mark.parametrize(("usage", "source", "cost"), [({"cost": 0.5}, "reported", "0.5"), ({}, "unknown", "0")])
+def test_what_no_row_bounds_is_booked_from_whatever_its_reply_tells(
+    calls: Calls, path: str, usage: dict[str, Any], source: str, cost: str
+) -> None:
+    row = calls.row(calls.post(json_reply({"id": "video_1", "usage": {**TOKENS, **usage}}), path, {"prompt": "a cat"}))
+    assert (row.source, usd(row), row.input_tokens) == (source, Decimal(cost), 11)
 
 
 def test_a_free_provider_costs_nothing_under_a_budget(calls: Calls) -> None:

@@ -102,7 +102,7 @@ def _answered_by_us(played: Played) -> tuple[int, str] | None:
 def is_unbounded(exchange: Exchange) -> bool:
     """Batches and videos: what they will cost is in no request."""
     parts = (exchange.endpoint or exchange.path).strip("/").split("/")
-    return exchange.method == "POST" and ("batches" in parts or "videos" in parts)
+    return exchange.method == "POST" and ("batches" in parts or "videos" in parts) and parts[-1] != "cancel"
 
 
 def _code(reply: Reply) -> tuple[int, str]:
