@@ -40,6 +40,12 @@ class Asked(Struct, frozen=True):
         """One token per four bytes, rounded up."""
         return math.ceil(self.prompt_bytes / 4)
 
+    @property
+    def in_background(self) -> bool:
+        """Whether the reply does not wait for the response; OpenRouter's skin knows no such thing."""
+        wanted = self.fields.get("background") is True
+        return wanted and (self.profile, self.endpoint) == ("openai", "responses")
+
 
 def read_json(body: bytes) -> Fields:
     """Decode a JSON object, as leniently as providers do. Raises `InvalidJson`."""

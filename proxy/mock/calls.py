@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -23,6 +24,7 @@ from proxy.mock.play import forever, play_body, play_stream, send_garbage
 from proxy.mock.script import BODIES, FRAMES, Step, refusal, steps, stream_failure
 from proxy.mock.skins import media
 from proxy.mock.skins.chat import comments_first
+from proxy.mock.skins.responses import begun_body
 from proxy.mock.state import State
 
 _SPEECH_TYPES = {
@@ -53,6 +55,8 @@ async def serve_call(state: State, request: web.Request, profile: Profile, endpo
     row = Row(turn.reply_id, turn, _streams(asked), _misses(state, turn))
     row.output_tokens_emitted = 0 if row.streamed else turn.answer.output_tokens
     state.bill.add(row)
+    if asked.in_background:
+        state.background.begin(row, time.monotonic())
     try:
         return await _answer(request, row, upload)
     except (asyncio.CancelledError, ConnectionError):
@@ -154,6 +158,9 @@ async def _answer(request: web.Request, row: Row, upload: media.Upload | None) -
         return web.Response(status=behaviour.status, text="Found. Redirecting.", headers=headers)
     if behaviour.name == "hang" and behaviour.after is None:
         await forever()
+    if turn.asked.in_background and not row.streamed:
+        body = msgspec.json.encode(begun_body(turn, "queued"))
+        return web.Response(body=body, headers=_headers(turn, "application/json"))
     if row.streamed:
         return await play_stream(request, _headers(turn, stream_type(turn.asked.profile)), row, _script(row))
     content_type, body = _whole(row, upload)

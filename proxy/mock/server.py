@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -226,6 +227,20 @@ async def _file(state: State, request: web.Request, profile: Profile) -> web.Str
     return _json(state, profile, file.as_json())
 
 
+async def _response(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
+    """A response made in the background: how it stands, its cancelling, or its end."""
+    id_, now = request.match_info["id"], time.monotonic()
+    response = state.background.find(id_)
+    if response is None:
+        return failed(state, profile, "responses", Failure(404, f"Response with id '{id_}' not found."))
+    if request.method == "DELETE":
+        state.background.remove(id_)
+        return _json(state, profile, {"id": id_, "object": "response", "deleted": True})
+    if request.method == "POST":
+        response.cancel(now)
+    return _json(state, profile, response.body(now))
+
+
 async def _bill(request: web.Request) -> web.Response:
     return web.Response(body=msgspec.json.encode(request.app[STATE].bill.as_json()), content_type="application/json")
 
@@ -252,6 +267,9 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/model/{name:.+}", _model),
     ("POST", "/messages/count_tokens", _count_tokens),
     ("GET", "/generation", _generation),
+    ("GET", "/responses/{id}", _response),
+    ("DELETE", "/responses/{id}", _response),
+    ("POST", "/responses/{id}/cancel", _response),
     ("GET", "/key", _key),
     ("GET", "/credits", _credits),
     ("POST", "/files", _upload),

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from proxy.mock.answer import Answer, Cost, Turn
 from proxy.mock.asked import Asked
+from proxy.mock.background import Background
 from proxy.mock.behaviours import Behaviour, parse_behaviour, without_fault
 from proxy.mock.bill import Bill
 from proxy.mock.files import Files
@@ -30,6 +31,7 @@ class State:
         self.misses = misses
         self.bill = Bill()
         self.files = Files()
+        self.background = Background()
         self._calls: dict[str, int] = {}
 
     def admits(self, headers: Mapping[str, str]) -> bool:

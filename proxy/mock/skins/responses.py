@@ -34,12 +34,16 @@ def response_body(turn: Turn) -> dict[str, Any]:
     }
 
 
+def begun_body(turn: Turn, status: str) -> dict[str, Any]:
+    """The response before there is anything of it."""
+    return {**_head(turn, status), "completed_at": None, "incomplete_details": None, "output": [], "usage": None}
+
+
 def response_frames(turn: Turn) -> Iterator[Frame]:
     """A streamed reply: numbered events, ended by one that carries the usage; no [DONE]."""
     yield from comments_first(turn)
     numbers = count()
-    opening = {**_head(turn, "in_progress"), "completed_at": None, "incomplete_details": None}
-    opening |= {"output": [], "usage": None}
+    opening = begun_body(turn, "in_progress")
     for kind in ("response.created", "response.in_progress"):
         yield _numbered({"type": kind, "response": opening}, next(numbers))
     items = _items(turn) if turn.behaviour.name != "empty-choices" else []
@@ -65,7 +69,7 @@ def _head(turn: Turn, status: str) -> dict[str, Any]:
         "object": "response",
         "created_at": turn.created,
         "status": status,
-        "background": False,
+        "background": turn.asked.in_background,
         "error": None,
         "instructions": fields.get("instructions"),
         "max_output_tokens": turn.asked.maximum,
