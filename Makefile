@@ -5,6 +5,7 @@
 # make coverage  how much of each package the tests reach, processes included; fails below 95 %
 # make faults    kills and disconnects by the hundred (half an hour)
 # make bench     the table of docs/performance.md
+# make catalogue writes the lists of models in proxy/data again, from the packages that requirements/ names
 # make lock      refreshes requirements/     make clean   removes what make made
 
 PYTHON ?= python3
@@ -19,7 +20,9 @@ CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
 CONFIGS := $(TOLLKEEPER_CONFIG)$(wildcard $(CONFIG_HOME)/tollkeeper/config.yaml /etc/tollkeeper/config.yaml)
 MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
 
-.PHONY: run test quick agents coverage check lint types bench faults lock clean
+CATALOGUE := .catalogue
+
+.PHONY: catalogue run test quick agents coverage check lint types bench faults lock clean
 
 run: $(RUN)/.ready
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
@@ -78,13 +81,22 @@ $(CLIENTS)/.ready: requirements/clients.txt
 .agents/llm/.ready: $(CLIENTS)/.ready
 	@mkdir -p $(@D) && touch $@
 
+# litellm is read, never imported: what it needs itself stays out
+catalogue: $(DEV)/.ready $(CATALOGUE)/.ready
+	PYTHONPATH=$(CATALOGUE) $(DEV)/bin/python -m tools.make_catalogue
+
+$(CATALOGUE)/.ready: requirements/catalogue.txt
+	$(PYTHON) $(PIP) --no-deps --no-compile --require-hashes --target $(CATALOGUE) -r requirements/catalogue.txt
+	@touch $@
+
 lock:
 	$(LOCK) -o requirements/base.txt pyproject.toml
 	$(LOCK) -o requirements/build.txt requirements/build.in
 	$(LOCK) --allow-unsafe -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
 	$(LOCK) --allow-unsafe -o requirements/clients.txt requirements/clients.in
+	$(LOCK) -o $(CATALOGUE).txt requirements/catalogue.in && sed -n '/^litellm==/,/[^\\]$$/p' $(CATALOGUE).txt >requirements/catalogue.txt && rm $(CATALOGUE).txt
 	$(LOCK) --allow-unsafe -o requirements/aider.txt requirements/aider.in
 	for folder in requirements/agents/*; do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved); done
 
 clean:
-	rm -rf $(RUN) $(DEV) $(CLIENTS) .agents .coverage* .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(RUN) $(DEV) $(CLIENTS) $(CATALOGUE) .agents .coverage* .mypy_cache .ruff_cache .hypothesis

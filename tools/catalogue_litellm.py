@@ -12,103 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tools.catalogue_rows import Prices, Row
+from tools.catalogue_words import ENDPOINTS, FREE, GIVEN_AWAY, MODES, TAKES, TIERS, TOKENS, UNITS, VENDORS, WRITES
 
 _TABLE = "litellm/model_prices_and_context_window_backup.json"
 
-# litellm's name of a provider -> our vendor, and the prefix its ids have there.
-VENDORS = {
-    "openai": ("openai", "openai/"),
-    "text-completion-openai": ("openai", ""),
-    "anthropic": ("anthropic", ""),
-    "gemini": ("google", "gemini/"),
-    "mistral": ("mistral", "mistral/"),
-    "deepseek": ("deepseek", "deepseek/"),
-    "xai": ("xai", "xai/"),
-    "groq": ("groq", "groq/"),
-    "perplexity": ("perplexity", "perplexity/"),
-    "together_ai": ("together", "together_ai/"),
-    "fireworks_ai": ("fireworks", "fireworks_ai/"),
-    "fireworks_ai-embedding-models": ("fireworks", "fireworks_ai/"),
-    "cerebras": ("cerebras", "cerebras/"),
-    "moonshot": ("moonshot", "moonshot/"),
-    "cohere": ("cohere", "cohere/"),
-    "cohere_chat": ("cohere", ""),
-    "dashscope": ("alibaba", "dashscope/"),
-    "zai": ("zai", "zai/"),
-    "minimax": ("minimax", "minimax/"),
-    "deepinfra": ("deepinfra", "deepinfra/"),
-    "novita": ("novita", "novita/"),
-    "nebius": ("nebius", "nebius/"),
-    "sambanova": ("sambanova", "sambanova/"),
-    "ai21": ("ai21", ""),
-    "voyage": ("voyage", "voyage/"),
-}
-
-# A price per token -> our key. Prices by the second, character or picture beside them are the same in other words.
-_TOKENS = {
-    "input_cost_per_token": "prompt",
-    "output_cost_per_token": "completion",
-    "cache_read_input_token_cost": "input_cache_read",
-    "cache_creation_input_token_cost": "input_cache_write",
-    "cache_creation_input_token_cost_above_1hr": "input_cache_write_1h",
-    "output_cost_per_reasoning_token": "internal_reasoning",
-    "input_cost_per_audio_token": "audio",
-    "output_cost_per_audio_token": "audio_output",
-    "cache_read_input_audio_token_cost": "input_audio_cache",
-    "input_cost_per_image_token": "image_token",
-    "output_cost_per_image_token": "image_output",
-    "cache_read_input_image_token_cost": "input_image_cache",
-}
-_UNITS = {
-    "input_cost_per_character": "character",
-    "input_cost_per_second": "audio_second",
-    "input_cost_per_audio_per_second": "audio_second",
-    "input_cost_per_query": "request",
-    "input_cost_per_request": "request",
-    "ocr_cost_per_page": "page",
-}
-_TIERS = {
-    "priority": ("service_tier", "priority"),
-    "flex": ("service_tier", "flex"),
-    "batches": ("service_tier", "batch"),
-    "ultrafast": ("service_tier", "ultrafast"),
-}
 _SUFFIX = re.compile(r"(?P<base>.+?)(?:_above_(?P<k>\d+)k_tokens)?(?:_(?P<tier>priority|flex|batches|ultrafast))?")
-
-_TAKES = {
-    "tools": ("supports_function_calling",),
-    "pictures": ("supports_vision", "supports_image_input", "supports_embedding_image_input"),
-    "files": ("supports_pdf_input",),
-    "audio": ("supports_audio_input",),
-    "video": ("supports_video_input",),
-    "json_schema": ("supports_response_schema", "supports_native_structured_output"),
-    "reasoning": ("supports_reasoning",),
-    "prompt_caching": ("supports_prompt_caching",),
-    "web_search": ("supports_web_search",),
-}
-_MODES = {
-    "chat": "chat",
-    "completion": "completion",
-    "responses": "responses",
-    "embedding": "embedding",
-    "image_generation": "image",
-    "image_edit": "image",
-    "audio_transcription": "transcription",
-    "audio_speech": "speech",
-    "video_generation": "video",
-    "moderation": "moderation",
-    "rerank": "rerank",
-    "ocr": "ocr",
-    "search": "search",
-    "realtime": "realtime",
-}
-_ENDPOINTS = {"/v1/chat/completions": "chat", "/v1/responses": "responses"}
-WRITES = {"chat", "completion", "responses", "transcription", "realtime"}
-
-# What its vendor gives away; 0 elsewhere in the table is a price nobody filled in.
-_FREE = {("zai", "glm-4.5-flash"), ("zai", "glm-4.7-flash")}
-GIVEN_AWAY = Prices({"prompt": Decimal(0), "completion": Decimal(0)})
-
 _PICTURE = re.compile(r"(?:(?P<quality>[a-z]+)/)?(?P<width>\d+)-x-(?P<height>\d+)/(?P<model>.+)")
 _CLASSES = re.compile(r"(together-ai|fireworks-ai)-")
 _REGIONS = re.compile(r"(?:eu|us|global)[/.]")
@@ -157,24 +65,24 @@ def _add_aliases(rows: dict[str, dict[str, Any]], found: dict[str, dict[str, Row
 
 
 def _row(row: dict[str, Any], vendor: str, model: str) -> Row:
-    modes = [_MODES[row["mode"]]] if row.get("mode") in _MODES else []
+    modes = [MODES[row["mode"]]] if row.get("mode") in MODES else []
     if vendor in ("openai", "xai"):
-        modes += [_ENDPOINTS[path] for path in row.get("supported_endpoints", ()) if path in _ENDPOINTS]
+        modes += [ENDPOINTS[path] for path in row.get("supported_endpoints", ()) if path in ENDPOINTS]
     return Row(
         context=_whole(row.get("max_input_tokens")),
         max_output=_whole(row.get("max_output_tokens")) if WRITES & set(modes) else None,
         modes=tuple(dict.fromkeys(modes)),
         takes=_takes(row),
-        prices=GIVEN_AWAY if (vendor, model) in _FREE else _prices(row, vendor, modes),
+        prices=GIVEN_AWAY if (vendor, model) in FREE else _prices(row, vendor, modes),
         page=row.get("source") if str(row.get("source", "")).startswith("https://") else None,
     )
 
 
 def _takes(row: dict[str, Any]) -> tuple[str, ...]:
-    given = {name for name, marks in _TAKES.items() if any(row.get(mark) is True for mark in marks)}
+    given = {name for name, marks in TAKES.items() if any(row.get(mark) is True for mark in marks)}
     modalities = {"image": "pictures", "audio": "audio", "video": "video"}
     given |= {modalities[name] for name in row.get("supported_modalities", ()) if name in modalities}
-    return tuple(name for name in _TAKES if name in given)
+    return tuple(name for name in TAKES if name in given)
 
 
 def _whole(value: object) -> int | None:
@@ -186,13 +94,13 @@ def _prices(row: dict[str, Any], vendor: str, modes: list[str]) -> Prices:
     found = Prices()
     for key, usd in row.items():
         parts = _SUFFIX.fullmatch(key)
-        if parts is None or parts["base"] not in _TOKENS or not isinstance(usd, int | Decimal):
+        if parts is None or parts["base"] not in TOKENS or not isinstance(usd, int | Decimal):
             continue
-        _put(found, (_TOKENS[parts["base"]], int(parts["k"] or 0) * 1000 or None, parts["tier"]), Decimal(usd))
+        _put(found, (TOKENS[parts["base"]], int(parts["k"] or 0) * 1000 or None, parts["tier"]), Decimal(usd))
     _tell_long_prompts(found, row)
     _leave_out_nothings(found, modes)
     if not found.keys.get("prompt") and not found.keys.get("completion"):
-        units = {ours: Decimal(row[theirs]) for theirs, ours in _UNITS.items() if row.get(theirs)}
+        units = {ours: Decimal(row[theirs]) for theirs, ours in UNITS.items() if row.get(theirs)}
         found.keys = (found.keys if "embedding" in modes or "moderation" in modes else {}) | units
         if "output_cost_per_second" in row and not units:
             found.keys["output_second"] = Decimal(row["output_cost_per_second"])
@@ -208,7 +116,7 @@ def _prices(row: dict[str, Any], vendor: str, modes: list[str]) -> Prices:
 
 def _put(found: Prices, where: tuple[str, int | None, str | None], usd: Decimal) -> None:
     key, long, tier = where
-    prices = found if tier is None else found.variants.setdefault(_TIERS[tier], Prices())
+    prices = found if tier is None else found.variants.setdefault(TIERS[tier], Prices())
     keys = prices.keys if long is None else prices.overrides.setdefault((long, None, None), {})
     keys[key] = usd
 
@@ -218,7 +126,7 @@ def _tell_long_prompts(found: Prices, row: dict[str, Any]) -> None:
     they are never too cheap."""
     for tier in row.get("tiered_pricing", ()):
         start = int(tier.get("range", [0])[0])
-        keys = {ours: Decimal(tier[theirs]) for theirs, ours in _TOKENS.items() if theirs in tier}
+        keys = {ours: Decimal(tier[theirs]) for theirs, ours in TOKENS.items() if theirs in tier}
         if start:
             found.overrides.setdefault((start, None, None), {}).update(keys)
         else:
@@ -227,7 +135,7 @@ def _tell_long_prompts(found: Prices, row: dict[str, Any]) -> None:
     for window in cheap.get("windows", ()):
         for hours in window["hours_utc"] if isinstance(window["hours_utc"], list) else ():
             start, end = (int(clock.replace(":", "")) for clock in hours.split("-"))
-            keys = {ours: Decimal(cheap[theirs]) for theirs, ours in _TOKENS.items() if theirs in cheap}
+            keys = {ours: Decimal(cheap[theirs]) for theirs, ours in TOKENS.items() if theirs in cheap}
             found.overrides[None, start, end or 2400] = keys
 
 
@@ -297,15 +205,15 @@ def elsewhere(rows: dict[str, dict[str, Any]]) -> dict[str, Row]:
     for name, row in rows.items():
         is_cloud = str(row.get("litellm_provider")).startswith(("bedrock", "vertex_ai", "azure"))
         vendors_own = is_cloud and ("claude" in name or "gpt" in name)
-        if row.get("mode") in _MODES:
+        if row.get("mode") in MODES:
             bare = re.sub(r"(-v\d)?(:\d+)?$", "", name.rpartition("/")[2].rpartition("anthropic.")[2]).replace("@", "-")
             facts = _whole(row.get("max_output_tokens")), _whole(row.get("max_input_tokens")), row["mode"], _takes(row)
             told.setdefault(bare, Counter())[facts] += 100 if vendors_own else 1
     found = {}
     for bare, hosts in told.items():
         largest, window, mode, takes = max(hosts, key=lambda facts: (facts[0] is not None, hosts[facts], str(facts)))
-        largest = largest if _MODES[mode] in WRITES else None
-        found[bare] = Row(context=window, max_output=largest, modes=(_MODES[mode],), takes=takes)
+        largest = largest if MODES[mode] in WRITES else None
+        found[bare] = Row(context=window, max_output=largest, modes=(MODES[mode],), takes=takes)
     return found
 
 
@@ -314,6 +222,6 @@ def left_out(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     for row in rows.values():
         for key in row if row.get("litellm_provider") in VENDORS else ():
             parts = _SUFFIX.fullmatch(key)
-            is_known = parts is not None and parts["base"] in {*_TOKENS, *_UNITS}
+            is_known = parts is not None and parts["base"] in {*TOKENS, *UNITS}
             if "cost" in key and not is_known and not key.startswith(("output_cost_per_image", "input_cost_per_image")):
                 yield key

@@ -111,7 +111,7 @@ class Catalogue:
                 return model
             if len(owners := {owner.id: owner for owner in self.by_slug(attempt)}) == 1:
                 return next(iter(owners.values()))
-        return self._by_name.get(self._newest().get(latest, ""))
+        return self._by_name.get(self._newest().get(undated(latest), ""))
 
     def near(self, name: str) -> list[str]:
         """Return the ids that look most like `name`."""

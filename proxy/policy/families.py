@@ -68,15 +68,6 @@ DATED_CLAUDES = {
     "claude-sonnet-4": "claude-sonnet-4-20250514",
 }
 
-# Names people give an entry under `providers:` -> the author on OpenRouter whose models it serves.
-ENTRY_AUTHORS = {
-    "gemini": "google",
-    "mistral": "mistralai",
-    "moonshot": "moonshotai",
-    "xai": "x-ai",
-    "zai": "z-ai",
-}
-
 _FAMILY = re.compile("|".join([*map(re.escape, sorted(FAMILIES, reverse=True)), r"o\d(?=-|$)"]))
 
 # Version before tier (claude-3-5-sonnet-20241022, claude-4.5-sonnet-20250929), since version 4 also

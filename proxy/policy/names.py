@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from proxy.errors import ModelNotFound
 from proxy.policy.catalogue import Catalogue, closest, is_author_slug
-from proxy.policy.families import ENTRY_AUTHORS, FAMILIES, anthropic_claude
+from proxy.policy.families import FAMILIES, anthropic_claude
 from proxy.policy.spelling import Spelling, known_name, spell
 from proxy.policy.values import Plan, Provider, Settings, Target
+from proxy.policy.vendors import author_of_entry, author_of_vendor, vendor_of
 
 # Names resolved once are remembered; a client that invents names must not fill the memory.
 MOST_REMEMBERED = 4096
@@ -233,9 +234,12 @@ def _way(provider: str, name: str) -> _Way:
 
 
 def _is_vendor(provider: Provider, author: str) -> bool:
-    """Whether a direct provider serves an author's models under their bare names: by its name, or
-    its kind; a free one is a server of one's own."""
-    return author == ENTRY_AUTHORS.get(provider.name, provider.name) or (provider.kind == author and not provider.free)
+    """Whether a direct provider serves an author's models under their bare names: by its name, its host or its kind;
+    a free one is a server of one's own."""
+    vendor = vendor_of(provider)
+    if author in (author_of_entry(provider.name), author_of_vendor(vendor)):
+        return True
+    return provider.kind == author and not provider.free and vendor is None
 
 
 def _direct_providers(providers: Mapping[str, Provider]) -> dict[str, str]:
@@ -244,12 +248,12 @@ def _direct_providers(providers: Mapping[str, Provider]) -> dict[str, str]:
     direct: dict[str, str] = {}
     own = [p for p in providers.values() if p.kind != "openrouter"]
     for provider in own:
-        direct.setdefault(ENTRY_AUTHORS.get(provider.name, provider.name), provider.name)
+        direct.setdefault(author_of_entry(provider.name), provider.name)
     for provider in own:
-        if f"//api.{provider.kind}.com" in provider.base_url:
-            direct.setdefault(provider.kind, provider.name)
+        if (author := author_of_vendor(vendor_of(provider))) is not None:
+            direct.setdefault(author, provider.name)
     for provider in own if len(providers) > 1 else ():
-        if not provider.free:
+        if not provider.free and vendor_of(provider) is None:
             direct.setdefault(provider.kind, provider.name)
     return direct
 

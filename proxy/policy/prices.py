@@ -9,7 +9,7 @@ from msgspec import Struct
 
 _ZERO = Decimal(0)
 # What is charged by the token, and so moves with a factor.
-_TOKEN_FIELDS = (
+TOKEN_FIELDS = (
     "input_usd",
     "output_usd",
     "cached_input_usd",
@@ -47,7 +47,7 @@ class Override(Struct, frozen=True):
 
     def times(self, factor: Decimal) -> Override:
         """The same with its prices of tokens multiplied."""
-        prices = tuple((name, usd * factor if name in _TOKEN_FIELDS else usd) for name, usd in self.prices)
+        prices = tuple((name, usd * factor if name in TOKEN_FIELDS else usd) for name, usd in self.prices)
         return msgspec.structs.replace(self, prices=prices)
 
     def reaches(self, prompt_tokens: int) -> bool:
@@ -139,7 +139,7 @@ class Price(Struct, frozen=True):
 
     def times(self, factor: Decimal) -> Price:
         """Every price of a token multiplied, in every tier; fees stay."""
-        tokens = {name: usd * factor for name in _TOKEN_FIELDS if (usd := getattr(self, name)) is not None}
+        tokens = {name: usd * factor for name in TOKEN_FIELDS if (usd := getattr(self, name)) is not None}
         overrides = tuple(override.times(factor) for override in self.overrides)
         variants = tuple((member, value, price.times(factor)) for member, value, price in self.variants)
         hold = None if self.hold is None else self.hold.times(factor)

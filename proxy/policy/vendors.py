@@ -72,13 +72,21 @@ def vendor_of(provider: Provider) -> str | None:
     By the host of `base_url`, else by the entry's own name: a gateway or mirror an operator calls by the vendor's
     name has its models.
     """
-    if provider.kind in ("openrouter", "mock"):
-        return provider.kind if provider.kind == "openrouter" else None
+    if provider.kind == "openrouter":
+        return "openrouter"
+    if provider.kind == "mock":
+        return None
     host = provider.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
     vendor = _HOSTS.get(host) or _NAMES.get(provider.name, provider.name)
     return vendor if vendor in VENDORS else None
 
 
-def author_of_vendor(vendor: str) -> str | None:
+def author_of_vendor(vendor: str | None) -> str | None:
     """The author on OpenRouter whose models a vendor serves under their bare names; None for those who host others'."""
-    return _AUTHOR_OF.get(vendor)
+    return None if vendor is None else _AUTHOR_OF.get(vendor)
+
+
+def author_of_entry(name: str) -> str:
+    """The author whose models an entry under `providers:` of this name serves: "x-ai" for `xai`; else one of its own
+    name."""
+    return _AUTHOR_OF.get(_NAMES.get(name, name), name)

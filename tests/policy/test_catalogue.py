@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from proxy.data import prices_bytes, snapshot_bytes
-from proxy.policy.catalogue import Catalogue, closest, split_variant
+from proxy.policy.catalogue import Catalogue, Model, closest, split_variant
 from proxy.policy.feed import accept, read_feed
 
 SNAPSHOT = read_feed(snapshot_bytes())
@@ -269,3 +269,55 @@ def test_the_snapshots_length_is_no_measure_for_a_feed() -> None:
 def test_free_and_unpriced_models_of_before_may_get_any_price() -> None:
     free = feed([*many(30, "0", "0"), *many(100)[30:]])
     assert accept(free, OLD) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "takes", "modes"),
+    [
+        ({}, (), ()),
+        ({"supported_parameters": ["tools", "seed", 7]}, ("tools",), ()),
+        ({"supported_parameters": ["structured_outputs", "include_reasoning"]}, ("json_schema", "reasoning"), ()),
+        ({"supported_parameters": "tools"}, (), ()),
+        ({"architecture": {"input_modalities": ["text", "image", "file", "smell"]}}, ("pictures", "files"), ()),
+        ({"architecture": {"output_modalities": ["image", "text"]}}, (), ("chat", "image")),
+        ({"architecture": ["image"]}, (), ()),
+        ({"pricing": {"input_cache_read": "0.1"}}, ("prompt_caching",), ()),
+    ],
+)
+def test_a_live_feed_says_what_a_model_takes_and_does(
+    members: dict[str, Any], takes: tuple[str, ...], modes: tuple[str, ...]
+) -> None:
+    (model,) = read_feed(json.dumps({"data": [{"id": "a/b", **members}]}).encode()).models
+    assert (model.takes, model.modes) == (takes, modes)
+
+
+@pytest.mark.parametrize("entry", [{"page": 9}, {"modes": 3}, {"sources": {"p": 3}}])
+def test_a_feed_that_says_it_was_shipped_is_not_believed_blindly(entry: dict[str, Any]) -> None:
+    source = {"made": "2026-01-01", "packages": [{"package": "p", "version": "1"}], "pages": []}
+    rows = [{"id": "a/b"}, {"id": "a/c", **entry}]
+    assert [m.id for m in read_feed(json.dumps({"data": rows, "source": source}).encode()).models] == ["a/b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "due"),
+    [
+        ("m", "m-2025-02-03"),
+        ("m-latest", "m-2025-02-03"),
+        ("m-20990101", "m-2025-02-03"),
+        ("n-latest", "n"),
+        ("n-0709", "n"),
+        ("n-06-2025", "n"),
+        ("o", "o-latest"),
+        ("o-latest", "o-latest"),
+        ("q-x", "q"),
+        ("ft:n:org::id", "ft:n"),
+        ("ft:n-2024-08-06:org::id", "ft:n"),
+        ("r", None),
+        ("", None),
+    ],
+)
+def test_dates_aliases_and_latest_lead_to_the_plain_name_and_back(name: str, due: str | None) -> None:
+    names = ("m-2024-01-02", "m-2025-02-03", "n", "o-latest", "ft:n")
+    listed = Catalogue([*(Model(name, name, name) for name in names), Model("q", "q", "q", aliases=("q-x",))])
+    found = listed.find(name)
+    assert (found and found.id) == due

@@ -610,3 +610,28 @@ def test_any_text_resolves_always_alike_or_is_unknown(name: str, setup: dict[str
         except ModelNotFound as problem:
             outcomes.append(problem.message)
     assert outcomes[0] == outcomes[1]
+
+
+MISTRAL_EU = entry("eu", "openai", "https://api.mistral.ai/v1")
+GATEWAY = entry("gateway", "openai", "https://llm.example.org/v1")
+
+
+@pytest.mark.parametrize(
+    ("providers", "name", "due"),
+    [
+        ((MISTRAL_EU, LOCAL), "mistral-large-latest", ("eu", "mistral-large-latest")),
+        ((MISTRAL_EU, LOCAL), "mistralai/mistral-large-latest", ("eu", "mistral-large-latest")),
+        ((MISTRAL_EU, LOCAL), "gpt-4o", None),
+        ((MISTRAL_EU, OPENAI), "gpt-4o", ("openai", "gpt-4o")),
+        ((GATEWAY, LOCAL), "gpt-4o", ("gateway", "gpt-4o")),
+        ((entry("gemini", "openai", LOOPBACK), LOCAL), "gemini-2.5-flash", ("gemini", "gemini-2.5-flash")),
+        ((entry("dashscope", "openai", LOOPBACK), LOCAL), "qwen-max", ("dashscope", "qwen-max")),
+        ((OPENROUTER,), "text-embedding-3-small", ("openrouter", "openai/text-embedding-3-small")),
+        ((OPENROUTER,), "mistral-embed", ("openrouter", "mistralai/mistral-embed")),
+    ],
+)
+def test_a_vendor_serves_its_own_authors_models_by_host_or_name_and_nobody_elses(
+    providers: tuple[Provider, ...], name: str, due: tuple[str, str] | None
+) -> None:
+    names = names_of(*providers)
+    assert is_unknown(names, name) if due is None else places(names, name) == [due]
