@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.catalogue import PRESET, Catalogue, Model, split_variant, undated
+from proxy.policy.catalogue import PRESET, Catalogue, Model, split_variant
 from proxy.policy.facts import merged
 from proxy.policy.families import anthropic_claude, openrouter_claude
 from proxy.policy.pricelist import read_pricing
@@ -95,28 +95,21 @@ class PriceBook:
     def served_price(self, provider: Provider, asked: tuple[str, str], served: str) -> Price | None:
         """The price of the model a reply names, where a list knows that; `asked` are the label and model sent.
 
-        None: nothing but the price of the asked one is known, or the two are one. A date behind the asked name does
-        not lose the operator's own price.
+        None: the price of the asked one stands: it is the operator's own, or the two are one, or nobody knows the other.
         """
         label, model = asked
-        if not served or served == model or provider.free or provider.kind == "mock":
+        if served in ("", model) or provider.free or provider.kind == "mock" or self._own(provider, label, model):
             return None
-        known = (provider.name, f"{label}\n{model}", served)
-        if known not in self._known:
-            _make_room(self._known)
-            self._known[known] = self._find_served(provider, asked, served)
-        found = self._known[known]
-        return found if isinstance(found, Price) else None
-
-    def _find_served(self, provider: Provider, asked: tuple[str, str], served: str) -> Price | None:
-        label, model = asked
         if provider.kind == "openrouter" and split_variant(model.partition(PRESET)[0])[0] == served:
             return None  # its answers leave the variant out, and with it `:free`
-        override = self._overrides.get(label) if _plain(served) == _plain(model) else None
-        listed = self._listed(provider, served)
-        if listed is None or override is None or override.target not in (None, Target(provider.name, model)):
-            return listed
-        return _overridden(listed, override)
+        found = self.price(provider, "", served)
+        return found if isinstance(found, Price) else None
+
+    def _own(self, provider: Provider, label: str, model: str) -> PriceOverride | None:
+        """The operator's own price of a target, asked for as `label`."""
+        override = self._overrides.get(label)
+        is_meant = override is not None and override.target in (None, Target(provider.name, model))
+        return override if is_meant else None
 
     def label_for(self, target: Target) -> str:
         """The alias whose own price is the price of this target; "" where the list's is. For fallbacks, which have
@@ -155,10 +148,8 @@ class PriceBook:
         if provider.free:
             return FREE
         listed = self._listed(provider, model)
-        override = self._overrides.get(label)
-        if override is None or override.target not in (None, Target(provider.name, model)):
-            return listed
-        return _overridden(listed, override)
+        override = self._own(provider, label, model)
+        return listed if override is None else _overridden(listed, override)
 
     def _listed(self, provider: Provider, model: str) -> Price | None:
         if provider.kind == "openrouter" and split_variant(model)[1] == ":free":
@@ -199,12 +190,6 @@ class PriceBook:
                 goes_first = self._catalogue.is_snapshot or author in HOSTED_BY_OTHERS
                 found.insert(0 if goes_first else len(found), (own, model))
             yield from found
-
-
-def _plain(name: str) -> str:
-    """A model's name without author, variant, preset, date and the way its version is written."""
-    bare = split_variant(name.partition(PRESET)[0])[0].rpartition("/")[2].lower()
-    return openrouter_claude(undated(bare).removesuffix("-latest"))
 
 
 def _anthropics(slug: str) -> str:
