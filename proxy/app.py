@@ -110,6 +110,7 @@ class Daemon:
         self._stack.callback(telemetry.close)
         names = Names(settings, catalogue, listings.listed)
         toll = _toll(price_book(settings, names, catalogue), settings.money, books, (lookups, background), telemetry)
+        self._stack.callback(toll.refused.write)
         exchange = Exchange(settings.providers, settings.retries, upstream, toll)
         parts = first_parts(settings, names, catalogue, exchange, books)
         feed = Feed()

@@ -31,6 +31,8 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
     if call["refused"]:
         refused = call["refused"]
         say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
+        if refused["times"] > 1:
+            say(f"and {refused['times'] - 1:,} more calls of this key within a second, for the same reason")
     for attempt in call["attempts"]:
         _print_attempt(attempt)
     if call["attempts"]:

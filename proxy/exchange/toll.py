@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from functools import partial
 
@@ -11,9 +10,8 @@ from msgspec import Struct
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
-from proxy.exchange.record import Record
 from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
-from proxy.exchange.rows import refused_row
+from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
 from proxy.policy.account import Verdict
 from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
@@ -24,7 +22,7 @@ from proxy.policy.settlement import Prices
 from proxy.policy.values import Provider
 from proxy.policy.weight import likely_tokens
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.records import Hold, Refused
+from proxy.stores.records import Hold
 
 # The part of a client's own patience that may be spent in line, so that it still hears the answer.
 _PATIENCE = 0.9
@@ -69,6 +67,7 @@ class Toll:
         self.prices = prices
         self.keeping = keeping
         self.rules = rules
+        self.refused = RefusedCalls(keeping.journal)
         self._queue = Queue()
 
     def settled(self) -> None:
@@ -118,11 +117,6 @@ class Toll:
             if not was_called:
                 raise in_flight(self._in_the_way(job, room.hold_pusd if isinstance(room, Go) else room.least_pusd))
             place.answered()
-
-    def refused(self, record: Record) -> None:
-        """Keep what was refused, so that `show` can say why."""
-        with contextlib.suppress(JournalUnwritable):
-            self.keeping.journal.append(Refused(refused_row(record)))
 
     def _quote(self, job: Job, ask: Ask) -> Quote:
         models = [ask.names, *((name, name) for name in job.call.also_models)]

@@ -27,7 +27,8 @@ class Row(Struct, frozen=True):
     `id` is unique: request id, dot, number of the attempt. Times are UTC epoch milliseconds or
     durations in ms; None means it never came to that. `model` is the configured target,
     `asked` what the client wrote, `served` what the upstream says answered. `counts_call`: calls are
-    counted on this row (their first attempt), however many attempts each took.
+    counted on this row (their first attempt), however many attempts each took. `times`: how many refused calls
+    of that key, reason and second the row stands for; its id is the first one's.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Row(Struct, frozen=True):
     upstream_id: str | None = None
     adjusted: str = ""
     counts_call: bool = True
+    times: int = 1
 
 
 class Hold(Struct, frozen=True, tag="hold"):

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002")  # oldest first; a database with another one is from a later version
+REVISIONS = ("0001", "0002", "0003")  # oldest first; a database with another one is from a later version
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")
 _NAMES = {
@@ -77,6 +77,7 @@ attempts = Table(
     _text("upstream_id", nullable=True),
     _text("adjusted"),
     _number("counts_call"),
+    _number("times", server_default="1"),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )

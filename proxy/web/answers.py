@@ -38,12 +38,13 @@ class AdjustedAnswer(BudgetAnswer, frozen=True):
 
 
 class RefusalAnswer(Struct, frozen=True):
-    """Why a call was never sent upstream."""
+    """Why a call was never sent upstream. `times`: it is the first of so many of its key in one second, all told so."""
 
     status: int
     error: str | None
     message: str | None
     total_ms: int
+    times: int = 1
 
 
 class AttemptAnswer(Struct, frozen=True):

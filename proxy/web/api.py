@@ -128,7 +128,7 @@ class Api:
         if self.parts.closing is not None and not isinstance(record.error, ShuttingDown):
             self.parts.closing.finished += 1
         if record.error is not None and record.key is not None and not record.calls:
-            self.parts.exchange.toll.refused(record)
+            self.parts.exchange.toll.refused.note(record)
         ended = time.monotonic()
         if record.unsettled:
             record.when_settled = lambda: self._finished(record.entry(ended))

@@ -76,6 +76,7 @@ class LiveState:
 
     async def flushed(self) -> None:
         """Bring the ledger up to date, as far as it can be written; the journal has the rest."""
+        self._parts.exchange.toll.refused.write()
         await asyncio.to_thread(self._books.writer.flush, _FLUSH_SECONDS)
 
     async def adjust(self, ask: AdjustAsk) -> AdjustedAnswer:

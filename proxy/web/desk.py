@@ -158,7 +158,7 @@ def _attempt(row: Row) -> AttemptAnswer:
 
 
 def _refusal(row: Row) -> RefusalAnswer:
-    return RefusalAnswer(row.status, row.error, row.message, row.total_ms)
+    return RefusalAnswer(row.status, row.error, row.message, row.total_ms, row.times)
 
 
 def _limit_text(limit: Limit) -> str:

@@ -35,11 +35,17 @@ def run(path: Path, *statements: str) -> list[tuple[object, ...]]:
         return [row for statement in statements for row in connection.execute(statement).fetchall()]
 
 
-def tables_of(path: Path) -> dict[object, str]:
+def tables_of(path: Path) -> dict[object, object]:
+    """What tables, columns and indexes there are, however they came about."""
     found = run(
-        path, "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND name != 'alembic_version'"
+        path, "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND name != 'alembic_version'"
     )
-    return {name: " ".join(str(sql).split()) for name, sql in found}
+    strict = {name: row for _, name, *row in run(path, "PRAGMA table_list")}
+    looks = {
+        name: [run(path, f"PRAGMA {look}({name!r})") for look in ("table_info", "index_list", "index_xinfo")]
+        for name, _ in found
+    }
+    return {name: (kind, strict.get(name), looks[name]) for name, kind in found}
 
 
 def revision_in(path: Path) -> list[tuple[object, ...]]:
@@ -75,7 +81,8 @@ def test_the_revisions_are_the_ones_there_are_migrations_for() -> None:
 
 
 def test_plain_hashes_of_an_earlier_version_become_keyed_ones(path: Path, migrations: Path) -> None:
-    (migrations / "versions" / "keyed_hashes_0002.py").rename(migrations / "later.py")
+    for later in ("keyed_hashes_0002.py", "counted_refusals_0003.py"):
+        (migrations / "versions" / later).rename(migrations / later)
     run(path, OLDER)
     migrate(path, migrations)
     plain = hashlib.sha256(b"sk-tk-secret").digest()
@@ -83,14 +90,26 @@ def test_plain_hashes_of_an_earlier_version_become_keyed_ones(path: Path, migrat
     run(path, f"INSERT INTO keys (name, key_sha256, models, limits, budgets, created_ms) VALUES ({row})")
     open_ledger(path)
     assert run(path, "SELECT name, key_hmac FROM keys") == [("bob", keyed(hash_key(path.parent), plain))]
-    assert revision_in(path) == [("0002",)]
+    assert revision_in(path) == [(REVISIONS[-1],)]
+
+
+def test_rows_of_an_earlier_version_stand_for_themselves(path: Path, migrations: Path) -> None:
+    (migrations / "versions" / "counted_refusals_0003.py").rename(migrations / "later.py")
+    run(path, OLDER)
+    migrate(path, migrations)
+    columns = [str(name) for _, name, *_ in run(path, "PRAGMA table_info(attempts)")]
+    numbers = {name for _, name, kind, *_ in run(path, "PRAGMA table_info(attempts)") if kind == "INTEGER"}
+    values = ", ".join("1" if name in numbers else "'x'" for name in columns)
+    run(path, f"INSERT INTO attempts ({', '.join(columns)}) VALUES ({values})")
+    open_ledger(path)
+    assert run(path, "SELECT times FROM attempts") == [(1,)]
 
 
 ADDED = '''"""Synthetic."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 def upgrade():
     with op.batch_alter_table("budget_spent") as table:
         table.add_column(sa.Column("note", sa.Text()))
@@ -113,21 +132,21 @@ def migrate(path: Path, directory: Path) -> None:
 def test_an_older_ledger_keeps_its_rows_through_a_migration(path: Path, migrations: Path) -> None:
     open_ledger(path)
     run(path, "INSERT INTO budget_spent VALUES ('b', 1, 42)")
-    (migrations / "versions" / "added_0003.py").write_text(ADDED)
+    (migrations / "versions" / "added_0004.py").write_text(ADDED)
     migrate(path, migrations)
     assert run(path, "SELECT * FROM budget_spent") == [("b", 1, 42, "kept")]
-    assert revision_in(path) == [("0003",)]
+    assert revision_in(path) == [("0004",)]
 
 
 def test_a_migration_that_fails_half_way_changes_nothing(path: Path, migrations: Path) -> None:
     open_ledger(path)
     before = tables_of(path)
     failing = ADDED + '    op.execute("SELECT * FROM nowhere")\n'
-    (migrations / "versions" / "added_0003.py").write_text(failing)
+    (migrations / "versions" / "added_0004.py").write_text(failing)
     with pytest.raises(OperationalError, match="nowhere"):
         migrate(path, migrations)
     assert tables_of(path) == before
-    assert revision_in(path) == [("0002",)]
+    assert revision_in(path) == [(REVISIONS[-1],)]
 
 
 def test_a_newer_ledger_is_refused(path: Path) -> None:
