@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import msgspec
 import structlog
@@ -117,6 +118,7 @@ class Daemon:
         api = Api(parts, _each(telemetry.finished, feed.tell), _log_crash)
         self._api = api
         telemetry.watch(lambda: list(api.running.values()))
+        books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, settings.providers, toll.prices)
         state = LiveState(settings, books, parts)
         orders = Orders(state, Traffic(api, feed), self)
@@ -227,6 +229,8 @@ class Daemon:
             problems.append(f"the journal cannot be written ({self._books.journal.failure})")
         if self._books is not None and self._books.ledger_problem:
             problems.append(self._books.ledger_problem)
+        if self._books is not None and self._books.writer.is_replaced:
+            problems.append(self._books.writer.last_error)
         return problems
 
     async def _with_mock(self, settings: Settings) -> Settings:

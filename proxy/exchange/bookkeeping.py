@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,19 +22,21 @@ from proxy.policy.pricebook import Free, PriceBook
 from proxy.policy.prices import FREE_OF_CHARGE
 from proxy.policy.settlement import Prices, Settlement
 from proxy.policy.values import Provider, Settings
-from proxy.stores.failures import KeysLost, LedgerDamaged
+from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keyset import key_set
-from proxy.stores.lock import StateLock
+from proxy.stores.lock import StateLock, refuse_unsafe
 from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
-from proxy.stores.records import Charge
+from proxy.stores.records import Adjusted, Charge
 from proxy.stores.replay import OpenHold, replay
 from proxy.stores.segments import START, Position
 from proxy.stores.writer import Writer, WriterRules
 from proxy.wire.usage import Usage
+
+_CARRY_AGAIN_SECONDS = 1.0
 
 Told = Callable[[str, str], None]
 
@@ -44,6 +48,7 @@ class Bookkeeping:
         """Lock the directory, read the ledger and the journal, count what is spent. `told` gets (event, reason)."""
         state_dir, money = Path(settings.state_dir), settings.money
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_unsafe(state_dir)
         self.files = Files(state_dir)
         self.ledger_problem = ""
         self.ledger_complete = False
@@ -92,6 +97,24 @@ class Bookkeeping:
     def _count(self, ledger: dict[Charge, int], journal: dict[Charge, int]) -> None:
         for charge in ledger.keys() | journal.keys():
             self.books.load(charge[0], charge[1], ledger.get(charge, 0) + journal.get(charge, 0))
+
+    def carry_forward(self) -> None:
+        """The journal was removed and is new: write down what budgets have spent and the files do not say any more.
+
+        Belongs to whoever owns the books, so that nothing is settled meanwhile.
+        """
+        now = time.time()
+        standings = self.books.state(now)
+        known = self.files.spent(standing.budget.id for standing in standings)
+        try:
+            for standing in standings:
+                charge = standing.budget.id, standing.period
+                if (lost := standing.spent_pusd - known.get(charge, 0)) > 0:
+                    identity = f"carried_{secrets.token_hex(12)}"
+                    reason = "carried forward: the journal was removed under the daemon"
+                    self.journal.append(Adjusted(identity, int(now * 1000), *charge, lost, reason))
+        except JournalUnwritable:  # new calls wait as well, and readyz says why
+            asyncio.get_running_loop().call_later(_CARRY_AGAIN_SECONDS, self.carry_forward)
 
     def resolve_orphans(self, keeping: Keeping, providers: dict[str, Provider], prices: PriceBook) -> None:
         """Settle what a crash interrupted: by asking where the upstream had begun, else at the hold. Responses in the

@@ -37,6 +37,14 @@ class LockedBy(StoreError):
         self.pid = pid
 
 
+class UnsafeState(StoreError):
+    """Others could change what we remember."""
+
+    def __init__(self, what: str, command: str) -> None:
+        """Say what is wrong, and the command that mends it."""
+        super().__init__(f"{what}, and could change what was spent; the daemon does not start on it. Do: {command}")
+
+
 class KeysLost(StoreError):
     """There were client keys here, and nothing knows of one any more."""
 

@@ -62,6 +62,7 @@ class Journal:
         self._backlog_bytes = 0
         self._failure = ""
         self._sync_again_at = 0.0
+        self._is_lost = False
 
     @property
     def size_bytes(self) -> int:
@@ -140,6 +141,25 @@ class Journal:
             segment_path(self.directory, number).unlink(missing_ok=True)
             with self._lock:
                 self._writer.drop(number)
+
+    def mend_if_lost(self) -> bool:
+        """Whether segments were removed under us; then the open holds have been written anew.
+
+        What was spent is for the caller to write. False also while nothing can be written: it is tried again.
+        """
+        with self._lock:
+            gone = self._writer.gone()
+            if not gone and not self._is_lost:
+                return False
+            self._writer.leave(self._writer.end.segment)
+            self._is_lost = self._carry(gone) is None
+            if self._is_lost:
+                return False
+            for number in gone:
+                self._writer.drop(number)
+            self._reserve.whole = False
+            self._sync_again_at = 0.0
+            return True
 
     def leave_segment(self, number: int) -> None:
         """Go on in a new segment if `number` is being written: something in it cannot be read."""
@@ -220,4 +240,6 @@ class Journal:
             self._sync_again_at = time.monotonic() + _SYNC_PAUSE_SECONDS
             number = self._writer.end.segment
             if self._writer.leave(number) and error.errno == ENOENT:
+                self._is_lost = True
                 self._carry([number])
+        self.appended.set()

@@ -57,6 +57,13 @@ class Link:
         """Remove some old rows; True when there may be more."""
         return self.run(lambda connection: ledger.prune(connection, before_ms))
 
+    def is_gone(self) -> bool:
+        """Whether the file, or the log beside it, was removed or replaced since it was opened."""
+        return self._file is not None and (_identity(self._path) != self._file or self._has_lost_log())
+
+    def _has_lost_log(self) -> bool:
+        return self._open is not None and not os.path.exists(f"{self._path}-wal")
+
     def run(self, work: Callable[[Connection], ResultT]) -> ResultT:
         """Any work, in a transaction."""
         connection = self._connection()
@@ -82,6 +89,8 @@ class Link:
         found = _identity(self._path)
         if found != (self._file or found):  # a stale -wal would be mixed into the new file
             raise LedgerReplaced(str(self._path))
+        if self._has_lost_log():
+            self.close()  # what it had comes into the file with that
         if self._open is None:
             connection = self._engine.connect()
             try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from proxy.stores.failures import LockedBy
+from proxy.stores.failures import LockedBy, UnsafeState
+
+_NO_LINKS = ("lock", "journal", "ledger.db", "ledger.db-wal", "ledger.db-shm", "hash.key", "control.sock", "keyed")
 
 
 class StateLock:
@@ -17,7 +20,7 @@ class StateLock:
     def __init__(self, state_dir: Path) -> None:
         """Take the lock and write our pid into the file, for whoever comes second."""
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -42,6 +45,20 @@ class StateLock:
     ) -> None:
         """Give the lock back."""
         self.close()
+
+
+def refuse_unsafe(state_dir: Path) -> None:
+    """Raises `UnsafeState` where somebody else could have put something in our place."""
+    found, us = state_dir.stat(), os.geteuid()
+    if found.st_uid not in (us, 0):
+        raise UnsafeState(f"the state directory {state_dir} belongs to another user", f"chown -R {us} {state_dir}")
+    if found.st_mode & 0o022:
+        mode = stat.S_IMODE(found.st_mode)
+        what = f"others can write into the state directory {state_dir} (mode {mode:04o})"
+        raise UnsafeState(what, f"chmod 700 {state_dir}")
+    for name in _NO_LINKS:
+        if (state_dir / name).is_symlink():
+            raise UnsafeState(f"{state_dir / name} is a symbolic link", f"rm {state_dir / name}")
 
 
 def holder_of(state_dir: Path) -> int | None:

@@ -55,6 +55,18 @@ class SegmentWriter:
         self._retire()
         return True
 
+    def gone(self) -> list[int]:
+        """The segments that were removed, or replaced under us; in the one being written nothing is kept any more."""
+        return [number for number in self.sizes if not self._is_there(number)]
+
+    def _is_there(self, number: int) -> bool:
+        try:
+            found = os.stat(segment_path(self._directory, number), follow_symlinks=False)
+        except OSError:
+            return False
+        ours = os.fstat(self._fd) if self._fd >= 0 and number == self.end.segment else found
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+
     def drop(self, number: int) -> None:
         """A segment was removed."""
         self.size_bytes -= self.sizes.pop(number)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from proxy.stores.failures import LedgerReplaced
 from proxy.stores.journal import Journal
 from proxy.stores.link import Link
 from proxy.stores.segments import START, Position, Problem, Reader
@@ -24,6 +25,7 @@ from proxy.stores.segments import START, Position, Problem, Reader
 _BATCH = 2000
 _PRUNE_SECONDS = 3600.0
 _JOURNAL_RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # between two looks at whether the files are still there
 ResultT = TypeVar("ResultT")
 Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 
@@ -42,11 +44,17 @@ class WriterRules(Struct, frozen=True):
 
 
 class Writer:
-    """`lag_seconds`, `errors`, `last_error` and `problems` (places of the journal not readable) are for operators."""
+    """`lag_seconds`, `errors`, `last_error` and `problems` (places of the journal not readable) are for operators.
+
+    `is_replaced`: the ledger's file is not the one there was. `journal_lost` is called from the thread when the journal
+    was removed, and made anew without what was spent.
+    """
 
     def __init__(self, journal: Journal, path: Path, rules: WriterRules, tell: Callable[[str], None]) -> None:
         """Nothing happens before `start`. `tell` gets a sentence, from the thread, when something goes wrong."""
         self.errors = 0
+        self.journal_lost: Callable[[], object] = _nothing
+        self.is_replaced = False
         self.last_error = ""
         self.problems = 0
         self._journal = journal
@@ -106,7 +114,7 @@ class Writer:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._journal.appended.wait(self._idle_seconds())
+            self._rest()
             self._journal.appended.clear()
             if self._behind_since is None and self._position < self._journal.end:
                 self._behind_since = time.monotonic()
@@ -117,6 +125,24 @@ class Writer:
         self._link.close()
         for _, future in self._jobs:
             future.cancel()
+
+    def _rest(self) -> None:
+        """Until there is something to do; files that are removed meanwhile are noticed."""
+        until = time.monotonic() + self._idle_seconds()
+        while (left := until - time.monotonic()) > 0:
+            if self._journal.appended.wait(min(left, _LOOK_SECONDS)) or self._link.is_gone():
+                break
+            if self._mended():
+                break
+        self._mended()
+
+    def _mended(self) -> bool:
+        """Whether the journal was removed and is made anew, which whoever knows what was spent is told."""
+        if not self._journal.mend_if_lost():
+            return False
+        self._tell("The journal was removed under the daemon; it was made anew, with the calls under way")
+        self.journal_lost()
+        return True
 
     def _idle_seconds(self) -> float:
         """How long to sleep when nothing is appended."""
@@ -137,10 +163,12 @@ class Writer:
         else:
             self._wait = 0.0
             self.last_error = ""
+            self.is_replaced = False
 
     def _failed(self, error: Exception, jobs: list[Job]) -> None:
         self.errors += 1
         sentence = self._link.lost(error)
+        self.is_replaced = isinstance(error, LedgerReplaced)
         if sentence != self.last_error:
             self._tell(f"The ledger cannot be written; calls go on and the journal keeps what they cost: {sentence}")
         self.last_error = sentence
@@ -197,3 +225,7 @@ class Writer:
             if self._hurry.is_set():
                 return
         self._prune_at = time.monotonic() + _PRUNE_SECONDS
+
+
+def _nothing() -> None:
+    """Nobody knows what was spent."""
