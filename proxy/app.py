@@ -124,6 +124,7 @@ class Daemon:
         orders = Orders(state, Traffic(api, feed), self)
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
+        door.server.takes = parts.gate.has_room_for
         self.url = f"{door.url}/v1"
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
         self._shutdown = Shutdown(api, door)

@@ -27,6 +27,7 @@ from proxy.policy.catalogue import Catalogue
 from proxy.policy.names import Names
 from proxy.policy.values import Provider, Settings
 from proxy.web.api import Parts
+from proxy.web.gate import Gate
 from proxy.web.guard import Guard
 from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
@@ -114,6 +115,7 @@ def first_parts(
         models=ModelList(names, catalogue),
         default_provider=default_provider(settings),
         max_body=settings.max_body,
+        gate=Gate(settings.max_body_total),
     )
 
 
@@ -128,6 +130,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
     parts.max_body = settings.max_body
+    parts.gate.bodies.most = settings.max_body_total
 
 
 def _same_door(old: Mapping[str, Provider], new: Mapping[str, Provider]) -> list[str]:

@@ -251,6 +251,13 @@ class LedgerUnusable(LocalError):
     code = "ledger_unusable"
 
 
+class Overloaded(LocalError):
+    """There is as much at once as the machine bears; who holds most is refused first."""
+
+    code = "overloaded"
+    kind = "policy_rate_limited"
+
+
 class ShuttingDown(LocalError):
     """SIGTERM came; the next instance takes the call."""
 

@@ -50,6 +50,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         catalogue_refresh=config.catalogue.refresh,
         retries=RetryRules(config.retries.attempts, config.retries.first_wait, config.retries.longest_wait),
         max_body=config.max_body,
+        max_body_total=config.max_body_total,
         callers=tuple(_caller(name, key) for name, key in config.keys.items()),
         open=config.open,
         drain=config.shutdown.drain,

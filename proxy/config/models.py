@@ -212,6 +212,7 @@ class Config(Section):
     catalogue: CatalogueSection = Field(default=CatalogueSection(), description="The list of models and prices.")
     retries: RetriesSection = Field(default=RetriesSection(), description="How a failed attempt is repeated.")
     max_body: Size = Field(default=64 * 2**20, description="Largest request body.")
+    max_body_total: Size = Field(default=256 * 2**20, description="Most of all request bodies being read together.")
     keys: dict[Name, KeySection] = Field(
         default={}, description="Client keys by name; none: open mode, on loopback only."
     )

@@ -83,6 +83,7 @@ class Record:
         "cost_source",
         "cut_by",
         "endpoint",
+        "entered",
         "error",
         "failure",
         "findings",
@@ -115,6 +116,7 @@ class Record:
         self.at = datetime.now(UTC)
         self.phase: Phase = "reading"
         self.endpoint = "other"
+        self.entered = False
         self.cors: list[tuple[str, str]] = []
         self.shape: Shape = "other"
         self.key: str | None = None

@@ -164,6 +164,7 @@ class Settings(Struct, frozen=True):
     catalogue_refresh: float | None = 6 * 3600.0
     retries: RetryRules = RetryRules()
     max_body: int = 64 * 2**20
+    max_body_total: int = 256 * 2**20
     callers: tuple[Caller, ...] = ()
     open: bool = False
     drain: float = 30.0

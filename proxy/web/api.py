@@ -17,6 +17,7 @@ from proxy.errors import (
     InternalError,
     ModelNotFound,
     NoHealthyUpstream,
+    Overloaded,
     ProxyError,
     ShuttingDown,
     UnknownEndpoint,
@@ -34,6 +35,7 @@ from proxy.web.body import read_body
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported, UpgradeRefused
+from proxy.web.gate import Gate, Room
 from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers
 from proxy.web.keys import Keyring
 from proxy.web.models import ModelList
@@ -66,6 +68,7 @@ class Parts(Struct):
     models: ModelList
     default_provider: str
     max_body: int
+    gate: Gate
     closing: Closing | None = None
 
 
@@ -106,6 +109,8 @@ class Api:
             client.rest()
             connection.finish()
             self.running.pop(task, None)
+            if record.entered:
+                self.parts.gate.leave(record.key or "")
             if record.endpoint != "health":
                 self._close(record)
 
@@ -157,6 +162,8 @@ class Api:
         caller = parts.keys.caller(request.headers)
         record.key = caller.name
         check_endpoint(caller, endpoint)
+        await parts.gate.enter(caller.name, request)
+        record.entered = True
         if request.method in ("GET", "HEAD") and (listed := self._models(path, caller, request)) is not None:
             return await client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
         return await self._job(request, record, caller, await self._call(request, record, endpoint, (path, query)))
@@ -164,7 +171,8 @@ class Api:
     async def _call(self, request: web.BaseRequest, record: Record, endpoint: Endpoint, where: tuple[str, str]) -> Call:
         """The request read to its end, which is not our time."""
         began = time.monotonic()
-        body = await read_body(request, self.parts.max_body)
+        with Room(self.parts.gate.bodies, record.key or "") as room:
+            body = await read_body(request, self.parts.max_body, room)
         record.upstream_seconds += time.monotonic() - began
         content = (request.headers.get("Content-Type", ""), body)
         return await self.parts.exchange.aside(len(body), read_call, endpoint, request.method, where, content)
@@ -227,6 +235,7 @@ async def _refuse(error: ProxyError, client: Client, record: Record) -> web.Stre
     record.status = error.status
     record.phase = "done" if record.phase == "reading" else record.phase
     response = error_response(error, record.shape, record.refusal_headers())
-    if error.status in (408, 413, 415, 417) or isinstance(error, ShuttingDown):
+    is_unread = isinstance(error, Overloaded) and not client.request.content.is_eof()
+    if error.status in (408, 413, 415, 417) or isinstance(error, ShuttingDown) or is_unread:
         response.force_close()
     return response

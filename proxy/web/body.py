@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
@@ -12,10 +14,22 @@ from proxy.errors import InvalidValue, RequestTooLarge
 from proxy.web.faults import ExpectationFailed, RequestTimeout, UnsupportedEncoding
 
 SILENCE_SECONDS = 30.0
+SLOW_AFTER_SECONDS = 10.0
+LEAST_BYTES_PER_SECOND = 1024
+# A body up to this size is always read, whatever else is.
+SMALL = 64 * 1024
 
 
-async def read_body(request: web.BaseRequest, most: int) -> bytes:
-    """Return the body. Raises `RequestTooLarge` over `most` bytes, `UnsupportedEncoding`, `RequestTimeout`.
+class Room(Protocol):
+    """Keeps account of what is being read."""
+
+    def grow(self, size: int) -> None:
+        """The body has come to `size` bytes; raises where that is too much beside others."""
+
+
+async def read_body(request: web.BaseRequest, most: int, room: Room | None = None) -> bytes:
+    """Return the body. Raises `RequestTooLarge` over `most` bytes, `UnsupportedEncoding`, `RequestTimeout`, and what
+    `room` raises.
 
     A client that asked first (`Expect: 100-continue`) is told to go on only once its size is known to be fine.
     """
@@ -29,17 +43,18 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
         await _go_on(request)
     if not request.can_read_body:
         return b""
-    return await _read(request, most)
+    return await _read(request, most, room)
 
 
-async def _read(request: web.BaseRequest, most: int) -> bytes:
+async def _read(request: web.BaseRequest, most: int, room: Room | None) -> bytes:
     chunks: list[bytes] = []
     size = 0
+    began = time.monotonic()
     try:
         while True:
             if request.content.is_eof() and request.content.total_bytes == size:
                 break
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(_patience(size, time.monotonic() - began)):
                 chunk = await request.content.readany()
             if not chunk:
                 break
@@ -47,11 +62,20 @@ async def _read(request: web.BaseRequest, most: int) -> bytes:
             size += len(chunk)
             if size > most:
                 raise _too_large(most)
+            if room is not None and size > SMALL:
+                room.grow(size)
     except TimeoutError:
-        raise RequestTimeout(f"The request body stopped arriving for {SILENCE_SECONDS:g} s.") from None
+        raise RequestTimeout(
+            f"The request body stopped arriving for {SILENCE_SECONDS:g} s, or came at less than 1 KiB/s."
+        ) from None
     except (HTTPException, aiohttp.ClientError, web.RequestPayloadError):
         raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _patience(size: int, seconds: float) -> float:
+    """How long to wait for more of a body that has come to `size` bytes in so many seconds."""
+    return min(SILENCE_SECONDS, max(0.0, SLOW_AFTER_SECONDS + size / LEAST_BYTES_PER_SECOND - seconds))
 
 
 async def _go_on(request: web.BaseRequest) -> None:

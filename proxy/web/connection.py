@@ -18,17 +18,20 @@ from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
-from proxy.errors import CallerError
-from proxy.web.errors import error_response
+from proxy.errors import CallerError, Overloaded
+from proxy.web.errors import error_bytes, error_response
 from proxy.web.faults import BadRequest, HeadersTooLarge, UriTooLong
 from proxy.web.head import HeadWriter
 
 HEAD_SECONDS = 10.0
+IDLE_SECONDS = 5.0  # where there are too many connections
 KEEP_ALIVE_SECONDS = 75.0
 # not the same number: the parser's error names the limit, and nothing else tells a line from a header
 LONGEST_TARGET = 8190
 LONGEST_HEADER = 8192
 MOST_HEADERS = 128
+
+_TOO_MANY = Overloaded("Too many connections are open here; try again in a moment.", retry_after=1)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -50,6 +53,13 @@ class Connection(web.RequestHandler):
     def is_last(self) -> bool:
         """Whether the reply under way is to be the connection's last: its server is ending."""
         return isinstance(self._manager, Server) and self._manager.ending
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Turn the client away where there are too many."""
+        super().connection_made(transport)
+        if isinstance(self._manager, Server) and not self._manager.has_room():
+            cast(asyncio.Transport, transport).write(error_bytes(_TOO_MANY))
+            self.force_close()
 
     def begin(self, on_lost: Callable[[], None]) -> None:
         """A call has been read off the wire."""
@@ -136,6 +146,10 @@ def _holds_part_of_a_head(parser: Any) -> bool:
         return True
 
 
+def _any_number(connections: int) -> bool:
+    return True
+
+
 def _fault(exc: BaseException | None) -> CallerError:
     """What is wrong with a head, as far as the parser tells; its words quote the head, so that they end here."""
     if isinstance(exc, LineTooLong):
@@ -196,6 +210,17 @@ class Server(web.Server):
             max_headers=MOST_HEADERS,
         )
         self.ending = False
+        self.takes: Callable[[int], bool] = _any_number
+        self._made_room_at = 0.0
+
+    def has_room(self) -> bool:
+        """Whether there may be as many connections as there are; where not, idle ones are closed, once a second."""
+        if self.takes(len(self._connections)):
+            return True
+        if self._loop.time() - self._made_room_at > 1:
+            self._made_room_at = self._loop.time()
+            self.close_idle(IDLE_SECONDS)
+        return False
 
     @property
     def is_sending(self) -> bool:

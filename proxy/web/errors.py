@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
@@ -26,6 +27,14 @@ def error_response(error: ProxyError, shape: Shape, own: Headers) -> web.Respons
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
         headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after * 1000)))
     return web.Response(status=error.status, headers=headers, body=_body(error, shape, own))
+
+
+def error_bytes(error: ProxyError) -> bytes:
+    """The same as bytes, for a connection that is closed before it has asked for anything."""
+    body = _body(error, "other", [])
+    retry = f"retry-after: {max(1, math.ceil(error.retry_after or 0))}"
+    head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: application/json\r\n{retry}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 def _body(error: ProxyError, shape: Shape, own: Headers) -> bytes:

@@ -21,6 +21,8 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
     gate = upstream.gate()
     began = time.monotonic()
     with ExitStack() as stack:
+        slow_body = stack.enter_context(daemon.connect())
+        slow_body.send(daemon.request("POST", "/v1/chat/completions", [("Content-Length", "5000")]) + b'{"model":')
         behind = stack.enter_context(daemon.connect())
         behind.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o") + b"GET /v1/models HTTP/1.1\r\nHost: loc")
         assert behind.read_reply("GET").status == 200
@@ -44,6 +46,8 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
         for reply in replies:
             assert (reply.status, reply.header("content-type")) == (200, "text/event-stream")
         assert slow_head.read_to_end() == b"", "a head that takes more than ten seconds is not waited for"
+        reply = slow_body.read_reply()
+        assert (reply.status, reply.error["code"]) == (408, "request_timeout"), "a body comes at 1 KiB/s at least"
         assert behind.read_to_end() == b"", "neither is one that began in the same bytes as the call before it"
         idle.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o"))
         assert idle.read_reply("GET").status == 200, "a connection that is merely idle has 75 seconds"

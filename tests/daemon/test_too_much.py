@@ -1,0 +1,163 @@
+"""Too much at once, on the real process: a flood by one key leaves the others their turns, their places and their bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from harness.crowd import Answer, read_answer
+from harness.daemon import Daemon, chat_body
+from harness.events import chat_reply
+from harness.http import Connection, Ended, Reply
+from harness.steps import hang, json_reply
+from harness.upstream import Upstream
+
+StartDaemon = Callable[..., Daemon]
+KEYS = {"a": {"key": "sk-a"}, "b": {"key": "sk-b"}}
+BODY = json.dumps(chat_body()).encode()
+CHAT = "/v1/chat/completions"
+
+
+def request(daemon: Daemon, key: str, body: bytes = BODY) -> bytes:
+    return daemon.request(
+        "POST", CHAT, [("Authorization", f"Bearer sk-{key}"), ("Content-Type", "application/json")], body
+    )
+
+
+def ask(daemon: Daemon, key: str, body: bytes = BODY) -> Reply:
+    with daemon.connect() as connection:
+        connection.send(request(daemon, key, body))
+        return connection.read_reply()
+
+
+class Flood:
+    """Clients of key `a` that ask again as soon as they are answered, while key `b` asks one after the other."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.answers = Counter[str]()
+        self._over = False
+
+    async def run(self, clients: int, calls: int) -> None:
+        """Let the flood rise, then count what either key gets until `b` has had its calls."""
+        tasks = [asyncio.ensure_future(self._ask("a", 10**6)) for _ in range(clients)]
+        while self.answers["a"] < clients:
+            await asyncio.sleep(0.05)
+        self.answers.clear()
+        await self._ask("b", calls)
+        self._over = True
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
+
+    async def _ask(self, key: str, calls: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.daemon.port)
+        try:
+            while calls and not (self._over and key == "a"):
+                answer = Answer()
+                writer.write(request(self.daemon, key))
+                await asyncio.wait_for(read_answer(reader, answer), 60)
+                if not self._over:
+                    self.answers[key if answer.status == 200 else f"{key} {answer.status}"] += 1
+                calls -= 1
+        finally:
+            writer.close()
+
+
+def test_a_flood_by_one_key_leaves_another_its_turns(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    flood = Flood(start_daemon(keys=KEYS))
+    asyncio.run(flood.run(400, 50))
+    assert flood.answers["b"] == 50, "every call of the other key succeeded"
+    # with everybody in one line it would be 400: a call would wait for all of those before it
+    assert flood.answers["a"] < 50 * 200, flood.answers
+
+
+def test_bodies_are_read_together_up_to_their_ceiling(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    daemon = start_daemon(keys=KEYS, max_body_total="4MiB")
+    body = json.dumps(chat_body(user="x" * 2**20)).encode()
+    with ExitStack() as stack:
+        unfinished = [stack.enter_context(daemon.connect()) for _ in range(8)]
+        for connection in unfinished:
+            connection.send(request(daemon, "a", body)[:-1000])
+        refused, waiting = _until_refused(unfinished, 5)
+        for reply in refused:
+            assert (reply.status, reply.error["code"]) == (503, "overloaded")
+            assert reply.header("retry-after") == "1"
+            assert "max_body_total" in reply.error["message"]
+        assert ask(daemon, "a").status == 200, "a small body is always read"
+        assert ask(daemon, "b", json.dumps(chat_body(user="x" * 200_000)).encode()).status == 200, "b has its share"
+        assert ask(daemon, "a", body).error["code"] == "overloaded"
+        for connection in waiting:
+            connection.send(body[-1000:])
+            assert connection.read_reply().status == 200
+    assert ask(daemon, "a", body).status == 200, "what has been read makes room"
+
+
+def _until_refused(connections: list[Connection], number: int) -> tuple[list[Reply], list[Connection]]:
+    """The replies of so many that were refused, and those that wait."""
+    refused, waiting = [], list(connections)
+    while len(refused) < number:
+        for connection in list(waiting):
+            connection.set_timeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                refused.append(connection.read_reply())
+                waiting.remove(connection)
+            connection.set_timeout(10)
+    return refused, waiting
+
+
+@contextmanager
+def few_descriptors(most: int) -> Iterator[None]:
+    """What is started here may have so many open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_calls_are_taken_as_descriptors_allow_and_the_greedy_are_refused(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    with few_descriptors(250):
+        daemon = start_daemon(keys=KEYS)
+    upstream.expect(json_reply(chat_reply()), model="openai/quick", again=True)
+    upstream.expect(hang, again=True)
+    quick = json.dumps(chat_body("openai/quick")).encode()
+    with ExitStack() as stack:
+        for number in range(1, 91):  # nine tenths of two fifths of 250
+            stack.enter_context(daemon.connect()).send(request(daemon, "a"))
+            upstream.wait_for_calls(number)
+        reply = ask(daemon, "a", quick)
+        assert (reply.status, reply.error["code"]) == (503, "overloaded")
+        assert (reply.header("retry-after"), reply.header("retry-after-ms")) == ("1", "1000")
+        assert daemon.line_of(reply)["error_type"] == "policy_rate_limited"
+        assert [ask(daemon, "b", quick).status for _ in range(20)] == [200] * 20
+        assert daemon.metric("tollkeeper_rejections_total", key="a", reason="overloaded") == 1
+    upstream.reset()
+
+
+def test_connections_beyond_the_descriptors_are_turned_away(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    with few_descriptors(150):
+        daemon = start_daemon(keys=KEYS)
+    upstream.expect(json_reply(chat_reply()), again=True)
+    with ExitStack() as stack:
+        idle = [stack.enter_context(daemon.connect()) for _ in range(200)]
+        assert b'"overloaded"' in idle[-1].read_to_end()
+        assert daemon.metric("tollkeeper_build_info") == 1, "the admin port still answers"
+    assert _soon(lambda: ask(daemon, "b").status == 200), "when they have gone there is room again"
+
+
+def _soon(works: Callable[[], bool]) -> bool:
+    """Whether it works within a hundred tries; a connection may end meanwhile."""
+    for _ in range(100):
+        with contextlib.suppress(Ended, ConnectionError):
+            if works():
+                return True
+    return False
