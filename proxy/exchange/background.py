@@ -29,6 +29,7 @@ FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 30.0
 MOST_AT_ONCE = 16
 ASK_SECONDS = 15.0
+MOST_HOMES = 10_000
 _TICK_SECONDS = 0.01  # a timer may go off this much early
 
 # Told once: the end as the provider reports it, or None where it will not say; and whether it was ever seen to run.
@@ -77,6 +78,7 @@ class Background:
         self.providers = providers
         self._upstream = upstream
         self._open: dict[Key, _Open] = {}
+        self._homes: dict[str, str] = {}
         self._queue: list[tuple[float, Key]] = []
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -85,6 +87,9 @@ class Background:
         """Ask after 2, 4, 8 … 30 s until it has ended, or its time is up; then a last time."""
         now = asyncio.get_running_loop().time()
         entry = self._open[running.key] = _Open(running, now + max(0.0, running.seconds), done)
+        if len(self._homes) >= MOST_HOMES:
+            del self._homes[next(iter(self._homes))]
+        self._homes[running.response_id] = running.provider.name
         self._put_off(running.key, entry, now)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._ask_all(), name="ask for background responses")
@@ -93,9 +98,16 @@ class Background:
         """Who is to be told of the reply to a client's own GET, or its cancelling; None for every other call."""
         if not self._open or call.endpoint.name != "responses":
             return None
-        parts = call.path.split("/")
-        key = (provider.name, parts[2] if len(parts) > 2 else "")
+        key = (provider.name, _response_id(call))
         return Watcher(self, key) if key in self._open else None
+
+    def home_of(self, call: Call) -> str | None:
+        """The provider of the response a call is about, ended or not; None where it is not known here.
+
+        Such a call names no model, and only that provider can answer it.
+        """
+        home = self._homes.get(_response_id(call)) if call.endpoint.name == "responses" else None
+        return home if home in self.providers else None
 
     def heard(self, key: Key, findings: Findings) -> Awaitable[None] | None:
         """A reply has told how the response stands, to whomever."""
@@ -182,6 +194,11 @@ class Background:
         """The provider the call went to, by its newest credentials; one that moved elsewhere is another."""
         now = self.providers.get(provider.name)
         return now if now is not None and now.base_url == provider.base_url else provider
+
+
+def _response_id(call: Call) -> str:
+    parts = call.path.split("/")
+    return parts[2] if len(parts) > 2 else ""
 
 
 class Watcher:

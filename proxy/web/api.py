@@ -187,11 +187,13 @@ class Api:
         return Job(call, weight, caller, plan, Incoming(request.headers.items()), record, _until(request, record))
 
     def _plan(self, caller: Caller, call: Call) -> Plan:
-        """Where this call may go. Calls that carry no model go to the default provider as they are."""
+        """Where this call may go. Calls that carry no model go as they are to the default provider; those
+        about a response in the background to the one that has it."""
         if not call.endpoint.carries_model:
-            if not self.parts.default_provider:
+            provider = self.parts.exchange.toll.keeping.background.home_of(call) or self.parts.default_provider
+            if not provider:
                 raise NoHealthyUpstream("No provider is configured.")
-            return Plan((Target(self.parts.default_provider, ""),), call.endpoint.name, rewrite=False)
+            return Plan((Target(provider, ""),), call.endpoint.name, rewrite=False)
         plan = choose(caller, self.parts.names, call.model)
         for name in call.also_models:
             if not may_serve(caller, self.parts.names, name):

@@ -10,7 +10,7 @@ import pytest
 from harness.clock import run
 
 from proxy.errors import UpstreamUnreachable
-from proxy.exchange.background import LONGEST_WAIT_SECONDS, MOST_AT_ONCE, Background, Running, Watcher
+from proxy.exchange.background import LONGEST_WAIT_SECONDS, MOST_AT_ONCE, MOST_HOMES, Background, Running, Watcher
 from proxy.exchange.upstream import Answered, Upstream
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
@@ -201,5 +201,25 @@ def test_closing_settles_nothing() -> None:
         background.keep(Running(PROVIDER, "resp_1", 3600, ran=False), ends)
         await background.close()
         assert ends.told == []
+
+    run(work())
+
+
+def test_where_a_response_lives_is_known_after_its_end_and_forgotten_in_time() -> None:
+    async def work() -> None:
+        ends = _Ends()
+        background = Background(cast("Upstream", _Provider()), {PROVIDER.name: PROVIDER})
+        background.keep(Running(PROVIDER, "resp_1", 3600, ran=False), ends)
+        seen = watcher(background, "/responses/resp_1")
+        assert seen is not None
+        seen.resolve(said("resp_1", "completed"), PROVIDER)
+        assert background.home_of(call("/responses/resp_1/input_items")) == PROVIDER.name
+        assert background.home_of(call("/responses/resp_2")) is background.home_of(call("/responses")) is None
+        for n in range(MOST_HOMES):
+            background.keep(Running(PROVIDER, f"other_{n}", 3600, ran=False), ends)
+        assert background.home_of(call("/responses/resp_1")) is None
+        background.providers = {}
+        assert background.home_of(call("/responses/other_9")) is None
+        await background.close()
 
     run(work())

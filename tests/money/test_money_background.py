@@ -358,6 +358,23 @@ def test_ids_nobody_knows_here_pass_and_cost_nothing(start_one: StartOne, upstre
     assert not books.held
 
 
+def test_calls_about_it_go_to_the_provider_that_has_it(start_one: StartOne, upstream: Upstream) -> None:
+    providers = {
+        name: {"kind": "openai", "base_url": f"{upstream.url}/{name}/v1", "timeouts": {**TIMEOUTS, "total": 600}}
+        for name in ("first", "oai")
+    }
+    daemon = start_one(providers=providers)
+    remote = Remote()
+    made = create(daemon, upstream, remote)
+    remote.status = "completed"
+    assert retrieve(daemon).status == 200
+    check_settled(books_of(daemon), made)
+    assert retrieve(daemon).json["status"] == "completed"
+    daemon.ask("GET", "/v1/responses/resp_2")
+    asked = [call.target.split("/")[1] for call in upstream.calls]
+    assert asked == ["oai", "oai", "oai", "first"]
+
+
 def test_a_reload_goes_on_with_the_newest_key_of_the_same_provider(start_one: StartOne, upstream: Upstream) -> None:
     remote = Remote("in_progress")
     daemon = start_one()
