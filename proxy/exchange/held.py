@@ -135,13 +135,9 @@ class Held:
     def _running_on(self, outcome: Outcome) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
         findings = outcome.findings
-        if (
-            findings is None
-            or (outcome.judged_status or 0) >= 400
-            or not findings.response.runs_on(streamed=self.hold.stream)
-        ):
+        if self.hold.endpoint != "responses" or findings is None or (outcome.judged_status or 0) >= 400:
             return None
-        return findings.generation_id
+        return findings.generation_id if findings.response.runs_on(streamed=self.hold.stream) else None
 
     def _keep_open(self, outcome: Outcome, provider: Provider, response_id: str) -> None:
         """Leave the hold to whoever sees the response's end: the call is over, its cost is not known yet."""

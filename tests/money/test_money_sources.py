@@ -131,7 +131,8 @@ def test_what_cannot_be_bounded_is_refused_under_a_budget_and_passes_without(
 def test_what_no_row_bounds_is_booked_from_whatever_its_reply_tells(
     calls: Calls, path: str, usage: dict[str, Any], source: str, cost: str
 ) -> None:
-    row = calls.row(calls.post(json_reply({"id": "video_1", "usage": {**TOKENS, **usage}}), path, {"prompt": "a cat"}))
+    told = {"id": "video_1", "status": "queued", "usage": {**TOKENS, **usage}}
+    row = calls.row(calls.post(json_reply(told), path, {"prompt": "a cat"}))
     assert (row.source, usd(row), row.input_tokens) == (source, Decimal(cost), 11)
 
 
