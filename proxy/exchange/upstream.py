@@ -23,6 +23,7 @@ from proxy.policy.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.reader import StreamReader
+from proxy.wire.sse import is_silent
 
 _LARGEST_ERROR = 2**20
 _LARGEST_DOCUMENT = 64 * 2**20
@@ -157,7 +158,8 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
         patience.heard()
         if not chunk:
             reply.first += reply.reader.finish()
-            if findings.events:
+            if findings.events or not is_silent(reply.first):
+                reply.ended = True
                 break
             reply.close()
             error = UpstreamReset(f"{reply.provider.name} ended its stream before the first event.")
@@ -165,8 +167,13 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
         ready = await reply.aside(reply.reader.held + len(chunk), reply.reader.feed, chunk)
         if findings.events:
             reply.first = ready
-        elif ready:
+        elif ready and is_silent(ready):
             await wait.listener.hold(ready)
+        elif ready:
+            reply.first = ready + reply.reader.finish()
+            break
+    if not findings.events:
+        reply.is_no_stream()
     return reply
 
 

@@ -98,6 +98,12 @@ def data_of(event: bytes) -> bytes | None:
     return b"\n".join(_value(line) for line in lines)
 
 
+def is_silent(block: bytes) -> bool:
+    """Whether there is nothing but comments, blank lines and fields without data: signs of life."""
+    silent = (b":", b"event", b"id", b"retry")
+    return all(not line or line.startswith(silent) for line in _lines(block))
+
+
 def _lines(event: bytes) -> Iterator[bytes]:
     yield from _LINE_END.split(event)
 
