@@ -35,7 +35,6 @@ from proxy.policy.values import MoneySettings, Settings
 from proxy.shutdown import Shutdown
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
-from proxy.stores.records import Row
 from proxy.telemetry import Telemetry
 from proxy.web.admin import Admin, AdminDoor
 from proxy.web.answers import StatusAnswer
@@ -256,19 +255,15 @@ def _toll(
     askers: tuple[Lookups, Background],
     telemetry: Telemetry,
 ) -> Toll:
-    """The toll, and the wiring by which every settlement is told and wakes those who wait for room."""
-
-    def resolved(row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
-        toll.settled()
-        telemetry.settled(row, doubts, over_pusd)
-
+    """The toll, and the wiring by which every settlement wakes those who wait for room, and is told."""
     keeping = Keeping(
         books=books.books,
         limiter=books.limiter,
         journal=books.journal,
         lookups=askers[0],
         background=askers[1],
-        resolved=resolved,
+        freed=lambda: toll.settled(),  # there is none yet
+        resolved=telemetry.settled,
         ended=telemetry.ended,
         waits=money.fsync == "always",
     )

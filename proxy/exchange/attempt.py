@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import max_field, url_for
-from proxy.errors import NoHealthyUpstream, UpstreamAuthError, UpstreamError, UpstreamReset
+from proxy.errors import NoHealthyUpstream, ProxyError, UpstreamAuthError, UpstreamError, UpstreamReset
 from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.relay import STREAM_HEADERS
@@ -149,12 +149,20 @@ class Ending:
     def __enter__(self) -> Reply | Failure:
         return self._outcome
 
-    def __exit__(self, *_: object) -> None:
-        outcome, record = self._outcome, self._record
-        outcome.close()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        outcome = self._outcome
         if isinstance(outcome, Reply):
-            findings = outcome.findings
-            record.usage = record.usage or findings.usage
-            record.served = findings.served_model
-            if findings.error is not None:
-                record.failure = f"{findings.error_status}"
+            self._note(outcome, error if isinstance(error, ProxyError) else None)
+        outcome.close()
+
+    def _note(self, reply: Reply, error: ProxyError | None) -> None:
+        """What the log says of the reply, which the ledger says as well."""
+        record, findings = self._record, reply.findings
+        reply.broken_by = error
+        record.usage = record.usage or findings.usage
+        record.served = findings.served_model
+        if findings.error is not None:
+            record.failure = reply.error_code
+            record.failure_status = findings.error_status if reply.status < 400 else None
+        if record.tried and record.tried[-1].outcome == str(reply.status) != reply.label:
+            record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=reply.label)

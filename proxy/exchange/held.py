@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.exchange.background import Running
-from proxy.exchange.keeping import Keeping, Unfinished
+from proxy.exchange.keeping import Booked, Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.record import Record
 from proxy.exchange.rows import Ended, attempt_row
@@ -18,7 +18,7 @@ from proxy.policy.retry import Trouble
 from proxy.policy.settlement import Ending, Prices, Settlement, settle
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.records import Begun, Hold
+from proxy.stores.records import Begun, Hold, Row
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
@@ -47,12 +47,26 @@ class Outcome(Protocol):
         """What the reply said of itself."""
 
     @property
+    def error_code(self) -> str | None:
+        """Why it failed, in the word of whoever failed; None where it did not."""
+
+    @property
     def complete(self) -> bool:
         """Whether the whole reply came."""
 
     @property
     def generation_id(self) -> str | None:
         """The id the provider knows this call by."""
+
+
+class Listening(Outcome, Protocol):
+    """A reply that is over for its client, and may still say something."""
+
+    async def read_on(self) -> None:
+        """Read for a while."""
+
+    def release(self) -> None:
+        """Give the connection back."""
 
 
 class Held:
@@ -63,10 +77,12 @@ class Held:
 
     __slots__ = (
         "_begun",
+        "_events",
         "_closed",
         "_keeping",
         "_prices",
         "_record",
+        "_booked",
         "characters",
         "hold",
         "input_tokens",
@@ -83,6 +99,8 @@ class Held:
         self._record = record
         self._begun = False
         self._closed = False
+        self._booked: Booked | None = None
+        self._events = 0
 
     def begun(self, outcome: Outcome) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
@@ -119,6 +137,7 @@ class Held:
             self._keep_open(outcome, provider, response_id)
             return None
         self._closed = True
+        self._events = outcome.findings.events if outcome.findings else 0
         ending = self._ending(outcome)
         settlement = settle(ending, self._prices_of(outcome.findings), self.hold.amount_pusd)
         ended = self._ended(outcome)
@@ -152,6 +171,36 @@ class Held:
         ran = outcome.findings.response.status != "queued"
         self._keeping.wait_for(unfinished, Running(provider, response_id, provider.timeouts.total, ran))
 
+    def close(self, outcome: Outcome | None = None) -> None:
+        """Nothing more comes of the attempt. A usage that came behind the settlement corrects it, once; then all hear."""
+        booked, self._booked = self._booked, None
+        if booked is None:
+            return
+        if outcome is not None and (late := self._late(booked.row, outcome)) is not None:
+            self._record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
+            booked = self._keeping.correct(booked.row, self.hold, late)
+        self._keeping.tell(booked)
+
+    def listen(self, outcome: Listening) -> bool:
+        """Have a settled reply read on for a late usage; False where nobody does."""
+        if self._booked is None or not self._keeping.lookups.listen(outcome.read_on(), lambda: self._heard(outcome)):
+            return False
+        self._record.unsettled += 1
+        return True
+
+    def _heard(self, outcome: Listening) -> None:
+        outcome.release()
+        self.close(outcome)
+        self._record.settled_late()
+
+    def _late(self, row: Row, outcome: Outcome) -> Settlement | None:
+        """What the attempt cost after all; None where that is what was charged."""
+        if outcome.findings is None or outcome.findings.events == self._events:
+            return None
+        settlement = settle(self._ending(outcome), self._prices, self.hold.amount_pusd)
+        is_news = (settlement.cost_pusd, settlement.source) != (row.cost_pusd, row.source)
+        return settlement if is_news and settlement.source in ("reported", "computed") else None
+
     def _ending(self, outcome: Outcome) -> Ending:
         findings, now, came = outcome.findings, datetime.now(UTC), outcome.came_as_events
         return Ending(
@@ -178,6 +227,7 @@ class Held:
         return Ended(
             status=499 if left else (outcome.judged_status or 0),
             outcome=outcome.label,
+            error=outcome.error_code,
             usage=findings.usage if findings else None,
             served=findings.served_model if findings else None,
             upstream_id=outcome.generation_id,
@@ -193,12 +243,15 @@ class Held:
                 Settlement(told.cost_pusd, "looked_up", doubts=told.doubts),
                 msgspec.structs.replace(ended, usage=usage),
             )
+        self.close()
         self._record.settled_late()
 
     def _write(self, settlement: Settlement, ended: Ended) -> Awaitable[None] | None:
         ended = msgspec.structs.replace(ended, usage=settlement.usage or ended.usage)
         self._record.charge(settlement.cost_pusd, settlement.source, ended.usage)
-        return self._keeping.settle(attempt_row(self._record, self.hold, settlement, ended), self.hold, settlement)
+        row = attempt_row(self._record, self.hold, settlement, ended)
+        self._booked = self._keeping.book(row, self.hold, settlement)
+        return self._booked.durable
 
 
 def _worth_asking(settlement: Settlement, ending: Ending) -> bool:

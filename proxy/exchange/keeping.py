@@ -17,13 +17,22 @@ from proxy.policy.limiter import Limiter
 from proxy.policy.settlement import Ending, Prices, Settlement, settle
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.journal import Journal
-from proxy.stores.records import Hold, Row, Settled, Voided
+from proxy.stores.records import Corrected, Hold, Row, Settled, Voided
 from proxy.wire.findings import Findings
 
 
+class Booked(Struct, frozen=True):
+    """What was written of an attempt that is settled, to be told once it is final. `durable` ends when it is on disk."""
+
+    row: Row
+    doubts: tuple[str, ...]
+    over_pusd: int
+    durable: Awaitable[None] | None = None
+
+
 class Keeping(Struct, frozen=True):
-    """Where money is counted and written down. `resolved` hears of every attempt's end, doubts about its figures, and
-    by how much it passed its hold; `ended` of the end of a background response; `waits`: replies wait until their
+    """Where money is counted and written down. `freed` hears that a hold is resolved, `resolved` of every attempt's end
+    once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background response; `waits`: replies wait until their
     settlement is on disk."""
 
     books: Books
@@ -31,12 +40,13 @@ class Keeping(Struct, frozen=True):
     journal: Journal
     lookups: Lookups
     background: Background
+    freed: Callable[[], None]
     resolved: Callable[[Row, tuple[str, ...], int], None]
     ended: Callable[[Row], None]
     waits: bool = False
 
-    def settle(self, row: Row, hold: Hold, settlement: Settlement) -> Awaitable[None] | None:
-        """Resolve a hold: memory, then the journal. What comes back is to be awaited before the client learns of it."""
+    def book(self, row: Row, hold: Hold, settlement: Settlement) -> Booked:
+        """Resolve a hold: memory, then the journal. It is not told yet."""
         over = None
         if settlement.void:
             self.books.void(hold.id)
@@ -46,8 +56,28 @@ class Keeping(Struct, frozen=True):
         with contextlib.suppress(JournalUnwritable):  # the journal keeps ends of calls and writes them when it heals
             position = self.journal.append(Voided(row) if settlement.void else Settled(row, hold.charges))
             durable = self.journal.durable(position) if self.waits else None
-        self.resolved(row, settlement.doubts, over or 0)
-        return durable
+        self.freed()
+        return Booked(row, settlement.doubts, over or 0, durable)
+
+    def correct(self, was: Row, hold: Hold, settlement: Settlement) -> Booked:
+        """Charge what an attempt cost after all, once it is known that `was` is wrong."""
+        record = Corrected(was, paid(was, settlement, settlement.usage), hold.charges)
+        for budget, period in hold.charges:
+            self.books.adjust(budget, period, record.delta_pusd)
+        with contextlib.suppress(JournalUnwritable):
+            self.journal.append(record)
+        self.freed()
+        return Booked(record.row, settlement.doubts, max(0, record.row.cost_pusd - hold.amount_pusd))
+
+    def tell(self, booked: Booked) -> None:
+        """The cost of an attempt is final."""
+        self.resolved(booked.row, booked.doubts, booked.over_pusd)
+
+    def settle(self, row: Row, hold: Hold, settlement: Settlement) -> Awaitable[None] | None:
+        """Book and tell. What comes back is to be awaited before the client learns of it."""
+        booked = self.book(row, hold, settlement)
+        self.tell(booked)
+        return booked.durable
 
     def wait_for(self, unfinished: Unfinished, running: Running) -> None:
         """Keep a hold open until the end of its response is seen."""

@@ -1,10 +1,11 @@
-"""Asks OpenRouter what a cut call cost: `/generation` answers some seconds late (wire.md 1.11)."""
+"""What a call cost, learnt after its end: OpenRouter is asked, whose `/generation` answers some seconds late (wire.md 1.11);
+others may say more behind the end of a stream."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 DEADLINE_SECONDS = 45.0
 MOST_AT_ONCE = 64
 MOST_WAITING = 16_384
+MOST_LISTENING = 256
 
 _json = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _GENERATION = Call(Endpoint("generation"), "/generation", "", "GET", b"")
@@ -35,6 +37,7 @@ class Lookups:
         self._upstream = upstream
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: set[asyncio.Task[None]] = set()
 
     @staticmethod
     def possible(provider: Provider) -> bool:
@@ -52,13 +55,25 @@ class Lookups:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def listen(self, reading: Coroutine[Any, Any, None], done: Callable[[], None]) -> bool:
+        """Read on behind a reply that is over, for what its provider may still say; False where too many do already."""
+        if len(self._listening) >= MOST_LISTENING:
+            reading.close()
+            return False
+        task = asyncio.get_running_loop().create_task(reading, name="listen on")
+        self._listening.add(task)
+        task.add_done_callback(self._listening.discard)
+        task.add_done_callback(lambda _: done())
+        return True
+
     async def finish(self, seconds: float) -> None:
         """At shutdown: let look-ups run on for a while, then settle what is left without an answer."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        for task in list(self._tasks):
+        tasks = [*self._tasks, *self._listening]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, provider: Provider, generation_id: str, done: Callable[[Usage | None], None]) -> None:
         found: Usage | None = None

@@ -86,6 +86,7 @@ class Record:
         "entered",
         "error",
         "failure",
+        "failure_status",
         "findings",
         "first_byte_at",
         "held",
@@ -130,6 +131,7 @@ class Record:
         self.status = 0
         self.error: ProxyError | None = None
         self.failure: str | None = None
+        self.failure_status: int | None = None
         self.usage: Usage | None = None
         self.served: str | None = None
         self.upstream_request_id: str | None = None
@@ -231,7 +233,8 @@ class Record:
         if self.error is not None:
             return self.error.kind
         if self.failure is not None or self.status >= 400:
-            return _KIND_OF_STATUS.get(self.status, "provider_server_error" if self.status >= 500 else "_OTHER")
+            status = self.status if self.failure_status is None else self.failure_status
+            return _KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
 
 

@@ -21,6 +21,7 @@ from proxy.wire.reader import StreamReader, error_event
 KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 1.0
+FOLLOWS_SECONDS = 0.2
 _KEEP_ALIVE = b": keep-alive\n\n"
 STREAM_HEADERS: Headers = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
 
@@ -196,6 +197,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         client.watch()
     else:
         length = [("Content-Length", reply.content_length)] if reply.content_length is not None else []
+        client.rest()
         await client.begin(reply.status, [*headers, *length])
     timeouts = reply.provider.timeouts
     try:
@@ -223,7 +225,10 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
                 await reply.settled()
             await _say(client, ready, patience)
         ready = chunk = b""  # nothing is kept while nothing comes
-        chunk = await reply.next_chunk()
+        if findings.terminal:
+            chunk = await _what_follows(reply)
+        else:
+            chunk = await reply.next_chunk()
         if not chunk:
             break
         patience.heard()
@@ -236,6 +241,14 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         raise UpstreamReset(f"{reply.provider.name} ended its answer in the middle.")
 
 
+async def _what_follows(reply: Reply) -> bytes:
+    """What comes at once behind the end of a stream; mostly nothing does, and the client is not kept waiting for it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FOLLOWS_SECONDS):
+            return await reply.next_chunk()
+    return b""
+
+
 async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
     """Anything else, untouched."""
     left = int(reply.content_length or 0)
@@ -243,7 +256,7 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
     while chunk:
         left -= len(chunk)
         if left == 0:
-            reply.ended = True
+            reply.end()
             await reply.settled()
         await _say(client, chunk, patience)
         chunk = await reply.next_chunk()

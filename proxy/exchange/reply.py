@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, Protocol
@@ -9,17 +11,20 @@ from typing import Any, Protocol
 import msgspec
 
 from proxy.dialects import Dialect
-from proxy.errors import ProviderError, UpstreamReset, UpstreamTimeout
+from proxy.errors import ProviderError, ProxyError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.aside import Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
+from proxy.wire.error_objects import message_of
 from proxy.wire.findings import Findings
 from proxy.wire.headers import Headers, replaced, safe, to_client
+from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
 
 LARGEST_WHOLE = 8 * 2**20
+LATE_SECONDS = 3.0
 
 
 class Settler(Protocol):
@@ -30,6 +35,12 @@ class Settler(Protocol):
 
     def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:
         """Settle; what comes back is to be awaited before the call ends."""
+
+    def close(self, outcome: Any) -> None:
+        """Nothing more comes."""
+
+    def listen(self, outcome: Any) -> bool:
+        """Have it read on; False where nobody does."""
 
 
 class Failure:
@@ -47,6 +58,7 @@ class Failure:
         self.settler: Settler | None = None
         self.provider: Provider | None = None
         self.label = error.code if status is None else str(status)
+        self.error_code: str | None = error.code
 
     def seen(self, dialect: Dialect, now: datetime) -> Seen:
         """What judging needs."""
@@ -56,18 +68,22 @@ class Failure:
         """Nothing is open; the hold is resolved."""
         if self.settler is not None and self.provider is not None:
             self.settler.resolve(self, self.provider)
+            self.settler.close(self)
 
 
 class Reply:
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 
-    `reader` sees a stream's events pass; for a whole JSON reply its findings read it once.
+    `reader` sees a stream's events pass; for a whole JSON reply its findings read it once; what passes as it came is
+    read aside. `broken_by`: what ended it before its end.
     """
 
     __slots__ = (
+        "_passing",
         "_json_added",
         "_response",
         "aside",
+        "broken_by",
         "ended",
         "first",
         "is_event_stream",
@@ -92,10 +108,14 @@ class Reply:
         self.ended = False
         self.trouble: Trouble = "none"
         self.settler: Settler | None = None
+        self.broken_by: ProxyError | None = None
         content_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
-        encoded = (response.header("content-encoding") or "identity").strip().lower() not in ("identity", "")
+        encoding = (response.header("content-encoding") or "").strip().lower()
+        encoded = encoding not in ("identity", "")
         self.is_event_stream = content_type == "text/event-stream" and not encoded
         self.is_json = (content_type == "application/json" or content_type.endswith("+json")) and not encoded
+        is_read = self.is_event_stream or self.is_json or not 200 <= self.status < 300
+        self._passing = None if is_read else Passing(reader, encoding)
 
     @property
     def headers(self) -> Headers:
@@ -126,10 +146,36 @@ class Reply:
         """`read_chunk` for a reply under way: raises `UpstreamReset` when it breaks off."""
         try:
             chunk = await self._response.read()
-            self.ended = not chunk
-            return chunk
         except (Broken, NotHttp):
             raise UpstreamReset(f"{self.provider.name} broke the connection in the middle of its answer.") from None
+        if not chunk:
+            self.end()
+        elif self._passing is not None:
+            self._passing.feed(chunk)
+        return chunk
+
+    def end(self) -> None:
+        """All has come."""
+        self.ended = True
+        if self._passing is not None:
+            self._passing.finish()
+
+    def is_no_stream(self) -> None:
+        """What calls itself events, and is something else: pass it as it came."""
+        self.is_event_stream = False
+        self._passing = Passing(self.reader, "")
+        self._passing.feed(self.first)
+        if self.ended:
+            self.whole = True
+            self.end()
+
+    async def read_on(self) -> None:
+        """Read behind the end of a stream, for a while: some tell its usage only there."""
+        with contextlib.suppress(TimeoutError, Broken, NotHttp):
+            async with asyncio.timeout(LATE_SECONDS):
+                while chunk := await self._response.read():
+                    self.reader.feed(chunk)
+        self.reader.finish()
 
     async def read_whole(self, most: int, patience: Patience) -> None:
         """Read the body into `first` if it is at most `most` bytes; else leave the rest to be passed."""
@@ -146,6 +192,9 @@ class Reply:
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
             await self.aside(size, self.reader.findings.see, self.first)
+        elif self.is_json and self.status < 300:
+            self._passing = Passing(self.reader, "")
+            self._passing.feed(self.first)
 
     @property
     def judged_status(self) -> int:
@@ -173,8 +222,18 @@ class Reply:
     @property
     def label(self) -> str:
         """The outcome in one word, for records."""
-        failed = self.status < 400 and self.reader.findings.failed
-        return f"200_error_{self.reader.findings.error_status}" if failed else str(self.status)
+        if self.status < 400 and self.findings.broke:
+            return f"200_error_{self.findings.error_status}"
+        return self.broken_by.code if self.broken_by is not None and self.status < 400 else str(self.status)
+
+    @property
+    def error_code(self) -> str | None:
+        """Why it failed, in the word of whoever failed; None where it did not."""
+        if self.broken_by is not None:
+            return self.broken_by.code
+        if self.findings.error is None or (self.status < 400 and not self.findings.broke):
+            return None
+        return self.findings.error_code if self.status < 400 else str(self.findings.error_status)
 
     def error_message(self) -> str:
         """The message of an error reply, whatever its shape (wire.md T109); never the raw body."""
@@ -182,13 +241,13 @@ class Reply:
             body: Any = msgspec.json.decode(self.first)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             body = None
-        text = _message(self.reader.findings.error if self.status < 400 else body)
+        text = message_of(self.reader.findings.error if self.status < 400 else body)
         return text or f"{self.provider.name} answered with status {self.status}."
 
     @property
     def came_as_events(self) -> bool:
         """Whether it is a stream of events."""
-        return self.is_event_stream
+        return self.is_event_stream or (self._passing is not None and self._passing.is_stream)
 
     @property
     def findings(self) -> Findings:
@@ -208,12 +267,21 @@ class Reply:
             await durable
 
     def close(self) -> None:
-        """Give the connection back if the reply was read to its end, else close it; resolve the hold.
-
-        Synchronous, idempotent.
-        """
+        """Resolve the hold and let go of the connection, at once or once nothing more is to be heard. Synchronous."""
         if self.settler is not None:
             self.settler.resolve(self, self.provider)
+            if self._may_say_more() and self.settler.listen(self):
+                return
+            self.settler.close(self)
+        self.release()
+
+    def _may_say_more(self) -> bool:
+        """Whether a stream said all it meant to, and its connection is still open."""
+        is_over = self.is_event_stream and self.findings.terminal and self.broken_by is None
+        return is_over and not self.ended and not self._response.at_end
+
+    def release(self) -> None:
+        """Give the connection back if the reply was read to its end, else close it."""
         if self._response.at_end:
             self._response.release()
         else:
@@ -226,16 +294,3 @@ class Reply:
 
 def _is_quota(body: bytes) -> bool:
     return b"insufficient_quota" in body or b"credit_balance_exhausted" in body
-
-
-def _message(body: Any) -> str | None:
-    """Find the sentence in `{"error": {"message"}}`, `{"error": "…"}`, `{"message"}`, `{"detail"}`, `{"errors": […]}`."""
-    if isinstance(body, str):  # the half of a cut emoji is no text for JSON
-        return body[:1000].encode("utf-8", "replace").decode()
-    if isinstance(body, list):
-        return _message(body[0]) if body else None
-    if isinstance(body, dict):
-        for name in ("error", "message", "detail", "errors", "msg"):
-            if body.get(name):
-                return _message(body[name])
-    return None

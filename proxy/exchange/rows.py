@@ -18,6 +18,7 @@ class Ended(Struct, frozen=True):
 
     status: int
     outcome: str
+    error: str | None = None
     usage: Usage | None = None
     served: str | None = None
     upstream_id: str | None = None
@@ -33,7 +34,7 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         served=ended.served,
         status=ended.status,
         outcome=ended.outcome,
-        error=record.error.code if record.error else record.failure,
+        error=record.error.code if record.error else ended.error,
         first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - record.started),
         total_ms=_ms(time.monotonic() - record.started),
         upstream_id=ended.upstream_id,

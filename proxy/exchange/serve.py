@@ -119,6 +119,7 @@ class Exchange:
         except BaseException:
             if held is not None:
                 held.resolve(abandoned(provider), provider)
+                held.close()
             raise
         record.upstream_seconds += time.monotonic() - began
         settler = held or self.toll.keeping.background.watcher(provider, job.call)

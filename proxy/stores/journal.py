@@ -1,7 +1,7 @@
 """The write-ahead journal: one `os.write` per record, before the bytes it covers leave.
 
 What it promises: an `append` that returned is read back after a kill at any instant; one that
-raised left nothing behind. Ends of calls (`Begun`, `Settled`, `Voided`) have more than new ones:
+raised left nothing behind. Ends of calls (`Begun`, `Settled`, `Corrected`, `Voided`) have more than new ones:
 a reserve that is given back when the disk is full, then a bounded backlog in memory. What is only
 in the backlog is lost in a crash; its hold is on disk, and is then charged in full.
 
@@ -22,7 +22,7 @@ from msgspec import Struct
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.frames import framed
 from proxy.stores.opened import OpenHolds
-from proxy.stores.records import Begun, Record, Settled, Voided
+from proxy.stores.records import Begun, Corrected, Record, Settled, Voided
 from proxy.stores.replay import Replayed
 from proxy.stores.reserve import Reserve
 from proxy.stores.segment_writer import OverLimit, SegmentWriter
@@ -35,7 +35,7 @@ _MOST_BACKLOG = 8 * 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
 _SYNC_PAUSE_SECONDS = 1.0
 
-Ending = Begun | Settled | Voided
+Ending = Begun | Settled | Corrected | Voided
 
 
 class JournalRules(Struct, frozen=True):
@@ -100,7 +100,7 @@ class Journal:
         frame = framed(record)
         with self._lock:
             try:
-                if isinstance(record, Begun | Settled | Voided):
+                if isinstance(record, Ending):
                     self._append_ending(record, frame)
                 else:
                     self._append_ordinary(record, frame)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import astuple
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, func, literal_column, select, update
 from sqlalchemy.dialects.sqlite import Insert, dialect, insert
 
-from proxy.stores.records import MOST_INT, Adjusted, Charge, Record, Refused, Row, Settled, Voided
+from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.schema import (
     COUNTERS,
     adjustments,
@@ -89,6 +89,7 @@ def apply(connection: Connection, batch: Sequence[tuple[Position, Record]], posi
     _add_once(connection, _ADD_ADJUSTMENT, [astuple(record) for record in adjusted])
     _add_sums(connection, fresh)
     _add_spent(connection, fresh, adjusted)
+    _correct(connection, [record for record in records if isinstance(record, Corrected)])
     segment, offset = position or batch[-1][0]
     connection.execute(_SET_POSITION, {"one": 1, "segment": segment, "offset": offset})
 
@@ -140,7 +141,7 @@ def _fresh(connection: Connection, table: Table, records: list[tuple[str, Record
     return list(reversed(fresh.values()))
 
 
-def _add_sums(connection: Connection, fresh: list[WithRow]) -> None:
+def _add_sums(connection: Connection, fresh: Sequence[WithRow | Corrected]) -> None:
     detail = tally(fresh)
     by_day = folded(detail, lambda spender: (*spender[1:], spender[0] // QUARTERS_PER_DAY))
     by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
@@ -156,6 +157,24 @@ def _add_spent(connection: Connection, fresh: list[WithRow], adjusted: list[Adju
     for change in adjusted:
         charge = (change.budget, change.period)
         totals[charge] = totals.get(charge, 0) + change.delta_pusd
+    _ADD_SPENT.run(connection, [_bounded((*charge, amount)) for charge, amount in totals.items()])
+
+
+def _correct(connection: Connection, records: list[Corrected]) -> None:
+    """Put the row a correction names in the place of the one it had; where that is not there, it was done before."""
+    table = attempts.c
+    done: list[Corrected] = []
+    for record in records:
+        was = record.was
+        known = (table.id == was.id, table.source == was.source, table.cost_pusd == min(was.cost_pusd, MOST_INT))
+        values = dict(zip(Row.__struct_fields__, _bounded(astuple(record.row)), strict=True))
+        if connection.execute(update(attempts).where(*known).values(values)).rowcount:
+            done.append(record)
+    _add_sums(connection, done)
+    totals: dict[Charge, int] = {}
+    for record in done:
+        for charge in record.charges:
+            totals[charge] = totals.get(charge, 0) + record.delta_pusd
     _ADD_SPENT.run(connection, [_bounded((*charge, amount)) for charge, amount in totals.items()])
 
 

@@ -17,7 +17,7 @@ from proxy.stores.database import engine_for, is_damage, sentence_of
 from proxy.stores.failures import LedgerDamaged
 from proxy.stores.keys import StoredKey, list_keys
 from proxy.stores.opening import refuse_newer, revision_of
-from proxy.stores.records import Charge, Record, Refused, Row, Settled, Voided
+from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
 from proxy.stores.tally import tally
@@ -49,11 +49,11 @@ class Files:
         """The attempts of one call, or why it was refused; first one first."""
 
         def late(records: Iterable[Record]) -> list[Row]:
-            rows = (record.row for record in records if isinstance(record, Settled | Voided | Refused))
+            rows = (record.row for record in records if isinstance(record, Settled | Corrected | Voided | Refused))
             return [row for row in rows if row.request_id == request_id]
 
         rows, tail = self._ask(lambda connection: ledger.rows_of(connection, request_id), list[Row](), late)
-        return sorted(rows + tail, key=lambda row: row.attempt)
+        return sorted({row.id: row for row in rows + tail}.values(), key=lambda row: row.attempt)
 
     def spent(self, budgets: Iterable[str]) -> dict[Charge, int]:
         """What the newest periods of each budget have spent."""

@@ -99,6 +99,20 @@ class Settled(Struct, frozen=True, tag="settled"):
     charges: tuple[Charge, ...]
 
 
+class Corrected(Struct, frozen=True, tag="corrected"):
+    """What an attempt cost after all: a usage that came behind its settlement. `was` is the row it had, `row` the one
+    it has; the difference is charged to the periods its hold was taken in. One at most for each attempt."""
+
+    was: Row
+    row: Row
+    charges: tuple[Charge, ...]
+
+    @property
+    def delta_pusd(self) -> int:
+        """What is to be added to what was charged."""
+        return self.row.cost_pusd - self.was.cost_pusd
+
+
 class Voided(Struct, frozen=True, tag="voided"):
     """The attempt's row; it provably cost nothing."""
 
@@ -122,4 +136,4 @@ class Adjusted(Struct, frozen=True, tag="adjusted"):
     reason: str
 
 
-Record = Hold | Begun | Settled | Voided | Refused | Adjusted
+Record = Hold | Begun | Settled | Corrected | Voided | Refused | Adjusted

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from proxy.stores.records import Adjusted, Begun, Charge, Hold, Record, Settled, Voided
+from proxy.stores.records import Adjusted, Begun, Charge, Corrected, Hold, Record, Settled, Voided
 from proxy.stores.segments import START, Position, Problem, Reader, Tail
 
 
@@ -71,6 +71,8 @@ def _is_first(counted: set[str], record: Record) -> bool:
     match record:
         case Settled() | Voided():
             identity = record.row.id
+        case Corrected():
+            identity = f"{record.row.id} corrected"
         case Adjusted():
             identity = record.id
         case _:
@@ -96,6 +98,9 @@ def _count(spent: dict[Charge, int], record: Record) -> None:
         case Settled():
             for charge in record.charges:
                 spent[charge] = spent.get(charge, 0) + record.row.cost_pusd
+        case Corrected():
+            for charge in record.charges:
+                spent[charge] = spent.get(charge, 0) + record.delta_pusd
         case Adjusted():
             charge = record.budget, record.period
             spent[charge] = spent.get(charge, 0) + record.delta_pusd

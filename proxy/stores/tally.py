@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-from proxy.stores.records import Record, Row, Settled, Voided
+from proxy.stores.records import Corrected, Record, Row, Settled, Voided
 
 QUARTER_MS = 900_000
 QUARTERS_PER_DAY = 96
@@ -15,11 +15,10 @@ Spender = tuple[int, str, str, str, str]  # quarter-hour since the epoch, key, p
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
-def counts_of(record: Settled | Voided) -> Counts:
-    """What one attempt adds. A voided one counts as a call at most; a call counts with its last attempt."""
-    row = record.row
+def counts_of(row: Row) -> Counts:
+    """What one attempt adds. One that cost nothing for sure counts as a call at most; a call counts with its last attempt."""
     call = int(row.counts_call)
-    if isinstance(record, Voided):
+    if row.source == "none":
         return [call, 1, 0, 0, 0, 0, 0, 0]
     tokens = [row.input_tokens, row.output_tokens, row.cached_input_tokens, row.cache_write_tokens]
     return [call, 1, *tokens, row.reasoning_tokens, row.cost_pusd]
@@ -35,7 +34,10 @@ def tally(records: Iterable[Record]) -> dict[Spender, Counts]:
     totals: dict[Spender, Counts] = {}
     for record in records:
         if isinstance(record, Settled | Voided) and record.row.provider:
-            add(totals, spender_of(record.row), counts_of(record))
+            add(totals, spender_of(record.row), counts_of(record.row))
+        elif isinstance(record, Corrected):
+            add(totals, spender_of(record.was), [-count for count in counts_of(record.was)])
+            add(totals, spender_of(record.row), counts_of(record.row))
     return totals
 
 

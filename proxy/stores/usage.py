@@ -154,7 +154,7 @@ def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:
     for source, counts in sources:
         for name, amount in zip(COUNTERS, counts, strict=True):
             total[name] += amount
-        if source != "none":
+        if source != "none" and counts[COUNTERS.index("attempts")]:
             origins[source] = origins.get(source, 0) + counts[COUNTERS.index("attempts")]
     shown = {name: total[name] for name in _SHOWN}
     return {**shown, "cost_usd": usd_text(total["cost_pusd"]), "sources": dict(sorted(origins.items()))}

@@ -127,8 +127,9 @@ class _Brotli:
 
     unused_data = b""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, error: type[Exception]) -> None:
         self._inner = inner
+        self._error = error
 
     @property
     def eof(self) -> bool:
@@ -141,7 +142,7 @@ class _Brotli:
     def decompress(self, data: bytes, max_length: int) -> bytes:
         try:
             return bytes(self._inner.process(data, output_buffer_limit=max_length))
-        except Exception as error:
+        except self._error as error:
             raise ValueError("not brotli") from error
 
 
@@ -153,7 +154,7 @@ def _br() -> Callable[[bytes], _Inflating] | None:
         return None
     if not hasattr(module.Decompressor, "can_accept_more_data"):
         return None
-    return lambda _: _Bounded(_Brotli(module.Decompressor()))
+    return lambda _: _Bounded(_Brotli(module.Decompressor(), module.error))
 
 
 _MAKERS: dict[str, Callable[[bytes], _Inflating]] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate}

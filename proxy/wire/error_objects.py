@@ -42,6 +42,19 @@ def code_of(error: Any) -> str:
     return next((name for name in _names(error) if _CODE.fullmatch(name)), str(status_of(error)))
 
 
+def message_of(body: Any) -> str | None:
+    """The sentence in `{"error": {"message"}}`, `{"error": "…"}`, `{"message"}`, `{"detail"}`, `{"errors": […]}`."""
+    if isinstance(body, str):  # the half of a cut emoji is no text for JSON
+        return body[:1000].encode("utf-8", "replace").decode()
+    if isinstance(body, list):
+        return message_of(body[0]) if body else None
+    if isinstance(body, dict):
+        for name in ("error", "message", "detail", "errors", "msg"):
+            if body.get(name):
+                return message_of(body[name])
+    return None
+
+
 def _names(error: Any) -> list[str]:
     if not isinstance(error, dict):
         return []

@@ -15,7 +15,7 @@ import msgspec
 from harness.daemon import Daemon
 from harness.mock import Mock
 
-from proxy.stores.records import Refused, Row, Settled, Voided
+from proxy.stores.records import Corrected, Refused, Row, Settled, Voided
 from proxy.stores.replay import replay
 from proxy.stores.segments import START, Position, read
 
@@ -40,6 +40,8 @@ class Books:
         for _, record in read(state / "journal", position):
             if isinstance(record, Settled | Voided | Refused):
                 self._take(record.row)
+            elif isinstance(record, Corrected):
+                self.rows[record.row.id] = record.row
 
     def _read_ledger(self, path: Path) -> Position:
         if not path.exists():

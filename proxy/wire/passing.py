@@ -20,7 +20,7 @@ _SPACE = b" \t\r\n"
 Kind = Literal["unknown", "events", "document", "lines", "opaque"]
 
 
-class Aside:
+class Passing:
     """Tells the findings of `reader` what a reply says: events, a document, or a document a line; of others nothing.
 
     Of a document too large to be kept, the usage is looked for near its end.

@@ -1,0 +1,63 @@
+"""A usage that comes behind the end of a stream: one correction, told everywhere, and the client does not wait for it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from harness.events import DONE, chat_chunk, chat_stream, usage_chunk
+from harness.http import Reply
+from harness.steps import LAST_CHUNK, Script, chunk, hang, say, say_apart, stream_head, then, wait_at
+from money_books import books_of, eventually
+from money_calls import BOUND_KEY, COMPUTED, TOKENS, Calls, usd
+
+BOB = [("Authorization", f"Bearer {BOUND_KEY}")]
+ENDED = [stream_head(), chunk(chat_stream(text="word " * 100))]
+
+
+def ask(calls: Calls, script: Script) -> Reply:
+    """A streamed call of the key with a budget, to its last byte."""
+    calls.upstream.expect(script)
+    body = {"model": "direct", "messages": [], "max_tokens": 1000, "stream": True}
+    return calls.toll.post("/v1/chat/completions", body, BOB)
+
+
+def test_a_usage_behind_the_end_corrects_what_was_counted(calls: Calls) -> None:
+    gate = calls.upstream.gate()
+    before = books_of(calls.toll).spent_by("key:bob:total")
+    late = [chunk(usage_chunk(TOKENS)), LAST_CHUNK]
+    reply = ask(calls, then(say_apart(ENDED), wait_at(gate), say_apart(late)))
+    assert reply.body.endswith(DONE)  # the client had its whole reply before the usage came
+    gate.open()
+    books = eventually(calls.toll, lambda books: [row.source for row in books.of(reply.request_id)] == ["computed"])
+    (row,) = books.of(reply.request_id)
+    assert (usd(row), row.input_tokens, row.output_tokens) == (COMPUTED, 11, 4)
+    assert books.spent_by("key:bob:total") - before == COMPUTED
+    line = calls.toll.wait_for_log(lambda line: line.get("request_id") == reply.request_id)
+    assert (line["cost_source"], Decimal(line["cost_usd"]), line["output_tokens"]) == ("computed", COMPUTED, 4)
+
+
+def test_nothing_more_is_no_correction(calls: Calls) -> None:
+    reply = ask(calls, then(say(*ENDED), hang))
+    row = calls.row(reply)
+    assert row.source == "counted"
+    assert (row.input_tokens > 0, row.output_tokens > 90) == (True, True)
+    line = calls.toll.wait_for_log(lambda line: line.get("request_id") == reply.request_id, seconds=20)
+    assert (line["cost_source"], line["output_tokens"]) == ("counted", row.output_tokens)
+
+
+def test_a_usage_in_the_next_read_counts(calls: Calls) -> None:
+    reply = ask(calls, say_apart([*ENDED, chunk(usage_chunk(TOKENS)), LAST_CHUNK]))
+    books = eventually(calls.toll, lambda books: [row.source for row in books.of(reply.request_id)] == ["computed"])
+    assert usd(books.of(reply.request_id)[0]) == COMPUTED
+
+
+def test_what_fails_under_way_fails_in_the_ledger(calls: Calls) -> None:
+    error = {"code": 529, "message": "Overloaded", "metadata": {"error_type": "provider_overloaded"}}
+    reply = ask(
+        calls, say(stream_head(), chunk(chat_chunk("word") + chat_chunk(finish="error", error=error)), LAST_CHUNK)
+    )
+    row = calls.row(reply)
+    assert (row.outcome, row.error) == ("200_error_529", "provider_overloaded")
+    line = calls.toll.wait_for_log(lambda line: line.get("request_id") == reply.request_id)
+    assert (line["error"], line["error_type"]) == ("provider_overloaded", "provider_overloaded")
+    assert line["tried"][0]["outcome"] == "200_error_529"
