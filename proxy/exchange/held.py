@@ -206,7 +206,7 @@ class Held:
         return Ending(
             trouble=outcome.trouble,
             status=outcome.judged_status,
-            failed=findings is not None and findings.failed,
+            failed=findings is not None and (findings.failed or (findings.broke and findings.said_nothing)),
             complete=outcome.complete,
             streamed=self.hold.stream if came is None else came,
             countable=findings is not None and findings.countable,

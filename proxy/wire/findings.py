@@ -135,6 +135,11 @@ class Findings:
         """Whether an answer ended in an error, on the endpoints where an error can only mean that."""
         return self.error is not None and self._shape != "other"
 
+    @property
+    def said_nothing(self) -> bool:
+        """Whether there was no output, not even a piece."""
+        return not (self.has_output or self.response.has_output or self.counted_output)
+
     def see(self, data: bytes) -> None:
         """Read the data of one event, or a whole JSON reply. Anything unreadable counts as so many bytes of output."""
         self.events += 1

@@ -181,7 +181,9 @@ def _books(played: Played, truth: Truth) -> Iterator[Fault]:
     row = rows[0]
     if truth.parts is not None and (wrong := dict(_wrong_tokens(row, truth))):
         yield Fault(exchange, "usage", ", ".join(f"{name} {got} for {due}" for name, (got, due) in wrong.items()))
-    if row["status"] != exchange.status or row["outcome"] != str(exchange.status):
+    failed = exchange.status < 400 and any(event.get("error") for event in truth.events)
+    outcome = str(row["outcome"]).startswith("200_error_") if failed else row["outcome"] == str(exchange.status)
+    if row["status"] != exchange.status or not outcome:
         yield Fault(exchange, "outcome", f"{row['status']}, {row['outcome']}, {row['error']}")
     said = {name: line.get(name) for name in ("status", "input_tokens", "output_tokens")}
     due = {"status": exchange.status, "input_tokens": row["input_tokens"], "output_tokens": row["output_tokens"]}
