@@ -74,8 +74,8 @@ def expected_cost(exchange: Exchange, truth: Truth) -> tuple[Decimal, str] | Non
     """What must be booked, in USD, and by whose word."""
     if exchange.entry == "openrouter" and truth.parts is None:
         return LOOKED_UP_USD, "looked up"
-    if not needs_price(exchange):
-        return cost_of(truth, exchange)
+    if not needs_price(exchange) or (exchange.entry == "openai" and cost_of(truth, exchange) is not None):
+        return cost_of(truth, exchange)  # also where a router named none, and a known model served
     if truth.reported_usd is not None:
         return truth.reported_usd, "reported"
     if truth.parts is None:

@@ -15,6 +15,7 @@ from traffic.recorded import Exchange
 # xAI counts money in ten thousand millionths of a dollar
 TICKS = Decimal(10) ** 10
 WEB_SEARCH_USD = Decimal("0.01")  # Anthropic's, and OpenAI's for `web_search`: $10 per 1,000
+CODE_SESSION_USD = Decimal("0.03")  # OpenAI's, for a container of the usual size
 # the names genai-prices has for the hosts
 SELLERS = {
     "openai": "openai",
@@ -230,4 +231,10 @@ def _fees(events: tuple[dict[str, Any], ...], usage: dict[str, Any], exchange: E
         for item in response.get("output") or ()
         if isinstance(item, dict)
     )
-    return WEB_SEARCH_USD * searches
+    sessions = {
+        item.get("container_id")
+        for item in response.get("output") or ()
+        if isinstance(item, dict) and item.get("type") == "code_interpreter_call"
+    }
+    code = CODE_SESSION_USD * len(sessions) if exchange.entry == "openai" else 0  # another server has no list of ours
+    return WEB_SEARCH_USD * searches + code
