@@ -89,8 +89,8 @@ def completed(own: Pricing, other: Pricing) -> dict[str, Any]:
 
     Prices of tokens are taken over only where both lists agree on the plain ones: they belong together.
     """
-    if _plain(own) is None:
-        return dict(other) if _plain(other) is not None or not own else {**other, **own}
+    if _plain(own) is None and not _has_units(own):
+        return dict(other)
     agree = _plain(own) == _plain(other)
     left_out = own.keys() if agree else own.keys() | _TOKEN_KEYS.keys() | {"overrides", "variants", "factors", "hold"}
     merged = {**own, **{name: value for name, value in other.items() if name not in left_out}}
@@ -100,6 +100,11 @@ def completed(own: Pricing, other: Pricing) -> dict[str, Any]:
     elif "hold" not in own:
         merged.pop("hold", None)
     return merged
+
+
+def _has_units(pricing: Pricing) -> bool:
+    """Whether something but tokens is charged: that is a price as well."""
+    return any(FIELDS[key] in _UNIT_FIELDS for key in pricing.keys() & FIELDS.keys()) or bool(pricing.get("pictures"))
 
 
 def _plain(pricing: Pricing) -> tuple[Decimal, Decimal] | None:
@@ -196,8 +201,7 @@ def _sort_out_images(keys: dict[str, Decimal]) -> None:
 
 def _without_token_prices(pricing: Pricing, keys: dict[str, Decimal]) -> dict[str, Decimal]:
     """A model charged by the character, second, page or picture has no price per token, and needs none."""
-    is_by_unit = any(name in keys for name in _UNIT_FIELDS) or bool(pricing.get("pictures"))
-    if is_by_unit and pricing.get("prompt") == "-1":
+    if _has_units(pricing) and pricing.get("prompt") == "-1":
         return {"input_usd": _ZERO, "output_usd": _ZERO, **keys}
     return keys
 

@@ -13,7 +13,7 @@ from proxy.data import prices_bytes, snapshot_bytes
 from proxy.policy.catalogue import Model
 from proxy.policy.costs import Cost, Extra, cost_usd, of_images
 from proxy.policy.feed import read_feed
-from proxy.policy.pricelist import read_pricing
+from proxy.policy.pricelist import completed, read_pricing
 from proxy.policy.prices import FREE_OF_CHARGE, Override, Price, either
 from proxy.wire.usage import Usage, read_usage
 
@@ -443,3 +443,36 @@ counts = st.integers(0, 10**9)
 def test_a_cost_is_never_negative_and_never_raises(a: int, b: int, c: int, d: int, e: int, f: int) -> None:
     usage = Usage(a, b, cached_tokens=c, cache_write_tokens=d, reasoning_tokens=e, image_tokens=f)
     assert usd(usage, SONNET) >= 0
+
+
+TOKENS = {"prompt": "1", "completion": "2"}
+UNKNOWN = {"prompt": "-1", "completion": "-1"}
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "due"),
+    [
+        (
+            TOKENS,
+            {**TOKENS, "input_cache_read": "0.1", "web_search": "5"},
+            {"input_cache_read": "0.1", "web_search": "5"},
+        ),
+        (TOKENS, {"prompt": "3", "completion": "2", "input_cache_read": "0.1", "web_search": "5"}, {"web_search": "5"}),
+        ({**TOKENS, "web_search": "4"}, {**TOKENS, "web_search": "5"}, {"web_search": "4"}),
+        (TOKENS, UNKNOWN, {}),
+        (TOKENS, {}, {}),
+        (UNKNOWN, TOKENS, TOKENS),
+        ({}, TOKENS, TOKENS),
+        ({"prompt": "cheap", "completion": "1"}, TOKENS, TOKENS),
+        ({**UNKNOWN, "audio_second": "0.1"}, {"prompt": "0", "completion": "0"}, {**UNKNOWN, "audio_second": "0.1"}),
+        ({**UNKNOWN, "pictures": {"/": "0.1"}}, {**UNKNOWN, "page": "1"}, {"pictures": {"/": "0.1"}, "page": "1"}),
+        (
+            {**TOKENS, "input_cache_read": "1"},
+            {**TOKENS, "hold": {"input_cache_read": "3", "audio": "4"}},
+            {"hold": {"audio": "4"}},
+        ),
+        (TOKENS, {"prompt": "2", "completion": "2", "hold": {"audio": "4"}}, {}),
+    ],
+)
+def test_one_list_is_completed_from_another(own: dict[str, Any], other: dict[str, Any], due: dict[str, Any]) -> None:
+    assert completed(own, other) == {**own, **due}

@@ -90,7 +90,7 @@ def test_the_price_of_holds_is_never_below_that_of_costs() -> None:
     disagreements = [model for _, model in rows if "hold" in model.pricing]
     assert len(disagreements) > 20
     for model in disagreements:
-        assert dearer(dict(model.pricing["hold"]), dict(model.pricing)), model.id  # type: ignore[call-overload]
+        assert dearer(dict(model.pricing["hold"]), dict(model.pricing)), model.id
         price = prices(model)
         assert price is not None
         hold = price.for_holds()
