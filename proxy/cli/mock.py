@@ -23,28 +23,32 @@ _DEFAULT_PORT = 8657
     help="Port to listen on; 0 takes any free one.",
 )
 @click.option("--key", default=None, help="Answer 401 to callers without this key. Default: any key will do.")
-def mock(host: str, port: int, key: str | None) -> None:
+@click.option(
+    "--lenient", is_flag=True, help="Take what the real providers refuse. Default: refuse it, in their words."
+)
+def mock(host: str, port: int, key: str | None, lenient: bool) -> None:
     """Serve an OpenRouter-, OpenAI- and Anthropic-shaped API that needs no network and costs nothing.
 
     The model name chooses the behaviour: mock/echo, mock/slow?ttft=2, mock/error?status=429,
     mock/cut?after=5, mock/hang and more. GET /mock/bill shows what every call cost.
     """
     try:
-        asyncio.run(_serve(host, port, Secret(key) if key else None))
+        asyncio.run(_serve(host, port, Secret(key) if key else None, lenient=lenient))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 
 
-async def _serve(host: str, port: int, key: Secret | None) -> None:
+async def _serve(host: str, port: int, key: Secret | None, *, lenient: bool) -> None:
     """Print one line with the base URLs, then serve until SIGINT or SIGTERM."""
     from proxy.mock.server import start_mock  # aiohttp is slow to import, and `--help` needs none of it
+    from proxy.mock.state import Rules
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stopped.set)
-    server = await start_mock(host, port, key=key)
+    server = await start_mock(host, port, Rules(key, strict=not lenient))
     click.echo(
         f"mock upstream: OpenRouter {server.base_url} | OpenAI {server.openai_url} "
         f"| Anthropic {server.anthropic_url} | bill {server.root}/mock/bill"

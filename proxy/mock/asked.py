@@ -47,6 +47,11 @@ class Asked(Struct, frozen=True):
         return wanted and (self.profile, self.endpoint) == ("openai", "responses")
 
 
+def input_tokens(fields: Fields) -> int:
+    """What a request's text comes to: one token per four bytes, rounded up."""
+    return math.ceil(_text_bytes(fields) / 4)
+
+
 def read_json(body: bytes) -> Fields:
     """Decode a JSON object, as leniently as providers do. Raises `InvalidJson`."""
     try:
@@ -68,7 +73,6 @@ def read_asked(profile: Profile, endpoint: str, fields: Fields) -> Asked:
         model = "omni-moderation-latest"
     if not isinstance(model, str) or not model:
         raise InvalidValue("You must provide a model parameter.", param="model")
-    texts = [piece for name in _PROMPT_FIELDS for piece in _texts(fields.get(name))]
     prompt = _last_prompt(fields)
     return Asked(
         profile=profile,
@@ -76,7 +80,7 @@ def read_asked(profile: Profile, endpoint: str, fields: Fields) -> Asked:
         model=_sendable(model),
         stream=fields.get("stream") is True or fields.get("stream") == "true",
         prompt=_sendable(prompt),
-        prompt_bytes=sum(len(piece.encode("utf-8", "replace")) for piece in texts),
+        prompt_bytes=_text_bytes(fields),
         maximum=_maximum(fields),
         choices=_whole(fields, "n", 1) if endpoint in _COUNTED else 1,
         fields=fields,
@@ -159,6 +163,11 @@ def _last_prompt(fields: Fields) -> str:
         if isinstance(value, str) and value:
             return value
     return _GREETING
+
+
+def _text_bytes(fields: Fields) -> int:
+    texts = (piece for name in _PROMPT_FIELDS for piece in _texts(fields.get(name)))
+    return sum(len(piece.encode("utf-8", "replace")) for piece in texts)
 
 
 def _texts(value: object) -> Iterator[str]:

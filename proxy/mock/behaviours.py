@@ -18,7 +18,8 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 class Behaviour(Struct, frozen=True):
     """A parsed model name. `after` counts data events; None means before the headers (hang) or the usual place.
 
-    `times` limits a fault to the first calls of that exact model name; later ones echo.
+    `times` limits a fault to the first calls of that exact model name; later ones echo. Without `strict` the mock
+    takes what the real provider would refuse.
     """
 
     name: str = "echo"
@@ -31,6 +32,7 @@ class Behaviour(Struct, frozen=True):
     bills_after_disconnect: bool = False
     misses: Count | None = None
     times: Count | None = None
+    strict: bool = True
     status: Annotated[int, Meta(ge=200, le=599)] = 500
     retry_after: str | None = None
     retry_after_ms: str | None = None
@@ -59,6 +61,7 @@ EXPECTED = {
     "bills_after_disconnect": "1 or 0",
     "misses": "a whole number from 0 to 1000000",
     "times": "a whole number from 0 to 1000000",
+    "strict": "1 or 0",
     "status": "an HTTP status from 200 to 599",
     "retry_after": "the text of a Retry-After header",
     "retry_after_ms": "the text of a retry-after-ms header",
@@ -79,7 +82,7 @@ EXPECTED = {
 }
 _EVERYWHERE = (
     *("tokens", "ttft", "interval", "cost", "cost_style", "usage_shape"),
-    *("bills_after_disconnect", "misses", "times"),
+    *("bills_after_disconnect", "misses", "times", "strict"),
 )
 _ERROR = ("status", "retry_after", "retry_after_ms", "code", "message")
 

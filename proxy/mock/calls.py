@@ -26,6 +26,7 @@ from proxy.mock.skins import media
 from proxy.mock.skins.chat import comments_first
 from proxy.mock.skins.responses import begun_body
 from proxy.mock.state import State
+from proxy.mock.strict.refusing import Sent, refused
 
 _SPEECH_TYPES = {
     "mp3": "audio/mpeg",
@@ -43,15 +44,42 @@ _MEDIA = {
 }
 
 
+class Objection(Exception):
+    """A request that the real provider would refuse, and how."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+async def receive(
+    state: State, request: web.Request, profile: Profile, endpoint: str
+) -> tuple[Fields, media.Upload | None]:
+    """The members and the first file of a request. Raises `CallerError`, and `Objection` where the mock is strict."""
+    fields, upload = await read_fields(request)
+    sent = Sent(profile, endpoint, request.path, request.headers, request.content_type, fields, upload is not None)
+    if state.is_strict and (failure := refused(sent)) is not None:
+        raise Objection(failure)
+    return fields, upload
+
+
+def failure_of(error: CallerError | Objection) -> Failure:
+    """The error as a reply tells it."""
+    if isinstance(error, Objection):
+        return error.failure
+    return Failure(error.status, error.message, error.code, error.param)
+
+
 async def serve_call(state: State, request: web.Request, profile: Profile, endpoint: str) -> web.StreamResponse:
     """Answer one call as its model name asks."""
     try:
-        fields, upload = await read_fields(request)
+        fields, upload = await receive(state, request, profile, endpoint)
         asked = read_asked(profile, endpoint, fields)
-        _check_oddities(asked, request)
+        if endpoint == "embeddings":
+            media.dimensions_of(asked)
         turn = _turn(state, asked, upload)
-    except CallerError as error:
-        return failed(state, profile, endpoint, Failure(error.status, error.message, error.code, error.param))
+    except (CallerError, Objection) as error:
+        return failed(state, profile, endpoint, failure_of(error))
     row = Row(turn.reply_id, turn, _streams(asked), _misses(state, turn))
     row.output_tokens_emitted = 0 if row.streamed else turn.answer.output_tokens
     state.bill.add(row)
@@ -100,25 +128,6 @@ def _inline_audio(fields: Fields) -> media.Upload | None:
         return media.Upload("audio", base64.b64decode(audio["data"]), "application/octet-stream")
     except binascii.Error:
         raise InvalidValue("input_audio.data must be base64.", param="input_audio") from None
-
-
-def _check_oddities(asked: Asked, request: web.Request) -> None:
-    """What one provider insists on and the others do not."""
-    fields = asked.fields
-    if asked.profile == "anthropic" and asked.endpoint == "messages":
-        if "anthropic-version" not in request.headers:
-            raise InvalidValue("anthropic-version: header is required")
-        if asked.maximum is None:
-            raise InvalidValue("max_tokens: Field required")
-    if asked.profile == "openai" and fields.get("stream_options") and not asked.stream:
-        raise InvalidValue(
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
-        )
-    if asked.endpoint == "embeddings":
-        media.dimensions_of(asked)
-    stateful = fields.get("store") is True or fields.get("previous_response_id") is not None
-    if asked.profile == "openrouter" and asked.endpoint == "responses" and stateful:
-        raise InvalidValue("This Responses API is stateless: send no previous_response_id and no store:true.")
 
 
 def _turn(state: State, asked: Asked, upload: media.Upload | None) -> Turn:

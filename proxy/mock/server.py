@@ -13,16 +13,17 @@ from proxy.errors import CallerError
 from proxy.mock.account import credits_body, generation_body, key_body
 from proxy.mock.asked import Profile, read_asked
 from proxy.mock.bill import Bill
-from proxy.mock.calls import failed, read_fields, serve_call
+from proxy.mock.calls import Objection, failed, failure_of, read_fields, receive, serve_call
 from proxy.mock.catalogue import model_entry, models_list
 from proxy.mock.envelopes import Failure
 from proxy.mock.files import StoredFile
 from proxy.mock.headers import reply_headers
-from proxy.mock.state import State
-from proxy.secret import Secret
+from proxy.mock.state import Rules, State
+from proxy.mock.strict.refusing import without_key
 
 Handler = Callable[[State, web.Request, Profile], Awaitable[web.StreamResponse]]
 
+RULES = Rules()
 STATE = web.AppKey("state", State)
 _LARGEST_BODY = 128 * 2**20
 _SHUTDOWN_SECONDS = 0.1
@@ -93,11 +94,9 @@ class MockServer:
         await self._runner.cleanup()
 
 
-async def start_mock(
-    host: str = "127.0.0.1", port: int = 0, *, key: Secret | None = None, lookup_misses: int = 1
-) -> MockServer:
+async def start_mock(host: str = "127.0.0.1", port: int = 0, rules: Rules = RULES) -> MockServer:
     """Serve the mock on the running loop; port 0 takes any free one."""
-    app = build_app(key=key, lookup_misses=lookup_misses)
+    app = build_app(rules)
     runner = web.AppRunner(
         app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handle_signals=False
     )
@@ -111,10 +110,10 @@ async def start_mock(
     return MockServer(runner, host, runner.addresses[0][1], app[STATE])
 
 
-def build_app(*, key: Secret | None = None, lookup_misses: int = 1) -> web.Application:
+def build_app(rules: Rules = RULES) -> web.Application:
     """The application. It must run with `handler_cancellation=True`, or no client's leaving is noticed."""
     app = web.Application(client_max_size=_LARGEST_BODY)
-    app[STATE] = State(key, lookup_misses)
+    app[STATE] = State(rules)
     for prefix, profile in PREFIXES:
         for path, endpoint in CALLS.items():
             if profile != "anthropic" or path in _ANTHROPIC_PATHS:
@@ -135,8 +134,9 @@ def _bound(handler: Handler, profile: Profile, endpoint: str) -> Callable[[web.R
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         state = request.app[STATE]
-        if not public and not state.admits(request.headers):
-            return failed(state, profile, endpoint, Failure(401))
+        failure = without_key(profile, request.headers) if state.wants_credentials else None
+        if not public and (failure is not None or not state.admits(request.headers)):
+            return failed(state, profile, endpoint, failure or Failure(401))
         return await handler(state, request, profile)
 
     return guarded
@@ -169,9 +169,10 @@ async def _model(state: State, request: web.Request, profile: Profile) -> web.St
 
 async def _count_tokens(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
     try:
-        asked = read_asked(profile, "messages/count_tokens", (await read_fields(request))[0])
-    except CallerError as error:
-        return failed(state, profile, "messages", Failure(error.status, error.message, error.code, error.param))
+        fields, _ = await receive(state, request, profile, "messages/count_tokens")
+        asked = read_asked(profile, "messages/count_tokens", fields)
+    except (CallerError, Objection) as error:
+        return failed(state, profile, "messages", failure_of(error))
     return _json(state, profile, {"input_tokens": asked.input_tokens})
 
 
@@ -198,7 +199,7 @@ async def _upload(state: State, request: web.Request, profile: Profile) -> web.S
     try:
         fields, upload = await read_fields(request)
     except CallerError as error:
-        return failed(state, profile, "files", Failure(error.status, error.message, error.code, error.param))
+        return failed(state, profile, "files", failure_of(error))
     if upload is None:
         return failed(state, profile, "files", Failure(400, "'file' is a required property", param="file"))
     purpose = str(fields.get("purpose", "user_data"))

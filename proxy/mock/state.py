@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from decimal import Decimal
 
+from msgspec import Struct
+
 from proxy.mock.answer import Answer, Cost, Turn
 from proxy.mock.asked import Asked
 from proxy.mock.background import Background
@@ -22,12 +24,29 @@ _ALPHABET = string.ascii_letters + string.digits
 _MOST_NAMES = 10_000
 
 
+class Rules(Struct, frozen=True):
+    """How a mock receives callers.
+
+    `key` is what they must present (None: any key will do). `strict`: what the real provider would refuse is refused,
+    and with `wants_credentials` a request without any key is part of that. `lookup_misses` is how often
+    `/generation` answers 404 after a call has ended.
+    """
+
+    key: Secret | None = None
+    strict: bool = True
+    wants_credentials: bool = True
+    lookup_misses: int = 1
+
+
 class State:
     """The bill, the files, and how often each model name was called."""
 
-    def __init__(self, key: Secret | None = None, misses: int = 1) -> None:
-        """Take the key callers must present (None: any), and how often `/generation` answers 404 first."""
+    def __init__(self, rules: Rules) -> None:
+        """Start with an empty bill."""
+        key, misses = rules.key, rules.lookup_misses
         self.key_digest = hashlib.sha256(key.reveal().encode()).digest() if key else None
+        self.is_strict = rules.strict
+        self.wants_credentials = rules.strict and rules.wants_credentials
         self.misses = misses
         self.bill = Bill()
         self.files = Files()

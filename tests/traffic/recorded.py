@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 FOLDER = Path(__file__).parents[3] / "shared" / "traffic"
+
+needs_recordings = pytest.mark.skipif(
+    not any(FOLDER.glob("*.jsonl.gz")), reason="the recorded traffic is not part of the project: no shared/traffic here"
+)
 
 # who is asked at a recorded host; the names of entries are no authors' names, so that they are reached as they are
 ENTRIES = {
@@ -64,7 +70,7 @@ _MODEL = re.compile(rb'"model"\s*:\s*"((?:[^"\\]|\\.)*)"')
 
 @dataclass(frozen=True)
 class Exchange:
-    """One recorded request and its reply. Bodies as bytes; `is_surface`: an endpoint of ours, asked as a client would."""
+    """One recorded request and its reply, bodies as bytes. `made_up`: the reply is recorded, the request is not."""
 
     id: str
     host: str
@@ -76,6 +82,7 @@ class Exchange:
     status: int
     reply_headers: tuple[tuple[str, str], ...]
     reply: bytes
+    made_up: bool
 
     @property
     def endpoint(self) -> str | None:
@@ -109,8 +116,13 @@ class Exchange:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The request as JSON; empty where it is none."""
+        return self.document_of(self.request)
+
+    @staticmethod
+    def document_of(body: bytes) -> dict[str, Any]:
+        """A body as JSON; empty where it is none."""
         try:
-            document = json.loads(self.request)
+            document = json.loads(body)
         except ValueError:
             return {}
         return document if isinstance(document, dict) else {}
@@ -170,6 +182,7 @@ def _read(row: dict[str, Any]) -> Exchange:
         row["status"],
         tuple((name, value) for name, value in row["reply_headers"]),
         _bytes(row["reply"]),
+        row["request_is_synthetic"],
     )
 
 

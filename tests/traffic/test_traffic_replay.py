@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 from traffic.judging import Fault, judge, table
-from traffic.recorded import FOLDER, exchanges
+from traffic.recorded import exchanges, needs_recordings
 from traffic.replay import play
 
 SEED = 20_261_126
 KNOWN = Path(__file__).with_name("known.toml")
 
-pytestmark = pytest.mark.skipif(
-    not any(FOLDER.glob("*.jsonl.gz")), reason="the recorded traffic is not part of the project: no shared/traffic here"
-)
+pytestmark = needs_recordings
 
 
 @pytest.mark.parametrize("mode", ["open", "budget"])
