@@ -241,7 +241,7 @@ class Daemon:
                 from proxy.mock.server import start_mock  # only where it is wanted: it costs start-up time
                 from proxy.mock.state import Rules
 
-                mock = await start_mock(rules=Rules(wants_credentials=False))
+                mock = await start_mock(rules=Rules(needs_key=False))
                 self._stack.push_async_callback(mock.close)
                 self._mocks[name] = mock.base_url
             if provider.kind == "mock" and not provider.base_url:

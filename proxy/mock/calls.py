@@ -26,7 +26,7 @@ from proxy.mock.skins import media
 from proxy.mock.skins.chat import comments_first
 from proxy.mock.skins.responses import begun_body
 from proxy.mock.state import State
-from proxy.mock.strict.refusing import Sent, refused
+from proxy.mock.strict.refusing import Content, Sent, refused
 
 _SPEECH_TYPES = {
     "mp3": "audio/mpeg",
@@ -57,8 +57,9 @@ async def receive(
 ) -> tuple[Fields, media.Upload | None]:
     """The members and the first file of a request. Raises `CallerError`, and `Objection` where the mock is strict."""
     fields, upload = await read_fields(request)
-    sent = Sent(profile, endpoint, request.path, request.headers, request.content_type, fields, upload is not None)
-    if state.is_strict and (failure := refused(sent)) is not None:
+    content = Content(request.content_type, fields, upload is not None)
+    sent = Sent(profile, endpoint, request.path, request.headers, content)
+    if state.is_strict and (failure := refused(sent, needs_key=state.needs_key)) is not None:
         raise Objection(failure)
     return fields, upload
 

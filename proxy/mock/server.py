@@ -19,7 +19,6 @@ from proxy.mock.envelopes import Failure
 from proxy.mock.files import StoredFile
 from proxy.mock.headers import reply_headers
 from proxy.mock.state import Rules, State
-from proxy.mock.strict.refusing import without_key
 
 Handler = Callable[[State, web.Request, Profile], Awaitable[web.StreamResponse]]
 
@@ -134,9 +133,8 @@ def _bound(handler: Handler, profile: Profile, endpoint: str) -> Callable[[web.R
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         state = request.app[STATE]
-        failure = without_key(profile, request.headers) if state.wants_credentials else None
-        if not public and (failure is not None or not state.admits(request.headers)):
-            return failed(state, profile, endpoint, failure or Failure(401))
+        if not public and not state.admits(request.headers):
+            return failed(state, profile, endpoint, Failure(401))
         return await handler(state, request, profile)
 
     return guarded

@@ -27,14 +27,14 @@ _MOST_NAMES = 10_000
 class Rules(Struct, frozen=True):
     """How a mock receives callers.
 
-    `key` is what they must present (None: any key will do). `strict`: what the real provider would refuse is refused,
-    and with `wants_credentials` a request without any key is part of that. `lookup_misses` is how often
-    `/generation` answers 404 after a call has ended.
+    `key` is what they must present (None: any key will do). `strict`: what the real provider would refuse is refused;
+    with `needs_key` that is also a call of a real model without any key. `lookup_misses` is how often `/generation`
+    answers 404 after a call has ended.
     """
 
     key: Secret | None = None
     strict: bool = True
-    wants_credentials: bool = True
+    needs_key: bool = True
     lookup_misses: int = 1
 
 
@@ -46,7 +46,7 @@ class State:
         key, misses = rules.key, rules.lookup_misses
         self.key_digest = hashlib.sha256(key.reveal().encode()).digest() if key else None
         self.is_strict = rules.strict
-        self.wants_credentials = rules.strict and rules.wants_credentials
+        self.needs_key = rules.needs_key
         self.misses = misses
         self.bill = Bill()
         self.files = Files()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from traffic.recorded import Exchange, exchanges, needs_recordings
 
 from proxy.mock.asked import Profile
 from proxy.mock.server import CALLS
-from proxy.mock.strict.refusing import Sent, refused
+from proxy.mock.strict.refusing import Content, Sent, refused
 
 pytestmark = needs_recordings
 
@@ -57,4 +56,5 @@ def _sent(exchange: Exchange) -> Sent:
     fields = exchange.document_of(body.replace(MASSIVE, b"word " * 200_000))
     endpoint, skin = _endpoint(exchange), SKINS[exchange.entry]
     assert endpoint is not None
-    return Sent(skin, endpoint, exchange.path, headers, headers["content-type"].partition(";")[0], fields)
+    content = Content(headers["content-type"].partition(";")[0], fields)
+    return Sent(skin, endpoint, exchange.path, {**headers, "authorization": "Bearer sk-any"}, content)

@@ -58,65 +58,70 @@ _SHAPES: dict[tuple[Profile, str], Shape] = {
 _FREE_SIZES = ("gpt-image-2", "chatgpt-image")
 
 
-class Sent(Struct, frozen=True):
-    """A request as it came: `content_type` without its parameters, `has_file`: a form with one."""
+class Content(Struct, frozen=True):
+    """A body, read: `type` is its content type without parameters, `has_file`: a form with one."""
 
-    profile: Profile
-    endpoint: str
-    path: str
-    headers: Mapping[str, str]
-    content_type: str
+    type: str
     fields: dict[str, Any]
     has_file: bool = False
 
     @property
     def is_form(self) -> bool:
-        return self.content_type == "multipart/form-data"
+        """Whether members came as text, without a type of their own."""
+        return self.type == "multipart/form-data"
 
 
-def without_key(profile: Profile, headers: Mapping[str, str]) -> Failure | None:
-    """The refusal of a request that brings no credential at all."""
-    if headers.get("authorization") or headers.get("x-api-key"):
-        return None
-    return _NO_KEY[profile]()
+class Sent(Struct, frozen=True):
+    """A request as it came. `headers` finds names in lower case."""
+
+    profile: Profile
+    endpoint: str
+    path: str
+    headers: Mapping[str, str]
+    content: Content
 
 
-def refused(sent: Sent) -> Failure | None:
+def refused(sent: Sent, *, needs_key: bool = True) -> Failure | None:
     """The first thing the provider would object to, or None if it would answer.
 
-    A model of the mock's own is bound by no model's limits. `?strict=0` in the model's name is obeyed before anything.
+    A model of the mock's own wants no key and is bound by no model's limits. `?strict=0` in a model's name is obeyed
+    before anything else.
     """
-    model = sent.fields.get("model")
+    model = sent.content.fields.get("model")
     name, options = model.partition("?")[::2] if isinstance(model, str) else ("", "")
     if "strict=0" in options.split("&"):
         return None
-    return next(chain(_of_head(sent), _of_name(sent, name), _of_body(sent, name)), None)
+    is_real = bool(name) and not is_behaviour(name)
+    credentials = any(sent.headers.get(header) for header in ("authorization", "x-api-key"))
+    if needs_key and is_real and not credentials:
+        return _NO_KEY[sent.profile]()
+    facts = facts_of(sent.profile, name) if is_real else None
+    objections = chain(_of_head(sent), _of_name(sent, name, facts) if is_real else (), _of_body(sent, name, facts))
+    return next(objections, None)
 
 
 def _of_head(sent: Sent) -> Iterator[Failure]:
-    if sent.profile == "anthropic" and sent.endpoint.startswith("messages") and "anthropic-version" not in sent.headers:
+    kind, content = sent.profile, sent.content
+    if kind == "anthropic" and sent.endpoint.startswith("messages") and "anthropic-version" not in sent.headers:
         yield anthropic.no_version()
-    if sent.profile == "openai" and not sent.is_form and sent.content_type != "application/json":
-        yield openai.wrong_type(sent.content_type)
-    if sent.is_form and sent.endpoint.startswith("audio/") and not sent.has_file:
-        yield _SENTENCES[sent.profile](Fault("missing", ("file",)))
+    if kind == "openai" and not content.is_form and content.type != "application/json":
+        yield openai.wrong_type(content.type)
+    if content.is_form and sent.endpoint.startswith("audio/") and not content.has_file:
+        yield _SENTENCES[kind](Fault("missing", ("file",)))
 
 
-def _of_name(sent: Sent, name: str) -> Iterator[Failure]:
+def _of_name(sent: Sent, name: str, facts: Facts | None) -> Iterator[Failure]:
     """What is not listed is not served; OpenRouter's list leaves out what writes no text."""
-    if sent.profile == "openrouter" and sent.endpoint not in FRAMES:
-        return
-    if name and not is_behaviour(name) and facts_of(sent.profile, name) is None:
+    if facts is None and (sent.profile != "openrouter" or sent.endpoint in FRAMES):
         yield _UNKNOWN[sent.profile](name)
 
 
-def _of_body(sent: Sent, name: str) -> Iterator[Failure]:
-    shape = _shape(sent, name)
-    if sent.is_form or shape is None:
+def _of_body(sent: Sent, name: str, facts: Facts | None) -> Iterator[Failure]:
+    shape, fields = _shape(sent, name), sent.content.fields
+    if sent.content.is_form or shape is None:
         return
-    yield from map(_SENTENCES[sent.profile], faults(sent.fields, shape))
-    facts = None if not name or is_behaviour(name) else facts_of(sent.profile, name)
-    yield from _DIFFERENCES[sent.profile](sent.endpoint, sent.fields, facts, input_tokens(sent.fields))
+    yield from map(_SENTENCES[sent.profile], faults(fields, shape))
+    yield from _DIFFERENCES[sent.profile](sent.endpoint, fields, facts, input_tokens(fields))
 
 
 def _shape(sent: Sent, name: str) -> Shape | None:
