@@ -85,7 +85,7 @@ def expected_cost(exchange: Exchange, truth: Truth) -> tuple[Decimal, str] | Non
     prices, tokens = {name: Decimal(str(value)).scaleb(-6) for name, value in own_price(exchange).items()}, truth.tokens
     cached = prices.get("cached_input", prices["input"])
     cost = prices["input"] * (tokens.read - tokens.cached) + cached * tokens.cached + prices["output"] * tokens.written
-    return cost + truth.fees_usd, "operator's price"
+    return cost, "operator's price"  # which names no fees
 
 
 def _answered_by_us(played: Played) -> tuple[int, str] | None:
