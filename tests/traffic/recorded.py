@@ -24,24 +24,24 @@ needs_recordings = pytest.mark.skipif(
     not any(FOLDER.glob("*.jsonl.gz")), reason="the recorded traffic is not part of the project: no shared/traffic here"
 )
 
-# who is asked at a recorded host; the names of entries are no authors' names, so that they are reached as they are
+# who is asked at a recorded host: an entry by the vendor's name has the vendor's shipped list, one called `…-direct` none
 ENTRIES = {
     "api.openai.com": "openai",
     "api.anthropic.com": "anthropic",
     "openrouter.ai": "openrouter",
-    "api.mistral.ai": "mistral-direct",
-    "mistral.compat": "mistral-direct",
-    "api.deepseek.com": "deepseek-direct",
-    "deepseek.compat": "deepseek-direct",
-    "api.x.ai": "xai-direct",
-    "xai.compat": "xai-direct",
-    "openai-compatible.compat": "xai-direct",
-    "api.perplexity.ai": "perplexity-direct",
-    "perplexity.compat": "perplexity-direct",
+    "api.mistral.ai": "mistral",
+    "mistral.compat": "mistral",
+    "api.deepseek.com": "deepseek",
+    "deepseek.compat": "deepseek",
+    "api.x.ai": "xai",
+    "xai.compat": "xai",
+    "openai-compatible.compat": "xai",
+    "api.perplexity.ai": "perplexity",
+    "perplexity.compat": "perplexity",
     "azure": "azure-direct",
     "rubyllm.services.ai.azure.com": "azure-direct",
-    "groq.compat": "groq-direct",
-    "moonshotai.compat": "moonshot-direct",
+    "groq.compat": "groq",
+    "moonshotai.compat": "moonshot",
     "alibaba.compat": "alibaba-direct",
     "open-responses.compat": "lmstudio-direct",
     "ollama.com": "ollama-direct",

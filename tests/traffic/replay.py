@@ -21,7 +21,7 @@ from traffic.truth import SELLERS
 AT_A_TIME = 3
 KEY = "sk-replay-client"
 UPSTREAM_KEY = "sk-replay-upstream"
-OWN_PRICE = {"input": 0.25, "output": 0.75}
+OWN_PRICE = {"input": 0.25, "output": 0.75, "cached_input": 0.05}
 WAIT_SECONDS = 60.0
 Row = dict[str, Any]
 
@@ -39,7 +39,7 @@ class Played:
 
 
 def config_for(player: Player, exchanges: list[Exchange], *, with_key: bool) -> dict[str, Any]:
-    """Each host as an entry of its kind; those no list has prices for get the operator's own, from genai-prices."""
+    """Each host as an entry of its kind; models that genai-prices does not know get a price of the operator's."""
     patient = {"connect": 10, "first_byte": WAIT_SECONDS, "idle": WAIT_SECONDS, "total": 300}
     providers = {
         name: {
@@ -53,7 +53,7 @@ def config_for(player: Player, exchanges: list[Exchange], *, with_key: bool) -> 
     budgets = [{"usd": 100_000, "per": "total"}]
     return {
         "providers": providers,
-        "routes": [{"match": f"{name}/*", "provider": name} for name in ("openai", "anthropic")],
+        "routes": [{"match": f"{name}/*", "provider": name} for name in SELLERS if name != "openrouter"],
         "models": {name_of(exchange): _priced(exchange) for exchange in exchanges if needs_price(exchange)},
         "catalogue": {"refresh": "never"},
         "retries": {"attempts": 1},
@@ -63,13 +63,11 @@ def config_for(player: Player, exchanges: list[Exchange], *, with_key: bool) -> 
 
 def needs_price(exchange: Exchange) -> bool:
     """Whether only an operator knows the model's price: it is at a server of no list, or in nobody's list."""
-    if exchange.asked is None:
-        return False
-    return str(exchange.entry).endswith("-direct") or (exchange.entry == "openai" and not is_known(exchange))
+    return exchange.asked is not None and not is_known(exchange)
 
 
 def is_known(exchange: Exchange) -> bool:
-    """Whether genai-prices has the model."""
+    """Whether genai-prices has the model at that vendor."""
     try:
         calc_price(Usage(input_tokens=1), exchange.asked or "", provider_id=SELLERS[exchange.entry or ""])
     except LookupError:
@@ -82,21 +80,8 @@ def name_of(exchange: Exchange) -> str:
     return f"{exchange.entry}/{exchange.asked}"
 
 
-def own_price(exchange: Exchange) -> dict[str, float]:
-    """USD per million tokens, as genai-prices has them; where it has none, prices of our own choosing."""
-    if exchange.entry not in SELLERS or not is_known(exchange):
-        return OWN_PRICE
-    usages = {
-        "input": Usage(input_tokens=1000),
-        "output": Usage(output_tokens=1000),
-        "cached_input": Usage(input_tokens=1000, cache_read_tokens=1000),
-    }
-    found = {n: calc_price(u, exchange.asked or "", provider_id=SELLERS[exchange.entry]) for n, u in usages.items()}
-    return {name: float(price.total_price * 1000) for name, price in found.items()}
-
-
 def _priced(exchange: Exchange) -> dict[str, Any]:
-    return {"target": name_of(exchange), "price": own_price(exchange)}
+    return {"target": name_of(exchange), "price": OWN_PRICE}
 
 
 def play(exchanges: list[Exchange], folder: Path, *, with_key: bool, seed: int) -> list[Played]:

@@ -54,6 +54,8 @@ def _sent(exchange: Exchange) -> Sent:
     headers = {**made_up, **{name.lower(): value for name, value in exchange.request_headers}}
     body = exchange.request_for(exchange.asked) if exchange.asked else exchange.request
     fields = exchange.document_of(body.replace(MASSIVE, b"word " * 200_000))
+    if exchange.made_up and str(exchange.model).startswith("claude-3-"):
+        fields["max_tokens"] = 4096  # whoever made it up knew nothing of the model
     endpoint, skin = _endpoint(exchange), SKINS[exchange.entry]
     assert endpoint is not None
     content = Content(headers["content-type"].partition(";")[0], fields)

@@ -15,19 +15,27 @@ from traffic.recorded import Exchange
 # xAI counts money in ten thousand millionths of a dollar
 TICKS = Decimal(10) ** 10
 WEB_SEARCH_USD = Decimal("0.01")  # Anthropic's, and OpenAI's for `web_search`: $10 per 1,000
-CODE_SESSION_USD = Decimal("0.03")  # OpenAI's, for a container of the usual size
+FILE_SEARCH_USD = Decimal("0.0025")  # OpenAI's: $2.50 per 1,000
+SEARCH_PREVIEW_USD = Decimal("0.025")  # OpenAI's search models, which search for every answer: $25 per 1,000
+CONTAINER_USD = Decimal("0.03")  # OpenAI's, for each container that code ran in
 # the names genai-prices has for the hosts
 SELLERS = {
     "openai": "openai",
     "anthropic": "anthropic",
     "openrouter": "openrouter",
-    "mistral-direct": "mistral",
-    "deepseek-direct": "deepseek",
-    "xai-direct": "x-ai",
-    "perplexity-direct": "perplexity",
-    "azure-direct": "azure",
-    "groq-direct": "groq",
-    "moonshot-direct": "moonshotai",
+    "mistral": "mistral",
+    "deepseek": "deepseek",
+    "xai": "x-ai",
+    "perplexity": "perplexity",
+    "groq": "groq",
+    "moonshot": "moonshotai",
+}
+
+
+# genai-prices has an older list: USD per million read, read from the cache, written (api-docs.deepseek.com, V3.2)
+NEWER = {
+    ("deepseek", name): (Decimal("0.28"), Decimal("0.028"), Decimal("0.42"))
+    for name in ("deepseek-chat", "deepseek-reasoner")
 }
 
 
@@ -92,11 +100,18 @@ def cost_of(truth: Truth, exchange: Exchange) -> tuple[Decimal, str] | None:
     total = truth.fees_usd
     for part in truth.parts:
         model = part.model or truth.served or exchange.model or ""
+        if newer := NEWER.get((seller, model)):
+            total += _by_hand(part, *newer)
+            continue
         try:
             total += calc_price(_usage(part), model, provider_id=seller).total_price
         except LookupError:
             return None
     return total, "genai-prices"
+
+
+def _by_hand(part: Tokens, read: Decimal, cached: Decimal, written: Decimal) -> Decimal:
+    return ((part.read - part.cached) * read + part.cached * cached + part.written * written).scaleb(-6)
 
 
 def _usage(part: Tokens) -> Usage:
@@ -218,23 +233,17 @@ def _reported(usage: dict[str, Any]) -> Decimal | None:
 
 
 def _fees(events: tuple[dict[str, Any], ...], usage: dict[str, Any], exchange: Exchange) -> Decimal:
-    """Searches at their price; other tools of providers cost nothing in what was recorded, or say so themselves."""
+    """Searches and containers at their price; other tools cost nothing in what was recorded, or say so themselves."""
     if exchange.entry == "anthropic":
         return WEB_SEARCH_USD * _at(usage, "server_tool_use", "web_search_requests")
-    if exchange.entry not in ("openai", "azure-direct") or not events:
+    if exchange.entry != "openai" or not events:
         return Decimal(0)
-    response = _response(events[-1])
-    if "-search-preview" in (response.get("model") or ""):
-        return WEB_SEARCH_USD  # these search for every call
-    searches = sum(
-        item.get("type") == "web_search_call" and (item.get("action") or {}).get("type", "search") == "search"
-        for item in response.get("output") or ()
-        if isinstance(item, dict)
-    )
-    sessions = {
-        item.get("container_id")
-        for item in response.get("output") or ()
-        if isinstance(item, dict) and item.get("type") == "code_interpreter_call"
-    }
-    code = CODE_SESSION_USD * len(sessions) if exchange.entry == "openai" else 0  # another server has no list of ours
-    return WEB_SEARCH_USD * searches + code
+    items = [item for item in _response(events[-1]).get("output") or () if isinstance(item, dict)]
+    kinds = [item.get("type") for item in items]
+    searches = [item for item in items if item.get("type") == "web_search_call"]
+    billed = sum((item.get("action") or {}).get("type", "search") == "search" for item in searches)
+    containers = {item.get("container_id") for item in items if item.get("type") == "code_interpreter_call"}
+    fees = WEB_SEARCH_USD * billed + FILE_SEARCH_USD * kinds.count("file_search_call")
+    if "-search-preview" in (exchange.model or ""):
+        fees += SEARCH_PREVIEW_USD
+    return fees + CONTAINER_USD * len(containers)
