@@ -74,9 +74,8 @@ def expected_cost(exchange: Exchange, truth: Truth) -> tuple[Decimal, str] | Non
     """What must be booked, in USD, and by whose word."""
     if exchange.entry == "openrouter" and truth.parts is None:
         return LOOKED_UP_USD, "looked up"
-    known = cost_of(truth, exchange)
-    if known is not None or not needs_price(exchange):
-        return known  # where another model served than was asked for, its price counts
+    if truth.reported_usd is not None or not needs_price(exchange):
+        return cost_of(truth, exchange)
     if truth.parts is None or truth.tokens.cached > truth.tokens.read:
         return None  # grok at Azure: more read from the cache than was read at all; what that costs nobody says
     prices, tokens = {name: Decimal(str(usd)).scaleb(-6) for name, usd in OWN_PRICE.items()}, truth.tokens
