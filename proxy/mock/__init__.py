@@ -7,4 +7,5 @@ behaviours  model name → what to do          asked    request body → what wa
 answer      what is said, and its price      skins/   how each API spells it
 script      frames → timed steps and faults  play     steps → a connection
 bill        every call that was started      server   routes; `start_mock` and `build_app`
+strict/     what the real one would refuse
 """
