@@ -100,10 +100,10 @@ def vendors_rows(today: date) -> dict[str, dict[str, Row]]:
         for model in provider.models if provider.id in VENDORS else ():
             for name in _FREE.get(model.id) or dict.fromkeys([model.id, *spellings(model.match)]):
                 if not name.endswith(("-", "@", ".", ":", "/", "-2024", "-2025", "-2026", "-0")):
-                    title = model.name if name == model.id else None
-                    rows.setdefault(
-                        name, Row(title, model.context_window, prices=prices_of(model, today), main=model.id)
-                    )
+                    title, prices = model.name if name == model.id else None, prices_of(model, today)
+                    if "-search" in name and "-search" not in model.id:
+                        prices.keys.pop("web_search", None)  # the plain model's fee: this one always searches
+                    rows.setdefault(name, Row(title, model.context_window, prices=prices, main=model.id))
     return found
 
 
