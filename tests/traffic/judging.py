@@ -176,8 +176,11 @@ def _books(played: Played, truth: Truth) -> Iterator[Fault]:
     row = rows[0]
     if truth.parts is not None and (wrong := dict(_wrong_tokens(row, truth))):
         yield Fault(exchange, "usage", ", ".join(f"{name} {got} for {due}" for name, (got, due) in wrong.items()))
-    if row["status"] != exchange.status or row["outcome"] != str(exchange.status):
-        yield Fault(exchange, "outcome", f"{row['status']}, {row['outcome']}, {row['error']}")
+    failure = truth.failure
+    outcome = row["outcome"] if failure is None else row["outcome"].partition("_error_")[0]
+    told = failure is None or ("_error_" in row["outcome"] and row["error"] == failure)
+    if row["status"] != exchange.status or outcome != str(exchange.status) or not told:
+        yield Fault(exchange, "outcome", f"{row['status']}, {row['outcome']}, {row['error']} for {failure}")
     said = {name: line.get(name) for name in ("status", "input_tokens", "output_tokens")}
     due = {"status": exchange.status, "input_tokens": row["input_tokens"], "output_tokens": row["output_tokens"]}
     cost = Decimal(line.get("cost_usd") or 0)

@@ -69,6 +69,15 @@ class Truth:
     events: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     @property
+    def failure(self) -> str | None:
+        """The code of the error that a stream ended with."""
+        for event in self.events:
+            if event.get("type") in ("error", "response.failed"):
+                error = _response(event).get("error") or event
+                return str(error.get("code") or error.get("type"))
+        return None
+
+    @property
     def tokens(self) -> Tokens:
         """All parts together."""
         total = Tokens()
