@@ -32,6 +32,16 @@ test: $(DEV)/.ready $(CLIENTS)/.ready
 
 check: lint types test
 
+quick: $(DEV)/.ready
+	$(DEV)/bin/python -m pytest -n 2 -m "not process" $(ARGS)
+
+coverage: $(DEV)/.ready $(CLIENTS)/.ready
+	$(DEV)/bin/coverage erase
+	$(DEV)/bin/coverage run -m pytest -n 2 --timeout 600 $(ARGS)
+	$(DEV)/bin/coverage combine -q
+	$(DEV)/bin/coverage json -q -o .coverage.json
+	$(DEV)/bin/python tools/coverage_table.py .coverage.json
+
 agents: $(DEV)/.ready $(AGENTS:%=.agents/%/.ready)
 	$(DEV)/bin/python -m pytest -rs -n 0 tests/agents $(ARGS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,26 @@ from harness.events import chat_reply
 from harness.setting import CANARIES, CLIENT_KEY, config_for
 from harness.steps import json_reply
 from harness.upstream import Upstream
+from processes import none_started, starts_processes
 
 StartDaemon = Callable[..., Daemon]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts processes, so that `-m "not process"` are the quick tests."""
+    for item in items:
+        if isinstance(item, pytest.Function) and starts_processes(item):
+            item.add_marker("process")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A quick test starts nothing."""
+    if item.get_closest_marker("process"):
+        return (yield)
+    with none_started(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.daemon import REPOSITORY
+from harness.surroundings import surroundings
 
 SECONDS = 240  # of a run; a tenth is usual
 MARKER = "the-tool-ran"
@@ -151,7 +152,7 @@ def run(agent: Agent, parts: Sequence[Mapping[str, str]], home: Path, key: str) 
             file.write_text(part["text"])
     script = agent.script("\n".join(part["text"] for part in parts if not part["file"]))
     path = f"{(REPOSITORY / agent.program).parent}:{os.environ['PATH']}"
-    env = {"PATH": path, "HOME": str(home), "TOLLKEEPER_KEY": key, **_ALONE, **agent.env}
+    env = surroundings(home, PATH=path, TOLLKEEPER_KEY=key, **_ALONE, **agent.env)
     with subprocess.Popen(
         ["sh", "-ec", script],
         cwd=work,

@@ -15,7 +15,7 @@ import pytest
 from agents import AGENTS, MARKER, SAID, run
 from harness.daemon import REPOSITORY, Daemon
 from harness.mock import Mock
-from harness.setting import free_port
+from harness.surroundings import free_port
 
 KEY = "sk-alice-canary"
 BUDGET = {"usd": 5, "per": "day"}

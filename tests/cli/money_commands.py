@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import PATIENCE_SECONDS, surroundings
 
 KEY = "sk-alice-canary"
 ALICE = {"key": KEY, "budgets": [{"usd": 1, "per": "day"}], "limits": [{"requests": 600, "per": "minute"}]}
@@ -45,9 +45,14 @@ class Desk:
     def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """A command, with this configuration."""
         command = [sys.executable, "-m", "proxy", *arguments, "--config", str(self.folder / "config.yaml")]
-        surroundings = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder), **(env or {})}
         return subprocess.run(
-            command, check=False, cwd=REPOSITORY, env=surroundings, capture_output=True, text=True, timeout=30
+            command,
+            check=False,
+            cwd=REPOSITORY,
+            env=surroundings(self.folder, **(env or {})),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
         )
 
     def json(self, *arguments: str) -> Any:

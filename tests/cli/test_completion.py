@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import surroundings
 
 # how each reads the script from its standard input and completes its arguments, `tollkeeper` the first of them
 SHELLS = {
@@ -45,9 +46,9 @@ def place(tmp_path: Path) -> Path:
 
 
 def run(place: Path, *command: str, given: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    surroundings = {"PATH": f"{place / 'bin'}:{os.environ['PATH']}", "HOME": str(place), "TERM": "dumb", **env}
+    env = surroundings(place, PATH=f"{place / 'bin'}:{os.environ['PATH']}", TERM="dumb", **env)
     return subprocess.run(
-        command, cwd=place, env=surroundings, input=given, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=place, env=env, input=given, capture_output=True, text=True, timeout=60, check=False
     )
 
 

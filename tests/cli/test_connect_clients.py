@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from harness.daemon import REPOSITORY, Daemon
-from harness.setting import free_port
+from harness.surroundings import free_port, surroundings
 
 KEY = "sk-alice-canary"
 VENV = REPOSITORY / ".venv-clients" / "bin"
@@ -49,7 +49,7 @@ def printed(name: str, file: Path, *arguments: str) -> str:
 
 def run(command: list[str], folder: Path, key: str | None, **more: str) -> str:
     """What a client prints, in a folder of its own and with nothing of this process's environment."""
-    env = {"PATH": f"{VENV}:{os.environ['PATH']}", "HOME": str(folder), **more}
+    env = surroundings(folder, PATH=f"{VENV}:{os.environ['PATH']}", **more)
     if key is not None:
         env["TOLLKEEPER_KEY"] = key
     done = subprocess.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -14,9 +13,8 @@ from queue import Queue
 
 import pytest
 from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import PATIENCE_SECONDS, surroundings
 from money_commands import Desk
-
-WAIT_SECONDS = 20.0
 
 
 @pytest.fixture
@@ -38,13 +36,13 @@ class Tail:
             self._lines.put(line.rstrip("\n"))
 
     def line(self) -> str:
-        return self._lines.get(timeout=WAIT_SECONDS)
+        return self._lines.get(timeout=PATIENCE_SECONDS)
 
 
 @contextmanager
 def tail(desk: Desk, *arguments: str) -> Iterator[Tail]:
     words = [sys.executable, "-m", "proxy", "tail", *arguments, "--config", str(desk.folder / "config.yaml")]
-    env = {"PATH": os.environ.get("PATH", ""), "HOME": str(desk.folder)}
+    env = surroundings(desk.folder)
     pipe = subprocess.PIPE
     process = subprocess.Popen(words, cwd=REPOSITORY, env=env, stdout=pipe, stderr=pipe, text=True)
     try:
@@ -73,7 +71,7 @@ def test_lines_come_through_a_pipe_one_by_one_and_whole(desk: Desk) -> None:
                 line = seen.line()
                 assert line.split()[1:4] == [str(status), "alice", name] and line.endswith(request_id)
             assert daemon.stop() == 0
-            assert seen.process.wait(WAIT_SECONDS) == 1
+            assert seen.process.wait(PATIENCE_SECONDS) == 1
             assert seen.process.stderr is not None
             assert seen.process.stderr.read() == "Error: the daemon went away\n"
 

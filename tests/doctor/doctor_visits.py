@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import yaml
 from harness.daemon import REPOSITORY
+from harness.surroundings import surroundings
 
 PROVIDER_KEY = "sk-or-doctor-canary"
 CLIENT_KEY = "sk-client-doctor-canary"
@@ -60,15 +60,14 @@ class Visit:
 
 def command(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run it; no secret may be in what it prints."""
-    surroundings = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "TZ": "Europe/Berlin", **(env or {})}
     done = subprocess.run(
         [sys.executable, "-m", "proxy", "doctor", *arguments],
         check=False,
         cwd=REPOSITORY,
-        env=surroundings,
+        env=surroundings(folder, TZ="Europe/Berlin", **(env or {})),
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=100,
     )
     for canary in CANARIES:
         assert canary not in done.stdout + done.stderr

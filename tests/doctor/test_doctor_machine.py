@@ -18,6 +18,7 @@ import pytest
 import yaml
 from doctor_visits import CLIENT_KEY, PROVIDER_KEY, TOKEN, command, usual, visit
 from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import surroundings
 
 from proxy import __version__
 from proxy.stores.lock import StateLock, holder_of
@@ -238,7 +239,7 @@ def test_a_daemon_on_sockets_is_asked_there(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(usual(tmp_path, listen=listen, admin=admin)))
     file.chmod(0o600)
     serve = [sys.executable, "-m", "proxy", "serve", "--config", str(file)]
-    env = {"PATH": os.environ.get("PATH", ""), "HOME": str(tmp_path)}
+    env = surroundings(tmp_path)
     with subprocess.Popen(
         serve, cwd=REPOSITORY, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
@@ -279,9 +280,9 @@ def test_a_unit_without_systemd_is_not_used(tmp_path: Path) -> None:
 def printed(folder: Path, **env: str) -> str:
     """What a terminal of 80 columns gets."""
     ours, theirs = pty.openpty()
-    surroundings = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "TERM": "xterm", "COLUMNS": "80", **env}
+    env = surroundings(folder, TERM="xterm", COLUMNS="80", **env)
     arguments = [sys.executable, "-m", "proxy", "doctor", "--config", str(folder / "config.yaml")]
-    process = subprocess.Popen(arguments, cwd=REPOSITORY, env=surroundings, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(arguments, cwd=REPOSITORY, env=env, stdout=theirs, stderr=theirs)
     os.close(theirs)
     text = b""
     try:
@@ -290,7 +291,7 @@ def printed(folder: Path, **env: str) -> str:
     except OSError:  # how a terminal says that everybody else has left
         pass
     os.close(ours)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     return text.decode()
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.daemon import Daemon
-
-WAIT_SECONDS = 60.0
+from harness.surroundings import PATIENCE_SECONDS
 
 
 @dataclass
@@ -70,7 +69,7 @@ async def gather(
         asyncio.ensure_future(_one(daemon, daemon.request("POST", path, (), json.dumps(body).encode()), ready, leave))
         for body, leave in ((body, leave_after(number)) for number, body in enumerate(bodies))
     ]
-    return await asyncio.wait_for(asyncio.gather(*tasks), WAIT_SECONDS)
+    return await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
 
 
 async def _one(daemon: Daemon, request: bytes, ready: asyncio.Barrier, leave: Leave | None) -> Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -18,10 +17,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.http import Connection, Headers, Reply, request_bytes
+from harness.surroundings import PATIENCE_SECONDS, surroundings
 
 REPOSITORY = Path(__file__).parents[2]
-START_SECONDS = 20.0
-WAIT_SECONDS = 5.0
 _LISTENING = re.compile(r"Listening on (http://127\.0\.0\.1:(\d+)/v1)")
 _ADMIN = re.compile(r"Admin on (http://127\.0\.0\.1:(\d+))")
 # LISTEN_PID must name the daemon itself, which takes this process over
@@ -61,7 +59,7 @@ class Daemon:
             "state_dir": str(folder / "state"),
             **config,
         }
-        self._env = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), **(env or {})}
+        self._env = surroundings(folder, **(env or {}))
         self._args = args
         self._listener = listener
         self._told_to_stop = False
@@ -93,7 +91,7 @@ class Daemon:
         self._collect(self._process.stdout, self._out, "stdout")
         self._collect(self._process.stderr, self._log, "stderr")
         try:
-            self._wait(lambda: self._listening() is not None or self._process.poll() is not None, START_SECONDS)
+            self._wait(lambda: self._listening() is not None or self._process.poll() is not None, PATIENCE_SECONDS)
             assert self._process.poll() is None, f"the daemon ended at once:\n{self.output}"
         except BaseException:
             self._process.kill()
@@ -122,7 +120,7 @@ class Daemon:
 
     def _close(self) -> None:
         for thread in self._threads:
-            thread.join(WAIT_SECONDS)
+            thread.join(PATIENCE_SECONDS)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -173,7 +171,7 @@ class Daemon:
         with self._news:
             return [json.loads(line) for line in self._log]
 
-    def wait_for_log(self, fits: Callable[[Line], bool], seconds: float = WAIT_SECONDS) -> Line:
+    def wait_for_log(self, fits: Callable[[Line], bool], seconds: float = PATIENCE_SECONDS) -> Line:
         """The first log line that fits, once it is there."""
         found: list[Line] = []
 
@@ -201,7 +199,7 @@ class Daemon:
         self._process.send_signal(signal.SIGTERM)
         self._told_to_stop = True
 
-    def stop(self, seconds: float = 15.0) -> int:
+    def stop(self, seconds: float = PATIENCE_SECONDS) -> int:
         """SIGTERM, unless it was sent before, and the exit code."""
         if not self._told_to_stop:
             self.signal_stop()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-WAIT_SECONDS = 10.0
+from harness.surroundings import PATIENCE_SECONDS
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -56,7 +57,7 @@ class Connection:
     """One TCP connection to the daemon; `seen` is told of every reply read to its end."""
 
     def __init__(self, port: int, seen: Callable[[Reply], None] = lambda _: None) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), WAIT_SECONDS)
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self._seen = seen

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from harness.daemon import REPOSITORY
+from harness.surroundings import PATIENCE_SECONDS
 
 
 class Mock:
@@ -28,7 +29,7 @@ class Mock:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(PATIENCE_SECONDS) == 0
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -52,7 +53,7 @@ class Mock:
         self._ask("DELETE")
 
     def _ask(self, method: str) -> bytes:
-        connection = http.client.HTTPConnection(self.root.removeprefix("http://"), timeout=10)
+        connection = http.client.HTTPConnection(self.root.removeprefix("http://"), timeout=PATIENCE_SECONDS)
         try:
             connection.request(method, "/mock/bill")
             return connection.getresponse().read()

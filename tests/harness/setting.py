@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from harness.upstream import Upstream
@@ -12,13 +11,6 @@ CLIENT_KEY = "sk-alice-canary"
 PROMPT = "prompt-canary-7f3a"
 CANARIES = (UPSTREAM_KEY, CLIENT_KEY, PROMPT)
 TIMEOUTS = {"connect": 1, "first_byte": 1.5, "idle": 1.5, "total": 20}
-
-
-def free_port() -> int:
-    """A port for a configuration that must name one; nobody else listens there just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import pytest
 
 from harness.daemon import REPOSITORY
+from harness.surroundings import PATIENCE_SECONDS, surroundings
 
-WAIT_SECONDS = 20.0
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 
@@ -37,9 +37,11 @@ class Tmux:
         self._folder.cleanup()
 
     def _tmux(self, *words: str) -> str:
-        env = {"PATH": os.environ.get("PATH", ""), "HOME": self._folder.name, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+        env = surroundings(Path(self._folder.name), LC_ALL="C.UTF-8", TERM="xterm")
         command = ["tmux", "-u", "-S", f"{self._folder.name}/sock", *words]
-        return subprocess.run(command, check=True, env=env, capture_output=True, text=True, timeout=10).stdout
+        return subprocess.run(
+            command, check=True, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        ).stdout
 
     def type(self, text: str) -> None:
         """Characters as they are."""
@@ -66,7 +68,7 @@ class Tmux:
         """One of tmux's variables of the pane: alternate_on, cursor_flag."""
         return self._tmux("display-message", "-p", f"#{{{name}}}").strip()
 
-    def wait(self, fits: Callable[[str], bool], seconds: float = WAIT_SECONDS) -> str:
+    def wait(self, fits: Callable[[str], bool], seconds: float = PATIENCE_SECONDS) -> str:
         """The screen, once it is as it should be; tmux tells nobody when it changes."""
         end = time.monotonic() + seconds
         while not fits(screen := self.screen()):

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.crowd import Answer, read_answer
+from harness.surroundings import PATIENCE_SECONDS
 
-WAIT_SECONDS = 60.0  # a busy machine may be slow; only what never comes is lost
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -57,7 +57,7 @@ class Traffic:
     async def _call(self, number: int) -> None:
         began = time.monotonic()
         try:
-            self.outcomes[await asyncio.wait_for(self._one(number), WAIT_SECONDS)] += 1
+            self.outcomes[await asyncio.wait_for(self._one(number), PATIENCE_SECONDS)] += 1
         except ConnectionRefusedError:
             self.outcomes["refused"] += 1
         except TimeoutError:

@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from harness.queue import ReceiveQueues
 from harness.steps import Script, Wire, json_reply
+from harness.surroundings import PATIENCE_SECONDS
 
-WAIT_SECONDS = 10.0
 _EMPTY_LIST = json_reply({"object": "list", "data": []})
 
 
@@ -96,13 +96,13 @@ class Upstream:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(WAIT_SECONDS)
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(PATIENCE_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(WAIT_SECONDS)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(PATIENCE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_SECONDS)
+        self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
         self._queues.close()
 
@@ -125,7 +125,7 @@ class Upstream:
             self.calls = []
             self.models = {}
 
-    def wait_for_calls(self, number: int, seconds: float = WAIT_SECONDS) -> list[Call]:
+    def wait_for_calls(self, number: int, seconds: float = PATIENCE_SECONDS) -> list[Call]:
         """Return the calls once there are `number` of them."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.calls) >= number, seconds), (

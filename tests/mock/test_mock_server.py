@@ -20,6 +20,7 @@ from proxy.mock.server import CALLS, MockServer, start_mock
 from proxy.mock.state import Rules
 from proxy.secret import Secret
 
+pytestmark = pytest.mark.process
 HI = [{"role": "user", "content": "one two three four"}]
 ANY_KEY = {"Authorization": "Bearer sk-any"}
 VERSION = {"anthropic-version": "2023-06-01"}

@@ -1,0 +1,22 @@
+"""What processes and clients of the tests have around them: patience, an environment, a port."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+PATIENCE_SECONDS = 60.0  # a busy machine may be slow; only what never comes is a failure
+
+
+def surroundings(home: Path, **more: str) -> dict[str, str]:
+    """A process's whole environment: the search path, its home, what coverage measures with, and `more`."""
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(home), **measured, **more}
+
+
+def free_port() -> int:
+    """A port for a configuration that must name one; nobody else listens there just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
