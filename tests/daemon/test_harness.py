@@ -22,6 +22,7 @@ from harness.steps import (
     then,
     wait_at,
 )
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 
@@ -40,7 +41,7 @@ def test_a_request_is_recorded_byte_by_byte_and_the_connection_is_used_again(ups
     assert first.request_line == "POST /x HTTP/1.1"
     assert ("X-Odd-Case", "1") in first.headers
     assert (first.body, second.body) == (b'{"a": 1}', b'{"a": 2}')
-    assert first.closed.wait(5)
+    assert first.closed.wait(PATIENCE_SECONDS)
 
 
 def test_scripts_are_chosen_by_path_and_model(upstream: Upstream) -> None:
@@ -104,7 +105,7 @@ def test_a_client_that_leaves_is_noticed(upstream: Upstream) -> None:
             _ask(upstream, connection)
             call = upstream.wait_for_calls(number)[-1]
             connection.reset()
-        assert call.closed.wait(5)
+        assert call.closed.wait(PATIENCE_SECONDS)
 
 
 def test_model_lists_are_answered_and_not_counted(upstream: Upstream) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 
 import pytest
 from harness.daemon import Daemon
@@ -135,9 +134,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_bodies_that_are_refused(daemon: Daemon, upstream: Upstream, name: str) -> None:
     body, code = REFUSED[name]
-    began = time.monotonic()
+    before = daemon.cpu_seconds()
     reply = daemon.post(CHAT, body)
-    assert time.monotonic() - began < 1
+    assert daemon.cpu_seconds() - before < 1
     assert (reply.status, reply.error["code"], upstream.calls) == (400, code, [])
     assert reply.error["type"] == "invalid_request_error"
     assert reply.header("x-should-retry") == "false"

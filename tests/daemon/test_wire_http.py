@@ -9,6 +9,7 @@ import pytest
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply, chat_stream
 from harness.steps import chunk, close, head, json_reply, plain_reply, say, sse, then
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 pytestmark = pytest.mark.usefixtures("goes_on")
@@ -217,7 +218,7 @@ def test_a_reused_upstream_connection_that_was_closed_costs_no_call(daemon: Daem
     for _ in range(5):
         upstream.expect(then(GOOD, close))
         assert daemon.chat().status == 200
-        assert upstream.calls[-1].closed.wait(5)
+        assert upstream.calls[-1].closed.wait(PATIENCE_SECONDS)
     assert len(upstream.calls) == 5
 
 

@@ -1,20 +1,37 @@
-"""wire.md T56-T58: clients that leave or stop reading, proven on the upstream's side of the real process."""
+"""wire.md T56-T58: clients that leave or stop reading, proven on the upstream's side of the real process.
+
+What is closed here is closed because a client left: the daemon would wait for minutes. How many milliseconds that takes on a
+busy machine says nothing about us.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from harness.daemon import Daemon
 from harness.events import OPENROUTER_USAGE, chat_chunk, chat_reply, chat_stream, usage_chunk
 from harness.http import Connection, Reply
-from harness.setting import TIMEOUTS
+from harness.setting import CLIENT_KEY, TIMEOUTS, config_for
 from harness.steps import LAST_CHUNK, chunk, hang, json_reply, say, stream_head, then, wait_at
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Call, Upstream
 
 pytestmark = pytest.mark.usefixtures("goes_on")
 
+StartDaemon = Callable[..., Daemon]
 BEGUN = say(stream_head() + chunk(chat_chunk("He", provider="OpenAI")))
+
+
+@pytest.fixture(scope="module")
+def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon for which no silence is too long."""
+    with Daemon(
+        config_for(upstream_server, patient=True), tmp_path_factory.mktemp("patient"), key=CLIENT_KEY
+    ) as running:
+        yield running
+        assert running.stop() == 0, running.output
 
 
 def _read_some(connection: Connection) -> Reply:
@@ -24,14 +41,12 @@ def _read_some(connection: Connection) -> Reply:
 
 
 @pytest.mark.parametrize("leave", [Connection.leave, Connection.reset])
-def test_T56_leaving_midway_closes_the_upstream_within_a_second(
-    daemon: Daemon, upstream: Upstream, leave: object
-) -> None:
+def test_T56_leaving_midway_closes_the_upstream(daemon: Daemon, upstream: Upstream, leave: object) -> None:
     upstream.expect(then(BEGUN, hang))
     connection = daemon.open_chat(stream=True)
     reply = _read_some(connection)
     leave(connection)  # type: ignore[operator]
-    assert upstream.call.closed.wait(1)
+    assert upstream.call.closed.wait(PATIENCE_SECONDS)
     line = daemon.line_of(reply)
     assert (line["status"], line["error_type"], line["client_left"]) == (499, "caller_cancelled", "streaming")
 
@@ -40,24 +55,22 @@ def test_T56_leaving_midway_closes_the_upstream_within_a_second(
 @pytest.mark.parametrize(
     "first", [hang, then(say(stream_head()), hang), then(say(stream_head() + chunk(b": x\n\n")), hang)]
 )
-def test_T57_leaving_before_the_first_byte_closes_the_upstream_within_a_second(
+def test_T57_leaving_before_the_first_byte_closes_the_upstream(
     daemon: Daemon, upstream: Upstream, first: object, leave: object
 ) -> None:
     upstream.expect(first)  # type: ignore[arg-type]
     connection = daemon.open_chat(stream=True)
     call = upstream.wait_for_calls(1)[0]
     leave(connection)  # type: ignore[operator]
-    assert call.closed.wait(1)
+    assert call.closed.wait(PATIENCE_SECONDS)
 
 
-def test_T57_leaving_a_call_that_costs_nothing_closes_the_upstream_within_a_second(
-    daemon: Daemon, upstream: Upstream
-) -> None:
+def test_T57_leaving_a_call_that_costs_nothing_closes_the_upstream(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(hang)
     connection = daemon.open_chat("local/llama3.1")
     call = upstream.wait_for_calls(1)[0]
     connection.reset()
-    assert call.closed.wait(1)
+    assert call.closed.wait(PATIENCE_SECONDS)
 
 
 def test_T57_a_call_that_is_billed_anyway_is_read_on_to_its_usage(daemon: Daemon, upstream: Upstream) -> None:
@@ -85,12 +98,13 @@ def test_T57_a_stream_that_is_billed_anyway_is_read_on_to_its_usage(daemon: Daem
     assert (line["client_left"], line["output_tokens"]) == ("streaming", 4)
 
 
-def test_leaving_while_a_retry_is_awaited_sends_nothing_more(daemon: Daemon, upstream: Upstream) -> None:
-    upstream.expect(json_reply({"error": {"code": 429}}, 429, [("Retry-After", "0.8")]))
-    connection = daemon.open_chat(model="openai/gpt-4o-mini", stream=True)
+def test_leaving_while_a_retry_is_awaited_sends_nothing_more(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    daemon = start_daemon(patient=True, retries={"attempts": 3, "longest_wait": 300})
+    upstream.expect(json_reply({"error": {"code": 429}}, 429, [("Retry-After", "300")]))
+    connection = daemon.open_chat(stream=True)
     upstream.wait_for_calls(1)
     connection.reset()
-    line = daemon.wait_for_log(lambda line: line.get("model") == "openai/gpt-4o-mini", 0.7)
+    line = daemon.wait_for_log(lambda line: line.get("event") == "call")
     assert (line["status"], line["attempts"]) == (499, 1)
 
 
@@ -101,9 +115,8 @@ def test_many_clients_leaving_at_once_leave_nothing_behind(daemon: Daemon, upstr
         _read_some(connection)
     for connection in connections:
         connection.reset()
-    began = time.monotonic()
     for call in upstream.calls:
-        assert call.closed.wait(max(0.0, began + 1.5 - time.monotonic()))
+        assert call.closed.wait(PATIENCE_SECONDS)
     assert len(upstream.calls) == 20
 
 
@@ -120,7 +133,10 @@ def test_T58_a_client_that_does_not_read_slows_the_upstream_down(daemon: Daemon,
     assert (len(reply.body), reply.complete) == (len(PIECE) * len(FLOOD) + len(chat_stream()), True)
 
 
-def test_T58_a_client_that_pauses_is_not_taken_for_a_silent_upstream(daemon: Daemon, upstream: Upstream) -> None:
+def test_T58_a_client_that_pauses_is_not_taken_for_a_silent_upstream(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon()
     upstream.expect(then(say(stream_head()), say(*FLOOD), say(chunk(chat_stream()) + LAST_CHUNK)))
     with daemon.open_chat(stream=True) as connection:
         reply = connection.read_head()

@@ -13,13 +13,17 @@ CANARIES = (UPSTREAM_KEY, CLIENT_KEY, PROMPT)
 TIMEOUTS = {"connect": 1, "first_byte": 1.5, "idle": 1.5, "total": 20}
 
 
-def config_for(upstream: Upstream, **members: Any) -> dict[str, Any]:
-    """Six providers of three kinds on the one upstream, told apart by their paths."""
-    own = {"timeouts": TIMEOUTS, "api_key": UPSTREAM_KEY}
+def config_for(upstream: Upstream, *, patient: bool = False, **members: Any) -> dict[str, Any]:
+    """Six providers of three kinds on the one upstream, told apart by their paths.
+
+    Silence is soon too long; with `patient` it never is, for calls that wait for something else.
+    """
+    timeouts = dict.fromkeys(TIMEOUTS, 300) if patient else TIMEOUTS
+    own = {"timeouts": timeouts, "api_key": UPSTREAM_KEY}
     return {
         "providers": {
             "openrouter": {"kind": "openrouter", "base_url": f"{upstream.url}/or/api/v1", **own},
-            "local": {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": TIMEOUTS, "free": True},
+            "local": {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": timeouts, "free": True},
             "anthropic": {"kind": "anthropic", "base_url": f"{upstream.url}/anthropic/v1", **own},
             "oai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", **own},
             "brief": {"kind": "openai", "base_url": f"{upstream.url}/brief/v1", "timeouts": {**TIMEOUTS, "total": 0.7}},

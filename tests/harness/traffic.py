@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from harness.crowd import Answer, read_answer
 from harness.surroundings import PATIENCE_SECONDS
 
+MOST_AT_ONCE = 400
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -33,18 +34,30 @@ class Traffic:
         self._pool: list[Link] = []
 
     async def has_caught_up(self) -> None:
-        """Wait until no more calls are under way than come in a tenth of a second."""
-        while self._sent - self.outcomes.total() > self._rate / 10:
+        """Wait until as many calls have ended as were sent before: nothing is left of what piled up."""
+        sent = self._sent
+        while self.outcomes.total() < sent:
+            await asyncio.sleep(0.01)
+
+    async def has_reused(self, times: int) -> None:
+        """Wait until so many more calls have gone over pooled connections."""
+        enough = self.reused + times
+        while self.reused < enough:
             await asyncio.sleep(0.01)
 
     async def run(self, ended: asyncio.Event) -> None:
-        """Call at the given rate until `ended`, however long the calls take; then wait for those under way."""
-        began, calls = time.monotonic(), set[asyncio.Task[None]]()
+        """Call at the given rate until `ended`, then wait for the calls under way.
+
+        They pile up while a daemon is replaced; where the machine is too busy for so many, the rate gives way.
+        """
+        calls = set[asyncio.Task[None]]()
         while not ended.is_set():
             calls.add(task := asyncio.ensure_future(self._call(self._sent)))
             task.add_done_callback(calls.discard)
             self._sent += 1
-            await asyncio.sleep(began + self._sent / self._rate - time.monotonic())
+            await asyncio.sleep(1 / self._rate)
+            while len(calls) >= MOST_AT_ONCE:
+                await asyncio.sleep(0.01)
         if calls:
             await asyncio.wait(calls)
         while self._pool:
