@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ATTACHES_SECONDS = 5.0
+from harness.surroundings import PATIENCE_SECONDS
+
 _PAGE = 4096
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="install the Debian package `strace`")
@@ -50,7 +51,7 @@ def attach(pid: int, *options: str) -> subprocess.Popen[bytes]:
     # what it traces goes to stderr, and the first word of it is that it has attached
     command = ["strace", "-f", "-qq", *options, "-o", "/dev/null", "-p", str(pid)]
     tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + ATTACHES_SECONDS
+    until = time.monotonic() + PATIENCE_SECONDS
     while not _is_traced(pid):
         assert time.monotonic() < until, "strace does not attach"
         assert tracer.poll() is None, "strace ended"
@@ -60,7 +61,7 @@ def attach(pid: int, *options: str) -> subprocess.Popen[bytes]:
 def detach(tracer: subprocess.Popen[bytes]) -> None:
     """Let go of what it traced, which goes on."""
     tracer.terminate()
-    tracer.wait(ATTACHES_SECONDS)
+    tracer.wait(PATIENCE_SECONDS)
 
 
 def _is_traced(pid: int) -> bool:

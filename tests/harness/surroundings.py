@@ -15,6 +15,15 @@ def surroundings(home: Path, **more: str) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "HOME": str(home), **measured, **more}
 
 
+def queued_seconds(*pids: int) -> float:
+    """How long this thread and the main threads of these processes were ready to run and the machine had no CPU for them.
+
+    What is left of a measured time without it is how long they took or waited for something themselves.
+    """
+    tasks = ["thread-self", *map(str, pids)]
+    return sum(int(Path(f"/proc/{task}/schedstat").read_text().split()[1]) for task in tasks) / 1e9
+
+
 def free_port() -> int:
     """A port for a configuration that must name one; nobody else listens there just now."""
     with socket.create_server(("127.0.0.1", 0)) as server:

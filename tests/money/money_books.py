@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from harness.daemon import Daemon
 from harness.mock import Mock
+from harness.surroundings import PATIENCE_SECONDS
 
 from proxy.stores.records import Corrected, Refused, Row, Settled, Voided
 from proxy.stores.replay import replay
@@ -22,7 +23,6 @@ from proxy.stores.segments import START, Position, read
 USD = 10**12
 KEY = "sk-alice-money-test"
 StartToll = Callable[..., Daemon]
-PATIENCE_SECONDS = 30.0
 
 
 class Books:

@@ -18,12 +18,12 @@ from harness.daemon import Daemon
 from harness.faults import attach, detach, needs_strace, small_disk, take_all_space
 from harness.http import Connection, Reply, request_bytes
 from harness.mock import Mock
+from harness.surroundings import PATIENCE_SECONDS, queued_seconds
 from money_books import KEY, ask, books_of, eventually, priced, toll_config
 
 QUICK = "openrouter/mock/echo?tokens=1&cost=0.001"
 LONG = "openrouter/mock/slow?ttft=0.05&interval=0.05&tokens=40&cost=0.02"
-HEALS_SECONDS = 10.0
-LONGEST_BLOCK_SECONDS = 0.25
+LONGEST_BLOCK_SECONDS = 0.5
 Breaks = Callable[[], Callable[[], None]]  # breaks something, and gives back what mends it
 
 
@@ -67,7 +67,7 @@ def ready(daemon: Daemon) -> int:
 
 
 def healed(daemon: Daemon) -> Reply:
-    until = time.monotonic() + HEALS_SECONDS
+    until = time.monotonic() + PATIENCE_SECONDS
     while (reply := quick(daemon)).status != 200:
         assert time.monotonic() < until, reply.raw
         time.sleep(0.05)
@@ -76,7 +76,7 @@ def healed(daemon: Daemon) -> Reply:
 
 @contextmanager
 def longest_round_trip(daemon: Daemon) -> Iterator[list[float]]:
-    """Ask /healthz all the time; the list holds how long each answer took."""
+    """Ask /healthz all the time; the list holds how long each answer took, without what the machine made it wait."""
     took: list[float] = []
     ended = threading.Event()
     request = request_bytes("GET", "/healthz", (), None, f"127.0.0.1:{daemon.admin_port}")
@@ -84,10 +84,10 @@ def longest_round_trip(daemon: Daemon) -> Iterator[list[float]]:
     def probe() -> None:
         with Connection(daemon.admin_port) as connection:
             while not ended.wait(0.01):
-                began = time.monotonic()
+                began, queued = time.monotonic(), queued_seconds(daemon.pid)
                 connection.send(request)
                 assert connection.read_reply("GET").status == 200
-                took.append(time.monotonic() - began)
+                took.append(time.monotonic() - began - (queued_seconds(daemon.pid) - queued))
 
     thread = threading.Thread(target=probe)
     thread.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from harness.steps import LAST_CHUNK, Script, chunk, hang, json_reply, say, sse,
 from harness.upstream import Gate, Upstream
 from money_books import KEY, ask, settled
 
-SOON_SECONDS = 2.0
 TOLD = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
 PRICE = {"input": 1000, "output": 2000}
 BEGUN = say(stream_head() + chunk(chat_chunk("begun")))
@@ -67,12 +65,10 @@ def test_a_third_call_runs_once_two_streams_were_left(
             third.send(daemon.request("POST", "/v1/chat/completions", (), body))
             narrow.wait_for_calls(3)
             assert narrow.is_full
-            began = time.monotonic()
             for leaver in leavers:
                 leaver.leave()
             gate.open()
-            reply = third.read_reply()
-            assert time.monotonic() - began < SOON_SECONDS
+            reply = third.read_reply()  # silence at a provider would end them only after minutes
         assert (reply.status, reply.complete, len(narrow.calls)) == (200, True, 3)
         books = settled(daemon)
         assert books.sources == Counter(counted=left.count("direct"), computed=left.count("groq") + 1)

@@ -13,11 +13,12 @@ import pytest
 from harness.crowd import Answer, gather
 from harness.daemon import Daemon
 from harness.mock import Mock
+from harness.surroundings import PATIENCE_SECONDS
 from money_books import Books, StartToll, ask, books_of, eventually, priced
 
 STREAMS = 200
 WINDOW_SECONDS = 5
-BEYOND_WINDOW_SECONDS = 5.0
+BEYOND_WINDOW_SECONDS = 60.0  # on a busy machine
 BRIEF = "openrouter/mock/slow?ttft=0.05&interval=0.1&tokens=15&cost=0.004"
 ENDLESS = "openrouter/mock/slow?ttft=0.05&interval=0.5&tokens=400&cost=0.004&misses=0"
 ALICE = {"budgets": [{"usd": 1000, "per": "total"}]}
@@ -30,7 +31,7 @@ MODELS = {
 
 async def all_begun(mock: Mock, number: int) -> None:
     """Wait until the provider has begun so many answers."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_SECONDS
     while len(await asyncio.to_thread(mock.bill)) < number:
         assert time.monotonic() < until
         await asyncio.sleep(0.05)
@@ -82,7 +83,7 @@ def test_streams_shorter_than_the_window_end_whole_and_none_is_left_unsettled(
 
 
 def test_a_second_sigterm_cuts_all_at_once_and_settles_them(start_toll: StartToll, mock: Mock) -> None:
-    daemon = start_toll(alice=ALICE, models=MODELS, shutdown={"drain": 60})
+    daemon = start_toll(alice=ALICE, models=MODELS, shutdown={"drain": 300})
     answers, took = asyncio.run(streams_cut(daemon, mock, ["endless"] * STREAMS, signals=2))
     assert took <= BEYOND_WINDOW_SECONDS
     assert all(map(is_cut, answers))

@@ -54,7 +54,7 @@ class SlowPage:
     def render(self, accept: str, readings: Readings) -> tuple[bytes, str]:
         assert readings is self._readings
         self._loop.call_soon_threadsafe(self.begun.set)
-        assert self.may_go_on.wait(5)
+        assert self.may_go_on.wait(60)
         self.renderings += 1
         return b"%d" % self.renderings, accept
 
