@@ -17,7 +17,7 @@ from money_books import USD, Books, StartToll, ask, books_of, eventually, priced
 LEAVERS = int(os.environ.get("FAULTS", "20")) * 5 // 2
 AT_ONCE = 60
 SLOW = "mock/slow?ttft=0.05&interval=0.02&tokens=30&misses=0"
-UNHURRIED = "mock/slow?ttft=0.05&interval=0.15&tokens=30&misses=0"
+UNHURRIED = "mock/slow?ttft=0.05&interval=3&tokens=4&misses=0"
 STREAM_BYTES = 9_000
 CAP = {"usd": 40, "per": "total"}
 WORD = Decimal("0.000002")
@@ -127,7 +127,8 @@ def test_a_provider_that_stops_billing_is_left_at_once(start_toll: StartToll, mo
     """Clients leave a stream that goes on: never above the bill, and below it by what was on its way.
 
     What a provider had sent and we had not read when the connection closed is billed and was seen by nobody: no word
-    at all on a machine at rest, one where it is busy; two would be a connection left open for the time of a word.
+    at all on a machine at rest, one where it is busy; two would be a connection left open for the time of a word, which
+    is seconds.
     """
     daemon = start_toll(
         alice={"budgets": [CAP]},
@@ -158,7 +159,7 @@ def test_a_client_that_leaves_before_the_first_byte_of_openrouter_pays_what_is_b
 
 
 def test_more_leavers_than_drains_cost_their_holds(start_toll: StartToll, mock: Mock) -> None:
-    slow = "groq/slow?ttft=1.2&interval=0&tokens=1&bills_after_disconnect=1"
+    slow = "groq/slow?ttft=10&interval=0&tokens=1&bills_after_disconnect=1"
     daemon = start_toll(
         alice={"budgets": [CAP]},
         providers={"groq": mock.provider("openai")},
