@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from doctor_visits import BODY, PROVIDER_KEY, PROXY_PASSWORD, Visit, usual, visit
 from harness.mock import Mock
-from harness.steps import hang, head, json_reply, say, then
+from harness.steps import Wire, hang, head, json_reply, say, then
 from harness.upstream import Upstream
 
 REFUSED = json_reply({"error": {"message": f"{BODY}: your key {PROVIDER_KEY} is wrong", "code": 401}}, status=401)
@@ -162,8 +162,11 @@ def test_a_server_that_does_not_speak_as_openrouter_does_is_a_warning(upstream: 
 def test_a_clock_that_is_off_is_told_with_its_side(
     upstream: Upstream, tmp_path: Path, hours: float, status: str, side: str
 ) -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
-    upstream.expect(json_reply({"data": []}, headers=[("Date", date)]), path="/models")
+    async def dated(wire: Wire) -> None:
+        date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+        await json_reply({"data": []}, headers=[("Date", date)])(wire)
+
+    upstream.expect(dated, path="/models")
     row = asked(tmp_path, upstream.url, "openai").one("clock", "offset")
     assert row["status"] == status
     assert side in row["found"]
