@@ -7,8 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from proxy.errors import ModelNotFound
-from proxy.policy.access import allowed_models
+from proxy.policy.access import allowed_models, choose
 from proxy.policy.catalogue import Catalogue
 from proxy.policy.names import Names
 from proxy.policy.values import Caller
@@ -34,10 +33,9 @@ class ModelList:
         return _json.encode({"data": data, "has_more": False, **ends})
 
     def one(self, caller: Caller, raw_id: str, *, anthropic: bool) -> bytes:
-        """One entry by its id, however its slash was spelled. Raises `ModelNotFound`."""
+        """One entry by any name the caller may call it by, however its slash was spelled. Raises `ModelNotFound`."""
         name = unquote(raw_id)
-        if name not in allowed_models(caller, self._names):
-            raise ModelNotFound("There is no model of that name here.", param="model")
+        choose(caller, self._names, name)
         return _json.encode(self._anthropic(name) if anthropic else self._openai(name))
 
     def _openai(self, name: str) -> dict[str, object]:
