@@ -72,11 +72,15 @@ def start_daemon(upstream: Upstream, tmp_path: Path) -> Iterator[StartDaemon]:
     with ExitStack() as stack:
         running: list[Daemon] = []
 
-        def start(args: Sequence[str] = (), **members: Any) -> Daemon:
+        def start(args: Sequence[str] = (), most_descriptors: int | None = None, **members: Any) -> Daemon:
             folder = tmp_path / f"daemon{len(running)}"
             folder.mkdir()
             config = config_for(upstream, **members)
-            running.append(stack.enter_context(Daemon(config, folder, key=CLIENT_KEY, args=args)))
+            running.append(
+                stack.enter_context(
+                    Daemon(config, folder, key=CLIENT_KEY, args=args, most_descriptors=most_descriptors)
+                )
+            )
             return running[-1]
 
         yield start

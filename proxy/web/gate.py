@@ -15,10 +15,20 @@ from proxy.errors import Overloaded
 from proxy.policy.shares import Shares, Turns
 
 MOST_CALLS = 10_000
+DESCRIPTORS = 65_536
 PER_TURN = 4
 # What a call costs at least, in the bytes that cost as much to read.
 _BYTES_OF_A_CALL = 64 * 1024
 RETRY_SECONDS = 1.0
+
+
+def allow_descriptors() -> None:
+    """Take as many descriptors as the system lets this process have: what a shell gives by default is for programs that
+    open a few files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def most_descriptors() -> int:

@@ -63,7 +63,9 @@ def test_a_name_only_one_direct_provider_lists_goes_there(start_daemon: StartDae
     )
 
 
-def test_a_model_that_may_be_called_can_be_looked_up_by_that_name(start_daemon: StartDaemon, upstream: Upstream) -> None:
+def test_a_model_that_may_be_called_can_be_looked_up_by_that_name(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
     only = {"openai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", "api_key": "sk-oai"}}
     daemon = start_daemon(providers=only, routes=[], models={})
     for name in ("gpt-4o", "openai/gpt-4o", "ft:gpt-4o-mini:acme:suffix:abc123"):

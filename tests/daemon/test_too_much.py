@@ -7,13 +7,15 @@ import contextlib
 import json
 import resource
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 from harness.crowd import Answer, read_answer
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply
 from harness.http import Connection, Ended, Reply
+from harness.setting import CLIENT_KEY, config_for
 from harness.steps import hang, json_reply
 from harness.upstream import Upstream
 
@@ -111,22 +113,10 @@ def _until_refused(connections: list[Connection], number: int) -> tuple[list[Rep
     return refused, waiting
 
 
-@contextmanager
-def few_descriptors(most: int) -> Iterator[None]:
-    """What is started here may have so many open."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
 def test_calls_are_taken_as_descriptors_allow_and_the_greedy_are_refused(
     start_daemon: StartDaemon, upstream: Upstream
 ) -> None:
-    with few_descriptors(250):
-        daemon = start_daemon(keys=KEYS)
+    daemon = start_daemon(keys=KEYS, most_descriptors=250)
     upstream.expect(json_reply(chat_reply()), model="openai/quick", again=True)
     upstream.expect(hang, again=True)
     quick = json.dumps(chat_body("openai/quick")).encode()
@@ -144,8 +134,7 @@ def test_calls_are_taken_as_descriptors_allow_and_the_greedy_are_refused(
 
 
 def test_connections_beyond_the_descriptors_are_turned_away(start_daemon: StartDaemon, upstream: Upstream) -> None:
-    with few_descriptors(150):
-        daemon = start_daemon(keys=KEYS)
+    daemon = start_daemon(keys=KEYS, most_descriptors=150)
     upstream.expect(json_reply(chat_reply()), again=True)
     with ExitStack() as stack:
         idle = [stack.enter_context(daemon.connect()) for _ in range(200)]
@@ -161,3 +150,16 @@ def _soon(works: Callable[[], bool]) -> bool:
             if works():
                 return True
     return False
+
+
+def test_the_soft_limit_of_a_shell_is_raised_to_what_the_system_allows(tmp_path: Path, upstream: Upstream) -> None:
+    """`ulimit -Sn 256` before it: most shells give few, and let a process take more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        with Daemon(config_for(upstream), tmp_path, key=CLIENT_KEY) as daemon:
+            soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+            assert daemon.stop() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (soft, hard) == (min(65_536, before[1]), before[1])

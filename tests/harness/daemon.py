@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -50,6 +51,7 @@ class Daemon:
         args: Sequence[str] = (),
         key: str | None = None,
         listener: socket.socket | None = None,
+        most_descriptors: int | None = None,
     ) -> None:
         self.folder = folder
         self.key = key
@@ -63,6 +65,7 @@ class Daemon:
         self._env = surroundings(folder, **(env or {}))
         self._args = args
         self._listener = listener
+        self._most_descriptors = most_descriptors
         self._told_to_stop = False
         self._news = threading.Condition()
         self._out: list[str] = []
@@ -87,6 +90,7 @@ class Daemon:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=handed,
+            preexec_fn=self._limit if self._most_descriptors is not None else None,
         )
         assert self._process.stdout is not None and self._process.stderr is not None
         self._collect(self._process.stdout, self._out, "stdout")
@@ -105,6 +109,12 @@ class Daemon:
             self._process.kill()
             self._process.wait()
         self._close()
+
+    def _limit(self) -> None:
+        """In the new process, before the daemon takes it over."""
+        most = self._most_descriptors
+        assert most is not None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     def _collect(self, stream: IO[str], lines: list[str], name: str) -> None:
         def read() -> None:
