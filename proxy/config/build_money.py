@@ -27,7 +27,13 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
         budgets += budgets_for(key_scope(name), key.budgets, zone)
         limits += limits_for(key_scope(name), key.limits)
     prices = {
-        name: OwnPrice(model.price.input, model.price.output, model.price.cached_input)
+        name: OwnPrice(
+            model.price.input,
+            model.price.output,
+            model.price.cached_input,
+            model.price.web_search,
+            model.price.file_search,
+        )
         for name, model in config.models.items()
         if model.price is not None
     }

@@ -33,10 +33,15 @@ class PriceSection(Section):
         default=None, description="USD per million input tokens read from a cache."
     )
 
+    web_search: UsdPerMillion | None = Field(default=None, description="USD for each web search of the provider's own.")
+    file_search: UsdPerMillion | None = Field(
+        default=None, description="USD for each search in files kept at the provider."
+    )
+
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("names no price; give input, output or cached_input")
+            raise ValueError("names no price; give input, output, cached_input, web_search or file_search")
         return self
 
 

@@ -43,6 +43,8 @@ def price_book(settings: Settings, names: Names, catalogue: Catalogue) -> PriceB
             per_token(own.input_usd),
             per_token(own.output_usd),
             per_token(own.cached_input_usd),
+            own.web_search_usd,
+            own.file_search_usd,
             names.look_up(alias).plan.targets[0],
         )
     for provider in settings.providers.values():  # now rather than within a call

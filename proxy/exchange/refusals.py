@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from proxy.errors import (
     BudgetExceeded,
     BudgetInFlight,
+    ModelNotFound,
     ModelNotPriced,
     PolicyError,
     RateLimitExceeded,
@@ -16,6 +17,7 @@ from proxy.policy.account import Exceeded, InFlight, Verdict
 from proxy.policy.budgets import GLOBAL, Budget
 from proxy.policy.limiter import Denied
 from proxy.policy.money import usd_text
+from proxy.policy.quote import Unbounded
 from proxy.wire.endpoints import Endpoint
 
 
@@ -40,17 +42,37 @@ def in_flight(verdict: Verdict) -> BudgetInFlight:
     return BudgetInFlight("Other calls of this key wait for the same budget; try again in a moment.", retry_after=1.0)
 
 
-def not_priced(endpoint: Endpoint) -> ModelNotPriced:
-    """Nothing bounds what the call may cost: the endpoint's own work, else for want of the model's price."""
-    if endpoint.unbounded:
+def unbounded(endpoint: Endpoint, model: str, why: Unbounded) -> PolicyError | ModelNotFound:
+    """Nothing bounds what the call may cost."""
+    if why.by == "tool":
+        return ModelNotPriced(
+            f"A budget applies to this call, and what the tool `{why.tool}` may cost cannot be bounded. Leave the tool out, or "
+            "set `budget_policy: {unpriced: allow}`.",
+            param="tools",
+        )
+    if why.by == "endpoint":
         named = f"'{endpoint.name}'" if endpoint.listed else "this method and path, which Tollkeeper does not know,"
         return ModelNotPriced(
             f"A budget applies to this call, and nothing in a request to {named} bounds what it will cost. Use a key "
             "without a budget for it, or set `budget_policy: {unpriced: allow}`, which books what its reply tells."
         )
+    if why.by == "request":
+        return ModelNotPriced(
+            "A budget applies to this call, and what it may cost cannot be bounded: the number of answers is no number, "
+            f"or `{model}` has no price of this kind of input or output. Set `budget_policy: {{unpriced: allow}}` to let "
+            "it go.",
+            param="model",
+        )
+    if why.near is not None:
+        alike = f" Near it: {', '.join(why.near)}." if why.near else ""
+        return ModelNotFound(
+            f"No list of models has this name, so what it may cost is unknown, and a budget applies.{alike} If it "
+            "is new, give it a `price:` under `models:` in the configuration.",
+            param="model",
+        )
     return ModelNotPriced(
-        "A budget applies to this call, and what it may cost cannot be bounded: the model has no known price. "
-        "Give the model a `price:` in the configuration, or set `budget_policy: {unpriced: allow}`.",
+        f"A budget applies to this call, and no list has a price of `{model}`. Give it a `price:` under `models:` in the "
+        "configuration, or set `budget_policy: {unpriced: allow}`.",
         param="model",
     )
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from proxy.dialects import DIALECTS
-from proxy.errors import PolicyError
+from proxy.errors import ModelNotFound, PolicyError
 from proxy.exchange.attempt import (
     Ending,
     abandoned,
@@ -60,7 +60,7 @@ class Exchange:
         while True:
             try:
                 latest = await self._try(client, job, attempt)
-            except PolicyError:  # the next hold does not fit: the answer there was says more
+            except (PolicyError, ModelNotFound):  # the next hold does not fit: the answer there was says more
                 if outcome is None:
                     raise
                 break

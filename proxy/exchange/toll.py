@@ -10,7 +10,7 @@ from msgspec import Struct
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
-from proxy.exchange.refusals import exceeded, in_flight, not_priced, too_much
+from proxy.exchange.refusals import exceeded, in_flight, too_much, unbounded
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
 from proxy.policy.account import Verdict
@@ -139,8 +139,8 @@ class Toll:
         if quote.is_free or room is None:
             return Go(quote.most_pusd or 0)
         if quote.bound is None:
-            if self.rules.unpriced == "deny":
-                raise not_priced(job.call.endpoint)
+            if quote.unbounded is not None and self.rules.unpriced == "deny":
+                raise unbounded(job.call.endpoint, job.plan.label, quote.unbounded)
             return Go(0)
         return decide(quote.bound, room, may_lower=quote.may_lower)
 

@@ -49,11 +49,13 @@ class Bound(Struct, frozen=True):
         return self.pusd_without_output + output_tokens * self.pusd_per_output_token
 
 
-def upper_bound(asked: Call | Weight, price: Price, sizes: Sizes, rules: BudgetRules = _USUAL) -> Bound | None:
-    """The most the request can cost at this price; None where nothing bounds it."""
+def upper_bound(
+    asked: Call | Weight, price: Price, sizes: Sizes, rules: BudgetRules = _USUAL, *, is_listed: bool = True
+) -> Bound | None:
+    """The most the request can cost at this price; None where nothing bounds it. `is_listed` as in `Case`."""
     weight = weigh(asked) if isinstance(asked, Call) else asked
     measure = _MEASURES.get(weight.endpoint)
-    return None if measure is None else measure(Case(weight, price.for_holds(), sizes, rules))
+    return None if measure is None else measure(Case(weight, price.for_holds(), sizes, rules, is_listed))
 
 
 def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
@@ -77,7 +79,8 @@ def _generation(case: Case) -> Bound | None:
     """Text, thoughts, pictures and sound from a prompt."""
     asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
     is_by_unit = price.character_usd is not None or price.audio_second_usd is not None
-    if asks.copies is None or asks.tools.is_open_ended or is_by_unit:
+    is_unbounded = case.is_listed and bool(asks.tools.unbounded)
+    if asks.copies is None or is_unbounded or is_by_unit:
         return None
     names = ["output_usd", "reasoning_usd"]
     if asks.makes_images or price.makes_images:
@@ -171,3 +174,6 @@ _MEASURES: dict[str, Callable[[Case], Bound | None]] = {
     "audio/transcriptions": _transcription,
     "audio/translations": _transcription,
 }
+
+# The endpoints of which a price bounds the cost.
+BOUNDED = frozenset(_MEASURES)

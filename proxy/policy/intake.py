@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from proxy.policy.items import item_tokens
 from proxy.wire.call import Call
 
 # What providers put before the tools of a request, and what one of their own tools adds unseen.
@@ -35,6 +36,8 @@ INTAKE_MEMBERS = frozenset(
         "tools",
         "prompt",
         "preset",
+        "query",
+        "documents",
         *_MEDIA_MEMBERS,
         *_ELSEWHERE,
     }
@@ -46,7 +49,7 @@ _BOUNDARY = re.compile(r';\s*boundary\s*=\s*"?([^\s;,"]+)', re.IGNORECASE)
 
 
 class Intake(Struct, frozen=True):
-    """Bounds of what a model will read. `is_elsewhere`: some of it is not in the body, and only the
+    """Bounds of what a model will read. `items` are those of an array of texts, each read by itself; empty elsewhere. `is_elsewhere`: some of it is not in the body, and only the
     context window bounds it. `caches_for_hours`: some is to be kept for longer than the usual five minutes."""
 
     text_tokens: int
@@ -54,6 +57,7 @@ class Intake(Struct, frozen=True):
     audio_seconds: int = 0
     is_elsewhere: bool = False
     caches_for_hours: bool = False
+    items: tuple[int, ...] = ()
 
 
 class _Tally:
@@ -151,6 +155,7 @@ def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int) -> Int
         audio_seconds=-(-tally.audio_bytes // LEAST_AUDIO_BYTES_PER_SECOND),
         is_elsewhere=is_elsewhere,
         caches_for_hours=tally.caches_for_hours,
+        items=item_tokens(call.endpoint.name, members),
     )
 
 

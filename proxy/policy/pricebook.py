@@ -28,7 +28,7 @@ MOCK_SIZES = Sizes(max_output=16_384)
 _IMAGE_TOKENS = (("gpt-4o-mini", 48_200), ("qwen", 16_400), ("gpt-5", 12_500), ("o4-mini", 12_500))
 
 _MOST_REMEMBERED = 4_096
-_OWN = ("input_usd", "output_usd", "cached_input_usd")
+_OWN = ("input_usd", "output_usd", "cached_input_usd", "web_search_usd", "file_search_usd")
 
 
 class Free(Struct, frozen=True):
@@ -39,7 +39,7 @@ FREE = Free()
 
 
 class PriceOverride(Struct, frozen=True):
-    """A price of the operator's own, USD per token; what is left out stays as listed.
+    """A price of the operator's own, USD per token or for one search; what is left out stays as listed.
 
     With a `target` it is the price of that one, and not of the alias's fallbacks.
     """
@@ -47,6 +47,8 @@ class PriceOverride(Struct, frozen=True):
     input_usd: Decimal | None = None
     output_usd: Decimal | None = None
     cached_input_usd: Decimal | None = None
+    web_search_usd: Decimal | None = None
+    file_search_usd: Decimal | None = None
     target: Target | None = None
 
 
@@ -110,6 +112,14 @@ class PriceBook:
         override = self._overrides.get(label)
         is_meant = override is not None and override.target in (None, Target(provider.name, model))
         return override if is_meant else None
+
+    def near(self, provider: Provider, model: str) -> list[str] | None:
+        """The names most like one that no list has; None where a list has it, or the package has none of the provider's."""
+        lists = list(self._lists(provider, model))
+        if not model or not lists or provider.kind == "mock" or any(True for _ in self._entries(provider, model)):
+            return None
+        names, name = lists[0]
+        return names.near(name)
 
     def label_for(self, target: Target) -> str:
         """The alias whose own price is the price of this target; "" where the list's is. For fallbacks, which have

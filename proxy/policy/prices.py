@@ -109,6 +109,11 @@ class Price(Struct, frozen=True):
         sized = {"low": self.web_search_low_usd, "high": self.web_search_high_usd}.get(context)
         return self.web_search_usd if sized is None else sized
 
+    def search_fees(self) -> list[Decimal]:
+        """What a web search may cost, whatever the size of its context; empty where no list says."""
+        fees = (self.web_search_usd, self.web_search_low_usd, self.web_search_high_usd)
+        return [usd for usd in fees if usd is not None]
+
     def picture_usd(self, quality: str = "", size: str = "") -> Decimal | None:
         """One picture of a quality and size; the dearest that may be meant where either is not said ("", "auto")."""
         wanted = ("" if quality == "auto" else quality, "" if size == "auto" else size)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from proxy.policy.account import Room
-from proxy.policy.bounds import Bound, dearest, upper_bound
+from proxy.policy.bounds import BOUNDED, Bound, dearest, upper_bound
 from proxy.policy.budgets import BudgetRules
 from proxy.policy.pricebook import Free, PriceBook
 from proxy.policy.prices import FREE_OF_CHARGE, Price
 from proxy.policy.values import Provider
+from proxy.policy.vendors import vendor_of
 from proxy.policy.weight import Weight
 
 # One call may hold this part of what is free unasked; what others need next is still there then.
@@ -26,15 +27,26 @@ _NOTHING = Bound(0, 0, 0, 0, 0)
 _USUAL = BudgetRules()
 
 
+class Unbounded(Struct, frozen=True):
+    """What it is that nothing bounds the cost of; `tool` is its type or id, `near` the names most like a model's that
+    no list has (None: one has it, or there is no list)."""
+
+    by: Literal["price", "tool", "request", "endpoint"]
+    tool: str = ""
+    near: tuple[str, ...] | None = None
+
+
 class Quote(Struct, frozen=True):
     """`price` is the asked model's own (None: unknown). `bound` None: nothing bounds the cost.
 
     `may_lower`: the request set no maximum of output tokens, and the endpoint has a member for one of ours.
+    `unbounded` says why nothing bounds the cost: no price, a tool (by its name), or the request itself.
     """
 
     price: Price | None
     bound: Bound | None
     may_lower: bool
+    unbounded: Unbounded | None = None
 
     @property
     def is_free(self) -> bool:
@@ -135,16 +147,25 @@ def quote_for(
     """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
     if provider.max_tokens_field == "none":  # it heeds no maximum either
         weight = _with_asks(weight, maximum=None, may_lower=False)
+    is_listed = provider.kind == "mock" or vendor_of(provider) is not None
     bounds: list[Bound | None] = []
     own: list[Price | None] = []
     for label, model in models:
         price = prices.price(provider, label, model)
         if isinstance(price, Free):
-            return Quote(FREE_OF_CHARGE, _NOTHING, may_lower=False)
+            return Quote(FREE_OF_CHARGE, _NOTHING, False)
         own.append(price)
+        if weight.endpoint not in BOUNDED:
+            return Quote(price, None, False, Unbounded("endpoint"))
+        if price is None:
+            near = prices.near(provider, model)
+            return Quote(own[0], None, False, Unbounded("price", near=None if near is None else tuple(near)))
         sizes = prices.sizes(provider, model)
-        bounds.append(None if price is None else upper_bound(weight, price, sizes, rules))
-    return Quote(own[0], dearest(bounds), may_lower=weight.asks.may_lower)
+        bounds.append(upper_bound(weight, price, sizes, rules, is_listed=is_listed))
+    if (bound := dearest(bounds)) is None:
+        tool = weight.asks.tools.unbounded if is_listed else ""
+        return Quote(own[0], None, False, Unbounded("tool", tool) if tool else Unbounded("request"))
+    return Quote(own[0], bound, weight.asks.may_lower)
 
 
 def with_maximum(weight: Weight, maximum: int) -> Weight:

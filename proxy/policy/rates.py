@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from proxy.policy.asks import TOKENS_PER_SEARCH, web_plugin
 from proxy.policy.budgets import BudgetRules
 from proxy.policy.prices import Price
+from proxy.policy.tools import Tools, read_tools
 from proxy.policy.weight import Weight
 
 # What a model may read at most where nobody knows its window: the widest that are usual.
@@ -21,10 +21,13 @@ AUDIO_TOKENS_PER_SECOND = 32
 # What stands in for a price the list lacks: the dearest of those known.
 SEARCH_USD = Decimal("0.05")
 FILE_SEARCH_USD = Decimal("0.0025")
+# A token of a picture that a model has another one draw: the dearest image model's.
+PICTURE_TOKEN_USD = Decimal("0.00004")
 _SURCHARGES = {"service_tier": Decimal("2.5"), "speed": Decimal(6), "inference_geo": Decimal("1.1")}
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
+_ONLINE = read_tools({"plugins": [{"id": "web"}]})
 
 
 class Sizes(Struct, frozen=True):
@@ -37,12 +40,16 @@ class Sizes(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """A request, a price, a model, a policy: what the rates and counts below are taken from."""
+    """A request, a price, a model, a policy: what the rates and counts below are taken from.
+
+    `is_listed`: a list of the provider's prices comes with the package; elsewhere its tools cost what the operator says.
+    """
 
     weight: Weight
     price: Price
     sizes: Sizes
     rules: BudgetRules = BudgetRules()
+    is_listed: bool = True
 
     def window(self) -> int | None:
         """The context window; not where the price list knows of longer prompts than it."""
@@ -71,25 +78,24 @@ class Case(Struct, frozen=True):
             return self.output_tokens()
         return min(self.output_tokens(), max(1, window - -(-max(0, self.weight.intake.text_tokens) * 2 // 7)))
 
-    def searches(self) -> tuple[int, Decimal]:
-        """How many web searches may run, and the most one costs."""
-        tools = self.weight.asks.tools
-        count, least = tools.searches, tools.search_usd
-        if self.sizes.variant == ":online":
-            plugin = web_plugin()
-            count, least = count + plugin.searches, max(least, plugin.search_usd)
-        listed = self.price.web_search_usd
-        if listed is None:
-            return count, least or SEARCH_USD
-        return count, max(least, listed)
+    def tools(self) -> tuple[Tools, ...]:
+        """The tools that may run: those of the request, and the search that the model's variant is."""
+        own = self.weight.asks.tools
+        return (own, _ONLINE) if self.sizes.variant == ":online" else (own,)
 
     def input_tokens(self) -> int:
-        """The most tokens that can be read; where some of it lies elsewhere, all that the model takes."""
-        intake, tools = self.weight.intake, self.weight.asks.tools
+        """The most tokens that can be read; where some of it lies elsewhere, all that the model takes.
+
+        What is an array of texts is read text by text, each cut at the window.
+        """
+        intake, window = self.weight.intake, self.window()
+        if intake.items and window is not None and not intake.is_elsewhere:
+            return sum(min(tokens, window) for tokens in intake.items)
         tokens = max(0, intake.text_tokens) + intake.images * self.sizes.image_tokens
-        tokens += intake.audio_seconds * AUDIO_TOKENS_PER_SECOND + self.searches()[0] * TOKENS_PER_SEARCH
-        window = self.window()
-        if intake.is_elsewhere or tools.reads_on:
+        tokens += intake.audio_seconds * AUDIO_TOKENS_PER_SECOND
+        uses = self.rules.tool_uses
+        tokens += sum(runs.at(uses) * each for tools in self.tools() for runs, each in tools.found)
+        if intake.is_elsewhere or any(tools.reads_on for tools in self.tools()):
             return max(tokens, WIDEST_WINDOW) if window is None else window
         return tokens if window is None else min(tokens, window)
 
@@ -139,8 +145,20 @@ class Case(Struct, frozen=True):
 
     def fees_usd(self) -> Decimal:
         """Everything that is not counted in tokens."""
-        tools, price = self.weight.asks.tools, self.price
-        searches, search_usd = self.searches()
+        price = self.price
+        fees = (price.request_usd or _ZERO) + self.weight.intake.images * (price.image_usd or _ZERO)
+        for tools in self.tools():
+            fees += self._tools_usd(tools)
+        return fees
+
+    def _tools_usd(self, tools: Tools) -> Decimal:
+        """What tools may cost at most: as often as each may run, at its fee."""
+        price, uses = self.price, self.rules.tool_uses
+        searches, files = tools.searches.at(uses), tools.file_searches.at(uses)
+        if not self.is_listed:
+            return searches * (price.web_search_usd or _ZERO) + files * (price.file_search_usd or _ZERO)
+        search_usd = max(price.search_fees(), default=tools.search_usd or SEARCH_USD)
         file_usd = FILE_SEARCH_USD if price.file_search_usd is None else price.file_search_usd
-        fees = (price.request_usd or _ZERO) + searches * search_usd + tools.file_searches * file_usd + tools.code_usd
-        return fees + self.weight.intake.images * (price.image_usd or _ZERO)
+        pictures = sum(runs.at(uses) * tokens for runs, tokens in tools.pictures)
+        fees = searches * max(search_usd, tools.search_usd) + files * file_usd + pictures * PICTURE_TOKEN_USD
+        return fees + tools.code_usd + tools.parser_usd

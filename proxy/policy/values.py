@@ -111,11 +111,13 @@ class Caller(Struct, frozen=True):
 
 
 class OwnPrice(Struct, frozen=True):
-    """A price of our own, USD per million tokens; None keeps the catalogue's."""
+    """A price of our own, USD per million tokens or for one search; None keeps the catalogue's."""
 
     input_usd: Decimal | None = None
     output_usd: Decimal | None = None
     cached_input_usd: Decimal | None = None
+    web_search_usd: Decimal | None = None
+    file_search_usd: Decimal | None = None
 
 
 class MoneySettings(Struct, frozen=True):

@@ -98,7 +98,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("models: {a: 5}", "1:13: models.a: must be the model it goes to, or a mapping with target"),
         ("models: {a: ''}", "1:13: models.a.target: must be a name without spaces"),
         ("models: {a: {}}", "1:13: models.a.target: is missing"),
-        ("models: {a: {target: b, price: {}}}", "1:32: models.a.price: names no price; give input, output or cached_input"),
+        ("models: {a: {target: b, price: {}}}", "1:32: models.a.price: names no price; give input, output, cached_input, web_search or file_search"),
         ("models: {a: {target: b, price: 5}}", f"1:32: models.a.price: {MAPPING}"),
         ("models: {a: {target: b, price: {input: -1}}}", "1:40: models.a.price.input: must be at least 0"),
         ("models: {a: {target: b, defaults: {model: x}}}", "1:35: models.a.defaults: cannot hold model; that is what target says"),

@@ -248,7 +248,6 @@ ELSEWHERE: list[tuple[str, dict[str, Any]]] = [
     ("/responses", {"prompt": {"id": "pmpt_1"}}),
     ("/responses", {"input": [{"type": "item_reference", "id": "x"}]}),
     ("/responses", {"tools": [{"type": "mcp"}]}),
-    ("/responses", {"tools": [{"type": "file_search"}]}),
     ("/messages", {"container": "c"}),
     ("/messages", {"mcp_servers": [{"url": "https://x"}]}),
     ("/messages", {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
@@ -292,13 +291,19 @@ SEARCH = Price(D(0), D(0), web_search_usd=D("0.01"))
         ("/chat/completions", {"plugins": [{"id": "response-healing"}, "x"]}, "", "0"),
         ("/chat/completions", {"plugins": "x"}, "", "0"),
         ("/chat/completions", {}, ":online", "0.015"),
-        ("/chat/completions", {"web_search_options": {}}, ":online", "0.03"),
-        ("/chat/completions", {"tools": [{"type": "openrouter:web_search"}]}, "", "0.15"),
+        ("/chat/completions", {"web_search_options": {}}, ":online", "0.025"),
+        ("/chat/completions", {"tools": [{"type": "openrouter:web_search"}]}, "", "0.075"),
         ("/chat/completions", {"tools": [{"type": "openrouter:datetime"}]}, "", "0"),
         ("/messages", {"tools": [{"type": "web_search_20250305", "max_uses": 3}]}, "", "0.03"),
-        ("/responses", {"tools": [{"type": "web_search"}]}, "", "0.1"),
+        ("/responses", {"tools": [{"type": "web_search"}]}, "", "0.05"),
+        ("/responses", {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "web_search"}]}]}, "", "0.05"),
+        ("/chat/completions", {"search_parameters": {"mode": "auto", "max_search_results": 2}}, "", "0.05"),
+        ("/chat/completions", {"search_parameters": {"mode": "off"}}, "", "0"),
+        ("/responses", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}, "", "0.05"),
+        ("/responses", {"tools": [{"type": "x_search"}], "max_tool_calls": 3}, "", "0.03"),
+        ("/chat/completions", {"plugins": [{"id": "file-parser", "pdf": {"engine": "mistral-ocr"}}]}, "", "2"),
         ("/responses", {"tools": [{"type": "web_search"}], "max_tool_calls": 2}, "", "0.02"),
-        ("/responses", {"tools": [{"type": "web_search", "max_uses": 0}], "max_tool_calls": 0}, "", "0.01"),
+        ("/responses", {"tools": [{"type": "web_search", "max_uses": 0}], "max_tool_calls": 0}, "", "0.05"),
         ("/responses", {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "", "0.05"),
         ("/responses", {"tools": [{"type": "code_interpreter", "container": {"memory_limit": "64g"}}]}, "", "2"),
         ("/responses", {"tools": ["x", {"type": "custom"}, {"type": 5}, {"type": "local_shell"}]}, "", "0"),
@@ -317,10 +322,10 @@ def test_a_search_without_a_price_costs_what_the_dearest_does() -> None:
 
 
 def test_what_a_search_finds_is_read_and_paid_for() -> None:
-    assert bound(call(web_search_options={})).input_tokens > 25_000
+    assert bound(call(web_search_options={})).input_tokens > 15_000
 
 
-@pytest.mark.parametrize(("listed", "due"), [(None, "0.025"), (D("0.01"), "0.1")])
+@pytest.mark.parametrize(("listed", "due"), [(None, "0.0125"), (D("0.01"), "0.05")])
 def test_searches_in_files_are_paid_for(listed: Decimal | None, due: str) -> None:
     asked = call("/responses", tools=[{"type": "file_search"}])
     found = bound(asked, Price(D(0), D(0), file_search_usd=listed), Sizes(context_length=1000))
@@ -330,15 +335,94 @@ def test_searches_in_files_are_paid_for(listed: Decimal | None, due: str) -> Non
 @pytest.mark.parametrize(
     "members",
     [
-        {"tools": [{"type": "image_generation"}]},
         {"tools": [{"type": "openrouter:fusion"}]},
         {"tools": [{"type": "advisor_20300101"}]},
         {"plugins": [{"id": "auto-router"}]},
-        {"plugins": [{"id": "file-parser", "pdf": {"engine": "mistral-ocr"}}]},
     ],
 )
 def test_a_tool_whose_cost_nothing_bounds_leaves_no_bound(members: dict[str, Any]) -> None:
     assert upper_bound(call(**members), PRICE, Sizes(1000, 1000)) is None
+    assert upper_bound(call(**members), PRICE, Sizes(1000, 1000), is_listed=False) is not None
+
+
+CODEX = [
+    {"type": "function", "name": "exec_command", "parameters": {"type": "object"}, "strict": False},
+    {"type": "custom", "name": "apply_patch", "format": {"type": "grammar", "syntax": "lark", "definition": "x"}},
+    {"type": "local_shell"},
+    {"type": "shell"},
+    {
+        "type": "namespace",
+        "name": "multi_agent_v1",
+        "tools": [{"type": "function", "name": "spawn_agent"}, {"name": "x"}],
+    },
+    {"type": "apply_patch"},
+    {"type": "computer_use_preview", "display_width": 1024},
+    {"type": "bash_20250124", "name": "bash"},
+    {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
+    {"type": "memory_20250818", "name": "memory"},
+    {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
+    {"type": "unheard_of_20300101", "name": "f", "input_schema": {}},
+    {"name": "no_type_at_all"},
+]
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/messages"])
+def test_what_runs_at_the_client_costs_nothing_beside_its_text(path: str) -> None:
+    for tool in CODEX:
+        asked = call(path, tools=[tool], max_tokens=1, max_output_tokens=1)
+        assert bound(asked, Price(D(0), D(0))).pusd == 0
+        assert bound(asked).input_tokens < len(asked.body) + 4_000
+    assert bound(call(path, tools=[*CODEX, {"type": "web_search"}]), SEARCH).pusd_without_output == D("0.05") * USD
+
+
+def test_a_picture_drawn_by_a_tool_costs_what_the_dearest_painter_does() -> None:
+    tool = {"type": "image_generation", "size": "1024x1024", "quality": "high", "partial_images": 2}
+    found = bound(call("/responses", tools=[tool], max_tool_calls=2), Price(D(0), D(0)))
+    assert found.pusd == 2 * 7_300 * D("0.00004") * USD
+
+
+def test_what_is_fetched_is_bounded_by_the_request_or_the_window() -> None:
+    fetch = {"type": "web_fetch_20250910", "name": "web_fetch"}
+    bounded = bound(call("/messages", tools=[{**fetch, "max_uses": 3, "max_content_tokens": 50_000}]))
+    assert 150_000 < bounded.input_tokens < 155_000
+    assert bound(call("/messages", tools=[fetch]), sizes=Sizes(context_length=200_000)).input_tokens == 200_000
+
+
+def test_at_a_server_outside_the_lists_a_tool_costs_what_the_operator_says() -> None:
+    asked = call("/responses", tools=[{"type": "web_search"}, {"type": "file_search"}, {"type": "code_interpreter"}])
+    for price, due in ((Price(D(0), D(0)), 0), (Price(D(0), D(0), web_search_usd=D("0.01")), D("0.05") * USD)):
+        found = upper_bound(asked, price, Sizes(), is_listed=False)
+        assert found is not None and found.pusd == due
+
+
+def test_how_often_a_tool_may_run_unasked_is_the_operators_word() -> None:
+    asked = call("/responses", tools=[{"type": "web_search"}])
+    found = upper_bound(asked, SEARCH, Sizes(), BudgetRules(tool_uses=2))
+    assert found is not None and found.pusd_without_output == D("0.02") * USD
+
+
+@pytest.mark.parametrize(
+    ("path", "members", "window", "tokens"),
+    [
+        ("/embeddings", {"input": ["x" * 9_000] * 10}, 8_192, 81_920),
+        ("/embeddings", {"input": ["x" * 97, "y" * 9_000]}, 8_192, 8_292),
+        ("/embeddings", {"input": "x" * 9_000}, 8_192, 8_192),
+        ("/embeddings", {"input": [[1] * 9_000, [2] * 10]}, 8_192, 8_202),
+        ("/embeddings", {"input": [7] * 9_000}, 8_192, 8_192),
+        ("/embeddings", {"input": [7] * 90}, 8_192, 90),
+        ("/completions", {"prompt": ["x" * 9_000] * 20}, 4_096, 81_920),
+        ("/completions", {"prompt": [[1] * 300] * 20}, 4_096, 6_000),
+        ("/rerank", {"query": "q" * 97, "documents": ["x" * 97, {"text": "y" * 9_000}]}, 512, 200 + 512),
+    ],
+)
+def test_an_array_is_read_item_by_item(path: str, members: dict[str, Any], window: int, tokens: int) -> None:
+    assert bound(call(path, **members), sizes=Sizes(context_length=window)).input_tokens == tokens
+
+
+def test_an_array_of_other_things_is_bounded_by_the_whole_body() -> None:
+    for value in ([{"content": "x" * 900}], ["x" * 900, 5], [["a", 1]], {"a": "x" * 900}):
+        asked = call("/embeddings", input=value)
+        assert bound(asked, sizes=Sizes(context_length=10**6)).input_tokens == len(asked.body)
 
 
 def test_a_request_has_its_fee() -> None:
