@@ -211,6 +211,9 @@ class Watcher:
     def begun(self, outcome: Any) -> None:
         """The first byte came; nothing is held for it."""
 
+    def afford(self, findings: Findings) -> None:
+        """What it tells of was held for by another call."""
+
     def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:
         """The reply has come, or all of it that will."""
         findings: Findings | None = outcome.findings

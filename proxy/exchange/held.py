@@ -13,7 +13,11 @@ from proxy.exchange.background import Running
 from proxy.exchange.keeping import Booked, Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.record import Record
+from proxy.exchange.refusals import outgrown
 from proxy.exchange.rows import Ended, attempt_row
+from proxy.policy.account import Exceeded
+from proxy.policy.money import to_pusd_up
+from proxy.policy.prices import Price
 from proxy.policy.retry import Trouble
 from proxy.policy.settlement import Ending, Prices, Settlement, settle
 from proxy.policy.values import Provider
@@ -80,9 +84,12 @@ class Held:
         "_events",
         "_closed",
         "_keeping",
+        "_look_at",
         "_prices",
         "_record",
         "_booked",
+        "_step",
+        "_token_pusd",
         "characters",
         "hold",
         "input_tokens",
@@ -101,6 +108,9 @@ class Held:
         self._closed = False
         self._booked: Booked | None = None
         self._events = 0
+        self._look_at: int | None = None
+        self._step = 0
+        self._token_pusd = 0
 
     def begun(self, outcome: Outcome) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
@@ -128,6 +138,35 @@ class Held:
             terms=findings.terms,
         )
         return settle(ending, self._prices_of(findings), 0).cost_pusd
+
+    def watch(self, price: Price) -> None:
+        """From now on, see whether a stream of text outgrows its hold."""
+        self._token_pusd = to_pusd_up(price.output_usd)
+        if self._token_pusd and self.hold.charges and self.hold.amount_pusd:
+            self._step = self.hold.amount_pusd
+            self._look_at = self._next_look(0, 0)
+
+    def afford(self, findings: Findings) -> None:
+        """Hold as much again, and again, for a stream that has cost more than its hold; asked at every event, it looks
+        ever closer as the hold fills up.
+
+        Raises `BudgetExceeded` where no money is free for that.
+        """
+        if self._look_at is None or findings.counted_output < self._look_at or self._closed:
+            return
+        so_far = self.so_far_pusd(findings)
+        while so_far > self.hold.amount_pusd:
+            verdict = self._keeping.books.grow(self.hold.id, self._step)
+            if isinstance(verdict, Exceeded):
+                raise outgrown(verdict)
+            self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
+            with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
+                self._keeping.journal.append(self.hold)
+        self._look_at = self._next_look(findings.counted_output, so_far)
+
+    def _next_look(self, counted: int, so_far_pusd: int) -> int:
+        """At how many tokens to look again: half of what the hold still pays for, and one more token at least."""
+        return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self._token_pusd // 2)
 
     def resolve(self, outcome: Outcome, provider: Provider) -> Awaitable[None] | None:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""

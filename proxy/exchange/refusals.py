@@ -31,6 +31,15 @@ def exceeded(verdict: Verdict, amount: int) -> BudgetExceeded:
     )
 
 
+def outgrown(verdict: Exceeded) -> BudgetExceeded:
+    """A stream has cost more than was held for it, and no more is free."""
+    budget = verdict.budget
+    return BudgetExceeded(
+        f"This answer has cost what was held for it, and {_named(budget)} of ${_usd(budget.cap_pusd)} has too little left "
+        f"to hold as much again; the answer ends here. {_resets(verdict.resets_at)}"
+    )
+
+
 def in_flight(verdict: Verdict) -> BudgetInFlight:
     """Calls under way hold what this one needs, or others were before it; most of it comes back when they end."""
     if isinstance(verdict, InFlight):

@@ -33,6 +33,9 @@ class Settler(Protocol):
     def begun(self, outcome: Any) -> None:
         """The first byte came."""
 
+    def afford(self, findings: Findings) -> None:
+        """Raises `BudgetExceeded` where a stream costs more than can be held for it."""
+
     def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:
         """Settle; what comes back is to be awaited before the call ends."""
 
@@ -260,6 +263,11 @@ class Reply:
         if self.is_event_stream:
             return self.reader.findings.terminal or (self.ended and self.reader.findings.complete)
         return self.whole or self.ended
+
+    def afford(self) -> None:
+        """Raises `BudgetExceeded` where what has come costs more than can be held for it."""
+        if self.settler is not None:
+            self.settler.afford(self.reader.findings)
 
     async def settled(self) -> None:
         """Settle the attempt; to be called before what ends the call goes out."""

@@ -195,6 +195,13 @@ class Toll:
         held = Held(keeping, hold, Prices(quote.price, listed, served), record)
         held.maximum = go.maximum
         held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
+        asks = job.weight.asks
+        if (
+            quote.price is not None
+            and hold.stream
+            and not (quote.price.makes_images or asks.makes_images or asks.makes_audio)
+        ):
+            held.watch(quote.price)
         held.characters = job.weight.asks.characters or None
         return held
 

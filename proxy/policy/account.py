@@ -72,6 +72,11 @@ class _Counter:
         if amount:
             self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
 
+    def grow(self, key: str, amount: int) -> None:
+        """A hold that is open takes more."""
+        self.held += amount
+        self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
+
     def release(self, key: str, amount: int) -> None:
         """A key that holds nothing has no entry, whether or not holds of nothing are open."""
         self.held -= amount

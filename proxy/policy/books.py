@@ -88,6 +88,18 @@ class Books:
             raise ValueError(f"the hold {hold_id!r} is open already")
         return charges
 
+    def grow(self, hold_id: str, amount: int) -> Verdict:
+        """Hold `amount` more for a call under way, in the periods its hold is in; or nothing, where a cap is in the way."""
+        hold = self._holds[hold_id]
+        for account, period in self._charged(hold):
+            counter, cap = account.counter(period), account.budget.cap_pusd
+            if counter.spent + counter.held + amount > cap:
+                return Exceeded(account.budget, max(0, cap - counter.spent - counter.held), account.resets_at())
+        for account, period in self._charged(hold):
+            account.counter(period).grow(hold.key, amount)
+        self._holds[hold_id] = _Hold(hold.key, hold.amount + amount, hold.charges)
+        return FITS
+
     def restore(self, hold_id: str, key: str, amount: int, charges: tuple[Charge, ...]) -> bool:
         """Hold again what a journal says is held; False where that hold is open."""
         if amount < 0:
@@ -145,12 +157,14 @@ class Books:
     def _of(self, scopes: tuple[str, ...]) -> list[Account]:
         return [account for scope in scopes for account in self._by_scope.get(scope, ())]
 
+    def _charged(self, hold: _Hold) -> list[tuple[Account, int]]:
+        return [(self._accounts[budget_id], period) for budget_id, period in hold.charges]
+
     def _resolve(self, hold_id: str, spent: int) -> _Hold | None:
         hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
-        for budget_id, period in hold.charges:
-            account = self._accounts[budget_id]
+        for account, period in self._charged(hold):
             counter = account.counter(period)
             counter.release(hold.key, hold.amount)
             counter.spent += spent

@@ -27,7 +27,8 @@ class OpenHolds:
         match record:
             case Hold():
                 self._segments[record.id] = segment
-                self._records[record.id] = (record, None)
+                begun = self._records.get(record.id, (record, None))[1]  # one that has grown is written again
+                self._records[record.id] = (record, begun)
             case Begun() if record.id in self._records:
                 self._records[record.id] = (self._records[record.id][0], record)
             case Settled() | Voided():

@@ -85,7 +85,9 @@ def _is_first(counted: set[str], record: Record) -> bool:
 def _follow(holds: dict[str, OpenHold], ended: set[str], record: Record, segment: int) -> None:
     match record:
         case Hold() if record.id not in ended:
-            holds[record.id] = OpenHold(record, None, segment)
+            known = holds.get(record.id)  # written again: it has grown, or its segment goes
+            begun = (None, False) if known is None else (known.generation_id, known.background)
+            holds[record.id] = OpenHold(record, begun[0], segment, begun[1])
         case Begun() if record.id in holds:
             holds[record.id] = OpenHold(holds[record.id].hold, record.generation_id, segment, record.background)
         case Settled() | Voided():

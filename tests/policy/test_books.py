@@ -153,6 +153,28 @@ def test_a_period_gone_by_stays_while_a_hold_of_nothing_is_open_there() -> None:
     assert spent(books, now=NOON + DAY) == (0, 0)
 
 
+def test_a_hold_grows_where_every_cap_leaves_room_and_settles_as_one() -> None:
+    books = Books([budget(), ALICES])
+    books.take("h", ALICE, "alice", 20, NOON)
+    books.take("other", BOB, "bob", 40, NOON)
+    assert books.grow("h", 20) == Fits()
+    assert (spent(books), spent(books, "key:alice:day")) == ((0, 80), (0, 40))
+    assert books.grow("h", 11) == Exceeded(ALICES, 10, TODAY + DAY)
+    assert (spent(books), spent(books, "key:alice:day")) == ((0, 80), (0, 40))
+    assert books.grow("other", 21) == Exceeded(budget(), 20, TODAY + DAY)
+    assert books.settle("h", 45) == 5
+    assert books.void("other") is True
+    assert (spent(books), books.open_holds) == ((45, 0), 0)
+
+
+def test_a_hold_of_a_period_gone_by_grows_there() -> None:
+    books = Books([budget()])
+    books.take("h", ALICE, "alice", 20, NOON)
+    books.take("late", ALICE, "alice", 90, NOON + DAY)
+    assert books.grow("h", 20) == Fits()
+    assert (books.settle("h", 40), spent(books, now=NOON + DAY)) == (0, (0, 90))
+
+
 def test_a_hold_is_taken_once() -> None:
     books = Books([budget()])
     books.take("h", ALICE, "alice", 30, NOON)

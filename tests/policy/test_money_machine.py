@@ -125,6 +125,19 @@ class MoneyMachine(RuleBasedStateMachine):
             for budget in self.model.of(key):
                 self.model.period(budget, self.now)
 
+    @rule(hold_id=holds, amount=st.integers(1, 100))
+    def grow(self, hold_id: str, amount: int) -> None:
+        if hold_id not in self.model.open:
+            return
+        key, held, charges = self.model.open[hold_id]
+        fits = all(
+            self.model.spent[charge] + self.model.held(charge) + amount <= self.model.budgets[charge[0]].cap_pusd
+            for charge in charges
+        )
+        assert isinstance(self.books.grow(hold_id, amount), Fits) is fits
+        if fits:
+            self.model.open[hold_id] = (key, held + amount, charges)
+
     @rule(hold_id=holds)
     def void(self, hold_id: str) -> None:
         assert self.books.void(hold_id) is (self.model.open.pop(hold_id, None) is not None)

@@ -16,6 +16,7 @@ from stores_samples import DAY, MONTH, begun, hold, opened, settled, voided
 from proxy.policy.books import Books
 from proxy.policy.budgets import Budget, Per
 from proxy.stores.frames import HEADER, checksum, framed
+from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Adjusted, Charge, Record, Settled
 from proxy.stores.replay import OpenHold, added_spending, replay
 from proxy.stores.segments import START, segment_path
@@ -44,6 +45,17 @@ def test_spending_counts_behind_the_position_and_holds_from_the_beginning(tmp_pa
     assert found.spent == {DAY: 5, MONTH: -3}
     assert found.holds == (OpenHold(hold("a"), "gen-a", 1),)
     assert replay(tmp_path).spent == {DAY: 30_000_000_005, MONTH: 30_000_000_000 - 3}
+
+
+def test_a_hold_written_again_with_more_has_grown_and_keeps_what_its_upstream_began(tmp_path: Path) -> None:
+    grown = msgspec.structs.replace(hold("a"), amount_pusd=hold("a").amount_pusd * 2)
+    journal, copies = opened(tmp_path), OpenHolds(())
+    for record in (hold("a"), begun("a"), grown):
+        journal.append(record)
+        copies.follow(record, 1)
+    journal.close()
+    assert replay(tmp_path).holds == (OpenHold(grown, "gen-a", 1),)
+    assert copies.inside([1]) == [("a", framed(grown) + framed(begun("a")))]
 
 
 def test_what_has_begun_without_a_hold_is_no_open_hold(tmp_path: Path) -> None:
