@@ -190,19 +190,21 @@ class Toll:
             if not quote.is_free:
                 raise
         self._take_limits(job)
+        held = self._held(job, ask, quote, hold)
+        held.maximum = go.maximum
+        return held
+
+    def _held(self, job: Job, ask: Ask, quote: Quote, hold: Hold) -> Held:
+        """The hold under way, with what its settlement will want to know."""
         listed = partial(self.prices.listed, ask.provider)
         served = partial(self.prices.served_price, ask.provider, ask.names)
-        held = Held(keeping, hold, Prices(quote.price, listed, served), record)
-        held.maximum = go.maximum
+        held = Held(self.keeping, hold, Prices(quote.price, listed, served), job.record)
         held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
-        asks = job.weight.asks
-        if (
-            quote.price is not None
-            and hold.stream
-            and not (quote.price.makes_images or asks.makes_images or asks.makes_audio)
-        ):
-            held.watch(quote.price)
-        held.characters = job.weight.asks.characters or None
+        asks, price = job.weight.asks, quote.price
+        held.characters = asks.characters or None
+        is_text = price is not None and not (price.makes_images or asks.makes_images or asks.makes_audio)
+        if price is not None and is_text and hold.stream:
+            held.watch(price)
         return held
 
 

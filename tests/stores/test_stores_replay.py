@@ -55,7 +55,7 @@ def test_a_hold_written_again_with_more_has_grown_and_keeps_what_its_upstream_be
         copies.follow(record, 1)
     journal.close()
     assert replay(tmp_path).holds == (OpenHold(grown, "gen-a", 1),)
-    assert copies.inside([1]) == [("a", framed(grown) + framed(begun("a")))]
+    assert copies.inside([1]) == [("a.1", framed(grown) + framed(begun("a")))]
 
 
 def test_what_has_begun_without_a_hold_is_no_open_hold(tmp_path: Path) -> None:
