@@ -31,6 +31,7 @@ def explain(model: str, key: str | None, max_tokens: int | None, as_json: bool, 
     say(f"key: {found['key'] or 'none named; budgets of everything together only'}")
     say(f"price per million tokens: {_price(found['price'])}")
     say(f"hold: {_hold(found['hold'])}")
+    say(f"the provider's own tools: {found['tool_uses']} runs of each are held; what more cost is booked over the hold")
     if found["budgets"]:
         columns = [("Budget", False), ("Cap", True), ("Left before", True), ("Left after", True)]
         rows = [

@@ -28,7 +28,7 @@ class Asks(Struct, frozen=True):
 
     `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
     the client left it open. `tiers` are (member, value) of what costs more than usual. `picture_tokens` are for one
-    picture.
+    picture, `picture` its quality and size as they are asked for.
     """
 
     tools: Tools
@@ -40,6 +40,7 @@ class Asks(Struct, frozen=True):
     makes_audio: bool = False
     tiers: tuple[tuple[str, str], ...] = ()
     picture_tokens: int = 0
+    picture: tuple[str, str] = ("", "")
     characters: int = 0
     documents: int = 0
 
@@ -62,6 +63,7 @@ def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
         makes_audio="audio" in modalities,
         tiers=tuple((name, value) for name, value in tiers if value not in _USUAL_TIERS),
         picture_tokens=picture_tokens(members),
+        picture=(_text(members.get("quality")), _text(members.get("size"))),
         characters=len(text) if isinstance(text, str) else 0,
         documents=len(documents) if isinstance(documents, list) else 0,
     )
@@ -84,6 +86,10 @@ def _copies(call: Call, members: Mapping[str, Any]) -> int | None:
     if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
         return max(n, best_of) * len(prompts)
     return max(n, best_of)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _length(value: Any) -> int:

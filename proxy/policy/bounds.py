@@ -78,7 +78,8 @@ def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
 def _generation(case: Case) -> Bound | None:
     """Text, thoughts, pictures and sound from a prompt."""
     asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
-    is_by_unit = price.character_usd is not None or price.audio_second_usd is not None
+    units = (price.character_usd, price.audio_second_usd, price.output_second_usd, price.page_usd)
+    is_by_unit = any(usd is not None for usd in units)
     is_unbounded = case.is_listed and bool(asks.tools.unbounded)
     if asks.copies is None or is_unbounded or is_by_unit:
         return None
@@ -121,6 +122,8 @@ def _drawing(case: Case) -> Bound | None:
         return None
     if price.image_output_usd is not None:
         each = asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge()
+    elif (picture_usd := price.picture_usd(*asks.picture)) is not None:
+        each = picture_usd
     elif price.image_usd is not None:
         each = price.image_usd
     else:

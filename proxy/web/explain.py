@@ -66,6 +66,7 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
         "price": _price(quote),
         "hold": _bound(quote, hold),
+        "tool_uses": desk.settings.money.rules.tool_uses,
         "budgets": rows,
         "verdict": hold.verdict,
     }
@@ -104,9 +105,18 @@ def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: flo
         return _Hold("goes: no budget applies", quote.most_pusd)
     if quote.bound is None:
         if desk.settings.money.rules.unpriced == "deny":
-            return _Hold("refused with 402 model_not_priced: nothing bounds what it may cost")
+            return _Hold(_refused(quote))
         return _Hold("goes: it has no price, and budget_policy.unpriced allows that", 0)
     return _judged(desk.books, quote, quote.bound, (scopes, key), now)
+
+
+def _refused(quote: Quote) -> str:
+    """Why a call that nothing bounds the cost of is refused."""
+    near = None if quote.unbounded is None else quote.unbounded.near
+    if near is None:
+        return "refused with 402 model_not_priced: nothing bounds what it may cost"
+    alike = f"; near it: {', '.join(near)}" if near else ""
+    return f"refused with 404 model_not_found: no list of models has this name{alike}"
 
 
 def _judged(books: Books, quote: Quote, bound: Bound, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:

@@ -528,6 +528,8 @@ def test_thoughts_pictures_and_sound_have_their_rates() -> None:
         ({}, Price(D(0), D(0), makes_images=True)),
         ({}, Price(D(0), D(0), character_usd=D(1))),
         ({}, Price(D(0), D(0), audio_second_usd=D(1))),
+        ({}, Price(D(0), D(0), output_second_usd=D(1))),
+        ({}, Price(D(0), D(0), page_usd=D(1))),
     ],
 )
 def test_output_without_a_price_of_its_kind_has_no_bound(members: dict[str, Any], price: Price) -> None:
@@ -574,6 +576,13 @@ def test_known_pictures_stay_below_their_bound() -> None:
     painter = Price(D(0), D(0), image_output_usd=D("1e-12"))
     for (quality, size), tokens in known.items():
         assert tokens <= (bound(call("/images/generations", size=size, quality=quality), painter).pusd or 0)
+
+
+def test_pictures_may_have_a_price_each_by_quality_and_size() -> None:
+    listed = (("", "", D("0.02")), ("high", "1024x1024", D("0.08")), ("low", "1024x1024", D("0.01")))
+    painter = Price(D(0), D(0), pictures=listed)
+    for members, due in (({}, "0.08"), ({"quality": "low", "size": "1024x1024", "n": 3}, "0.03")):
+        assert bound(call("/images/generations", prompt="a cat", **members), painter).pusd == D(due) * USD
 
 
 def test_pictures_may_have_a_fee_each_or_no_bound() -> None:
