@@ -123,6 +123,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     """Let every later call be served by `settings`; limits and budgets go on, and the breakers of whoever is the same."""
     toll, before = parts.exchange.toll, parts.exchange
     toll.rules = settings.money.rules
+    toll.settled()  # caps may have changed: who waits for room looks again
     toll.keeping.background.providers = settings.providers
     parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll)
     parts.exchange.breakers.take_over(before.breakers, _same_door(before.providers, settings.providers))

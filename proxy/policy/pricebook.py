@@ -116,9 +116,15 @@ class PriceBook:
     def near(self, provider: Provider, model: str) -> list[str] | None:
         """The names most like one that no list has; None where a list has it, or the package has none of the provider's."""
         lists = list(self._lists(provider, model))
-        if not model or not lists or provider.kind == "mock" or any(True for _ in self._entries(provider, model)):
+        if (
+            not model
+            or PRESET in model
+            or not lists
+            or provider.kind == "mock"
+            or any(True for _ in self._entries(provider, model))
+        ):
             return None
-        names, name = lists[0]
+        names, name = next((own for own in lists if own[1] == model), lists[0])
         return names.near(name)
 
     def label_for(self, target: Target) -> str:

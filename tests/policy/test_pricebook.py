@@ -169,6 +169,33 @@ def test_free_variants_are_known_to_cost_nothing() -> None:
     assert PriceBook(LIVE).price(OPENROUTER, "", "not/listed:free") == FREE_OF_CHARGE
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "due"),
+    [
+        (OPENAI, "gpt-4o", None),
+        (OPENAI, "gpt-4o-2030-01-01", None),
+        (OPENAI, "gpt-4p", ["gpt-4o"]),
+        (OPENAI, "zzzz", []),
+        (OPENROUTER, "openai/gpt-4p", ["openai/gpt-4o"]),
+        (OPENROUTER, "openrouter/auto", None),
+        (OPENROUTER, "@preset/mine", None),
+        (OPENAI, "", None),
+        (LOCAL, "gpt-4p", None),
+        (MOCK, "gpt-4p", None),
+    ],
+)
+def test_a_name_no_list_has_is_told_what_is_near_it(provider: Provider, model: str, due: list[str] | None) -> None:
+    found = PriceBook(LIVE, VENDORS).near(provider, model)
+    assert (None if found is None else found[:1]) == due
+
+
+def test_the_operator_may_say_what_a_tool_costs() -> None:
+    book = PriceBook(LIVE, {}, {"m": PriceOverride(D(1), D(2), web_search_usd=D("0.01"), file_search_usd=D("0.02"))})
+    price = book.price(LOCAL, "m", "anything")
+    assert isinstance(price, Price)
+    assert (price.web_search_usd, price.file_search_usd) == (D("0.01"), D("0.02"))
+
+
 def test_prices_are_given_per_million() -> None:
     assert (per_token(D("2.50")), per_token(None)) == (D("0.0000025"), None)
 
