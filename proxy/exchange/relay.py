@@ -224,8 +224,8 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
             if findings.terminal:
                 await reply.settled()
             await _say(client, ready, patience)
-            if not findings.complete:
-                reply.afford()
+            if reply.settler is not None and not findings.complete:
+                reply.settler.afford(findings)
         ready = chunk = b""  # nothing is kept while nothing comes
         if findings.terminal:
             chunk = await _what_follows(reply)

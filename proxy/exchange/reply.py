@@ -264,11 +264,6 @@ class Reply:
             return self.reader.findings.terminal or (self.ended and self.reader.findings.complete)
         return self.whole or self.ended
 
-    def afford(self) -> None:
-        """Raises `BudgetExceeded` where what has come costs more than can be held for it."""
-        if self.settler is not None:
-            self.settler.afford(self.reader.findings)
-
     async def settled(self) -> None:
         """Settle the attempt; to be called before what ends the call goes out."""
         if self.settler is not None and (durable := self.settler.resolve(self, self.provider)) is not None:
