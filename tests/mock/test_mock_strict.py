@@ -261,6 +261,7 @@ async def test_strictness_is_switched_off_by_the_name(server: MockServer, name: 
         assert reply.status == 200
 
 
+@pytest.mark.process
 async def test_a_lenient_mock_takes_everything() -> None:
     server = await start_mock(rules=Rules(strict=False))
     try:
