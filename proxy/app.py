@@ -179,7 +179,11 @@ class Daemon:
             self._refresher.cancel()
 
     def _knows_model(self, name: str) -> bool:
-        return self._api is not None and (name in self.settings.aliases or name in self._api.parts.models.names)
+        parts = None if self._api is None else self._api.parts
+        if parts is None:
+            return False
+        is_offered = name in self.settings.aliases or name in parts.models.names
+        return is_offered or parts.exchange.toll.prices.is_listed(name)
 
     def stop_accepting(self) -> None:
         """Take no more connections; the drain window begins. Synchronous, for a signal's callback."""

@@ -113,6 +113,12 @@ class PriceBook:
         is_meant = override is not None and override.target in (None, Target(provider.name, model))
         return override if is_meant else None
 
+    def is_listed(self, label: str) -> bool:
+        """Whether `author/slug` stands in the author's own list, be it in the catalogue or not."""
+        author, _, slug = label.partition("/")
+        own = self._direct.get(AUTHORS.get(author, author))
+        return own is not None and own.get(slug) is not None
+
     def near(self, provider: Provider, model: str) -> list[str] | None:
         """The names most like one that no list has; None where a list has it, or the package has none of the provider's."""
         lists = list(self._lists(provider, model))

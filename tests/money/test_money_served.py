@@ -57,3 +57,15 @@ def test_a_stream_names_its_model_too(upstream: Upstream, tmp_path: Path) -> Non
         (row,) = settled(daemon).rows.values()
         assert Decimal(row.cost_pusd) / 10**12 == Decimal("0.0125")
         assert daemon.stop() == 0
+
+
+def test_a_model_of_the_vendors_list_stands_by_its_name_in_the_metrics(upstream: Upstream, tmp_path: Path) -> None:
+    """OpenRouter's list, from which names are offered, has no embeddings."""
+    reply = {"object": "list", "model": "text-embedding-3-small", "data": [], "usage": {"prompt_tokens": 8}}
+    upstream.expect(json_reply(reply))
+    with Daemon(config(upstream), tmp_path, key=KEY) as daemon:
+        asked = {"model": "text-embedding-3-small", "input": "hello"}
+        assert daemon.post("/v1/embeddings", asked).status == 200
+        settled(daemon)
+        assert daemon.metric("tollkeeper_tokens_total", model="openai/text-embedding-3-small", type="input") == 8
+        assert daemon.stop() == 0
