@@ -72,8 +72,9 @@ def test_an_agent_uses_a_tool_under_a_budget(daemon: Daemon, mock: Mock, tmp_pat
     assert (home / "work" / MARKER).exists(), printed
     assert SAID in printed
 
+    billed = [row for row in mock.bill() if row["completed"]]
+    metered = daemon.wait_for_lines(lambda line: line.get("endpoint") == agent.endpoint, len(billed))
     calls = [line for line in daemon.log_lines() if line.get("event") == "call"]
-    metered = [line for line in calls if line["endpoint"] == agent.endpoint]
     assert {line["status"] for line in calls} == {200}, calls
     assert {line["key"] for line in calls} == {"alice"}
     assert len(metered) >= agent.calls
@@ -82,7 +83,7 @@ def test_an_agent_uses_a_tool_under_a_budget(daemon: Daemon, mock: Mock, tmp_pat
 
     booked = told(daemon, "usage", "--by", "key")
     assert [row["key"] for row in booked["rows"]] == ["alice"]
-    assert booked["total"]["calls"] == len([row for row in mock.bill() if row["completed"]]) == len(metered)
+    assert booked["total"]["calls"] == len(billed) == len(metered)
     assert Decimal(booked["total"]["cost_usd"]) == sum(Decimal(line["cost_usd"]) for line in metered)
 
 

@@ -184,14 +184,20 @@ class Daemon:
 
     def wait_for_log(self, fits: Callable[[Line], bool], seconds: float = PATIENCE_SECONDS) -> Line:
         """The first log line that fits, once it is there."""
+        return self.wait_for_lines(fits, 1, seconds)[0]
+
+    def wait_for_lines(
+        self, fits: Callable[[Line], bool], number: int, seconds: float = PATIENCE_SECONDS
+    ) -> list[Line]:
+        """Every log line that fits, once there are so many."""
         found: list[Line] = []
 
         def look() -> bool:
             found[:] = [line for line in map(json.loads, self._log) if fits(line)]
-            return bool(found)
+            return len(found) >= number
 
-        assert self._wait(look, seconds), f"no such line within {seconds} s:\n" + "\n".join(self._log[-20:])
-        return found[0]
+        assert self._wait(look, seconds), f"no {number} such lines within {seconds} s:\n" + "\n".join(self._log[-20:])
+        return found
 
     def line_of(self, reply: Reply) -> Line:
         """The log line of the call that `reply` answered."""
