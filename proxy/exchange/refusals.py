@@ -18,7 +18,7 @@ from proxy.policy.budgets import GLOBAL, Budget
 from proxy.policy.limiter import Denied
 from proxy.policy.money import usd_text
 from proxy.policy.quote import Unbounded
-from proxy.wire.endpoints import Endpoint
+from proxy.wire.call import Call
 
 
 def exceeded(verdict: Verdict, amount: int) -> BudgetExceeded:
@@ -51,8 +51,9 @@ def in_flight(verdict: Verdict) -> BudgetInFlight:
     return BudgetInFlight("Other calls of this key wait for the same budget; try again in a moment.", retry_after=1.0)
 
 
-def unbounded(endpoint: Endpoint, model: str, why: Unbounded) -> PolicyError | ModelNotFound:
+def unbounded(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotFound:
     """Nothing bounds what the call may cost."""
+    endpoint = call.endpoint
     if why.by == "tool":
         return ModelNotPriced(
             f"A budget applies to this call, and what the tool `{why.tool}` may cost cannot be bounded. Leave the tool out, or "
@@ -77,6 +78,12 @@ def unbounded(endpoint: Endpoint, model: str, why: Unbounded) -> PolicyError | M
         return ModelNotFound(
             f"No list of models has this name, so what it may cost is unknown, and a budget applies.{alike} If it "
             "is new, give it a `price:` under `models:` in the configuration.",
+            param="model",
+        )
+    if call.model is None:
+        return ModelNotPriced(
+            "A budget applies to this call, and it names no model, so that what it may cost is unknown. Name one, or set "
+            "`default_model:` in the configuration.",
             param="model",
         )
     return ModelNotPriced(

@@ -140,7 +140,7 @@ class Toll:
             return Go(quote.most_pusd or 0)
         if quote.bound is None:
             if quote.unbounded is not None and self.rules.unpriced == "deny":
-                raise unbounded(job.call.endpoint, job.plan.label, quote.unbounded)
+                raise unbounded(job.call, job.plan.label, quote.unbounded)
             return Go(0)
         return decide(quote.bound, room, may_lower=quote.may_lower)
 

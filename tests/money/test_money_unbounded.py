@@ -54,6 +54,7 @@ def test_codex_passes_with_all_its_tools(start_daemon: StartToll, upstream: Upst
         ("chat/completions", {"model": "lone", "messages": HELLO}, "model_not_priced", "`price:`", "Near it"),
         ("chat/completions", {"model": "openai/gpt-4o-minni", "messages": HELLO}, "model_not_found",
          "gpt-4o-mini", "unpriced"),
+        ("responses", {"prompt": {"id": "pmpt_1"}, "input": "x"}, "model_not_priced", "`default_model:`", "price:"),
         ("videos", {"model": "m", "prompt": "x"}, "model_not_priced", "`budget_policy: {unpriced: allow}`", "price:"),
     ],
 )  # fmt: skip
