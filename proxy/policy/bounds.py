@@ -106,7 +106,7 @@ def _generation(case: Case) -> Bound | None:
 
 
 def _reading(case: Case) -> Bound | None:
-    """Embeddings, moderations and ranks: nothing is put out that is charged."""
+    """Embeddings and ranks: nothing is put out that is charged."""
     tokens = case.input_tokens()
     usd = case.input_usd(tokens) + case.fees_usd()
     if case.weight.endpoint == "rerank":
@@ -167,7 +167,6 @@ _MEASURES: dict[str, Callable[[Case], Bound | None]] = {
     "responses/compact": _generation,
     "messages": _generation,
     "embeddings": _reading,
-    "moderations": _reading,
     "rerank": _reading,
     "images": _drawing,
     "images/generations": _drawing,

@@ -9,7 +9,7 @@ from typing import Any
 _MARKS = 3
 
 # Endpoint -> the member that may be an array.
-_ARRAYS = {"embeddings": "input", "completions": "prompt", "moderations": "input", "rerank": "documents"}
+_ARRAYS = {"embeddings": "input", "completions": "prompt", "rerank": "documents"}
 
 
 def item_tokens(endpoint: str, members: Mapping[str, Any]) -> tuple[int, ...]:
