@@ -53,7 +53,6 @@ def in_flight(verdict: Verdict) -> BudgetInFlight:
 
 def unbounded(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotFound:
     """Nothing bounds what the call may cost."""
-    endpoint = call.endpoint
     if why.by == "tool":
         return ModelNotPriced(
             f"A budget applies to this call, and what the tool `{why.tool}` may cost cannot be bounded. Leave the tool out, or "
@@ -61,7 +60,11 @@ def unbounded(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
             param="tools",
         )
     if why.by == "endpoint":
-        named = f"'{endpoint.name}'" if endpoint.listed else "this method and path, which Tollkeeper does not know,"
+        named = (
+            f"'{call.endpoint.name}'"
+            if call.endpoint.listed
+            else "this method and path, which Tollkeeper does not know,"
+        )
         return ModelNotPriced(
             f"A budget applies to this call, and nothing in a request to {named} bounds what it will cost. Use a key "
             "without a budget for it, or set `budget_policy: {unpriced: allow}`, which books what its reply tells."
@@ -73,6 +76,11 @@ def unbounded(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
             "it go.",
             param="model",
         )
+    return _unpriced(call, model, why)
+
+
+def _unpriced(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotFound:
+    """The price of the model is in no list, if it names one at all."""
     if why.near is not None:
         alike = f" Near it: {', '.join(why.near)}." if why.near else ""
         return ModelNotFound(
