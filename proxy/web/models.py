@@ -32,10 +32,12 @@ class ModelList:
         ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
         return _json.encode({"data": data, "has_more": False, **ends})
 
-    def one(self, caller: Caller, raw_id: str, *, anthropic: bool) -> bytes:
-        """One entry by any name the caller may call it by, however its slash was spelled. Raises `ModelNotFound`."""
+    def one(self, caller: Caller, raw_id: str, *, anthropic: bool) -> bytes | None:
+        """One entry by any name the caller may call it by, however its slash was spelled; None where only the provider
+        that would be sent it knows the name. Raises `ModelNotFound`."""
         name = unquote(raw_id)
-        choose(caller, self._names, name)
+        if choose(caller, self._names, name).label not in self.names and name not in self.names:
+            return None
         return _json.encode(self._anthropic(name) if anthropic else self._openai(name))
 
     def _openai(self, name: str) -> dict[str, object]:

@@ -66,8 +66,13 @@ def test_a_name_only_one_direct_provider_lists_goes_there(start_daemon: StartDae
 def test_a_model_that_may_be_called_can_be_looked_up_by_that_name(
     start_daemon: StartDaemon, upstream: Upstream
 ) -> None:
+    """What only the provider can know (a fine-tune) is the provider's to answer."""
     only = {"openai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", "api_key": "sk-oai"}}
     daemon = start_daemon(providers=only, routes=[], models={})
-    for name in ("gpt-4o", "openai/gpt-4o", "ft:gpt-4o-mini:acme:suffix:abc123"):
+    for name in ("gpt-4o", "openai/gpt-4o"):
         reply = daemon.ask("GET", f"/v1/models/{name}")
         assert (reply.status, reply.json["id"], reply.json["object"]) == (200, name, "model")
+    tuned = "ft:gpt-4o-mini:acme:suffix:abc123"
+    upstream.expect(json_reply({"id": tuned, "object": "model", "owned_by": "acme"}))
+    assert daemon.ask("GET", f"/v1/models/{tuned}").json["owned_by"] == "acme"
+    assert upstream.call.target == f"/oai/v1/models/{tuned}"

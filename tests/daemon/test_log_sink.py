@@ -62,7 +62,7 @@ def test_calls_go_on_while_the_log_is_blocked_and_it_says_so_afterwards(tmp_path
             while not dropped(admin):  # the pipe and the queue are full
                 for _ in range(MOST_LINES // 5):
                     began, queued = time.monotonic(), queued_seconds(process.pid)
-                    assert b"model_not_found" in fetch(connection, data, "/v1/models/none-of-the-kind-7")
+                    assert b"invalid_value" in fetch(connection, data, "/v1/files/%2e%2e/x")
                     took = time.monotonic() - began - (queued_seconds(process.pid) - queued)
                     longest, calls = max(longest, took), calls + 1
             lost = dropped(admin)
@@ -70,7 +70,7 @@ def test_calls_go_on_while_the_log_is_blocked_and_it_says_so_afterwards(tmp_path
             lines = drained(reading)
             while sum(line["event"] == "call" for line in lines) < calls - lost:
                 lines += drained(reading)
-            fetch(connection, data, "/v1/models/none-of-the-kind-7")
+            fetch(connection, data, "/v1/files/%2e%2e/x")
             while sum(int(str(line.get("lines", 0))) for line in lines) < lost:
                 lines += drained(reading)
         assert {line["event"] for line in lines} == {"call", "log_lines_dropped"}

@@ -67,7 +67,10 @@ class Wire(asyncio.Protocol):
     async def read_by_peer(self) -> None:
         """Wait until the other process has taken all bytes out of its socket (where the kernel tells)."""
         here, there = self.transport.get_extra_info("sockname"), self.transport.get_extra_info("peername")
-        while not self.closed.is_set() and (self.transport.get_write_buffer_size() or self._queues.unread(there, here)):
+        sent = 0 if self.transport.get_extra_info("ssl_object") else self.sent_bytes  # what TLS makes of it is longer
+        while not self.closed.is_set() and (
+            self.transport.get_write_buffer_size() or self._queues.unread(there, here, sent)
+        ):
             await asyncio.sleep(0)
 
     async def gone(self) -> None:
