@@ -155,9 +155,12 @@ class Pool:
             return (await loop.create_connection(Connection, sock=sock))[1]
         tunnel = f"{_bracketed(origin.host)}:{origin.port}"
         head = head_bytes(f"CONNECT {tunnel} HTTP/1.1", [("Host", tunnel), *_proxy_credentials(url)])
-        sock.setblocking(False)
-        await loop.sock_sendall(sock, head)
-        await _tunnel_opened(sock)
+        try:
+            await loop.sock_sendall(sock, head)
+            await _tunnel_opened(sock)
+        except BaseException:
+            sock.close()
+            raise
         _, connection = await loop.create_connection(
             Connection, sock=sock, ssl=self._context(), server_hostname=origin.host
         )
