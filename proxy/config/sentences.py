@@ -6,7 +6,7 @@ No sentence holds a value of the file, only names: a value may be a secret put i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -54,8 +54,7 @@ def shape_problems(document: Document, error: ValidationError) -> Iterator[Probl
 def _sentence(kind: str, path: Path, details: Details, value: object) -> str:
     if kind == "extra_forbidden":
         return _unknown_field(path)
-    if kind == "literal_error":
-        words = words_at(path)
+    if kind == "literal_error" and (words := words_at(path)):
         return f"must be {_either(words)}{suggestion(value, words) if isinstance(value, str) else ''}"
     if kind == "missing" and path[0] == "providers" and path[-1] == "kind":
         return "is missing: write kind: openrouter, openai, anthropic or mock (openai fits every compatible server)"
@@ -104,7 +103,9 @@ def _type_at(path: Path) -> Any:
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
-    """Return an annotation, and what it is a union of."""
+    """Return an annotation, and what it is a union of; what a mapping or list holds is another step away."""
+    if get_origin(annotation) in (dict, list, tuple):
+        return (annotation,)
     return (annotation, *(part for part in get_args(annotation) if part is not type(None)))
 
 

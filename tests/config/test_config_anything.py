@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.config.load import Loaded, load_text
@@ -78,5 +78,7 @@ def test_both_parsers_survive_any_heap_of_yaml(parser: Any) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(Config.model_fields)), trees, max_size=4))
+@example({"providers": {"headers": {"kind": None}}})
+@example({"models": {"price": {"price": {"input": "x"}}}})
 def test_any_tree_of_known_names_is_a_configuration_or_a_list_of_problems(tree: dict[str, Any]) -> None:
     assert isinstance(outcome(yaml.safe_dump(tree)), (Loaded, ConfigProblems))
