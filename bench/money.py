@@ -10,7 +10,7 @@ from datetime import UTC
 from pathlib import Path
 
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.policy.budgets import GLOBAL, Budget, key_scope
+from proxy.policy.money.budgets import GLOBAL, Budget, key_scope
 from proxy.policy.values import Listen, MoneySettings, Settings
 from proxy.stores.queries import Files
 from proxy.stores.records import Hold, Row, Settled

@@ -28,23 +28,23 @@ from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
-from proxy.policy.feed import read_feed
-from proxy.policy.names import Names
-from proxy.policy.pricebook import PriceBook
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.resolution import Names
 from proxy.policy.values import MoneySettings, Settings
 from proxy.shutdown import Shutdown
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
 from proxy.telemetry import Telemetry
-from proxy.web.admin import Admin, AdminDoor
-from proxy.web.answers import StatusAnswer
-from proxy.web.api import Api
-from proxy.web.control import Control
-from proxy.web.control_state import LiveState
-from proxy.web.desk import Declined
-from proxy.web.feed import Feed
-from proxy.web.orders import Orders, Reload, ReloadRefused
-from proxy.web.traffic import Traffic
+from proxy.web.client.api import Api
+from proxy.web.operator.admin import Admin, AdminDoor
+from proxy.web.operator.answers import StatusAnswer
+from proxy.web.operator.control import Control
+from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.desk import Declined
+from proxy.web.operator.feed import Feed
+from proxy.web.operator.orders import Orders, Reload, ReloadRefused
+from proxy.web.operator.traffic import Traffic
 
 log = structlog.get_logger()
 

@@ -22,16 +22,16 @@ from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.upstream import Upstream
 from proxy.observe.notify import Notifier
-from proxy.policy.budgets import GLOBAL
-from proxy.policy.catalogue import Catalogue
-from proxy.policy.names import Names
+from proxy.policy.money.budgets import GLOBAL
+from proxy.policy.names.catalogue import Catalogue
+from proxy.policy.names.resolution import Names
 from proxy.policy.values import Provider, Settings
-from proxy.web.api import Parts
-from proxy.web.gate import Gate
+from proxy.web.client.api import Parts
+from proxy.web.client.gate import Gate
+from proxy.web.client.keys import Keyring
+from proxy.web.client.models import ModelList
 from proxy.web.guard import Guard
-from proxy.web.keys import Keyring
-from proxy.web.models import ModelList
-from proxy.web.orders import ReloadRefused
+from proxy.web.operator.orders import ReloadRefused
 
 log = structlog.get_logger()
 

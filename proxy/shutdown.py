@@ -10,7 +10,7 @@ import structlog
 
 from proxy.errors import ShuttingDown
 from proxy.listeners import Listener
-from proxy.web.api import Api, Closing
+from proxy.web.client.api import Api, Closing
 
 IDLE_SECONDS = 1.0  # a connection without a request for so long may go
 LAST_WORDS_SECONDS = 1.0  # what clients get to take the end of a cut answer

@@ -20,7 +20,7 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.page import MetricsPage
 from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
 from proxy.observe.seen import CallSeen, CostSeen, Tokens
-from proxy.policy.money import usd_text
+from proxy.policy.money.amounts import usd_text
 from proxy.policy.values import Settings
 from proxy.stores.records import Row
 

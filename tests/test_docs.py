@@ -22,9 +22,9 @@ from proxy.config import Config, load
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound, ProxyError
 from proxy.exchange.record import Entry
-from proxy.policy.feed import read_feed
-from proxy.policy.names import Names, resolve
-from proxy.policy.retry import Again, Attempt, Rounds, Seen, Trouble, judge
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.resolution import Names, resolve
+from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Trouble, judge
 from proxy.policy.values import RetryRules
 from proxy.wire.endpoints import FREE_ROWS, MODEL_ROWS, endpoint_for
 

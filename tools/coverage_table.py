@@ -14,7 +14,7 @@ LEAST = 95.0
 
 
 def package_of(file: str) -> str:
-    """`proxy/web/api.py` is of `web`, a module right below `proxy/` of `proxy`."""
+    """`proxy/web/client/api.py` is of `web`, a module right below `proxy/` of `proxy`."""
     parts = Path(file).parts
     return parts[1] if len(parts) > 2 else parts[0]
 

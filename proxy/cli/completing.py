@@ -35,8 +35,8 @@ def key_names(context: click.Context, _: click.Parameter, incomplete: str) -> li
 def model_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names of the configuration and of the list of models that came with the package."""
     from proxy.data import snapshot_bytes
-    from proxy.policy.feed import read_feed
-    from proxy.policy.names import Names
+    from proxy.policy.names.feed import read_feed
+    from proxy.policy.names.resolution import Names
 
     settings = _settings(context)
     if settings is None:

@@ -78,8 +78,8 @@ def _situation(name: str, client: Client, settings: Settings, model: str | None)
 
 def _choice(client: Client, settings: Settings) -> Choice:
     from proxy.data import snapshot_bytes
-    from proxy.policy.feed import read_feed
-    from proxy.policy.names import Names
+    from proxy.policy.names.feed import read_feed
+    from proxy.policy.names.resolution import Names
 
     return choose_model(client, settings, frozenset(Names(settings, read_feed(snapshot_bytes()), {}).offered()))
 

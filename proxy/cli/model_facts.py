@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from proxy.errors import ModelNotFound
-from proxy.policy.names import Names
-from proxy.policy.pricebook import Free, PriceBook
-from proxy.policy.prices import TOKEN_FIELDS, Override, Price
+from proxy.policy.money.pricebook import Free, PriceBook
+from proxy.policy.money.prices import TOKEN_FIELDS, Override, Price
+from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings, Target
 
 _PER_MILLION = Decimal(1_000_000)

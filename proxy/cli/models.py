@@ -13,8 +13,8 @@ from proxy.cli.completing import model_names
 from proxy.cli.serve import settings_or_exit
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
-from proxy.policy.feed import OPENROUTERS_LIST, read_feed
-from proxy.policy.names import Names
+from proxy.policy.names.feed import OPENROUTERS_LIST, read_feed
+from proxy.policy.names.resolution import Names
 
 
 @click.command()

@@ -39,7 +39,7 @@ def serve(config_path: str | None, mock: bool, watches: bool) -> None:
         _explain_no_provider()
     from proxy.observe.logs import set_up
     from proxy.observe.sink import LineSink
-    from proxy.web.gate import allow_descriptors
+    from proxy.web.client.gate import allow_descriptors
 
     allow_descriptors()
     sink = LineSink(sys.stderr.fileno())

@@ -18,9 +18,9 @@ from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
 from proxy.exchange.listings import with_cached
 from proxy.exchange.pricing import price_book
-from proxy.policy.books import Books
-from proxy.policy.feed import read_feed
-from proxy.policy.names import Names
+from proxy.policy.money.books import Books
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings
 from proxy.stores.backup import backup
 from proxy.stores.database import engine_for
@@ -35,10 +35,10 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import replay
 from proxy.stores.writer import Writer, WriterRules
-from proxy.web.answers import Answer, BackupAnswer, KeyRevokedAnswer
-from proxy.web.control_state import AdjustAsk, adjusted, adjustment, made, refuse_configured, refuse_taken
-from proxy.web.desk import Declined, Desk, Unknown, UsageAsk
-from proxy.web.explain import ExplainAsk, explain
+from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
+from proxy.web.operator.control_state import AdjustAsk, adjusted, adjustment, made, refuse_configured, refuse_taken
+from proxy.web.operator.desk import Declined, Desk, Unknown, UsageAsk
+from proxy.web.operator.explain import ExplainAsk, explain
 
 Params = dict[str, Any]
 

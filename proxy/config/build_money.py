@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from proxy.config.models import Config
 from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.policy.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, key_scope
-from proxy.policy.money import to_pusd
+from proxy.policy.money.amounts import to_pusd
+from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, key_scope
 from proxy.policy.values import MoneySettings, OwnPrice
 
 _LOCAL_TIME = Path("/etc/localtime")

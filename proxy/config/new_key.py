@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from proxy.config.fields import Name, Section, Word
 from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.policy.periods import LAST_START
+from proxy.policy.money.periods import LAST_START
 
 _LIMIT = re.compile(r"(?:(requests|tokens|concurrent):)?([0-9]{1,15})(?:/([a-z]+))?")
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from proxy.policy.names.vendors import vendor_of
 from proxy.policy.values import Provider
-from proxy.policy.vendors import vendor_of
 from proxy.wire.call import Call, Pieces
 from proxy.wire.headers import Headers, replaced, to_upstream
 

@@ -18,11 +18,11 @@ from proxy.doctor.seen import ConfigSeen, KeysSeen, PricesSeen, Unpriced
 from proxy.errors import ModelNotFound
 from proxy.exchange.listings import FILE_NAME, with_cached
 from proxy.exchange.pricing import price_book
-from proxy.policy.access import may_use
-from proxy.policy.budgets import GLOBAL, key_scope
-from proxy.policy.feed import accept, read_feed
-from proxy.policy.names import Names
-from proxy.policy.pricebook import PriceBook
+from proxy.policy.money.budgets import GLOBAL, key_scope
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.names.access import may_use
+from proxy.policy.names.feed import accept, read_feed
+from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings, Target
 from proxy.stores.database import sentence_of
 from proxy.stores.failures import StoreError

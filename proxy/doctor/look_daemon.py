@@ -16,7 +16,7 @@ from proxy.doctor.local_http import ask, connect_unix, reason
 from proxy.doctor.seen import DaemonSeen, PortSeen, ScrapeSeen
 from proxy.policy.values import Listen, Settings
 from proxy.stores.lock import holder_of
-from proxy.web.control import SOCKET_NAME
+from proxy.web.operator.control import SOCKET_NAME
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED)
 _LISTENING = "0A"  # of the kernel's tables of TCP sockets

@@ -13,9 +13,9 @@ from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.relay import STREAM_HEADERS
 from proxy.exchange.reply import Failure, Reply
-from proxy.policy.breaker import News
-from proxy.policy.money import usd_text
-from proxy.policy.retry import Attempt, Rounds
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.retries.breaker import News
+from proxy.policy.retries.retry import Attempt, Rounds
 from proxy.policy.values import Provider, RetryRules
 from proxy.wire.call import MAXIMA, Change, applied_defaults, asks_for_usage, outgoing
 from proxy.wire.headers import Headers, safe

@@ -15,12 +15,12 @@ from proxy.exchange.background import Running
 from proxy.exchange.keeping import Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.rows import interrupted_row
-from proxy.policy.books import Books
-from proxy.policy.limiter import Limiter
-from proxy.policy.money import to_pusd
-from proxy.policy.pricebook import Free, PriceBook
-from proxy.policy.prices import FREE_OF_CHARGE
-from proxy.policy.settlement import Prices, Settlement
+from proxy.policy.limits.limiter import Limiter
+from proxy.policy.money.amounts import to_pusd
+from proxy.policy.money.books import Books
+from proxy.policy.money.pricebook import Free, PriceBook
+from proxy.policy.money.prices import FREE_OF_CHARGE
+from proxy.policy.money.settlement import Prices, Settlement
 from proxy.policy.values import Provider, Settings
 from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged
 from proxy.stores.hash_key import hash_key

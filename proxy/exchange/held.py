@@ -15,11 +15,11 @@ from proxy.exchange.lookup import Lookups
 from proxy.exchange.record import Record
 from proxy.exchange.refusals import outgrown
 from proxy.exchange.rows import Ended, attempt_row
-from proxy.policy.account import Exceeded
-from proxy.policy.money import to_pusd_up
-from proxy.policy.prices import Price
-from proxy.policy.retry import Trouble
-from proxy.policy.settlement import Ending, Prices, Settlement, settle
+from proxy.policy.money.account import Exceeded
+from proxy.policy.money.amounts import to_pusd_up
+from proxy.policy.money.prices import Price
+from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
+from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Begun, Hold, Row

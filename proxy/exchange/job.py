@@ -6,9 +6,9 @@ from msgspec import Struct, field
 
 from proxy.dialects import Incoming
 from proxy.exchange.record import Record
-from proxy.policy.limiter import Taken
+from proxy.policy.limits.limiter import Taken
+from proxy.policy.money.weight import Weight, weigh
 from proxy.policy.values import Caller, Plan
-from proxy.policy.weight import Weight, weigh
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 

@@ -12,9 +12,9 @@ from msgspec import Struct
 from proxy.exchange.background import Background, Running
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.rows import paid
-from proxy.policy.books import Books
-from proxy.policy.limiter import Limiter
-from proxy.policy.settlement import Ending, Prices, Settlement, settle
+from proxy.policy.limits.limiter import Limiter
+from proxy.policy.money.books import Books
+from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.journal import Journal
 from proxy.stores.records import Corrected, Hold, Row, Settled, Voided

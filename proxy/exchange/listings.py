@@ -11,8 +11,8 @@ import msgspec
 from proxy.dialects import DIALECTS, Incoming
 from proxy.errors import ProviderError
 from proxy.exchange.upstream import Upstream
-from proxy.policy.catalogue import Catalogue
-from proxy.policy.feed import accept, read_feed
+from proxy.policy.names.catalogue import Catalogue
+from proxy.policy.names.feed import accept, read_feed
 from proxy.policy.values import Provider, Settings
 from proxy.wire.call import Call
 from proxy.wire.endpoints import endpoint_for

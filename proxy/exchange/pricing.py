@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from proxy.data import prices_bytes
-from proxy.policy.catalogue import Catalogue
-from proxy.policy.feed import read_feed
-from proxy.policy.names import Names
-from proxy.policy.pricebook import PriceBook, PriceOverride, per_token
+from proxy.policy.money.pricebook import PriceBook, PriceOverride, per_token
+from proxy.policy.names.catalogue import Catalogue
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.resolution import Names
+from proxy.policy.names.vendors import VENDORS, vendor_of
 from proxy.policy.values import Settings
-from proxy.policy.vendors import VENDORS, vendor_of
 
 
 class ShippedLists(Mapping[str, Catalogue]):

@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from proxy.errors import ProxyError
-from proxy.policy.billing import Serving, closing_stops_billing
-from proxy.policy.money import usd_text
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings

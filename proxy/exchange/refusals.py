@@ -13,11 +13,11 @@ from proxy.errors import (
     RateLimitExceeded,
     TooManyConcurrent,
 )
-from proxy.policy.account import Exceeded, InFlight, Verdict
-from proxy.policy.budgets import GLOBAL, Budget
-from proxy.policy.limiter import Denied
-from proxy.policy.money import usd_text
-from proxy.policy.quote import Unbounded
+from proxy.policy.limits.limiter import Denied
+from proxy.policy.money.account import Exceeded, InFlight, Verdict
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.budgets import GLOBAL, Budget
+from proxy.policy.money.quote import Unbounded
 from proxy.wire.call import Call
 
 

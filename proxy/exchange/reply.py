@@ -15,7 +15,7 @@ from proxy.errors import ProviderError, ProxyError, UpstreamReset, UpstreamTimeo
 from proxy.exchange.aside import Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
-from proxy.policy.retry import Seen, Trouble, retry_after_seconds
+from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import message_of
 from proxy.wire.findings import Findings

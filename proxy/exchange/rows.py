@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.exchange.record import Record
-from proxy.policy.settlement import Settlement
+from proxy.policy.money.settlement import Settlement
 from proxy.stores.records import Hold, Row
 from proxy.wire.usage import Usage
 

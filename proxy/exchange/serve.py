@@ -31,8 +31,8 @@ from proxy.exchange.relay import Client, relay
 from proxy.exchange.reply import Failure, Reply
 from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.upstream import Upstream, Wait
-from proxy.policy.breaker import Breakers
-from proxy.policy.retry import Again, Attempt, Stop, judge
+from proxy.policy.retries.breaker import Breakers
+from proxy.policy.retries.retry import Again, Attempt, Stop, judge
 from proxy.policy.values import Provider, RetryRules
 
 

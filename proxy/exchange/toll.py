@@ -13,14 +13,14 @@ from proxy.exchange.keeping import Keeping
 from proxy.exchange.refusals import exceeded, in_flight, too_much, unbounded
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
-from proxy.policy.account import Verdict
-from proxy.policy.budgets import GLOBAL, BudgetRules, key_scope
-from proxy.policy.limiter import Denied, Limiter
-from proxy.policy.pricebook import PriceBook
-from proxy.policy.quote import Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
-from proxy.policy.settlement import Prices
+from proxy.policy.limits.limiter import Denied, Limiter
+from proxy.policy.money.account import Verdict
+from proxy.policy.money.budgets import GLOBAL, BudgetRules, key_scope
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
+from proxy.policy.money.settlement import Prices
+from proxy.policy.money.weight import likely_tokens
 from proxy.policy.values import Provider
-from proxy.policy.weight import likely_tokens
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Hold
 

@@ -19,7 +19,7 @@ from proxy.exchange.patience import Patience
 from proxy.exchange.pool import Pool, Request, Unreachable, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Failure, Reply
 from proxy.exchange.response import Broken, NotHttp, Response
-from proxy.policy.retry import Trouble
+from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.reader import StreamReader

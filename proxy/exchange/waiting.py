@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from proxy.policy.line import Line
+from proxy.policy.limits.line import Line
 
 
 class Queue:

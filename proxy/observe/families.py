@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 from proxy.observe.labels import OTHER
 from proxy.observe.metric_table import ROWS, Row
-from proxy.policy.money import PUSD_PER_USD
+from proxy.policy.money.amounts import PUSD_PER_USD
 
 Child = TypeVar("Child")
 

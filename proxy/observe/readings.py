@@ -8,7 +8,7 @@ from msgspec import Struct
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from proxy.observe.metric_table import ROWS
-from proxy.policy.money import PUSD_PER_USD
+from proxy.policy.money.amounts import PUSD_PER_USD
 
 
 class BudgetState(Struct, frozen=True):

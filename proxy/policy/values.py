@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from proxy.policy.budgets import Budget, BudgetRules, Limit
+from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.secret import Secret
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens", "none"]

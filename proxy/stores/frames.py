@@ -7,7 +7,7 @@ import zlib
 
 import msgspec
 
-from proxy.policy.periods import LAST_START
+from proxy.policy.money.periods import LAST_START
 from proxy.stores.records import MOST_INT, Hold, Record, Settled
 
 HEADER = struct.Struct("<II")

@@ -12,7 +12,7 @@ from msgspec import Struct
 from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.config.new_key import NewKeySection
-from proxy.policy.budgets import Budget, Limit, key_scope
+from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.values import Caller, Settings
 from proxy.stores.hash_key import keyed_hash
 from proxy.stores.keys import StoredKey

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from proxy.policy.periods import LAST_START
+from proxy.policy.money.periods import LAST_START
 
 MOST_INT = 2**63 - 1  # of a column
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from msgspec import Struct
 from sqlalchemy import Connection, Select, Table, func, select
 
-from proxy.policy.money import usd_text
-from proxy.policy.periods import LAST_START
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.periods import LAST_START
 from proxy.stores.schema import COUNTERS, sums, sums_by_day, sums_by_quarter
 from proxy.stores.tally import QUARTER_MS, QUARTERS_PER_DAY, Counts, Spender, add
 

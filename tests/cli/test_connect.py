@@ -180,7 +180,7 @@ def test_a_model_of_ones_own_goes_before_all_others(run: Run) -> None:
 @pytest.mark.parametrize("name", sorted({m for client in CLIENTS.values() for m in client.models}))
 def test_the_models_proposed_are_in_the_list(run: Run, name: str) -> None:
     from proxy.data import snapshot_bytes
-    from proxy.policy.feed import read_feed
+    from proxy.policy.names.feed import read_feed
 
     assert read_feed(snapshot_bytes()).get(name) is not None
 

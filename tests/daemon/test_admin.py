@@ -21,8 +21,8 @@ from openapi_spec_validator import validate
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Listen, Settings
 from proxy.secret import Secret
-from proxy.web.admin import AdminDoor
-from proxy.web.admin_table import ROUTES, openapi
+from proxy.web.operator.admin import AdminDoor
+from proxy.web.operator.admin_table import ROUTES, openapi
 
 StartDaemon = Callable[..., Daemon]
 TOKEN = "admin-canary-51b7"

@@ -27,7 +27,7 @@ from proxy.doctor.seen import (
     UnitSeen,
     Unpriced,
 )
-from proxy.policy.budgets import Budget, BudgetRules
+from proxy.policy.money.budgets import Budget, BudgetRules
 from proxy.policy.values import Alias, Listen, MoneySettings, Provider, Settings
 from proxy.secret import Secret
 

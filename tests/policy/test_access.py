@@ -6,9 +6,9 @@ import pytest
 
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
-from proxy.policy.access import allowed_models, choose, may_serve, may_use
-from proxy.policy.feed import read_feed
-from proxy.policy.names import Names, resolve
+from proxy.policy.names.access import allowed_models, choose, may_serve, may_use
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.resolution import Names, resolve
 from proxy.policy.values import Alias, Caller, Listen, Provider, Settings
 
 ALIASES = {

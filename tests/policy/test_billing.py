@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.policy.billing import Serving, closing_stops_billing
+from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.values import Kind, Provider
 
 

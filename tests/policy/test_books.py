@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from proxy.policy.account import Exceeded, Fits, InFlight, Room, Standing
-from proxy.policy.books import Books
-from proxy.policy.budgets import GLOBAL, Budget, Per, key_scope
+from proxy.policy.money.account import Exceeded, Fits, InFlight, Room, Standing
+from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import GLOBAL, Budget, Per, key_scope
 
 DAY = 86_400
 NOON = 20_000 * DAY + DAY // 2

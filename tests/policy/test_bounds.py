@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.bounds import Bound, dearest, upper_bound
-from proxy.policy.budgets import BudgetRules
-from proxy.policy.costs import Extra, cost_usd
-from proxy.policy.money import to_pusd, to_pusd_up
-from proxy.policy.prices import Override, Price
-from proxy.policy.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes
-from proxy.policy.weight import likely_tokens, weigh
+from proxy.policy.money.amounts import to_pusd, to_pusd_up
+from proxy.policy.money.bounds import Bound, dearest, upper_bound
+from proxy.policy.money.budgets import BudgetRules
+from proxy.policy.money.costs import Extra, cost_usd
+from proxy.policy.money.prices import Override, Price
+from proxy.policy.money.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes
+from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for
 from proxy.wire.usage import Usage

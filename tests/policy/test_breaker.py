@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.policy.breaker import (
+from proxy.policy.retries.breaker import (
     FAILURES_TO_OPEN,
     LONGEST_OPEN_SECONDS,
     MOST_TARGETS,

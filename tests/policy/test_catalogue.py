@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from proxy.data import prices_bytes, snapshot_bytes
-from proxy.policy.catalogue import Catalogue, Model, closest, split_variant
-from proxy.policy.feed import accept, read_feed
+from proxy.policy.names.catalogue import Catalogue, Model, closest, split_variant
+from proxy.policy.names.feed import accept, read_feed
 
 SNAPSHOT = read_feed(snapshot_bytes())
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.budgets import GLOBAL, Limit, LimitOf, Per, key_scope
-from proxy.policy.limiter import Denied, Limiter, Taken, duration_text
+from proxy.policy.limits.limiter import Denied, Limiter, Taken, duration_text
+from proxy.policy.money.budgets import GLOBAL, Limit, LimitOf, Per, key_scope
 
 ALICE = (key_scope("alice"), GLOBAL)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.money import PUSD_PER_USD, to_pusd, to_pusd_up, usd_text
+from proxy.policy.money.amounts import PUSD_PER_USD, to_pusd, to_pusd_up, usd_text
 
 
 @pytest.mark.parametrize(

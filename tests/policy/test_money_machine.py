@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from proxy.policy.account import Exceeded, Fits, InFlight, Verdict
-from proxy.policy.books import Books
-from proxy.policy.budgets import GLOBAL, Budget, key_scope
+from proxy.policy.money.account import Exceeded, Fits, InFlight, Verdict
+from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import GLOBAL, Budget, key_scope
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KEYS = ("alice", "bob")

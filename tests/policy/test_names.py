@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound
-from proxy.policy.catalogue import Catalogue, Model
-from proxy.policy.feed import read_feed
-from proxy.policy.names import LONGEST_REMEMBERED, MOST_REMEMBERED, Names, resolve
+from proxy.policy.names.catalogue import Catalogue, Model
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.resolution import LONGEST_REMEMBERED, MOST_REMEMBERED, Names, resolve
 from proxy.policy.values import Alias, Kind, Listen, Plan, Provider, Route, Settings, Target
 
 CATALOGUE = read_feed(snapshot_bytes())

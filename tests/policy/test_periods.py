@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.budgets import Budget, Per
-from proxy.policy.periods import period_end, period_start
+from proxy.policy.money.budgets import Budget, Per
+from proxy.policy.money.periods import period_end, period_start
 
 
 def budget(per: Per, zone: str = "UTC") -> Budget:

@@ -8,11 +8,11 @@ import pytest
 
 from proxy.data import prices_bytes, snapshot_bytes
 from proxy.exchange.pricing import ShippedLists
-from proxy.policy.catalogue import Catalogue, Model
-from proxy.policy.feed import read_feed
-from proxy.policy.pricebook import FREE, MOCK_PRICE, MOCK_SIZES, Free, PriceBook, PriceOverride, per_token
-from proxy.policy.prices import FREE_OF_CHARGE, Override, Price
-from proxy.policy.rates import IMAGE_TOKENS, Sizes
+from proxy.policy.money.pricebook import FREE, MOCK_PRICE, MOCK_SIZES, Free, PriceBook, PriceOverride, per_token
+from proxy.policy.money.prices import FREE_OF_CHARGE, Override, Price
+from proxy.policy.money.rates import IMAGE_TOKENS, Sizes
+from proxy.policy.names.catalogue import Catalogue, Model
+from proxy.policy.names.feed import read_feed
 from proxy.policy.values import Provider, Target
 
 D = Decimal

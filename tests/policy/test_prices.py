@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.data import prices_bytes, snapshot_bytes
-from proxy.policy.catalogue import Model
-from proxy.policy.costs import Cost, Extra, cost_usd, of_images
-from proxy.policy.feed import read_feed
-from proxy.policy.pricelist import completed, read_pricing
-from proxy.policy.prices import FREE_OF_CHARGE, Override, Price, either
+from proxy.policy.money.costs import Cost, Extra, cost_usd, of_images
+from proxy.policy.money.pricelist import completed, read_pricing
+from proxy.policy.money.prices import FREE_OF_CHARGE, Override, Price, either
+from proxy.policy.names.catalogue import Model
+from proxy.policy.names.feed import read_feed
 from proxy.wire.usage import Usage, read_usage
 
 D = Decimal

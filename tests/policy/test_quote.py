@@ -10,13 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.account import Room
-from proxy.policy.bounds import Bound
-from proxy.policy.catalogue import Catalogue, Model
-from proxy.policy.pricebook import PriceBook
-from proxy.policy.quote import LEAST_OUTPUT_TOKENS, Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
+from proxy.policy.money.account import Room
+from proxy.policy.money.bounds import Bound
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.money.quote import (
+    LEAST_OUTPUT_TOKENS,
+    Decision,
+    Go,
+    Quote,
+    Refuse,
+    Wait,
+    decide,
+    quote_for,
+    with_maximum,
+)
+from proxy.policy.money.weight import Weight, likely_tokens, weigh
+from proxy.policy.names.catalogue import Catalogue, Model
 from proxy.policy.values import Provider
-from proxy.policy.weight import Weight, likely_tokens, weigh
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.retry import Again, Attempt, Rounds, Seen, Stop, Trouble, judge, retry_after_seconds
+from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Stop, Trouble, judge, retry_after_seconds
 from proxy.policy.values import RetryRules
 
 RULES = RetryRules(attempts=3, first_wait=1.0, longest_wait=8.0, most_calls=6)

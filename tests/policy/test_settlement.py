@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.policy.prices import Price
-from proxy.policy.settlement import Ending, Prices, Settlement, settle
+from proxy.policy.money.prices import Price
+from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
 from proxy.wire.usage import Usage
 
 PRICE = Price(Decimal("0.000001"), Decimal("0.000002"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.shares import Shares, Turns
+from proxy.policy.limits.shares import Shares, Turns
 
 
 def test_one_key_alone_has_nine_tenths() -> None:

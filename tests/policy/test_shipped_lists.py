@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from proxy.data import prices_bytes, snapshot_bytes
-from proxy.policy.catalogue import MODES, TAKES, Model
-from proxy.policy.feed import read_feed
-from proxy.policy.pricelist import FIELDS, read_pricing
-from proxy.policy.prices import Price
-from proxy.policy.vendors import VENDORS
+from proxy.policy.money.pricelist import FIELDS, read_pricing
+from proxy.policy.money.prices import Price
+from proxy.policy.names.catalogue import MODES, TAKES, Model
+from proxy.policy.names.feed import read_feed
+from proxy.policy.names.vendors import VENDORS
 
 LISTS = {"openrouter": snapshot_bytes(), **{vendor: prices_bytes(vendor) for vendor in sorted(VENDORS)}}
 KEYS = FIELDS.keys() | {"overrides", "variants", "factors", "pictures", "hold"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.policy.names.vendors import AUTHORS, VENDORS, author_of_vendor, vendor_of
 from proxy.policy.values import Kind, Provider
-from proxy.policy.vendors import AUTHORS, VENDORS, author_of_vendor, vendor_of
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores_samples import DAY, MONTH, begun, hold, opened, settled, voided
 
-from proxy.policy.books import Books
-from proxy.policy.budgets import Budget, Per
+from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import Budget, Per
 from proxy.stores.frames import HEADER, checksum, framed
 from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Adjusted, Charge, Record, Settled

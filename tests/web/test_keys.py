@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Caller
-from proxy.web.keys import OPEN, Keyring
+from proxy.web.client.keys import OPEN, Keyring
 
 
 def caller(name: str, key: str) -> Caller:

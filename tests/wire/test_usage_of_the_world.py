@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.costs import cost_usd
-from proxy.policy.prices import Price
+from proxy.policy.money.costs import cost_usd
+from proxy.policy.money.prices import Price
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Pass, Usage

@@ -14,8 +14,8 @@ from proxy.cli.screen.rows import BUDGETS, CALLS, budget_cells, call_cells, full
 from proxy.cli.screen.snapshot import Snapshot
 from proxy.cli.screen.view import View
 from proxy.cli.tables import dollars
-from proxy.policy.budgets import GLOBAL
-from proxy.web.answers import ProviderAnswer
+from proxy.policy.money.budgets import GLOBAL
+from proxy.web.operator.answers import ProviderAnswer
 
 RECENT = 20  # the daemon tells of so many calls that ended
 _HEAD = 4  # lines above the sections

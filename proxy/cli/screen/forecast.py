@@ -8,8 +8,8 @@ from decimal import Decimal
 from msgspec import Struct
 
 from proxy.cli.screen.numbers import span
-from proxy.policy.budgets import GLOBAL, key_scope
-from proxy.web.answers import BudgetAnswer
+from proxy.policy.money.budgets import GLOBAL, key_scope
+from proxy.web.operator.answers import BudgetAnswer
 
 _HOUR = 3600
 _FAR = 365 * 24 * _HOUR  # nobody plans beyond

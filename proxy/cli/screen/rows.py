@@ -10,7 +10,7 @@ from proxy.cli.screen.columns import ROOMY, Column, Layout, Span
 from proxy.cli.screen.forecast import bar, forecast, resets_in, used
 from proxy.cli.screen.numbers import clock, count, growing, rate
 from proxy.cli.tables import dollars
-from proxy.web.answers import BudgetAnswer, LiveCall
+from proxy.web.operator.answers import BudgetAnswer, LiveCall
 
 _SPENT = "Spent"
 _NEARLY = Decimal("0.9")

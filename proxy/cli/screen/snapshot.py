@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.cli.screen.forecast import Burn, burn_of
-from proxy.web.answers import BudgetAnswer, BudgetsAnswer, LiveAnswer, ProviderAnswer, ProvidersAnswer
+from proxy.web.operator.answers import BudgetAnswer, BudgetsAnswer, LiveAnswer, ProviderAnswer, ProvidersAnswer
 
 
 class Snapshot(Struct, frozen=True):

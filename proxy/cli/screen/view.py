@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.exchange.record import Entry
-from proxy.web.answers import LiveCall
+from proxy.web.operator.answers import LiveCall
 
 Sort = Literal["age", "cost", "tokens/s", "key", "model"]
 Mode = Literal["list", "filter", "confirm", "help"]

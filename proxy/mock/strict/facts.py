@@ -11,8 +11,8 @@ from proxy.data import prices_bytes, snapshot_bytes
 from proxy.mock.asked import Profile
 from proxy.mock.behaviours import OWN_OPTIONS
 from proxy.mock.catalogue import find_model
-from proxy.policy.catalogue import Catalogue
-from proxy.policy.feed import read_feed
+from proxy.policy.names.catalogue import Catalogue
+from proxy.policy.names.feed import read_feed
 
 # o1, o3-mini, gpt-5, gpt-5.1-codex …, not gpt-5-chat-latest: they think before they speak (OpenAI, "Reasoning models")
 _REASONING = re.compile(r"(?:o\d|codex-|gpt-[5-9](?!-chat)|gpt-\d\d(?!-chat))")

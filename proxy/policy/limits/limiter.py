@@ -1,0 +1,186 @@
+"""Limits on requests and tokens in a period, and on calls at once.
+
+A limit over a period is a bucket that drains evenly (GCRA): an idle key may spend its whole
+amount at once, then goes on at the rate. Times are whole numbers of nanoseconds times the
+amount, so that nothing is ever rounded. The state is one number a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from math import ceil
+
+from msgspec import Struct
+
+from proxy.policy.money.budgets import Limit, LimitOf
+
+PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
+CONCURRENT_RETRY_SECONDS = 1.0
+_NANO = 10**9
+
+
+class Taken(Struct, frozen=True):
+    """What one call took. `tokens` are (limit id, tokens reserved), `slots` the limits it counts in while it lasts."""
+
+    number: int
+    tokens: tuple[tuple[str, int], ...] = ()
+    slots: tuple[str, ...] = ()
+
+
+class Denied(Struct, frozen=True):
+    """The limit in the way, and how long until it is not."""
+
+    limit: Limit
+    retry_after_seconds: float
+
+
+class _Bucket:
+    """The state of one limit: when the bucket will be empty (ns times amount), or the calls under way."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.under_way = 0
+        self._empty_at = 0
+        self._unit = PERIOD_SECONDS[limit.per or "minute"] * _NANO  # what one request or token adds
+
+    def change(self, limit: Limit) -> None:
+        """Take on a new amount: how full it is, in time, stays."""
+        self._empty_at = self._empty_at * limit.amount // self.limit.amount
+        self.limit = limit
+
+    def wait(self, amount: int, now_ns: int) -> float:
+        """Seconds until `amount` fits; 0 when it does."""
+        if self.limit.of == "concurrent":
+            return CONCURRENT_RETRY_SECONDS if self.under_way >= self.limit.amount else 0.0
+        over = self._level(now_ns) + self._part(amount) * self._unit - self.limit.amount * self._unit
+        return max(0, -(-over // self.limit.amount)) / _NANO
+
+    def add(self, amount: int, now_ns: int) -> int:
+        """Take `amount`, cut to what fits at all; return what was taken."""
+        part = self._part(amount)
+        self._empty_at = max(self._empty_at, now_ns * self.limit.amount) + part * self._unit
+        return part
+
+    def correct(self, difference: int, now_ns: int) -> None:
+        """Take more than was reserved, or give back."""
+        self._empty_at = max(self._empty_at, now_ns * self.limit.amount) + difference * self._unit
+
+    def left(self, now_ns: int) -> int:
+        """What may still be taken now."""
+        return max(0, self.limit.amount - -(-self._level(now_ns) // self._unit))
+
+    def full_in(self, now_ns: int) -> float:
+        """Seconds until the whole amount may be taken again."""
+        return self._level(now_ns) / self.limit.amount / _NANO
+
+    def _level(self, now_ns: int) -> int:
+        return max(0, self._empty_at - now_ns * self.limit.amount)
+
+    def _part(self, amount: int) -> int:
+        return min(amount, self.limit.amount)
+
+
+class Limiter:
+    """Every limit's state. `now` is monotonic seconds."""
+
+    def __init__(self, limits: Iterable[Limit]) -> None:
+        """Begin with every bucket empty."""
+        self._buckets: dict[str, _Bucket] = {}
+        self._by_scope: dict[str, list[_Bucket]] = {}
+        self._numbers = count()
+        self._open: set[int] = set()
+        self.replace(limits)
+
+    def replace(self, limits: Iterable[Limit]) -> None:
+        """Take on other limits; one known by its id keeps its state if it counts the same as before."""
+        old, self._buckets, self._by_scope = self._buckets, {}, {}
+        for limit in limits:
+            bucket = old.get(limit.id)
+            if bucket is None or (bucket.limit.of, bucket.limit.per) != (limit.of, limit.per):
+                bucket = _Bucket(limit)
+            bucket.change(limit)
+            self._buckets[limit.id] = bucket
+            self._by_scope.setdefault(limit.scope, []).append(bucket)
+
+    def judge(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Denied | None:
+        """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
+        amounts, now_ns = _amounts(tokens, requests), _ns(now)
+        worst: Denied | None = None
+        for bucket in self._of(scopes):
+            wait = bucket.wait(amounts[bucket.limit.of], now_ns)
+            if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
+                worst = Denied(bucket.limit, wait)
+        return worst
+
+    def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
+        """Take from every limit of these scopes, or from none where one has too little left."""
+        if (denied := self.judge(scopes, tokens, now, requests)) is not None:
+            return denied
+        amounts, now_ns = _amounts(tokens, requests), _ns(now)
+        reserved, slots = [], []
+        for bucket in self._of(scopes):
+            if bucket.limit.of == "concurrent":
+                bucket.under_way += 1
+                slots.append(bucket.limit.id)
+                continue
+            part = bucket.add(amounts[bucket.limit.of], now_ns)
+            if bucket.limit.of == "tokens":
+                reserved.append((bucket.limit.id, part))
+        taken = Taken(next(self._numbers), tuple(reserved), tuple(slots))
+        if slots:
+            self._open.add(taken.number)
+        return taken
+
+    def give_back(self, taken: Taken) -> None:
+        """The call is over: it no longer counts among those at once. Told twice, it counts once."""
+        if taken.number not in self._open:
+            return
+        self._open.discard(taken.number)
+        for limit_id in taken.slots:
+            if (bucket := self._buckets.get(limit_id)) is not None:
+                bucket.under_way = max(0, bucket.under_way - 1)
+
+    def correct(self, taken: Taken, tokens: int, now: float) -> None:
+        """Count the tokens a call really used in the place of those reserved; to be told once."""
+        for limit_id, reserved in taken.tokens:
+            if (bucket := self._buckets.get(limit_id)) is not None:
+                bucket.correct(tokens - reserved, _ns(now))
+
+    def headers(self, scopes: tuple[str, ...], now: float) -> dict[str, str]:
+        """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
+        found: dict[str, str] = {}
+        now_ns = _ns(now)
+        for of in ("requests", "tokens"):
+            buckets = [bucket for bucket in self._of(scopes) if bucket.limit.of == of]
+            if not buckets:
+                continue
+            tightest = min(buckets, key=lambda bucket: (bucket.left(now_ns), bucket.limit.amount))
+            found[f"x-ratelimit-limit-{of}"] = str(tightest.limit.amount)
+            found[f"x-ratelimit-remaining-{of}"] = str(tightest.left(now_ns))
+            found[f"x-ratelimit-reset-{of}"] = duration_text(tightest.full_in(now_ns))
+        return found
+
+    def _of(self, scopes: tuple[str, ...]) -> list[_Bucket]:
+        return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ())]
+
+
+def _amounts(tokens: int, requests: int) -> dict[LimitOf, int]:
+    return {"requests": requests, "tokens": tokens, "concurrent": 1}
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as OpenAI's headers have it, rounded up: `0s`, `120ms`, `1s`, `6m0s`, `1h0m0s`."""
+    if seconds <= 0:
+        return "0s"
+    if seconds < 0.9995:
+        return f"{ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(ceil(seconds - 0.0005), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * _NANO)

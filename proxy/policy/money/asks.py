@@ -1,0 +1,100 @@
+"""What a request asks for: how much output, of what kind, which tools of the provider's, at which tier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from proxy.policy.money.counts import count, positive
+from proxy.policy.money.pictures import picture_tokens
+from proxy.policy.money.tools import TOOLS_MEMBERS, Tools, read_tools
+from proxy.wire.call import MAXIMA, Call
+
+_USUAL_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex", "batch", "global", "not_available"})
+_TIERS = ("service_tier", "speed", "inference_geo")
+
+ASKS_MEMBERS = frozenset(
+    {"n", "best_of", "prompt", "prediction", "modalities", "image_config", *TOOLS_MEMBERS}
+    | {"size", "resolution", "quality", "partial_images", "documents", "input", *_TIERS}
+    | {name for names in MAXIMA.values() for name in names}
+)
+ASKS_FIELDS = frozenset({"n", "size", "quality", "partial_images"})
+
+
+class Asks(Struct, frozen=True):
+    """Bounds of what a request asks for. `copies` None: its number of answers cannot be read.
+
+    `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
+    the client left it open. `tiers` are (member, value) of what costs more than usual. `picture_tokens` are for one
+    picture, `picture` its quality and size as they are asked for.
+    """
+
+    tools: Tools
+    copies: int | None = 1
+    maximum: int | None = None
+    may_lower: bool = False
+    predicted_tokens: int = 0
+    makes_images: bool = False
+    makes_audio: bool = False
+    tiers: tuple[tuple[str, str], ...] = ()
+    picture_tokens: int = 0
+    picture: tuple[str, str] = ("", "")
+    characters: int = 0
+    documents: int = 0
+
+
+def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
+    """Read what is asked for; `members` are those of `ASKS_MEMBERS` it will have, decoded."""
+    modalities = members.get("modalities")
+    modalities = modalities if isinstance(modalities, list) else ()
+    text = members.get("input")
+    documents = members.get("documents")
+    limits = [value for name in MAXIMA.get(call.endpoint.shape, ()) if (value := members.get(name)) is not None]
+    tiers = tuple((name, str(value).lower()) for name in _TIERS if (value := members.get(name)) is not None)
+    return Asks(
+        tools=read_tools(members),
+        copies=_copies(call, members),
+        maximum=_maximum(limits),
+        may_lower=call.endpoint.max_field is not None and not limits,
+        predicted_tokens=_length(members.get("prediction")),
+        makes_images="image" in modalities or bool(members.get("image_config")),
+        makes_audio="audio" in modalities,
+        tiers=tuple((name, value) for name, value in tiers if value not in _USUAL_TIERS),
+        picture_tokens=picture_tokens(members),
+        picture=(_text(members.get("quality")), _text(members.get("size"))),
+        characters=len(text) if isinstance(text, str) else 0,
+        documents=len(documents) if isinstance(documents, list) else 0,
+    )
+
+
+def _maximum(found: list[Any]) -> int | None:
+    """The larger of the limits set; one that is no count at all may mean anything to the provider."""
+    counts = [positive(value) for value in found]
+    return None if None in counts else max((count for count in counts if count is not None), default=None)
+
+
+def _copies(call: Call, members: Mapping[str, Any]) -> int | None:
+    """How many answers: `n` or `best_of`, for each of the prompts."""
+    if call.endpoint.shape in ("responses", "messages"):
+        return 1
+    n, best_of = count(members.get("n")), count(members.get("best_of"))
+    if n is None or best_of is None:
+        return None
+    prompts = members.get("prompt")
+    if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
+        return max(n, best_of) * len(prompts)
+    return max(n, best_of)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _length(value: Any) -> int:
+    """The UTF-8 bytes of all text in a value."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(_length(part) for part in parts)

@@ -1,0 +1,172 @@
+"""The counters of every budget: what each period has spent, and what is held for calls under way.
+
+A call takes a hold from all of its budgets in one step or from none. A hold is resolved once:
+settled at what the call cost, in the periods it was taken in, or voided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from proxy.policy.money.account import FITS, Account, Exceeded, Fits, Room, Standing, Verdict
+from proxy.policy.money.budgets import Budget
+from proxy.policy.money.periods import is_period
+
+Charge = tuple[str, int]  # budget id, period
+
+
+class _Hold(Struct, frozen=True):
+    key: str
+    amount: int
+    charges: tuple[Charge, ...]
+
+
+class Books:
+    """Every budget's counters. Nothing here waits, so nothing comes between a verdict and the hold it allows.
+
+    Amounts are pusd, `now` is UTC epoch seconds, scopes are those of `budgets.py`.
+    """
+
+    def __init__(self, budgets: Iterable[Budget]) -> None:
+        """Begin with nothing spent and nothing held."""
+        self._accounts: dict[str, Account] = {}
+        self._by_scope: dict[str, list[Account]] = {}
+        self._holds: dict[str, _Hold] = {}
+        self.replace(budgets)
+
+    @property
+    def open_holds(self) -> int:
+        """How many holds are neither settled nor voided."""
+        return len(self._holds)
+
+    def replace(self, budgets: Iterable[Budget]) -> None:
+        """Take on other budgets. One known by its id keeps its counters, also while it is not in force."""
+        self._by_scope = {}
+        for budget in budgets:
+            account = self._accounts.get(budget.id)
+            if account is None:
+                account = self._accounts[budget.id] = Account(budget)
+            else:
+                account.change(budget)
+            self._by_scope.setdefault(budget.scope, []).append(account)
+
+    def load(self, budget_id: str, period: int, spent_pusd: int) -> None:
+        """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over."""
+        if self._has((budget_id, period)):
+            account = self._accounts[budget_id]
+            account.counter(period).spent = spent_pusd
+            account.reach(period)
+            account.forget()
+
+    def is_bound(self, scopes: tuple[str, ...]) -> bool:
+        """Whether any budget applies."""
+        return any(scope in self._by_scope for scope in scopes)
+
+    def judge(self, scopes: tuple[str, ...], key: str, amount: int, now: float) -> Verdict:
+        """Whether every budget of these scopes lets `key` hold `amount`; else the first in the way for good,
+        or the first in the way for now."""
+        waiting: Verdict = FITS
+        for account in self._of(scopes):
+            verdict = account.judge(key, amount, now)
+            if isinstance(verdict, Exceeded):
+                return verdict
+            if isinstance(waiting, Fits):
+                waiting = verdict
+        return waiting
+
+    def take(self, hold_id: str, scopes: tuple[str, ...], key: str, amount: int, now: float) -> tuple[Charge, ...]:
+        """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
+        periods = []
+        for account in self._of(scopes):
+            account.at(now)
+            assert account.newest is not None
+            periods.append((account.budget.id, account.newest))
+        charges = tuple(periods)
+        if not self.restore(hold_id, key, amount, charges):
+            raise ValueError(f"the hold {hold_id!r} is open already")
+        return charges
+
+    def grow(self, hold_id: str, amount: int) -> Verdict:
+        """Hold `amount` more for a call under way, in the periods its hold is in; or nothing, where a cap is in the way."""
+        hold = self._holds[hold_id]
+        for account, period in self._charged(hold):
+            counter, cap = account.counter(period), account.budget.cap_pusd
+            if counter.spent + counter.held + amount > cap:
+                return Exceeded(account.budget, max(0, cap - counter.spent - counter.held), account.resets_at())
+        for account, period in self._charged(hold):
+            account.counter(period).grow(hold.key, amount)
+        self._holds[hold_id] = _Hold(hold.key, hold.amount + amount, hold.charges)
+        return FITS
+
+    def restore(self, hold_id: str, key: str, amount: int, charges: tuple[Charge, ...]) -> bool:
+        """Hold again what a journal says is held; False where that hold is open."""
+        if amount < 0:
+            raise ValueError("a hold cannot be negative")
+        if hold_id in self._holds:
+            return False
+        known = tuple(charge for charge in charges if self._has(charge))
+        self._holds[hold_id] = _Hold(key, amount, known)
+        for budget_id, period in known:
+            self._accounts[budget_id].counter(period).hold(key, amount)
+            self._accounts[budget_id].reach(period)
+        return True
+
+    def settle(self, hold_id: str, actual_pusd: int) -> int | None:
+        """Turn a hold into spending; return by how much that is above the hold, or None where no such hold is open.
+
+        Nothing is above a hold of nothing that no budget asked for: nothing bounded that call.
+        """
+        if actual_pusd < 0:
+            raise ValueError("a cost cannot be negative")
+        hold = self._resolve(hold_id, actual_pusd)
+        if hold is None:
+            return None
+        return max(0, actual_pusd - hold.amount) if hold.amount or hold.charges else 0
+
+    def void(self, hold_id: str) -> bool:
+        """Give a hold back, for a call that cost nothing; False where no such hold is open."""
+        return self._resolve(hold_id, 0) is not None
+
+    def adjust(self, budget_id: str, period: int, delta_pusd: int) -> bool:
+        """Correct what a period has spent; below nothing it is credit. False where there is no such budget."""
+        account = self._accounts.get(budget_id)
+        if account is None:
+            return False
+        account.counter(period).spent += delta_pusd
+        account.reach(period)
+        account.forget()
+        return True
+
+    def room(self, scopes: tuple[str, ...], key: str, now: float) -> Room | None:
+        """What the tightest of the budgets leaves `key`; None where no budget applies."""
+        rooms = [account.room(key, now) for account in self._of(scopes)]
+        if not rooms:
+            return None
+        return Room(min(room.free_pusd for room in rooms), min(room.spendable_pusd for room in rooms))
+
+    def state(self, now: float) -> list[Standing]:
+        """Where every budget in force stands."""
+        return [account.standing(now) for accounts in self._by_scope.values() for account in accounts]
+
+    def _has(self, charge: Charge) -> bool:
+        account = self._accounts.get(charge[0])
+        return account is not None and is_period(account.budget, charge[1])
+
+    def _of(self, scopes: tuple[str, ...]) -> list[Account]:
+        return [account for scope in scopes for account in self._by_scope.get(scope, ())]
+
+    def _charged(self, hold: _Hold) -> list[tuple[Account, int]]:
+        return [(self._accounts[budget_id], period) for budget_id, period in hold.charges]
+
+    def _resolve(self, hold_id: str, spent: int) -> _Hold | None:
+        hold = self._holds.pop(hold_id, None)
+        if hold is None:
+            return None
+        for account, period in self._charged(hold):
+            counter = account.counter(period)
+            counter.release(hold.key, hold.amount)
+            counter.spent += spent
+            account.forget()
+        return hold

@@ -1,0 +1,181 @@
+"""The hold: the most a call can cost at a price, known before the provider sees a byte.
+
+Every part is an upper bound, so that a settlement never passes its hold: one token for a byte of
+text, the dearest rate any of it may be charged at, the fees of every tool that may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from msgspec import Struct
+
+from proxy.policy.money.amounts import to_pusd_up
+from proxy.policy.money.budgets import BudgetRules
+from proxy.policy.money.prices import Price
+from proxy.policy.money.rates import AUDIO_TOKENS_PER_SECOND, Case, Sizes
+from proxy.policy.money.weight import Weight, weigh
+from proxy.wire.call import Call
+
+# Tokens of speech for a byte read aloud: digits and abbreviations grow most.
+SPEECH_TOKENS_PER_BYTE = 10
+# A rerank is charged by a hundred documents, long ones cut into pieces of 500 tokens.
+_RERANK_UNIT = 100
+_RERANK_PIECE_BYTES = 500
+
+_ZERO = Decimal(0)
+_USUAL = BudgetRules()
+
+
+class Bound(Struct, frozen=True):
+    """The most a call can cost, at the most it can put out for each answer.
+
+    `pusd_per_output_token` is for one token of each answer that is asked for (`n`). `is_assumed`: nobody knows the
+    model's largest output, and the request sets no maximum. `most_injected` is the largest maximum the model takes
+    beside such a prompt.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    pusd: int
+    pusd_without_output: int
+    pusd_per_output_token: int
+    is_assumed: bool = False
+    most_injected: int = 0
+
+    def at(self, output_tokens: int) -> int:
+        """The most it can cost where each answer is cut off at this length."""
+        return self.pusd_without_output + output_tokens * self.pusd_per_output_token
+
+
+def upper_bound(
+    asked: Call | Weight, price: Price, sizes: Sizes, rules: BudgetRules = _USUAL, *, is_listed: bool = True
+) -> Bound | None:
+    """The most the request can cost at this price; None where nothing bounds it. `is_listed` as in `Case`."""
+    weight = weigh(asked) if isinstance(asked, Call) else asked
+    measure = _MEASURES.get(weight.endpoint)
+    return None if measure is None else measure(Case(weight, price.for_holds(), sizes, rules, is_listed))
+
+
+def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
+    """A bound for whichever of several models serves; None where one of them has none."""
+    found = list(bounds)
+    if not found or None in found:
+        return None
+    all_of = [bound for bound in found if bound is not None]
+    return Bound(
+        input_tokens=max(bound.input_tokens for bound in all_of),
+        output_tokens=max(bound.output_tokens for bound in all_of),
+        pusd=max(bound.pusd for bound in all_of),
+        pusd_without_output=max(bound.pusd_without_output for bound in all_of),
+        pusd_per_output_token=max(bound.pusd_per_output_token for bound in all_of),
+        is_assumed=any(bound.is_assumed for bound in all_of),
+        most_injected=min(bound.most_injected for bound in all_of),
+    )
+
+
+def _generation(case: Case) -> Bound | None:
+    """Text, thoughts, pictures and sound from a prompt."""
+    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
+    units = (price.character_usd, price.audio_second_usd, price.output_second_usd, price.page_usd)
+    is_by_unit = any(usd is not None for usd in units)
+    is_unbounded = case.is_listed and bool(asks.tools.unbounded)
+    if asks.copies is None or is_unbounded or is_by_unit:
+        return None
+    names = ["output_usd", "reasoning_usd"]
+    if asks.makes_images or price.makes_images:
+        names.append("image_output_usd")
+    if asks.makes_audio:
+        names.append("audio_output_usd")
+    if any(getattr(price, name) is None for name in names[2:]):
+        return None  # far dearer than text, and nobody says how much
+    rate = case.rate(names, tokens) * case.surcharge()
+    fixed = to_pusd_up(case.input_usd(tokens) + case.fees_usd() + asks.predicted_tokens * rate)
+    per_token = to_pusd_up(rate) * asks.copies
+    output = case.output_tokens()
+    return Bound(
+        input_tokens=tokens,
+        output_tokens=output,
+        pusd=fixed + output * per_token,
+        pusd_without_output=fixed,
+        pusd_per_output_token=per_token,
+        is_assumed=case.is_assumed(),
+        most_injected=case.most_injected(),
+    )
+
+
+def _reading(case: Case) -> Bound | None:
+    """Embeddings and ranks: nothing is put out that is charged."""
+    tokens = case.input_tokens()
+    usd = case.input_usd(tokens) + case.fees_usd()
+    if case.weight.endpoint == "rerank":
+        pieces = case.weight.asks.documents + case.weight.body_bytes // _RERANK_PIECE_BYTES
+        usd += pieces // _RERANK_UNIT * (case.price.request_usd or _ZERO)
+    return _fixed(tokens, usd)
+
+
+def _drawing(case: Case) -> Bound | None:
+    """Pictures, by the tokens of their area or at a fee each."""
+    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
+    if asks.copies is None:
+        return None
+    if price.image_output_usd is not None:
+        each = asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge()
+    elif (picture_usd := price.picture_usd(*asks.picture)) is not None:
+        each = picture_usd
+    elif price.image_usd is not None:
+        each = price.image_usd
+    else:
+        return None
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + asks.copies * each)
+
+
+def _speech(case: Case) -> Bound | None:
+    """Text read aloud, by the character or by the tokens of the sound."""
+    tokens, price = case.input_tokens(), case.price
+    if price.audio_second_usd is not None:
+        return None
+    if price.character_usd is not None:
+        characters = case.weight.asks.characters or case.weight.body_bytes
+        return _fixed(tokens, characters * price.character_usd + case.fees_usd())
+    sound = case.weight.body_bytes * SPEECH_TOKENS_PER_BYTE * case.rate(("output_usd", "audio_output_usd"), tokens)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + sound)
+
+
+def _transcription(case: Case) -> Bound | None:
+    """Speech written down: by the second, or by tokens in and no more out."""
+    tokens, price, seconds = case.input_tokens(), case.price, case.weight.intake.audio_seconds
+    if price.character_usd is not None or case.weight.intake.is_elsewhere:
+        return None  # a recording at some address is as long as it likes
+    if price.audio_second_usd is not None:
+        return _fixed(tokens, seconds * price.audio_second_usd + case.fees_usd())
+    text = seconds * AUDIO_TOKENS_PER_SECOND * case.rate(("output_usd",), tokens)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + text)
+
+
+def _fixed(input_tokens: int, usd: Decimal) -> Bound:
+    """A bound that no maximum lowers."""
+    pusd = to_pusd_up(usd)
+    return Bound(input_tokens, 0, pusd, pusd, 0)
+
+
+_MEASURES: dict[str, Callable[[Case], Bound | None]] = {
+    "chat/completions": _generation,
+    "completions": _generation,
+    "responses": _generation,
+    "responses/compact": _generation,
+    "messages": _generation,
+    "embeddings": _reading,
+    "rerank": _reading,
+    "images": _drawing,
+    "images/generations": _drawing,
+    "images/edits": _drawing,
+    "images/variations": _drawing,
+    "audio/speech": _speech,
+    "audio/transcriptions": _transcription,
+    "audio/translations": _transcription,
+}
+
+# The endpoints of which a price bounds the cost.
+BOUNDED = frozenset(_MEASURES)

@@ -1,0 +1,177 @@
+"""What one attempt may cost: the bound over every model that may serve it, and what becomes of it under a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from proxy.policy.money.account import Room
+from proxy.policy.money.bounds import BOUNDED, Bound, dearest, upper_bound
+from proxy.policy.money.budgets import BudgetRules
+from proxy.policy.money.pricebook import Free, PriceBook
+from proxy.policy.money.prices import FREE_OF_CHARGE, Price
+from proxy.policy.money.weight import Weight
+from proxy.policy.names.vendors import vendor_of
+from proxy.policy.values import Provider
+
+# One call may hold this part of what is free unasked; what others need next is still there then.
+_PART = 4
+# An answer this long is worth waiting for; one shorter than the least is none.
+COMFORTABLE_OUTPUT_TOKENS = 4_096
+LEAST_OUTPUT_TOKENS = 256
+
+_NOTHING = Bound(0, 0, 0, 0, 0)
+_USUAL = BudgetRules()
+
+
+class Unbounded(Struct, frozen=True):
+    """What it is that nothing bounds the cost of; `tool` is its type or id, `near` the names most like a model's that
+    no list has (None: one has it, or there is no list)."""
+
+    by: Literal["price", "tool", "request", "endpoint"]
+    tool: str = ""
+    near: tuple[str, ...] | None = None
+
+
+class Quote(Struct, frozen=True):
+    """`price` is the asked model's own (None: unknown). `bound` None: nothing bounds the cost.
+
+    `may_lower`: the request set no maximum of output tokens, and the endpoint has a member for one of ours.
+    `unbounded` says why nothing bounds the cost: no price, a tool (by its name), or the request itself.
+    """
+
+    price: Price | None
+    bound: Bound | None
+    may_lower: bool
+    unbounded: Unbounded | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it costs nothing whatever comes of it."""
+        return self.bound == _NOTHING
+
+    @property
+    def most_pusd(self) -> int | None:
+        """The hold without lowering; None where nothing bounds the cost."""
+        return None if self.bound is None else self.bound.pusd
+
+    @property
+    def least_pusd(self) -> int:
+        """The smallest hold that would do."""
+        if self.bound is None:
+            return 0
+        return self.bound.at(_at_most(LEAST_OUTPUT_TOKENS, self.bound)) if self.may_lower else self.bound.pusd
+
+
+class Go(Struct, frozen=True):
+    """The hold to take, and the maximum of output tokens to put in; None leaves the request as it is."""
+
+    hold_pusd: int
+    maximum: int | None = None
+
+
+class Wait(Struct, frozen=True):
+    """Spending leaves enough, others' holds do not; `least_pusd` is what has to come free."""
+
+    least_pusd: int
+
+
+class Refuse(Struct, frozen=True):
+    """Spending alone leaves less than `least_pusd`, the smallest hold that would do."""
+
+    least_pusd: int
+
+
+Decision = Go | Wait | Refuse
+
+
+def decide(bound: Bound, room: Room, *, may_lower: bool) -> Decision:
+    """What becomes of a call with this bound where so much is free.
+
+    It goes as it is while its output fits a part of what is free, or its maximum is the client's own and fits, or
+    nobody knows the model's largest output and what is assumed of it fits.
+    """
+    if bound.pusd == 0:
+        return Go(0)
+    part = (room.free_pusd - bound.pusd_without_output) // _PART
+    is_modest = bound.pusd - bound.pusd_without_output <= part
+    if is_modest or not may_lower or bound.pusd_per_output_token == 0 or (bound.is_assumed and _fits(bound, room)):
+        return _in_full(bound, room)
+    comfortable = _at_most(COMFORTABLE_OUTPUT_TOKENS, bound)
+    tokens = max(comfortable, _at_most(part // bound.pusd_per_output_token, bound))
+    if bound.at(tokens) <= room.free_pusd:
+        return _with(tokens, bound)
+    if bound.at(comfortable) <= room.spendable_pusd:
+        return Wait(bound.at(comfortable))
+    return _at_the_end(bound, room)
+
+
+def _in_full(bound: Bound, room: Room) -> Decision:
+    if _fits(bound, room):
+        return Go(bound.pusd)
+    return Wait(bound.pusd) if bound.pusd <= room.spendable_pusd else Refuse(bound.pusd)
+
+
+def _at_the_end(bound: Bound, room: Room) -> Decision:
+    """Little money is left, whatever others hold: as long an answer as what is free pays for."""
+    least = _at_most(LEAST_OUTPUT_TOKENS, bound)
+    tokens = _at_most((room.free_pusd - bound.pusd_without_output) // bound.pusd_per_output_token, bound)
+    if tokens >= least:
+        return _with(tokens, bound)
+    return Wait(bound.at(least)) if bound.at(least) <= room.spendable_pusd else Refuse(bound.at(least))
+
+
+def _fits(bound: Bound, room: Room) -> bool:
+    return bound.pusd <= room.free_pusd
+
+
+def _at_most(tokens: int, bound: Bound) -> int:
+    return min(tokens, bound.output_tokens, bound.most_injected)
+
+
+def _with(tokens: int, bound: Bound) -> Go:
+    """Held for so many tokens; as many as the model gives at most need no maximum."""
+    return Go(bound.at(tokens), None if tokens >= bound.output_tokens else tokens)
+
+
+def quote_for(
+    weight: Weight,
+    provider: Provider,
+    models: Iterable[tuple[str, str]],
+    prices: PriceBook,
+    rules: BudgetRules = _USUAL,
+) -> Quote:
+    """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
+    if provider.max_tokens_field == "none":  # it heeds no maximum either
+        weight = _with_asks(weight, maximum=None, may_lower=False)
+    is_listed = provider.kind == "mock" or vendor_of(provider) is not None
+    bounds: list[Bound | None] = []
+    own: list[Price | None] = []
+    for label, model in models:
+        price = prices.price(provider, label, model)
+        if isinstance(price, Free):
+            return Quote(FREE_OF_CHARGE, _NOTHING, False)
+        own.append(price)
+        if weight.endpoint not in BOUNDED:
+            return Quote(price, None, False, Unbounded("endpoint"))
+        if price is None:
+            near = prices.near(provider, model)
+            return Quote(own[0], None, False, Unbounded("price", near=None if near is None else tuple(near)))
+        sizes = prices.sizes(provider, model)
+        bounds.append(upper_bound(weight, price, sizes, rules, is_listed=is_listed))
+    if (bound := dearest(bounds)) is None:
+        tool = weight.asks.tools.unbounded if is_listed else ""
+        return Quote(own[0], None, False, Unbounded("tool", tool) if tool else Unbounded("request"))
+    return Quote(own[0], bound, weight.asks.may_lower)
+
+
+def with_maximum(weight: Weight, maximum: int) -> Weight:
+    """The weight of the same request with another maximum of output tokens."""
+    return _with_asks(weight, maximum=maximum, may_lower=False)
+
+
+def _with_asks(weight: Weight, **members: Any) -> Weight:
+    return msgspec.structs.replace(weight, asks=msgspec.structs.replace(weight.asks, **members))

@@ -1,0 +1,170 @@
+"""What an attempt cost, from the best thing known of it: reported, else computed, else counted, else the hold.
+
+"Present and zero" is zero. What cannot be believed is passed over for the next source and named.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from proxy.policy.money.amounts import to_pusd
+from proxy.policy.money.costs import Extra, PriceOf, cost_usd, is_free, nobody_knows, of_images
+from proxy.policy.money.prices import Price
+from proxy.policy.retries.retry import Trouble
+from proxy.wire.usage import NO_USAGE, Usage
+
+Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "none"]
+
+
+class Ending(Struct, frozen=True):
+    """How an attempt ended, as far as its bill is concerned.
+
+    `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
+    closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past
+    where it is `countable`, which only a stream is that could be read; `input_tokens` is our estimate of the prompt.
+    `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
+    at (`service_tier`: `priority`), for prices that depend on them.
+    """
+
+    trouble: Trouble = "none"
+    status: int | None = None
+    failed: bool = False
+    complete: bool = True
+    streamed: bool = False
+    countable: bool = False
+    binary: bool = False
+    stops_billing: bool = False
+    makes_images: bool = False
+    usage: Usage | None = None
+    input_tokens: int = 0
+    counted_output: int = 0
+    characters: int | None = None
+    hhmm: int = 0
+    terms: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the answer was an error."""
+        return self.status is not None and (self.status >= 400 or self.failed)
+
+
+class Settlement(Struct, frozen=True):
+    """The cost and where it is known from; `void` when it provably cost nothing. `doubts` feed the anomaly counter.
+
+    `usage` is what it was reckoned from: counts that are told, or estimated where it is `counted`.
+    """
+
+    cost_pusd: int
+    source: Source
+    void: bool = False
+    doubts: tuple[str, ...] = ()
+    usage: Usage | None = None
+
+
+class Prices(Struct, frozen=True):
+    """The price of the model that was asked for (None: unknown), of others that may have helped it, and of one that
+    may have `served` in its place."""
+
+    own: Price | None
+    of: PriceOf = nobody_knows
+    served: PriceOf = nobody_knows
+
+    def by(self, model: str | None) -> Prices:
+        """The prices where a reply names this model: its own, where a list knows another's."""
+        served = self.served(model) if model else None
+        return self if served is None else Prices(served, self.of, self.served)
+
+    def under(self, terms: tuple[tuple[str, str], ...]) -> Prices:
+        """The prices where a call was served so."""
+        if not terms:
+            return self
+        return Prices(_under(self.own, terms), lambda model: _under(self.of(model), terms), self.served)
+
+
+def _under(price: Price | None, terms: tuple[tuple[str, str], ...]) -> Price | None:
+    for member, value in terms:
+        price = price and price.under(member, value)
+    return price
+
+
+_VOID = Settlement(0, "none", void=True)
+
+
+def settle(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
+    """Decide the cost of an attempt."""
+    if ending.trouble in ("unhealthy", "unreachable"):
+        return _VOID
+    usage = ending.usage
+    if usage is not None and usage.cost_usd is not None:
+        cost = to_pusd(usage.cost_usd + (usage.byok_usd or Decimal(0)))
+        return Settlement(cost, "reported", doubts=usage.doubts, usage=usage)
+    if ending.refused and usage is None:
+        return _VOID
+    prices = prices.under(ending.terms)
+    if usage is not None and (ending.refused or ending.complete):
+        return _priced(ending, usage, prices, hold_pusd)
+    return _estimated(ending, prices, hold_pusd)
+
+
+def _priced(ending: Ending, usage: Usage, prices: Prices, hold_pusd: int) -> Settlement:
+    """Tokens times price."""
+    if prices.own is None:
+        return Settlement(0, "unknown", doubts=usage.doubts, usage=usage)
+    is_half_told = usage.miscounted and not (usage.input_tokens and usage.output_tokens)
+    if is_half_told or (usage.uncounted and not ending.refused):
+        return _estimated(ending, prices, hold_pusd)
+    usage = of_images(usage) if ending.makes_images else usage
+    cost = cost_usd(usage, prices.own, ending.hhmm, Extra(characters=ending.characters), prices.of)
+    if cost is None:
+        return _at_hold(hold_pusd, usage)
+    return Settlement(to_pusd(cost.usd), "computed", doubts=usage.doubts, usage=usage)
+
+
+def _estimated(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
+    """No usage to go by: what needs none, what streamed past where the bill stopped with it; else all that was held."""
+    usage = ending.usage
+    seen = usage or NO_USAGE
+    if prices.own is None:
+        return Settlement(0, "unknown", doubts=seen.doubts, usage=usage)
+    if is_free(prices.own):
+        return Settlement(0, "computed", doubts=seen.doubts, usage=usage)
+    if _may_count(ending):
+        seen = msgspec.structs.replace(
+            seen,
+            input_tokens=seen.input_tokens or ending.input_tokens,
+            output_tokens=max(ending.counted_output, seen.output_tokens),
+            passes=(),
+        )
+        cost = cost_usd(seen, prices.own, ending.hhmm, Extra(characters=ending.characters))
+        if cost is not None:
+            return Settlement(to_pusd(cost.usd), "counted", doubts=seen.doubts, usage=seen)
+    elif usage is None and ending.complete and not ending.streamed:
+        return _by_request(ending, prices.own, hold_pusd)
+    return _at_hold(hold_pusd, usage)
+
+
+def _may_count(ending: Ending) -> bool:
+    """Whether what was seen passing is what was billed: never nothing of a reply that could not be read."""
+    if not ending.streamed:
+        return False
+    if ending.status is None:
+        return ending.stops_billing
+    return ending.countable and (ending.stops_billing or ending.complete)
+
+
+def _by_request(ending: Ending, price: Price, hold_pusd: int) -> Settlement:
+    """A whole reply without usage, where the price is of what was asked for and of nothing else."""
+    if price.character_usd is not None and not (price.input_usd or price.output_usd):
+        cost = cost_usd(NO_USAGE, price, ending.hhmm, Extra(characters=ending.characters))
+        if cost is not None:
+            return Settlement(to_pusd(cost.usd), "computed")
+    return _at_hold(hold_pusd, None)
+
+
+def _at_hold(hold_pusd: int, usage: Usage | None) -> Settlement:
+    doubts = usage.doubts if usage else ()
+    return Settlement(hold_pusd, "held" if hold_pusd else "unknown", doubts=doubts, usage=usage)

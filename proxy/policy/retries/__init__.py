@@ -1,0 +1,1 @@
+"""Retries: what follows an outcome, and which targets are left alone."""

@@ -1,0 +1,110 @@
+"""The gate before every call: how many at once, whose turn it is, and how much of bodies is read at a time.
+
+Where nobody waits it costs a few counters. Where many do, a few calls enter with each turn of the event loop, keys in
+turn: what is under way in one turn stays short, whoever floods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+
+from aiohttp import web
+
+from proxy.errors import Overloaded
+from proxy.policy.limits.shares import Shares, Turns
+
+MOST_CALLS = 10_000
+DESCRIPTORS = 65_536
+PER_TURN = 4
+# What a call costs at least, in the bytes that cost as much to read.
+_BYTES_OF_A_CALL = 64 * 1024
+RETRY_SECONDS = 1.0
+
+
+def allow_descriptors() -> None:
+    """Take as many descriptors as the system lets this process have: what a shell gives by default is for programs that
+    open a few files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def most_descriptors() -> int:
+    """Four fifths of the descriptors this process may have open; the rest is for files, the ledger and ourselves."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 4 // 5
+
+
+class Gate:
+    """`enter` and `leave` frame a call. `bodies` are the bytes of bodies being read."""
+
+    def __init__(self, most_body_bytes: int) -> None:
+        """A call has a descriptor on either side."""
+        self.calls = Shares(min(MOST_CALLS, most_descriptors() // 2))
+        self.bodies = Shares(most_body_bytes)
+        self._turns: Turns[asyncio.Future[None]] = Turns()
+        self._entered = 0
+
+    async def enter(self, key: str, request: web.BaseRequest) -> None:
+        """Wait for a turn. Raises `Overloaded`; else `leave` is due at the call's end."""
+        if not self.calls.take(key, 1):
+            raise Overloaded("Too many calls are under way; try again in a moment.", retry_after=RETRY_SECONDS)
+        loop = asyncio.get_running_loop()
+        if self._entered < PER_TURN and not self._turns:
+            if not self._entered:
+                loop.call_soon(self._turn)
+            self._entered += 1
+            return
+        turn = loop.create_future()
+        self._turns.join(key, 1 + (request.content_length or 0) // _BYTES_OF_A_CALL, turn)
+        try:
+            await turn
+        except BaseException:
+            self.leave(key)
+            raise
+
+    def has_room_for(self, connections: int) -> bool:
+        """Whether so many connections of clients leave a descriptor for every call's other side."""
+        return connections + self.calls.total <= most_descriptors()
+
+    def leave(self, key: str) -> None:
+        """The call has ended."""
+        self.calls.give_back(key, 1)
+
+    def _turn(self) -> None:
+        """The loop has gone round: the next few may enter."""
+        self._entered = 0
+        while self._entered < PER_TURN and (turn := self._turns.next()) is not None:
+            if not turn.done():  # whose client has left
+                turn.set_result(None)
+                self._entered += 1
+        if self._entered:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+
+class Room:
+    """What one body takes of all that are being read. `with Room(bodies, key) as room:` gives it back."""
+
+    __slots__ = ("_bodies", "_key", "_taken")
+
+    def __init__(self, bodies: Shares, key: str) -> None:
+        self._bodies = bodies
+        self._key = key
+        self._taken = 0
+
+    def __enter__(self) -> Room:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._taken:
+            self._bodies.give_back(self._key, self._taken)
+
+    def grow(self, size: int) -> None:
+        """The body has come to `size` bytes. Raises `Overloaded`."""
+        if not self._bodies.take(self._key, size - self._taken):
+            raise Overloaded(
+                "Too much is being sent here at once (`max_body_total`); try again in a moment.",
+                retry_after=RETRY_SECONDS,
+            )
+        self._taken = size

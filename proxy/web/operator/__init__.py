@@ -1,0 +1,1 @@
+"""What operators reach: the admin port and the control socket."""

@@ -1,0 +1,184 @@
+"""The admin port: is it alive, is it ready, what does it measure; the operator's questions and orders over HTTP."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+from aiohttp import web
+from sqlalchemy.exc import DBAPIError
+
+from proxy.config.problems import ConfigProblems
+from proxy.errors import (
+    ConfigRefused,
+    InvalidApiKey,
+    InvalidValue,
+    LedgerUnusable,
+    NothingThere,
+    ProxyError,
+    UnknownEndpoint,
+)
+from proxy.policy.values import Listen, Settings
+from proxy.stores.failures import StoreError
+from proxy.web.body import read_body
+from proxy.web.connection import Connection
+from proxy.web.errors import SERVER_NAME, error_response
+from proxy.web.faults import MethodNotSupported
+from proxy.web.guard import Guard
+from proxy.web.operator.admin_table import ROUTES, Route, openapi
+from proxy.web.operator.answers import HealthAnswer
+from proxy.web.operator.desk import Declined, Unknown
+from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.orders import Orders, ReloadRefused
+
+_MOST_BODY = 2**20
+_HEALTH = ("/healthz", "/readyz")
+
+
+class Page(Protocol):
+    """What makes /metrics."""
+
+    async def get(self, accept: str) -> tuple[bytes, str]:
+        """The page and its content type."""
+
+
+class AdminDoor:
+    """Who may ask: Host and Origin first; off loopback everything but health wants the token, changes do everywhere."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._guard = Guard(settings.admin)
+        self._token = settings.admin_token
+        self._is_local = _is_local(settings.admin)
+
+    def check(self, request: web.BaseRequest, *, changes: bool) -> None:
+        """Raise `HostNotAllowed`, `OriginNotAllowed` or `InvalidApiKey`."""
+        self._guard.check(request)
+        if request.path in _HEALTH or (self._is_local and not changes):
+            return
+        if self._token is None:
+            raise InvalidApiKey("This changes something, which wants the admin token; none is set (`admin: token:`).")
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        shown = given.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(shown, self._token.reveal().encode()):
+            raise InvalidApiKey("The admin port wants its token: 'Authorization: Bearer TOKEN' (`admin: token:`).")
+
+
+class Admin:
+    """Answers the admin port. `problems` names what keeps the daemon from being ready."""
+
+    def __init__(self, door: AdminDoor, problems: Callable[[], list[str]], metrics: Page, orders: Orders) -> None:
+        self._door = door
+        self._metrics = metrics
+        self._problems = problems
+        self._orders = orders
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request."""
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.begin(_nothing)
+        try:
+            return await self._answer(request)
+        except ProxyError as error:
+            return error_response(error, "other", [])
+        finally:
+            if isinstance(connection, Connection):
+                connection.finish()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        method = "GET" if request.method == "HEAD" else request.method
+        route, params = _find(method, request.raw_path.partition("?")[0])
+        self._door.check(request, changes=method != "GET")
+        if route is not None:
+            return _json(200, await self._order(route, {**params, **await _given(request, route)}))
+        if method != "GET":
+            raise MethodNotSupported("This path of the admin port is only read (GET).")
+        return await self._read(request)
+
+    async def _read(self, request: web.BaseRequest) -> web.StreamResponse:
+        match request.path:
+            case "/healthz":
+                return _json(200, HealthAnswer("ok"))
+            case "/readyz":
+                problems = self._problems()
+                return _json(503 if problems else 200, HealthAnswer("not ready" if problems else "ok", problems))
+            case "/metrics":
+                page, content_type = await self._metrics.get(request.headers.get("Accept", ""))
+                return web.Response(body=page, headers=dict([SERVER_NAME, ("Content-Type", content_type)]))
+            case "/openapi.json":
+                return _json(200, openapi())
+        raise UnknownEndpoint("The admin port has no such path; /openapi.json lists them. The API is on the data port.")
+
+    async def _order(self, route: Route, params: dict[str, Any]) -> Any:
+        """Do it; whatever goes wrong becomes an error with a status."""
+        try:
+            return await self._orders.by_name[route.order](self._converted(route, params))
+        except Unknown as error:
+            raise NothingThere(_sentence(error)) from None
+        except (ConfigProblems, ReloadRefused) as error:
+            raise ConfigRefused(_sentence(error)) from None
+        except (Declined, ValueError, msgspec.ValidationError) as error:
+            raise InvalidValue(_sentence(error)) from None
+        except (TimeoutError, StoreError, DBAPIError, OSError) as error:
+            raise LedgerUnusable(_sentence(getattr(error, "orig", error) or "it did not answer in time")) from None
+
+    def _converted(self, route: Route, params: dict[str, Any]) -> dict[str, Any]:
+        """The days of a query as moments of the configuration's zone."""
+        zone = self._orders.state.zone(params.get("tz")) if route.order == "usage" else None
+        for name in ("since", "until"):
+            if zone is not None and name in params:
+                params[f"{name}_ms"] = moment_ms(params.pop(name), zone, is_end=name == "until")
+        return params
+
+
+def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:
+    """The row this goes to; None for what is only read."""
+    segments = [unquote(part) for part in raw_path.split("/")[1:]]
+    for route in ROUTES:
+        if (params := route.match(method, segments)) is not None:
+            return route, params
+    return None, {}
+
+
+async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
+    """The parameters of the query, or the body."""
+    if route.body is None:
+        query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=route.changes))
+        if unknown := query.keys() - set(route.query):
+            known = ", ".join(route.query) or "none"
+            raise InvalidValue(f"The query holds something unknown here; known are: {known}.", param=min(unknown)[:100])
+        return query
+    try:
+        body: object = msgspec.json.decode(await read_body(request, _MOST_BODY), type=route.body)
+    except msgspec.DecodeError as error:
+        raise InvalidValue(f"The body must be a JSON object: {error}.") from None
+    given: dict[str, Any] = msgspec.to_builtins(body)
+    return given
+
+
+def _sentence(error: object) -> str:
+    text = str(error).strip() or "it did not answer in time"
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def _is_local(listen: Listen) -> bool:
+    """Whether only this machine can reach the listener."""
+    if listen.socket is not None or listen.host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(listen.host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _json(status: int, body: object) -> web.Response:
+    headers = dict([SERVER_NAME])
+    return web.Response(status=status, headers=headers, body=msgspec.json.encode(body), content_type="application/json")
+
+
+def _nothing() -> None:
+    """What is asked here goes on when its client leaves."""

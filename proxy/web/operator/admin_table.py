@@ -1,0 +1,181 @@
+"""The admin port's API as a table: its routes, and the OpenAPI document made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy import __version__
+from proxy.stores.usage import UsageReport
+from proxy.web.operator.answers import (
+    AdjustedAnswer,
+    BudgetsAnswer,
+    CutAnswer,
+    HealthAnswer,
+    KeyMadeAnswer,
+    KeyRevokedAnswer,
+    KeysAnswer,
+    LiveAnswer,
+    PastCallAnswer,
+    ProvidersAnswer,
+    ReloadedAnswer,
+    UsageRow,
+)
+
+_REF = "#/components/schemas/{name}"
+
+
+class AdjustBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`usd` is added to what the budget's current period has spent; below zero it gives back."""
+
+    usd: str
+    reason: str
+
+
+class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The terms of a key as under `keys:` in the configuration; `expires_ms` is UTC epoch milliseconds."""
+
+    name: str
+    models: list[str] = []
+    limits: list[dict[str, Any]] = []
+    budgets: list[dict[str, Any]] = []
+    expires_ms: int | None = None
+
+
+class Failure(Struct, frozen=True):
+    """What stands under `error`."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class FailureAnswer(Struct, frozen=True):
+    """Every answer that is no 200."""
+
+    error: Failure
+
+
+class Route(Struct, frozen=True):
+    """One row. `order` is done with the path's names, the query and the body as parameters; what `changes`
+    something wants the token everywhere. `fails` are the statuses beside 401 and 403 it may answer with."""
+
+    method: str
+    path: str
+    order: str
+    summary: str
+    answer: type
+    query: tuple[str, ...] = ()
+    body: type | None = None
+    changes: bool = False
+    fails: tuple[int, ...] = ()
+
+    def match(self, method: str, segments: list[str]) -> dict[str, str] | None:
+        """The values of `{names}` in the path, where method and path fit."""
+        own = self.path.split("/")[1:]
+        if method != self.method or len(own) != len(segments):
+            return None
+        pairs = list(zip(own, segments, strict=True))
+        if any(mine != theirs for mine, theirs in pairs if not mine.startswith("{")):
+            return None
+        return {mine[1:-1]: theirs for mine, theirs in pairs if mine.startswith("{")}
+
+
+ROUTES = (
+    Route("GET", "/usage", "usage", "Calls, tokens and cost by day, model, key or provider.", UsageReport,
+          query=("by", "since", "until", "tz"), fails=(400, 503)),
+    Route("GET", "/budgets", "budgets", "Where every budget stands.", BudgetsAnswer),
+    Route("POST", "/budgets/{budget}/adjustments", "adjust", "Correct what a budget has spent, and say why.",
+          AdjustedAnswer, body=AdjustBody, changes=True, fails=(400, 404, 503)),
+    Route("GET", "/keys", "keys", "Every client key: what it may, what it spent. Never a secret.", KeysAnswer,
+          fails=(503,)),
+    Route("POST", "/keys", "create", "Make a key; its secret is told this once.", KeyMadeAnswer,
+          body=NewKeyBody, changes=True, fails=(400, 503)),
+    Route("DELETE", "/keys/{name}", "revoke", "Refuse a key from now on.", KeyRevokedAnswer,
+          changes=True, fails=(400, 404, 503)),
+    Route("GET", "/providers", "providers", "How every provider fares.", ProvidersAnswer),
+    Route("GET", "/calls", "live", "Calls under way, and the latest that ended.", LiveAnswer),
+    Route("GET", "/calls/{request_id}", "show", "One past call, attempt by attempt, or why it was refused.",
+          PastCallAnswer, fails=(404, 503)),
+    Route("DELETE", "/calls/{request_id}", "end", "End a call under way; its client is told so.", CutAnswer,
+          changes=True, fails=(404,)),
+    Route("POST", "/reload", "reload", "Read the configuration again: taken on whole, or not at all.",
+          ReloadedAnswer, query=("yes",), changes=True, fails=(400, 409)),
+)  # fmt: skip
+
+_QUERY = {
+    "by": {"type": "string", "enum": ["day", "model", "key", "provider"], "default": "day"},
+    "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
+    "until": {"type": "string", "description": "As since; a day counts to its end."},
+    "yes": {"type": "string", "description": "There, though empty: every provider or budget may be dropped."},
+    "tz": {"type": "string", "description": "The zone of days, such as Europe/Berlin. Default: the machine's."},
+}
+_REASONS = {
+    400: "What was asked cannot be done.",
+    401: "The admin token is missing or wrong.",
+    403: "The Host or Origin header is not let in.",
+    404: "There is no such thing.",
+    409: "The configuration was not taken on; nothing has changed.",
+    503: "The ledger cannot be used now.",
+}
+
+
+def openapi() -> dict[str, Any]:
+    """The document, OpenAPI 3.1."""
+    types = [*{t for route in ROUTES for t in (route.answer, route.body) if t}, UsageRow, HealthAnswer, FailureAnswer]
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
+    schemas["UsageReport"]["properties"]["rows"]["items"] = {"$ref": _REF.format(name="UsageRow")}
+    schemas["UsageReport"]["properties"]["total"] = {"$ref": _REF.format(name="UsageRow")}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Tollkeeper's admin API", "version": __version__, "license": {"name": "MIT"}},
+        "paths": {**_plain_paths(), **paths},
+        "components": {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    parameters += [{"name": n, "in": "query", "schema": _QUERY[n]} for n in route.query]
+    described: dict[str, Any] = {
+        "operationId": route.order,
+        "summary": route.summary,
+        "security": [{"token": []}] if route.changes else [{}, {"token": []}],
+        "responses": {"200": _content("Done.", route.answer.__name__), **_failures(401, 403, *route.fails)},
+    }
+    if parameters:
+        described["parameters"] = parameters
+    if route.body is not None:
+        described["requestBody"] = {"required": True, **_content("", route.body.__name__)}
+    return described
+
+
+def _plain_paths() -> dict[str, Any]:
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    ready = {"200": _content("Calls are taken.", "HealthAnswer"), "503": _content("They are not.", "HealthAnswer")}
+    return {
+        "/healthz": {"get": _plain("health", {"200": _content("The process lives.", "HealthAnswer")})},
+        "/readyz": {"get": _plain("ready", ready)},
+        "/metrics": {"get": _plain("metrics", {"200": {"description": "For Prometheus.", "content": text}})},
+        "/openapi.json": {"get": _plain("openapi", {"200": {"description": "This document."}})},
+    }
+
+
+def _plain(name: str, responses: dict[str, Any]) -> dict[str, Any]:
+    return {"operationId": name, "responses": responses}
+
+
+def _failures(*statuses: int) -> dict[str, Any]:
+    return {str(status): _content(_REASONS[status], "FailureAnswer") for status in statuses}
+
+
+def _content(description: str, name: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": _REF.format(name=name)}}}
+    return {"description": description, "content": content} if description else {"content": content}

@@ -1,0 +1,205 @@
+"""The running daemon as commands see it: its books, its keys, and the orders that change them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from datetime import tzinfo
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+from sqlalchemy import Connection
+
+from proxy.config.new_key import NewKeySection
+from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.policy.money.books import Books
+from proxy.policy.values import Settings
+from proxy.stores import ledger
+from proxy.stores.backup import backup
+from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
+from proxy.stores.keyset import KeySet, key_set, make_key
+from proxy.stores.mark import mark_keyed
+from proxy.stores.records import Adjusted, Charge
+from proxy.web.client.api import Parts
+from proxy.web.client.keys import Keyring
+from proxy.web.operator.answers import AdjustedAnswer, BackupAnswer, KeyMadeAnswer, KeyRevokedAnswer
+from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
+
+_FLUSH_SECONDS = 5.0
+_MOST_USD = Decimal(10**6)
+
+
+class AdjustAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """`usd` is added to what the budget's current period has spent; below zero it gives back."""
+
+    budget: str
+    usd: str
+    reason: str
+
+
+class LiveState:
+    """Reads and changes what the daemon works with; nothing here is touched by calls."""
+
+    def __init__(self, settings: Settings, books: Bookkeeping, parts: Parts) -> None:
+        self._settings = settings
+        self._books = books
+        self._parts = parts
+        self._known = {budget.id for budget in books.keys.budgets}
+        self._turn = asyncio.Lock()
+
+    @property
+    def keys(self) -> KeySet:
+        """The keys in force."""
+        return self._books.keys
+
+    def desk(self) -> Desk:
+        """Where answers come from, as things are now."""
+        parts = self._parts
+        prices = parts.exchange.toll.prices
+        books = self._books
+        return Desk(self._settings, books.files, books.books, parts.names, prices, self.keys, parts.keys.used)
+
+    def zone(self, name: str | None) -> tzinfo:
+        """A time zone by name; the machine's where there is none. Raises ValueError."""
+        try:
+            return ZoneInfo(name) if name else self._settings.money.zone
+        except (ValueError, OSError, KeyError):
+            raise ValueError("tz must be a time zone such as Europe/Berlin") from None
+
+    async def flushed(self) -> None:
+        """Bring the ledger up to date, as far as it can be written; the journal has the rest."""
+        self._parts.exchange.toll.refused.write()
+        await asyncio.to_thread(self._books.writer.flush, _FLUSH_SECONDS)
+
+    async def adjust(self, ask: AdjustAsk) -> AdjustedAnswer:
+        """Correct what a budget has spent: written first, then counted; who waits for room looks again."""
+        books, now = self._books.books, time.time()
+        record = adjustment(books, ask, now)
+        position = self._books.journal.append(record)
+        books.adjust(record.budget, record.period, record.delta_pusd)
+        self._parts.exchange.toll.settled()
+        await self._books.journal.durable(position)
+        return adjusted(books, record, now)
+
+    async def create(self, asked: NewKeySection) -> KeyMadeAnswer:
+        """Make a key; it works from now on."""
+        async with self._turn:
+            refuse_taken(self._settings, asked.name)
+            key, secret = make_key(asked, int(time.time() * 1000), self._books.hash_key)
+            was_open = self.keys.is_open
+            await self._change(lambda connection: create_key(connection, key))
+            return made(key, secret, was_open=was_open)
+
+    async def revoke(self, name: str) -> KeyRevokedAnswer:
+        """End a key; calls under way go on to their end."""
+        async with self._turn:
+            refuse_configured(self._settings, name)
+            at_ms = int(time.time() * 1000)
+            if not await self._change(lambda connection: revoke_key(connection, name, at_ms)):
+                raise Unknown(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
+            return KeyRevokedAnswer(name)
+
+    async def note_use(self) -> None:
+        """Write down when keys were last used."""
+        used = self._parts.keys.used
+        times = {c.key_hmac: used[c.name] for c in self.keys.callers if c.key_hmac and c.name in used}
+        if times:
+            await self._run(lambda connection: touch_keys(connection, times))
+
+    async def backup(self, target: Path) -> BackupAnswer:
+        """Copy the ledger, with everything that is in the journal now. Raises `BackupRefused`."""
+        await self.flushed()
+        await asyncio.to_thread(backup, Path(self._settings.state_dir) / "ledger.db", target)
+        return BackupAnswer(str(target))
+
+    async def reload(self, settings: Settings) -> None:
+        """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on.
+
+        Raises `Declined` where no key would be left, and TimeoutError or DBAPIError where the stored keys cannot be
+        read; then nothing has changed.
+        """
+        async with self._turn:
+            await self._change(lambda _: None, settings)
+
+    async def _run(self, work: Callable[[Connection], Any]) -> Any:
+        return await asyncio.wait_for(asyncio.wrap_future(self._books.writer.submit(work)), 2 * _FLUSH_SECONDS)
+
+    async def _change(self, work: Callable[[Connection], Any], settings: Settings | None = None) -> Any:
+        """Change the stored keys and put all keys as they are then in force, in one transaction."""
+        here = self._settings.state_dir  # another one takes effect after a restart
+        wanted = self._settings if settings is None else replace(settings, state_dir=here)
+
+        def job(connection: Connection) -> tuple[Any, KeySet, dict[Charge, int]]:
+            result = work(connection)
+            keys = key_set(wanted, list_keys(connection))
+            fresh = [budget.id for budget in keys.budgets if budget.id not in self._known]
+            return result, keys, ledger.spent(connection, fresh)
+
+        result, keys, spent = await self._run(job)
+        if settings is not None and self.keys.callers and not keys.callers and not keys.is_open:
+            raise Declined("no client key would be left; where everybody may call from now on, write `open: true`")
+        if keys.callers:
+            mark_keyed(wanted)
+        self._settings = wanted
+        self._install(keys)
+        for (budget, period), amount in spent.items():  # by a key of the same name, before this start
+            self._books.books.load(budget, period, amount)
+        self._known.update(budget.id for budget in keys.budgets)
+        return result
+
+    def _install(self, keys: KeySet) -> None:
+        self._books.keys = keys
+        self._books.books.replace(keys.budgets)
+        self._books.limiter.replace(keys.limits)
+        ring = Keyring(keys.callers, self._books.hash_key, is_open=keys.is_open)
+        ring.used.update(self._parts.keys.used)
+        self._parts.keys = ring
+
+
+def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:
+    """The answer that holds the secret, this once; `was_open`: until now everybody might call."""
+    return KeyMadeAnswer(key.name, secret, f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}", was_open)
+
+
+def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
+    """The record of an operator's correction. Raises `Declined`."""
+    standing = next((s for s in books.state(now) if s.budget.id == ask.budget), None)
+    if standing is None:
+        known = ", ".join(s.budget.id for s in books.state(now)) or "none"
+        raise Unknown(f"there is no budget {ask.budget!r}; there is: {known}")
+    try:
+        usd = Decimal(ask.usd)
+    except InvalidOperation:
+        raise Declined("the amount must be in US dollars such as 0.25 or -0.25") from None
+    if not usd.is_finite() or not 0 < abs(usd) <= _MOST_USD:
+        raise Declined("the amount must not be zero, and at most a million dollars either way")
+    if not ask.reason.strip():
+        raise Declined("--reason must say why")
+    identity = f"adj_{secrets.token_hex(12)}"
+    return Adjusted(identity, int(now * 1000), ask.budget, standing.period, to_pusd(usd), ask.reason.strip())
+
+
+def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:
+    """What became of the budget."""
+    standing = next(s for s in books.state(now) if s.budget.id == record.budget)
+    return AdjustedAnswer(**asdict(standing_row(standing)), id=record.id, delta_usd=usd_text(record.delta_pusd))
+
+
+def refuse_taken(settings: Settings, name: str) -> None:
+    """A key of the configuration would win over a new one of its name."""
+    if name in {caller.name for caller in settings.callers}:
+        raise Declined(f"the configuration has a key named {name!r} already; choose another name")
+
+
+def refuse_configured(settings: Settings, name: str) -> None:
+    """A key of the configuration is revoked there."""
+    if name in {caller.name for caller in settings.callers}:
+        raise Declined(f"the key {name!r} stands in the configuration; remove it there and restart the daemon")

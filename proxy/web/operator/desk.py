@@ -1,0 +1,173 @@
+"""What commands ask about money, answered alike by a running daemon and from a stopped one's files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from msgspec import Meta, Struct
+
+from proxy.policy.money.account import Standing
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import Limit, key_scope
+from proxy.policy.money.periods import LAST_START
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.names.resolution import Names
+from proxy.policy.values import Caller, Settings
+from proxy.stores.keys import StoredKey
+from proxy.stores.keyset import KeySet
+from proxy.stores.queries import Files
+from proxy.stores.records import Row
+from proxy.stores.usage import By, UsageQuestion, UsageReport
+from proxy.web.operator.answers import (
+    AttemptAnswer,
+    BudgetAnswer,
+    BudgetsAnswer,
+    KeyAnswer,
+    KeysAnswer,
+    PastCallAnswer,
+    RefusalAnswer,
+)
+
+
+class Declined(Exception):
+    """What was asked cannot be done; the message is one line for the operator."""
+
+
+class Unknown(Declined):
+    """What was asked for is not there."""
+
+
+Moment = Annotated[int, Meta(ge=-1000 * LAST_START, le=1000 * LAST_START)]  # UTC epoch milliseconds
+
+
+class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """`tz` None is the machine's zone of the configuration."""
+
+    by: By = "day"
+    since_ms: Moment | None = None
+    until_ms: Moment | None = None
+    tz: str | None = None
+
+
+class Desk(Struct, frozen=True):
+    """Everything an answer may need. `used` says when each caller last called (UTC epoch ms), where that is fresher."""
+
+    settings: Settings
+    files: Files
+    books: Books
+    names: Names
+    prices: PriceBook
+    keys: KeySet
+    used: dict[str, int] = {}
+
+    def usage(self, ask: UsageAsk) -> UsageReport:
+        """Calls, tokens and cost. Raises as `Files` does, and `Declined` for a zone nobody knows."""
+        try:
+            zone = ZoneInfo(ask.tz) if ask.tz else self.settings.money.zone
+        except (ValueError, OSError, KeyError):
+            raise Declined("--tz must be a time zone such as Europe/Berlin") from None
+        return self.files.usage(UsageQuestion(ask.by, zone, ask.since_ms, ask.until_ms))
+
+    def show(self, request_id: str) -> PastCallAnswer:
+        """The rows of one call. Raises `Unknown` where there is none."""
+        rows = self.files.find(request_id)
+        if not rows:
+            raise Unknown(f"no call {request_id!r} is known here; x-tollkeeper-request-id of a reply names its call")
+        first, attempts = rows[0], [row for row in rows if row.provider]
+        return PastCallAnswer(
+            request_id=request_id,
+            at=instant(first.at_ms),
+            key=first.key,
+            endpoint=first.endpoint,
+            asked=first.asked,
+            model=first.model,
+            stream=first.stream,
+            refused=next((_refusal(row) for row in rows if not row.provider), None),
+            attempts=[_attempt(row) for row in attempts],
+            cost_usd=usd_text(sum(row.cost_pusd for row in attempts)),
+        )
+
+    def budgets(self, now: float) -> BudgetsAnswer:
+        """Where every budget in force stands."""
+        return BudgetsAnswer([standing_row(standing) for standing in self.books.state(now)])
+
+    def key_list(self, standings: list[Standing], now: float) -> KeysAnswer:
+        """Every key in force or expired.
+
+        It asks files and may run in a thread; the books may not, so that where they stand is an argument.
+        """
+        stored = {key.name: key for key in self.files.stored_keys() if key.revoked_ms is None}
+        report = self.files.usage(UsageQuestion("key", self.settings.money.zone))
+        spent: dict[str, str] = {row["key"]: row["cost_usd"] for row in report.rows}
+        own = {caller.name for caller in self.settings.callers}
+        rows = []
+        for caller in self.keys.callers:
+            known = None if caller.name in own else stored.get(caller.name)
+            budgets = [standing_row(s) for s in standings if s.budget.scope == key_scope(caller.name)]
+            rows.append(self._key(caller, known, budgets, (spent.get(caller.name, usd_text(0)), now)))
+        return KeysAnswer(rows, self.keys.is_open)
+
+    def _key(
+        self, caller: Caller, known: StoredKey | None, budgets: list[BudgetAnswer], spent_now: tuple[str, float]
+    ) -> KeyAnswer:
+        scope, (spent_usd, now) = key_scope(caller.name), spent_now
+        used_ms = self.used.get(caller.name) or (known.last_used_ms if known else None)
+        return KeyAnswer(
+            name=caller.name,
+            origin="store" if known else "configuration",
+            models=list(caller.models),
+            limits=[_limit_text(limit) for limit in self.keys.limits if limit.scope == scope],
+            budgets=budgets,
+            spent_usd=spent_usd,
+            expired=caller.expires_ms is not None and now * 1000 >= caller.expires_ms,
+            created_at=_instant_or_none(known.created_ms if known else None),
+            expires_at=_instant_or_none(known.expires_ms if known else None),
+            last_used_at=_instant_or_none(used_ms),
+        )
+
+
+def standing_row(standing: Standing) -> BudgetAnswer:
+    """One budget, as JSON has it."""
+    budget = standing.budget
+    return BudgetAnswer(
+        budget=budget.id,
+        scope=budget.scope,
+        per=budget.per,
+        cap_usd=usd_text(budget.cap_pusd),
+        spent_usd=usd_text(standing.spent_pusd),
+        held_usd=usd_text(standing.held_pusd),
+        left_usd=usd_text(standing.left_pusd),
+        resets_at=None if standing.resets_at is None else instant(standing.resets_at * 1000),
+    )
+
+
+def instant(at_ms: int) -> str:
+    """A moment in ISO 8601, UTC; one that no calendar has, by an odd row, is the nearest there is."""
+    at_ms = max(0, min(at_ms, 1000 * LAST_START))
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _attempt(row: Row) -> AttemptAnswer:
+    same: dict[str, Any] = {name: getattr(row, name) for name in AttemptAnswer.__struct_fields__ if hasattr(row, name)}
+    return AttemptAnswer(
+        **same, at=instant(row.at_ms), hold_usd=usd_text(row.hold_pusd), cost_usd=usd_text(row.cost_pusd)
+    )
+
+
+def _refusal(row: Row) -> RefusalAnswer:
+    return RefusalAnswer(row.status, row.error, row.message, row.total_ms, row.times)
+
+
+def _limit_text(limit: Limit) -> str:
+    """The limit as `keys create --limit` takes it."""
+    if limit.per is None:
+        return f"{limit.of}:{limit.amount}"
+    return f"{'' if limit.of == 'requests' else f'{limit.of}:'}{limit.amount}/{limit.per}"
+
+
+def _instant_or_none(at_ms: int | None) -> str | None:
+    """None, and a moment beyond any calendar, is never."""
+    return None if at_ms is None or at_ms > 1000 * LAST_START else instant(at_ms)

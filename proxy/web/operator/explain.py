@@ -1,0 +1,160 @@
+"""What would become of a call: where its name goes, what it may cost, and what every budget says to that."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from proxy.errors import ModelNotFound
+from proxy.policy.money.account import Exceeded, InFlight
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.books import Books
+from proxy.policy.money.bounds import Bound
+from proxy.policy.money.budgets import GLOBAL, key_scope
+from proxy.policy.money.prices import FREE_OF_CHARGE, Price
+from proxy.policy.money.quote import Go, Quote, Refuse, decide, quote_for
+from proxy.policy.money.weight import weigh
+from proxy.policy.names.access import choose
+from proxy.policy.values import Caller, Plan
+from proxy.web.client.keys import OPEN
+from proxy.web.operator.desk import Desk, Unknown, standing_row
+from proxy.wire.call import read_call
+from proxy.wire.endpoints import endpoint_for
+
+_PER_MILLION = Decimal(1_000_000)
+
+
+class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """A chat completion with an empty prompt. `key` None is `open` in open mode, else no key at all."""
+
+    model: str
+    key: str | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+
+
+class _Hold(Struct, frozen=True):
+    """The hold a call would take, or the verdict that ends it before (`amount_pusd` None)."""
+
+    verdict: str
+    amount_pusd: int | None = None
+    maximum: int | None = None
+
+
+def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
+    """Everything that decides about a call. Raises `Unknown` for a key or a model nobody knows."""
+    caller = _caller(desk, ask.key)
+    try:
+        plan = choose(caller, desk.names, ask.model)
+    except ModelNotFound as error:
+        raise Unknown(error.message) from None
+    quote = _quote(desk, ask, plan)
+    scopes = (key_scope(caller.name), GLOBAL) if caller.name else (GLOBAL,)
+    hold = _hold(desk, quote, (scopes, caller.name), now)
+    standings = [standing for standing in desk.books.state(now) if standing.budget.scope in scopes]
+    rows = []
+    for standing in standings:
+        after = None if hold.amount_pusd is None else standing.left_pusd - hold.amount_pusd
+        rows.append({**asdict(standing_row(standing)), "left_after_usd": None if after is None else usd_text(after)})
+    return {
+        "model": ask.model,
+        "key": caller.name or None,
+        "target": plan.label,
+        "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
+        "price": _price(quote),
+        "hold": _bound(quote, hold),
+        "tool_uses": desk.settings.money.rules.tool_uses,
+        "budgets": rows,
+        "verdict": hold.verdict,
+    }
+
+
+def _caller(desk: Desk, name: str | None) -> Caller:
+    if desk.keys.is_open:
+        return OPEN
+    if name is None:
+        return Caller("")
+    for caller in desk.keys.callers:
+        if caller.name == name:
+            return caller
+    raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
+
+
+def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> Quote:
+    body: dict[str, Any] = {"model": ask.model, "messages": [{"role": "user", "content": ""}]}
+    if ask.max_tokens is not None:
+        body["max_tokens"] = ask.max_tokens
+    where = ("/v1/chat/completions", "")
+    endpoint = endpoint_for("POST", "/chat/completions")
+    call = read_call(endpoint, "POST", where, ("application/json", msgspec.json.encode(body)))
+    target = plan.targets[0]
+    provider = desk.settings.providers[target.provider]
+    rules = desk.settings.money.rules
+    return quote_for(weigh(call, plan.defaults), provider, [(plan.label, target.model)], desk.prices, rules)
+
+
+def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
+    """What `Toll.hold` would decide, without waiting."""
+    scopes, key = whose
+    if quote.is_free:
+        return _Hold("goes: it is free of charge", 0)
+    if not desk.books.is_bound(scopes):
+        return _Hold("goes: no budget applies", quote.most_pusd)
+    if quote.bound is None:
+        if desk.settings.money.rules.unpriced == "deny":
+            return _Hold(_refused(quote))
+        return _Hold("goes: it has no price, and budget_policy.unpriced allows that", 0)
+    return _judged(desk.books, quote, quote.bound, (scopes, key), now)
+
+
+def _refused(quote: Quote) -> str:
+    """Why a call that nothing bounds the cost of is refused."""
+    near = None if quote.unbounded is None else quote.unbounded.near
+    if near is None:
+        return "refused with 402 model_not_priced: nothing bounds what it may cost"
+    alike = f"; near it: {', '.join(near)}" if near else ""
+    return f"refused with 404 model_not_found: no list of models has this name{alike}"
+
+
+def _judged(books: Books, quote: Quote, bound: Bound, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
+    scopes, key = whose
+    room = books.room(scopes, key, now)
+    assert room is not None
+    decision = decide(bound, room, may_lower=quote.may_lower)
+    if isinstance(decision, Go):
+        lowered = "" if decision.maximum is None else f", its maximum of output tokens set to {decision.maximum}"
+        return _Hold(f"goes{lowered}", decision.hold_pusd, decision.maximum)
+    verdict = books.judge(scopes, key, decision.least_pusd, now)
+    in_the_way = verdict.budget.id if isinstance(verdict, InFlight | Exceeded) else ""
+    if isinstance(decision, Refuse):
+        return _Hold(f"refused with 402 budget_exceeded by {in_the_way}")
+    return _Hold(f"waits, then 429 budget_in_flight: calls under way hold {in_the_way}", decision.least_pusd)
+
+
+def _bound(quote: Quote, hold: _Hold) -> dict[str, Any]:
+    """The hold in numbers; a prompt adds its bytes, at the price of input."""
+    bound = quote.bound
+    return {
+        "usd": None if hold.amount_pusd is None else usd_text(hold.amount_pusd),
+        "most_usd": None if quote.most_pusd is None else usd_text(quote.most_pusd),
+        "least_usd": usd_text(quote.least_pusd),
+        "output_tokens": hold.maximum or (None if bound is None else bound.output_tokens),
+    }
+
+
+def _price(quote: Quote) -> dict[str, Any] | None:
+    """USD per million tokens, in as few digits as say it."""
+    if quote.price is None:
+        return None
+    if quote.price == FREE_OF_CHARGE:
+        return {"input_usd": "0", "output_usd": "0", "cached_input_usd": "0"}
+    names = ("input_usd", "output_usd", "cached_input_usd")
+    return {name: _per_million(quote.price, name) for name in names}
+
+
+def _per_million(price: Price, name: str) -> str | None:
+    usd = getattr(price, name)
+    return None if usd is None else f"{(usd * _PER_MILLION).normalize():f}"

@@ -1,0 +1,110 @@
+"""The operator's questions and orders by name, whichever way they come: control socket or admin port."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from proxy.config.new_key import read_new_key
+from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
+from proxy.web.operator.control_state import AdjustAsk, LiveState
+from proxy.web.operator.desk import UsageAsk
+from proxy.web.operator.explain import ExplainAsk, explain
+from proxy.web.operator.traffic import Traffic
+
+Params = dict[str, Any]
+Reload = Callable[[bool], Awaitable[list[str]]]  # takes whether what would be dropped is meant to be
+
+_NO = ("0", "false", "no")
+
+
+class ReloadRefused(Exception):
+    """A new configuration could not be taken on; the message says why."""
+
+
+class Host(Protocol):
+    """The daemon the orders are for."""
+
+    reload_now: Reload
+
+    def whereabouts(self) -> StatusAnswer:
+        """Who it is and where it listens."""
+
+
+class Orders:
+    """`by_name` holds them all; each takes a JSON object and gives an answer. They raise `Declined`, ValueError,
+    `StoreError`, `ProxyError`, TimeoutError, DBAPIError or OSError; `reload` also what refuses a configuration."""
+
+    def __init__(self, state: LiveState, traffic: Traffic, host: Host) -> None:
+        self.state = state
+        self.traffic = traffic
+        self._host = host
+        self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
+            "status": self._status,
+            "usage": self._usage,
+            "show": self._show,
+            "explain": self._explain,
+            "budgets": self._budgets,
+            "adjust": self._adjust,
+            "keys": self._keys,
+            "create": self._create,
+            "revoke": self._revoke,
+            "backup": self._backup,
+            "live": self._live,
+            "providers": self._providers,
+            "end": self._end,
+            "reload": self._reloaded,
+        }
+
+    async def _status(self, _: Params) -> Answer:
+        return self._host.whereabouts()
+
+    async def _usage(self, params: Params) -> Answer:
+        ask = msgspec.convert(params, UsageAsk)
+        await self.state.flushed()
+        return await asyncio.to_thread(self.state.desk().usage, ask)
+
+    async def _show(self, params: Params) -> Answer:
+        await self.state.flushed()
+        return await asyncio.to_thread(self.state.desk().show, str(params.get("request_id")))
+
+    async def _explain(self, params: Params) -> Answer:
+        return explain(self.state.desk(), msgspec.convert(params, ExplainAsk), time.time())
+
+    async def _budgets(self, _: Params) -> Answer:
+        return self.state.desk().budgets(time.time())
+
+    async def _adjust(self, params: Params) -> Answer:
+        return await self.state.adjust(msgspec.convert(params, AdjustAsk))
+
+    async def _keys(self, _: Params) -> Answer:
+        await self.state.flushed()
+        desk, now = self.state.desk(), time.time()
+        return await asyncio.to_thread(desk.key_list, desk.books.state(now), now)
+
+    async def _create(self, params: Params) -> Answer:
+        return await self.state.create(read_new_key(params))
+
+    async def _revoke(self, params: Params) -> Answer:
+        return await self.state.revoke(str(params.get("name")))
+
+    async def _backup(self, params: Params) -> Answer:
+        return await self.state.backup(Path(str(params.get("file"))))
+
+    async def _live(self, _: Params) -> Answer:
+        return self.traffic.calls(time.monotonic())
+
+    async def _providers(self, _: Params) -> Answer:
+        return self.traffic.providers(time.monotonic())
+
+    async def _end(self, params: Params) -> Answer:
+        return self.traffic.end(str(params.get("request_id")))
+
+    async def _reloaded(self, params: Params) -> Answer:
+        is_meant = "yes" in params and str(params["yes"]).lower() not in _NO
+        return ReloadedAnswer(await self._host.reload_now(is_meant))

@@ -1,0 +1,92 @@
+"""What happens now: calls under way, the latest that ended, how providers fare; and ending one call."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from proxy.errors import CallEnded
+from proxy.exchange.record import Record
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.values import Provider
+from proxy.web.client.api import Api
+from proxy.web.operator.answers import CutAnswer, LeftAlone, LiveAnswer, LiveCall, ProviderAnswer, ProvidersAnswer
+from proxy.web.operator.desk import Unknown, instant
+from proxy.web.operator.feed import Feed
+
+_RECENT = 20
+
+
+class Traffic:
+    """Reads the records of calls under way; belongs to the event loop. `now` is monotonic seconds."""
+
+    def __init__(self, api: Api, feed: Feed) -> None:
+        self.feed = feed
+        self._api = api
+
+    def calls(self, now: float) -> LiveAnswer:
+        """Calls under way, oldest first, and the latest that ended, newest first."""
+        records = sorted(self._api.running.values(), key=lambda record: record.started)
+        under_way = [_call(record, now) for record in records if record.endpoint != "health"]
+        recent = list(self.feed.recent)[: -_RECENT - 1 : -1]
+        return LiveAnswer(instant(int(time.time() * 1000)), under_way, recent)
+
+    def providers(self, now: float) -> ProvidersAnswer:
+        """Every configured provider: its breaker, and how many calls it has."""
+        targets = [record.target for record in self._api.running.values() if record.target is not None]
+        in_flight = Counter(target.provider for target in targets)
+        exchange = self._api.parts.exchange
+        rows = []
+        for provider in exchange.providers.values():
+            breaker = exchange.breakers.by_provider.get(provider.name)
+            alone = exchange.breakers.open_targets(provider.name)
+            rows.append(
+                ProviderAnswer(
+                    provider=provider.name,
+                    kind=provider.kind,
+                    base_url=_shown(provider),
+                    key_source=provider.key_source,
+                    in_flight=in_flight[provider.name],
+                    breaker="none" if breaker is None else "open" if breaker.is_open else "closed",
+                    failures=0 if breaker is None else breaker.failures,
+                    retry_in_seconds=round(breaker.seconds_to_probe(now), 3) if breaker and breaker.is_open else None,
+                    models=[LeftAlone(name, one.failures, round(one.seconds_to_probe(now), 3)) for name, one in alone],
+                )
+            )
+        return ProvidersAnswer(rows)
+
+    def end(self, request_id: str) -> CutAnswer:
+        """End one call; its client is told so. Raises `Unknown` where no such call is under way."""
+        if not self._api.cut(request_id, CallEnded("An operator ended this call.")):
+            raise Unknown(f"no call {request_id!r} is under way")
+        return CutAnswer(request_id)
+
+
+def _shown(provider: Provider) -> str:
+    """Its address without a user part, which may be a credential."""
+    scheme, slashes, rest = provider.base_url.partition("://")
+    return scheme + slashes + rest.rpartition("@")[2]
+
+
+def _call(record: Record, now: float) -> LiveCall:
+    age = now - record.started
+    flowing = None if record.first_byte_at is None else now - record.first_byte_at
+    tokens = record.findings.counted_output if record.findings is not None else 0
+    return LiveCall(
+        request_id=record.request_id,
+        at=instant(int(record.at.timestamp() * 1000)),
+        age_seconds=round(age, 3),
+        phase=record.phase,
+        key=record.key,
+        endpoint=record.endpoint,
+        model=record.label or record.model,
+        provider=record.target.provider if record.target else None,
+        upstream_model=record.target.model if record.target else None,
+        stream=record.stream,
+        attempts=record.calls,
+        first_byte_seconds=None if flowing is None else round(age - flowing, 3),
+        output_tokens=tokens,
+        tokens_per_second=round(tokens / flowing, 1) if flowing and tokens else None,
+        cost_usd=usd_text(record.cost_pusd + record.so_far_pusd()),
+        client_left=record.client_left is not None,
+    )
