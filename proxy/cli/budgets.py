@@ -9,7 +9,8 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.serve import settings_or_exit
-from proxy.cli.tables import Table, dollars, moment, print_table, say
+from proxy.cli.tables import Table, moment, print_table, say
+from proxy.policy.money.amounts import dollars
 
 _AMOUNTS = ("cap_usd", "spent_usd", "held_usd", "left_usd")
 

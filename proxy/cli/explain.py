@@ -10,7 +10,8 @@ import click
 from proxy.cli.client import ask
 from proxy.cli.completing import key_names, model_names
 from proxy.cli.serve import settings_or_exit
-from proxy.cli.tables import Table, dollars, print_table, say
+from proxy.cli.tables import Table, print_table, say
+from proxy.policy.money.amounts import dollars
 
 
 @click.command("explain")

@@ -10,7 +10,8 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.serve import settings_or_exit
-from proxy.cli.tables import Table, bar, dollars, moment, print_table, say
+from proxy.cli.tables import Table, bar, moment, print_table, say
+from proxy.policy.money.amounts import dollars
 
 
 @click.group("keys")

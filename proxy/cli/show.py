@@ -9,7 +9,8 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.serve import settings_or_exit
-from proxy.cli.tables import dollars, say
+from proxy.cli.tables import say
+from proxy.policy.money.amounts import dollars
 
 
 @click.command("show")

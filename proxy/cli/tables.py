@@ -11,7 +11,6 @@ from msgspec import Struct
 
 NARROW = 100
 _BAR_CELLS = 10
-_CENT = Decimal("0.01")
 
 
 class Table(Struct):
@@ -54,18 +53,6 @@ def terminal_width() -> int:
 def say(text: str) -> None:
     """A line of plain text."""
     click.echo(visible(text))
-
-
-def dollars(usd: str | None) -> str:
-    """An amount with two places at least and what matters below a cent; "-" where there is none."""
-    if usd is None:
-        return "-"
-    amount = Decimal(usd)
-    if not amount or abs(amount) >= 1:
-        return f"{'-' if amount < 0 else ''}${abs(amount.quantize(_CENT)):,}"
-    digits = amount.quantize(Decimal("0.000001")) if abs(amount) >= Decimal("0.000001") else amount.normalize()
-    whole, _, rest = f"{abs(digits):f}".partition(".")
-    return f"{'-' if amount < 0 else ''}${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
 
 
 def bar(spent: str, cap: str) -> str:

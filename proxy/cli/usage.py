@@ -13,7 +13,8 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.serve import settings_or_exit
-from proxy.cli.tables import NARROW, Table, dollars, print_table, say, terminal_width
+from proxy.cli.tables import NARROW, Table, print_table, say, terminal_width
+from proxy.policy.money.amounts import dollars
 from proxy.web.operator.moments import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")

@@ -7,6 +7,7 @@ credential from every value, whoever logged it.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -17,6 +18,7 @@ from typing import Any, Literal, Protocol, TextIO, cast
 import msgspec
 import structlog
 
+from proxy.observe.short_line import coloured, short_line
 from proxy.observe.sink import LineSink
 
 _json = msgspec.json.Encoder()
@@ -45,7 +47,8 @@ class Sink(Protocol):
 def set_up(level: str, style: Literal["auto", "json", "pretty"], stream: Sink = sys.stderr) -> None:
     """Configure structlog and the standard library's root logger. Call once, at start."""
     pretty = style == "pretty" or (style == "auto" and stream.isatty())
-    render: Any = structlog.dev.ConsoleRenderer(colors=pretty and stream.isatty()) if pretty else _render
+    colours = pretty and stream.isatty() and not os.environ.get("NO_COLOR")
+    render: Any = structlog.dev.ConsoleRenderer(colors=colours) if pretty else _render
     number = getattr(logging, level.upper())
     shared: list[Any] = [
         structlog.processors.add_log_level,
@@ -59,7 +62,8 @@ def set_up(level: str, style: Literal["auto", "json", "pretty"], stream: Sink = 
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream)),
         cache_logger_on_first_use=True,
     )
-    _call_log.sink, _call_log.level = (None if pretty else stream), number
+    _call_log.sink, _call_log.level, _call_log.pretty = stream, number, pretty
+    _call_log.colours = colours
     _call_log.queue = stream if isinstance(stream, LineSink) else None
     if isinstance(stream, LineSink):
         stream.healed = lambda lines: structlog.get_logger().warning("log_lines_dropped", lines=lines)
@@ -80,15 +84,17 @@ class _CallLog:
         self.sink: Sink | None = None
         self.queue: LineSink | None = None
         self.level = logging.INFO
+        self.pretty = False
+        self.colours = False
 
     def write(self, fields: Any, level: str) -> None:
-        """The same line the chain would make; anything out of the ordinary takes the chain."""
+        """The same line the chain would make, or for people the short one; anything out of the ordinary takes the chain."""
         if self.sink is None:
             getattr(structlog.get_logger(), level)("call", **msgspec.to_builtins(fields))
             return
         if getattr(logging, level.upper()) < self.level:
             return
-        line = _plain_line(fields, level)
+        line = self._short(fields) if self.pretty else _plain_line(fields, level)
         if line is None:
             event = redact(
                 None, level, {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": _now()}
@@ -96,6 +102,10 @@ class _CallLog:
             line = _render(None, level, event)
         self.sink.write(line + "\n")
         self.sink.flush()
+
+    def _short(self, fields: Any) -> str:
+        line = redacted(short_line(fields, datetime.now().astimezone()))
+        return coloured(line, fields.status) if self.colours else line
 
 
 _call_log = _CallLog()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.cli.tables import bar, dollars, moment
+from proxy.cli.tables import bar, moment
+from proxy.policy.money.amounts import dollars
 
 
 @pytest.mark.parametrize(

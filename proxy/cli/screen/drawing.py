@@ -13,7 +13,7 @@ from proxy.cli.screen.numbers import percentile, rate, seconds, span
 from proxy.cli.screen.rows import BUDGETS, CALLS, budget_cells, call_cells, fullest
 from proxy.cli.screen.snapshot import Snapshot
 from proxy.cli.screen.view import View
-from proxy.cli.tables import dollars
+from proxy.policy.money.amounts import dollars
 from proxy.policy.money.budgets import GLOBAL
 from proxy.web.operator.answers import ProviderAnswer
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, tzinfo
 
 from proxy.cli.screen.columns import Column, Span
 from proxy.cli.screen.numbers import count, seconds
-from proxy.cli.tables import dollars
 from proxy.exchange.record import Entry
+from proxy.policy.money.amounts import dollars
 
 _CLIENT_LEFT = 499
 _NOBODYS_FAILURE = "caller_cancelled"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from proxy.cli.tables import dollars
+from proxy.policy.money.amounts import dollars
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 

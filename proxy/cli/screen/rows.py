@@ -9,7 +9,7 @@ from decimal import Decimal
 from proxy.cli.screen.columns import ROOMY, Column, Layout, Span
 from proxy.cli.screen.forecast import bar, forecast, resets_in, used
 from proxy.cli.screen.numbers import clock, count, growing, rate
-from proxy.cli.tables import dollars
+from proxy.policy.money.amounts import dollars
 from proxy.web.operator.answers import BudgetAnswer, LiveCall
 
 _SPENT = "Spent"

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
 PUSD_PER_USD = 10**12
 _EXACT = Context(prec=60)
 _ONE = Decimal(1)
+_CENT = Decimal("0.01")
 
 
 def to_pusd(usd: Decimal) -> int:
@@ -24,3 +25,15 @@ def usd_text(pusd: int) -> str:
     sign = "-" if pusd < 0 else ""
     whole, rest = divmod(abs(pusd), PUSD_PER_USD)
     return f"{sign}{whole}.{rest:012d}"
+
+
+def dollars(usd: str | None) -> str:
+    """An amount with two places at least and what matters below a cent; "-" where there is none."""
+    if usd is None:
+        return "-"
+    amount = Decimal(usd)
+    if not amount or abs(amount) >= 1:
+        return f"{'-' if amount < 0 else ''}${abs(amount.quantize(_CENT)):,}"
+    digits = amount.quantize(Decimal("0.000001")) if abs(amount) >= Decimal("0.000001") else amount.normalize()
+    whole, _, rest = f"{abs(digits):f}".partition(".")
+    return f"{'-' if amount < 0 else ''}${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
