@@ -123,7 +123,7 @@ class Daemon:
         orders = Orders(state, Traffic(api, feed), self)
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
-        door.server.takes = parts.gate.has_room_for
+        door.server.takes, door.server.line = parts.gate.has_room_for, api
         self.url = f"{door.url}/v1"
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
         self._shutdown = Shutdown(api, door)

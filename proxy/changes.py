@@ -28,6 +28,7 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.values import Provider, Settings
 from proxy.web.client.api import Parts
 from proxy.web.client.gate import Gate
+from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
 from proxy.web.guard import Guard
@@ -148,6 +149,7 @@ def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
     parts.names = Names(settings, listings.catalogue, listings.listed)
     parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue)
     parts.models = ModelList(parts.names, listings.catalogue)
+    parts.heads = Heads()
 
 
 def default_provider(settings: Settings) -> str:

@@ -1,19 +1,20 @@
 """One HTTP/1.1 connection to a provider: a request goes out, its reply comes back as it arrives (RFC 9112).
 
 llhttp parses; here are the states around it. Nothing is decoded but heads, and no task, timer or queue is made
-for a call: whoever reads waits on one future.
+for a call: whoever reads waits for one signal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
+from proxy.exchange.stepper import Signal
 from proxy.wire.call import Pieces
 
 LARGEST_HEAD_BYTES = 256 * 1024
@@ -38,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._interim = 0
         self._response: Response | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._news = Signal(self._loop)
         self._paused_reading = False
         self._may_write = True
         self._in_interim = False
@@ -68,7 +69,7 @@ class Connection(asyncio.Protocol):
             self._fail(NotHttp())
         if self._response is None and self._head_bytes > LARGEST_HEAD_BYTES:
             self._fail(NotHttp())
-        self._tell()
+        self._news.fire()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The end; for a reply without a length it is the end of its body."""
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
                 response.error = Broken()
         if self.free is not None and self in self.free:
             self.free.remove(self)
-        self._tell()
+        self._news.fire()
 
     def pause_writing(self) -> None:
         """The network is slower than we are."""
@@ -90,7 +91,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has caught up."""
         self._may_write = True
-        self._tell()
+        self._news.fire()
 
     # what the parser tells
 
@@ -182,13 +183,9 @@ class Connection(asyncio.Protocol):
     def _refused(self) -> bool:
         return self._response is not None and (self._response.status >= 400 or self._response.error is not None)
 
-    async def news(self) -> None:
-        """Wait until something has happened here."""
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def news(self) -> Awaitable[None]:
+        """Something to wait for: until something has happened here."""
+        return self._news
 
     def flow(self) -> None:
         """The reader has caught up."""
@@ -226,10 +223,6 @@ class Connection(asyncio.Protocol):
             self._response.error = error
             self._parser = None
             self.abort()
-
-    def _tell(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 def _parts(pieces: Pieces) -> Iterator[memoryview]:

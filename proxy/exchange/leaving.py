@@ -6,9 +6,9 @@ aiohttp tells a handler nothing by default; the connection calls `left` (see `we
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from proxy.exchange.record import Record
+from proxy.exchange.stepper import Stepper
 
 MOST_DRAINS = 64
 DRAIN_SECONDS = 120.0
@@ -18,22 +18,24 @@ class Drainer:
     """Lets at most 64 abandoned calls run on, each for at most 120 s."""
 
     def __init__(self) -> None:
-        self._draining: set[asyncio.Task[Any]] = set()
+        self._draining: dict[Stepper, asyncio.TimerHandle] = {}
 
     def __repr__(self) -> str:
         return f"<Drainer {len(self._draining)} of {MOST_DRAINS}>"
 
-    def left(self, task: asyncio.Task[Any], record: Record) -> None:
-        """The client of the call that `task` serves has gone. Synchronous: called from the connection's end."""
-        if task.done():
+    def left(self, call: Stepper, record: Record) -> None:
+        """The client of a call has gone. Synchronous: called from the connection's end."""
+        if call.done:
             return
         record.client_left = record.phase
         if record.phase == "done":
             return
         if record.closing_stops_billing() or len(self._draining) >= MOST_DRAINS:
-            task.cancel()
+            call.cancel()
             return
-        timer = asyncio.get_running_loop().call_later(DRAIN_SECONDS, task.cancel)
-        self._draining.add(task)
-        task.add_done_callback(self._draining.discard)
-        task.add_done_callback(lambda _: timer.cancel())
+        self._draining[call] = asyncio.get_running_loop().call_later(DRAIN_SECONDS, call.cancel)
+
+    def ended(self, call: Stepper) -> None:
+        """A call is over."""
+        if self._draining and (timer := self._draining.pop(call, None)) is not None:
+            timer.cancel()

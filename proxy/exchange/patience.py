@@ -1,66 +1,96 @@
-"""How long to wait for somebody who may be slow but must not be silent."""
+"""How long to wait for somebody who may be slow but must not be silent: deadlines looked at ten times a second."""
 
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from typing import Protocol
 
+from proxy.exchange.stepper import Stepper
+
+TICK_SECONDS = 0.1
 STALLED_SECONDS = 300.0
 
 
-class Patience:
-    """`async with Patience(...) as patience`: raises TimeoutError in the block when `heard` was not
-    called for `silence_seconds`, or at the monotonic time `until`.
+class Watched(Protocol):
+    """Something with a deadline."""
 
-    One timer that re-arms itself, so that hearing a chunk costs one assignment. While `excused`
-    the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
+    def due(self) -> float:
+        """When it is over, in the loop's time."""
+
+    def expire(self) -> None:
+        """It is over. Whoever wants to go on is watched as long as nobody forgets it."""
+
+
+class Deadlines:
+    """Looks at all deadlines together, so that setting or moving one costs next to nothing. To the tenth of a second."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Watched] = set()
+        self._is_ticking = False
+        self._now = 0.0
+
+    def moment(self) -> float:
+        """The loop's time, as of the latest look where there are looks."""
+        return self._now if self._is_ticking else self._loop.time()
+
+    def watch(self, one: Watched) -> None:
+        """Tell it when its time is over."""
+        self._watched.add(one)
+        if not self._is_ticking:
+            self._is_ticking = True
+            self._now = self._loop.time()
+            self._loop.call_later(TICK_SECONDS, self._tick)
+
+    def forget(self, one: Watched) -> None:
+        """It is of no interest any more."""
+        self._watched.discard(one)
+
+    def _tick(self) -> None:
+        now = self._now = self._loop.time()
+        for one in [one for one in self._watched if one.due() <= now]:
+            if one in self._watched:  # the end of another may have been its own
+                one.expire()
+        self._is_ticking = bool(self._watched)
+        if self._is_ticking:
+            self._loop.call_later(TICK_SECONDS, self._tick)
+
+
+class Patience:
+    """`with Patience(...) as patience`: raises TimeoutError where the coroutine waits, when `heard` was not
+    called for `silence_seconds`, or at the time `until` of the loop.
+
+    While `excused` the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
     """
 
-    __slots__ = (
-        "_handle",
-        "_last",
-        "_loop",
-        "_timeout",
-        "excused",
-        "silence_seconds",
-        "until",
-    )
+    __slots__ = ("_deadlines", "_last", "_stepper", "excused", "silence_seconds", "until")
 
-    def __init__(self, silence_seconds: float, until: float) -> None:
+    def __init__(self, deadlines: Deadlines, stepper: Stepper, silence_seconds: float, until: float) -> None:
+        self._deadlines = deadlines
+        self._stepper = stepper
+        self._last = 0.0
         self.silence_seconds = silence_seconds
         self.until = until
         self.excused = False
-        self._loop = asyncio.get_running_loop()
-        self._timeout = asyncio.timeout(None)
-        self._last = 0.0
-        self._handle: asyncio.TimerHandle | None = None
 
     def heard(self) -> None:
         """There was a sign of life."""
-        self._last = self._loop.time()
+        self._last = self._deadlines.moment()
 
-    async def __aenter__(self) -> Patience:
-        await self._timeout.__aenter__()
-        self.heard()
-        self._arm()
+    def __enter__(self) -> Patience:
+        self._deadlines.watch(self)
+        self._last = self._deadlines.moment() + TICK_SECONDS  # the last look may be so long ago
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        await self._timeout.__aexit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._deadlines.forget(self)
 
-    def _due(self) -> float:
+    def due(self) -> float:
+        """When it ends, as things stand."""
         stalled = STALLED_SECONDS if self.excused else 0.0
         return min(self._last + self.silence_seconds + stalled, self.until)
 
-    def _arm(self) -> None:
-        self._handle = self._loop.call_at(self._due(), self._check)
-
-    def _check(self) -> None:
-        if self._due() > self._loop.time():
-            self._arm()
-        else:
-            self._timeout.reschedule(self._loop.time())
+    def expire(self) -> None:
+        """It has ended."""
+        self._deadlines.forget(self)
+        self._stepper.interrupt(TimeoutError())

@@ -80,7 +80,14 @@ class Pool:
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
         head = _head(origin, request)
-        connection = self._take(origin) or await self._open(origin, connect_seconds)
+        connection = self._take(origin)
+        if connection is None:
+            opening = asyncio.create_task(self._open(origin, connect_seconds), name=f"connect to {origin.host}")
+            try:
+                connection = await opening
+            except BaseException:
+                opening.add_done_callback(_unwanted)
+                raise
         try:
             return await connection.ask(request.method, head, request.pieces)
         except BaseException:
@@ -234,6 +241,12 @@ async def _tunnel_opened(sock: socket.socket) -> None:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _unwanted(opening: asyncio.Task[Connection]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().abort()
 
 
 def _is_gone(descriptor: int) -> bool:

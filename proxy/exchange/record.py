@@ -6,6 +6,7 @@ Nobody takes a decision from a record (architecture.md 3.10); its readers are th
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -70,7 +71,7 @@ class Held(Protocol):
 
 
 class Record:
-    """Times are monotonic seconds; `upstream_seconds` is what was spent waiting for others."""
+    """Times are monotonic seconds, but `at`, which is UTC epoch; `upstream_seconds` is what was spent waiting for others."""
 
     __slots__ = (
         "adjusted",
@@ -114,7 +115,7 @@ class Record:
     def __init__(self, now: float) -> None:
         self.request_id = "req_" + secrets.token_hex(12)
         self.started = now
-        self.at = datetime.now(UTC)
+        self.at = time.time()
         self.phase: Phase = "reading"
         self.endpoint = "other"
         self.entered = False
@@ -199,7 +200,7 @@ class Record:
         return Entry(
             request_id=self.request_id,
             upstream_request_id=self.upstream_request_id,
-            at=self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            at=_instant(self.at),
             key=self.key,
             endpoint=self.endpoint,
             model=self.model,
@@ -236,6 +237,11 @@ class Record:
             status = self.status if self.failure_status is None else self.failure_status
             return _KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
+
+
+def _instant(seconds: float) -> str:
+    """A time of day as the log has it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _KIND_OF_STATUS = {

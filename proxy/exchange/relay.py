@@ -5,70 +5,109 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable
+from typing import Protocol
 
-from aiohttp import web
-from multidict import CIMultiDict
+from msgspec import Struct
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamReset
 from proxy.exchange.aside import LARGE
-from proxy.exchange.patience import Patience
+from proxy.exchange.patience import Deadlines, Patience
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
+from proxy.exchange.stepper import Stepper
 from proxy.wire.endpoints import Shape
-from proxy.wire.headers import Headers
+from proxy.wire.headers import Headers, reply_head
 from proxy.wire.reader import StreamReader, error_event
 
 KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0
-_LOOK_AGAIN_SECONDS = 1.0
 FOLLOWS_SECONDS = 0.2
 _KEEP_ALIVE = b": keep-alive\n\n"
+_LAST_CHUNK = b"0\r\n\r\n"
 STREAM_HEADERS: Headers = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
+
+
+class Door(Protocol):
+    """The connection to a client (web/connection.py)."""
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether the client is slower than we are."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection takes no other request, whatever we answer."""
+
+    def send(self, data: bytes) -> bool:
+        """Send bytes; False where the client has gone."""
+
+    def drained(self) -> Awaitable[None]:
+        """Until the client has caught up. Raises ConnectionError where it goes instead."""
+
+    def hang_up(self, last_words_seconds: float) -> None:
+        """Close: at once, or once what was sent is out, so many seconds later at most."""
+
+
+class Asker(Struct, frozen=True):
+    """How the client is to be answered: whether bodies may follow the head, and in what version of HTTP; whether its
+    connection may serve another request."""
+
+    method: str
+    is_http_1_0: bool
+    keeps: bool
 
 
 class Client:
     """The client's side of one call. Comments wait here until the first event or 15 s of silence.
 
-    Once the client has gone, writing is a no-op: whoever reads on, reads for the usage.
+    Once the client has gone, writing is a no-op: whoever reads on, reads for the usage. `keeps`: when all is said, the
+    connection may serve another call.
     """
 
     __slots__ = (
-        "_beat_task",
+        "_asker",
+        "_deadlines",
+        "_door",
+        "_head",
         "_held",
-        "_loop",
+        "_is_chunked",
+        "_is_watched",
         "_reader",
-        "_record",
-        "_response",
         "_says_events",
         "_spoke",
-        "_timer",
         "gone",
-        "request",
+        "keeps",
+        "record",
+        "started",
+        "stepper",
     )
 
-    def __init__(self, request: web.BaseRequest, record: Record) -> None:
-        self.request = request
-        self.gone = False
-        self._record = record
-        self._loop = asyncio.get_running_loop()
-        self._response: web.StreamResponse | None = None
+    def __init__(self, door: Door, asker: Asker, record: Record, deadlines: Deadlines) -> None:
+        """`stepper` is set by whoever runs the call. `started`: status and headers are out."""
+        self.stepper: Stepper
+        self.gone = self.started = False
+        self.keeps = asker.keeps
+        self._door = door
+        self._asker = asker
+        self.record = record
+        self._deadlines = deadlines
+        self._head = b""
         self._held = b""
-        self._spoke = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
-        self._beat_task: asyncio.Task[None] | None = None
+        self._is_chunked = self._is_watched = self._says_events = False
+        self._spoke = 0.0
         self._reader: StreamReader | None = None
-        self._says_events = False
 
-    @property
-    def started(self) -> bool:
-        """Whether status and headers are out."""
-        return self._response is not None
+    def patience(self, silence_seconds: float, until: float) -> Patience:
+        """A deadline for the call, wherever it waits."""
+        return Patience(self._deadlines, self.stepper, silence_seconds, until)
 
     async def hold(self, comments: bytes) -> None:
         """Take comments that came before the first event."""
         self._held += comments
-        if self._response is not None:
-            await self._beat()
+        if self.started:
+            self._beat()
+            await self.room()
 
     def drop_held(self) -> None:
         """The attempt they came from failed before anything was sent."""
@@ -81,127 +120,142 @@ class Client:
 
     def sent(self) -> None:
         """The first request went upstream: silence counts from here."""
-        if self._timer is None and self._response is None:
-            self._spoke = self._loop.time()
+        if not self._is_watched and not self.started:
+            self._spoke = self._deadlines.moment()
 
     def watch(self) -> None:
         """From now on, never be silent for 15 s: an upstream has begun a stream."""
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._spoke + KEEP_ALIVE_SECONDS, self._tick)
+        if not self._is_watched:
+            self._is_watched = True
+            self._deadlines.watch(self)
 
-    async def begin(self, status: int, headers: Headers, reader: StreamReader | None = None) -> None:
-        """Send status and headers, unless silence has sent them already."""
-        if self._beat_task is not None:
-            await self._beat_task
+    def begin(self, status: int, headers: Headers, reader: StreamReader | None = None) -> None:
+        """Status and headers, unless silence has sent them already; they go out with the first bytes."""
         self._reader = reader
-        if self._response is None:
-            self._record.status = status
-            await self._prepare(web.StreamResponse(status=status, headers=CIMultiDict(headers)))
+        if not self.started:
+            self.record.status = status
+            self._start(status, headers)
 
-    async def _prepare(self, response: web.StreamResponse) -> None:
-        self._response, self._says_events = response, response.content_type == "text/event-stream"
-        try:
-            await response.prepare(self.request)
-        except ConnectionError:
-            self.gone = True
-        response.headers.clear()  # they are out; a long stream need not keep them
+    def _start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        self._says_events = ("content-type", "text/event-stream") in ((n.lower(), v[:17]) for n, v in headers)
+        framing: Headers = []
+        has_length = any(name.lower() == "content-length" for name, _ in headers)
+        if _has_body(self._asker.method, status) and not has_length:
+            self._is_chunked = not self._asker.is_http_1_0
+            self.keeps = self.keeps and self._is_chunked
+            framing = [("Transfer-Encoding", "chunked")] if self._is_chunked else []
+        self._head = self._head_of(status, headers + framing)
 
-    async def write(self, data: bytes) -> None:
-        """Send bytes; waits while the client is slow."""
-        if self.gone or self._response is None:
+    def _head_of(self, status: int, headers: Headers) -> bytes:
+        self.keeps = self.keeps and not self._door.is_last
+        own = [] if self.keeps else [("Connection", "close")]
+        if self.keeps and self._asker.is_http_1_0:
+            own = [("Connection", "keep-alive")]
+        return reply_head(status, headers + own, int(time.time()))
+
+    def say(self, data: bytes) -> None:
+        """Send bytes of the body, with the head where that is not out yet."""
+        if self.gone or not data:
             return
-        if self._record.first_byte_at is None:
-            self._record.first_byte_at = time.monotonic()
-        try:
-            await self._response.write(data)
-        except ConnectionError:
-            self.gone = True
-        self._spoke = self._loop.time()
+        if self.record.first_byte_at is None:
+            self.record.first_byte_at = time.monotonic()
+        if self._is_chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        self.gone = not self._door.send(data)
+        self._spoke = self._deadlines.moment()
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> web.StreamResponse:
+    async def room(self) -> None:
+        """Wait while the client is slower than we are."""
+        if self._door.writing_paused and not self.gone:
+            try:
+                await self._door.drained()
+            except ConnectionError:
+                self.gone = True
+
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a reply in hand: one write, with its length."""
         self.rest()
-        self._record.status = status
-        self._record.first_byte_at = time.monotonic()
-        response = web.Response(status=status, headers=CIMultiDict(headers), body=body)
-        with contextlib.suppress(ConnectionError):
-            await response.prepare(self.request)
-            await response.write_eof()
-        return response
+        self.started = True
+        self.record.status = status
+        self.record.first_byte_at = time.monotonic()
+        if status != 204 and status != 304:
+            headers = [*headers, ("Content-Length", str(len(body)))]
+        head = self._head_of(status, headers)
+        self.gone = not self._door.send(head + body if _has_body(self._asker.method, status) else head)
 
-    async def end(self) -> web.StreamResponse:
+    def end(self) -> None:
         """Finish the reply as complete."""
         self.rest()
-        response = self._response or web.StreamResponse()
-        if not self.gone:
-            with contextlib.suppress(ConnectionError):
-                await response.write_eof()
-        return response
+        last = self._head + (_LAST_CHUNK if self._is_chunked else b"")
+        self._head = b""
+        if last and not self.gone:
+            self.gone = not self._door.send(last)
 
-    async def cut(self, error: ProxyError, shape: Shape) -> web.StreamResponse:
+    def cut(self, error: ProxyError, shape: Shape) -> None:
         """Finish a reply that has begun as broken: an error event where the stream allows it, no final chunk."""
         self.rest()
-        response = self._response or web.StreamResponse()
-        transport = self.request.transport
-        if transport is None or self.gone:
-            return response
+        self.keeps = False
+        if self.gone:
+            return
         if not self._says_events or (self._reader and not self._reader.at_boundary):
-            transport.abort()
-            return response
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await response.write(error_event(shape, error))
-        transport.close()
-        return response
+            self._door.hang_up(0)
+            return
+        self.say(error_event(shape, error))
+        self._door.hang_up(LAST_WORDS_SECONDS)
 
     def rest(self) -> None:
         """Stop the keep-alives."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._is_watched:
+            self._deadlines.forget(self)
 
-    def _tick(self) -> None:
-        due = self._spoke + KEEP_ALIVE_SECONDS
-        if self._loop.time() < due:
-            self._timer = self._loop.call_at(due, self._tick)
+    def due(self) -> float:
+        """When it has been silent for too long."""
+        return self._spoke + KEEP_ALIVE_SECONDS
+
+    def expire(self) -> None:
+        """It has been silent for too long. What waits in line is not answered 200."""
+        if not self.started and self.record.phase == "waiting":
             return
-        if self._response is None and self._record.phase == "waiting":  # what waits in line is not answered 200
-            self._timer = self._loop.call_later(_LOOK_AGAIN_SECONDS, self._tick)
-            return
-        self._timer = self._loop.call_later(KEEP_ALIVE_SECONDS, self._tick)
         if self._reader is None or self._reader.at_boundary:
-            self._beat_task = self._loop.create_task(self._beat(), name=f"keep-alive {self._record.request_id}")
+            self._beat()
+        self._spoke = self._deadlines.moment()
 
-    async def _beat(self) -> None:
+    def _beat(self) -> None:
         """Say something: what was held, else a comment of our own."""
-        if self._response is None:
-            own = self._record.own_headers()
-            self._record.status = 200
-            headers = [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own]
-            await self._prepare(web.StreamResponse(headers=CIMultiDict(headers)))
-        if not self.gone and self._response is not None:
-            with contextlib.suppress(ConnectionError):
-                await self._response.write(self.take_held() or _KEEP_ALIVE)
-        self._spoke = self._loop.time()
+        if not self.started:
+            own = self.record.own_headers()
+            self.record.status = 200
+            self._start(200, [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own])
+        self.say(self.take_held() or _KEEP_ALIVE)
 
 
-async def relay(client: Client, reply: Reply, record: Record, headers: Headers) -> web.StreamResponse:
+def _has_body(method: str, status: int) -> bool:
+    """Whether a body follows the head (RFC 9112 6.3)."""
+    return method != "HEAD" and status not in (204, 304)
+
+
+async def relay(client: Client, reply: Reply, record: Record, headers: Headers) -> None:
     """Pass the reply on. Raises `ProviderError` when it breaks off under way."""
     if client.started and not reply.is_event_stream:
         raise UpstreamError(reply.error_message())
     if reply.whole:
         record.phase = "done"
-        return await client.whole(reply.status, headers, reply.first)
+        client.whole(reply.status, headers, reply.first)
+        return
     record.phase = "streaming"
     if reply.is_event_stream:
-        await client.begin(reply.status, headers, reply.reader)
+        client.begin(reply.status, headers, reply.reader)
         client.watch()
     else:
         length = [("Content-Length", reply.content_length)] if reply.content_length is not None else []
         client.rest()
-        await client.begin(reply.status, [*headers, *length])
+        client.begin(reply.status, [*headers, *length])
     timeouts = reply.provider.timeouts
     try:
-        async with Patience(timeouts.idle, asyncio.get_running_loop().time() + timeouts.total) as patience:
+        with client.patience(timeouts.idle, asyncio.get_running_loop().time() + timeouts.total) as patience:
             await (_pass_events if reply.is_event_stream else _pass_bytes)(client, reply, record, patience)
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
@@ -209,7 +263,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
             raise reply.silent() if isinstance(error, TimeoutError) else error from None
     record.phase = "done"
     await reply.settled()
-    return await client.end()
+    client.end()
 
 
 async def _pass_events(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
@@ -223,12 +277,13 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
                 record.phase = "done"
             if findings.terminal:
                 await reply.settled()
-            await _say(client, ready, patience)
+            client.say(ready)
+            await _room(client, patience)
             if reply.settler is not None and not findings.complete:
                 reply.settler.afford(findings)
         ready = chunk = b""  # nothing is kept while nothing comes
         if findings.terminal:
-            chunk = await _what_follows(reply)
+            chunk = await _what_follows(client, reply)
         else:
             chunk = await reply.next_chunk()
         if not chunk:
@@ -237,16 +292,17 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         size = reader.held + len(chunk)
         ready = reader.feed(chunk) if size <= LARGE else await reply.aside(size, reader.feed, chunk)
     if rest := reader.finish():
-        await client.write(rest)
+        client.say(rest)
     if not findings.complete:
         record.phase = "streaming"
         raise UpstreamReset(f"{reply.provider.name} ended its answer in the middle.")
 
 
-async def _what_follows(reply: Reply) -> bytes:
+async def _what_follows(client: Client, reply: Reply) -> bytes:
     """What comes at once behind the end of a stream; mostly nothing does, and the client is not kept waiting for it."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FOLLOWS_SECONDS):
+        until = asyncio.get_running_loop().time() + FOLLOWS_SECONDS
+        with client.patience(FOLLOWS_SECONDS, until):
             return await reply.next_chunk()
     return b""
 
@@ -260,14 +316,15 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
         if left == 0:
             reply.end()
             await reply.settled()
-        await _say(client, chunk, patience)
+        client.say(chunk)
+        await _room(client, patience)
         chunk = await reply.next_chunk()
         patience.heard()
 
 
-async def _say(client: Client, data: bytes, patience: Patience) -> None:
-    """Write; a client that is slow to take it is not the upstream's silence."""
+async def _room(client: Client, patience: Patience) -> None:
+    """A client that is slow to take what it is sent is not the upstream's silence."""
     patience.excused = True
-    await client.write(data)
+    await client.room()
     patience.excused = False
     patience.heard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 from proxy.wire.headers import Headers
@@ -21,8 +22,8 @@ class NotHttp(Exception):
 class Line(Protocol):
     """The connection a reply arrives over (http1.py)."""
 
-    async def news(self) -> None:
-        """Wait until something has happened there."""
+    def news(self) -> Awaitable[None]:
+        """Something to wait for: until something has happened there."""
 
     def flow(self) -> None:
         """The reader has caught up."""

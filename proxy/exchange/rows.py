@@ -48,7 +48,7 @@ def refused_row(record: Record) -> Row:
         id=f"{record.request_id}.0",
         request_id=record.request_id,
         attempt=0,
-        at_ms=int(record.at.timestamp() * 1000),
+        at_ms=int(record.at * 1000),
         key=record.key or "",
         endpoint=record.endpoint,
         asked=record.model or "",

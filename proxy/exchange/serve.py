@@ -7,7 +7,6 @@ import random
 import time
 from datetime import UTC, datetime
 
-from aiohttp import web
 from msgspec.structs import replace
 
 from proxy.dialects import DIALECTS
@@ -48,11 +47,11 @@ class Exchange:
         self.aside = upstream.aside
         self.breakers = Breakers(name for name, p in providers.items() if p.kind != "mock")
 
-    async def serve(self, client: Client, job: Job) -> web.StreamResponse:
+    async def serve(self, client: Client, job: Job) -> None:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
         with self.toll.admitted(job), await self._first_good_outcome(client, job) as outcome:
             reply = await self._in_order(outcome, job)
-            return await relay(client, reply, job.record, headers_for(reply, job))
+            await relay(client, reply, job.record, headers_for(reply, job))
 
     async def _first_good_outcome(self, client: Client, job: Job) -> Ending:
         """Walk targets and tries until an outcome is worth passing on, good or not. Closing an outcome settles it."""

@@ -33,6 +33,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Listener(Protocol):
     """Who waits for the first event: told when a stream has begun, and given its early comments."""
 
+    def patience(self, silence_seconds: float, until: float) -> Patience:
+        """A deadline for whatever it waits for."""
+
     def watch(self) -> None:
         """A stream has begun."""
 
@@ -77,7 +80,7 @@ class Upstream:
         silence = provider.timeouts.first_byte if call.stream else provider.timeouts.total
         response: Response | None = None
         try:
-            async with Patience(silence, until) as patience:
+            with wait.listener.patience(silence, until) as patience:
                 response = await self._request(provider, request)
                 patience.heard()
                 reply = Reply(response, provider, reader, self.aside)

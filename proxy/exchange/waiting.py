@@ -35,12 +35,13 @@ class Place:
     What it was called for is to be taken within the block. A client that leaves leaves the line with it.
     """
 
-    __slots__ = ("_called", "_key", "_queue", "may_go")
+    __slots__ = ("_is_called", "_key", "_queue", "_turn", "may_go")
 
     def __init__(self, queue: Queue, key: str, may_go: Callable[[], bool]) -> None:
         self._queue = queue
         self._key = key
-        self._called = asyncio.Event()
+        self._turn: asyncio.Future[bool] | None = None
+        self._is_called = False
         self.may_go = may_go
 
     def __enter__(self) -> Place:
@@ -60,21 +61,29 @@ class Place:
 
     def call(self) -> None:
         """It is this one's turn."""
-        self._called.set()
+        self._is_called = True
+        self._answer(True)
+
+    def _answer(self, is_called: bool) -> None:
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(is_called)
 
     async def turn(self, seconds: float) -> bool:
         """Wait to be called; False where nobody called in time."""
+        loop = asyncio.get_running_loop()
+        self._turn = loop.create_future()
+        late = loop.call_later(max(0.0, seconds), self._answer, False)
+        if self._is_called:
+            self._answer(True)
         self._queue.look_again()
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._called.wait()
-        except TimeoutError:
-            return False
-        return True
+            return await self._turn
+        finally:
+            late.cancel()
 
     def answered(self) -> None:
         """It took its room, or did not; the next may be called."""
-        self._called.clear()
+        self._is_called = False
         if self._queue.called is self:
             self._queue.called = None
             self._queue.look_again()

@@ -47,15 +47,19 @@ async def read_body(request: web.BaseRequest, most: int, room: Room | None = Non
 
 
 async def _read(request: web.BaseRequest, most: int, room: Room | None) -> bytes:
+    loop, content = asyncio.get_running_loop(), request.content
     chunks: list[bytes] = []
     size = 0
     began = time.monotonic()
     try:
         while True:
-            if request.content.is_eof() and request.content.total_bytes == size:
+            if content.is_eof() and content.total_bytes == size:
                 break
-            async with asyncio.timeout(_patience(size, time.monotonic() - began)):
-                chunk = await request.content.readany()
+            late = loop.call_later(_patience(size, time.monotonic() - began), content.set_exception, TimeoutError())
+            try:
+                chunk = await content.readany()
+            finally:
+                late.cancel()
             if not chunk:
                 break
             chunks.append(chunk)

@@ -12,20 +12,21 @@ import fcntl
 import socket
 import termios
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import StreamReader, web
-from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
 from proxy.errors import CallerError, Overloaded
 from proxy.web.errors import error_bytes, error_response
 from proxy.web.faults import BadRequest, HeadersTooLarge, UriTooLong
-from proxy.web.head import HeadWriter
+from proxy.web.lane import Lane, Line
 
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 5.0  # where there are too many connections
 KEEP_ALIVE_SECONDS = 75.0
+HIGH_WATER_BYTES = 256 * 1024  # that wait for a client
 # not the same number: the parser's error names the limit, and nothing else tells a line from a header
 LONGEST_TARGET = 8190
 LONGEST_HEADER = 8192
@@ -39,7 +40,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
 
-    __slots__ = ("_head_timer", "_idle_since", "_in_call", "_on_lost", "speaks_http_1")
+    __slots__ = ("_head_timer", "_idle_since", "_in_call", "_lane", "_on_lost", "speaks_http_1")
 
     def __init__(self, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -48,6 +49,13 @@ class Connection(web.RequestHandler):
         self._in_call = False
         self._idle_since = self._loop.time()
         self.speaks_http_1 = True
+        line = manager.line if isinstance(manager, Server) else None
+        self._lane = None if line is None else Lane(self, line, line.key)
+
+    @property
+    def digest(self) -> bytes | None:
+        """What the head of the request under way is known by; None where it is not to be known again."""
+        return None if self._lane is None else self._lane.digest
 
     @property
     def is_last(self) -> bool:
@@ -57,6 +65,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Turn the client away where there are too many."""
         super().connection_made(transport)
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=HIGH_WATER_BYTES)
         if isinstance(self._manager, Server) and not self._manager.has_room():
             cast(asyncio.Transport, transport).write(error_bytes(_TOO_MANY))
             self.force_close()
@@ -65,27 +74,69 @@ class Connection(web.RequestHandler):
         """A call has been read off the wire."""
         self._in_call, self._on_lost = True, on_lost
         self._disarm()
-        if self._keepalive_handle is not None:  # begun with the connection; of no use during a call
-            self._keepalive_handle.cancel()
-            self._keepalive_handle = None
 
     def finish(self) -> None:
         """The call is over; what arrives next is a new head."""
         self._in_call, self._on_lost = False, None
         self._idle_since = self._loop.time()
+        if self._lane is not None:
+            self._lane.returned()
+
+    def answered(self, client: Kept) -> None:
+        """A call of the quick lane is over."""
+        self.finish()
+        if not client.keeps or client.gone or self.is_last:
+            if self.transport is not None:
+                self.transport.close()
+        elif self._lane is not None:
+            self._lane.go_on()
+
+    def send(self, data: bytes) -> bool:
+        """Send bytes; False where the client has gone."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(data)
+        return True
+
+    def drained(self) -> Awaitable[None]:
+        """Until the client has caught up. Raises ConnectionError where it goes instead."""
+        return self._drain_helper()
+
+    def hang_up(self, last_words_seconds: float) -> None:
+        """Close: at once, or once what was sent is out, so many seconds later at most."""
+        transport = self.transport
+        if transport is None:
+            return
+        if last_words_seconds:
+            transport.close()
+            self._loop.call_later(last_words_seconds, transport.abort)
+        else:
+            transport.abort()
 
     def close_if_idle(self, seconds: float) -> None:
         """Close once no request has come for so long, unless bytes are on their way in or out."""
         transport = self.transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             return
-        if self._in_call or self._head_timer is not None or self._loop.time() - self._idle_since < seconds:
+        if self._is_busy() or self._loop.time() - self._idle_since < seconds:
             return
         if _say_goodbye(transport.get_extra_info("socket").fileno()):
             self.force_close()
 
+    def _is_busy(self) -> bool:
+        """Whether a request is under way, or has begun to come."""
+        return self._in_call or self._head_timer is not None or (self._lane is not None and self._lane.is_waiting)
+
     def data_received(self, data: bytes) -> None:
-        """Give a head that has begun ten seconds to be complete."""
+        """Take what is plain by the quick lane, and give any other head that has begun ten seconds to be complete."""
+        if self._lane is None:
+            self.pass_on(data)
+        elif not self._force_close:
+            self._lane.receive(data)
+
+    def pass_on(self, data: bytes) -> None:
+        """Let the HTTP library read it."""
         super().data_received(data)
         if not self._in_call and self._head_timer is None:
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._too_slow)
@@ -104,7 +155,10 @@ class Connection(web.RequestHandler):
         The parser alone knows whether a head came behind the last request, in the same bytes.
         """
         self._keepalive_handle = None
-        if self._in_call or self._head_timer is not None or self._force_close or self._parser is None:
+        if self._force_close or self._parser is None:
+            return
+        if self._is_busy():
+            self._keepalive_handle = self._loop.call_later(KEEP_ALIVE_SECONDS, self._process_keepalive)
             return
         idle_until = self._idle_since + KEEP_ALIVE_SECONDS
         if self._loop.time() >= idle_until or _holds_part_of_a_head(self._parser):
@@ -133,7 +187,7 @@ class Connection(web.RequestHandler):
         """Answer what never became a call: a broken head. Nothing of it is repeated or logged."""
         if request.writer.output_size > 0:
             raise ConnectionError("a reply is under way already")
-        response = error_response(_fault(exc), "other", [])
+        response = error_response(_fault(exc))
         response.force_close()
         return response
 
@@ -173,6 +227,32 @@ def _say_goodbye(descriptor: int) -> bool:
     return True
 
 
+class Kept(Protocol):
+    """How a call has left its connection."""
+
+    keeps: bool
+    gone: bool
+
+
+class Answered(web.StreamResponse):
+    """Tells the HTTP library that a reply was written, and whether its connection lives on."""
+
+    def __init__(self, *, keeps: bool) -> None:
+        super().__init__()
+        self._keeps = keeps
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may follow."""
+        return self._keeps
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """It is out."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """All of it is."""
+
+
 class Request(web.BaseRequest):
     """A request whose reply says `Connection: close` where its server is ending."""
 
@@ -190,11 +270,12 @@ def _request(
         message = message._replace(version=HttpVersion11, should_close=True)
         cast(Connection, protocol).speaks_http_1 = False
     loop, (_, task) = asyncio.get_running_loop(), rest
-    return Request(message, payload, protocol, HeadWriter(protocol, loop), task, loop)
+    return Request(message, payload, protocol, StreamWriter(protocol, loop), task, loop)
 
 
 class Server(web.Server):
-    """Makes `Connection`s, set up as the table of trust.md section 2 has it. `ending`: each has one more reply at most."""
+    """Makes `Connection`s, set up as the table of trust.md section 2 has it. `ending`: each has one more reply at most.
+    `line` takes plain requests past the HTTP library, where there is one."""
 
     def __init__(self, handler: Handler) -> None:
         super().__init__(
@@ -210,6 +291,7 @@ class Server(web.Server):
             max_headers=MOST_HEADERS,
         )
         self.ending = False
+        self.line: Line | None = None
         self.takes: Callable[[int], bool] = _any_number
         self._made_room_at = 0.0
 

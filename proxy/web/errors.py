@@ -17,16 +17,23 @@ from proxy.wire.reader import anthropic_type, openai_error
 SERVER_NAME = ("Server", "tollkeeper")
 
 
-def error_response(error: ProxyError, shape: Shape, own: Headers) -> web.Response:
-    """OpenAI's envelope, or Anthropic's on messages; with the hints SDKs obey (wire.md 2.7)."""
-    headers = CIMultiDict([("Content-Type", "application/json"), *own])
-    headers.setdefault(*SERVER_NAME)
+def error_reply(error: ProxyError, shape: Shape, own: Headers) -> tuple[Headers, bytes]:
+    """OpenAI's envelope, or Anthropic's on messages; with the hints SDKs obey (wire.md 2.7). Headers and body."""
+    headers: Headers = [("Content-Type", "application/json"), *own]
+    if not any(name == "Server" for name, _ in own):
+        headers.append(SERVER_NAME)
     if error.should_retry is not None:
-        headers["x-should-retry"] = "true" if error.should_retry else "false"
+        headers.append(("x-should-retry", "true" if error.should_retry else "false"))
     if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
-        headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after * 1000)))
-    return web.Response(status=error.status, headers=headers, body=_body(error, shape, own))
+        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after)))))
+        headers.append(("retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000)))))
+    return headers, _body(error, shape, own)
+
+
+def error_response(error: ProxyError) -> web.Response:
+    """The same for what is no call: the admin port, and heads that cannot be read."""
+    headers, body = error_reply(error, "other", [])
+    return web.Response(status=error.status, headers=CIMultiDict(headers), body=body)
 
 
 def error_bytes(error: ProxyError) -> bytes:

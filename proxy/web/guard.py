@@ -7,9 +7,10 @@ import re
 
 from aiohttp import web
 
-from proxy.errors import InvalidValue
+from proxy.errors import InvalidValue, UnknownEndpoint
 from proxy.policy.values import Listen
-from proxy.web.faults import HostNotAllowed, OriginNotAllowed
+from proxy.web.faults import HostNotAllowed, MethodNotSupported, OriginNotAllowed, UpgradeRefused
+from proxy.wire.endpoints import Endpoint
 from proxy.wire.headers import Headers
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -67,6 +68,17 @@ def cors_headers(request: web.BaseRequest) -> Headers:
         return [*headers, ("Access-Control-Expose-Headers", "*")]
     wanted = request.headers.get("Access-Control-Request-Headers", "*")
     return [*headers, *_PREFLIGHT, ("Access-Control-Allow-Headers", wanted)]
+
+
+def refuse_what_cannot_pass(request: web.BaseRequest, endpoint: Endpoint, prefixed: bool) -> None:
+    """Raise for methods that are none of the API's, for upgrades, and for paths outside it. `prefixed`: it began with
+    the API's prefix."""
+    if request.method not in ALLOWED_METHODS:
+        raise MethodNotSupported("This method is not part of the API.")
+    if "websocket" in request.headers.get("Upgrade", "").lower():
+        raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
+    if not prefixed and not endpoint.listed:
+        raise UnknownEndpoint("There is nothing at this path; the API lives under /v1.")
 
 
 def _without_port(host: str) -> str:

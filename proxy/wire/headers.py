@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
 
 Headers = list[tuple[str, str]]
 
@@ -36,6 +39,7 @@ _NEVER_UPSTREAM = HOP_BY_HOP | {
     "via",
     "x-api-key",
 }
+_CREDENTIALS = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key"})
 # OpenAI's account routing is meaningless and telling elsewhere
 _NEVER_UPSTREAM_BUT_OPENAI = _NEVER_UPSTREAM | {"openai-organization", "openai-project"}
 _NEVER_UPSTREAM_PREFIXES = ("x-forwarded-", "cf-")
@@ -63,6 +67,11 @@ def to_upstream(incoming: Iterable[tuple[str, str]], *, openai: bool) -> Headers
     """The client's headers that go upstream; `openai` says whether the provider is of that kind."""
     never = _NEVER_UPSTREAM if openai else _NEVER_UPSTREAM_BUT_OPENAI
     return _passing(incoming, never, _NEVER_UPSTREAM_PREFIXES)
+
+
+def without_credentials(incoming: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """A client's headers as they may be kept."""
+    return tuple(pair for pair in incoming if pair[0].lower() not in _CREDENTIALS)
 
 
 def to_client(incoming: Iterable[tuple[str, str]]) -> Headers:
@@ -99,6 +108,20 @@ def head_bytes(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     values as lone surrogates (PEP 383), as the parser puts them there."""
     text = "".join([line, *(f"\r\n{name}: {value}" for name, value in headers)])
     return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+
+
+def reply_head(status: int, headers: Iterable[tuple[str, str]], now: int) -> bytes:
+    """The head of a reply at the UTC epoch second `now`. Statuses without a name of their own have an empty one."""
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
+    return head_bytes(line, [*headers, ("Date", _http_date(now))])
+
+
+@lru_cache(maxsize=2)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def safe(text: str) -> str:

@@ -1,46 +1,40 @@
-"""The data port: one handler for every endpoint. From the accepted head to `Exchange.serve`, and the errors back."""
+"""The data port: one line for every request. From the accepted head to `Exchange.serve`, and the errors back."""
 
 from __future__ import annotations
 
 import asyncio
-import math
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
-from msgspec import Struct
+from aiohttp.http import HttpVersion10
+from msgspec import Struct, field
 
-from proxy.dialects import Incoming
-from proxy.errors import (
-    InternalError,
-    ModelNotFound,
-    NoHealthyUpstream,
-    Overloaded,
-    ProxyError,
-    ShuttingDown,
-    UnknownEndpoint,
-)
+from proxy.errors import InternalError, ModelNotFound, NoHealthyUpstream, Overloaded, ProxyError, ShuttingDown
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
+from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Entry, Record
-from proxy.exchange.relay import Client
+from proxy.exchange.relay import Asker, Client
 from proxy.exchange.serve import Exchange
+from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import check_endpoint, choose, may_serve
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller, Plan, Target
 from proxy.web.body import read_body
 from proxy.web.client.gate import Gate, Room
+from proxy.web.client.heads import Asked, Head, Heads, head_of
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
-from proxy.web.connection import Connection
-from proxy.web.errors import SERVER_NAME, error_response
-from proxy.web.faults import MethodNotSupported, UpgradeRefused
-from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers
+from proxy.web.connection import Answered, Connection
+from proxy.web.errors import SERVER_NAME, error_reply
+from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers, refuse_what_cannot_pass
 from proxy.wire.call import Call, read_call
-from proxy.wire.endpoints import Endpoint, endpoint_for, split_path
+from proxy.wire.endpoints import endpoint_for, split_path
 
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
@@ -58,7 +52,7 @@ class Closing(Struct):
 
 
 class Parts(Struct):
-    """What the handler works with. The daemon swaps `names` and `models` when the catalogue changes."""
+    """What calls are served with. Whoever changes what heads are judged by begins new `heads`."""
 
     exchange: Exchange
     drainer: Drainer
@@ -70,6 +64,7 @@ class Parts(Struct):
     max_body: int
     gate: Gate
     closing: Closing | None = None
+    heads: Heads = field(default_factory=Heads)
 
 
 class Api:
@@ -77,38 +72,71 @@ class Api:
 
     def __init__(self, parts: Parts, finished: Callable[[Entry], None], crashed: Callable[[str], None]) -> None:
         self.parts = parts
-        self.running: dict[asyncio.Task[object], Record] = {}
+        self.key = secrets.token_bytes(32)
+        self.running: dict[Stepper, Record] = {}
+        self._deadlines = Deadlines(asyncio.get_running_loop())
         self._finished = finished
         self._crashed = crashed
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request, from its head to its last byte."""
+    def known(self, digest: bytes, body_bytes: int) -> Head | None:
+        """What a head that came before asks for, if it may still ask for it with so large a body."""
+        head = self.parts.heads.get(digest)
+        if head is None or self.parts.closing is not None or body_bytes > self.parts.max_body:
+            return None
+        return head if self.parts.keys.admits(head.caller) else None
+
+    def begin(self, door: Connection, head: Head, body: bytes) -> None:
+        """Answer a request whose head is known and whose body is in hand."""
         record = Record(time.monotonic())
-        connection = cast(Connection, request.protocol)
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        connection.begin(partial(self.parts.drainer.left, task, record))
-        self.running[task] = record
-        client = Client(request, record)
+        client = Client(door, Asker(head.method, is_http_1_0=False, keeps=True), record, self._deadlines)
+        self._run(door, client, self._line(client, record, Asked(head, body)), partial(door.answered, client))
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer any other request, read off the wire by the HTTP library."""
+        record, door = Record(time.monotonic()), cast(Connection, request.protocol)
+        asker = Asker(request.method, request.version == HttpVersion10, request.keep_alive)
+        client = Client(door, asker, record, self._deadlines)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._run(door, client, self._line(client, record, request), partial(_tell, over))
         try:
-            asked = await self._asked(request, client, record)
-            return await self.parts.exchange.serve(client, asked) if isinstance(asked, Job) else asked
-        except ProxyError as error:
-            return await _refuse(error, client, record)
+            await over
         except asyncio.CancelledError:
-            written_whole = request.writer.output_size > 0 and not client.started
-            if record.cut_by is None or record.client_left is not None or written_whole:
+            client.stepper.cancel()
+            raise
+        finally:
+            door.finish()
+        return Answered(keeps=client.keeps and not client.gone)
+
+    def _run(
+        self, door: Connection, client: Client, line: Coroutine[Any, Any, None], ended: Callable[[], None]
+    ) -> None:
+        call = client.stepper = Stepper(line, ended)
+        door.begin(partial(self.parts.drainer.left, call, client.record))
+        self.running[call] = client.record
+        call.start()
+
+    async def _line(self, client: Client, record: Record, request: Asked | web.BaseRequest) -> None:
+        """One request, from its head to its last byte."""
+        call = client.stepper
+        try:
+            asked = request if isinstance(request, Asked) else self._asked(request, client, record)
+            if asked is not None and (job := await self._job(asked, client, record)) is not None:
+                await self.parts.exchange.serve(client, job)
+        except ProxyError as error:
+            self._refuse(error, client, request)
+        except asyncio.CancelledError:
+            if record.cut_by is None or record.client_left is not None:
                 raise
             if self.parts.closing is not None:
                 self.parts.closing.cut += 1
-            task.uncancel()
-            return await _refuse(record.cut_by, client, record)
+            self._refuse(record.cut_by, client, request)
         except Exception:
             self._crashed(record.request_id)
-            return await _refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, record)
+            self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, request)
         finally:
             client.rest()
-            connection.finish()
-            self.running.pop(task, None)
+            self.running.pop(call, None)
+            self.parts.drainer.ended(call)
             if record.entered:
                 self.parts.gate.leave(record.key or "")
             if record.endpoint != "health":
@@ -116,17 +144,17 @@ class Api:
 
     def cut(self, request_id: str, error: ProxyError) -> bool:
         """End a call under way with an error its client is told; False where there is no such call."""
-        for task, record in self.running.items():
+        for call, record in self.running.items():
             if record.request_id == request_id:
                 record.cut_by = error
-                return task.cancel()
+                return call.cancel()
         return False
 
     def cut_all(self, error: ProxyError) -> None:
         """End every call under way."""
-        for task, record in self.running.items():
+        for call, record in list(self.running.items()):
             record.cut_by = error
-            task.cancel()
+            call.cancel()
 
     def _close(self, record: Record) -> None:
         """Tell of the call once it is settled, which a look-up may delay."""
@@ -140,15 +168,16 @@ class Api:
         else:
             self._finished(record.entry(ended))
 
-    async def _asked(self, request: web.BaseRequest, client: Client, record: Record) -> web.StreamResponse | Job:
-        """What the request asks of a provider; or the answer, where we have it ourselves."""
-        parts = self.parts
-        cast(Connection, request.protocol).check_version()
+    def _asked(self, request: web.BaseRequest, client: Client, record: Record) -> Asked | None:
+        """Read a head for the first time; None where that was answered already."""
+        parts, door = self.parts, cast(Connection, request.protocol)
+        door.check_version()
         path, query, prefixed = split_path(request.raw_path)
         health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
         if health and (parts.closing is None or path != "/readyz"):
             record.endpoint = "health"
-            return web.Response(headers=dict([SERVER_NAME]), body=_HEALTH[path], content_type="text/plain")
+            client.whole(200, [("Content-Type", "text/plain; charset=utf-8"), SERVER_NAME], _HEALTH[path])
+            return None
         if parts.closing is not None and (health or not parts.closing.serves):
             parts.closing.refused += 1
             raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
@@ -157,34 +186,45 @@ class Api:
         parts.guard.check(request)
         record.cors = cors_headers(request)
         if request.method == "OPTIONS":
-            return await client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
-        _refuse_what_cannot_pass(request, endpoint, prefixed)
+            client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
+            return None
+        refuse_what_cannot_pass(request, endpoint, prefixed)
         caller = parts.keys.caller(request.headers)
         record.key = caller.name
         check_endpoint(caller, endpoint)
-        await parts.gate.enter(caller.name, request)
-        record.entered = True
-        if request.method in ("GET", "HEAD") and (listed := self._models(path, caller, request)) is not None:
-            return await client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
-        return await self._job(request, record, caller, await self._call(request, record, endpoint, (path, query)))
+        head = head_of(request, (path, query), endpoint, caller, record.cors)
+        if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
+            parts.heads.learn(door.digest, head)
+        return Asked(head, request)
 
-    async def _call(self, request: web.BaseRequest, record: Record, endpoint: Endpoint, where: tuple[str, str]) -> Call:
-        """The request read to its end, which is not our time."""
+    async def _job(self, asked: Asked, client: Client, record: Record) -> Job | None:
+        """What is asked of a provider; None where we had the answer ourselves."""
+        head, parts = asked.head, self.parts
+        record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
+        record.cors, record.key = head.cors, head.caller.name
+        await parts.gate.enter(head.caller.name, 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0)
+        record.entered = True
+        if head.method in ("GET", "HEAD") and (listed := self._models(head)) is not None:
+            client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
+            return None
+        body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
+        where, content = (head.path, head.query), (head.content_type, body)
+        aside, endpoint = parts.exchange.aside, head.endpoint
+        call = await aside(len(body), read_call, endpoint, head.method, where, content)
+        record.model, record.stream = call.model, call.stream
+        plan = self._plan(head.caller, call)
+        record.label = plan.label
+        weight = await aside(len(body), weigh, call, plan.defaults) if endpoint.counts else NO_WEIGHT
+        until = record.started + head.read_timeout_seconds
+        return Job(call, weight, head.caller, plan, head.incoming, record, until)
+
+    async def _read(self, request: web.BaseRequest, record: Record) -> bytes:
+        """The body, read to its end, which is not our time."""
         began = time.monotonic()
         with Room(self.parts.gate.bodies, record.key or "") as room:
             body = await read_body(request, self.parts.max_body, room)
         record.upstream_seconds += time.monotonic() - began
-        content = (request.headers.get("Content-Type", ""), body)
-        return await self.parts.exchange.aside(len(body), read_call, endpoint, request.method, where, content)
-
-    async def _job(self, request: web.BaseRequest, record: Record, caller: Caller, call: Call) -> Job:
-        """The call weighed and planned. Nobody but the job may keep it: a long stream lets go of it."""
-        record.model, record.stream = call.model, call.stream
-        plan = self._plan(caller, call)
-        record.label = plan.label
-        counts, aside = call.endpoint.counts, self.parts.exchange.aside
-        weight = await aside(len(call.body), weigh, call, plan.defaults) if counts else NO_WEIGHT
-        return Job(call, weight, caller, plan, Incoming(request.headers.items()), record, _until(request, record))
+        return body
 
     def _plan(self, caller: Caller, call: Call) -> Plan:
         """Where this call may go. Calls that carry no model go as they are to the default provider; those
@@ -200,44 +240,34 @@ class Api:
                 raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
         return plan
 
-    def _models(self, path: str, caller: Caller, request: web.BaseRequest) -> bytes | None:
+    def _models(self, head: Head) -> bytes | None:
         """Our own answer to the model list, or None for paths that are the provider's to answer."""
-        anthropic = "anthropic-version" in request.headers
-        if path == "/models":
-            return self.parts.models.all(caller, anthropic=anthropic)
-        name = path.removeprefix("/models/")
-        if name == path or name.endswith("/endpoints") or name in ("count", "user"):
+        if head.path == "/models":
+            return self.parts.models.all(head.caller, anthropic=head.speaks_anthropic)
+        name = head.path.removeprefix("/models/")
+        if name == head.path or name.endswith("/endpoints") or name in ("count", "user"):
             return None
-        return self.parts.models.one(caller, name, anthropic=anthropic)
+        return self.parts.models.one(head.caller, name, anthropic=head.speaks_anthropic)
+
+    def _refuse(self, error: ProxyError, client: Client, request: Asked | web.BaseRequest) -> None:
+        """Say no: as a reply of its own, or inside one that has begun."""
+        record = client.record
+        record.error = error
+        if client.started:
+            client.cut(error, record.shape)
+            return
+        record.phase = "done" if record.phase == "reading" else record.phase
+        is_unread = not isinstance(request, Asked) and not request.content.is_eof()
+        if (
+            error.status in (408, 413, 415, 417)
+            or isinstance(error, ShuttingDown)
+            or is_unread
+            and isinstance(error, Overloaded)
+        ):
+            client.keeps = False
+        client.whole(error.status, *error_reply(error, record.shape, record.refusal_headers()))
 
 
-def _refuse_what_cannot_pass(request: web.BaseRequest, endpoint: Endpoint, prefixed: bool) -> None:
-    if request.method not in ALLOWED_METHODS:
-        raise MethodNotSupported("This method is not part of the API.")
-    if "websocket" in request.headers.get("Upgrade", "").lower():
-        raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
-    if not prefixed and not endpoint.listed:
-        raise UnknownEndpoint("There is nothing at this path; the API lives under /v1.")
-
-
-def _until(request: web.BaseRequest, record: Record) -> float:
-    """When the client's own patience ends (monotonic): its read timeout bounds retries and the first byte."""
-    try:
-        seconds = float(request.headers.get("x-stainless-read-timeout", "inf"))
-    except ValueError:
-        return math.inf
-    return record.started + seconds if seconds > 0 else math.inf
-
-
-async def _refuse(error: ProxyError, client: Client, record: Record) -> web.StreamResponse:
-    """Say no: as a reply of its own, or inside one that has begun."""
-    record.error = error
-    if client.started:
-        return await client.cut(error, record.shape)
-    record.status = error.status
-    record.phase = "done" if record.phase == "reading" else record.phase
-    response = error_response(error, record.shape, record.refusal_headers())
-    is_unread = isinstance(error, Overloaded) and not client.request.content.is_eof()
-    if error.status in (408, 413, 415, 417) or isinstance(error, ShuttingDown) or is_unread:
-        response.force_close()
-    return response
+def _tell(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import resource
 
-from aiohttp import web
-
 from proxy.errors import Overloaded
 from proxy.policy.limits.shares import Shares, Turns
 
@@ -46,8 +44,8 @@ class Gate:
         self._turns: Turns[asyncio.Future[None]] = Turns()
         self._entered = 0
 
-    async def enter(self, key: str, request: web.BaseRequest) -> None:
-        """Wait for a turn. Raises `Overloaded`; else `leave` is due at the call's end."""
+    async def enter(self, key: str, body_bytes: int) -> None:
+        """Wait for a turn, with a body of so many bytes still to be read. Raises `Overloaded`; else `leave` is due at the call's end."""
         if not self.calls.take(key, 1):
             raise Overloaded("Too many calls are under way; try again in a moment.", retry_after=RETRY_SECONDS)
         loop = asyncio.get_running_loop()
@@ -57,7 +55,7 @@ class Gate:
             self._entered += 1
             return
         turn = loop.create_future()
-        self._turns.join(key, 1 + (request.content_length or 0) // _BYTES_OF_A_CALL, turn)
+        self._turns.join(key, 1 + body_bytes // _BYTES_OF_A_CALL, turn)
         try:
             await turn
         except BaseException:

@@ -30,18 +30,24 @@ class Keyring:
         """Identify the caller. Raises `InvalidApiKey`, with one message for every reason."""
         if self._is_open:
             return OPEN
-        now_ms = int(time.time() * 1000)
         for presented in _presented(headers):
             found = self._callers.get(keyed_hash(self._key, presented))
-            if found is None:
-                continue
-            if found.expires_ms is None or now_ms < found.expires_ms:
-                self.used[found.name] = now_ms
+            if found is not None and self.admits(found):
                 return found
         raise InvalidApiKey(
             "The API key is missing or not valid here. Send one of Tollkeeper's own keys (`keys:` in its "
             "configuration) as 'Authorization: Bearer KEY'; keys of providers are not accepted."
         )
+
+    def admits(self, caller: Caller) -> bool:
+        """Whether a caller's key still counts, which is noted as its use."""
+        if caller is OPEN:
+            return True
+        now_ms = int(time.time() * 1000)
+        if caller.expires_ms is not None and now_ms >= caller.expires_ms:
+            return False
+        self.used[caller.name] = now_ms
+        return True
 
 
 def _presented(headers: Mapping[str, str]) -> Iterable[str]:

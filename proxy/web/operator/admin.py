@@ -84,7 +84,7 @@ class Admin:
         try:
             return await self._answer(request)
         except ProxyError as error:
-            return error_response(error, "other", [])
+            return error_response(error)
         finally:
             if isinstance(connection, Connection):
                 connection.finish()

@@ -29,6 +29,7 @@ from proxy.stores.keyset import KeySet, key_set, make_key
 from proxy.stores.mark import mark_keyed
 from proxy.stores.records import Adjusted, Charge
 from proxy.web.client.api import Parts
+from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.operator.answers import AdjustedAnswer, BackupAnswer, KeyMadeAnswer, KeyRevokedAnswer
 from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
@@ -162,6 +163,7 @@ class LiveState:
         ring = Keyring(keys.callers, self._books.hash_key, is_open=keys.is_open)
         ring.used.update(self._parts.keys.used)
         self._parts.keys = ring
+        self._parts.heads = Heads()
 
 
 def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:

@@ -74,7 +74,7 @@ def _call(record: Record, now: float) -> LiveCall:
     tokens = record.findings.counted_output if record.findings is not None else 0
     return LiveCall(
         request_id=record.request_id,
-        at=instant(int(record.at.timestamp() * 1000)),
+        at=instant(int(record.at * 1000)),
         age_seconds=round(age, 3),
         phase=record.phase,
         key=record.key,

@@ -1,0 +1,85 @@
+"""What the head of a request asks for: judged once, and known again by the same bytes."""
+
+from __future__ import annotations
+
+import math
+
+from aiohttp import web
+from msgspec import Struct
+
+from proxy.dialects import Incoming
+from proxy.policy.values import Caller
+from proxy.wire.endpoints import Endpoint
+from proxy.wire.headers import Headers, without_credentials
+
+MOST_HEADS = 4096
+
+
+class Head(Struct, frozen=True):
+    """A head that was read, found to be meant for us and let in. Nothing in it is a secret.
+
+    `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
+    anything at all, infinite where it does not say.
+    """
+
+    method: str
+    path: str
+    query: str
+    endpoint: Endpoint
+    caller: Caller
+    cors: Headers
+    incoming: Incoming
+    content_type: str
+    read_timeout_seconds: float
+    speaks_anthropic: bool
+
+
+class Asked(Struct, frozen=True):
+    """A request: its head, and its body where that is in hand already; else whoever reads it."""
+
+    head: Head
+    body: bytes | web.BaseRequest
+
+
+class Heads:
+    """Heads by the digests of their bytes; a change of what they were judged by makes a new one."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def get(self, digest: bytes) -> Head | None:
+        """The head of these bytes, if it came before."""
+        return self._known.get(digest)
+
+    def learn(self, digest: bytes, head: Head) -> None:
+        """Know it again. Of those that never come back, memory has an end."""
+        if len(self._known) >= MOST_HEADS:
+            self._known.clear()
+        self._known[digest] = head
+
+
+def head_of(
+    request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint, caller: Caller, cors: Headers
+) -> Head:
+    """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
+    headers = request.headers
+    return Head(
+        method=request.method,
+        path=where[0],
+        query=where[1],
+        endpoint=endpoint,
+        caller=caller,
+        cors=cors,
+        incoming=Incoming(without_credentials(headers.items())),
+        content_type=headers.get("Content-Type", ""),
+        read_timeout_seconds=_read_timeout_seconds(headers.get("x-stainless-read-timeout", "inf")),
+        speaks_anthropic="anthropic-version" in headers,
+    )
+
+
+def _read_timeout_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return math.inf
+    return seconds if seconds > 0 else math.inf

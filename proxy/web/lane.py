@@ -1,0 +1,159 @@
+"""The quick lane: requests as nearly all clients send them, framed here and answered past the HTTP library.
+
+Quick is what is plain: a head that the library has read before, byte for byte, and a body of the length it tells, in
+hand within a second. The library reads everything else, and every head for the first time; what is then done is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from enum import Enum
+from typing import Any, Protocol
+
+# Larger bodies are read by the library, within the bounds on all that are read at once.
+LARGEST_BODY = 64 * 1024
+LARGEST_HEAD = 16 * 1024
+PATIENCE_SECONDS = 1.0
+
+_LENGTH = re.compile(rb"\r\nContent-Length: *([0-9]{1,15})(?=\r\n)", re.IGNORECASE)
+_PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.1\r\n")
+_FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)
+
+
+class Line(Protocol):
+    """What answers requests (web/client/api.py). `key` is that of the digests."""
+
+    key: bytes
+
+    def known(self, digest: bytes, body_bytes: int) -> Any:
+        """The head of this digest, if a request with it and so much of a body may be answered; else None."""
+
+    def begin(self, door: Any, head: Any, body: bytes) -> None:
+        """Answer."""
+
+
+class Door(Protocol):
+    """The connection (web/connection.py)."""
+
+    transport: asyncio.Transport | None
+
+    def pass_on(self, data: bytes) -> None:
+        """Let the HTTP library read it."""
+
+
+class State(Enum):
+    """Who has what comes: this lane, a call of it under way, the library for one request, the library for good."""
+
+    OPEN = 1
+    BUSY = 2
+    LENT = 3
+    CLOSED = 4
+
+
+class Lane:
+    """Of one connection. `digest`: of the head of the plain request that the library has; None where it has another."""
+
+    __slots__ = ("_behind", "_door", "_key", "_late", "_left", "_line", "_state", "_waiting", "digest")
+
+    def __init__(self, door: Door, line: Line, key: bytes) -> None:
+        """`key` is that of the digests, by which heads are known without anything of them being kept."""
+        self.digest: bytes | None = None
+        self._door = door
+        self._line = line
+        self._key = key
+        self._state = State.OPEN
+        self._waiting = b""
+        self._behind = b""
+        self._left = 0
+        self._late: asyncio.TimerHandle | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether part of a request has come."""
+        return bool(self._waiting or self._behind)
+
+    def receive(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self._state is State.OPEN:
+            if self._waiting:
+                data, self._waiting = self._waiting + data, b""
+            self._read(data)
+        elif self._state is State.BUSY:
+            self._behind += data
+            if len(self._behind) > LARGEST_BODY and self._door.transport is not None:
+                self._door.transport.pause_reading()
+        else:
+            self._left -= len(data)
+            if self._left < 0:  # more than the request it was lent for
+                self._state = State.CLOSED
+            self._door.pass_on(data)
+
+    def go_on(self) -> None:
+        """The call under way is over."""
+        if self._behind:  # in a turn of its own, as there may be many
+            asyncio.get_running_loop().call_soon(self._catch_up)
+        elif self._state is State.BUSY:
+            self._state = State.OPEN
+
+    def returned(self) -> None:
+        """The library has served a request; the next may be plain again where it was read to its end, and no further."""
+        self.digest = None
+        if self._state is State.LENT:
+            self._state = State.CLOSED if self._left else State.OPEN
+
+    def _catch_up(self) -> None:
+        data, self._behind = self._behind, b""
+        self._state = State.OPEN
+        if self._door.transport is not None:
+            self._door.transport.resume_reading()
+            self.receive(data)
+
+    def _read(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            self._wait(data)
+            return
+        told = _LENGTH.search(data, 0, end)
+        length = 0 if told is None else int(told[1])
+        head = data[:end] if told is None else data[: told.start()] + data[told.end() : end]
+        digest = hashlib.blake2b(head, digest_size=16, key=self._key).digest()
+        known = self._line.known(digest, length)
+        if known is None or length > LARGEST_BODY:
+            self._lend(data, head, digest, end + length - len(data))
+        elif len(data) < end + length:
+            self._wait(data)
+        else:
+            self._state = State.BUSY
+            self._behind = data[end + length :]
+            self._stop_waiting()
+            self._line.begin(self._door, known, data[end : end + length])
+
+    def _lend(self, data: bytes, head: bytes, digest: bytes, left: int) -> None:
+        """The library is to read this request, of whose body so many bytes are still to come."""
+        self._stop_waiting()
+        is_plain = _PLAIN.match(head) and not _FRAMED_OTHERWISE.search(head) and left >= 0
+        self._state = State.LENT if is_plain else State.CLOSED
+        self.digest, self._left = (digest if is_plain else None), left
+        self._door.pass_on(data)
+
+    def _wait(self, data: bytes) -> None:
+        if len(data) > LARGEST_HEAD + LARGEST_BODY:
+            self._give_up(data)
+            return
+        self._waiting = data
+        if self._late is None:
+            self._late = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._give_up)
+
+    def _give_up(self, data: bytes = b"") -> None:
+        """What takes so long is the library's."""
+        data, self._waiting = data or self._waiting, b""
+        self._stop_waiting()
+        self._state = State.CLOSED
+        self._door.pass_on(data)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
