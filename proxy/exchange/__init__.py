@@ -1,4 +1,4 @@
 """The way through. Law of this package: nothing here decides; it asks and awaits.
 
-Read `serve.py` first. Only `upstream.py` opens connections to providers, only `relay.py` writes replies.
+Read `serve.py` first. Only `upstream.py` opens connections to providers, only `client.py` writes replies.
 """

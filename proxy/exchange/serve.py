@@ -23,10 +23,11 @@ from proxy.exchange.attempt import (
     rounds,
     unhealthy,
 )
+from proxy.exchange.client import Client
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.record import Tried
-from proxy.exchange.relay import Client, relay
+from proxy.exchange.relay import relay
 from proxy.exchange.reply import Failure, Reply
 from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.upstream import Upstream, Wait

@@ -12,25 +12,22 @@ import fcntl
 import socket
 import termios
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
-from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.errors import CallerError, Overloaded
+from proxy.errors import Overloaded
+from proxy.exchange.client import Client
 from proxy.web.errors import error_bytes, error_response
-from proxy.web.faults import BadRequest, HeadersTooLarge, UriTooLong
+from proxy.web.faults import LONGEST_HEADER, LONGEST_TARGET, MOST_HEADERS, BadRequest, fault_of
 from proxy.web.lane import Lane, Line
 
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 5.0  # where there are too many connections
 KEEP_ALIVE_SECONDS = 75.0
 HIGH_WATER_BYTES = 256 * 1024  # that wait for a client
-# not the same number: the parser's error names the limit, and nothing else tells a line from a header
-LONGEST_TARGET = 8190
-LONGEST_HEADER = 8192
-MOST_HEADERS = 128
 
 _TOO_MANY = Overloaded("Too many connections are open here; try again in a moment.", retry_after=1)
 
@@ -82,7 +79,7 @@ class Connection(web.RequestHandler):
         if self._lane is not None:
             self._lane.returned()
 
-    def answered(self, client: Kept) -> None:
+    def answered(self, client: Client) -> None:
         """A call of the quick lane is over."""
         self.finish()
         if not client.keeps or client.gone or self.is_last:
@@ -187,7 +184,7 @@ class Connection(web.RequestHandler):
         """Answer what never became a call: a broken head. Nothing of it is repeated or logged."""
         if request.writer.output_size > 0:
             raise ConnectionError("a reply is under way already")
-        response = error_response(_fault(exc))
+        response = error_response(fault_of(exc))
         response.force_close()
         return response
 
@@ -204,17 +201,6 @@ def _any_number(connections: int) -> bool:
     return True
 
 
-def _fault(exc: BaseException | None) -> CallerError:
-    """What is wrong with a head, as far as the parser tells; its words quote the head, so that they end here."""
-    if isinstance(exc, LineTooLong):
-        if exc.args[1] == LONGEST_TARGET:
-            return UriTooLong(f"The request line may have {LONGEST_TARGET} bytes at most.")
-        return HeadersTooLarge(f"A header may have {LONGEST_HEADER} bytes at most.")
-    if isinstance(exc, BadHttpMessage) and exc.message.startswith("Too many headers"):
-        return HeadersTooLarge(f"A request may have {MOST_HEADERS} headers at most.")
-    return BadRequest("The request is not valid HTTP/1.1.")
-
-
 def _say_goodbye(descriptor: int) -> bool:
     """End our side of a connection, unless bytes have come that nobody has read; say which.
 
@@ -225,13 +211,6 @@ def _say_goodbye(descriptor: int) -> bool:
             return False
         same.shutdown(socket.SHUT_WR)
     return True
-
-
-class Kept(Protocol):
-    """How a call has left its connection."""
-
-    keeps: bool
-    gone: bool
 
 
 class Answered(web.StreamResponse):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+
 from proxy.errors import CallerError
+
+# not the same number: the parser's error names the limit, and nothing else tells a line from a header
+LONGEST_TARGET = 8190
+LONGEST_HEADER = 8192
+MOST_HEADERS = 128
 
 
 class BadRequest(CallerError):
@@ -74,3 +81,14 @@ class UnsupportedEncoding(CallerError):
 
     status = 415
     code = "unsupported_encoding"
+
+
+def fault_of(exc: BaseException | None) -> CallerError:
+    """What is wrong with a head, as far as the parser tells; its words quote the head, so that they end here."""
+    if isinstance(exc, LineTooLong):
+        if exc.args[1] == LONGEST_TARGET:
+            return UriTooLong(f"The request line may have {LONGEST_TARGET} bytes at most.")
+        return HeadersTooLarge(f"A header may have {LONGEST_HEADER} bytes at most.")
+    if isinstance(exc, BadHttpMessage) and exc.message.startswith("Too many headers"):
+        return HeadersTooLarge(f"A request may have {MOST_HEADERS} headers at most.")
+    return BadRequest("The request is not valid HTTP/1.1.")

@@ -14,11 +14,11 @@ from aiohttp.http import HttpVersion10
 from msgspec import Struct, field
 
 from proxy.errors import InternalError, ModelNotFound, NoHealthyUpstream, Overloaded, ProxyError, ShuttingDown
+from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Entry, Record
-from proxy.exchange.relay import Asker, Client
 from proxy.exchange.serve import Exchange
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import weigh

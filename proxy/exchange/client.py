@@ -1,0 +1,233 @@
+"""The client's side of a call, and the only file that writes replies: status and headers once, then bytes, keep-alives,
+a last error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from typing import Protocol
+
+from msgspec import Struct
+
+from proxy.errors import ProxyError
+from proxy.exchange.patience import Deadlines, Patience
+from proxy.exchange.record import Record
+from proxy.exchange.stepper import Stepper
+from proxy.wire.endpoints import Shape
+from proxy.wire.headers import Headers, reply_head
+from proxy.wire.reader import StreamReader, error_event
+
+KEEP_ALIVE_SECONDS = 15.0
+LAST_WORDS_SECONDS = 5.0
+_KEEP_ALIVE = b": keep-alive\n\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+STREAM_HEADERS: Headers = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
+
+
+class Door(Protocol):
+    """The connection to a client (web/connection.py)."""
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether the client is slower than we are."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection takes no other request, whatever we answer."""
+
+    def send(self, data: bytes) -> bool:
+        """Send bytes; False where the client has gone."""
+
+    def drained(self) -> Awaitable[None]:
+        """Until the client has caught up. Raises ConnectionError where it goes instead."""
+
+    def hang_up(self, last_words_seconds: float) -> None:
+        """Close: at once, or once what was sent is out, so many seconds later at most."""
+
+
+class Asker(Struct, frozen=True):
+    """How the client is to be answered: whether bodies may follow the head, and in what version of HTTP; whether its
+    connection may serve another request."""
+
+    method: str
+    is_http_1_0: bool
+    keeps: bool
+
+
+class Client:
+    """The client's side of one call. Comments wait here until the first event or 15 s of silence.
+
+    Once the client has gone, writing is a no-op: whoever reads on, reads for the usage. `keeps`: when all is said, the
+    connection may serve another call.
+    """
+
+    __slots__ = (
+        "_asker",
+        "_deadlines",
+        "_door",
+        "_head",
+        "_held",
+        "_is_chunked",
+        "_is_watched",
+        "_reader",
+        "_says_events",
+        "_spoke",
+        "gone",
+        "keeps",
+        "record",
+        "started",
+        "stepper",
+    )
+
+    def __init__(self, door: Door, asker: Asker, record: Record, deadlines: Deadlines) -> None:
+        """`stepper` is set by whoever runs the call. `started`: status and headers are out."""
+        self.stepper: Stepper
+        self.gone = self.started = False
+        self.keeps = asker.keeps
+        self._door = door
+        self._asker = asker
+        self.record = record
+        self._deadlines = deadlines
+        self._head = b""
+        self._held = b""
+        self._is_chunked = self._is_watched = self._says_events = False
+        self._spoke = 0.0
+        self._reader: StreamReader | None = None
+
+    def patience(self, silence_seconds: float, until: float) -> Patience:
+        """A deadline for the call, wherever it waits."""
+        return Patience(self._deadlines, self.stepper, silence_seconds, until)
+
+    async def hold(self, comments: bytes) -> None:
+        """Take comments that came before the first event."""
+        self._held += comments
+        if self.started:
+            self._beat()
+            await self.room()
+
+    def drop_held(self) -> None:
+        """The attempt they came from failed before anything was sent."""
+        self._held = b""
+
+    def take_held(self) -> bytes:
+        """The comments that are to go out before the first event."""
+        held, self._held = self._held, b""
+        return held
+
+    def sent(self) -> None:
+        """The first request went upstream: silence counts from here."""
+        if not self._is_watched and not self.started:
+            self._spoke = self._deadlines.moment()
+
+    def watch(self) -> None:
+        """From now on, never be silent for 15 s: an upstream has begun a stream."""
+        if not self._is_watched:
+            self._is_watched = True
+            self._deadlines.watch(self)
+
+    def begin(self, status: int, headers: Headers, reader: StreamReader | None = None) -> None:
+        """Status and headers, unless silence has sent them already; they go out with the first bytes."""
+        self._reader = reader
+        if not self.started:
+            self.record.status = status
+            self._start(status, headers)
+
+    def _start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        self._says_events = ("content-type", "text/event-stream") in ((n.lower(), v[:17]) for n, v in headers)
+        framing: Headers = []
+        has_length = any(name.lower() == "content-length" for name, _ in headers)
+        if _has_body(self._asker.method, status) and not has_length:
+            self._is_chunked = not self._asker.is_http_1_0
+            self.keeps = self.keeps and self._is_chunked
+            framing = [("Transfer-Encoding", "chunked")] if self._is_chunked else []
+        self._head = self._head_of(status, headers + framing)
+
+    def _head_of(self, status: int, headers: Headers) -> bytes:
+        self.keeps = self.keeps and not self._door.is_last
+        own = [] if self.keeps else [("Connection", "close")]
+        if self.keeps and self._asker.is_http_1_0:
+            own = [("Connection", "keep-alive")]
+        return reply_head(status, headers + own, int(time.time()))
+
+    def say(self, data: bytes) -> None:
+        """Send bytes of the body, with the head where that is not out yet."""
+        if self.gone or not data:
+            return
+        if self.record.first_byte_at is None:
+            self.record.first_byte_at = time.monotonic()
+        if self._is_chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        self.gone = not self._door.send(data)
+        self._spoke = self._deadlines.moment()
+
+    async def room(self) -> None:
+        """Wait while the client is slower than we are."""
+        if self._door.writing_paused and not self.gone:
+            try:
+                await self._door.drained()
+            except ConnectionError:
+                self.gone = True
+
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a reply in hand: one write, with its length."""
+        self.rest()
+        self.started = True
+        self.record.status = status
+        self.record.first_byte_at = time.monotonic()
+        if status != 204 and status != 304:
+            headers = [*headers, ("Content-Length", str(len(body)))]
+        head = self._head_of(status, headers)
+        self.gone = not self._door.send(head + body if _has_body(self._asker.method, status) else head)
+
+    def end(self) -> None:
+        """Finish the reply as complete."""
+        self.rest()
+        last = self._head + (_LAST_CHUNK if self._is_chunked else b"")
+        self._head = b""
+        if last and not self.gone:
+            self.gone = not self._door.send(last)
+
+    def cut(self, error: ProxyError, shape: Shape) -> None:
+        """Finish a reply that has begun as broken: an error event where the stream allows it, no final chunk."""
+        self.rest()
+        self.keeps = False
+        if self.gone:
+            return
+        if not self._says_events or (self._reader and not self._reader.at_boundary):
+            self._door.hang_up(0)
+            return
+        self.say(error_event(shape, error))
+        self._door.hang_up(LAST_WORDS_SECONDS)
+
+    def rest(self) -> None:
+        """Stop the keep-alives."""
+        if self._is_watched:
+            self._deadlines.forget(self)
+
+    def due(self) -> float:
+        """When it has been silent for too long."""
+        return self._spoke + KEEP_ALIVE_SECONDS
+
+    def expire(self) -> None:
+        """It has been silent for too long. What waits in line is not answered 200."""
+        if not self.started and self.record.phase == "waiting":
+            return
+        if self._reader is None or self._reader.at_boundary:
+            self._beat()
+        self._spoke = self._deadlines.moment()
+
+    def _beat(self) -> None:
+        """Say something: what was held, else a comment of our own."""
+        if not self.started:
+            own = self.record.own_headers()
+            self.record.status = 200
+            self._start(200, [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own])
+        self.say(self.take_held() or _KEEP_ALIVE)
+
+
+def _has_body(method: str, status: int) -> bool:
+    """Whether a body follows the head (RFC 9112 6.3)."""
+    return method != "HEAD" and status not in (204, 304)
