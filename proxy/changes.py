@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from proxy.config import ConfigProblems
+from proxy.config.problems import ConfigProblems
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings

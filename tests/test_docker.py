@@ -20,8 +20,8 @@ from click.testing import CliRunner
 from harness.machine import Machine, missing_systemd, why_not
 
 from proxy.cli.health import URL, health
-from proxy.config import ConfigProblems
 from proxy.config.load import load_text
+from proxy.config.problems import ConfigProblems
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "Dockerfile"

@@ -18,7 +18,8 @@ import proxy.stores.failures
 import proxy.web.faults
 from proxy.cli import main
 from proxy.cli.serve import start_lines
-from proxy.config import Config, load
+from proxy.config.load import load
+from proxy.config.models import Config
 from proxy.data import snapshot_bytes
 from proxy.errors import ModelNotFound, ProxyError
 from proxy.exchange.record import Entry

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from proxy.cli.client import ask
-from proxy.cli.serve import settings_or_exit
+from proxy.cli.home import home_or_exit
 
 
 @click.command("backup")
@@ -16,5 +16,5 @@ from proxy.cli.serve import settings_or_exit
 def backup(file: str, config_path: str | None) -> None:
     """Copy the ledger to FILE, which must not exist; every call that has ended is in it."""
     target = Path(file).absolute()
-    ask(settings_or_exit(config_path), "backup", {"file": str(target)})
+    ask(home_or_exit(config_path), "backup", {"file": str(target)})
     click.echo(f"wrote {target}")

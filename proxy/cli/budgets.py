@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from proxy.cli.client import ask
-from proxy.cli.serve import settings_or_exit
+from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, moment, print_table, say
 from proxy.policy.money.amounts import dollars
 
@@ -24,7 +24,7 @@ def budgets(context: click.Context, as_json: bool, config_path: str | None) -> N
     context.obj = config_path
     if context.invoked_subcommand is not None:
         return
-    found = ask(settings_or_exit(config_path), "budgets")
+    found = ask(home_or_exit(config_path), "budgets")
     if as_json:
         click.echo(json.dumps(found, indent=1))
     elif not found["budgets"]:
@@ -48,7 +48,7 @@ def adjust(context: click.Context, /, **options: Any) -> None:
     BUDGET is a name as `tollkeeper budgets` shows it, such as key:alice:day.
     """
     params = {"budget": options["budget"], "usd": options["amount"], "reason": options["reason"]}
-    found = ask(settings_or_exit(options["config_path"] or context.obj), "adjust", params)
+    found = ask(home_or_exit(options["config_path"] or context.obj), "adjust", params)
     if options["as_json"]:
         click.echo(json.dumps(found, indent=1))
         return

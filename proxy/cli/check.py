@@ -9,7 +9,9 @@ from typing import NoReturn
 
 import click
 
-from proxy.config import ConfigProblems, find_config, load
+from proxy.cli.home import config_file
+from proxy.config.load import load
+from proxy.config.problems import ConfigProblems
 from proxy.policy.values import Settings
 
 ENVIRONMENT = "environment"
@@ -26,7 +28,7 @@ def check(file: str | None, config: str | None, as_json: bool) -> None:
     """
     if file and config:
         raise click.UsageError("give the file once: as FILE or as --config FILE")
-    path = find_config(file or config, os.environ)
+    path = config_file(file or config)
     try:
         settings = load(path, os.environ).settings
     except ConfigProblems as problems:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from proxy.policy.values import Settings
+from proxy.cli.home import Home, is_anothers, not_yours
 
 SOCKET_NAME = "control.sock"
 _PATIENCE = 60.0  # seconds
@@ -23,13 +23,15 @@ _LONGEST_PATH = 103
 Answer = dict[str, Any]
 
 
-def ask(settings: Settings, order: str, params: Answer | None = None, patience: float = _PATIENCE) -> Answer:
+def ask(home: Home, order: str, params: Answer | None = None, patience: float = _PATIENCE) -> Answer:
     """Answer an order, as JSON has it; what cannot be done ends the command with a sentence."""
-    connection = _connected(settings, patience)
+    connection = _connected(home, patience)
     if connection is None:
         from proxy.cli.stopped import answer  # it brings the database library along
 
-        return answer(settings, order, params or {})
+        if is_anothers(Path(home.state_dir)):
+            raise not_yours(Path(home.state_dir), home.file)
+        return answer(home.settings(), order, params or {})
     with closing(connection):
         try:
             reply = _sent(connection, order, params)
@@ -38,14 +40,14 @@ def ask(settings: Settings, order: str, params: Answer | None = None, patience: 
             raise click.ClickException(f"the daemon gave no answer: {error}") from None
 
 
-def follow(settings: Settings, order: str, params: Answer) -> Iterator[bytes]:
+def follow(home: Home, order: str, params: Answer) -> Iterator[bytes]:
     """Lines without their ends, an empty one at first and while nothing happens.
 
     The daemon's end ends the command with a sentence.
     """
-    connection = _connected(settings, _SILENCE)
+    connection = _connected(home, _SILENCE)
     if connection is None:
-        ask(settings, order, params)
+        ask(home, order, params)
         return
     with closing(connection):
         try:
@@ -58,23 +60,25 @@ def follow(settings: Settings, order: str, params: Answer) -> Iterator[bytes]:
     raise click.ClickException("the daemon went away")
 
 
-def running_since(settings: Settings) -> float | None:
+def running_since(home: Home) -> float | None:
     """When the daemon opened its control socket, in UTC epoch seconds; None where there is none."""
     try:
-        return (Path(settings.state_dir) / SOCKET_NAME).stat().st_mtime
+        return (Path(home.state_dir) / SOCKET_NAME).stat().st_mtime
     except OSError:
         return None
 
 
-def _connected(settings: Settings, patience: float) -> _Connection | None:
+def _connected(home: Home, patience: float) -> _Connection | None:
     """A connection to the daemon; None where none runs."""
-    connection = _Connection(settings.state_dir, patience)
+    connection = _Connection(home.state_dir, patience)
     try:
         connection.connect()
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
+    except PermissionError:
+        raise not_yours(Path(home.state_dir), home.file) from None
     except OSError as error:
-        raise click.ClickException(f"the daemon at {settings.state_dir} cannot be reached: {error.strerror}") from None
+        raise click.ClickException(f"the daemon at {home.state_dir} cannot be reached: {error.strerror}") from None
     return connection
 
 
@@ -93,9 +97,9 @@ def _read(reply: HTTPResponse) -> Answer:
     return found
 
 
-def glance(settings: Settings, order: str, patience: float) -> Answer:
+def glance(home: Home, order: str, patience: float) -> Answer:
     """What a running daemon answers within `patience` seconds, else nothing."""
-    with closing(_Connection(settings.state_dir, patience)) as connection:
+    with closing(_Connection(home.state_dir, patience)) as connection:
         try:
             connection.connect()
             return _read(_sent(connection, order, None))

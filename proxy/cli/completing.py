@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import click
 from click.shell_completion import CompletionItem
 
+from proxy.cli.home import Home
 from proxy.policy.values import Settings
 
 _PATIENCE = 0.2  # seconds the daemon has to name its keys
@@ -21,35 +22,54 @@ def client_names(_: click.Context, __: click.Parameter, incomplete: str) -> list
 
 
 def key_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The keys of the configuration, and those of the store while the daemon runs."""
+    """The keys the daemon knows; those of the configuration where none runs."""
     from proxy.cli.client import glance
 
-    settings = _settings(context)
-    if settings is None:
+    home = _home(context)
+    if home is None:
         return []
-    configured = [caller.name for caller in settings.callers]
-    listed = glance(settings, "keys", _PATIENCE).get("keys", [])
-    return _items(dict.fromkeys([*configured, *(key["name"] for key in listed)]), incomplete)
+    listed = [key["name"] for key in glance(home, "keys", _PATIENCE).get("keys", [])]
+    settings = None if listed else _settings(home)
+    return _items(listed if settings is None else [caller.name for caller in settings.callers], incomplete)
 
 
 def model_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of the configuration and of the list of models that came with the package."""
+    """The names the daemon knows; where none runs, those of the configuration and of the list that came with the package."""
+    from proxy.cli.client import glance
     from proxy.data import snapshot_bytes
     from proxy.policy.names.feed import read_feed
     from proxy.policy.names.resolution import Names
 
-    settings = _settings(context)
+    home = _home(context)
+    if home is None:
+        return []
+    if listed := glance(home, "models", _PATIENCE).get("models"):
+        return _items((row["name"] for row in listed), incomplete)
+    settings = _settings(home)
     if settings is None:
         return []
     return _items(Names(settings, read_feed(snapshot_bytes()), {}).offered(), incomplete)
 
 
-def _settings(context: click.Context) -> Settings | None:
-    """The configuration in force, or None where it has problems, which are `check`'s to tell."""
-    from proxy.config import ConfigProblems, find_config, load
+def _home(context: click.Context) -> Home | None:
+    """Where the daemon is, or None where a problem is in the way, which is `check`'s to tell."""
+    from proxy.config.discover import find_config
+    from proxy.config.locate import locate
+    from proxy.config.problems import ConfigProblems
 
     try:
-        return load(find_config(context.params.get("config_path"), os.environ), os.environ).settings
+        found = locate(find_config(context.params.get("config_path"), os.environ), os.environ)
+    except (ConfigProblems, OSError):
+        return None
+    return Home(found.file, found.state_dir, found.zone)
+
+
+def _settings(home: Home) -> Settings | None:
+    from proxy.config.load import load
+    from proxy.config.problems import ConfigProblems
+
+    try:
+        return load(home.file, os.environ, needs_secrets=False).settings
     except (ConfigProblems, OSError):
         return None
 

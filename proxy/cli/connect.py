@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 import click
 import msgspec
+from msgspec.structs import replace
 
+from proxy.cli.client import glance
 from proxy.cli.completing import client_names
-from proxy.cli.serve import settings_or_exit
+from proxy.cli.home import Home, home_or_exit
 from proxy.cli.snippets import (
     KEY_VARIABLE,
     Choice,
@@ -20,7 +23,9 @@ from proxy.cli.snippets import (
     render,
     root_of,
 )
-from proxy.policy.values import Settings
+from proxy.policy.values import Listen, Settings
+
+_PATIENCE = 2.0  # seconds the daemon has to say where it listens
 
 
 @click.command("connect")
@@ -40,8 +45,10 @@ def connect(client: str | None, model: str | None, as_json: bool, config_path: s
         return
     if client not in clients:
         raise click.UsageError(_unknown(client, list(clients)))
-    settings = settings_or_exit(config_path)
-    situation = _situation(client, clients[client], settings, model)
+    home = home_or_exit(config_path)
+    settings = _as_served(home)
+    choice = _choice(clients[client], settings, home) if model is None else Choice(model)
+    situation = _situation(client, clients[client], settings, choice)
     parts = render(clients[client], situation)
     notes = _notes(clients[client], settings, situation)
     if as_json:
@@ -56,7 +63,17 @@ def _unknown(client: str, known: list[str]) -> str:
     return f"there is no client {client!r} here{suggestion(client, known)}; `tollkeeper connect` lists the names"
 
 
-def _situation(name: str, client: Client, settings: Settings, model: str | None) -> Situation:
+def _as_served(home: Home) -> Settings:
+    """The configuration, with the address a running daemon says it listens on."""
+    settings = home.settings()
+    url = str(glance(home, "status", _PATIENCE).get("url", ""))
+    if url.startswith("unix:"):
+        return replace(settings, listen=Listen(socket=url.removeprefix("unix:")))
+    parts = urlsplit(url)
+    return replace(settings, listen=Listen(parts.hostname, parts.port)) if parts.hostname and parts.port else settings
+
+
+def _situation(name: str, client: Client, settings: Settings, choice: Choice) -> Situation:
     """How clients meet the configured Tollkeeper. Ends the command where this client cannot, or where nobody knows."""
     from proxy.stores.mark import is_marked
 
@@ -71,12 +88,14 @@ def _situation(name: str, client: Client, settings: Settings, model: str | None)
             "listen.port is 0, so that the port is another one at every start: the daemon prints it "
             "('Listening on'); set listen.port to have one that can be written down"
         )
-    choice = _choice(client, settings) if model is None else Choice(model)
     is_open = not settings.callers and not is_marked(settings)
     return Situation(root_of(listen), choice, is_open, listen.socket)
 
 
-def _choice(client: Client, settings: Settings) -> Choice:
+def _choice(client: Client, settings: Settings, home: Home) -> Choice:
+    """A model the daemon knows; where none runs, of those that came with the package."""
+    if listed := glance(home, "models", _PATIENCE).get("models"):
+        return choose_model(client, settings, frozenset(row["name"] for row in listed))
     from proxy.data import snapshot_bytes
     from proxy.policy.names.feed import read_feed
     from proxy.policy.names.resolution import Names

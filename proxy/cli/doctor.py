@@ -31,11 +31,11 @@ def doctor(config_path: str | None, offline: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    from proxy.config import find_config
+    from proxy.cli.home import readable_file
     from proxy.doctor.check import is_well
     from proxy.doctor.visit import visit
 
-    checks = visit(find_config(config_path, os.environ), os.environ, offline=offline)
+    checks = visit(readable_file(config_path), os.environ, offline=offline)
     if as_json:
         rows = [msgspec.structs.asdict(check) for check in checks]
         click.echo(json.dumps({"ok": is_well(checks), "checks": rows}, indent=1))

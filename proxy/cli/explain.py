@@ -9,7 +9,7 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.completing import key_names, model_names
-from proxy.cli.serve import settings_or_exit
+from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, print_table, say
 from proxy.policy.money.amounts import dollars
 
@@ -23,7 +23,7 @@ from proxy.policy.money.amounts import dollars
 def explain(model: str, key: str | None, max_tokens: int | None, as_json: bool, config_path: str | None) -> None:
     """Explain a chat completion with an empty prompt: where MODEL goes, its price, its hold, and every budget."""
     params = {"model": model, "key": key, "max_tokens": max_tokens}
-    found = ask(settings_or_exit(config_path), "explain", params)
+    found = ask(home_or_exit(config_path), "explain", params)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return

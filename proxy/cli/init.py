@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from proxy.config import user_config
+from proxy.config.discover import user_config
 
 
 @click.command("init")

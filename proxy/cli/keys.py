@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from proxy.cli.client import ask
-from proxy.cli.serve import settings_or_exit
+from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, bar, moment, print_table, say
 from proxy.policy.money.amounts import dollars
 
@@ -31,7 +31,7 @@ def keys() -> None:
 def create(**options: Any) -> None:
     """Make a key and print its secret, this once; only a hash of it is kept."""
     params = _new_key(options)
-    made = ask(settings_or_exit(options["config_path"]), "create", params)
+    made = ask(home_or_exit(options["config_path"]), "create", params)
     if options["as_json"]:
         click.echo(json.dumps({"name": made["name"], "key": made["secret"], "key_hash": made["key_hash"]}, indent=1))
     else:
@@ -49,7 +49,7 @@ def create(**options: Any) -> None:
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def list_(as_json: bool, config_path: str | None) -> None:
     """List keys: what each has spent, where its budgets stand, when it was last used. Never a secret."""
-    found = ask(settings_or_exit(config_path), "keys")
+    found = ask(home_or_exit(config_path), "keys")
     if as_json:
         click.echo(json.dumps(found, indent=1))
     elif not found["keys"]:
@@ -66,7 +66,7 @@ def list_(as_json: bool, config_path: str | None) -> None:
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def revoke(name: str, as_json: bool, config_path: str | None) -> None:
     """Refuse a key from now on; calls it has under way go on to their end."""
-    found = ask(settings_or_exit(config_path), "revoke", {"name": name})
+    found = ask(home_or_exit(config_path), "revoke", {"name": name})
     click.echo(json.dumps(found, indent=1) if as_json else f"The key {name} is revoked.")
 
 

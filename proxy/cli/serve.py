@@ -52,17 +52,17 @@ def serve(config_path: str | None, mock: bool, watches: bool) -> None:
 
 def _source(config_path: str | None, *, mock: bool) -> Source:
     from proxy.changes import Source
-    from proxy.config import find_config
+    from proxy.config.discover import find_config
     from proxy.watching import left_alone
 
     return Source(lambda: left_alone(find_config(config_path, os.environ)), lambda: _read(config_path, mock=mock))
 
 
 def _watched(config_path: str | None) -> Watch:
-    from proxy.config import find_config
+    from proxy.cli.home import config_file
     from proxy.watching import Watch
 
-    file = find_config(config_path, os.environ)
+    file = config_file(config_path)
     if file is None:
         raise click.UsageError("--watch needs a configuration file, and there is none")
     return Watch(file)
@@ -70,7 +70,7 @@ def _watched(config_path: str | None) -> Watch:
 
 def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
     """Load the configuration; print every problem and exit 1 where there is one."""
-    from proxy.config import ConfigProblems
+    from proxy.config.problems import ConfigProblems
 
     try:
         return _read(config_path, mock=mock)
@@ -80,7 +80,8 @@ def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings
 
 
 def _read(config_path: str | None, *, mock: bool) -> Settings:
-    from proxy.config import find_config, load
+    from proxy.config.discover import find_config
+    from proxy.config.load import load
 
     return load(find_config(config_path, os.environ), os.environ, mock=mock).settings
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from proxy.cli.client import ask
-from proxy.cli.serve import settings_or_exit
+from proxy.cli.home import home_or_exit
 from proxy.cli.tables import say
 from proxy.policy.money.amounts import dollars
 
@@ -22,7 +22,7 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
 
     REQUEST_ID is the reply's x-tollkeeper-request-id, which is also in the log.
     """
-    call = ask(settings_or_exit(config_path), "show", {"request_id": request_id})
+    call = ask(home_or_exit(config_path), "show", {"request_id": request_id})
     if as_json:
         click.echo(json.dumps(call, indent=1))
         return

@@ -72,11 +72,13 @@ def choose_model(client: Client, settings: Settings, offered: Collection[str]) -
     """The default model, else one of `offered` the client is known for, else whatever has a name here."""
     if settings.default_model is not None:
         return Choice(settings.default_model)
+    mock = next((f"{p.name}/echo" for p in settings.providers.values() if p.kind == "mock"), None)
+    if mock is not None and len(settings.providers) == 1:
+        return Choice(mock)
     ours = next((model for model in client.models if model in offered), None)
     if ours is not None:
         return Choice(ours, is_ours=True)
     fitting = next((model for model in (*_MODELS, *settings.aliases) if model in offered), None)
-    mock = next((f"{p.name}/echo" for p in settings.providers.values() if p.kind == "mock"), None)
     if (found := fitting or mock) is not None:
         return Choice(found)
     first = next(iter(settings.providers), None)

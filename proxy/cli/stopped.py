@@ -19,6 +19,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.listings import with_cached
 from proxy.exchange.pricing import price_book
 from proxy.policy.money.books import Books
+from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings
@@ -39,6 +40,7 @@ from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
 from proxy.web.operator.control_state import AdjustAsk, adjusted, adjustment, made, refuse_configured, refuse_taken
 from proxy.web.operator.desk import Declined, Desk, Unknown, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
+from proxy.web.operator.models import ModelsAsk, model_list
 
 Params = dict[str, Any]
 
@@ -69,9 +71,13 @@ def _desk(settings: Settings) -> Desk:
     for orphan in replay(Path(settings.state_dir) / "journal").holds:
         hold = orphan.hold
         books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
+    return Desk(settings, files, books, *_names(settings), keys)
+
+
+def _names(settings: Settings) -> tuple[Names, PriceBook]:
     catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
     names = Names(settings, catalogue, {})
-    return Desk(settings, files, books, names, price_book(settings, names, catalogue), keys)
+    return names, price_book(settings, names, catalogue)
 
 
 def _usage(settings: Settings, params: Params) -> Answer:
@@ -84,6 +90,11 @@ def _show(settings: Settings, params: Params) -> Answer:
 
 def _explain(settings: Settings, params: Params) -> Answer:
     return explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time())
+
+
+def _models(settings: Settings, params: Params) -> Answer:
+    names, prices = _names(settings)
+    return model_list(settings, names, prices, msgspec.convert(params, ModelsAsk))
 
 
 def _budgets(settings: Settings, _: Params) -> Answer:
@@ -164,6 +175,7 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "usage": _usage,
     "show": _show,
     "explain": _explain,
+    "models": _models,
     "budgets": _budgets,
     "adjust": _adjust,
     "keys": _keys,

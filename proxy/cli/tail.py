@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from proxy.cli.client import follow
+from proxy.cli.home import home_or_exit
 from proxy.cli.screen.columns import Printer, lay_out
 from proxy.cli.screen.entries import COLUMNS, cells, is_failure
-from proxy.cli.serve import settings_or_exit
 from proxy.exchange.record import Entry
 
 
@@ -79,14 +79,14 @@ class _Dollars(click.ParamType[Decimal]):
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def tail(**options: Any) -> None:
     """Print each call as it ends, until Ctrl-C. What calls under way do is seen with `tollkeeper top`."""
-    settings = settings_or_exit(options["config_path"])
+    home = home_or_exit(options["config_path"])
     wanted = Wanted(**{name: options[name] for name in Wanted.__struct_fields__})
     try:
-        lines = follow(settings, "tail", {"last": options["last"]})
+        lines = follow(home, "tail", {"last": options["last"]})
         if options["as_json"]:
             _print_as_they_are(lines, wanted)
         else:
-            _print(lines, wanted, settings.money.zone)
+            _print(lines, wanted, home.zone)
     except msgspec.ValidationError as error:
         raise click.ClickException(f"the daemon is of another version: {error}") from None
     except KeyboardInterrupt:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from proxy.cli.home import Home, home_or_exit
 from proxy.cli.screen.columns import Line, plain
 from proxy.cli.screen.drawing import Paper, draw
 from proxy.cli.screen.snapshot import Snapshot
 from proxy.cli.screen.view import Action, View, press
 from proxy.cli.screen.watch import Gone, News, Source, Watch
-from proxy.cli.serve import settings_or_exit
 from proxy.cli.tables import terminal_width
-from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
     from proxy.cli.screen.terminal import Terminal
@@ -36,26 +35,26 @@ def top(interval: float, once: bool, as_json: bool, config_path: str | None) -> 
 
     ? lists the keys. Without a terminal it prints what there is now.
     """
-    settings = settings_or_exit(config_path)
-    source = Source(settings)
+    home = home_or_exit(config_path)
+    source = Source(home)
     if as_json:
         click.echo(json.dumps(source.answers(), indent=1))
     elif once or not _is_terminal():
-        paper = Paper(terminal_width(), None, settings.money.zone)
+        paper = Paper(terminal_width(), None, home.zone)
         click.echo("\n".join(plain(line) for line in draw(source.snapshot(), View(), paper)))
     else:
-        _watch(settings, source, interval)
+        _watch(home, source, interval)
 
 
 def _is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-def _watch(settings: Settings, source: Source, interval: float) -> None:
+def _watch(home: Home, source: Source, interval: float) -> None:
     """The screen, until it is left for good; Ctrl-Z leaves it until we go on."""
     from proxy.cli.screen.terminal import Waking, opened
 
-    seen, waking = _Seen(source.snapshot(), settings.money.zone), Waking()
+    seen, waking = _Seen(source.snapshot(), home.zone), Waking()
     with Watch(source, interval, waking.wake) as watch:
         while True:
             with opened(waking) as terminal:

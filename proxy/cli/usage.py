@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from proxy.cli.client import ask
-from proxy.cli.serve import settings_or_exit
+from proxy.cli.home import home_or_exit
 from proxy.cli.tables import NARROW, Table, print_table, say, terminal_width
 from proxy.policy.money.amounts import dollars
 from proxy.web.operator.moments import moment_ms
@@ -34,15 +34,15 @@ def usage(**options: Any) -> None:
     """What was used and what it cost. DATE is 2026-11-21, 2026-11-21T08:00, today, yesterday, or 7d (ago)."""
     if options["as_json"] and options["as_csv"]:
         raise click.UsageError("--json and --csv exclude each other")
-    settings = settings_or_exit(options["config_path"])
-    zone = _zone(options["tz"]) if options["tz"] else settings.money.zone
+    home = home_or_exit(options["config_path"])
+    zone = _zone(options["tz"]) if options["tz"] else home.zone
     params = {
         "by": options["by"],
         "since_ms": _moment_ms(options["since"], zone, "--since", is_end=False),
         "until_ms": _moment_ms(options["until"], zone, "--until", is_end=True),
         "tz": options["tz"],
     }
-    report = ask(settings, "usage", params)
+    report = ask(home, "usage", params)
     if options["as_json"]:
         click.echo(json.dumps(report, indent=1))
     elif options["as_csv"]:

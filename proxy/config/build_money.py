@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, tzinfo
-from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
 
+from proxy.config.discover import machine_zone
 from proxy.config.models import Config
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, key_scope
 from proxy.policy.values import MoneySettings, OwnPrice
-
-_LOCAL_TIME = Path("/etc/localtime")
 
 
 def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
@@ -48,18 +45,6 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
         keep_seconds=config.ledger.keep,
         zone=zone,
     )
-
-
-def machine_zone(env: Mapping[str, str]) -> tzinfo:
-    """The machine's time zone: $TZ, else what /etc/localtime points to, else UTC's present offset here."""
-    name = env.get("TZ", "").lstrip(":")
-    if not name:
-        target = os.path.realpath(_LOCAL_TIME)
-        name = target.partition("zoneinfo/")[2]
-    try:
-        return ZoneInfo(name) if name else UTC
-    except (ZoneInfoNotFoundError, ValueError):
-        return datetime.now().astimezone().tzinfo or UTC
 
 
 def budgets_for(scope: str, sections: Iterable[BudgetSection], zone: tzinfo) -> Iterable[Budget]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.secrets import credential
 from proxy.policy.values import Provider
 from proxy.presets import PRESETS, Preset
 
 SYSTEM_CONFIG = Path("/etc/tollkeeper/config.yaml")
 SYSTEM_STATE = "/var/lib/tollkeeper"
+_LOCAL_TIME = Path("/etc/localtime")
 NO_PROVIDER = (
     "no provider is configured: set OPENROUTER_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY, "
     "write a configuration with `tollkeeper init`, or practise on the built-in one with `tollkeeper serve --mock`"
@@ -22,11 +26,22 @@ def find_config(chosen: str | None, env: Mapping[str, str], system: Path = SYSTE
     """Return the file to read, or None when the environment decides.
 
     `chosen` (--config) and $TOLLKEEPER_CONFIG count even where no file is: a typo must not go unnoticed.
+    Raises ConfigProblems where a home cannot be looked into.
     """
     named = chosen or env.get("TOLLKEEPER_CONFIG")
     if named:
         return expand(named, env)
-    return next((path for path in (user_config(env), system) if path.is_file()), None)
+    usual = user_config(env)
+    try:
+        if usual.is_file():
+            return usual
+    except PermissionError:
+        sentence = f"it cannot be looked for: {_home(env)} is not for you to read; set HOME, or name a file: --config"
+        raise ConfigProblems([Problem(str(usual), 0, 0, "", sentence)]) from None
+    try:
+        return system if system.is_file() else None
+    except PermissionError:
+        return system  # whoever reads it says whose it is
 
 
 def user_config(env: Mapping[str, str]) -> Path:
@@ -84,6 +99,18 @@ def _from_variables(preset: Preset, env: Mapping[str, str]) -> Iterator[Provider
         api_key=key,
         key_source=f"environment variable {name}",
     )
+
+
+def machine_zone(env: Mapping[str, str]) -> tzinfo:
+    """The machine's time zone: $TZ, else what /etc/localtime points to, else UTC's present offset here."""
+    name = env.get("TZ", "").lstrip(":")
+    if not name:
+        target = os.path.realpath(_LOCAL_TIME)
+        name = target.partition("zoneinfo/")[2]
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return datetime.now().astimezone().tzinfo or UTC
 
 
 def _xdg(env: Mapping[str, str], variable: str, default: str) -> Path:

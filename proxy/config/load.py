@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from proxy.config.build import Sources, build
 from proxy.config.checks import cross_findings
 from proxy.config.discover import environment_providers, key_file
-from proxy.config.loader import MOST_CHARACTERS, Document, parse
+from proxy.config.loader import Document, parse
+from proxy.config.locate import read_text
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.secrets import Filled, fill_in, read_key_file
@@ -22,7 +23,6 @@ from proxy.policy.values import Provider, Settings
 from proxy.secret import Secret
 
 ENVIRONMENT = "environment"
-MOST_BYTES = 4 * MOST_CHARACTERS  # a character of UTF-8 is at most four bytes
 _EMPTY = "the file is empty, as one that was cut or lost would be; where nothing is to be said, remove it or write {}"
 _SECRET_HEADERS = frozenset(("authorization", "x-api-key", "api-key", "cookie"))
 
@@ -36,15 +36,15 @@ class Loaded(Struct, frozen=True):
     config: Config
 
 
-def load(path: Path | str | None, env: Mapping[str, str], *, mock: bool = False) -> Loaded:
+def load(path: Path | str | None, env: Mapping[str, str], *, mock: bool = False, needs_secrets: bool = True) -> Loaded:
     """Read, check and resolve the file at `path`; None lets the environment decide. Raises ConfigProblems.
 
-    `mock` puts the built-in provider in the place of all others.
+    `mock` puts the built-in provider in the place of all others. Without `needs_secrets` no key file is read, and a
+    variable that is not set stands for itself: enough for whoever calls no provider.
     """
     file = None if path is None else Path(path)
-    if file is None:
-        return load_text("", None, env, mock=mock)
-    return load_text(_read(file), file, env, mock=mock)
+    text = "" if file is None else read_text(file)
+    return load_text(text, file, env, mock=mock, needs_secrets=needs_secrets)
 
 
 def environment_settings(env: Mapping[str, str], mock: bool = False) -> Settings:
@@ -52,43 +52,28 @@ def environment_settings(env: Mapping[str, str], mock: bool = False) -> Settings
     return load(None, env, mock=mock).settings
 
 
-def load_text(text: str, file: Path | None, env: Mapping[str, str], *, mock: bool = False) -> Loaded:
+def load_text(
+    text: str, file: Path | None, env: Mapping[str, str], *, mock: bool = False, needs_secrets: bool = True
+) -> Loaded:
     """Do the work of `load` for text already read."""
     document = parse(text, ENVIRONMENT if file is None else str(file))
     if file is not None and not document.has_content:
         raise ConfigProblems([Problem(str(file), 0, 0, "", _EMPTY)])
     filled = fill_in(document, env)
     config, problems = _shaped(document, filled.tree)
-    key_files, unread = _key_files(document, filled, file, env)
+    key_files, unread = _key_files(document, filled, file, env) if needs_secrets else ({}, [])
     environment = _environment(filled.tree, env, problems, mock)
     names = tuple(_sections(filled.tree, "providers")) or tuple(environment)
     findings = cross_findings({**filled.tree, "routes": None} if mock else filled.tree, names)
     unread += [document.problem(path, sentence) for path, sentence in findings]
-    everything = _causes([document.problems + filled.problems, problems, unread])
+    unset = filled.problems if needs_secrets else []
+    everything = _causes([document.problems + unset, problems, unread])
     if everything or config is None:
+        if not needs_secrets:  # where a variable stands that is not set, that is what is wrong
+            everything = _only_at(_causes([document.problems + filled.problems, problems, unread]), everything)
         raise ConfigProblems(everything)
     sources = Sources(file, filled, env, key_files, environment, mock)
     return Loaded(build(config, sources, _readable_by_others(file, filled)), config)
-
-
-def _read(file: Path) -> str:
-    line, column = 0, 0
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-        if len(content) <= MOST_BYTES:
-            return content.decode()
-        sentence = "the file is larger than 4 MiB; a configuration never is"
-    except FileNotFoundError:
-        sentence = "there is no such file; `tollkeeper init` writes one to start from"
-    except UnicodeDecodeError as error:
-        before = content[: error.start].decode()
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        sentence = "the file is not UTF-8 text from here on"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        sentence = f"the file cannot be read ({reason})"
-    raise ConfigProblems([Problem(str(file), line, column, "", sentence)])
 
 
 def _shaped(document: Document, tree: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
@@ -135,6 +120,12 @@ def _causes(groups: list[list[Problem]]) -> list[Problem]:
         known = {(problem.line, problem.column) for problem in causes if problem.line}
         causes += [problem for problem in group if (problem.line, problem.column) not in known]
     return causes
+
+
+def _only_at(problems: list[Problem], places: list[Problem]) -> list[Problem]:
+    """Those of `problems` that stand where one of `places` does."""
+    known = {(problem.line, problem.column) for problem in places}
+    return [problem for problem in problems if (problem.line, problem.column) in known]
 
 
 def _readable_by_others(file: Path | None, filled: Filled) -> tuple[str, ...]:

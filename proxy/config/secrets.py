@@ -96,10 +96,11 @@ class _Filling:
         if value is None:
             near = suggestion(name, self._env)
             self._report(path, f"the environment variable {name} is not set{near}")
+            return match[0]  # for readers that need no secrets
         elif not value.isascii() and _is_broken(value):
             self._report(path, f"the environment variable {name} does not hold readable text")
             return ""
-        return value or ""
+        return value
 
     def _report(self, path: Path, sentence: str) -> None:
         self._filled.problems.append(self._document.problem(path, sentence))

@@ -32,12 +32,21 @@ def config_checks(seen: ConfigSeen, *, runs: bool = False) -> list[Check]:
         return [failed("config", "file", problem, again) for problem in seen.problems]
     where = f"{name} is sound" if seen.file else "no file; the environment decides"
     return [
-        passed("config", "file", where),
+        *([] if seen.problems else [passed("config", "file", where)]),
+        *(_missing(problem, runs=runs) for problem in seen.problems),
         *_providers(seen.settings, runs=runs),
         *_readable(seen),
         *(_address("data address", seen.settings.listen, "a client's key")),
         *(_address("admin address", seen.settings.admin, "the admin token")),
     ]
+
+
+def _missing(problem: str, *, runs: bool) -> Check:
+    """A secret that cannot be had here; a daemon that runs has its own."""
+    if not runs:
+        return failed("config", "secret", problem, "set it, then start the daemon")
+    step = "nothing, if the daemon works; to ask its providers as well, run this with its environment"
+    return warned("config", "secret", f"{problem}, here; the daemon that runs has an environment of its own", step)
 
 
 def _providers(settings: Settings, *, runs: bool) -> Iterator[Check]:

@@ -9,6 +9,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from proxy.policy.values import Listen
+
 SECONDS = 5.0
 _LARGEST = 16 * 2**20
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
@@ -25,6 +27,17 @@ def ask(address: str, path: str, headers: Mapping[str, str] | None = None, metho
         raise OSError(0, f"no HTTP answer: {type(error).__name__}") from None
     finally:
         connection.close()
+
+
+def address_of(where: Listen) -> str:
+    """As `ask` takes it."""
+    host = f"[{where.host}]" if ":" in where.host else where.host
+    return f"unix:{where.socket}" if where.socket is not None else f"http://{host}:{where.port}"
+
+
+def reachable_address(address: str) -> str:
+    """Every address of this machine is also its loopback one."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 class _Connection(HTTPConnection):

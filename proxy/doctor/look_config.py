@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 from sqlalchemy.exc import DBAPIError
 
-from proxy.config import Config, ConfigProblems, load
 from proxy.config.discover import key_file
+from proxy.config.load import load
+from proxy.config.models import Config
+from proxy.config.problems import ConfigProblems, path_text
 from proxy.data import snapshot_bytes
 from proxy.doctor.seen import ConfigSeen, KeysSeen, PricesSeen, Unpriced
 from proxy.errors import ModelNotFound
@@ -33,14 +35,25 @@ _DAY_SECONDS = 86_400.0
 
 
 def look_at_config(path: Path | None, env: Mapping[str, str]) -> ConfigSeen:
-    """Read it as the daemon would."""
-    file = None if path is None else str(path)
+    """Read it as the daemon would; where only secrets are missing, without them."""
+    file, tz = None if path is None else str(path), env.get("TZ", "")
     try:
         loaded = load(path, env)
     except ConfigProblems as error:
-        return ConfigSeen(file, problems=tuple(str(problem) for problem in error.problems))
+        problems = tuple(str(problem) for problem in error.problems)
+        try:
+            settings = load(path, env, needs_secrets=False).settings
+        except ConfigProblems:
+            return ConfigSeen(file, problems=problems)
+        places = [problem.path for problem in error.problems]
+        keyless = [name for name in settings.providers if any(_is_within(place, name) for place in places)]
+        return ConfigSeen(file, settings, problems, frozenset(keyless), tz=tz)
     readable = tuple(_readable_key_files(loaded.config, path, env))
-    return ConfigSeen(file, loaded.settings, readable=readable, tz=env.get("TZ", ""))
+    return ConfigSeen(file, loaded.settings, readable=readable, tz=tz)
+
+
+def _is_within(place: str, provider: str) -> bool:
+    return place.startswith(f"{path_text(('providers', provider))}.")
 
 
 def _readable_key_files(config: Config, path: Path | None, env: Mapping[str, str]) -> Iterator[tuple[str, int]]:

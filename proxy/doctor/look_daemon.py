@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.doctor.local_http import ask, connect_unix, reason
+from proxy.doctor.local_http import address_of, ask, connect_unix, reachable_address, reason
 from proxy.doctor.seen import DaemonSeen, PortSeen, ScrapeSeen
 from proxy.policy.values import Listen, Settings
 from proxy.stores.lock import holder_of
@@ -52,17 +52,6 @@ def look_at_ports(settings: Settings, daemon: DaemonSeen) -> list[PortSeen]:
     if daemon.answers:
         return [_served(name, told or address_of(where)) for name, where, told in listens]
     return [_unused(name, where) for name, where, _ in listens]
-
-
-def address_of(where: Listen) -> str:
-    """As `ask` takes it."""
-    host = f"[{where.host}]" if ":" in where.host else where.host
-    return f"unix:{where.socket}" if where.socket is not None else f"http://{host}:{where.port}"
-
-
-def reachable_address(address: str) -> str:
-    """Every address of this machine is also its loopback one."""
-    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def _served(name: str, address: str) -> PortSeen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ _SECONDS = 5.0
 
 def look_at_unit(env: Mapping[str, str]) -> UnitSeen:
     """The system's unit, else the user's own. Where systemd does not run there are only files to look for."""
-    of_user = (user_config(env).parents[1] / "systemd" / "user" / NAME).exists()
+    of_user = os.path.exists(user_config(env).parents[1] / "systemd" / "user" / NAME)
     if not _RUNS.is_dir():
         return UnitSeen(False, of_user or any((folder / NAME).exists() for folder in _SYSTEM))
     try:

@@ -15,12 +15,14 @@ Stage = Literal["dns", "connect", "certificate", "answer"]
 class ConfigSeen(Struct, frozen=True):
     """The configuration that would be used (`file` None: the environment's), or everything that is wrong with it.
 
+    With both, `problems` are secrets that cannot be had here, those of the providers `keyless` among them.
     `readable` are key files others can read, with their modes. `tz` is the TZ variable.
     """
 
     file: str | None
     settings: Settings | None = None
     problems: tuple[str, ...] = ()
+    keyless: frozenset[str] = frozenset()
     readable: tuple[tuple[str, int], ...] = ()
     tz: str = ""
 

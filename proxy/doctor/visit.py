@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from proxy import __version__
@@ -41,7 +41,7 @@ def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[C
     checks = config_checks(config, runs=daemon.answers)
     keys, keys_seen = look_at_keys(settings)
     checks += key_checks(keys_seen)
-    checks += _providers(settings, offline=offline)
+    checks += _providers(settings, config.keyless, offline=offline)
     checks += zone_checks(settings, config.tz)
     checks += price_checks(settings, look_at_prices(settings, keys))
     checks += _state(settings)
@@ -50,11 +50,14 @@ def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[C
     return checks
 
 
-def _providers(settings: Settings, *, offline: bool) -> list[Check]:
+def _providers(settings: Settings, keyless: Collection[str], *, offline: bool) -> list[Check]:
+    """Those whose key cannot be had here are not asked."""
     if offline:
         return [*offline_checks(list(settings.providers)), passed("clock", "offset", "skipped (--offline)")]
-    seen = asyncio.run(look_at_providers(settings.providers.values()))
-    return [check for one in seen for check in provider_checks(one)] + clock_checks(seen)
+    asked = [provider for provider in settings.providers.values() if provider.name not in keyless]
+    seen = asyncio.run(look_at_providers(asked))
+    left_out = [passed(f"provider {name}", "reach", "skipped; its key cannot be had here") for name in sorted(keyless)]
+    return left_out + [check for one in seen for check in provider_checks(one)] + clock_checks(seen)
 
 
 def _state(settings: Settings) -> list[Check]:

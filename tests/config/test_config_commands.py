@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from proxy.cli.check import check
 from proxy.cli.init import init
-from proxy.config import NO_PROVIDER
+from proxy.config.discover import NO_PROVIDER
 
 NO_KEYS = {name: None for name in ("OPENROUTER_API_KEY", "OPEN_ROUTER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import NO_PROVIDER, ConfigProblems, environment_settings, find_config, load, user_config
-from proxy.config.discover import state_dir
+from proxy.config.discover import NO_PROVIDER, find_config, state_dir, user_config
+from proxy.config.load import environment_settings, load
+from proxy.config.problems import ConfigProblems
 from proxy.policy.values import Alias, Listen, Provider, RetryRules, Route, Timeouts
 from proxy.secret import Secret
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from proxy.config import Config, load
-from proxy.config.load import load_text
+from proxy.config.load import load, load_text
+from proxy.config.models import Config
 from proxy.config.schema import schema_text
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from proxy.cli.check import check
-from proxy.config import ConfigProblems, Loaded, load
+from proxy.config.load import Loaded, load
+from proxy.config.problems import ConfigProblems
 from proxy.config.secrets import Concealed, read_key_file
 
 CANARY = "sk-canary-3f9a"

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from proxy.cli.client import ask, running_since
+from proxy.cli.home import Home
 from proxy.cli.screen.snapshot import Snapshot, snapshot
-from proxy.policy.values import Settings
 from proxy.web.operator.moments import moment_ms
 
 _PATIENCE = 10.0  # seconds
@@ -41,8 +41,8 @@ News = Snapshot | Gone | Done
 class Source:
     """The daemon of one configuration. What cannot be answered raises click.ClickException."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self._usage: dict[str, Any] = {}
         self._usage_due = 0.0
 
@@ -50,7 +50,7 @@ class Source:
         """Everything `top` shows, by the name of the order; usage may be some seconds old."""
         found = {name: self.ask(name) for name in ("live", "providers", "budgets")}
         if time.monotonic() >= self._usage_due:
-            zone = self._settings.money.zone
+            zone = self._home.zone
             since = {"usage": int(time.time() * 1000) - _HOUR_MS, "today": moment_ms("today", zone, is_end=False)}
             self._usage = {name: self.ask("usage", by="key", since_ms=begin) for name, begin in since.items()}
             self._usage_due = time.monotonic() + _USAGE_EVERY
@@ -59,13 +59,13 @@ class Source:
     def snapshot(self) -> Snapshot:
         """The same as values."""
         try:
-            return snapshot(self.answers(), running_since(self._settings))
+            return snapshot(self.answers(), running_since(self._home))
         except msgspec.ValidationError as error:
             raise click.ClickException(f"the daemon is of another version: {error}") from None
 
     def ask(self, order: str, **params: Any) -> dict[str, Any]:
         """One order."""
-        return ask(self._settings, order, params, _PATIENCE)
+        return ask(self._home, order, params, _PATIENCE)
 
 
 class Watch:

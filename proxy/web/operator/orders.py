@@ -15,6 +15,7 @@ from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
 from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
+from proxy.web.operator.models import ModelsAsk, model_list
 from proxy.web.operator.traffic import Traffic
 
 Params = dict[str, Any]
@@ -49,6 +50,7 @@ class Orders:
             "usage": self._usage,
             "show": self._show,
             "explain": self._explain,
+            "models": self._models,
             "budgets": self._budgets,
             "adjust": self._adjust,
             "keys": self._keys,
@@ -75,6 +77,10 @@ class Orders:
 
     async def _explain(self, params: Params) -> Answer:
         return explain(self.state.desk(), msgspec.convert(params, ExplainAsk), time.time())
+
+    async def _models(self, params: Params) -> Answer:
+        desk, ask = self.state.desk(), msgspec.convert(params, ModelsAsk)
+        return await asyncio.to_thread(model_list, desk.settings, desk.names, desk.prices, ask)
 
     async def _budgets(self, _: Params) -> Answer:
         return self.state.desk().budgets(time.time())

@@ -1,0 +1,120 @@
+"""Where the daemon of a configuration is, as commands need it: found without its secrets, whatever else is wrong."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import sys
+from datetime import tzinfo
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from msgspec import Struct
+
+from proxy.config.discover import find_config
+from proxy.config.locate import locate
+from proxy.config.problems import ConfigProblems
+from proxy.policy.values import Settings
+
+
+class Home(Struct, frozen=True):
+    """`file` None: the environment decides. `zone` is the machine's."""
+
+    file: Path | None
+    state_dir: str
+    zone: tzinfo
+
+    def settings(self) -> Settings:
+        """The configuration without its secrets, for what no daemon was there to answer.
+
+        Ends the command where it has problems.
+        """
+        from proxy.config.load import load  # slow to import
+
+        try:
+            return load(self.file, os.environ, needs_secrets=False).settings
+        except ConfigProblems as problems:
+            end_with(problems)
+
+
+def config_file(chosen: str | None) -> Path | None:
+    """The configuration file, None where there is none. Ends the command where nobody may look for it."""
+    try:
+        return find_config(chosen, os.environ)
+    except ConfigProblems as problems:
+        end_with(problems)
+
+
+def readable_file(chosen: str | None) -> Path | None:
+    """The same; another user's file ends the command with whose it is."""
+    file = config_file(chosen)
+    if file is not None and _is_hidden(file):
+        raise not_yours(file, file)
+    return file
+
+
+def home_or_exit(chosen: str | None) -> Home:
+    """Where the daemon is, for a configuration that is `chosen` or found. Ends the command where that cannot be read."""
+    try:
+        found = locate(readable_file(chosen), os.environ)
+    except ConfigProblems as problems:
+        end_with(problems)
+    return Home(found.file, found.state_dir, found.zone)
+
+
+def end_with(problems: ConfigProblems) -> NoReturn:
+    """Say every problem; exit status 1."""
+    click.echo(str(problems), err=True)
+    sys.exit(1)
+
+
+def not_yours(place: Path, file: Path | None) -> click.ClickException:
+    """The one sentence for files of another user's daemon: whose they are, and what to type."""
+    owner, me = _owner(place), os.geteuid()
+    words = [sys.argv[0] if Path(sys.argv[0]).name == "tollkeeper" else "tollkeeper", *sys.argv[1:]]
+    if file is not None and not any(word.partition("=")[0] == "--config" for word in words):
+        words += ["--config", str(file.absolute())]
+    become = ["sudo"] if owner == 0 else ["sudo", "-u", _name(owner)]
+    return click.ClickException(
+        f"{place} belongs to the user {_name(owner)}, and you are {_name(me)}; type: {shlex.join(become + words)}"
+    )
+
+
+def is_anothers(state_dir: Path) -> bool:
+    """Whether work on these files is another user's: root would leave files there that their owner cannot read."""
+    try:
+        owner = state_dir.stat().st_uid
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+    me = os.geteuid()
+    return owner != me and (me == 0 or not os.access(state_dir, os.R_OK | os.W_OK | os.X_OK))
+
+
+def _is_hidden(file: Path) -> bool:
+    """Whether it is there, for all one can see, and not for this user to read."""
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
+
+
+def _owner(place: Path) -> int:
+    """Whose it is, or the nearest folder above it that may be looked at."""
+    for path in (place, *place.absolute().parents):
+        try:
+            return path.stat().st_uid
+        except OSError:
+            continue
+    return 0
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"#{user}"

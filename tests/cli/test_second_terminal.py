@@ -1,0 +1,230 @@
+"""Commands in a second terminal: without the daemon's environment, in another folder, as another user."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import PATIENCE_SECONDS, surroundings
+
+SECRETS = {"OPENROUTER_API_KEY": "sk-or-canary", "ALICE_KEY": "sk-alice-canary", "ADMIN_TOKEN": "token-canary"}
+CONFIG: dict[str, Any] = {
+    "providers": {
+        "openrouter": {"api_key": "${OPENROUTER_API_KEY}", "base_url": "http://127.0.0.1:9/api/v1"},
+        "mock": {},
+    },
+    "keys": {"alice": {"key": "${ALICE_KEY}", "budgets": [{"usd": 5, "per": "day"}]}},
+    "admin": {"host": "127.0.0.1", "port": 0, "token": "${ADMIN_TOKEN}"},
+    "catalogue": {"refresh": "never"},
+    "shutdown": {"drain": 1},
+}
+NOBODY = 65534
+
+Done = subprocess.CompletedProcess[str]
+
+
+def run(home: Path, *arguments: str, folder: Path = REPOSITORY, user: int | None = None) -> Done:
+    """A command in an environment that holds nothing of the daemon's."""
+    env = surroundings(home, PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1")
+    return subprocess.run(
+        [sys.executable, "-m", "proxy", *arguments],
+        check=False,
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    folder = tmp_path_factory.mktemp("second")
+    with Daemon(CONFIG, folder, env=SECRETS, key=SECRETS["ALICE_KEY"]) as running:
+        yield running
+
+
+def test_no_command_wants_the_daemons_secrets(daemon: Daemon, tmp_path: Path) -> None:
+    request_id = daemon.line_of(daemon.chat("mock/echo"))["request_id"]
+    commands = [
+        ("usage", "--by", "key"),
+        ("top", "--once"),
+        ("top", "--json"),
+        ("keys", "list"),
+        ("keys", "create", "bob"),
+        ("keys", "revoke", "bob"),
+        ("budgets",),
+        ("budgets", "adjust", "key:alice:day", "0.01", "--reason", "test"),
+        ("show", request_id),
+        ("explain", "mock/echo", "--key", "alice"),
+        ("models", "gpt-4o"),
+        ("doctor",),
+        ("connect", "curl"),
+        ("backup", str(tmp_path / "copy.db")),
+        ("health",),
+        ("reload", "--yes"),
+    ]
+    for words in commands[:-1]:
+        done = run(tmp_path, *words, "--config", str(daemon.folder / "config.yaml"))
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        assert "canary" not in done.stdout + done.stderr
+    # the daemon reads the file again with the environment it has
+    assert (
+        run(tmp_path, *commands[-1], "--config", str(daemon.folder / "config.yaml")).stdout == "nothing has changed\n"
+    )
+
+
+def test_tail_follows_a_daemon_whose_secrets_it_does_not_have(daemon: Daemon, tmp_path: Path) -> None:
+    reply = daemon.chat("mock/echo")
+    daemon.line_of(reply)
+    command = [sys.executable, "-m", "proxy", "tail", "-n", "1", "--json", "--config", f"{daemon.folder}/config.yaml"]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=surroundings(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as tail:
+        assert tail.stdout is not None
+        line = json.loads(tail.stdout.readline())
+        tail.kill()
+    assert line["request_id"] == reply.request_id
+
+
+def test_doctor_warns_of_secrets_it_has_not_and_asks_those_providers_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    done = run(tmp_path, "doctor", "--json", "--config", str(daemon.folder / "config.yaml"))
+    checks = json.loads(done.stdout)["checks"]
+    secrets = [check for check in checks if check["name"] == "secret"]
+    assert {check["status"] for check in secrets} == {"warn"}
+    assert any("OPENROUTER_API_KEY is not set, here" in check["found"] for check in secrets)
+    (asked,) = [check for check in checks if check["group"] == "provider openrouter"]
+    assert asked["found"] == "skipped; its key cannot be had here"
+
+
+def test_connect_and_health_go_where_the_daemon_says_it_listens(daemon: Daemon, tmp_path: Path) -> None:
+    config = str(daemon.folder / "config.yaml")
+    assert daemon.url in run(tmp_path, "connect", "openai-python", "--config", config).stdout
+    assert run(tmp_path, "health", "--config", config).stdout == f"{daemon.admin_url}/healthz: 200\n"
+
+
+def test_a_relative_path_from_another_folder(daemon: Daemon, tmp_path: Path) -> None:
+    done = run(tmp_path, "budgets", "--config", os.path.relpath(daemon.folder / "config.yaml", "/"), folder=Path("/"))
+    assert (done.returncode, "key:alice:day" in done.stdout) == (0, True), done.stderr
+
+
+BROKEN = [
+    "state_dir: {state}\nproviders: [\n",
+    "providers: {{x: {{kind: nonsense}}}}\nstate_dir: '{state}'\nunheard_of: 1\n",
+    "listen: {{port: '${{PORT}}'}}\nbudgets: [{{usd: 1, per: day}}, *nowhere]\nstate_dir: {state}\n",
+    "other: &here {state}\nstate_dir: *here\n",
+    "limits: [{{a: {{state_dir: /nowhere}}}}]\n? [x]\n: 1\nstate_dir: {state}\nx: 'open\n",
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_running_daemon_is_found_by_a_file_that_is_broken(daemon: Daemon, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(text.format(state=daemon.folder / "state"))
+    done = run(tmp_path, "usage", "--by", "key", "--config", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_state_directory_behind_a_variable_that_is_not_set_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("state_dir: ${TOLLS}/x\n")
+    done = run(tmp_path, "usage", "--config", str(file))
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{file}:1:12: state_dir: the environment variable TOLLS is not set\n",
+    )
+
+
+def test_a_variable_that_is_not_set_is_named_where_its_value_is_needed(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("state_dir: s\nlisten: {port: '${PORT}'}\nproviders: {openai: {api_key: '${KEY}'}}\n")
+    done = run(tmp_path, "connect", "curl", "--config", str(file))
+    assert done.stderr == f"{file}:2:16: listen.port: the environment variable PORT is not set\n"
+
+
+def test_without_a_daemon_the_files_answer_without_secrets(tmp_path: Path) -> None:
+    with Daemon(CONFIG, tmp_path, env=SECRETS) as running:
+        assert running.stop() == 0
+    for words in (
+        ("usage",),
+        ("budgets",),
+        ("keys", "list"),
+        ("explain", "mock/echo"),
+        ("models", "mock"),
+        ("keys", "create", "x"),
+    ):
+        done = run(tmp_path, *words, "--config", str(tmp_path / "config.yaml"))
+        assert done.returncode == 0, (words, done.stderr)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder everybody can look into, for what another user is to reach."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if run(folder, "--version", folder=folder, user=NOBODY).returncode:
+            pytest.skip("another user cannot run this python")
+        yield folder
+
+
+def test_another_users_daemon_is_one_sentence_with_what_to_type(public: Path) -> None:
+    with Daemon(CONFIG, public, env=SECRETS):
+        config = public / "config.yaml"
+        config.chmod(0o644)
+        for words in (("usage",), ("keys", "list"), ("top", "--once"), ("tail",), ("backup", "x"), ("models",)):
+            done = run(public, *words, "--config", str(config), user=NOBODY)
+            typed = " ".join(("tollkeeper", *words, "--config", str(config)))
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == (
+                f"Error: {public / 'state'} belongs to the user root, and you are nobody; type: sudo {typed}\n"
+            )
+
+
+def test_another_users_configuration_is_the_same_sentence(public: Path) -> None:
+    config = public / "config.yaml"
+    config.write_text("state_dir: state\n")
+    config.chmod(0o600)
+    for words in (("usage",), ("doctor",)):
+        done = run(public, *words, "--config", str(config), user=NOBODY)
+        typed = f"sudo tollkeeper {words[0]} --config {config}"
+        assert done.stderr == f"Error: {config} belongs to the user root, and you are nobody; type: {typed}\n"
+
+
+def test_root_leaves_no_files_in_another_users_state(public: Path) -> None:
+    (public / "state").mkdir()
+    shutil.chown(public / "state", NOBODY)
+    config = public / "config.yaml"
+    config.write_text("state_dir: state\n")
+    done = run(public, "keys", "create", "x", "--config", str(config))
+    assert (done.returncode, f"type: sudo -u nobody tollkeeper keys create x --config {config}" in done.stderr) == (
+        1,
+        True,
+    )
+    assert list((public / "state").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "usage", "doctor", "models", "health", "connect curl"])
+def test_a_home_that_cannot_be_read_is_a_sentence(public: Path, command: str) -> None:
+    home = public / "home"
+    home.mkdir(mode=0o700)
+    done = run(home, *command.split(), folder=public, user=NOBODY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"{home}/.config/tollkeeper/config.yaml: it cannot be looked for: {home} is not for you to read; "
+        "set HOME, or name a file: --config\n"
+    )
