@@ -10,10 +10,11 @@
 
 PYTHON ?= python3
 RUN := .venv
+SUITABLE = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tollkeeper needs Python 3.11 or newer, and %s is Python %s. Try: make $(MAKECMDGOALS) PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
 DEV := .venv-dev
 CLIENTS := .venv-clients
 AGENTS ?= claude-code codex opencode continue aider llm
-PIP := -m pip --disable-pip-version-check install -q
+PIP := -m pip --disable-pip-version-check install
 LOCK := pip-compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --strip-extras
 KEYS := $(OPENROUTER_API_KEY)$(OPEN_ROUTER_API_KEY)$(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)
 CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
@@ -59,20 +60,26 @@ bench: $(DEV)/.ready
 	$(DEV)/bin/python -m bench $(ARGS)
 
 $(RUN)/.ready: requirements/base.txt requirements/build.txt pyproject.toml
-	$(PYTHON) -m venv $(RUN)
+	$(SUITABLE)
+	@echo "Setting up $(RUN), once: about 35 packages, a minute or two."
+	@$(PYTHON) -m venv $(RUN)
 	$(RUN)/bin/python $(PIP) --require-hashes -r requirements/base.txt -r requirements/build.txt
 	$(RUN)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(DEV)/.ready: requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv $(DEV)
+	$(SUITABLE)
+	@echo "Setting up $(DEV), once: about 80 packages, a few minutes."
+	@$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python $(PIP) --require-hashes -r requirements/dev.txt
 	$(DEV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # nobody imports most of it, so that compiling it all would take longer than the tests
 $(CLIENTS)/.ready: requirements/clients.txt
-	$(PYTHON) -m venv $(CLIENTS)
+	$(SUITABLE)
+	@echo "Setting up $(CLIENTS), once: the clients the tests drive, a few minutes."
+	@$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python $(PIP) --no-compile --require-hashes -r requirements/clients.txt
 	@touch $@
 

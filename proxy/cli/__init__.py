@@ -31,7 +31,23 @@ _COMMANDS = (
 )
 
 
-class _Lazy(click.Group):
+class Suggesting(click.Group):
+    """Says which command a mistyped one may have been, as click does for options."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or a usage error with the near name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from proxy.config.problems import suggestion
+
+            near = suggestion(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{error.message.removesuffix('.')}{near}", ctx) from None
+
+
+class _Lazy(Suggesting):
     """Each command lives in the module of its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

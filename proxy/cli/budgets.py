@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, moment, print_table, say
@@ -15,7 +16,7 @@ from proxy.policy.money.amounts import dollars
 _AMOUNTS = ("cap_usd", "spent_usd", "held_usd", "left_usd")
 
 
-@click.group("budgets", invoke_without_command=True)
+@click.group("budgets", cls=Suggesting, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.pass_context

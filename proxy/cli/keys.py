@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, bar, moment, print_table, say
 from proxy.policy.money.amounts import dollars
 
 
-@click.group("keys")
+@click.group("keys", cls=Suggesting)
 def keys() -> None:
     """Make, list and revoke client keys; those of the configuration are listed beside them."""
 

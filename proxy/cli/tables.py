@@ -23,20 +23,26 @@ class Table(Struct):
 
 
 def print_table(table: Table) -> None:
-    """Print with rich, as wide as the terminal; NO_COLOR is heeded."""
+    """Print with rich, as wide as the terminal; NO_COLOR is heeded. Names stand as they are: nothing in them is markup."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table as RichTable
+    from rich.text import Text
 
-    drawn = RichTable(box=SIMPLE_HEAD, title=table.title, title_justify="left", pad_edge=False, show_edge=False)
+    drawn = RichTable(
+        box=SIMPLE_HEAD,
+        title=None if table.title is None else Text(table.title),
+        title_justify="left",
+        pad_edge=False,
+        show_edge=False,
+    )
     for heading, is_number in table.columns:
         drawn.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in table.rows:
-        drawn.add_row(*(escape(visible(cell)) for cell in row))
+        drawn.add_row(*(Text(visible(cell)) for cell in row))
     if table.total is not None:
         drawn.add_section()
-        drawn.add_row(*(escape(visible(cell)) for cell in table.total), style="bold")
+        drawn.add_row(*(Text(visible(cell)) for cell in table.total), style="bold")
     console = Console(file=sys.stdout, width=terminal_width(), highlight=False)
     with console.capture() as drawing:
         console.print(drawn)

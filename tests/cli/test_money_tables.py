@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.cli.tables import bar, moment
+from proxy.cli.tables import Table, bar, moment, print_table
 from proxy.policy.money.amounts import dollars
 
 
@@ -43,3 +43,17 @@ def test_a_bar_is_as_long_as_what_is_spent(spent: str, cap: str, shown: str) -> 
 
 def test_moments_are_shown_to_the_minute() -> None:
     assert (moment("2026-11-21T06:12:28.490Z"), moment(None)) == ("2026-11-21 06:12Z", "-")
+
+
+NAMES = ["key:cat:month", "author/model:free", "[bold]x[/bold]", ":smile:", "a\\[b]", "[link=x]"]
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_names_are_printed_as_they_are(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    print_table(Table([("Name", False), ("N", True)], [[name, "1"] for name in NAMES], [NAMES[0], "6"], NAMES[0]))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == NAMES[0]
+    assert [line.split()[0] for line in lines if line.endswith((" 1", " 6"))] == [*NAMES, NAMES[0]]

@@ -78,7 +78,11 @@ def test_a_file_to_watch_must_be_there(tmp_path: Path) -> None:
 
 def test_a_command_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
     done = run(tmp_path, "sevre")
-    assert (done.returncode, "No such command 'sevre'" in done.stderr) == (2, True)
+    assert (done.returncode, "No such command 'sevre' (did you mean serve?)" in done.stderr) == (2, True)
+    done = run(tmp_path, "keys", "crate")
+    assert (done.returncode, "No such command 'crate' (did you mean create?)" in done.stderr) == (2, True)
+    done = run(tmp_path, "zzzz")
+    assert (done.returncode, "No such command 'zzzz'\n" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["serve", "tail", "top", "usage", "budgets", "keys list"])
