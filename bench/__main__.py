@@ -1,4 +1,7 @@
-"""`python -m bench`: measure, print the table.  `--quick` takes about a minute, the full run about three."""
+"""`python -m bench`: measure, print the table, with other proxies in the same run.
+
+Three rounds take about ten minutes, `--quick` about two. What else it measures: `--growth`, `--others`, `--profile`.
+"""
 
 from __future__ import annotations
 
@@ -10,67 +13,101 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.contenders import NAMES, ROOT, start_upstreams
-from bench.measure import FULL, QUICK, Bench, Effort, measure
-from bench.processes import BenchError, core_count, pin_self
-from bench.report import Results, disturbance, table
+from bench import growth, others, profiling
+from bench.contenders import CONTENDERS
+from bench.ledger import fill
+from bench.measure import FULL, QUICK, Bench, Results, measure
+from bench.processes import ROOT, BenchError, core_count, pin_self
+from bench.report import disturbance, in_short, table
+from bench.upstreams import start_upstreams
 
 # above this share the numbers say as much about the neighbours as about the proxies
 MOST_DISTURBED = 0.05
+GROWTH_ROWS = 1_000_000
 
 
 def main() -> int:
     """Run; 1 with one line on stderr where that is not possible."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round instead of three")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every number to FILE as well")
-    options = parser.parse_args()
+    options = _options()
+    part: Callable[[Bench, argparse.Namespace], object] = _compare
+    for name, other in (("growth", _grow), ("others", _others), ("profile", _profile)):
+        if getattr(options, name):
+            part = other
     try:
         _require_tools()
         pin_self()
         about = _about()
-        results = _run(QUICK if options.quick else FULL)
+        print("; ".join(f"{name} {value}" for name, value in about.items()) + "\n")
+        with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as name:
+            upstreams = start_upstreams(Path(name))
+            try:
+                results = part(Bench(Path(name), upstreams, QUICK if options.quick else FULL), options)
+            finally:
+                upstreams.end()
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    print("; ".join(f"{name} {value}" for name, value in about.items()) + "\n")
-    print(table(results))
-    others = disturbance(results)
-    verdict = "Run it again on a quieter machine." if others > MOST_DISTURBED else "The machine was quiet."
-    print(f"\nOthers used at most {others:.0%} of the proxies' core meanwhile. {verdict}")
     if options.json:
         options.json.write_text(json.dumps({"about": about, "results": results}, indent=1) + "\n")
     return 0
 
 
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--growth", action="store_true", help="what a call costs as keys, models, rows and streams grow")
+    what.add_argument("--others", action="store_true", help="beside other LLM gateways, from their packages")
+    what.add_argument("--profile", action="store_true", help="where a small call and an event spend it")
+    parser.add_argument("--quick", action="store_true", help="one short round instead of three")
+    parser.add_argument(
+        "--ledger-rows", metavar="N", type=int, help="a ledger of so many rows before the daemon starts"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write every number to FILE as well")
+    parser.add_argument("--pictures", metavar="FOLDER", type=Path, help="where --growth writes its curves as SVG")
+    return parser.parse_args()
+
+
+def _compare(bench: Bench, options: argparse.Namespace) -> Results:
+    """All rounds, the proxies by turns."""
+    if options.ledger_rows:
+        fill(bench, options.ledger_rows)
+    results: Results = {name: {} for name in CONTENDERS}
+    for number in range(bench.effort.rounds):
+        for contender, start in CONTENDERS.items():
+            print(f"round {number + 1} of {bench.effort.rounds}: {contender}", file=sys.stderr)
+            for metric, values in measure(start, bench).items():
+                results[contender].setdefault(metric, []).extend(values)
+    print(table(results))
+    print(f"\n{in_short(results)}")
+    used = disturbance(results)
+    verdict = "Run it again on a quieter machine." if used > MOST_DISTURBED else "The machine was quiet."
+    print(f"\nOthers used at most {used:.0%} of the proxies' core meanwhile. {verdict}")
+    return results
+
+
+def _grow(bench: Bench, options: argparse.Namespace) -> object:
+    return growth.run(bench, options.ledger_rows or GROWTH_ROWS, options.pictures)
+
+
+def _others(bench: Bench, _options: argparse.Namespace) -> object:
+    return others.run(bench)
+
+
+def _profile(bench: Bench, _options: argparse.Namespace) -> object:
+    return profiling.run(bench)
+
+
 def _require_tools() -> None:
-    missing = [tool for tool in ("nginx", "caddy", "wrk", "taskset") if shutil.which(tool) is None]
+    missing = [tool for tool in ("nginx", "caddy", "wrk", "taskset", "openssl") if shutil.which(tool) is None]
     if missing:
         raise BenchError(
-            f"{' and '.join(missing)} not found. On Debian or Ubuntu: apt-get install nginx caddy wrk util-linux"
+            f"{' and '.join(missing)} not found. On Debian or Ubuntu: apt-get install nginx caddy wrk openssl util-linux"
         )
-
-
-def _run(effort: Effort) -> Results:
-    """All rounds, the proxies by turns."""
-    results: Results = {name: {} for name in NAMES}
-    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as name:
-        folder = Path(name)
-        upstreams, processes = start_upstreams(folder)
-        try:
-            for number in range(effort.rounds):
-                for contender in NAMES:
-                    print(f"round {number + 1} of {effort.rounds}: {contender}", file=sys.stderr)
-                    for metric, values in measure(contender, Bench(folder, upstreams, effort)).items():
-                        results[contender].setdefault(metric, []).extend(values)
-        finally:
-            for process in processes:
-                process.end()
-    return results
 
 
 def _about() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Calls one after the other or under wrk: small ones, large ones, the time to the first byte."""
+"""Calls one after the other, or under wrk."""
 
 from __future__ import annotations
 
@@ -6,37 +6,31 @@ import json
 import re
 import socket
 import subprocess
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.payloads import PATH, request_headers, small_body
 from bench.processes import BenchError
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
-_DONE_LUA = """
+_LUA = """
+local requests = {%s}
+local turn = 0
+request = function()
+  turn = turn %% #requests + 1
+  return requests[turn]
+end
 done = function(summary)
   local e = summary.errors
-  io.write(string.format("RESULT %d %d\\n", summary.requests, e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format("RESULT %%d %%d\\n", summary.requests, e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
 
 
-def wrk(port: int, seconds: int, folder: Path) -> int:
-    """Small calls over 16 connections for some seconds; how many were answered. Raises on any error."""
+def wrk(port: int, requests: Sequence[bytes], seconds: int, folder: Path) -> int:
+    """Calls over 16 connections for some seconds, each request in turn; how many were answered. Raises on any error."""
     script = folder / "small.lua"
-    headers = "".join(f'wrk.headers["{name}"] = {json.dumps(value)}\n' for name, value in request_headers().items())
-    script.write_text(f'wrk.method = "POST"\nwrk.body = [=[{small_body().decode()}]=]\n{headers}{_DONE_LUA}')
-    command = [
-        "wrk",
-        "-t1",
-        "-c16",
-        f"-d{seconds}s",
-        "--timeout",
-        "5s",
-        "-s",
-        str(script),
-        f"http://127.0.0.1:{port}{PATH}",
-    ]
+    script.write_text(_LUA % ",\n".join(json.dumps(request.decode("ascii")) for request in requests))
+    command = ["wrk", "-t1", "-c16", f"-d{seconds}s", "--timeout", "5s", "-s", str(script), f"http://127.0.0.1:{port}"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 20, check=False)
     found = re.search(r"^RESULT (\d+) (\d+)$", ran.stdout, re.MULTILINE)
     if found is None or found[2] != "0":
@@ -55,19 +49,15 @@ class Caller:
         """Close the connection."""
         self._socket.close()
 
-    def call(self, request: bytes, *, until: bytes = b"") -> float:
-        """Send, read the whole reply; the seconds until its first byte, or until `until` has come."""
-        began = time.perf_counter()
+    def call(self, request: bytes) -> bytes:
+        """Send, read the whole reply. Raises where it is no 200."""
         self._socket.sendall(request)
         reply = self._socket.recv(262144)
-        while until and until not in reply:
-            reply += self._more()
-        seconds = time.perf_counter() - began
-        while not _is_whole(reply):
+        while not is_whole(reply):
             reply += self._more()
         if not reply.startswith(b"HTTP/1.1 200"):
             raise BenchError(f"A call was answered with: {reply[:300]!r}")
-        return seconds
+        return reply
 
     def _more(self) -> bytes:
         data = self._socket.recv(262144)
@@ -76,7 +66,8 @@ class Caller:
         return data
 
 
-def _is_whole(reply: bytes) -> bool:
+def is_whole(reply: bytes) -> bool:
+    """Whether a reply has come to its end; its body has a length, or is chunked."""
     head_end = reply.find(b"\r\n\r\n")
     if head_end < 0:
         return False

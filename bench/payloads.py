@@ -4,50 +4,63 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 CLIENT_KEY = "tk-bench-0123456789abcdef0123456789abcdef"
 PATH = "/api/v1/chat/completions"
-EVENTS_HEADER = "x-bench-events"
-INTERVAL_HEADER = "x-bench-interval-ms"
 IMAGE_BYTES = 4 * 10**6
 
-_SMALL_MODEL = "openai/gpt-4o-mini"
-# the daemon's configuration sends this author's models to the upstream that streams
-_STREAM_MODEL = "anthropic/claude-3.5-haiku"
+# what the client sends: short names of its own, so that a proxy that knows them has to write the model anew
+SMALL_ALIAS, STREAM_ALIAS = "quick", "story"
+# what they stand for; the second leads to the upstream that streams
+SMALL_MODEL, STREAM_MODEL = "openai/gpt-4o-mini", "anthropic/claude-3.5-haiku"
 _ID = "gen-1763700000-q8ZPp0dWvK3mXbT7cRfY"
+
+
+class Door(NamedTuple):
+    """How one kind of call enters a proxy."""
+
+    port: int
+    model: str
+    path: str = PATH
+    headers: Mapping[str, str] = MappingProxyType({})
+    key: str = CLIENT_KEY
 
 
 def _dumped(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def small_body() -> bytes:
+def small_request(door: Door) -> bytes:
     """A short chat call."""
     messages = [
         {"role": "system", "content": "You are a helpful assistant. Answer in one sentence."},
         {"role": "user", "content": "What is the capital of France, and since when has it been?"},
     ]
-    return _dumped({"model": _SMALL_MODEL, "messages": messages, "temperature": 0.7, "max_tokens": 200})
+    return _request(door, {"model": door.model, "messages": messages, "temperature": 0.7, "max_tokens": 200})
 
 
-def stream_body() -> bytes:
-    """The same, streamed."""
+def stream_request(door: Door, events: int, interval_ms: int) -> bytes:
+    """A streamed call. The upstream sends `max_tokens` events, one every `seed` milliseconds: every proxy passes these on."""
     messages = [{"role": "user", "content": "Tell me a story of two hundred words."}]
-    return _dumped({"model": _STREAM_MODEL, "messages": messages, "stream": True, "max_tokens": 400})
+    body = {"model": door.model, "messages": messages, "stream": True, "max_tokens": events, "seed": interval_ms}
+    return _request(door, body)
 
 
-def image_body() -> bytes:
+def image_request(door: Door) -> bytes:
     """A chat call with one picture of 4 MB, base64 included."""
     picture = base64.b64encode(bytes(range(256)) * (IMAGE_BYTES * 3 // 4 // 256)).decode()
     content = [
         {"type": "text", "text": "What is in this picture?"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}},
     ]
-    return _dumped({"model": _STREAM_MODEL, "messages": [{"role": "user", "content": content}], "max_tokens": 200})
+    return _request(door, {"model": door.model, "messages": [{"role": "user", "content": content}], "max_tokens": 200})
 
 
 def small_reply() -> bytes:
-    """A reply to `small_body`, with its usage and cost."""
+    """A reply to `small_request`, with its usage and cost."""
     answer = "The capital of France is Paris, which has held that role almost without a break since 987."
     choice = {
         "logprobs": None,
@@ -56,7 +69,7 @@ def small_reply() -> bytes:
         "index": 0,
         "message": {"role": "assistant", "content": answer, "refusal": None, "reasoning": None},
     }
-    reply = {"id": _ID, "provider": "OpenAI", "model": _SMALL_MODEL, "object": "chat.completion"}
+    reply = {"id": _ID, "provider": "OpenAI", "model": SMALL_MODEL, "object": "chat.completion"}
     return _dumped({**reply, "created": 1763700000, "choices": [choice], "usage": _usage(38, 22)})
 
 
@@ -75,7 +88,7 @@ def last_events() -> bytes:
 
 
 def _event(choices: list[dict[str, object]], **more: object) -> bytes:
-    chunk = {"id": _ID, "provider": "Anthropic", "model": _STREAM_MODEL, "object": "chat.completion.chunk"}
+    chunk = {"id": _ID, "provider": "Anthropic", "model": STREAM_MODEL, "object": "chat.completion.chunk"}
     return b"data: " + _dumped({**chunk, "created": 1763700000, "choices": choices, **more}) + b"\n\n"
 
 
@@ -91,23 +104,17 @@ def _usage(prompt: int, completion: int) -> dict[str, object]:
     }
 
 
-def request_headers() -> dict[str, str]:
-    """What every request carries beside Host and Content-Length."""
-    return {
-        "Authorization": f"Bearer {CLIENT_KEY}",
+def _request(door: Door, body: dict[str, object]) -> bytes:
+    """A whole HTTP/1.1 request, as an SDK sends it."""
+    content = _dumped(body)
+    headers = {
+        "Host": f"127.0.0.1:{door.port}",
+        "Authorization": f"Bearer {door.key}",
         "Content-Type": "application/json",
         "Accept": "application/json",
         "User-Agent": "bench/1",
+        **door.headers,
+        "Content-Length": str(len(content)),
     }
-
-
-def request(port: int, body: bytes, more: dict[str, str] | None = None) -> bytes:
-    """A whole HTTP/1.1 request to a port of this machine."""
-    headers = {"Host": f"127.0.0.1:{port}", **request_headers(), **(more or {}), "Content-Length": str(len(body))}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
-
-
-def stream_request(port: int, events: int, interval_ms: int) -> bytes:
-    """A request answered with so many events, one every `interval_ms`."""
-    return request(port, stream_body(), {EVENTS_HEADER: str(events), INTERVAL_HEADER: str(interval_ms)})
+    return f"POST {door.path} HTTP/1.1\r\n{lines}\r\n".encode() + content

@@ -7,9 +7,10 @@ import resource
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 PROXY_CORE = 0
 END_SECONDS = 10
 
@@ -36,6 +37,11 @@ class Process:
             )
 
     @property
+    def pid(self) -> int:
+        """The process itself."""
+        return self._child.pid
+
+    @property
     def pids(self) -> list[int]:
         """The process and its descendants."""
         parents = _parents()
@@ -46,14 +52,14 @@ class Process:
 
     def wait_until_answering(self, port: int, request: bytes, most_seconds: float = 15) -> float:
         """Wait for the first 200; return the seconds from the start to it."""
-        end = time.monotonic() + most_seconds
-        while time.monotonic() < end:
-            if self._child.poll() is not None:
-                break
-            if _answers(port, request):
-                return time.monotonic() - self.started
-            time.sleep(0.002)
-        raise BenchError(f"{self.name} did not answer with 200. Its output ends with: {self._last_words()}")
+        if not self._comes_true(lambda: _answers(port, request), most_seconds):
+            raise BenchError(f"{self.name} did not answer with 200. Its output ends with: {self._last_words()}")
+        return time.monotonic() - self.started
+
+    def wait_until_listening(self, port: int) -> None:
+        """Wait until connections are taken."""
+        if not self._comes_true(lambda: _listens(port), 15):
+            raise BenchError(f"{self.name} did not start. Its output ends with: {self._last_words()}")
 
     def end(self) -> None:
         """Ask it to stop; insist after a while."""
@@ -63,6 +69,14 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+
+    def _comes_true(self, condition: Callable[[], bool], most_seconds: float) -> bool:
+        end = time.monotonic() + most_seconds
+        while time.monotonic() < end and self._child.poll() is None:
+            if condition():
+                return True
+            time.sleep(0.002)
+        return False
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-600:].strip() or "(nothing)"
@@ -89,6 +103,15 @@ def core_count() -> int:
 def cpu_seconds(pids: Sequence[int]) -> float:
     """User and system time used so far, to the nanosecond where the kernel offers the process's clock."""
     return sum(_cpu_seconds(pid) for pid in pids)
+
+
+def kernel_share(pids: Sequence[int]) -> tuple[int, int]:
+    """Ticks in user mode and in the kernel so far: only their ratio is exact."""
+    user = kernel = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        user, kernel = user + int(fields[11]), kernel + int(fields[12])
+    return user, kernel
 
 
 def resident_bytes(pids: Sequence[int], field: str = "Rss") -> int:
@@ -145,6 +168,14 @@ def _parents() -> dict[int, int]:
         except OSError:  # it has ended meanwhile
             continue
     return parents
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answers(port: int, request: bytes) -> bool:

@@ -8,13 +8,21 @@ from typing import NamedTuple, cast
 
 import uvloop
 
-from bench.payloads import stream_request
+from bench.payloads import Door, stream_request
 from bench.processes import BenchError
 
 _NEEDLE = b'"delta"'
 _END = b"data: [DONE]\n\n\r\n0\r\n\r\n"
-# events at either end that are left out, so that opening and closing are not counted
-_MARGIN = 10
+
+
+class Pace(NamedTuple):
+    """So many streams at once. `margin` events at either end are left out: opening and closing are not counted."""
+
+    streams: int
+    events: int
+    interval_ms: int
+    margin: int = 10
+    spread: float = 4.37  # intervals over which they are opened, so that their events do not come in step
 
 
 class Flow(NamedTuple):
@@ -28,10 +36,11 @@ class Flow(NamedTuple):
 class _Run:
     """What all streams have in common: the counters, and the moments at which the clock is read."""
 
-    def __init__(self, port: int, streams: int, events: int, interval_ms: int) -> None:
-        self.request = stream_request(port, events, interval_ms)
-        self.streams = streams
-        self.expected = events + 1  # the finish has a delta as well
+    def __init__(self, door: Door, pace: Pace) -> None:
+        self.request = stream_request(door, pace.events, pace.interval_ms)
+        self.streams = pace.streams
+        self.margin = pace.margin
+        self.expected = pace.events + 1  # the finish has a delta as well
         self.events = 0
         self.reads = 0
         self.flowing = 0
@@ -69,12 +78,12 @@ class _Stream(asyncio.Protocol):
         before, self._events = self._events, self._events + found
         run.events += found
         run.reads += 1
-        if before < _MARGIN <= self._events:
+        if before < run.margin <= self._events:
             run.flowing += 1
             if run.flowing == run.streams:
                 run.read_clock()
                 run.all_flow.set()
-        elif before < run.expected - _MARGIN <= self._events and not run.first_near_end.is_set():
+        elif before < run.expected - run.margin <= self._events and not run.first_near_end.is_set():
             run.read_clock()
             run.first_near_end.set()
         if data.endswith(b"0\r\n\r\n"):
@@ -106,31 +115,32 @@ async def _open(run: _Run, port: int, spread_seconds: float) -> list[_Stream]:
     return opened
 
 
-def flow(port: int, streams: int, events: int, interval_ms: int, cpu_seconds: Callable[[], float]) -> Flow:
+def flow(door: Door, pace: Pace, cpu_seconds: Callable[[], float]) -> Flow:
     """Read streams to their ends; what was used while all of them ran. Raises where one was not complete."""
 
     async def read() -> Flow:
-        run = _Run(port, streams, events, interval_ms)
+        run = _Run(door, pace)
         run.cpu_seconds = cpu_seconds
-        async with asyncio.timeout(events * interval_ms / 1000 * 3 + 10):
-            await _open(run, port, 4.37 * interval_ms / 1000)
+        interval = pace.interval_ms / 1000
+        async with asyncio.timeout(pace.events * interval * 3 + 10):
+            await _open(run, door.port, pace.spread * interval)
             await run.all_ended.wait()
         if run.broken or len(run.readings) < 2:
-            raise BenchError(f"{run.broken} of {streams} streams were not complete.")
+            raise BenchError(f"{run.broken} of {pace.streams} streams were not complete.")
         (cpu_0, events_0, reads_0), (cpu_1, events_1, reads_1) = run.readings[:2]
         return Flow(cpu_1 - cpu_0, events_1 - events_0, reads_1 - reads_0)
 
     return uvloop.run(read())
 
 
-def bytes_held(port: int, streams: int, resident_bytes: Callable[[], int]) -> float:
+def bytes_held(door: Door, streams: int, resident_bytes: Callable[[], int]) -> float:
     """Hold streams open at one event a second; the memory each of them takes."""
 
     async def hold() -> float:
-        run = _Run(port, streams, 60, 1000)
+        run = _Run(door, Pace(streams, 60, 1000))
         before = resident_bytes()
         async with asyncio.timeout(30):
-            opened = await _open(run, port, 1.0)
+            opened = await _open(run, door.port, 1.0)
             await asyncio.sleep(2.5)
         if run.ended or run.events < 2 * streams:
             raise BenchError(f"Only {run.events} events came on {streams} open streams, {run.ended} of which ended.")

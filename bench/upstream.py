@@ -1,33 +1,36 @@
 """The upstream that streams and takes large bodies: a bare protocol that costs less than any proxy before it.
 
-`python -m bench.upstream PORT`. A request with `x-bench-events: N` is answered with N events, one
-every `x-bench-interval-ms`, each in a chunk and a write of its own; any other with a JSON reply,
-once its body has been read to the end.
+`python -m bench.upstream PORT [CERTIFICATE KEY]`. A request with `"stream":true` is answered with
+`max_tokens` events, one every `seed` milliseconds, each in a chunk and a write of its own; any other
+with a JSON reply, once its body has been read to the end. With a certificate, over TLS.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import sys
 from typing import cast
 
 import uvloop
 
-from bench.payloads import EVENTS_HEADER, INTERVAL_HEADER, event, last_events, small_reply
+from bench.payloads import event, last_events, small_reply
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
-_EVENTS = re.compile(rb"(?i)\r\n" + EVENTS_HEADER.encode() + rb": *(\d+)")
-_INTERVAL_MS = re.compile(rb"(?i)\r\n" + INTERVAL_HEADER.encode() + rb": *(\d+)")
+_STREAM = re.compile(rb'"stream": ?true')
+_EVENTS = re.compile(rb'"max_(?:completion_)?tokens": ?(\d+)')
+_INTERVAL_MS = re.compile(rb'"seed": ?(\d+)')
 _MOST_EVENTS = 100_000
+_LARGEST_READ = 65536  # of a larger request only the bytes are counted
 
 
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def _number(pattern: re.Pattern[bytes], head: bytes) -> int:
-    found = pattern.search(head)
+def _number(pattern: re.Pattern[bytes], request: bytes) -> int:
+    found = pattern.search(request)
     return int(found[1]) if found else 0
 
 
@@ -46,9 +49,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._buffer = b""
-        self._head = b""
-        self._body_left = 0
+        self._request = b""
+        self._bytes_left = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,27 +61,28 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._body_left:
-            self._body_left -= len(data)
+        if self._bytes_left:
+            self._bytes_left -= len(data)
         else:
-            self._buffer += data
-            end = self._buffer.find(b"\r\n\r\n")
+            self._request += data
+            end = self._request.find(b"\r\n\r\n")
             if end < 0:
                 return
-            self._head = self._buffer[: end + 4]
-            self._body_left = _number(_LENGTH, self._head) - (len(self._buffer) - end - 4)
-            self._buffer = b""
-        if self._body_left <= 0:
-            self._body_left = 0
-            self._answer()
+            missing = end + 4 + _number(_LENGTH, self._request[: end + 4]) - len(self._request)
+            if 0 < missing < _LARGEST_READ:
+                return
+            self._bytes_left = missing
+        if self._bytes_left <= 0:
+            self._bytes_left = 0
+            request, self._request = self._request, b""
+            self._answer(request)
 
-    def _answer(self) -> None:
-        events = min(_number(_EVENTS, self._head), _MOST_EVENTS)
-        if not events:
+    def _answer(self, request: bytes) -> None:
+        if len(request) > _LARGEST_READ or not _STREAM.search(request):
             self._transport.write(_WHOLE)
             return
-        self._events_left = events
-        self._interval = _number(_INTERVAL_MS, self._head) / 1000
+        self._events_left = min(_number(_EVENTS, request), _MOST_EVENTS)
+        self._interval = _number(_INTERVAL_MS, request) / 1000
         self._due = self._loop.time()
         self._transport.write(_STREAM_HEAD)
         self._next()
@@ -94,10 +97,14 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_at(self._due, self._next)
 
 
-async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, backlog=1024)
+async def _serve(port: int, certificate: list[str]) -> None:
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate)
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, backlog=1024, ssl=context)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1])))
+    uvloop.run(_serve(int(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,87 @@
+"""The daemon with everything on: key, names, splice, three limits, three budgets, journal, ledger, metrics, log line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.contender import Contender, answering, doors
+from bench.payloads import CLIENT_KEY, SMALL_ALIAS, SMALL_MODEL, STREAM_ALIAS, STREAM_MODEL, Door
+from bench.processes import ROOT, Process, free_port
+from bench.upstreams import Upstream
+
+_START_SECONDS = 120  # ten thousand keys are read from YAML
+
+
+class Grown(NamedTuple):
+    """How many more keys and models a daemon has that has grown."""
+
+    keys: int = 0
+    models: int = 0
+
+    def doors(self, door: Door) -> list[Door]:
+        """One for each key and each model, the keys in turn and the models in turn."""
+        keys = [_secret(number) for number in range(self.keys)] or [door.key]
+        models = [f"m-{number}" for number in range(self.models)] or [door.model]
+        turns = range(max(len(keys), len(models)))
+        return [door._replace(key=keys[turn % len(keys)], model=models[turn % len(models)]) for turn in turns]
+
+
+YOUNG = Grown()
+
+
+def start(
+    folder: Path, upstream: Upstream, grown: Grown = YOUNG, command: Sequence[str] = ("-m", "proxy")
+) -> Contender:
+    """Start it. The state directory is that of earlier starts in the same folder; `command` is given to Python."""
+    whole, stream = doors(free_port())
+    config = folder / "config.yaml"
+    config.write_text(config_text(folder / "state", whole.port, upstream, grown))
+    more = {"PYTHONPATH": str(ROOT)}
+    if upstream.authority is not None:
+        more["SSL_CERT_FILE"] = str(upstream.authority)
+    arguments = [sys.executable, *command, "serve", "--config", str(config)]
+    process = Process("Tollkeeper", arguments, folder / "tollkeeper.log", more)
+    return answering(process, whole, stream, _START_SECONDS)
+
+
+def config_text(state_dir: Path, port: int, upstream: Upstream, grown: Grown = YOUNG) -> str:
+    """Two providers, as the two upstreams are two; a third limit and a third budget are everybody's."""
+    whole_url, stream_url = upstream.base_urls
+    keys = "".join(_key(f"bench-{number}", _secret(number)) for number in range(grown.keys))
+    models = "".join(
+        f"  m-{number}: {{target: openai/model-{number}, price: {{input: 1, output: 2}}}}\n"
+        for number in range(grown.models)
+    )
+    return f"""\
+listen: {{host: 127.0.0.1, port: {port}}}
+admin: {{port: 0}}
+state_dir: {state_dir}
+providers:
+  openrouter: {{kind: openrouter, api_key: sk-or-bench, base_url: '{whole_url}'}}
+  streams: {{kind: openrouter, api_key: sk-or-bench, base_url: '{stream_url}'}}
+routes:
+  - {{match: "anthropic/*", provider: streams}}
+models:
+  {SMALL_ALIAS}: {SMALL_MODEL}
+  {STREAM_ALIAS}: {STREAM_MODEL}
+{models}catalogue: {{refresh: never}}
+limits: [{{requests: 1000000000, per: minute}}]
+budgets: [{{usd: 1000000, per: month}}]
+keys:
+{_key("bench", CLIENT_KEY)}{keys}journal: {{fsync: interval}}
+shutdown: {{drain: 1}}
+log: {{level: info, format: json}}
+"""
+
+
+def _secret(number: int) -> str:
+    return f"{CLIENT_KEY[:-5]}{number:05}"
+
+
+def _key(name: str, key: str) -> str:
+    limits = "[{tokens: 1000000000000, per: minute}, {concurrent: 100000}]"
+    budgets = "[{usd: 1000000, per: day}, {usd: 1000000, per: week}]"
+    return f"  {name}: {{key: {key}, limits: {limits}, budgets: {budgets}}}\n"
