@@ -27,7 +27,15 @@ def make_certificate(folder: Path) -> Certificate:
         *new, "-x509", "-days", "1", "-subj", "/CN=bench authority", "-keyout", authority_key, "-out", made.authority
     )
     _openssl(*new, "-subj", "/CN=localhost", "-keyout", made.key, "-out", asked)
-    signing: list[str | Path] = ["-CA", made.authority, "-CAkey", authority_key, "-CAcreateserial", "-extfile", extensions]
+    signing: list[str | Path] = [
+        "-CA",
+        made.authority,
+        "-CAkey",
+        authority_key,
+        "-CAcreateserial",
+        "-extfile",
+        extensions,
+    ]
     _openssl("x509", "-req", "-days", "1", "-in", asked, "-out", made.certificate, *signing)
     return made
 

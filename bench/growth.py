@@ -15,9 +15,9 @@ from bench import streams
 from bench.contenders import tollkeeper
 from bench.contenders.tollkeeper import Grown
 from bench.ledger import fill
-from bench.measure import Bench, running, small_calls
+from bench.measure import Bench, events, running, small_calls
 from bench.pictures import picture
-from bench.processes import ROOT, cpu_seconds
+from bench.processes import ROOT
 from bench.report import SCALE, shown
 
 FLAT = 0.10
@@ -122,9 +122,7 @@ def _with_rows(bench: Bench, rows: int) -> Values:
 def _event(bench: Bench, count: int) -> Values:
     """Short streams cannot be left out at their ends for long; the slowest have an event in five seconds."""
     interval_ms = max(1, count * 1_000 // _EVENTS_A_SECOND)
-    events = max(6, 6_000 // interval_ms)
-    pace = streams.Pace(count, events, interval_ms, margin=max(1, events // 20), spread=1.37)
+    each = max(6, 6_000 // interval_ms)
+    pace = streams.Pace(count, each, interval_ms, margin=max(1, each // 20), spread=1.37)
     with running(tollkeeper.start, bench.folder, bench.upstreams.plain) as contender:
-        pids = contender.process.pids
-        passed = streams.flow(contender.stream, pace, lambda: cpu_seconds(pids))
-        return {"event": passed.cpu_seconds / passed.events}
+        return {"event": events(contender, bench, pace)["event cpu"]}

@@ -65,20 +65,29 @@ def measure(start: Start, bench: Bench) -> Measured:
 
 @contextmanager
 def running(start: Start, folder: Path, upstream: Upstream) -> Iterator[Contender]:
-    """A proxy that has answered some calls, ended afterwards."""
+    """A proxy that has answered some calls of either kind, ended afterwards."""
+    with started(start, folder, upstream) as contender:
+        warm_up(contender.whole, small_request(contender.whole))
+        warm_up(contender.stream, stream_request(contender.stream, 2, 0))
+        yield contender
+
+
+@contextmanager
+def started(start: Start, folder: Path, upstream: Upstream) -> Iterator[Contender]:
+    """A proxy that has answered one call, ended afterwards."""
     contender = start(folder, upstream)
     try:
-        for door, wanted in (
-            (contender.whole, small_request(contender.whole)),
-            (contender.stream, stream_request(contender.stream, 2, 0)),
-        ):
-            caller = Caller(door.port)
-            for _ in range(20):
-                caller.call(wanted)
-            caller.close()
         yield contender
     finally:
         contender.process.end()
+
+
+def warm_up(door: Door, request: bytes) -> None:
+    """Some calls in a row."""
+    caller = Caller(door.port)
+    for _ in range(20):
+        caller.call(request)
+    caller.close()
 
 
 def small_calls(contender: Contender, bench: Bench, doors: list[Door] | None = None) -> dict[str, float]:
@@ -86,17 +95,16 @@ def small_calls(contender: Contender, bench: Bench, doors: list[Door] | None = N
     requests = [small_request(door) for door in doors or [contender.whole]]
     wrk(contender.whole.port, requests, 1, bench.folder)
     pids = contender.process.pids
-    began, core_began, used = time.monotonic(), proxy_core_seconds(), cpu_seconds(pids)
+    used = cpu_seconds(pids)
     calls = wrk(contender.whole.port, requests, bench.effort.wrk_seconds, bench.folder)
     used = cpu_seconds(pids) - used
-    seconds = time.monotonic() - began
-    others = max(0.0, proxy_core_seconds() - core_began - used) / seconds
-    return {"call cpu": used / calls, "calls a second": calls / used, "others": others}
+    return {"call cpu": used / calls, "calls a second": calls / used}
 
 
-def events(contender: Contender, bench: Bench) -> dict[str, float]:
+def events(contender: Contender, bench: Bench, pace: streams.Pace | None = None) -> dict[str, float]:
     """Processor time of an event while all streams are under way."""
-    pids, pace = contender.process.pids, streams.Pace(bench.effort.streams, bench.effort.events, EVENT_INTERVAL_MS)
+    pids, effort = contender.process.pids, bench.effort
+    pace = pace or streams.Pace(effort.streams, effort.events, EVENT_INTERVAL_MS)
     passed = streams.flow(contender.stream, pace, lambda: cpu_seconds(pids))
     return {"event cpu": passed.cpu_seconds / passed.events, "events a read": passed.events / passed.reads}
 
@@ -110,12 +118,16 @@ def _memory(contender: Contender, bench: Bench) -> dict[str, float]:
 
 
 def _work(contender: Contender, bench: Bench) -> dict[str, float]:
-    return (
+    pids = contender.process.pids
+    began, core_began, used = time.monotonic(), proxy_core_seconds(), cpu_seconds(pids)
+    found = (
         _first_bytes(contender, bench)
         | small_calls(contender, bench)
         | events(contender, bench)
         | _images(contender, bench)
     )
+    by_others = proxy_core_seconds() - core_began - (cpu_seconds(pids) - used)
+    return found | {"others": max(0.0, by_others) / (time.monotonic() - began)}
 
 
 def _over_tls(contender: Contender, bench: Bench) -> dict[str, float]:

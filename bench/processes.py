@@ -105,8 +105,8 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return sum(_cpu_seconds(pid) for pid in pids)
 
 
-def kernel_share(pids: Sequence[int]) -> tuple[int, int]:
-    """Ticks in user mode and in the kernel so far: only their ratio is exact."""
+def mode_ticks(pids: Sequence[int]) -> tuple[int, int]:
+    """Ticks in user mode and in the kernel so far: coarse, for their ratio only."""
     user = kernel = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -79,7 +79,7 @@ def in_short(results: Results) -> str:
 
 
 def disturbance(results: Results) -> float:
-    """The largest share of the proxies' core that somebody else used while small calls were counted."""
+    """The largest share of the proxies' core that somebody else used while one was measured."""
     return max(value for measured in results.values() for value in measured["others"])
 
 
