@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,10 +13,10 @@ from typing import NamedTuple
 from bench import streams
 from bench.contenders import tollkeeper
 from bench.contenders.tollkeeper import Grown
-from bench.ledger import fill
+from bench.ledger import add_keys, fill
 from bench.measure import Bench, events, running, small_calls
 from bench.pictures import picture
-from bench.processes import ROOT
+from bench.processes import run_ours
 from bench.report import SCALE, shown
 
 FLAT = 0.10
@@ -95,6 +94,8 @@ def _measured(
 
 
 def _call(bench: Bench, grown: Grown) -> Values:
+    if grown.keys and not (bench.folder / "state").exists():
+        add_keys(bench.folder, bench.upstreams.plain, grown.keys)
     with running(partial(tollkeeper.start, grown=grown), bench.folder, bench.upstreams.plain) as contender:
         return {"call": small_calls(contender, bench, grown.doors(contender.whole))["call cpu"]}
 
@@ -105,17 +106,7 @@ def _with_rows(bench: Bench, rows: int) -> Values:
     with running(tollkeeper.start, bench.folder, bench.upstreams.plain) as contender:
         call = small_calls(contender, bench)["call cpu"]
         began = time.monotonic()
-        command = [
-            sys.executable,
-            "-m",
-            "proxy",
-            "usage",
-            "--by",
-            "model",
-            "--config",
-            str(bench.folder / "config.yaml"),
-        ]
-        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=120)
+        run_ours("usage", "--by", "model", "--config", str(bench.folder / "config.yaml"))
         return {"call": call, "start": contender.cold_seconds, "usage": time.monotonic() - began}
 
 

@@ -1,4 +1,4 @@
-"""A ledger with many rows: calls that were really made, copied as if they had been made for thirty days."""
+"""A ledger with many rows or keys: what a daemon or command really made, copied many times."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from bench.contenders import tollkeeper
 from bench.contenders.tollkeeper import Grown
 from bench.measure import Bench, running
 from bench.payloads import small_request
+from bench.processes import run_ours
+from bench.upstreams import Upstream
+from proxy.stores.hash_key import hash_key, keyed_hash
 
 _KEYS, _MODELS = 20, 50
 _CALLS = _KEYS * _MODELS
@@ -22,11 +25,30 @@ _QUARTERS = _DAYS * 96
 _SHIFTED = {"sums": ("quarter", _QUARTERS), "sums_by_quarter": ("quarter", _QUARTERS), "sums_by_day": ("day", _DAYS)}
 
 
+def add_keys(folder: Path, upstream: Upstream, count: int) -> None:
+    """Keys with limits and budgets of their own, in the ledger of the daemons that will be started in `folder`."""
+    command = ["keys", "create", "made", "--config", str(tollkeeper.write_config(folder, upstream, 0))]
+    for option, value in (("limit", "tokens:1000000000000/minute"), ("limit", "concurrent:100000")):
+        command += [f"--{option}", value]
+    for period in ("day", "week"):
+        command += ["--budget", f"1000000/{period}"]
+    (folder / "state").mkdir(mode=0o700, exist_ok=True)
+    run_ours(*command)
+    key = hash_key(folder / "state")
+    with closing(sqlite3.connect(folder / "state" / "ledger.db")) as database, database:
+        names = _columns(database, "keys")
+        changed = {"seq": "NULL", "name": "?", "key_hmac": "?"}
+        values = ", ".join(changed.get(name, name) for name in names)
+        hashes = [(f"k{number}", keyed_hash(key, tollkeeper.secret_of(number))) for number in range(count)]
+        database.executemany(f"INSERT INTO keys SELECT {values} FROM keys WHERE name = 'made'", hashes)
+
+
 def fill(bench: Bench, rows: int, folder: Path | None = None) -> None:
     """Bring the ledger of the daemons started in `folder` to about so many rows, of 20 keys and 50 models."""
     folder = folder or bench.folder
     began = time.monotonic()
     grown = Grown(_KEYS, _MODELS)
+    add_keys(folder, bench.upstreams.plain, _KEYS)
     with running(partial(tollkeeper.start, grown=grown), folder, bench.upstreams.plain) as contender:
         caller = Caller(contender.whole.port)
         doors = grown.doors(contender.whole)

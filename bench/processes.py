@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,6 +81,14 @@ class Process:
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-600:].strip() or "(nothing)"
+
+
+def run_ours(*arguments: str) -> None:
+    """A `tollkeeper` command. Raises `BenchError` with what it said."""
+    command = [sys.executable, "-m", "proxy", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if ran.returncode:
+        raise BenchError(f"tollkeeper {arguments[0]} failed: {ran.stderr.strip()[-300:]}")
 
 
 def on_other_core(process: Process) -> None:

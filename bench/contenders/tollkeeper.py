@@ -12,18 +12,20 @@ from bench.payloads import CLIENT_KEY, SMALL_ALIAS, SMALL_MODEL, STREAM_ALIAS, S
 from bench.processes import ROOT, Process, free_port
 from bench.upstreams import Upstream
 
-_START_SECONDS = 120  # ten thousand keys are read from YAML
+_START_SECONDS = 120  # a machine that is busy with something else
+_LIMITS = "[{tokens: 1000000000000, per: minute}, {concurrent: 100000}]"
+_BUDGETS = "[{usd: 1000000, per: day}, {usd: 1000000, per: week}]"
 
 
 class Grown(NamedTuple):
-    """How many more keys and models a daemon has that has grown."""
+    """How many more keys and models a daemon has that has grown; `ledger.add_keys` makes the keys."""
 
     keys: int = 0
     models: int = 0
 
     def doors(self, door: Door) -> list[Door]:
         """One for each key and each model, the keys in turn and the models in turn."""
-        keys = [_secret(number) for number in range(self.keys)] or [door.key]
+        keys = [secret_of(number) for number in range(self.keys)] or [door.key]
         models = [f"m-{number}" for number in range(self.models)] or [door.model]
         turns = range(max(len(keys), len(models)))
         return [door._replace(key=keys[turn % len(keys)], model=models[turn % len(models)]) for turn in turns]
@@ -32,13 +34,17 @@ class Grown(NamedTuple):
 YOUNG = Grown()
 
 
+def secret_of(number: int) -> str:
+    """What the client with this key sends."""
+    return f"{CLIENT_KEY[:-5]}{number:05}"
+
+
 def start(
     folder: Path, upstream: Upstream, grown: Grown = YOUNG, command: Sequence[str] = ("-m", "proxy")
 ) -> Contender:
     """Start it. The state directory is that of earlier starts in the same folder; `command` is given to Python."""
     whole, stream = doors(free_port())
-    config = folder / "config.yaml"
-    config.write_text(config_text(folder / "state", whole.port, upstream, grown))
+    config = write_config(folder, upstream, whole.port, grown)
     more = {"PYTHONPATH": str(ROOT)}
     if upstream.authority is not None:
         more["SSL_CERT_FILE"] = str(upstream.authority)
@@ -47,18 +53,18 @@ def start(
     return answering(process, whole, stream, _START_SECONDS)
 
 
-def config_text(state_dir: Path, port: int, upstream: Upstream, grown: Grown = YOUNG) -> str:
+def write_config(folder: Path, upstream: Upstream, port: int, grown: Grown = YOUNG) -> Path:
     """Two providers, as the two upstreams are two; a third limit and a third budget are everybody's."""
     whole_url, stream_url = upstream.base_urls
-    keys = "".join(_key(f"bench-{number}", _secret(number)) for number in range(grown.keys))
     models = "".join(
         f"  m-{number}: {{target: openai/model-{number}, price: {{input: 1, output: 2}}}}\n"
         for number in range(grown.models)
     )
-    return f"""\
+    config = folder / "config.yaml"
+    config.write_text(f"""\
 listen: {{host: 127.0.0.1, port: {port}}}
 admin: {{port: 0}}
-state_dir: {state_dir}
+state_dir: {folder}/state
 providers:
   openrouter: {{kind: openrouter, api_key: sk-or-bench, base_url: '{whole_url}'}}
   streams: {{kind: openrouter, api_key: sk-or-bench, base_url: '{stream_url}'}}
@@ -71,17 +77,9 @@ models:
 limits: [{{requests: 1000000000, per: minute}}]
 budgets: [{{usd: 1000000, per: month}}]
 keys:
-{_key("bench", CLIENT_KEY)}{keys}journal: {{fsync: interval}}
+  bench: {{key: {CLIENT_KEY}, limits: {_LIMITS}, budgets: {_BUDGETS}}}
+journal: {{fsync: interval}}
 shutdown: {{drain: 1}}
 log: {{level: info, format: json}}
-"""
-
-
-def _secret(number: int) -> str:
-    return f"{CLIENT_KEY[:-5]}{number:05}"
-
-
-def _key(name: str, key: str) -> str:
-    limits = "[{tokens: 1000000000000, per: minute}, {concurrent: 100000}]"
-    budgets = "[{usd: 1000000, per: day}, {usd: 1000000, per: week}]"
-    return f"  {name}: {{key: {key}, limits: {limits}, budgets: {budgets}}}\n"
+""")
+    return config
