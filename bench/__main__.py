@@ -31,11 +31,13 @@ from bench.upstreams import start_upstreams
 MOST_DISTURBED = 0.05
 GROWTH_ROWS = 1_000_000
 
+Part = Callable[[Bench, argparse.Namespace], object]
+
 
 def main() -> int:
     """Run; 1 with one line on stderr where that is not possible."""
     options = _options()
-    part: Callable[[Bench, argparse.Namespace], object] = _compare
+    part: Part = _compare
     for name, other in (("growth", _grow), ("others", _others), ("profile", _profile)):
         if getattr(options, name):
             part = other
@@ -44,21 +46,27 @@ def main() -> int:
         pin_self()
         about = _about()
         print("; ".join(f"{name} {value}" for name, value in about.items()) + "\n")
-        with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as name:
-            _compile_to(Path(name) / "compiled")
-            upstreams = start_upstreams(Path(name))
-            try:
-                with started(CONTENDERS[US], Path(name), upstreams.plain):
-                    pass  # so that everything is compiled
-                results = part(Bench(Path(name), upstreams, QUICK if options.quick else FULL), options)
-            finally:
-                upstreams.end()
+        results = _run(part, options)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     if options.json:
         options.json.write_text(json.dumps({"about": about, "results": results}, indent=1) + "\n")
     return 0
+
+
+def _run(part: Part, options: argparse.Namespace) -> object:
+    """One part, in a folder of its own, before upstreams of its own; everything is compiled before."""
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as name:
+        folder = Path(name)
+        _compile_to(folder / "compiled")
+        upstreams = start_upstreams(folder)
+        try:
+            with started(CONTENDERS[US], folder, upstreams.plain):
+                pass
+            return part(Bench(folder, upstreams, QUICK if options.quick else FULL), options)
+        finally:
+            upstreams.end()
 
 
 def _options() -> argparse.Namespace:
