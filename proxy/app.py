@@ -12,7 +12,6 @@ from functools import partial
 import msgspec
 import structlog
 from msgspec import Struct
-from sqlalchemy.exc import DBAPIError
 
 from proxy import __version__
 from proxy.changes import first_parts, in_words, swap, take_lists
@@ -148,7 +147,7 @@ class Daemon:
             await running.state.reload(complete)
         except Declined as error:
             raise ReloadRefused(str(error)) from None
-        except (TimeoutError, DBAPIError):
+        except (TimeoutError, StoreError):
             raise ReloadRefused("the keys in the ledger cannot be read now; nothing was changed") from None
         running.listings.settings = complete
         swap(running.api.parts, complete, running.listings, running.upstream)

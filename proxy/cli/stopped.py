@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from proxy.config.new_key import read_new_key
 from proxy.data import snapshot_bytes
@@ -24,12 +22,12 @@ from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings
 from proxy.stores.backup import backup
-from proxy.stores.database import engine_for
 from proxy.stores.failures import StoreError
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import create_key, revoke_key
 from proxy.stores.keyset import key_set, make_key
+from proxy.stores.link import Link
 from proxy.stores.lock import StateLock
 from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
@@ -41,6 +39,11 @@ from proxy.web.operator.control_state import AdjustAsk, adjusted, adjustment, ma
 from proxy.web.operator.desk import Declined, Desk, Unknown, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.models import ModelsAsk, model_list
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_BUSY_SECONDS = 5.0
 
 Params = dict[str, Any]
 
@@ -54,8 +57,6 @@ def answer(settings: Settings, order: str, params: Params) -> dict[str, Any]:
         return found
     except (Declined, ValueError, StoreError, ProxyError) as error:
         raise click.ClickException(str(error)) from None
-    except DBAPIError as error:
-        raise click.ClickException(f"the ledger cannot be used now: {error.orig}") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise click.ClickException(f"the state directory {settings.state_dir} cannot be used: {reason}") from None
@@ -154,8 +155,11 @@ def _run(settings: Settings, work: Callable[[Connection], Any]) -> Any:
     state_dir = Path(settings.state_dir)
     with StateLock(state_dir):
         open_ledger(state_dir / "ledger.db")
-        with engine_for(state_dir / "ledger.db").connect() as connection, connection.begin():
-            return work(connection)
+        link = Link(state_dir / "ledger.db", _BUSY_SECONDS)
+        try:
+            return link.run(work)
+        finally:
+            link.close()
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from sqlalchemy.exc import DBAPIError
 
 from proxy.config.discover import key_file
 from proxy.config.load import load
@@ -26,7 +25,6 @@ from proxy.policy.names.access import may_use
 from proxy.policy.names.feed import accept, read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings, Target
-from proxy.stores.database import sentence_of
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet, key_set
 from proxy.stores.queries import Files
@@ -69,10 +67,9 @@ def look_at_keys(settings: Settings) -> tuple[KeySet, KeysSeen]:
     """The keys in force; those of the configuration alone where the ledger cannot be read."""
     try:
         keys = key_set(settings, Files(Path(settings.state_dir)).stored_keys())
-    except (StoreError, DBAPIError, OSError) as error:
+    except (StoreError, OSError) as error:
         own = KeySet(settings.callers, settings.money.budgets, settings.money.limits, is_open=False)
-        trouble = str(error).partition(";")[0] if isinstance(error, StoreError) else sentence_of(error)
-        return own, KeysSeen(trouble=trouble)
+        return own, KeysSeen(trouble=str(error).partition(";")[0])
     return keys, KeysSeen(tuple(caller.name for caller in keys.callers), keys.is_open)
 
 

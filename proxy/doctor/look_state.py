@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-import sqlite3
 import stat
 import tempfile
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 from proxy.doctor.seen import JournalSeen, LedgerSeen, StateSeen
-from proxy.stores.database import sentence_of
-from proxy.stores.failures import StoreError
+from proxy.stores.failures import LedgerUnavailable, StoreError
 from proxy.stores.opening import inspect_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import Replayed, replay
@@ -99,10 +95,10 @@ def look_at_ledger(state_dir: str) -> LedgerSeen:
         return LedgerSeen(exists=False)
     try:
         return LedgerSeen(is_whole=inspect_ledger(path, CHECK_SECONDS))
+    except LedgerUnavailable as error:
+        return LedgerSeen(trouble=error.reason, is_busy=True)
     except StoreError as error:
         return LedgerSeen(trouble=str(error))
-    except (DBAPIError, sqlite3.Error) as error:
-        return LedgerSeen(trouble=sentence_of(error), is_busy=True)
 
 
 def look_at_journal(state_dir: str) -> JournalSeen:
@@ -117,6 +113,6 @@ def look_at_journal(state_dir: str) -> JournalSeen:
 def _replayed(state_dir: Path) -> Replayed:
     try:
         _, position = Files(state_dir).booked(())
-    except (StoreError, DBAPIError, OSError):
+    except (StoreError, OSError):
         position = START
     return replay(state_dir / "journal", position)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 from proxy.exchange.background import Running
 from proxy.exchange.keeping import Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
@@ -22,13 +20,13 @@ from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import FREE_OF_CHARGE
 from proxy.policy.money.settlement import Prices, Settlement
 from proxy.policy.values import Provider, Settings
-from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged
+from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged, LedgerUnavailable
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keyset import key_set
 from proxy.stores.lock import StateLock, refuse_unsafe
 from proxy.stores.mark import mark_keyed
-from proxy.stores.opening import open_ledger
+from proxy.stores.opening import open_known
 from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Charge
 from proxy.stores.replay import OpenHold, replay
@@ -71,15 +69,16 @@ class Bookkeeping:
         for orphan in self.orphans:
             hold = orphan.hold
             self.books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
-        self.writer.start()
+        self.writer.start(position)
 
     def _ledger(self, path: Path, settings: Settings) -> tuple[dict[Charge, int], Position]:
         """What the ledger knows; one that cannot be read now stops nobody, the journal counts from its own start."""
         try:
-            open_ledger(path)
+            if not open_known(path):
+                return {}, START
             self.keys = key_set(settings, self.files.stored_keys())
             return self.files.booked(budget.id for budget in self.keys.budgets)
-        except (LedgerDamaged, DBAPIError) as error:
+        except (LedgerDamaged, LedgerUnavailable) as error:
             self.ledger_problem = str(error)
             self._told("ledger_unusable", str(error))
             return {}, START

@@ -7,9 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
-from proxy.stores.database import engine_for, raw
+from proxy.stores.database import connect
 from proxy.stores.failures import BackupRefused
 
 
@@ -21,12 +19,12 @@ def backup(path: Path, target: Path) -> None:
         raise BackupRefused(f"no backup was made: {target}: {error.strerror}") from error
     try:
         _copy(path, target)
-    except (DBAPIError, sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError) as error:
         target.unlink()
         raise BackupRefused(f"no backup was made: {path}: {error}") from error
 
 
 def _copy(path: Path, target: Path) -> None:
-    with engine_for(path, "ro").connect() as source, closing(sqlite3.connect(target)) as copy:
-        raw(source).backup(copy)
+    with closing(connect(path, "ro")) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # no side files, so that the one file is all of it

@@ -1,16 +1,25 @@
-"""Opening the ledger's SQLite file: every setting in one place, real transactions, errors named."""
+"""Opening the ledger's SQLite file: every setting in one place, real transactions, errors named.
+
+SQLAlchemy is for what is written, and for questions put together; it takes longer to import than all else a start
+does, so that it comes when it is first used.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from proxy.stores.failures import LedgerDamaged, LedgerUnavailable, StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 Access = Literal["rw", "ro"]
+AnswerT = TypeVar("AnswerT")
 
 _BUSY_SECONDS = 5.0
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -27,34 +36,63 @@ _SETTINGS_OF: dict[Access, tuple[str, ...]] = {
     "rw": ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA journal_size_limit = 67108864"),
     "ro": ("PRAGMA query_only = ON",),
 }
-_BEGIN: dict[Access, str] = {"rw": "BEGIN IMMEDIATE", "ro": "BEGIN"}
 
 
-def engine_for(path: Path, access: Access = "rw", busy_seconds: float = _BUSY_SECONDS) -> Engine:
-    """An engine over an existing file; it never creates one."""
+def connect(path: Path, access: Access = "rw", busy_seconds: float = _BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection to an existing file, which is never created; transactions begin by BEGIN. Raises sqlite3.Error."""
+    uri = f"file:{quote(str(path))}?mode={access}"
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    try:
+        for setting in _SETTINGS + _SETTINGS_OF[access]:
+            connection.execute(setting)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
-    def connect() -> sqlite3.Connection:
-        uri = f"file:{quote(str(path))}?mode={access}"
-        connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-        try:
-            for setting in _SETTINGS + _SETTINGS_OF[access]:
-                connection.execute(setting)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
 
-    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """One moment of the file, changing nothing. Raises `LedgerDamaged` or `LedgerUnavailable`."""
+    try:
+        with closing(connect(path, "ro")) as connection:
+            connection.execute("BEGIN")
+            yield connection
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+
+
+def engine_for(path: Path, busy_seconds: float = _BUSY_SECONDS) -> Engine:
+    """SQLAlchemy over an existing file, to write in; it never creates one."""
+    from sqlalchemy import NullPool, create_engine, event
+
+    engine = create_engine("sqlite+pysqlite://", creator=lambda: connect(path, "rw", busy_seconds), poolclass=NullPool)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(_BEGIN[access])
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
+def asked(driver: sqlite3.Connection, question: Callable[[Connection], AnswerT]) -> AnswerT:
+    """SQLAlchemy's question over a connection of the driver's, which stays open; its transaction is over then.
+
+    Raises sqlite3.Error.
+    """
+    from sqlalchemy import StaticPool, create_engine
+    from sqlalchemy.exc import DBAPIError
+
+    engine = create_engine("sqlite+pysqlite://", creator=lambda: driver, poolclass=StaticPool)
+    try:
+        with engine.connect() as connection:
+            return question(connection)
+    except DBAPIError as error:
+        raise error.orig or error from error
+
+
 def raw(connection: Connection) -> sqlite3.Connection:
-    """The driver's own connection, for what must run outside a transaction."""
+    """The driver's own connection."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
@@ -62,12 +100,23 @@ def raw(connection: Connection) -> sqlite3.Connection:
 
 def is_damage(error: Exception) -> bool:
     """True when SQLite says that the file itself is broken."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "sqlite_errorcode", None)
+    code = getattr(_cause(error), "sqlite_errorcode", None)
     return isinstance(code, int) and (code & 0xFF) in _DAMAGE
 
 
 def sentence_of(error: Exception) -> str:
     """What the driver said, without the statement and its parameters."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    cause = _cause(error)
     return f"{type(cause).__name__}: {cause}"
+
+
+def trouble(path: Path, error: Exception) -> StoreError:
+    """What an error of the driver's or SQLAlchemy's is to whoever asked."""
+    if is_damage(error):
+        return LedgerDamaged(str(path), sentence_of(error))
+    return LedgerUnavailable(str(_cause(error)))
+
+
+def _cause(error: Exception) -> object:
+    """SQLAlchemy's errors hold the driver's."""
+    return getattr(error, "orig", None) or error

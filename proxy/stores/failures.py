@@ -69,6 +69,15 @@ class LedgerDamaged(StoreError):
         )
 
 
+class LedgerUnavailable(StoreError):
+    """The ledger cannot be used now: somebody has it locked, or its disk fails."""
+
+    def __init__(self, reason: str) -> None:
+        """Say what SQLite said."""
+        super().__init__(f"the ledger cannot be used now: {reason}")
+        self.reason = reason
+
+
 class LedgerReplaced(StoreError):
     """The file was moved, removed or replaced under a running daemon."""
 

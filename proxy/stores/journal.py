@@ -29,7 +29,7 @@ from proxy.stores.segment_writer import OverLimit, SegmentWriter
 from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
 
-_MOST_SEGMENT = 16 * 2**20
+_MOST_SEGMENT = 4 * 2**20  # a start reads them all, which are one or two
 _MOST_RESERVE = 2**20
 _MOST_BACKLOG = 8 * 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, RowMapping, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
+from proxy.stores.database import raw
 from proxy.stores.failures import KeyExists
-from proxy.stores.schema import keys
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 class StoredKey(Struct, frozen=True):
@@ -27,30 +31,43 @@ class StoredKey(Struct, frozen=True):
 
 def create_key(connection: Connection, key: StoredKey) -> None:
     """Keep a new key. Raises `KeyExists` while a key of this name, or with this secret, lives."""
+    from sqlalchemy.exc import IntegrityError
+
+    from proxy.stores.schema import keys
+
     values = {**msgspec.structs.asdict(key), "models": msgspec.json.encode(key.models).decode()}
     try:
-        connection.execute(insert(keys), values)
+        connection.execute(keys.insert(), values)
     except IntegrityError as error:
         raise KeyExists(f"there is a key named {key.name!r} already; revoke it first or choose another name") from error
 
 
 def list_keys(connection: Connection) -> list[StoredKey]:
     """Every key there ever was, in the order they were made."""
-    return [_key_of(row) for row in connection.execute(select(keys).order_by(keys.c.seq)).mappings()]
+    return stored_keys(raw(connection))
+
+
+def stored_keys(driver: sqlite3.Connection) -> list[StoredKey]:
+    """The same over the driver alone, for a start."""
+    found = driver.execute(f"SELECT {', '.join(StoredKey.__struct_fields__)} FROM keys ORDER BY seq")  # noqa: S608
+    return [_key_of(dict(zip(StoredKey.__struct_fields__, row, strict=True))) for row in found]
 
 
 def revoke_key(connection: Connection, name: str, at_ms: int) -> bool:
     """End the live key of this name; False when there is none."""
-    live = update(keys).where(keys.c.name == name, keys.c.revoked_ms.is_(None))
+    from proxy.stores.schema import keys
+
+    live = keys.update().where(keys.c.name == name, keys.c.revoked_ms.is_(None))
     return connection.execute(live.values(revoked_ms=at_ms)).rowcount > 0
 
 
 def touch_keys(connection: Connection, used_ms: dict[bytes, int]) -> None:
     """Note when keys were last used, by the hash of their secret."""
+    from proxy.stores.schema import keys
+
     for key_hmac, at_ms in used_ms.items():
-        connection.execute(update(keys).where(keys.c.key_hmac == key_hmac).values(last_used_ms=at_ms))
+        connection.execute(keys.update().where(keys.c.key_hmac == key_hmac).values(last_used_ms=at_ms))
 
 
-def _key_of(row: RowMapping) -> StoredKey:
-    models = msgspec.json.decode(row["models"], type=tuple[str, ...])
-    return StoredKey(**{name: row[name] for name in StoredKey.__struct_fields__ if name != "models"}, models=models)
+def _key_of(row: dict[str, Any]) -> StoredKey:
+    return StoredKey(**{**row, "models": msgspec.json.decode(row["models"], type=tuple[str, ...])})

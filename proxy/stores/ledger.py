@@ -12,9 +12,10 @@ from msgspec.structs import astuple
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, func, literal_column, select, update
 from sqlalchemy.dialects.sqlite import Insert, dialect, insert
 
+from proxy.stores import known
+from proxy.stores.database import raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.schema import (
-    COUNTERS,
     adjustments,
     attempts,
     budget_spent,
@@ -23,12 +24,11 @@ from proxy.stores.schema import (
     sums_by_day,
     sums_by_quarter,
 )
-from proxy.stores.segments import START, Position
-from proxy.stores.tally import QUARTERS_PER_DAY, folded, tally
+from proxy.stores.segments import Position
+from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, folded, tally
 
 _MOST_PARAMETERS = 500
 _PRUNED_AT_ONCE = 5000
-_PERIODS = 3
 
 WithRow = Settled | Voided | Refused
 RecordT = TypeVar("RecordT")
@@ -96,19 +96,12 @@ def apply(connection: Connection, batch: Sequence[tuple[Position, Record]], posi
 
 def position(connection: Connection) -> Position:
     """Up to where the journal is in here."""
-    found = connection.execute(select(journal_position.c.segment, journal_position.c.offset)).first()
-    return START if found is None else Position(*found)
+    return known.position(raw(connection))
 
 
-def spent(connection: Connection, budgets: Iterable[str], periods: int = _PERIODS) -> dict[Charge, int]:
+def spent(connection: Connection, budgets: Iterable[str], *periods: int) -> dict[Charge, int]:
     """What the newest periods of each budget have spent."""
-    table = budget_spent.c
-    newest = select(table.period, table.spent_pusd).order_by(table.period.desc()).limit(periods)
-    found: dict[Charge, int] = {}
-    for budget in budgets:
-        for period, amount in connection.execute(newest.where(table.budget == budget)):
-            found[budget, period] = amount
-    return found
+    return known.spent(raw(connection), budgets, *periods)
 
 
 def prune(connection: Connection, before_ms: int) -> bool:
@@ -136,8 +129,8 @@ def _fresh(connection: Connection, table: Table, records: list[tuple[str, Record
     ids = list(fresh)
     for start in range(0, len(ids), _MOST_PARAMETERS):
         part = ids[start : start + _MOST_PARAMETERS]
-        for known in connection.scalars(select(table.c.id).where(table.c.id.in_(part))):
-            del fresh[known]
+        for there in connection.scalars(select(table.c.id).where(table.c.id.in_(part))):
+            del fresh[there]
     return list(reversed(fresh.values()))
 
 
@@ -166,9 +159,9 @@ def _correct(connection: Connection, records: list[Corrected]) -> None:
     done: list[Corrected] = []
     for record in records:
         was = record.was
-        known = (table.id == was.id, table.source == was.source, table.cost_pusd == min(was.cost_pusd, MOST_INT))
+        same = (table.id == was.id, table.source == was.source, table.cost_pusd == min(was.cost_pusd, MOST_INT))
         values = dict(zip(Row.__struct_fields__, _bounded(astuple(record.row)), strict=True))
-        if connection.execute(update(attempts).where(*known).values(values)).rowcount:
+        if connection.execute(update(attempts).where(*same).values(values)).rowcount:
             done.append(record)
     _add_sums(connection, done)
     totals: dict[Charge, int] = {}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
-
-from proxy.stores import ledger
-from proxy.stores.database import engine_for, is_damage, raw, sentence_of
+from proxy.stores.database import engine_for, is_damage, raw, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
-from proxy.stores.opening import refuse_newer, revision_of
+from proxy.stores.known import REVISIONS, position, revision_of
+from proxy.stores.opening import make_current
 from proxy.stores.records import Record
-from proxy.stores.schema import REVISIONS
 from proxy.stores.segments import Position
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 ResultT = TypeVar("ResultT")
 Batch = Sequence[tuple[Position, Record]]
@@ -26,27 +26,33 @@ class Link:
     """Every method opens the connection when there is none, and raises whatever the database says."""
 
     def __init__(self, path: Path, busy_seconds: float) -> None:
-        """`path` exists, made ready by `open_ledger`; one that is gone later is never made anew."""
+        """`path` exists, made ready by `open_known`; one that is gone later is never made anew."""
         self.rejected = 0
         self._path = path
-        self._engine = engine_for(path, "rw", busy_seconds)
+        self._busy_seconds = busy_seconds
+        self._engine: Engine | None = None
         self._open: Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._was_open = False
+        self._file: tuple[int, int] | None = _identity(path)
 
     def position(self) -> Position:
         """Up to where the ledger has the journal."""
-        return self.run(ledger.position)
+        return self._within(lambda connection: position(raw(connection)))
 
-    def apply(self, batch: Batch, position: Position | None = None) -> Position:
+    def apply(self, batch: Batch, end: Position | None = None) -> Position:
         """Add a batch. A record the tables refuse does not hold up the others: it is counted in `rejected`."""
+        from sqlalchemy.exc import OperationalError
+
+        from proxy.stores import ledger
+
         try:
-            self.run(lambda connection: ledger.apply(connection, batch, position))
+            self._within(lambda connection: ledger.apply(connection, batch, end))
         except Exception as error:
             if isinstance(error, OperationalError) or is_damage(error) or not batch:
                 raise
             for single in batch:
                 self._apply_single(single)
-        return position or batch[-1][0]
+        return end or batch[-1][0]
 
     def checkpoint(self) -> bool:
         """Bring everything into the main file, on disk; False while a reader is in the way."""
@@ -55,7 +61,9 @@ class Link:
 
     def prune(self, before_ms: int) -> bool:
         """Remove some old rows; True when there may be more."""
-        return self.run(lambda connection: ledger.prune(connection, before_ms))
+        from proxy.stores import ledger
+
+        return self._within(lambda connection: ledger.prune(connection, before_ms))
 
     def is_gone(self) -> bool:
         """Whether the file, or the log beside it, was removed or replaced since it was opened."""
@@ -65,7 +73,15 @@ class Link:
         return self._open is not None and not os.path.exists(f"{self._path}-wal")
 
     def run(self, work: Callable[[Connection], ResultT]) -> ResultT:
-        """Any work, in a transaction."""
+        """Any work of others, in a transaction. What the database says of it is raised as a `StoreError`."""
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            return self._within(work)
+        except (DBAPIError, sqlite3.Error) as error:
+            raise trouble(self._path, error) from error
+
+    def _within(self, work: Callable[[Connection], ResultT]) -> ResultT:
         connection = self._connection()
         with connection.begin():
             return work(connection)
@@ -74,6 +90,7 @@ class Link:
         """Close the connection after `error`, and say what it was."""
         if not isinstance(error, LedgerReplaced):
             self.close()
+            self._file = self._file if self._was_open else None  # one that was of no use from the start may be replaced
         if is_damage(error):
             return str(LedgerDamaged(str(self._path), sentence_of(error)))
         return str(error) if isinstance(error, StoreError) else sentence_of(error)
@@ -92,30 +109,36 @@ class Link:
         if self._has_lost_log():
             self.close()  # what it had comes into the file with that
         if self._open is None:
+            self._engine = self._engine or engine_for(self._path, self._busy_seconds)
             connection = self._engine.connect()
             try:
                 self._look(connection)
             except BaseException:
                 connection.close()
                 raise
-            self._open, self._file = connection, found
+            self._open, self._file, self._was_open = connection, found, True
         return self._open
 
     def _look(self, connection: Connection) -> None:
         with connection.begin():
-            revision = revision_of(connection, self._path)
-        refuse_newer(self._path, revision or "")
-        if revision != REVISIONS[-1]:
-            raise LedgerDamaged(str(self._path), "its tables are not those the daemon started with")
+            revision = revision_of(raw(connection), self._path)
+            if revision is None and not self._was_open:
+                make_current(connection, self._path)
+            elif revision != REVISIONS[-1]:
+                raise LedgerDamaged(str(self._path), "its tables are not those the daemon started with")
 
     def _apply_single(self, single: tuple[Position, Record]) -> None:
+        from sqlalchemy.exc import OperationalError
+
+        from proxy.stores import ledger
+
         try:
-            self.run(lambda connection: ledger.apply(connection, [single]))
+            self._within(lambda connection: ledger.apply(connection, [single]))
         except Exception as error:
             if isinstance(error, OperationalError) or is_damage(error):
                 raise
             self.rejected += 1
-            self.run(lambda connection: ledger.apply(connection, [], single[0]))
+            self._within(lambda connection: ledger.apply(connection, [], single[0]))
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -5,87 +5,97 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, insert, inspect, select
-from sqlalchemy.exc import DBAPIError
+from proxy.stores.database import connect, engine_for, raw, trouble
+from proxy.stores.failures import LedgerDamaged
+from proxy.stores.known import REVISIONS, revision_of
 
-from proxy.stores.database import engine_for, is_damage, raw, sentence_of
-from proxy.stores.failures import LedgerDamaged, LedgerTooNew
-from proxy.stores.schema import REVISIONS, alembic_version, metadata
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
-MOST_CHECKED_BYTES = 64 * 2**20  # checking more would be felt at start
+MOST_CHECKED_BYTES = 2 * 2**20  # checking more would be felt at start
 _OPERATIONS = 100_000  # of SQLite's machine, between two looks at the clock
+_ASKED_AT_START = ("alembic_version", "journal_position", "budget_spent", "keys")
 
 
 def open_ledger(path: Path) -> None:
-    """Raises `LedgerDamaged` or `LedgerTooNew`, and DBAPIError while another process has it locked."""
+    """Raises `LedgerDamaged` or `LedgerTooNew`, and `LedgerUnavailable` while another process has it locked."""
+    if not open_known(path):
+        _change(path)
+
+
+def open_known(path: Path) -> bool:
+    """The same, but for an empty file: False, and whoever writes first makes its tables."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its side files the same mode
-    engine = engine_for(path)
     try:
-        with engine.connect() as connection:
-            if path.stat().st_size <= MOST_CHECKED_BYTES:
-                _check(connection, path)
-            with connection.begin():
-                _make_current(connection, path)
-    except DBAPIError as error:
-        if is_damage(error):
-            raise LedgerDamaged(str(path), sentence_of(error)) from error
-        raise
+        with closing(connect(path)) as driver:
+            revision = _revision_of_sound(driver, path)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+    if revision not in (None, REVISIONS[-1]):
+        _change(path)
+    return revision is not None
 
 
 def inspect_ledger(path: Path, seconds: float) -> bool:
     """Read all of it, changing nothing; False where that took longer.
 
-    Raises `LedgerDamaged` or `LedgerTooNew`, and DBAPIError while it cannot be read.
+    Raises `LedgerDamaged` or `LedgerTooNew`, and `LedgerUnavailable` while it cannot be read.
     """
     until = time.monotonic() + seconds
     try:
-        with engine_for(path, "ro").connect() as connection:
-            with connection.begin():
-                refuse_newer(path, revision_of(connection, path) or "")
-            raw(connection).set_progress_handler(lambda: time.monotonic() > until, _OPERATIONS)
-            _check(connection, path)
-    except (DBAPIError, sqlite3.Error) as error:
-        if is_damage(error):
-            raise LedgerDamaged(str(path), sentence_of(error)) from error
+        with closing(connect(path, "ro")) as driver:
+            revision_of(driver, path)
+            driver.set_progress_handler(lambda: time.monotonic() > until, _OPERATIONS)
+            _check(driver, path)
+    except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
             return False
-        raise
+        raise trouble(path, error) from error
     return True
 
 
-def revision_of(connection: Connection, path: Path) -> str | None:
-    """The schema revision; "" where no migration ran yet, None for an empty file. Inside the caller's transaction."""
-    tables = inspect(connection).get_table_names()
-    if not tables:
-        return None
-    if alembic_version.name not in tables:
-        raise LedgerDamaged(str(path), "it is a database of something else")
-    return connection.scalar(select(alembic_version.c.version_num)) or ""
+def make_current(connection: Connection, path: Path) -> None:
+    """Make the tables, or bring them up to date, inside the caller's transaction."""
+    from proxy.stores.schema import alembic_version, metadata
 
-
-def refuse_newer(path: Path, revision: str) -> None:
-    """Raises `LedgerTooNew` for a revision this version has never heard of."""
-    if revision and revision not in REVISIONS:
-        raise LedgerTooNew(str(path), revision)
-
-
-def _check(connection: Connection, path: Path) -> None:
-    found = [str(line) for (line,) in raw(connection).execute("PRAGMA quick_check(1)")]
-    if found != ["ok"]:
-        raise LedgerDamaged(str(path), "; ".join(found))
-
-
-def _make_current(connection: Connection, path: Path) -> None:
-    revision = revision_of(connection, path)
+    revision = revision_of(raw(connection), path)
     if revision is None:
         metadata.create_all(connection)
         alembic_version.create(connection)
-        connection.execute(insert(alembic_version), {"version_num": REVISIONS[-1]})
-        return
-    refuse_newer(path, revision)
-    if revision != REVISIONS[-1]:
+        connection.execute(alembic_version.insert(), {"version_num": REVISIONS[-1]})
+    elif revision != REVISIONS[-1]:
         from proxy.stores.upgrade import upgrade  # alembic is slow to import and rarely needed
 
         upgrade(connection)
+
+
+def _change(path: Path) -> None:
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        with engine_for(path).begin() as connection:
+            make_current(connection, path)
+    except DBAPIError as error:
+        raise trouble(path, error) from error
+
+
+def _revision_of_sound(driver: sqlite3.Connection, path: Path) -> str | None:
+    """Small files are checked as a whole, of large ones what a start reads."""
+    if path.stat().st_size <= MOST_CHECKED_BYTES:
+        _check(driver, path)
+        return revision_of(driver, path)
+    revision = revision_of(driver, path)
+    for table in _ASKED_AT_START if revision else ():
+        _check(driver, path, f"'{table}'")
+    return revision
+
+
+def _check(driver: sqlite3.Connection, path: Path, what: str = "1") -> None:
+    """`what`: a table, or how many problems of the whole file are looked for."""
+    found = [str(line) for (line,) in driver.execute(f"PRAGMA quick_check({what})")]
+    if found != ["ok"]:
+        raise LedgerDamaged(str(path), "; ".join(found))

@@ -5,23 +5,19 @@ What the journal has and the ledger has not yet is part of every answer.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-
-from proxy.stores import ledger
-from proxy.stores.database import engine_for, is_damage, sentence_of
-from proxy.stores.failures import LedgerDamaged
-from proxy.stores.keys import StoredKey, list_keys
-from proxy.stores.opening import refuse_newer, revision_of
+from proxy.stores import known
+from proxy.stores.database import asked, reading
+from proxy.stores.keys import StoredKey, stored_keys
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
 from proxy.stores.tally import tally
-from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, ledger_totals, report
+from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
 
 _TRIES = 3
 AnswerT = TypeVar("AnswerT")
@@ -31,7 +27,7 @@ TailT = TypeVar("TailT")
 class Files:
     """The ledger and the journal of one state directory, read only.
 
-    Methods raise `LedgerDamaged`, `LedgerTooNew`, and DBAPIError for a ledger that cannot be read now.
+    Methods raise `LedgerDamaged`, `LedgerTooNew`, and `LedgerUnavailable` for a ledger that cannot be read now.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -41,25 +37,35 @@ class Files:
 
     def usage(self, question: UsageQuestion) -> UsageReport:
         """Calls, tokens and cost, by day, model, key or provider."""
-        totals, tail = self._ask(lambda connection: ledger_totals(connection, question), Totals(), tally)
+        from proxy.stores.usage_totals import ledger_totals
+
+        def found(driver: sqlite3.Connection) -> Totals:
+            return asked(driver, lambda connection: ledger_totals(connection, question))
+
+        totals, tail = self._ask(found, Totals(), tally)
         add_tail(totals, tail, question)
         return report(totals, question)
 
     def find(self, request_id: str) -> list[Row]:
         """The attempts of one call, or why it was refused; first one first."""
 
+        from proxy.stores.ledger import rows_of
+
+        def found(driver: sqlite3.Connection) -> list[Row]:
+            return asked(driver, lambda connection: rows_of(connection, request_id))
+
         def late(records: Iterable[Record]) -> list[Row]:
             rows = (record.row for record in records if isinstance(record, Settled | Corrected | Voided | Refused))
             return [row for row in rows if row.request_id == request_id]
 
-        rows, tail = self._ask(lambda connection: ledger.rows_of(connection, request_id), list[Row](), late)
+        rows, tail = self._ask(found, list[Row](), late)
         return sorted({row.id: row for row in rows + tail}.values(), key=lambda row: row.attempt)
 
     def spent(self, budgets: Iterable[str]) -> dict[Charge, int]:
         """What the newest periods of each budget have spent."""
         wanted = list(budgets)
         nothing = dict[Charge, int]()
-        found, tail = self._ask(lambda connection: ledger.spent(connection, wanted), nothing, added_spending)
+        found, tail = self._ask(lambda driver: known.spent(driver, wanted), nothing, added_spending)
         for charge, amount in tail.items():
             if charge[0] in wanted:
                 found[charge] = found.get(charge, 0) + amount
@@ -67,15 +73,15 @@ class Files:
 
     def booked(self, budgets: Iterable[str]) -> tuple[dict[Charge, int], Position]:
         """What the ledger alone has of these budgets, and up to which position of the journal: for the start."""
-        return self._ask_ledger(lambda connection: ledger.spent(connection, budgets), dict[Charge, int]())
+        return self._ask_ledger(lambda driver: known.spent(driver, budgets), dict[Charge, int]())
 
     def stored_keys(self) -> list[StoredKey]:
         """Every key that was ever made here."""
-        return self._ask_ledger(list_keys, list[StoredKey]())[0]
+        return self._ask_ledger(stored_keys, list[StoredKey]())[0]
 
     def _ask(
         self,
-        question: Callable[[Connection], AnswerT],
+        question: Callable[[sqlite3.Connection], AnswerT],
         nothing: AnswerT,
         of_tail: Callable[[Iterable[Record]], TailT],
     ) -> tuple[AnswerT, TailT]:
@@ -88,20 +94,16 @@ class Files:
                 break
         return answer, tail
 
-    def _ask_ledger(self, question: Callable[[Connection], AnswerT], nothing: AnswerT) -> tuple[AnswerT, Position]:
+    def _ask_ledger(
+        self, question: Callable[[sqlite3.Connection], AnswerT], nothing: AnswerT
+    ) -> tuple[AnswerT, Position]:
         if not self._path.exists():
             return nothing, START
-        try:
-            with engine_for(self._path, "ro").connect() as connection, connection.begin():
-                revision = revision_of(connection, self._path)
-                if not revision:
-                    return nothing, START
-                refuse_newer(self._path, revision)
-                return question(connection), ledger.position(connection)
-        except DBAPIError as error:
-            if is_damage(error):
-                raise LedgerDamaged(str(self._path), sentence_of(error)) from error
-            raise
+        with reading(self._path) as driver:
+            if not known.revision_of(driver, self._path):
+                return nothing, START
+            position = known.position(driver)
+            return question(driver), position
 
 
 def _once(reader: Reader) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""The tables of the ledger. A change here comes with a migration, and its name in REVISIONS.
+"""The tables of the ledger. A change here comes with a migration, and its name in `known.REVISIONS`.
 
 Spending is read from `budget_spent` and usage from the three tables of sums, never from
 `attempts`, which may have millions of rows and lose the oldest. Sums are kept by
@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002", "0003")  # oldest first; a database with another one is from a later version
+from proxy.stores.tally import COUNTERS
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")
 _NAMES = {
@@ -31,17 +31,6 @@ _NAMES = {
     "uq": "uq_%(table_name)s_%(column_0_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
-
-COUNTERS = (
-    "calls",
-    "attempts",
-    "input_tokens",
-    "output_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "cost_pusd",
-)
 
 metadata = MetaData(naming_convention=_NAMES)
 

@@ -7,10 +7,20 @@ from typing import TypeVar
 
 from proxy.stores.records import Corrected, Record, Row, Settled, Voided
 
+COUNTERS = (
+    "calls",
+    "attempts",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_pusd",
+)
 QUARTER_MS = 900_000
 QUARTERS_PER_DAY = 96
 
-Counts = list[int]  # in the order of schema.COUNTERS
+Counts = list[int]  # in the order of COUNTERS
 Spender = tuple[int, str, str, str, str]  # quarter-hour since the epoch, key, provider, model, source
 KeyT = TypeVar("KeyT", bound=Hashable)
 

@@ -11,20 +11,17 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import Connection, Select, Table, func, select
 
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
-from proxy.stores.schema import COUNTERS, sums, sums_by_day, sums_by_quarter
-from proxy.stores.tally import QUARTER_MS, QUARTERS_PER_DAY, Counts, Spender, add
+from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, Spender, add
 
 By = Literal["day", "model", "key", "provider"]
 Totals = dict[tuple[str, str], Counts]  # name of the row, source
+SPENDER = ("key", "provider", "model", "source")
 
-_PART = 2**32
 _SECONDS = QUARTER_MS // 1000
 _SHOWN = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
-_SPENDER = ("key", "provider", "model", "source")
 
 
 class UsageQuestion(Struct, frozen=True):
@@ -52,7 +49,7 @@ class UsageQuestion(Struct, frozen=True):
 
     def name_of(self, spender: Spender) -> str:
         """Which row of the answer the spender belongs to."""
-        return self.day_of(spender[0]) if self.by == "day" else str(spender[1 + _SPENDER.index(self.by)])
+        return self.day_of(spender[0]) if self.by == "day" else str(spender[1 + SPENDER.index(self.by)])
 
     def day_of(self, quarter: int) -> str:
         """The day of the zone it lies in; every zone's days begin with a quarter-hour."""
@@ -68,19 +65,6 @@ class UsageReport(Struct, frozen=True):
     by: By
     rows: list[dict[str, Any]]
     total: dict[str, Any]
-
-
-def ledger_totals(connection: Connection, question: UsageQuestion) -> Totals:
-    """What the ledger has. The transaction is the caller's."""
-    if question.by == "day":
-        return _by_day(connection, question)
-    totals: Totals = {}
-    dimension = _SPENDER.index(question.by)
-    for statement in _statements(question):
-        for key, provider, model, source, *parts in connection.execute(statement):
-            counts = [high * _PART + low for high, low in zip(parts[::2], parts[1::2], strict=True)]
-            add(totals, ((key, provider, model)[dimension], source), counts)
-    return totals
 
 
 def add_tail(totals: Totals, tail: dict[Spender, Counts], question: UsageQuestion) -> None:
@@ -100,51 +84,6 @@ def report(totals: Totals, question: UsageQuestion) -> UsageReport:
     total = _fields((source, counts) for (_, source), counts in totals.items())
     first, end = question.first_quarter, question.end_quarter
     return UsageReport(_instant(first, question.zone), _instant(end, question.zone), question.by, rows, total)
-
-
-def _by_day(connection: Connection, question: UsageQuestion) -> Totals:
-    table = sums_by_quarter
-    totals: Totals = {}
-    everything = select(table.c.quarter, table.c.source, *(table.c[name] for name in COUNTERS))
-    for quarter, source, *counts in connection.execute(_between(everything, table, question)):
-        add(totals, (question.day_of(quarter), source), counts)
-    return totals
-
-
-def _statements(question: UsageQuestion) -> Iterable[Select[Any]]:
-    """Whole UTC days from one table, what is left at both ends from the other."""
-    first, end = question.first_quarter, question.end_quarter
-    first_day = None if first is None else -(-first // QUARTERS_PER_DAY)
-    end_day = None if end is None else end // QUARTERS_PER_DAY
-    if first_day is not None and end_day is not None and first_day >= end_day:
-        yield _between(_grouped(sums), sums, question)
-        return
-    days = _grouped(sums_by_day)
-    if first_day is not None:
-        days = days.where(sums_by_day.c.day >= first_day)
-        yield _grouped(sums).where(sums.c.quarter >= first, sums.c.quarter < first_day * QUARTERS_PER_DAY)
-    if end_day is not None:
-        days = days.where(sums_by_day.c.day < end_day)
-        yield _grouped(sums).where(sums.c.quarter >= end_day * QUARTERS_PER_DAY, sums.c.quarter < end)
-    yield days
-
-
-def _between(statement: Select[Any], table: Table, question: UsageQuestion) -> Select[Any]:
-    if question.first_quarter is not None:
-        statement = statement.where(table.c.quarter >= question.first_quarter)
-    if question.end_quarter is not None:
-        statement = statement.where(table.c.quarter < question.end_quarter)
-    return statement
-
-
-def _grouped(table: Table) -> Select[Any]:
-    """By everything but the time: no sorting for the sums by day, and few rows.
-
-    Each sum comes in two parts: of whole numbers a few odd rows would make it overflow, for good.
-    """
-    spender = [table.c[name] for name in _SPENDER]
-    parts = [(table.c[name].op("/")(_PART), table.c[name].op("%")(_PART)) for name in COUNTERS]
-    return select(*spender, *(func.sum(part) for pair in parts for part in pair)).group_by(*spender)
 
 
 def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:

@@ -12,22 +12,24 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import Connection
 
 from proxy.stores.failures import LedgerReplaced
 from proxy.stores.journal import Journal
 from proxy.stores.link import Link
 from proxy.stores.segments import START, Position, Problem, Reader
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 _BATCH = 2000
 _PRUNE_SECONDS = 3600.0
 _JOURNAL_RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 1.0  # between two looks at whether the files are still there
 ResultT = TypeVar("ResultT")
-Job = tuple[Callable[[Connection], Any], "Future[Any]"]
+Job = tuple[Callable[["Connection"], Any], "Future[Any]"]
 
 
 class WriterRules(Struct, frozen=True):
@@ -82,9 +84,11 @@ class Writer:
         """Up to where the ledger has the journal."""
         return self._position
 
-    def start(self) -> None:
-        """Begin with whatever the journal has that the ledger has not."""
-        self._wake()
+    def start(self, position: Position = START) -> None:
+        """Begin, a little later, with whatever the journal has behind `position`, which the ledger is known to have."""
+        self._position = position
+        if position < self._journal.end:
+            self._journal.appended.set()
         self._thread.start()
 
     def stop(self, timeout: float = 15.0) -> bool:

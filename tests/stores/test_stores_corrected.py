@@ -18,8 +18,9 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Corrected, Record, Row
 from proxy.stores.replay import added_spending, replay
-from proxy.stores.schema import COUNTERS, sums, sums_by_day, sums_by_quarter
+from proxy.stores.schema import sums, sums_by_day, sums_by_quarter
 from proxy.stores.segments import Position
+from proxy.stores.tally import COUNTERS
 from proxy.stores.usage import UsageQuestion
 
 WAS = row("a", source="counted", cost_pusd=300, output_tokens=5)

@@ -18,8 +18,8 @@ from sqlalchemy.exc import OperationalError
 from proxy.stores.database import engine_for
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew
 from proxy.stores.hash_key import hash_key, keyed
+from proxy.stores.known import REVISIONS
 from proxy.stores.opening import open_ledger
-from proxy.stores.schema import REVISIONS
 from proxy.stores.upgrade import MIGRATIONS, upgrade
 
 OLDER = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, PRIMARY KEY (version_num))"

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from aiohttp import web
-from sqlalchemy.exc import DBAPIError
 
 from proxy.config.problems import ConfigProblems
 from proxy.errors import (
@@ -123,8 +122,8 @@ class Admin:
             raise ConfigRefused(_sentence(error)) from None
         except (Declined, ValueError, msgspec.ValidationError) as error:
             raise InvalidValue(_sentence(error)) from None
-        except (TimeoutError, StoreError, DBAPIError, OSError) as error:
-            raise LedgerUnusable(_sentence(getattr(error, "orig", error) or "it did not answer in time")) from None
+        except (TimeoutError, StoreError, OSError) as error:
+            raise LedgerUnusable(_sentence(error)) from None
 
     def _converted(self, route: Route, params: dict[str, Any]) -> dict[str, Any]:
         """The days of a query as moments of the configuration's zone."""

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
-from sqlalchemy.exc import DBAPIError
 
 from proxy.config.problems import ConfigProblems
 from proxy.errors import ProxyError
@@ -98,8 +97,8 @@ class Control:
             return _reply(503, {"error": str(error)})
         except TimeoutError:
             return _reply(503, {"error": "the ledger cannot be written now; try again when it can"})
-        except (DBAPIError, OSError) as error:
-            return _reply(503, {"error": f"the ledger cannot be used now: {getattr(error, 'orig', error)}"})
+        except OSError as error:
+            return _reply(503, {"error": f"the ledger cannot be used now: {error}"})
 
     async def _tail(self, request: web.BaseRequest) -> web.StreamResponse:
         """Finished calls, one JSON object a line, until the client goes; first the latest `last` that ended before."""
@@ -123,8 +122,8 @@ class Control:
         """When keys were last used is nice to know, and not worth any trouble."""
         try:
             await self._state.note_use()
-        except (DBAPIError, TimeoutError, StoreError) as error:
-            self._told("key_use_not_noted", str(getattr(error, "orig", error)))
+        except (TimeoutError, StoreError) as error:
+            self._told("key_use_not_noted", str(error))
 
 
 async def _next_line(entries: asyncio.Queue[Entry]) -> bytes:

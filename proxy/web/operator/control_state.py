@@ -10,20 +10,20 @@ from collections.abc import Callable
 from datetime import tzinfo
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
-from sqlalchemy import Connection
 
 from proxy.config.new_key import NewKeySection
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.books import Books
 from proxy.policy.values import Settings
-from proxy.stores import ledger
+from proxy.stores import known
 from proxy.stores.backup import backup
+from proxy.stores.database import raw
 from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
 from proxy.stores.keyset import KeySet, key_set, make_key
 from proxy.stores.mark import mark_keyed
@@ -33,6 +33,9 @@ from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.operator.answers import AdjustedAnswer, BackupAnswer, KeyMadeAnswer, KeyRevokedAnswer
 from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _FLUSH_SECONDS = 5.0
 _MOST_USD = Decimal(10**6)
@@ -124,7 +127,7 @@ class LiveState:
     async def reload(self, settings: Settings) -> None:
         """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on.
 
-        Raises `Declined` where no key would be left, and TimeoutError or DBAPIError where the stored keys cannot be
+        Raises `Declined` where no key would be left, and TimeoutError or a `StoreError` where the stored keys cannot be
         read; then nothing has changed.
         """
         async with self._turn:
@@ -142,7 +145,7 @@ class LiveState:
             result = work(connection)
             keys = key_set(wanted, list_keys(connection))
             fresh = [budget.id for budget in keys.budgets if budget.id not in self._known]
-            return result, keys, ledger.spent(connection, fresh)
+            return result, keys, known.spent(raw(connection), fresh)
 
         result, keys, spent = await self._run(job)
         if settings is not None and self.keys.callers and not keys.callers and not keys.is_open:

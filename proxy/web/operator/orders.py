@@ -39,7 +39,7 @@ class Host(Protocol):
 
 class Orders:
     """`by_name` holds them all; each takes a JSON object and gives an answer. They raise `Declined`, ValueError,
-    `StoreError`, `ProxyError`, TimeoutError, DBAPIError or OSError; `reload` also what refuses a configuration."""
+    `StoreError`, `ProxyError`, TimeoutError or OSError; `reload` also what refuses a configuration."""
 
     def __init__(self, state: LiveState, traffic: Traffic, host: Host) -> None:
         self.state = state
