@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from proxy.cli.lean_imports import import_lean
 from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.watching import Watch
 
 SWITCH_SECONDS = 0.0005
+GC_THRESHOLDS = (50_000, 20, 50)  # a call makes hardly any cycles
 STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 
 
@@ -33,6 +35,8 @@ STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to close
+    gc.disable()  # nothing a start makes is garbage; looking for some would take a tenth of its time
+    import_lean()
     watched = _watched(config_path) if watches else None
     settings = settings_or_exit(config_path, mock=mock)
     if not settings.providers:
@@ -118,8 +122,9 @@ async def _run(settings: Settings, source: Source, watched: Watch | None) -> int
         click.echo(line)
     sys.stdout.flush()
     # what start-up made stays for good: keep the collector from walking it with every call's garbage
-    gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     # the ledger's thread is to give the interpreter back to the calls at once, not after its usual 5 ms
     sys.setswitchinterval(SWITCH_SECONDS)
     notifier.ready(daemon.status())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 
@@ -50,6 +49,8 @@ def path_text(path: Path) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean X?)` for the nearest of `known`, or nothing."""
+    import difflib  # only where something is wrong
+
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f" (did you mean {by_lower[near[0]]}?)" if near else ""

@@ -26,7 +26,7 @@ from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keyset import key_set
 from proxy.stores.lock import StateLock, refuse_unsafe
 from proxy.stores.mark import mark_keyed
-from proxy.stores.opening import open_known
+from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Charge
 from proxy.stores.replay import OpenHold, replay
@@ -74,8 +74,7 @@ class Bookkeeping:
     def _ledger(self, path: Path, settings: Settings) -> tuple[dict[Charge, int], Position]:
         """What the ledger knows; one that cannot be read now stops nobody, the journal counts from its own start."""
         try:
-            if not open_known(path):
-                return {}, START
+            open_ledger(path)
             self.keys = key_set(settings, self.files.stored_keys())
             return self.files.booked(budget.id for budget in self.keys.budgets)
         except (LedgerDamaged, LedgerUnavailable) as error:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 from proxy.stores.database import engine_for, is_damage, raw, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
 from proxy.stores.known import REVISIONS, position, revision_of
-from proxy.stores.opening import make_current
 from proxy.stores.records import Record
 from proxy.stores.segments import Position
 
@@ -26,7 +25,7 @@ class Link:
     """Every method opens the connection when there is none, and raises whatever the database says."""
 
     def __init__(self, path: Path, busy_seconds: float) -> None:
-        """`path` exists, made ready by `open_known`; one that is gone later is never made anew."""
+        """`path` exists, made ready by `open_ledger`; one that is gone later is never made anew."""
         self.rejected = 0
         self._path = path
         self._busy_seconds = busy_seconds
@@ -122,10 +121,8 @@ class Link:
     def _look(self, connection: Connection) -> None:
         with connection.begin():
             revision = revision_of(raw(connection), self._path)
-            if revision is None and not self._was_open:
-                make_current(connection, self._path)
-            elif revision != REVISIONS[-1]:
-                raise LedgerDamaged(str(self._path), "its tables are not those the daemon started with")
+        if revision != REVISIONS[-1]:
+            raise LedgerDamaged(str(self._path), "its tables are not those the daemon started with")
 
     def _apply_single(self, single: tuple[Position, Record]) -> None:
         from sqlalchemy.exc import OperationalError

@@ -7,37 +7,30 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from proxy.stores.database import connect, engine_for, raw, trouble
+from proxy.stores.database import connect, engine_for, trouble
 from proxy.stores.failures import LedgerDamaged
 from proxy.stores.known import REVISIONS, revision_of
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
+TABLES = Path(__file__).with_name("tables.sql")  # written by tools/make_tables.py
 MOST_CHECKED_BYTES = 2 * 2**20  # checking more would be felt at start
 _OPERATIONS = 100_000  # of SQLite's machine, between two looks at the clock
+_NEW = "BEGIN IMMEDIATE; {tables} INSERT INTO alembic_version VALUES ('{revision}'); COMMIT;"
 _ASKED_AT_START = ("alembic_version", "journal_position", "budget_spent", "keys")
 
 
 def open_ledger(path: Path) -> None:
     """Raises `LedgerDamaged` or `LedgerTooNew`, and `LedgerUnavailable` while another process has it locked."""
-    if not open_known(path):
-        _change(path)
-
-
-def open_known(path: Path) -> bool:
-    """The same, but for an empty file: False, and whoever writes first makes its tables."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its side files the same mode
     try:
         with closing(connect(path)) as driver:
             revision = _revision_of_sound(driver, path)
+            if revision is None:
+                driver.executescript(_NEW.format(tables=TABLES.read_text(), revision=REVISIONS[-1]))
     except sqlite3.Error as error:
         raise trouble(path, error) from error
     if revision not in (None, REVISIONS[-1]):
-        _change(path)
-    return revision is not None
+        _upgrade(path)
 
 
 def inspect_ledger(path: Path, seconds: float) -> bool:
@@ -58,27 +51,14 @@ def inspect_ledger(path: Path, seconds: float) -> bool:
     return True
 
 
-def make_current(connection: Connection, path: Path) -> None:
-    """Make the tables, or bring them up to date, inside the caller's transaction."""
-    from proxy.stores.schema import alembic_version, metadata
-
-    revision = revision_of(raw(connection), path)
-    if revision is None:
-        metadata.create_all(connection)
-        alembic_version.create(connection)
-        connection.execute(alembic_version.insert(), {"version_num": REVISIONS[-1]})
-    elif revision != REVISIONS[-1]:
-        from proxy.stores.upgrade import upgrade  # alembic is slow to import and rarely needed
-
-        upgrade(connection)
-
-
-def _change(path: Path) -> None:
+def _upgrade(path: Path) -> None:
     from sqlalchemy.exc import DBAPIError
+
+    from proxy.stores.upgrade import upgrade  # alembic is slow to import and rarely needed
 
     try:
         with engine_for(path).begin() as connection:
-            make_current(connection, path)
+            upgrade(connection)
     except DBAPIError as error:
         raise trouble(path, error) from error
 

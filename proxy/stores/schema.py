@@ -1,4 +1,5 @@
-"""The tables of the ledger. A change here comes with a migration, and its name in `known.REVISIONS`.
+"""The tables of the ledger. A change here comes with a migration, its name in `known.REVISIONS`, and
+`python -m tools.make_tables`.
 
 Spending is read from `budget_spent` and usage from the three tables of sums, never from
 `attempts`, which may have millions of rows and lose the oldest. Sums are kept by

@@ -125,7 +125,8 @@ class Writer:
             self._hurry.wait(max(self._rules.linger, self._wait))
             self._hurry.clear()
             self._round()
-        self._round()
+        if self._jobs or self._position != self._journal.end or not self._journal.healthy:
+            self._round()
         self._link.close()
         for _, future in self._jobs:
             future.cancel()

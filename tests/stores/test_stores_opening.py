@@ -19,8 +19,9 @@ from proxy.stores.database import engine_for
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew
 from proxy.stores.hash_key import hash_key, keyed
 from proxy.stores.known import REVISIONS
-from proxy.stores.opening import open_ledger
+from proxy.stores.opening import TABLES, open_ledger
 from proxy.stores.upgrade import MIGRATIONS, upgrade
+from tools.make_tables import text
 
 OLDER = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, PRIMARY KEY (version_num))"
 
@@ -60,9 +61,13 @@ def test_a_new_ledger_is_made_stamped_and_for_its_owner_only(path: Path) -> None
     assert run(path, "PRAGMA journal_mode") == [("wal",)]
 
 
-def test_a_new_ledger_needs_no_alembic(path: Path) -> None:
+def test_a_new_ledger_has_the_tables_of_the_schema() -> None:
+    assert TABLES.read_text() == text(), "the schema has changed: python -m tools.make_tables"
+
+
+def test_a_new_ledger_needs_no_sqlalchemy(path: Path) -> None:
     code = f"import sys, pathlib, proxy.stores.opening as o; o.open_ledger(pathlib.Path({str(path)!r}))"
-    code += "; o.open_ledger(pathlib.Path(sys.argv[1])); sys.exit('alembic' in sys.modules)"
+    code += "; o.open_ledger(pathlib.Path(sys.argv[1])); sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0
 
 

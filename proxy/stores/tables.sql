@@ -1,0 +1,136 @@
+CREATE TABLE adjustments (
+  seq INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  budget TEXT NOT NULL,
+  period INTEGER NOT NULL,
+  delta_pusd INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  CONSTRAINT pk_adjustments PRIMARY KEY (seq),
+  CONSTRAINT uq_adjustments_id UNIQUE (id)
+)
+ STRICT;
+CREATE TABLE attempts (
+  seq INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  asked TEXT NOT NULL,
+  model TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  upstream_model TEXT NOT NULL,
+  served TEXT,
+  status INTEGER NOT NULL,
+  outcome TEXT NOT NULL,
+  error TEXT,
+  message TEXT,
+  stream INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  hold_pusd INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  first_byte_ms INTEGER,
+  total_ms INTEGER NOT NULL,
+  upstream_id TEXT,
+  adjusted TEXT NOT NULL,
+  counts_call INTEGER NOT NULL,
+  times INTEGER DEFAULT '1' NOT NULL,
+  CONSTRAINT pk_attempts PRIMARY KEY (seq),
+  CONSTRAINT uq_attempts_id UNIQUE (id)
+)
+ STRICT;
+CREATE INDEX ix_attempts_at_ms ON attempts (at_ms);
+CREATE TABLE budget_spent (
+  budget TEXT NOT NULL,
+  period INTEGER NOT NULL,
+  spent_pusd INTEGER NOT NULL,
+  CONSTRAINT pk_budget_spent PRIMARY KEY (budget, period)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE journal_position (
+  one INTEGER NOT NULL,
+  segment INTEGER NOT NULL,
+  "offset" INTEGER NOT NULL,
+  CONSTRAINT pk_journal_position PRIMARY KEY (one),
+  CONSTRAINT ck_journal_position_one CHECK (one = 1)
+)
+ STRICT;
+CREATE TABLE keys (
+  seq INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  key_hmac BLOB NOT NULL,
+  models TEXT NOT NULL,
+  limits TEXT NOT NULL,
+  budgets TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  expires_ms INTEGER,
+  revoked_ms INTEGER,
+  last_used_ms INTEGER,
+  CONSTRAINT pk_keys PRIMARY KEY (seq),
+  CONSTRAINT uq_keys_key_hmac UNIQUE (key_hmac)
+)
+ STRICT;
+CREATE UNIQUE INDEX ux_keys_live_name ON keys (name) WHERE revoked_ms IS NULL;
+CREATE TABLE sums (
+  quarter INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  source TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  CONSTRAINT pk_sums PRIMARY KEY (quarter, "key", provider, model, source)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE sums_by_day (
+  "key" TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  source TEXT NOT NULL,
+  day INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  CONSTRAINT pk_sums_by_day PRIMARY KEY ("key", provider, model, source, day)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE sums_by_quarter (
+  quarter INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  CONSTRAINT pk_sums_by_quarter PRIMARY KEY (quarter, source)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE alembic_version (
+  version_num VARCHAR(32) NOT NULL,
+  PRIMARY KEY (version_num)
+);

@@ -1,0 +1,79 @@
+"""What a start loads: what a call needs, and nothing that waits for its first use. Without a clock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.daemon import REPOSITORY, Daemon
+from harness.events import chat_reply
+from harness.http import Connection, request_bytes
+from harness.setting import CLIENT_KEY, config_for
+from harness.steps import json_reply
+from harness.upstream import Upstream
+
+# in the daemon's own process, before all else
+TELLS = """
+import os, sys, threading
+def tell():
+    while True:
+        with open(os.environ["ASK_FOR_MODULES"]) as asked:
+            asked.read()
+        with open(os.environ["MODULES"], "w") as told:
+            told.write("\\n".join(name for name, module in sorted(sys.modules.items()) if module is not None))
+threading.Thread(target=tell, daemon=True).start()
+"""
+WAIT_FOR_USE = ("sqlalchemy", "alembic", "rich", "pygments", "difflib", "proxy.mock.server", "proxy.doctor")
+
+
+class Inside(Daemon):
+    """A daemon that tells which modules it has loaded."""
+
+    def __init__(self, upstream: Upstream, folder: Path) -> None:
+        self._ask, self._told = folder / "ask", folder / "told"
+        os.mkfifo(self._ask)
+        os.mkfifo(self._told)
+        (folder / "sitecustomize.py").write_text(TELLS)
+        env = {"ASK_FOR_MODULES": str(self._ask), "MODULES": str(self._told), "PYTHONPATH": str(folder)}
+        super().__init__(config_for(upstream), folder, key=CLIENT_KEY, env=env)
+
+    def loaded(self) -> set[str]:
+        with self._ask.open("w"):
+            pass
+        return set(self._told.read_text().split("\n"))
+
+
+@pytest.fixture
+def inside(upstream: Upstream, tmp_path: Path) -> Iterator[Inside]:
+    with Inside(upstream, tmp_path) as daemon:
+        yield daemon
+
+
+def test_what_waits_for_its_use_is_not_loaded_when_it_listens(inside: Inside) -> None:
+    loaded = inside.loaded()
+    assert "proxy.app" in loaded
+    assert not loaded & set(WAIT_FOR_USE)
+
+
+def test_the_first_row_of_the_ledger_brings_what_writes_it(inside: Inside, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), again=True)
+    assert inside.chat().status == 200
+    with Connection(inside.admin_port) as admin:  # which waits for the ledger to be up to date
+        admin.send(request_bytes("GET", "/usage", (), None, f"127.0.0.1:{inside.admin_port}"))
+        assert admin.read_reply("GET").status == 200
+    loaded = inside.loaded()
+    assert "sqlalchemy" in loaded
+    assert not loaded & {"alembic", "rich", "proxy.doctor"}
+
+
+def test_what_was_left_out_of_the_imports_is_there_again_afterwards() -> None:
+    code = (
+        "import os, sys; before = dict(os.environ); from proxy.cli.lean_imports import import_lean; import_lean();"
+        "assert 'structlog' in sys.modules and 'rich' not in sys.modules; import rich;"
+        "assert dict(os.environ) == before"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
