@@ -26,7 +26,7 @@ SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
 _NOTE_SECONDS = 60.0
 _BEAT_SECONDS = 5.0
-_LAST_NOTE_SECONDS = 0.5
+_LAST_NOTE_SECONDS = 2.0  # what writes it may have to be imported first
 
 Told = Callable[[str, str], None]
 Closing = Callable[[], Awaitable[None]]
