@@ -73,9 +73,9 @@ def small_reply() -> bytes:
     return _dumped({**reply, "created": 1763700000, "choices": [choice], "usage": _usage(38, 22)})
 
 
-def event() -> bytes:
+def event(word: str) -> bytes:
     """One event of a stream: a word of the answer."""
-    delta = {"role": "assistant", "content": " story"}
+    delta = {"role": "assistant", "content": word}
     choice = {"index": 0, "delta": delta, "finish_reason": None, "native_finish_reason": None, "logprobs": None}
     return _event([choice])
 

@@ -55,13 +55,13 @@ def table(results: Results) -> str:
     """The table in Markdown: medians, in brackets the least."""
     names = list(results)
     lines = [
-        "| what | " + " | ".join(names) + " | × nginx | × Caddy | must | aim |",
+        "| what | " + " | ".join(names) + " | beside nginx | beside Caddy | must | aim |",
         "|---|" + "--:|" * (len(names) + 2) + "---|---|",
     ]
     for row in ROWS:
         cells = [row.label + (f", {row.unit}" if row.unit else "")]
         cells += [shown(results[name][row.metric], row.unit) for name in names]
-        cells += [f"{_beside(results, row.metric, Limit(0, other, ratio=True)):.2f}" for other in ("nginx", "Caddy")]
+        cells += [_compared(results, row, other) for other in ("nginx", "Caddy")]
         cells += [_judged(results, row, row.must), _judged(results, row, row.aim)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -97,6 +97,13 @@ def _beside(results: Results, metric: str, limit: Limit) -> float:
         return median(ours)
     pairs = list(zip(ours, results[limit.beside][metric], strict=True))
     return median(mine / other if limit.ratio else mine - other for mine, other in pairs)
+
+
+def _compared(results: Results, row: Row, other: str) -> str:
+    """The multiple; where so much more is allowed than another takes, how much more it is."""
+    over = row.must is not None and row.must.beside is not None and not row.must.ratio
+    value = _beside(results, row.metric, Limit(0, other, ratio=not over))
+    return f"{value / SCALE[row.unit]:+.2f} {row.unit}" if over else f"{value:.2f} ×"
 
 
 def _judged(results: Results, row: Row, limit: Limit | None) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import NamedTuple, cast
 
 import uvloop
@@ -12,6 +13,7 @@ from bench.payloads import Door, stream_request
 from bench.processes import BenchError
 
 _NEEDLE = b'"delta"'
+_PATIENCE_SECONDS = 60  # the slowest gateway takes milliseconds for an event
 _END = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 
 
@@ -103,6 +105,15 @@ class _Stream(asyncio.Protocol):
             self._run.all_ended.set()
 
 
+@asynccontextmanager
+async def _patience(seconds: float, run: _Run) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise BenchError(f"{run.ended} of {run.streams} streams had ended after {seconds:.0f} s.") from None
+
+
 async def _open(run: _Run, port: int, spread_seconds: float) -> list[_Stream]:
     """Open the streams spread over some time, so that their events do not come in step."""
     loop = asyncio.get_running_loop()
@@ -122,7 +133,7 @@ def flow(door: Door, pace: Pace, cpu_seconds: Callable[[], float]) -> Flow:
         run = _Run(door, pace)
         run.cpu_seconds = cpu_seconds
         interval = pace.interval_ms / 1000
-        async with asyncio.timeout(pace.events * interval * 3 + 10):
+        async with _patience(pace.events * interval + _PATIENCE_SECONDS, run):
             await _open(run, door.port, pace.spread * interval)
             await run.all_ended.wait()
         if run.broken or len(run.readings) < 2:
@@ -139,7 +150,7 @@ def bytes_held(door: Door, streams: int, resident_bytes: Callable[[], int]) -> f
     async def hold() -> float:
         run = _Run(door, Pace(streams, 60, 1000))
         before = resident_bytes()
-        async with asyncio.timeout(30):
+        async with _patience(_PATIENCE_SECONDS, run):
             opened = await _open(run, door.port, 1.0)
             await asyncio.sleep(2.5)
         if run.ended or run.events < 2 * streams:

@@ -40,7 +40,8 @@ _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
-_EVENT = _chunk(event())
+# by turns: there are gateways that end a stream that repeats itself
+_WORDS = (_chunk(event(" story")), _chunk(event(" fable")))
 _LAST = _chunk(last_events()) + b"0\r\n\r\n"
 
 
@@ -91,7 +92,7 @@ class Connection(asyncio.Protocol):
         if not self._events_left:
             self._transport.write(_LAST)
             return
-        self._transport.write(_EVENT)
+        self._transport.write(_WORDS[self._events_left & 1])
         self._events_left -= 1
         self._due += self._interval
         self._timer = self._loop.call_at(self._due, self._next)
