@@ -123,6 +123,17 @@ def mode_ticks(pids: Sequence[int]) -> tuple[int, int]:
     return user, kernel
 
 
+def thread_seconds(pid: int) -> dict[int, float]:
+    """What every thread has had of the processors so far."""
+    found: dict[int, float] = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            found[int(folder.name)] = int((folder / "schedstat").read_text().split()[0]) / 1e9
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
 def resident_bytes(pids: Sequence[int], field: str = "Rss") -> int:
     """`Rss` or `Pss`, summed."""
     total = 0

@@ -2,7 +2,8 @@
 
 py-spy looks at a daemon that is kept busy. A sample counts for the innermost of our own functions
 on its stack, so that a library counts for whoever called it; one without a function of ours is the
-event loop's, or aiohttp's.
+event loop's, or aiohttp's. What a thread weighs is what the kernel says it used: one that waits for a
+disk or a lock is seen more often than it works.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,13 +28,14 @@ from bench.contenders import tollkeeper
 from bench.installing import pip
 from bench.measure import Bench, events, running, small_calls
 from bench.payloads import small_request
-from bench.processes import ROOT, BenchError, mode_ticks
+from bench.processes import ROOT, BenchError, mode_ticks, thread_seconds
 from bench.streams import Pace
 
 _SAMPLES_A_SECOND = 250
 _BUSY = 0.85  # a daemon that often sleeps is found asleep
 _SECONDS = 4
 _FILE = re.compile(r"\((.+?):\d+\)$")
+_THREAD = re.compile(r"thread \((\d+)\)")
 _PACKAGE = str(ROOT / "proxy") + "/"
 _NOT_A_STEP = ("cli/", "__main__.py")  # at the bottom of every stack
 _LEAST_SHARE = 0.01  # of the whole; smaller files are added up by room
@@ -99,22 +101,24 @@ def _profiled(py_spy: Path, bench: Bench, chosen: Callable[[Contender, Bench], M
     """A daemon of its own, measured and sampled at once."""
     raw = bench.folder / f"{metric}.raw"
     command = [str(py_spy), "record", "--format", "raw", "--output", str(raw), "--rate", str(_SAMPLES_A_SECOND)]
-    command += ["--duration", "600", "--full-filenames", "--pid"]
+    command += ["--duration", "600", "--full-filenames", "--threads", "--pid"]
     with running(tollkeeper.start, bench.folder, bench.upstreams.plain) as contender:
         pids, measure = contender.process.pids, chosen(contender, bench)
-        before = mode_ticks(pids)
+        before, threads_before = mode_ticks(pids), thread_seconds(contender.process.pid)
         spy = subprocess.Popen(
             [*command, str(contender.process.pid)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         try:
             seconds = measure(contender, bench)[metric]
         finally:
+            threads = thread_seconds(contender.process.pid)
             user, kernel = (now - then for now, then in zip(mode_ticks(pids), before, strict=True))
             spy.send_signal(signal.SIGINT)
             said = spy.communicate(timeout=60)[0]
+    used = {tid: had - threads_before.get(tid, 0.0) for tid, had in threads.items()}
     if not raw.exists():
         raise BenchError(f"py-spy took no samples: {said.strip()[-200:]}")
-    return Profile(seconds, kernel / max(1, user + kernel), _shares(raw.read_text().splitlines()))
+    return Profile(seconds, kernel / max(1, user + kernel), _shares(raw.read_text().splitlines(), used))
 
 
 def _busy(contender: Contender, bench: Bench) -> Measure:
@@ -124,13 +128,19 @@ def _busy(contender: Contender, bench: Bench) -> Measure:
     return partial(events, pace=Pace(bench.effort.streams, _SECONDS * 1000 // interval_ms, interval_ms))
 
 
-def _shares(stacks: Sequence[str]) -> Shares:
-    counts: Counter[tuple[str, str]] = Counter()
+def _shares(stacks: Sequence[str], used: Mapping[int, float]) -> Shares:
+    """Samples by place; `used` is what each thread used meanwhile, in seconds."""
+    counts: dict[int, Counter[tuple[str, str]]] = {}
     for stack in stacks:
         frames, _, times = stack.rpartition(" ")
-        counts[_place(frames.split(";"))] += int(times)
-    total = counts.total()
-    return {place: count / total for place, count in counts.most_common()}
+        named = _THREAD.match(frames)
+        counts.setdefault(int(named[1]) if named else 0, Counter())[_place(frames.split(";"))] += int(times)
+    total = sum(used.get(thread, 0.0) for thread in counts)
+    shares: Shares = {}
+    for thread, places in counts.items():
+        for place, count in places.items():
+            shares[place] = shares.get(place, 0.0) + used.get(thread, 0.0) / total * count / places.total()
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def _place(frames: Sequence[str]) -> tuple[str, str]:

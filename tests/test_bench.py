@@ -82,10 +82,13 @@ def test_a_sample_counts_for_the_innermost_function_of_ours() -> None:
 
 def test_a_profile_sums_to_the_whole() -> None:
     ours = f"judge ({ROOT}/proxy/policy/money/books.py:9)"
-    shares = _shares([f"{ours} 3", "run (/x/asyncio/runners.py:1) 1"])
+    loop, writer = "run (/x/asyncio/runners.py:1)", f"write ({ROOT}/proxy/stores/writer.py:9)"
+    stacks = [f"thread (7): MainThread;{ours} 3", f"thread (7): MainThread;{loop} 1", f"thread (8): it;{writer} 90"]
+    shares = _shares(stacks, {7: 0.8, 8: 0.2, 9: 0.0})
     text = profile_table("a small call", Profile(100e-6, 0.4, shares))
     assert "| **all of it** | 100.0 | 100% |" in text
-    assert "| **proxy/policy/money** | 75.0 | 75% |" in text
+    assert "| **proxy/policy/money** | 60.0 | 60% |" in text
+    assert "| **proxy/stores** | 20.0 | 20% |" in text
     assert "| of that in the kernel, whoever called it | 40.0 | 40% |" in text
 
 
