@@ -27,7 +27,7 @@ def run(bench: Bench) -> Results:
     for gateway in _GATEWAYS:
         print(f"installing {gateway.name}", file=sys.stderr)
         try:
-            starts[gateway.name] = partial(gateway.start, gateway.install(bench.folder / gateway.name))
+            starts[gateway.name] = partial(gateway.start, gateway.install(bench.folder / gateway.name.split()[0]))
         except BenchError as error:
             skipped[gateway.name] = str(error)
     starts[US] = CONTENDERS[US]

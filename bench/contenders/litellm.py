@@ -11,13 +11,14 @@ from bench.payloads import SMALL_ALIAS, STREAM_ALIAS, Door
 from bench.processes import Process, free_port
 from bench.upstreams import Upstream
 
-_NAME = "LiteLLM"
+_VERSION = "1.106.4"
+_NAME = f"LiteLLM {_VERSION}"
 _START_SECONDS = 120
 _KEY = "sk-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 
 def _install(folder: Path) -> Path:
-    return pip(folder, "litellm[proxy]")
+    return pip(folder, f"litellm[proxy]=={_VERSION}")
 
 
 def _start(installed: Path, folder: Path, upstream: Upstream) -> Contender:

@@ -10,12 +10,13 @@ from bench.payloads import SMALL_ALIAS, STREAM_ALIAS, Door
 from bench.processes import Process, free_port
 from bench.upstreams import Upstream
 
-_NAME = "Portkey"
+_VERSION = "1.15.2"
+_NAME = f"Portkey {_VERSION}"
 _START_SECONDS = 60
 
 
 def _install(folder: Path) -> Path:
-    return npm(folder, "@portkey-ai/gateway@1.15.2")
+    return npm(folder, f"@portkey-ai/gateway@{_VERSION}")
 
 
 def _start(installed: Path, folder: Path, upstream: Upstream) -> Contender:

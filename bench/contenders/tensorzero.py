@@ -12,7 +12,8 @@ from bench.payloads import SMALL_ALIAS, STREAM_ALIAS, Door
 from bench.processes import BenchError, Process
 from bench.upstreams import Upstream
 
-_NAME = "TensorZero"
+_VERSION = "2026.6.0"
+_NAME = f"TensorZero {_VERSION}"
 _START_SECONDS = 60
 _RUN = """
 import signal, sys, tensorzero
@@ -24,7 +25,7 @@ signal.pause()
 
 
 def _install(folder: Path) -> Path:
-    return pip(folder, "tensorzero")
+    return pip(folder, f"tensorzero=={_VERSION}")
 
 
 def _start(installed: Path, folder: Path, upstream: Upstream) -> Contender:
