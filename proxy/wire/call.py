@@ -26,6 +26,12 @@ MAXIMA: dict[Shape, tuple[str, ...]] = {
     "messages": ("max_tokens",),
 }
 _FORM_FIELDS = frozenset({"model", "stream"})
+# None of these names a model beside `model`, or is spelled like it.
+_USUAL = frozenset(
+    "model messages input stream stream_options max_tokens max_completion_tokens max_output_tokens temperature top_p "
+    "tools tool_choice parallel_tool_calls response_format stop seed n user metadata system instructions reasoning "
+    "reasoning_effort thinking text include store service_tier prompt_cache_key usage".split()
+)
 
 Defaults = tuple[tuple[str, bytes], ...]
 Pieces = list[bytes | memoryview]
@@ -93,18 +99,20 @@ def _read_form_call(bare: Call) -> Call:
 
 def _read_json_call(bare: Call) -> Call:
     document = read_object(bare.body)
+    members = document.members
     model = document.value("model")
     if model is not None and not isinstance(model, str):
         raise InvalidValue("'model' must be a string.", param="model")
-    if any(name != "model" and name.lower() == "model" for name in document.members):
+    others = document.members.keys() - _USUAL
+    if others and any(name.lower() == "model" for name in others):
         # servers in Go match names whatever their case, and take the last one (wire.md T65)
         raise DuplicateKey("'model' is to be spelled in lower case, once.", param="model")
     return msgspec.structs.replace(
         bare,
         model=model,
-        stream=document.value("stream") is True,
-        also_models=_also_models(document),
-        max_fields=tuple(field for field in MAX_FIELDS if document.value(field) is not None),
+        stream="stream" in members and document.value("stream") is True,
+        also_models=_also_models(document) if others else (),
+        max_fields=tuple([name for name in MAX_FIELDS if name in members and document.value(name) is not None]),
         document=document,
     )
 

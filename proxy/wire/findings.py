@@ -49,6 +49,8 @@ class Findings:
         "_timings",
         "_tools",
         "_usage",
+        "_usage_as_of",
+        "_usage_read",
         "countable",
         "counted_output",
         "error",
@@ -64,6 +66,8 @@ class Findings:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._usage: dict[str, Any] = {}
+        self._usage_as_of = -1
+        self._usage_read: Usage | None = None
         self._timings: dict[str, Any] = {}
         self._tools = ToolRuns()
         self._open: frozenset[int] = frozenset()
@@ -94,7 +98,12 @@ class Findings:
 
     @property
     def usage(self) -> Usage | None:
-        """The usage read last; None where there was none."""
+        """The usage read last; None where there was none. Worked out once for what was seen."""
+        if self._usage_as_of != self.events:
+            self._usage_read, self._usage_as_of = self._read_usage(), self.events
+        return self._usage_read
+
+    def _read_usage(self) -> Usage | None:
         told = self._usage or self._timings
         if not told:
             return None

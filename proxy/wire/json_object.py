@@ -21,6 +21,7 @@ from proxy.wire.json_text import check_parts, mended
 _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _SPACE = b" \t\n\r"
+_LONGEST_USUAL_KEY = 64
 _KNOWN = frozenset(
     "model messages input prompt stream stream_options max_tokens max_completion_tokens max_output_tokens "
     "models fallbacks n tools temperature metadata user provider seed stop".split()
@@ -112,6 +113,32 @@ def edit_for(document: JsonObject, name: str, text: bytes) -> tuple[int, int, by
 
 
 def _place(body: bytes, start: int, found: dict[str, Raw]) -> tuple[dict[str, Member], int]:
+    """Where every member stands, and the final brace. Raises `DuplicateKey`."""
+    after_colon = body.find(b":", start, start + _LONGEST_USUAL_KEY) + 1
+    gap = b" " if after_colon and body[after_colon : after_colon + 1] == b" " else b""
+    return _place_usual(body, start, found, gap) or _walk(body, start, found)
+
+
+def _place_usual(body: bytes, start: int, found: dict[str, Raw], gap: bytes) -> tuple[dict[str, Member], int] | None:
+    """The same for a text spelled as encoders do, with this `gap` behind every colon and comma; None for any other.
+
+    That the members put together again are the text proves that none was there twice.
+    """
+    members: dict[str, Member] = {}
+    opening, before = b'{"', start
+    for key, raw in found.items():
+        name = opening + key.encode("utf-8", "surrogatepass") + b'":' + gap
+        at = before + len(name)
+        end = at + len(memoryview(raw))
+        if not (body.startswith(name, before) and body.startswith(raw, at)):
+            return None
+        members[key] = Member(at, end, raw)
+        opening, before = b"," + gap + b'"', end
+    is_whole = bool(members) and body[before : before + 1] == b"}"
+    return (members, before) if is_whole else None
+
+
+def _walk(body: bytes, start: int, found: dict[str, Raw]) -> tuple[dict[str, Member], int]:
     """Walk `{ key : value ,` with the known length of each value.
 
     A repeated key is collapsed by the decoder, so the walk meets a member too many, or a value

@@ -45,6 +45,10 @@ class Asks(Struct, frozen=True):
     documents: int = 0
 
 
+# A request for one answer in text, with nothing beside it.
+PLAIN = Asks(tools=read_tools({}), picture_tokens=picture_tokens({}))
+
+
 def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
     """Read what is asked for; `members` are those of `ASKS_MEMBERS` it will have, decoded."""
     modalities = members.get("modalities")

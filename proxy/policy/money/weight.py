@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.money.asks import ASKS_FIELDS, ASKS_MEMBERS, Asks, read_asks
+from proxy.policy.money.asks import ASKS_FIELDS, ASKS_MEMBERS, PLAIN, Asks, read_asks
 from proxy.policy.money.intake import INTAKE_MEMBERS, Intake, read_intake
-from proxy.wire.call import Call, Defaults, applied_defaults
+from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
 
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
+# Where none of this stands in a list of messages, they hold no parts, marks or recordings (a name may be escaped).
+_MAY_BE_MORE = re.compile(rb'"type"|"cache_control"|"audio"|\\u').search
 _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
 
@@ -28,6 +32,11 @@ class Weight(Struct, frozen=True):
 
 def weigh(call: Call, defaults: Defaults = ()) -> Weight:
     """Measure a request once, with the defaults of its alias that will be put in."""
+    return (None if defaults else weigh_plain(call)) or weigh_all(call, defaults)
+
+
+def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
+    """The same, every member looked into."""
     members: dict[str, Any] = {}
     if call.form is not None:
         fields = read_form(call.body, call.content_type, ASKS_FIELDS)
@@ -44,6 +53,41 @@ def weigh(call: Call, defaults: Defaults = ()) -> Weight:
         intake=read_intake(call, members, added_bytes),
         asks=read_asks(call, members),
     )
+
+
+def weigh_plain(call: Call) -> Weight | None:
+    """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
+    document = call.document
+    if document is None or call.endpoint.shape not in ("chat", "messages") or not _is_utf_8(call.body):
+        return None
+    maxima = MAXIMA[call.endpoint.shape]
+    for name in document.members.keys() & _WANTED:
+        value = document.members[name].value
+        if name not in maxima and not (
+            (name == "messages" and not _MAY_BE_MORE(value))
+            or (name == "system" and bytes(memoryview(value)[:1]) == b'"')
+        ):
+            return None
+    limits = tuple([document.value(name) for name in maxima if name in call.max_fields])
+    if not all(type(limit) is int and limit > 0 for limit in limits):
+        return None
+    asks = _plain_asks(max(limits, default=None), may_lower=call.endpoint.max_field is not None and not limits)
+    return Weight(call.endpoint.name, len(call.body), Intake(len(call.body)), asks)
+
+
+def _is_utf_8(body: bytes) -> bool:
+    if body.isascii():
+        return True
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _plain_asks(maximum: int | None, *, may_lower: bool) -> Asks:
+    return msgspec.structs.replace(PLAIN, maximum=maximum, may_lower=may_lower)
 
 
 def likely_tokens(weight: Weight) -> int:

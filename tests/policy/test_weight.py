@@ -1,0 +1,72 @@
+"""A plain chat weighs the same looked into or not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.policy.money.weight import weigh_all, weigh_plain
+from proxy.wire.call import Call, read_call
+from proxy.wire.endpoints import endpoint_for
+
+
+def asked(path: str, body: bytes) -> Call:
+    return read_call(endpoint_for("POST", path), "POST", (path, ""), ("application/json", body))
+
+
+CONTENTS = st.one_of(
+    st.text(),
+    st.none(),
+    st.lists(
+        st.dictionaries(st.sampled_from(["type", "text", "cache_control", "x"]), st.text(), max_size=2), max_size=2
+    ),
+    st.just([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]),
+)
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system"]), "content": CONTENTS}), max_size=3
+)
+MEMBERS = st.fixed_dictionaries(
+    {"model": st.just("m"), "messages": MESSAGES},
+    optional={
+        "max_tokens": st.one_of(st.integers(-1, 10**7), st.none(), st.text(max_size=2), st.floats(0, 100)),
+        "max_completion_tokens": st.integers(0, 9),
+        "n": st.integers(0, 3),
+        "stream": st.booleans(),
+        "system": st.one_of(st.text(max_size=3), st.just([{"type": "text", "cache_control": {"ttl": "1h"}}])),
+        "temperature": st.floats(0, 1),
+        "tools": st.just([]),
+        "plugins": st.just([{"id": "web"}]),
+        "modalities": st.just(["image"]),
+    },
+)
+
+
+@given(MEMBERS, st.sampled_from(["/chat/completions", "/messages"]), st.booleans())
+def test_what_is_plain_weighs_what_looking_into_it_says(members: dict[str, Any], path: str, escapes: bool) -> None:
+    call = asked(path, json.dumps(members, ensure_ascii=escapes).encode("utf-8", "surrogatepass"))
+    plain = weigh_plain(call)
+    assert plain is None or plain == weigh_all(call)
+
+
+PLAIN = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":7,"stream":true}'
+
+
+@pytest.mark.parametrize(
+    ("body", "is_plain"),
+    [
+        (PLAIN, True),
+        (PLAIN.replace(b"hi", "grüße".encode()), True),
+        (PLAIN.replace(b"hi", b"gr\xfc"), False),
+        (PLAIN.replace(b"hi", b"\\u00fc"), False),
+        (PLAIN.replace(b'"hi"', b'[{"type":"text","text":"hi"}]'), False),
+        (PLAIN.replace(b"7", b"0"), False),
+        (PLAIN.replace(b"7", b"true"), False),
+        (PLAIN.replace(b'"stream"', b'"n"'), False),
+    ],
+)
+def test_only_texts_are_plain(body: bytes, is_plain: bool) -> None:
+    assert (weigh_plain(asked("/chat/completions", body)) is not None) is is_plain
