@@ -19,6 +19,7 @@ from proxy.wire.events import Event, read_event, read_inner, read_value
 from proxy.wire.response import Standing
 from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage, read_usage
+from proxy.wire.usage_plain import read_plain
 
 _MOST_CHOICES = 128  # `n` goes no further (wire.md 2.2)
 _TERMS = ("service_tier", "speed", "inference_geo")
@@ -107,11 +108,14 @@ class Findings:
         told = self._usage or self._timings
         if not told:
             return None
-        usage = self._tools.added_to(read_usage(told, counts_both=self._shape != "other"))
+        usage = self._tools.added_to(read_plain(told) or read_usage(told, counts_both=self._shape != "other"))
         if self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(self.served_model or ""):
             usage = msgspec.structs.replace(usage, web_searches=1)
         cost = None if self._is_midway and not self.complete else usage.cost_usd
-        return msgspec.structs.replace(usage, cost_usd=cost, uncounted=self._is_uncounted(usage))
+        is_uncounted = self._is_uncounted(usage)
+        if cost is usage.cost_usd and is_uncounted is usage.uncounted:
+            return usage
+        return msgspec.structs.replace(usage, cost_usd=cost, uncounted=is_uncounted)
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
@@ -249,7 +253,10 @@ class Findings:
     def _see_usage(self, usage: Any) -> bool:
         if not isinstance(usage, dict):
             return False
-        merge(self._usage, usage, loose=("output_tokens",) if self._is_first_count else ())
+        if not self._usage:
+            self._usage = {name: value for name, value in usage.items() if value is not None}
+        else:
+            merge(self._usage, usage, loose=("output_tokens",) if self._is_first_count else ())
         self._is_first_count = self._is_first_count and usage.get("output_tokens") is None
         return True
 
