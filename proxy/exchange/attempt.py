@@ -75,7 +75,7 @@ def news_of(outcome: Reply | Failure, provider: Provider, is_late: bool) -> News
     if isinstance(outcome, Failure):
         if outcome.trouble == "unreachable":
             return "unreachable"
-        return "nothing" if is_late else "silent"
+        return "nothing" if is_late or outcome.trouble == "stale_connection" else "silent"
     if _refuses_our_key(outcome, provider):
         return "refused"
     return "failing" if outcome.judged_status >= 500 else "answered"

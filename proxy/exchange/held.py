@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,68 +19,25 @@ from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.prices import Price
 from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
-from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Begun, Hold, Row
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
-
-class Outcome(Protocol):
-    """What settling needs of an attempt's outcome: a reply, or a failure to get one."""
-
-    @property
-    def label(self) -> str:
-        """The outcome in one word."""
-
-    @property
-    def trouble(self) -> Trouble:
-        """What kept an answer away."""
-
-    @property
-    def judged_status(self) -> int | None:
-        """The status, or what an error inside a 200 stands for."""
-
-    @property
-    def came_as_events(self) -> bool | None:
-        """Whether the reply was a stream of events; None where nothing came."""
-
-    @property
-    def findings(self) -> Findings | None:
-        """What the reply said of itself."""
-
-    @property
-    def error_code(self) -> str | None:
-        """Why it failed, in the word of whoever failed; None where it did not."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole reply came."""
-
-    @property
-    def generation_id(self) -> str | None:
-        """The id the provider knows this call by."""
-
-
-class Listening(Outcome, Protocol):
-    """A reply that is over for its client, and may still say something."""
-
-    async def read_on(self) -> None:
-        """Read for a while."""
-
-    def release(self) -> None:
-        """Give the connection back."""
+if TYPE_CHECKING:
+    from proxy.exchange.reply import Failure, Reply
 
 
 class Held:
-    """A hold that is under way. `maximum` is the output limit it was lowered to; `input_tokens` our estimate.
+    """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to; `input_tokens` our estimate.
 
     `characters` are those the request asks to be read aloud.
     """
 
     __slots__ = (
         "_begun",
+        "_is_written",
         "_events",
         "_closed",
         "_keeping",
@@ -93,6 +50,7 @@ class Held:
         "characters",
         "hold",
         "input_tokens",
+        "is_free",
         "maximum",
     )
 
@@ -104,7 +62,9 @@ class Held:
         self._keeping = keeping
         self._prices = prices
         self._record = record
+        self.is_free = False
         self._begun = False
+        self._is_written = False
         self._closed = False
         self._booked: Booked | None = None
         self._events = 0
@@ -112,7 +72,28 @@ class Held:
         self._step = 0
         self._token_pusd = 0
 
-    def begun(self, outcome: Outcome) -> None:
+    def sending(self) -> Awaitable[None] | None:
+        """Write it down, in the step in which the request goes out; what comes back is to be awaited before that.
+
+        Raises `JournalUnwritable` where the call may cost anything.
+        """
+        journal = self._keeping.journal
+        try:
+            position = journal.append(self.hold)
+        except JournalUnwritable:
+            if not self.is_free:
+                raise
+            return None
+        self._is_written = True
+        return journal.durable(position) if self._keeping.waits else None
+
+    def withdraw(self) -> None:
+        """Nothing was sent, and nothing is to be written of it."""
+        self._closed = True
+        self._keeping.books.void(self.hold.id)
+        self._keeping.freed()
+
+    def begun(self, outcome: Reply | Failure) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
         response_id = self._running_on(outcome)
         generation_id = response_id or outcome.generation_id
@@ -168,7 +149,7 @@ class Held:
         """At how many tokens to look again: half of what the hold still pays for, and one more token at least."""
         return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self._token_pusd // 2)
 
-    def resolve(self, outcome: Outcome, provider: Provider) -> Awaitable[None] | None:
+    def resolve(self, outcome: Reply | Failure, provider: Provider) -> Awaitable[None] | None:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
@@ -190,14 +171,14 @@ class Held:
     def _prices_of(self, findings: Findings | None) -> Prices:
         return self._prices.by(None if findings is None else findings.served_model)
 
-    def _running_on(self, outcome: Outcome) -> str | None:
+    def _running_on(self, outcome: Reply | Failure) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
         findings = outcome.findings
         if self.hold.endpoint != "responses" or findings is None or (outcome.judged_status or 0) >= 400:
             return None
         return findings.generation_id if findings.response.runs_on(streamed=self.hold.stream) else None
 
-    def _keep_open(self, outcome: Outcome, provider: Provider, response_id: str) -> None:
+    def _keep_open(self, outcome: Reply | Failure, provider: Provider, response_id: str) -> None:
         """Leave the hold to whoever sees the response's end: the call is over, its cost is not known yet."""
         self.begun(outcome)
         self._closed = True
@@ -210,7 +191,7 @@ class Held:
         ran = outcome.findings.response.status != "queued"
         self._keeping.wait_for(unfinished, Running(provider, response_id, provider.timeouts.total, ran))
 
-    def close(self, outcome: Outcome | None = None) -> None:
+    def close(self, outcome: Reply | Failure | None = None) -> None:
         """Nothing more comes of the attempt. A usage that came behind the settlement corrects it, once; then all hear."""
         booked, self._booked = self._booked, None
         if booked is None:
@@ -220,19 +201,19 @@ class Held:
             booked = self._keeping.correct(booked.row, self.hold, late)
         self._keeping.tell(booked)
 
-    def listen(self, outcome: Listening) -> bool:
+    def listen(self, outcome: Reply) -> bool:
         """Have a settled reply read on for a late usage; False where nobody does."""
         if self._booked is None or not self._keeping.lookups.listen(outcome.read_on(), lambda: self._heard(outcome)):
             return False
         self._record.unsettled += 1
         return True
 
-    def _heard(self, outcome: Listening) -> None:
+    def _heard(self, outcome: Reply) -> None:
         outcome.release()
         self.close(outcome)
         self._record.settled_late()
 
-    def _late(self, row: Row, outcome: Outcome) -> Settlement | None:
+    def _late(self, row: Row, outcome: Reply | Failure) -> Settlement | None:
         """What the attempt cost after all; None where that is what was charged."""
         if outcome.findings is None or outcome.findings.events == self._events:
             return None
@@ -240,10 +221,10 @@ class Held:
         is_news = (settlement.cost_pusd, settlement.source) != (row.cost_pusd, row.source)
         return settlement if is_news and settlement.source in ("reported", "computed") else None
 
-    def _ending(self, outcome: Outcome) -> Ending:
+    def _ending(self, outcome: Reply | Failure) -> Ending:
         findings, now, came = outcome.findings, datetime.now(UTC), outcome.came_as_events
         return Ending(
-            trouble=outcome.trouble,
+            trouble=outcome.trouble if self._is_written or self.is_free else "unreachable",
             status=outcome.judged_status,
             failed=findings is not None and (findings.failed or (findings.broke and findings.said_nothing)),
             complete=outcome.complete,
@@ -260,7 +241,7 @@ class Held:
             terms=findings.terms if findings else (),
         )
 
-    def _ended(self, outcome: Outcome) -> Ended:
+    def _ended(self, outcome: Reply | Failure) -> Ended:
         findings = outcome.findings
         left = self._record.client_left is not None and not outcome.complete
         return Ended(

@@ -7,24 +7,28 @@ for a call: whoever reads waits for one signal.
 from __future__ import annotations
 
 import asyncio
+import select
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
+from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response, Stale
 from proxy.exchange.stepper import Signal
 from proxy.wire.call import Pieces
 
 LARGEST_HEAD_BYTES = 256 * 1024
 MOST_HEADERS = 512
 MOST_INTERIM_REPLIES = 64
+# A connection closed so soon after a request went out was about to be closed when it did.
+STALE_SECONDS = 1.0
 
 # Bodies below this go out with their head in one write.
 JOIN_BELOW_BYTES = 64 * 1024
 
 _STATUSES = range(200, 600)
+_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Connection(asyncio.Protocol):
@@ -44,6 +48,9 @@ class Connection(asyncio.Protocol):
         self._may_write = True
         self._in_interim = False
         self._is_spoilt = False
+        self._served = 0
+        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        self._sent_at = 0.0
         self.lost = False
         self.idle_since = 0.0
         self.free: list[Connection] | None = None
@@ -158,17 +165,23 @@ class Connection(asyncio.Protocol):
             raise Broken
         self._parser = HttpResponseParser(self)
         self._method, self._response, self._interim, self._head_bytes = method, None, 0, 0
+        self._sent_at = self._loop.time()
         if sum(map(len, pieces)) < JOIN_BELOW_BYTES:
             transport.write(b"".join((head, *pieces)))
         else:
             await self._upload(transport, head, pieces)
         while self._response is None:
             if self.lost:
-                raise Broken
+                raise self._broken()
             await self.news()
         if self._response.status == 0 and self._response.error is not None:
             raise self._response.error
         return self._response
+
+    def _broken(self) -> Broken:
+        """How the connection ended before a head came."""
+        is_stale = self._served and not self._head_bytes and self._loop.time() - self._sent_at <= STALE_SECONDS
+        return Stale() if is_stale else Broken()
 
     async def _upload(self, transport: asyncio.Transport, head: bytes, pieces: Pieces) -> None:
         transport.write(head)
@@ -200,6 +213,14 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self.flow()
+        self._served += 1
+        self.give_back()
+
+    def give_back(self) -> None:
+        """It may serve."""
+        if self.free is None or self.lost:
+            self.abort()
+            return
         self.idle_since = time.monotonic()
         self.free.append(self)
 
@@ -209,10 +230,16 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self.lost:
             self._transport.abort()
 
-    def descriptor(self) -> int:
-        """The socket's number, for a look at its state; -1 where there is none."""
-        socket = None if self._transport is None else self._transport.get_extra_info("socket")
-        return -1 if socket is None else cast(int, socket.fileno())
+    def is_gone(self) -> bool:
+        """Whether the other side has closed its end; asked of the system, which knows before the loop does."""
+        if self._poll is None:
+            socket = None if self._transport is None else self._transport.get_extra_info("socket")
+            if socket is None or socket.fileno() < 0:
+                return True
+            poller = select.poll()
+            poller.register(socket.fileno(), _GONE)
+            self._poll = poller.poll
+        return bool(self._poll(0))
 
     def _fail(self, error: Exception) -> None:
         if self._response is None:

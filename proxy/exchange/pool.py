@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import select
 import socket
 import ssl
 import time
@@ -28,7 +27,6 @@ SECOND_ADDRESS_SECONDS = 0.25
 
 _PORTS = {"http": 80, "https": 443}
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
-_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Unreachable(Exception):
@@ -79,15 +77,22 @@ class Pool:
 
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
-        head = _head(origin, request)
-        connection = self._take(origin)
-        if connection is None:
-            opening = asyncio.create_task(self._open(origin, connect_seconds), name=f"connect to {origin.host}")
-            try:
-                connection = await opening
-            except BaseException:
-                opening.add_done_callback(_unwanted)
-                raise
+        head = request_head(origin, request)
+        return await self.send(await self.lend(origin, connect_seconds), request, head)
+
+    async def lend(self, origin: Origin, connect_seconds: float, *, anew: bool = False) -> Connection:
+        """A connection that stands: one that served before, or a new one. Raises `Unreachable`."""
+        if not anew and (connection := self._take(origin)) is not None:
+            return connection
+        opening = asyncio.create_task(self._open(origin, connect_seconds), name=f"connect to {origin.host}")
+        try:
+            return await opening
+        except BaseException:
+            opening.add_done_callback(_unwanted)
+            raise
+
+    async def send(self, connection: Connection, request: Request, head: bytes) -> Response:
+        """Send over a connection that was lent. Raises `Broken` or `NotHttp`; then it is closed."""
         try:
             return await connection.ask(request.method, head, request.pieces)
         except BaseException:
@@ -99,7 +104,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if not connection.lost and not _is_gone(connection.descriptor()):
+            if not connection.lost and not connection.is_gone():
                 return connection
             connection.abort()
         return None
@@ -203,7 +208,7 @@ def origin_of(base: str, proxy: str | None) -> Origin:
     return Origin(parts.scheme, host, port, authority, proxy)
 
 
-def _head(origin: Origin, request: Request) -> bytes:
+def request_head(origin: Origin, request: Request) -> bytes:
     """The request line and every header. Raises ValueError where a value would begin a line of its own."""
     through_proxy = origin.proxy is not None and origin.scheme == "http"
     target = f"http://{origin.authority}{request.target}" if through_proxy else request.target
@@ -247,12 +252,3 @@ def _unwanted(opening: asyncio.Task[Connection]) -> None:
     """Close a connection that nobody waits for any more."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().abort()
-
-
-def _is_gone(descriptor: int) -> bool:
-    """Whether the other side has closed its end; asked of the system, which knows before the loop does."""
-    if descriptor < 0:
-        return True
-    poller = select.poll()
-    poller.register(descriptor, _GONE)
-    return bool(poller.poll(0))

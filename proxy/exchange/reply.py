@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,27 +22,12 @@ from proxy.wire.headers import Headers, replaced, safe, to_client
 from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
 
+if TYPE_CHECKING:
+    from proxy.exchange.background import Watcher
+    from proxy.exchange.held import Held
+
 LARGEST_WHOLE = 8 * 2**20
 LATE_SECONDS = 3.0
-
-
-class Settler(Protocol):
-    """What an outcome owes the books: told once how the attempt ended."""
-
-    def begun(self, outcome: Any) -> None:
-        """The first byte came."""
-
-    def afford(self, findings: Findings) -> None:
-        """Raises `BudgetExceeded` where a stream costs more than can be held for it."""
-
-    def resolve(self, outcome: Any, provider: Provider) -> Awaitable[None] | None:
-        """Settle; what comes back is to be awaited before the call ends."""
-
-    def close(self, outcome: Any) -> None:
-        """Nothing more comes."""
-
-    def listen(self, outcome: Any) -> bool:
-        """Have it read on; False where nobody does."""
 
 
 class Failure:
@@ -58,9 +42,9 @@ class Failure:
         self.error = error
         self.trouble = trouble
         self.judged_status = status
-        self.settler: Settler | None = None
+        self.settler: Held | Watcher | None = None
         self.provider: Provider | None = None
-        self.label = error.code if status is None else str(status)
+        self.label = trouble if trouble == "stale_connection" else error.code if status is None else str(status)
         self.error_code: str | None = error.code
 
     def seen(self, dialect: Dialect, now: datetime) -> Seen:
@@ -110,7 +94,7 @@ class Reply:
         self._json_added = False
         self.ended = False
         self.trouble: Trouble = "none"
-        self.settler: Settler | None = None
+        self.settler: Held | Watcher | None = None
         self.broken_by: ProxyError | None = None
         content_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
         encoding = (response.header("content-encoding") or "").strip().lower()

@@ -15,6 +15,11 @@ class Broken(Exception):
     """The connection ended before its reply was complete."""
 
 
+class Stale(Broken):
+    """The same, on a connection that had served before, at once and before a byte of the reply: its other side had most
+    likely closed it as the request was under way."""
+
+
 class NotHttp(Exception):
     """What came is no reply as RFC 9112 has it."""
 

@@ -34,6 +34,7 @@ from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.retries.retry import Again, Attempt, Stop, judge
 from proxy.policy.values import Provider, RetryRules
+from proxy.stores.failures import JournalUnwritable
 
 
 class Exchange:
@@ -115,7 +116,14 @@ class Exchange:
         client.sent()
         record.findings, record.held, record.asked_of = reader.findings, held, provider
         try:
-            outcome = await self._upstream.send(provider, request, reader, job.call, Wait(job.until, client))
+            outcome = await self._upstream.send(
+                provider, request, reader, job.call, Wait(job.until, client, held, attempt.resent)
+            )
+        except JournalUnwritable:
+            record.calls -= 1
+            if held is not None:
+                held.withdraw()
+            raise
         except BaseException:
             if held is not None:
                 held.resolve(abandoned(provider), provider)

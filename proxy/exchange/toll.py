@@ -21,7 +21,6 @@ from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, 
 from proxy.policy.money.settlement import Prices
 from proxy.policy.money.weight import likely_tokens
 from proxy.policy.values import Provider
-from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Hold
 
 # The part of a client's own patience that may be spent in line, so that it still hears the answer.
@@ -82,7 +81,7 @@ class Toll:
         """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:
         all in one step or nothing, waiting for others' holds if need be.
 
-        None for what costs nothing by its nature. Raises `PolicyError`, or `JournalUnwritable`.
+        None for what costs nothing by its nature. Raises `PolicyError`.
         """
         if not job.call.endpoint.counts:
             return None
@@ -92,8 +91,6 @@ class Toll:
             held = self._take(job, ask, quote, room)  # nothing is awaited between the verdict and this
         else:
             held = await self._take_in_line(job, ask, quote)
-        if self.keeping.waits:
-            await self.keeping.journal.durable(self.keeping.journal.end)
         return held
 
     async def _take_in_line(self, job: Job, ask: Ask, quote: Quote) -> Held:
@@ -165,7 +162,7 @@ class Toll:
             job.record.limit_headers = list(limiter.headers(scopes, now).items())
 
     def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
-        """Reserve in memory and write it down, in one synchronous step."""
+        """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
         keeping, record, now = self.keeping, job.record, time.time()
         identity = f"{record.request_id}.{ask.number}"
         hold = Hold(
@@ -183,12 +180,6 @@ class Toll:
             amount_pusd=go.hold_pusd,
             charges=keeping.books.take(identity, scopes_of(job), job.caller.name, go.hold_pusd, now),
         )
-        try:
-            keeping.journal.append(hold)
-        except JournalUnwritable:
-            keeping.books.void(identity)
-            if not quote.is_free:
-                raise
         self._take_limits(job)
         held = self._held(job, ask, quote, hold)
         held.maximum = go.maximum
@@ -199,6 +190,7 @@ class Toll:
         listed = partial(self.prices.listed, ask.provider)
         served = partial(self.prices.served_price, ask.provider, ask.names)
         held = Held(self.keeping, hold, Prices(quote.price, listed, served), job.record)
+        held.is_free = quote.is_free
         held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
         asks, price = job.weight.asks, quote.price
         held.characters = asks.characters or None

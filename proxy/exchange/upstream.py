@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
+from collections.abc import Awaitable
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,9 +17,9 @@ from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
 from proxy.exchange.patience import Patience
-from proxy.exchange.pool import Pool, Request, Unreachable, origin_of
+from proxy.exchange.pool import Origin, Pool, Request, Unreachable, origin_of, request_head
 from proxy.exchange.reply import LARGEST_WHOLE, Failure, Reply
-from proxy.exchange.response import Broken, NotHttp, Response
+from proxy.exchange.response import Broken, NotHttp, Response, Stale
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
@@ -43,11 +44,21 @@ class Listener(Protocol):
         """Comments came before the first event."""
 
 
+class Sending(Protocol):
+    """What is due in the step in which bytes go out."""
+
+    def sending(self) -> Awaitable[None] | None:
+        """A connection stands; what comes back is to be awaited first. Raises `JournalUnwritable`."""
+
+
 class Wait(Struct, frozen=True):
-    """How long the client will wait (monotonic `until`), and who it is."""
+    """How long the client will wait (monotonic `until`), and who it is; what is due as the request goes out. `anew`: over
+    a new connection."""
 
     until: float
     listener: Listener
+    hold: Sending | None = None
+    anew: bool = False
 
 
 class Answered(Struct, frozen=True):
@@ -81,7 +92,7 @@ class Upstream:
         response: Response | None = None
         try:
             with wait.listener.patience(silence, until) as patience:
-                response = await self._request(provider, request)
+                response = await self._ask(provider, request, wait)
                 patience.heard()
                 reply = Reply(response, provider, reader, self.aside)
                 return await _begin(reply, patience, wait)
@@ -109,7 +120,7 @@ class Upstream:
         request = UpstreamRequest("GET", provider.base_url + path, headers, [])
         try:
             async with asyncio.timeout(60):
-                response = await self._request(provider, request)
+                response = await self._pool.ask(*self._addressed(provider, request), provider.timeouts.connect)
                 try:
                     body = await _whole(response)
                 finally:
@@ -118,12 +129,25 @@ class Upstream:
             raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {_reason(error)}.") from None
         return Answered(response.status, response.header("date"), body)
 
-    async def _request(self, provider: Provider, request: UpstreamRequest) -> Response:
+    async def _ask(self, provider: Provider, request: UpstreamRequest, wait: Wait) -> Response:
+        """Send as soon as a connection stands: what is due then is done in the same step as the first write."""
+        origin, sent = self._addressed(provider, request)
+        head = request_head(origin, sent)
+        connection = await self._pool.lend(origin, provider.timeouts.connect, anew=wait.anew)
+        try:
+            if wait.hold is not None and (synced := wait.hold.sending()) is not None:
+                await synced
+        except BaseException:
+            connection.give_back()
+            raise
+        return await self._pool.send(connection, sent, head)
+
+    def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, Request]:
         scheme, _, rest = request.url.partition("://")
         place = rest.partition("/")[0].partition("?")[0]
         origin = origin_of(f"{scheme}://{place}", self.proxy_for(provider))
         sent = Request(request.method, rest[len(place) :], request.headers, request.pieces)
-        return await self._pool.ask(origin, sent, provider.timeouts.connect)
+        return origin, sent
 
     def proxy_for(self, provider: Provider) -> str | None:
         """The HTTP proxy on the way. Environment proxies count only where the configuration says so (trust.md T20)."""
@@ -200,6 +224,10 @@ def _failed(provider: Provider, error: Unreachable | Broken | NotHttp, *, began:
     if isinstance(error, Unreachable):
         message = f"{provider.name} cannot be reached: {error.reason}."
         return Failure(UpstreamUnreachable(message), "unreachable")
+    if isinstance(error, Stale):
+        return Failure(
+            UpstreamReset(f"{provider.name} closed its connection as the call went out."), "stale_connection"
+        )
     trouble: Trouble = "no_event" if began else "no_answer"
     if isinstance(error, NotHttp):
         return Failure(UpstreamBadResponse(f"{provider.name} sent something that is not valid HTTP."), trouble)

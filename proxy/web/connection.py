@@ -82,7 +82,7 @@ class Connection(web.RequestHandler):
     def answered(self, client: Client) -> None:
         """A call of the quick lane is over."""
         self.finish()
-        if not client.keeps or client.gone or self.is_last:
+        if not client.keeps or client.gone:
             if self.transport is not None:
                 self.transport.close()
         elif self._lane is not None:

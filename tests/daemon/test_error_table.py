@@ -147,6 +147,7 @@ TROUBLES: dict[str, tuple[Script, int, str, str | None]] = {
 @pytest.mark.parametrize("name", TROUBLES)
 def test_an_upstream_in_trouble(daemon: Daemon, upstream: Upstream, name: str) -> None:
     script, status, code, retry = TROUBLES[name]
+    upstream.hang_up()  # a connection that was kept would be replaced
     upstream.expect(script)
     reply = daemon.chat("brief/x")
     assert_error(reply, status, code, kind="upstream_error", retry=retry)

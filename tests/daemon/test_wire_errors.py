@@ -10,6 +10,7 @@ from harness.daemon import Daemon
 from harness.events import OPENROUTER_COMMENT, chat_reply, chat_stream, error_body, event
 from harness.steps import (
     Headers,
+    Script,
     chunk,
     close,
     hang,
@@ -189,10 +190,30 @@ def test_T55_a_call_that_was_sent_and_not_answered_is_not_sent_again(
 
 
 def test_T55_a_connection_lost_before_the_answer_is_not_repeated(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.hang_up()
     upstream.expect(close, reset)
     for number in (1, 2):
         reply = daemon.chat("two-homes")
         assert (reply.status, reply.error["code"], len(upstream.calls)) == (502, "upstream_reset", number)
+
+
+@pytest.mark.parametrize("end", [close, reset])
+def test_T55_a_kept_connection_that_is_closed_as_a_call_goes_out_is_replaced_once(
+    daemon: Daemon, upstream: Upstream, end: Script
+) -> None:
+    upstream.expect(json_reply(chat_reply()), end, json_reply(chat_reply()))
+    assert daemon.chat().status == 200
+    reply = daemon.chat()
+    assert (reply.status, reply.header("x-tollkeeper-attempts")) == (200, "2")
+    first, second, third = upstream.calls[-3:]
+    assert first.connection == second.connection != third.connection
+
+
+def test_T55_it_is_replaced_only_once(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), close, close)
+    assert daemon.chat().status == 200
+    reply = daemon.chat()
+    assert (reply.status, reply.error["code"]) == (502, "upstream_reset")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -12,6 +12,7 @@ import json
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -84,6 +85,7 @@ class Upstream:
         self._scripts: list[_Expected] = []
         self._changed = threading.Condition()
         self._connections = 0
+        self._wires = weakref.WeakSet[Wire]()
         self._queues = ReceiveQueues()
         self._room = asyncio.Semaphore(self.most_at_once)
         self._loop = asyncio.new_event_loop()
@@ -125,6 +127,16 @@ class Upstream:
             self.calls = []
             self.models = {}
 
+    def hang_up(self) -> None:
+        """Close every connection: what comes next comes over a new one."""
+        self._loop.call_soon_threadsafe(self._close_all)
+        for wire in list(self._wires):
+            assert wire.closed.wait(PATIENCE_SECONDS)
+
+    def _close_all(self) -> None:
+        for wire in self._wires:
+            wire.transport.abort()
+
     def wait_for_calls(self, number: int, seconds: float = PATIENCE_SECONDS) -> list[Call]:
         """Return the calls once there are `number` of them."""
         with self._changed:
@@ -164,7 +176,9 @@ class Upstream:
 
     def _connect(self) -> Wire:
         self._connections += 1
-        return Wire(self._connections, self._answer, self._queues)
+        wire = Wire(self._connections, self._answer, self._queues)
+        self._wires.add(wire)
+        return wire
 
     async def _answer(self, wire: Wire, head: bytes, body: bytes) -> None:
         call = Call(wire.number, head, body, time.monotonic(), wire.closed, lambda: wire.sent_bytes)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.events import DONE, anthropic_stream, chat_chunk, chat_reply, chat_stream, event, usage_chunk
 from harness.steps import json_reply, plain_reply, reset, sse, then
-from money_books import USD, books_of
+from money_books import USD, books_of, eventually
 from money_calls import BOUND_KEY, COMPUTED, TOKENS, Calls, usd
 
 HOLD = Decimal(200)  # 100,000 output tokens and more
@@ -74,8 +74,20 @@ def test_the_hold_is_what_is_left_where_nothing_is_known(calls: Calls) -> None:
 
 
 def test_an_answer_that_breaks_off_unheard_costs_the_hold(calls: Calls) -> None:
+    calls.upstream.hang_up()
     row = calls.chat(then(reset), "direct")
     assert (row.source, row.cost_pusd) == ("held", row.hold_pusd)
+
+
+def test_a_connection_that_was_closed_as_a_call_went_out_costs_nothing(calls: Calls) -> None:
+    calls.chat(json_reply(chat_reply(usage=TOKENS)), "direct")
+    calls.upstream.expect(then(reset), json_reply(chat_reply(usage=TOKENS)))
+    reply = calls.toll.chat("direct", max_tokens=100_000)
+    rows = eventually(calls.toll, lambda books: len(books.of(reply.request_id)) == 2).of(reply.request_id)
+    assert [(row.outcome, row.source, row.cost_pusd > 0) for row in rows] == [
+        ("stale_connection", "none", False),
+        ("200", "computed", True),
+    ]
 
 
 def test_a_binary_answer_is_looked_up(calls: Calls) -> None:

@@ -96,7 +96,7 @@ _VOID = Settlement(0, "none", void=True)
 
 def settle(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
     """Decide the cost of an attempt."""
-    if ending.trouble in ("unhealthy", "unreachable"):
+    if ending.trouble in ("unhealthy", "unreachable", "stale_connection"):
         return _VOID
     usage = ending.usage
     if usage is not None and usage.cost_usd is not None:

@@ -3,7 +3,7 @@
 Same target again: 408, 429, 5xx that pass, no connection. Next target as well: what another
 provider may answer differently (401, 402, 403, 404, spent quota, a hint to wait too long).
 Neither: the caller's own mistakes, and calls that went out whole and got no answer, since those
-may have been billed.
+may have been billed. One is sent once more: whose connection, kept from before, was closed as it went out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from proxy.policy.values import RetryRules
@@ -19,15 +20,15 @@ from proxy.policy.values import RetryRules
 SAME_TARGET = frozenset({408, 429, 500, 502, 503, 504, 524, 529})
 NEXT_TARGET = SAME_TARGET | {401, 402, 403, 404}
 
-Trouble = Literal["none", "unhealthy", "unreachable", "no_answer", "no_event"]
+Trouble = Literal["none", "unhealthy", "unreachable", "stale_connection", "no_answer", "no_event"]
 
 
 class Seen(Struct, frozen=True):
     """What judging needs of one attempt.
 
     `status` is the HTTP status, or what an error inside a 200 stands for (None: no answer).
-    `trouble`: "unhealthy" the breaker is open; "unreachable" nothing was sent; "no_answer" sent,
-    and not even headers came; "no_event" a stream that began and broke before its first event. `is_near`: it was to
+    `trouble`: "unhealthy" the breaker is open; "unreachable" nothing was sent; "stale_connection" a kept connection was
+    closed as the request went out; "no_answer" sent, and not even headers came; "no_event" a stream that began and broke before its first event. `is_near`: it was to
     run on this machine.
     `retry_after` in seconds. `quota`: a 429 that means spent money. `affordable`: the output
     tokens a 402 says the account can still pay.
@@ -42,12 +43,14 @@ class Seen(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True):
-    """Which target, the how-manieth try at it, upstream calls so far, the maximum it was lowered to."""
+    """Which target, the how-manieth try at it, upstream calls so far, the maximum it was lowered to; whether it is sent
+    once more for a stale connection."""
 
     target: int = 0
     tries: int = 1
     calls: int = 1
     lowered_to: int | None = None
+    resent: bool = False
 
 
 class Stop(Struct, frozen=True):
@@ -73,6 +76,8 @@ def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop |
     """Decide what follows an attempt. `jitter` multiplies the back-off (1.0 = none)."""
     if seen.status is not None and seen.status < 400:
         return Stop()
+    if seen.trouble == "stale_connection" and not attempt.resent:
+        return Again(msgspec.structs.replace(attempt, calls=attempt.calls + 1, resent=True))
     if attempt.calls >= rounds.rules.most_calls or (rounds.seconds_left is not None and rounds.seconds_left <= 0):
         return Stop()
     if seen.affordable is not None and attempt.lowered_to is None:
