@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.money.amounts import to_pusd, to_pusd_up
-from proxy.policy.money.bounds import Bound, dearest, upper_bound
+from proxy.policy.money.bounds import Bound, dearest, slope_of, upper_bound
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.costs import Extra, cost_usd
 from proxy.policy.money.prices import Override, Price
@@ -730,3 +730,44 @@ def test_no_call_costs_more_than_its_hold(data: st.DataObject, price: Price, tex
     assert cost is not None and found.pusd is not None
     assert to_pusd(cost.usd) <= found.pusd
     assert to_pusd_up(cost.usd) <= found.pusd
+
+
+PICO = st.integers(0, 10**8).map(lambda pusd: D(pusd).scaleb(-12))
+
+
+@given(
+    price=st.builds(
+        Price,
+        PICO,
+        PICO,
+        cached_input_usd=st.none() | PICO,
+        reasoning_usd=st.none() | PICO,
+        request_usd=st.none() | PICO,
+    ),
+    sizes=st.builds(Sizes, st.none() | st.integers(1, 3000), st.none() | st.integers(1, 3000)),
+    text=st.text(max_size=900),
+    maximum=st.none() | st.integers(1, 5000),
+)
+def test_a_line_bounds_plain_chats_as_working_each_out_does(
+    price: Price, sizes: Sizes, text: str, maximum: int | None
+) -> None:
+    limit = {} if maximum is None else {"max_tokens": maximum}
+    asked = call(messages=[{"role": "user", "content": text.encode("ascii", "ignore").decode()}], **limit)
+    slope = slope_of(price, sizes, BudgetRules())
+    assert slope is not None
+    assert slope.bound(len(asked.body), maximum) == upper_bound(asked, price, sizes)
+
+
+@pytest.mark.parametrize(
+    ("price", "sizes"),
+    [
+        (Price(D("1.5e-12"), D("1e-9")), Sizes()),
+        (Price(D("1e-12"), D("1e-9"), makes_images=True), Sizes()),
+        (Price(D("1e-12"), D("1e-9"), audio_second_usd=D("1e-9")), Sizes()),
+        (Price(D("1e-12"), D("1e-9"), overrides=(Override((("input_usd", D(1)),), 9),)), Sizes()),
+        (PRICE, Sizes(variant=":online")),
+        (PRICE, Sizes(variant=":nitro")),
+    ],
+)
+def test_what_no_line_bounds(price: Price, sizes: Sizes) -> None:
+    assert slope_of(price, sizes, BudgetRules()) is None

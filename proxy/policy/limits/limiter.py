@@ -13,7 +13,7 @@ from math import ceil
 
 from msgspec import Struct
 
-from proxy.policy.money.budgets import Limit, LimitOf
+from proxy.policy.money.budgets import Limit
 
 PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 CONCURRENT_RETRY_SECONDS = 1.0
@@ -88,13 +88,14 @@ class Limiter:
         """Begin with every bucket empty."""
         self._buckets: dict[str, _Bucket] = {}
         self._by_scope: dict[str, list[_Bucket]] = {}
+        self._of_scopes: dict[tuple[str, ...], list[_Bucket]] = {}
         self._numbers = count()
         self._open: set[int] = set()
         self.replace(limits)
 
     def replace(self, limits: Iterable[Limit]) -> None:
         """Take on other limits; one known by its id keeps its state if it counts the same as before."""
-        old, self._buckets, self._by_scope = self._buckets, {}, {}
+        old, self._buckets, self._by_scope, self._of_scopes = self._buckets, {}, {}, {}
         for limit in limits:
             bucket = old.get(limit.id)
             if bucket is None or (bucket.limit.of, bucket.limit.per) != (limit.of, limit.per):
@@ -105,26 +106,29 @@ class Limiter:
 
     def judge(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Denied | None:
         """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
-        amounts, now_ns = _amounts(tokens, requests), _ns(now)
+        now_ns = _ns(now)
         worst: Denied | None = None
         for bucket in self._of(scopes):
-            wait = bucket.wait(amounts[bucket.limit.of], now_ns)
+            wait = bucket.wait(tokens if bucket.limit.of == "tokens" else requests, now_ns)
             if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
                 worst = Denied(bucket.limit, wait)
         return worst
 
     def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
         """Take from every limit of these scopes, or from none where one has too little left."""
-        if (denied := self.judge(scopes, tokens, now, requests)) is not None:
-            return denied
-        amounts, now_ns = _amounts(tokens, requests), _ns(now)
+        denied = self.judge(scopes, tokens, now, requests)
+        return self.add(scopes, tokens, now, requests) if denied is None else denied
+
+    def add(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken:
+        """Take from every limit of these scopes what was judged to fit, in the same step."""
+        now_ns = _ns(now)
         reserved, slots = [], []
         for bucket in self._of(scopes):
             if bucket.limit.of == "concurrent":
                 bucket.under_way += 1
                 slots.append(bucket.limit.id)
                 continue
-            part = bucket.add(amounts[bucket.limit.of], now_ns)
+            part = bucket.add(tokens if bucket.limit.of == "tokens" else requests, now_ns)
             if bucket.limit.of == "tokens":
                 reserved.append((bucket.limit.id, part))
         taken = Taken(next(self._numbers), tuple(reserved), tuple(slots))
@@ -162,11 +166,11 @@ class Limiter:
         return found
 
     def _of(self, scopes: tuple[str, ...]) -> list[_Bucket]:
-        return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ())]
-
-
-def _amounts(tokens: int, requests: int) -> dict[LimitOf, int]:
-    return {"requests": requests, "tokens": tokens, "concurrent": 1}
+        found = self._of_scopes.get(scopes)
+        if found is None:
+            found = [bucket for scope in scopes for bucket in self._by_scope.get(scope, ())]
+            self._of_scopes[scopes] = found
+        return found
 
 
 def duration_text(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Context
 from math import inf
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -36,7 +37,7 @@ Verdict = Fits | InFlight | Exceeded
 FITS = Fits()
 
 
-class Room(Struct, frozen=True):
+class Room(NamedTuple):
     """What a key may still take: `spendable_pusd` is the cap less what is spent, `free_pusd` also less what is held
     and what is above the key's share. Below nothing where more is spent or held than the cap."""
 
@@ -113,9 +114,10 @@ class Account:
 
     def counter(self, period: int) -> _Counter:
         """The counter of a period, begun where there was none."""
-        if period not in self.counters:
-            self.counters[period] = _Counter()
-        return self.counters[period]
+        found = self.counters.get(period)
+        if found is None:
+            found = self.counters[period] = _Counter()
+        return found
 
     def reach(self, period: int) -> None:
         """A period has been seen; older ones are closed."""
@@ -125,6 +127,8 @@ class Account:
 
     def forget(self) -> None:
         """Drop closed periods nobody will settle in any more."""
+        if len(self.counters) == 1:
+            return
         for period in [p for p, c in self.counters.items() if p != self.newest and not c.holds]:
             del self.counters[period]
 

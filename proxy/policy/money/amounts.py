@@ -6,18 +6,17 @@ from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
 
 PUSD_PER_USD = 10**12
 _EXACT = Context(prec=60)
-_ONE = Decimal(1)
 _CENT = Decimal("0.01")
 
 
 def to_pusd(usd: Decimal) -> int:
     """The nearest amount, for what was charged."""
-    return int(_EXACT.multiply(usd, Decimal(PUSD_PER_USD)).quantize(_ONE, ROUND_HALF_EVEN, _EXACT))
+    return int(usd.scaleb(12, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
 
 
 def to_pusd_up(usd: Decimal) -> int:
     """The amount or the next higher one, for bounds."""
-    return int(_EXACT.multiply(usd, Decimal(PUSD_PER_USD)).quantize(_ONE, ROUND_CEILING, _EXACT))
+    return int(usd.scaleb(12, _EXACT).to_integral_value(ROUND_CEILING, _EXACT))
 
 
 def usd_text(pusd: int) -> str:

@@ -33,6 +33,7 @@ class Books:
         """Begin with nothing spent and nothing held."""
         self._accounts: dict[str, Account] = {}
         self._by_scope: dict[str, list[Account]] = {}
+        self._of_scopes: dict[tuple[str, ...], list[Account]] = {}
         self._holds: dict[str, _Hold] = {}
         self.replace(budgets)
 
@@ -43,7 +44,7 @@ class Books:
 
     def replace(self, budgets: Iterable[Budget]) -> None:
         """Take on other budgets. One known by its id keeps its counters, also while it is not in force."""
-        self._by_scope = {}
+        self._by_scope, self._of_scopes = {}, {}
         for budget in budgets:
             account = self._accounts.get(budget.id)
             if account is None:
@@ -78,14 +79,15 @@ class Books:
 
     def take(self, hold_id: str, scopes: tuple[str, ...], key: str, amount: int, now: float) -> tuple[Charge, ...]:
         """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
+        if amount < 0 or hold_id in self._holds:
+            raise ValueError(f"the hold {hold_id!r} is open already, or negative")
         periods = []
         for account in self._of(scopes):
-            account.at(now)
+            account.at(now).hold(key, amount)
             assert account.newest is not None
             periods.append((account.budget.id, account.newest))
         charges = tuple(periods)
-        if not self.restore(hold_id, key, amount, charges):
-            raise ValueError(f"the hold {hold_id!r} is open already")
+        self._holds[hold_id] = _Hold(key, amount, charges)
         return charges
 
     def grow(self, hold_id: str, amount: int) -> Verdict:
@@ -144,7 +146,10 @@ class Books:
         rooms = [account.room(key, now) for account in self._of(scopes)]
         if not rooms:
             return None
-        return Room(min(room.free_pusd for room in rooms), min(room.spendable_pusd for room in rooms))
+        free, spendable = rooms[0]
+        for one in rooms:
+            free, spendable = min(free, one[0]), min(spendable, one[1])
+        return Room(free, spendable)
 
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands."""
@@ -155,7 +160,11 @@ class Books:
         return account is not None and is_period(account.budget, charge[1])
 
     def _of(self, scopes: tuple[str, ...]) -> list[Account]:
-        return [account for scope in scopes for account in self._by_scope.get(scope, ())]
+        found = self._of_scopes.get(scopes)
+        if found is None:
+            found = [account for scope in scopes for account in self._by_scope.get(scope, ())]
+            self._of_scopes[scopes] = found
+        return found
 
     def _charged(self, hold: _Hold) -> list[tuple[Account, int]]:
         return [(self._accounts[budget_id], period) for budget_id, period in hold.charges]

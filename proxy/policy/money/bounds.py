@@ -49,6 +49,59 @@ class Bound(Struct, frozen=True):
         return self.pusd_without_output + output_tokens * self.pusd_per_output_token
 
 
+class Slope(Struct, frozen=True):
+    """The bound of a plain chat at one price: a line over the tokens of its prompt, in whole pusd.
+
+    `window` and `largest` are the model's context window and largest output, None unknown.
+    """
+
+    price: Price
+    pusd_per_input_token: int
+    pusd_per_call: int
+    pusd_per_output_token: int
+    window: int | None
+    largest: int | None
+    unknown_maximum: int
+
+    def bound(self, text_tokens: int, maximum: int | None) -> Bound:
+        """What `upper_bound` says of a prompt of so many tokens and this maximum of output."""
+        largest, window = self.largest, self.window
+        output = (maximum or self.unknown_maximum) if largest is None else largest
+        if maximum is not None and maximum < output:
+            output = maximum
+        tokens, injected = text_tokens, output
+        if window is not None:
+            tokens, output = min(tokens, window), min(output, window)
+            injected = min(output, max(1, window - -(-text_tokens * 2 // 7)))
+        fixed = tokens * self.pusd_per_input_token + self.pusd_per_call
+        return Bound(
+            input_tokens=tokens,
+            output_tokens=output,
+            pusd=fixed + output * self.pusd_per_output_token,
+            pusd_without_output=fixed,
+            pusd_per_output_token=self.pusd_per_output_token,
+            is_assumed=largest is None and maximum is None,
+            most_injected=injected,
+        )
+
+
+def slope_of(price: Price, sizes: Sizes, rules: BudgetRules) -> Slope | None:
+    """The line of plain chats; None where their bound is none, or not in whole pusd: a price by size, hour or unit."""
+    held = price.for_holds()
+    units = (held.character_usd, held.audio_second_usd, held.output_second_usd, held.page_usd)
+    is_odd = held.overrides or held.makes_images or any(usd is not None for usd in units) or sizes.context_length == 0
+    if is_odd or sizes.variant in (":nitro", ":online"):
+        return None
+    read = max(usd for usd in (held.input_usd, held.cached_input_usd, held.cache_write_usd) if usd is not None)
+    called = held.request_usd or _ZERO
+    amounts = [to_pusd_up(usd) for usd in (read, called)]
+    if any(Decimal(pusd).scaleb(-12) != usd for pusd, usd in zip(amounts, (read, called), strict=True)):
+        return None
+    written = max(usd for usd in (held.output_usd, held.reasoning_usd) if usd is not None)
+    largest, window = sizes.max_output, sizes.context_length
+    return Slope(price, amounts[0], amounts[1], to_pusd_up(written), window, largest, rules.unknown_maximum)
+
+
 def upper_bound(
     asked: Call | Weight, price: Price, sizes: Sizes, rules: BudgetRules = _USUAL, *, is_listed: bool = True
 ) -> Bound | None:

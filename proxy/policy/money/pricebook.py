@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from proxy.policy.money.bounds import Slope, slope_of
+from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricelist import read_pricing
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.rates import Sizes
@@ -76,6 +78,7 @@ class PriceBook:
         self._overrides = overrides or {}
         self._known: dict[tuple[str, str, str], Price | Free | None] = {}
         self._facts: dict[tuple[str, str], Model | None] = {}
+        self._slopes: dict[tuple[str, str, str], tuple[BudgetRules, Slope | None]] = {}
         self._sizes: dict[tuple[str, str], Sizes] = {}
 
     def price(self, provider: Provider, label: str, model: str) -> Price | Free | None:
@@ -88,6 +91,17 @@ class PriceBook:
             _make_room(self._known)
             self._known[asked] = self._find(provider, label, model)
         return self._known[asked]
+
+    def slope(self, provider: Provider, label: str, model: str, rules: BudgetRules) -> Slope | None:
+        """The bounds of plain chats with a model; None where they have to be worked out one by one."""
+        asked = (provider.name, label, model)
+        known = self._slopes.get(asked)
+        if known is None or known[0] is not rules:
+            _make_room(self._slopes)
+            price = self.price(provider, label, model)
+            slope = slope_of(price, self.sizes(provider, model), rules) if isinstance(price, Price) else None
+            known = self._slopes[asked] = (rules, slope)
+        return known[1]
 
     def listed(self, provider: Provider, model: str) -> Price | None:
         """The list's price of a model that helped another one; None where nobody knows, or nothing is charged."""

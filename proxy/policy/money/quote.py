@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from proxy.policy.money.account import Room
+from proxy.policy.money.asks import PLAIN
 from proxy.policy.money.bounds import BOUNDED, Bound, dearest, upper_bound
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import Free, PriceBook
@@ -140,11 +141,16 @@ def _with(tokens: int, bound: Bound) -> Go:
 def quote_for(
     weight: Weight,
     provider: Provider,
-    models: Iterable[tuple[str, str]],
+    models: Sequence[tuple[str, str]],
     prices: PriceBook,
     rules: BudgetRules = _USUAL,
 ) -> Quote:
     """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
+    if len(models) == 1 and weight.asks.tools is PLAIN.tools and provider.max_tokens_field != "none":
+        slope = prices.slope(provider, *models[0], rules)
+        if slope is not None:
+            most = slope.bound(weight.intake.text_tokens, weight.asks.maximum)
+            return Quote(slope.price, most, weight.asks.may_lower)
     if provider.max_tokens_field == "none":  # it heeds no maximum either
         weight = _with_asks(weight, maximum=None, may_lower=False)
     is_listed = provider.kind == "mock" or vendor_of(provider) is not None
