@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.policy.names.vendors import vendor_of
 from proxy.policy.values import Provider
@@ -17,18 +17,30 @@ PLAIN = ("Accept-Encoding", "identity")
 
 
 class Incoming(Struct, frozen=True):
-    """The client's request as it concerns the upstream: its headers in their order and case."""
+    """The client's request as it concerns the upstream: its headers in their order and case.
+
+    `prepared`: the requests made of it so far, without their bodies, by provider.
+    """
 
     headers: Iterable[tuple[str, str]]
+    prepared: dict[str, tuple[Provider, UpstreamRequest]] = field(default_factory=dict)
 
 
 class UpstreamRequest(Struct, frozen=True):
-    """Everything needed to send, nothing sent. `url` is exact and must not be quoted again."""
+    """Everything needed to send, nothing sent. `url` is exact and must not be quoted again.
+
+    `wire` is for whoever sends: what is the same for every body, worked out once.
+    """
 
     method: str
     url: str
     headers: Headers
     pieces: Pieces
+    wire: dict[str, Any] = field(default_factory=dict)
+
+    def carrying(self, pieces: Pieces) -> UpstreamRequest:
+        """The same with a body."""
+        return UpstreamRequest(self.method, self.url, self.headers, pieces, self.wire)
 
     def __repr__(self) -> str:
         return f"<UpstreamRequest {self.method} {self.url.partition('?')[0]}>"

@@ -46,8 +46,12 @@ def prepare(
     job.record.adjusted = [f"{name}={value.decode()}" for name, value in members.items()]
     if attempt.target:
         job.record.adjusted.append(f"model={plan.targets[attempt.target].model}")
-    headers = dialect.headers(call, provider, job.incoming)
-    request = UpstreamRequest(call.method, url_for(provider, call), headers, outgoing(call, change))
+    known = job.incoming.prepared.get(provider.name)
+    if known is None or known[0] is not provider:
+        headers = dialect.headers(call, provider, job.incoming)
+        known = provider, UpstreamRequest(call.method, url_for(provider, call), headers, [])
+        job.incoming.prepared[provider.name] = known
+    request = known[1].carrying(outgoing(call, change))
     hide = ask_for_usage and not asks_for_usage(call)
     return request, StreamReader(call.endpoint.shape, hide_usage=hide)
 
@@ -110,9 +114,9 @@ def headers_for(reply: Reply, job: Job) -> Headers:
     told = reply.header("x-request-id") or reply.header("request-id")
     record.upstream_request_id = safe(told) if told else reply.generation_id
     limits = {name for name, _ in record.limit_headers}
-    passed = [pair for pair in reply.headers if pair[0].lower() not in limits]
+    passed = [pair for pair in reply.headers if not limits or pair[0].lower() not in limits]
     names = {name.lower() for name, _ in passed}
-    own: Headers = [(name, value) for name, value in record.own_headers() if name not in names]
+    own: Headers = [pair for pair in record.own_headers() if pair[0] not in names]
     if record.target is not None:
         own.append(("x-tollkeeper-provider", record.target.provider))
         if record.target.model:

@@ -231,7 +231,7 @@ class Held:
             streamed=self.hold.stream if came is None else came,
             countable=findings is not None and findings.countable,
             binary=findings is not None and not findings.events,
-            stops_billing=self._record.closing_stops_billing(),
+            stops_billing=not outcome.complete and self._record.closing_stops_billing(),
             makes_images=self.hold.endpoint.startswith("images"),
             usage=findings.usage if findings else None,
             input_tokens=self.input_tokens,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from proxy.dialects import Incoming
 from proxy.exchange.record import Record
@@ -16,14 +16,12 @@ _NOTHING = Call(Endpoint("none"), "", "", "GET", b"")
 NO_WEIGHT = weigh(_NOTHING)
 
 
-class Admission(Struct):
-    """What the call has taken from its limits; None until the step in which its first attempt takes its hold."""
-
-    taken: Taken | None = None
-
-
 class Job(Struct):
-    """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds)."""
+    """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds).
+
+    `scopes`: whose budgets and limits it falls under. `taken` is what it has taken from its limits, None until the step
+    in which its first attempt takes its hold; tokens as `likely_tokens` has them.
+    """
 
     call: Call
     weight: Weight
@@ -32,7 +30,9 @@ class Job(Struct):
     incoming: Incoming
     record: Record
     until: float
-    admission: Admission = field(default_factory=Admission)
+    scopes: tuple[str, ...]
+    likely_tokens: int
+    taken: Taken | None = None
 
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""

@@ -48,12 +48,18 @@ class Origin(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """What is sent: `target` is the path and query, exactly; `headers` without Host and framing."""
+    """What is sent: `head` is all of it but the length of the body and the blank line."""
 
     method: str
-    target: str
-    headers: Headers
+    head: bytes
     pieces: Pieces
+
+    def whole_head(self) -> bytes:
+        """The head with its framing."""
+        size = sum(map(len, self.pieces))
+        if size or self.method in _WITH_LENGTH:
+            return b"%bContent-Length: %d\r\n\r\n" % (self.head, size)
+        return self.head + b"\r\n"
 
 
 class Pool:
@@ -77,8 +83,7 @@ class Pool:
 
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
-        head = request_head(origin, request)
-        return await self.send(await self.lend(origin, connect_seconds), request, head)
+        return await self.send(await self.lend(origin, connect_seconds), request)
 
     async def lend(self, origin: Origin, connect_seconds: float, *, anew: bool = False) -> Connection:
         """A connection that stands: one that served before, or a new one. Raises `Unreachable`."""
@@ -91,10 +96,10 @@ class Pool:
             opening.add_done_callback(_unwanted)
             raise
 
-    async def send(self, connection: Connection, request: Request, head: bytes) -> Response:
+    async def send(self, connection: Connection, request: Request) -> Response:
         """Send over a connection that was lent. Raises `Broken` or `NotHttp`; then it is closed."""
         try:
-            return await connection.ask(request.method, head, request.pieces)
+            return await connection.ask(request.method, request.whole_head(), request.pieces)
         except BaseException:
             connection.abort()
             raise
@@ -208,18 +213,19 @@ def origin_of(base: str, proxy: str | None) -> Origin:
     return Origin(parts.scheme, host, port, authority, proxy)
 
 
-def request_head(origin: Origin, request: Request) -> bytes:
-    """The request line and every header. Raises ValueError where a value would begin a line of its own."""
+def head_of(origin: Origin, method: str, target: str, headers: Headers) -> bytes:
+    """The request line and every header but the framing; `target` is the path and query, exactly.
+
+    Raises ValueError where a value would begin a line of its own.
+    """
     through_proxy = origin.proxy is not None and origin.scheme == "http"
-    target = f"http://{origin.authority}{request.target}" if through_proxy else request.target
     own = [("Host", origin.authority)]
     if through_proxy:
+        target = f"http://{origin.authority}{target}"
         own += _proxy_credentials(origin.proxy or "")
-    size = sum(map(len, request.pieces))
-    length = [("Content-Length", str(size))] if size or request.method in _WITH_LENGTH else []
-    headers = [*own, *request.headers, *length]
-    head = head_bytes(f"{request.method} {target} HTTP/1.1", headers)
-    if not head.count(b"\n") == head.count(b"\r") == len(headers) + 2 or b"\0" in head:
+    headers = [*own, *headers]
+    head = head_bytes(f"{method} {target} HTTP/1.1", headers)[:-2]
+    if not head.count(b"\n") == head.count(b"\r") == len(headers) + 1 or b"\0" in head:
         raise ValueError("a header value holds a line end")
     return head
 

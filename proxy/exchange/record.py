@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -70,6 +71,18 @@ class Held(Protocol):
         """What it would cost if it ended now."""
 
 
+class RequestIds:
+    """Ids that no other call has: a nonce of this process, and a counter."""
+
+    def __init__(self) -> None:
+        self._start = "req_" + secrets.token_hex(8)
+        self._numbers = count()
+
+    def next(self) -> str:
+        """The next one."""
+        return f"{self._start}{next(self._numbers):08x}"
+
+
 class Record:
     """Times are monotonic seconds, but `at`, which is UTC epoch; `upstream_seconds` is what was spent waiting for others."""
 
@@ -112,8 +125,8 @@ class Record:
         "when_settled",
     )
 
-    def __init__(self, now: float) -> None:
-        self.request_id = "req_" + secrets.token_hex(12)
+    def __init__(self, request_id: str, now: float) -> None:
+        self.request_id = request_id
         self.started = now
         self.at = time.time()
         self.phase: Phase = "reading"

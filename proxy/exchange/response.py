@@ -43,7 +43,7 @@ class Line(Protocol):
 class Response:
     """A reply: its head, and its body as it comes. `read` it to its end, then `release`; or `close` it."""
 
-    __slots__ = ("_chunks", "_connection", "_size", "ended", "error", "headers", "status", "until_close")
+    __slots__ = ("_chunks", "_connection", "_fields", "_size", "ended", "error", "headers", "status", "until_close")
 
     def __init__(self, connection: Line, status: int, headers: Headers) -> None:
         self._connection: Line | None = connection
@@ -51,13 +51,16 @@ class Response:
         self._size = 0
         self.status = status
         self.headers = headers
+        self._fields: dict[str, str] = {}
+        for name, value in headers:
+            self._fields.setdefault(name.lower(), value)
         self.ended = False
         self.error: Exception | None = None
         self.until_close = self.header("content-length") is None and self.header("transfer-encoding") is None
 
     def header(self, name: str) -> str | None:
         """The first header of this name (lower case)."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        return self._fields.get(name)
 
     @property
     def at_end(self) -> bool:

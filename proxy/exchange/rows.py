@@ -29,16 +29,36 @@ _NOTHING = Usage()
 
 def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
     """The row of an attempt that was sent upstream."""
-    return msgspec.structs.replace(
-        interrupted_row(hold, settlement, ended.usage),
+    usage, started = ended.usage or _NOTHING, record.started
+    return Row(
+        id=hold.id,
+        request_id=hold.request_id,
+        attempt=hold.attempt,
+        at_ms=hold.at_ms,
+        key=hold.key,
+        endpoint=hold.endpoint,
+        asked=hold.asked,
+        model=hold.model,
+        provider=hold.provider,
+        upstream_model=hold.upstream_model,
         served=ended.served,
         status=ended.status,
         outcome=ended.outcome,
         error=record.error.code if record.error else ended.error,
-        first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - record.started),
-        total_ms=_ms(time.monotonic() - record.started),
+        stream=hold.stream,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_pusd=settlement.cost_pusd,
+        hold_pusd=hold.amount_pusd,
+        source=settlement.source,
+        first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - started),
+        total_ms=_ms(time.monotonic() - started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
+        counts_call=hold.attempt == 1,
     )
 
 

@@ -138,6 +138,8 @@ class Exchange:
         return outcome
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
+        if outcome.judged_status is not None and outcome.judged_status < 400:
+            return _GOOD
         provider = self.providers[job.plan.targets[attempt.target].provider]
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
         if seen.trouble == "unreachable":
@@ -151,6 +153,9 @@ class Exchange:
         job.record.phase = "waiting"
         job.record.upstream_seconds += seconds
         await asyncio.sleep(seconds)
+
+
+_GOOD = Stop()
 
 
 def _passed_over(outcome: Reply | Failure) -> bool:

@@ -13,9 +13,9 @@ from proxy.exchange.keeping import Keeping
 from proxy.exchange.refusals import exceeded, in_flight, too_much, unbounded
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
-from proxy.policy.limits.limiter import Denied, Limiter
+from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Verdict
-from proxy.policy.money.budgets import GLOBAL, BudgetRules, key_scope
+from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
 from proxy.policy.money.settlement import Prices
@@ -52,7 +52,7 @@ class Admitted:
         """Nothing is taken before the first attempt is about to go."""
 
     def __exit__(self, *_: object) -> None:
-        taken, record = self._job.admission.taken, self._job.record
+        taken, record = self._job.taken, self._job.record
         if taken is not None:
             self._limiter.give_back(taken)
             if record.usage is not None or not record.calls:
@@ -132,7 +132,7 @@ class Toll:
 
     def _decide(self, job: Job, quote: Quote) -> Decision:
         """Raises `ModelNotPriced` where nothing bounds the cost and that is not allowed."""
-        room = self.keeping.books.room(scopes_of(job), job.caller.name, time.time())
+        room = self.keeping.books.room(job.scopes, job.caller.name, time.time())
         if quote.is_free or room is None:
             return Go(quote.most_pusd or 0)
         if quote.bound is None:
@@ -142,23 +142,23 @@ class Toll:
         return decide(quote.bound, room, may_lower=quote.may_lower)
 
     def _in_the_way(self, job: Job, amount: int) -> Verdict:
-        return self.keeping.books.judge(scopes_of(job), job.caller.name, amount, time.time())
+        return self.keeping.books.judge(job.scopes, job.caller.name, amount, time.time())
 
     def _judge_limits(self, job: Job) -> None:
         """A call is limited once, however many attempts it takes."""
-        if job.admission.taken is not None:
+        if job.taken is not None:
             return
-        limiter, scopes, now = self.keeping.limiter, scopes_of(job), time.monotonic()
-        denied = limiter.judge(scopes, likely_tokens(job.weight), now)
+        limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
+        denied = limiter.judge(scopes, job.likely_tokens, now)
         if denied is not None:
             job.record.limit_headers = list(limiter.headers(scopes, now).items())
             raise too_much(denied)
 
     def _take_limits(self, job: Job) -> None:
-        limiter, scopes, now = self.keeping.limiter, scopes_of(job), time.monotonic()
-        if job.admission.taken is None:
-            taken = limiter.take(scopes, likely_tokens(job.weight), now)
-            job.admission.taken = None if isinstance(taken, Denied) else taken
+        """In the same step in which they were judged."""
+        if job.taken is None:
+            limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
+            job.taken = limiter.add(scopes, job.likely_tokens, now)
             job.record.limit_headers = list(limiter.headers(scopes, now).items())
 
     def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
@@ -178,7 +178,7 @@ class Toll:
             upstream_model=ask.names[1],
             stream=job.call.stream,
             amount_pusd=go.hold_pusd,
-            charges=keeping.books.take(identity, scopes_of(job), job.caller.name, go.hold_pusd, now),
+            charges=keeping.books.take(identity, job.scopes, job.caller.name, go.hold_pusd, now),
         )
         self._take_limits(job)
         held = self._held(job, ask, quote, hold)
@@ -198,8 +198,3 @@ class Toll:
         if price is not None and is_text and hold.stream:
             held.watch(price)
         return held
-
-
-def scopes_of(job: Job) -> tuple[str, ...]:
-    """Whose budgets and limits a call falls under."""
-    return (key_scope(job.caller.name), GLOBAL)

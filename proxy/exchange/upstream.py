@@ -17,7 +17,7 @@ from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
 from proxy.exchange.patience import Patience
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, origin_of, request_head
+from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Failure, Reply
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
 from proxy.policy.retries.retry import Trouble
@@ -132,7 +132,6 @@ class Upstream:
     async def _ask(self, provider: Provider, request: UpstreamRequest, wait: Wait) -> Response:
         """Send as soon as a connection stands: what is due then is done in the same step as the first write."""
         origin, sent = self._addressed(provider, request)
-        head = request_head(origin, sent)
         connection = await self._pool.lend(origin, provider.timeouts.connect, anew=wait.anew)
         try:
             if wait.hold is not None and (synced := wait.hold.sending()) is not None:
@@ -140,14 +139,16 @@ class Upstream:
         except BaseException:
             connection.give_back()
             raise
-        return await self._pool.send(connection, sent, head)
+        return await self._pool.send(connection, sent)
 
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, Request]:
-        scheme, _, rest = request.url.partition("://")
-        place = rest.partition("/")[0].partition("?")[0]
-        origin = origin_of(f"{scheme}://{place}", self.proxy_for(provider))
-        sent = Request(request.method, rest[len(place) :], request.headers, request.pieces)
-        return origin, sent
+        known = request.wire
+        if not known:
+            scheme, _, rest = request.url.partition("://")
+            place = rest.partition("/")[0].partition("?")[0]
+            origin = known["origin"] = origin_of(f"{scheme}://{place}", self.proxy_for(provider))
+            known["head"] = head_of(origin, request.method, rest[len(place) :], request.headers)
+        return known["origin"], Request(request.method, known["head"], request.pieces)
 
     def proxy_for(self, provider: Provider) -> str | None:
         """The HTTP proxy on the way. Environment proxies count only where the configuration says so (trust.md T20)."""

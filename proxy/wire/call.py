@@ -7,6 +7,7 @@ what is sent: `outgoing` splices the very bytes that were read.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -152,17 +153,22 @@ def _edits(call: Call, change: Change) -> dict[str, bytes]:
     assert document is not None
     edits: dict[str, bytes] = {}
     if change.model is not None and change.model != call.model:
-        edits["model"] = json.dumps(change.model).encode()
+        edits["model"] = _json_text(change.model)
     edits.update(change.members)
     if change.include_usage and (options := _with_usage(document)) is not None:
         edits["stream_options"] = options
     return edits
 
 
+@lru_cache(maxsize=1024)
+def _json_text(name: str) -> bytes:
+    return json.dumps(name).encode()
+
+
 def applied_defaults(call: Call, defaults: Defaults, max_field: str | None) -> list[tuple[str, bytes]]:
     """The configured defaults the client left open. The names of the output limit are one: the first of them goes by
     `max_field`, the endpoint's own; None drops it."""
-    if call.document is None:
+    if call.document is None or not defaults:
         return []
     present = call.document.members
     applied = {n: v for n, v in defaults if n not in present and n not in MAX_FIELDS}

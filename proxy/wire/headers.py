@@ -74,10 +74,18 @@ def without_credentials(incoming: Iterable[tuple[str, str]]) -> tuple[tuple[str,
     return tuple(pair for pair in incoming if pair[0].lower() not in _CREDENTIALS)
 
 
-def to_client(incoming: Iterable[tuple[str, str]]) -> Headers:
+def to_client(incoming: Headers) -> Headers:
     """The upstream's headers that reach the client, control characters taken out of their values."""
-    passed = _passing(incoming, _NEVER_TO_CLIENT, _NEVER_TO_CLIENT_PREFIXES)
+    passed = [pair for pair in incoming if _may_reach_client(pair[0])]
+    if any(name.lower() == "connection" for name, _ in incoming):
+        passed = _passing(incoming, _NEVER_TO_CLIENT, _NEVER_TO_CLIENT_PREFIXES)
     return [(name, _clean(value)) for name, value in passed]
+
+
+@lru_cache(maxsize=1024)
+def _may_reach_client(name: str) -> bool:
+    low = name.lower()
+    return low not in _NEVER_TO_CLIENT and not low.startswith(_NEVER_TO_CLIENT_PREFIXES)
 
 
 def _passing(incoming: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:
@@ -106,7 +114,7 @@ is_plain = str.isascii
 def head_bytes(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """A head as it goes over the wire, of names and values without control characters. Bytes that are no UTF-8 stand in
     values as lone surrogates (PEP 383), as the parser puts them there."""
-    text = "".join([line, *(f"\r\n{name}: {value}" for name, value in headers)])
+    text = "".join([line, *[f"\r\n{name}: {value}" for name, value in headers]])
     return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
 
 
@@ -126,6 +134,8 @@ def _http_date(second: int) -> str:
 
 def safe(text: str) -> str:
     """Text fit for a header value and for records: printable ASCII, bounded."""
+    if len(text) <= 1000 and text.isascii() and text.isprintable():
+        return text
     return "".join(c if " " <= c <= "~" else "?" for c in text)[:1000]
 
 

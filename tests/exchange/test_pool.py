@@ -10,13 +10,27 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, origin_of
+from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.response import Response
+from proxy.wire.call import Pieces
+from proxy.wire.headers import Headers
 
-GET = Request("GET", "/v1/x?y=%2f", [("X-A", "caf\udce9")], [])
+
+class Asked(NamedTuple):
+    method: str
+    target: str
+    headers: Headers = []
+    pieces: Pieces = []
+
+    def to(self, origin: Origin) -> Request:
+        return Request(self.method, head_of(origin, self.method, self.target, self.headers), self.pieces)
+
+
+GET = Asked("GET", "/v1/x?y=%2f", [("X-A", "caf\udce9")], [])
 CONNECT_SECONDS = 30.0
 
 
@@ -112,9 +126,9 @@ def secured(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-async def whole(pool: Pool, origin: Origin, request: Request = GET) -> bytes:
+async def whole(pool: Pool, origin: Origin, request: Asked = GET) -> bytes:
     """The body of the reply, its connection given back."""
-    response: Response = await pool.ask(origin, request, CONNECT_SECONDS)
+    response: Response = await pool.ask(origin, request.to(origin), CONNECT_SECONDS)
     body = b""
     while data := await response.read():
         body += data
@@ -154,9 +168,9 @@ async def test_a_body_has_its_length_and_a_line_end_in_a_header_is_refused(pool:
     server = Server()
     async with listening(server) as port:
         origin = origin_of(f"http://127.0.0.1:{port}", None)
-        await whole(pool, origin, Request("POST", "/", [], []))
+        await whole(pool, origin, Asked("POST", "/"))
         with pytest.raises(ValueError, match="line end"):
-            await pool.ask(origin, Request("GET", "/", [("X-A", "a\r\nX-Evil: 1")], []), CONNECT_SECONDS)
+            await pool.ask(origin, Asked("GET", "/", [("X-A", "a\r\nX-Evil: 1")]).to(origin), CONNECT_SECONDS)
     assert b"\r\nContent-Length: 0\r\n" in server.heads[0]
     assert len(server.heads) == 1
 
@@ -213,7 +227,7 @@ async def test_a_handshake_that_does_not_come_in_time_is_no_connection(pool: Poo
     with socket.create_server(("127.0.0.1", 0)) as silent:
         origin = origin_of(f"https://127.0.0.1:{silent.getsockname()[1]}", None)
         with pytest.raises(Unreachable, match=r"no connection within 0\.2 s"):
-            await pool.ask(origin, GET, 0.2)
+            await pool.ask(origin, GET.to(origin), 0.2)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.patience import Deadlines
-from proxy.exchange.record import Entry, Record
+from proxy.exchange.record import Entry, Record, RequestIds
 from proxy.exchange.serve import Exchange
 from proxy.exchange.stepper import Stepper
-from proxy.policy.money.weight import weigh
+from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import check_endpoint, choose, may_serve
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller, Plan, Target
@@ -73,6 +73,7 @@ class Api:
     def __init__(self, parts: Parts, finished: Callable[[Entry], None], crashed: Callable[[str], None]) -> None:
         self.parts = parts
         self.key = secrets.token_bytes(32)
+        self._ids = RequestIds()
         self.running: dict[Stepper, Record] = {}
         self._deadlines = Deadlines(asyncio.get_running_loop())
         self._finished = finished
@@ -87,13 +88,13 @@ class Api:
 
     def begin(self, door: Connection, head: Head, body: bytes) -> None:
         """Answer a request whose head is known and whose body is in hand."""
-        record = Record(time.monotonic())
+        record = Record(self._ids.next(), time.monotonic())
         client = Client(door, Asker(head.method, is_http_1_0=False, keeps=True), record, self._deadlines)
         self._run(door, client, self._line(client, record, Asked(head, body)), partial(door.answered, client))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any other request, read off the wire by the HTTP library."""
-        record, door = Record(time.monotonic()), cast(Connection, request.protocol)
+        record, door = Record(self._ids.next(), time.monotonic()), cast(Connection, request.protocol)
         asker = Asker(request.method, request.version == HttpVersion10, request.keep_alive)
         client = Client(door, asker, record, self._deadlines)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -216,7 +217,7 @@ class Api:
         record.label = plan.label
         weight = await aside(len(body), weigh, call, plan.defaults) if endpoint.counts else NO_WEIGHT
         until = record.started + head.read_timeout_seconds
-        return Job(call, weight, head.caller, plan, head.incoming, record, until)
+        return Job(call, weight, head.caller, plan, head.incoming, record, until, head.scopes, likely_tokens(weight))
 
     async def _read(self, request: web.BaseRequest, record: Record) -> bytes:
         """The body, read to its end, which is not our time."""

@@ -8,6 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from proxy.dialects import Incoming
+from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.values import Caller
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.headers import Headers, without_credentials
@@ -18,7 +19,7 @@ MOST_HEADS = 4096
 class Head(Struct, frozen=True):
     """A head that was read, found to be meant for us and let in. Nothing in it is a secret.
 
-    `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
+    `scopes`: whose budgets and limits the caller falls under. `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say.
     """
 
@@ -27,6 +28,7 @@ class Head(Struct, frozen=True):
     query: str
     endpoint: Endpoint
     caller: Caller
+    scopes: tuple[str, ...]
     cors: Headers
     incoming: Incoming
     content_type: str
@@ -69,6 +71,7 @@ def head_of(
         query=where[1],
         endpoint=endpoint,
         caller=caller,
+        scopes=(key_scope(caller.name), GLOBAL),
         cors=cors,
         incoming=Incoming(without_credentials(headers.items())),
         content_type=headers.get("Content-Type", ""),
