@@ -1,7 +1,8 @@
 """Opening the ledger's SQLite file: every setting in one place, real transactions, errors named.
 
-SQLAlchemy is for what is written, and for questions put together; it takes longer to import than all else a start
-does, so that it comes when it is first used.
+What every start reads and every call writes is plain SQL over the driver. SQLAlchemy is for migrations, and for
+questions and changes put together; it takes as long to import as all else a start does, and a fifth of the memory, so
+that it comes when it is first used.
 """
 
 from __future__ import annotations
@@ -62,11 +63,15 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise trouble(path, error) from error
 
 
-def engine_for(path: Path, busy_seconds: float = _BUSY_SECONDS) -> Engine:
-    """SQLAlchemy over an existing file, to write in; it never creates one."""
-    from sqlalchemy import NullPool, create_engine, event
+def engine_for(file: Path | sqlite3.Connection, busy_seconds: float = _BUSY_SECONDS) -> Engine:
+    """SQLAlchemy over an existing file, to write in, which is never created; or over a connection that stays open."""
+    from sqlalchemy import NullPool, StaticPool, create_engine, event
 
-    engine = create_engine("sqlite+pysqlite://", creator=lambda: connect(path, "rw", busy_seconds), poolclass=NullPool)
+    def opened() -> sqlite3.Connection:
+        return connect(file, "rw", busy_seconds) if isinstance(file, Path) else file
+
+    pool = NullPool if isinstance(file, Path) else StaticPool
+    engine = create_engine("sqlite+pysqlite://", creator=opened, poolclass=pool)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -91,8 +96,10 @@ def asked(driver: sqlite3.Connection, question: Callable[[Connection], AnswerT])
         raise error.orig or error from error
 
 
-def raw(connection: Connection) -> sqlite3.Connection:
+def raw(connection: Connection | sqlite3.Connection) -> sqlite3.Connection:
     """The driver's own connection."""
+    if isinstance(connection, sqlite3.Connection):
+        return connection
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver

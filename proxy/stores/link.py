@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.stores.database import engine_for, is_damage, raw, sentence_of, trouble
+from proxy.stores import known, ledger
+from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
-from proxy.stores.known import REVISIONS, position, revision_of
 from proxy.stores.records import Record
 from proxy.stores.segments import Position
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
 ResultT = TypeVar("ResultT")
 Batch = Sequence[tuple[Position, Record]]
@@ -29,25 +30,20 @@ class Link:
         self.rejected = 0
         self._path = path
         self._busy_seconds = busy_seconds
-        self._engine: Engine | None = None
-        self._open: Connection | None = None
+        self._open: sqlite3.Connection | None = None
         self._was_open = False
         self._file: tuple[int, int] | None = _identity(path)
 
     def position(self) -> Position:
         """Up to where the ledger has the journal."""
-        return self._within(lambda connection: position(raw(connection)))
+        return self._within(known.position)
 
     def apply(self, batch: Batch, end: Position | None = None) -> Position:
         """Add a batch. A record the tables refuse does not hold up the others: it is counted in `rejected`."""
-        from sqlalchemy.exc import OperationalError
-
-        from proxy.stores import ledger
-
         try:
-            self._within(lambda connection: ledger.apply(connection, batch, end))
+            self._within(lambda driver: ledger.apply(driver, batch, end))
         except Exception as error:
-            if isinstance(error, OperationalError) or is_damage(error) or not batch:
+            if isinstance(error, sqlite3.OperationalError) or is_damage(error) or not batch:
                 raise
             for single in batch:
                 self._apply_single(single)
@@ -55,14 +51,12 @@ class Link:
 
     def checkpoint(self) -> bool:
         """Bring everything into the main file, on disk; False while a reader is in the way."""
-        _, pages, done = raw(self._connection()).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, pages, done = self._driver().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(pages == done)
 
     def prune(self, before_ms: int) -> bool:
         """Remove some old rows; True when there may be more."""
-        from proxy.stores import ledger
-
-        return self._within(lambda connection: ledger.prune(connection, before_ms))
+        return self._within(lambda driver: ledger.prune(driver, before_ms))
 
     def is_gone(self) -> bool:
         """Whether the file, or the log beside it, was removed or replaced since it was opened."""
@@ -76,14 +70,16 @@ class Link:
         from sqlalchemy.exc import DBAPIError
 
         try:
-            return self._within(work)
+            with engine_for(self._driver()).begin() as connection:
+                return work(connection)
         except (DBAPIError, sqlite3.Error) as error:
             raise trouble(self._path, error) from error
 
-    def _within(self, work: Callable[[Connection], ResultT]) -> ResultT:
-        connection = self._connection()
-        with connection.begin():
-            return work(connection)
+    def _within(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        driver = self._driver()
+        driver.execute("BEGIN IMMEDIATE")
+        with driver:  # commits, or rolls back
+            return work(driver)
 
     def lost(self, error: Exception) -> str:
         """Close the connection after `error`, and say what it was."""
@@ -96,46 +92,39 @@ class Link:
 
     def close(self) -> None:
         """Give the file back."""
-        connection, self._open = self._open, None
-        if connection is not None:
-            connection.invalidate()
-            connection.close()
+        driver, self._open = self._open, None
+        if driver is not None:
+            with contextlib.suppress(sqlite3.Error):
+                driver.close()
 
-    def _connection(self) -> Connection:
+    def _driver(self) -> sqlite3.Connection:
         found = _identity(self._path)
         if found != (self._file or found):  # a stale -wal would be mixed into the new file
             raise LedgerReplaced(str(self._path))
         if self._has_lost_log():
             self.close()  # what it had comes into the file with that
         if self._open is None:
-            self._engine = self._engine or engine_for(self._path, self._busy_seconds)
-            connection = self._engine.connect()
+            driver = connect(self._path, "rw", self._busy_seconds)
             try:
-                self._look(connection)
+                self._look(driver)
             except BaseException:
-                connection.close()
+                driver.close()
                 raise
-            self._open, self._file, self._was_open = connection, found, True
+            self._open, self._file, self._was_open = driver, found, True
         return self._open
 
-    def _look(self, connection: Connection) -> None:
-        with connection.begin():
-            revision = revision_of(raw(connection), self._path)
-        if revision != REVISIONS[-1]:
+    def _look(self, driver: sqlite3.Connection) -> None:
+        if known.revision_of(driver, self._path) != known.REVISIONS[-1]:
             raise LedgerDamaged(str(self._path), "its tables are not those the daemon started with")
 
     def _apply_single(self, single: tuple[Position, Record]) -> None:
-        from sqlalchemy.exc import OperationalError
-
-        from proxy.stores import ledger
-
         try:
-            self._within(lambda connection: ledger.apply(connection, [single]))
+            self._within(lambda driver: ledger.apply(driver, [single]))
         except Exception as error:
-            if isinstance(error, OperationalError) or is_damage(error):
+            if isinstance(error, sqlite3.OperationalError) or is_damage(error):
                 raise
             self.rejected += 1
-            self._within(lambda connection: ledger.apply(connection, [], single[0]))
+            self._within(lambda driver: ledger.apply(driver, [], single[0]))
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness.daemon import REPOSITORY, Daemon
 from harness.events import chat_reply
-from harness.http import Connection, request_bytes
+from harness.http import Connection, Reply, request_bytes
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import json_reply
 from harness.upstream import Upstream
@@ -27,7 +27,7 @@ def tell():
             told.write("\\n".join(name for name, module in sorted(sys.modules.items()) if module is not None))
 threading.Thread(target=tell, daemon=True).start()
 """
-WAIT_FOR_USE = ("sqlalchemy", "alembic", "rich", "pygments", "difflib", "proxy.mock.server", "proxy.doctor")
+WAIT_FOR_USE = {"sqlalchemy", "alembic", "rich", "pygments", "difflib", "proxy.mock.server", "proxy.doctor"}
 
 
 class Inside(Daemon):
@@ -53,21 +53,27 @@ def inside(upstream: Upstream, tmp_path: Path) -> Iterator[Inside]:
         yield daemon
 
 
+def admin(daemon: Daemon, path: str) -> Reply:
+    with Connection(daemon.admin_port) as connection:
+        connection.send(request_bytes("GET", path, (), None, f"127.0.0.1:{daemon.admin_port}"))
+        return connection.read_reply("GET")
+
+
 def test_what_waits_for_its_use_is_not_loaded_when_it_listens(inside: Inside) -> None:
     loaded = inside.loaded()
     assert "proxy.app" in loaded
-    assert not loaded & set(WAIT_FOR_USE)
+    assert not loaded & WAIT_FOR_USE
 
 
-def test_the_first_row_of_the_ledger_brings_what_writes_it(inside: Inside, upstream: Upstream) -> None:
+def test_rows_of_the_ledger_need_no_sqlalchemy_and_questions_bring_it(inside: Inside, upstream: Upstream) -> None:
     upstream.expect(json_reply(chat_reply()), again=True)
     assert inside.chat().status == 200
-    with Connection(inside.admin_port) as admin:  # which waits for the ledger to be up to date
-        admin.send(request_bytes("GET", "/usage", (), None, f"127.0.0.1:{inside.admin_port}"))
-        assert admin.read_reply("GET").status == 200
+    assert admin(inside, "/budgets").status == 200
+    assert not inside.loaded() & WAIT_FOR_USE
+    assert admin(inside, "/usage").json["total"]["calls"] == 1  # from the ledger, brought up to date first
     loaded = inside.loaded()
     assert "sqlalchemy" in loaded
-    assert not loaded & {"alembic", "rich", "proxy.doctor"}
+    assert not loaded & (WAIT_FOR_USE - {"sqlalchemy"})
 
 
 def test_what_was_left_out_of_the_imports_is_there_again_afterwards() -> None:
