@@ -18,7 +18,7 @@ def import_lean() -> None:
         import structlog  # noqa: F401
     with _environment(PYDANTIC_DISABLE_PLUGINS="__all__"):
         # else the description of every package there is would be searched for some
-        import proxy.config  # noqa: F401
+        import proxy.config.load  # noqa: F401
 
 
 @contextmanager
