@@ -53,8 +53,12 @@ def adjust(context: click.Context, /, **options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps(found, indent=1))
         return
-    say(f"{found['budget']}: {dollars(found['delta_usd'])} added; spent {dollars(found['spent_usd'])} of "
-        f"{dollars(found['cap_usd'])}, {dollars(found['left_usd'])} left ({found['id']})")  # fmt: skip
+    delta = found["delta_usd"]
+    did = f"{dollars(delta.removeprefix('-'))} {'given back to' if delta.startswith('-') else 'charged to'}"
+    say(
+        f"{did} {found['budget']}: {dollars(found['spent_usd'])} of {dollars(found['cap_usd'])} count as spent now, "
+        f"{dollars(found['left_usd'])} left ({found['id']})"
+    )
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -1,15 +1,17 @@
-"""`tollkeeper keys`: client keys made, listed and revoked while the daemon runs."""
+"""`tollkeeper keys`: client keys made, changed, listed and revoked while the daemon runs."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from proxy.cli import Suggesting
 from proxy.cli.client import ask
+from proxy.cli.completing import key_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, bar, moment, print_table, say
 from proxy.policy.money.amounts import dollars
@@ -17,7 +19,7 @@ from proxy.policy.money.amounts import dollars
 
 @click.group("keys", cls=Suggesting)
 def keys() -> None:
-    """Make, list and revoke client keys; those of the configuration are listed beside them."""
+    """Make, change, list and revoke client keys; those of the configuration are listed beside them."""
 
 
 @keys.command("create")
@@ -45,6 +47,56 @@ def create(**options: Any) -> None:
         click.echo("It is the first key here: from now on every call needs one.", err=True)
 
 
+@keys.command("update")
+@click.argument("key", metavar="NAME", shell_complete=key_names)
+@click.option("--name", metavar="NEW", help="What it is called from now on; what it has spent goes with it.")
+@click.option(
+    "--budget", "budgets", multiple=True, metavar="USD/PERIOD", help="Such as 5/day, or none; may be repeated."
+)
+@click.option("--limit", "limits", multiple=True, metavar="LIMIT",
+              help="60/minute, tokens:100000/minute, concurrent:8, or none; may be repeated.")  # fmt: skip
+@click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller', or all.")
+@click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now, or never.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
+def update(key: str, config_path: str | None, as_json: bool, **options: Any) -> None:
+    """Give a key other terms, from now on. Each option replaces what was; what is left out stays. The secret stays."""
+    found = ask(home_or_exit(config_path), "update", {"key": key, **_changes(options)})
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    called = "" if found["name"] == key else f", and is called {found['name']}"
+    terms = ", ".join(name for name in found["changed"] if name != "name")
+    say(f"The key {key} has other {terms} from now on{called}." if terms else f"The key {key} is now {found['name']}.")
+    for budget in found["carried"]:
+        say(f"{budget} goes on with what {key} has spent.")
+
+
+@keys.command("rotate")
+@click.argument("key", metavar="NAME", shell_complete=key_names)
+@click.option(
+    "--grace", metavar="DURATION", help="How long the secret it has goes on, such as 24h. Default: not at all."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
+def rotate(key: str, grace: str | None, as_json: bool, config_path: str | None) -> None:
+    """Give a key a new secret and print it, this once; its terms and what it has spent stay."""
+    from proxy.config.units import duration_seconds
+
+    try:
+        seconds = 0.0 if grace is None else duration_seconds(grace)
+    except ValueError as error:
+        raise click.UsageError(f"--grace {error}") from None
+    found = ask(home_or_exit(config_path), "rotate", {"key": key, "grace_seconds": seconds})
+    if as_json:
+        row = {"name": key, "key": found["secret"], "key_hash": found["key_hash"], "old_until": found["old_until"]}
+        click.echo(json.dumps(row, indent=1))
+        return
+    click.echo(found["secret"])
+    old = f"goes on until {moment(found['old_until'])}" if found["old_until"] else "is refused from now on"
+    click.echo(f"This is the new secret of the key {key}, shown this once. The one it had {old}.", err=True)
+
+
 @keys.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
@@ -62,40 +114,65 @@ def list_(as_json: bool, config_path: str | None) -> None:
 
 
 @keys.command("revoke")
-@click.argument("name")
+@click.argument("name", shell_complete=key_names)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def revoke(name: str, as_json: bool, config_path: str | None) -> None:
     """Refuse a key from now on; calls it has under way go on to their end."""
-    found = ask(home_or_exit(config_path), "revoke", {"name": name})
+    found = ask(home_or_exit(config_path), "revoke", {"key": name})
     click.echo(json.dumps(found, indent=1) if as_json else f"The key {name} is revoked.")
 
 
 def _new_key(options: dict[str, Any]) -> dict[str, Any]:
-    from proxy.config.new_key import budget_term, limit_term, read_new_key
+    from proxy.config.new_key import read_new_key
+
+    params = {"name": options["name"], **_terms(options)}
+    return _checked(params, read_new_key)
+
+
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """Only what was given; `none`, `all` and `never` take away what was."""
+    from proxy.config.new_key import read_key_changes
+
+    cleared = {"budgets": ("none",), "limits": ("none",), "models": "all", "expires": "never"}
+    given = {name: () if value == cleared.get(name) else value for name, value in options.items() if value}
+    terms = _terms({**dict.fromkeys(cleared), **{name: value or None for name, value in given.items()}})
+    terms = {name: value for name, value in terms.items() if name.removesuffix("_ms") in given}
+    return _checked(terms | ({"name": given["name"]} if "name" in given else {}), read_key_changes)
+
+
+def _checked(params: dict[str, Any], read: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    try:
+        read(params)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return params
+
+
+def _terms(options: dict[str, Any]) -> dict[str, Any]:
+    """The terms of a key as the options spell them, as JSON has them."""
+    from proxy.config.new_key import budget_term, limit_term
     from proxy.config.units import duration_seconds
 
     option = "--budget"
     try:
-        budgets = [budget_term(text) for text in options["budgets"]]
+        budgets = [budget_term(text) for text in options["budgets"] or ()]
         option = "--limit"
-        limits = [limit_term(text) for text in options["limits"]]
+        limits = [limit_term(text) for text in options["limits"] or ()]
         option = "--expires"
         seconds = None if options["expires"] is None else duration_seconds(options["expires"])
-        option = ""
-        models = [pattern.strip() for pattern in (options["models"] or "").split(",") if pattern.strip()]
-        expires_ms = None if seconds is None else int((time.time() + seconds) * 1000)
-        params = {"name": options["name"], "models": models, "budgets": budgets, "limits": limits}
-        params["expires_ms"] = expires_ms
-        read_new_key(params)
     except ValueError as error:
-        raise click.UsageError(f"{option} {error}".strip()) from None
-    return params
+        raise click.UsageError(f"{option} {error}") from None
+    models = [pattern.strip() for pattern in (options["models"] or "").split(",") if pattern.strip()]
+    expires_ms = 0 if seconds is None else int((time.time() + seconds) * 1000)
+    return {"models": models, "budgets": budgets, "limits": limits, "expires_ms": expires_ms}
 
 
 def _cells(key: dict[str, Any]) -> list[str]:
     budgets = [f"{bar(b['spent_usd'], b['cap_usd'])} of {dollars(b['cap_usd'])}/{b['per']}" for b in key["budgets"]]
     expires = "expired" if key["expired"] else moment(key["expires_at"])
+    if key["old_secret_until"]:
+        expires += f"\n(old secret: {moment(key['old_secret_until'])})"
     return [
         key["name"],
         key["from"],

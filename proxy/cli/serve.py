@@ -117,7 +117,7 @@ async def _run(settings: Settings, source: Source, watched: Watch | None) -> int
     except (StartError, NotAListener) as error:
         click.echo(f"tollkeeper: {error}", err=True)
         return 1
-    keyed = msgspec.structs.replace(daemon.settings, callers=daemon.keys.callers)
+    keyed = msgspec.structs.replace(daemon.settings, callers=daemon.keys.each)
     for line in start_lines(keyed, daemon.url, daemon.admin_url, is_open=daemon.keys.is_open):
         click.echo(line)
     sys.stdout.flush()

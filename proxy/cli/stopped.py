@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from proxy.config.new_key import read_new_key
+from proxy.config.new_key import read_key_changes, read_new_key
 from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
 from proxy.exchange.listings import with_cached
@@ -25,8 +25,8 @@ from proxy.stores.backup import backup
 from proxy.stores.failures import StoreError
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
-from proxy.stores.keys import create_key, revoke_key
-from proxy.stores.keyset import key_set, make_key
+from proxy.stores.keys import create_key, revoke_key, rotate_key, update_key
+from proxy.stores.keyset import changes_of, key_set, make_key, new_secret
 from proxy.stores.link import Link
 from proxy.stores.lock import StateLock
 from proxy.stores.mark import mark_keyed
@@ -35,9 +35,19 @@ from proxy.stores.queries import Files
 from proxy.stores.replay import replay
 from proxy.stores.writer import Writer, WriterRules
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
-from proxy.web.operator.control_state import AdjustAsk, adjusted, adjustment, made, refuse_configured, refuse_taken
-from proxy.web.operator.desk import Declined, Desk, Unknown, UsageAsk
+from proxy.web.operator.control_state import AdjustAsk, adjusted, adjustment
+from proxy.web.operator.desk import Declined, Desk, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
+from proxy.web.operator.key_orders import (
+    RotateAsk,
+    changed,
+    made,
+    no_such_key,
+    refuse_configured,
+    refuse_taken,
+    renamed,
+    rotated,
+)
 from proxy.web.operator.models import ModelsAsk, model_list
 
 if TYPE_CHECKING:
@@ -53,6 +63,7 @@ def answer(settings: Settings, order: str, params: Params) -> dict[str, Any]:
     try:
         if order not in _ORDERS:
             raise Declined(f"no daemon runs at {settings.state_dir}; start one with `tollkeeper serve`")
+        _bring_up_to_date(Path(settings.state_dir))
         found: dict[str, Any] = msgspec.to_builtins(_ORDERS[order](settings, params))
         return found
     except (Declined, ValueError, StoreError, ProxyError) as error:
@@ -60,6 +71,13 @@ def answer(settings: Settings, order: str, params: Params) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise click.ClickException(f"the state directory {settings.state_dir} cannot be used: {reason}") from None
+
+
+def _bring_up_to_date(state_dir: Path) -> None:
+    """What an older version left is migrated first, as the daemon does at its start."""
+    if Files(state_dir).is_of_older_version:
+        with StateLock(state_dir):
+            open_ledger(state_dir / "ledger.db")
 
 
 def _desk(settings: Settings) -> Desk:
@@ -127,11 +145,38 @@ def _create(settings: Settings, params: Params) -> Answer:
     return made(key, secret, was_open=was_open)
 
 
+def _update(settings: Settings, params: Params) -> Answer:
+    """Under another name the key goes on with what it has spent."""
+    name, asked = params["key"], read_key_changes({k: v for k, v in params.items() if k != "key"})
+    refuse_configured(settings, name)
+    if asked.name is not None:
+        refuse_taken(settings, asked.name)
+    now = time.time()
+    former, changes = _desk(settings).books.state(now), changes_of(asked)
+    if not _run(settings, lambda connection: update_key(connection, name, changes, int(now * 1000))):
+        raise no_such_key(name)
+    carried = renamed(_desk(settings).books, former, (name, asked.name), now)
+    if carried:
+        with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
+            for record in carried:
+                journal.append(record)
+    return changed(name, asked, carried)
+
+
+def _rotate(settings: Settings, params: Params) -> Answer:
+    ask = msgspec.convert(params, RotateAsk)
+    refuse_configured(settings, ask.key)
+    (secret, key_hmac), times_ms = new_secret(hash_key(Path(settings.state_dir))), ask.times_ms(time.time())
+    if not _run(settings, lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms)):
+        raise no_such_key(ask.key)
+    return rotated(ask, secret, times_ms)
+
+
 def _revoke(settings: Settings, params: Params) -> Answer:
-    name, at_ms = params["name"], int(time.time() * 1000)
+    name, at_ms = params["key"], int(time.time() * 1000)
     refuse_configured(settings, name)
     if not _run(settings, lambda connection: revoke_key(connection, name, at_ms)):
-        raise Unknown(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
+        raise no_such_key(name)
     return KeyRevokedAnswer(name)
 
 
@@ -184,6 +229,8 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "adjust": _adjust,
     "keys": _keys,
     "create": _create,
+    "update": _update,
+    "rotate": _rotate,
     "revoke": _revoke,
     "backup": _backup,
 }

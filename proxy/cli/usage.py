@@ -1,4 +1,4 @@
-"""`tollkeeper usage`: calls, tokens and cost by day, model, key or provider."""
+"""`tollkeeper usage`: calls, tokens and cost by day, month, model, key or provider, or several of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from proxy.cli.client import ask
+from proxy.cli.completing import key_names, model_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import NARROW, Table, print_table, say, terminal_width
 from proxy.policy.money.amounts import dollars
@@ -22,8 +23,11 @@ _FIELDS = ("calls", *_TOKENS, "cost_usd")
 
 
 @click.command("usage")
-@click.option("--by", type=click.Choice(["day", "model", "key", "provider"]), default="day", show_default=True,
-              help="What a row stands for.")  # fmt: skip
+@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider"]), multiple=True,
+              help="What a row stands for; may be repeated. Default: day.")  # fmt: skip
+@click.option("--key", metavar="NAME", shell_complete=key_names, help="Only of this key, or of a pattern: 'ci-*'.")
+@click.option("--model", metavar="NAME", shell_complete=model_names, help="The same for the model: 'openai/*'.")
+@click.option("--provider", metavar="NAME", help="The same for the provider.")
 @click.option("--since", metavar="DATE", help="From this day or moment on. Default: everything.")
 @click.option("--until", metavar="DATE", help="Up to the end of this day, or to this moment.")
 @click.option("--tz", metavar="ZONE", help="The zone of days, such as Europe/Berlin. Default: the machine's.")
@@ -37,10 +41,11 @@ def usage(**options: Any) -> None:
     home = home_or_exit(options["config_path"])
     zone = _zone(options["tz"]) if options["tz"] else home.zone
     params = {
-        "by": options["by"],
+        "by": options["by"] or ["day"],
         "since_ms": _moment_ms(options["since"], zone, "--since", is_end=False),
         "until_ms": _moment_ms(options["until"], zone, "--until", is_end=True),
         "tz": options["tz"],
+        **{name: options[name] for name in ("key", "model", "provider")},
     }
     report = ask(home, "usage", params)
     if options["as_json"]:
@@ -67,28 +72,34 @@ def _moment_ms(text: str | None, zone: tzinfo, option: str, *, is_end: bool) -> 
 
 def _print(report: dict[str, Any]) -> None:
     """The table; below 100 columns the kinds of tokens that are parts of others are left out."""
-    by = report["by"]
+    by = _dimensions(report)
     if not report["rows"]:
         say("No calls in this time.")
         return
     shown = _TOKENS if terminal_width() >= NARROW else _TOKENS[:2]
     headings = {"input_tokens": "Input", "output_tokens": "Output", "cached_input_tokens": "Cached"}
-    columns = [(by.capitalize(), False), ("Calls", True)]
+    columns = [*((name.capitalize(), False) for name in by), ("Calls", True)]
     columns += [(headings.get(name, "Reasoning"), True) for name in shown]
     columns += [("Cost (USD)", True)]
-    rows = [_cells(row, row[by], shown) for row in report["rows"]]
-    print_table(Table(columns, rows, _cells(report["total"], "Total", shown)))
+    rows = [_cells(row, [row[name] or "-" for name in by], shown) for row in report["rows"]]
+    print_table(Table(columns, rows, _cells(report["total"], ["Total", *([""] * (len(by) - 1))], shown)))
 
 
-def _cells(row: dict[str, Any], name: str, shown: tuple[str, ...]) -> list[str]:
-    return [name or "-", f"{row['calls']:,}", *(f"{row[kind]:,}" for kind in shown), dollars(row["cost_usd"])]
+def _dimensions(report: dict[str, Any]) -> list[str]:
+    by = report["by"]
+    return [by] if isinstance(by, str) else by
+
+
+def _cells(row: dict[str, Any], names: list[str], shown: tuple[str, ...]) -> list[str]:
+    return [*names, f"{row['calls']:,}", *(f"{row[kind]:,}" for kind in shown), dollars(row["cost_usd"])]
 
 
 def _write_csv(report: dict[str, Any]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([report["by"], *_FIELDS])
+    by = _dimensions(report)
+    writer.writerow([*by, *_FIELDS])
     for row in report["rows"]:
-        writer.writerow([_harmless(row[report["by"]]), *(row[name] for name in _FIELDS)])
+        writer.writerow([*(_harmless(row[name]) for name in by), *(row[name] for name in _FIELDS)])
 
 
 def _harmless(name: str) -> str:

@@ -4,37 +4,67 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from proxy.config.fields import Name, Section, Word
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.policy.money.periods import LAST_START
 
+SectionT = TypeVar("SectionT", bound=Section)
+
 _LIMIT = re.compile(r"(?:(requests|tokens|concurrent):)?([0-9]{1,15})(?:/([a-z]+))?")
 
 
-class NewKeySection(Section):
-    """A key somebody asks for; its secret is made here."""
+class TermsSection(Section):
+    """The terms of a key; its secret is made here."""
 
-    name: Name = Field(description="What the key is called; calls are counted under it.")
+    name: Name | None = Field(default=None, description="What the key is called; calls are counted under it.")
     models: list[Word] = Field(default=[], description="Patterns over aliases and author/slug; default: all models.")
     limits: list[LimitSection] = Field(default=[], description="Limits of this key.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
     expires_ms: int | None = Field(
-        default=None, gt=0, le=1000 * LAST_START, description="When it ends, UTC epoch milliseconds."
+        default=None, ge=0, le=1000 * LAST_START, description="When it ends, UTC epoch milliseconds; 0 is never."
     )
+
+
+class NewKeySection(TermsSection):
+    """A key somebody asks for."""
+
+    name: Name = Field(description="What the key is called; calls are counted under it.")
+
+
+class KeyChangesSection(TermsSection):
+    """What is to be different of a key: the fields that are given, each replacing what was."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("nothing is to be changed: give budgets, limits, models, an expiry or a name")
+        if self.name is None and "name" in self.model_fields_set:
+            raise ValueError("a key must have a name")
+        return self
 
 
 def read_new_key(tree: Mapping[str, Any]) -> NewKeySection:
     """Check what was asked for. Raises ValueError with one sentence, which holds none of it."""
+    return _read(NewKeySection, tree)
+
+
+def read_key_changes(tree: Mapping[str, Any]) -> KeyChangesSection:
+    """The same for a key there is."""
+    return _read(KeyChangesSection, tree)
+
+
+def _read(section: type[SectionT], tree: Mapping[str, Any]) -> SectionT:
     try:
-        return NewKeySection.model_validate(dict(tree))
+        return section.model_validate(dict(tree))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"])
-        raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+        sentence = str(first["msg"]).removeprefix("Value error, ")
+        raise ValueError(f"{place}: {sentence}" if place else sentence) from None
 
 
 def budget_term(text: str) -> dict[str, object]:

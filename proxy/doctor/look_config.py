@@ -70,7 +70,7 @@ def look_at_keys(settings: Settings) -> tuple[KeySet, KeysSeen]:
     except (StoreError, OSError) as error:
         own = KeySet(settings.callers, settings.money.budgets, settings.money.limits, is_open=False)
         return own, KeysSeen(trouble=str(error).partition(";")[0])
-    return keys, KeysSeen(tuple(caller.name for caller in keys.callers), keys.is_open)
+    return keys, KeysSeen(tuple(caller.name for caller in keys.each), keys.is_open)
 
 
 def look_at_prices(settings: Settings, keys: KeySet) -> PricesSeen:

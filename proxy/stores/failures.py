@@ -97,6 +97,16 @@ class LedgerTooNew(StoreError):
         super().__init__(f"the ledger {path} was written by a newer tollkeeper (schema {revision}); use that one")
 
 
+class LedgerTooOld(StoreError):
+    """An earlier version of the program made the tables, and nobody has brought them up to date yet."""
+
+    def __init__(self, path: str) -> None:
+        """Say what brings it up to date."""
+        super().__init__(
+            f"the ledger {path} is of an older tollkeeper; the next start of the daemon brings it up to date"
+        )
+
+
 class BackupRefused(StoreError):
     """The backup was not made, and nothing was overwritten."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,11 +13,14 @@ from proxy.stores.database import raw
 from proxy.stores.failures import KeyExists
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Update
 
 
 class StoredKey(Struct, frozen=True):
-    """`models` are patterns; `limits` and `budgets` are what the configuration would hold, as JSON text."""
+    """`models` are patterns; `limits` and `budgets` are what the configuration would hold, as JSON text.
+
+    A key with a new secret has a row for each; that of the old one is revoked from some moment on, to come or past.
+    """
 
     name: str
     key_hmac: bytes
@@ -54,11 +58,48 @@ def stored_keys(driver: sqlite3.Connection) -> list[StoredKey]:
 
 
 def revoke_key(connection: Connection, name: str, at_ms: int) -> bool:
-    """End the live key of this name; False when there is none."""
+    """End the live key of this name, and secrets it had before; False when there is none."""
+    return connection.execute(_living(name, at_ms).values(revoked_ms=at_ms)).rowcount > 0
+
+
+def update_key(connection: Connection, name: str, changes: Mapping[str, Any], at_ms: int) -> bool:
+    """Give a live key other terms, or another name; False when there is none.
+
+    `changes` are fields of `StoredKey` that are to be so. Raises `KeyExists` where another key has the name.
+    """
+    from sqlalchemy.exc import IntegrityError
+
+    values = dict(changes)
+    if "models" in values:
+        values["models"] = msgspec.json.encode(values["models"]).decode()
+    try:
+        return connection.execute(_living(name, at_ms).values(values)).rowcount > 0
+    except IntegrityError as error:
+        raise KeyExists(f"there is a key named {changes['name']!r} already; choose another name") from error
+
+
+def rotate_key(connection: Connection, name: str, key_hmac: bytes, times_ms: tuple[int, int]) -> bool:
+    """Give the live key of this name another secret; False when there is none.
+
+    `times_ms` are when this is, and until when the secret it had goes on; those before it end now.
+    """
     from proxy.stores.schema import keys
 
-    live = keys.update().where(keys.c.name == name, keys.c.revoked_ms.is_(None))
-    return connection.execute(live.values(revoked_ms=at_ms)).rowcount > 0
+    at_ms, until_ms = times_ms
+    row = connection.execute(keys.select().where(keys.c.name == name, keys.c.revoked_ms.is_(None))).mappings().first()
+    if row is None:
+        return False
+    connection.execute(_living(name, at_ms).where(keys.c.revoked_ms.is_not(None)).values(revoked_ms=at_ms))
+    connection.execute(keys.update().where(keys.c.seq == row["seq"]).values(revoked_ms=until_ms))
+    changed = {"seq": None, "key_hmac": key_hmac, "created_ms": at_ms, "last_used_ms": None}
+    connection.execute(keys.insert(), {**row, **changed})
+    return True
+
+
+def _living(name: str, at_ms: int) -> Update:
+    from proxy.stores.schema import keys
+
+    return keys.update().where(keys.c.name == name, keys.c.revoked_ms.is_(None) | (keys.c.revoked_ms > at_ms))
 
 
 def touch_keys(connection: Connection, used_ms: dict[bytes, int]) -> None:

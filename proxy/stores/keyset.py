@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.config.new_key import NewKeySection
+from proxy.config.new_key import KeyChangesSection, NewKeySection, TermsSection
 from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.values import Caller, Settings
 from proxy.stores.hash_key import keyed_hash
@@ -38,11 +40,19 @@ class KeySet(Struct, frozen=True):
     names: frozenset[str] = frozenset()
     is_lost: bool = False
 
+    @property
+    def each(self) -> tuple[Caller, ...]:
+        """Every caller once, by the newest of its secrets."""
+        found: dict[str, Caller] = {}
+        for caller in self.callers:
+            found.setdefault(caller.name, caller)
+        return tuple(found.values())
+
 
 def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     """All keys in force. Where there was ever one, the last one revoked does not open the door to everybody."""
     taken = {caller.name for caller in settings.callers}
-    everything = list(stored)
+    everything, now_ms = list(stored), int(time.time() * 1000)
     living = [key for key in everything if key.revoked_ms is None]
     own = [key for key in living if key.name not in taken]
     callers, budgets, limits = list(settings.callers), list(settings.money.budgets), list(settings.money.limits)
@@ -58,6 +68,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
         callers.append(Caller(key.name, key.models, key_hmac=key.key_hmac, expires_ms=key.expires_ms))
         budgets += budgets_for(scope, its_budgets, settings.money.zone)
         limits += limits_for(scope, its_limits)
+    callers += _with_former_secrets(callers, [key for key in everything if (key.revoked_ms or 0) > now_ms])
     was_keyed = bool(everything) or is_marked(settings)
     return KeySet(
         callers=tuple(callers),
@@ -71,19 +82,43 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     )
 
 
+def _with_former_secrets(callers: Iterable[Caller], former: Iterable[StoredKey]) -> list[Caller]:
+    """The same callers by secrets they had before, each as long as it goes on."""
+    by_name = {caller.name: caller for caller in callers if caller.key_hmac}
+    found = []
+    for key in former:
+        if (caller := by_name.get(key.name)) is not None:
+            ends = [end for end in (key.revoked_ms, caller.expires_ms) if end is not None]
+            found.append(replace(caller, key_hmac=key.key_hmac, expires_ms=min(ends)))
+    return found
+
+
+def new_secret(key: bytes) -> tuple[str, bytes]:
+    """A secret, and what is kept of it; `key` is that of the hashes."""
+    secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    return secret, keyed_hash(key, secret)
+
+
 def make_key(asked: NewKeySection, now_ms: int, key: bytes) -> tuple[StoredKey, str]:
     """A key to be stored, and its secret, which is nowhere else; `key` is that of the hashes."""
-    secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-    stored = StoredKey(
-        name=asked.name,
-        key_hmac=keyed_hash(key, secret),
-        models=tuple(asked.models),
-        limits=_text([term.model_dump(mode="json", exclude_none=True) for term in asked.limits]),
-        budgets=_text([term.model_dump(mode="json", exclude_none=True) for term in asked.budgets]),
-        created_ms=now_ms,
-        expires_ms=asked.expires_ms,
-    )
-    return stored, secret
+    secret, key_hmac = new_secret(key)
+    return StoredKey(**_kept(asked), key_hmac=key_hmac, created_ms=now_ms), secret
+
+
+def changes_of(asked: KeyChangesSection) -> dict[str, Any]:
+    """What is to be different of a stored key: the fields that were given."""
+    return {name: value for name, value in _kept(asked).items() if name in asked.model_fields_set}
+
+
+def _kept(asked: TermsSection) -> dict[str, Any]:
+    """The fields of a stored key that somebody asked for."""
+    return {
+        "name": asked.name,
+        "models": tuple(asked.models),
+        "limits": _text([term.model_dump(mode="json", exclude_none=True) for term in asked.limits]),
+        "budgets": _text([term.model_dump(mode="json", exclude_none=True) for term in asked.budgets]),
+        "expires_ms": asked.expires_ms or None,
+    }
 
 
 def _terms(text: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from proxy.stores import known
 from proxy.stores.database import asked, reading
+from proxy.stores.failures import LedgerTooOld
 from proxy.stores.keys import StoredKey, stored_keys
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
@@ -27,7 +28,7 @@ TailT = TypeVar("TailT")
 class Files:
     """The ledger and the journal of one state directory, read only.
 
-    Methods raise `LedgerDamaged`, `LedgerTooNew`, and `LedgerUnavailable` for a ledger that cannot be read now.
+    Methods raise `LedgerDamaged`, `LedgerTooNew`, `LedgerTooOld`, and `LedgerUnavailable` for a ledger that cannot be read now.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -36,7 +37,7 @@ class Files:
         self._journal = state_dir / "journal"
 
     def usage(self, question: UsageQuestion) -> UsageReport:
-        """Calls, tokens and cost, by day, model, key or provider."""
+        """Calls, tokens and cost, by day, month, model, key or provider, or several of them."""
         from proxy.stores.usage_totals import ledger_totals
 
         def found(driver: sqlite3.Connection) -> Totals:
@@ -79,6 +80,15 @@ class Files:
         """Every key that was ever made here."""
         return self._ask_ledger(stored_keys, list[StoredKey]())[0]
 
+    @property
+    def is_of_older_version(self) -> bool:
+        """Whether its tables have to be brought up to date before anything is asked."""
+        try:
+            self.stored_keys()
+        except LedgerTooOld:
+            return True
+        return False
+
     def _ask(
         self,
         question: Callable[[sqlite3.Connection], AnswerT],
@@ -100,8 +110,11 @@ class Files:
         if not self._path.exists():
             return nothing, START
         with reading(self._path) as driver:
-            if not known.revision_of(driver, self._path):
+            revision = known.revision_of(driver, self._path)
+            if not revision:
                 return nothing, START
+            if revision != known.REVISIONS[-1]:
+                raise LedgerTooOld(str(self._path))
             position = known.position(driver)
             return question(driver), position
 

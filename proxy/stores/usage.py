@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -16,21 +17,44 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
 from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, Spender, add
 
-By = Literal["day", "model", "key", "provider"]
-Totals = dict[tuple[str, str], Counts]  # name of the row, source
+By = Literal["day", "month", "model", "key", "provider"]
+Dimensions = By | tuple[By, ...]
+Totals = dict[tuple[tuple[str, ...], str], Counts]  # names of the row, source
+
 SPENDER = ("key", "provider", "model", "source")
 
 _SECONDS = QUARTER_MS // 1000
 _SHOWN = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+TIMES = ("day", "month")
+_MONTH = len("2026-11")
 
 
 class UsageQuestion(Struct, frozen=True):
-    """`since_ms` counts from the beginning of its quarter-hour, `until_ms` to the end of its; None is no bound."""
+    """`since_ms` counts from the beginning of its quarter-hour, `until_ms` to the end of its; None is no bound.
 
-    by: By
+    `only` has names that key, provider or model must have, or patterns with * ? and [ they must fit.
+    """
+
+    by: Dimensions
     zone: tzinfo
     since_ms: int | None = None
     until_ms: int | None = None
+    only: dict[str, str] = {}
+
+    @property
+    def dimensions(self) -> tuple[By, ...]:
+        """What a row stands for, each once."""
+        return tuple(dict.fromkeys((self.by,) if isinstance(self.by, str) else self.by))
+
+    @property
+    def is_by_time(self) -> bool:
+        """Whether rows stand for days or months."""
+        return any(by in TIMES for by in self.dimensions)
+
+    @property
+    def is_by_time_alone(self) -> bool:
+        """Whether nobody needs to know who spent it."""
+        return not self.only and all(by in TIMES for by in self.dimensions)
 
     @property
     def first_quarter(self) -> int | None:
@@ -47,9 +71,16 @@ class UsageQuestion(Struct, frozen=True):
         first, end = self.first_quarter, self.end_quarter
         return (first is None or quarter >= first) and (end is None or quarter < end)
 
-    def name_of(self, spender: Spender) -> str:
+    def names_of(self, spender: Spender) -> tuple[str, ...]:
         """Which row of the answer the spender belongs to."""
-        return self.day_of(spender[0]) if self.by == "day" else str(spender[1 + SPENDER.index(self.by)])
+        day = self.day_of(spender[0]) if self.is_by_time else ""
+        known = {"day": day, "month": day[:_MONTH], **dict(zip(SPENDER, spender[1:], strict=True))}
+        return tuple(known[by] for by in self.dimensions)
+
+    def asks_for(self, spender: Spender) -> bool:
+        """Whether it has the names that are wanted."""
+        known = dict(zip(SPENDER, spender[1:], strict=True))
+        return all(known[of] == name or fnmatchcase(known[of], name) for of, name in self.only.items())
 
     def day_of(self, quarter: int) -> str:
         """The day of the zone it lies in; every zone's days begin with a quarter-hour."""
@@ -58,11 +89,12 @@ class UsageQuestion(Struct, frozen=True):
 
 
 class UsageReport(Struct, frozen=True):
-    """The shape of `usage --json`. `since` and `until` are what was really counted, in ISO 8601, or None."""
+    """The shape of `usage --json`. `since` and `until` are what was really counted, in ISO 8601, or None.
+    `by` is a list where rows stand for several things at once."""
 
     since: str | None
     until: str | None
-    by: By
+    by: By | list[By]
     rows: list[dict[str, Any]]
     total: dict[str, Any]
 
@@ -70,20 +102,21 @@ class UsageReport(Struct, frozen=True):
 def add_tail(totals: Totals, tail: dict[Spender, Counts], question: UsageQuestion) -> None:
     """Add what the journal has and the ledger has not."""
     for spender, counts in tail.items():
-        if question.covers(spender[0]):
-            add(totals, (question.name_of(spender), spender[4]), counts)
+        if question.covers(spender[0]) and question.asks_for(spender):
+            add(totals, (question.names_of(spender), spender[4]), counts)
 
 
 def report(totals: Totals, question: UsageQuestion) -> UsageReport:
     """The answer: days in order, everything else by cost."""
-    named: dict[str, dict[str, Counts]] = {}
-    for (name, source), counts in totals.items():
-        named.setdefault(name, {})[source] = counts
-    rows = [{question.by: name, **_fields(sources.items())} for name, sources in named.items()]
-    rows.sort(key=_order(question.by))
+    named: dict[tuple[str, ...], dict[str, Counts]] = {}
+    for (names, source), counts in totals.items():
+        named.setdefault(names, {})[source] = counts
+    by = question.dimensions
+    rows = [{**dict(zip(by, names, strict=True)), **_fields(sources.items())} for names, sources in named.items()]
+    rows.sort(key=_order(by))
     total = _fields((source, counts) for (_, source), counts in totals.items())
-    first, end = question.first_quarter, question.end_quarter
-    return UsageReport(_instant(first, question.zone), _instant(end, question.zone), question.by, rows, total)
+    first, end = (_instant(quarter, question.zone) for quarter in (question.first_quarter, question.end_quarter))
+    return UsageReport(first, end, by[0] if len(by) == 1 else list(by), rows, total)
 
 
 def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:
@@ -99,10 +132,15 @@ def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:
     return {**shown, "cost_usd": usd_text(total["cost_pusd"]), "sources": dict(sorted(origins.items()))}
 
 
-def _order(by: By) -> Callable[[dict[str, Any]], Any]:
-    if by == "day":
-        return lambda row: row["day"]
-    return lambda row: (-int(row["cost_usd"].replace(".", "")), row[by])
+def _order(by: tuple[By, ...]) -> Callable[[dict[str, Any]], Any]:
+    """One thing after the other as they were asked for; the last one, if it is no time, by cost."""
+    *groups, last = by
+
+    def order(row: dict[str, Any]) -> Any:
+        cost = 0 if last in TIMES else -int(row["cost_usd"].replace(".", ""))
+        return (*(row[group] for group in groups), cost, row[last])
+
+    return order
 
 
 def _instant(quarter: int | None, zone: tzinfo) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, select
@@ -16,24 +16,36 @@ _PART = 2**32
 
 def ledger_totals(connection: Connection, question: UsageQuestion) -> Totals:
     """What the ledger has. The transaction is the caller's."""
-    if question.by == "day":
-        return _by_day(connection, question)
+    if question.is_by_time_alone:
+        return _by_time(connection, question)
     totals: Totals = {}
-    dimension = SPENDER.index(question.by)
-    for statement in _statements(question):
-        for key, provider, model, source, *parts in connection.execute(statement):
-            counts = [high * _PART + low for high, low in zip(parts[::2], parts[1::2], strict=True)]
-            add(totals, ((key, provider, model)[dimension], source), counts)
+    parts = _by_days(connection, question) if question.is_by_time else ((0, s) for s in _statements(question))
+    for quarter, statement in parts:
+        for key, provider, model, source, *halves in connection.execute(statement):
+            spender = (quarter, key, provider, model, source)
+            if question.asks_for(spender):
+                counts = [high * _PART + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+                add(totals, (question.names_of(spender), source), counts)
     return totals
 
 
-def _by_day(connection: Connection, question: UsageQuestion) -> Totals:
+def _by_time(connection: Connection, question: UsageQuestion) -> Totals:
     table = sums_by_quarter
     totals: Totals = {}
     everything = select(table.c.quarter, table.c.source, *(table.c[name] for name in COUNTERS))
     for quarter, source, *counts in connection.execute(_between(everything, table, question)):
-        add(totals, (question.day_of(quarter), source), counts)
+        add(totals, (question.names_of((quarter, "", "", "", source)), source), counts)
     return totals
+
+
+def _by_days(connection: Connection, question: UsageQuestion) -> Iterator[tuple[int, Select[Any]]]:
+    """For each day of the zone with anything in it one of its quarter-hours, and who spent what on it."""
+    quarters = _between(select(sums_by_quarter.c.quarter).distinct(), sums_by_quarter, question)
+    days: dict[str, list[int]] = {}
+    for (quarter,) in connection.execute(quarters).all():
+        days.setdefault(question.day_of(quarter), []).append(quarter)
+    for of_day in days.values():
+        yield of_day[0], _grouped(sums).where(sums.c.quarter >= min(of_day), sums.c.quarter <= max(of_day))
 
 
 def _statements(question: UsageQuestion) -> Iterable[Select[Any]]:

@@ -164,6 +164,26 @@ def test_a_backup_is_one_file_with_everything_in_it(desk: Desk, how: str) -> Non
         assert list(copy.execute("SELECT count(*), sum(cost_pusd) FROM attempts")) == [(2, 80_000_000_000)]
 
 
+def test_usage_by_several_things_at_once_and_of_one_key_only(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        for model in ("mock/echo?cost=0.03", "mock/echo?cost=0.01"):
+            daemon.line_of(daemon.chat(model))
+        report = desk.json("usage", "--by", "key", "--by", "month", "--by", "model", "--key", "al*")
+        table = desk.run("usage", "--by", "key", "--by", "model", env={"COLUMNS": "200"}).stdout.splitlines()
+        csv_ = desk.run("usage", "--by", "key", "--by", "day", "--by", "model", "--csv", "--model", "mock/*").stdout
+        assert desk.run("usage", "--provider", "other").stdout == "No calls in this time.\n"
+    assert report["by"] == ["key", "month", "model"]
+    assert [(row["key"], row["model"], row["calls"]) for row in report["rows"]] == [
+        ("alice", "mock/echo?cost=0.03", 1),
+        ("alice", "mock/echo?cost=0.01", 1),
+    ]
+    assert table[0].split()[:3] == ["Key", "Model", "Calls"]
+    assert table[2].split()[:3] == ["alice", "mock/echo?cost=0.03", "1"]
+    heading, first, _ = csv_.splitlines()
+    assert heading.startswith("key,day,model,calls,input_tokens,")
+    assert first.startswith("alice,20") and ",mock/echo?cost=0.03,1," in first
+
+
 def test_usage_counts_from_and_to_the_days_that_are_named(desk: Desk) -> None:
     with called(desk, "stopped"):
         for since, until, calls in [("today", "today", 2), ("7d", "yesterday", 0), ("2020-01-01T00:00", "2d", 0)]:

@@ -141,9 +141,84 @@ def test_a_name_of_the_configuration_is_taken(desk: Desk, is_running: bool) -> N
     with maybe_running(desk, is_running):
         assert "the configuration has a key named 'alice'" in desk.refused("keys", "create", "alice")
         assert "'alice' stands in the configuration" in desk.refused("keys", "revoke", "alice")
-        assert "no key named 'nobody' to revoke" in desk.refused("keys", "revoke", "nobody")
+        assert "'alice' stands in the configuration" in desk.refused("keys", "update", "alice", "--models", "all")
+        assert "'alice' stands in the configuration" in desk.refused("keys", "rotate", "alice")
+        for order in (("revoke",), ("update", "--models", "all"), ("rotate",)):
+            assert "no key named 'nobody' in the store" in desk.refused("keys", order[0], "nobody", *order[1:])
         desk.run("keys", "create", "bob")
         assert "a key named 'bob' already" in desk.refused("keys", "create", "bob")
+
+
+@either
+def test_a_key_gets_other_terms_and_keeps_its_secret_and_what_it_spent(desk: Desk, is_running: bool) -> None:
+    secret = desk.json("keys", "create", "bob", "--budget", "5/day", "--limit", "9/hour", "--models", "mock/echo*")[
+        "key"
+    ]
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret).status == 200
+    with maybe_running(desk, is_running):
+        told = desk.run(
+            "keys", "update", "bob", "--budget", "0.03/day", "--limit", "none", "--models", "mock/*", "--expires", "30d"
+        )
+        assert told.stdout == "The key bob has other budgets, expires, limits, models from now on.\n", told.stderr
+        _, bob = desk.json("keys", "list")["keys"]
+    assert (bob["limits"], bob["models"], bob["budgets"][0]["cap_usd"]) == ([], ["mock/*"], "0.030000000000")
+    assert (bob["spent_usd"], bob["budgets"][0]["spent_usd"]) == ("0.030000000000", "0.030000000000")
+    assert bob["expires_at"] is not None
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret, "mock/slow?cost=0.03").status == 402
+        desk.run("keys", "update", "bob", "--budget", "none", "--expires", "never", "--models", "all")
+        assert ask(daemon, secret, "mock/slow?cost=0.03").status == 200
+        _, bob = desk.json("keys", "list")["keys"]
+    assert (bob["budgets"], bob["expires_at"], bob["models"]) == ([], None, [])
+
+
+@either
+def test_another_name_lifts_no_cap(desk: Desk, is_running: bool) -> None:
+    secret = desk.json("keys", "create", "bob", "--budget", "0.03/day", "--budget", "9/month")["key"]
+    desk.run("keys", "create", "carol")
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret).status == 200
+    with maybe_running(desk, is_running):
+        assert "named 'carol' already" in desk.refused("keys", "update", "bob", "--name", "carol")
+        assert "a key named 'alice' already" in desk.refused("keys", "update", "bob", "--name", "alice")
+        told = desk.run("keys", "update", "bob", "--name", "bobby").stdout
+    assert told == (
+        "The key bob is now bobby.\nkey:bobby:day goes on with what bob has spent.\n"
+        "key:bobby:month goes on with what bob has spent.\n"
+    )
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret).status == 402
+        assert [b["spent_usd"] for b in desk.json("keys", "list")["keys"][1]["budgets"]] == ["0.030000000000"] * 2
+    assert names(desk) == ["alice", "bobby", "carol"]
+
+
+@either
+def test_a_new_secret_leaves_the_old_one_as_long_as_was_said(desk: Desk, is_running: bool) -> None:
+    old = desk.json("keys", "create", "bob", "--budget", "5/day", "--limit", "3/day")["key"]
+    with maybe_running(desk, is_running):
+        done = desk.run("keys", "rotate", "bob", "--grace", "24h")
+        new = done.stdout.strip()
+        assert new.startswith("sk-tk-") and new != old and "The one it had goes on until 20" in done.stderr
+        _, bob = desk.json("keys", "list")["keys"]
+        assert bob["old_secret_until"] is not None and bob["expires_at"] is None
+        assert "(old secret: 20" in desk.run("keys", "list", env={"COLUMNS": "200"}).stdout
+    with desk.daemon() as daemon:
+        assert [ask(daemon, secret).status for secret in (old, new, old, new)] == [200, 200, 200, 429]
+        assert "Keys: alice, bob\n" in daemon.output + "\n"
+        newest = desk.run("keys", "rotate", "bob").stdout.strip()
+        assert [ask(daemon, secret).status for secret in (old, new)] == [401, 401]
+        assert ask(daemon, newest).status == 429
+        desk.json("keys", "rotate", "bob", "--grace", "1h")
+        desk.run("keys", "revoke", "bob")
+        assert ask(daemon, newest).status == 401
+    assert names(desk) == ["alice"]
+
+
+def test_an_update_of_nothing_and_an_odd_grace_are_usage_errors(desk: Desk) -> None:
+    for words in (("update", "bob"), ("update", "bob", "--budget", "5"), ("rotate", "bob", "--grace", "soon")):
+        done = desk.run("keys", *words)
+        assert (done.returncode, done.stdout) == (2, ""), done
 
 
 def test_on_a_clash_the_configuration_wins_and_says_so(desk: Desk) -> None:

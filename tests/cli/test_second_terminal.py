@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from harness.daemon import REPOSITORY, Daemon
 from harness.surroundings import PATIENCE_SECONDS, surroundings
+from sqlalchemy import Engine
+
+from proxy.stores.database import engine_for
+from proxy.stores.upgrade import MIGRATIONS
 
 SECRETS = {"OPENROUTER_API_KEY": "sk-or-canary", "ALICE_KEY": "sk-alice-canary", "ADMIN_TOKEN": "token-canary"}
 CONFIG: dict[str, Any] = {
@@ -89,10 +95,8 @@ def test_no_command_wants_the_daemons_secrets(daemon: Daemon, tmp_path: Path) ->
 def test_tail_follows_a_daemon_whose_secrets_it_does_not_have(daemon: Daemon, tmp_path: Path) -> None:
     reply = daemon.chat("mock/echo")
     daemon.line_of(reply)
-    command = [sys.executable, "-m", "proxy", "tail", "-n", "1", "--json", "--config", f"{daemon.folder}/config.yaml"]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, env=surroundings(tmp_path), stdout=subprocess.PIPE, text=True
-    ) as tail:
+    words = [sys.executable, "-m", "proxy", "tail", "-n", "1", "--json", "--config", f"{daemon.folder}/config.yaml"]
+    with subprocess.Popen(words, cwd=REPOSITORY, env=surroundings(tmp_path), stdout=subprocess.PIPE, text=True) as tail:
         assert tail.stdout is not None
         line = json.loads(tail.stdout.readline())
         tail.kill()
@@ -167,6 +171,28 @@ def test_without_a_daemon_the_files_answer_without_secrets(tmp_path: Path) -> No
     ):
         done = run(tmp_path, *words, "--config", str(tmp_path / "config.yaml"))
         assert done.returncode == 0, (words, done.stderr)
+
+
+def test_what_an_older_version_left_is_migrated_before_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with engine_for_new(tmp_path / "state" / "ledger.db").begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    file = tmp_path / "config.yaml"
+    file.write_text("state_dir: state\nproviders: {mock: {}}\n")
+    looked = run(tmp_path, "doctor", "--offline", "--config", str(file))
+    assert "is of an older tollkeeper" in looked.stdout.replace("\n", " ").replace("                         ", "")
+    done = run(tmp_path, "keys", "list", "--config", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def engine_for_new(path: Path) -> Engine:
+    """Over a file that is made."""
+    path.touch(mode=0o600)
+    return engine_for(path)
 
 
 @pytest.fixture

@@ -153,7 +153,17 @@ def test_keys_are_made_and_ended(daemon: Daemon, upstream: Upstream) -> None:
     listed = {key["name"]: key for key in admin(daemon, "GET", "/keys").json["keys"]}
     assert (listed["bob"]["from"], listed["bob"]["budgets"][0]["cap_usd"]) == ("store", "2.000000000000")
     assert made.json["secret"] not in daemon.output
-    fits(document, "/keys/{name}", "DELETE", admin(daemon, "DELETE", "/keys/bob", WITH_TOKEN))
+    changed = admin(daemon, "PATCH", "/keys/bob", WITH_TOKEN, {"budgets": [{"usd": 3, "per": "day"}], "expires_ms": 0})
+    fits(document, "/keys/{key}", "PATCH", changed)
+    assert changed.json == {"name": "bob", "changed": ["budgets", "expires"], "carried": []}
+    assert admin(daemon, "PATCH", "/keys/bob", WITH_TOKEN, {}).status == 400
+    rotated = admin(daemon, "POST", "/keys/bob/rotations", WITH_TOKEN, {"grace_seconds": 60})
+    fits(document, "/keys/{key}/rotations", "POST", rotated)
+    assert daemon.chat(headers=bob).status == 200
+    bob = [("Authorization", f"Bearer {rotated.json['secret']}")]
+    assert daemon.chat(headers=bob).status == 200
+    assert admin(daemon, "GET", "/usage?by=key,month&key=bob", WITH_TOKEN).json["by"] == ["key", "month"]
+    fits(document, "/keys/{key}", "DELETE", admin(daemon, "DELETE", "/keys/bob", WITH_TOKEN))
     assert daemon.chat(headers=bob).status == 401
     again = admin(daemon, "DELETE", "/keys/bob", WITH_TOKEN)
     assert (again.status, again.error["code"]) == (404, "not_found")

@@ -106,6 +106,42 @@ def test_usage_is_the_json_the_docs_promise(tmp_path: Path, keep: Keep, by: By, 
     assert msgspec.json.decode(msgspec.json.encode(found)) == expected
 
 
+@PLACES
+@pytest.mark.parametrize(
+    ("question", "rows"),
+    [
+        (
+            UsageQuestion(("key", "day"), BERLIN),
+            [("alice", "2023-11-14", 1), ("alice", "2023-11-15", 1), ("bob", "2023-11-15", 1)],
+        ),
+        (
+            UsageQuestion(("day", "key"), BERLIN),
+            [("2023-11-14", "alice", 1), ("2023-11-15", "bob", 1), ("2023-11-15", "alice", 1)],
+        ),
+        (
+            UsageQuestion(("day", "key"), UTC),
+            [("2023-11-14", "alice", 1), ("2023-11-14", "bob", 1), ("2023-11-15", "alice", 1)],
+        ),
+        (UsageQuestion(("month", "model"), BERLIN), [("2023-11", "openai/gpt-4o", 2), ("2023-11", "local/llama", 1)]),
+        (UsageQuestion("month", BERLIN), [("2023-11", 3)]),
+        (UsageQuestion(("key", "key", "provider"), UTC), [("alice", "openrouter", 2), ("bob", "openrouter", 1)]),
+        (UsageQuestion("day", BERLIN, only={"key": "bob"}), [("2023-11-15", 1)]),
+        (UsageQuestion("key", UTC, only={"model": "openai/*"}), [("alice", 2)]),
+        (UsageQuestion("key", UTC, only={"model": "*", "provider": "openrouter", "key": "a?ice"}), [("alice", 2)]),
+        (UsageQuestion("key", UTC, only={"key": "ali"}), []),
+        (UsageQuestion(("day", "key"), UTC, ms("2023-11-15T00:00:00"), None), [("2023-11-15", "alice", 1)]),
+    ],
+)
+def test_usage_by_several_things_and_of_some_only(
+    tmp_path: Path, keep: Keep, question: UsageQuestion, rows: list[tuple[object, ...]]
+) -> None:
+    keep(tmp_path, CALLS)
+    found = Files(tmp_path).usage(question)
+    by = found.by if isinstance(found.by, list) else [found.by]
+    assert [(*(row[name] for name in by), row["calls"]) for row in found.rows if row["calls"]] == rows
+    assert found.total["calls"] == sum(int(str(row[-1])) for row in rows)
+
+
 def test_usage_of_nothing_is_empty(tmp_path: Path) -> None:
     found = Files(tmp_path).usage(UsageQuestion("model", UTC))
     assert found.rows == []

@@ -126,7 +126,9 @@ class Admin:
             raise LedgerUnusable(_sentence(error)) from None
 
     def _converted(self, route: Route, params: dict[str, Any]) -> dict[str, Any]:
-        """The days of a query as moments of the configuration's zone."""
+        """The days of a query as moments of the configuration's zone, what rows stand for as a list."""
+        if route.order == "usage" and "by" in params:
+            params["by"] = params["by"].split(",")
         zone = self._orders.state.zone(params.get("tz")) if route.order == "usage" else None
         for name in ("since", "until"):
             if zone is not None and name in params:

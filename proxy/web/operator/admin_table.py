@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from proxy import __version__
 from proxy.stores.usage import UsageReport
@@ -14,8 +14,10 @@ from proxy.web.operator.answers import (
     BudgetsAnswer,
     CutAnswer,
     HealthAnswer,
+    KeyChangedAnswer,
     KeyMadeAnswer,
     KeyRevokedAnswer,
+    KeyRotatedAnswer,
     KeysAnswer,
     LiveAnswer,
     PastCallAnswer,
@@ -35,13 +37,29 @@ class AdjustBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """The terms of a key as under `keys:` in the configuration; `expires_ms` is UTC epoch milliseconds."""
+    """The terms of a key as under `keys:` in the configuration; `expires_ms` is UTC epoch milliseconds, 0 never."""
 
     name: str
     models: list[str] = []
     limits: list[dict[str, Any]] = []
     budgets: list[dict[str, Any]] = []
     expires_ms: int | None = None
+
+
+class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is to be different of a key; what is left out stays. `expires_ms` 0 is never."""
+
+    name: str | UnsetType = UNSET
+    models: list[str] | UnsetType = UNSET
+    limits: list[dict[str, Any]] | UnsetType = UNSET
+    budgets: list[dict[str, Any]] | UnsetType = UNSET
+    expires_ms: int | UnsetType = UNSET
+
+
+class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """For how long the present secret goes on."""
+
+    grace_seconds: float = 0
 
 
 class Failure(Struct, frozen=True):
@@ -85,8 +103,8 @@ class Route(Struct, frozen=True):
 
 
 ROUTES = (
-    Route("GET", "/usage", "usage", "Calls, tokens and cost by day, model, key or provider.", UsageReport,
-          query=("by", "since", "until", "tz"), fails=(400, 503)),
+    Route("GET", "/usage", "usage", "Calls, tokens and cost by day, month, model, key or provider.", UsageReport,
+          query=("by", "since", "until", "tz", "key", "model", "provider"), fails=(400, 503)),
     Route("GET", "/budgets", "budgets", "Where every budget stands.", BudgetsAnswer),
     Route("POST", "/budgets/{budget}/adjustments", "adjust", "Correct what a budget has spent, and say why.",
           AdjustedAnswer, body=AdjustBody, changes=True, fails=(400, 404, 503)),
@@ -94,7 +112,11 @@ ROUTES = (
           fails=(503,)),
     Route("POST", "/keys", "create", "Make a key; its secret is told this once.", KeyMadeAnswer,
           body=NewKeyBody, changes=True, fails=(400, 503)),
-    Route("DELETE", "/keys/{name}", "revoke", "Refuse a key from now on.", KeyRevokedAnswer,
+    Route("PATCH", "/keys/{key}", "update", "Give a key other terms or another name; what is given replaces what was.",
+          KeyChangedAnswer, body=KeyChangesBody, changes=True, fails=(400, 404, 503)),
+    Route("POST", "/keys/{key}/rotations", "rotate", "Give a key another secret, told this once.",
+          KeyRotatedAnswer, body=RotateBody, changes=True, fails=(400, 404, 503)),
+    Route("DELETE", "/keys/{key}", "revoke", "Refuse a key from now on.", KeyRevokedAnswer,
           changes=True, fails=(400, 404, 503)),
     Route("GET", "/providers", "providers", "How every provider fares.", ProvidersAnswer),
     Route("GET", "/calls", "live", "Calls under way, and the latest that ended.", LiveAnswer),
@@ -107,7 +129,10 @@ ROUTES = (
 )  # fmt: skip
 
 _QUERY = {
-    "by": {"type": "string", "enum": ["day", "model", "key", "provider"], "default": "day"},
+    "by": {"type": "string", "default": "day", "description": "day, month, model, key, provider; several: key,day."},
+    "key": {"type": "string", "description": "Only keys of this name, or of a pattern such as ci-*."},
+    "model": {"type": "string", "description": "Only models of this name, or of a pattern such as openai/*."},
+    "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
     "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
     "until": {"type": "string", "description": "As since; a day counts to its end."},
     "yes": {"type": "string", "description": "There, though empty: every provider or budget may be dropped."},

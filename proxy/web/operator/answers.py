@@ -100,6 +100,7 @@ class KeyAnswer(Struct, frozen=True):
     created_at: str | None
     expires_at: str | None
     last_used_at: str | None
+    old_secret_until: str | None = None
 
 
 class KeysAnswer(Struct, frozen=True):
@@ -116,6 +117,24 @@ class KeyMadeAnswer(Struct, frozen=True):
     secret: str
     key_hash: str
     was_open: bool
+
+
+class KeyChangedAnswer(Struct, frozen=True):
+    """A key with other terms, in words what is so now; `carried` names budgets that took over what was spent under
+    the key's former name."""
+
+    name: str
+    changed: list[str]
+    carried: list[str] = []
+
+
+class KeyRotatedAnswer(Struct, frozen=True):
+    """A key with a new secret, this once; the one it had goes on until `old_until`, or (null) does not."""
+
+    name: str
+    secret: str
+    key_hash: str
+    old_until: str | None
 
 
 class KeyRevokedAnswer(Struct, frozen=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from proxy.config.new_key import NewKeySection
+from proxy.config.new_key import KeyChangesSection, NewKeySection
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.books import Books
@@ -24,15 +23,39 @@ from proxy.policy.values import Settings
 from proxy.stores import known
 from proxy.stores.backup import backup
 from proxy.stores.database import raw
-from proxy.stores.keys import StoredKey, create_key, list_keys, revoke_key, touch_keys
-from proxy.stores.keyset import KeySet, key_set, make_key
+from proxy.stores.keys import (
+    create_key,
+    list_keys,
+    revoke_key,
+    rotate_key,
+    touch_keys,
+    update_key,
+)
+from proxy.stores.keyset import KeySet, changes_of, key_set, make_key, new_secret
 from proxy.stores.mark import mark_keyed
 from proxy.stores.records import Adjusted, Charge
 from proxy.web.client.api import Parts
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
-from proxy.web.operator.answers import AdjustedAnswer, BackupAnswer, KeyMadeAnswer, KeyRevokedAnswer
+from proxy.web.operator.answers import (
+    AdjustedAnswer,
+    BackupAnswer,
+    KeyChangedAnswer,
+    KeyMadeAnswer,
+    KeyRevokedAnswer,
+    KeyRotatedAnswer,
+)
 from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
+from proxy.web.operator.key_orders import (
+    RotateAsk,
+    changed,
+    made,
+    no_such_key,
+    refuse_configured,
+    refuse_taken,
+    renamed,
+    rotated,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -102,13 +125,39 @@ class LiveState:
             await self._change(lambda connection: create_key(connection, key))
             return made(key, secret, was_open=was_open)
 
+    async def update(self, name: str, asked: KeyChangesSection) -> KeyChangedAnswer:
+        """Give a key other terms or another name; calls under way keep what they have."""
+        async with self._turn:
+            refuse_configured(self._settings, name)
+            if asked.name is not None:
+                refuse_taken(self._settings, asked.name)
+            at_ms, former = int(time.time() * 1000), self._books.books.state(time.time())
+            changes = changes_of(asked)
+            if not await self._change(lambda connection: update_key(connection, name, changes, at_ms)):
+                raise no_such_key(name)
+            carried = renamed(self._books.books, former, (name, asked.name), time.time())
+            for record in carried:
+                self._books.journal.append(record)
+                self._books.books.adjust(record.budget, record.period, record.delta_pusd)
+            self._parts.exchange.toll.settled()
+            return changed(name, asked, carried)
+
+    async def rotate(self, ask: RotateAsk) -> KeyRotatedAnswer:
+        """Give a key another secret; the one it had goes on for a while."""
+        async with self._turn:
+            refuse_configured(self._settings, ask.key)
+            (secret, key_hmac), times_ms = new_secret(self._books.hash_key), ask.times_ms(time.time())
+            if not await self._change(lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms)):
+                raise no_such_key(ask.key)
+            return rotated(ask, secret, times_ms)
+
     async def revoke(self, name: str) -> KeyRevokedAnswer:
         """End a key; calls under way go on to their end."""
         async with self._turn:
             refuse_configured(self._settings, name)
             at_ms = int(time.time() * 1000)
             if not await self._change(lambda connection: revoke_key(connection, name, at_ms)):
-                raise Unknown(f"there is no key named {name!r} to revoke; `tollkeeper keys list` names them")
+                raise no_such_key(name)
             return KeyRevokedAnswer(name)
 
     async def note_use(self) -> None:
@@ -169,11 +218,6 @@ class LiveState:
         self._parts.heads = Heads()
 
 
-def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:
-    """The answer that holds the secret, this once; `was_open`: until now everybody might call."""
-    return KeyMadeAnswer(key.name, secret, f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}", was_open)
-
-
 def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
     """The record of an operator's correction. Raises `Declined`."""
     standing = next((s for s in books.state(now) if s.budget.id == ask.budget), None)
@@ -196,15 +240,3 @@ def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:
     """What became of the budget."""
     standing = next(s for s in books.state(now) if s.budget.id == record.budget)
     return AdjustedAnswer(**asdict(standing_row(standing)), id=record.id, delta_usd=usd_text(record.delta_pusd))
-
-
-def refuse_taken(settings: Settings, name: str) -> None:
-    """A key of the configuration would win over a new one of its name."""
-    if name in {caller.name for caller in settings.callers}:
-        raise Declined(f"the configuration has a key named {name!r} already; choose another name")
-
-
-def refuse_configured(settings: Settings, name: str) -> None:
-    """A key of the configuration is revoked there."""
-    if name in {caller.name for caller in settings.callers}:
-        raise Declined(f"the key {name!r} stands in the configuration; remove it there and restart the daemon")

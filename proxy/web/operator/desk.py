@@ -20,7 +20,7 @@ from proxy.stores.keys import StoredKey
 from proxy.stores.keyset import KeySet
 from proxy.stores.queries import Files
 from proxy.stores.records import Row
-from proxy.stores.usage import By, UsageQuestion, UsageReport
+from proxy.stores.usage import Dimensions, UsageQuestion, UsageReport
 from proxy.web.operator.answers import (
     AttemptAnswer,
     BudgetAnswer,
@@ -44,12 +44,15 @@ Moment = Annotated[int, Meta(ge=-1000 * LAST_START, le=1000 * LAST_START)]  # UT
 
 
 class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """`tz` None is the machine's zone of the configuration."""
+    """`tz` None is the machine's zone of the configuration; `key`, `model` and `provider` are names or patterns."""
 
-    by: By = "day"
+    by: Dimensions = "day"
     since_ms: Moment | None = None
     until_ms: Moment | None = None
     tz: str | None = None
+    key: str | None = None
+    model: str | None = None
+    provider: str | None = None
 
 
 class Desk(Struct, frozen=True):
@@ -69,7 +72,8 @@ class Desk(Struct, frozen=True):
             zone = ZoneInfo(ask.tz) if ask.tz else self.settings.money.zone
         except (ValueError, OSError, KeyError):
             raise Declined("--tz must be a time zone such as Europe/Berlin") from None
-        return self.files.usage(UsageQuestion(ask.by, zone, ask.since_ms, ask.until_ms))
+        only = {name: text for name in ("key", "model", "provider") if (text := getattr(ask, name)) is not None}
+        return self.files.usage(UsageQuestion(ask.by or "day", zone, ask.since_ms, ask.until_ms, only))
 
     def show(self, request_id: str) -> PastCallAnswer:
         """The rows of one call. Raises `Unknown` where there is none."""
@@ -104,7 +108,7 @@ class Desk(Struct, frozen=True):
         spent: dict[str, str] = {row["key"]: row["cost_usd"] for row in report.rows}
         own = {caller.name for caller in self.settings.callers}
         rows = []
-        for caller in self.keys.callers:
+        for caller in self.keys.each:
             known = None if caller.name in own else stored.get(caller.name)
             budgets = [standing_row(s) for s in standings if s.budget.scope == key_scope(caller.name)]
             rows.append(self._key(caller, known, budgets, (spent.get(caller.name, usd_text(0)), now)))
@@ -126,7 +130,13 @@ class Desk(Struct, frozen=True):
             created_at=_instant_or_none(known.created_ms if known else None),
             expires_at=_instant_or_none(known.expires_ms if known else None),
             last_used_at=_instant_or_none(used_ms),
+            old_secret_until=_instant_or_none(self._former_until(caller, now)),
         )
+
+    def _former_until(self, caller: Caller, now: float) -> int | None:
+        """Until when a secret the key had before goes on."""
+        former = [other.expires_ms or 0 for other in self.keys.callers if other.name == caller.name]
+        return next((until for until in former[1:] if until > now * 1000), None)
 
 
 def standing_row(standing: Standing) -> BudgetAnswer:

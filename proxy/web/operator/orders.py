@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from proxy.config.new_key import read_new_key
+from proxy.config.new_key import read_key_changes, read_new_key
 from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
 from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
+from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.models import ModelsAsk, model_list
 from proxy.web.operator.traffic import Traffic
 
@@ -55,6 +56,8 @@ class Orders:
             "adjust": self._adjust,
             "keys": self._keys,
             "create": self._create,
+            "update": self._update,
+            "rotate": self._rotate,
             "revoke": self._revoke,
             "backup": self._backup,
             "live": self._live,
@@ -96,8 +99,15 @@ class Orders:
     async def _create(self, params: Params) -> Answer:
         return await self.state.create(read_new_key(params))
 
+    async def _update(self, params: Params) -> Answer:
+        asked = {name: value for name, value in params.items() if name != "key"}
+        return await self.state.update(str(params.get("key")), read_key_changes(asked))
+
+    async def _rotate(self, params: Params) -> Answer:
+        return await self.state.rotate(msgspec.convert(params, RotateAsk))
+
     async def _revoke(self, params: Params) -> Answer:
-        return await self.state.revoke(str(params.get("name")))
+        return await self.state.revoke(str(params.get("key")))
 
     async def _backup(self, params: Params) -> Answer:
         return await self.state.backup(Path(str(params.get("file"))))

@@ -1,0 +1,86 @@
+"""What becomes of stored keys, said alike by a running daemon and on a stopped one's files."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from proxy.config.new_key import KeyChangesSection
+from proxy.policy.money.account import Standing
+from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import key_scope
+from proxy.policy.values import Settings
+from proxy.stores.keys import StoredKey
+from proxy.stores.records import Adjusted
+from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
+from proxy.web.operator.desk import Declined, Unknown, instant
+
+
+class RotateAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """`key` is a name; its present secret goes on for `grace_seconds`."""
+
+    key: str
+    grace_seconds: Annotated[float, Meta(ge=0, le=366 * 86_400)] = 0
+
+    def times_ms(self, now: float) -> tuple[int, int]:
+        """Now, and when the present secret ends."""
+        return int(now * 1000), int((now + self.grace_seconds) * 1000)
+
+
+def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:
+    """The answer that holds the secret, this once; `was_open`: until now everybody might call."""
+    return KeyMadeAnswer(key.name, secret, sha256_of(secret), was_open)
+
+
+def renamed(books: Books, former: list[Standing], names: tuple[str, str | None], now: float) -> list[Adjusted]:
+    """What the budgets of a key spent under its former name, to be spent under the new one: a name lifts no cap."""
+    old, new = names
+    if new is None or new == old:
+        return []
+    fresh, records = {standing.budget.id: standing for standing in books.state(now)}, []
+    for standing in former:
+        identity = key_scope(new) + standing.budget.id.removeprefix(key_scope(old))
+        heir = fresh.get(identity)
+        if standing.budget.scope == key_scope(old) and standing.spent_pusd and heir is not None:
+            why = f"the key {old} is called {new} now"
+            charge = (identity, heir.period, standing.spent_pusd, why)
+            records.append(Adjusted(f"adj_{secrets.token_hex(12)}", int(now * 1000), *charge))
+    return records
+
+
+def changed(name: str, asked: KeyChangesSection, carried: list[Adjusted]) -> KeyChangedAnswer:
+    """What is so now."""
+    given = asked.model_dump(mode="json", exclude_unset=True)
+    words = ["expires" if field == "expires_ms" else field for field in given]
+    return KeyChangedAnswer(asked.name or name, sorted(words), [record.budget for record in carried])
+
+
+def rotated(ask: RotateAsk, secret: str, times_ms: tuple[int, int]) -> KeyRotatedAnswer:
+    """The answer that holds the new secret, this once."""
+    at_ms, until_ms = times_ms
+    return KeyRotatedAnswer(ask.key, secret, sha256_of(secret), instant(until_ms) if until_ms > at_ms else None)
+
+
+def sha256_of(secret: str) -> str:
+    """As `key_hash:` takes it."""
+    return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def no_such_key(name: str) -> Unknown:
+    """For a name that no key of the store has."""
+    return Unknown(f"there is no key named {name!r} in the store; `tollkeeper keys list` names them")
+
+
+def refuse_taken(settings: Settings, name: str) -> None:
+    """A key of the configuration would win over a new one of its name."""
+    if name in {caller.name for caller in settings.callers}:
+        raise Declined(f"the configuration has a key named {name!r} already; choose another name")
+
+
+def refuse_configured(settings: Settings, name: str) -> None:
+    """A key of the configuration is changed or removed there."""
+    if name in {caller.name for caller in settings.callers}:
+        raise Declined(f"the key {name!r} stands in the configuration; change it there, and reload")
