@@ -66,7 +66,7 @@ def test_whatever_is_asked_for_is_refused_or_can_be_stored_and_listed(
         assert instant(stored.expires_ms).endswith("Z")
 
 
-@pytest.mark.parametrize("expires_ms", [0, -1, 10**17, 2**63, 1e17, float("inf"), float("nan"), "soon", True])
+@pytest.mark.parametrize("expires_ms", [-1, 10**17, 2**63, 1e17, float("inf"), float("nan"), "soon", True])
 def test_a_moment_no_calendar_has_is_refused(expires_ms: object) -> None:
     with pytest.raises(ValueError, match="expires_ms"):
         read_new_key({"name": "bob", "expires_ms": expires_ms})
