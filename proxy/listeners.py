@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import http_parser, web
 
+from proxy.observe.holders import who_has
 from proxy.policy.values import Listen
 from proxy.web.connection import Server
 
@@ -89,8 +90,19 @@ async def listen(
         await listener.open(where, inherited)
     except OSError as error:
         address = where.socket or f"{where.host}:{where.port}"
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from None
+        raise StartError(f"cannot listen on {address}: {_reason(error, where)}") from None
     return listener
+
+
+def _reason(error: OSError, where: Listen) -> str:
+    """The system's word; of a port that is taken, by whom, and what to do about it."""
+    if error.errno != errno.EADDRINUSE:
+        return error.strerror or str(error)
+    taken = os.strerror(error.errno)
+    if where.socket is not None:
+        return taken
+    holder = who_has(where.port)
+    return f"{taken}{f' by {holder}' if holder else ''}; stop it, or take others with --port and --admin-port"
 
 
 def _address_of(server: asyncio.AbstractServer) -> str:

@@ -48,7 +48,7 @@ def create(**options: Any) -> None:
 
 
 @keys.command("update")
-@click.argument("key", metavar="NAME", shell_complete=key_names)
+@click.argument("key", shell_complete=key_names)
 @click.option("--name", metavar="NEW", help="What it is called from now on; what it has spent goes with it.")
 @click.option(
     "--budget", "budgets", multiple=True, metavar="USD/PERIOD", help="Such as 5/day, or none; may be repeated."
@@ -73,7 +73,7 @@ def update(key: str, config_path: str | None, as_json: bool, **options: Any) -> 
 
 
 @keys.command("rotate")
-@click.argument("key", metavar="NAME", shell_complete=key_names)
+@click.argument("key", shell_complete=key_names)
 @click.option(
     "--grace", metavar="DURATION", help="How long the secret it has goes on, such as 24h. Default: not at all."
 )

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.cli.lean_imports import import_lean
 from proxy.policy.values import Settings
@@ -31,14 +33,18 @@ STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 @click.command()
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.option("--mock", is_flag=True, help="Serve the built-in mock provider only; no key, no network.")
+@click.option("--host", metavar="ADDRESS", help="The data port's address, in the place of listen.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The data port, in the place of listen.port; 0 is any.")
+@click.option("--admin-port", type=click.IntRange(0, 65535), help="The admin port, in the place of admin.port.")
 @click.option("--watch", "watches", is_flag=True, help="Read the configuration again whenever its file changes.")
-def serve(config_path: str | None, mock: bool, watches: bool) -> None:
+def serve(watches: bool, **options: Any) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to close
     gc.disable()  # nothing a start makes is garbage; looking for some would take a tenth of its time
     import_lean()
-    watched = _watched(config_path) if watches else None
-    settings = settings_or_exit(config_path, mock=mock)
+    chosen = Chosen(**options)
+    watched = _watched(chosen.config_path) if watches else None
+    settings = settings_or_exit(chosen)
     if not settings.providers:
         _explain_no_provider()
     from proxy.observe.logs import set_up
@@ -49,17 +55,42 @@ def serve(config_path: str | None, mock: bool, watches: bool) -> None:
     sink = LineSink(sys.stderr.fileno())
     atexit.register(sink.close)
     set_up(settings.log_level, settings.log_format, sink)
-    code = run_async(_run(settings, _source(config_path, mock=mock), watched))
+    code = run_async(_run(settings, _source(chosen), watched))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # everything is closed; one more signal changes nothing
     sys.exit(code)
 
 
-def _source(config_path: str | None, *, mock: bool) -> Source:
+class Chosen(Struct, frozen=True):
+    """What the command line says of the configuration. None leaves it as it is."""
+
+    config_path: str | None = None
+    mock: bool = False
+    host: str | None = None
+    port: int | None = None
+    admin_port: int | None = None
+
+    def over(self, settings: Settings) -> Settings:
+        """The settings with the addresses that were chosen. Raises ConfigProblems."""
+        from proxy.config.checks import OPEN_TO_STRANGERS, is_loopback
+        from proxy.config.problems import ConfigProblems, Problem
+
+        listen, admin = settings.listen, settings.admin
+        data = {"host": self.host, "port": self.port}
+        if changed := {name: value for name, value in data.items() if value is not None}:
+            listen = replace(listen, socket=None, **changed)
+        if self.admin_port is not None:
+            admin = replace(admin, socket=None, port=self.admin_port)
+        if not is_loopback(listen.host) and not settings.callers and listen != settings.listen:
+            raise ConfigProblems([Problem(f"--host {listen.host}", 0, 0, "", OPEN_TO_STRANGERS)])
+        return replace(settings, listen=listen, admin=admin)
+
+
+def _source(chosen: Chosen) -> Source:
     from proxy.changes import Source
     from proxy.config.discover import find_config
     from proxy.watching import left_alone
 
-    return Source(lambda: left_alone(find_config(config_path, os.environ)), lambda: _read(config_path, mock=mock))
+    return Source(lambda: left_alone(find_config(chosen.config_path, os.environ)), lambda: _read(chosen))
 
 
 def _watched(config_path: str | None) -> Watch:
@@ -72,22 +103,22 @@ def _watched(config_path: str | None) -> Watch:
     return Watch(file)
 
 
-def settings_or_exit(config_path: str | None, *, mock: bool = False) -> Settings:
+def settings_or_exit(chosen: Chosen) -> Settings:
     """Load the configuration; print every problem and exit 1 where there is one."""
     from proxy.config.problems import ConfigProblems
 
     try:
-        return _read(config_path, mock=mock)
+        return _read(chosen)
     except ConfigProblems as problems:
         click.echo(str(problems), err=True)
         sys.exit(1)
 
 
-def _read(config_path: str | None, *, mock: bool) -> Settings:
+def _read(chosen: Chosen) -> Settings:
     from proxy.config.discover import find_config
     from proxy.config.load import load
 
-    return load(find_config(config_path, os.environ), os.environ, mock=mock).settings
+    return chosen.over(load(find_config(chosen.config_path, os.environ), os.environ, mock=chosen.mock).settings)
 
 
 def run_async(main: Coroutine[Any, Any, int]) -> int:
@@ -191,21 +222,25 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
     nobody = "Keys: none; open to everybody on this machine" if is_open else "Keys: none left; nobody may call"
     lines.append(f"Keys: {keys}" if keys else nobody)
     lines += [f"Admin on {admin_url}", f"Listening on {url}"]
-    if all(provider.kind == "mock" for provider in settings.providers.values()):
-        lines += _snippets(url, "mock/echo")
+    if all(provider.kind == "mock" for provider in settings.providers.values()) and not url.startswith("unix:"):
+        lines += _snippets(url, is_open=is_open)
     return lines
 
 
-def _snippets(url: str, model: str) -> list[str]:
+def _snippets(url: str, *, is_open: bool) -> list[str]:
+    """What works as it stands, in another terminal; a key is read from the environment."""
+    model, key = "mock/echo", '"anything"' if is_open else 'os.environ["TOLLKEEPER_KEY"]'
+    header = "" if is_open else ' -H "Authorization: Bearer $TOLLKEEPER_KEY"'
     return [
         "",
         "No provider key was found or wanted: the built-in mock answers, free and offline. Try it:",
         "",
-        f"  curl {url}/chat/completions -H 'Content-Type: application/json' \\",
+        *([] if is_open else ["  export TOLLKEEPER_KEY=…      # a key; `tollkeeper keys create NAME` makes one", ""]),
+        f"  curl {url}/chat/completions -H 'Content-Type: application/json'{header} \\",
         f'    -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
         "",
-        "  from openai import OpenAI",
-        f'  client = OpenAI(base_url="{url}", api_key="anything")',
+        f"  {'' if is_open else 'import os; '}from openai import OpenAI",
+        f'  client = OpenAI(base_url="{url}", api_key={key})',
         f'  print(client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Hello"}}]))',
         "",
     ]

@@ -12,6 +12,7 @@ from msgspec import Struct
 from proxy.config.build_money import build_money
 from proxy.config.discover import NO_PROVIDER, beside, state_dir
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
+from proxy.config.oddities import oddities
 from proxy.config.secrets import Filled
 from proxy.policy.values import Alias, Caller, Listen, Provider, RetryRules, Route, Settings, Timeouts
 from proxy.presets import PRESETS
@@ -37,6 +38,7 @@ class Sources(Struct, frozen=True):
 def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> Settings:
     """Resolve every default and path; nothing can fail here any more."""
     providers = _providers(config, sources)
+    odd = tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
     return Settings(
         listen=_listen(config.listen, sources),
         admin=_listen(config.admin, sources),
@@ -60,8 +62,14 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         log_format=config.log.format,
         source=str(sources.file) if sources.file is not None else None,
         written=frozenset(name for name, value in sources.filled.tree.items() if value is not None),
-        warnings=warnings + _keyless(providers),
+        warnings=warnings + _keyless(providers) + odd,
     )
+
+
+def _secrets(config: Config) -> dict[str, Secret]:
+    """Of callers and operators, by what they are called."""
+    found = {f"keys.{name}": key.key for name, key in config.keys.items() if key.key is not None}
+    return found if config.admin.token is None else {**found, "admin.token": config.admin.token}
 
 
 def _providers(config: Config, sources: Sources) -> dict[str, Provider]:

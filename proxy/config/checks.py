@@ -17,6 +17,11 @@ from proxy.config.problems import Path, suggestion
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed
 
+OPEN_TO_STRANGERS = (
+    "other machines can reach this address, and without keys anybody there could spend your money; "
+    "add an entry under keys:, or listen on 127.0.0.1"
+)
+
 Finding = tuple[Path, str]
 Section = Mapping[str, Any]
 
@@ -45,13 +50,7 @@ def is_loopback(host: str) -> bool:
 
 def _open_to_strangers(tree: Section) -> Iterator[Finding]:
     if not _on_loopback(_section(tree.get("listen"))) and not _section(tree.get("keys")):
-        yield (
-            ("listen", "host"),
-            (
-                "other machines can reach this address, and without keys anybody there could spend your money; "
-                "add an entry under keys:, or listen on 127.0.0.1"
-            ),
-        )
+        yield ("listen", "host"), OPEN_TO_STRANGERS
 
 
 def _open_with_keys(tree: Section) -> Iterator[Finding]:

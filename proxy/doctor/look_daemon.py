@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ import msgspec
 
 from proxy.doctor.local_http import address_of, ask, connect_unix, reachable_address, reason
 from proxy.doctor.seen import DaemonSeen, PortSeen, ScrapeSeen
+from proxy.observe.holders import who_has
 from proxy.policy.values import Listen, Settings
 from proxy.stores.lock import holder_of
 from proxy.web.operator.control import SOCKET_NAME
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED)
-_LISTENING = "0A"  # of the kernel's tables of TCP sockets
 
 
 def look_at_daemon(state_dir: str) -> DaemonSeen:
@@ -82,7 +81,7 @@ def _unused(name: str, where: Listen) -> PortSeen:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return PortSeen(name, address, trouble=reason(error))
-        return PortSeen(name, address, is_taken=True, holder=_who_has(where.port))
+        return PortSeen(name, address, is_taken=True, holder=who_has(where.port))
     return PortSeen(name, address)
 
 
@@ -109,37 +108,6 @@ def _somebody_listens(path: Path) -> bool:
         except ConnectionRefusedError:
             return False
     return True
-
-
-def _who_has(port: int) -> str:
-    """The listening process as name and id; "" where this user may not know."""
-    sockets = {f"socket:[{inode}]" for inode in _listeners(port)}
-    for folder in Path("/proc").glob("[0-9]*"):
-        if sockets & set(_descriptors(folder / "fd")):
-            return f"{_text(folder / 'comm').strip() or 'somebody'} (process {folder.name})"
-    return ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _listeners(port: int) -> Iterator[str]:
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        for fields in map(str.split, _text(table).splitlines()[1:]):
-            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                yield fields[9]
-
-
-def _descriptors(folder: Path) -> Iterator[str]:
-    try:
-        for entry in folder.iterdir():
-            yield os.readlink(entry)
-    except OSError:
-        return
 
 
 def look_at_metrics(settings: Settings, daemon: DaemonSeen) -> ScrapeSeen:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from proxy.cli.check import check
 from proxy.cli.init import init
 from proxy.config.discover import NO_PROVIDER
+from proxy.config.load import load
 
 NO_KEYS = {name: None for name in ("OPENROUTER_API_KEY", "OPEN_ROUTER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")}
 
@@ -157,3 +158,30 @@ def test_init_leaves_nothing_behind_where_it_cannot_write(runner: CliRunner, tmp
         assert result.exit_code == 1
         assert "cannot be written" in result.output
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("env", "providers"),
+    [
+        ({"OPENAI_API_KEY": "a"}, {"openai": "OPENAI_API_KEY"}),
+        (
+            {"ANTHROPIC_API_KEY": "a", "OPENROUTER_API_KEY": "b"},
+            {"openrouter": "OPENROUTER_API_KEY", "anthropic": "ANTHROPIC_API_KEY"},
+        ),
+        ({"OPEN_ROUTER_API_KEY": "a"}, {"openrouter": "OPEN_ROUTER_API_KEY"}),
+        ({"OPENAI_API_KEY": ""}, {"openrouter": "OPENROUTER_API_KEY"}),
+    ],
+)
+def test_init_writes_what_the_environment_has(
+    runner: CliRunner, tmp_path: Path, env: dict[str, str], providers: dict[str, str]
+) -> None:
+    result = runner.invoke(init, env=env)
+    assert result.exit_code == 0, result.output
+    file = tmp_path / "xdg" / "tollkeeper" / "config.yaml"
+    assert load(file, {**dict.fromkeys(providers.values(), "k"), **env}).settings.providers.keys() == providers.keys()
+    is_found = all(env.get(name) for name in providers.values())
+    for kind, variable in providers.items():
+        assert (f"provider {kind}, whose key the daemon reads from {variable}" in result.output) is is_found
+    assert ("next: export" in result.output) is not is_found
+    checked = runner.invoke(check, env={**dict.fromkeys(providers.values(), "k"), **env})
+    assert checked.output.splitlines()[1] == f"  providers: {', '.join(providers)}"

@@ -1,0 +1,64 @@
+"""What may be meant otherwise than it is written: sentences for `check` and the start, which hold no value."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from proxy.config.problems import Path, path_text
+from proxy.config.secrets import Concealed
+from proxy.policy.values import Provider
+from proxy.secret import Secret
+
+_BARE_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_QUOTES = ('"', "'")
+
+
+def oddities(tree: Mapping[str, Any], providers: Iterable[Provider], keys: Mapping[str, Secret]) -> Iterator[str]:
+    """Yield a sentence for each; `keys` are secrets of callers and operators by what they are called."""
+    yield from _bare_variables(tree, ())
+    secrets = {f"of provider {p.name} ({p.key_source})": p.api_key for p in providers if p.api_key is not None}
+    for whose, secret in {**secrets, **keys}.items():
+        if _is_quoted(secret.reveal()):
+            yield f"the key {whose} stands in quotes, which count as part of it: take them out where it is set"
+    for provider in providers:
+        if (better := _below_v1(provider)) is not None:
+            yield f"provider {provider.name} has a local base_url without a path, and such servers answer below /v1: {better}"
+
+
+def _bare_variables(value: Any, path: Path) -> Iterator[str]:
+    """A text that is a variable without braces, which stays as it is."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _bare_variables(item, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _bare_variables(item, (*path, index))
+    elif isinstance(value, str) and not isinstance(value, Concealed) and _BARE_VARIABLE.fullmatch(value):
+        yield f"{path_text(path)} begins with $ and is taken as it stands: a variable is written with braces, ${{NAME}}"
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES
+
+
+def _below_v1(provider: Provider) -> str | None:
+    """The address that is likely meant, where a server of one's own is named without a path."""
+    parts = urlsplit(provider.base_url)
+    host = parts.hostname or ""
+    if provider.kind != "openai" or parts.path.strip("/") or not _is_local(host):
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{f':{parts.port}' if parts.port else ''}/v1"
+
+
+def _is_local(host: str) -> bool:
+    if host.endswith((".local", ".internal", ".localhost")) or (host and "." not in host and ":" not in host):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False

@@ -1,0 +1,75 @@
+"""`serve`: addresses from the command line, a port that is taken, and hints that work as they stand."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import PATIENCE_SECONDS, surroundings
+
+from proxy.cli.serve import start_lines
+from proxy.config.load import load
+
+
+def serve(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One that cannot start."""
+    return subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", *arguments], check=False, cwd=REPOSITORY, env=surroundings(home),
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port this process listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_addresses_of_the_command_line_win_over_the_files(tmp_path: Path, taken: int) -> None:
+    listen, admin = {"socket": str(tmp_path / "data.sock")}, {"host": "127.0.0.1", "port": taken}
+    config = {"providers": {"mock": {}}, "listen": listen, "admin": admin, "shutdown": {"drain": 1}}
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--admin-port", "0"]
+    with Daemon(config, tmp_path, args=arguments) as daemon:
+        assert daemon.chat("mock/echo").status == 200
+        assert not (tmp_path / "data.sock").exists()
+        reloaded = subprocess.run(
+            [sys.executable, "-m", "proxy", "reload", "--config", str(tmp_path / "config.yaml")], check=False,
+            cwd=REPOSITORY, env=surroundings(tmp_path), capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+        assert reloaded.stdout == "nothing has changed\n"
+
+
+@pytest.mark.parametrize("option", ["--port", "--admin-port"])
+def test_a_port_that_is_taken_names_who_has_it_and_the_way_out(tmp_path: Path, taken: int, option: str) -> None:
+    other = {"--port": "--admin-port", "--admin-port": "--port"}[option]
+    done = serve(tmp_path, "--mock", option, str(taken), other, "0")
+    name = Path("/proc/self/comm").read_text().strip()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"tollkeeper: cannot listen on 127.0.0.1:{taken}: Address already in use by {name} (process {os.getpid()}); "
+        "stop it, or take others with --port and --admin-port\n"
+    )
+
+
+def test_an_address_others_reach_wants_keys_on_the_command_line_too(tmp_path: Path) -> None:
+    done = serve(tmp_path, "--mock", "--host", "0.0.0.0", "--port", "0", "--admin-port", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("--host 0.0.0.0: other machines can reach this address, and without keys anybody")
+
+
+def test_the_hints_at_start_work_with_keys() -> None:
+    settings = load(None, {}, mock=True).settings
+    url, admin = "http://127.0.0.1:8655/v1", "http://127.0.0.1:8656"
+    keyed = "\n".join(start_lines(settings, url, admin, is_open=False))
+    assert '-H "Authorization: Bearer $TOLLKEEPER_KEY"' in keyed
+    assert 'api_key=os.environ["TOLLKEEPER_KEY"]' in keyed
+    assert "anything" not in keyed
+    assert "curl" not in "\n".join(start_lines(settings, "unix:/x.sock/v1", admin))
+    assert 'api_key="anything"' in "\n".join(start_lines(settings, url, admin))

@@ -1,0 +1,62 @@
+"""What may be meant otherwise than it is written is said, and none of it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config.load import load
+
+ODD = [
+    (
+        "providers: {openai: {api_key: $OPENAI_API_KEY}}",
+        "providers.openai.api_key begins with $ and is taken as it stands",
+    ),
+    ("keys: {a: {key: $A}}\nproviders: {mock: }", "keys.a.key begins with $"),
+    ("models: {m: {target: a/b, fallbacks: [$B]}}\nproviders: {mock: }", "models.m.fallbacks[0] begins with $"),
+    (
+        "providers: {openai: {api_key: '\"sk-canary\"'}}",
+        "the key of provider openai (providers.openai.api_key in FILE) stands in quotes",
+    ),
+    (
+        "providers: {openai: {api_key: '${QUOTED}'}}",
+        "the key of provider openai (environment variable QUOTED) stands in quotes",
+    ),
+    ("keys: {a: {key: \"'sk-canary'\"}}\nproviders: {mock: }", "the key keys.a stands in quotes"),
+    ("admin: {token: '${QUOTED}'}\nproviders: {mock: }", "the key admin.token stands in quotes"),
+    ("providers: {ollama: {kind: openai, base_url: 'http://127.0.0.1:11434'}}", "below /v1: http://127.0.0.1:11434/v1"),
+    ("providers: {vllm: {kind: openai, base_url: 'http://gpu:8000/'}}", "below /v1: http://gpu:8000/v1"),
+    ("providers: {lm: {kind: openai, base_url: 'http://[::1]:1234'}}", "below /v1: http://[::1]:1234/v1"),
+    ("providers: {lm: {kind: openai, base_url: 'https://host.docker.internal'}}", "https://host.docker.internal/v1"),
+]
+PLAIN = [
+    "providers: {openai: {api_key: '${KEY}'}}",
+    "providers: {openai: {api_key: 'a$b'}}",
+    "providers: {openai: {api_key: '${DOLLAR}'}}",
+    "providers: {openai: {api_key: '\"'}}",
+    "providers: {a: {kind: openai, base_url: 'http://127.0.0.1:11434/v1'}}",
+    "providers: {a: {kind: openai, base_url: 'http://127.0.0.1:11434/api'}}",
+    "providers: {a: {kind: openai, base_url: 'https://api.perplexity.ai'}}",
+    "providers: {a: {kind: anthropic, base_url: 'http://127.0.0.1:1'}}",
+]
+ENV = {"QUOTED": '"sk-canary"', "KEY": "sk-canary", "DOLLAR": "$HOME"}
+
+
+def warnings(folder: Path, text: str) -> list[str]:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    file.chmod(0o600)
+    return [line.replace(str(file), "FILE") for line in load(file, ENV).settings.warnings]
+
+
+@pytest.mark.parametrize(("text", "sentence"), ODD)
+def test_what_is_odd_is_said_in_one_sentence_that_shows_nothing(tmp_path: Path, text: str, sentence: str) -> None:
+    (said,) = warnings(tmp_path, text)
+    assert sentence in said
+    assert "canary" not in said and "$OPENAI" not in said
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_is_as_usual_is_not(tmp_path: Path, text: str) -> None:
+    assert [line for line in warnings(tmp_path, text) if "has no key" not in line] == []
