@@ -55,7 +55,8 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return type(value) in (int, Decimal) and 0 <= value <= _MOST_USD and not (value == 0 and Decimal(value).is_signed())
+    is_number = type(value) is int or (type(value) is Decimal and value.is_finite())
+    return is_number and 0 <= value <= _MOST_USD and not (value == 0 and Decimal(value).is_signed())
 
 
 def _are_counts(details: Any, known: frozenset[str]) -> bool:
