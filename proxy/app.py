@@ -232,7 +232,7 @@ class Daemon:
             problems.append(f"the journal cannot be written ({self._books.journal.failure})")
         if self._books is not None and self._books.ledger_problem:
             problems.append(self._books.ledger_problem)
-        if self._books is not None and self._books.writer.is_replaced:
+        if self._books is not None and self._books.writer.is_unusable:
             problems.append(self._books.writer.last_error)
         return problems
 

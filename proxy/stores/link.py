@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from proxy.stores import known, ledger
 from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
+from proxy.stores.opening import check_before_writing
 from proxy.stores.records import Record
 from proxy.stores.segments import Position
 
@@ -116,6 +117,8 @@ class Link:
     def _look(self, driver: sqlite3.Connection) -> None:
         if known.revision_of(driver, self._path) != known.REVISIONS[-1]:
             raise LedgerDamaged(str(self._path), "its tables are not those the daemon started with")
+        if not self._was_open:
+            check_before_writing(driver, self._path)
 
     def _apply_single(self, single: tuple[Position, Record]) -> None:
         try:

@@ -13,7 +13,8 @@ from proxy.stores.failures import LedgerDamaged
 from proxy.stores.known import REVISIONS, revision_of
 
 TABLES = Path(__file__).with_name("tables.sql")  # written by tools/make_tables.py
-MOST_CHECKED_BYTES = 2 * 2**20  # checking more would be felt at start
+MOST_CHECKED_BYTES = 2 * 2**20  # as a whole, at start: more would be felt
+MOST_CHECKED_LATER_BYTES = 64 * 2**20  # before the first row is written
 _OPERATIONS = 100_000  # of SQLite's machine, between two looks at the clock
 _NEW = "BEGIN IMMEDIATE; {tables} INSERT INTO alembic_version VALUES ('{revision}'); COMMIT;"
 _ASKED_AT_START = ("alembic_version", "journal_position", "budget_spent", "keys")
@@ -49,6 +50,12 @@ def inspect_ledger(path: Path, seconds: float) -> bool:
             return False
         raise trouble(path, error) from error
     return True
+
+
+def check_before_writing(driver: sqlite3.Connection, path: Path) -> None:
+    """What a start has left out, for whoever has the time. Raises `LedgerDamaged` or sqlite3.Error."""
+    if MOST_CHECKED_BYTES < path.stat().st_size <= MOST_CHECKED_LATER_BYTES:
+        _check(driver, path)
 
 
 def _upgrade(path: Path) -> None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
-from proxy.stores.failures import LedgerReplaced
+from proxy.stores.database import is_damage
+from proxy.stores.failures import LedgerDamaged, LedgerReplaced
 from proxy.stores.journal import Journal
 from proxy.stores.link import Link
 from proxy.stores.segments import START, Position, Problem, Reader
@@ -48,7 +49,7 @@ class WriterRules(Struct, frozen=True):
 class Writer:
     """`lag_seconds`, `errors`, `last_error` and `problems` (places of the journal not readable) are for operators.
 
-    `is_replaced`: the ledger's file is not the one there was. `journal_lost` is called from the thread when the journal
+    `is_unusable`: the ledger's file is damaged, or not the one there was. `journal_lost` is called from the thread when the journal
     was removed, and made anew without what was spent.
     """
 
@@ -56,7 +57,7 @@ class Writer:
         """Nothing happens before `start`. `tell` gets a sentence, from the thread, when something goes wrong."""
         self.errors = 0
         self.journal_lost: Callable[[], object] = _nothing
-        self.is_replaced = False
+        self.is_unusable = False
         self.last_error = ""
         self.problems = 0
         self._journal = journal
@@ -168,12 +169,12 @@ class Writer:
         else:
             self._wait = 0.0
             self.last_error = ""
-            self.is_replaced = False
+            self.is_unusable = False
 
     def _failed(self, error: Exception, jobs: list[Job]) -> None:
         self.errors += 1
         sentence = self._link.lost(error)
-        self.is_replaced = isinstance(error, LedgerReplaced)
+        self.is_unusable = isinstance(error, LedgerReplaced | LedgerDamaged) or is_damage(error)
         if sentence != self.last_error:
             self._tell(f"The ledger cannot be written; calls go on and the journal keeps what they cost: {sentence}")
         self.last_error = sentence

@@ -19,7 +19,8 @@ from proxy.stores.database import engine_for
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew
 from proxy.stores.hash_key import hash_key, keyed
 from proxy.stores.known import REVISIONS
-from proxy.stores.opening import TABLES, open_ledger
+from proxy.stores.link import Link
+from proxy.stores.opening import MOST_CHECKED_BYTES, TABLES, open_ledger
 from proxy.stores.upgrade import MIGRATIONS, upgrade
 from tools.make_tables import text
 
@@ -177,6 +178,35 @@ def test_a_damaged_ledger_is_refused_and_not_replaced(path: Path, offset: int) -
     with pytest.raises(LedgerDamaged, match="tollkeeper backup"):
         open_ledger(path)
     assert path.read_bytes() == content
+
+
+def test_of_a_large_ledger_a_start_checks_what_it_reads_and_the_writer_the_rest(path: Path) -> None:
+    open_ledger(path)
+    name = "x" * 4000
+    run(path, *[f"INSERT INTO sums_by_quarter VALUES ({n}, '{name}', 0, 0, 0, 0, 0, 0, 0, 0)" for n in range(900)])
+    (root,) = run(path, "SELECT rootpage FROM sqlite_master WHERE name = 'sums_by_quarter'")[0]
+    with path.open("r+b") as file:
+        file.seek((int(str(root)) - 1) * 4096 + 8)
+        file.write(b"\xa5" * 600)
+    content = path.read_bytes()
+    assert len(content) > MOST_CHECKED_BYTES
+    open_ledger(path)
+    with pytest.raises(LedgerDamaged, match="tollkeeper backup"):
+        Link(path, 1.0).position()
+    assert path.read_bytes() == content
+
+
+def test_a_large_ledger_whose_keys_are_damaged_is_refused_at_start(path: Path) -> None:
+    open_ledger(path)
+    name = "x" * 4000
+    run(path, *[f"INSERT INTO sums_by_quarter VALUES ({n}, '{name}', 0, 0, 0, 0, 0, 0, 0, 0)" for n in range(900)])
+    (root,) = run(path, "SELECT rootpage FROM sqlite_master WHERE name = 'keys'")[0]
+    with path.open("r+b") as file:
+        file.seek((int(str(root)) - 1) * 4096)
+        file.write(b"\xa5" * 600)
+    assert path.stat().st_size > MOST_CHECKED_BYTES
+    with pytest.raises(LedgerDamaged):
+        open_ledger(path)
 
 
 def test_a_locked_ledger_is_said_to_be_locked_not_damaged(path: Path) -> None:

@@ -170,6 +170,7 @@ def test_a_ledger_that_is_damaged_while_in_use_is_reported(store: Store) -> None
     store.journal.append(settled("b"))
     store.wait_for_error()
     assert "is damaged" in store.writer.last_error
+    assert store.writer.is_unusable
     assert store.journal.healthy
 
 
