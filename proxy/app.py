@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -22,7 +22,6 @@ from proxy.exchange.keeping import Keeping
 from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
-from proxy.exchange.record import Entry
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
@@ -41,7 +40,6 @@ from proxy.web.operator.answers import StatusAnswer
 from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Declined
-from proxy.web.operator.feed import Feed
 from proxy.web.operator.orders import Orders, Reload, ReloadRefused
 from proxy.web.operator.traffic import Traffic
 
@@ -112,14 +110,14 @@ class Daemon:
         self._stack.callback(toll.refused.write)
         exchange = Exchange(settings.providers, settings.retries, upstream, toll)
         parts = first_parts(settings, names, catalogue, exchange, books)
-        feed = Feed()
-        api = Api(parts, _each(telemetry.finished, feed.tell), _log_crash)
+        api = Api(parts, telemetry.finished, _log_crash)
         self._api = api
         telemetry.watch(lambda: list(api.running.values()))
+        books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, settings.providers, toll.prices)
         state = LiveState(settings, books, parts)
-        orders = Orders(state, Traffic(api, feed), self)
+        orders = Orders(state, Traffic(api, telemetry.feed), self)
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         door.server.takes, door.server.line = parts.gate.has_room_for, api
@@ -273,16 +271,6 @@ def _toll(
     )
     toll = Toll(keeping, prices, money.rules)
     return toll
-
-
-def _each(*readers: Callable[[Entry], None]) -> Callable[[Entry], None]:
-    """Everybody who is to know of a finished call."""
-
-    def tell(entry: Entry) -> None:
-        for reader in readers:
-            reader(entry)
-
-    return tell
 
 
 async def _nothing_to_read(_: bool) -> list[str]:

@@ -1,12 +1,18 @@
-"""Tells the operator of calls: the log line and the metrics, both made of the call's entry."""
+"""Tells the operator of calls, many at once and beside the event loop: log lines, metrics, the feed of those who watch.
+
+A call that ends is only put down here. The thread that fills the ledger comes round and makes an entry of each, and
+everything else of the entries; who asks a question before that catches up first.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import platform
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import structlog
 
@@ -14,7 +20,7 @@ from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.record import Entry, Record
 from proxy.observe.labels import Known
-from proxy.observe.logs import lines_dropped, log_call
+from proxy.observe.logs import lines_dropped, log_calls
 from proxy.observe.loop_lag import LoopLag
 from proxy.observe.metrics import Metrics
 from proxy.observe.page import MetricsPage
@@ -23,8 +29,10 @@ from proxy.observe.seen import CallSeen, CostSeen, Tokens
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.values import Settings
 from proxy.stores.records import Row
+from proxy.web.operator.feed import Feed
 
 log = structlog.get_logger()
+WaitingT = TypeVar("WaitingT")
 
 
 class Telemetry:
@@ -38,22 +46,64 @@ class Telemetry:
         self._reload = ReloadState(successful=True, success_at=time.time())
         self._lag = LoopLag(loop)
         self._lag.start()
+        self._turn = threading.Lock()
+        self._ended: deque[tuple[Record, float]] = deque()  # with the monotonic time of its end
+        self._paid: deque[Row] = deque()
+        self._odd: deque[tuple[Row, tuple[str, ...], int]] = deque()
         self.metrics = Metrics(Known(models, self._is_key), self._sources(), gen_ai=settings.gen_ai)
-        self.page = MetricsPage(self.metrics)
+        self.page = MetricsPage(self.metrics, self.catch_up)
+        self.feed = Feed(self.catch_up)
 
     def watch(self, live: Callable[[], list[Record]]) -> None:
         """Know which calls are under way."""
         self._live = live
 
-    def finished(self, entry: Entry) -> None:
-        """One call is over: its log line, its metrics."""
-        log_call(entry, "warning" if entry.status >= 500 else "info")
-        self.metrics.finished(_seen(entry))
+    def finished(self, record: Record, ended: float) -> None:
+        """One call is over since `ended`, monotonic: nobody changes its record any more."""
+        self._ended.append((record, ended))
 
     def settled(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         """One attempt is paid for, as the ledger will have it; what is odd about its figures is told and counted."""
         if row.source != "none":
-            self.metrics.settled(_cost(row))
+            self._paid.append(row)
+        if doubts or over_pusd:
+            self._odd.append((row, doubts, over_pusd))
+
+    def catch_up(self) -> None:
+        """Tell of all that has ended until now. From any thread but the event loop's; never waits for the log or the ledger."""
+        with self._turn:
+            self._tell_costs(_all_of(self._paid))
+            for odd in _all_of(self._odd):
+                self._tell_odd(*odd)
+            self._tell_calls(_all_of(self._ended))
+
+    def _tell_calls(self, ended: list[tuple[Record, float]]) -> None:
+        if not ended:
+            return
+        entries = [record.entry(at) for record, at in ended]
+        log_calls(
+            [(entry, record.at + at - record.started) for entry, (record, at) in zip(entries, ended, strict=True)]
+        )
+        self.metrics.finished(*map(_seen, entries))
+        self.feed.tell(entries)
+
+    def _tell_costs(self, rows: list[Row]) -> None:
+        """Their sums, by what the metrics tell them apart by."""
+        sums: dict[tuple[str, str, str, str], list[int]] = {}
+        for row in rows:
+            whose = (row.provider, row.model, row.key, row.source)
+            has = sums.get(whose)
+            if has is None:
+                has = sums[whose] = [0] * 6
+            has[0] += row.cost_pusd
+            has[1] += row.input_tokens
+            has[2] += row.output_tokens
+            has[3] += row.cached_input_tokens
+            has[4] += row.cache_write_tokens
+            has[5] += row.reasoning_tokens
+        self.metrics.settled(*(CostSeen(*w[:3], has[0], w[3], Tokens(*has[1:])) for w, has in sums.items()))
+
+    def _tell_odd(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         for doubt in doubts:
             self.metrics.anomaly(doubt)
             log.warning("cost_anomaly", reason=f"{doubt} in the usage of {row.id}")
@@ -127,7 +177,6 @@ class Telemetry:
 
 
 def _seen(entry: Entry) -> CallSeen:
-    models = list(dict.fromkeys(tried.model for tried in entry.tried))
     return CallSeen(
         endpoint=entry.endpoint,
         status=entry.status,
@@ -141,25 +190,19 @@ def _seen(entry: Entry) -> CallSeen:
         first_byte_seconds=entry.first_byte_seconds,
         input_tokens=entry.input_tokens or 0,
         output_tokens=entry.output_tokens or 0,
-        attempts=tuple((tried.provider, tried.outcome) for tried in entry.tried),
-        fallback=(models[0], models[-1]) if len(models) > 1 else None,
+        attempts=tuple([(tried.provider, tried.outcome) for tried in entry.tried]),
+        fallback=None if len(entry.tried) < 2 else _fallback(entry),
         client_left=entry.client_left,
         rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
     )
 
 
-def _cost(row: Row) -> CostSeen:
-    return CostSeen(
-        provider=row.provider,
-        model=row.model,
-        key=row.key,
-        cost_pusd=row.cost_pusd,
-        cost_source=row.source,
-        tokens=Tokens(
-            input=row.input_tokens,
-            output=row.output_tokens,
-            cached_input=row.cached_input_tokens,
-            cache_write=row.cache_write_tokens,
-            reasoning=row.reasoning_tokens,
-        ),
-    )
+def _fallback(entry: Entry) -> tuple[str, str] | None:
+    """The model that was asked first and the one that came last, where several were asked."""
+    models = list(dict.fromkeys(tried.model for tried in entry.tried))
+    return (models[0], models[-1]) if len(models) > 1 else None
+
+
+def _all_of(waiting: deque[WaitingT]) -> list[WaitingT]:
+    """What is in it now, taken out; more may come meanwhile."""
+    return [waiting.popleft() for _ in range(len(waiting))]

@@ -187,7 +187,7 @@ def _backup(settings: Settings, params: Params) -> Answer:
     if not ledger.exists():
         raise Declined(f"there is no ledger in {state_dir}: nothing to copy")
     with StateLock(state_dir), _journal(settings) as journal:
-        writer = Writer(journal, ledger, WriterRules(linger=0.0), lambda sentence: click.echo(sentence, err=True))
+        writer = Writer(journal, ledger, WriterRules(), lambda sentence: click.echo(sentence, err=True))
         writer.start()
         if not writer.stop():
             raise Declined("the ledger does not take what the journal has; no backup was made")

@@ -1,12 +1,17 @@
-"""Children of labelled metrics: looked up once, kept, and never more of them than there is room for."""
+"""Children of labelled metrics: looked up once, kept, and never more of them than there is room for.
+
+Counts and buckets are plain numbers here: whoever owns the families sees to it that one thread at a time is at them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from proxy.observe.labels import OTHER
 from proxy.observe.metric_table import ROWS, Row
@@ -37,91 +42,104 @@ class Room:
 class Children(Generic[Child]):
     """The children of one metric, by label values in the table's order."""
 
-    def __init__(self, row: Row, make: Callable[..., Child], room: Room) -> None:
-        self._row = row
+    def __init__(self, row: Row, make: Callable[[], Child], room: Room) -> None:
+        self.row = row
+        self.by_labels: dict[tuple[str, ...], Child] = {}
         self._make = make
         self._room = room
         self._may_fold = not _MANY.isdisjoint(row.labels)
-        self._children: dict[tuple[str, ...], Child] = {}
         for value in row.zeros:
             self.at(value)
 
     def at(self, *values: str) -> Child:
         """The child of these label values."""
-        child = self._children.get(values)
+        child = self.by_labels.get(values)
         return self._begin(values) if child is None else child
 
     def _begin(self, values: tuple[str, ...]) -> Child:
-        if not self._room.take(self._row.series) and self._may_fold:
+        if not self._room.take(self.row.series) and self._may_fold:
             values = tuple(
                 OTHER if label in _FOLDED and value else value
-                for label, value in zip(self._row.labels, values, strict=True)
+                for label, value in zip(self.row.labels, values, strict=True)
             )
-        child = self._children.get(values)
+        child = self.by_labels.get(values)
         if child is None:
-            child = self._children[values] = self._make(*values)
+            child = self.by_labels[values] = self._make()
         return child
 
 
-class Money:
-    """An amount that only grows, exact to the last 1e-12 USD."""
+class Count:
+    """A number that only grows: of events, or of 1e-12 USD, exact to the last of them."""
 
-    __slots__ = ("pusd",)
+    __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.pusd = 0
+        self.value = 0
 
-    def add(self, pusd: int) -> None:
-        """Book an amount; the event loop's thread alone writes."""
-        self.pusd += pusd
+    def add(self, amount: int = 1) -> None:
+        """Count so many more."""
+        self.value += amount
 
 
-class MoneyCounter:
-    """A counter of USD kept as integers: a float forgets small calls once a sum is large."""
+class Distribution:
+    """How many observations fell below each bound, the last one being none, and what they add up to."""
 
-    def __init__(self, row: Row) -> None:
-        self._row = row
-        self._children: dict[tuple[str, ...], Money] = {}
+    __slots__ = ("_bounds", "counts", "total")
 
-    def labels(self, *values: str) -> Money:
-        """The child of these label values."""
-        return self._children.setdefault(values, Money())
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+        self._bounds = bounds
 
-    def describe(self) -> Iterable[Metric]:
-        """The family without samples: the registry looks for clashes of names."""
-        return [self._family()]
-
-    def collect(self) -> Iterable[Metric]:
-        """The family as it stands; the copy is made in one step, so any thread may ask."""
-        family = self._family()
-        for values, money in self._children.copy().items():
-            family.add_metric(values, money.pusd / PUSD_PER_USD)
-        return [family]
-
-    def _family(self) -> CounterMetricFamily:
-        return CounterMetricFamily(self._row.name, self._row.help, labels=self._row.labels)
+    def observe(self, amount: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(self._bounds, amount)] += 1
+        self.total += amount
 
 
 class Families:
-    """Makes the metrics of the table in one registry, all under one ceiling."""
+    """Makes the metrics of the table, all under one ceiling."""
 
-    def __init__(self, registry: CollectorRegistry, room: Room) -> None:
-        self._registry = registry
+    def __init__(self, room: Room) -> None:
         self._room = room
+        self._counts: list[tuple[Children[Count], int]] = []  # each with what one is of what is shown
+        self._distributions: list[Children[Distribution]] = []
 
-    def counter(self, name: str) -> Children[Counter]:
+    def counter(self, name: str) -> Children[Count]:
         """A counter of events."""
-        row = ROWS[name]
-        return Children(row, Counter(row.name, row.help, row.labels, registry=self._registry).labels, self._room)
+        return self._counter(name, 1)
 
-    def histogram(self, name: str) -> Children[Histogram]:
+    def money(self, name: str) -> Children[Count]:
+        """A counter of USD, kept as integers: a float forgets small calls once a sum is large."""
+        return self._counter(name, PUSD_PER_USD)
+
+    def histogram(self, name: str) -> Children[Distribution]:
         """A histogram with the table's buckets."""
         row = ROWS[name]
-        made = Histogram(row.name, row.help, row.labels, buckets=row.buckets, registry=self._registry)
-        return Children(row, made.labels, self._room)
+        made = Children(row, lambda: Distribution(row.buckets), self._room)
+        self._distributions.append(made)
+        return made
 
-    def money(self, name: str) -> Children[Money]:
-        """A counter of USD."""
-        made = MoneyCounter(ROWS[name])
-        self._registry.register(made)
-        return Children(ROWS[name], made.labels, self._room)
+    def collect(self) -> Iterator[Metric]:
+        """All of them as they stand."""
+        for counts, unit in self._counts:
+            family = CounterMetricFamily(counts.row.name, counts.row.help, labels=counts.row.labels)
+            for values, count in counts.by_labels.items():
+                family.add_metric(values, count.value / unit)
+            yield family
+        for distributions in self._distributions:
+            yield _histogram(distributions)
+
+    def _counter(self, name: str, unit: int) -> Children[Count]:
+        made = Children(ROWS[name], Count, self._room)
+        self._counts.append((made, unit))
+        return made
+
+
+def _histogram(distributions: Children[Distribution]) -> Metric:
+    row = distributions.row
+    family = HistogramMetricFamily(row.name, row.help, labels=row.labels)
+    bounds = [floatToGoString(bound) for bound in (*row.buckets, float("inf"))]  # type: ignore[no-untyped-call]
+    for values, one in distributions.by_labels.items():
+        family.add_metric(values, list(zip(bounds, accumulate(one.counts), strict=True)), one.total)
+    return family

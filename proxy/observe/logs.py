@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol, TextIO, cast
@@ -26,9 +26,11 @@ _CREDENTIAL = re.compile(r"(?i)\b(sk-|bearer\s+)[A-Za-z0-9_\-.~+/]{6,}=*")
 # what a terminal obeys, what ends a line somewhere, and half an emoji
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 2048
+_FAILED = 500  # the least status of a failure that is worth a warning
 _STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})
 
 Event = MutableMapping[str, Any]
+Ended = tuple[Any, float]  # a call's entry, a msgspec Struct, and when it ended, in UTC epoch seconds
 
 
 class Sink(Protocol):
@@ -87,33 +89,35 @@ class _CallLog:
         self.pretty = False
         self.colours = False
 
-    def write(self, fields: Any, level: str) -> None:
-        """The same line the chain would make, or for people the short one; anything out of the ordinary takes the chain."""
+    def write(self, calls: Iterable[Ended]) -> None:
+        """The same lines the chain would make, or for people the short ones; anything out of the ordinary takes the chain."""
         if self.sink is None:
-            getattr(structlog.get_logger(), level)("call", **msgspec.to_builtins(fields))
+            for fields, _ in calls:
+                getattr(structlog.get_logger(), _level(fields))("call", **msgspec.to_builtins(fields))
             return
-        if getattr(logging, level.upper()) < self.level:
+        wanted = calls if self.level <= logging.INFO else [call for call in calls if call[0].status >= _FAILED]
+        if self.level > logging.WARNING:
             return
-        line = self._short(fields) if self.pretty else _plain_line(fields, level)
-        if line is None:
-            event = redact(
-                None, level, {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": _now()}
-            )
-            line = _render(None, level, event)
-        self.sink.write(line + "\n")
-        self.sink.flush()
+        render = self._short if self.pretty else _line
+        lines = [render(fields, ended) for fields, ended in wanted]
+        if self.queue is not None:
+            self.queue.take(lines)
+        else:
+            self.sink.write(b"".join(lines).decode())
+            self.sink.flush()
 
-    def _short(self, fields: Any) -> str:
-        line = redacted(short_line(fields, datetime.now().astimezone()))
-        return coloured(line, fields.status) if self.colours else line
+    def _short(self, fields: Any, ended: float) -> bytes:
+        line = redacted(short_line(fields, datetime.fromtimestamp(ended).astimezone()))
+        line = coloured(line, fields.status) if self.colours else line
+        return line.encode(errors="backslashreplace") + b"\n"
 
 
 _call_log = _CallLog()
 
 
-def log_call(fields: Any, level: str) -> None:
-    """The one line of a finished call; `fields` is its entry, a msgspec Struct."""
-    _call_log.write(fields, level)
+def log_calls(calls: Iterable[Ended]) -> None:
+    """The one line each of finished calls."""
+    _call_log.write(calls)
 
 
 def lines_dropped() -> int:
@@ -121,19 +125,30 @@ def lines_dropped() -> int:
     return 0 if _call_log.queue is None else _call_log.queue.dropped
 
 
-def _plain_line(fields: Any, level: str) -> str | None:
-    """The line, if nothing in it has to be escaped, cut or taken out."""
+def _line(fields: Any, ended: float) -> bytes:
+    """The line; quickly, if nothing in it has to be escaped, cut or taken out."""
+    level, time = _level(fields), _instant(ended)
     try:
-        line = _json.encode(fields).decode("ascii")
-    except (UnicodeDecodeError, UnicodeEncodeError):
-        return None
-    if len(line) > _LONGEST or "sk-" in line or "earer" in line.lower() or "\\u" in line or "\x7f" in line:
-        return None
-    return f'{line[:-1]},"event":"call","level":"{level}","time":"{_now()}"}}'
+        line = _json.encode(fields)
+    except UnicodeEncodeError:
+        line = b""
+    if not line or len(line) > _LONGEST or not _is_plain(line):
+        event = {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": time}
+        return _render(None, level, redact(None, level, event)).encode() + b"\n"
+    return b'%b,"event":"call","level":"%b","time":"%b"}\n' % (line[:-1], level.encode(), time.encode())
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+def _is_plain(line: bytes) -> bool:
+    is_fit = line.isascii() and b"\x7f" not in line and b"\\u" not in line
+    return is_fit and b"sk-" not in line and b"earer" not in line.lower()
+
+
+def _level(fields: Any) -> str:
+    return "warning" if fields.status >= _FAILED else "info"
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:

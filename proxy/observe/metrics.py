@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections import Counter
+from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
@@ -24,21 +26,21 @@ from proxy.observe.labels import (
 )
 from proxy.observe.metric_table import TOKEN_TYPES
 from proxy.observe.readings import Readings, Sources, collect, read
-from proxy.observe.seen import CallSeen, CostSeen
+from proxy.observe.seen import CallSeen, CostSeen, Kind, kind_of
 
 # below the 15,000 promised: what is folded into `_other` past it, and the gauges, need room too
 CEILING = 14_500
 
 
 class Metrics:
-    """Owns its registry. `finished`, `settled` and `anomaly` belong to the event loop; `render` may run in a thread."""
+    """`finished`, `settled` and `anomaly` take any number at once, and `render` may run meanwhile, in any thread."""
 
     def __init__(self, known: Known, sources: Sources, *, gen_ai: bool = False, ceiling: int = CEILING) -> None:
         self._labels = Labels(known)
         self._sources = sources
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        families = Families(self._registry, Room(ceiling))
+        self._lock = threading.Lock()
+        self._process = ProcessCollector(registry=None)
+        self._families = families = Families(Room(ceiling))
         self._requests = families.counter("tollkeeper_requests_total")
         self._duration = families.histogram("tollkeeper_request_duration_seconds")
         self._first_token = families.histogram("tollkeeper_time_to_first_token_seconds")
@@ -53,39 +55,30 @@ class Metrics:
         self._anomalies = families.counter("tollkeeper_cost_anomalies_total")
         self._gen_ai = GenAi(families) if gen_ai else None
 
-    def finished(self, call: CallSeen) -> None:
-        """Count a call, whatever became of it."""
-        endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
-        model, key = self._labels.model(call.model), self._labels.key(call.key)
-        error = error_label(call.error_type)
-        self._requests.at(endpoint, provider, model, key, code_label(call.status), error).inc()
-        self._duration.at(endpoint, provider, model if provider else "").observe(call.duration_seconds)
-        self._overhead.at(endpoint).observe(call.overhead_seconds)
-        if call.stream and not error and call.first_byte_seconds is not None:
-            self._streamed(call, call.first_byte_seconds, (provider, model))
-        for tried, outcome in call.attempts:
-            self._attempts.at(tried, outcome_label(outcome)).inc()
-        if call.fallback is not None:
-            self._fallbacks.at(*map(self._labels.model, call.fallback)).inc()
-        if call.client_left is not None:
-            self._disconnects.at(phase_label(call.client_left)).inc()
-        if call.rejected is not None:
-            self._rejections.at(key, call.rejected).inc()
-        if self._gen_ai is not None:
-            self._gen_ai.finished(call, model, error)
+    def finished(self, *calls: CallSeen) -> None:
+        """Count calls, whatever became of them: what many have in common is looked up once."""
+        alike: dict[Kind, list[CallSeen]] = {}
+        for call in calls:
+            alike.setdefault(kind_of(call), []).append(call)
+        with self._lock:
+            for same in alike.values():
+                self._count(same)
 
-    def settled(self, cost: CostSeen) -> None:
-        """Book what one attempt came to."""
-        whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
-        self._cost.at(*whose, source_label(cost.cost_source)).add(cost.cost_pusd)
-        for kind in TOKEN_TYPES:
-            count: int = getattr(cost.tokens, kind)
-            if count:
-                self._tokens.at(*whose, kind).inc(count)
+    def settled(self, *costs: CostSeen) -> None:
+        """Book what attempts came to."""
+        with self._lock:
+            for cost in costs:
+                whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
+                self._cost.at(*whose, source_label(cost.cost_source)).add(cost.cost_pusd)
+                for kind in TOKEN_TYPES:
+                    count: int = getattr(cost.tokens, kind)
+                    if count:
+                        self._tokens.at(*whose, kind).add(count)
 
     def anomaly(self, kind: str) -> None:
         """Count a figure nobody can believe; `kind` is a word of ours."""
-        self._anomalies.at(kind).inc()
+        with self._lock:
+            self._anomalies.at(kind).add()
 
     def readings(self) -> Readings:
         """Ask the sources: on the event loop, before `render` goes to a thread."""
@@ -93,32 +86,57 @@ class Metrics:
 
     def render(self, accept: str, readings: Readings) -> tuple[bytes, str]:
         """The page in the exposition this Accept header asks for, and its content type."""
-        page = _Page(self._registry, readings)
+        with self._lock:
+            counted = list(self._families.collect())
+        page = _Page([*self._process.collect(), *counted, *collect(readings)])
         if asks_for_openmetrics(accept):
             return generate_openmetrics(page), OPENMETRICS  # type: ignore[no-untyped-call]
         return generate_latest(page), CONTENT_TYPE_PLAIN_0_0_4
 
-    def _streamed(self, call: CallSeen, first: float, labels: tuple[str, str]) -> None:
-        self._first_token.at(*labels).observe(first)
-        following = call.output_tokens - 1
-        if following > 0:
-            self._per_token.at(*labels).observe(max(0.0, call.duration_seconds - first) / following)
+    def _count(self, same: list[CallSeen]) -> None:
+        """Calls that differ in their times and tokens only."""
+        call = same[0]
+        endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
+        model, key = self._labels.model(call.model), self._labels.key(call.key)
+        error = error_label(call.error_type)
+        self._requests.at(endpoint, provider, model, key, code_label(call.status), error).add(len(same))
+        duration = self._duration.at(endpoint, provider, model if provider else "")
+        overhead = self._overhead.at(endpoint)
+        for each in same:
+            duration.observe(each.duration_seconds)
+            overhead.observe(each.overhead_seconds)
+        if call.stream and not error:
+            self._streamed(same, (provider, model))
+        for (tried, outcome), times in Counter(call.attempts).items():
+            self._attempts.at(tried, outcome_label(outcome)).add(times * len(same))
+        if call.fallback is not None:
+            self._fallbacks.at(*map(self._labels.model, call.fallback)).add(len(same))
+        if call.client_left is not None:
+            self._disconnects.at(phase_label(call.client_left)).add(len(same))
+        if call.rejected is not None:
+            self._rejections.at(key, call.rejected).add(len(same))
+        if self._gen_ai is not None:
+            self._gen_ai.finished(same, model, error)
+
+    def _streamed(self, same: list[CallSeen], labels: tuple[str, str]) -> None:
+        for call in same:
+            first, following = call.first_byte_seconds, call.output_tokens - 1
+            if first is None:
+                continue
+            self._first_token.at(*labels).observe(first)
+            if following > 0:
+                self._per_token.at(*labels).observe(max(0.0, call.duration_seconds - first) / following)
 
 
 class _Page:
-    """Counters as they stand and readings as they were, in one collection."""
+    """What the library renders."""
 
-    def __init__(self, registry: CollectorRegistry, readings: Readings) -> None:
-        self._registry = registry
-        self._readings = readings
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
 
-    def collect(self) -> Iterator[Metric]:
-        """All families, without `_created`: a second series for each, which nobody reads."""
-        for family in self._registry.collect():
-            created = family.name + "_created"
-            family.samples = [sample for sample in family.samples if sample.name != created]
-            yield family
-        yield from collect(self._readings)
+    def collect(self) -> Iterable[Metric]:
+        """All families."""
+        return self._families
 
 
 def asks_for_openmetrics(accept: str) -> bool:

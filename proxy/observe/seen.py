@@ -43,8 +43,17 @@ class CallSeen(Struct, frozen=True):
     rejected: str | None = None
 
 
+Kind = tuple[object, ...]
+
+
+def kind_of(call: CallSeen) -> Kind:
+    """All that a call may have in common with many."""
+    whose = call.endpoint, call.status, call.provider, call.model, call.key, call.error_type, call.stream
+    return (*whose, call.attempts, call.fallback, call.client_left, call.rejected)
+
+
 class CostSeen(Struct, frozen=True):
-    """What one attempt cost and used, as the ledger has it; `model` is the configured target."""
+    """What one attempt cost and used, or many alike together, as the ledger has it; `model` is the configured target."""
 
     provider: str
     model: str | None

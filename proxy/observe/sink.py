@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 MOST_LINES = 5000  # that wait; what comes on top is dropped and counted
 _LINGER_SECONDS = 0.005  # lines of one moment go out in one write
@@ -32,10 +32,14 @@ class LineSink:
 
     def write(self, text: str) -> None:
         """Take lines to write; never waits."""
-        if len(self._lines) >= self._most_lines:
-            self._drop(1)
-            return
-        self._lines.append(text.encode(errors="backslashreplace"))
+        self.take([text.encode(errors="backslashreplace")])
+
+    def take(self, lines: Sequence[bytes]) -> None:
+        """Take many lines to write, whole each; what is too much is dropped."""
+        room = self._most_lines - len(self._lines)
+        self._lines.extend(lines if len(lines) <= room else lines[: max(0, room)])
+        if len(lines) > room:
+            self._drop(len(lines) - max(0, room))
         if not self._news.is_set():
             self._news.set()
 

@@ -23,6 +23,7 @@ Access = Literal["rw", "ro"]
 AnswerT = TypeVar("AnswerT")
 
 _BUSY_SECONDS = 5.0
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SETTINGS = (
     "PRAGMA foreign_keys = ON",
@@ -105,10 +106,14 @@ def raw(connection: Connection | sqlite3.Connection) -> sqlite3.Connection:
     return driver
 
 
+def is_busy(error: Exception) -> bool:
+    """True when another process has the file locked."""
+    return _code_of(error) in _BUSY
+
+
 def is_damage(error: Exception) -> bool:
     """True when SQLite says that the file itself is broken."""
-    code = getattr(_cause(error), "sqlite_errorcode", None)
-    return isinstance(code, int) and (code & 0xFF) in _DAMAGE
+    return _code_of(error) in _DAMAGE
 
 
 def sentence_of(error: Exception) -> str:
@@ -122,6 +127,12 @@ def trouble(path: Path, error: Exception) -> StoreError:
     if is_damage(error):
         return LedgerDamaged(str(path), sentence_of(error))
     return LedgerUnavailable(str(_cause(error)))
+
+
+def _code_of(error: Exception) -> int:
+    """SQLite's primary code; 0 where it is none of its errors."""
+    code = getattr(_cause(error), "sqlite_errorcode", 0)
+    return code & 0xFF if isinstance(code, int) else 0
 
 
 def _cause(error: Exception) -> object:

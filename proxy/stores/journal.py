@@ -28,6 +28,7 @@ from proxy.stores.reserve import Reserve
 from proxy.stores.segment_writer import OverLimit, SegmentWriter
 from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
+from proxy.stores.tail import Batch, Tail
 
 _MOST_SEGMENT = 4 * 2**20  # a start reads them all, which are one or two
 _MOST_RESERVE = 2**20
@@ -46,11 +47,10 @@ class JournalRules(Struct, frozen=True):
 
 
 class Journal:
-    """Appends from any thread. `appended` is set on every append, for the thread that fills the ledger."""
+    """Appends from any thread. The newest records are kept for the thread that fills the ledger."""
 
     def __init__(self, directory: Path, rules: JournalRules, replayed: Replayed) -> None:
         """Go on where `replayed` ended. A disk that cannot be written yet is found out by the first append."""
-        self.appended = threading.Event()
         self.directory = directory
         self._lock = threading.RLock()
         self._max_bytes = rules.max_bytes
@@ -58,6 +58,7 @@ class Journal:
         self._syncer = Syncer(directory, rules.fsync, self._sync_failed)
         self._writer = SegmentWriter(directory, min(_MOST_SEGMENT, rules.max_bytes // _SHARE), replayed, self._syncer)
         self._open = OpenHolds(replayed.holds)
+        self._tail = Tail()
         self._backlog: deque[tuple[Ending, bytes]] = deque()
         self._backlog_bytes = 0
         self._failure = ""
@@ -106,10 +107,7 @@ class Journal:
                     self._append_ordinary(record, frame)
             except OSError as error:
                 raise self._failed(error) from error
-            position = self._writer.end
-        if not self.appended.is_set():
-            self.appended.set()
-        return position
+            return self._writer.end
 
     async def durable(self, position: Position) -> None:
         """Return once `position` is on disk, under `fsync: always`; else at once. Raises `JournalUnwritable`."""
@@ -124,9 +122,12 @@ class Journal:
                 self._failed(error)
             else:
                 self._failure = ""
-        if self.healthy:
-            self.appended.set()
         return self.healthy
+
+    def newest(self, after: Position) -> tuple[Position, Batch | None]:
+        """The end, and what lies between `after` and it; None where that is in the segments only. Given out once."""
+        with self._lock:
+            return self._writer.end, self._tail.take(after, self._writer.end)
 
     def forget(self, position: Position) -> None:
         """Remove the segments before `position`: the ledger has them, on disk."""
@@ -152,6 +153,7 @@ class Journal:
             if not gone and not self._is_lost:
                 return False
             self._writer.leave(self._writer.end.segment)
+            self._tail.forget(self._writer.end)
             self._is_lost = self._carry(gone) is None
             if self._is_lost:
                 return False
@@ -177,6 +179,7 @@ class Journal:
         self._prepare()
         self._writer.put(frame, self._max_bytes - self._reserve.size_bytes)
         self._open.follow(record, self._writer.end.segment)
+        self._tail.note(record, self._writer.end, len(frame))
         self._failure = ""
 
     def _prepare(self) -> None:
@@ -216,6 +219,7 @@ class Journal:
             self._reserve.release()
             self._writer.put(frame, self._max_bytes)
         self._open.follow(record, self._writer.end.segment)
+        self._tail.note(record, self._writer.end, len(frame))
 
     def _carry(self, numbers: list[int]) -> int | None:
         """Copy the holds still open in `numbers` to the newest segment; how many, None when it cannot be written."""
@@ -242,4 +246,3 @@ class Journal:
             if self._writer.leave(number) and error.errno == ENOENT:
                 self._is_lost = True
                 self._carry([number])
-        self.appended.set()

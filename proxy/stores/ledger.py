@@ -26,6 +26,8 @@ _MOST_PARAMETERS = 500
 _PRUNED_AT_ONCE = 5000
 
 WithRow = Settled | Voided | Refused
+_WITH_ROW = (Settled, Voided, Refused)  # asked of every record: a union takes its time
+Columns = tuple[Any, ...]
 RecordT = TypeVar("RecordT")
 
 
@@ -70,10 +72,10 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
     """
     driver = raw(connection)
     records = [record for _, record in batch]
-    fresh = _fresh(driver, "attempts", [(r.row.id, r) for r in records if isinstance(r, WithRow)])
-    adjusted = _fresh(driver, "adjustments", [(r.id, r) for r in records if isinstance(r, Adjusted)])
-    _add_once(driver, _ADD_ATTEMPT, [astuple(record.row) for record in fresh])
-    _add_once(driver, _ADD_ADJUSTMENT, [astuple(record) for record in adjusted])
+    ends = [(astuple(record.row), record) for record in records if isinstance(record, _WITH_ROW)]
+    fresh = _add_fresh(driver, "attempts", _ADD_ATTEMPT, ends)
+    changes = [(astuple(record), record) for record in records if isinstance(record, Adjusted)]
+    adjusted = _add_fresh(driver, "adjustments", _ADD_ADJUSTMENT, changes)
     _add_sums(driver, fresh)
     _add_spent(driver, fresh, adjusted)
     _correct(driver, [record for record in records if isinstance(record, Corrected)])
@@ -106,9 +108,29 @@ def _row_of(columns: tuple[Any, ...]) -> Row:
     return Row(**{**fields, "stream": bool(fields["stream"]), "counts_call": bool(fields["counts_call"])})
 
 
-def _fresh(driver: sqlite3.Connection, table: str, records: list[tuple[str, RecordT]]) -> list[RecordT]:
+def _add_fresh(
+    driver: sqlite3.Connection, table: str, adding: str, pairs: list[tuple[Columns, RecordT]]
+) -> list[RecordT]:
+    """Add the rows, which begin with their id, of those records whose id the table does not have; return these.
+
+    Almost always that is all of them, and SQLite says so for nothing.
+    """
+    if not pairs:
+        return []
+    driver.execute("SAVEPOINT fresh")
+    if _add_once(driver, adding, pairs) < len(pairs):
+        driver.execute("ROLLBACK TO fresh")
+        pairs = _unknown(driver, table, pairs)
+        _add_once(driver, adding, pairs)
+    driver.execute("RELEASE fresh")
+    return [record for _, record in pairs]
+
+
+def _unknown(
+    driver: sqlite3.Connection, table: str, pairs: list[tuple[Columns, RecordT]]
+) -> list[tuple[Columns, RecordT]]:
     """Those whose id the table does not have; the first of each id."""
-    fresh = dict(reversed(records))
+    fresh = {pair[0][0]: pair for pair in reversed(pairs)}
     ids = list(fresh)
     for start in range(0, len(ids), _MOST_PARAMETERS):
         part = ids[start : start + _MOST_PARAMETERS]
@@ -128,8 +150,9 @@ def _add_sums(driver: sqlite3.Connection, fresh: Sequence[WithRow | Corrected]) 
 def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> None:
     totals: dict[Charge, int] = {}
     for record in fresh:
-        for charge in record.charges if isinstance(record, Settled) else ():
-            totals[charge] = totals.get(charge, 0) + record.row.cost_pusd
+        if isinstance(record, Settled):
+            for charge in record.charges:
+                totals[charge] = totals.get(charge, 0) + record.row.cost_pusd
     for change in adjusted:
         charge = (change.budget, change.period)
         totals[charge] = totals.get(charge, 0) + change.delta_pusd
@@ -152,12 +175,13 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> None:
     driver.executemany(_ADD_SPENT, [_bounded((*charge, amount)) for charge, amount in totals.items()])
 
 
-def _add_once(driver: sqlite3.Connection, adding: str, rows: list[tuple[Any, ...]]) -> None:
-    """Rows that may be added again: one in a million holds a number that no column does."""
+def _add_once(driver: sqlite3.Connection, adding: str, pairs: list[tuple[Columns, RecordT]]) -> int:
+    """Add rows, and say how many were: one in a million holds a number that no column does."""
     try:
-        driver.executemany(adding, rows)
+        return driver.executemany(adding, [row for row, _ in pairs]).rowcount
     except OverflowError:
-        driver.executemany(adding, [_bounded(row) for row in rows])
+        driver.execute("ROLLBACK TO fresh")
+        return driver.executemany(adding, [_bounded(row) for row, _ in pairs]).rowcount
 
 
 def _bounded(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -39,6 +39,11 @@ class Link:
         """Up to where the ledger has the journal."""
         return self._within(known.position)
 
+    def add(self, batch: Batch, end: Position) -> Position:
+        """Add a batch, all of it or nothing."""
+        self._within(lambda driver: ledger.apply(driver, batch, end))
+        return end
+
     def apply(self, batch: Batch, end: Position | None = None) -> Position:
         """Add a batch. A record the tables refuse does not hold up the others: it is counted in `rejected`."""
         try:

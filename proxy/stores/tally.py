@@ -43,8 +43,9 @@ def tally(records: Iterable[Record]) -> dict[Spender, Counts]:
     """The sums of all attempts that were sent upstream."""
     totals: dict[Spender, Counts] = {}
     for record in records:
-        if isinstance(record, Settled | Voided) and record.row.provider:
-            add(totals, spender_of(record.row), counts_of(record.row))
+        if isinstance(record, (Settled, Voided)):
+            if record.row.provider:
+                add(totals, spender_of(record.row), counts_of(record.row))
         elif isinstance(record, Corrected):
             add(totals, spender_of(record.was), [-count for count in counts_of(record.was)])
             add(totals, spender_of(record.row), counts_of(record.row))

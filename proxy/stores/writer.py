@@ -1,10 +1,13 @@
 """The thread that fills the ledger from the journal. Whatever the ledger does, calls go on and nothing is lost.
 
-All work on the database happens here: `submit` runs other people's, on the same connection.
+It comes round five times a second and is woken by nobody but who asks it something: to wake a thread for every call
+would cost more than everything it does for one. All work on the database happens here: `submit` runs other people's,
+on the same connection; `beside` is somebody's work on calls that have ended, before every round.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -16,25 +19,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
-from proxy.stores.database import is_damage
+from proxy.stores.database import is_busy, is_damage
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced
 from proxy.stores.journal import Journal
 from proxy.stores.link import Link
 from proxy.stores.segments import START, Position, Problem, Reader
+from proxy.stores.tail import Batch
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BATCH = 2000
 _PRUNE_SECONDS = 3600.0
-_JOURNAL_RETRY_SECONDS = 1.0
-_LOOK_SECONDS = 1.0  # between two looks at whether the files are still there
+_BUSY_AT_ONCE_SECONDS = 0.1  # while others are at the ledger, calls are still told of
+_LOOK_SECONDS = 1.0  # between two looks at whether the files are still there, and can be written
 ResultT = TypeVar("ResultT")
 Job = tuple[Callable[["Connection"], Any], "Future[Any]"]
 
 
 class WriterRules(Struct, frozen=True):
-    """Seconds. `linger` gathers a batch after the first append; waits after an error double.
+    """Seconds. `linger` lies between two rounds; others may be at the ledger for `busy`; waits after an error double.
 
     `keep_ms` is how old rows of attempts may get; None keeps them all.
     """
@@ -55,6 +59,7 @@ class Writer:
 
     def __init__(self, journal: Journal, path: Path, rules: WriterRules, tell: Callable[[str], None]) -> None:
         """Nothing happens before `start`. `tell` gets a sentence, from the thread, when something goes wrong."""
+        self.beside: Callable[[], object] = _nothing
         self.errors = 0
         self.journal_lost: Callable[[], object] = _nothing
         self.is_unusable = False
@@ -63,10 +68,15 @@ class Writer:
         self._journal = journal
         self._rules = rules
         self._tell = tell
-        self._link = Link(path, rules.busy)
+        self._link = Link(path, min(rules.busy, _BUSY_AT_ONCE_SECONDS))
         self._position = START
+        self._is_known = False  # whether the ledger said so since it was opened
+        self._is_in_trouble = False
         self._behind_since: float | None = None
         self._wait = 0.0
+        self._again_at = 0.0
+        self._busy_since: float | None = None
+        self._look_at = 0.0
         self._prune_at = 0.0
         self._hurry = threading.Event()
         self._progress = threading.Condition()
@@ -88,21 +98,20 @@ class Writer:
     def start(self, position: Position = START) -> None:
         """Begin, a little later, with whatever the journal has behind `position`, which the ledger is known to have."""
         self._position = position
-        if position < self._journal.end:
-            self._journal.appended.set()
         self._thread.start()
 
     def stop(self, timeout: float = 15.0) -> bool:
         """Apply what there is and end the thread; False when the ledger did not take it all in time."""
         self._stopping = True
-        self._wake()
+        self._hurry.set()
         self._thread.join(timeout)
+        self.beside()
         return not self._thread.is_alive() and self._position >= self._journal.end
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything appended so far is in the ledger; False when it took longer. Not for an event loop."""
         wanted = self._journal.end
-        self._wake()
+        self._hurry.set()
         with self._progress:
             return self._progress.wait_for(lambda: self._position >= wanted, timeout) and not self._journal.backlog
 
@@ -110,66 +119,75 @@ class Writer:
         """Run `work` in the thread and in a transaction, behind what was appended before."""
         future: Future[ResultT] = Future()
         self._jobs.append((work, future))
-        self._wake()
-        return future
-
-    def _wake(self) -> None:
         self._hurry.set()
-        self._journal.appended.set()
+        return future
 
     def _run(self) -> None:
         while not self._stopping:
-            self._rest()
-            self._journal.appended.clear()
-            if self._behind_since is None and self._position < self._journal.end:
-                self._behind_since = time.monotonic()
-            self._hurry.wait(max(self._rules.linger, self._wait))
+            is_asked = self._hurry.wait(self._rules.linger)
             self._hurry.clear()
-            self._round()
-        if self._jobs or self._position != self._journal.end or not self._journal.healthy:
-            self._round()
+            self._round(is_asked=is_asked)
+        self._round(is_asked=True)
+        while self._is_in_trouble and not self.last_error:  # others are at the ledger, for the moment
+            self._round(is_asked=True)
         self._link.close()
         for _, future in self._jobs:
             future.cancel()
 
-    def _rest(self) -> None:
-        """Until there is something to do; files that are removed meanwhile are noticed."""
-        until = time.monotonic() + self._idle_seconds()
-        while (left := until - time.monotonic()) > 0:
-            if self._journal.appended.wait(min(left, _LOOK_SECONDS)) or self._link.is_gone():
-                break
-            if self._mended():
-                break
-        self._mended()
+    def _round(self, *, is_asked: bool) -> None:
+        try:
+            self.beside()
+        except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
+            self._tell(f"A bug in Tollkeeper, in what is told of calls: {error!r}")
+        now = time.monotonic()
+        if is_asked or now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self._look()
+        if self._behind_since is None and self._position < self._journal.end:
+            self._behind_since = now
+        is_behind = self._behind_since is not None or bool(self._jobs)
+        if (is_behind or self._is_in_trouble or self._is_pruning(now)) and (is_asked or now >= self._again_at):
+            self._work()
 
-    def _mended(self) -> bool:
-        """Whether the journal was removed and is made anew, which whoever knows what was spent is told."""
-        if not self._journal.mend_if_lost():
-            return False
-        self._tell("The journal was removed under the daemon; it was made anew, with the calls under way")
-        self.journal_lost()
-        return True
-
-    def _idle_seconds(self) -> float:
-        """How long to sleep when nothing is appended."""
-        if self._wait or not self._journal.healthy:
-            return _JOURNAL_RETRY_SECONDS
-        return max(0.0, self._prune_at - time.monotonic()) if self._rules.keep_ms is not None else _PRUNE_SECONDS
-
-    def _round(self) -> None:
+    def _look(self) -> None:
+        """Notice files that were removed, and a disk that can be written again."""
         if not self._journal.healthy:
             self._journal.retry()
+        if self._journal.mend_if_lost():
+            self._tell("The journal was removed under the daemon; it was made anew, with the calls under way")
+            self.journal_lost()
+        if self._link.is_gone():
+            self._is_in_trouble, self._is_known = True, False
+
+    def _is_pruning(self, now: float) -> bool:
+        return self._rules.keep_ms is not None and now >= self._prune_at
+
+    def _work(self) -> None:
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
-            self._drain()
+            self._drain(is_asked=bool(jobs))
             self._run_all(jobs)
             self._prune()
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
-            self._failed(error, jobs)
+            self._is_in_trouble, self._is_known = True, False
+            if self._is_patient(error):
+                self._jobs.extendleft(reversed(jobs))
+            else:
+                self._failed(error, jobs)
         else:
-            self._wait = 0.0
+            self._wait = self._again_at = 0.0
+            self._busy_since = None
+            self._is_in_trouble = False
             self.last_error = ""
             self.is_unusable = False
+
+    def _is_patient(self, error: Exception) -> bool:
+        """Whether somebody else is at the ledger, and has not been for long."""
+        if not is_busy(error):
+            return False
+        now = time.monotonic()
+        self._busy_since = self._busy_since or now
+        return now - self._busy_since < self._rules.busy
 
     def _failed(self, error: Exception, jobs: list[Job]) -> None:
         self.errors += 1
@@ -179,15 +197,19 @@ class Writer:
             self._tell(f"The ledger cannot be written; calls go on and the journal keeps what they cost: {sentence}")
         self.last_error = sentence
         self._wait = min(max(self._rules.first_wait, 2 * self._wait), self._rules.longest_wait)
+        self._again_at = time.monotonic() + self._wait
         for _, future in jobs:
             if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
-    def _drain(self) -> None:
-        """Apply all records there are. Behind a checkpoint, their segments are not needed any more."""
-        end, began = self._journal.end, time.monotonic()
-        self._position = self._link.position()
-        if self._position < end:
+    def _drain(self, *, is_asked: bool) -> None:
+        """Apply all records there are, and see whether the ledger can be written for who asks. Behind a checkpoint, their segments are not needed any more."""
+        began = time.monotonic()
+        if is_asked or not self._is_known:
+            self._position = self._link.position()
+            self._is_known = True
+        end, newest = self._journal.newest(self._position)
+        if self._position < end and not self._took(newest, end):
             self._apply(Reader(self._journal.directory, self._position, end), end)
         if self._position.segment > self._journal.oldest and self._link.checkpoint():
             self._journal.forget(self._position)
@@ -195,6 +217,16 @@ class Writer:
         self._behind_since = None if self._journal.end == end else began
         with self._progress:
             self._progress.notify_all()
+
+    def _took(self, newest: Batch | None, end: Position) -> bool:
+        """Apply what is still in memory; False where it is not, or holds what only its segment has in a form that fits."""
+        if newest is None:
+            return False
+        try:
+            self._position = self._link.add(newest, end)
+        except (ValueError, OverflowError, sqlite3.IntegrityError):
+            return False
+        return True
 
     def _apply(self, reader: Reader, end: Position) -> None:
         rejected = self._link.rejected
@@ -224,14 +256,13 @@ class Writer:
                 future.set_exception(error)
 
     def _prune(self) -> None:
-        if self._rules.keep_ms is None or time.monotonic() < self._prune_at:
+        """Remove some rows that are too old; the next round removes more where there are."""
+        now = time.monotonic()
+        if self._rules.keep_ms is None or not self._is_pruning(now):
             return
-        before_ms = int(time.time() * 1000) - self._rules.keep_ms
-        while self._link.prune(before_ms):
-            if self._hurry.is_set():
-                return
-        self._prune_at = time.monotonic() + _PRUNE_SECONDS
+        if not self._link.prune(int(time.time() * 1000) - self._rules.keep_ms):
+            self._prune_at = now + _PRUNE_SECONDS
 
 
 def _nothing() -> None:
-    """Nobody knows what was spent."""
+    """Nobody has asked to be told."""

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from proxy.exchange.record import Entry, Tried
-from proxy.observe.logs import log_call, set_up
+from proxy.observe.logs import log_calls, set_up
 from proxy.observe.short_line import coloured, short_line
 
 ENDED = datetime(2026, 11, 21, 8, 5, 9)
@@ -77,9 +77,9 @@ def test_colours_are_for_what_deserves_a_look(status: int, written: str) -> None
 def test_a_terminal_gets_the_short_line_and_a_file_every_field() -> None:
     pretty, whole = io.StringIO(), io.StringIO()
     set_up("info", "pretty", pretty)
-    log_call(entry(key="sk-canarycanary"), "info")
+    log_calls([(entry(key="sk-canarycanary"), ENDED.timestamp())])
     set_up("info", "json", whole)
-    log_call(USUAL, "info")
+    log_calls([(USUAL, ENDED.timestamp())])
     (line,) = pretty.getvalue().splitlines()
     assert line.endswith("first 0.42s  2.10s  req_1")
     assert "canary" not in line
@@ -89,6 +89,5 @@ def test_a_terminal_gets_the_short_line_and_a_file_every_field() -> None:
 def test_lines_below_the_level_are_left_out_here_too() -> None:
     out = io.StringIO()
     set_up("warning", "pretty", out)
-    log_call(USUAL, "info")
-    log_call(entry(status=502), "warning")
+    log_calls([(USUAL, 0.0), (entry(status=502), 0.0)])
     assert out.getvalue().count("\n") == 1

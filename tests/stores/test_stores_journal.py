@@ -51,13 +51,15 @@ def fill(journal: Journal, segments: int) -> list[Record]:
 def test_what_was_appended_is_read_back_in_order(journals: Open, tmp_path: Path) -> None:
     journal = journals()
     records = [hold("a"), begun("a"), settled("a"), voided("b")]
+    assert journal.newest(START) == (START, None)
     positions = [journal.append(record) for record in records]
     assert records_in(tmp_path / "j") == records
     assert positions == sorted(positions)
     assert journal.end == positions[-1]
     assert journal.size_bytes == positions[-1].offset == segment_path(tmp_path / "j", 1).stat().st_size
     assert journal.healthy
-    assert journal.appended.is_set()
+    assert journal.newest(START) == (journal.end, [(positions[2], records[2]), (positions[3], records[3])])
+    assert journal.newest(START)[1] is None, "given out once"
 
 
 def test_only_the_owner_can_read_it_whatever_the_umask(journals: Open, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.patience import Deadlines
-from proxy.exchange.record import Entry, Record, RequestIds
+from proxy.exchange.record import Record, RequestIds
 from proxy.exchange.serve import Exchange
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import likely_tokens, weigh
@@ -68,9 +68,9 @@ class Parts(Struct):
 
 
 class Api:
-    """Answers every request of the data port. `finished` gets the entry of each call, `crashed` our own bugs."""
+    """Answers every request of the data port. `finished` gets the record of each call and when it ended, `crashed` our own bugs."""
 
-    def __init__(self, parts: Parts, finished: Callable[[Entry], None], crashed: Callable[[str], None]) -> None:
+    def __init__(self, parts: Parts, finished: Callable[[Record, float], None], crashed: Callable[[str], None]) -> None:
         self.parts = parts
         self.key = secrets.token_bytes(32)
         self._ids = RequestIds()
@@ -165,9 +165,9 @@ class Api:
             self.parts.exchange.toll.refused.note(record)
         ended = time.monotonic()
         if record.unsettled:
-            record.when_settled = lambda: self._finished(record.entry(ended))
+            record.when_settled = partial(self._finished, record, ended)
         else:
-            self._finished(record.entry(ended))
+            self._finished(record, ended)
 
     def _asked(self, request: web.BaseRequest, client: Client, record: Record) -> Asked | None:
         """Read a head for the first time; None where that was answered already."""

@@ -104,6 +104,7 @@ class Control:
         """Finished calls, one JSON object a line, until the client goes; first the latest `last` that ended before."""
         params = msgspec.json.decode(await request.read() or b"{}", type=TailAsk)
         feed, response = self._orders.traffic.feed, web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await feed.caught_up()
         with feed.watched() as entries, contextlib.suppress(ConnectionError):
             before = list(feed.recent)[-params.last :] if params.last else []
             await response.prepare(request)

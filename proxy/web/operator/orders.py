@@ -113,6 +113,7 @@ class Orders:
         return await self.state.backup(Path(str(params.get("file"))))
 
     async def _live(self, _: Params) -> Answer:
+        await self.traffic.feed.caught_up()
         return self.traffic.calls(time.monotonic())
 
     async def _providers(self, _: Params) -> Answer:
