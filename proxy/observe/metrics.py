@@ -68,12 +68,7 @@ class Metrics:
         """Book what attempts came to."""
         with self._lock:
             for cost in costs:
-                whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
-                self._cost.at(*whose, source_label(cost.cost_source)).add(cost.cost_pusd)
-                for kind in TOKEN_TYPES:
-                    count: int = getattr(cost.tokens, kind)
-                    if count:
-                        self._tokens.at(*whose, kind).add(count)
+                self._book(cost)
 
     def anomaly(self, kind: str) -> None:
         """Count a figure nobody can believe; `kind` is a word of ours."""
@@ -92,6 +87,14 @@ class Metrics:
         if asks_for_openmetrics(accept):
             return generate_openmetrics(page), OPENMETRICS  # type: ignore[no-untyped-call]
         return generate_latest(page), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _book(self, cost: CostSeen) -> None:
+        whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
+        self._cost.at(*whose, source_label(cost.cost_source)).add(cost.cost_pusd)
+        for kind in TOKEN_TYPES:
+            count: int = getattr(cost.tokens, kind)
+            if count:
+                self._tokens.at(*whose, kind).add(count)
 
     def _count(self, same: list[CallSeen]) -> None:
         """Calls that differ in their times and tokens only."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
+
 from msgspec import Struct
 
 
@@ -46,10 +49,9 @@ class CallSeen(Struct, frozen=True):
 Kind = tuple[object, ...]
 
 
-def kind_of(call: CallSeen) -> Kind:
-    """All that a call may have in common with many."""
-    whose = call.endpoint, call.status, call.provider, call.model, call.key, call.error_type, call.stream
-    return (*whose, call.attempts, call.fallback, call.client_left, call.rejected)
+# all that a call may have in common with many
+_COMMON = ("endpoint", "status", "provider", "model", "key", "error_type", "stream")
+kind_of: Callable[[CallSeen], Kind] = attrgetter(*_COMMON, "attempts", "fallback", "client_left", "rejected")
 
 
 class CostSeen(Struct, frozen=True):
