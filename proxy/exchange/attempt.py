@@ -18,7 +18,7 @@ from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
 from proxy.policy.values import Provider, RetryRules
 from proxy.wire.call import MAXIMA, Change, applied_defaults, asks_for_usage, outgoing
-from proxy.wire.headers import Headers, safe
+from proxy.wire.headers import Headers, replaced, safe
 from proxy.wire.reader import StreamReader, openai_error
 
 
@@ -110,27 +110,26 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
 
 def headers_for(reply: Reply, job: Job) -> Headers:
     """The upstream's headers, then ours."""
-    record = job.record
-    told = reply.header("x-request-id") or reply.header("request-id")
-    record.upstream_request_id = safe(told) if told else reply.generation_id
-    limits = {name for name, _ in record.limit_headers}
-    passed = [pair for pair in reply.headers if not limits or pair[0].lower() not in limits]
-    names = {name.lower() for name, _ in passed}
-    own: Headers = [pair for pair in record.own_headers() if pair[0] not in names]
+    record, told = job.record, reply.fields
+    identity = told.get("x-request-id") or told.get("request-id")
+    record.upstream_request_id = safe(identity) if identity else reply.generation_id
+    own: Headers = record.own_headers()
+    if "x-request-id" in told:
+        own = own[1:]
     if record.target is not None:
         own.append(("x-tollkeeper-provider", record.target.provider))
         if record.target.model:
             own.append(("x-tollkeeper-model", safe(record.target.model)))
     own.append(("x-tollkeeper-attempts", str(record.calls)))
-    own += record.limit_headers
+    passed = replaced(reply.headers, record.limit_headers)
     if reply.whole and record.cost_source is not None and not record.pending:
         own.append(("x-tollkeeper-cost-usd", usd_text(record.cost_pusd)))
     if record.adjusted:
         own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))
-    if reply.status >= 400 and record.calls > 1 and "x-should-retry" not in names:
+    if reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
         own.append(("x-should-retry", "false"))
     if reply.is_event_stream:
-        own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in names]
+        own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in told]
     return passed + own
 
 

@@ -17,6 +17,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response, Stale
 from proxy.exchange.stepper import Signal
 from proxy.wire.call import Pieces
+from proxy.wire.headers import ReplyHead, read_reply_head
 
 LARGEST_HEAD_BYTES = 256 * 1024
 MOST_HEADERS = 512
@@ -129,8 +130,7 @@ class Connection(asyncio.Protocol):
             return
         if status not in _STATUSES:
             raise NotHttp
-        headers = [(_text(name), _text(value)) for name, value in self._headers]
-        self._response = Response(self, status, headers)
+        self._response = Response(self, status, read_reply_head(self._headers))
         if self._method == "HEAD":
             self._response.ended = True
             self._is_spoilt = self._is_spoilt or not self._parser.should_keep_alive()
@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         if self._response is None:
-            self._response = Response(self, 0, [])
+            self._response = Response(self, 0, ReplyHead({}, []))
         if self._response.ended:
             self._is_spoilt = True
         else:
@@ -258,8 +258,3 @@ def _parts(pieces: Pieces) -> Iterator[memoryview]:
         view = memoryview(piece)
         for at in range(0, len(view), HIGH_WATER_BYTES):
             yield view[at : at + HIGH_WATER_BYTES]
-
-
-def _text(raw: bytes) -> str:
-    """Header bytes as text from which the same bytes can be had again."""
-    return raw.decode("utf-8", "surrogateescape")

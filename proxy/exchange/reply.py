@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import message_of
 from proxy.wire.findings import Findings
-from proxy.wire.headers import Headers, replaced, safe, to_client
+from proxy.wire.headers import Headers, replaced, safe
 from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
 
@@ -96,18 +97,17 @@ class Reply:
         self.trouble: Trouble = "none"
         self.settler: Held | Watcher | None = None
         self.broken_by: ProxyError | None = None
-        content_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
-        encoding = (response.header("content-encoding") or "").strip().lower()
-        encoded = encoding not in ("identity", "")
-        self.is_event_stream = content_type == "text/event-stream" and not encoded
-        self.is_json = (content_type == "application/json" or content_type.endswith("+json")) and not encoded
+        encoding = response.fields.get("content-encoding", "").strip().lower()
+        kind = "" if encoding not in ("identity", "") else _kind_of(response.fields.get("content-type", ""))
+        self.is_event_stream = kind == "events"
+        self.is_json = kind == "json"
         is_read = self.is_event_stream or self.is_json or not 200 <= self.status < 300
         self._passing = None if is_read else Passing(reader, encoding)
 
     @property
     def headers(self) -> Headers:
         """The upstream's headers that may cross."""
-        passed = to_client(self._response.headers)
+        passed = self._response.passing
         return replaced(passed, [("Content-Type", "application/json")]) if self._json_added else passed
 
     @property
@@ -120,6 +120,11 @@ class Reply:
     def content_length(self) -> str | None:
         """The upstream's own statement of length, for replies passed as they come."""
         return self._response.header("content-length")
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The first value of every header, by its name in lower case."""
+        return self._response.fields
 
     def header(self, name: str) -> str | None:
         """One header of the reply."""
@@ -277,6 +282,15 @@ class Reply:
     def silent(self) -> UpstreamTimeout:
         """The error for a reply that fell silent under way."""
         return UpstreamTimeout(f"{self.provider.name} fell silent in the middle of its answer.")
+
+
+@lru_cache(maxsize=256)
+def _kind_of(content_type: str) -> str:
+    """What can be read of it: "events", "json", or "" for neither."""
+    plain = content_type.partition(";")[0].strip().lower()
+    if plain == "text/event-stream":
+        return "events"
+    return "json" if plain == "application/json" or plain.endswith("+json") else ""
 
 
 def _is_quota(body: bytes) -> bool:

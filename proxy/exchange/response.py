@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from proxy.wire.headers import Headers
+from proxy.wire.headers import ReplyHead
 
 # A body is read no further ahead of its reader than this, and written no further ahead of the network.
 HIGH_WATER_BYTES = 256 * 1024
@@ -41,26 +41,24 @@ class Line(Protocol):
 
 
 class Response:
-    """A reply: its head, and its body as it comes. `read` it to its end, then `release`; or `close` it."""
+    """A reply: its head (`fields` by lower-case name, those `passing` to a client), and its body as it comes. `read` it to its end, then `release`; or `close` it."""
 
-    __slots__ = ("_chunks", "_connection", "_fields", "_size", "ended", "error", "headers", "status", "until_close")
+    __slots__ = ("_chunks", "_connection", "_size", "ended", "error", "fields", "passing", "status", "until_close")
 
-    def __init__(self, connection: Line, status: int, headers: Headers) -> None:
+    def __init__(self, connection: Line, status: int, head: ReplyHead) -> None:
         self._connection: Line | None = connection
         self._chunks: list[bytes] = []
         self._size = 0
         self.status = status
-        self.headers = headers
-        self._fields: dict[str, str] = {}
-        for name, value in headers:
-            self._fields.setdefault(name.lower(), value)
+        self.fields = head.fields
+        self.passing = head.passing
         self.ended = False
         self.error: Exception | None = None
-        self.until_close = self.header("content-length") is None and self.header("transfer-encoding") is None
+        self.until_close = "content-length" not in head.fields and "transfer-encoding" not in head.fields
 
     def header(self, name: str) -> str | None:
         """The first header of this name (lower case)."""
-        return self._fields.get(name)
+        return self.fields.get(name)
 
     @property
     def at_end(self) -> bool:

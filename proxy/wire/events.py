@@ -78,10 +78,15 @@ _exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 def read_event(data: bytes) -> Event | None:
     """Read an event: without the halves of characters that a cut emoji leaves, and by way of the standard library
     where it is out of shape. What has too many parts to be read in no time, or is large and out of shape, is None."""
-    if not is_parsed_quickly(data):
+    if len(data) > SMALL and not is_parsed_quickly(data):
         return None
-    with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    try:
         return _event.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _read_odd_event(data)
+
+
+def _read_odd_event(data: bytes) -> Event | None:
     with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _event.decode(mended(data))
     if len(data) > SMALL:
@@ -108,8 +113,13 @@ def read_value(raw: Raw | UnsetType) -> Any:
     """Decode with exact numbers; what is no object comes back as plain JSON, what is broken or not there as None."""
     if raw is UNSET or bytes(raw) == b"null":  # OpenAI says so of the usage in every chunk
         return None
-    with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    try:
         return _exact.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _read_odd_value(raw)
+
+
+def _read_odd_value(raw: Raw) -> Any:
     text = bytes(raw)
     try:
         return json.loads(text, parse_float=_number) if len(text) <= SMALL else None

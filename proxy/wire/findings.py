@@ -120,6 +120,8 @@ class Findings:
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
         """What the reply says it was served at, where that may have its own price: tier, Anthropic's speed and place."""
+        if self._tier is None and self._usage.keys().isdisjoint(_TERMS):
+            return ()
         told = {"service_tier": self._tier, **{name: self._usage[name] for name in _TERMS if name in self._usage}}
         return tuple((name, value) for name, value in told.items() if isinstance(value, str))
 
@@ -168,16 +170,19 @@ class Findings:
         if isinstance(event.provider, str):
             self.served_by = event.provider
         self._see_choices(event)
-        failed = self._see_error(event.error)
+        failed = event.error is not UNSET and self._see_error(event.error)
         if self._see_usages(event):
             self._is_midway = self.is_under_way(event) and not failed
             self.usage_only = not event.choices and not failed
         self._see_type(event, data)
-        self._tools.ended(event.output, event.tool_usage, event.tools)
-        self.response.see(event)
-        for nested in (event.response, event.message):
-            if nested is not UNSET:
-                self._see_nested(nested)
+        if event.output is not event.tool_usage:  # neither is there: no reply of the Responses API
+            self._tools.ended(event.output, event.tool_usage, event.tools)
+        if event.status is not None or event.background is not None or event.output is not UNSET:
+            self.response.see(event)
+        if event.response is not UNSET:
+            self._see_nested(event.response)
+        if event.message is not UNSET:
+            self._see_nested(event.message)
 
     def is_under_way(self, event: Event) -> bool:
         """Whether the event is a piece of an answer that goes on."""
@@ -236,6 +241,8 @@ class Findings:
     def _see_usages(self, event: Event) -> bool:
         """Read usage wherever it stands in the event; True where it is `usage` itself."""
         is_there = event.usage is not UNSET and self._see_usage(read_value(event.usage))
+        if event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end":
+            return is_there
         groq, meta = read_value(event.x_groq), read_value(event.meta)
         if isinstance(groq, dict) and not is_there:
             self._see_usage(groq.get("usage"))

@@ -7,6 +7,8 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
+from msgspec import Struct
+
 Headers = list[tuple[str, str]]
 
 # RFC 9110 7.6.1; Proxy-Connection is sent by old clients all the same
@@ -74,18 +76,48 @@ def without_credentials(incoming: Iterable[tuple[str, str]]) -> tuple[tuple[str,
     return tuple(pair for pair in incoming if pair[0].lower() not in _CREDENTIALS)
 
 
-def to_client(incoming: Headers) -> Headers:
-    """The upstream's headers that reach the client, control characters taken out of their values."""
-    passed = [pair for pair in incoming if _may_reach_client(pair[0])]
-    if any(name.lower() == "connection" for name, _ in incoming):
-        passed = _passing(incoming, _NEVER_TO_CLIENT, _NEVER_TO_CLIENT_PREFIXES)
-    return [(name, _clean(value)) for name, value in passed]
+class ReplyHead(Struct):
+    """The headers of an upstream's reply: the first value by lower-case name, and those that reach the client."""
+
+    fields: dict[str, str]
+    passing: Headers
+
+
+def read_reply_head(raw: Iterable[tuple[bytes, bytes]]) -> ReplyHead:
+    """Headers as they came over the wire, read once. Control characters are taken out of the values that pass."""
+    fields: dict[str, str] = {}
+    passing: Headers = []
+    for name, raw_value in raw:
+        low, text, passes = _way_of(name)
+        value = raw_value.decode("utf-8", "surrogateescape")
+        if low not in fields:
+            fields[low] = value
+        elif low == "connection":
+            fields[low] += "," + value
+        if passes:
+            passing.append((text, value if value.isprintable() else _clean(value)))
+    if fields.get("connection", "").lower() not in _USUAL_CONNECTIONS:
+        passing = _passing([("connection", fields["connection"]), *passing], frozenset(), ())
+    return ReplyHead(fields, passing)
+
+
+_USUAL_CONNECTIONS = frozenset({"", "keep-alive", "close"})
 
 
 @lru_cache(maxsize=1024)
-def _may_reach_client(name: str) -> bool:
-    low = name.lower()
-    return low not in _NEVER_TO_CLIENT and not low.startswith(_NEVER_TO_CLIENT_PREFIXES)
+def _way_of(name: bytes) -> tuple[str, str, bool]:
+    """A header's name in lower case, as it is, and whether it reaches the client."""
+    text = name.decode("utf-8", "surrogateescape")
+    low = text.lower()
+    return low, text, low not in _NEVER_TO_CLIENT and not low.startswith(_NEVER_TO_CLIENT_PREFIXES)
+
+
+def to_client(incoming: Headers) -> Headers:
+    """The upstream's headers that reach the client, control characters taken out of their values."""
+    raw = [
+        (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")) for name, value in incoming
+    ]
+    return read_reply_head(raw).passing
 
 
 def _passing(incoming: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:
@@ -104,6 +136,8 @@ def _passing(incoming: Iterable[tuple[str, str]], never: frozenset[str], prefixe
 def replaced(headers: Headers, new: Iterable[tuple[str, str]]) -> Headers:
     """`headers` with every header of `new` in place of those of the same name."""
     new = list(new)
+    if not new:
+        return headers[:]
     names = {name.lower() for name, _ in new}
     return [pair for pair in headers if pair[0].lower() not in names] + new
 
@@ -140,4 +174,4 @@ def safe(text: str) -> str:
 
 
 def _clean(value: str) -> str:
-    return value if value.isprintable() else value.translate(_CONTROLS)
+    return value.translate(_CONTROLS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -27,6 +26,7 @@ _KNOWN = frozenset(
     "models fallbacks n tools temperature metadata user provider seed stop".split()
 )
 _members = msgspec.json.Decoder(dict[str, Raw])
+_json = msgspec.json.Decoder().decode
 _lenient = msgspec.json.Decoder(float_hook=float)
 
 
@@ -50,8 +50,13 @@ class JsonObject(Struct, frozen=True):
         member = self.members.get(name)
         if member is None:
             return None
-        with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return msgspec.json.decode(member.value)
+        try:
+            return _json(member.value)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return self._odd_value(name, member)
+
+    @staticmethod
+    def _odd_value(name: str, member: Member) -> Any:
         try:  # numbers of any size are JSON, and so are halves of characters
             return _lenient.decode(mended(bytes(member.value)))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -60,6 +60,8 @@ class ToolRuns:
 
     def added_to(self, usage: Usage) -> Usage:
         """The usage with what the tools did."""
+        if not self._ran and not self._requests and self._drawing is None:
+            return usage
         searches, files = self._runs("web_search_call"), self._runs("file_search_call")
         code = self._runs("code_interpreter_call")
         if searches or self._requests or files or code:

@@ -6,64 +6,72 @@ Whatever is odd about a usage is left to `usage.py`, which reads these as well, 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, ValidationError, convert
 
 from proxy.wire.usage import Usage
 
-_MEMBERS = frozenset(
-    "prompt_tokens completion_tokens total_tokens cost is_byok cost_details prompt_tokens_details "
-    "completion_tokens_details".split()
-)
-_READ = frozenset({"cached_tokens", "cache_write_tokens", "audio_tokens", "video_tokens", "image_tokens"})
-_WRITTEN = frozenset(
-    "reasoning_tokens audio_tokens image_tokens text_tokens accepted_prediction_tokens rejected_prediction_tokens".split()
-)
 _MOST_COUNT = 10**12
 _MOST_USD = 1_000_000
-_NOTHING: dict[str, Any] = {}
+
+_Count = Annotated[int, Meta(ge=0, le=_MOST_COUNT)]
+
+
+class _Read(Struct, frozen=True, forbid_unknown_fields=True):
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    video_tokens: _Count | None = None
+    image_tokens: _Count | None = None
+
+
+class _Written(Struct, frozen=True, forbid_unknown_fields=True):
+    reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    image_tokens: _Count | None = None
+    text_tokens: _Count | None = None
+    accepted_prediction_tokens: _Count | None = None
+    rejected_prediction_tokens: _Count | None = None
+
+
+class _Plain(Struct, forbid_unknown_fields=True):
+    prompt_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
+    completion_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
+    total_tokens: int
+    cost: int | Decimal | None = None
+    is_byok: Literal[False] | None = None
+    cost_details: Any = None
+    prompt_tokens_details: _Read = _Read()
+    completion_tokens_details: _Written = _Written()
 
 
 def read_plain(usage: dict[str, Any]) -> Usage | None:
     """The usage, where it is plain; None where it has to be read with care."""
-    read: Any = usage.get("prompt_tokens")
-    written: Any = usage.get("completion_tokens")
-    if not (_is_count(read) and _is_count(written) and usage.get("total_tokens") == read + written):
+    try:
+        plain = convert(usage, _Plain)
+    except ValidationError:
         return None
-    cost = usage.get("cost")
-    if usage.keys() - _MEMBERS or usage.get("is_byok") is True or not (cost is None or _is_amount(cost)):
+    cost, read, written = plain.cost, plain.prompt_tokens_details, plain.completion_tokens_details
+    if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
         return None
-    of_read, of_written = usage.get("prompt_tokens_details", _NOTHING), usage.get("completion_tokens_details", _NOTHING)
-    if not (_are_counts(of_read, _READ) and _are_counts(of_written, _WRITTEN)):
+    if cost is not None and not _is_amount(Decimal(cost)):
         return None
     return Usage(
-        input_tokens=read,
-        output_tokens=written,
-        cached_tokens=of_read.get("cached_tokens") or 0,
-        cache_write_tokens=of_read.get("cache_write_tokens") or 0,
-        reasoning_tokens=of_written.get("reasoning_tokens") or 0,
-        image_input_tokens=of_read.get("image_tokens") or 0,
-        image_tokens=of_written.get("image_tokens") or 0,
-        text_output_tokens=of_written.get("text_tokens") or 0,
-        audio_input_tokens=of_read.get("audio_tokens") or 0,
-        audio_output_tokens=of_written.get("audio_tokens") or 0,
+        input_tokens=plain.prompt_tokens,
+        output_tokens=plain.completion_tokens,
+        cached_tokens=read.cached_tokens or 0,
+        cache_write_tokens=read.cache_write_tokens or 0,
+        reasoning_tokens=written.reasoning_tokens or 0,
+        image_input_tokens=read.image_tokens or 0,
+        image_tokens=written.image_tokens or 0,
+        text_output_tokens=written.text_tokens or 0,
+        audio_input_tokens=read.audio_tokens or 0,
+        audio_output_tokens=written.audio_tokens or 0,
         cost_usd=None if cost is None else Decimal(cost),
     )
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 < value <= _MOST_COUNT
-
-
-def _is_amount(value: Any) -> bool:
-    is_number = type(value) is int or (type(value) is Decimal and value.is_finite())
-    return is_number and 0 <= value <= _MOST_USD and not (value == 0 and Decimal(value).is_signed())
-
-
-def _are_counts(details: Any, known: frozenset[str]) -> bool:
-    """Whether these are members of ours, each a count, 0 or left out."""
-    if type(details) is not dict or details.keys() - known:
-        return False
-    for value in details.values():
-        if value is not None and not (type(value) is int and 0 <= value <= _MOST_COUNT):
-            return False
-    return True
+def _is_amount(usd: Decimal) -> bool:
+    """Whether it can be a cost: a number, not below nothing nor absurd."""
+    return usd.is_finite() and not usd.is_signed() and usd <= _MOST_USD
