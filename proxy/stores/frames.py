@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-import zlib
+from zlib import crc32
 
 import msgspec
 
@@ -14,7 +14,7 @@ HEADER = struct.Struct("<II")
 MOST_PAYLOAD = 2**20
 _LONG_PAYLOAD = 2**16
 _LONG_TEXT = 1000
-_LENGTH = struct.Struct("<I")
+_PACK = struct.Struct("<I").pack
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODER: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
@@ -49,12 +49,13 @@ def framed(record: Record) -> bytes:
         payload = _ENCODE(_tamed(record))
     if len(payload) > _LONG_PAYLOAD or _is_beyond(record):
         payload = _ENCODE(_tamed(record))
-    return HEADER.pack(len(payload), checksum(payload)) + payload
+    length = _PACK(len(payload))
+    return length + _PACK(crc32(payload, crc32(length))) + payload
 
 
 def checksum(payload: bytes) -> int:
     """Covers the length too, so that a run of zeros is never a frame."""
-    return zlib.crc32(payload, zlib.crc32(_LENGTH.pack(len(payload))))
+    return crc32(payload, crc32(_PACK(len(payload))))
 
 
 def unframed(payload: bytes) -> Record:

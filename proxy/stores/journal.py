@@ -176,7 +176,8 @@ class Journal:
         self._syncer.close()
 
     def _append_ordinary(self, record: Record, frame: bytes) -> None:
-        self._prepare()
+        if self._sync_again_at or self._backlog or not self._reserve.whole:
+            self._prepare()
         self._writer.put(frame, self._max_bytes - self._reserve.size_bytes)
         self._open.follow(record, self._writer.end.segment)
         self._tail.note(record, self._writer.end, len(frame))
@@ -193,7 +194,8 @@ class Journal:
 
     def _append_ending(self, record: Ending, frame: bytes) -> None:
         try:
-            self._write_backlog()
+            if self._backlog:
+                self._write_backlog()
             self._put_ending(record, frame)
         except OSError as error:
             if self._backlog_bytes + len(frame) > _MOST_BACKLOG:

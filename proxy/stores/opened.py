@@ -24,16 +24,15 @@ class OpenHolds:
 
     def follow(self, record: Record, segment: int) -> None:
         """Take note of a record that was written to `segment`."""
-        match record:
-            case Hold():
-                self._segments[record.id] = segment
-                begun = self._records.get(record.id, (record, None))[1]  # one that has grown is written again
-                self._records[record.id] = (record, begun)
-            case Begun() if record.id in self._records:
-                self._records[record.id] = (self._records[record.id][0], record)
-            case Settled() | Voided():
-                self._segments.pop(record.row.id, None)
-                self._records.pop(record.row.id, None)
+        if isinstance(record, Settled | Voided):
+            self._segments.pop(record.row.id, None)
+            self._records.pop(record.row.id, None)
+        elif isinstance(record, Hold):
+            self._segments[record.id] = segment
+            begun = self._records.get(record.id, (record, None))[1]  # one that has grown is written again
+            self._records[record.id] = (record, begun)
+        elif isinstance(record, Begun) and record.id in self._records:
+            self._records[record.id] = (self._records[record.id][0], record)
 
     def inside(self, numbers: Iterable[int]) -> list[tuple[str, bytes]]:
         """The open holds whose newest copy stands in one of these segments, each with its frames to write again."""

@@ -183,7 +183,7 @@ def _spliced(document: JsonObject, edits: dict[str, bytes]) -> Pieces:
     ranges = [edit_for(document, name, text) for name, text in edits.items() if name in document.members]
     added = [b'"' + name.encode() + b'":' + text for name, text in edits.items() if name not in document.members]
     if added:
-        at = max((m.end for m in document.members.values()), default=document.close)
+        at = document.end
         ranges.append((at, at, (b"," if document.members else b"") + b",".join(added)))
     return splice(document.body, ranges) if ranges else [document.body]
 

@@ -45,6 +45,11 @@ class JsonObject(Struct, frozen=True):
     members: dict[str, Member]
     close: int
 
+    @property
+    def end(self) -> int:
+        """Where the last member ends; behind the opening brace where there is none."""
+        return max((member.end for member in self.members.values()), default=self.close)
+
     def value(self, name: str) -> Any:
         """Decode one member; None when it is absent. Raises `InvalidJson` where it cannot be."""
         member = self.members.get(name)
@@ -113,7 +118,7 @@ def edit_for(document: JsonObject, name: str, text: bytes) -> tuple[int, int, by
     if member is not None:
         return member.start, member.end, text
     comma = b"," if document.members else b""
-    at = max((m.end for m in document.members.values()), default=document.close)
+    at = document.end
     return at, at, comma + b'"' + name.encode() + b'":' + text
 
 
@@ -130,14 +135,15 @@ def _place_usual(body: bytes, start: int, found: dict[str, Raw], gap: bytes) -> 
     That the members put together again are the text proves that none was there twice.
     """
     members: dict[str, Member] = {}
-    opening, before = b'{"', start
+    opening, behind, before = b'{"', b'":' + gap, start
     for key, raw in found.items():
-        name = opening + key.encode("utf-8", "surrogatepass") + b'":' + gap
+        name = opening + key.encode("utf-8", "surrogatepass") + behind
+        value = bytes(raw)
         at = before + len(name)
-        end = at + len(memoryview(raw))
-        if not (body.startswith(name, before) and body.startswith(raw, at)):
+        end = at + len(value)
+        if body[before:end] != name + value:
             return None
-        members[key] = Member(at, end, raw)
+        members[key] = Member(at, end, value)
         opening, before = b"," + gap + b'"', end
     is_whole = bool(members) and body[before : before + 1] == b"}"
     return (members, before) if is_whole else None

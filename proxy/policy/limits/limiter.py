@@ -36,49 +36,55 @@ class Denied(Struct, frozen=True):
 
 
 class _Bucket:
-    """The state of one limit: when the bucket will be empty (ns times amount), or the calls under way."""
+    """The state of one limit: when the bucket will be empty (ns times amount), or the calls under way.
+
+    `unit` is what one request or token adds to that, `whole` what the whole amount does.
+    """
+
+    __slots__ = ("amount", "empty_at", "limit", "of", "under_way", "unit", "whole")
 
     def __init__(self, limit: Limit) -> None:
-        self.limit = limit
         self.under_way = 0
-        self._empty_at = 0
-        self._unit = PERIOD_SECONDS[limit.per or "minute"] * _NANO  # what one request or token adds
+        self.empty_at = 0
+        self.unit = PERIOD_SECONDS[limit.per or "minute"] * _NANO
+        self.limit = limit
+        self.amount = limit.amount
+        self.change(limit)
 
     def change(self, limit: Limit) -> None:
         """Take on a new amount: how full it is, in time, stays."""
-        self._empty_at = self._empty_at * limit.amount // self.limit.amount
-        self.limit = limit
+        self.empty_at = self.empty_at * limit.amount // self.amount
+        self.limit, self.of, self.amount = limit, limit.of, limit.amount
+        self.whole = limit.amount * self.unit
 
     def wait(self, amount: int, now_ns: int) -> float:
-        """Seconds until `amount` fits; 0 when it does."""
-        if self.limit.of == "concurrent":
-            return CONCURRENT_RETRY_SECONDS if self.under_way >= self.limit.amount else 0.0
-        over = self._level(now_ns) + self._part(amount) * self._unit - self.limit.amount * self._unit
-        return max(0, -(-over // self.limit.amount)) / _NANO
+        """Seconds until `amount`, cut to what fits at all, does fit; 0 when it does now."""
+        if self.of == "concurrent":
+            return CONCURRENT_RETRY_SECONDS if self.under_way >= self.amount else 0.0
+        level = self.empty_at - now_ns * self.amount
+        over = (level if level > 0 else 0) + (amount if amount < self.amount else self.amount) * self.unit - self.whole
+        return -(-over // self.amount) / _NANO if over > 0 else 0.0
 
     def add(self, amount: int, now_ns: int) -> int:
         """Take `amount`, cut to what fits at all; return what was taken."""
-        part = self._part(amount)
-        self._empty_at = max(self._empty_at, now_ns * self.limit.amount) + part * self._unit
+        part = amount if amount < self.amount else self.amount
+        self.correct(part, now_ns)
         return part
 
     def correct(self, difference: int, now_ns: int) -> None:
         """Take more than was reserved, or give back."""
-        self._empty_at = max(self._empty_at, now_ns * self.limit.amount) + difference * self._unit
+        begun = now_ns * self.amount
+        self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
+
+    def level(self, now_ns: int) -> int:
+        """How full it is."""
+        level = self.empty_at - now_ns * self.amount
+        return level if level > 0 else 0
 
     def left(self, now_ns: int) -> int:
         """What may still be taken now."""
-        return max(0, self.limit.amount - -(-self._level(now_ns) // self._unit))
-
-    def full_in(self, now_ns: int) -> float:
-        """Seconds until the whole amount may be taken again."""
-        return self._level(now_ns) / self.limit.amount / _NANO
-
-    def _level(self, now_ns: int) -> int:
-        return max(0, self._empty_at - now_ns * self.limit.amount)
-
-    def _part(self, amount: int) -> int:
-        return min(amount, self.limit.amount)
+        left = self.amount - -(-self.level(now_ns) // self.unit)
+        return left if left > 0 else 0
 
 
 class Limiter:
@@ -109,7 +115,7 @@ class Limiter:
         now_ns = _ns(now)
         worst: Denied | None = None
         for bucket in self._of(scopes):
-            wait = bucket.wait(tokens if bucket.limit.of == "tokens" else requests, now_ns)
+            wait = bucket.wait(tokens if bucket.of == "tokens" else requests, now_ns)
             if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
                 worst = Denied(bucket.limit, wait)
         return worst
@@ -124,12 +130,12 @@ class Limiter:
         now_ns = _ns(now)
         reserved, slots = [], []
         for bucket in self._of(scopes):
-            if bucket.limit.of == "concurrent":
+            if bucket.of == "concurrent":
                 bucket.under_way += 1
                 slots.append(bucket.limit.id)
                 continue
-            part = bucket.add(tokens if bucket.limit.of == "tokens" else requests, now_ns)
-            if bucket.limit.of == "tokens":
+            part = bucket.add(tokens if bucket.of == "tokens" else requests, now_ns)
+            if bucket.of == "tokens":
                 reserved.append((bucket.limit.id, part))
         taken = Taken(next(self._numbers), tuple(reserved), tuple(slots))
         if slots:
@@ -153,16 +159,20 @@ class Limiter:
 
     def headers(self, scopes: tuple[str, ...], now: float) -> dict[str, str]:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
-        found: dict[str, str] = {}
         now_ns = _ns(now)
+        tightest: dict[str, tuple[int, int, _Bucket]] = {}
+        for bucket in self._of(scopes):
+            if bucket.of != "concurrent":
+                one = (bucket.left(now_ns), bucket.amount, bucket)
+                if bucket.of not in tightest or one[:2] < tightest[bucket.of][:2]:
+                    tightest[bucket.of] = one
+        found: dict[str, str] = {}
         for of in ("requests", "tokens"):
-            buckets = [bucket for bucket in self._of(scopes) if bucket.limit.of == of]
-            if not buckets:
-                continue
-            tightest = min(buckets, key=lambda bucket: (bucket.left(now_ns), bucket.limit.amount))
-            found[f"x-ratelimit-limit-{of}"] = str(tightest.limit.amount)
-            found[f"x-ratelimit-remaining-{of}"] = str(tightest.left(now_ns))
-            found[f"x-ratelimit-reset-{of}"] = duration_text(tightest.full_in(now_ns))
+            if of in tightest:
+                left, amount, bucket = tightest[of]
+                found[f"x-ratelimit-limit-{of}"] = str(amount)
+                found[f"x-ratelimit-remaining-{of}"] = str(left)
+                found[f"x-ratelimit-reset-{of}"] = duration_text(bucket.level(now_ns) / amount / _NANO)
         return found
 
     def _of(self, scopes: tuple[str, ...]) -> list[_Bucket]:

@@ -93,24 +93,25 @@ class Account:
     def __init__(self, budget: Budget) -> None:
         self.counters: dict[int, _Counter] = {}
         self.newest: int | None = None
-        self._seen = (0.0, 0.0)  # times that open no period newer than the newest
+        self._begun = self._ends = 0.0  # times that open no period newer than the newest
+        self._current = _Counter()  # of the newest, at these times
         self.change(budget)
 
     def change(self, budget: Budget) -> None:
         """Take on a new cap, share or zone; what is spent and held stays."""
         self.budget = budget
         self.most_a_key_holds = int(_EXACT.multiply(budget.cap_pusd, budget.share).to_integral_value(ROUND_FLOOR))
-        self._seen = (0.0, 0.0)
+        self._begun = self._ends = 0.0
 
     def at(self, now: float) -> _Counter:
         """The counter of the period of `now`; a clock that goes back stays in the newest one."""
-        if self.newest is None or not self._seen[0] <= now < self._seen[1]:
+        if not self._begun <= now < self._ends:
             start = period_start(self.budget, now)
             end = period_end(self.budget, start)
             self.reach(start)
-            self._seen = (start, inf if end is None else end)
-        assert self.newest is not None
-        return self.counter(self.newest)
+            assert self.newest is not None
+            self._begun, self._ends, self._current = start, inf if end is None else end, self.counter(self.newest)
+        return self._current
 
     def counter(self, period: int) -> _Counter:
         """The counter of a period, begun where there was none."""
@@ -123,6 +124,7 @@ class Account:
         """A period has been seen; older ones are closed."""
         if self.newest is None or period > self.newest:
             self.newest = period
+            self._begun = self._ends = 0.0
             self.forget()
 
     def forget(self) -> None:
@@ -138,11 +140,13 @@ class Account:
 
     def room(self, key: str, now: float) -> Room:
         """What this budget leaves `key`, which may pass its share with its only hold."""
-        counter = self.at(now)
+        counter = self._current if self._begun <= now < self._ends else self.at(now)
         spendable = self.budget.cap_pusd - counter.spent
         free = spendable - counter.held
-        own = counter.held_by_key.get(key, 0)
-        return Room(min(free, self.most_a_key_holds - own) if own else free, spendable)
+        own = counter.held_by_key.get(key)
+        if own and self.most_a_key_holds - own < free:
+            free = self.most_a_key_holds - own
+        return Room(free, spendable)
 
     def judge(self, key: str, amount: int, now: float) -> Verdict:
         """Whether this budget lets `key` hold `amount` more. Nothing is always little enough."""

@@ -146,10 +146,9 @@ class Books:
         rooms = [account.room(key, now) for account in self._of(scopes)]
         if not rooms:
             return None
-        free, spendable = rooms[0]
-        for one in rooms:
-            free, spendable = min(free, one[0]), min(spendable, one[1])
-        return Room(free, spendable)
+        if len(rooms) == 1:
+            return rooms[0]
+        return Room(min([room[0] for room in rooms]), min([room[1] for room in rooms]))
 
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands."""
@@ -173,9 +172,11 @@ class Books:
         hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
-        for account, period in self._charged(hold):
+        for budget_id, period in hold.charges:
+            account = self._accounts[budget_id]
             counter = account.counter(period)
             counter.release(hold.key, hold.amount)
             counter.spent += spent
-            account.forget()
+            if len(account.counters) > 1:
+                account.forget()
         return hold
