@@ -32,12 +32,7 @@ def prepare(
     call, plan = job.call, job.plan
     dialect = DIALECTS[provider.kind]
     ask_for_usage = call.stream and provider.stream_options and dialect.wants_usage_flag(call)
-    field = max_field(call, provider)
-    members = dict(applied_defaults(call, plan.defaults, field))
-    if maximum is not None and field is not None:
-        heeded = {field, *MAXIMA[call.endpoint.shape]}
-        for name in [name for name in call.max_fields if name in heeded] or [field]:
-            members[name] = b"%d" % maximum
+    members = {} if maximum is None and not plan.defaults else _members(job, provider, maximum)
     change = Change(
         model=plan.targets[attempt.target].model if plan.rewrite else None,
         members=tuple(members.items()),
@@ -54,6 +49,17 @@ def prepare(
     request = known[1].carrying(outgoing(call, change))
     hide = ask_for_usage and not asks_for_usage(call)
     return request, StreamReader(call.endpoint.shape, hide_usage=hide)
+
+
+def _members(job: Job, provider: Provider, maximum: int | None) -> dict[str, bytes]:
+    """The members to put in: the alias's defaults, and the maximum of output tokens."""
+    call, field = job.call, max_field(job.call, provider)
+    members = dict(applied_defaults(call, job.plan.defaults, field))
+    if maximum is not None and field is not None:
+        heeded = {field, *MAXIMA[call.endpoint.shape]}
+        for name in [name for name in call.max_fields if name in heeded] or [field]:
+            members[name] = b"%d" % maximum
+    return members
 
 
 def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:

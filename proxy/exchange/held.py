@@ -18,7 +18,8 @@ from proxy.exchange.rows import Ended, attempt_row
 from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.prices import Price
-from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
+from proxy.policy.money.settlement import Ending, Prices, Settlement, reported, settle
+from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Begun, Hold, Row
@@ -157,16 +158,22 @@ class Held:
             self._keep_open(outcome, provider, response_id)
             return None
         self._closed = True
-        self._events = outcome.findings.events if outcome.findings else 0
-        ending = self._ending(outcome)
-        settlement = settle(ending, self._prices_of(outcome.findings), self.hold.amount_pusd)
-        ended = self._ended(outcome)
-        asked = outcome.generation_id
-        if asked is not None and _worth_asking(settlement, ending) and Lookups.possible(provider):
-            self._record.unsettled += 1
-            self._keeping.lookups.start(provider, asked, lambda usage: self._looked_up(usage, settlement, ended))
-            return None
+        findings, ended = outcome.findings, self._ended(outcome)
+        self._events = findings.events if findings else 0
+        settlement = reported(self._trouble(outcome), ended.usage)
+        if settlement is None:
+            ending = self._ending(outcome)
+            settlement = settle(ending, self._prices_of(findings), self.hold.amount_pusd)
+            asked = ended.upstream_id
+            if asked is not None and _worth_asking(settlement, ending) and Lookups.possible(provider):
+                self._record.unsettled += 1
+                self._keeping.lookups.start(provider, asked, lambda usage: self._looked_up(usage, settlement, ended))
+                return None
         return self._write(settlement, ended)
+
+    def _trouble(self, outcome: Reply | Failure) -> Trouble:
+        """What kept an answer away; what was never written down was never sent."""
+        return outcome.trouble if self._is_written or self.is_free else "unreachable"
 
     def _prices_of(self, findings: Findings | None) -> Prices:
         return self._prices.by(None if findings is None else findings.served_model)
@@ -224,7 +231,7 @@ class Held:
     def _ending(self, outcome: Reply | Failure) -> Ending:
         findings, now, came = outcome.findings, datetime.now(UTC), outcome.came_as_events
         return Ending(
-            trouble=outcome.trouble if self._is_written or self.is_free else "unreachable",
+            trouble=self._trouble(outcome),
             status=outcome.judged_status,
             failed=findings is not None and (findings.failed or (findings.broke and findings.said_nothing)),
             complete=outcome.complete,
@@ -267,7 +274,8 @@ class Held:
         self._record.settled_late()
 
     def _write(self, settlement: Settlement, ended: Ended) -> Awaitable[None] | None:
-        ended = msgspec.structs.replace(ended, usage=settlement.usage or ended.usage)
+        if settlement.usage is not None and settlement.usage is not ended.usage:
+            ended = msgspec.structs.replace(ended, usage=settlement.usage)
         self._record.charge(settlement.cost_pusd, settlement.source, ended.usage)
         row = attempt_row(self._record, self.hold, settlement, ended)
         self._booked = self._keeping.book(row, self.hold, settlement)

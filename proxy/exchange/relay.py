@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from proxy.errors import UpstreamError, UpstreamReset
+from proxy.errors import UpstreamError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Client
 from proxy.exchange.patience import Patience
@@ -39,10 +39,14 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
         if not (reply.is_event_stream and reply.reader.findings.complete):
-            raise reply.silent() if isinstance(error, TimeoutError) else error from None
+            raise _silent(reply) if isinstance(error, TimeoutError) else error from None
     record.phase = "done"
     await reply.settled()
     client.end()
+
+
+def _silent(reply: Reply) -> UpstreamTimeout:
+    return UpstreamTimeout(f"{reply.provider.name} fell silent in the middle of its answer.")
 
 
 async def _pass_events(client: Client, reply: Reply, record: Record, patience: Patience) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proxy.dialects import Dialect
-from proxy.errors import ProviderError, ProxyError, UpstreamReset, UpstreamTimeout
-from proxy.exchange.aside import Aside
+from proxy.errors import ProviderError, ProxyError, UpstreamReset
+from proxy.exchange.aside import LARGE, Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
@@ -183,7 +183,10 @@ class Reply:
             size += len(chunk)
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
-            await self.aside(size, self.reader.findings.see, self.first)
+            if size <= LARGE:
+                self.reader.findings.see(self.first)
+            else:
+                await self.aside(size, self.reader.findings.see, self.first)
         elif self.is_json and self.status < 300:
             self._passing = Passing(self.reader, "")
             self._passing.feed(self.first)
@@ -192,7 +195,9 @@ class Reply:
     def judged_status(self) -> int:
         """The status, or what an error inside a 200 stands for."""
         findings = self.reader.findings
-        return findings.error_status if self.status < 400 and findings.failed else self.status
+        if findings.error is None or self.status >= 400:
+            return self.status
+        return findings.error_status if findings.failed else self.status
 
     def replace_body(self, body: bytes) -> None:
         """Put JSON of ours where the upstream sent no body at all."""
@@ -214,8 +219,9 @@ class Reply:
     @property
     def label(self) -> str:
         """The outcome in one word, for records."""
-        if self.status < 400 and self.findings.broke:
-            return f"200_error_{self.findings.error_status}"
+        findings = self.reader.findings
+        if findings.error is not None and self.status < 400 and findings.broke:
+            return f"200_error_{findings.error_status}"
         return self.broken_by.code if self.broken_by is not None and self.status < 400 else str(self.status)
 
     @property
@@ -223,7 +229,7 @@ class Reply:
         """Why it failed, in the word of whoever failed; None where it did not."""
         if self.broken_by is not None:
             return self.broken_by.code
-        if self.findings.error is None or (self.status < 400 and not self.findings.broke):
+        if self.reader.findings.error is None or (self.status < 400 and not self.findings.broke):
             return None
         return self.findings.error_code if self.status < 400 else str(self.findings.error_status)
 
@@ -278,10 +284,6 @@ class Reply:
             self._response.release()
         else:
             self._response.close()
-
-    def silent(self) -> UpstreamTimeout:
-        """The error for a reply that fell silent under way."""
-        return UpstreamTimeout(f"{self.provider.name} fell silent in the middle of its answer.")
 
 
 @lru_cache(maxsize=256)

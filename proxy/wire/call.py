@@ -34,6 +34,8 @@ _USUAL = frozenset(
     "reasoning_effort thinking text include store service_tier prompt_cache_key usage".split()
 )
 
+_SMALL = 64 * 1024  # is rather copied than viewed
+
 Defaults = tuple[tuple[str, bytes], ...]
 Pieces = list[bytes | memoryview]
 
@@ -145,6 +147,11 @@ def outgoing(call: Call, change: Change) -> Pieces:
         return splice(call.body, [(field.start, field.end, change.model.encode())])
     if call.document is None:
         return [call.body]
+    if not change.members and not change.include_usage and call.model is not None and len(call.body) < _SMALL:
+        if change.model is None or change.model == call.model:
+            return [call.body]
+        named = call.document.members["model"]
+        return [call.body[: named.start], _json_text(change.model), call.body[named.end :]]
     return _spliced(call.document, _edits(call, change))
 
 

@@ -220,8 +220,7 @@ class Findings:
                 self._open |= {index}
 
     def _see_error(self, raw: Any) -> bool:
-        error = read_value(raw)
-        if error:
+        if error := read_value(raw):
             self.error = error
         return bool(error)
 

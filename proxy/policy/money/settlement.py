@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -91,17 +90,25 @@ def _under(price: Price | None, terms: tuple[tuple[str, str], ...]) -> Price | N
     return price
 
 
+NEVER_SENT = frozenset({"unhealthy", "unreachable", "stale_connection"})
 _VOID = Settlement(0, "none", void=True)
+
+
+def reported(trouble: Trouble, usage: Usage | None) -> Settlement | None:
+    """The cost where nothing else has to be known of the attempt: nothing was sent, or the reply says it; else None."""
+    if trouble in NEVER_SENT:
+        return _VOID
+    if usage is None or usage.cost_usd is None:
+        return None
+    usd = usage.cost_usd if usage.byok_usd is None else usage.cost_usd + usage.byok_usd
+    return Settlement(to_pusd(usd), "reported", doubts=usage.doubts, usage=usage)
 
 
 def settle(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
     """Decide the cost of an attempt."""
-    if ending.trouble in ("unhealthy", "unreachable", "stale_connection"):
-        return _VOID
     usage = ending.usage
-    if usage is not None and usage.cost_usd is not None:
-        cost = to_pusd(usage.cost_usd + (usage.byok_usd or Decimal(0)))
-        return Settlement(cost, "reported", doubts=usage.doubts, usage=usage)
+    if (told := reported(ending.trouble, usage)) is not None:
+        return told
     if ending.refused and usage is None:
         return _VOID
     prices = prices.under(ending.terms)

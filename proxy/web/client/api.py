@@ -14,6 +14,7 @@ from aiohttp.http import HttpVersion10
 from msgspec import Struct, field
 
 from proxy.errors import InternalError, ModelNotFound, NoHealthyUpstream, Overloaded, ProxyError, ShuttingDown
+from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
@@ -203,21 +204,33 @@ class Api:
         head, parts = asked.head, self.parts
         record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
         record.cors, record.key = head.cors, head.caller.name
-        await parts.gate.enter(head.caller.name, 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0)
+        to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
+        if (turn := parts.gate.enter(head.caller.name, to_read)) is not None:
+            await turn
         record.entered = True
         if head.method in ("GET", "HEAD") and (listed := self._models(head)) is not None:
             client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
             return None
         body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
         where, content = (head.path, head.query), (head.content_type, body)
-        aside, endpoint = parts.exchange.aside, head.endpoint
-        call = await aside(len(body), read_call, endpoint, head.method, where, content)
+        if len(body) <= LARGE:
+            call = read_call(head.endpoint, head.method, where, content)
+            plan = self._planned(head.caller, call, record)
+            weight = weigh(call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
+        else:
+            aside = parts.exchange.aside
+            call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
+            plan = self._planned(head.caller, call, record)
+            weight = await aside(len(body), weigh, call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
+        until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
+        return Job(call, weight, head.caller, plan, head.incoming, record, until, head.scopes, tokens)
+
+    def _planned(self, caller: Caller, call: Call, record: Record) -> Plan:
+        """The plan of a call that was read, both noted."""
         record.model, record.stream = call.model, call.stream
-        plan = self._plan(head.caller, call)
+        plan = self._plan(caller, call)
         record.label = plan.label
-        weight = await aside(len(body), weigh, call, plan.defaults) if endpoint.counts else NO_WEIGHT
-        until = record.started + head.read_timeout_seconds
-        return Job(call, weight, head.caller, plan, head.incoming, record, until, head.scopes, likely_tokens(weight))
+        return plan
 
     async def _read(self, request: web.BaseRequest, record: Record) -> bytes:
         """The body, read to its end, which is not our time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Awaitable
 
 from proxy.errors import Overloaded
 from proxy.policy.limits.shares import Shares, Turns
@@ -44,8 +45,11 @@ class Gate:
         self._turns: Turns[asyncio.Future[None]] = Turns()
         self._entered = 0
 
-    async def enter(self, key: str, body_bytes: int) -> None:
-        """Wait for a turn, with a body of so many bytes still to be read. Raises `Overloaded`; else `leave` is due at the call's end."""
+    def enter(self, key: str, body_bytes: int) -> Awaitable[None] | None:
+        """Come in, at once or, awaiting what comes back, in turn, with a body of so many bytes still to be read.
+
+        Raises `Overloaded`; else `leave` is due at the call's end.
+        """
         if not self.calls.take(key, 1):
             raise Overloaded("Too many calls are under way; try again in a moment.", retry_after=RETRY_SECONDS)
         loop = asyncio.get_running_loop()
@@ -53,9 +57,12 @@ class Gate:
             if not self._entered:
                 loop.call_soon(self._turn)
             self._entered += 1
-            return
+            return None
         turn = loop.create_future()
         self._turns.join(key, 1 + body_bytes // _BYTES_OF_A_CALL, turn)
+        return self._in_turn(key, turn)
+
+    async def _in_turn(self, key: str, turn: asyncio.Future[None]) -> None:
         try:
             await turn
         except BaseException:
