@@ -10,9 +10,10 @@ from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import max_field, url_for
 from proxy.errors import NoHealthyUpstream, ProxyError, UpstreamAuthError, UpstreamError, UpstreamReset
 from proxy.exchange.client import STREAM_HEADERS
+from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
 from proxy.exchange.record import Record
-from proxy.exchange.reply import Failure, Reply
+from proxy.exchange.reply import Reply
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds

@@ -161,11 +161,16 @@ class Client:
         if self._head:
             data, self._head = self._head + data, b""
         self.gone = not self._door.send(data)
-        self._spoke = self._deadlines.moment()
+        self._spoke = self._deadlines.now
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client has to catch up first."""
+        return self._door.writing_paused and not self.gone
 
     async def room(self) -> None:
         """Wait while the client is slower than we are."""
-        if self._door.writing_paused and not self.gone:
+        if self.is_slow:
             try:
                 await self._door.drained()
             except ConnectionError:

@@ -27,7 +27,8 @@ from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
-    from proxy.exchange.reply import Failure, Reply
+    from proxy.exchange.failure import Failure
+    from proxy.exchange.reply import Reply
 
 
 class Held:

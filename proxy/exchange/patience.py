@@ -22,24 +22,27 @@ class Watched(Protocol):
 
 
 class Deadlines:
-    """Looks at all deadlines together, so that setting or moving one costs next to nothing. To the tenth of a second."""
+    """Looks at all deadlines together, so that setting or moving one costs next to nothing. To the tenth of a second.
+
+    `now` is the time of the latest look, for who is watched.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watched: set[Watched] = set()
         self._is_ticking = False
-        self._now = 0.0
+        self.now = 0.0
 
     def moment(self) -> float:
         """The loop's time, as of the latest look where there are looks."""
-        return self._now if self._is_ticking else self._loop.time()
+        return self.now if self._is_ticking else self._loop.time()
 
     def watch(self, one: Watched) -> None:
         """Tell it when its time is over."""
         self._watched.add(one)
         if not self._is_ticking:
             self._is_ticking = True
-            self._now = self._loop.time()
+            self.now = self._loop.time()
             self._loop.call_later(TICK_SECONDS, self._tick)
 
     def forget(self, one: Watched) -> None:
@@ -47,7 +50,7 @@ class Deadlines:
         self._watched.discard(one)
 
     def _tick(self) -> None:
-        now = self._now = self._loop.time()
+        now = self.now = self._loop.time()
         for one in [one for one in self._watched if one.due() <= now]:
             if one in self._watched:  # the end of another may have been its own
                 one.expire()
@@ -75,7 +78,7 @@ class Patience:
 
     def heard(self) -> None:
         """There was a sign of life."""
-        self._last = self._deadlines.moment()
+        self._last = self._deadlines.now
 
     def __enter__(self) -> Patience:
         self._deadlines.watch(self)

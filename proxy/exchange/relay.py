@@ -41,7 +41,8 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         if not (reply.is_event_stream and reply.reader.findings.complete):
             raise _silent(reply) if isinstance(error, TimeoutError) else error from None
     record.phase = "done"
-    await reply.settled()
+    if (durable := reply.settle()) is not None:
+        await durable
     client.end()
 
 
@@ -51,28 +52,31 @@ def _silent(reply: Reply) -> UpstreamTimeout:
 
 async def _pass_events(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
     """Events as they come; a stream that stops without saying that it is complete is an error."""
-    reader = reply.reader
+    reader, settler = reply.reader, reply.settler
     findings = reader.findings
     ready, reply.first = client.take_held() + reply.first, b""
     while True:
         if ready:
-            if findings.complete:
+            is_complete = findings.complete
+            if is_complete:
                 record.phase = "done"
-            if findings.terminal:
-                await reply.settled()
+            if findings.terminal and (durable := reply.settle()) is not None:
+                await durable
             client.say(ready)
-            await _room(client, patience)
-            if reply.settler is not None and not findings.complete:
-                reply.settler.afford(findings)
-        ready = chunk = b""  # nothing is kept while nothing comes
+            if client.is_slow:
+                await _room(client, patience)
+            if settler is not None and not is_complete:
+                settler.afford(findings)
+        ready, chunk = b"", None  # nothing is kept while nothing comes
         if findings.terminal:
             chunk = await _what_follows(client, reply)
         else:
-            chunk = await reply.next_chunk()
+            while (chunk := reply.take()) is None:
+                await reply.news()
         if not chunk:
             break
         patience.heard()
-        size = reader.held + len(chunk)
+        size = len(chunk) + reader.held
         ready = reader.feed(chunk) if size <= LARGE else await reply.aside(size, reader.feed, chunk)
     if rest := reader.finish():
         client.say(rest)
@@ -98,9 +102,11 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
         left -= len(chunk)
         if left == 0:
             reply.end()
-            await reply.settled()
+            if (durable := reply.settle()) is not None:
+                await durable
         client.say(chunk)
-        await _room(client, patience)
+        if client.is_slow:
+            await _room(client, patience)
         chunk = await reply.next_chunk()
         patience.heard()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proxy.dialects import Dialect
-from proxy.errors import ProviderError, ProxyError, UpstreamReset
+from proxy.errors import ProxyError, UpstreamReset
 from proxy.exchange.aside import LARGE, Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
@@ -29,34 +30,6 @@ if TYPE_CHECKING:
 
 LARGEST_WHOLE = 8 * 2**20
 LATE_SECONDS = 3.0
-
-
-class Failure:
-    """An attempt without an answer: the error the client would see, and what judging makes of it."""
-
-    findings = None
-    complete = False
-    came_as_events = None
-    generation_id = None
-
-    def __init__(self, error: ProviderError, trouble: Trouble, status: int | None = None) -> None:
-        self.error = error
-        self.trouble = trouble
-        self.judged_status = status
-        self.settler: Held | Watcher | None = None
-        self.provider: Provider | None = None
-        self.label = trouble if trouble == "stale_connection" else error.code if status is None else str(status)
-        self.error_code: str | None = error.code
-
-    def seen(self, dialect: Dialect, now: datetime) -> Seen:
-        """What judging needs."""
-        return Seen(trouble=self.trouble)
-
-    def close(self) -> None:
-        """Nothing is open; the hold is resolved."""
-        if self.settler is not None and self.provider is not None:
-            self.settler.resolve(self, self.provider)
-            self.settler.close(self)
 
 
 class Reply:
@@ -134,16 +107,30 @@ class Reply:
         """The next bytes, as they came; empty at the end. Raises `Broken` or `NotHttp`."""
         return await self._response.read()
 
-    async def next_chunk(self) -> bytes:
-        """`read_chunk` for a reply under way: raises `UpstreamReset` when it breaks off."""
+    def take(self) -> bytes | None:
+        """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`).
+
+        Raises `UpstreamReset` when it breaks off.
+        """
         try:
-            chunk = await self._response.read()
+            chunk = self._response.take()
         except (Broken, NotHttp):
             raise UpstreamReset(f"{self.provider.name} broke the connection in the middle of its answer.") from None
-        if not chunk:
+        if chunk:
+            if self._passing is not None:
+                self._passing.feed(chunk)
+        elif chunk is not None:
             self.end()
-        elif self._passing is not None:
-            self._passing.feed(chunk)
+        return chunk
+
+    def news(self) -> Awaitable[None]:
+        """Until more has come."""
+        return self._response.news()
+
+    async def next_chunk(self) -> bytes:
+        """`take`, waited for."""
+        while (chunk := self.take()) is None:
+            await self.news()
         return chunk
 
     def end(self) -> None:
@@ -259,10 +246,9 @@ class Reply:
             return self.reader.findings.terminal or (self.ended and self.reader.findings.complete)
         return self.whole or self.ended
 
-    async def settled(self) -> None:
-        """Settle the attempt; to be called before what ends the call goes out."""
-        if self.settler is not None and (durable := self.settler.resolve(self, self.provider)) is not None:
-            await durable
+    def settle(self) -> Awaitable[None] | None:
+        """Settle the attempt, before what ends the call goes out; what comes back is to be awaited before that."""
+        return None if self.settler is None else self.settler.resolve(self, self.provider)
 
     def close(self) -> None:
         """Resolve the hold and let go of the connection, at once or once nothing more is to be heard. Synchronous."""

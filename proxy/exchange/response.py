@@ -65,21 +65,36 @@ class Response:
         """Whether everything has come and was read."""
         return self.ended and not self._chunks
 
-    async def read(self) -> bytes:
-        """The next bytes of the body, as they came; empty at its end. Raises `Broken` or `NotHttp`."""
-        while not self._chunks:
+    def take(self) -> bytes | None:
+        """The bytes of the body that are there; empty at its end, None where more has to be waited for (`news`).
+
+        Raises `Broken` or `NotHttp`.
+        """
+        chunks = self._chunks
+        if not chunks:
             if self.ended:
                 return b""
             if self.error is not None:
                 raise self.error
             if self._connection is None:
                 raise Broken
-            await self._connection.news()
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._size = 0
-        if self._connection is not None and not self.ended:
+            return None
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if self._size > HIGH_WATER_BYTES and self._connection is not None and not self.ended:
             self._connection.flow()
+        self._size = 0
+        return data
+
+    def news(self) -> Awaitable[None]:
+        """Something to wait for: until something has come. To be asked for only where more has to be waited for."""
+        assert self._connection is not None
+        return self._connection.news()
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, as they came; empty at its end. Raises `Broken` or `NotHttp`."""
+        while (data := self.take()) is None:
+            await self.news()
         return data
 
     def receive(self, data: bytes) -> bool:

@@ -24,11 +24,12 @@ from proxy.exchange.attempt import (
     unhealthy,
 )
 from proxy.exchange.client import Client
+from proxy.exchange.failure import Failure
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
-from proxy.exchange.reply import Failure, Reply
+from proxy.exchange.reply import Reply
 from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.retries.breaker import Breakers
@@ -79,8 +80,8 @@ class Exchange:
         """The reply to pass on, settled where all of it is in hand. Raises where the client must read ours instead."""
         reply = reply_or_raise(outcome)
         fill_empty_error(reply, job)
-        if reply.whole:
-            await reply.settled()
+        if reply.whole and (durable := reply.settle()) is not None:
+            await durable
         job.let_go()
         return reply
 

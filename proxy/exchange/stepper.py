@@ -11,15 +11,15 @@ from typing import Any
 class Signal:
     """`await signal` until `fire`. Made once and used for every wait of one coroutine, run by hand or as a task's.
 
-    It speaks as much of a future's protocol as a task needs to wait for it.
+    `waiter` is called at the next `fire`. It speaks as much of a future's protocol as a task needs to wait for it.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_loop", "_waiter")
+    __slots__ = ("_asyncio_future_blocking", "_loop", "waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._loop = loop
-        self._waiter: Callable[[Signal], object] | None = None
+        self.waiter: Callable[[Signal], object] | None = None
 
     def __await__(self) -> Generator[Signal, None, None]:
         self._asyncio_future_blocking = True
@@ -27,13 +27,9 @@ class Signal:
 
     def fire(self) -> None:
         """Wake whoever waits, now."""
-        waiter, self._waiter = self._waiter, None
+        waiter, self.waiter = self.waiter, None
         if waiter is not None:
             waiter(self)
-
-    def wake(self, waiter: Callable[[Signal], object]) -> None:
-        """`waiter` is called at the next `fire`."""
-        self._waiter = waiter
 
     # what a task asks of a future
 
@@ -43,7 +39,7 @@ class Signal:
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
         """A task waits: it is woken in the loop's next turn, as tasks are."""
-        self._waiter = lambda _: self._loop.call_soon(callback, self, context=context)
+        self.waiter = lambda _: self._loop.call_soon(callback, self, context=context)
 
     def result(self) -> None:
         """Nothing but that it was fired."""
@@ -104,7 +100,11 @@ class Stepper:
             self._end()
             raise
         else:
-            self._wait_for(waited)
+            if type(waited) is Signal:
+                self._waits_for = waited
+                waited.waiter = self._woken
+            else:
+                self._wait_for(waited)
 
     def _wait_for(self, waited: Any) -> None:
         if waited is None:  # as sleep(0) has it
@@ -112,10 +112,7 @@ class Stepper:
             waited.set_result(None)
         self._waits_for = waited
         waited._asyncio_future_blocking = False  # noqa: SLF001 - how a task tells a future that it has been heard
-        if type(waited) is Signal:
-            waited.wake(self._woken)
-        else:
-            waited.add_done_callback(self._woken)
+        waited.add_done_callback(self._woken)
 
     def _end(self) -> None:
         self.done = True

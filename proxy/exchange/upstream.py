@@ -16,9 +16,10 @@ from msgspec import Struct
 from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
+from proxy.exchange.failure import Failure
 from proxy.exchange.patience import Patience
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
-from proxy.exchange.reply import LARGEST_WHOLE, Failure, Reply
+from proxy.exchange.reply import LARGEST_WHOLE, Reply
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider

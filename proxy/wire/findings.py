@@ -32,11 +32,11 @@ _ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:-|$)")
 class Findings:
     """What has been read so far.
 
-    `events` counts events with data. `error` is the reply's own error object (or text) once
-    seen. `has_output`: a choice or content was there. `usage_only` describes the last event:
-    it carried usage, no choices and no error. `served_by` is the provider OpenRouter names.
-    `counted_output`: output tokens that streamed past, estimated; `countable`: it streamed in a way that can be counted.
-    `response`: how one of the Responses API stands.
+    `events` counts events with data. `error` is the reply's own error object (or text) once seen. `has_output`: a choice
+    or content was there. `usage_only` describes the last event: it carried usage, no choices and no error. `terminal`:
+    the event that ends a stream was there. `served_by` is the provider OpenRouter names. `counted_output`: output tokens
+    that streamed past, estimated; `countable`: it streamed in a way that can be counted. `response`: how one of the
+    Responses API stands.
     """
 
     __slots__ = (
@@ -45,7 +45,6 @@ class Findings:
         "_is_midway",
         "_open",
         "_shape",
-        "_terminal",
         "_tier",
         "_timings",
         "_tools",
@@ -61,6 +60,7 @@ class Findings:
         "response",
         "served_by",
         "served_model",
+        "terminal",
         "usage_only",
     )
 
@@ -73,7 +73,7 @@ class Findings:
         self._tools = ToolRuns()
         self._open: frozenset[int] = frozenset()
         self._finished: frozenset[int] = frozenset()
-        self._terminal = False
+        self.terminal = False
         self._is_first_count = False  # message_start tells what was written before anything was (wire.md 3.3)
         self._is_midway = False  # the usage read last counts on: it came with a piece of the answer
         self._tier: Any = None
@@ -91,7 +91,7 @@ class Findings:
     @property
     def complete(self) -> bool:
         """Whether a stream that ends here has said all it meant to."""
-        if self._terminal or self.error is not None:
+        if self.terminal or self.error is not None:
             return True
         if self._shape in ("chat", "completions"):
             return bool(self._finished) and not self._open
@@ -126,11 +126,6 @@ class Findings:
         return tuple((name, value) for name, value in told.items() if isinstance(value, str))
 
     @property
-    def terminal(self) -> bool:
-        """Whether the event that ends the stream has been seen."""
-        return self._terminal
-
-    @property
     def error_status(self) -> int:
         """The HTTP status an error inside a 200 stands for."""
         return status_of(self.error)
@@ -160,21 +155,25 @@ class Findings:
         self.events += 1
         self.usage_only = False
         if data.startswith(b"[DONE]"):
-            self._terminal = True
+            self.terminal = True
             return
         event = read_event(data)
         if event is None:
             self.counted_output += tokens_in(data.decode("utf-8", "replace")) if data else 0
             return
-        self._see_identity(event.id, event.model, event.service_tier)
+        if self.generation_id is None or event.model != self.served_model or event.service_tier is not None:
+            self._see_identity(event.id, event.model, event.service_tier)
         if isinstance(event.provider, str):
             self.served_by = event.provider
-        self._see_choices(event)
+        if event.choices or event.content is not UNSET:
+            self._see_choices(event)
         failed = event.error is not UNSET and self._see_error(event.error)
-        if self._see_usages(event):
+        is_usual = event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end"
+        if (event.usage is not UNSET or not is_usual) and self._see_usages(event):
             self._is_midway = self.is_under_way(event) and not failed
             self.usage_only = not event.choices and not failed
-        self._see_type(event, data)
+        if event.type is not None or event.delta:
+            self._see_type(event, data)
         if event.output is not event.tool_usage:  # neither is there: no reply of the Responses API
             self._tools.ended(event.output, event.tool_usage, event.tools)
         if event.status is not None or event.background is not None or event.output is not UNSET:
@@ -228,7 +227,7 @@ class Findings:
         kind = event.type if isinstance(event.type, str) else ""
         self.countable = self.countable or kind.startswith(_KNOWN_TYPES)
         if kind in _TERMINAL:
-            self._terminal = True
+            self.terminal = True
         elif event.delta and kind != "message_delta":
             text = text_of(event.delta)
             self.counted_output += tokens_in(text) if text else 0
@@ -240,8 +239,6 @@ class Findings:
     def _see_usages(self, event: Event) -> bool:
         """Read usage wherever it stands in the event; True where it is `usage` itself."""
         is_there = event.usage is not UNSET and self._see_usage(read_value(event.usage))
-        if event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end":
-            return is_there
         groq, meta = read_value(event.x_groq), read_value(event.meta)
         if isinstance(groq, dict) and not is_there:
             self._see_usage(groq.get("usage"))

@@ -42,6 +42,9 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
+        if self._is_one_event(chunk):
+            self.findings.see(chunk[6:-2])
+            return b"" if self._hide_usage and self.findings.usage_only else chunk
         if not chunk:
             return chunk
         if not self._line_end_is_open:
@@ -50,6 +53,16 @@ class StreamReader:
         if not chunk.startswith(b"\n"):
             return self._feed(chunk)
         return (b"" if self._hid_the_last else b"\n") + self._feed(chunk[1:])
+
+    def _is_one_event(self, chunk: bytes) -> bool:
+        """Whether it is one event of one line of data and nothing else, as most reads are, with nothing before it."""
+        return (
+            chunk.startswith(b"data: ")
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk.endswith(b"\n\n")
+            and b"\r" not in chunk
+            and not (self._line_end_is_open or self._cutter.held or self._cutter.mid_event)
+        )
 
     def _feed(self, chunk: bytes) -> bytes:
         midway = self._cutter.mid_event
