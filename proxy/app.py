@@ -180,7 +180,7 @@ class Daemon:
         if parts is None:
             return False
         is_offered = name in self.settings.aliases or name in parts.models.names
-        return is_offered or parts.exchange.toll.prices.is_listed(name)
+        return is_offered or parts.names.is_listed(name) or parts.exchange.toll.prices.is_listed(name)
 
     def stop_accepting(self) -> None:
         """Take no more connections; the drain window begins. Synchronous, for a signal's callback."""

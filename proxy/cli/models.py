@@ -28,7 +28,8 @@ def models(query: str | None, config_path: str | None, as_json: bool) -> None:
         return
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        say(f"{row['name']:{width}}  ->  {row['target'] or row['problem']}")
+        says = [text for text in (row["target"], row["problem"]) if text]
+        say(f"{row['name']:{width}}  ->  {' - '.join(says)}")
     if not rows:
         say("No name is known: no provider is configured." if query is None else f"No name contains {query!r}.")
     if known:

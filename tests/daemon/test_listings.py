@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from harness.daemon import Daemon
+from harness.daemon import REPOSITORY, Daemon
 from harness.events import chat_reply
+from harness.setting import CLIENT_KEY
 from harness.steps import json_reply
+from harness.surroundings import PATIENCE_SECONDS, surroundings
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
@@ -76,3 +81,54 @@ def test_a_model_that_may_be_called_can_be_looked_up_by_that_name(
     upstream.expect(json_reply({"id": tuned, "object": "model", "owned_by": "acme"}))
     assert daemon.ask("GET", f"/v1/models/{tuned}").json["owned_by"] == "acme"
     assert upstream.call.target == f"/oai/v1/models/{tuned}"
+
+
+BUDGETED = {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "day"}]}}
+
+
+def test_a_model_a_local_server_lists_is_known_everywhere(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    upstream.models["/local/v1/models"] = b'{"object":"list","data":[{"id":"llama9:latest"},{"id":"own/tuned-x"}]}'
+    daemon = start_daemon(keys=BUDGETED)
+    eventually(lambda: refreshed(daemon, "llama9:latest"))
+    upstream.expect(json_reply(chat_reply()), again=True)
+    for name, label in (
+        ("llama9", "local/llama9"),
+        ("llama9:latest", "local/llama9:latest"),
+        ("own/tuned-x", "own/tuned-x"),
+    ):
+        assert daemon.chat(name).header("x-tollkeeper-provider") == "local", name
+        eventually(lambda label=label: daemon.metric("tollkeeper_requests_total", model=label) == 1)
+        (row,) = [row for row in command(daemon, "models", name) if row["name"] == name]
+        told = command(daemon, "explain", name, "--key", "alice")
+        targets = ", then ".join(f"{target['provider']}: {target['model']}" for target in told["targets"])
+        assert (row["target"], row["problem"]) == (targets, None)
+    assert daemon.metric("tollkeeper_requests_total", model="_other") == 0
+
+
+def test_a_mistyped_name_is_told_the_near_ones_under_a_budget_too(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    upstream.models["/local/v1/models"] = b'{"object":"list","data":[{"id":"my-own-finetune:3b"}]}'
+    daemon = start_daemon(keys=BUDGETED)
+    eventually(lambda: refreshed(daemon, "my-own-finetune:3b"))
+    for mistyped, near in (
+        ("my-own-finetun:3b", "my-own-finetune:3b"),
+        ("gtp-4o", "gpt-4o"),
+        ("openai/gpt-4oo", "gpt-4o"),
+    ):
+        reply = daemon.chat(mistyped)
+        assert (reply.status, reply.error["code"]) == (404, "model_not_found"), mistyped
+        assert near in reply.error["message"]
+        row = command(daemon, "models", mistyped)[0]
+        assert near in row["problem"]
+    assert upstream.calls == []
+
+
+def command(daemon: Daemon, *words: str) -> Any:
+    """What a command says, in a terminal of its own."""
+    words = (*words, "--json", "--config", str(daemon.folder / "config.yaml"))
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", *words], check=True, cwd=REPOSITORY, env=surroundings(daemon.folder),
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    return json.loads(done.stdout)

@@ -45,6 +45,7 @@ class Names:
         "_authors",
         "_catalogue",
         "_direct",
+        "_labels",
         "_listed",
         "_listers",
         "_offered",
@@ -66,6 +67,7 @@ class Names:
             name: listed[name] for name, p in settings.providers.items() if p.kind != "openrouter" and name in listed
         }
         self._listers = _listers(self._listed)
+        self._labels = frozenset(_way(one, name).slug for name, all_ in self._listers.items() for one in all_)
         self._remembered: dict[str | None, Resolution] = {}
         self._offered: tuple[str, ...] = ()
 
@@ -85,6 +87,10 @@ class Names:
         this is how a name inside the body's `models` or `fallbacks` is read."""
         spelling = spell(self._catalogue, name)
         return name if spelling is None else spelling.slug
+
+    def is_listed(self, label: str) -> bool:
+        """Whether `label` is what a model that a direct provider lists is called in a plan."""
+        return label in self._labels
 
     def offered(self) -> tuple[str, ...]:
         """Return the names to list: aliases, then the catalogue's, then those only a direct provider has."""

@@ -145,7 +145,7 @@ class KeyRevokedAnswer(Struct, frozen=True):
 
 
 class ModelAnswer(Struct, frozen=True):
-    """A name clients may send, and the targets it leads to, in order; else the problem with it."""
+    """A name clients may send, the targets it leads to, in order, and what may be wrong with it."""
 
     name: str
     target: str | None

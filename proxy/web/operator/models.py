@@ -48,7 +48,8 @@ def model_list(settings: Settings, names: Names, prices: PriceBook, ask: ModelsA
     """The names clients may send, and what is known of the one that was asked for."""
     query = ask.query
     listed = [name for name in names.offered() if query is None or query.lower() in name.lower()]
-    rows = [_row(names, name) for name in dict.fromkeys(([query] if query else []) + listed)]
+    own = [] if query is None else [_checked(settings, names, prices, query)]
+    rows = own + [_row(names, name) for name in listed if name != query]
     known = _known_of(settings, names, prices, query) if query else []
     for facts in known:
         facts["sources"] = {_dated(source, settings.state_dir): said for source, said in facts["sources"].items()}
@@ -62,6 +63,21 @@ def _row(names: Names, name: str) -> ModelAnswer:
         return ModelAnswer(name, None, error.message)
     targets = [f"{target.provider}: {target.model}" for target in plan.targets]
     return ModelAnswer(name, ", then ".join(targets), None)
+
+
+def _checked(settings: Settings, names: Names, prices: PriceBook, name: str) -> ModelAnswer:
+    """The same for a name that may be mistyped: one that no list has is sent on as it is, but not under a budget."""
+    row = _row(names, name)
+    if row.target is None:
+        return row
+    target = names.look_up(name).plan.targets[0]
+    near = prices.near(settings.providers[target.provider], target.model)
+    if near is None:
+        return row
+    alike = f"; near it: {', '.join(near)}" if near else ""
+    return ModelAnswer(
+        name, row.target, f"no list of models has this name{alike}; under a budget it is refused with 404"
+    )
 
 
 def _dated(source: str, state_dir: str) -> str:
