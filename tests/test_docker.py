@@ -19,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 from harness.machine import Machine, missing_systemd, why_not
 
-from proxy.cli.health import URL, health
+from proxy.cli.health import health
 from proxy.config.load import load_text
 from proxy.config.problems import ConfigProblems
 
@@ -28,6 +28,7 @@ DOCKERFILE = ROOT / "Dockerfile"
 IMAGE_CONFIG = ROOT / "docker" / "config.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 INSTALLED_CONFIG = Path("/etc/tollkeeper/config.yaml")
+URL = "http://127.0.0.1:8656/healthz"  # what the image's health check asks where nobody says otherwise
 KEYS = {"TOLLKEEPER_KEY": "sk-image", "OPENROUTER_API_KEY": "sk-or-image"}
 
 

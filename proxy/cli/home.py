@@ -18,6 +18,8 @@ from proxy.config.locate import locate
 from proxy.config.problems import ConfigProblems
 from proxy.policy.values import Settings
 
+_OF_SERVICES = Path("/var/lib/private")  # nobody but root and the service itself can look below it
+
 
 class Home(Struct, frozen=True):
     """`file` None: the environment decides. `zone` is the machine's."""
@@ -73,6 +75,8 @@ def end_with(problems: ConfigProblems) -> NoReturn:
 def not_yours(place: Path, file: Path | None) -> click.ClickException:
     """The one sentence for files of another user's daemon: whose they are, and what to type."""
     owner, me = _owner(place), os.geteuid()
+    if me == 0 and _OF_SERVICES in place.resolve().parents:
+        return click.ClickException(f"{place} belongs to a service that does not run; type: systemctl start tollkeeper")
     words = [sys.argv[0] if Path(sys.argv[0]).name == "tollkeeper" else "tollkeeper", *sys.argv[1:]]
     if file is not None and not any(word.partition("=")[0] == "--config" for word in words):
         words += ["--config", str(file.absolute())]
