@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -13,12 +14,14 @@ from msgspec.structs import replace
 
 from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.config.new_key import KeyChangesSection, NewKeySection, TermsSection
 from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.values import Caller, Settings
 from proxy.stores.hash_key import keyed_hash
 from proxy.stores.keys import StoredKey
 from proxy.stores.mark import is_marked
+
+if TYPE_CHECKING:
+    from proxy.config.new_key import KeyChangesSection, NewKeySection, TermsSection
 
 SECRET_PREFIX = "sk-tk-"
 _SECRET_BYTES = 32
@@ -60,8 +63,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     for key in own:
         scope = key_scope(key.name)
         try:
-            its_budgets = list(map(BudgetSection.model_validate, _terms(key.budgets)))
-            its_limits = list(map(LimitSection.model_validate, _terms(key.limits)))
+            its_budgets, its_limits = _budgets_of(key.budgets), _limits_of(key.limits)
         except ValueError:  # no bound is worse than no key
             unreadable.append(key.name)
             continue
@@ -119,6 +121,16 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
         "budgets": _text([term.model_dump(mode="json", exclude_none=True) for term in asked.budgets]),
         "expires_ms": asked.expires_ms or None,
     }
+
+
+@lru_cache(maxsize=1024)  # of ten thousand keys most are bounded as others are
+def _budgets_of(text: str) -> list[BudgetSection]:
+    return list(map(BudgetSection.model_validate, _terms(text)))
+
+
+@lru_cache(maxsize=1024)
+def _limits_of(text: str) -> list[LimitSection]:
+    return list(map(LimitSection.model_validate, _terms(text)))
 
 
 def _terms(text: str) -> list[dict[str, Any]]:

@@ -27,7 +27,16 @@ def tell():
             told.write("\\n".join(name for name, module in sorted(sys.modules.items()) if module is not None))
 threading.Thread(target=tell, daemon=True).start()
 """
-WAIT_FOR_USE = {"sqlalchemy", "alembic", "rich", "pygments", "difflib", "proxy.mock.server", "proxy.doctor"}
+WAIT_FOR_USE = {
+    "sqlalchemy",
+    "alembic",
+    "rich",
+    "pygments",
+    "difflib",
+    "proxy.mock.server",
+    "proxy.doctor",
+    "proxy.config.new_key",
+}
 
 
 class Inside(Daemon):

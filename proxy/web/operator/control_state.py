@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from proxy.config.new_key import KeyChangesSection, NewKeySection
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.books import Books
@@ -59,6 +58,8 @@ from proxy.web.operator.key_orders import (
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from proxy.config.new_key import KeyChangesSection, NewKeySection
 
 _FLUSH_SECONDS = 5.0
 _MOST_USD = Decimal(10**6)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from proxy.config.new_key import KeyChangesSection
 from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import key_scope
@@ -17,6 +16,9 @@ from proxy.stores.keys import StoredKey
 from proxy.stores.records import Adjusted
 from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
 from proxy.web.operator.desk import Declined, Unknown, instant
+
+if TYPE_CHECKING:
+    from proxy.config.new_key import KeyChangesSection
 
 
 class RotateAsk(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from proxy.config.new_key import read_key_changes, read_new_key
 from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
 from proxy.web.operator.desk import UsageAsk
@@ -97,9 +96,13 @@ class Orders:
         return await asyncio.to_thread(desk.key_list, desk.books.state(now), now)
 
     async def _create(self, params: Params) -> Answer:
+        from proxy.config.new_key import read_new_key
+
         return await self.state.create(read_new_key(params))
 
     async def _update(self, params: Params) -> Answer:
+        from proxy.config.new_key import read_key_changes
+
         asked = {name: value for name, value in params.items() if name != "key"}
         return await self.state.update(str(params.get("key")), read_key_changes(asked))
 
