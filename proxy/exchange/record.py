@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import count
 from typing import Literal, Protocol
 
@@ -254,7 +255,13 @@ class Record:
 
 def _instant(seconds: float) -> str:
     """A time of day as the log has it."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole, milli = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{milli:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 _KIND_OF_STATUS = {

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal, Protocol, TextIO, cast
 
 import msgspec
@@ -28,6 +30,9 @@ _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 2048
 _FAILED = 500  # the least status of a failure that is worth a warning
 _STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})
+
+# of a call's entry, all that others may have named, but what is another one for each call
+_TEXTS = attrgetter("key", "endpoint", "model", "target", "provider", "served", "error", "tried", "adjusted")
 
 Event = MutableMapping[str, Any]
 Ended = tuple[Any, float]  # a call's entry, a msgspec Struct, and when it ended, in UTC epoch seconds
@@ -132,15 +137,21 @@ def _line(fields: Any, ended: float) -> bytes:
         line = _json.encode(fields)
     except UnicodeEncodeError:
         line = b""
-    if not line or len(line) > _LONGEST or not _is_plain(line):
+    is_short = 0 < len(line) <= _LONGEST
+    if not is_short or not _is_usual(*_TEXTS(fields)) or not _is_plain(fields.upstream_request_id):
         event = {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": time}
         return _render(None, level, redact(None, level, event)).encode() + b"\n"
     return b'%b,"event":"call","level":"%b","time":"%b"}\n' % (line[:-1], level.encode(), time.encode())
 
 
-def _is_plain(line: bytes) -> bool:
-    is_fit = line.isascii() and b"\x7f" not in line and b"\\u" not in line
+def _is_plain(*texts: Any) -> bool:
+    """Whether nothing in them has to be escaped or taken out."""
+    line = _json.encode(texts)
+    is_fit = line.isascii() and b"\x7f" not in line and b"\\" not in line
     return is_fit and b"sk-" not in line and b"earer" not in line.lower()
+
+
+_is_usual = lru_cache(maxsize=256)(_is_plain)  # nearly every call has the texts of one before
 
 
 def _level(fields: Any) -> str:
@@ -148,7 +159,13 @@ def _level(fields: Any) -> str:
 
 
 def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    whole, micro = divmod(int(seconds * 1_000_000), 1_000_000)
+    return f"{_second(whole)}.{micro:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:

@@ -316,3 +316,50 @@ def test_spending_is_the_ledgers_plus_what_the_journal_has_behind_it(store: Stor
         assert replay(tmp_path / "journal", at).spent == {DAY: 5}
         other.execute("ROLLBACK")
     assert store.writer.submit(lambda connection: spent(connection, [DAY[0]])).result(SECONDS) == {DAY: 30_000_000_005}
+
+
+def test_what_was_written_a_moment_ago_is_not_read_back(tmp_path: Path) -> None:
+    store = Store(tmp_path, WriterRules(linger=600))
+    store.journal.append(settled("a"))
+    assert store.writer.flush(SECONDS)
+    end = store.journal.append(settled("b"))
+    segment_path(tmp_path / "journal", end.segment).write_bytes(b"")  # would be told as a problem
+    assert store.writer.flush(SECONDS)
+    assert (store.attempts(), store.writer.problems, store.told) == (2, 0, [])
+    store.close()
+
+
+def test_what_only_its_segment_has_in_a_form_that_fits_is_read_there(tmp_path: Path) -> None:
+    store = Store(tmp_path, WriterRules(linger=600))
+    store.journal.append(settled("a"))
+    assert store.writer.flush(SECONDS)
+    for odd in (settled("b", asked="half an emoji \ud83d"), settled("c", asked="x" * 100_000), settled("d")):
+        store.journal.append(odd)
+    assert store.writer.flush(SECONDS)
+    store.journal.append(settled("b"))  # once more: it counts once
+    store.journal.append(settled("e"))
+    assert store.writer.flush(SECONDS)
+    assert (store.attempts(), store.writer.problems) == (5, 0)
+    assert Files(tmp_path).booked([DAY[0]])[0] == {DAY: 5 * 30_000_000_000}
+    store.close()
+
+
+def test_what_is_done_beside_goes_on_while_others_are_at_the_ledger(tmp_path: Path) -> None:
+    store = Store(tmp_path, WriterRules(linger=0.001, busy=600))
+    rounds: list[int] = []
+    store.writer.beside = lambda: rounds.append(1)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        store.journal.append(settled("a"))
+        made = store.writer.submit(list_keys)
+        begun = len(rounds)
+        until = time.monotonic() + SECONDS
+        while len(rounds) < begun + 5 and time.monotonic() < until:
+            store.writer.flush(0.01)
+        assert len(rounds) >= begun + 5
+        assert (store.writer.errors, made.done()) == (0, False)
+        other.execute("ROLLBACK")
+    assert made.result(SECONDS) == []
+    assert store.writer.flush(SECONDS)
+    assert store.attempts() == 1
+    store.close()
