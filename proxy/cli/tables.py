@@ -11,6 +11,7 @@ from msgspec import Struct
 
 NARROW = 100
 _BAR_CELLS = 10
+_BROKEN, _GAP = 10, 3  # cells of a text that is broken over lines, and between two columns
 
 
 class Table(Struct):
@@ -24,6 +25,9 @@ class Table(Struct):
 
 def print_table(table: Table) -> None:
     """Print with rich, as wide as the terminal; NO_COLOR is heeded. Names stand as they are: nothing in them is markup."""
+    if _least_width(table) > terminal_width():
+        _print_stacked(table)
+        return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -47,6 +51,28 @@ def print_table(table: Table) -> None:
     with console.capture() as drawing:
         console.print(drawn)
     click.echo("\n".join(line.rstrip() for line in drawing.get().splitlines()))
+
+
+def _least_width(table: Table) -> int:
+    """Cells the table takes at least: numbers and the name a row begins with stay whole, other texts may be broken."""
+    cells = [[heading for heading, _ in table.columns], *table.rows, *([table.total] if table.total else [])]
+    widest = [max(len(line) for row in cells for line in row[index].split("\n")) for index in range(len(table.columns))]
+    whole = [index == 0 or is_number for index, (_, is_number) in enumerate(table.columns)]
+    least = [width if stays else min(width, _BROKEN) for width, stays in zip(widest, whole, strict=True)]
+    return sum(least) + _GAP * (len(least) - 1)
+
+
+def _print_stacked(table: Table) -> None:
+    """For a terminal that is too narrow: each row one under the other, headed by its name."""
+    headings = [heading for heading, _ in table.columns]
+    width = max(map(len, headings[1:]), default=0)
+    if table.title:
+        say(table.title)
+    for name, *cells in [*table.rows, *([table.total] if table.total else [])]:
+        say(name)
+        for heading, cell in zip(headings[1:], cells, strict=True):
+            if cell:
+                say(f"  {heading:{width}}  " + cell.replace("\n", "\n" + " " * (width + 4)))
 
 
 def terminal_width() -> int:

@@ -47,7 +47,7 @@ def short_line(call: Call, ended: datetime) -> str:
         _way(call),
         _tokens(call),
         dollars(call.cost_usd) if call.cost_usd is not None else "",
-        f"first {_seconds(call.first_byte_seconds)}" if call.first_byte_seconds is not None else "",
+        f"first {_seconds(call.first_byte_seconds)}" if call.tried and call.first_byte_seconds is not None else "",
         _seconds(call.total_seconds),
         call.error or call.error_type or ("client left" if call.client_left else ""),
         call.request_id,

@@ -57,3 +57,23 @@ def test_names_are_printed_as_they_are(
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == NAMES[0]
     assert [line.split()[0] for line in lines if line.endswith((" 1", " 6"))] == [*NAMES, NAMES[0]]
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_a_name_stays_whole_on_every_terminal(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    headings = [("Budget", False), ("Per", False), *((name, True) for name in ("Cap", "Spent", "Held", "Left"))]
+    row = ["key:cat:month", "month", "$5.00", "$0.000003", "$0.00", "$5.00"]
+    print_table(Table([*headings, ("Starts anew", False)], [[*row, "2026-12-01 00:00Z"]], ["Total", *[""] * 6]))
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("key:cat:month") for line in lines) and any(line.startswith("Total") for line in lines)
+    assert all(len(line) <= int(columns) for line in lines)
+    if columns == "40":
+        assert lines == [
+            "key:cat:month", "  Per          month", "  Cap          $5.00", "  Spent        $0.000003", "  Held         $0.00",
+            "  Left         $5.00", "  Starts anew  2026-12-01 00:00Z", "Total",
+        ]  # fmt: skip
+    else:
+        assert lines[0].split() == ["Budget", "Per", "Cap", "Spent", "Held", "Left", "Starts", "anew"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from harness.daemon import REPOSITORY, Daemon
+from harness.http import Connection, request_bytes
 from harness.surroundings import PATIENCE_SECONDS, surroundings
+from harness.tmux import Tmux, needs_tmux
 
 from proxy.cli.serve import start_lines
 from proxy.config.load import load
@@ -73,3 +76,27 @@ def test_the_hints_at_start_work_with_keys() -> None:
     assert "anything" not in keyed
     assert "curl" not in "\n".join(start_lines(settings, "unix:/x.sock/v1", admin))
     assert 'api_key="anything"' in "\n".join(start_lines(settings, url, admin))
+
+
+@needs_tmux
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_call_is_one_short_line_on_a_terminal(tmp_path: Path, width: int) -> None:
+    state = f"XDG_STATE_HOME={tmp_path} XDG_CONFIG_HOME={tmp_path}"
+    with Tmux(width, 60) as terminal:
+        terminal.run(f"{state} {sys.executable} -m proxy serve --mock --port 0 --admin-port 0")
+        screen = terminal.wait(lambda screen: "client.chat" in screen)
+        found = re.search(r"Listening on http://127\.0\.0\.1:(\d+)/v1", screen)
+        assert found is not None
+        body = b'{"model":"mock/echo","messages":[{"role":"user","content":"Hello"}]}'
+        with Connection(int(found[1])) as connection:
+            headers = [("Content-Type", "application/json")]
+            connection.send(request_bytes("POST", "/v1/chat/completions", headers, body, f"127.0.0.1:{found[1]}"))
+            reply = connection.read_reply("POST")
+        shown = terminal.wait(lambda screen: reply.request_id in screen.replace("\n", ""))
+        terminal.press("C-c")
+    words = "".join(shown.replace("\n", " ").rpartition("client.chat")[2].split())
+    said = (
+        r"\d\d:\d\d:\d\d200openmock/echo→mock:echo\d\+\d" + rf"tokens\$[0-9.]+first[0-9.]+s[0-9.]+s{reply.request_id}"
+    )
+    assert re.search(said, words), shown
+    assert "overhead" not in shown

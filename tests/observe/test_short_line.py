@@ -55,14 +55,14 @@ def _logging_as_it_was() -> Iterator[None]:
         ),
         (
             {"status": 402, "tried": (), "error": "budget_exceeded", "error_type": "policy_budget", "cost_usd": None},
-            "08:05:09  402  alice  gpt-4o-mini  1,204+310 tokens  first 0.42s  2.10s  budget_exceeded  req_1",
+            "08:05:09  402  alice  gpt-4o-mini  1,204+310 tokens  2.10s  budget_exceeded  req_1",
         ),
         ({"model": None, "tried": (), "endpoint": "models", "key": None, "cost_usd": None, "input_tokens": None,
           "output_tokens": None, "first_byte_seconds": None}, "08:05:09  200  -  models  2.10s  req_1"),
         ({"client_left": "streaming", "status": 499, "cost_usd": "0", "tried": (), "model": "a\nb\x1b[2J",
           "first_byte_seconds": None}, "08:05:09  499  alice  a\\nb\\x1b[2J  1,204+310 tokens  $0.00  2.10s  client left  req_1"),
         ({"status": 0, "tried": (), "input_tokens": 0, "output_tokens": 0, "cost_usd": None, "first_byte_seconds": 0.0},
-         "08:05:09    -  alice  gpt-4o-mini  0+0 tokens  first 0.00s  2.10s  req_1"),
+         "08:05:09    -  alice  gpt-4o-mini  0+0 tokens  2.10s  req_1"),
     ],
 )  # fmt: skip
 def test_the_line_says_what_people_look_for(fields: dict[str, Any], line: str) -> None:
