@@ -211,6 +211,7 @@ class Record:
         total = now - self.started
         first = None if self.first_byte_at is None else self.first_byte_at - self.started
         ours = (total if first is None else first) - self.upstream_seconds
+        left_early, target, usage = self._left_early(), self.target, self.usage
         return Entry(
             request_id=self.request_id,
             upstream_request_id=self.upstream_request_id,
@@ -218,25 +219,25 @@ class Record:
             key=self.key,
             endpoint=self.endpoint,
             model=self.model,
-            target=None if self.target is None else self.label,
-            provider=None if self.target is None else self.target.provider,
+            target=None if target is None else self.label,
+            provider=None if target is None else target.provider,
             served=self.served,
             stream=self.stream,
-            status=499 if self._left_early() else self.status,
-            error_type="caller_cancelled" if self._left_early() else self._error_type(),
+            status=499 if left_early else self.status,
+            error_type="caller_cancelled" if left_early else self._error_type(),
             error=self.error.code if self.error else self.failure,
             attempts=self.calls,
             tried=tuple(self.tried),
             adjusted=tuple(self.adjusted),
-            input_tokens=self.usage.input_tokens if self.usage else None,
-            output_tokens=self.usage.output_tokens if self.usage else None,
-            cached_tokens=self.usage.cached_tokens if self.usage else None,
-            reasoning_tokens=self.usage.reasoning_tokens if self.usage else None,
+            input_tokens=usage.input_tokens if usage else None,
+            output_tokens=usage.output_tokens if usage else None,
+            cached_tokens=usage.cached_tokens if usage else None,
+            reasoning_tokens=usage.reasoning_tokens if usage else None,
             cost_usd=usd_text(self.cost_pusd) if self.cost_source and not self.pending else None,
             cost_source="pending" if self.pending else self.cost_source,
-            first_byte_seconds=None if first is None else round(first, 6),
-            total_seconds=round(total, 6),
-            overhead_seconds=round(max(0.0, ours), 6),
+            first_byte_seconds=None if first is None else _micro(first),
+            total_seconds=_micro(total),
+            overhead_seconds=_micro(ours) if ours > 0 else 0.0,
             client_left=self.client_left,
         )
 
@@ -251,6 +252,11 @@ class Record:
             status = self.status if self.failure_status is None else self.failure_status
             return _KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
+
+
+def _micro(seconds: float) -> float:
+    """To the microsecond, which `round` takes ten times as long for."""
+    return int(seconds * 1_000_000 + 0.5) / 1_000_000
 
 
 def _instant(seconds: float) -> str:
