@@ -128,7 +128,11 @@ def headers_for(reply: Reply, job: Job) -> Headers:
         if record.target.model:
             own.append(("x-tollkeeper-model", safe(record.target.model)))
     own.append(("x-tollkeeper-attempts", str(record.calls)))
-    passed = replaced(reply.headers, record.limit_headers)
+    passed = reply.headers
+    if any(name in told for name, _ in record.limit_headers):
+        passed = replaced(passed, record.limit_headers)
+    else:
+        own += record.limit_headers
     if reply.whole and record.cost_source is not None and not record.pending:
         own.append(("x-tollkeeper-cost-usd", usd_text(record.cost_pusd)))
     if record.adjusted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from proxy.exchange.refusals import outgrown
 from proxy.exchange.rows import Ended, attempt_row
 from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import to_pusd_up
+from proxy.policy.money.asks import PLAIN
 from proxy.policy.money.prices import Price
 from proxy.policy.money.settlement import Ending, Prices, Settlement, reported, settle
 from proxy.policy.retries.retry import Trouble
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class Held:
     """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to; `input_tokens` our estimate.
 
-    `characters` are those the request asks to be read aloud.
+    `asks` is what the request asks for; `prices` are looked up when they matter.
     """
 
     __slots__ = (
@@ -49,18 +50,18 @@ class Held:
         "_booked",
         "_step",
         "_token_pusd",
-        "characters",
+        "asks",
         "hold",
         "input_tokens",
         "is_free",
         "maximum",
     )
 
-    def __init__(self, keeping: Keeping, hold: Hold, prices: Prices, record: Record) -> None:
+    def __init__(self, keeping: Keeping, hold: Hold, prices: Callable[[], Prices], record: Record) -> None:
         self.hold = hold
         self.maximum: int | None = None
         self.input_tokens = 0
-        self.characters: int | None = None
+        self.asks = PLAIN
         self._keeping = keeping
         self._prices = prices
         self._record = record
@@ -124,6 +125,8 @@ class Held:
 
     def watch(self, price: Price) -> None:
         """From now on, see whether a stream of text outgrows its hold."""
+        if self.asks.makes_images or self.asks.makes_audio:
+            return
         self._token_pusd = to_pusd_up(price.output_usd)
         if self._token_pusd and self.hold.charges and self.hold.amount_pusd:
             self._step = self.hold.amount_pusd
@@ -177,7 +180,7 @@ class Held:
         return outcome.trouble if self._is_written or self.is_free else "unreachable"
 
     def _prices_of(self, findings: Findings | None) -> Prices:
-        return self._prices.by(None if findings is None else findings.served_model)
+        return self._prices().by(None if findings is None else findings.served_model)
 
     def _running_on(self, outcome: Reply | Failure) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
@@ -225,7 +228,7 @@ class Held:
         """What the attempt cost after all; None where that is what was charged."""
         if outcome.findings is None or outcome.findings.events == self._events:
             return None
-        settlement = settle(self._ending(outcome), self._prices, self.hold.amount_pusd)
+        settlement = settle(self._ending(outcome), self._prices(), self.hold.amount_pusd)
         is_news = (settlement.cost_pusd, settlement.source) != (row.cost_pusd, row.source)
         return settlement if is_news and settlement.source in ("reported", "computed") else None
 
@@ -244,7 +247,7 @@ class Held:
             usage=findings.usage if findings else None,
             input_tokens=self.input_tokens,
             counted_output=findings.counted_output if findings else 0,
-            characters=self.characters,
+            characters=self.asks.characters or None,
             hhmm=now.hour * 100 + now.minute,
             terms=findings.terms if findings else (),
         )
@@ -266,7 +269,7 @@ class Held:
         if usage is None or usage.cost_usd is None:
             self._write(fallback, ended)
         else:
-            told = settle(Ending(status=200, usage=usage), self._prices, self.hold.amount_pusd)
+            told = settle(Ending(status=200, usage=usage), self._prices(), self.hold.amount_pusd)
             self._write(
                 Settlement(told.cost_pusd, "looked_up", doubts=told.doubts),
                 msgspec.structs.replace(ended, usage=usage),

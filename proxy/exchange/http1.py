@@ -112,8 +112,6 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which is dropped."""
         if self._response is None:
-            if len(self._headers) >= MOST_HEADERS:
-                raise NotHttp
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -128,7 +126,7 @@ class Connection(asyncio.Protocol):
             if self._interim > MOST_INTERIM_REPLIES:
                 raise NotHttp
             return
-        if status not in _STATUSES:
+        if status not in _STATUSES or len(self._headers) > MOST_HEADERS:
             raise NotHttp
         self._response = Response(self, status, read_reply_head(self._headers))
         if self._method == "HEAD":
@@ -156,10 +154,25 @@ class Connection(asyncio.Protocol):
     # what callers do
 
     async def ask(self, method: str, head: bytes, pieces: Pieces) -> Response:
-        """Send a request and wait for the head of its reply. Raises `Broken` or `NotHttp`; then it is of no more use.
+        """Send a request and wait for the head of its reply. Raises `Broken` or `NotHttp`; then it is closed.
 
         A reply that comes while the body still goes up ends the sending if it is an error (RFC 9112 9.5).
         """
+        try:
+            await self._send(method, head, pieces)
+            while self._response is None:
+                if self.lost:
+                    raise self._broken()
+                await self._news
+        except BaseException:
+            self.abort()
+            raise
+        if self._response.status == 0 and self._response.error is not None:
+            self.abort()
+            raise self._response.error
+        return self._response
+
+    async def _send(self, method: str, head: bytes, pieces: Pieces) -> None:
         transport = self._transport
         if transport is None or self.lost:
             raise Broken
@@ -170,13 +183,6 @@ class Connection(asyncio.Protocol):
             transport.write(b"".join((head, *pieces)))
         else:
             await self._upload(transport, head, pieces)
-        while self._response is None:
-            if self.lost:
-                raise self._broken()
-            await self.news()
-        if self._response.status == 0 and self._response.error is not None:
-            raise self._response.error
-        return self._response
 
     def _broken(self) -> Broken:
         """How the connection ended before a head came."""

@@ -83,12 +83,11 @@ class Pool:
 
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
-        return await self.send(await self.lend(origin, connect_seconds), request)
+        connection = self.standing(origin) or await self.open(origin, connect_seconds)
+        return await connection.ask(request.method, request.whole_head(), request.pieces)
 
-    async def lend(self, origin: Origin, connect_seconds: float, *, anew: bool = False) -> Connection:
-        """A connection that stands: one that served before, or a new one. Raises `Unreachable`."""
-        if not anew and (connection := self._take(origin)) is not None:
-            return connection
+    async def open(self, origin: Origin, connect_seconds: float) -> Connection:
+        """A new connection. Raises `Unreachable`."""
         opening = asyncio.create_task(self._open(origin, connect_seconds), name=f"connect to {origin.host}")
         try:
             return await opening
@@ -96,15 +95,7 @@ class Pool:
             opening.add_done_callback(_unwanted)
             raise
 
-    async def send(self, connection: Connection, request: Request) -> Response:
-        """Send over a connection that was lent. Raises `Broken` or `NotHttp`; then it is closed."""
-        try:
-            return await connection.ask(request.method, request.whole_head(), request.pieces)
-        except BaseException:
-            connection.abort()
-            raise
-
-    def _take(self, origin: Origin) -> Connection | None:
+    def standing(self, origin: Origin) -> Connection | None:
         """The connection used last, unless the other side has closed it."""
         idle = self._idle.get(origin)
         while idle:

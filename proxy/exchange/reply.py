@@ -161,7 +161,8 @@ class Reply:
         chunks: list[bytes] = []
         size = 0
         while size <= most:
-            chunk = await self.read_chunk()
+            while (chunk := self._response.take()) is None:
+                await self._response.news()
             if not chunk:
                 self.whole = True
                 break

@@ -52,9 +52,12 @@ class Exchange:
 
     async def serve(self, client: Client, job: Job) -> None:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
-        with self.toll.admitted(job), await self._first_good_outcome(client, job) as outcome:
-            reply = await self._in_order(outcome, job)
-            await relay(client, reply, job.record, headers_for(reply, job))
+        try:
+            with await self._first_good_outcome(client, job) as outcome:
+                reply = await self._in_order(outcome, job)
+                await relay(client, reply, job.record, headers_for(reply, job))
+        finally:
+            self.toll.release(job)
 
     async def _first_good_outcome(self, client: Client, job: Job) -> Ending:
         """Walk targets and tries until an outcome is worth passing on, good or not. Closing an outcome settles it."""

@@ -13,13 +13,12 @@ from proxy.exchange.keeping import Keeping
 from proxy.exchange.refusals import exceeded, in_flight, too_much, unbounded
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
-from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Verdict
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
 from proxy.policy.money.settlement import Prices
-from proxy.policy.money.weight import likely_tokens
+from proxy.policy.money.weight import likely_input_tokens
 from proxy.policy.values import Provider
 from proxy.stores.records import Hold
 
@@ -39,26 +38,6 @@ class Ask(Struct, frozen=True):
     lowered_to: int | None = None
 
 
-class Admitted:
-    """`with Toll.admitted(job):` gives back the place among calls at once and the tokens that were not used."""
-
-    __slots__ = ("_job", "_limiter")
-
-    def __init__(self, limiter: Limiter, job: Job) -> None:
-        self._limiter = limiter
-        self._job = job
-
-    def __enter__(self) -> None:
-        """Nothing is taken before the first attempt is about to go."""
-
-    def __exit__(self, *_: object) -> None:
-        taken, record = self._job.taken, self._job.record
-        if taken is not None:
-            self._limiter.give_back(taken)
-            if record.usage is not None or not record.calls:
-                self._limiter.correct(taken, record.tokens_used(), time.monotonic())
-
-
 class Toll:
     """Stands between a call and its provider. `prices` changes with the catalogue."""
 
@@ -73,9 +52,13 @@ class Toll:
         """A hold was resolved, or a budget changed: the next in line that may go is called."""
         self._queue.look_again()
 
-    def admitted(self, job: Job) -> Admitted:
-        """Frames a call: at its end, what it took from its limits and did not use is given back."""
-        return Admitted(self.keeping.limiter, job)
+    def release(self, job: Job) -> None:
+        """A call is over: what it took from its limits and did not use is given back."""
+        taken, record = job.taken, job.record
+        if taken is not None:
+            self.keeping.limiter.give_back(taken)
+            if record.usage is not None or not record.calls:
+                self.keeping.limiter.correct(taken, record.tokens_used(), time.monotonic())
 
     async def hold(self, job: Job, ask: Ask) -> Held | None:
         """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:
@@ -187,14 +170,14 @@ class Toll:
 
     def _held(self, job: Job, ask: Ask, quote: Quote, hold: Hold) -> Held:
         """The hold under way, with what its settlement will want to know."""
-        listed = partial(self.prices.listed, ask.provider)
-        served = partial(self.prices.served_price, ask.provider, ask.names)
-        held = Held(self.keeping, hold, Prices(quote.price, listed, served), job.record)
+        book, provider, names, price = self.prices, ask.provider, ask.names, quote.price
+
+        def prices() -> Prices:
+            return Prices(price, partial(book.listed, provider), partial(book.served_price, provider, names))
+
+        held = Held(self.keeping, hold, prices, job.record)
         held.is_free = quote.is_free
-        held.input_tokens = likely_tokens(with_maximum(job.weight, 0))
-        asks, price = job.weight.asks, quote.price
-        held.characters = asks.characters or None
-        is_text = price is not None and not (price.makes_images or asks.makes_images or asks.makes_audio)
-        if price is not None and is_text and hold.stream:
+        held.asks, held.input_tokens = job.weight.asks, likely_input_tokens(job.weight)
+        if hold.stream and price is not None and not price.makes_images:
             held.watch(price)
         return held

@@ -133,14 +133,16 @@ class Upstream:
     async def _ask(self, provider: Provider, request: UpstreamRequest, wait: Wait) -> Response:
         """Send as soon as a connection stands: what is due then is done in the same step as the first write."""
         origin, sent = self._addressed(provider, request)
-        connection = await self._pool.lend(origin, provider.timeouts.connect, anew=wait.anew)
+        connection = None if wait.anew else self._pool.standing(origin)
+        if connection is None:
+            connection = await self._pool.open(origin, provider.timeouts.connect)
         try:
             if wait.hold is not None and (synced := wait.hold.sending()) is not None:
                 await synced
         except BaseException:
             connection.give_back()
             raise
-        return await self._pool.send(connection, sent)
+        return await connection.ask(sent.method, sent.whole_head(), sent.pieces)
 
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, Request]:
         known = request.wire

@@ -169,7 +169,7 @@ class Findings:
             self._see_choices(event)
         failed = event.error is not UNSET and self._see_error(event.error)
         is_usual = event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end"
-        if (event.usage is not UNSET or not is_usual) and self._see_usages(event):
+        if (event.usage is not UNSET or not is_usual) and self._see_usages(event, is_usual=is_usual):
             self._is_midway = self.is_under_way(event) and not failed
             self.usage_only = not event.choices and not failed
         if event.type is not None or event.delta:
@@ -236,9 +236,11 @@ class Findings:
         if kind == "error" and self.error is None and self._shape == "responses":
             self.error = read_value(Raw(data))  # its error stands at the top level (wire.md 2.4)
 
-    def _see_usages(self, event: Event) -> bool:
+    def _see_usages(self, event: Event, *, is_usual: bool) -> bool:
         """Read usage wherever it stands in the event; True where it is `usage` itself."""
         is_there = event.usage is not UNSET and self._see_usage(read_value(event.usage))
+        if is_usual:
+            return is_there
         groq, meta = read_value(event.x_groq), read_value(event.meta)
         if isinstance(groq, dict) and not is_there:
             self._see_usage(groq.get("usage"))

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from proxy.errors import DuplicateKey, InvalidJson, JsonTooDeep
-from proxy.wire.json_text import check_parts, mended
+from proxy.wire.json_text import SMALL, check_parts, mended
 
 _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -74,7 +74,8 @@ def read_object(body: bytes) -> JsonObject:
     Raises `InvalidJson`, `DuplicateKey`, `JsonTooDeep` or `RequestTooLarge`; never anything else.
     """
     start = len(_BOM) if body.startswith(_BOM) else 0
-    check_parts(body)
+    if len(body) > SMALL:
+        check_parts(body)
     try:
         return _read(body, body, start)
     except msgspec.DecodeError as error:

@@ -16,6 +16,10 @@ class Line(Generic[T]):
         """Begin with nobody."""
         self._by_key: OrderedDict[str, OrderedDict[T, None]] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._by_key)
+
     def __contains__(self, key: str) -> bool:
         """Whether anybody of this key waits."""
         return key in self._by_key

@@ -91,8 +91,15 @@ def _plain_asks(maximum: int | None, *, may_lower: bool) -> Asks:
 
 
 def likely_tokens(weight: Weight) -> int:
-    """What a limit on tokens reserves until the call's own count is known: 3.5 bytes a token, and the maximum."""
-    asks, intake = weight.asks, weight.intake
-    read = -(-max(0, intake.text_tokens) * 2 // 7) + intake.images * _LIKELY_IMAGE_TOKENS
-    read += intake.audio_seconds * _LIKELY_AUDIO_TOKENS_PER_SECOND
-    return read + (asks.maximum or 0) * (asks.copies or 1)
+    """What a limit on tokens reserves until the call's own count is known: the likely input, and the maximum."""
+    asks = weight.asks
+    return likely_input_tokens(weight) + (asks.maximum or 0) * (asks.copies or 1)
+
+
+def likely_input_tokens(weight: Weight) -> int:
+    """What a request likely brings to read: 3.5 bytes a token, and what its pictures and recordings come to."""
+    intake = weight.intake
+    read = -(-intake.text_tokens * 2 // 7) if intake.text_tokens > 0 else 0
+    if intake.images or intake.audio_seconds:
+        read += intake.images * _LIKELY_IMAGE_TOKENS + intake.audio_seconds * _LIKELY_AUDIO_TOKENS_PER_SECOND
+    return read

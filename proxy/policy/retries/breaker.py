@@ -93,7 +93,7 @@ class Breakers:
     def seconds_closed_to(self, target: Target, now: float) -> float:
         """0 when a call may go out (as a probe, where one is due), else seconds until the next probe."""
         own = self.by_provider.get(target.provider)
-        if own is None:
+        if own is None or (not own.failures and not self._by_target):
             return 0.0
         if seconds := own.seconds_closed_to(now):
             return seconds
@@ -106,7 +106,7 @@ class Breakers:
     def tell(self, target: Target, news: News, now: float) -> None:
         """Count how an attempt ended."""
         own = self.by_provider.get(target.provider)
-        if own is None:
+        if own is None or (news == "answered" and not own.failures and not self._by_target):
             return
         if news in ("unreachable", "refused"):
             own.failed(now)

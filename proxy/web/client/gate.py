@@ -15,7 +15,7 @@ from proxy.policy.limits.shares import Shares, Turns
 
 MOST_CALLS = 10_000
 DESCRIPTORS = 65_536
-PER_TURN = 4
+PER_TURN = 16
 # What a call costs at least, in the bytes that cost as much to read.
 _BYTES_OF_A_CALL = 64 * 1024
 RETRY_SECONDS = 1.0
