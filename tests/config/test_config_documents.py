@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from proxy.config.load import load, load_text
 from proxy.config.models import Config
 from proxy.config.schema import schema_text
+from proxy.policy.names.vendors import vendor_of
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.example.yaml"
@@ -128,3 +129,23 @@ def test_editors_find_the_schema() -> None:
 def test_pure_layers_do_not_need_the_configuration(name: str) -> None:
     program = f"import sys, proxy.policy.values, proxy.presets; sys.exit({name!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def base_urls() -> list[tuple[str, str]]:
+    page = (ROOT / "docs" / "configuration.md").read_text().partition("#### Base URLs")[2].partition("### Models")[0]
+    return re.findall(r"^\| ([^|]+) \| `(https?://[^`]+)` \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("host", "base_url"), base_urls())
+def test_the_base_urls_of_the_docs_are_taken_without_a_warning_and_known(
+    tmp_path: Path, host: str, base_url: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"providers: {{entry: {{kind: openai, base_url: '{base_url}', api_key: '${{KEY}}'}}}}\n")
+    settings = load(file, {"KEY": "sk-x"}).settings
+    assert settings.warnings == ()
+    assert (vendor_of(settings.providers["entry"]) is not None) is not base_url.startswith("http://127.0.0.1"), host
+
+
+def test_there_are_base_urls_of_twelve_hosts_and_four_servers_of_ones_own() -> None:
+    assert len(base_urls()) == 16
