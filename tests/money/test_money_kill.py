@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import signal
+import socket
+import time
 from collections import Counter
 from contextlib import ExitStack
 from decimal import Decimal
@@ -16,6 +18,7 @@ import pytest
 from harness.crowd import Answer, crowd, gather
 from harness.daemon import Daemon
 from harness.faults import attach, needs_strace
+from harness.http import Connection, request_bytes
 from harness.mock import Mock
 from money_books import KEY, USD, Books, ask, books_of, eventually, priced, settled, toll_config
 
@@ -100,6 +103,42 @@ def test_random_kills_under_load_lose_nothing_and_hold_nothing(mock: Mock, tmp_p
         assert daemon.stop() == 0
     assert len([answer for answer in seen if answer.whole]) > KILLS
     assert set(books.sources) <= {"reported", "looked_up", "interrupted"}
+
+
+def test_a_kill_charges_nothing_of_what_had_not_been_sent(mock: Mock, tmp_path: Path) -> None:
+    """A hold is written as its request goes out: calls that still wait for a connection are charged nothing."""
+    with socket.socket() as full, ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # accepts nobody: what it has no room for gets no answer at all
+        address = full.getsockname()
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        far = {"kind": "openrouter", "api_key": "sk-or", "base_url": f"http://127.0.0.1:{address[1]}/api/v1"}
+        settings = toll_config(mock, {"budgets": [CAP]}, models={"m": priced("far/openai/gpt-4o")})
+        settings["providers"]["far"] = {**far, "timeouts": {"connect": 60}}
+        with Daemon(settings, tmp_path, key=KEY) as daemon:
+            for _ in range(5):
+                stack.enter_context(daemon.open_chat("m", max_tokens=100))
+            wait_until_sent(daemon, 5)
+            os.kill(daemon.pid, signal.SIGKILL)
+        with Daemon(settings, tmp_path, key=KEY) as daemon:
+            books = settled(daemon)
+            assert (books.cost, books.rows, books.held) == (0, {}, [])
+
+
+def wait_until_sent(daemon: Daemon, calls: int) -> None:
+    """Wait until so many calls are on their way."""
+    end = time.monotonic() + RESOLVED_SECONDS
+    while True:
+        with Connection(daemon.admin_port) as connection:
+            connection.send(request_bytes("GET", "/calls", (), None, f"127.0.0.1:{daemon.admin_port}"))
+            live = connection.read_reply("GET").json
+        if [call["phase"] for call in live["calls"]].count("sent") == calls:
+            return
+        assert time.monotonic() < end, live
+        time.sleep(0.05)
 
 
 SWEEP = {"write": range(1, 41, 5), "pwrite64": range(1, 7, 3), "fdatasync": range(1, 3)}

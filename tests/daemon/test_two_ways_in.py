@@ -1,0 +1,118 @@
+"""Every request the quick lane may take is answered as the HTTP library's way answers it: each case is sent both ways.
+
+A head the daemon has not read before goes by the library; the same bytes again go by the lane.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon, chat_body
+from harness.events import chat_chunk, chat_reply, chat_stream, error_body
+from harness.http import Reply
+from harness.setting import CLIENT_KEY
+from harness.steps import Script, close, json_reply, plain_reply, sse, then
+from harness.upstream import Upstream
+
+pytestmark = pytest.mark.usefixtures("goes_on")
+
+GOOD = json_reply(chat_reply())
+CHAT = "/v1/chat/completions"
+BEARER = ("Authorization", f"Bearer {CLIENT_KEY}")
+# what differs from one call to the next
+_OWN = re.compile(rb"req_[0-9a-f]+|(?<=[Dd]ate: )[^\r]+|\d+(?=ms|\.\d+s)|(?<=remaining-requests: )\d+")
+
+
+class Case:
+    """A request, and what the provider answers where it gets there."""
+
+    def __init__(
+        self,
+        body: Any = None,
+        script: Script | None = GOOD,
+        *,
+        target: str = CHAT,
+        method: str = "POST",
+        key: bool = True,
+    ) -> None:
+        self.body = body if isinstance(body, bytes) else json.dumps(chat_body() if body is None else body).encode()
+        self.script, self.target, self.method, self.key = script, target, method, key
+
+
+CASES = {
+    "a chat": Case(),
+    "a stream": Case(chat_body(stream=True), sse(chat_stream())),
+    "a stream without its end": Case(chat_body(stream=True), then(sse(chat_chunk("Hel"), end=False), close)),
+    "an alias with a fallback": Case(chat_body("two-homes")),
+    "a messages call": Case({"model": "claude-sonnet-4", "max_tokens": 5, "messages": []}, target="/v1/messages"),
+    "an error of the provider": Case(script=json_reply(error_body("No.", 400), 400)),
+    "an error without a body": Case(script=plain_reply(b"", 400)),
+    "a reply that is no JSON": Case(script=plain_reply(b"\x00\x01", headers=[("Content-Type", "audio/mpeg")])),
+    "a reply without a body": Case(script=plain_reply(b"", 204)),
+    "an unknown model": Case(chat_body("nobody/knows"), None),
+    "no JSON": Case(b"{", None),
+    "a member twice": Case(b'{"model":"a","model":"b"}', None),
+    "no body": Case(b"", GOOD),
+    "no key": Case(None, None, key=False),
+    "a path that is none": Case(None, None, target="/v2/chat"),
+    "a path that climbs": Case(None, None, target="/v1/../admin"),
+    "the list of models": Case(b"", None, target="/v1/models", method="GET"),
+    "the head of the list": Case(b"", None, target="/v1/models", method="HEAD"),
+    "health": Case(b"", None, target="/healthz", method="GET"),
+    "what is deleted": Case(b"", json_reply({"deleted": True}), target="/v1/files/f", method="DELETE"),
+}
+
+
+def sent(daemon: Daemon, upstream: Upstream, case: Case, headers: list[tuple[str, str]]) -> Reply:
+    if case.script is not None:
+        upstream.expect(case.script)
+    own = [BEARER] if case.key else [("Authorization", "Bearer sk-nobody")]
+    return daemon.ask(case.method, case.target, [*own, *headers], case.body or None)
+
+
+def plain(reply: Reply) -> tuple[int, list[tuple[str, bytes]], bytes, bool]:
+    """A reply without what differs from call to call."""
+    headers = [(name.lower(), _OWN.sub(b"*", f"{name}: {value}".encode())) for name, value in reply.headers]
+    return reply.status, headers, _OWN.sub(b"*", reply.body), reply.complete
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_ways_say_the_same(daemon: Daemon, upstream: Upstream, name: str) -> None:
+    case, headers = CASES[name], [("X-Case", name)]
+    first, second, third = (sent(daemon, upstream, case, headers) for _ in range(3))
+    assert plain(first) == plain(second) == plain(third)
+    has_id = first.header("x-tollkeeper-request-id") is not None
+    if has_id:
+        assert len({first.request_id, second.request_id, third.request_id}) == 3
+    lines = [daemon.line_of(reply) for reply in (first, second)] if has_id else []
+    told = [
+        {field: value for field, value in line.items() if field in ("status", "error", "model", "key")}
+        for line in lines
+    ]
+    assert told[:1] == told[1:]
+
+
+@pytest.mark.parametrize("cut", [3, 40, -1])
+def test_a_request_in_two_pieces_is_one(daemon: Daemon, upstream: Upstream, cut: int) -> None:
+    upstream.expect(GOOD, GOOD)
+    request = daemon.request("POST", CHAT, [BEARER, ("X-Cut", str(cut))], json.dumps(chat_body()).encode())
+    with daemon.connect() as connection:
+        connection.send(request)
+        assert connection.read_reply().status == 200
+        connection.send(request[:cut])
+        connection.send(request[cut:])
+        assert connection.read_reply().status == 200
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(daemon: Daemon, upstream: Upstream) -> None:
+    replies = [chat_reply(f"answer {number}") for number in range(5)]
+    upstream.expect(*map(json_reply, replies))
+    request = daemon.request("POST", CHAT, [BEARER, ("X-At", "once")], json.dumps(chat_body()).encode())
+    with daemon.connect() as connection:
+        connection.send(request)
+        assert connection.read_reply().json == replies[0]
+        connection.send(request * 4)
+        assert [connection.read_reply().json for _ in range(4)] == replies[1:]

@@ -1,0 +1,194 @@
+"""What the quick lane takes, what it lends to the HTTP library, and when it has the connection back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from proxy.web.lane import LARGEST_BODY, Lane
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nA: b\r\n\r\n"
+
+
+class Line:
+    """Knows every head that was taught; `begun` has what it was asked to answer."""
+
+    key = b"k" * 32
+
+    def __init__(self) -> None:
+        self.taught: set[bytes] = set()
+        self.begun: list[bytes] = []
+
+    def known(self, digest: bytes, body_bytes: int) -> Any:
+        return digest if digest in self.taught else None
+
+    def begin(self, door: Any, head: Any, body: bytes) -> None:
+        self.begun.append(body)
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+
+class Door:
+    """`library` is what the HTTP library was given."""
+
+    def __init__(self) -> None:
+        self.transport: Any = Transport()
+        self.library: list[bytes] = []
+
+    def pass_on(self, data: bytes) -> None:
+        self.library.append(data)
+
+
+class Bench:
+    """A lane with both sides of it."""
+
+    def __init__(self) -> None:
+        self.line, self.door = Line(), Door()
+        self.lane = Lane(self.door, self.line, self.line.key)
+
+    def teach(self, request: bytes) -> None:
+        """Have the library serve a request once, whose head is then known."""
+        self.lane.receive(request)
+        if self.lane.digest is not None:
+            self.line.taught.add(self.lane.digest)
+        self.lane.returned()
+        self.door.library.clear()
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def request(body: bytes = b"{}") -> bytes:
+    return HEAD % len(body) + body
+
+
+async def test_a_head_is_the_librarys_once_and_the_lanes_from_then_on(bench: Bench) -> None:
+    bench.teach(request(b"first"))
+    bench.lane.receive(request(b"the second"))
+    assert (bench.line.begun, bench.door.library) == ([b"the second"], [])
+
+
+async def test_the_length_of_the_body_is_no_part_of_what_a_head_is_known_by(bench: Bench) -> None:
+    bench.teach(request(b""))
+    for body in (b"", b"1", b"x" * LARGEST_BODY):
+        bench.lane.receive(request(body))
+        bench.lane.go_on()
+    assert bench.line.begun == [b"", b"1", b"x" * LARGEST_BODY]
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60, len(HEAD % 4), len(HEAD % 4) + 2])
+async def test_what_comes_in_pieces_is_put_together(bench: Bench, cut: int) -> None:
+    bench.teach(request())
+    whole = request(b"1234")
+    bench.lane.receive(whole[:cut])
+    assert bench.line.begun == []
+    assert bench.lane.is_waiting
+    bench.lane.receive(whole[cut:])
+    assert bench.line.begun == [b"1234"]
+    assert not bench.lane.is_waiting
+
+
+async def test_requests_that_come_at_once_are_answered_one_after_the_other(bench: Bench) -> None:
+    bench.teach(request())
+    bench.lane.receive(request(b"1") + request(b"2") + request(b"3")[:30])
+    assert bench.line.begun == [b"1"]
+    bench.lane.receive(request(b"3")[30:])
+    for expected in ([b"1", b"2"], [b"1", b"2", b"3"]):
+        bench.lane.go_on()
+        await asyncio.sleep(0)
+        assert bench.line.begun == expected
+
+
+async def test_who_sends_on_and_on_is_not_read_on_and_on(bench: Bench) -> None:
+    bench.teach(request())
+    bench.lane.receive(request(b"1"))
+    bench.lane.receive(request(b"x" * (LARGEST_BODY - 200)))
+    assert not bench.door.transport.paused
+    bench.lane.receive(request(b"y" * 1000))
+    assert bench.door.transport.paused
+    bench.lane.go_on()
+    await asyncio.sleep(0)
+    assert not bench.door.transport.paused
+    assert len(bench.line.begun) == 2
+
+
+ODD = {
+    "chunked": HEAD.replace(b"A: b", b"Transfer-Encoding: chunked") % 1 + b"x",
+    "asks first": HEAD.replace(b"A: b", b"Expect: 100-continue") % 1 + b"x",
+    "upgrades": HEAD.replace(b"A: b", b"upgrade: websocket") % 1 + b"x",
+    "two lengths": HEAD.replace(b"A: b", b"Content-Length: 1") % 1 + b"x",
+    "a length with a space before its colon": HEAD.replace(b"A: b", b"Content-Length : 1") % 1 + b"x",
+    "HTTP/1.0": request().replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "no method": b"\r\n" + request(),
+    "more than one request": request() + b"GET / HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_what_is_odd_is_the_librarys_for_good(bench: Bench, name: str) -> None:
+    bench.lane.receive(ODD[name])
+    assert bench.lane.digest is None
+    bench.lane.returned()
+    bench.line.taught.add(b"nothing")
+    bench.lane.receive(request())
+    assert bench.door.library == [ODD[name], request()]
+    assert bench.line.begun == []
+
+
+async def test_a_length_that_is_no_number_is_odd(bench: Bench) -> None:
+    bench.lane.receive(HEAD.replace(b"%d", b"+1") + b"x")
+    assert bench.lane.digest is None
+
+
+async def test_a_body_the_library_reads_on_is_passed_on(bench: Bench) -> None:
+    whole = request(b"1234")
+    bench.lane.receive(whole[:-2])
+    bench.lane.receive(whole[-2:])
+    assert bench.door.library == [whole[:-2], whole[-2:]]
+    assert bench.lane.digest is not None
+    bench.lane.returned()
+    bench.line.taught.add(b"other")
+    bench.lane.receive(request(b"plain"))
+    assert bench.door.library[-1] == request(b"plain")
+
+
+async def test_one_answered_before_its_body_had_come_leaves_the_connection_to_the_library(bench: Bench) -> None:
+    whole = request(b"1234")
+    bench.lane.receive(whole[:-2])
+    bench.lane.returned()
+    bench.lane.receive(whole[-2:])
+    bench.lane.receive(request())
+    assert bench.door.library == [whole[:-2], whole[-2:], request()]
+
+
+async def test_a_large_body_is_the_librarys_each_time(bench: Bench) -> None:
+    bench.teach(request())
+    large = request(b"x" * (LARGEST_BODY + 1))
+    bench.lane.receive(large)
+    assert bench.door.library == [large]
+    bench.lane.returned()
+    bench.lane.receive(request(b"small again"))
+    assert bench.line.begun == [b"small again"]
+
+
+async def test_half_a_request_is_the_librarys_after_a_while(bench: Bench) -> None:
+    bench.teach(request())
+    bench.lane.receive(request(b"1234")[:-2])
+    while not bench.door.library:
+        await asyncio.sleep(0.05)
+    assert bench.door.library == [request(b"1234")[:-2]]
+    bench.lane.receive(b"34")
+    assert bench.door.library[-1] == b"34"
