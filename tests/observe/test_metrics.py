@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from metrics_samples import GOOD, REFUSED, USD, Samples, State, feed, metrics, page, samples, total, value
+from metrics_samples import CALLS, GOOD, REFUSED, USD, Samples, State, feed, metrics, page, samples, total, value
 from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
@@ -234,3 +234,12 @@ def test_opentelemetrys_names_have_input_and_output_tokens_only() -> None:
     assert value(fed, "gen_ai_server_time_to_first_token_seconds_sum", **labels) == 1.0
     operations = {dict(of)["gen_ai_operation_name"] for name, of in found if name.startswith("gen_ai")}
     assert operations == {"chat", "messages"}, "an endpoint the convention has no word for is left out"
+
+
+def test_many_at_once_count_as_one_by_one() -> None:
+    single, together = metrics(gen_ai=True), metrics(gen_ai=True)
+    calls = [*CALLS, *CALLS, replace(GOOD, duration_seconds=0.5, output_tokens=7), replace(GOOD, stream=False)]
+    for call in calls:
+        single.finished(call)
+    together.finished(*calls)
+    assert without_process(samples(page(single))) == without_process(samples(page(together)))
