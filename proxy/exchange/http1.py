@@ -35,6 +35,29 @@ _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | sele
 class Connection(asyncio.Protocol):
     """Takes one request at a time. `lent_out` until its reply was released; `free` is told when it may serve again."""
 
+    __slots__ = (
+        "_head_bytes",
+        "_headers",
+        "_in_interim",
+        "_interim",
+        "_is_spoilt",
+        "_loop",
+        "_may_write",
+        "_method",
+        "_news",
+        "_parser",
+        "_paused_reading",
+        "_poll",
+        "_response",
+        "_sent_at",
+        "_served",
+        "_transport",
+        "free",
+        "idle_since",
+        "lost",
+        "__weakref__",
+    )
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -129,6 +152,7 @@ class Connection(asyncio.Protocol):
         if status not in _STATUSES or len(self._headers) > MOST_HEADERS:
             raise NotHttp
         self._response = Response(self, status, read_reply_head(self._headers))
+        self._headers = []  # of no more use, however long the stream
         if self._method == "HEAD":
             self._response.ended = True
             self._is_spoilt = self._is_spoilt or not self._parser.should_keep_alive()

@@ -32,6 +32,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         length = [("Content-Length", reply.content_length)] if reply.content_length is not None else []
         client.rest()
         client.begin(reply.status, [*headers, *length])
+    reply.forget_headers()
     timeouts = reply.provider.timeouts
     try:
         with client.patience(timeouts.idle, asyncio.get_running_loop().time() + timeouts.total) as patience:

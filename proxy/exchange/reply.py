@@ -107,6 +107,10 @@ class Reply:
         """The next bytes, as they came; empty at the end. Raises `Broken` or `NotHttp`."""
         return await self._response.read()
 
+    def forget_headers(self) -> None:
+        """They are out; a long stream need not keep them."""
+        self._response.passing = []
+
     def take(self) -> bytes | None:
         """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`).
 

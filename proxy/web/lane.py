@@ -16,8 +16,9 @@ from typing import Any, Protocol
 LARGEST_BODY = 64 * 1024
 LARGEST_HEAD = 16 * 1024
 PATIENCE_SECONDS = 1.0
+_MOST_DIGITS = 16
 
-_LENGTH = re.compile(rb"\r\nContent-Length: *([0-9]{1,15})(?=\r\n)", re.IGNORECASE)
+_LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 _PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.1\r\n")
 _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)
 
@@ -115,9 +116,7 @@ class Lane:
         if end < 4:
             self._wait(data)
             return
-        told = _LENGTH.search(data, 0, end)
-        length = 0 if told is None else int(told[1])
-        head = data[:end] if told is None else data[: told.start()] + data[told.end() : end]
+        head, length = _split_length(data, end)
         digest = hashlib.blake2b(head, digest_size=16, key=self._key).digest()
         known = self._line.known(digest, length)
         if known is None or length > LARGEST_BODY:
@@ -157,3 +156,18 @@ class Lane:
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+def _split_length(data: bytes, end: int) -> tuple[bytes, int]:
+    """The head up to `end` less the length of its body, as it is usually spelled, and the length; 0 where none is told.
+
+    What is spelled otherwise stays in the head, which is then not plain.
+    """
+    for name in _LENGTHS:
+        at = data.find(name, 0, end)
+        if at >= 0:
+            line_end = data.find(b"\r\n", at + len(name))
+            digits = data[at + len(name) : line_end]
+            if digits.isdigit() and len(digits) < _MOST_DIGITS:
+                return data[:at] + data[line_end:end], int(digits)
+    return data[:end], 0

@@ -109,7 +109,8 @@ class Findings:
         if not told:
             return None
         usage = self._tools.added_to(read_plain(told) or read_usage(told, counts_both=self._shape != "other"))
-        if self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(self.served_model or ""):
+        model = self.served_model or ""
+        if "-search-" in model and self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(model):
             usage = msgspec.structs.replace(usage, web_searches=1)
         cost = None if self._is_midway and not self.complete else usage.cost_usd
         is_uncounted = self._is_uncounted(usage)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +15,7 @@ from proxy.wire.form import read_form
 
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
 # Where none of this stands in a list of messages, they hold no parts, marks or recordings (a name may be escaped).
-_MAY_BE_MORE = re.compile(rb'"type"|"cache_control"|"audio"|\\u').search
+_MORE = (b'"type"', b'"cache_control"', b'"audio"', b"\\u")
 _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
 
@@ -62,11 +61,11 @@ def weigh_plain(call: Call) -> Weight | None:
         return None
     maxima = MAXIMA[call.endpoint.shape]
     for name in document.members.keys() & _WANTED:
-        value = document.members[name].value
-        if name not in maxima and not (
-            (name == "messages" and not _MAY_BE_MORE(value))
-            or (name == "system" and bytes(memoryview(value)[:1]) == b'"')
-        ):
+        if name in maxima:
+            continue
+        value = bytes(document.members[name].value)
+        is_plain = name == "messages" and not any([mark in value for mark in _MORE])
+        if not is_plain and not (name == "system" and value.startswith(b'"')):
             return None
     limits = tuple([document.value(name) for name in maxima if name in call.max_fields])
     if not all(type(limit) is int and limit > 0 for limit in limits):
