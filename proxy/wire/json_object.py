@@ -139,12 +139,11 @@ def _place_usual(body: bytes, start: int, found: dict[str, Raw], gap: bytes) -> 
     opening, behind, before = b'{"', b'":' + gap, start
     for key, raw in found.items():
         name = opening + key.encode("utf-8", "surrogatepass") + behind
-        value = bytes(raw)
         at = before + len(name)
-        end = at + len(value)
-        if body[before:end] != name + value:
+        end = at + len(memoryview(raw))
+        if not (body.startswith(name, before) and body.startswith(raw, at)):
             return None
-        members[key] = Member(at, end, value)
+        members[key] = Member(at, end, raw)
         opening, before = b"," + gap + b'"', end
     is_whole = bool(members) and body[before : before + 1] == b"}"
     return (members, before) if is_whole else None

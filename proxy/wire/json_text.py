@@ -41,9 +41,17 @@ def is_parsed_quickly(text: bytes) -> bool:
 def _counts(pieces: list[bytes]) -> tuple[int, int]:
     parts = commas = 0
     for piece in pieces:
-        parts += piece.count(b"[") + piece.count(b"{") + piece.count(b":")
-        commas += piece.count(b",")
+        for start in range(0, len(piece), _PIECE):
+            end = start + _PIECE
+            parts += sum([_count(piece, sign, start, end) for sign in (b"[", b"{", b":")])
+            commas += _count(piece, b",", start, end)
     return parts, commas
+
+
+def _count(text: bytes, sign: bytes, start: int, end: int) -> int:
+    """How often it stands there. To find none, as in most of a picture, is ten times as quick as to count none."""
+    first = text.find(sign, start, end)
+    return 0 if first < 0 else text.count(sign, first, end)
 
 
 def _counts_outside_strings(text: bytes) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from proxy.wire.form import read_form
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
 # Where none of this stands in a list of messages, they hold no parts, marks or recordings (a name may be escaped).
 _MORE = (b'"type"', b'"cache_control"', b'"audio"', b"\\u")
+_SMALL = 256 * 1024  # of what is larger, most is no text
 _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
 
@@ -57,7 +58,9 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
 def weigh_plain(call: Call) -> Weight | None:
     """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
     document = call.document
-    if document is None or call.endpoint.shape not in ("chat", "messages") or not _is_utf_8(call.body):
+    if document is None or len(call.body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
+        return None
+    if not _is_utf_8(call.body):
         return None
     maxima = MAXIMA[call.endpoint.shape]
     for name in document.members.keys() & _WANTED:
