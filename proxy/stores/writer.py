@@ -7,6 +7,8 @@ on the same connection; `beside` is somebody's work on calls that have ended, be
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -123,6 +125,9 @@ class Writer:
         return future
 
     def _run(self) -> None:
+        # beside a call that is due, a batch can wait (Linux; elsewhere threads have no priority of their own)
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         while not self._stopping:
             is_asked = self._hurry.wait(self._rules.linger)
             self._hurry.clear()
