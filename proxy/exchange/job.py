@@ -14,6 +14,7 @@ from proxy.wire.endpoints import Endpoint
 
 _NOTHING = Call(Endpoint("none"), "", "", "GET", b"")
 NO_WEIGHT = weigh(_NOTHING)
+_NOBODY = Incoming(())
 
 
 class Job(Struct):
@@ -36,4 +37,4 @@ class Job(Struct):
 
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""
-        self.call, self.weight, self.incoming = _NOTHING, NO_WEIGHT, Incoming(())
+        self.call, self.weight, self.incoming = _NOTHING, NO_WEIGHT, _NOBODY

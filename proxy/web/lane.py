@@ -1,6 +1,6 @@
 """The quick lane: requests as nearly all clients send them, framed here and answered past the HTTP library.
 
-Quick is what is plain: a head that the library has read before, byte for byte, and a body of the length it tells, in
+Quick is what is plain: a head that the library has read twice before, byte for byte, and a body of the length it tells, in
 hand within a second. The library reads everything else, and every head for the first time; what is then done is the same.
 """
 

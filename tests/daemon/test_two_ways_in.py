@@ -1,6 +1,6 @@
 """Every request the quick lane may take is answered as the HTTP library's way answers it: each case is sent both ways.
 
-A head the daemon has not read before goes by the library; the same bytes again go by the lane.
+A head goes by the library until it has come twice; the same bytes go by the lane from then on.
 """
 
 from __future__ import annotations
@@ -97,22 +97,24 @@ def test_both_ways_say_the_same(daemon: Daemon, upstream: Upstream, name: str) -
 
 @pytest.mark.parametrize("cut", [3, 40, -1])
 def test_a_request_in_two_pieces_is_one(daemon: Daemon, upstream: Upstream, cut: int) -> None:
-    upstream.expect(GOOD, GOOD)
+    upstream.expect(GOOD, GOOD, GOOD)
     request = daemon.request("POST", CHAT, [BEARER, ("X-Cut", str(cut))], json.dumps(chat_body()).encode())
     with daemon.connect() as connection:
-        connection.send(request)
-        assert connection.read_reply().status == 200
+        for _ in range(2):
+            connection.send(request)
+            assert connection.read_reply().status == 200
         connection.send(request[:cut])
         connection.send(request[cut:])
         assert connection.read_reply().status == 200
 
 
 def test_requests_sent_at_once_are_answered_in_their_order(daemon: Daemon, upstream: Upstream) -> None:
-    replies = [chat_reply(f"answer {number}") for number in range(5)]
+    replies = [chat_reply(f"answer {number}") for number in range(6)]
     upstream.expect(*map(json_reply, replies))
     request = daemon.request("POST", CHAT, [BEARER, ("X-At", "once")], json.dumps(chat_body()).encode())
     with daemon.connect() as connection:
-        connection.send(request)
-        assert connection.read_reply().json == replies[0]
+        for reply in replies[:2]:
+            connection.send(request)
+            assert connection.read_reply().json == reply
         connection.send(request * 4)
-        assert [connection.read_reply().json for _ in range(4)] == replies[1:]
+        assert [connection.read_reply().json for _ in range(4)] == replies[2:]

@@ -13,7 +13,8 @@ from proxy.policy.values import Caller
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.headers import Headers, without_credentials
 
-MOST_HEADS = 4096
+MOST_HEADS = 1024
+MOST_DIGESTS = 16_384
 
 
 class Head(Struct, frozen=True):
@@ -48,13 +49,20 @@ class Heads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
+        self._came: set[bytes] = set()
 
     def get(self, digest: bytes) -> Head | None:
         """The head of these bytes, if it came before."""
         return self._known.get(digest)
 
     def learn(self, digest: bytes, head: Head) -> None:
-        """Know it again. Of those that never come back, memory has an end."""
+        """Know it again once it has come twice: some clients give every request a head of its own, none of which comes
+        back. Of digests and heads, memory has an end."""
+        if digest not in self._came:
+            if len(self._came) >= MOST_DIGESTS:
+                self._came.clear()
+            self._came.add(digest)
+            return
         if len(self._known) >= MOST_HEADS:
             self._known.clear()
         self._known[digest] = head
