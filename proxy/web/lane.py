@@ -1,7 +1,7 @@
 """The quick lane: requests as nearly all clients send them, framed here and answered past the HTTP library.
 
-Quick is what is plain: a head that the library has read twice before, byte for byte, and a body of the length it tells, in
-hand within a second. The library reads everything else, and every head for the first time; what is then done is the same.
+Quick is what is plain: a head that the library has read twice before, byte for byte but for its credential and the length of
+its body, and a body in hand within a second. The library reads everything else, and every head for the first time; what is then done is the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ PATIENCE_SECONDS = 1.0
 _MOST_DIGITS = 16
 
 _LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_CREDENTIALS = (
+    b"\r\nAuthorization: ",
+    b"\r\nauthorization: ",
+    b"\r\nx-api-key: ",
+    b"\r\nX-Api-Key: ",
+    b"\r\nX-API-Key: ",
+    b"\r\napi-key: ",
+)
 _PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.1\r\n")
 _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)
 
@@ -28,8 +36,9 @@ class Line(Protocol):
 
     key: bytes
 
-    def known(self, digest: bytes, body_bytes: int) -> Any:
-        """The head of this digest, if a request with it and so much of a body may be answered; else None."""
+    def known(self, digest: bytes, credential: bytes, body_bytes: int) -> Any:
+        """The head of this digest with whoever presents the credential, if a request of theirs with so much of a body may
+        be answered; else None. `credential` is a header's line, b"" where the head has none."""
 
     def begin(self, door: Any, head: Any, body: bytes) -> None:
         """Answer."""
@@ -117,8 +126,9 @@ class Lane:
             self._wait(data)
             return
         head, length = _split_length(data, end)
-        digest = hashlib.blake2b(head, digest_size=16, key=self._key).digest()
-        known = self._line.known(digest, length)
+        rest, credential = _split_credential(head)
+        digest = hashlib.blake2b(rest, digest_size=16, key=self._key).digest()
+        known = self._line.known(digest, credential, length)
         if known is None or length > LARGEST_BODY:
             self._lend(data, head, digest, end + length - len(data))
         elif len(data) < end + length:
@@ -171,3 +181,13 @@ def _split_length(data: bytes, end: int) -> tuple[bytes, int]:
             if digits.isdigit() and len(digits) < _MOST_DIGITS:
                 return data[:at] + data[line_end:end], int(digits)
     return data[:end], 0
+
+
+def _split_credential(head: bytes) -> tuple[bytes, bytes]:
+    """The head less the first of its credentials, as they are usually spelled, and that one's line."""
+    for name in _CREDENTIALS:
+        at = head.find(name)
+        if at >= 0:
+            line_end = head.find(b"\r\n", at + len(name))
+            return head[:at] + head[line_end:], head[at + 2 : line_end]
+    return head, b""

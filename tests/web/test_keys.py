@@ -116,3 +116,29 @@ def test_the_ring_keeps_neither_keys_nor_their_hashes_as_its_index() -> None:
 def test_a_caller_without_a_hash_lets_nobody_in(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidApiKey):
         Keyring([Caller("nobody")], KEY).caller(CIMultiDict(headers))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"Authorization: Bearer sk-alice", ALICE),
+        (b"authorization:  bearer  sk-alice ", ALICE),
+        (b"x-api-key: sk-bob", BOB),
+        (b"API-KEY: sk-bob", BOB),
+        (b"Authorization: Bearer sk-nobody", None),
+        (b"Authorization: Basic sk-alice", None),
+        (b"Authorization: Bearer", None),
+        (b"", None),
+        (b"x-api-key: \xff", None),
+    ],
+)
+def test_one_line_of_a_head_may_tell_who_asks(line: bytes, expected: Caller | None) -> None:
+    assert [RING.caller_of(line), RING.caller_of(line)] == [expected, expected]
+    assert Keyring([], KEY).caller_of(line) is OPEN
+
+
+def test_a_key_told_by_its_line_expires_like_any_other() -> None:
+    digest = hashlib.sha256(b"sk-alice").digest()
+    ring = Keyring([Caller("alice", key_sha256=digest, expires_ms=1)], KEY)
+    assert ring.caller_of(b"x-api-key: sk-alice") is None
+    assert ring.used == {}

@@ -20,8 +20,10 @@ class Line:
     def __init__(self) -> None:
         self.taught: set[bytes] = set()
         self.begun: list[bytes] = []
+        self.credentials: list[bytes] = []
 
-    def known(self, digest: bytes, body_bytes: int) -> Any:
+    def known(self, digest: bytes, credential: bytes, body_bytes: int) -> Any:
+        self.credentials.append(credential)
         return digest if digest in self.taught else None
 
     def begin(self, door: Any, head: Any, body: bytes) -> None:
@@ -87,6 +89,24 @@ async def test_the_length_of_the_body_is_no_part_of_what_a_head_is_known_by(benc
         bench.lane.receive(request(body))
         bench.lane.go_on()
     assert bench.line.begun == [b"", b"1", b"x" * LARGEST_BODY]
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "x-api-key", "X-Api-Key", "api-key"])
+async def test_nor_is_the_credential(bench: Bench, name: str) -> None:
+    def by(secret: str) -> bytes:
+        return request().replace(b"A: b", f"{name}: {secret}\r\nA: b".encode())
+
+    bench.teach(by("one"))
+    bench.lane.receive(by("another"))
+    assert bench.line.begun == [b"{}"]
+    assert bench.line.credentials == [f"{name}: one".encode(), f"{name}: another".encode()]
+
+
+async def test_a_second_credential_is_part_of_what_a_head_is_known_by(bench: Bench) -> None:
+    both = request().replace(b"A: b", b"Authorization: Bearer one\r\nx-api-key: two")
+    bench.teach(both)
+    bench.lane.receive(both.replace(b"two", b"other"))
+    assert bench.line.begun == []
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, len(HEAD % 4), len(HEAD % 4) + 2])

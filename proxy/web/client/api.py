@@ -22,6 +22,7 @@ from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record, RequestIds
 from proxy.exchange.serve import Exchange
 from proxy.exchange.stepper import Stepper
+from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import check_endpoint, choose, may_serve
 from proxy.policy.names.resolution import Names
@@ -80,18 +81,23 @@ class Api:
         self._finished = finished
         self._crashed = crashed
 
-    def known(self, digest: bytes, body_bytes: int) -> Head | None:
-        """What a head that came before asks for, if it may still ask for it with so large a body."""
-        head = self.parts.heads.get(digest)
-        if head is None or self.parts.closing is not None or body_bytes > self.parts.max_body:
+    def known(self, digest: bytes, credential: bytes, body_bytes: int) -> Asked | None:
+        """What a head that came before asks for, if this credential's owner may ask for it with so large a body."""
+        parts = self.parts
+        head = parts.heads.get(digest)
+        if head is None or parts.closing is not None or body_bytes > parts.max_body:
             return None
-        return head if self.parts.keys.admits(head.caller) else None
+        caller = parts.keys.caller_of(credential)
+        if caller is None or (caller.models and head.endpoint.unbounded):
+            return None
+        return Asked(head, caller, b"")
 
-    def begin(self, door: Connection, head: Head, body: bytes) -> None:
+    def begin(self, door: Connection, asked: Asked, body: bytes) -> None:
         """Answer a request whose head is known and whose body is in hand."""
+        asked.body = body
         record = Record(self._ids.next(), time.monotonic())
-        client = Client(door, Asker(head.method, is_http_1_0=False, keeps=True), record, self._deadlines)
-        self._run(door, client, self._line(client, record, Asked(head, body)), partial(door.answered, client))
+        client = Client(door, Asker(asked.head.method, is_http_1_0=False, keeps=True), record, self._deadlines)
+        self._run(door, client, self._line(client, record, asked), partial(door.answered, client))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any other request, read off the wire by the HTTP library."""
@@ -194,36 +200,36 @@ class Api:
         caller = parts.keys.caller(request.headers)
         record.key = caller.name
         check_endpoint(caller, endpoint)
-        head = head_of(request, (path, query), endpoint, caller, record.cors)
+        head = head_of(request, (path, query), endpoint, record.cors)
         if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
             parts.heads.learn(door.digest, head)
-        return Asked(head, request)
+        return Asked(head, caller, request)
 
     async def _job(self, asked: Asked, client: Client, record: Record) -> Job | None:
         """What is asked of a provider; None where we had the answer ourselves."""
-        head, parts = asked.head, self.parts
+        head, caller, parts = asked.head, asked.caller, self.parts
         record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
-        record.cors, record.key = head.cors, head.caller.name
+        record.cors, record.key = head.cors, caller.name
         to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
-        if (turn := parts.gate.enter(head.caller.name, to_read)) is not None:
+        if (turn := parts.gate.enter(caller.name, to_read)) is not None:
             await turn
         record.entered = True
-        if head.method in ("GET", "HEAD") and (listed := self._models(head)) is not None:
+        if head.method in ("GET", "HEAD") and (listed := self._models(head, caller)) is not None:
             client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
             return None
         body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
         where, content = (head.path, head.query), (head.content_type, body)
         if len(body) <= LARGE:
             call = read_call(head.endpoint, head.method, where, content)
-            plan = self._planned(head.caller, call, record)
+            plan = self._planned(caller, call, record)
             weight = weigh(call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
         else:
             aside = parts.exchange.aside
             call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
-            plan = self._planned(head.caller, call, record)
+            plan = self._planned(caller, call, record)
             weight = await aside(len(body), weigh, call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
         until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
-        return Job(call, weight, head.caller, plan, head.incoming, record, until, head.scopes, tokens)
+        return Job(call, weight, caller, plan, head.incoming, record, until, (key_scope(caller.name), GLOBAL), tokens)
 
     def _planned(self, caller: Caller, call: Call, record: Record) -> Plan:
         """The plan of a call that was read, both noted."""
@@ -254,14 +260,14 @@ class Api:
                 raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
         return plan
 
-    def _models(self, head: Head) -> bytes | None:
+    def _models(self, head: Head, caller: Caller) -> bytes | None:
         """Our own answer to the model list, or None for paths that are the provider's to answer."""
         if head.path == "/models":
-            return self.parts.models.all(head.caller, anthropic=head.speaks_anthropic)
+            return self.parts.models.all(caller, anthropic=head.speaks_anthropic)
         name = head.path.removeprefix("/models/")
         if name == head.path or name.endswith("/endpoints") or name in ("count", "user"):
             return None
-        return self.parts.models.one(head.caller, name, anthropic=head.speaks_anthropic)
+        return self.parts.models.one(caller, name, anthropic=head.speaks_anthropic)
 
     def _refuse(self, error: ProxyError, client: Client, request: Asked | web.BaseRequest) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""

@@ -8,7 +8,6 @@ from aiohttp import web
 from msgspec import Struct
 
 from proxy.dialects import Incoming
-from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.values import Caller
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.headers import Headers, without_credentials
@@ -18,9 +17,9 @@ MOST_DIGESTS = 16_384
 
 
 class Head(Struct, frozen=True):
-    """A head that was read, found to be meant for us and let in. Nothing in it is a secret.
+    """A head that was read and found to be meant for us, whoever sends it. Nothing in it is a secret.
 
-    `scopes`: whose budgets and limits the caller falls under. `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
+    `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say.
     """
 
@@ -28,8 +27,6 @@ class Head(Struct, frozen=True):
     path: str
     query: str
     endpoint: Endpoint
-    caller: Caller
-    scopes: tuple[str, ...]
     cors: Headers
     incoming: Incoming
     content_type: str
@@ -37,10 +34,11 @@ class Head(Struct, frozen=True):
     speaks_anthropic: bool
 
 
-class Asked(Struct, frozen=True):
-    """A request: its head, and its body where that is in hand already; else whoever reads it."""
+class Asked(Struct):
+    """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it."""
 
     head: Head
+    caller: Caller
     body: bytes | web.BaseRequest
 
 
@@ -68,9 +66,7 @@ class Heads:
         self._known[digest] = head
 
 
-def head_of(
-    request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint, caller: Caller, cors: Headers
-) -> Head:
+def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint, cors: Headers) -> Head:
     """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
     headers = request.headers
     return Head(
@@ -78,8 +74,6 @@ def head_of(
         path=where[0],
         query=where[1],
         endpoint=endpoint,
-        caller=caller,
-        scopes=(key_scope(caller.name), GLOBAL),
         cors=cors,
         incoming=Incoming(without_credentials(headers.items())),
         content_type=headers.get("Content-Type", ""),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 
@@ -10,6 +12,7 @@ from proxy.policy.values import Caller
 from proxy.stores.hash_key import keyed, keyed_hash
 
 OPEN = Caller("open")
+MOST_LINES = 16_384  # remembered by their digests
 
 
 class Keyring:
@@ -24,6 +27,8 @@ class Keyring:
         self._key = key
         self._callers = {caller.key_hmac or keyed(key, caller.key_sha256): caller for caller in callers}
         self._is_open = not self._callers if is_open is None else is_open
+        self._line_key = secrets.token_bytes(32)
+        self._by_line: dict[bytes, Caller] = {}
         self.used: dict[str, int] = {}
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
@@ -38,6 +43,20 @@ class Keyring:
             "The API key is missing or not valid here. Send one of Tollkeeper's own keys (`keys:` in its "
             "configuration) as 'Authorization: Bearer KEY'; keys of providers are not accepted."
         )
+
+    def caller_of(self, line: bytes) -> Caller | None:
+        """Identify the caller by the line of one header, as it came; None where it takes more to tell."""
+        if self._is_open:
+            return OPEN
+        digest = hashlib.blake2b(line, digest_size=16, key=self._line_key).digest()
+        found = self._by_line.get(digest)
+        if found is None and (secret := _secret_in(line)):
+            found = self._callers.get(keyed_hash(self._key, secret))
+            if found is not None:
+                if len(self._by_line) >= MOST_LINES:
+                    self._by_line.clear()
+                self._by_line[digest] = found
+        return found if found is not None and self.admits(found) else None
 
     def admits(self, caller: Caller) -> bool:
         """Whether a caller's key still counts, which is noted as its use."""
@@ -57,3 +76,13 @@ def _presented(headers: Mapping[str, str]) -> Iterable[str]:
     for name in ("x-api-key", "api-key"):
         if key := headers.get(name, "").strip():
             yield key
+
+
+def _secret_in(line: bytes) -> str:
+    """The key that the line of one header presents; "" where it presents none."""
+    name, _, value = line.decode("utf-8", "surrogateescape").partition(":")
+    value = value.strip()
+    if name.lower() == "authorization":
+        scheme, _, value = value.partition(" ")
+        return value.strip() if scheme.lower() == "bearer" else ""
+    return value
