@@ -16,6 +16,7 @@ from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
 from proxy.wire.error_objects import code_of, status_of
 from proxy.wire.events import Event, read_event, read_inner, read_value
+from proxy.wire.merging import merge, of_timings
 from proxy.wire.response import Standing
 from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage, read_usage
@@ -35,8 +36,7 @@ class Findings:
     `events` counts events with data. `error` is the reply's own error object (or text) once seen. `has_output`: a choice
     or content was there. `usage_only` describes the last event: it carried usage, no choices and no error. `terminal`:
     the event that ends a stream was there. `served_by` is the provider OpenRouter names. `counted_output`: output tokens
-    that streamed past, estimated; `countable`: it streamed in a way that can be counted. `response`: how one of the
-    Responses API stands.
+    that streamed past, estimated; `countable`: it streamed in a way that can be counted.
     """
 
     __slots__ = (
@@ -47,7 +47,8 @@ class Findings:
         "_shape",
         "_tier",
         "_timings",
-        "_tools",
+        "_runs",
+        "_standing",
         "_usage",
         "_usage_as_of",
         "_usage_read",
@@ -57,7 +58,6 @@ class Findings:
         "events",
         "generation_id",
         "has_output",
-        "response",
         "served_by",
         "served_model",
         "terminal",
@@ -70,7 +70,7 @@ class Findings:
         self._usage_as_of = -1
         self._usage_read: Usage | None = None
         self._timings: dict[str, Any] = {}
-        self._tools = ToolRuns()
+        self._runs: ToolRuns | None = None
         self._open: frozenset[int] = frozenset()
         self._finished: frozenset[int] = frozenset()
         self.terminal = False
@@ -83,10 +83,20 @@ class Findings:
         self.error: Any = None
         self.has_output = False
         self.usage_only = False
-        self.response = Standing()
+        self._standing: Standing | None = None
         self.generation_id: str | None = None
         self.served_model: str | None = None
         self.served_by: str | None = None
+
+    @property
+    def response(self) -> Standing:
+        """How one of the Responses API stands."""
+        self._standing = self._standing or Standing()
+        return self._standing
+
+    def _tools(self) -> ToolRuns:
+        self._runs = self._runs or ToolRuns()
+        return self._runs
 
     @property
     def complete(self) -> bool:
@@ -108,7 +118,8 @@ class Findings:
         told = self._usage or self._timings
         if not told:
             return None
-        usage = self._tools.added_to(read_plain(told) or read_usage(told, counts_both=self._shape != "other"))
+        usage = read_plain(told) or read_usage(told, counts_both=self._shape != "other")
+        usage = usage if self._runs is None else self._runs.added_to(usage)
         model = self.served_model or ""
         if "-search-" in model and self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(model):
             usage = msgspec.structs.replace(usage, web_searches=1)
@@ -176,7 +187,7 @@ class Findings:
         if event.type is not None or event.delta:
             self._see_type(event, data)
         if event.output is not event.tool_usage:  # neither is there: no reply of the Responses API
-            self._tools.ended(event.output, event.tool_usage, event.tools)
+            self._tools().ended(event.output, event.tool_usage, event.tools)
         if event.status is not None or event.background is not None or event.output is not UNSET:
             self.response.see(event)
         if event.response is not UNSET:
@@ -233,7 +244,7 @@ class Findings:
             text = text_of(event.delta)
             self.counted_output += tokens_in(text) if text else 0
         if kind == "response.output_item.done":
-            self._tools.ran(event.item)
+            self._tools().ran(event.item)
         if kind == "error" and self.error is None and self._shape == "responses":
             self.error = read_value(Raw(data))  # its error stands at the top level (wire.md 2.4)
 
@@ -253,7 +264,7 @@ class Findings:
             self._see_usage(event.delta.get("usage"))
         timings = read_value(event.timings)
         if isinstance(timings, dict):
-            self._timings = _of_timings(timings)
+            self._timings = of_timings(timings)
         return is_there
 
     def _see_usage(self, usage: Any) -> bool:
@@ -272,29 +283,7 @@ class Findings:
             return
         self._see_identity(inner.id, inner.model, inner.service_tier)
         self._see_error(inner.error)
-        self._tools.ended(inner.output, inner.tool_usage, inner.tools)
+        self._tools().ended(inner.output, inner.tool_usage, inner.tools)
         self.response.see(inner)
         if inner.usage is not UNSET and self._see_usage(read_value(inner.usage)):
             self._is_first_count = self._shape == "messages"
-
-
-def merge(known: dict[str, Any], told: dict[str, Any], loose: tuple[str, ...] = ()) -> None:
-    """Take on what a later usage says, member by member: it replaces, null erases nothing (wire.md T06, T19), and a 0
-    takes back no figure but the `loose` ones, which were not meant to last."""
-    for name, value in told.items():
-        before = known.get(name)
-        if isinstance(before, dict) and isinstance(value, dict):
-            merge(before, value)
-        elif value is not None and not (_is_zero(value) and before and name not in loose):
-            known[name] = value
-
-
-def _is_zero(value: Any) -> bool:
-    return not isinstance(value, bool) and value in (0, [], {})
-
-
-def _of_timings(timings: dict[str, Any]) -> dict[str, Any]:
-    """llama.cpp's own counts, where a server tells no usage: what was read anew, from its cache, and written."""
-    cached, read = timings.get("cache_n"), timings.get("prompt_n")
-    whole = read + cached if isinstance(read, int) and isinstance(cached, int) else read
-    return {"prompt_tokens": whole, "completion_tokens": timings.get("predicted_n"), "cached_tokens": cached}
