@@ -51,12 +51,12 @@ class Deadlines:
 
     def _tick(self) -> None:
         now = self.now = self._loop.time()
+        self._is_ticking = bool(self._watched)
+        if self._is_ticking:  # before anything that follows from a deadline may go wrong
+            self._loop.call_later(TICK_SECONDS, self._tick)
         for one in [one for one in self._watched if one.due() <= now]:
             if one in self._watched:  # the end of another may have been its own
                 one.expire()
-        self._is_ticking = bool(self._watched)
-        if self._is_ticking:
-            self._loop.call_later(TICK_SECONDS, self._tick)
 
 
 class Patience:
