@@ -175,6 +175,15 @@ def test_a_hold_of_a_period_gone_by_grows_there() -> None:
     assert (books.settle("h", 40), spent(books, now=NOON + DAY)) == (0, (0, 90))
 
 
+def test_after_a_restart_a_period_gone_by_has_still_spent_what_it_had() -> None:
+    books = Books([budget()])
+    for period, amount in ((TODAY - DAY, 70), (TODAY, 0)):
+        books.load("global:day", period, amount)
+    assert books.restore("yesterdays", "alice", 20, (("global:day", TODAY - DAY),))
+    assert isinstance(books.grow("yesterdays", 11), Exceeded)
+    assert isinstance(books.grow("yesterdays", 10), Fits)
+
+
 def test_a_hold_is_taken_once() -> None:
     books = Books([budget()])
     books.take("h", ALICE, "alice", 30, NOON)

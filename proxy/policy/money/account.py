@@ -120,6 +120,13 @@ class Account:
             found = self.counters[period] = _Counter()
         return found
 
+    def load(self, period: int, spent_pusd: int) -> None:
+        """Set what a period has spent."""
+        self.counter(period).spent = spent_pusd
+        if self.newest is None or period > self.newest:
+            self.newest = period
+            self._begun = self._ends = 0.0
+
     def reach(self, period: int) -> None:
         """A period has been seen; older ones are closed."""
         if self.newest is None or period > self.newest:

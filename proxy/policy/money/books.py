@@ -54,12 +54,12 @@ class Books:
             self._by_scope.setdefault(budget.scope, []).append(account)
 
     def load(self, budget_id: str, period: int, spent_pusd: int) -> None:
-        """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over."""
+        """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over.
+
+        Closed periods are kept as well, until something is settled: holds still open in them may come back.
+        """
         if self._has((budget_id, period)):
-            account = self._accounts[budget_id]
-            account.counter(period).spent = spent_pusd
-            account.reach(period)
-            account.forget()
+            self._accounts[budget_id].load(period, spent_pusd)
 
     def is_bound(self, scopes: tuple[str, ...]) -> bool:
         """Whether any budget applies."""
