@@ -29,7 +29,7 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: set[Watched] = set()
+        self._watched: dict[Watched, float] = {}  # and when to look at it next
         self._is_ticking = False
         self.now = 0.0
 
@@ -38,8 +38,8 @@ class Deadlines:
         return self.now if self._is_ticking else self._loop.time()
 
     def watch(self, one: Watched) -> None:
-        """Tell it when its time is over."""
-        self._watched.add(one)
+        """Tell it when its time is over. To be said again where that has come nearer."""
+        self._watched[one] = 0.0
         if not self._is_ticking:
             self._is_ticking = True
             self.now = self._loop.time()
@@ -47,16 +47,20 @@ class Deadlines:
 
     def forget(self, one: Watched) -> None:
         """It is of no interest any more."""
-        self._watched.discard(one)
+        self._watched.pop(one, None)
 
     def _tick(self) -> None:
         now = self.now = self._loop.time()
         self._is_ticking = bool(self._watched)
         if self._is_ticking:  # before anything that follows from a deadline may go wrong
             self._loop.call_later(TICK_SECONDS, self._tick)
-        for one in [one for one in self._watched if one.due() <= now]:
-            if one in self._watched:  # the end of another may have been its own
+        for one in [one for one, look_at in self._watched.items() if look_at <= now]:
+            if one not in self._watched:  # the end of another was its own
+                continue
+            if (due := one.due()) <= now:
                 one.expire()
+            else:
+                self._watched[one] = due
 
 
 class Patience:
@@ -66,15 +70,25 @@ class Patience:
     While `excused` the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
     """
 
-    __slots__ = ("_deadlines", "_last", "_stepper", "excused", "silence_seconds", "until")
+    __slots__ = ("_deadlines", "_excused", "_last", "_silence_seconds", "_stepper", "_until")
 
     def __init__(self, deadlines: Deadlines, stepper: Stepper, silence_seconds: float, until: float) -> None:
         self._deadlines = deadlines
         self._stepper = stepper
         self._last = 0.0
-        self.silence_seconds = silence_seconds
-        self.until = until
-        self.excused = False
+        self._silence_seconds = silence_seconds
+        self._until = until
+        self._excused = False
+
+    def expect(self, silence_seconds: float) -> None:
+        """From now on, so much silence is borne."""
+        self._silence_seconds = silence_seconds
+        self._deadlines.watch(self)
+
+    def excuse(self, *, excused: bool) -> None:
+        """The silence is not theirs, or theirs again."""
+        self._excused = excused
+        self._deadlines.watch(self)
 
     def heard(self) -> None:
         """There was a sign of life."""
@@ -90,8 +104,8 @@ class Patience:
 
     def due(self) -> float:
         """When it ends, as things stand."""
-        stalled = STALLED_SECONDS if self.excused else 0.0
-        return min(self._last + self.silence_seconds + stalled, self.until)
+        stalled = STALLED_SECONDS if self._excused else 0.0
+        return min(self._last + self._silence_seconds + stalled, self._until)
 
     def expire(self) -> None:
         """It has ended."""

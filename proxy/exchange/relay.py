@@ -114,7 +114,7 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
 
 async def _room(client: Client, patience: Patience) -> None:
     """A client that is slow to take what it is sent is not the upstream's silence."""
-    patience.excused = True
+    patience.excuse(excused=True)
     await client.room()
-    patience.excused = False
+    patience.excuse(excused=False)
     patience.heard()

@@ -174,7 +174,7 @@ async def _begin(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failur
         return reply
     if reply.is_event_stream:
         return await _first_event(reply, patience, wait)
-    patience.silence_seconds = reply.provider.timeouts.idle
+    patience.expect(reply.provider.timeouts.idle)
     if reply.is_json:
         await reply.read_whole(LARGEST_WHOLE, patience)
     return reply

@@ -104,7 +104,7 @@ def test_a_block_that_ends_in_time_ends_well_and_is_looked_at_no_more() -> None:
 def test_silence_that_is_not_theirs_is_borne_for_longer(excused: bool, ends: float) -> None:
     async def line(wait: Wait) -> None:
         with pytest.raises(TimeoutError), wait(30.0, math.inf) as patience:
-            patience.excused = excused
+            patience.excuse(excused=excused)
             await silence()
         assert ended(ends)
 
@@ -116,9 +116,21 @@ def test_a_longer_patience_counts_from_the_last_sign_of_life() -> None:
         with pytest.raises(TimeoutError), wait(30.0, math.inf) as patience:
             await pause(10.0)
             patience.heard()
-            patience.silence_seconds = 100.0
+            patience.expect(100.0)
             await silence()
         assert ended(110.0)
+
+    step(line)
+
+
+def test_a_shorter_patience_counts_at_once() -> None:
+    async def line(wait: Wait) -> None:
+        with pytest.raises(TimeoutError), wait(300.0, math.inf) as patience:
+            await pause(10.0)
+            patience.heard()
+            patience.expect(5.0)
+            await silence()
+        assert ended(15.0)
 
     step(line)
 
