@@ -93,9 +93,11 @@ def _situation(name: str, client: Client, settings: Settings, choice: Choice) ->
 
 
 def _choice(client: Client, settings: Settings, home: Home) -> Choice:
-    """A model the daemon knows; where none runs, of those that came with the package."""
+    """A model the daemon lists; where none runs, or it lists none that is known, one of those that came with the package."""
     if listed := glance(home, "models", _PATIENCE).get("models"):
-        return choose_model(client, settings, frozenset(row["name"] for row in listed))
+        choice = choose_model(client, settings, frozenset(row["name"] for row in listed))
+        if choice.is_real:
+            return choice
     from proxy.data import snapshot_bytes
     from proxy.policy.names.feed import read_feed
     from proxy.policy.names.resolution import Names
