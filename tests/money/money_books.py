@@ -37,7 +37,9 @@ class Books:
         replayed = replay(state / "journal", position)
         self.spent.update(replayed.spent)
         self.held = [hold.hold for hold in replayed.holds]
-        for _, record in read(state / "journal", position):
+        for end, record in read(state / "journal", position):
+            if end > replayed.end:  # written since, by the daemon that runs
+                break
             if isinstance(record, Settled | Voided | Refused):
                 self._take(record.row)
             elif isinstance(record, Corrected):

@@ -57,9 +57,10 @@ def test_a_third_call_runs_once_two_streams_were_left(
     answer = sse(chat_stream(usage_chunk(TOLD))) if stream else json_reply(chat_reply(usage=TOLD))
     narrow.expect(answer)
     with Daemon(config(narrow), tmp_path, key=KEY) as daemon:
-        leavers = [daemon.open_chat(provider, max_tokens=100, stream=True) for provider in left]
-        for leaver in leavers:
-            leaver.read_until(b"begun")
+        leavers = []
+        for provider in left:  # one after the other: scripts are given out as calls arrive
+            leavers.append(daemon.open_chat(provider, max_tokens=100, stream=True))
+            leavers[-1].read_until(b"begun")
         with daemon.connect() as third:
             body = json.dumps(ask("direct", stream=stream)).encode()
             third.send(daemon.request("POST", "/v1/chat/completions", (), body))
