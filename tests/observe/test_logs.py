@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -17,6 +16,8 @@ from hypothesis import strategies as st
 from proxy.observe.logs import redact, redacted, set_up
 from proxy.secret import Secret
 
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
+
 CANARIES = [
     "sk-or-v1-0123456789abcdefcanary",
     "sk-ant-api03-canary_canary-canary",
@@ -26,17 +27,6 @@ CANARIES = [
     "BEARER CANARYCANARY",
     "Authorization: Bearer canary+canary/canary~canary==",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers = []
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def logger(style: Literal["auto", "json", "pretty"] = "json", level: str = "info") -> tuple[Any, io.StringIO]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
-import structlog
 
 from proxy.exchange.record import Entry, Tried
 from proxy.observe.logs import log_calls, set_up
 from proxy.observe.short_line import coloured, short_line
+
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 ENDED = datetime(2026, 11, 21, 8, 5, 9)
 USUAL = Entry(
@@ -28,17 +27,6 @@ USUAL = Entry(
 
 def entry(**fields: Any) -> Entry:
     return Entry(**{**{name: getattr(USUAL, name) for name in Entry.__struct_fields__}, **fields})
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers = []
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize(
