@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -29,36 +30,18 @@ _NOTHING = Usage()
 
 def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
     """The row of an attempt that was sent upstream."""
-    usage, started = ended.usage or _NOTHING, record.started
-    return Row(
-        id=hold.id,
-        request_id=hold.request_id,
-        attempt=hold.attempt,
-        at_ms=hold.at_ms,
-        key=hold.key,
-        endpoint=hold.endpoint,
-        asked=hold.asked,
-        model=hold.model,
-        provider=hold.provider,
-        upstream_model=hold.upstream_model,
+    return _held_row(
+        hold,
+        settlement,
+        ended.usage,
         served=ended.served,
         status=ended.status,
         outcome=ended.outcome,
         error=record.error.code if record.error else ended.error,
-        stream=hold.stream,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_input_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        cost_pusd=settlement.cost_pusd,
-        hold_pusd=hold.amount_pusd,
-        source=settlement.source,
-        first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - started),
-        total_ms=_ms(time.monotonic() - started),
+        first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - record.started),
+        total_ms=_ms(time.monotonic() - record.started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
-        counts_call=hold.attempt == 1,
     )
 
 
@@ -87,7 +70,13 @@ def interrupted_row(
     hold: Hold, settlement: Settlement, usage: Usage | None = None, upstream_id: str | None = None
 ) -> Row:
     """The row of an attempt that a crash cut off; what is known of it is its hold."""
-    row = Row(
+    return _held_row(hold, settlement, usage, outcome="interrupted", upstream_id=upstream_id)
+
+
+def _held_row(hold: Hold, settlement: Settlement, usage: Usage | None, **ended: Any) -> Row:
+    """What the hold, the cost and the usage of an attempt say in its row, with how it `ended`."""
+    usage = usage or _NOTHING
+    return Row(
         id=hold.id,
         request_id=hold.request_id,
         attempt=hold.attempt,
@@ -98,13 +87,18 @@ def interrupted_row(
         model=hold.model,
         provider=hold.provider,
         upstream_model=hold.upstream_model,
-        outcome="interrupted",
         stream=hold.stream,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_pusd=settlement.cost_pusd,
         hold_pusd=hold.amount_pusd,
-        upstream_id=upstream_id,
+        source=settlement.source,
         counts_call=hold.attempt == 1,
+        **ended,
     )
-    return paid(row, settlement, usage)
 
 
 def paid(row: Row, settlement: Settlement, usage: Usage | None) -> Row:
