@@ -13,7 +13,7 @@ import msgspec
 
 from proxy.dialects import Dialect
 from proxy.errors import ProxyError, UpstreamReset
-from proxy.exchange.aside import LARGE, Aside
+from proxy.exchange.aside import Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
@@ -165,9 +165,7 @@ class Reply:
         chunks: list[bytes] = []
         size = 0
         while size <= most:
-            while (chunk := self._response.take()) is None:
-                await self._response.news()
-            if not chunk:
+            if not (chunk := await self._response.read()):
                 self.whole = True
                 break
             patience.heard()
@@ -175,10 +173,7 @@ class Reply:
             size += len(chunk)
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
-            if size <= LARGE:
-                self.reader.findings.see(self.first)
-            else:
-                await self.aside(size, self.reader.findings.see, self.first)
+            await self.aside(size, self.reader.findings.see, self.first)
         elif self.is_json and self.status < 300:
             self._passing = Passing(self.reader, "")
             self._passing.feed(self.first)

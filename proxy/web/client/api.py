@@ -14,7 +14,6 @@ from aiohttp.http import HttpVersion10
 from msgspec import Struct, field
 
 from proxy.errors import InternalError, ModelNotFound, NoHealthyUpstream, Overloaded, ProxyError, ShuttingDown
-from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.leaving import Drainer
@@ -219,24 +218,14 @@ class Api:
             return None
         body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
         where, content = (head.path, head.query), (head.content_type, body)
-        if len(body) <= LARGE:
-            call = read_call(head.endpoint, head.method, where, content)
-            plan = self._planned(caller, call, record)
-            weight = weigh(call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
-        else:
-            aside = parts.exchange.aside
-            call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
-            plan = self._planned(caller, call, record)
-            weight = await aside(len(body), weigh, call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
-        until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
-        return Job(call, weight, caller, plan, head.incoming, record, until, (key_scope(caller.name), GLOBAL), tokens)
-
-    def _planned(self, caller: Caller, call: Call, record: Record) -> Plan:
-        """The plan of a call that was read, both noted."""
+        aside = parts.exchange.aside
+        call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
         record.model, record.stream = call.model, call.stream
         plan = self._plan(caller, call)
         record.label = plan.label
-        return plan
+        weight = await aside(len(body), weigh, call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
+        until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
+        return Job(call, weight, caller, plan, head.incoming, record, until, (key_scope(caller.name), GLOBAL), tokens)
 
     async def _read(self, request: web.BaseRequest, record: Record) -> bytes:
         """The body, read to its end, which is not our time."""
