@@ -47,11 +47,6 @@ def load(path: Path | str | None, env: Mapping[str, str], *, mock: bool = False,
     return load_text(text, file, env, mock=mock, needs_secrets=needs_secrets)
 
 
-def environment_settings(env: Mapping[str, str], mock: bool = False) -> Settings:
-    """Return the settings of a machine without a configuration file; no key at all leaves `providers` empty."""
-    return load(None, env, mock=mock).settings
-
-
 def load_text(
     text: str, file: Path | None, env: Mapping[str, str], *, mock: bool = False, needs_secrets: bool = True
 ) -> Loaded:

@@ -1,7 +1,7 @@
 """The quick lane: requests as nearly all clients send them, framed here and answered past the HTTP library.
 
-Quick is what is plain: a head that the library has read twice before, byte for byte but for its credential and the length of
-its body, and a body in hand within a second. The library reads everything else, and every head for the first time; what is then done is the same.
+Quick is what is plain: a head that the library has read twice before, byte for byte but for its credential and the
+length of its body, and a body in hand within a second. The library reads everything else; what is then done is the same.
 """
 
 from __future__ import annotations

@@ -112,14 +112,6 @@ def _way_of(name: bytes) -> tuple[str, str, bool]:
     return low, text, low not in _NEVER_TO_CLIENT and not low.startswith(_NEVER_TO_CLIENT_PREFIXES)
 
 
-def to_client(incoming: Headers) -> Headers:
-    """The upstream's headers that reach the client, control characters taken out of their values."""
-    raw = [
-        (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")) for name, value in incoming
-    ]
-    return read_reply_head(raw).passing
-
-
 def _passing(incoming: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:
     """What is neither dropped by name nor listed in `Connection`, which makes it hop-by-hop too (RFC 9110 7.6.1)."""
     kept: list[tuple[str, str, str]] = []
@@ -140,9 +132,6 @@ def replaced(headers: Headers, new: Iterable[tuple[str, str]]) -> Headers:
         return headers[:]
     names = {name.lower() for name, _ in new}
     return [pair for pair in headers if pair[0].lower() not in names] + new
-
-
-is_plain = str.isascii
 
 
 def head_bytes(line: str, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.discover import NO_PROVIDER, find_config, state_dir, user_config
-from proxy.config.load import environment_settings, load
+from proxy.config.load import load
 from proxy.config.problems import ConfigProblems
 from proxy.policy.values import Alias, Listen, Provider, RetryRules, Route, Timeouts
 from proxy.secret import Secret
@@ -72,7 +72,7 @@ def test_the_state_directory_has_its_order(
     ],
 )  # fmt: skip
 def test_keys_of_the_environment_make_providers(env: dict[str, str], providers: dict[str, str]) -> None:
-    settings = environment_settings(env)
+    settings = load(None, env).settings
     found = {name: provider.api_key.reveal() for name, provider in settings.providers.items() if provider.api_key}
     assert list(found.items()) == list(providers.items())
     assert settings.source is None
@@ -81,7 +81,7 @@ def test_keys_of_the_environment_make_providers(env: dict[str, str], providers: 
 
 
 def test_a_provider_of_the_environment_says_so() -> None:
-    assert environment_settings({"OPEN_ROUTER_API_KEY": "b"}).providers["openrouter"] == Provider(
+    assert load(None, {"OPEN_ROUTER_API_KEY": "b"}).settings.providers["openrouter"] == Provider(
         name="openrouter",
         kind="openrouter",
         base_url="https://openrouter.ai/api/v1",
@@ -93,7 +93,7 @@ def test_a_provider_of_the_environment_says_so() -> None:
 def test_the_mock_takes_the_place_of_every_provider(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("providers: {openai: {api_key: x}}\nroutes: [{match: a, provider: openai}]\nmodels: {a: b/c}\n")
-    for settings in (environment_settings({"OPENAI_API_KEY": "x"}, mock=True), load(file, {}, mock=True).settings):
+    for settings in (load(None, {"OPENAI_API_KEY": "x"}, mock=True).settings, load(file, {}, mock=True).settings):
         (mock,) = settings.providers.values()
         assert (mock.name, mock.kind, mock.base_url, mock.api_key) == ("mock", "mock", "", None)
         assert settings.routes == ()

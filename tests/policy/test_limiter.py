@@ -16,8 +16,9 @@ def limit(of: LimitOf, amount: int, scope: str = ALICE[0], per: Per | None = "mi
     return Limit(f"{scope}:{of}:{per}", scope, of, amount, None if of == "concurrent" else per)
 
 
-def take(limiter: Limiter, now: float, tokens: int = 0) -> Taken | Denied:
-    return limiter.take(ALICE, tokens, now)
+def take(limiter: Limiter, now: float, tokens: int = 0, requests: int = 1) -> Taken | Denied:
+    denied = limiter.judge(ALICE, tokens, now, requests)
+    return limiter.add(ALICE, tokens, now, requests) if denied is None else denied
 
 
 def taken(limiter: Limiter, now: float, tokens: int = 0) -> Taken:
@@ -92,7 +93,7 @@ def test_a_denied_call_takes_nothing() -> None:
         [limit("requests", 5), limit("tokens", 100), limit("concurrent", 9), limit("requests", 3, GLOBAL)]
     )
     for _ in range(50):
-        assert isinstance(limiter.take(ALICE, 100, 0.0, requests=4), Denied | Taken)
+        assert isinstance(take(limiter, 0.0, 100, requests=4), Denied | Taken)
     fresh = Limiter([limit("requests", 5), limit("tokens", 100, GLOBAL)])
     kept = taken(fresh, 0.0, 100)
     for _ in range(50):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from proxy.wire.headers import HOP_BY_HOP, head_bytes, replaced, to_client, to_upstream
+from proxy.wire.headers import HOP_BY_HOP, Headers, head_bytes, read_reply_head, replaced, to_upstream
 
 HOPS = (
     "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer",
@@ -34,6 +36,12 @@ NEVER_DOWN = (
 
 def spellings(name: str) -> list[str]:
     return [name, name.lower(), name.upper()]
+
+
+def to_client(incoming: Iterable[tuple[str, str]]) -> Headers:
+    """What reaches the client of headers as they came over the wire."""
+    raw = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in incoming]
+    return read_reply_head(raw).passing
 
 
 @pytest.mark.parametrize("name", UP)

@@ -120,11 +120,6 @@ class Limiter:
                 worst = Denied(bucket.limit, wait)
         return worst
 
-    def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
-        """Take from every limit of these scopes, or from none where one has too little left."""
-        denied = self.judge(scopes, tokens, now, requests)
-        return self.add(scopes, tokens, now, requests) if denied is None else denied
-
     def add(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken:
         """Take from every limit of these scopes what was judged to fit, in the same step."""
         now_ns = _ns(now)
