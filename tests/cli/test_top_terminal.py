@@ -7,12 +7,12 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from harness.daemon import REPOSITORY, Daemon
-from harness.http import Connection
+from harness.http import Connection, Reply
 from harness.tmux import Tmux, needs_tmux
 from money_commands import KEY, Desk
 
@@ -41,17 +41,22 @@ def daemon(desk: Desk) -> Iterator[Daemon]:
         yield running
 
 
-def stream(daemon: Daemon, key: str, model: str) -> Connection:
-    """A stream under way, its head read."""
-    return daemon.open_chat(model, [("Authorization", f"Bearer {KEYS[key]}")], stream=True, max_tokens=4000)
+Stream = tuple[Connection, Reply]
+
+
+@contextmanager
+def stream(daemon: Daemon, key: str, model: str) -> Iterator[Stream]:
+    """A stream under way, and its head: whoever opens the next one opens a younger one."""
+    bearer = [("Authorization", f"Bearer {KEYS[key]}")]
+    with daemon.open_chat(model, bearer, stream=True, max_tokens=4000) as connection:
+        yield connection, connection.read_head()
 
 
 @pytest.fixture
-def streams(daemon: Daemon) -> Iterator[dict[str, Connection]]:
+def streams(daemon: Daemon) -> Iterator[dict[str, Stream]]:
     """Three that go on for minutes, each of another key."""
     with ExitStack() as stack:
-        begun = {key: stack.enter_context(stream(daemon, key, model)) for key, model in MODELS.items()}
-        yield begun
+        yield {key: stack.enter_context(stream(daemon, key, model)) for key, model in MODELS.items()}
 
 
 MODELS = {"alice": "story", "bob": "essay", "carol": "story"}
@@ -79,10 +84,8 @@ def fits(screen: str, size: tuple[int, int]) -> bool:
 
 
 @SIZES
-def test_top_shows_sorts_filters_and_ends_calls(
-    desk: Desk, streams: dict[str, Connection], size: tuple[int, int]
-) -> None:
-    head = streams["bob"].read_head()
+def test_top_shows_sorts_filters_and_ends_calls(desk: Desk, streams: dict[str, Stream], size: tuple[int, int]) -> None:
+    connection, head = streams["bob"]
     with Tmux(*size) as terminal:
         terminal.run(f"stty -a > {desk.folder}/before; {command(desk, 'top', '--interval', '0.3')}")
         screen = terminal.wait(under_way("alice", "bob", "carol"))
@@ -106,7 +109,7 @@ def test_top_shows_sorts_filters_and_ends_calls(
         terminal.wait(lambda screen: "y ends" not in screen and under_way("bob")(screen))
         terminal.press("x", "y")
         terminal.wait(lambda screen: under_way()(screen) and f"ended {head.request_id}" in screen)
-        streams["bob"].read_body(head)
+        connection.read_body(head)
         assert not head.complete
         assert b'"code":"call_ended"' in head.body
         terminal.press("Escape")
@@ -183,7 +186,7 @@ def test_top_steps_aside_for_ctrl_z_and_comes_back(desk: Desk, daemon: Daemon) -
         left_in_order(terminal, desk)
 
 
-def test_top_follows_the_size_of_its_terminal(desk: Desk, streams: dict[str, Connection]) -> None:
+def test_top_follows_the_size_of_its_terminal(desk: Desk, streams: dict[str, Stream]) -> None:
     with Tmux(140, 40) as terminal:
         terminal.run(command(desk, "top", "--interval", "3600"))
         terminal.wait(under_way("alice", "bob", "carol"))
