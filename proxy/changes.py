@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 # what is opened once at start
 _NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "gen_ai", "log_level", "log_format")
-_NOT_SETTINGS = ("source", "written", "warnings")
+_NOT_SETTINGS = ("source", "written", "environment", "unused", "warnings")
 
 
 class Reloadable(Protocol):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from msgspec.structs import asdict
 
 from proxy.cli.home import config_file
+from proxy.cli.serve import environment_lines
 from proxy.config.load import load
 from proxy.config.problems import ConfigProblems
 from proxy.policy.values import Settings
@@ -57,6 +59,8 @@ def _report(name: str, settings: Settings) -> dict[str, object]:
         "providers": list(settings.providers),
         "models": list(settings.aliases),
         "keys": [caller.name for caller in settings.callers],
+        "environment": [asdict(one) for one in settings.environment],
+        "unused": list(settings.unused),
         "warnings": list(settings.warnings),
     }
 
@@ -69,4 +73,5 @@ def _summary(name: str, settings: Settings) -> str:
         f"  models: {', '.join(settings.aliases) or 'no names of your own'}",
         f"  keys: {keys or 'none; everybody on this machine may call'}",
     ]
+    lines += [f"  {line[0].lower()}{line[1:]}" for line in environment_lines(settings)]
     return "\n".join(lines + [f"warning: {warning}" for warning in settings.warnings])

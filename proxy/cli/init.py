@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 import click
 
+from proxy.cli.home import end_with
 from proxy.config.discover import user_config
+from proxy.config.environment import Said, read_environment
+from proxy.config.problems import ConfigProblems
 from proxy.presets import PRESETS
 
 
@@ -19,47 +22,66 @@ from proxy.presets import PRESETS
 @click.argument("path", required=False, type=click.Path())
 @click.option("--force", is_flag=True, help="Replace a file that is already there.")
 def init(path: str | None, force: bool) -> None:
-    """Write a commented configuration, readable by you alone, with the providers whose keys are in the environment.
+    """Write a commented configuration, readable by you alone, with what the environment says: keys as variables.
 
     PATH defaults to the place where every command looks first: ~/.config/tollkeeper/config.yaml.
     """
-    usual, found = user_config(os.environ), _keys_of(os.environ)
+    usual, said = user_config(os.environ), read_environment(os.environ)
+    if said.problems or said.unset:
+        end_with(ConfigProblems(said.problems + said.unset))
     target = Path(path) if path else usual
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(target, starter(resources.files("proxy.config").joinpath("starter.yaml").read_text(), found), force)
+        _write(target, starter(resources.files("proxy.config").joinpath("starter.yaml").read_text(), said), force)
     except FileExistsError:
         raise click.ClickException(f"{target} exists already; --force replaces it") from None
     except OSError as error:
         raise click.ClickException(f"{target} cannot be written: {error.strerror}") from None
     option = "" if target.absolute() == usual.absolute() else f" --config {target}"
     click.echo(f"wrote {target}")
-    for kind, variable in found.items():
+    for kind, variable in said.keys.items():
         click.echo(f"provider {kind}, whose key the daemon reads from {variable}")
-    if not found:
+    for one in said.told:
+        click.echo(f"{one.setting}: {one.value}, as {one.variable} says")
+    if not said.keys:
         click.echo("next: export OPENROUTER_API_KEY=…   (from https://openrouter.ai/keys)")
     click.echo(f"then: tollkeeper check{option}")
     click.echo(f"      tollkeeper serve{option}")
 
 
-def _keys_of(env: Mapping[str, str]) -> dict[str, str]:
-    """The providers whose key is in the environment, and the variable it is in."""
-    named = ((preset.kind, name) for preset in PRESETS.values() for name in reversed(preset.variables) if env.get(name))
-    return dict(named)
-
-
-def starter(text: str, found: Mapping[str, str]) -> str:
-    """The starter's text with the blocks of these providers, and no others; with OpenRouter's where none is found."""
+def starter(text: str, said: Said) -> str:
+    """The starter's text with the blocks of the providers that have a key, and no others; with OpenRouter's where none
+    has. What else the environment says stands in the place of the comment about it."""
     for preset in PRESETS.values():
         block = re.search(rf"^  (?:# )?{preset.kind}:\n(?:  (?:# )?  .*\n)+", text, re.MULTILINE)
-        if block is None or not found:
+        if block is None or not said.keys:
             continue
         lines = [line[4:] if line.startswith("  # ") else line[2:] for line in block[0].splitlines()]
-        mark = "  " if preset.kind in found else "  # "
+        mark = "  " if preset.kind in said.keys else "  # "
         new = "".join(f"{mark}{line}\n" for line in lines)
-        new = new.replace("${" + preset.variables[0] + "}", "${" + found.get(preset.kind, preset.variables[0]) + "}")
+        new = new.replace(
+            "${" + preset.variables[0] + "}", "${" + said.keys.get(preset.kind, preset.variables[0]) + "}"
+        )
         text = text.replace(block[0], new)
+    for name, value in _written(said).items():
+        line = rf"\g<1>{name}: " + value.replace("\\", r"\\")
+        text = re.sub(rf"^( *)# {name}: .*$", line, text, count=1, flags=re.MULTILINE)
     return text
+
+
+def _written(said: Said) -> dict[str, str]:
+    """What the environment says, by the name of the line it goes to, as YAML; keys have lines of their own."""
+    lines: dict[str, dict[str, str]] = {}
+    plain: dict[str, str] = {}
+    for path, (_, value) in said.values.items():
+        *around, name = map(str, path)
+        shown = json.dumps(value, ensure_ascii=False).replace("${", "$${")
+        if around and name != "api_key":
+            lines.setdefault(around[-1], {})[name] = shown
+        elif not around:
+            plain[name] = shown
+    mappings = {of: ", ".join(f"{name}: {shown}" for name, shown in members.items()) for of, members in lines.items()}
+    return {**plain, **{of: f"{{{members}}}" for of, members in mappings.items()}}
 
 
 def _write(target: Path, content: str, force: bool) -> None:

@@ -218,6 +218,7 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
     for provider in settings.providers.values():
         where = provider.base_url or "built in"
         lines.append(f"Provider {provider.name} ({provider.kind}): {where}; {provider.key_source}")
+    lines += environment_lines(settings)
     keys = ", ".join(caller.name for caller in settings.callers)
     nobody = "Keys: none; open to everybody on this machine" if is_open else "Keys: none left; nobody may call"
     lines.append(f"Keys: {keys}" if keys else nobody)
@@ -225,6 +226,12 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
     if all(provider.kind == "mock" for provider in settings.providers.values()) and not url.startswith("unix:"):
         lines += _snippets(url, is_open=is_open)
     return lines
+
+
+def environment_lines(settings: Settings) -> list[str]:
+    """What variables say beside the file, a line each, and which of them say nothing after all."""
+    told = [f"Setting {one.setting}: {one.value}; environment variable {one.variable}" for one in settings.environment]
+    return told + [f"Not used: {sentence}" for sentence in settings.unused]
 
 
 def _snippets(url: str, *, is_open: bool) -> list[str]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from proxy.config.build_money import build_money
 from proxy.config.discover import NO_PROVIDER, beside, state_dir
+from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
 from proxy.config.oddities import oddities
 from proxy.config.secrets import Filled
@@ -22,7 +23,8 @@ MOCK = Provider(name="mock", kind="mock", base_url="", key_source="no key needed
 
 
 class Sources(Struct, frozen=True):
-    """What stands behind a configuration: its file, its variables, keys read from files, the environment.
+    """What stands behind a configuration: its file, its variables, keys read from files, what the environment says
+    beside it, and the sections that are written.
 
     `mock` puts the built-in provider in the place of all others.
     """
@@ -30,9 +32,10 @@ class Sources(Struct, frozen=True):
     file: Path | None
     filled: Filled
     env: Mapping[str, str]
-    key_files: Mapping[str, tuple[Path, Secret]] = {}
-    environment: Mapping[str, Provider] = {}
-    mock: bool = False
+    key_files: Mapping[str, tuple[Path, Secret]]
+    said: Said
+    written: frozenset[str]
+    mock: bool
 
 
 def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> Settings:
@@ -61,7 +64,9 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         log_level=config.log.level,
         log_format=config.log.format,
         source=str(sources.file) if sources.file is not None else None,
-        written=frozenset(name for name, value in sources.filled.tree.items() if value is not None),
+        written=sources.written,
+        environment=sources.said.told,
+        unused=tuple(sources.said.unused),
         warnings=warnings + _keyless(providers) + odd,
     )
 
@@ -75,8 +80,6 @@ def _secrets(config: Config) -> dict[str, Secret]:
 def _providers(config: Config, sources: Sources) -> dict[str, Provider]:
     if sources.mock:
         return {MOCK.name: MOCK}
-    if not config.providers:
-        return dict(sources.environment)
     return {name: _provider(name, section, sources) for name, section in config.providers.items()}
 
 
@@ -90,7 +93,7 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         api_key=key,
         key_source=key_source,
         headers=tuple(section.headers.items()),
-        timeouts=Timeouts(times.connect, times.first_byte, times.idle, times.total),
+        timeouts=Timeouts(times.connect, times.first_byte, times.idle, times.total, times.unstreamed),
         free=section.free,
         proxy=section.proxy,
         max_tokens_field=section.max_tokens_field,

@@ -1,17 +1,14 @@
-"""Where things are when nobody says: the file, the state directory, providers from the environment."""
+"""Where things are when nobody says: the file, the state directory, the time zone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from proxy.config.problems import ConfigProblems, Problem
-from proxy.config.secrets import credential
-from proxy.policy.values import Provider
-from proxy.presets import PRESETS, Preset
 
 SYSTEM_CONFIG = Path("/etc/tollkeeper/config.yaml")
 SYSTEM_STATE = "/var/lib/tollkeeper"
@@ -77,28 +74,6 @@ def key_file(name: str, source: Path | None, env: Mapping[str, str]) -> Path:
 def expand(name: str, env: Mapping[str, str]) -> Path:
     """Replace a leading ~ by the home directory."""
     return _home(env) / name[2:] if name.startswith("~/") else Path(name)
-
-
-def environment_providers(env: Mapping[str, str]) -> dict[str, Provider]:
-    """Make a provider of each well-known key variable; ValueError holds a sentence naming the variable."""
-    return {preset.kind: provider for preset in PRESETS.values() for provider in _from_variables(preset, env)}
-
-
-def _from_variables(preset: Preset, env: Mapping[str, str]) -> Iterator[Provider]:
-    name = next((name for name in preset.variables if env.get(name)), None)
-    if name is None:
-        return
-    try:
-        key = credential(env[name].strip())
-    except ValueError as error:
-        raise ValueError(f"the key in the environment variable {name} {error}") from None
-    yield Provider(
-        name=preset.kind,
-        kind=preset.kind,
-        base_url=preset.base_url,
-        api_key=key,
-        key_source=f"environment variable {name}",
-    )
 
 
 def machine_zone(env: Mapping[str, str]) -> tzinfo:

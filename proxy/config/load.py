@@ -12,14 +12,15 @@ from pydantic import ValidationError
 
 from proxy.config.build import Sources, build
 from proxy.config.checks import cross_findings
-from proxy.config.discover import environment_providers, key_file
+from proxy.config.discover import key_file
+from proxy.config.environment import Said, lay_under
 from proxy.config.loader import Document, parse
 from proxy.config.locate import read_text
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.secrets import Filled, fill_in, read_key_file
 from proxy.config.sentences import shape_problems
-from proxy.policy.values import Provider, Settings
+from proxy.policy.values import Settings
 from proxy.secret import Secret
 
 ENVIRONMENT = "environment"
@@ -55,19 +56,21 @@ def load_text(
     if file is not None and not document.has_content:
         raise ConfigProblems([Problem(str(file), 0, 0, "", _EMPTY)])
     filled = fill_in(document, env)
-    config, problems = _shaped(document, filled.tree)
+    written = frozenset(name for name, value in filled.tree.items() if value is not None)
+    said = Said() if mock else lay_under(document, filled, env)
+    config, shape = _shaped(document, filled.tree)
+    problems = said.problems + shape
     key_files, unread = _key_files(document, filled, file, env) if needs_secrets else ({}, [])
-    environment = _environment(filled.tree, env, problems, mock)
-    names = tuple(_sections(filled.tree, "providers")) or tuple(environment)
+    names = tuple(_sections(filled.tree, "providers"))
     findings = cross_findings({**filled.tree, "routes": None} if mock else filled.tree, names)
     unread += [document.problem(path, sentence) for path, sentence in findings]
-    unset = filled.problems if needs_secrets else []
+    unset = filled.problems + said.unset if needs_secrets else []
     everything = _causes([document.problems + unset, problems, unread])
     if everything or config is None:
         if not needs_secrets:  # where a variable stands that is not set, that is what is wrong
             everything = _only_at(_causes([document.problems + filled.problems, problems, unread]), everything)
         raise ConfigProblems(everything)
-    sources = Sources(file, filled, env, key_files, environment, mock)
+    sources = Sources(file, filled, env, key_files, said, written, mock)
     return Loaded(build(config, sources, _readable_by_others(file, filled)), config)
 
 
@@ -93,19 +96,6 @@ def _key_files(
         except ValueError as error:
             problems.append(document.problem(("providers", name, "api_key_file"), str(error)))
     return found, problems
-
-
-def _environment(
-    tree: Mapping[str, Any], env: Mapping[str, str], problems: list[Problem], mock: bool
-) -> dict[str, Provider]:
-    """Return the providers the environment makes, where the file configures none."""
-    if tree.get("providers") or mock:
-        return {}
-    try:
-        return environment_providers(env)
-    except ValueError as error:
-        problems.append(Problem(ENVIRONMENT, 0, 0, "", str(error)))
-        return {}
 
 
 def _causes(groups: list[list[Problem]]) -> list[Problem]:

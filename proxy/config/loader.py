@@ -33,13 +33,17 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @dataclass(slots=True)
 class Document:
-    """A file as read: its values, where each stands, and what was wrong so far."""
+    """A file as read: its values, where each stands, and what was wrong so far.
+
+    `variables` are the names of those that say what the file does not, by the path of what they say.
+    """
 
     file: str
     tree: dict[str, Tree] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
     names: dict[Path, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    variables: dict[Path, str] = field(default_factory=dict)
 
     @property
     def has_content(self) -> bool:
@@ -51,6 +55,8 @@ class Document:
         place = self.names.get(path) if at_name else None
         around = path
         while place is None and around:
+            if around in self.variables:
+                return Problem(self.variables[around], 0, 0, "", sentence)
             place = self.values.get(around)
             around = around[:-1]
         line, column = place or self.values.get((), (0, 0))

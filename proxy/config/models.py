@@ -72,6 +72,9 @@ class TimeoutsSection(Section):
     first_byte: Timeout = Field(default=120.0, description="Seconds of silence before a streamed reply begins.")
     idle: Timeout = Field(default=300.0, description="Seconds of silence once bytes flow.")
     total: Timeout = Field(default=3600.0, description="Seconds a whole call may take.")
+    unstreamed: Timeout | None = Field(
+        default=None, description="Seconds a call that is not streamed may take; default: total."
+    )
 
 
 class ProviderSection(Section):

@@ -97,7 +97,7 @@ class _Filling:
             near = suggestion(name, self._env)
             self._report(path, f"the environment variable {name} is not set{near}")
             return match[0]  # for readers that need no secrets
-        elif not value.isascii() and _is_broken(value):
+        elif is_broken(value):
             self._report(path, f"the environment variable {name} does not hold readable text")
             return ""
         return value
@@ -106,8 +106,9 @@ class _Filling:
         self._filled.problems.append(self._document.problem(path, sentence))
 
 
-def _is_broken(value: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in value)
+def is_broken(value: str) -> bool:
+    """Whether a variable holds bytes that are no text, which Python keeps as halves of surrogate pairs."""
+    return not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def credential(value: object) -> Secret:

@@ -33,10 +33,11 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         client.rest()
         client.begin(reply.status, [*headers, *length])
     reply.forget_headers()
-    timeouts = reply.provider.timeouts
+    timeouts, stream = reply.provider.timeouts, reply.is_event_stream
     try:
-        with client.patience(timeouts.idle, asyncio.get_running_loop().time() + timeouts.total) as patience:
-            await (_pass_events if reply.is_event_stream else _pass_bytes)(client, reply, record, patience)
+        until = asyncio.get_running_loop().time() + timeouts.whole_call(stream=stream)
+        with client.patience(timeouts.idle, until) as patience:
+            await (_pass_events if stream else _pass_bytes)(client, reply, record, patience)
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
         if not (reply.is_event_stream and reply.reader.findings.complete):

@@ -88,8 +88,9 @@ class Upstream:
         self, provider: Provider, request: UpstreamRequest, reader: StreamReader, call: Call, wait: Wait
     ) -> Reply | Failure:
         """Make one attempt. Comments that come before the first event go to the listener."""
-        until = min(wait.until, asyncio.get_running_loop().time() + provider.timeouts.total)
-        silence = provider.timeouts.first_byte if call.stream else provider.timeouts.total
+        whole = provider.timeouts.whole_call(stream=call.stream)
+        until = min(wait.until, asyncio.get_running_loop().time() + whole)
+        silence = provider.timeouts.first_byte if call.stream else whole
         response: Response | None = None
         try:
             with wait.listener.patience(silence, until) as patience:

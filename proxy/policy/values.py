@@ -19,13 +19,18 @@ Kind = Literal["openrouter", "openai", "anthropic", "mock"]
 
 
 class Timeouts(Struct, frozen=True):
-    """Seconds. `first_byte` counts silence before the first event of a streamed reply; a
-    non-streamed one may take `total`. `idle` is silence once bytes flow."""
+    """Seconds. `first_byte` counts silence before the first event of a streamed reply. `idle` is silence once bytes
+    flow. A call that is not streamed may take `unstreamed`, None being `total` as well."""
 
     connect: float = 5.0
     first_byte: float = 120.0
     idle: float = 300.0
     total: float = 3600.0
+    unstreamed: float | None = None
+
+    def whole_call(self, *, stream: bool) -> float:
+        """How long a call may take from its first byte to its last."""
+        return self.total if stream or self.unstreamed is None else self.unstreamed
 
 
 class Provider(Struct, frozen=True):
@@ -145,11 +150,20 @@ class Listen(Struct, frozen=True):
     origins: tuple[str, ...] = ()
 
 
+class FromEnvironment(Struct, frozen=True):
+    """A setting that the environment made, by its path in a file ("retries.attempts"), and the variable's name."""
+
+    setting: str
+    value: str
+    variable: str
+
+
 class Settings(Struct, frozen=True):
     """Everything a running daemon was told, resolved and checked. Sizes in bytes, times in seconds.
 
     `source` is the file it came from, or None when the environment decided; `written` are its sections, those
-    written empty among them. `open`: where no key is left, everybody may call again.
+    written empty among them. `environment` is what variables say beside it, keys of providers aside; `unused` are
+    sentences about those that say nothing after all. `open`: where no key is left, everybody may call again.
     `catalogue_refresh` None means never. `gen_ai`: metrics under OpenTelemetry's names as well.
     `warnings` are sentences for the start-up lines.
     """
@@ -176,4 +190,6 @@ class Settings(Struct, frozen=True):
     log_format: Literal["auto", "json", "pretty"] = "auto"
     source: str | None = None
     written: frozenset[str] = frozenset()
+    environment: tuple[FromEnvironment, ...] = ()
+    unused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -38,9 +38,9 @@ NOBODY = 65534
 Done = subprocess.CompletedProcess[str]
 
 
-def run(home: Path, *arguments: str, folder: Path = REPOSITORY, user: int | None = None) -> Done:
-    """A command in an environment that holds nothing of the daemon's."""
-    env = surroundings(home, PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1")
+def run(home: Path, *arguments: str, folder: Path = REPOSITORY, user: int | None = None, **more: str) -> Done:
+    """A command in an environment that holds nothing of the daemon's, but `more`."""
+    env = surroundings(home, PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1", **more)
     return subprocess.run(
         [sys.executable, "-m", "proxy", *arguments],
         check=False,
@@ -90,6 +90,19 @@ def test_no_command_wants_the_daemons_secrets(daemon: Daemon, tmp_path: Path) ->
     assert (
         run(tmp_path, *commands[-1], "--config", str(daemon.folder / "config.yaml")).stdout == "nothing has changed\n"
     )
+
+
+def test_a_daemon_that_only_the_environment_made_is_found_without_it(tmp_path: Path) -> None:
+    env = {"OPENROUTER_API_KEY": "sk-or-canary", "OPENAI_API_KEY": "sk-canary", "OPENROUTER_MAX_RETRIES": "1"}
+    with Daemon(None, tmp_path, env={**env, "OPENROUTER_DEFAULT_MODEL": "gpt-4o"}) as daemon:
+        assert "Setting default_model: gpt-4o; environment variable OPENROUTER_DEFAULT_MODEL" in daemon.output
+        explained = run(tmp_path, "explain", "claude-sonnet-4-5")
+        assert "-> anthropic/claude-sonnet-4.5 at openrouter: anthropic/claude-sonnet-4.5\n" in explained.stdout
+        assert run(tmp_path, "health").returncode == 0
+        other = {"OPENROUTER_TIMEOUT_MS": "soon", "AI_PROVIDER": "openai"}
+        assert run(tmp_path, "usage", **other).returncode == 0
+        assert run(tmp_path, "reload", **other).stdout == "nothing has changed\n"
+        assert "canary" not in daemon.output
 
 
 def test_tail_follows_a_daemon_whose_secrets_it_does_not_have(daemon: Daemon, tmp_path: Path) -> None:

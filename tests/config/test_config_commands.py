@@ -80,6 +80,8 @@ def test_a_good_file_comes_as_json_too(runner: CliRunner, tmp_path: Path) -> Non
         "providers": ["mock"],
         "models": [],
         "keys": [],
+        "environment": [],
+        "unused": [],
         "warnings": [],
     }
     assert json.loads(result.output) == report

@@ -93,7 +93,7 @@ def test_the_example_shows_the_defaults() -> None:
 
 def test_every_field_is_documented_in_a_row_of_its_own() -> None:
     rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "configuration.md").read_text(), flags=re.MULTILINE)
-    documented = [row for row in rows if row != row.upper()]
+    documented = [row for row in rows if row[0].islower()]
     assert documented == list(dict.fromkeys(documented))
     assert set(documented) == set(fields())
 

@@ -196,8 +196,7 @@ def test_a_key_of_the_environment_that_cannot_travel_is_named() -> None:
     with pytest.raises(ConfigProblems) as caught:
         load_text("", None, {"OPENAI_API_KEY": "sk canary"})
     assert str(caught.value) == (
-        "environment: the key in the environment variable OPENAI_API_KEY "
-        "holds a space, a line break or a character outside ASCII; a key cannot"
+        "OPENAI_API_KEY: holds a space, a line break or a character outside ASCII; a key cannot"
     )
 
 

@@ -46,6 +46,12 @@ def test_a_402_that_names_what_is_affordable_is_repaired_once(daemon: Daemon, up
     assert [call.json.get("max_tokens") for call in upstream.calls] == [None, 812]
 
 
+def test_a_limit_of_calls_that_are_not_streamed_ends_no_stream(daemon: Daemon, upstream: Upstream) -> None:
+    alive = then(*[then(pause(0.25), say(chunk(OPENROUTER_COMMENT)))] * 4)
+    upstream.expect(then(say(stream_head() + chunk(chat_chunk("He"))), alive, say(chunk(DONE) + b"0\r\n\r\n")))
+    assert daemon.chat("brief/x", stream=True).complete
+
+
 def test_the_clients_own_patience_bounds_retrying(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply(error_body(code=429), 429, [("Retry-After", "0.9")]), GOOD)
     reply = daemon.chat(headers=[("x-stainless-read-timeout", "0.5")])

@@ -38,13 +38,13 @@ Line = dict[str, Any]
 class Daemon:
     """`with Daemon(config, folder) as daemon:`; `port` and `admin_port` are known inside the block.
 
-    `key` is sent as the Bearer key of every call that brings no credentials of its own. `listener` is handed over the
+    Without a configuration there is no file, and the environment decides. `key` is sent as the Bearer key of every call that brings no credentials of its own. `listener` is handed over the
     way systemd hands over the socket of its socket unit.
     """
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Mapping[str, Any] | None,
         folder: Path,
         *,
         env: Mapping[str, str] | None = None,
@@ -56,7 +56,7 @@ class Daemon:
         self.folder = folder
         self.key = key
         self.replies_with_errors: list[Reply] = []
-        self._config = {
+        self._config = config and {
             "listen": {"host": "127.0.0.1", "port": 0},
             "admin": {"host": "127.0.0.1", "port": 0},
             "state_dir": str(folder / "state"),
@@ -74,10 +74,13 @@ class Daemon:
         self._process: subprocess.Popen[str]
 
     def __enter__(self) -> Self:
-        file = self.folder / "config.yaml"
-        file.write_text(yaml.safe_dump(self._config))
-        file.chmod(0o600)
-        command = [sys.executable, "-m", "proxy", "serve", "--config", str(file), *self._args]
+        where = ["--port", "0", "--admin-port", "0"]
+        if self._config is not None:
+            file = self.folder / "config.yaml"
+            file.write_text(yaml.safe_dump(self._config))
+            file.chmod(0o600)
+            where = ["--config", str(file)]
+        command = [sys.executable, "-m", "proxy", "serve", *where, *self._args]
         handed: tuple[int, ...] = ()
         if self._listener is not None:
             handed = (self._listener.fileno(),)

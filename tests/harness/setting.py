@@ -26,7 +26,11 @@ def config_for(upstream: Upstream, *, patient: bool = False, **members: Any) -> 
             "local": {"kind": "openai", "base_url": f"{upstream.url}/local/v1", "timeouts": timeouts, "free": True},
             "anthropic": {"kind": "anthropic", "base_url": f"{upstream.url}/anthropic/v1", **own},
             "oai": {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", **own},
-            "brief": {"kind": "openai", "base_url": f"{upstream.url}/brief/v1", "timeouts": {**TIMEOUTS, "total": 0.7}},
+            "brief": {
+                "kind": "openai",
+                "base_url": f"{upstream.url}/brief/v1",
+                "timeouts": {**TIMEOUTS, "unstreamed": 0.7},
+            },
             "slow": {
                 "kind": "openai",
                 "base_url": f"{upstream.url}/slow/v1",
