@@ -187,7 +187,7 @@ def _seen(entry: Entry) -> CallSeen:
         key=entry.key,
         error_type=entry.error_type,
         stream=entry.stream,
-        first_byte_seconds=entry.first_byte_seconds,
+        first_token_seconds=entry.first_token_seconds,
         input_tokens=entry.input_tokens or 0,
         output_tokens=entry.output_tokens or 0,
         attempts=tuple([(tried.provider, tried.outcome) for tried in entry.tried]),

@@ -43,11 +43,11 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
 def _print_attempt(attempt: dict[str, Any]) -> None:
     served = f", served by {attempt['served']}" if attempt["served"] else ""
     title = f"attempt {attempt['attempt']}: {attempt['provider']} {attempt['upstream_model']}{served}"
-    first = "-" if attempt["first_byte_ms"] is None else f"{attempt['first_byte_ms']:,} ms"
     rows = [
         ("outcome", f"{attempt['outcome']}{_in_brackets(attempt['error'])}"),
         ("status", str(attempt["status"] or "-")),
-        ("first byte", first),
+        ("first byte", _ms(attempt["first_byte_ms"])),
+        ("first token", _ms(attempt["first_token_ms"])),
         ("total", f"{attempt['total_ms']:,} ms"),
         ("tokens", _tokens(attempt)),
         ("held", dollars(attempt["hold_usd"])),
@@ -58,6 +58,10 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
     say(title)
     for name, text in rows:
         say(f"  {name:12} {text}")
+
+
+def _ms(duration: int | None) -> str:
+    return "-" if duration is None else f"{duration:,} ms"
 
 
 def _in_brackets(text: str | None) -> str:

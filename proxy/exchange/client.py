@@ -119,6 +119,10 @@ class Client:
         if not self._is_watched and not self.started:
             self._spoke = self._deadlines.moment()
 
+    def opened(self) -> None:
+        """Opening a connection to the provider has ended."""
+        self.record.times.opened_at = time.monotonic()
+
     def watch(self) -> None:
         """From now on, never be silent for 15 s: an upstream has begun a stream."""
         if not self._is_watched:
@@ -154,8 +158,6 @@ class Client:
         """Send bytes of the body, with the head where that is not out yet."""
         if self.gone or not data:
             return
-        if self.record.first_byte_at is None:
-            self.record.first_byte_at = time.monotonic()
         if self._is_chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._head:
@@ -181,7 +183,7 @@ class Client:
         self.rest()
         self.started = True
         self.record.status = status
-        self.record.first_byte_at = time.monotonic()
+        self.record.times.first_byte_at = time.monotonic()
         if status != 204 and status != 304:
             headers = [*headers, ("Content-Length", str(len(body)))]
         head = self._head_of(status, headers)

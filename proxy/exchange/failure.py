@@ -22,6 +22,7 @@ class Failure:
     complete = False
     came_as_events = None
     generation_id = None
+    first_byte_at = None
 
     def __init__(self, error: ProviderError, trouble: Trouble, status: int | None = None) -> None:
         self.error = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -256,12 +257,14 @@ class Held:
         findings = outcome.findings
         left = self._record.client_left is not None and not outcome.complete
         return Ended(
+            at=time.monotonic(),
             status=499 if left else (outcome.judged_status or 0),
             outcome=outcome.label,
             error=outcome.error_code,
             usage=findings.usage if findings else None,
             served=findings.served_model if findings else None,
             upstream_id=outcome.generation_id,
+            first_byte_at=outcome.first_byte_at,
         )
 
     def _looked_up(self, usage: Usage | None, fallback: Settlement, ended: Ended) -> None:

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from proxy.errors import ProxyError
+from proxy.exchange.times import Times
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.values import Provider, Target
@@ -60,6 +61,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     cost_usd: str | None
     cost_source: str | None
     first_byte_seconds: float | None
+    first_token_seconds: float | None
     total_seconds: float
     overhead_seconds: float
     client_left: str | None
@@ -85,7 +87,7 @@ class RequestIds:
 
 
 class Record:
-    """Times are monotonic seconds, but `at`, which is UTC epoch; `upstream_seconds` is what was spent waiting for others."""
+    """`started` is monotonic seconds, `at` the same moment as UTC epoch seconds."""
 
     __slots__ = (
         "adjusted",
@@ -103,7 +105,6 @@ class Record:
         "failure",
         "failure_status",
         "findings",
-        "first_byte_at",
         "held",
         "key",
         "label",
@@ -118,10 +119,10 @@ class Record:
         "status",
         "stream",
         "target",
+        "times",
         "tried",
         "unsettled",
         "upstream_request_id",
-        "upstream_seconds",
         "usage",
         "when_settled",
     )
@@ -150,8 +151,7 @@ class Record:
         self.usage: Usage | None = None
         self.served: str | None = None
         self.upstream_request_id: str | None = None
-        self.upstream_seconds = 0.0
-        self.first_byte_at: float | None = None
+        self.times = Times(now)
         self.client_left: Phase | None = None
         self.asked_of: Provider | None = None
         self.cost_pusd = 0
@@ -208,9 +208,8 @@ class Record:
 
     def entry(self, now: float) -> Entry:
         """The finished call as one value."""
-        total = now - self.started
-        first = None if self.first_byte_at is None else self.first_byte_at - self.started
-        ours = (total if first is None else first) - self.upstream_seconds
+        times = self.times
+        first, token = times.since_start(times.first_byte_at), times.since_start(times.first_token_at)
         left_early, target, usage = self._left_early(), self.target, self.usage
         return Entry(
             request_id=self.request_id,
@@ -236,8 +235,9 @@ class Record:
             cost_usd=usd_text(self.cost_pusd) if self.cost_source and not self.pending else None,
             cost_source="pending" if self.pending else self.cost_source,
             first_byte_seconds=None if first is None else _micro(first),
-            total_seconds=_micro(total),
-            overhead_seconds=_micro(ours) if ours > 0 else 0.0,
+            first_token_seconds=None if token is None else _micro(token),
+            total_seconds=_micro(now - self.started),
+            overhead_seconds=_micro(times.ours_seconds(times.first_byte_at or now)),
             client_left=self.client_left,
         )
 

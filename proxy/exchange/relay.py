@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 from proxy.errors import UpstreamError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.aside import LARGE
@@ -11,6 +12,7 @@ from proxy.exchange.client import Client
 from proxy.exchange.patience import Patience
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
+from proxy.wire.first_token import has_first_token
 from proxy.wire.headers import Headers
 
 FOLLOWS_SECONDS = 0.2
@@ -55,10 +57,12 @@ def _silent(reply: Reply) -> UpstreamTimeout:
 async def _pass_events(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
     """Events as they come; a stream that stops without saying that it is complete is an error."""
     reader, settler = reply.reader, reply.settler
-    findings = reader.findings
+    findings, is_silent = reader.findings, True  # until the first token
     ready, reply.first = client.take_held() + reply.first, b""
     while True:
         if ready:
+            if is_silent:
+                is_silent = not _note_first(record, ready)
             is_complete = findings.complete
             if is_complete:
                 record.phase = "done"
@@ -87,6 +91,17 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         raise UpstreamReset(f"{reply.provider.name} ended its answer in the middle.")
 
 
+def _note_first(record: Record, events: bytes) -> bool:
+    """Note when the first event came, and when the first token did; whether it has."""
+    now, times = time.monotonic(), record.times
+    if times.first_byte_at is None:
+        times.first_byte_at = now
+    if not has_first_token(events, record.shape):
+        return False
+    times.first_token_at = now
+    return True
+
+
 async def _what_follows(client: Client, reply: Reply) -> bytes:
     """What comes at once behind the end of a stream; mostly nothing does, and the client is not kept waiting for it."""
     with contextlib.suppress(TimeoutError):
@@ -100,6 +115,7 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
     """Anything else, untouched."""
     left = int(reply.content_length or 0)
     chunk = reply.first or await reply.next_chunk()
+    record.times.first_byte_at = time.monotonic()
     while chunk:
         left -= len(chunk)
         if left == 0:

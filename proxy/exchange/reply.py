@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable
 from datetime import datetime
 from functools import lru_cache
@@ -36,7 +37,8 @@ class Reply:
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 
     `reader` sees a stream's events pass; for a whole JSON reply its findings read it once; what passes as it came is
-    read aside. `broken_by`: what ended it before its end.
+    read aside. `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or (of a stream) the first
+    event; monotonic seconds.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class Reply:
         "broken_by",
         "ended",
         "first",
+        "first_byte_at",
         "is_event_stream",
         "is_json",
         "provider",
@@ -64,6 +67,7 @@ class Reply:
         self.reader = reader
         self.status = response.status
         self.first = b""
+        self.first_byte_at = time.monotonic()
         self.whole = False
         self._json_added = False
         self.ended = False

@@ -15,14 +15,16 @@ from proxy.wire.usage import Usage
 
 
 class Ended(Struct, frozen=True):
-    """How one attempt ended, for its row."""
+    """How one attempt ended, for its row. `at` and `first_byte_at` (of the reply) are monotonic seconds."""
 
+    at: float
     status: int
     outcome: str
     error: str | None = None
     usage: Usage | None = None
     served: str | None = None
     upstream_id: str | None = None
+    first_byte_at: float | None = None
 
 
 _NOTHING = Usage()
@@ -30,6 +32,7 @@ _NOTHING = Usage()
 
 def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
     """The row of an attempt that was sent upstream."""
+    times = record.times
     return _held_row(
         hold,
         settlement,
@@ -38,10 +41,14 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         status=ended.status,
         outcome=ended.outcome,
         error=record.error.code if record.error else ended.error,
-        first_byte_ms=None if record.first_byte_at is None else _ms(record.first_byte_at - record.started),
-        total_ms=_ms(time.monotonic() - record.started),
+        first_byte_ms=_ms_or_none(times.since_start(ended.first_byte_at)),
+        total_ms=_ms(ended.at - times.started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
+        first_token_ms=_ms_or_none(times.since_start(times.first_token_at)),
+        waited_ms=_ms(times.waited_seconds),
+        sent_ms=_ms(times.sent_at - times.started),
+        connect_ms=None if times.opened_at is None else _ms(times.opened_at - times.sent_at),
     )
 
 
@@ -63,6 +70,7 @@ def refused_row(record: Record) -> Row:
         message=record.error.message if record.error else None,
         stream=record.stream,
         total_ms=_ms(time.monotonic() - record.started),
+        waited_ms=_ms(record.times.waited_seconds),
     )
 
 
@@ -118,3 +126,7 @@ def paid(row: Row, settlement: Settlement, usage: Usage | None) -> Row:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _ms_or_none(seconds: float | None) -> int | None:
+    return None if seconds is None else _ms(seconds)

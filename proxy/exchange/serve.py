@@ -116,7 +116,8 @@ class Exchange:
         maximum = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
         request, reader = prepare(job, attempt, provider, maximum)
         record.calls += 1
-        record.phase, began = "sent", time.monotonic()
+        times = record.times
+        record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
         client.sent()
         record.findings, record.held, record.asked_of = reader.findings, held, provider
         try:
@@ -133,7 +134,7 @@ class Exchange:
                 held.resolve(abandoned(provider), provider)
                 held.close()
             raise
-        record.upstream_seconds += time.monotonic() - began
+        times.upstream_seconds += time.monotonic() - times.sent_at
         settler = held or self.toll.keeping.background.watcher(provider, job.call)
         if settler is not None:
             outcome.settler, outcome.provider = settler, provider
@@ -155,7 +156,7 @@ class Exchange:
         """Wait before the next attempt; nothing is on its way meanwhile."""
         job.record.asked_of = None
         job.record.phase = "waiting"
-        job.record.upstream_seconds += seconds
+        job.record.times.waited_seconds += seconds
         await asyncio.sleep(seconds)
 
 

@@ -84,7 +84,7 @@ class Toll:
         with Place(self._queue, job.caller.name, lambda: not isinstance(self._decide(job, quote), Wait)) as place:
             room = await self._turn(job, quote, place, until)
             held = self._take(job, ask, quote, room)
-        record.upstream_seconds += time.monotonic() - began
+        record.times.waited_seconds += time.monotonic() - began
         return held
 
     async def _turn(self, job: Job, quote: Quote, place: Place, until: float) -> Go:

@@ -7,6 +7,7 @@ read whole, or a stream whose first event has been seen.
 from __future__ import annotations
 
 import asyncio
+import time
 import urllib.request
 from collections.abc import Awaitable
 from typing import Protocol
@@ -37,6 +38,9 @@ class Listener(Protocol):
 
     def patience(self, silence_seconds: float, until: float) -> Patience:
         """A deadline for whatever it waits for."""
+
+    def opened(self) -> None:
+        """Opening a new connection has ended, well or not."""
 
     def watch(self) -> None:
         """A stream has begun."""
@@ -136,7 +140,10 @@ class Upstream:
         origin, sent = self._addressed(provider, request)
         connection = None if wait.anew else self._pool.standing(origin)
         if connection is None:
-            connection = await self._pool.open(origin, provider.timeouts.connect)
+            try:
+                connection = await self._pool.open(origin, provider.timeouts.connect)
+            finally:
+                wait.listener.opened()
         try:
             if wait.hold is not None and (synced := wait.hold.sending()) is not None:
                 await synced
@@ -204,7 +211,9 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
         elif ready:
             reply.first = ready + reply.reader.finish()
             break
-    if not findings.events:
+    if findings.events:
+        reply.first_byte_at = time.monotonic()
+    else:
         reply.is_no_stream()
     return reply
 

@@ -39,5 +39,5 @@ class GenAi:
                 self._usage.at(*labels, "input").observe(call.input_tokens)
             if call.output_tokens:
                 self._usage.at(*labels, "output").observe(call.output_tokens)
-            if call.stream and not error_type and call.first_byte_seconds is not None:
-                self._first_token.at(*labels).observe(call.first_byte_seconds)
+            if call.stream and not error_type and call.first_token_seconds is not None:
+                self._first_token.at(*labels).observe(call.first_token_seconds)

@@ -66,7 +66,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         "tollkeeper_time_to_first_token_seconds",
         "histogram",
-        "From the first byte of the request to the first event of the reply; streamed calls that succeeded.",
+        "From the first byte of the request to the first token of the reply (text, a tool call or reasoning); streamed calls that"
+        " succeeded.",
         _MODEL,
         _FIRST_TOKEN,
     ),
@@ -167,7 +168,7 @@ GEN_AI: tuple[Row, ...] = (
     Row(
         "gen_ai_server_time_to_first_token_seconds",
         "histogram",
-        "Time to the first event of a streamed call that succeeded.",
+        "Time to the first token (text, a tool call or reasoning) of a streamed call that succeeded.",
         _GEN_AI,
         _FIRST_TOKEN,
     ),

@@ -123,7 +123,7 @@ class Metrics:
 
     def _streamed(self, same: list[CallSeen], labels: tuple[str, str]) -> None:
         for call in same:
-            first, following = call.first_byte_seconds, call.output_tokens - 1
+            first, following = call.first_token_seconds, call.output_tokens - 1
             if first is None:
                 continue
             self._first_token.at(*labels).observe(first)

@@ -24,11 +24,14 @@ Charge = tuple[str, Period]  # budget id, period
 class Row(Struct, frozen=True):
     """One attempt sent upstream, or one refused call (`provider` "" and `source` "none").
 
-    `id` is unique: request id, dot, number of the attempt. Times are UTC epoch milliseconds or
-    durations in ms; None means it never came to that. `model` is the configured target,
+    `id` is unique: request id, dot, number of the attempt. `at_ms` is UTC epoch milliseconds. `model` is the configured target,
     `asked` what the client wrote, `served` what the upstream says answered. `counts_call`: calls are
     counted on this row (their first attempt), however many attempts each took. `times`: how many refused calls
     of that key, reason and second the row stands for; its id is the first one's.
+
+    From the call's start it took `sent_ms` until the attempt began (`waited_ms` of them spent waiting: for the request's
+    body, in line, between tries), `first_byte_ms` until the reply, `first_token_ms` until its first token, `total_ms`
+    until its end; `connect_ms` of the attempt went into a new connection. None: it never came to that, or nobody noted it.
     """
 
     id: str
@@ -61,6 +64,10 @@ class Row(Struct, frozen=True):
     adjusted: str = ""
     counts_call: bool = True
     times: int = 1
+    first_token_ms: int | None = None
+    waited_ms: int | None = None
+    sent_ms: int | None = None
+    connect_ms: int | None = None
 
 
 class Hold(Struct, frozen=True, tag="hold"):

@@ -68,6 +68,7 @@ attempts = Table(
     _text("adjusted"),
     _number("counts_call"),
     _number("times", server_default="1"),
+    *(_number(name, nullable=True) for name in ("first_token_ms", "waited_ms", "sent_ms", "connect_ms")),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )
@@ -119,6 +120,7 @@ keys = Table(
     *(_text(name) for name in ("models", "limits", "budgets")),
     _number("created_ms"),
     *(_number(name, nullable=True) for name in ("expires_ms", "revoked_ms", "last_used_ms")),
+    _number("timing", server_default="0"),
     sqlite_strict=True,
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))

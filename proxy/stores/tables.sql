@@ -42,6 +42,10 @@ CREATE TABLE attempts (
   adjusted TEXT NOT NULL,
   counts_call INTEGER NOT NULL,
   times INTEGER DEFAULT '1' NOT NULL,
+  first_token_ms INTEGER,
+  waited_ms INTEGER,
+  sent_ms INTEGER,
+  connect_ms INTEGER,
   CONSTRAINT pk_attempts PRIMARY KEY (seq),
   CONSTRAINT uq_attempts_id UNIQUE (id)
 )
@@ -74,6 +78,7 @@ CREATE TABLE keys (
   expires_ms INTEGER,
   revoked_ms INTEGER,
   last_used_ms INTEGER,
+  timing INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_keys PRIMARY KEY (seq),
   CONSTRAINT uq_keys_key_hmac UNIQUE (key_hmac)
 )

@@ -134,7 +134,7 @@ def test_the_fullest_budgets_are_shown_in_their_order() -> None:
 
 
 def test_the_head_says_how_things_are() -> None:
-    recent = [entry(1, first_byte_seconds=0.5), entry(2, error_type="provider_timeout", status=504)]
+    recent = [entry(1, first_token_seconds=0.5), entry(2, error_type="provider_timeout", status=504)]
     head = texts(snapshot_of([live_call()], recent))[:4]
     assert head[0].startswith("tollkeeper ") and "up 3 h 20 min" in head[0] and head[0].endswith("12:00:00")
     assert head[2].split() == ["1", "2", "50%", "0.50s", "$2.00/h", "$3.20"]

@@ -87,7 +87,7 @@ def test_a_call_is_one_short_line_on_a_terminal(tmp_path: Path, width: int) -> N
         screen = terminal.wait(lambda screen: "client.chat" in screen)
         found = re.search(r"Listening on http://127\.0\.0\.1:(\d+)/v1", screen)
         assert found is not None
-        body = b'{"model":"mock/echo","messages":[{"role":"user","content":"Hello"}]}'
+        body = b'{"model":"mock/echo","stream":true,"messages":[{"role":"user","content":"Hello"}]}'
         with Connection(int(found[1])) as connection:
             headers = [("Content-Type", "application/json")]
             connection.send(request_bytes("POST", "/v1/chat/completions", headers, body, f"127.0.0.1:{found[1]}"))

@@ -63,7 +63,7 @@ GOOD = CallSeen(
     model="fast",
     key="alice",
     stream=True,
-    first_byte_seconds=1.0,
+    first_token_seconds=1.0,
     input_tokens=1000,
     output_tokens=101,
     attempts=(("openrouter", "200"),),
@@ -112,7 +112,7 @@ LEFT = CallSeen(
     key="alice",
     error_type="caller_cancelled",
     stream=True,
-    first_byte_seconds=0.5,
+    first_token_seconds=0.5,
     client_left="streaming",
     attempts=(("openrouter", "200"),),
 )

@@ -154,7 +154,7 @@ def test_a_refused_call_has_no_provider_and_no_first_token() -> None:
     [
         (GOOD, 1, 1),
         (replace(GOOD, stream=False), 0, 0),
-        (replace(GOOD, first_byte_seconds=None), 0, 0),
+        (replace(GOOD, first_token_seconds=None), 0, 0),
         (replace(GOOD, error_type="provider_timeout"), 0, 0),
         (replace(GOOD, output_tokens=1), 1, 0),
         (replace(GOOD, output_tokens=0), 1, 0),

@@ -21,7 +21,7 @@ USUAL = Entry(
     model="gpt-4o-mini", target="openai/gpt-4o-mini", provider="openrouter", served=None, stream=True, status=200,
     error_type=None, error=None, attempts=1, tried=(Tried("openrouter", "openai/gpt-4o-mini", "200"),), adjusted=(),
     input_tokens=1204, output_tokens=310, cached_tokens=None, reasoning_tokens=None, cost_usd="0.002310000000",
-    cost_source="reported", first_byte_seconds=0.4213, total_seconds=2.1, overhead_seconds=0.001, client_left=None,
+    cost_source="reported", first_byte_seconds=0.31, first_token_seconds=0.4213, total_seconds=2.1, overhead_seconds=0.001, client_left=None,
 )  # fmt: skip
 
 
@@ -38,18 +38,19 @@ def entry(**fields: Any) -> Entry:
             "first 0.42s  2.10s  req_1",
         ),
         (
-            {"model": "openai/gpt-4o-mini", "first_byte_seconds": None, "input_tokens": None, "output_tokens": None},
+            {"model": "openai/gpt-4o-mini", "first_token_seconds": None, "input_tokens": None, "output_tokens": None},
             "08:05:09  200  alice  openai/gpt-4o-mini → openrouter  $0.00231  2.10s  req_1",
         ),
         (
-            {"status": 402, "tried": (), "error": "budget_exceeded", "error_type": "policy_budget", "cost_usd": None},
+            {"status": 402, "tried": (), "error": "budget_exceeded", "error_type": "policy_budget", "cost_usd": None,
+             "first_token_seconds": None},
             "08:05:09  402  alice  gpt-4o-mini  1,204+310 tokens  2.10s  budget_exceeded  req_1",
         ),
         ({"model": None, "tried": (), "endpoint": "models", "key": None, "cost_usd": None, "input_tokens": None,
-          "output_tokens": None, "first_byte_seconds": None}, "08:05:09  200  -  models  2.10s  req_1"),
+          "output_tokens": None, "first_token_seconds": None}, "08:05:09  200  -  models  2.10s  req_1"),
         ({"client_left": "streaming", "status": 499, "cost_usd": "0", "tried": (), "model": "a\nb\x1b[2J",
-          "first_byte_seconds": None}, "08:05:09  499  alice  a\\nb\\x1b[2J  1,204+310 tokens  $0.00  2.10s  client left  req_1"),
-        ({"status": 0, "tried": (), "input_tokens": 0, "output_tokens": 0, "cost_usd": None, "first_byte_seconds": 0.0},
+          "first_token_seconds": None}, "08:05:09  499  alice  a\\nb\\x1b[2J  1,204+310 tokens  $0.00  2.10s  client left  req_1"),
+        ({"status": 0, "tried": (), "input_tokens": 0, "output_tokens": 0, "cost_usd": None, "first_token_seconds": None},
          "08:05:09    -  alice  gpt-4o-mini  0+0 tokens  2.10s  req_1"),
     ],
 )  # fmt: skip

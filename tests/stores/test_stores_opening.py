@@ -87,10 +87,7 @@ def test_the_revisions_are_the_ones_there_are_migrations_for() -> None:
 
 
 def test_plain_hashes_of_an_earlier_version_become_keyed_ones(path: Path, migrations: Path) -> None:
-    for later in ("keyed_hashes_0002.py", "counted_refusals_0003.py"):
-        (migrations / "versions" / later).rename(migrations / later)
-    run(path, OLDER)
-    migrate(path, migrations)
+    migrate_to("0001", path, migrations)
     plain = hashlib.sha256(b"sk-tk-secret").digest()
     row = f"'bob', x'{plain.hex()}', '[]', '[]', '[]', 1"
     run(path, f"INSERT INTO keys (name, key_sha256, models, limits, budgets, created_ms) VALUES ({row})")
@@ -100,22 +97,20 @@ def test_plain_hashes_of_an_earlier_version_become_keyed_ones(path: Path, migrat
 
 
 def test_rows_of_an_earlier_version_stand_for_themselves(path: Path, migrations: Path) -> None:
-    (migrations / "versions" / "counted_refusals_0003.py").rename(migrations / "later.py")
-    run(path, OLDER)
-    migrate(path, migrations)
+    migrate_to("0002", path, migrations)
     columns = [str(name) for _, name, *_ in run(path, "PRAGMA table_info(attempts)")]
     numbers = {name for _, name, kind, *_ in run(path, "PRAGMA table_info(attempts)") if kind == "INTEGER"}
     values = ", ".join("1" if name in numbers else "'x'" for name in columns)
     run(path, f"INSERT INTO attempts ({', '.join(columns)}) VALUES ({values})")
     open_ledger(path)
-    assert run(path, "SELECT times FROM attempts") == [(1,)]
+    assert run(path, "SELECT times, first_token_ms, sent_ms FROM attempts") == [(1, None, None)]
 
 
-ADDED = '''"""Synthetic."""
+ADDED = f'''"""Synthetic."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0004"
-down_revision = "0003"
+revision = "9000"
+down_revision = "{REVISIONS[-1]}"
 def upgrade():
     with op.batch_alter_table("budget_spent") as table:
         table.add_column(sa.Column("note", sa.Text()))
@@ -130,6 +125,15 @@ def migrations(tmp_path: Path) -> Path:
     return directory
 
 
+def migrate_to(revision: str, path: Path, directory: Path) -> None:
+    """Make the ledger of an earlier version: of the migrations, those behind its revision are put away."""
+    for script in (directory / "versions").glob("*_????.py"):
+        if script.stem[-4:] > revision:
+            script.unlink()
+    run(path, OLDER)
+    migrate(path, directory)
+
+
 def migrate(path: Path, directory: Path) -> None:
     with engine_for(path).begin() as connection:
         upgrade(connection, directory)
@@ -138,17 +142,17 @@ def migrate(path: Path, directory: Path) -> None:
 def test_an_older_ledger_keeps_its_rows_through_a_migration(path: Path, migrations: Path) -> None:
     open_ledger(path)
     run(path, "INSERT INTO budget_spent VALUES ('b', 1, 42)")
-    (migrations / "versions" / "added_0004.py").write_text(ADDED)
+    (migrations / "versions" / "added_9000.py").write_text(ADDED)
     migrate(path, migrations)
     assert run(path, "SELECT * FROM budget_spent") == [("b", 1, 42, "kept")]
-    assert revision_in(path) == [("0004",)]
+    assert revision_in(path) == [("9000",)]
 
 
 def test_a_migration_that_fails_half_way_changes_nothing(path: Path, migrations: Path) -> None:
     open_ledger(path)
     before = tables_of(path)
     failing = ADDED + '    op.execute("SELECT * FROM nowhere")\n'
-    (migrations / "versions" / "added_0004.py").write_text(failing)
+    (migrations / "versions" / "added_9000.py").write_text(failing)
     with pytest.raises(OperationalError, match="nowhere"):
         migrate(path, migrations)
     assert tables_of(path) == before

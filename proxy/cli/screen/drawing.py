@@ -78,13 +78,13 @@ def _rows(now: Snapshot, height: int) -> Rows:
 def _head(now: Snapshot, paper: Paper) -> list[Line]:
     """Name and clock, then the numbers of the whole under their names."""
     recent = now.live.recent
-    share, first = error_share(recent), [e.first_byte_seconds for e in recent if e.first_byte_seconds is not None]
+    share, first = error_share(recent), [e.first_token_seconds for e in recent if e.first_token_seconds is not None]
     facts: list[tuple[str, int, Span]] = [
         ("Under way", 9, (str(len(now.live.calls)), "bold")),
         ("Calls/min", 9, (f"{per_minute(recent, now.now, RECENT):.0f}", "bold")),
         ("Errors", 6, ("-" if share is None else f"{share:.0%}", "bold red" if share else "bold")),
-        ("First byte p95", 14, (seconds(percentile(first, 95)), "bold")),
-        ("Last hour", 12, (f"{rate(now.burn.per_hour(GLOBAL))}/h", "bold")),
+        ("First token p95", 15, (seconds(percentile(first, 95)), "bold")),
+        ("Last hour", 11, (f"{rate(now.burn.per_hour(GLOBAL))}/h", "bold")),
         ("Today", 12, (dollars(str(now.today_usd)), "bold")),
     ]
     gap = "   " if paper.width >= 79 else " "

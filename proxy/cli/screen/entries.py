@@ -39,7 +39,7 @@ def cells(entry: Entry, zone: tzinfo) -> dict[str, Span]:
         "Provider": (entry.provider or "-", ""),
         "In/out": (_tokens(entry), ""),
         "Cost": (dollars(entry.cost_usd), ""),
-        "First": (seconds(entry.first_byte_seconds), "dim"),
+        "First": (seconds(entry.first_token_seconds), "dim"),
         "Total": (seconds(entry.total_seconds), ""),
         "Note": (note(entry), tone if is_failure(entry) else "dim"),
         "Request": (entry.request_id, "dim"),

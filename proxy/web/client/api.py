@@ -232,7 +232,7 @@ class Api:
         began = time.monotonic()
         with Room(self.parts.gate.bodies, record.key or "") as room:
             body = await read_body(request, self.parts.max_body, room)
-        record.upstream_seconds += time.monotonic() - began
+        record.times.waited_seconds += time.monotonic() - began
         return body
 
     def _plan(self, caller: Caller, call: Call) -> Plan:

@@ -66,7 +66,11 @@ class AttemptAnswer(Struct, frozen=True):
     cost_usd: str
     source: str
     at: str
+    sent_ms: int | None
+    waited_ms: int | None
+    connect_ms: int | None
     first_byte_ms: int | None
+    first_token_ms: int | None
     total_ms: int
     upstream_id: str | None
     adjusted: str
@@ -172,7 +176,8 @@ class UsageRow(Struct, frozen=True):
 
 
 class LiveCall(Struct, frozen=True):
-    """A call under way. `output_tokens` have streamed past so far (an estimate), `cost_usd` is what they come to."""
+    """A call under way. `output_tokens` have streamed past so far (an estimate), `cost_usd` is what they come to,
+    `tokens_per_second` counts from the first one."""
 
     request_id: str
     at: str
@@ -186,6 +191,7 @@ class LiveCall(Struct, frozen=True):
     stream: bool
     attempts: int
     first_byte_seconds: float | None
+    first_token_seconds: float | None
     output_tokens: int
     tokens_per_second: float | None
     cost_usd: str

@@ -69,8 +69,8 @@ def _shown(provider: Provider) -> str:
 
 
 def _call(record: Record, now: float) -> LiveCall:
-    age = now - record.started
-    flowing = None if record.first_byte_at is None else now - record.first_byte_at
+    age, times = now - record.started, record.times
+    flowing = None if times.first_token_at is None else now - times.first_token_at
     tokens = record.findings.counted_output if record.findings is not None else 0
     return LiveCall(
         request_id=record.request_id,
@@ -84,9 +84,14 @@ def _call(record: Record, now: float) -> LiveCall:
         upstream_model=record.target.model if record.target else None,
         stream=record.stream,
         attempts=record.calls,
-        first_byte_seconds=None if flowing is None else round(age - flowing, 3),
+        first_byte_seconds=_rounded(times.since_start(times.first_byte_at)),
+        first_token_seconds=_rounded(times.since_start(times.first_token_at)),
         output_tokens=tokens,
         tokens_per_second=round(tokens / flowing, 1) if flowing and tokens else None,
         cost_usd=usd_text(record.cost_pusd + record.so_far_pusd()),
         client_left=record.client_left is not None,
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
