@@ -94,7 +94,7 @@ class ModelNotFound(CallerError):
 
 
 class UnknownEndpoint(CallerError):
-    """A path that is neither ours nor under the API prefix."""
+    """A path that is no API's: what scrapers and browsers ask for, or one the admin port does not have."""
 
     status = 404
     code = "unknown_endpoint"

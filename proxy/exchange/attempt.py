@@ -20,7 +20,7 @@ from proxy.policy.retries.retry import Attempt, Rounds
 from proxy.policy.values import Provider, RetryRules
 from proxy.wire.call import MAXIMA, Change, applied_defaults, asks_for_usage, outgoing
 from proxy.wire.headers import Headers, replaced, safe
-from proxy.wire.reader import StreamReader, openai_error
+from proxy.wire.reader import StreamReader, error_body
 
 
 def prepare(
@@ -148,7 +148,8 @@ def fill_empty_error(reply: Reply, job: Job) -> None:
     """An error without a body gets one: SDKs expect an envelope (wire.md T49)."""
     if reply.status >= 400 and reply.whole and not reply.first and job.call.method != "HEAD":
         error = UpstreamError(f"{reply.provider.name} answered with status {reply.status} and no explanation.")
-        reply.replace_body(msgspec.json.encode({"error": openai_error(error)}))
+        error.status, record = reply.status, job.record
+        reply.replace_body(error_body(error, record.request_id, anthropic=record.speaks_anthropic))
 
 
 class Ending:

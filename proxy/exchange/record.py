@@ -115,6 +115,7 @@ class Record:
         "request_id",
         "served",
         "shape",
+        "speaks_anthropic",
         "started",
         "status",
         "stream",
@@ -136,6 +137,7 @@ class Record:
         self.entered = False
         self.cors: list[tuple[str, str]] = []
         self.shape: Shape = "other"
+        self.speaks_anthropic = False  # and reads errors so
         self.key: str | None = None
         self.model: str | None = None
         self.label: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from proxy.errors import (
@@ -82,12 +83,7 @@ def unbounded(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
 def _unpriced(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotFound:
     """The price of the model is in no list, if it names one at all."""
     if why.near is not None:
-        alike = f" Near it: {', '.join(why.near)}." if why.near else ""
-        return ModelNotFound(
-            f"No list of models has this name, so what it may cost is unknown, and a budget applies.{alike} If it "
-            "is new, give it a `price:` under `models:` in the configuration.",
-            param="model",
-        )
+        return unlisted(why.near)
     if call.model is None:
         return ModelNotPriced(
             "A budget applies to this call, and it names no model, so that what it may cost is unknown. Name one, or set "
@@ -97,6 +93,17 @@ def _unpriced(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
     return ModelNotPriced(
         f"A budget applies to this call, and no list has a price of `{model}`. Give it a `price:` under `models:` in the "
         "configuration, or set `budget_policy: {unpriced: allow}`.",
+        param="model",
+    )
+
+
+def unlisted(near: Iterable[str]) -> ModelNotFound:
+    """A budget applies, and the name is in none of the lists that know its provider's models."""
+    names = ", ".join(near)
+    alike = f" Near it: {names}." if names else ""
+    return ModelNotFound(
+        f"No list of models has this name, so what it may cost is unknown, and a budget applies.{alike} If it "
+        "is new, give it a `price:` under `models:` in the configuration.",
         param="model",
     )
 

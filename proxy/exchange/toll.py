@@ -10,7 +10,7 @@ from msgspec import Struct
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
-from proxy.exchange.refusals import exceeded, in_flight, too_much, unbounded
+from proxy.exchange.refusals import exceeded, in_flight, too_much, unbounded, unlisted
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
 from proxy.policy.money.account import Verdict
@@ -19,7 +19,7 @@ from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
 from proxy.policy.money.settlement import Prices
 from proxy.policy.money.weight import likely_input_tokens
-from proxy.policy.values import Provider
+from proxy.policy.values import Plan, Provider
 from proxy.stores.records import Hold
 
 # The part of a client's own patience that may be spent in line, so that it still hears the answer.
@@ -59,6 +59,16 @@ class Toll:
             self.keeping.limiter.give_back(taken)
             if record.usage is not None or not record.calls:
                 self.keeping.limiter.correct(taken, record.tokens_used(), time.monotonic())
+
+    def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
+        """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""
+        model = plan.targets[0].model
+        if self.rules.unpriced != "deny" or not self.keeping.books.is_bound(scopes):
+            return
+        if self.prices.price(provider, plan.label, model) is None and (
+            (near := self.prices.near(provider, model)) is not None
+        ):
+            raise unlisted(near)
 
     async def hold(self, job: Job, ask: Ask) -> Held | None:
         """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:

@@ -20,7 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.errors import Overloaded
 from proxy.exchange.client import Client
-from proxy.web.errors import error_bytes, error_response
+from proxy.web.errors import error_bytes, head_refused
 from proxy.web.faults import LONGEST_HEADER, LONGEST_TARGET, MOST_HEADERS, BadRequest, fault_of
 from proxy.web.lane import Lane, Line
 
@@ -37,13 +37,14 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
 
-    __slots__ = ("_head_timer", "_idle_since", "_in_call", "_lane", "_on_lost", "speaks_http_1")
+    __slots__ = ("_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_on_lost", "speaks_http_1")
 
     def __init__(self, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
         self._on_lost: Callable[[], None] | None = None
         self._head_timer: Any = None
         self._in_call = False
+        self._begun = b""  # how the head that came last begins
         self._idle_since = self._loop.time()
         self.speaks_http_1 = True
         line = manager.line if isinstance(manager, Server) else None
@@ -136,6 +137,7 @@ class Connection(web.RequestHandler):
         """Let the HTTP library read it."""
         super().data_received(data)
         if not self._in_call and self._head_timer is None:
+            self._begun = data[:256]
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -184,9 +186,7 @@ class Connection(web.RequestHandler):
         """Answer what never became a call: a broken head. Nothing of it is repeated or logged."""
         if request.writer.output_size > 0:
             raise ConnectionError("a reply is under way already")
-        response = error_response(fault_of(exc))
-        response.force_close()
-        return response
+        return head_refused(fault_of(exc), self._begun)
 
 
 def _holds_part_of_a_head(parser: Any) -> bool:

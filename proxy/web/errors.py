@@ -1,24 +1,23 @@
-"""Errors in the clients' envelopes; the one place where they are rendered."""
+"""Errors as replies; the one place where they are rendered."""
 
 from __future__ import annotations
 
 import math
 from http import HTTPStatus
 
-import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.errors import ProxyError
-from proxy.wire.endpoints import Shape
+from proxy.wire.endpoints import speaks_anthropic
 from proxy.wire.headers import Headers
-from proxy.wire.reader import anthropic_type, openai_error
+from proxy.wire.reader import error_body
 
 SERVER_NAME = ("Server", "tollkeeper")
 
 
-def error_reply(error: ProxyError, shape: Shape, own: Headers) -> tuple[Headers, bytes]:
-    """OpenAI's envelope, or Anthropic's on messages; with the hints SDKs obey (wire.md 2.7). Headers and body."""
+def error_reply(error: ProxyError, own: Headers, *, anthropic: bool = False) -> tuple[Headers, bytes]:
+    """OpenAI's envelope, or Anthropic's; with the hints SDKs obey (wire.md 2.7). Headers and body."""
     headers: Headers = [("Content-Type", "application/json"), *own]
     if not any(name == "Server" for name, _ in own):
         headers.append(SERVER_NAME)
@@ -27,27 +26,28 @@ def error_reply(error: ProxyError, shape: Shape, own: Headers) -> tuple[Headers,
     if error.retry_after is not None:
         headers.append(("retry-after", str(max(1, math.ceil(error.retry_after)))))
         headers.append(("retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000)))))
-    return headers, _body(error, shape, own)
+    return headers, error_body(error, dict(own).get("x-request-id"), anthropic=anthropic)
 
 
-def error_response(error: ProxyError) -> web.Response:
+def error_response(error: ProxyError, *, anthropic: bool = False) -> web.Response:
     """The same for what is no call: the admin port, and heads that cannot be read."""
-    headers, body = error_reply(error, "other", [])
+    headers, body = error_reply(error, [], anthropic=anthropic)
     return web.Response(status=error.status, headers=CIMultiDict(headers), body=body)
+
+
+def head_refused(error: ProxyError, beginning: bytes) -> web.Response:
+    """The last reply of a connection whose head cannot be read; what it was to reach is told by how it begins."""
+    target = beginning.partition(b"\r\n")[0].split(b" ")[1:2]
+    is_told = bool(target) and speaks_anthropic(target[0].decode("latin-1"), has_version=False)
+    response = error_response(error, anthropic=is_told)
+    response.headers["Connection"] = "close"
+    response.force_close()
+    return response
 
 
 def error_bytes(error: ProxyError) -> bytes:
     """The same as bytes, for a connection that is closed before it has asked for anything."""
-    body = _body(error, "other", [])
+    body = error_body(error, None, anthropic=False)
     retry = f"retry-after: {max(1, math.ceil(error.retry_after or 0))}"
     head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: application/json\r\n{retry}\r\n"
     return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
-
-
-def _body(error: ProxyError, shape: Shape, own: Headers) -> bytes:
-    if shape == "messages":
-        detail = {"type": anthropic_type(error.status), "message": error.message, "code": error.code}
-        envelope: dict[str, object] = {"type": "error", "error": detail, "request_id": dict(own).get("x-request-id")}
-    else:
-        envelope = {"error": openai_error(error)}
-    return msgspec.json.encode(envelope)

@@ -10,7 +10,6 @@ from aiohttp import web
 from proxy.errors import InvalidValue, UnknownEndpoint
 from proxy.policy.values import Listen
 from proxy.web.faults import HostNotAllowed, MethodNotSupported, OriginNotAllowed, UpgradeRefused
-from proxy.wire.endpoints import Endpoint
 from proxy.wire.headers import Headers
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -19,6 +18,8 @@ _PREFLIGHT: Headers = [
     ("Access-Control-Max-Age", "600"),
 ]
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:@/\[\]]+)(?::\d{0,5})?")
+# what scrapers and browsers ask for by themselves is no provider's concern
+_NO_CLIENTS = frozenset({"/metrics", "/favicon.ico", "/robots.txt"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -70,15 +71,14 @@ def cors_headers(request: web.BaseRequest) -> Headers:
     return [*headers, *_PREFLIGHT, ("Access-Control-Allow-Headers", wanted)]
 
 
-def refuse_what_cannot_pass(request: web.BaseRequest, endpoint: Endpoint, prefixed: bool) -> None:
-    """Raise for methods that are none of the API's, for upgrades, and for paths outside it. `prefixed`: it began with
-    the API's prefix."""
+def refuse_what_cannot_pass(request: web.BaseRequest, path: str) -> None:
+    """Raise for methods that are none of the API's, for upgrades, and for what no client of an API asks for."""
     if request.method not in ALLOWED_METHODS:
         raise MethodNotSupported("This method is not part of the API.")
     if "websocket" in request.headers.get("Upgrade", "").lower():
         raise UpgradeRefused("WebSockets are not spoken here; use the same endpoint over plain HTTP.")
-    if not prefixed and not endpoint.listed:
-        raise UnknownEndpoint("There is nothing at this path; the API lives under /v1.")
+    if path in _NO_CLIENTS:
+        raise UnknownEndpoint("There is nothing at this path; the API lives under /v1, metrics are on the admin port.")
 
 
 def _without_port(host: str) -> str:

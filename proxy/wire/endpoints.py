@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -198,6 +198,33 @@ def _decoded(plain: str) -> str:
     except UnicodeDecodeError:
         raise InvalidValue("The path has an escape that is no UTF-8.") from None
     raise InvalidValue("The path has escapes of escapes.")
+
+
+def speaks_anthropic(target: str, *, has_version: bool) -> bool:
+    """Whether whoever asks for a target, spelled however, reads errors as Anthropic words them.
+
+    So it is on `/messages` and below, and where `anthropic-version` came along, but on what OpenAI's clients alone call.
+    """
+    path = unquote(target.partition("?")[0])
+    if not path.startswith("/"):
+        path = path.partition("://")[2].partition("/")[2]
+    plain = "/" + "/".join(segment for segment in path.split("/") if segment not in ("", "."))
+    for prefix in PREFIXES:
+        plain = plain.removeprefix(prefix)
+    return plain == "/messages" or plain.startswith("/messages/") or (has_version and plain not in MODEL_ROWS)
+
+
+def model_of(path: str) -> str | None:
+    """The model that a plain path names, `/models/NAME`, however its slash was spelled; None for any other."""
+    name = path.removeprefix("/models/")
+    if name == path or name.endswith("/endpoints") or name in ("count", "user"):
+        return None
+    return unquote(name)
+
+
+def path_of(model: str) -> str:
+    """The plain path that names a model."""
+    return "/models/" + quote(model, safe="/:@~")
 
 
 def endpoint_for(method: str, path: str) -> Endpoint:

@@ -106,6 +106,14 @@ def openai_error(error: ProxyError) -> dict[str, str | None]:
     return {"message": error.message, "type": error.error_type, "param": error.param, "code": error.code}
 
 
+def error_body(error: ProxyError, request_id: str | None, *, anthropic: bool) -> bytes:
+    """A whole error reply: OpenAI's envelope, or Anthropic's (wire.md 2.6 and 3.4)."""
+    if not anthropic:
+        return _json.encode({"error": openai_error(error)})
+    detail = {"type": anthropic_type(error.status), "message": error.message, "code": error.code}
+    return _json.encode({"type": "error", "error": detail, "request_id": request_id})
+
+
 def error_event(shape: Shape, error: ProxyError) -> bytes:
     """An error as the last event of a stream that has begun, in the dialect its readers dispatch on."""
     body = openai_error(error)

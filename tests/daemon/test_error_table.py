@@ -59,13 +59,85 @@ def test_the_callers_mistakes_on_messages_wear_anthropics_envelope(daemon: Daemo
     reply = daemon.post("/v1/messages", body, headers)
     assert (reply.status, reply.json["type"]) == (status, "error")
     assert set(reply.json["error"]) >= {"type", "message"}
-    expected = {
-        400: "invalid_request_error",
-        403: "permission_error",
-        404: "not_found_error",
-        415: "invalid_request_error",
-    }
-    assert reply.json["error"]["type"] == expected[status]
+    assert reply.json["error"]["type"] == ANTHROPICS[status]
+
+
+ANTHROPICS = {
+    **dict.fromkeys((400, 405, 414, 415, 417, 426, 431), "invalid_request_error"),
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+}
+
+
+MESSAGES = [
+    "/v1/messages",
+    "/messages",
+    "//api/v1//m%65ssages/",
+    "/v1/messages/count_tokens",
+    "/messages/batches/b/cancel",
+]
+ALICE = ("Authorization", f"Bearer {CLIENT_KEY}")
+LINE = b" HTTP/1.1\r\nHost: localhost\r\n"
+# what is wrong before anybody knows the endpoint: what follows the path -> status
+BROKEN = {
+    "a bad key": (b"%b" + LINE + b"x-api-key: no\r\n\r\n", 401),
+    "no key": (b"%b" + LINE + b"\r\n", 401),
+    "a foreign host": (b"%b HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+    "no host": (b"%b HTTP/1.1\r\n\r\n", 400),
+    "a path refused": (b"%b/../x" + LINE + b"\r\n", 400),
+    "an upgrade": (b"%b" + LINE + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", 426),
+    "a version of HTTP": (b"%b HTTP/3.0\r\nHost: localhost\r\n\r\n", 400),
+    "a bad head": (b"%b HTTP/1.1\r\nno header\r\n\r\n", 400),
+    "a line too long": (b"%b?q=" + b"a" * 9000 + LINE + b"\r\n", 414),
+    "a header too long": (b"%b" + LINE + b"X-A: " + b"a" * 9000 + b"\r\n\r\n", 431),
+}
+
+
+@pytest.mark.parametrize("path", [*MESSAGES, "/v1/messagesx", "/v1/files"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_whoever_asks_for_messages_reads_every_error_in_anthropics_envelope(
+    daemon: Daemon, upstream: Upstream, name: str, path: str
+) -> None:
+    rest, status = BROKEN[name]
+    with daemon.connect() as connection:
+        connection.send(b"POST " + rest % path.encode())
+        reply = connection.read_reply()
+    assert reply.status == status
+    if status in (414, 431) or name == "a bad head":
+        assert reply.header("connection") == "close"
+    if path in MESSAGES:
+        assert (reply.json["type"], reply.json["error"]["type"]) == ("error", ANTHROPICS[status])
+    else:
+        assert set(reply.error) == {"message", "type", "param", "code"}
+    assert upstream.calls == []
+
+
+def test_so_do_errors_of_a_call_to_any_of_them(daemon: Daemon, upstream: Upstream) -> None:
+    large = [ALICE, ("Content-Length", str(65 * 2**20))]
+    for path in ("/v1/messages", "/v1/messages/count_tokens", "/v1/messages/batches"):
+        for method, headers, body, status in (
+            ("TRACE", [ALICE], None, 405),
+            ("POST", large, None, 413),
+            ("POST", [ALICE, ("Content-Encoding", "gzip")], b"{}", 415),
+            ("POST", [ALICE, ("Expect", "coffee")], b"{}", 417),
+        ):
+            with daemon.connect() as connection:
+                connection.send(daemon.request(method, path, headers, body))
+                reply = connection.read_reply()
+            assert (reply.status, reply.json["error"]["type"]) == (status, ANTHROPICS[status]), (path, method)
+    upstream.expect(plain_reply(b"", 404), plain_reply(b"", 529, [("Retry-After", "99")]))
+    for path, kind in (("/v1/messages/batches/b/cancel", "not_found_error"), ("/v1/messages", "overloaded_error")):
+        reply = daemon.post(path, {"model": "claude-sonnet-4", "max_tokens": 1, "messages": []})
+        assert (reply.json["error"]["type"], reply.json["error"]["code"]) == (kind, "upstream_error")
+        assert reply.json["request_id"] == reply.request_id
+
+
+def test_a_client_that_names_anthropics_version_reads_its_envelope_elsewhere_too(daemon: Daemon) -> None:
+    version = ("anthropic-version", "2023-06-01")
+    assert daemon.ask("POST", "/v1/files", [("x-api-key", "no"), version]).json["type"] == "error"
+    assert "type" not in daemon.post(CHAT, b"{", [version]).json, "that endpoint is OpenAI's alone"
 
 
 def test_413_request_too_large(daemon: Daemon) -> None:

@@ -47,14 +47,26 @@ def test_T87_no_path_escapes_the_prefix(daemon: Daemon, upstream: Upstream, targ
     assert upstream.calls == []
 
 
-@pytest.mark.parametrize(
-    "target", ["/admin", "/metrics", "/v2/chat/completions", "/v1x/files", "/favicon.ico", "//v2//files"]
-)
-def test_T87_paths_outside_the_api_are_not_passed(daemon: Daemon, upstream: Upstream, target: str) -> None:
+@pytest.mark.parametrize("target", ["/metrics", "/v1/metrics", "/favicon.ico", "//robots.txt"])
+def test_what_scrapers_and_browsers_ask_for_goes_to_no_provider(
+    daemon: Daemon, upstream: Upstream, target: str
+) -> None:
     reply = daemon.ask("GET", target)
-    assert reply.status == 404
-    assert set(reply.error) == {"message", "type", "param", "code"}
+    assert (reply.status, reply.error["code"]) == (404, "unknown_endpoint")
     assert upstream.calls == []
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/api/v1", ""])
+@pytest.mark.parametrize("path", ["/nothing/known", "/engines/x/completions", "/v2/files", "/v1x/files", "/Files"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_path_in_no_row_is_the_same_with_every_prefix(
+    daemon: Daemon, upstream: Upstream, method: str, path: str, prefix: str
+) -> None:
+    error = {"error": {"message": "Invalid URL", "type": "invalid_request_error", "param": None, "code": None}}
+    upstream.expect(json_reply(error, 404))
+    reply = daemon.ask(method, prefix + path)
+    assert (reply.status, reply.json) == (404, error)
+    assert upstream.call.request_line == f"{method} /or/api/v1{path} HTTP/1.1"
 
 
 @pytest.mark.parametrize(

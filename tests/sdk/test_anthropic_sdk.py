@@ -57,6 +57,11 @@ def test_models_are_listed_in_anthropics_shape(client: anthropic.Anthropic) -> N
     listed = list(client.models.list())
     assert any(model.id == "anthropic/claude-sonnet-4.5" for model in listed)
     assert listed[0].type == "model"
+    for name in MODELS:
+        assert client.models.retrieve(name).id == name
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.models.retrieve("no-such-model-anywhere")
+    assert caught.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
 
 
 def test_a_bearer_token_is_accepted_as_well(daemon: Daemon) -> None:

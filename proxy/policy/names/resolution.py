@@ -18,20 +18,26 @@ from proxy.policy.values import Plan, Provider, Settings, Target
 # Names resolved once are remembered; a client that invents names must not fill the memory.
 MOST_REMEMBERED = 4096
 LONGEST_REMEMBERED = 200
+_TUNED = "openai/ft:"
 
 
 class Resolution(Struct, frozen=True):
-    """A plan, and the `author/slug` (else `provider/rest`) of its first target, which allow-lists judge."""
+    """A plan, and the `author/slug` (else `provider/rest`) of its first target, which allow-lists judge.
+
+    `is_guess`: only that provider can say whether there is such a model.
+    """
 
     plan: Plan
     slug: str
+    is_guess: bool = False
 
 
 class _Way(Struct, frozen=True):
-    """One target and its `author/slug`."""
+    """One target and its `author/slug`. `is_guess`: it takes names that mean nothing here."""
 
     target: Target
     slug: str
+    is_guess: bool = False
 
 
 class Names:
@@ -126,7 +132,7 @@ class Names:
         targets = tuple(dict.fromkeys(way.target for way in ways))
         is_alias = name in self._settings.aliases
         plan = Plan(targets, name if is_alias else ways[0].slug, self._defaults(name))
-        return Resolution(plan, ways[0].slug)
+        return Resolution(plan, ways[0].slug, ways[0].is_guess and not is_alias)
 
     def _unnamed(self) -> Resolution:
         """Plan a call that names no model where no default is set: the provider's own default serves it."""
@@ -162,8 +168,10 @@ class Names:
             way = self._by_author(spelling)
         if way is not None:
             return way
-        provider = self._routed(name) or self._only_lister(name) or self._any_taker()
-        return None if provider is None else _way(provider, name)
+        if (provider := self._routed(name) or self._only_lister(name)) is not None:
+            return _way(provider, name)
+        provider = self._any_taker()
+        return None if provider is None else _way(provider, name, is_guess=True)
 
     def _at_provider(self, name: str) -> _Way | None:
         """`<provider>/<rest>`, unless the provider's name is an author's and the rest one of its slugs."""
@@ -188,13 +196,15 @@ class Names:
         provider = self._routed(spelling.authored) or self._routed(spelling.slug)
         if provider is None and known_name(self._catalogue, spelling.slug) is None:
             provider = self._only_lister(spelling.sent)
-        if provider is None and not spelling.slug.startswith("openai/ft:"):
+        if provider is None and not spelling.slug.startswith(_TUNED):
             provider = self._openrouter
         if provider is None:
             provider = self._direct.get(spelling.author)
         if provider is None:
             return None
-        return _Way(Target(provider, self._spelled_for(self._providers[provider], spelling)), spelling.slug)
+        is_own = spelling.slug.startswith(_TUNED) and provider != self._openrouter
+        sent = self._spelled_for(self._providers[provider], spelling)
+        return _Way(Target(provider, sent), spelling.slug, is_guess=is_own)
 
     def _spelled_for(self, provider: Provider, spelling: Spelling) -> str:
         """Spell a model as its provider does: what it lists is beyond doubt, a vendor drops the author."""
@@ -234,9 +244,9 @@ def model_not_found(name: str, candidates: Iterable[str]) -> ModelNotFound:
     return ModelNotFound(f"No model of this name is available here. {hint}", param="model")
 
 
-def _way(provider: str, name: str) -> _Way:
+def _way(provider: str, name: str, *, is_guess: bool = False) -> _Way:
     """Send a name as it is."""
-    return _Way(Target(provider, name), name if is_author_slug(name) else f"{provider}/{name}")
+    return _Way(Target(provider, name), name if is_author_slug(name) else f"{provider}/{name}", is_guess)
 
 
 def _is_vendor(provider: Provider, author: str) -> bool:

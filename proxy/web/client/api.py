@@ -12,6 +12,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http import HttpVersion10
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.errors import InternalError, ModelNotFound, NoHealthyUpstream, Overloaded, ProxyError, ShuttingDown
 from proxy.exchange.client import Asker, Client
@@ -35,7 +36,7 @@ from proxy.web.connection import Answered, Connection
 from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers, refuse_what_cannot_pass
 from proxy.wire.call import Call, read_call
-from proxy.wire.endpoints import endpoint_for, split_path
+from proxy.wire.endpoints import endpoint_for, path_of, speaks_anthropic, split_path
 
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
@@ -178,6 +179,8 @@ class Api:
     def _asked(self, request: web.BaseRequest, client: Client, record: Record) -> Asked | None:
         """Read a head for the first time; None where that was answered already."""
         parts, door = self.parts, cast(Connection, request.protocol)
+        has_version = "anthropic-version" in request.headers
+        record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version=has_version)
         door.check_version()
         path, query, prefixed = split_path(request.raw_path)
         health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
@@ -195,11 +198,11 @@ class Api:
         if request.method == "OPTIONS":
             client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
             return None
-        refuse_what_cannot_pass(request, endpoint, prefixed)
+        refuse_what_cannot_pass(request, path)
         caller = parts.keys.caller(request.headers)
         record.key = caller.name
         check_endpoint(caller, endpoint)
-        head = head_of(request, (path, query), endpoint, record.cors)
+        head = head_of(request, (path, query), endpoint, record)
         if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
             parts.heads.learn(door.digest, head)
         return Asked(head, caller, request)
@@ -208,7 +211,7 @@ class Api:
         """What is asked of a provider; None where we had the answer ourselves."""
         head, caller, parts = asked.head, asked.caller, self.parts
         record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
-        record.cors, record.key = head.cors, caller.name
+        record.cors, record.key, record.speaks_anthropic = head.cors, caller.name, head.speaks_anthropic
         to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
         if (turn := parts.gate.enter(caller.name, to_read)) is not None:
             await turn
@@ -221,7 +224,9 @@ class Api:
         aside = parts.exchange.aside
         call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
         record.model, record.stream = call.model, call.stream
-        plan = self._plan(caller, call)
+        plan = self._plan(caller, call, head.model)
+        if head.model not in (None, plan.targets[0].model):
+            call = replace(call, path=path_of(plan.targets[0].model))
         record.label = plan.label
         weight = await aside(len(body), weigh, call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
         until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
@@ -235,9 +240,11 @@ class Api:
         record.times.waited_seconds += time.monotonic() - began
         return body
 
-    def _plan(self, caller: Caller, call: Call) -> Plan:
-        """Where this call may go. Calls that carry no model go as they are to the default provider; those
-        about a response in the background to the one that has it."""
+    def _plan(self, caller: Caller, call: Call, about: str | None) -> Plan:
+        """Where this call may go. Calls that carry no model go as they are to the default provider; those about a model
+        to who would be sent its name, those about a response in the background to who has it."""
+        if about is not None:
+            return Plan(choose(caller, self.parts.names, about).targets[:1], call.endpoint.name, rewrite=False)
         if not call.endpoint.carries_model:
             provider = self.parts.exchange.toll.keeping.background.home_of(call) or self.parts.default_provider
             if not provider:
@@ -251,12 +258,15 @@ class Api:
 
     def _models(self, head: Head, caller: Caller) -> bytes | None:
         """Our own answer to the model list, or None for paths that are the provider's to answer."""
+        parts = self.parts
         if head.path == "/models":
-            return self.parts.models.all(caller, anthropic=head.speaks_anthropic)
-        name = head.path.removeprefix("/models/")
-        if name == head.path or name.endswith("/endpoints") or name in ("count", "user"):
+            return parts.models.all(caller, anthropic=head.speaks_anthropic)
+        if head.model is None or (one := parts.models.one(caller, head.model, anthropic=head.speaks_anthropic)) is None:
             return None
-        return self.parts.models.one(caller, name, anthropic=head.speaks_anthropic)
+        plan = choose(caller, parts.names, head.model)
+        provider = parts.exchange.providers[plan.targets[0].provider]
+        parts.exchange.toll.check_listed((key_scope(caller.name), GLOBAL), provider, plan)
+        return one
 
     def _refuse(self, error: ProxyError, client: Client, request: Asked | web.BaseRequest) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""
@@ -274,7 +284,7 @@ class Api:
             and isinstance(error, Overloaded)
         ):
             client.keeps = False
-        client.whole(error.status, *error_reply(error, record.shape, record.refusal_headers()))
+        client.whole(error.status, *error_reply(error, record.refusal_headers(), anthropic=record.speaks_anthropic))
 
 
 def _tell(over: asyncio.Future[None]) -> None:

@@ -8,8 +8,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from proxy.dialects import Incoming
+from proxy.exchange.record import Record
 from proxy.policy.values import Caller
-from proxy.wire.endpoints import Endpoint
+from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import Headers, without_credentials
 
 MOST_HEADS = 1024
@@ -20,7 +21,8 @@ class Head(Struct, frozen=True):
     """A head that was read and found to be meant for us, whoever sends it. Nothing in it is a secret.
 
     `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
-    anything at all, infinite where it does not say.
+    anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
+    asked about, at `/models/NAME`.
     """
 
     method: str
@@ -32,6 +34,7 @@ class Head(Struct, frozen=True):
     content_type: str
     read_timeout_seconds: float
     speaks_anthropic: bool
+    model: str | None
 
 
 class Asked(Struct):
@@ -66,7 +69,7 @@ class Heads:
         self._known[digest] = head
 
 
-def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint, cors: Headers) -> Head:
+def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:
     """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
     headers = request.headers
     return Head(
@@ -74,11 +77,12 @@ def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint
         path=where[0],
         query=where[1],
         endpoint=endpoint,
-        cors=cors,
+        cors=record.cors,
         incoming=Incoming(without_credentials(headers.items())),
         content_type=headers.get("Content-Type", ""),
         read_timeout_seconds=_read_timeout_seconds(headers.get("x-stainless-read-timeout", "inf")),
-        speaks_anthropic="anthropic-version" in headers,
+        speaks_anthropic=record.speaks_anthropic,
+        model=model_of(where[0]) if request.method in ("GET", "HEAD") else None,
     )
 
 
