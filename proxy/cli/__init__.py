@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 
 import click
 
@@ -13,6 +14,7 @@ _COMMANDS = (
     "init",
     "check",
     "connect",
+    "import",
     "demo",
     "models",
     "keys",
@@ -56,7 +58,8 @@ class _Lazy(Suggesting):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"proxy.cli.{cmd_name}"), cmd_name)
+        name = cmd_name + "_" * keyword.iskeyword(cmd_name)
+        command = getattr(importlib.import_module(f"proxy.cli.{name}"), name)
         return command if isinstance(command, click.Command) else None
 
 

@@ -32,7 +32,9 @@ def init(path: str | None, force: bool) -> None:
     target = Path(path) if path else usual
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(target, starter(resources.files("proxy.config").joinpath("starter.yaml").read_text(), said), force)
+        write_private(
+            target, starter(resources.files("proxy.config").joinpath("starter.yaml").read_text(), said), force
+        )
     except FileExistsError:
         raise click.ClickException(f"{target} exists already; --force replaces it") from None
     except OSError as error:
@@ -84,7 +86,7 @@ def _written(said: Said) -> dict[str, str]:
     return {**plain, **{of: f"{{{members}}}" for of, members in mappings.items()}}
 
 
-def _write(target: Path, content: str, force: bool) -> None:
+def write_private(target: Path, content: str, force: bool) -> None:
     """Create `target` with mode 0600; replacing goes through a new file, so that the old one is never half gone."""
     written = target.with_name(f".{target.name}.{secrets.token_hex(4)}") if force else target
     descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

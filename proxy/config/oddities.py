@@ -49,13 +49,14 @@ def _below_v1(provider: Provider) -> str | None:
     """The address that is likely meant, where a server of one's own is named without a path."""
     parts = urlsplit(provider.base_url)
     host = parts.hostname or ""
-    if provider.kind != "openai" or parts.path.strip("/") or not _is_local(host):
+    if provider.kind != "openai" or parts.path.strip("/") or not is_local(host):
         return None
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{f':{parts.port}' if parts.port else ''}/v1"
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host is of one's own network, by its name or address."""
     if host.endswith((".local", ".internal", ".localhost")) or (host and "." not in host and ":" not in host):
         return True
     try:
