@@ -176,8 +176,10 @@ def lost_sections(old: Settings, new: Settings) -> str:
 
 
 def _has_lost_budgets(old: Settings, new: Settings) -> bool:
-    """Whether those of everything together are gone, or with those of the keys all there were."""
-    before, after = ({budget.scope for budget in settings.money.budgets} for settings in (old, new))
+    """Whether those of everything together are gone, or with those of the keys all there were; nothing is lost with one
+    in shadow, and where one is put there, that is written."""
+    before = {budget.scope for budget in old.money.budgets if not budget.shadow}
+    after = {budget.scope for budget in new.money.budgets}
     return bool(before) and (not after or (GLOBAL in before and GLOBAL not in after))
 
 

@@ -167,6 +167,7 @@ class Telemetry:
                 spent_pusd=standing.spent_pusd,
                 held_pusd=standing.held_pusd,
                 reset=standing.resets_at,
+                shadow=standing.budget.shadow,
             )
             for standing in self._books.books.state(time.time())
         ]
@@ -194,6 +195,7 @@ def _seen(entry: Entry) -> CallSeen:
         fallback=None if len(entry.tried) < 2 else _fallback(entry),
         client_left=entry.client_left,
         rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
+        shadow_rejected=entry.shadow_rejections and _codes(entry.shadow_rejections),
     )
 
 
@@ -201,6 +203,11 @@ def _fallback(entry: Entry) -> tuple[str, str] | None:
     """The model that was asked first and the one that came last, where several were asked."""
     models = list(dict.fromkeys(tried.model for tried in entry.tried))
     return (models[0], models[-1]) if len(models) > 1 else None
+
+
+def _codes(rejections: tuple[str, ...]) -> tuple[str, ...]:
+    """What a call would have been refused with, each code once, whichever entries in shadow said so."""
+    return tuple(dict.fromkeys(rejection.partition(" ")[0] for rejection in rejections))
 
 
 def _all_of(waiting: deque[WaitingT]) -> list[WaitingT]:

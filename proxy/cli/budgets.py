@@ -10,7 +10,7 @@ import click
 from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import Table, moment, print_table, say
+from proxy.cli.tables import Table, budget_name, moment, print_table, say
 from proxy.policy.money.amounts import dollars
 
 _AMOUNTS = ("cap_usd", "spent_usd", "held_usd", "left_usd")
@@ -21,7 +21,10 @@ _AMOUNTS = ("cap_usd", "spent_usd", "held_usd", "left_usd")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.pass_context
 def budgets(context: click.Context, as_json: bool, config_path: str | None) -> None:
-    """Show every budget: its cap, what is spent, held for calls under way, and left, and when it starts anew."""
+    """Show every budget: its cap, what is spent, held for calls under way, and left, and when it starts anew.
+
+    One in (shadow) counts and refuses nothing.
+    """
     context.obj = config_path
     if context.invoked_subcommand is not None:
         return
@@ -62,4 +65,4 @@ def adjust(context: click.Context, /, **options: Any) -> None:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    return [row["budget"], row["per"], *(dollars(row[name]) for name in _AMOUNTS), moment(row["resets_at"])]
+    return [budget_name(row), row["per"], *(dollars(row[name]) for name in _AMOUNTS), moment(row["resets_at"])]

@@ -10,7 +10,7 @@ import click
 from proxy.cli.client import ask
 from proxy.cli.completing import key_names, model_names
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import Table, print_table, say
+from proxy.cli.tables import Table, budget_name, print_table, say
 from proxy.policy.money.amounts import dollars
 
 
@@ -36,11 +36,13 @@ def explain(model: str, key: str | None, max_tokens: int | None, as_json: bool, 
     if found["budgets"]:
         columns = [("Budget", False), ("Cap", True), ("Left before", True), ("Left after", True)]
         rows = [
-            [row["budget"], *(dollars(row[name]) for name in ("cap_usd", "left_usd", "left_after_usd"))]
+            [budget_name(row), *(dollars(row[name]) for name in ("cap_usd", "left_usd", "left_after_usd"))]
             for row in found["budgets"]
         ]
         print_table(Table(columns, rows))
     say(f"verdict: {found['verdict']}")
+    for rejection in found["shadow_rejections"]:
+        say(f"in shadow: would be refused with {rejection}")
 
 
 def _price(price: dict[str, Any] | None) -> str:

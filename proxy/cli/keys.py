@@ -24,9 +24,15 @@ def keys() -> None:
 
 @keys.command("create")
 @click.argument("name")
-@click.option("--budget", "budgets", multiple=True, metavar="USD/PERIOD", help="Such as 5/day; may be repeated.")
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="USD/PERIOD",
+    help="Such as 5/day, or shadow:5/day to try it out; may be repeated.",
+)
 @click.option("--limit", "limits", multiple=True, metavar="LIMIT",
-              help="60/minute (requests), tokens:100000/minute or concurrent:8; may be repeated.")  # fmt: skip
+              help="60/minute (requests), tokens:100000/minute, concurrent:8, or shadow: and one of these; may be repeated.")  # fmt: skip
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller'. Default: all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -51,10 +57,14 @@ def create(**options: Any) -> None:
 @click.argument("key", shell_complete=key_names)
 @click.option("--name", metavar="NEW", help="What it is called from now on; what it has spent goes with it.")
 @click.option(
-    "--budget", "budgets", multiple=True, metavar="USD/PERIOD", help="Such as 5/day, or none; may be repeated."
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="USD/PERIOD",
+    help="Such as 5/day, shadow:5/day, or none; may be repeated.",
 )
 @click.option("--limit", "limits", multiple=True, metavar="LIMIT",
-              help="60/minute, tokens:100000/minute, concurrent:8, or none; may be repeated.")  # fmt: skip
+              help="60/minute, tokens:100000/minute, concurrent:8, shadow:60/minute, or none; may be repeated.")  # fmt: skip
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller', or all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now, or never.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -169,7 +179,10 @@ def _terms(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cells(key: dict[str, Any]) -> list[str]:
-    budgets = [f"{bar(b['spent_usd'], b['cap_usd'])} of {dollars(b['cap_usd'])}/{b['per']}" for b in key["budgets"]]
+    budgets = [
+        f"{bar(b['spent_usd'], b['cap_usd'])} of {dollars(b['cap_usd'])}/{b['per']}{' (shadow)' if b['shadow'] else ''}"
+        for b in key["budgets"]
+    ]
     expires = "expired" if key["expired"] else moment(key["expires_at"])
     if key["old_secret_until"]:
         expires += f"\n(old secret: {moment(key['old_secret_until'])})"

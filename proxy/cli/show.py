@@ -54,6 +54,7 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
         ("cost", f"{dollars(attempt['cost_usd'])} ({attempt['source']})"),
         ("upstream id", attempt["upstream_id"] or "-"),
         ("adjusted", attempt["adjusted"] or "-"),
+        *(("in shadow", f"would be refused with {rejection}") for rejection in attempt["shadow_rejections"]),
     ]
     say(title)
     for name, text in rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import click
 from msgspec import Struct
@@ -85,6 +86,11 @@ def terminal_width() -> int:
 def say(text: str) -> None:
     """A line of plain text."""
     click.echo(visible(text))
+
+
+def budget_name(budget: dict[str, Any]) -> str:
+    """What a budget is called, and whether it is in shadow."""
+    return f"{budget['budget']} (shadow)" if budget["shadow"] else str(budget["budget"])
 
 
 def bar(spent: str, cap: str) -> str:

@@ -49,22 +49,20 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
 
 def budgets_for(scope: str, sections: Iterable[BudgetSection], zone: tzinfo) -> Iterable[Budget]:
     """The budgets of one scope; `zone` is for those that name none."""
-    seen: Counter[str] = Counter()
-    for section in sections:
-        seen[section.per] += 1
+    sections = list(sections)
+    identities = _identities(scope, [(section.per, section.shadow) for section in sections])
+    for identity, section in zip(identities, sections, strict=True):
         own_zone = ZoneInfo(section.tz) if section.tz else zone
-        identity = _identity(scope, section.per, seen[section.per])
-        yield Budget(identity, scope, section.per, to_pusd(section.usd), own_zone, section.share)
+        yield Budget(identity, scope, section.per, to_pusd(section.usd), own_zone, section.share, section.shadow)
 
 
 def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
     """The limits of one scope."""
-    seen: Counter[str] = Counter()
-    for section in sections:
-        name = f"{_kind(section)}:{section.per}" if section.per else _kind(section)
-        seen[name] += 1
+    sections = list(sections)
+    names = [(f"{_kind(one)}:{one.per}" if one.per else _kind(one), one.shadow) for one in sections]
+    for identity, section in zip(_identities(scope, names), sections, strict=True):
         amount = section.requests or section.tokens or section.concurrent or 0
-        yield Limit(_identity(scope, name, seen[name]), scope, _kind(section), amount, section.per)
+        yield Limit(identity, scope, _kind(section), amount, section.per, section.shadow)
 
 
 def _kind(section: LimitSection) -> LimitOf:
@@ -73,6 +71,15 @@ def _kind(section: LimitSection) -> LimitOf:
     return "tokens" if section.tokens is not None else "concurrent"
 
 
-def _identity(scope: str, name: str, count: int) -> str:
-    """Unique and stable: the n-th of its kind in a scope is numbered from the second on."""
-    return f"{scope}:{name}" if count == 1 else f"{scope}:{name}#{count}"
+def _identities(scope: str, entries: list[tuple[str, bool]]) -> list[str]:
+    """Unique and stable, in the order of the entries, each a name and whether it is in shadow.
+
+    The n-th of its name is numbered from the second on, those in shadow after the others: one that is tried out beside
+    another renames nothing, and one that stands alone has the same id when it is in force.
+    """
+    seen, found = Counter[str](), [""] * len(entries)
+    for index in sorted(range(len(entries)), key=lambda at: entries[at][1]):
+        name = entries[index][0]
+        seen[name] += 1
+        found[index] = f"{scope}:{name}" if seen[name] == 1 else f"{scope}:{name}#{seen[name]}"
+    return found

@@ -52,6 +52,7 @@ class LimitSection(Section):
     tokens: Count | None = Field(default=None, description="Tokens, input and output together, per period.")
     concurrent: Count | None = Field(default=None, description="Calls at the same time; takes no period.")
     per: LimitPeriod | None = Field(default=None, description="The period of requests or tokens.")
+    shadow: Flag = Field(default=False, description="Counts, and says what it would refuse, but refuses nothing.")
 
     @model_validator(mode="after")
     def _is_one_limit(self) -> Self:
@@ -71,6 +72,7 @@ class BudgetSection(Section):
     per: BudgetPeriod = Field(description="The period; total never starts anew. Weeks start on Monday.")
     tz: TimeZone | None = Field(default=None, description="Time zone in which periods begin; default: the machine's.")
     share: Share = Field(default=Decimal(1), description="The part of the budget one key may hold at once.")
+    shadow: Flag = Field(default=False, description="Counts, and says what it would refuse, but refuses nothing.")
 
 
 class BudgetPolicySection(Section):

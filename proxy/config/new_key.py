@@ -68,17 +68,26 @@ def _read(section: type[SectionT], tree: Mapping[str, Any]) -> SectionT:
 
 
 def budget_term(text: str) -> dict[str, object]:
-    """Read `5/day` as a row of `budgets:`."""
-    usd, slash, per = text.strip().removeprefix("$").partition("/")
+    """Read `5/day`, or `shadow:5/day`, as a row of `budgets:`."""
+    term, shadow = _in_shadow(text)
+    usd, slash, per = term.removeprefix("$").partition("/")
     if not slash:
-        raise ValueError("must be USD/PERIOD such as 5/day (minute, hour, day, week, month, total)")
-    return {"usd": usd, "per": per}
+        raise ValueError("must be USD/PERIOD such as 5/day (minute, hour, day, week, month, total), or shadow:5/day")
+    return {"usd": usd, "per": per, **shadow}
 
 
 def limit_term(text: str) -> dict[str, object]:
-    """Read `60/minute`, `tokens:100000/minute` or `concurrent:8` as a row of `limits:`."""
-    match = _LIMIT.fullmatch(text.strip())
+    """Read `60/minute`, `tokens:100000/minute` or `concurrent:8`, each after `shadow:` or not, as a row of `limits:`."""
+    written, shadow = _in_shadow(text)
+    match = _LIMIT.fullmatch(written)
     if match is None:
-        raise ValueError("must be such as 60/minute, tokens:100000/minute or concurrent:8")
-    term: dict[str, object] = {match[1] or "requests": int(match[2])}
+        raise ValueError("must be such as 60/minute, tokens:100000/minute, concurrent:8 or shadow:60/minute")
+    term: dict[str, object] = {match[1] or "requests": int(match[2]), **shadow}
     return {**term, "per": match[3]} if match[3] else term
+
+
+def _in_shadow(text: str) -> tuple[str, dict[str, object]]:
+    """What follows `shadow:`, and the field it stands for."""
+    term = text.strip()
+    rest = term.removeprefix("shadow:")
+    return rest.strip(), {} if rest == term else {"shadow": True}

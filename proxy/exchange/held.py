@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from proxy.errors import BudgetExceeded
 from proxy.exchange.background import Running
 from proxy.exchange.keeping import Booked, Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
@@ -146,6 +147,9 @@ class Held:
             verdict = self._keeping.books.grow(self.hold.id, self._step)
             if isinstance(verdict, Exceeded):
                 raise outgrown(verdict)
+            if self._keeping.books.has_shadows:
+                for budget_id in self._keeping.books.overdrawn(self.hold.id):
+                    self._record.pass_shadow(BudgetExceeded.code, budget_id)
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
                 self._keeping.journal.append(self.hold)

@@ -65,6 +65,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     total_seconds: float
     overhead_seconds: float
     client_left: str | None
+    shadow_rejections: tuple[str, ...]
 
 
 class Held(Protocol):
@@ -114,6 +115,7 @@ class Record:
         "phase",
         "request_id",
         "served",
+        "shadow_rejections",
         "shape",
         "speaks_anthropic",
         "started",
@@ -164,6 +166,7 @@ class Record:
         self.findings: Findings | None = None
         self.held: Held | None = None
         self.unsettled = 0
+        self.shadow_rejections: tuple[str, ...] = ()
         self.when_settled: Callable[[], None] | None = None
 
     def own_headers(self) -> list[tuple[str, str]]:
@@ -192,6 +195,10 @@ class Record:
     def so_far_pusd(self) -> int:
         """What the attempt under way has come to."""
         return self.held.so_far_pusd(self.findings) if self.held is not None and self.findings is not None else 0
+
+    def pass_shadow(self, code: str, entry: str) -> None:
+        """A budget or limit in shadow, by its id, would have refused the call with this code."""
+        self.shadow_rejections = tuple(dict.fromkeys((*self.shadow_rejections, f"{code} by {entry}")))
 
     def settled_late(self) -> None:
         """A look-up has ended; with the last one the call is over for the books as well."""
@@ -241,6 +248,7 @@ class Record:
             total_seconds=_micro(now - self.started),
             overhead_seconds=_micro(times.ours_seconds(times.first_byte_at or now)),
             client_left=self.client_left,
+            shadow_rejections=self.shadow_rejections,
         )
 
     def _left_early(self) -> bool:

@@ -17,7 +17,7 @@ from proxy.errors import (
 from proxy.policy.limits.limiter import Denied
 from proxy.policy.money.account import Exceeded, InFlight, Verdict
 from proxy.policy.money.amounts import usd_text
-from proxy.policy.money.budgets import GLOBAL, Budget
+from proxy.policy.money.budgets import GLOBAL, Budget, Limit
 from proxy.policy.money.quote import Unbounded
 from proxy.wire.call import Call
 
@@ -106,6 +106,11 @@ def unlisted(near: Iterable[str]) -> ModelNotFound:
         "is new, give it a `price:` under `models:` in the configuration.",
         param="model",
     )
+
+
+def code_of(limit: Limit) -> str:
+    """Of the error with which a limit refuses."""
+    return TooManyConcurrent.code if limit.of == "concurrent" else RateLimitExceeded.code
 
 
 def too_much(denied: Denied) -> PolicyError:

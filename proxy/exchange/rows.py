@@ -28,6 +28,7 @@ class Ended(Struct, frozen=True):
 
 
 _NOTHING = Usage()
+SHADOWS = "; "  # between what budgets and limits in shadow would have refused an attempt with
 
 
 def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
@@ -45,6 +46,7 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         total_ms=_ms(ended.at - times.started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
+        message=SHADOWS.join(record.shadow_rejections) or None,
         first_token_ms=_ms_or_none(times.since_start(times.first_token_at)),
         waited_ms=_ms(times.waited_seconds),
         sent_ms=_ms(times.sent_at - times.started),

@@ -10,17 +10,27 @@ from msgspec import Struct
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
-from proxy.exchange.refusals import exceeded, in_flight, too_much, unbounded, unlisted
+from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbounded, unlisted
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
 from proxy.policy.money.account import Verdict
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import PriceBook
-from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, quote_for, with_maximum
+from proxy.policy.money.quote import (
+    Decision,
+    Go,
+    Quote,
+    Refuse,
+    Wait,
+    decide,
+    judge_in_shadow,
+    quote_for,
+    with_maximum,
+)
 from proxy.policy.money.settlement import Prices
 from proxy.policy.money.weight import likely_input_tokens
 from proxy.policy.values import Plan, Provider
-from proxy.stores.records import Hold
+from proxy.stores.records import Charge, Hold
 
 # The part of a client's own patience that may be spent in line, so that it still hears the answer.
 _PATIENCE = 0.9
@@ -152,12 +162,19 @@ class Toll:
         if job.taken is None:
             limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
             job.taken = limiter.add(scopes, job.likely_tokens, now)
+            if limiter.has_shadows:
+                job.taken, denied = limiter.add_in_shadow(job.taken, scopes, job.likely_tokens, now)
+                for limit in denied:
+                    job.record.pass_shadow(code_of(limit), limit.id)
             job.record.limit_headers = list(limiter.headers(scopes, now).items())
 
     def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
         """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
         keeping, record, now = self.keeping, job.record, time.time()
         identity = f"{record.request_id}.{ask.number}"
+        charges = keeping.books.take(identity, job.scopes, job.caller.name, go.hold_pusd, now)
+        if keeping.books.has_shadows:
+            charges += self._take_in_shadow(job, quote, identity, now)
         hold = Hold(
             id=identity,
             at_ms=int(now * 1000),
@@ -171,12 +188,21 @@ class Toll:
             upstream_model=ask.names[1],
             stream=job.call.stream,
             amount_pusd=go.hold_pusd,
-            charges=keeping.books.take(identity, job.scopes, job.caller.name, go.hold_pusd, now),
+            charges=charges,
         )
         self._take_limits(job)
         held = self._held(job, ask, quote, hold)
         held.maximum = go.maximum
         return held
+
+    def _take_in_shadow(self, job: Job, quote: Quote, identity: str, now: float) -> tuple[Charge, ...]:
+        """Hold from budgets in shadow what each would have, were it the only one; none of them is in the way."""
+        books, amounts = self.keeping.books, {}
+        for budget_id, room in books.shadow_rooms(job.scopes, job.caller.name, now):
+            amounts[budget_id], code = judge_in_shadow(quote, room, self.rules)
+            if code is not None:
+                job.record.pass_shadow(code, budget_id)
+        return books.take_in_shadow(identity, amounts, now)
 
     def _held(self, job: Job, ask: Ask, quote: Quote, hold: Hold) -> Held:
         """The hold under way, with what its settlement will want to know."""

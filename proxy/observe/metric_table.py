@@ -107,9 +107,22 @@ TABLE: tuple[Row, ...] = (
         _BUDGET,
     ),
     Row(
+        "tollkeeper_budget_shadow",
+        "gauge",
+        "1 for a budget with `shadow: true`, which refuses nothing; 0 for one in force.",
+        _BUDGET,
+    ),
+    Row(
         "tollkeeper_rejections_total",
         "counter",
         "Calls refused by Tollkeeper before anything was sent upstream; reason is the code of the error.",
+        ("key", "reason"),
+    ),
+    Row(
+        "tollkeeper_shadow_rejections_total",
+        "counter",
+        "Calls that went, and would have been refused by a budget or limit with `shadow: true`; reason is the code of the "
+        "error. They are not among the rejections.",
         ("key", "reason"),
     ),
     Row(

@@ -49,6 +49,7 @@ class Metrics:
         self._tokens = families.counter("tollkeeper_tokens_total")
         self._cost = families.money("tollkeeper_cost_usd_total")
         self._rejections = families.counter("tollkeeper_rejections_total")
+        self._shadow_rejections = families.counter("tollkeeper_shadow_rejections_total")
         self._attempts = families.counter("tollkeeper_upstream_attempts_total")
         self._fallbacks = families.counter("tollkeeper_fallbacks_total")
         self._disconnects = families.counter("tollkeeper_client_disconnects_total")
@@ -118,6 +119,8 @@ class Metrics:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
         if call.rejected is not None:
             self._rejections.at(key, call.rejected).add(len(same))
+        for reason in call.shadow_rejected:
+            self._shadow_rejections.at(key, reason).add(len(same))
         if self._gen_ai is not None:
             self._gen_ai.finished(same, model, error)
 

@@ -20,6 +20,7 @@ class BudgetState(Struct, frozen=True):
     spent_pusd: int
     held_pusd: int
     reset: float | None = None
+    shadow: bool = False
 
 
 class ReloadState(Struct, frozen=True):
@@ -104,6 +105,7 @@ def collect(readings: Readings) -> Iterator[Metric]:
 def _budgets(budgets: Iterable[BudgetState]) -> Iterator[Metric]:
     limit, spent = _gauge("tollkeeper_budget_limit_usd"), _gauge("tollkeeper_budget_spent_usd")
     held, reset = _gauge("tollkeeper_budget_held_usd"), _gauge("tollkeeper_budget_reset_timestamp_seconds")
+    shadow = _gauge("tollkeeper_budget_shadow")
     for state in budgets:
         labels = [state.budget, state.per]
         limit.add_metric(labels, state.limit_pusd / PUSD_PER_USD)
@@ -111,7 +113,8 @@ def _budgets(budgets: Iterable[BudgetState]) -> Iterator[Metric]:
         held.add_metric(labels, state.held_pusd / PUSD_PER_USD)
         if state.reset is not None:
             reset.add_metric(labels, state.reset)
-    yield from (limit, spent, held, reset)
+        shadow.add_metric(labels, int(state.shadow))
+    yield from (limit, spent, held, reset, shadow)
 
 
 def _counter(name: str, value: int) -> CounterMetricFamily:

@@ -25,7 +25,8 @@ class CallSeen(Struct, frozen=True):
     """One finished call. Times in seconds.
 
     `model` is the configured target. `attempts` are (provider, outcome), `fallback` is (from, to)
-    as models, `client_left` how far the call had got, `rejected` the code of a refusal of ours.
+    as models, `client_left` how far the call had got, `rejected` the code of a refusal of ours, `shadow_rejected` those
+    of refusals there would have been.
     """
 
     endpoint: str
@@ -44,6 +45,7 @@ class CallSeen(Struct, frozen=True):
     fallback: tuple[str, str] | None = None
     client_left: str | None = None
     rejected: str | None = None
+    shadow_rejected: tuple[str, ...] = ()
 
 
 Kind = tuple[object, ...]
@@ -51,7 +53,9 @@ Kind = tuple[object, ...]
 
 # all that a call may have in common with many
 _COMMON = ("endpoint", "status", "provider", "model", "key", "error_type", "stream")
-kind_of: Callable[[CallSeen], Kind] = attrgetter(*_COMMON, "attempts", "fallback", "client_left", "rejected")
+kind_of: Callable[[CallSeen], Kind] = attrgetter(
+    *_COMMON, "attempts", "fallback", "client_left", "rejected", "shadow_rejected"
+)
 
 
 class CostSeen(Struct, frozen=True):

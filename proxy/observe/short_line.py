@@ -36,10 +36,11 @@ class Call(Protocol):
     first_token_seconds: float | None
     total_seconds: float
     client_left: str | None
+    shadow_rejections: Sequence[str]
 
 
 def short_line(call: Call, ended: datetime) -> str:
-    """Time, status, key, model → target, tokens, cost, first token, total; what went wrong; the id for `show`."""
+    """Time, status, key, model → target, tokens, cost, first token, total; what went wrong, or would have; the id for `show`."""
     parts = [
         f"{ended:%H:%M:%S}",
         f"{call.status or '-':>3}",
@@ -50,6 +51,7 @@ def short_line(call: Call, ended: datetime) -> str:
         f"first {_seconds(call.first_token_seconds)}" if call.first_token_seconds is not None else "",
         _seconds(call.total_seconds),
         call.error or call.error_type or ("client left" if call.client_left else ""),
+        f"would be refused: {', '.join(call.shadow_rejections)}" if call.shadow_rejections else "",
         call.request_id,
     ]
     return "  ".join(_on_one_line(part) for part in parts if part)

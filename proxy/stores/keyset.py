@@ -117,8 +117,8 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
     return {
         "name": asked.name,
         "models": tuple(asked.models),
-        "limits": _text([term.model_dump(mode="json", exclude_none=True) for term in asked.limits]),
-        "budgets": _text([term.model_dump(mode="json", exclude_none=True) for term in asked.budgets]),
+        "limits": _text([term.model_dump(mode="json", exclude_defaults=True) for term in asked.limits]),
+        "budgets": _text([term.model_dump(mode="json", exclude_defaults=True) for term in asked.budgets]),
         "expires_ms": asked.expires_ms or None,
     }
 

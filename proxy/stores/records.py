@@ -27,7 +27,8 @@ class Row(Struct, frozen=True):
     `id` is unique: request id, dot, number of the attempt. `at_ms` is UTC epoch milliseconds. `model` is the configured target,
     `asked` what the client wrote, `served` what the upstream says answered. `counts_call`: calls are
     counted on this row (their first attempt), however many attempts each took. `times`: how many refused calls
-    of that key, reason and second the row stands for; its id is the first one's.
+    of that key, reason and second the row stands for; its id is the first one's. `message` is why a call was refused;
+    of one that was sent, what budgets and limits in shadow would have refused it with.
 
     From the call's start it took `sent_ms` until the attempt began (`waited_ms` of them spent waiting: for the request's
     body, in line, between tries), `first_byte_ms` until the reply, `first_token_ms` until its first token, `total_ms`

@@ -61,6 +61,7 @@ def entry(number: int = 1, **fields: Any) -> Entry:
         "first_token_seconds": 0.2,
         "total_seconds": 1.0,
         "overhead_seconds": 0.001,
+        "shadow_rejections": (),
     }
     return Entry(**{**usual, **fields})
 

@@ -259,6 +259,8 @@ TERMS: list[tuple[Any, str, dict[str, object]]] = [
     (limit_term, "60/minute", {"requests": 60, "per": "minute"}),
     (limit_term, "tokens:100000/hour", {"tokens": 100000, "per": "hour"}),
     (limit_term, "concurrent:8", {"concurrent": 8}),
+    (budget_term, "shadow:$5/day", {"usd": "5", "per": "day", "shadow": True}),
+    (limit_term, " shadow:tokens:9/day", {"tokens": 9, "per": "day", "shadow": True}),
 ]
 
 
@@ -267,7 +269,9 @@ def test_terms_are_read_as_the_configuration_has_them(read: Any, text: str, term
     assert read(text) == term
 
 
-@pytest.mark.parametrize(("read", "text"), [(budget_term, "5"), (limit_term, "x/minute"), (limit_term, "sixty")])
+@pytest.mark.parametrize(
+    ("read", "text"), [(budget_term, "5"), (limit_term, "x/minute"), (limit_term, "sixty"), (limit_term, "shadow")]
+)
 def test_what_is_no_term_is_said_to_be_none(read: Any, text: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         read(text)

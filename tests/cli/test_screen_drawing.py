@@ -179,9 +179,19 @@ def test_a_file_gets_everything_and_no_marks() -> None:
     assert not [line for line in lines if line.startswith("›")] and "quit" not in lines[-1]
 
 
+@pytest.mark.parametrize(("spent", "fate"), [("1", "lasts"), ("10", "spent"), ("5", "3 h 20 min")])
+def test_a_budget_in_shadow_is_marked_and_never_urgent(spent: str, fate: str) -> None:
+    layout = lay_out(rows.BUDGETS, 80)
+    drawn = rows.budget_cells(budget(spent, shadow=True), Decimal("1.5") if spent == "5" else Decimal(0), NOW, layout)
+    assert drawn["At this rate"] == (f"shadow: {fate}", "dim")
+    assert drawn["Spent"][1] == "dim"
+    assert f"shadow: {fate}" in plain(layout.row(drawn))
+
+
 NOTES = [
     ({}, ""),
     ({"attempts": 2, "tried": (Tried("a", "m", "503"), Tried("a", "m", "200"))}, "2 tries"),
+    ({"shadow_rejections": ("budget_exceeded by global:day",)}, "would be refused"),
     ({"attempts": 2, "tried": (Tried("a", "m", "503"), Tried("b", "m", "200"))}, "fallback"),
     ({"attempts": 1, "tried": (Tried("a", "m", "no_healthy_upstream"), Tried("b", "m", "200"))}, "fallback"),
     ({"error": "call_ended", "error_type": "dropped"}, "call_ended"),

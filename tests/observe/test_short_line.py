@@ -22,6 +22,7 @@ USUAL = Entry(
     error_type=None, error=None, attempts=1, tried=(Tried("openrouter", "openai/gpt-4o-mini", "200"),), adjusted=(),
     input_tokens=1204, output_tokens=310, cached_tokens=None, reasoning_tokens=None, cost_usd="0.002310000000",
     cost_source="reported", first_byte_seconds=0.31, first_token_seconds=0.4213, total_seconds=2.1, overhead_seconds=0.001, client_left=None,
+    shadow_rejections=(),
 )  # fmt: skip
 
 
@@ -50,6 +51,10 @@ def entry(**fields: Any) -> Entry:
           "output_tokens": None, "first_token_seconds": None}, "08:05:09  200  -  models  2.10s  req_1"),
         ({"client_left": "streaming", "status": 499, "cost_usd": "0", "tried": (), "model": "a\nb\x1b[2J",
           "first_token_seconds": None}, "08:05:09  499  alice  a\\nb\\x1b[2J  1,204+310 tokens  $0.00  2.10s  client left  req_1"),
+        ({"shadow_rejections": ("budget_exceeded by global:day", "rate_limit_exceeded by global:requests:day"),
+          "input_tokens": None, "output_tokens": None, "first_token_seconds": None}, "08:05:09  200  alice  gpt-4o-mini → "
+         "openrouter: openai/gpt-4o-mini  $0.00231  2.10s  would be refused: budget_exceeded by global:day, "
+         "rate_limit_exceeded by global:requests:day  req_1"),
         ({"status": 0, "tried": (), "input_tokens": 0, "output_tokens": 0, "cost_usd": None, "first_token_seconds": None},
          "08:05:09    -  alice  gpt-4o-mini  0+0 tokens  2.10s  req_1"),
     ],

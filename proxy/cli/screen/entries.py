@@ -57,7 +57,7 @@ def is_failure(entry: Entry) -> bool:
 
 
 def note(entry: Entry) -> str:
-    """What was not as usual: an error's code, that the client left, a fallback, tries."""
+    """What was not as usual: an error's code, that the client left, a fallback, tries, what refuses nothing yet."""
     if is_failure(entry):
         return entry.error or entry.error_type or ""
     if entry.client_left is not None:
@@ -65,7 +65,9 @@ def note(entry: Entry) -> str:
     last = entry.tried[-1] if entry.tried else None
     if last is not None and any((t.provider, t.model) != (last.provider, last.model) for t in entry.tried):
         return "fallback"
-    return f"{entry.attempts} tries" if entry.attempts > 1 else ""
+    if entry.attempts > 1:
+        return f"{entry.attempts} tries"
+    return "would be refused" if entry.shadow_rejections else ""
 
 
 def error_share(entries: Sequence[Entry]) -> float | None:

@@ -57,10 +57,12 @@ def call_cells(call: LiveCall, *, is_selected: bool = False) -> dict[str, Span]:
 
 
 def budget_cells(budget: BudgetAnswer, per_hour: Decimal, now: datetime, layout: Layout) -> dict[str, Span]:
-    """A budget, by heading; its bar is as long as its column."""
+    """A budget, by heading; its bar is as long as its column. One in shadow refuses nothing and is never urgent."""
     part = used(budget)
     tone = "red" if part >= _NEARLY else "yellow" if part >= _MUCH else "green"
     fate = forecast(budget, per_hour, now)
+    if budget.shadow:
+        fate, tone = f"shadow: {fate.removeprefix('spent in ')}", "dim"
     cells = next(width for column, width in layout.columns if column.heading == _SPENT)
     return {
         "Budget": (budget.budget, ""),
@@ -68,7 +70,10 @@ def budget_cells(budget: BudgetAnswer, per_hour: Decimal, now: datetime, layout:
         "": (f"{int(part * 100)}%", ""),
         "of": (dollars(budget.cap_usd), ""),
         "$/hour": (rate(per_hour), ""),
-        "At this rate": (fate, "dim" if fate == "lasts" else "bold red" if fate == "spent" else "yellow"),
+        "At this rate": (
+            fate,
+            "dim" if fate == "lasts" or budget.shadow else "bold red" if fate == "spent" else "yellow",
+        ),
         "Resets in": (resets_in(budget, now), "dim"),
     }
 

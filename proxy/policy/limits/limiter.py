@@ -88,7 +88,11 @@ class _Bucket:
 
 
 class Limiter:
-    """Every limit's state. `now` is monotonic seconds."""
+    """Every limit's state. `now` is monotonic seconds.
+
+    Limits in shadow have no part in any verdict, nor in headers: each counts the calls that it alone would have let
+    pass. `has_shadows` says whether there is one.
+    """
 
     def __init__(self, limits: Iterable[Limit]) -> None:
         """Begin with every bucket empty."""
@@ -97,6 +101,7 @@ class Limiter:
         self._of_scopes: dict[tuple[str, ...], list[_Bucket]] = {}
         self._numbers = count()
         self._open: set[int] = set()
+        self.has_shadows = False
         self.replace(limits)
 
     def replace(self, limits: Iterable[Limit]) -> None:
@@ -109,6 +114,7 @@ class Limiter:
             bucket.change(limit)
             self._buckets[limit.id] = bucket
             self._by_scope.setdefault(limit.scope, []).append(bucket)
+        self.has_shadows = any(bucket.limit.shadow for bucket in self._buckets.values())
 
     def judge(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Denied | None:
         """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
@@ -122,9 +128,27 @@ class Limiter:
 
     def add(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken:
         """Take from every limit of these scopes what was judged to fit, in the same step."""
+        return self._add(Taken(next(self._numbers)), self._of(scopes), (tokens, requests), _ns(now))
+
+    def denied_in_shadow(self, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
+        """The limits of these scopes in shadow that would be in the way."""
         now_ns = _ns(now)
-        reserved, slots = [], []
-        for bucket in self._of(scopes):
+        return [b.limit for b in self._shadows(scopes) if b.wait(tokens if b.of == "tokens" else 1, now_ns) > 0]
+
+    def add_in_shadow(
+        self, taken: Taken, scopes: tuple[str, ...], tokens: int, now: float
+    ) -> tuple[Taken, list[Limit]]:
+        """Take, beside what a call has taken, from those limits in shadow that would let it pass; return all that is
+        taken, and the others."""
+        denied = self.denied_in_shadow(scopes, tokens, now)
+        passing = [bucket for bucket in self._shadows(scopes) if bucket.limit not in denied]
+        return self._add(taken, passing, (tokens, 1), _ns(now)), denied
+
+    def _add(self, taken: Taken, buckets: list[_Bucket], amounts: tuple[int, int], now_ns: int) -> Taken:
+        """`amounts` are tokens and requests."""
+        tokens, requests = amounts
+        reserved, slots = [*taken.tokens], [*taken.slots]
+        for bucket in buckets:
             if bucket.of == "concurrent":
                 bucket.under_way += 1
                 slots.append(bucket.limit.id)
@@ -132,10 +156,9 @@ class Limiter:
             part = bucket.add(tokens if bucket.of == "tokens" else requests, now_ns)
             if bucket.of == "tokens":
                 reserved.append((bucket.limit.id, part))
-        taken = Taken(next(self._numbers), tuple(reserved), tuple(slots))
         if slots:
             self._open.add(taken.number)
-        return taken
+        return Taken(taken.number, tuple(reserved), tuple(slots))
 
     def give_back(self, taken: Taken) -> None:
         """The call is over: it no longer counts among those at once. Told twice, it counts once."""
@@ -173,9 +196,12 @@ class Limiter:
     def _of(self, scopes: tuple[str, ...]) -> list[_Bucket]:
         found = self._of_scopes.get(scopes)
         if found is None:
-            found = [bucket for scope in scopes for bucket in self._by_scope.get(scope, ())]
-            self._of_scopes[scopes] = found
+            buckets = [bucket for scope in scopes for bucket in self._by_scope.get(scope, ())]
+            found = self._of_scopes[scopes] = [bucket for bucket in buckets if not bucket.limit.shadow]
         return found
+
+    def _shadows(self, scopes: tuple[str, ...]) -> list[_Bucket]:
+        return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ()) if bucket.limit.shadow]
 
 
 def duration_text(seconds: float) -> str:

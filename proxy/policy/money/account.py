@@ -141,6 +141,19 @@ class Account:
         for period in [p for p, c in self.counters.items() if p != self.newest and not c.holds]:
             del self.counters[period]
 
+    def settle(self, period: int, key: str, held: int, spent: int) -> None:
+        """Turn a hold of a period into spending."""
+        counter = self.counter(period)
+        counter.release(key, held)
+        counter.spent += spent
+        if len(self.counters) > 1:
+            self.forget()
+
+    def is_over(self, period: int) -> bool:
+        """Whether a period holds and has spent more than the cap."""
+        counter = self.counter(period)
+        return counter.spent + counter.held > self.budget.cap_pusd
+
     def resets_at(self) -> int | None:
         """When the newest period ends."""
         return None if self.newest is None else period_end(self.budget, self.newest)

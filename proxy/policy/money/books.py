@@ -21,12 +21,14 @@ class _Hold(Struct, frozen=True):
     key: str
     amount: int
     charges: tuple[Charge, ...]
+    shadows: tuple[tuple[str, int, int], ...] = ()  # charges of budgets in shadow, each with an amount of its own
 
 
 class Books:
     """Every budget's counters. Nothing here waits, so nothing comes between a verdict and the hold it allows.
 
-    Amounts are pusd, `now` is UTC epoch seconds, scopes are those of `budgets.py`.
+    Amounts are pusd, `now` is UTC epoch seconds, scopes are those of `budgets.py`. Budgets in shadow have no part in any
+    verdict; `has_shadows` says whether there is one.
     """
 
     def __init__(self, budgets: Iterable[Budget]) -> None:
@@ -35,6 +37,7 @@ class Books:
         self._by_scope: dict[str, list[Account]] = {}
         self._of_scopes: dict[tuple[str, ...], list[Account]] = {}
         self._holds: dict[str, _Hold] = {}
+        self.has_shadows = False
         self.replace(budgets)
 
     @property
@@ -52,6 +55,7 @@ class Books:
             else:
                 account.change(budget)
             self._by_scope.setdefault(budget.scope, []).append(account)
+        self.has_shadows = any(account.budget.shadow for found in self._by_scope.values() for account in found)
 
     def load(self, budget_id: str, period: int, spent_pusd: int) -> None:
         """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over.
@@ -63,7 +67,7 @@ class Books:
 
     def is_bound(self, scopes: tuple[str, ...]) -> bool:
         """Whether any budget applies."""
-        return any(scope in self._by_scope for scope in scopes)
+        return bool(self._of(scopes))
 
     def judge(self, scopes: tuple[str, ...], key: str, amount: int, now: float) -> Verdict:
         """Whether every budget of these scopes lets `key` hold `amount`; else the first in the way for good,
@@ -90,17 +94,40 @@ class Books:
         self._holds[hold_id] = _Hold(key, amount, charges)
         return charges
 
+    def shadow_rooms(self, scopes: tuple[str, ...], key: str, now: float) -> list[tuple[str, Room]]:
+        """What each budget of these scopes that is in shadow would leave `key`, by its id."""
+        accounts = [account for scope in scopes for account in self._by_scope.get(scope, ()) if account.budget.shadow]
+        return [(account.budget.id, account.room(key, now)) for account in accounts]
+
+    def take_in_shadow(self, hold_id: str, amounts: dict[str, int], now: float) -> tuple[Charge, ...]:
+        """Hold for a call, beside what it has taken, what each of these budgets in shadow asks of it."""
+        hold, shadows = self._holds[hold_id], []
+        for budget_id, amount in amounts.items():
+            account = self._accounts[budget_id]
+            account.at(now).hold(hold.key, amount)
+            assert account.newest is not None
+            shadows.append((budget_id, account.newest, amount))
+        self._holds[hold_id] = _Hold(hold.key, hold.amount, hold.charges, tuple(shadows))
+        return tuple((budget_id, period) for budget_id, period, _ in shadows)
+
     def grow(self, hold_id: str, amount: int) -> Verdict:
         """Hold `amount` more for a call under way, in the periods its hold is in; or nothing, where a cap is in the way."""
         hold = self._holds[hold_id]
-        for account, period in self._charged(hold):
+        charged = self._charged(hold)
+        for account, period in charged:
             counter, cap = account.counter(period), account.budget.cap_pusd
-            if counter.spent + counter.held + amount > cap:
+            if counter.spent + counter.held + amount > cap and not account.budget.shadow:
                 return Exceeded(account.budget, max(0, cap - counter.spent - counter.held), account.resets_at())
-        for account, period in self._charged(hold):
+        for account, period in charged:
             account.counter(period).grow(hold.key, amount)
-        self._holds[hold_id] = _Hold(hold.key, hold.amount + amount, hold.charges)
+        shadows = tuple((budget_id, period, held + amount) for budget_id, period, held in hold.shadows)
+        self._holds[hold_id] = _Hold(hold.key, hold.amount + amount, hold.charges, shadows)
         return FITS
+
+    def overdrawn(self, hold_id: str) -> list[str]:
+        """The budgets in shadow, of those a hold is in, that hold more than they have."""
+        accounts = [(self._accounts[budget_id], period) for budget_id, period, _ in self._holds[hold_id].shadows]
+        return [account.budget.id for account, period in accounts if account.budget.shadow and account.is_over(period)]
 
     def restore(self, hold_id: str, key: str, amount: int, charges: tuple[Charge, ...]) -> bool:
         """Hold again what a journal says is held; False where that hold is open."""
@@ -161,22 +188,20 @@ class Books:
     def _of(self, scopes: tuple[str, ...]) -> list[Account]:
         found = self._of_scopes.get(scopes)
         if found is None:
-            found = [account for scope in scopes for account in self._by_scope.get(scope, ())]
-            self._of_scopes[scopes] = found
+            accounts = [account for scope in scopes for account in self._by_scope.get(scope, ())]
+            found = self._of_scopes[scopes] = [account for account in accounts if not account.budget.shadow]
         return found
 
     def _charged(self, hold: _Hold) -> list[tuple[Account, int]]:
-        return [(self._accounts[budget_id], period) for budget_id, period in hold.charges]
+        charges = [*hold.charges, *((budget_id, period) for budget_id, period, _ in hold.shadows)]
+        return [(self._accounts[budget_id], period) for budget_id, period in charges]
 
     def _resolve(self, hold_id: str, spent: int) -> _Hold | None:
         hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
         for budget_id, period in hold.charges:
-            account = self._accounts[budget_id]
-            counter = account.counter(period)
-            counter.release(hold.key, hold.amount)
-            counter.spent += spent
-            if len(account.counters) > 1:
-                account.forget()
+            self._accounts[budget_id].settle(period, hold.key, hold.amount, spent)
+        for budget_id, period, amount in hold.shadows:
+            self._accounts[budget_id].settle(period, hold.key, amount, spent)
         return hold

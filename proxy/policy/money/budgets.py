@@ -1,7 +1,7 @@
 """Budgets and limits as values: who they bind, how much, and in which periods.
 
 A budget names its `scope`: "global", or "key:NAME". Tenant, model, provider and session scopes
-would be further rows of the same table.
+would be further rows of the same table. One in `shadow` counts as the others do and refuses nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Budget(Struct, frozen=True):
     cap_pusd: int
     zone: tzinfo
     share: Decimal = Decimal(1)
+    shadow: bool = False
 
 
 class Limit(Struct, frozen=True):
@@ -45,6 +46,7 @@ class Limit(Struct, frozen=True):
     of: LimitOf
     amount: int
     per: Per | None = None
+    shadow: bool = False
 
 
 class BudgetRules(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from proxy.errors import BudgetExceeded, BudgetInFlight, ModelNotFound, ModelNotPriced
 from proxy.policy.money.account import Room
 from proxy.policy.money.asks import PLAIN
 from proxy.policy.money.bounds import BOUNDED, Bound, dearest, upper_bound
@@ -136,6 +137,23 @@ def _at_most(tokens: int, bound: Bound) -> int:
 def _with(tokens: int, bound: Bound) -> Go:
     """Held for so many tokens; as many as the model gives at most need no maximum."""
     return Go(bound.at(tokens), None if tokens >= bound.output_tokens else tokens)
+
+
+def judge_in_shadow(quote: Quote, room: Room, rules: BudgetRules) -> tuple[int, str | None]:
+    """What a budget in shadow counts as held for a call (pusd), and the code it would refuse it with; None: it would not.
+
+    One that would have to wait is not sure to be refused; nobody waits for it, so that nobody knows.
+    """
+    if quote.is_free:
+        return 0, None
+    if quote.bound is None:
+        if quote.unbounded is None or rules.unpriced == "allow":
+            return 0, None
+        return 0, ModelNotPriced.code if quote.unbounded.near is None else ModelNotFound.code
+    decision = decide(quote.bound, room, may_lower=quote.may_lower)
+    if isinstance(decision, Go):
+        return decision.hold_pusd, None
+    return decision.least_pusd, BudgetInFlight.code if isinstance(decision, Wait) else BudgetExceeded.code
 
 
 def quote_for(

@@ -12,7 +12,8 @@ from proxy.exchange.record import Entry
 
 
 class BudgetAnswer(Struct, frozen=True):
-    """Where one budget stands in its current period; `left_usd` counts what is held as spent."""
+    """Where one budget stands in its current period; `left_usd` counts what is held as spent. One in `shadow` refuses
+    nothing."""
 
     budget: str
     scope: str
@@ -22,6 +23,7 @@ class BudgetAnswer(Struct, frozen=True):
     held_usd: str
     left_usd: str
     resets_at: str | None
+    shadow: bool = False
 
 
 class BudgetsAnswer(Struct, frozen=True):
@@ -30,7 +32,7 @@ class BudgetsAnswer(Struct, frozen=True):
     budgets: list[BudgetAnswer]
 
 
-class AdjustedAnswer(BudgetAnswer, frozen=True):
+class AdjustedAnswer(BudgetAnswer, frozen=True, kw_only=True):
     """A correction that was written down, and where its budget stands since."""
 
     id: str
@@ -48,7 +50,8 @@ class RefusalAnswer(Struct, frozen=True):
 
 
 class AttemptAnswer(Struct, frozen=True):
-    """One attempt of a past call."""
+    """One attempt of a past call; `shadow_rejections`: what it would have been refused with, and by which budget or
+    limit in shadow."""
 
     attempt: int
     provider: str
@@ -74,6 +77,7 @@ class AttemptAnswer(Struct, frozen=True):
     total_ms: int
     upstream_id: str | None
     adjusted: str
+    shadow_rejections: list[str]
 
 
 class PastCallAnswer(Struct, frozen=True):

@@ -90,10 +90,17 @@ class LiveState:
 
     def desk(self) -> Desk:
         """Where answers come from, as things are now."""
-        parts = self._parts
-        prices = parts.exchange.toll.prices
-        books = self._books
-        return Desk(self._settings, books.files, books.books, parts.names, prices, self.keys, parts.keys.used)
+        parts, books = self._parts, self._books
+        return Desk(
+            settings=self._settings,
+            files=books.files,
+            books=books.books,
+            names=parts.names,
+            prices=parts.exchange.toll.prices,
+            keys=self.keys,
+            used=parts.keys.used,
+            limiter=books.limiter,
+        )
 
     def zone(self, name: str | None) -> tzinfo:
         """A time zone by name; the machine's where there is none. Raises ValueError."""

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
+from proxy.exchange.rows import SHADOWS
+from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
@@ -56,7 +58,7 @@ class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Desk(Struct, frozen=True):
-    """Everything an answer may need. `used` says when each caller last called (UTC epoch ms), where that is fresher."""
+    """Everything an answer may need. `limiter` is that of a running daemon; `used` says when each caller last called (UTC epoch ms), where that is fresher."""
 
     settings: Settings
     files: Files
@@ -65,6 +67,7 @@ class Desk(Struct, frozen=True):
     prices: PriceBook
     keys: KeySet
     used: dict[str, int] = {}
+    limiter: Limiter | None = None
 
     def usage(self, ask: UsageAsk) -> UsageReport:
         """Calls, tokens and cost. Raises as `Files` does, and `Declined` for a zone nobody knows."""
@@ -151,6 +154,7 @@ def standing_row(standing: Standing) -> BudgetAnswer:
         held_usd=usd_text(standing.held_pusd),
         left_usd=usd_text(standing.left_pusd),
         resets_at=None if standing.resets_at is None else instant(standing.resets_at * 1000),
+        shadow=budget.shadow,
     )
 
 
@@ -163,7 +167,11 @@ def instant(at_ms: int) -> str:
 def _attempt(row: Row) -> AttemptAnswer:
     same: dict[str, Any] = {name: getattr(row, name) for name in AttemptAnswer.__struct_fields__ if hasattr(row, name)}
     return AttemptAnswer(
-        **same, at=instant(row.at_ms), hold_usd=usd_text(row.hold_pusd), cost_usd=usd_text(row.cost_pusd)
+        **same,
+        at=instant(row.at_ms),
+        hold_usd=usd_text(row.hold_pusd),
+        cost_usd=usd_text(row.cost_pusd),
+        shadow_rejections=row.message.split(SHADOWS) if row.message else [],
     )
 
 
@@ -173,9 +181,10 @@ def _refusal(row: Row) -> RefusalAnswer:
 
 def _limit_text(limit: Limit) -> str:
     """The limit as `keys create --limit` takes it."""
+    shadow = "shadow:" if limit.shadow else ""
     if limit.per is None:
-        return f"{limit.of}:{limit.amount}"
-    return f"{'' if limit.of == 'requests' else f'{limit.of}:'}{limit.amount}/{limit.per}"
+        return f"{shadow}{limit.of}:{limit.amount}"
+    return f"{shadow}{'' if limit.of == 'requests' else f'{limit.of}:'}{limit.amount}/{limit.per}"
 
 
 def _instant_or_none(at_ms: int | None) -> str | None:

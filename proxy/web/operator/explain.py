@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -10,14 +11,15 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from proxy.errors import ModelNotFound
+from proxy.exchange.refusals import code_of
 from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.bounds import Bound
-from proxy.policy.money.budgets import GLOBAL, key_scope
+from proxy.policy.money.budgets import GLOBAL, Limit, key_scope
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
-from proxy.policy.money.quote import Go, Quote, Refuse, decide, quote_for
-from proxy.policy.money.weight import weigh
+from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
+from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import choose
 from proxy.policy.values import Caller, Plan
 from proxy.web.client.keys import OPEN
@@ -51,14 +53,18 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         plan = choose(caller, desk.names, ask.model)
     except ModelNotFound as error:
         raise Unknown(error.message) from None
-    quote = _quote(desk, ask, plan)
+    quote, tokens = _quote(desk, ask, plan)
     scopes = (key_scope(caller.name), GLOBAL) if caller.name else (GLOBAL,)
-    hold = _hold(desk, quote, (scopes, caller.name), now)
+    denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic())
+    hold = _hold(desk, quote, (scopes, caller.name), now) if denied is None else _limited(denied.limit)
+    shadows = _shadows(desk, quote, (scopes, caller.name), now)
     standings = [standing for standing in desk.books.state(now) if standing.budget.scope in scopes]
     rows = []
     for standing in standings:
-        after = None if hold.amount_pusd is None else standing.left_pusd - hold.amount_pusd
+        held = shadows[standing.budget.id][0] if standing.budget.shadow else hold.amount_pusd
+        after = None if held is None else standing.left_pusd - held
         rows.append({**asdict(standing_row(standing)), "left_after_usd": None if after is None else usd_text(after)})
+    limits = [] if desk.limiter is None else desk.limiter.denied_in_shadow(scopes, tokens, time.monotonic())
     return {
         "model": ask.model,
         "key": caller.name or None,
@@ -69,6 +75,10 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "tool_uses": desk.settings.money.rules.tool_uses,
         "budgets": rows,
         "verdict": hold.verdict,
+        "shadow_rejections": [
+            *(f"{code_of(limit)} by {limit.id}" for limit in limits),
+            *(f"{code} by {budget}" for budget, (_, code) in shadows.items() if code is not None),
+        ],
     }
 
 
@@ -83,7 +93,8 @@ def _caller(desk: Desk, name: str | None) -> Caller:
     raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
 
 
-def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> Quote:
+def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> tuple[Quote, int]:
+    """What it may cost, and the tokens that limits would reserve for it."""
     body: dict[str, Any] = {"model": ask.model, "messages": [{"role": "user", "content": ""}]}
     if ask.max_tokens is not None:
         body["max_tokens"] = ask.max_tokens
@@ -93,7 +104,8 @@ def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> Quote:
     target = plan.targets[0]
     provider = desk.settings.providers[target.provider]
     rules = desk.settings.money.rules
-    return quote_for(weigh(call, plan.defaults), provider, [(plan.label, target.model)], desk.prices, rules)
+    weight = weigh(call, plan.defaults)
+    return quote_for(weight, provider, [(plan.label, target.model)], desk.prices, rules), likely_tokens(weight)
 
 
 def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
@@ -108,6 +120,18 @@ def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: flo
             return _Hold(_refused(quote))
         return _Hold("goes: it has no price, and budget_policy.unpriced allows that", 0)
     return _judged(desk.books, quote, quote.bound, (scopes, key), now)
+
+
+def _limited(limit: Limit) -> _Hold:
+    return _Hold(f"refused with 429 {code_of(limit)} by {limit.id}")
+
+
+def _shadows(
+    desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: float
+) -> dict[str, tuple[int, str | None]]:
+    """What each budget in shadow would hold, and what it would refuse the call with, by its id."""
+    rules, rooms = desk.settings.money.rules, desk.books.shadow_rooms(*whose, now)
+    return {budget_id: judge_in_shadow(quote, room, rules) for budget_id, room in rooms}
 
 
 def _refused(quote: Quote) -> str:
