@@ -266,6 +266,19 @@ def test_the_examples_of_names_are_what_becomes_of_them(column: int) -> None:
             assert row[column] == "404", row[0]
 
 
+@pytest.mark.parametrize("row", rows(section(DOCS / "models.md", "A provider by the call"))[1:], ids=lambda row: row[0])
+def test_the_examples_of_providers_by_the_call_are_what_becomes_of_them(row: list[str]) -> None:
+    keys = dict.fromkeys(("OPENROUTER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "k")
+    settings = load(None, keys).settings
+    names = Names(settings, read_feed(snapshot_bytes()), {})
+    for shown, provider in zip(row[1:], settings.providers, strict=True):
+        try:
+            (target,) = names.look_up(row[0].strip("`"), provider).plan.targets
+            assert (target.provider, f"`{target.model}`") == (provider, shown)
+        except ProxyError as error:
+            assert str(error.status) == shown
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
 def test_the_start_lines_shown_are_the_ones_printed(page: str) -> None:
     settings = load(None, {}, mock=True).settings

@@ -17,13 +17,13 @@ from proxy.policy.money.amounts import dollars
 @click.command("explain")
 @click.argument("model", shell_complete=model_names)
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="The name of the client key that would call.")
+@click.option("--provider", metavar="NAME", help="The provider that the call would name.")
 @click.option("--max-tokens", type=click.IntRange(1, 10**12), help="The maximum of output tokens it would set.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
-def explain(model: str, key: str | None, max_tokens: int | None, as_json: bool, config_path: str | None) -> None:
+def explain(model: str, as_json: bool, config_path: str | None, **asked: Any) -> None:
     """Explain a chat completion with an empty prompt: where MODEL goes, its price, its hold, and every budget."""
-    params = {"model": model, "key": key, "max_tokens": max_tokens}
-    found = ask(home_or_exit(config_path), "explain", params)
+    found = ask(home_or_exit(config_path), "explain", {"model": model, **asked})
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.errors import DuplicateKey, InvalidValue
+from proxy.errors import DuplicateKey, InvalidJson, InvalidValue
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
-from proxy.wire.json_object import JsonObject, edit_for, read_object, splice
+from proxy.wire.json_object import JsonObject, edit_for, read_object, splice, without
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # Which of them bound the output, by the shape of the reply: others are not read by the provider.
@@ -26,7 +26,10 @@ MAXIMA: dict[Shape, tuple[str, ...]] = {
     "responses": ("max_output_tokens",),
     "messages": ("max_tokens",),
 }
-_FORM_FIELDS = frozenset({"model", "stream"})
+OURS = "tollkeeper"  # the member that speaks to us, and is never sent on
+_OURS_IN_BYTES = OURS.encode()
+_OURS_IN_FORM = frozenset({OURS, f"{OURS}[provider]"})
+_FORM_FIELDS = frozenset({"model", "stream"}) | _OURS_IN_FORM
 # None of these names a model beside `model`, or is spelled like it.
 _USUAL = frozenset(
     "model messages input stream stream_options max_tokens max_completion_tokens max_output_tokens temperature top_p "
@@ -45,7 +48,8 @@ class Call(Struct, frozen=True):
 
     `model` is the name the client used (None: none was sent). `stream` is True only for JSON
     `true`. `also_models` are the names of `models[]` and `fallbacks` that may serve instead.
-    `max_fields` are the members in which the client limits the output.
+    `max_fields` are the members in which the client limits the output. `provider` is the one that the member `tollkeeper`
+    names; neither `body` nor `document` has that member any more.
     """
 
     endpoint: Endpoint
@@ -58,6 +62,7 @@ class Call(Struct, frozen=True):
     stream: bool = False
     also_models: tuple[str, ...] = ()
     max_fields: tuple[str, ...] = ()
+    provider: str | None = None
     document: JsonObject | None = None
     form: dict[str, FormField] | None = None
 
@@ -76,20 +81,23 @@ class Change(Struct, frozen=True):
 def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content: tuple[str, bytes]) -> Call:
     """Read a request: `target` is (path without prefix, query), `content` (Content-Type, body).
 
-    Raises the `CallerError`s of the body: not JSON, a repeated member, a model that is no string.
+    Raises the `CallerError`s of the body: not JSON, a repeated member, a model that is no string, a member `tollkeeper`
+    that cannot be read.
     """
     path, query = target
     content_type, body = content
     bare = Call(endpoint=endpoint, path=path, query=query, method=method, body=body, content_type=content_type)
-    if not endpoint.carries_model or not body:
+    if not body:
         return bare
-    if content_type.lower().startswith("multipart/form-data"):
-        return _read_form_call(bare)
-    return _read_json_call(bare)
+    is_form = content_type.lower().startswith("multipart/form-data")
+    if endpoint.carries_model:
+        return _read_form_call(bare) if is_form else _read_json_call(bare)
+    return _without_ours(bare, is_form=is_form) if _OURS_IN_BYTES in (body[:_SMALL] if is_form else body) else bare
 
 
 def _read_form_call(bare: Call) -> Call:
     form = read_form(bare.body, bare.content_type, _FORM_FIELDS)
+    _refuse_ours(form)
     model = form.get("model")
     stream = form.get("stream")
     return msgspec.structs.replace(
@@ -100,13 +108,21 @@ def _read_form_call(bare: Call) -> Call:
     )
 
 
+def _refuse_ours(form: dict[str, FormField]) -> None:
+    if not _OURS_IN_FORM.isdisjoint(form):
+        raise InvalidValue("A form names its provider in the header x-tollkeeper-route, not in a field.", param=OURS)
+
+
 def _read_json_call(bare: Call) -> Call:
     document = read_object(bare.body)
     members = document.members
+    others = members.keys() - _USUAL
+    if others and OURS in others:
+        rest = msgspec.structs.replace(bare, body=without(document, OURS))
+        return msgspec.structs.replace(_read_json_call(rest), provider=_provider_named(document))
     model = document.value("model")
     if model is not None and not isinstance(model, str):
         raise InvalidValue("'model' must be a string.", param="model")
-    others = document.members.keys() - _USUAL
     if others and any(name.lower() == "model" for name in others):
         # servers in Go match names whatever their case, and take the last one (wire.md T65)
         raise DuplicateKey("'model' is to be spelled in lower case, once.", param="model")
@@ -118,6 +134,38 @@ def _read_json_call(bare: Call) -> Call:
         max_fields=tuple([name for name in MAX_FIELDS if name in members and document.value(name) is not None]),
         document=document,
     )
+
+
+def _without_ours(bare: Call, *, is_form: bool) -> Call:
+    """A body whose model is not read, less our member; what is no JSON object passes as it is, a form without it too."""
+    if is_form:
+        _refuse_ours(read_form(bare.body, bare.content_type, _OURS_IN_FORM))
+        return bare
+    try:
+        document = read_object(bare.body)
+    except InvalidJson:
+        return bare
+    if OURS not in document.members:
+        return bare
+    return msgspec.structs.replace(bare, body=without(document, OURS), provider=_provider_named(document))
+
+
+def _provider_named(document: JsonObject) -> str | None:
+    """The provider that the member `tollkeeper` names, None where it names none."""
+    ours = document.value(OURS)
+    if ours is None:
+        return None
+    if not isinstance(ours, dict):
+        raise InvalidValue('\'tollkeeper\' must be an object such as {"provider": "openai"}.', param=OURS)
+    read_object(bytes(document.members[OURS].value))  # refuses a member that stands twice
+    if ours.keys() - {"provider"}:
+        raise InvalidValue("'tollkeeper' has a member that is not known; known is: provider.", param=OURS)
+    provider = ours.get("provider")
+    if provider is not None and not isinstance(provider, str):
+        raise InvalidValue(
+            "'tollkeeper.provider' must be a string, the name of a provider.", param="tollkeeper.provider"
+        )
+    return provider
 
 
 def _also_models(document: JsonObject) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ _NEVER_UPSTREAM = HOP_BY_HOP | {
 _CREDENTIALS = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key"})
 # OpenAI's account routing is meaningless and telling elsewhere
 _NEVER_UPSTREAM_BUT_OPENAI = _NEVER_UPSTREAM | {"openai-organization", "openai-project"}
-_NEVER_UPSTREAM_PREFIXES = ("x-forwarded-", "cf-")
+_NEVER_UPSTREAM_PREFIXES = ("x-forwarded-", "cf-", "x-tollkeeper-")
 
 # Alt-Svc and HSTS would tell a browser to leave the local plain-HTTP port
 _NEVER_TO_CLIENT = HOP_BY_HOP | {

@@ -23,7 +23,7 @@ _SPACE = b" \t\n\r"
 _LONGEST_USUAL_KEY = 64
 _KNOWN = frozenset(
     "model messages input prompt stream stream_options max_tokens max_completion_tokens max_output_tokens "
-    "models fallbacks n tools temperature metadata user provider seed stop".split()
+    "models fallbacks n tools temperature metadata user provider seed stop tollkeeper".split()
 )
 _members = msgspec.json.Decoder(dict[str, Raw])
 _json = msgspec.json.Decoder().decode
@@ -121,6 +121,16 @@ def edit_for(document: JsonObject, name: str, text: bytes) -> tuple[int, int, by
     comma = b"," if document.members else b""
     at = document.end
     return at, at, comma + b'"' + name.encode() + b'":' + text
+
+
+def without(document: JsonObject, name: str) -> bytes:
+    """The bytes less the member `name`, and less the comma before it; the first member's is the one behind it."""
+    body, names, member = document.body, list(document.members), document.members[name]
+    at = names.index(name)
+    if at:
+        return body[: document.members[names[at - 1]].end] + body[member.end :]
+    end = member.end if len(names) == 1 else body.index(b",", member.end) + 1
+    return body[: body.index(b"{") + 1] + body[end:]
 
 
 def _place(body: bytes, start: int, found: dict[str, Raw]) -> tuple[dict[str, Member], int]:

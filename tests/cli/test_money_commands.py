@@ -129,7 +129,9 @@ def test_explain_says_what_would_become_of_a_call(desk: Desk, how: str) -> None:
     with called(desk, how):
         goes = desk.json("explain", "mock/echo", "--key", "alice", "--max-tokens", "100")
         dear = desk.json("explain", "dear", "--key", "alice", "--max-tokens", "900000")
+        named = desk.json("explain", "echo", "--provider", "mock")
         nobody = desk.refused("explain", "mock/echo", "--key", "nobody")
+        nowhere = desk.refused("explain", "mock/echo", "--provider", "mok")
         text = desk.run("explain", "mock/echo", "--key", "alice").stdout
     assert goes["targets"] == [{"provider": "mock", "model": "echo"}]
     assert goes["price"] == {"input_usd": "1", "output_usd": "2", "cached_input_usd": None}
@@ -138,6 +140,8 @@ def test_explain_says_what_would_become_of_a_call(desk: Desk, how: str) -> None:
     assert own["left_usd"] == "0.920000000000" > own["left_after_usd"]
     assert (dear["verdict"], dear["hold"]["usd"]) == (f"refused with 402 budget_exceeded by {TOTAL}", None)
     assert "no key named 'nobody'" in nobody
+    assert named["targets"] == goes["targets"]
+    assert "The nearest name is mock." in nowhere
     assert "$1 in, $2 out" in text and "verdict: goes" in text
 
 

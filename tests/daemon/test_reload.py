@@ -49,6 +49,17 @@ def test_keys_and_names_change_and_the_difference_is_told(start_daemon: StartDae
     assert daemon.chat(headers=[("Authorization", "Bearer sk-bob-canary")]).status == 200
 
 
+def test_a_provider_that_is_gone_is_none_for_a_head_that_came_before(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon, named = start_daemon(), [("x-tollkeeper-route", "slow")]
+    upstream.expect(json_reply(chat_reply()), again=True)
+    assert [daemon.chat(headers=named).status for _ in range(3)] == [200] * 3
+    rewrite(daemon, lambda config: config["providers"].pop("slow"))
+    daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
+    assert daemon.chat(headers=named).error["message"].startswith("No provider of the name that the call gives")
+
+
 def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(
     start_daemon: StartDaemon, upstream: Upstream
 ) -> None:

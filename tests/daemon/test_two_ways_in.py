@@ -37,9 +37,11 @@ class Case:
         target: str = CHAT,
         method: str = "POST",
         key: bool = True,
+        route: str | None = None,
     ) -> None:
         self.body = body if isinstance(body, bytes) else json.dumps(chat_body() if body is None else body).encode()
         self.script, self.target, self.method, self.key = script, target, method, key
+        self.headers = [] if route is None else [("x-tollkeeper-route", route)]
 
 
 CASES = {
@@ -62,6 +64,13 @@ CASES = {
     "the list of models": Case(b"", None, target="/v1/models", method="GET"),
     "the head of the list": Case(b"", None, target="/v1/models", method="HEAD"),
     "health": Case(b"", None, target="/healthz", method="GET"),
+    "a provider by the header": Case(route="oai"),
+    "a provider by the body": Case({**chat_body(), "tollkeeper": {"provider": "oai"}}),
+    "a provider by both": Case({**chat_body(), "tollkeeper": {"provider": "oai"}}, route="oai"),
+    "two providers": Case({**chat_body(), "tollkeeper": {"provider": "oai"}}, None, route="local"),
+    "two providers, one in the model's name": Case(chat_body("local/x"), None, route="oai"),
+    "a provider that is none": Case(None, None, route="oia"),
+    "no word that we know": Case({**chat_body(), "tollkeeper": {"fallback": False}}, None),
     "what is deleted": Case(b"", json_reply({"deleted": True}), target="/v1/files/f", method="DELETE"),
 }
 
@@ -70,7 +79,7 @@ def sent(daemon: Daemon, upstream: Upstream, case: Case, headers: list[tuple[str
     if case.script is not None:
         upstream.expect(case.script)
     own = [BEARER] if case.key else [("Authorization", "Bearer sk-nobody")]
-    return daemon.ask(case.method, case.target, [*own, *headers], case.body or None)
+    return daemon.ask(case.method, case.target, [*own, *headers, *case.headers], case.body or None)
 
 
 def plain(reply: Reply) -> tuple[int, list[tuple[str, bytes]], bytes, bool]:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from proxy.data import snapshot_bytes
-from proxy.errors import ModelNotFound
-from proxy.policy.names.access import allowed_models, choose, may_serve, may_use
+from proxy.errors import EndpointNotServed, InvalidValue, ModelNotFound
+from proxy.policy.names.access import (
+    ROUTE,
+    allowed_models,
+    check_unnamed,
+    choose,
+    may_serve,
+    may_use,
+    named_provider,
+)
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names, resolve
 from proxy.policy.values import Alias, Caller, Listen, Provider, Settings
@@ -125,3 +133,63 @@ def test_a_key_is_listed_its_aliases_and_models_and_nothing_else() -> None:
 
 def test_a_key_without_patterns_is_listed_everything() -> None:
     assert allowed_models(key(), NAMES) == list(NAMES.offered())
+
+
+@pytest.mark.parametrize(
+    ("patterns", "asked", "provider", "allowed"),
+    [
+        ((), "gpt-4o", "local", True),
+        (("openai/*",), "gpt-4o", "local", True),
+        (("openai/*",), "claude-3-5-sonnet-20241022", "local", False),
+        (("openai/*",), "llama3.2:3b", "local", False),
+        (("local/*",), "llama3.2:3b", "local", True),
+        (("local/*",), "gpt-4o", "local", True),
+        (("local/*",), "gpt-4o", "openrouter", False),
+        (("openrouter/*",), "gpt-4o", "openrouter", False),
+        (("openrouter/*",), "openrouter/auto", "openrouter", True),
+        (("storyteller",), "storyteller", "openrouter", True),
+        (("storyteller",), "gpt-4o", "openrouter", False),
+        (("openai/*",), None, "local", False),
+        (("local/*",), None, "local", True),
+    ],
+)
+def test_a_key_may_use_at_a_named_provider_what_its_patterns_name(
+    patterns: tuple[str, ...], asked: str | None, provider: str, allowed: bool
+) -> None:
+    assert may_use(key(*patterns), NAMES, asked, provider) is allowed
+    if not allowed:
+        with pytest.raises(ModelNotFound):
+            choose(key(*patterns), NAMES, asked, provider)
+
+
+@pytest.mark.parametrize(("route", "member"), [("local", None), (None, "local"), ("local", "local")])
+def test_a_provider_is_named_by_the_header_or_the_body_or_both(route: str | None, member: str | None) -> None:
+    assert named_provider(NAMES, route, member) == "local"
+
+
+@pytest.mark.parametrize(
+    ("route", "member", "param", "hint"),
+    [
+        ("openruter", None, ROUTE, "The nearest name is openrouter."),
+        (None, "Local", "tollkeeper.provider", "The nearest name is local."),
+        ("xyz", "xyz", "tollkeeper.provider", "There are: openrouter, local."),
+        ("", None, ROUTE, "There are: openrouter, local."),
+        ("local", "openrouter", ROUTE, "keep one."),
+        ("local", "", ROUTE, "keep one."),
+    ],
+)
+def test_a_provider_that_is_none_is_refused_with_a_hint(
+    route: str | None, member: str | None, param: str, hint: str
+) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        named_provider(NAMES, route, member)
+    assert caught.value.param == param
+    assert caught.value.message.endswith(hint)
+    assert "xyz" not in caught.value.message and "ruter." not in caught.value.message
+
+
+def test_a_key_with_models_sends_calls_without_one_where_they_usually_go() -> None:
+    check_unnamed(key(), "local", "openrouter")
+    check_unnamed(key("openai/*"), "openrouter", "openrouter")
+    with pytest.raises(EndpointNotServed, match="leave the header x-tollkeeper-route out"):
+        check_unnamed(key("openai/*"), "local", "openrouter")

@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from proxy.data import snapshot_bytes
-from proxy.errors import ModelNotFound
+from proxy.errors import InvalidValue, ModelNotFound
 from proxy.policy.names.catalogue import Catalogue, Model
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import LONGEST_REMEMBERED, MOST_REMEMBERED, Names, resolve
@@ -635,3 +635,72 @@ def test_a_vendor_serves_its_own_authors_models_by_host_or_name_and_nobody_elses
 ) -> None:
     names = names_of(*providers)
     assert is_unknown(names, name) if due is None else places(names, name) == [due]
+
+
+THREE = {"smart": Alias("openai/gpt-4o", ("anthropic/claude-3-sonnet", "local/tiny")), "far": Alias("local/tiny")}
+
+
+def at(names: Names, model: str | None, provider: str) -> list[tuple[str, str]]:
+    return [(target.provider, target.model) for target in names.look_up(model, provider).plan.targets]
+
+
+CLAUDES = ("claude-3-sonnet", "anthropic/claude-3-sonnet", "claude-3-sonnet-20240229")
+
+
+@pytest.mark.parametrize("asked", CLAUDES)
+def test_a_claude_is_called_what_the_named_provider_calls_it(asked: str) -> None:
+    names = names_of(OPENROUTER, OPENAI, ANTHROPIC, LOCAL)
+    assert at(names, asked, "openrouter") == [("openrouter", "anthropic/claude-3-sonnet")]
+    assert at(names, asked, "anthropic") == [("anthropic", "claude-3-sonnet-20240229")]
+    assert at(names, asked, "local") == [("local", asked)]
+    assert places(names, asked) == [("openrouter", "anthropic/claude-3-sonnet")], "and nothing changes without"
+
+
+@pytest.mark.parametrize(
+    ("asked", "provider", "due"),
+    [
+        ("local/tiny", "local", [("local", "tiny")]),
+        ("tiny", "local", [("local", "tiny")]),
+        ("smart", "openai", [("openai", "gpt-4o")]),
+        ("smart", "anthropic", [("anthropic", "claude-3-sonnet-20240229")]),
+        ("smart", "openrouter", [("openrouter", "openai/gpt-4o"), ("openrouter", "anthropic/claude-3-sonnet")]),
+        ("smart", "local", [("local", "openai/gpt-4o"), ("local", "anthropic/claude-3-sonnet"), ("local", "tiny")]),
+        ("far", "local", [("local", "tiny")]),
+        ("@preset/x", "openrouter", [("openrouter", "@preset/x")]),
+        (None, "openai", [("openai", "gpt-4o")]),
+        (None, "local", [("local", "gpt-4o")]),
+    ],
+)
+def test_a_named_provider_gets_the_call_and_no_other(
+    asked: str | None, provider: str, due: list[tuple[str, str]]
+) -> None:
+    names = names_of(OPENROUTER, OPENAI, ANTHROPIC, LOCAL, aliases=THREE, default_model="gpt-4o")
+    assert at(names, asked, provider) == due
+
+
+@pytest.mark.parametrize(
+    ("asked", "provider", "error"),
+    [
+        ("local/tiny", "openai", InvalidValue),
+        ("openrouter/auto", "local", InvalidValue),
+        ("far", "openai", ModelNotFound),
+        ("no-such-thing", "openrouter", ModelNotFound),
+    ],
+)
+def test_what_the_named_provider_cannot_have_is_refused(asked: str, provider: str, error: type[Exception]) -> None:
+    names = names_of(OPENROUTER, OPENAI, LOCAL, aliases=THREE)
+    for _ in range(2):
+        with pytest.raises(error):
+            names.look_up(asked, provider)
+
+
+@pytest.mark.parametrize("default", [None, "local/tiny", "far"])
+def test_a_default_model_of_another_provider_does_not_count(default: str | None) -> None:
+    plan = names_of(OPENAI, LOCAL, aliases=THREE, default_model=default).look_up(None, "openai").plan
+    assert (plan.targets, plan.label, plan.rewrite) == ((Target("openai", ""),), "openai/default", False)
+
+
+def test_an_unknown_name_goes_to_openrouter_where_names_pass() -> None:
+    assert at(names_of(LOCAL, OPENROUTER, unknown_models="pass"), "no-such", "openrouter") == [
+        ("openrouter", "no-such")
+    ]

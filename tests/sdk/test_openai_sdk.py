@@ -70,6 +70,19 @@ async def test_the_async_client_streams(daemon: Daemon) -> None:
     assert "".join(texts) == "one two three four"
 
 
+def test_a_call_names_its_provider(client: openai.OpenAI) -> None:
+    ask = client.chat.completions.with_raw_response.create
+    by_body = ask(model="claude-3-5-sonnet", messages=HELLO, extra_body={"tollkeeper": {"provider": "claude"}})
+    by_header = ask(model="gpt-4o", messages=HELLO, extra_headers={"x-tollkeeper-route": "direct"})
+    told = [(raw.headers["x-tollkeeper-provider"], raw.headers["x-tollkeeper-model"]) for raw in (by_body, by_header)]
+    assert told == [("claude", "claude-3-5-sonnet-20241022"), ("direct", "gpt-4o")]
+    speech = ("a.wav", io.BytesIO(b"RIFF"))
+    with pytest.raises(openai.BadRequestError, match="x-tollkeeper-route"):
+        client.audio.transcriptions.create(
+            model="whisper-1", file=speech, extra_body={"tollkeeper": {"provider": "direct"}}
+        )
+
+
 def test_tools(client: openai.OpenAI) -> None:
     tool = {
         "type": "function",

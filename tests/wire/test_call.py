@@ -251,3 +251,73 @@ def test_a_form_that_could_be_read_in_two_ways_is_refused(body: bytes, content_t
     with pytest.raises(CallerError) as caught:
         form_call(body, content_type)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "rest", "provider"),
+    [
+        (b'{"model":"m","tollkeeper":{"provider":"p"},"n":1.0}', b'{"model":"m","n":1.0}', "p"),
+        (b'{"tollkeeper" : {"provider":"p"} , "model":"m"}', b'{ "model":"m"}', "p"),
+        (b'{ "model":"m"\n,\t"tollkeeper":{ "provider" : "\\u0070" } }\n', b'{ "model":"m" }\n', "p"),
+        (b'{"tollkeeper":{"provider":"p"}}', b"{}", "p"),
+        (b'\xef\xbb\xbf{"tollkeeper":{"provider":"p"},"model":"m"}', b'\xef\xbb\xbf{"model":"m"}', "p"),
+        (b'{"tollkeeper":{"provider":"p"},"model":"m","x":"\\ud83d"}', b'{"model":"m","x":"\\ud83d"}', "p"),
+        (b'{"tollkeeper":null,"model":"m"}', b'{"model":"m"}', None),
+        (b'{"model":"m","tollkeeper":{}}', b'{"model":"m"}', None),
+        (b'{"model":"m","tollkeeper":{"provider":null}}', b'{"model":"m"}', None),
+        (b'{"model":"m","metadata":{"tollkeeper":{"provider":"p"}}}', None, None),
+        (b'{"model":"m","Tollkeeper":1}', None, None),
+    ],
+)
+@pytest.mark.parametrize("path", ["/chat/completions", "/conversations"])
+def test_our_member_is_read_and_the_rest_is_as_it_came(
+    path: str, body: bytes, rest: bytes | None, provider: str | None
+) -> None:
+    call = call_of(body, path=path)
+    assert (call.provider, call.body) == (provider, body if rest is None else rest)
+    assert b"".join(outgoing(call, Change())) == call.body
+    if path == "/chat/completions" and call.model:
+        assert b"".join(outgoing(call, Change(model="other"))) == call.body.replace(b'"m"', b'"other"')
+
+
+@pytest.mark.parametrize(
+    ("value", "param"),
+    [
+        (b'"openai"', "tollkeeper"),
+        (b'["provider"]', "tollkeeper"),
+        (b"true", "tollkeeper"),
+        (b'{"provder":"p"}', "tollkeeper"),
+        (b'{"provider":"p","fallback":false}', "tollkeeper"),
+        (b'{"provider":5}', "tollkeeper.provider"),
+        (b'{"provider":["p"]}', "tollkeeper.provider"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/chat/completions", "/conversations"])
+def test_our_member_is_refused_where_it_cannot_be_read(path: str, value: bytes, param: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        call_of(b'{"model":"m","tollkeeper":' + value + b"}", path=path)
+    assert caught.value.param == param
+    assert "provder" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"tollkeeper":{},"tollkeeper":{}}', b'{"tollkeeper":{"provider":"a","provider":"b"}}']
+)
+@pytest.mark.parametrize("path", ["/chat/completions", "/conversations"])
+def test_our_member_stands_once_and_says_one_thing(path: str, body: bytes) -> None:
+    with pytest.raises(DuplicateKey):
+        call_of(body, path=path)
+
+
+@pytest.mark.parametrize("body", [b"tollkeeper", b'["tollkeeper"]', b'{"tollkeeper"', b'{"a":"tollkeeper"}'])
+def test_what_is_no_object_passes_where_no_model_is_read(body: bytes) -> None:
+    assert call_of(body, path="/conversations").body == body
+
+
+@pytest.mark.parametrize("field", [b'name="tollkeeper"', b"name=tollkeeper[provider]"])
+@pytest.mark.parametrize("path", ["/audio/transcriptions", "/files"])
+def test_a_form_that_speaks_to_us_is_told_of_the_header(path: str, field: bytes) -> None:
+    with pytest.raises(InvalidValue, match="in the header x-tollkeeper-route"):
+        call_of(form(FILE, (field, b"openai")), path=path, content_type=FORM_TYPE)
+    harmless = form((b'name="purpose"', b"tollkeeper"), FILE)
+    assert call_of(harmless, path=path, content_type=FORM_TYPE).body == harmless

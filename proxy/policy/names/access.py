@@ -4,33 +4,64 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from proxy.errors import EndpointNotServed, ModelNotFound
+from proxy.errors import EndpointNotServed, InvalidValue, ModelNotFound
+from proxy.policy.names.catalogue import closest
 from proxy.policy.names.resolution import Names, model_not_found
-from proxy.policy.values import Caller, Plan
+from proxy.policy.values import Caller, Plan, Target
 from proxy.wire.endpoints import Endpoint
 
+ROUTE = "x-tollkeeper-route"  # the header by which a call names its provider
 
-def choose(caller: Caller, names: Names, model: str | None) -> Plan:
-    """Return the plan for what a caller asks; unknown and not allowed fail alike, naming only
-    what the caller may use."""
+
+def choose(caller: Caller, names: Names, model: str | None, at: str | None = None) -> Plan:
+    """Return the plan for what a caller asks, `at` being the provider the call names; unknown and not allowed fail
+    alike, naming only what the caller may use."""
     try:
-        plan = names.look_up(model).plan
-        if may_use(caller, names, model):
+        plan = names.look_up(model, at).plan
+        if may_use(caller, names, model, at):
             return plan
     except ModelNotFound:
         pass
     raise model_not_found(model or "", allowed_models(caller, names))
 
 
-def may_use(caller: Caller, names: Names, model: str | None) -> bool:
-    """Whether a caller may ask for `model`: by the alias asked for or by the `author/slug` it leads to.
+def named_provider(names: Names, route: str | None, member: str | None) -> str:
+    """The provider that a call names by the header `x-tollkeeper-route` or by the body's `tollkeeper`, or by both.
+
+    Raises InvalidValue where they differ, or there is no such provider.
+    """
+    if route is not None and member not in (None, route):
+        raise InvalidValue(f"The header {ROUTE} and 'tollkeeper.provider' name two providers; keep one.", param=ROUTE)
+    name = (member if route is None else route) or ""
+    if name in names.providers:
+        return name
+    near = closest(name, names.providers)
+    hint = f"The nearest name is {near[0]}." if near else f"There are: {', '.join(names.providers) or 'none'}."
+    param = ROUTE if member is None else "tollkeeper.provider"
+    raise InvalidValue(f"No provider of the name that the call gives is configured. {hint}", param=param)
+
+
+def may_use(caller: Caller, names: Names, model: str | None, at: str | None = None) -> bool:
+    """Whether a caller may ask for `model`: by the alias asked for or by the `author/slug` it leads to; of the provider
+    `at`, also by the name that begins with it.
 
     The fallbacks of an alias ride with it. Raises ModelNotFound for a name that leads nowhere.
     """
     if not caller.models:
         return True
-    found = names.look_up(model)
-    return _matches(caller, found.plan.label) or _matches(caller, found.slug)
+    found = names.look_up(model, at)
+    is_listed = _matches(caller, found.plan.label) or _matches(caller, found.slug)
+    return is_listed or (at is not None and _may_name(caller, names, found.plan.targets[0]))
+
+
+def _may_name(caller: Caller, names: Names, target: Target) -> bool:
+    """Whether the caller may ask for a target by `provider/name`, and that is where it would go."""
+    name = f"{target.provider}/{target.model}"
+    try:
+        found = names.look_up(name)
+    except ModelNotFound:
+        return False
+    return found.plan.targets[0] == target and (_matches(caller, found.plan.label) or _matches(caller, found.slug))
 
 
 def may_serve(caller: Caller, names: Names, name: str) -> bool:
@@ -42,6 +73,16 @@ def may_serve(caller: Caller, names: Names, name: str) -> bool:
 def allowed_models(caller: Caller, names: Names) -> list[str]:
     """Return the names to list for a caller: aliases first, then models."""
     return [name for name in names.offered() if not caller.models or _may_list(caller, names, name)]
+
+
+def check_unnamed(caller: Caller, at: str, usual: str) -> None:
+    """Raise `EndpointNotServed` where a caller may use named models only, and a call without a model is to go elsewhere
+    than it usually would: what it may reach there no list of models says."""
+    if caller.models and at != usual:
+        raise EndpointNotServed(
+            "This key may use named models only (`models:`), and a call that carries no model goes to the usual provider; "
+            f"leave the header {ROUTE} out."
+        )
 
 
 def check_endpoint(caller: Caller, endpoint: Endpoint) -> None:

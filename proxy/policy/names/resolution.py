@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
 
 from msgspec import Struct
 
-from proxy.errors import ModelNotFound
+from proxy.errors import InvalidValue, ModelNotFound
 from proxy.policy.names.catalogue import Catalogue, closest, is_author_slug
 from proxy.policy.names.families import FAMILIES, anthropic_claude
 from proxy.policy.names.spelling import Spelling, known_name, spell
-from proxy.policy.names.vendors import author_of_entry, author_of_vendor, vendor_of
+from proxy.policy.names.vendors import direct_providers, serves_bare, serves_others
 from proxy.policy.values import Plan, Provider, Settings, Target
 
 # Names resolved once are remembered; a client that invents names must not fill the memory.
@@ -68,25 +68,34 @@ class Names:
         self._catalogue = catalogue
         self._openrouter = next((p.name for p in settings.providers.values() if p.kind == "openrouter"), None)
         self._authors = catalogue.authors.union(FAMILIES.values())
-        self._direct = _direct_providers(settings.providers)
+        self._direct = direct_providers(settings.providers)
         self._listed = {
             name: listed[name] for name, p in settings.providers.items() if p.kind != "openrouter" and name in listed
         }
         self._listers = _listers(self._listed)
         self._labels = frozenset(_way(one, name).slug for name, all_ in self._listers.items() for one in all_)
-        self._remembered: dict[str | None, Resolution] = {}
+        self._remembered: dict[str | None | tuple[str, str | None], Resolution] = {}
         self._offered: tuple[str, ...] = ()
 
-    def look_up(self, model: str | None) -> Resolution:
-        """Return the plan for a name, None being a call that names none; raises ModelNotFound."""
-        found = self._remembered.get(model)
+    def look_up(self, model: str | None, at: str | None = None) -> Resolution:
+        """Return the plan for a name, None being a call that names none; raises ModelNotFound.
+
+        `at` is the provider, a configured one, that the call wants to be served by; then InvalidValue as well.
+        """
+        asked = model if at is None else (at, model)
+        found = self._remembered.get(asked)
         if found is None:
-            found = self._resolve(model)
+            found = self._resolve(model) if at is None else self._resolve_at(at, model)
             if len(self._remembered) >= MOST_REMEMBERED:
                 self._remembered.clear()
             if model is None or len(model) <= LONGEST_REMEMBERED:
-                self._remembered[model] = found
+                self._remembered[asked] = found
         return found
+
+    @property
+    def providers(self) -> Collection[str]:
+        """The providers a call may name."""
+        return self._providers.keys()
 
     def slug_of(self, name: str) -> str:
         """Return the `author/slug` OpenRouter would take `name` for, aliases and routes aside;
@@ -129,27 +138,58 @@ class Names:
         ways = self._expand(name, set())
         if not ways:
             raise model_not_found(name, self.offered())
+        return self._planned(name, ways)
+
+    def _resolve_at(self, provider: str, model: str | None) -> Resolution:
+        """Plan a call that names its provider; the default model counts where that has it."""
+        name = self._settings.default_model if model is None else model
+        ways = [] if name is None else self._expand(name, set(), provider)
+        if ways and name is not None:
+            return self._planned(name, ways)
+        if model is None:
+            return self._unnamed(provider)
+        elsewhere = None if model in self._settings.aliases else self._at_provider(model)
+        if elsewhere is not None:
+            raise InvalidValue("The model's name begins with another provider than the call names.", param="model")
+        raise model_not_found(model, self.offered())
+
+    def _planned(self, name: str, ways: list[_Way]) -> Resolution:
         targets = tuple(dict.fromkeys(way.target for way in ways))
         is_alias = name in self._settings.aliases
         plan = Plan(targets, name if is_alias else ways[0].slug, self._defaults(name))
         return Resolution(plan, ways[0].slug, ways[0].is_guess and not is_alias)
 
-    def _unnamed(self) -> Resolution:
+    def _unnamed(self, at: str | None = None) -> Resolution:
         """Plan a call that names no model where no default is set: the provider's own default serves it."""
-        provider = self._openrouter or next(iter(self._providers), None)
+        provider = at or self._openrouter or next(iter(self._providers), None)
         if provider is None:
             raise model_not_found("", ())
         label = f"{provider}/default"
         return Resolution(Plan((Target(provider, ""),), label, rewrite=False), label)
 
-    def _expand(self, name: str, seen: set[str]) -> list[_Way]:
+    def _expand(self, name: str, seen: set[str], at: str | None = None) -> list[_Way]:
         """Follow aliases; one already followed stands for the model of that name, so that none loops."""
         alias = None if name in seen else self._settings.aliases.get(name)
         if alias is None:
-            way = self._place(name)
+            way = self._place(name) if at is None else self._place_at(at, name, is_ours=bool(seen))
             return [] if way is None else [way]
         seen.add(name)
-        return [way for follow in (alias.target, *alias.fallbacks) for way in self._expand(follow, seen)]
+        return [way for follow in (alias.target, *alias.fallbacks) for way in self._expand(follow, seen, at)]
+
+    def _place_at(self, at: str, name: str, *, is_ours: bool) -> _Way | None:
+        """What `name` is called at a provider; None for another's, and for what OpenRouter cannot have.
+
+        `is_ours`: an alias names it, and nobody asked a vendor for the model of another.
+        """
+        if (way := self._at_provider(name)) is not None:
+            return way if way.target.provider == at else None
+        spelling, provider = spell(self._catalogue, name), self._providers[at]
+        if spelling is None:
+            takes_any = provider.kind != "openrouter" or self._settings.unknown_models == "pass"
+            return _way(at, name) if takes_any else None
+        if is_ours and not serves_others(provider, spelling.author):
+            return None
+        return _Way(Target(at, self._spelled_for(provider, spelling)), spelling.slug)
 
     def _defaults(self, name: str) -> tuple[tuple[str, bytes], ...]:
         """Collect the defaults along a chain of aliases; the one the client named wins."""
@@ -212,7 +252,7 @@ class Names:
             return spelling.openrouter
         listed = self._listed.get(provider.name, frozenset())
         plain = spelling.authored.partition("/")[2]
-        if spelling.sent in listed or (plain not in listed and not _is_vendor(provider, spelling.author)):
+        if spelling.sent in listed or (plain not in listed and not serves_bare(provider, spelling.author)):
             return spelling.sent
         return anthropic_claude(plain) if spelling.author == "anthropic" and plain not in listed else plain
 
@@ -247,31 +287,6 @@ def model_not_found(name: str, candidates: Iterable[str]) -> ModelNotFound:
 def _way(provider: str, name: str, *, is_guess: bool = False) -> _Way:
     """Send a name as it is."""
     return _Way(Target(provider, name), name if is_author_slug(name) else f"{provider}/{name}", is_guess)
-
-
-def _is_vendor(provider: Provider, author: str) -> bool:
-    """Whether a direct provider serves an author's models under their bare names: by its name, its host or its kind;
-    a free one is a server of one's own."""
-    vendor = vendor_of(provider)
-    if author in (author_of_entry(provider.name), author_of_vendor(vendor)):
-        return True
-    return provider.kind == author and not provider.free and vendor is None
-
-
-def _direct_providers(providers: Mapping[str, Provider]) -> dict[str, str]:
-    """Map each author to its direct provider: the entry of that name, else the vendor's own
-    address, else the first of that kind, if it is not the only provider (that takes any name)."""
-    direct: dict[str, str] = {}
-    own = [p for p in providers.values() if p.kind != "openrouter"]
-    for provider in own:
-        direct.setdefault(author_of_entry(provider.name), provider.name)
-    for provider in own:
-        if (author := author_of_vendor(vendor_of(provider))) is not None:
-            direct.setdefault(author, provider.name)
-    for provider in own if len(providers) > 1 else ():
-        if not provider.free and vendor_of(provider) is None:
-            direct.setdefault(provider.kind, provider.name)
-    return direct
 
 
 def _listers(listed: Mapping[str, frozenset[str]]) -> dict[str, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proxy.policy.values import Provider
 
 # The host of `base_url` -> the vendor. Regional hosts have prices of their own and are left out.
@@ -90,3 +92,34 @@ def author_of_entry(name: str) -> str:
     """The author whose models an entry under `providers:` of this name serves: "x-ai" for `xai`; else one of its own
     name."""
     return _AUTHOR_OF.get(_NAMES.get(name, name), name)
+
+
+def serves_bare(provider: Provider, author: str) -> bool:
+    """Whether a direct provider serves an author's models under their bare names: by its name, its host or its kind;
+    a free one is a server of one's own."""
+    vendor = vendor_of(provider)
+    if author in (author_of_entry(provider.name), author_of_vendor(vendor)):
+        return True
+    return provider.kind == author and not provider.free and vendor is None
+
+
+def serves_others(provider: Provider, author: str) -> bool:
+    """Whether a provider may have the models of an author; a vendor's own servers have its own."""
+    own = author_of_vendor(vendor_of(provider))
+    return own is None or own == author
+
+
+def direct_providers(providers: Mapping[str, Provider]) -> dict[str, str]:
+    """Map each author to its direct provider: the entry of that name, else the vendor's own
+    address, else the first of that kind, if it is not the only provider (that takes any name)."""
+    direct: dict[str, str] = {}
+    own = [p for p in providers.values() if p.kind != "openrouter"]
+    for provider in own:
+        direct.setdefault(author_of_entry(provider.name), provider.name)
+    for provider in own:
+        if (author := author_of_vendor(vendor_of(provider))) is not None:
+            direct.setdefault(author, provider.name)
+    for provider in own if len(providers) > 1 else ():
+        if not provider.free and vendor_of(provider) is None:
+            direct.setdefault(provider.kind, provider.name)
+    return direct

@@ -24,7 +24,7 @@ from proxy.exchange.serve import Exchange
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.money.weight import likely_tokens, weigh
-from proxy.policy.names.access import check_endpoint, choose, may_serve
+from proxy.policy.names.access import check_endpoint, check_unnamed, choose, may_serve, named_provider
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller, Plan, Target
 from proxy.web.body import read_body
@@ -224,7 +224,7 @@ class Api:
         aside = parts.exchange.aside
         call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
         record.model, record.stream = call.model, call.stream
-        plan = self._plan(caller, call, head.model)
+        plan = self._plan(caller, call, head)
         if head.model not in (None, plan.targets[0].model):
             call = replace(call, path=path_of(plan.targets[0].model))
         record.label = plan.label
@@ -240,17 +240,22 @@ class Api:
         record.times.waited_seconds += time.monotonic() - began
         return body
 
-    def _plan(self, caller: Caller, call: Call, about: str | None) -> Plan:
-        """Where this call may go. Calls that carry no model go as they are to the default provider; those about a model
-        to who would be sent its name, those about a response in the background to who has it."""
-        if about is not None:
-            return Plan(choose(caller, self.parts.names, about).targets[:1], call.endpoint.name, rewrite=False)
+    def _plan(self, caller: Caller, call: Call, head: Head) -> Plan:
+        """Where this call may go. Calls that carry no model go as they are to the provider they name, else to the
+        default one; those about a model to who would be sent its name, those about a response in the background to who
+        has it."""
+        is_named = head.route is not None or call.provider is not None
+        named = named_provider(self.parts.names, head.route, call.provider) if is_named else None
+        if head.model is not None:
+            targets = choose(caller, self.parts.names, head.model, named).targets
+            return Plan(targets[:1], call.endpoint.name, rewrite=False)
         if not call.endpoint.carries_model:
-            provider = self.parts.exchange.toll.keeping.background.home_of(call) or self.parts.default_provider
-            if not provider:
+            usual = self.parts.exchange.toll.keeping.background.home_of(call) or self.parts.default_provider
+            if not usual:
                 raise NoHealthyUpstream("No provider is configured.")
-            return Plan((Target(provider, ""),), call.endpoint.name, rewrite=False)
-        plan = choose(caller, self.parts.names, call.model)
+            check_unnamed(caller, named or usual, usual)
+            return Plan((Target(named or usual, ""),), call.endpoint.name, rewrite=False)
+        plan = choose(caller, self.parts.names, call.model, named)
         for name in call.also_models:
             if not may_serve(caller, self.parts.names, name):
                 raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")

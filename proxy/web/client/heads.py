@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from aiohttp import web
 from msgspec import Struct
 
 from proxy.dialects import Incoming
+from proxy.errors import DuplicateKey
 from proxy.exchange.record import Record
+from proxy.policy.names.access import ROUTE
 from proxy.policy.values import Caller
 from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import Headers, without_credentials
@@ -22,7 +25,7 @@ class Head(Struct, frozen=True):
 
     `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
-    asked about, at `/models/NAME`.
+    asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not.
     """
 
     method: str
@@ -35,6 +38,7 @@ class Head(Struct, frozen=True):
     read_timeout_seconds: float
     speaks_anthropic: bool
     model: str | None
+    route: str | None
 
 
 class Asked(Struct):
@@ -83,7 +87,14 @@ def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint
         read_timeout_seconds=_read_timeout_seconds(headers.get("x-stainless-read-timeout", "inf")),
         speaks_anthropic=record.speaks_anthropic,
         model=model_of(where[0]) if request.method in ("GET", "HEAD") else None,
+        route=_route(headers.getall(ROUTE, ())),
     )
+
+
+def _route(named: Sequence[str]) -> str | None:
+    if len(named) > 1:
+        raise DuplicateKey(f"The header {ROUTE} stands twice.", param=ROUTE)
+    return named[0].strip() if named else None
 
 
 def _read_timeout_seconds(text: str) -> float:

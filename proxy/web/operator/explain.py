@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from proxy.errors import ModelNotFound
+from proxy.errors import InvalidValue, ModelNotFound
 from proxy.exchange.refusals import code_of
 from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
@@ -20,7 +20,7 @@ from proxy.policy.money.budgets import GLOBAL, Limit, key_scope
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
 from proxy.policy.money.weight import likely_tokens, weigh
-from proxy.policy.names.access import choose
+from proxy.policy.names.access import choose, named_provider
 from proxy.policy.values import Caller, Plan
 from proxy.web.client.keys import OPEN
 from proxy.web.operator.desk import Desk, Unknown, standing_row
@@ -31,9 +31,11 @@ _PER_MILLION = Decimal(1_000_000)
 
 
 class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """A chat completion with an empty prompt. `key` None is `open` in open mode, else no key at all."""
+    """A chat completion with an empty prompt. `key` None is `open` in open mode, else no key at all; `provider` is the one
+    that the call names."""
 
     model: str
+    provider: str | None = None
     key: str | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=10**12)] | None = None
 
@@ -47,11 +49,12 @@ class _Hold(Struct, frozen=True):
 
 
 def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
-    """Everything that decides about a call. Raises `Unknown` for a key or a model nobody knows."""
+    """Everything that decides about a call. Raises `Unknown` for a key, a provider or a model nobody knows."""
     caller = _caller(desk, ask.key)
     try:
-        plan = choose(caller, desk.names, ask.model)
-    except ModelNotFound as error:
+        at = None if ask.provider is None else named_provider(desk.names, None, ask.provider)
+        plan = choose(caller, desk.names, ask.model, at)
+    except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
     quote, tokens = _quote(desk, ask, plan)
     scopes = (key_scope(caller.name), GLOBAL) if caller.name else (GLOBAL,)
