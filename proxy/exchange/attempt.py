@@ -176,6 +176,8 @@ class Ending:
         reply.broken_by = error
         record.usage = record.usage or findings.usage
         record.served = findings.served_model
+        if reply.judged_status >= 400:
+            record.missing = reply.missing
         if findings.error is not None:
             record.failure = reply.error_code
             record.failure_status = findings.error_status if reply.status < 400 else None

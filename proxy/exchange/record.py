@@ -21,6 +21,7 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Shape
+from proxy.wire.error_objects import Missing
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
@@ -110,6 +111,7 @@ class Record:
         "key",
         "label",
         "limit_headers",
+        "missing",
         "model",
         "pending",
         "phase",
@@ -152,6 +154,7 @@ class Record:
         self.error: ProxyError | None = None
         self.failure: str | None = None
         self.failure_status: int | None = None
+        self.missing: Missing = "unknown"
         self.usage: Usage | None = None
         self.served: str | None = None
         self.upstream_request_id: str | None = None
@@ -260,6 +263,8 @@ class Record:
             return self.error.kind
         if self.failure is not None or self.status >= 400:
             status = self.status if self.failure_status is None else self.failure_status
+            if self.missing == "model":
+                return "caller_model_not_available"
             return _KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
 
@@ -286,7 +291,7 @@ _KIND_OF_STATUS = {
     401: "provider_auth_failed",
     402: "provider_billing",
     403: "policy_access_denied",
-    404: "caller_model_not_available",
+    404: "caller_invalid_request",
     408: "provider_timeout",
     413: "caller_invalid_request",
     415: "caller_invalid_request",

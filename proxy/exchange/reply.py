@@ -19,7 +19,7 @@ from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
-from proxy.wire.error_objects import message_of
+from proxy.wire.error_objects import Missing, message_of, missing_from
 from proxy.wire.findings import Findings
 from proxy.wire.headers import Headers, replaced, safe
 from proxy.wire.passing import Passing
@@ -205,7 +205,14 @@ class Reply:
             retry_after=retry_after_seconds(self.header("retry-after-ms"), self.header("Retry-After"), now),
             quota=status == 429 and _is_quota(self.first),
             affordable=dialect.affordable(self.status, self.first),
+            missing=self.missing,
         )
+
+    @property
+    def missing(self) -> Missing:
+        """What it says is not there."""
+        status = self.judged_status
+        return missing_from(status, self._told()) if status in (400, 404) else "unknown"
 
     @property
     def label(self) -> str:
@@ -226,12 +233,16 @@ class Reply:
 
     def error_message(self) -> str:
         """The message of an error reply, whatever its shape (wire.md T109); never the raw body."""
+        return message_of(self._told()) or f"{self.provider.name} answered with status {self.status}."
+
+    def _told(self) -> Any:
+        """What there is of an error."""
+        if self.status < 400:
+            return self.reader.findings.error
         try:
-            body: Any = msgspec.json.decode(self.first)
+            return msgspec.json.decode(self.first)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            body = None
-        text = message_of(self.reader.findings.error if self.status < 400 else body)
-        return text or f"{self.provider.name} answered with status {self.status}."
+            return None
 
     @property
     def came_as_events(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 _CODE = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _STATUS_OF_TYPE = {
@@ -25,6 +25,34 @@ _STATUS_OF_TYPE = {
     "timeout_error": 504,
     "timeout": 504,
 }
+
+# A model that is not there, in the words of OpenAI, Anthropic, OpenRouter, Azure and servers of one's own; and what 400 means it
+# (OpenRouter since August 2026, DeepSeek, Mistral), where other words of models are about what was sent to one.
+_MODEL = re.compile(r"model|\bendpoints? (?:found|available)|\bdeployments?\b", re.IGNORECASE)
+_NO_MODEL = re.compile(r"not a valid model\b|\binvalid model\b|\bmodel not exist", re.IGNORECASE)
+# Something stored: by its id, whatever it is, or as OpenAI says it
+_STORED = re.compile(
+    r"\bwith id\b|\bno such \w|\b(?:file|resp|rs|msg|msgbatch|conv|batch|asst|thread|run|step|vs|cntr|container|cfile|pmpt|"
+    r"upload|skill|video|item|ft|ftjob|eval|evalrun|gen|sess|agent|env)[-_]\w{3,}",
+    re.IGNORECASE,
+)
+
+Missing = Literal["model", "object", "unknown"]
+
+
+def missing_from(status: int, body: Any) -> Missing:
+    """What an error says is not there: the model, something stored at the provider, or nobody can tell, as where there is
+    no such endpoint. `body` is the reply, or its error."""
+    error = body["error"] if isinstance(body, dict) and isinstance(body.get("error"), dict) else body
+    told = error if isinstance(error, dict) else {}
+    message, availability = message_of(body) or "", told.get("availability")
+    code = availability.get("code") if isinstance(availability, dict) else told.get("code")
+    if status != 404:
+        is_model = status == 400 and (code == "model_not_found" or _NO_MODEL.search(message))
+        return "model" if is_model else "unknown"
+    if code == "model_not_found" or isinstance(availability, dict) or _MODEL.search(message):
+        return "model"
+    return "object" if told.get("param") or _STORED.search(message) else "unknown"
 
 
 def status_of(error: Any) -> int:

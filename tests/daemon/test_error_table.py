@@ -32,6 +32,10 @@ def assert_error(reply: Reply, status: int, code: str, *, kind: str, retry: str 
     assert reply.header("x-request-id") == reply.request_id
 
 
+def openai_error(message: str, param: str | None, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
+
+
 CALLERS: dict[str, tuple[int, Headers, Any]] = {
     "invalid_json": (400, [], b'{"model":'),
     "duplicate_key": (400, [], b'{"model":"a","model":"b"}'),
@@ -249,6 +253,52 @@ def test_a_403_about_the_request_passes(daemon: Daemon, upstream: Upstream) -> N
     upstream.expect(json_reply(body, 403))
     reply = daemon.chat()
     assert (reply.status, reply.json) == (403, body)
+
+
+OBJECTS = {
+    "a stored item": openai_error("Item with id 'rs_68' not found.", "input"),
+    "a file": {"type": "error", "error": {"type": "not_found_error", "message": "File not found: file_011CNha8iCJc"}},
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_404_about_something_stored_is_the_callers_and_no_reason_to_go_elsewhere(
+    daemon: Daemon, upstream: Upstream, name: str
+) -> None:
+    upstream.expect(json_reply(OBJECTS[name], 404), again=True)
+    replies = [daemon.chat("two-homes") for _ in range(6)]
+    assert [(reply.status, reply.json) for reply in replies] == [(404, OBJECTS[name])] * 6
+    assert [call.target for call in upstream.calls] == ["/or/api/v1/chat/completions"] * 6
+    line = daemon.line_of(replies[-1])
+    assert (line["error_type"], line["attempts"]) == ("caller_invalid_request", 1)
+
+
+@pytest.mark.parametrize("path", ["/v1/files/file-abc", "/v1/responses/resp_1", "/v1/batches/batch_1"])
+def test_a_404_of_something_fetched_is_not_told_as_a_missing_model(
+    daemon: Daemon, upstream: Upstream, path: str
+) -> None:
+    body = openai_error(f"No such object: {path.rpartition('/')[2]}", "id")
+    upstream.expect(json_reply(body, 404))
+    reply = daemon.ask("GET", path)
+    assert (reply.status, reply.json) == (404, body)
+    assert daemon.line_of(reply)["error_type"] == "caller_invalid_request"
+
+
+NO_MODEL = {
+    404: openai_error("The model `gpt-4o` does not exist or you do not have access to it.", None, "model_not_found"),
+    400: {"error": {"message": "openai/gpt-4o is not a valid model ID", "code": 400}},
+}
+
+
+@pytest.mark.parametrize("status", NO_MODEL)
+def test_a_model_that_is_not_there_is_told_so_and_its_fallback_asked(
+    daemon: Daemon, upstream: Upstream, status: int
+) -> None:
+    upstream.expect(json_reply(NO_MODEL[status], status), path="/or/", again=True)
+    upstream.expect(GOOD, path="/local/")
+    assert daemon.chat("two-homes").header("x-tollkeeper-provider") == "local"
+    reply = daemon.chat()
+    assert (reply.status, daemon.line_of(reply)["error_type"]) == (status, "caller_model_not_available")
 
 
 def _closed_port() -> int:

@@ -111,6 +111,9 @@ SITUATIONS = [
     ("still not there, alone", Seen(trouble="unreachable"), Attempt(0, 2, 2), ONE, Again(Attempt(0, 3, 3), 2.0)),
     ("not there on this machine", Seen(trouble="unreachable", is_near=True), FIRST, TWO, NEXT),
     ("not there on this machine, alone", Seen(trouble="unreachable", is_near=True), FIRST, ONE, SAME),
+    ("something stored is not there", Seen(404, missing="object"), FIRST, TWO, STOP),
+    ("the model is not there", Seen(404, missing="model"), FIRST, TWO, NEXT),
+    ("the model is not there, as 400", Seen(400, missing="model"), FIRST, TWO, NEXT),
     ("one attempt only", Seen(503), FIRST, Rounds(1, RetryRules(attempts=1)), STOP),
     ("no waiting at all", Seen(503), FIRST, Rounds(1, RetryRules(first_wait=0.0)), Again(Attempt(0, 2, 2), 0.0)),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from proxy.wire.endpoints import Shape
+from proxy.wire.error_objects import Missing, missing_from
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
@@ -115,3 +116,53 @@ def test_an_error_inside_a_200_stands_for_a_status(error: bytes, status: int) ->
 
 def test_without_an_error_the_status_of_one_would_be_502() -> None:
     assert seen().error_status == 502
+
+
+def openai(message: str, param: str | None = None, code: str | None = None) -> dict[str, object]:
+    return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
+
+
+def anthropic(message: str) -> dict[str, object]:
+    return {"type": "error", "error": {"type": "not_found_error", "message": message}, "request_id": "req_1"}
+
+
+NOT_THERE: list[tuple[int, object, Missing]] = [
+    (404, openai("The model `gpt-9` does not exist or you do not have access to it.", code="model_not_found"), "model"),
+    (404, anthropic("model: claude-9"), "model"),
+    (404, {"error": {"message": "No endpoints found for google/gemini-2.5-flash:free.", "code": 404}}, "model"),
+    (404, {"error": {"message": "No allowed providers are available for the selected model.", "code": 404}}, "model"),
+    (404, {"error": {"message": "Gone.", "code": 404, "availability": {"code": "free_variant_ended"}}}, "model"),
+    (404, {"error": {"message": "model 'llama9' not found", "type": "not_found_error", "param": None, "code": None}}, "model"),
+    (404, {"error": 'model "llama9" not found, try pulling it first'}, "model"),
+    (404, {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError", "param": None, "code": 404}, "model"),
+    (404, {"error": {"message": "The model `x` does not exist.", "type": "NotFoundError", "param": "model", "code": 404}}, "model"),
+    (404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}, "model"),
+    (404, openai("No such File object: file-abc123", "id"), "object"),
+    (404, openai("Response with id 'resp_67f8' not found."), "object"),
+    (404, openai("Item with id 'rs_68' not found. Items are not persisted when `store` is set to false.", "input"), "object"),
+    (404, openai("Conversation with id 'conv_1' not found."), "object"),
+    (404, openai("No batch found with id 'batch_abc'."), "object"),
+    (404, openai("No assistant found with id 'asst_abc'."), "object"),
+    (404, openai("Vector store with id ['vs_1'] not found.", "tools"), "object"),
+    (404, anthropic("File not found: file_011CNha8iCJcU1wXNR6q4V8w"), "object"),
+    (404, anthropic("Container not found: container_011CPR5CNjB747bTd36fQLFk"), "object"),
+    (404, {"error": {"message": "Response with id 'resp_x' not found.", "param": "response_id", "code": 404}}, "object"),
+    (404, openai("Invalid URL (POST /v1/x)"), "unknown"),
+    (404, {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}, "unknown"),
+    (404, {"detail": "Not Found"}, "unknown"),
+    (404, {"error": {"code": 404, "message": "Not found", "metadata": None}}, "unknown"),
+    (404, None, "unknown"),
+    (404, [], "unknown"),
+    (404, {"error": []}, "unknown"),
+    (400, {"error": {"message": "acme/x is not a valid model ID", "code": 400}}, "model"),
+    (400, {"error": {"message": "x", "code": 400, "availability": {"code": "model_not_found"}}}, "model"),
+    (400, openai("Model Not Exist", code="invalid_request_error"), "model"),
+    (400, openai("This model's maximum context length is 8 tokens.", "messages", "context_length_exceeded"), "unknown"),
+    (400, openai("Unsupported value: 'temperature' with this model.", "temperature"), "unknown"),
+    (403, openai("The model `gpt-9` is not for you.", code="model_not_found"), "unknown"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body", "missing"), NOT_THERE)
+def test_what_an_error_says_is_not_there(status: int, body: object, missing: Missing) -> None:
+    assert missing_from(status, body) == missing

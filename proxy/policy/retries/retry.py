@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.policy.values import RetryRules
+from proxy.wire.error_objects import Missing
 
 SAME_TARGET = frozenset({408, 429, 500, 502, 503, 504, 524, 529})
 NEXT_TARGET = SAME_TARGET | {401, 402, 403, 404}
@@ -29,7 +30,7 @@ class Seen(Struct, frozen=True):
     `status` is the HTTP status, or what an error inside a 200 stands for (None: no answer).
     `trouble`: "unhealthy" the breaker is open; "unreachable" nothing was sent; "stale_connection" a kept connection was
     closed as the request went out; "no_answer" sent, and not even headers came; "no_event" a stream that began and broke before its first event. `is_near`: it was to
-    run on this machine.
+    run on this machine. `missing`: what an error says is not there.
     `retry_after` in seconds. `quota`: a 429 that means spent money. `affordable`: the output
     tokens a 402 says the account can still pay.
     """
@@ -40,6 +41,7 @@ class Seen(Struct, frozen=True):
     quota: bool = False
     affordable: int | None = None
     is_near: bool = False
+    missing: Missing = "unknown"
 
 
 class Attempt(Struct, frozen=True):
@@ -108,7 +110,9 @@ def _same_again(seen: Seen) -> bool:
 
 def _elsewhere(seen: Seen) -> bool:
     if seen.status is not None:
-        return seen.status in NEXT_TARGET
+        if seen.status == 404:  # what is stored at one provider is at no other
+            return seen.missing != "object"
+        return seen.status in NEXT_TARGET or seen.missing == "model"
     return seen.trouble in ("unhealthy", "unreachable", "no_event")
 
 
