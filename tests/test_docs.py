@@ -28,6 +28,7 @@ from proxy.policy.names.resolution import Names, resolve
 from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Trouble, judge
 from proxy.policy.values import RetryRules
 from proxy.wire.endpoints import FREE_ROWS, MODEL_ROWS, endpoint_for
+from proxy.wire.error_objects import Missing
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -203,7 +204,9 @@ def retry_rows() -> list[tuple[Seen, str, str]]:
         else:
             quota, affordable = "spent money" in what, 812 if "afford" in what else None
             statuses = re.findall(r"\b[45]\d\d\b", what)
-            found += [(Seen(int(s), quota=quota, affordable=affordable), again, elsewhere) for s in statuses]
+            missing: Missing = "object" if "stored" in what else "model" if "model" in what else "unknown"
+            told = [Seen(int(s), quota=quota, affordable=affordable, missing=missing) for s in statuses]
+            found += [(seen, again, elsewhere) for seen in told]
     return found
 
 

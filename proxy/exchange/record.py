@@ -287,18 +287,12 @@ def _second(seconds: int) -> str:
 
 _KIND_OF_STATUS = {
     200: "provider_server_error",
-    400: "caller_invalid_request",
+    **dict.fromkeys((400, 404, 413, 415, 422), "caller_invalid_request"),
     401: "provider_auth_failed",
     402: "provider_billing",
     403: "policy_access_denied",
-    404: "caller_invalid_request",
-    408: "provider_timeout",
-    413: "caller_invalid_request",
-    415: "caller_invalid_request",
-    422: "caller_invalid_request",
+    **dict.fromkeys((408, 504, 524), "provider_timeout"),
     429: "provider_rate_limited",
     503: "provider_overloaded",
-    504: "provider_timeout",
-    524: "provider_timeout",
     529: "provider_overloaded",
 }
