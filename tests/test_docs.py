@@ -79,7 +79,8 @@ ALWAYS = {"--help", "-h", "--version"}
 
 
 def options(command: click.Command) -> set[str]:
-    return {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+    declared = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    return {name for option in declared for name in (*option.opts, *option.secondary_opts)}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

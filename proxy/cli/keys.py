@@ -35,6 +35,7 @@ def keys() -> None:
               help="60/minute (requests), tokens:100000/minute, concurrent:8, or shadow: and one of these; may be repeated.")  # fmt: skip
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller'. Default: all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
+@click.option("--timing", is_flag=True, help="Its replies say where their time went, in a Server-Timing header.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def create(**options: Any) -> None:
@@ -67,6 +68,7 @@ def create(**options: Any) -> None:
               help="60/minute, tokens:100000/minute, concurrent:8, shadow:60/minute, or none; may be repeated.")  # fmt: skip
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller', or all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now, or never.")
+@click.option("--timing/--no-timing", default=None, help="Whether its replies say where their time went.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def update(key: str, config_path: str | None, as_json: bool, **options: Any) -> None:
@@ -145,7 +147,8 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     from proxy.config.new_key import read_key_changes
 
     cleared = {"budgets": ("none",), "limits": ("none",), "models": "all", "expires": "never"}
-    given = {name: () if value == cleared.get(name) else value for name, value in options.items() if value}
+    asked = {name: value for name, value in options.items() if value or value is False}
+    given = {name: () if value == cleared.get(name) else value for name, value in asked.items()}
     terms = _terms({**dict.fromkeys(cleared), **{name: value or None for name, value in given.items()}})
     terms = {name: value for name, value in terms.items() if name.removesuffix("_ms") in given}
     return _checked(terms | ({"name": given["name"]} if "name" in given else {}), read_key_changes)
@@ -175,7 +178,8 @@ def _terms(options: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError(f"{option} {error}") from None
     models = [pattern.strip() for pattern in (options["models"] or "").split(",") if pattern.strip()]
     expires_ms = 0 if seconds is None else int((time.time() + seconds) * 1000)
-    return {"models": models, "budgets": budgets, "limits": limits, "expires_ms": expires_ms}
+    terms = {"models": models, "budgets": budgets, "limits": limits, "expires_ms": expires_ms}
+    return {**terms, "timing": bool(options.get("timing"))}
 
 
 def _cells(key: dict[str, Any]) -> list[str]:

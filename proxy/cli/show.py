@@ -9,7 +9,8 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import say
+from proxy.cli.tables import say, terminal_width
+from proxy.cli.waterfall import waterfall_lines
 from proxy.policy.money.amounts import dollars
 
 
@@ -18,7 +19,7 @@ from proxy.policy.money.amounts import dollars
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def show(request_id: str, as_json: bool, config_path: str | None) -> None:
-    """Show one call: where it went, how long it took, what it cost and how that is known, or why it was refused.
+    """Show one call: where it went, where its time went, what it cost and how that is known, or why it was refused.
 
     REQUEST_ID is the reply's x-tollkeeper-request-id, which is also in the log.
     """
@@ -34,6 +35,10 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
         say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
         if refused["times"] > 1:
             say(f"and {refused['times'] - 1:,} more calls of this key within a second, for the same reason")
+    if call["waterfall"]:
+        say("where its time went:")
+        for line in waterfall_lines(call["waterfall"], terminal_width()):
+            say(line)
     for attempt in call["attempts"]:
         _print_attempt(attempt)
     if call["attempts"]:

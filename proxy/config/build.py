@@ -144,4 +144,4 @@ def _caller(name: str, key: KeySection) -> Caller:
         digest = hashlib.sha256(key.key.reveal().encode()).digest()
     else:
         digest = bytes.fromhex((key.key_hash or "").removeprefix("sha256:"))
-    return Caller(name, tuple(key.models), digest)
+    return Caller(name, tuple(key.models), digest, timing=key.timing)

@@ -174,6 +174,7 @@ class KeySection(Section):
     models: list[Word] = Field(default=[], description="Patterns over aliases and author/slug; default: all models.")
     limits: list[LimitSection] = Field(default=[], description="Limits of this key.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
+    timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:

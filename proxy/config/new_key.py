@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from proxy.config.fields import Name, Section, Word
+from proxy.config.fields import Flag, Name, Section, Word
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.policy.money.periods import LAST_START
 
@@ -27,6 +27,7 @@ class TermsSection(Section):
     expires_ms: int | None = Field(
         default=None, ge=0, le=1000 * LAST_START, description="When it ends, UTC epoch milliseconds; 0 is never."
     )
+    timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
 
 
 class NewKeySection(TermsSection):
@@ -41,7 +42,7 @@ class KeyChangesSection(TermsSection):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("nothing is to be changed: give budgets, limits, models, an expiry or a name")
+            raise ValueError("nothing is to be changed: give budgets, limits, models, an expiry, timing or a name")
         if self.name is None and "name" in self.model_fields_set:
             raise ValueError("a key must have a name")
         return self

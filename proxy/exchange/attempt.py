@@ -120,7 +120,7 @@ def headers_for(reply: Reply, job: Job) -> Headers:
     record, told = job.record, reply.fields
     identity = told.get("x-request-id") or told.get("request-id")
     record.upstream_request_id = safe(identity) if identity else reply.generation_id
-    own: Headers = record.own_headers()
+    own: Headers = record.own_headers(reply.first_byte_at, is_whole=reply.whole)
     if "x-request-id" in told:
         own = own[1:]
     if record.target is not None:

@@ -229,7 +229,7 @@ class Client:
     def _beat(self) -> None:
         """Say something: what was held, else a comment of our own."""
         if not self.started:
-            own = self.record.own_headers()
+            own = self.record.own_headers(is_whole=False)
             self.record.status = 200
             self._start(200, [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own])
         self.say(self.take_held() or _KEEP_ALIVE)

@@ -8,15 +8,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import count
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from proxy.errors import ProxyError
-from proxy.exchange.times import Times
+from proxy.exchange.times import Times, instant, micro
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.values import Provider, Target
@@ -125,6 +123,7 @@ class Record:
         "stream",
         "target",
         "times",
+        "timing",
         "tried",
         "unsettled",
         "upstream_request_id",
@@ -159,6 +158,7 @@ class Record:
         self.served: str | None = None
         self.upstream_request_id: str | None = None
         self.times = Times(now)
+        self.timing = False  # the key wants its replies to say where the time went
         self.client_left: Phase | None = None
         self.asked_of: Provider | None = None
         self.cost_pusd = 0
@@ -172,14 +172,20 @@ class Record:
         self.shadow_rejections: tuple[str, ...] = ()
         self.when_settled: Callable[[], None] | None = None
 
-    def own_headers(self) -> list[tuple[str, str]]:
-        """What every reply of ours carries; an upstream's own x-request-id takes the first one's place."""
-        return [
+    def own_headers(self, began: float | None = None, *, is_whole: bool = True) -> list[tuple[str, str]]:
+        """What every reply of ours carries; an upstream's own x-request-id takes the first one's place.
+
+        `began` (monotonic): when the upstream's reply did. `is_whole`: the head goes out with all of the reply.
+        """
+        own = [
             ("x-request-id", self.request_id),
             ("x-tollkeeper-request-id", self.request_id),
             ("Server", "tollkeeper"),
             *self.cors,
         ]
+        if self.timing:
+            own.append(("Server-Timing", self.times.server_timing(time.monotonic(), began, is_whole=is_whole)))
+        return own
 
     def charge(self, pusd: int, source: str, usage: Usage | None) -> None:
         """An attempt was settled; a call costs what its attempts cost."""
@@ -226,7 +232,7 @@ class Record:
         return Entry(
             request_id=self.request_id,
             upstream_request_id=self.upstream_request_id,
-            at=_instant(self.at),
+            at=instant(self.at),
             key=self.key,
             endpoint=self.endpoint,
             model=self.model,
@@ -246,10 +252,10 @@ class Record:
             reasoning_tokens=usage.reasoning_tokens if usage else None,
             cost_usd=usd_text(self.cost_pusd) if self.cost_source and not self.pending else None,
             cost_source="pending" if self.pending else self.cost_source,
-            first_byte_seconds=None if first is None else _micro(first),
-            first_token_seconds=None if token is None else _micro(token),
-            total_seconds=_micro(now - self.started),
-            overhead_seconds=_micro(times.ours_seconds(times.first_byte_at or now)),
+            first_byte_seconds=None if first is None else micro(first),
+            first_token_seconds=None if token is None else micro(token),
+            total_seconds=micro(now - self.started),
+            overhead_seconds=micro(times.ours_seconds(times.first_byte_at or now)),
             client_left=self.client_left,
             shadow_rejections=self.shadow_rejections,
         )
@@ -267,22 +273,6 @@ class Record:
                 return "caller_model_not_available"
             return _KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
-
-
-def _micro(seconds: float) -> float:
-    """To the microsecond, which `round` takes ten times as long for."""
-    return int(seconds * 1_000_000 + 0.5) / 1_000_000
-
-
-def _instant(seconds: float) -> str:
-    """A time of day as the log has it."""
-    whole, milli = divmod(int(seconds * 1000), 1000)
-    return f"{_second(whole)}.{milli:03d}Z"
-
-
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 _KIND_OF_STATUS = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import lru_cache
+
 from msgspec import Struct
 
 
@@ -29,3 +32,31 @@ class Times(Struct):
     def ours_seconds(self, until: float) -> float:
         """What is left of the time until then, which nobody else took."""
         return max(0.0, until - self.started - self.upstream_seconds - self.waited_seconds)
+
+    def server_timing(self, now: float, began: float | None, *, is_whole: bool) -> str:
+        """What a `Server-Timing` header says as its head goes out, in milliseconds (W3C Server Timing 3).
+
+        `began`: when the reply's first byte came, None where no provider has answered. The total is known where the reply
+        `is_whole`.
+        """
+        wait, ours = self.waited_seconds * 1000, self.ours_seconds(now) * 1000
+        said = f'wait;dur={wait:.3f};desc="request body, line, retries", ours;dur={ours:.3f};desc="Tollkeeper"'
+        if began is not None:
+            said += f', upstream;dur={(began - self.sent_at) * 1000:.3f};desc="provider, to its first byte"'
+        return f"{said}, total;dur={(now - self.started) * 1000:.3f}" if is_whole else said
+
+
+def micro(seconds: float) -> float:
+    """To the microsecond, which `round` takes ten times as long for."""
+    return int(seconds * 1_000_000 + 0.5) / 1_000_000
+
+
+def instant(seconds: float) -> str:
+    """A time of day as the log has it."""
+    whole, milli = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{milli:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -106,13 +106,15 @@ class RetryRules(Struct, frozen=True):
 class Caller(Struct, frozen=True):
     """Who holds a client key. `models` are fnmatch patterns over aliases and `author/slug`;
     empty means all. `key_sha256` is the SHA-256 of the secret (32 bytes); of a stored key there is only
-    `key_hmac`, its keyed hash. From `expires_ms` on (UTC epoch) the key is refused like an unknown one."""
+    `key_hmac`, its keyed hash. From `expires_ms` on (UTC epoch) the key is refused like an unknown one. `timing`: replies
+    say where their time went."""
 
     name: str
     models: tuple[str, ...] = ()
     key_sha256: bytes = b""
     expires_ms: int | None = None
     key_hmac: bytes = b""
+    timing: bool = False
 
 
 class OwnPrice(Struct, frozen=True):

@@ -31,6 +31,7 @@ class StoredKey(Struct, frozen=True):
     expires_ms: int | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None
+    timing: bool = False
 
 
 def create_key(connection: Connection, key: StoredKey) -> None:
@@ -111,4 +112,5 @@ def touch_keys(connection: Connection, used_ms: dict[bytes, int]) -> None:
 
 
 def _key_of(row: dict[str, Any]) -> StoredKey:
-    return StoredKey(**{**row, "models": msgspec.json.decode(row["models"], type=tuple[str, ...])})
+    models = msgspec.json.decode(row["models"], type=tuple[str, ...])
+    return StoredKey(**{**row, "models": models, "timing": bool(row["timing"])})

@@ -67,7 +67,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
         except ValueError:  # no bound is worse than no key
             unreadable.append(key.name)
             continue
-        callers.append(Caller(key.name, key.models, key_hmac=key.key_hmac, expires_ms=key.expires_ms))
+        callers.append(Caller(key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing))
         budgets += budgets_for(scope, its_budgets, settings.money.zone)
         limits += limits_for(scope, its_limits)
     callers += _with_former_secrets(callers, [key for key in everything if (key.revoked_ms or 0) > now_ms])
@@ -120,6 +120,7 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
         "limits": _text([term.model_dump(mode="json", exclude_defaults=True) for term in asked.limits]),
         "budgets": _text([term.model_dump(mode="json", exclude_defaults=True) for term in asked.budgets]),
         "expires_ms": asked.expires_ms or None,
+        "timing": asked.timing,
     }
 
 

@@ -103,6 +103,21 @@ def test_a_new_key_may_use_the_models_it_was_made_for(desk: Desk) -> None:
         assert ask(daemon, KEY, "mock/echo").status == 200
 
 
+@either
+def test_a_key_is_told_where_its_time_went_as_long_as_that_is_wanted(desk: Desk, is_running: bool) -> None:
+    with maybe_running(desk, is_running):
+        secret = desk.json("keys", "create", "bob", "--timing")["key"]
+        assert [key["timing"] for key in desk.json("keys", "list")["keys"]] == [False, True]
+    with desk.daemon() as daemon:
+        assert "total;dur=" in (ask(daemon, secret).header("server-timing") or "")
+        desk.run("keys", "update", "bob", "--models", "all")
+        assert ask(daemon, secret).header("server-timing")
+    with maybe_running(desk, is_running):
+        assert desk.json("keys", "update", "bob", "--no-timing")["changed"] == ["timing"]
+    with desk.daemon() as daemon:
+        assert ask(daemon, secret).header("server-timing") is None
+
+
 def test_a_key_that_has_ended_is_refused_like_an_unknown_one(desk: Desk) -> None:
     with desk.daemon() as daemon:
         ended = desk.json("keys", "create", "brief", "--expires", "0s")["key"]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from harness.daemon import Daemon, chat_body
 from harness.events import DONE, OPENROUTER_COMMENT, anthropic_stream, chat_chunk, chat_reply, event, responses_stream
-from harness.http import Connection, request_bytes
 from harness.steps import LAST_CHUNK, chunk, json_reply, pause, say, sse, stream_head, then, wait_at
 from harness.upstream import Upstream
 
@@ -37,16 +36,10 @@ STREAMS: dict[str, tuple[str, dict[str, Any], bytes, bytes]] = {
 }  # fmt: skip
 
 
-def asked(daemon: Daemon, path: str) -> Any:
-    with Connection(daemon.admin_port) as connection:
-        connection.send(request_bytes("GET", path, (), None, f"127.0.0.1:{daemon.admin_port}"))
-        return connection.read_reply("GET").json
-
-
 def call_of(daemon: Daemon, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The one call under way, once it is so far."""
     while True:
-        for call in asked(daemon, "/calls")["calls"]:
+        for call in daemon.asked("/calls")["calls"]:
             if fits(call):
                 return dict(call)
 
@@ -71,7 +64,7 @@ def test_what_opens_a_stream_is_its_first_byte_and_what_says_something_its_first
     line = daemon.line_of(reply)
     assert line["first_byte_seconds"] == pytest.approx(early["first_byte_seconds"], abs=0.001)
     assert early["age_seconds"] < line["first_token_seconds"] <= line["total_seconds"]
-    (attempt,) = asked(daemon, f"/calls/{reply.request_id}")["attempts"]
+    (attempt,) = daemon.asked(f"/calls/{reply.request_id}")["attempts"]
     assert attempt["first_token_ms"] == pytest.approx(line["first_token_seconds"] * 1000, abs=1)
     assert attempt["first_byte_ms"] <= early["age_seconds"] * 1000 + 1 < attempt["first_token_ms"]
     grown = {name: daemon.metric(f"tollkeeper_{name}") - before[name] for name in METRICS}
@@ -88,7 +81,7 @@ def test_a_stream_in_one_piece_has_its_first_token_in_the_ledger_as_well(daemon:
     reply = daemon.chat(stream=True)
     line = daemon.line_of(reply)
     assert line["first_token_seconds"] == line["first_byte_seconds"]
-    (attempt,) = asked(daemon, f"/calls/{reply.request_id}")["attempts"]
+    (attempt,) = daemon.asked(f"/calls/{reply.request_id}")["attempts"]
     assert 0 <= attempt["first_token_ms"] - attempt["first_byte_ms"] <= attempt["total_ms"]
 
 
@@ -98,7 +91,7 @@ def test_what_says_nothing_or_is_no_stream_has_no_first_token(daemon: Daemon, up
     for reply in (daemon.chat(stream=True), daemon.chat()):
         line = daemon.line_of(reply)
         assert (line["first_token_seconds"], line["first_byte_seconds"] > 0) == (None, True)
-        (attempt,) = asked(daemon, f"/calls/{reply.request_id}")["attempts"]
+        (attempt,) = daemon.asked(f"/calls/{reply.request_id}")["attempts"]
         assert attempt["first_token_ms"] is None
         assert 0 <= attempt["first_byte_ms"] <= attempt["total_ms"]
     assert daemon.metric("tollkeeper_time_to_first_token_seconds_count") == before

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ GOOD = json_reply(chat_reply())
 CHAT = "/v1/chat/completions"
 BEARER = ("Authorization", f"Bearer {CLIENT_KEY}")
 # what differs from one call to the next
-_OWN = re.compile(rb"req_[0-9a-f]+|(?<=[Dd]ate: )[^\r]+|\d+(?=ms|\.\d+s)|(?<=remaining-requests: )\d+")
+_OWN = re.compile(rb"req_[0-9a-f]+|(?<=[Dd]ate: )[^\r]+|\d+(?=ms|\.\d+s)|(?<=remaining-requests: )\d+|(?<=dur=)[\d.]+")
 
 
 class Case:
@@ -102,6 +103,14 @@ def test_both_ways_say_the_same(daemon: Daemon, upstream: Upstream, name: str) -
         for line in lines
     ]
     assert told[:1] == told[1:]
+
+
+def test_both_ways_say_where_the_time_went(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:
+    timed = start_daemon(keys={"alice": {"key": CLIENT_KEY, "timing": True}})
+    for name in ("a chat", "a stream", "an unknown model", "an error of the provider", "the list of models"):
+        first, second, third = (sent(timed, upstream, CASES[name], [("X-Timed", name)]) for _ in range(3))
+        assert first.header("server-timing")
+        assert plain(first) == plain(second) == plain(third)
 
 
 @pytest.mark.parametrize("cut", [3, 40, -1])

@@ -208,11 +208,18 @@ class Daemon:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of /metrics with these labels; 0 where there is none."""
-        with Connection(self.admin_port) as connection:
-            connection.send(request_bytes("GET", "/metrics", (), None, f"127.0.0.1:{self.admin_port}"))
-            text = connection.read_reply("GET").body.decode()
+        text = self._admin_page("/metrics").body.decode()
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    def asked(self, path: str) -> Any:
+        """What the admin port answers to a question."""
+        return self._admin_page(path).json
+
+    def _admin_page(self, path: str) -> Reply:
+        with Connection(self.admin_port) as connection:
+            connection.send(request_bytes("GET", path, (), None, f"127.0.0.1:{self.admin_port}"))
+            return connection.read_reply("GET")
 
     def cpu_seconds(self) -> float:
         """What the daemon has computed so far: unlike time, this does not grow because others are busy."""

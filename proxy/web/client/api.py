@@ -200,7 +200,7 @@ class Api:
             return None
         refuse_what_cannot_pass(request, path)
         caller = parts.keys.caller(request.headers)
-        record.key = caller.name
+        record.key, record.timing = caller.name, caller.timing
         check_endpoint(caller, endpoint)
         head = head_of(request, (path, query), endpoint, record)
         if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
@@ -211,7 +211,8 @@ class Api:
         """What is asked of a provider; None where we had the answer ourselves."""
         head, caller, parts = asked.head, asked.caller, self.parts
         record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
-        record.cors, record.key, record.speaks_anthropic = head.cors, caller.name, head.speaks_anthropic
+        record.cors, record.key, record.timing = head.cors, caller.name, caller.timing
+        record.speaks_anthropic = head.speaks_anthropic
         to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
         if (turn := parts.gate.enter(caller.name, to_read)) is not None:
             await turn

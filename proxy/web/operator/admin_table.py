@@ -44,6 +44,7 @@ class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     limits: list[dict[str, Any]] = []
     budgets: list[dict[str, Any]] = []
     expires_ms: int | None = None
+    timing: bool = False
 
 
 class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,6 +55,7 @@ class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     limits: list[dict[str, Any]] | UnsetType = UNSET
     budgets: list[dict[str, Any]] | UnsetType = UNSET
     expires_ms: int | UnsetType = UNSET
+    timing: bool | UnsetType = UNSET
 
 
 class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):

@@ -80,8 +80,24 @@ class AttemptAnswer(Struct, frozen=True):
     shadow_rejections: list[str]
 
 
+Stretch = Literal["waiting", "ours", "connect", "first_byte", "first_token", "rest", "no_reply"]
+
+
+class SpanAnswer(Struct, frozen=True):
+    """A stretch of a call's time, from its start on. `attempt` is the one it led to or belongs to.
+
+    `waiting` for the request's body, in line or between tries; `ours`; at the provider `connect`, until the `first_byte`
+    (of a stream the first event), from there until the `first_token`, and the `rest`; or `no_reply` until it was given up.
+    """
+
+    attempt: int
+    what: Stretch
+    start_ms: int
+    duration_ms: int
+
+
 class PastCallAnswer(Struct, frozen=True):
-    """One past call: its attempts, or why it was refused."""
+    """One past call: its attempts, or why it was refused; `waterfall` is where its time went, as far as that was noted."""
 
     request_id: str
     at: str
@@ -93,10 +109,12 @@ class PastCallAnswer(Struct, frozen=True):
     refused: RefusalAnswer | None
     attempts: list[AttemptAnswer]
     cost_usd: str
+    waterfall: list[SpanAnswer]
 
 
 class KeyAnswer(Struct, frozen=True):
-    """One client key: what it may, what it spent, when it was last used. Never its secret, nor a hash of it."""
+    """One client key: what it may, what it spent, when it was last used; `timing`: its replies say where their time went.
+    Never its secret, nor a hash of it."""
 
     name: str
     origin: Literal["configuration", "store"] = field(name="from")
@@ -109,6 +127,7 @@ class KeyAnswer(Struct, frozen=True):
     expires_at: str | None
     last_used_at: str | None
     old_secret_until: str | None = None
+    timing: bool = False
 
 
 class KeysAnswer(Struct, frozen=True):

@@ -32,6 +32,7 @@ from proxy.web.operator.answers import (
     PastCallAnswer,
     RefusalAnswer,
 )
+from proxy.web.operator.waterfall import waterfall
 
 
 class Declined(Exception):
@@ -95,6 +96,7 @@ class Desk(Struct, frozen=True):
             refused=next((_refusal(row) for row in rows if not row.provider), None),
             attempts=[_attempt(row) for row in attempts],
             cost_usd=usd_text(sum(row.cost_pusd for row in attempts)),
+            waterfall=waterfall(rows),
         )
 
     def budgets(self, now: float) -> BudgetsAnswer:
@@ -134,6 +136,7 @@ class Desk(Struct, frozen=True):
             expires_at=_instant_or_none(known.expires_ms if known else None),
             last_used_at=_instant_or_none(used_ms),
             old_secret_until=_instant_or_none(self._former_until(caller, now)),
+            timing=caller.timing,
         )
 
     def _former_until(self, caller: Caller, now: float) -> int | None:
