@@ -87,7 +87,8 @@ class RequestIds:
 
 
 class Record:
-    """`started` is monotonic seconds, `at` the same moment as UTC epoch seconds."""
+    """`started` is monotonic seconds, `at` the same moment as UTC epoch seconds. `timing`: the key wants its replies to say
+    where their time went."""
 
     __slots__ = (
         "adjusted",
@@ -157,8 +158,7 @@ class Record:
         self.usage: Usage | None = None
         self.served: str | None = None
         self.upstream_request_id: str | None = None
-        self.times = Times(now)
-        self.timing = False  # the key wants its replies to say where the time went
+        self.times, self.timing = Times(now), False
         self.client_left: Phase | None = None
         self.asked_of: Provider | None = None
         self.cost_pusd = 0

@@ -265,7 +265,7 @@ def test_only_a_keyed_hash_is_stored_and_its_key_lies_elsewhere(desk: Desk) -> N
     with desk.daemon() as daemon:
         for no_secret in (kept.hex(), digest.hexdigest(), made["key_hash"]):
             assert ask(daemon, no_secret).status == 401
-    assert budgets == '[{"usd":"5","per":"day","share":"1"}]'
+    assert budgets == '[{"usd":"5","per":"day"}]'
 
 
 TERMS: list[tuple[Any, str, dict[str, object]]] = [
