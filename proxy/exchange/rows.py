@@ -33,7 +33,6 @@ SHADOWS = "; "  # between what budgets and limits in shadow would have refused a
 
 def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
     """The row of an attempt that was sent upstream."""
-    times = record.times
     return _held_row(
         hold,
         settlement,
@@ -42,15 +41,10 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         status=ended.status,
         outcome=ended.outcome,
         error=record.error.code if record.error else ended.error,
-        first_byte_ms=_ms_or_none(times.since_start(ended.first_byte_at)),
-        total_ms=_ms(ended.at - times.started),
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
         message=SHADOWS.join(record.shadow_rejections) or None,
-        first_token_ms=_ms_or_none(times.since_start(times.first_token_at)),
-        waited_ms=_ms(times.waited_seconds),
-        sent_ms=_ms(times.sent_at - times.started),
-        connect_ms=None if times.opened_at is None else _ms(times.opened_at - times.sent_at),
+        **record.times.in_ms(ended.at, ended.first_byte_at),
     )
 
 
@@ -128,7 +122,3 @@ def paid(row: Row, settlement: Settlement, usage: Usage | None) -> Row:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _ms_or_none(seconds: float | None) -> int | None:
-    return None if seconds is None else _ms(seconds)
