@@ -53,6 +53,8 @@ def _price(price: dict[str, Any] | None) -> str:
 
 
 def _hold(hold: dict[str, Any]) -> str:
+    if hold["most_usd"] is None:
+        return "none; nothing bounds what it may cost"
     if hold["usd"] is None:
         return f"none; the least that would do is {dollars(hold['least_usd'])}"
     tokens = hold["output_tokens"]

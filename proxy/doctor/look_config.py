@@ -119,7 +119,7 @@ def _spelled(target: Target) -> str:
 
 def _bound_callers(alias: str, names: Names, keys: KeySet) -> Iterator[str]:
     """The keys under a budget that may use the alias; `everybody` in open mode."""
-    scopes = {budget.scope for budget in keys.budgets}
+    scopes = {budget.scope for budget in keys.budgets if not budget.shadow}
     if keys.is_open and GLOBAL in scopes:
         yield "everybody"
     for caller in keys.callers:

@@ -229,7 +229,7 @@ class Reply:
             return self.broken_by.code
         if self.reader.findings.error is None or (self.status < 400 and not self.findings.broke):
             return None
-        return self.findings.error_code if self.status < 400 else str(self.findings.error_status)
+        return self.findings.error_code if self.status < 400 else str(self.status)
 
     def error_message(self) -> str:
         """The message of an error reply, whatever its shape (wire.md T109); never the raw body."""

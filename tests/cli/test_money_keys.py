@@ -94,6 +94,8 @@ def test_limits_of_a_new_key_bind_at_once(desk: Desk) -> None:
     with desk.daemon() as daemon:
         secret = desk.json("keys", "create", "bob", "--limit", "2/hour")["key"]
         assert [ask(daemon, secret).status for _ in range(3)] == [200, 200, 429]
+        explained = desk.json("explain", "mock/echo", "--key", "bob")
+    assert explained["verdict"] == "refused with 429 rate_limit_exceeded by key:bob:requests:hour"
 
 
 def test_a_new_key_may_use_the_models_it_was_made_for(desk: Desk) -> None:

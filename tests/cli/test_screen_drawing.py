@@ -191,7 +191,7 @@ def test_a_budget_in_shadow_is_marked_and_never_urgent(spent: str, fate: str) ->
 NOTES = [
     ({}, ""),
     ({"attempts": 2, "tried": (Tried("a", "m", "503"), Tried("a", "m", "200"))}, "2 tries"),
-    ({"shadow_rejections": ("budget_exceeded by global:day",)}, "would be refused"),
+    ({"shadow_rejections": ("budget_exceeded by global:day",)}, "in shadow"),
     ({"attempts": 2, "tried": (Tried("a", "m", "503"), Tried("b", "m", "200"))}, "fallback"),
     ({"attempts": 1, "tried": (Tried("a", "m", "no_healthy_upstream"), Tried("b", "m", "200"))}, "fallback"),
     ({"error": "call_ended", "error_type": "dropped"}, "call_ended"),

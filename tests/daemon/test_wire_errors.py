@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -27,6 +29,7 @@ from harness.upstream import Upstream
 
 pytestmark = pytest.mark.usefixtures("goes_on")
 
+StartDaemon = Callable[..., Daemon]
 GOOD = json_reply(chat_reply())
 HTML = b"<!DOCTYPE html><html><title>Attention Required! | Cloudflare</title>" + b"<p>blocked</p>" * 300
 
@@ -137,6 +140,12 @@ def test_T53_failures_that_stay_are_not_retried(daemon: Daemon, upstream: Upstre
     upstream.expect(json_reply(error_body(code=status), status))
     reply = daemon.chat()
     assert (reply.status, reply.json, len(upstream.calls)) == (status, error_body(code=status), 1)
+
+
+def test_T53_a_failure_is_logged_by_its_status_whatever_word_its_body_has(daemon: Daemon, upstream: Upstream) -> None:
+    error = {"message": "No such model", "type": "invalid_request_error", "code": "model_not_found"}
+    upstream.expect(json_reply({"error": error}, 404))
+    assert daemon.line_of(daemon.chat())["error"] == "404"
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 524, 529])
@@ -271,3 +280,22 @@ def test_an_error_event_without_output_goes_to_the_fallback(daemon: Daemon, upst
     upstream.expect(sse(chat_stream()), path="/local/")
     reply = daemon.chat("two-homes", stream=True)
     assert (reply.body, reply.header("x-tollkeeper-provider")) == (chat_stream(), "local")
+
+
+@pytest.mark.parametrize(("host", "attempts"), [("127.0.0.1", "2"), ("0.0.0.0", "3")], ids=["here", "elsewhere"])
+def test_a_server_that_is_not_there_gives_way_at_once_here_and_after_one_more_try_elsewhere(
+    start_daemon: StartDaemon, upstream: Upstream, host: str, attempts: str
+) -> None:
+    """Nobody listens at either address; only one of them is known to be this machine's."""
+    upstream.expect(GOOD)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen: whoever connects is refused
+        dead = {"kind": "openai", "base_url": f"http://{host}:{taken.getsockname()[1]}/v1"}
+        daemon = start_daemon(
+            providers={"dead": dead, "local": {"kind": "openai", "base_url": f"{upstream.url}/local/v1"}},
+            models={"m": {"target": "dead/x", "fallbacks": ["local/llama3.1"]}},
+            routes=[],
+        )
+        reply = daemon.chat("m")
+    assert (reply.status, reply.header("x-tollkeeper-provider")) == (200, "local")
+    assert reply.header("x-tollkeeper-attempts") == attempts

@@ -67,7 +67,7 @@ def note(entry: Entry) -> str:
         return "fallback"
     if entry.attempts > 1:
         return f"{entry.attempts} tries"
-    return "would be refused" if entry.shadow_rejections else ""
+    return "in shadow" if entry.shadow_rejections else ""
 
 
 def error_share(entries: Sequence[Entry]) -> float | None:

@@ -16,7 +16,7 @@ from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.bounds import Bound
-from proxy.policy.money.budgets import GLOBAL, Limit, key_scope
+from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
 from proxy.policy.money.weight import likely_tokens, weigh
@@ -59,7 +59,8 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
     quote, tokens = _quote(desk, ask, plan)
     scopes = (key_scope(caller.name), GLOBAL) if caller.name else (GLOBAL,)
     denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic())
-    hold = _hold(desk, quote, (scopes, caller.name), now) if denied is None else _limited(denied.limit)
+    hold = _hold(desk, quote, (scopes, caller.name), now)
+    verdict = hold.verdict if denied is None else f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}"
     shadows = _shadows(desk, quote, (scopes, caller.name), now)
     standings = [standing for standing in desk.books.state(now) if standing.budget.scope in scopes]
     rows = []
@@ -77,7 +78,7 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "hold": _bound(quote, hold),
         "tool_uses": desk.settings.money.rules.tool_uses,
         "budgets": rows,
-        "verdict": hold.verdict,
+        "verdict": verdict,
         "shadow_rejections": [
             *(f"{code_of(limit)} by {limit.id}" for limit in limits),
             *(f"{code} by {budget}" for budget, (_, code) in shadows.items() if code is not None),
@@ -123,10 +124,6 @@ def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: flo
             return _Hold(_refused(quote))
         return _Hold("goes: it has no price, and budget_policy.unpriced allows that", 0)
     return _judged(desk.books, quote, quote.bound, (scopes, key), now)
-
-
-def _limited(limit: Limit) -> _Hold:
-    return _Hold(f"refused with 429 {code_of(limit)} by {limit.id}")
 
 
 def _shadows(
