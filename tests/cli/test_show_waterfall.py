@@ -71,7 +71,8 @@ def test_it_fits_narrow_and_wide_terminals(tmp_path: Path) -> None:
             start = lines.index("where its time went:") + 1
             assert lines[start : start + len(drawn)] == drawn
     by_name = {span["what"]: span["duration_ms"] for span in call["waterfall"]}
-    assert list(by_name) == ["waiting", "ours", "connect", "first_byte", "first_token", "rest"]
+    names = [name for name in by_name if name != "connect"]  # one may stand since the list of models was fetched
+    assert names == ["waiting", "ours", "first_byte", "first_token", "rest"]
     (attempt,) = call["attempts"]
     assert sum(by_name.values()) - by_name["rest"] == attempt["first_token_ms"] >= 290
     assert sum(by_name.values()) == attempt["total_ms"]

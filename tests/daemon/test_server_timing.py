@@ -11,7 +11,20 @@ from harness.daemon import Daemon
 from harness.events import chat_chunk, chat_reply, chat_stream, error_body
 from harness.http import Reply
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import LAST_CHUNK, Script, chunk, head, json_reply, pause, say, sse, stream_head, then, wait_at
+from harness.steps import (
+    LAST_CHUNK,
+    Script,
+    chunk,
+    close,
+    head,
+    json_reply,
+    pause,
+    say,
+    sse,
+    stream_head,
+    then,
+    wait_at,
+)
 from harness.upstream import Upstream
 
 # W3C Server Timing 3: a metric is a token and parameters
@@ -127,3 +140,23 @@ def test_the_list_of_models_says_it_and_other_keys_are_told_nothing(daemon: Daem
         daemon.chat("x", [("Authorization", "Bearer no")]),
     ):
         assert reply.header("server-timing") is None
+
+
+def stretches(daemon: Daemon, reply: Reply) -> list[str]:
+    """Of the waterfall of a past call."""
+    return [span["what"] for span in daemon.asked(f"/calls/{reply.request_id}")["waterfall"]]
+
+
+def test_the_ledger_knows_a_new_connection_from_one_that_stood(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()), json_reply(chat_reply()))
+    upstream.hang_up()
+    assert stretches(daemon, daemon.chat()) == ["waiting", "ours", "connect", "first_byte", "rest"]
+    assert stretches(daemon, daemon.chat()) == ["waiting", "ours", "first_byte", "rest"]
+
+
+def test_what_never_answered_and_what_was_refused_have_their_times(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(close, path="/oai/", again=True)
+    upstream.hang_up()
+    told = stretches(daemon, daemon.chat("oai/gpt-4o", max_tokens=5))
+    assert told[:4] == ["waiting", "ours", "connect", "no_reply"]
+    assert stretches(daemon, daemon.chat("no-such-model")) == ["waiting", "ours"]
