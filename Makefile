@@ -5,6 +5,7 @@
 # make coverage  how much of each package the tests reach, processes included; fails below 95 %
 # make faults    kills and disconnects by the hundred (half an hour)
 # make bench     the table of docs/performance.md (ARGS="--growth", "--others" or "--profile" for the rest of it)
+# make examples  writes what commands print now into README and docs, and the picture of top
 # make catalogue writes the lists of models in proxy/data again, from the packages that requirements/ names
 # make lock      refreshes requirements/     make clean   removes what make made
 
@@ -23,7 +24,7 @@ MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
 
 CATALOGUE := .catalogue
 
-.PHONY: catalogue run test quick agents coverage check lint types bench faults lock clean
+.PHONY: catalogue examples run test quick agents coverage check lint types bench faults lock clean
 
 run: $(RUN)/.ready
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
@@ -45,6 +46,9 @@ coverage: $(DEV)/.ready $(CLIENTS)/.ready
 
 agents: $(DEV)/.ready $(AGENTS:%=.agents/%/.ready)
 	$(DEV)/bin/python -m pytest -rs -n 0 tests/agents $(ARGS)
+
+examples: $(DEV)/.ready
+	WRITE_EXAMPLES=1 $(DEV)/bin/python -m pytest -n 0 tests/examples $(ARGS)
 
 lint: $(DEV)/.ready
 	$(DEV)/bin/ruff format --check .

@@ -201,6 +201,8 @@ def _field_in_words(field: str, before: Any, after: Any) -> Iterator[str]:
     if field == "callers":
         before, after = ({caller.name: caller for caller in callers} for callers in (before, after))
         field = "keys"
+    if field == "aliases":
+        field = "models"  # as the file has it
     if field == "money":
         for name in type(before).__struct_fields__:
             if getattr(before, name) != getattr(after, name):

@@ -31,7 +31,6 @@ def init(path: str | None, force: bool) -> None:
         end_with(ConfigProblems(said.problems + said.unset))
     target = Path(path) if path else usual
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(
             target, starter(resources.files("proxy.config").joinpath("starter.yaml").read_text(), said), force
         )
@@ -88,6 +87,7 @@ def _written(said: Said) -> dict[str, str]:
 
 def write_private(target: Path, content: str, force: bool) -> None:
     """Create `target` with mode 0600; replacing goes through a new file, so that the old one is never half gone."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = target.with_name(f".{target.name}.{secrets.token_hex(4)}") if force else target
     descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

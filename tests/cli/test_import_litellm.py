@@ -165,7 +165,7 @@ CASES: list[tuple[str, str, Any]] = [
     (model("a", "model: openai/x") + "litellm_settings: {num_retries: 3}\nrouter_settings: {num_retries: 1}\n",
      "retries", {"attempts": 2}),
     (model("a", "model: openai/x", "stream_timeout: 5") + "router_settings: {timeout: 90}\n", "providers",
-     {"openai": {"api_key": "${OPENAI_API_KEY}", "timeouts": {"total": 90, "first_byte": 5}}}),
+     {"openai": {"api_key": "${OPENAI_API_KEY}", "timeouts": {"unstreamed": 90, "first_byte": 5, "idle": 5}}}),
     (model("a", "model: openai/x") + model("b", "model: openai/y") + "router_settings: {default_fallbacks: [b]}\n",
      "models", {"a": {"target": "openai/x", "fallbacks": ["b"]}, "b": "openai/y"}),
     (model("a", "model: openai/x") + "litellm_settings: {max_budget: 100, budget_duration: 30d}\n", "budgets",

@@ -44,7 +44,7 @@ def test_keys_and_names_change_and_the_difference_is_told(start_daemon: StartDae
 
     rewrite(daemon, change)
     line = daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
-    assert set(line["changes"]) == {"aliases: fresh added", "keys: bob added"}
+    assert set(line["changes"]) == {"models: fresh added", "keys: bob added"}
     assert daemon.chat("fresh").header("x-tollkeeper-model") == "openai/gpt-4o"
     assert daemon.chat(headers=[("Authorization", "Bearer sk-bob-canary")]).status == 200
 
@@ -112,9 +112,7 @@ def test_no_call_fails_under_many_reloads(start_daemon: StartDaemon, upstream: U
         thread.start()
     for number in range(RELOADS):
         rewrite(daemon, lambda config, number=number: config["models"].update({f"name-{number}": "openai/gpt-4o"}))  # type: ignore[misc]
-        daemon.wait_for_log(
-            lambda entry, number=number: f"aliases: name-{number} added" in entry.get("changes", ()), 20
-        )  # type: ignore[misc]
+        daemon.wait_for_log(lambda entry, number=number: f"models: name-{number} added" in entry.get("changes", ()), 20)  # type: ignore[misc]
     going.set()
     for thread in threads:
         thread.join()
@@ -130,7 +128,7 @@ def test_a_file_that_is_watched_is_taken_on_by_itself(start_daemon: StartDaemon,
     config = yaml.safe_load(file.read_text())
     config["models"]["fresh"] = "openai/gpt-4o"
     file.write_text(yaml.safe_dump(config))
-    daemon.wait_for_log(lambda entry: entry.get("changes") == ["aliases: fresh added"])
+    daemon.wait_for_log(lambda entry: entry.get("changes") == ["models: fresh added"])
     assert daemon.chat("fresh").status == 200
     file.write_text("keys: [")
     daemon.wait_for_log(lambda entry: entry.get("event") == "reload_refused")
@@ -139,4 +137,4 @@ def test_a_file_that_is_watched_is_taken_on_by_itself(start_daemon: StartDaemon,
     replaced.write_text(yaml.safe_dump(config))
     replaced.chmod(0o600)
     replaced.replace(file)
-    daemon.wait_for_log(lambda entry: entry.get("changes") == ["aliases: fresher added"])
+    daemon.wait_for_log(lambda entry: entry.get("changes") == ["models: fresher added"])

@@ -161,7 +161,7 @@ class Deployments:
         found = dict(self._timeouts)
         for member, ours in TIMEOUTS.items():
             if params.get(member) is not None:
-                found[ours] = timeout(params[member], (*at, member), self._report)
+                found |= dict.fromkeys(ours, timeout(params[member], (*at, member), self._report))
         return tuple((name, value) for name, value in found.items() if value is not None)
 
     def _price(self, row: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Deployments:
             self._report.left_out((*path, member), _NO_COUNTERPART)
 
 
-TIMEOUTS = {"timeout": "total", "stream_timeout": "first_byte"}
+TIMEOUTS = {"timeout": ("unstreamed", "first_byte"), "stream_timeout": ("first_byte", "idle")}
 
 
 def timeout(value: Any, path: Path, report: Report) -> Any:
@@ -198,8 +198,6 @@ def timeout(value: Any, path: Path, report: Report) -> Any:
     found = seconds(value)
     if found is None:
         report.left_out(path, "is no number of seconds up to a week")
-    elif path[-1] != "stream_timeout":
-        report.changed(path, "moved as timeouts.total, which ends streams as well, however long they have run")
     return found
 
 

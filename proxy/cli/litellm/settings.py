@@ -105,7 +105,8 @@ def _aliases(rest: Rest, path: Path, value: Any, report: Report) -> None:
 
 
 def _timeout(rest: Rest, path: Path, value: Any, report: Report) -> None:
-    rest.timeouts[TIMEOUTS.get(str(path[-1]), "total")] = timeout(value, path, report)
+    names = TIMEOUTS.get(str(path[-1]), TIMEOUTS["timeout"])
+    rest.timeouts |= dict.fromkeys(names, timeout(value, path, report))
 
 
 def _retries(rest: Rest, path: Path, value: Any, report: Report) -> None:
