@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
 import msgspec
@@ -14,6 +14,7 @@ import structlog
 from msgspec import Struct
 
 from proxy import __version__
+from proxy.alerts import Alerts
 from proxy.changes import first_parts, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
 from proxy.exchange.background import Background
@@ -58,6 +59,7 @@ class Running(Struct):
     upstream: Upstream
     state: LiveState
     telemetry: Telemetry
+    alerts: Alerts
 
 
 class Daemon:
@@ -126,7 +128,8 @@ class Daemon:
         self._shutdown = Shutdown(api, door)
         self.keys = books.keys
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
-        self._running = Running(api, listings, upstream, state, telemetry)
+        alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.metrics)))
+        self._running = Running(api, listings, upstream, state, telemetry, alerts)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
         self._ready = True
@@ -150,6 +153,7 @@ class Daemon:
         running.listings.settings = complete
         swap(running.api.parts, complete, running.listings, running.upstream)
         running.telemetry.reloaded(complete)
+        running.alerts.take_on(complete.alerts)
         self.settings = settings
         self._keep_fresh()
         return lines

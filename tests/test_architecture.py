@@ -34,7 +34,7 @@ ROWS = (
     ("stores", "observe"),
     ("exchange",),
     ("web",),
-    ("telemetry", "changes", "watching", "listeners", "doctor"),
+    ("telemetry", "changes", "watching", "listeners", "alerts", "doctor"),
     ("shutdown",),
     ("app",),
     ("cli",),

@@ -154,7 +154,10 @@ def test_what_the_composition_mounts_is_in_the_repository() -> None:
     mounts = [mount.split(":")[0] for service in COMPOSE["services"].values() for mount in service["volumes"]]
     for mount in mounts:
         assert (ROOT / mount).is_dir() if mount.startswith("./") else mount in COMPOSE["volumes"], mount
-    for path in ("prometheus/prometheus.yml", "prometheus/rules.yml", "grafana/tollkeeper.json"):
+    for path in (
+        *("prometheus/prometheus.yml", "prometheus/rules.yml", "alertmanager/alertmanager.yml"),
+        "grafana/tollkeeper.json",
+    ):
         assert (ROOT / path).is_file(), path
 
 
@@ -164,6 +167,9 @@ def test_prometheus_and_grafana_find_what_they_are_provisioned_with() -> None:
         target for job in scraped["scrape_configs"] for static in job["static_configs"] for target in static["targets"]
     ]
     assert targets == ["127.0.0.1:8656"], "where the shared network has the admin port"
+    (told,) = scraped["alerting"]["alertmanagers"]
+    assert told["static_configs"] == [{"targets": ["127.0.0.1:9093"]}]
+    assert COMPOSE["services"]["alertmanager"]["network_mode"] == "service:tollkeeper"
     provisioned = yaml.safe_load((ROOT / "docker/grafana/dashboards/tollkeeper.yaml").read_text())
     mounts = dict(mount.split(":")[:2] for mount in COMPOSE["services"]["grafana"]["volumes"] if mount.startswith("./"))
     assert provisioned["providers"][0]["options"]["path"] == mounts["./grafana"]

@@ -257,7 +257,13 @@ def examples() -> list[list[str]]:
 
 @pytest.mark.parametrize("column", [1, 2, 3], ids=["openrouter", "vendors", "config.example.yaml"])
 def test_the_examples_of_names_are_what_becomes_of_them(column: int) -> None:
-    env = {"OPENROUTER_API_KEY": "a", "OPENAI_API_KEY": "b", "ANTHROPIC_API_KEY": "c", "ALICE_KEY": "d"}
+    env = {
+        "OPENROUTER_API_KEY": "a",
+        "OPENAI_API_KEY": "b",
+        "ANTHROPIC_API_KEY": "c",
+        "ALICE_KEY": "d",
+        "ALERT_SECRET": "e",
+    }
     env = {1: {"OPENROUTER_API_KEY": "a"}, 2: {k: v for k, v in env.items() if "ROUTER" not in k}, 3: env}[column]
     settings = load(ROOT / "config.example.yaml" if column == 3 else None, env).settings
     names = Names(settings, read_feed(snapshot_bytes()), {})

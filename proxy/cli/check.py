@@ -61,6 +61,7 @@ def _report(name: str, settings: Settings) -> dict[str, object]:
         "keys": [caller.name for caller in settings.callers],
         "environment": [asdict(one) for one in settings.environment],
         "unused": list(settings.unused),
+        "alerts": [hook.host for hook in settings.alerts],
         "warnings": list(settings.warnings),
     }
 
@@ -74,4 +75,6 @@ def _summary(name: str, settings: Settings) -> str:
         f"  keys: {keys or 'none; everybody on this machine may call'}",
     ]
     lines += [f"  {line[0].lower()}{line[1:]}" for line in environment_lines(settings)]
+    if settings.alerts:
+        lines.append(f"  alerts: to {', '.join(hook.host for hook in settings.alerts)}")
     return "\n".join(lines + [f"warning: {warning}" for warning in settings.warnings])

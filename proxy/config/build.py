@@ -15,7 +15,7 @@ from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
 from proxy.config.oddities import oddities
 from proxy.config.secrets import Filled
-from proxy.policy.values import Alias, Caller, Listen, Provider, RetryRules, Route, Settings, Timeouts
+from proxy.policy.values import Alias, Caller, Hook, Listen, Provider, RetryRules, Route, Settings, Timeouts
 from proxy.presets import PRESETS
 from proxy.secret import Secret
 
@@ -60,6 +60,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         open=config.open,
         drain=config.shutdown.drain,
         money=build_money(config, sources.env),
+        alerts=tuple(Hook(hook.url, hook.secret) for hook in config.alerts),
         gen_ai=config.metrics.gen_ai,
         log_level=config.log.level,
         log_format=config.log.format,
@@ -67,13 +68,14 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         written=sources.written,
         environment=sources.said.told,
         unused=tuple(sources.said.unused),
-        warnings=warnings + _keyless(providers) + odd,
+        warnings=warnings + _keyless(providers) + odd + _never_told(config),
     )
 
 
 def _secrets(config: Config) -> dict[str, Secret]:
-    """Of callers and operators, by what they are called."""
+    """Of callers, operators and webhooks, by what they are called."""
     found = {f"keys.{name}": key.key for name, key in config.keys.items() if key.key is not None}
+    found |= {f"alerts[{index}].secret": hook.secret for index, hook in enumerate(config.alerts)}
     return found if config.admin.token is None else {**found, "admin.token": config.admin.token}
 
 
@@ -124,6 +126,13 @@ def _keyless(providers: Mapping[str, Provider]) -> tuple[str, ...]:
         and provider.base_url == PRESETS[provider.kind].base_url != ""
         and not provider.headers
     )
+
+
+def _never_told(config: Config) -> tuple[str, ...]:
+    budgets = [budget for key in config.keys.values() for budget in key.budgets] + config.budgets
+    if not config.alerts or config.budget_alerts or any(budget.alerts for budget in budgets):
+        return ()
+    return ("alerts names webhooks, and no budget has anything to tell them: add budget_alerts: [80%, 95%]",)
 
 
 def _listen(section: ListenSection, sources: Sources) -> Listen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from proxy.config.discover import machine_zone
@@ -17,11 +18,11 @@ from proxy.policy.values import MoneySettings, OwnPrice
 
 def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     """Resolve budgets, limits, own prices and where they are written down."""
-    zone = machine_zone(env)
-    budgets = list(budgets_for(GLOBAL, config.budgets, zone))
+    zone, alerts = machine_zone(env), _hundredths(config.budget_alerts)
+    budgets = list(budgets_for(GLOBAL, config.budgets, zone, alerts))
     limits = list(limits_for(GLOBAL, config.limits))
     for name, key in config.keys.items():
-        budgets += budgets_for(key_scope(name), key.budgets, zone)
+        budgets += budgets_for(key_scope(name), key.budgets, zone, alerts)
         limits += limits_for(key_scope(name), key.limits)
     prices = {
         name: OwnPrice(
@@ -44,16 +45,22 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
         journal_max_bytes=config.journal.max_bytes,
         keep_seconds=config.ledger.keep,
         zone=zone,
+        alerts=alerts,
     )
 
 
-def budgets_for(scope: str, sections: Iterable[BudgetSection], zone: tzinfo) -> Iterable[Budget]:
-    """The budgets of one scope; `zone` is for those that name none."""
+def budgets_for(
+    scope: str, sections: Iterable[BudgetSection], zone: tzinfo, alerts: tuple[int, ...]
+) -> Iterable[Budget]:
+    """The budgets of one scope; `zone` and `alerts` are for those that name none. Nobody is told of one that is tried out
+    in shadow unless it says so itself."""
     sections = list(sections)
     identities = _identities(scope, [(section.per, section.shadow) for section in sections])
     for identity, section in zip(identities, sections, strict=True):
-        own_zone = ZoneInfo(section.tz) if section.tz else zone
-        yield Budget(identity, scope, section.per, to_pusd(section.usd), own_zone, section.share, section.shadow)
+        zone_of, cap = ZoneInfo(section.tz) if section.tz else zone, to_pusd(section.usd)
+        usual = () if section.shadow else alerts
+        told = usual if section.alerts is None else _hundredths(section.alerts)
+        yield Budget(identity, scope, section.per, cap, zone_of, section.share, section.shadow, told)
 
 
 def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
@@ -63,6 +70,11 @@ def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
     for identity, section in zip(_identities(scope, names), sections, strict=True):
         amount = section.requests or section.tokens or section.concurrent or 0
         yield Limit(identity, scope, _kind(section), amount, section.per, section.shadow)
+
+
+def _hundredths(percents: Iterable[str]) -> tuple[int, ...]:
+    """Of a percent each, rising; one written twice is one."""
+    return tuple(sorted({int(Decimal(text.removesuffix("%")) * 100) for text in percents}))
 
 
 def _kind(section: LimitSection) -> LimitOf:

@@ -21,7 +21,8 @@ from pydantic import (
 
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed, credential
-from proxy.config.units import LONGEST_SECONDS, duration_seconds, duration_within, ratio, size_bytes, usd
+from proxy.config.units import LONGEST_SECONDS, duration_seconds, duration_within, percent, ratio, size_bytes, usd
+from proxy.policy.webhooks import hook_key
 from proxy.secret import Secret
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -142,6 +143,19 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
     return {name: Concealed(text) for name, text in value.items()}
 
 
+def _hook_url(value: object) -> Secret:
+    """The address of a webhook may hold a token of its own."""
+    if not isinstance(value, str) or not _is_http_url(value.replace("?", "/", 1)):
+        raise ValueError("must be an address such as https://host/path: http or https, without # and spaces")
+    return Secret(str(value))
+
+
+def _hook_secret(value: object) -> Secret:
+    secret = credential(value)
+    hook_key(secret)
+    return secret
+
+
 def _key_hash(value: str) -> str:
     if not _KEY_HASH.fullmatch(value):
         raise ValueError("must be sha256: followed by 64 hexadecimal digits, as `tollkeeper keys create` prints it")
@@ -180,9 +194,12 @@ Seconds = Annotated[float, Field(le=_WEEK), BeforeValidator(duration_seconds), _
 Timeout = Annotated[float, Field(gt=0, le=_WEEK), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
 SecondsOrNever = Annotated[float | None, _duration_or("never", 1.0), _schema(_TEXT, _NUMBER)]
 SecondsOrForever = Annotated[float | None, _duration_or("forever", 60.0), _schema(_TEXT, _NUMBER)]
+Percent = Annotated[str, BeforeValidator(percent), _schema({**_TEXT, "pattern": "%$"})]
 Usd = Annotated[Decimal, Field(gt=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 Credential = Annotated[Secret, PlainValidator(credential), WithJsonSchema(_TEXT)]
+HookUrl = Annotated[Secret, PlainValidator(_hook_url), WithJsonSchema(_TEXT)]
+HookSecret = Annotated[Secret, PlainValidator(_hook_secret), WithJsonSchema(_TEXT)]
 Name = Annotated[str, AfterValidator(_name)]
 Word = Annotated[str, AfterValidator(_word)]
 BindAddress = Annotated[str, AfterValidator(_bind_address)]

@@ -138,6 +138,9 @@ def _written_secrets(filled: Filled) -> Iterator[bool]:
             places.append(("providers", name, "proxy"))
     for place in places:
         yield _value_at(filled.tree, place) is not None and place not in filled.variables
+    hooks = filled.tree.get("alerts")
+    for index in range(len(hooks) if isinstance(hooks, list) else 0):
+        yield ("alerts", index, "secret") not in filled.variables
 
 
 def _value_at(tree: Any, path: tuple[str, ...]) -> Any:

@@ -16,10 +16,13 @@ from proxy.config.fields import (
     FilePath,
     Flag,
     Headers,
+    HookSecret,
+    HookUrl,
     Host,
     KeyHash,
     Name,
     Origin,
+    Percent,
     Port,
     ProxyUrl,
     Seconds,
@@ -183,6 +186,13 @@ class KeySection(Section):
         return self
 
 
+class AlertSection(Section):
+    """Where alerts are sent."""
+
+    url: HookUrl = Field(description="Address of the webhook; it may be in a private network.")
+    secret: HookSecret = Field(description="What signs it, best as ${NAME}: whsec_ and base64, or any text.")
+
+
 class ShutdownSection(Section):
     """What happens on SIGTERM."""
 
@@ -224,6 +234,10 @@ class Config(Section):
     limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of everything together.")
     budget_policy: BudgetPolicySection = Field(default=BudgetPolicySection(), description="How budgets are applied.")
+    budget_alerts: list[Percent] = Field(
+        default=[], description="Parts of a budget whose passing is told, for every budget without alerts of its own."
+    )
+    alerts: list[AlertSection] = Field(default=[], description="Webhooks that are told as well.")
     journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")
     ledger: LedgerSection = Field(default=LedgerSection(), description="The ledger of past calls.")
     metrics: MetricsSection = Field(default=MetricsSection(), description="Metrics beside our own.")

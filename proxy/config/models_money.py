@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from proxy.config.fields import (
     Count,
     Flag,
+    Percent,
     Seconds,
     SecondsOrForever,
     Section,
@@ -73,6 +74,9 @@ class BudgetSection(Section):
     tz: TimeZone | None = Field(default=None, description="Time zone in which periods begin; default: the machine's.")
     share: Share = Field(default=Decimal(1), description="The part of the budget one key may hold at once.")
     shadow: Flag = Field(default=False, description="Counts, and says what it would refuse, but refuses nothing.")
+    alerts: list[Percent] | None = Field(
+        default=None, description="Parts of it whose passing is told; default: those of budget_alerts."
+    )
 
 
 class BudgetPolicySection(Section):

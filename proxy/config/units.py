@@ -7,6 +7,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Self
 
+from proxy.policy.money.alerts import percent_text
+
 SIZE_UNITS = {
     "": 1,
     "b": 1,
@@ -26,6 +28,9 @@ _SIZE_SENTENCE = "must be a size such as 64MiB (B, KB, MB, GB, KiB, MiB, GiB) or
 _DURATION_SENTENCE = "must be a duration such as 30s, 6h or 400d (ms, s, m, h, d, w), or a number of seconds"
 _MONEY_SENTENCE = "must be an amount in US dollars such as 5 or 0.25"
 _RATIO_SENTENCE = "must be a number above 0 and at most 1"
+_PERCENT = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
+_PERCENT_SENTENCE = "must be a part in percent such as 80% or 62.5%, above 0% and at most 1000%"
+_MOST_PERCENT = 1000
 MOST_BYTES = 2**50
 LONGEST_SECONDS = 100 * 365.25 * 86400
 LONGEST_AMOUNT = 40
@@ -106,6 +111,14 @@ def ratio(value: object) -> Decimal:
     if not 0 < part <= 1:
         raise ValueError(_RATIO_SENTENCE)
     return part
+
+
+def percent(value: object) -> str:
+    """Read a part in percent, in hundredths of one, and spell it as everybody does: `80%`, `62.5%`."""
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < Decimal(match[1]) <= _MOST_PERCENT:
+        raise ValueError(_PERCENT_SENTENCE)
+    return percent_text(int(Decimal(match[1]) * 100))
 
 
 def _exactly(value: object, sentence: str) -> Decimal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from proxy.exchange.rows import interrupted_row
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import Budget
 from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import FREE_OF_CHARGE
 from proxy.policy.money.settlement import Prices, Settlement
@@ -23,7 +24,7 @@ from proxy.policy.values import Provider, Settings
 from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged, LedgerUnavailable
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
-from proxy.stores.keyset import key_set
+from proxy.stores.keyset import KeySet, key_set
 from proxy.stores.lock import StateLock, refuse_unsafe
 from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
@@ -50,6 +51,7 @@ class Bookkeeping:
         self.files = Files(state_dir)
         self.ledger_problem = ""
         self.ledger_complete = False
+        self.watch: Callable[[Iterable[Budget]], object] = _nobody_watches
         self._told = told
         self._lock = StateLock(state_dir)
         self.hash_key = hash_key(state_dir)
@@ -96,6 +98,13 @@ class Bookkeeping:
         for charge in ledger.keys() | journal.keys():
             self.books.load(charge[0], charge[1], ledger.get(charge, 0) + journal.get(charge, 0))
 
+    def take_on(self, keys: KeySet) -> None:
+        """Let these keys be in force, with their budgets and limits; what was spent and is held goes on."""
+        self.keys = keys
+        self.books.replace(keys.budgets)
+        self.limiter.replace(keys.limits)
+        self.watch(keys.budgets)
+
     def carry_forward(self) -> None:
         """The journal was removed and is new: write down what budgets have spent and the files do not say any more.
 
@@ -135,6 +144,10 @@ class Bookkeeping:
             self._told("ledger_behind", "the journal keeps what the ledger has not taken")
         self.journal.close()
         self._lock.close()
+
+
+def _nobody_watches(_: Iterable[Budget]) -> None:
+    """Nobody wants to know which budgets are in force."""
 
 
 def _interrupted(keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None:

@@ -20,7 +20,7 @@ from proxy.policy.money.amounts import PUSD_PER_USD
 Child = TypeVar("Child")
 
 # labels with many values; a metric without any of them is small and never folded
-_MANY = frozenset({"model", "key", "from", "to", "gen_ai_request_model"})
+_MANY = frozenset({"model", "key", "from", "to", "budget", "gen_ai_request_model"})
 _FOLDED = _MANY | {"endpoint", "provider", "reason", "gen_ai_provider_name", "gen_ai_operation_name"}
 
 

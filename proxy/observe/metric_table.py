@@ -16,6 +16,7 @@ MetricType = Literal["counter", "gauge", "histogram", "info"]
 PHASES = ("reading", "waiting", "sent", "streaming", "done")
 ANOMALIES = ("over_hold", "negative", "not_a_number", "absurd")
 TOKEN_TYPES = ("input", "output", "cached_input", "cache_write", "reasoning")
+WEBHOOKS = ("delivered", "retried", "given_up", "gone", "dropped")
 SOURCES = ("reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown")
 
 # up to 82 s as OpenTelemetry advises; calls of language models last longer
@@ -147,6 +148,19 @@ TABLE: tuple[Row, ...] = (
         ("kind",),
         zeros=ANOMALIES,
     ),
+    Row(
+        "tollkeeper_budget_alerts_total",
+        "counter",
+        "Thresholds of budgets that were passed, each once in a period.",
+        (*_BUDGET, "threshold"),
+    ),
+    Row(
+        "tollkeeper_webhooks_total",
+        "counter",
+        "Tries to deliver a message, by what became of them: retried are those that will be repeated.",
+        ("outcome",),
+        zeros=WEBHOOKS,
+    ),
     Row("tollkeeper_journal_bytes", "gauge", "Size of the journal on disk."),
     Row("tollkeeper_ledger_lag_seconds", "gauge", "Age of the oldest journal record the ledger does not have yet."),
     Row("tollkeeper_ledger_errors_total", "counter", "Writes to the ledger that failed and will be repeated."),
@@ -208,6 +222,7 @@ _LABELS = """
 | `model`, `from`, `to` | The configured target: an alias, else `author/slug`; `_other` if neither the configuration nor the catalogue has it; empty where a call has none. |
 | `key` | The name of the client key, never the key; `_other` for a name that is not configured; empty where a call was refused before the key was known. |
 | `budget` | Its name as `tollkeeper budgets` shows it: `key:alice:day`, `global:month`. |
+| `threshold` | As the configuration has it: `80%`. |
 | `code` | The status the client got; 499 if it left first. |
 | `error_type` | Whose fault it was, from the closed list in [operations](operations.md); `_OTHER` is a case that list lacks. |
 

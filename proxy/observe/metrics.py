@@ -54,6 +54,8 @@ class Metrics:
         self._fallbacks = families.counter("tollkeeper_fallbacks_total")
         self._disconnects = families.counter("tollkeeper_client_disconnects_total")
         self._anomalies = families.counter("tollkeeper_cost_anomalies_total")
+        self._budget_alerts = families.counter("tollkeeper_budget_alerts_total")
+        self._webhooks = families.counter("tollkeeper_webhooks_total")
         self._gen_ai = GenAi(families) if gen_ai else None
 
     def finished(self, *calls: CallSeen) -> None:
@@ -75,6 +77,16 @@ class Metrics:
         """Count a figure nobody can believe; `kind` is a word of ours."""
         with self._lock:
             self._anomalies.at(kind).add()
+
+    def budget_alert(self, budget: str, per: str, threshold: str) -> None:
+        """Count a threshold that was passed."""
+        with self._lock:
+            self._budget_alerts.at(budget, per, threshold).add()
+
+    def webhook(self, outcome: str) -> None:
+        """Count a try to deliver a message; `outcome` is a word of ours."""
+        with self._lock:
+            self._webhooks.at(outcome).add()
 
     def readings(self) -> Readings:
         """Ask the sources: on the event loop, before `render` goes to a thread."""

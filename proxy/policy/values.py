@@ -5,9 +5,11 @@ The configuration builds them (`proxy/config`); nothing here knows of YAML or py
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from typing import Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -129,7 +131,7 @@ class OwnPrice(Struct, frozen=True):
 
 class MoneySettings(Struct, frozen=True):
     """Budgets, limits, own prices by alias, and how the books are kept. `keep_seconds` None keeps rows for ever;
-    `zone` is the machine's."""
+    `zone` is the machine's; `alerts` are those of budgets that name none."""
 
     budgets: tuple[Budget, ...] = ()
     limits: tuple[Limit, ...] = ()
@@ -139,6 +141,24 @@ class MoneySettings(Struct, frozen=True):
     journal_max_bytes: int = 256 * 2**20
     keep_seconds: float | None = None
     zone: tzinfo = UTC
+    alerts: tuple[int, ...] = ()
+
+
+class Hook(Struct, frozen=True):
+    """A webhook: its address, which may hold a token, and what signs the messages to it."""
+
+    url: Secret
+    secret: Secret
+
+    @property
+    def id(self) -> str:
+        """Stands for the address where nobody may read it."""
+        return hashlib.sha256(self.url.reveal().encode()).hexdigest()[:16]
+
+    @property
+    def host(self) -> str:
+        """What may be shown of the address."""
+        return urlsplit(self.url.reveal()).netloc.rpartition("@")[2]
 
 
 class Listen(Struct, frozen=True):
@@ -187,6 +207,7 @@ class Settings(Struct, frozen=True):
     open: bool = False
     drain: float = 30.0
     money: MoneySettings = MoneySettings()
+    alerts: tuple[Hook, ...] = ()
     gen_ai: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"

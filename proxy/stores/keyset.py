@@ -68,7 +68,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
             unreadable.append(key.name)
             continue
         callers.append(Caller(key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing))
-        budgets += budgets_for(scope, its_budgets, settings.money.zone)
+        budgets += budgets_for(scope, its_budgets, settings.money.zone, settings.money.alerts)
         limits += limits_for(scope, its_limits)
     callers += _with_former_secrets(callers, [key for key in everything if (key.revoked_ms or 0) > now_ms])
     was_keyed = bool(everything) or is_marked(settings)

@@ -11,12 +11,8 @@ from proxy.stores.failures import LedgerDamaged, LedgerTooNew
 from proxy.stores.records import Charge
 from proxy.stores.segments import START, Position
 
-REVISIONS = (
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-)  # of the tables, oldest first; a file with another one is from a later version
+# of the tables, oldest first; a file with another one is from a later version
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 
 _PERIODS = 3
 _TABLES = r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'"

@@ -65,8 +65,10 @@ _PRUNE = (
 _ROWS = f"SELECT {_named(Row.__struct_fields__)} FROM attempts WHERE id BETWEEN ? AND ? AND request_id = ?"
 
 
-def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> None:
-    """Add the records and the position behind them. Records it has are passed over.
+def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> set[Charge]:
+    """Add the records and the position behind them; return which periods of budgets have spent another sum than before.
+
+    Records it has are passed over.
 
     `position` is given where it lies behind the last record, or where there is none.
     """
@@ -77,9 +79,10 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
     changes = [(astuple(record), record) for record in records if isinstance(record, Adjusted)]
     adjusted = _add_fresh(driver, "adjustments", _ADD_ADJUSTMENT, changes)
     _add_sums(driver, fresh)
-    _add_spent(driver, fresh, adjusted)
-    _correct(driver, [record for record in records if isinstance(record, Corrected)])
+    changed = _add_spent(driver, fresh, adjusted)
+    changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
     driver.execute(_SET_POSITION, position or batch[-1][0])
+    return changed
 
 
 def position(connection: Given) -> Position:
@@ -147,7 +150,7 @@ def _add_sums(driver: sqlite3.Connection, fresh: Sequence[WithRow | Corrected]) 
         driver.executemany(adding, [_bounded((*key, *counts)) for key, counts in totals.items()])
 
 
-def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> None:
+def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
     totals: dict[Charge, int] = {}
     for record in fresh:
         if isinstance(record, Settled):
@@ -157,9 +160,10 @@ def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[
         charge = (change.budget, change.period)
         totals[charge] = totals.get(charge, 0) + change.delta_pusd
     driver.executemany(_ADD_SPENT, [_bounded((*charge, amount)) for charge, amount in totals.items()])
+    return set(totals)
 
 
-def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> None:
+def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge]:
     """Put the row a correction names in the place of the one it had; where that is not there, it was done before."""
     done: list[Corrected] = []
     for record in records:
@@ -173,6 +177,7 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> None:
         for charge in record.charges:
             totals[charge] = totals.get(charge, 0) + record.delta_pusd
     driver.executemany(_ADD_SPENT, [_bounded((*charge, amount)) for charge, amount in totals.items()])
+    return set(totals)
 
 
 def _add_once(driver: sqlite3.Connection, adding: str, pairs: list[tuple[Columns, RecordT]]) -> int:

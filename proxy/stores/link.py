@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +13,7 @@ from proxy.stores import known, ledger
 from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
 from proxy.stores.opening import check_before_writing
-from proxy.stores.records import Record
+from proxy.stores.records import Charge, Record
 from proxy.stores.segments import Position
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 Batch = Sequence[tuple[Position, Record]]
+# is shown, within the transaction, which periods of budgets have spent another sum; what it returns is called behind it
+Look = Callable[[sqlite3.Connection, Iterable[Charge]], Callable[[], object]]
 
 
 class Link:
@@ -28,6 +30,7 @@ class Link:
 
     def __init__(self, path: Path, busy_seconds: float) -> None:
         """`path` exists, made ready by `open_ledger`; one that is gone later is never made anew."""
+        self.look: Look = _nobody_looks
         self.rejected = 0
         self._path = path
         self._busy_seconds = busy_seconds
@@ -41,13 +44,13 @@ class Link:
 
     def add(self, batch: Batch, end: Position) -> Position:
         """Add a batch, all of it or nothing."""
-        self._within(lambda driver: ledger.apply(driver, batch, end))
+        self._add(batch, end)
         return end
 
     def apply(self, batch: Batch, end: Position | None = None) -> Position:
         """Add a batch. A record the tables refuse does not hold up the others: it is counted in `rejected`."""
         try:
-            self._within(lambda driver: ledger.apply(driver, batch, end))
+            self._add(batch, end)
         except Exception as error:
             if isinstance(error, sqlite3.OperationalError) or is_damage(error) or not batch:
                 raise
@@ -80,6 +83,17 @@ class Link:
                 return work(connection)
         except (DBAPIError, sqlite3.Error) as error:
             raise trouble(self._path, error) from error
+
+    def do(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """The same for plain SQL."""
+        try:
+            return self._within(work)
+        except sqlite3.Error as error:
+            raise trouble(self._path, error) from error
+
+    def _add(self, batch: Batch, end: Position | None = None) -> None:
+        """Add a batch and let somebody look, in one transaction."""
+        self._within(lambda driver: self.look(driver, ledger.apply(driver, batch, end)))()
 
     def _within(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         driver = self._driver()
@@ -127,12 +141,20 @@ class Link:
 
     def _apply_single(self, single: tuple[Position, Record]) -> None:
         try:
-            self._within(lambda driver: ledger.apply(driver, [single]))
+            self._add([single])
         except Exception as error:
             if isinstance(error, sqlite3.OperationalError) or is_damage(error):
                 raise
             self.rejected += 1
-            self._within(lambda driver: ledger.apply(driver, [], single[0]))
+            self._add([], single[0])
+
+
+def _nobody_looks(_: sqlite3.Connection, __: Iterable[Charge]) -> Callable[[], object]:
+    return _nothing
+
+
+def _nothing() -> None:
+    """There is nothing to be told."""
 
 
 def _identity(path: Path) -> tuple[int, int]:

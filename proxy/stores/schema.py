@@ -94,6 +94,7 @@ budget_spent = Table(
     _text("budget", primary_key=True),
     _number("period", primary_key=True),
     _number("spent_pusd"),
+    _number("alerted_pusd", server_default="0"),  # the highest threshold somebody was told of
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -124,6 +125,15 @@ keys = Table(
     sqlite_strict=True,
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _number("seq", primary_key=True),
+    *(_text(name) for name in ("id", "hook", "body")),
+    _number("made_ms"),
+    sqlite_strict=True,
+)
 
 journal_position = Table(
     "journal_position",

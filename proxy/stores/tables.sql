@@ -55,6 +55,7 @@ CREATE TABLE budget_spent (
   budget TEXT NOT NULL,
   period INTEGER NOT NULL,
   spent_pusd INTEGER NOT NULL,
+  alerted_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_budget_spent PRIMARY KEY (budget, period)
 )
  WITHOUT ROWID,
@@ -84,6 +85,15 @@ CREATE TABLE keys (
 )
  STRICT;
 CREATE UNIQUE INDEX ux_keys_live_name ON keys (name) WHERE revoked_ms IS NULL;
+CREATE TABLE outbox (
+  seq INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  hook TEXT NOT NULL,
+  body TEXT NOT NULL,
+  made_ms INTEGER NOT NULL,
+  CONSTRAINT pk_outbox PRIMARY KEY (seq)
+)
+ STRICT;
 CREATE TABLE sums (
   quarter INTEGER NOT NULL,
   "key" TEXT NOT NULL,

@@ -24,7 +24,7 @@ from msgspec import Struct
 from proxy.stores.database import is_busy, is_damage
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced
 from proxy.stores.journal import Journal
-from proxy.stores.link import Link
+from proxy.stores.link import Link, Look
 from proxy.stores.segments import START, Position, Problem, Reader
 from proxy.stores.tail import Batch
 
@@ -36,7 +36,7 @@ _PRUNE_SECONDS = 3600.0
 _BUSY_AT_ONCE_SECONDS = 0.1  # while others are at the ledger, calls are still told of
 _LOOK_SECONDS = 1.0  # between two looks at whether the files are still there, and can be written
 ResultT = TypeVar("ResultT")
-Job = tuple[Callable[["Connection"], Any], "Future[Any]"]
+Job = tuple[Callable[[Link], Any], "Future[Any]"]
 
 
 class WriterRules(Struct, frozen=True):
@@ -97,6 +97,10 @@ class Writer:
         """Up to where the ledger has the journal."""
         return self._position
 
+    def watch(self, look: Look) -> None:
+        """Have `look` see what changes of the sums of budgets, from now on."""
+        self._link.look = look
+
     def start(self, position: Position = START) -> None:
         """Begin, a little later, with whatever the journal has behind `position`, which the ledger is known to have."""
         self._position = position
@@ -119,8 +123,15 @@ class Writer:
 
     def submit(self, work: Callable[[Connection], ResultT]) -> Future[ResultT]:
         """Run `work` in the thread and in a transaction, behind what was appended before."""
+        return self._give(lambda link: link.run(work))
+
+    def do(self, work: Callable[[sqlite3.Connection], ResultT]) -> Future[ResultT]:
+        """The same for plain SQL, which needs no SQLAlchemy."""
+        return self._give(lambda link: link.do(work))
+
+    def _give(self, job: Callable[[Link], ResultT]) -> Future[ResultT]:
         future: Future[ResultT] = Future()
-        self._jobs.append((work, future))
+        self._jobs.append((job, future))
         self._hurry.set()
         return future
 
@@ -256,7 +267,7 @@ class Writer:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(self._link.run(work))
+                future.set_result(work(self._link))
             except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
                 future.set_exception(error)
 

@@ -82,6 +82,7 @@ def test_a_good_file_comes_as_json_too(runner: CliRunner, tmp_path: Path) -> Non
         "keys": [],
         "environment": [],
         "unused": [],
+        "alerts": [],
         "warnings": [],
     }
     assert json.loads(result.output) == report

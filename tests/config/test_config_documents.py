@@ -21,7 +21,13 @@ from proxy.policy.names.vendors import vendor_of
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.example.yaml"
-ENV = {"OPENROUTER_API_KEY": "a", "ANTHROPIC_API_KEY": "b", "ALICE_KEY": "c", "TOLLKEEPER_ADMIN_TOKEN": "d"}
+ENV = {
+    "OPENROUTER_API_KEY": "a",
+    "ANTHROPIC_API_KEY": "b",
+    "ALICE_KEY": "c",
+    "TOLLKEEPER_ADMIN_TOKEN": "d",
+    "ALERT_SECRET": "e",
+}
 
 
 def parts(annotation: Any) -> Iterator[Any]:
@@ -149,3 +155,16 @@ def test_the_base_urls_of_the_docs_are_taken_without_a_warning_and_known(
 
 def test_there_are_base_urls_of_twelve_hosts_and_four_servers_of_ones_own() -> None:
     assert len(base_urls()) == 16
+
+
+def test_a_budget_has_the_thresholds_of_all_unless_it_names_its_own() -> None:
+    budgets = """
+        - {usd: 1, per: day}
+        - {usd: 1, per: week, alerts: [62.5%, 50%, 050.0%]}
+        - {usd: 1, per: month, alerts: []}
+        - {usd: 1, per: hour, shadow: true}
+        - {usd: 1, per: total, shadow: true, alerts: [150%]}
+    """
+    money = load_text(f"budget_alerts: [95%, 80%]\nbudgets:{budgets}", Path("c.yaml"), ENV).settings.money
+    found = {budget.per: budget.alerts for budget in money.budgets}
+    assert found == {"day": (8000, 9500), "week": (5000, 6250), "month": (), "hour": (), "total": (15000,)}

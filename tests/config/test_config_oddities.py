@@ -24,6 +24,14 @@ ODD = [
         "the key of provider openai (environment variable QUOTED) stands in quotes",
     ),
     ("keys: {a: {key: \"'sk-canary'\"}}\nproviders: {mock: }", "the key keys.a stands in quotes"),
+    (
+        "budget_alerts: [80%]\nalerts: [{url: 'http://x', secret: '${QUOTED}'}]\nproviders: {mock: }",
+        "the key alerts[0].secret stands in quotes",
+    ),
+    (
+        "budgets: [{usd: 1, per: day}]\nalerts: [{url: 'http://x', secret: s}]\nproviders: {mock: }",
+        "alerts names webhooks, and no budget has anything to tell them: add budget_alerts: [80%, 95%]",
+    ),
     ("admin: {token: '${QUOTED}'}\nproviders: {mock: }", "the key admin.token stands in quotes"),
     ("providers: {ollama: {kind: openai, base_url: 'http://127.0.0.1:11434'}}", "below /v1: http://127.0.0.1:11434/v1"),
     ("providers: {vllm: {kind: openai, base_url: 'http://gpu:8000/'}}", "below /v1: http://gpu:8000/v1"),
@@ -31,6 +39,7 @@ ODD = [
     ("providers: {lm: {kind: openai, base_url: 'https://host.docker.internal'}}", "https://host.docker.internal/v1"),
 ]
 PLAIN = [
+    "budgets: [{usd: 1, per: day, alerts: [50%]}]\nalerts: [{url: 'http://x', secret: s}]\nproviders: {mock: }",
     "providers: {openai: {api_key: '${KEY}'}}",
     "providers: {openai: {api_key: 'a$b'}}",
     "providers: {openai: {api_key: '${DOLLAR}'}}",

@@ -15,6 +15,8 @@ DURATION = "must be a duration such as 30s, 6h or 400d (ms, s, m, h, d, w), or a
 MAPPING = "must be a mapping of `name: value` lines"
 WHOLE = "must be a whole number, without quotes"
 BASE_URL = "must be an address such as https://host/v1: http or https, nothing after the path"
+PERCENT = "must be a part in percent such as 80% or 62.5%, above 0% and at most 1000%"
+HOOK = "must be an address such as https://host/path: http or https, without # and spaces"
 OUTSIDE = "other machines can reach this address"
 
 
@@ -126,6 +128,14 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("budgets: [{usd: 5, per: day, tz: Europe/Berln}]", "1:34: budgets[0].tz: must be a time zone such as Europe/Berlin"),
         ("budgets: [{usd: 5, per: day, tz: ../../etc/passwd}]", "1:34: budgets[0].tz: must be a time zone such as Europe/Berlin"),
         ("budgets: [{usd: 5, per: day, share: 1.5}]", "1:37: budgets[0].share: must be a number above 0 and at most 1"),
+        ("budgets: [{usd: 5, per: day, alerts: [80]}]", f"1:39: budgets[0].alerts[0]: {PERCENT}"),
+        ("budget_alerts: [80%, 0%]", f"1:22: budget_alerts[1]: {PERCENT}"),
+        ("budget_alerts: 80%", "1:16: budget_alerts: must be a list"),
+        ("alerts: [{url: 'https://x'}]", "1:10: alerts[0].secret: is missing"),
+        ("alerts: [{url: hooks.example.org, secret: s}]", f"1:16: alerts[0].url: {HOOK}"),
+        ("alerts: [{url: 'https://x/a#b', secret: s}]", f"1:16: alerts[0].url: {HOOK}"),
+        ("alerts: [{url: 'https://x', secret: ''}]", "1:37: alerts[0].secret: is empty"),
+        ("alerts: [{url: 'https://x', secret: 'whsec_?'}]", "1:37: alerts[0].secret: begins with whsec_, and no base64 follows"),
         # addresses
         ("listen: {host: 0.0.0.0}", f"1:16: listen.host: {OUTSIDE}, and without keys anybody there could spend your money; add an entry under keys:, or listen on 127.0.0.1"),
         ("admin: {host: 10.0.0.1}", f"1:15: admin.host: {OUTSIDE}; set admin.token, or listen on 127.0.0.1"),

@@ -155,13 +155,14 @@ providers:
   local: {{kind: openai, base_url: "http://x/v1", api_key_file: key}}
 keys:
   alice: {{key: {0}6}}
+alerts: [{{url: "https://hooks.example.org/{0}7", secret: "{0}8"}}]
 """
 
 
 @pytest.mark.parametrize("form", ["inline", "variable"])
 def test_nothing_that_was_loaded_shows_a_secret(tmp_path: Path, form: str) -> None:
     (tmp_path / "key").write_text(CANARY)
-    env = {f"CANARY{number}": f"{CANARY}{number}" for number in range(1, 7)}
+    env = {f"CANARY{number}": f"{CANARY}{number}" for number in range(1, 9)}
     text = SECRETS.format(CANARY)
     if form == "variable":
         for name, value in env.items():
@@ -215,6 +216,8 @@ def test_nothing_that_was_loaded_shows_a_secret(tmp_path: Path, form: str) -> No
         "limits: [{requests: CANARY, per: CANARY}]",
         "max_body: CANARY\ncatalogue: {refresh: CANARY}\nunknown_models: CANARY\nlog: {level: CANARY}",
         "admin: {token: 'CANARY X'}",
+        "alerts: [{url: CANARY, secret: 'CANARY X'}, {url: 'https://x/#CANARY', secret: [CANARY]}]",
+        "budget_alerts: [CANARY]",
         "CANARY",
         "- CANARY",
         "state_dir: ${NOWHERE}CANARY",
@@ -249,6 +252,8 @@ def test_no_problem_quotes_a_value(tmp_path: Path, text: str, filled: bool) -> N
         ("providers: {openai: {api_key: '${K}', proxy: 'http://u:p@x'}}", 0o644, True),
         ("providers: {openai: {api_key: '${K}', proxy: 'http://x'}}", 0o644, False),
         ("admin: {token: plain}", 0o644, True),
+        ("budget_alerts: [80%]\nalerts: [{url: 'http://x', secret: plain}]", 0o644, True),
+        ("budget_alerts: [80%]\nalerts: [{url: 'http://x', secret: '${K}'}]", 0o644, False),
     ],
 )
 def test_secrets_in_a_file_others_can_read_draw_a_warning(tmp_path: Path, text: str, mode: int, warns: bool) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from proxy.config.units import WrittenFloat, duration_seconds, ratio, size_bytes, usd
+from proxy.config.units import WrittenFloat, duration_seconds, percent, ratio, size_bytes, usd
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,19 @@ def test_a_ratio_is_above_zero_and_at_most_one() -> None:
     for written in (0, 2, -1, "x", None, True, "NaN"):
         with pytest.raises(ValueError, match="above 0 and at most 1"):
             ratio(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [("80%", "80%"), ("62.5%", "62.5%"), ("095.00 %", "95%"), ("0.01%", "0.01%"), ("100%", "100%"), ("1000%", "1000%")],
+)
+def test_a_part_in_percent_is_spelled_in_one_way(written: object, text: str) -> None:
+    assert percent(written) == text
+
+
+@pytest.mark.parametrize(
+    "written", [80, 0.8, "80", "0%", "0.00%", "-1%", "1000.01%", "0.001%", "８%", "%", "", None, True]
+)
+def test_what_is_no_part_in_percent_is_refused(written: object) -> None:
+    with pytest.raises(ValueError, match="such as 80%"):
+        percent(written)

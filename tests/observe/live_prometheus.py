@@ -21,16 +21,18 @@ from metrics_samples import State, feed, metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "prometheus"
+ALERTMANAGER = ROOT / "alertmanager" / "alertmanager.yml"
 WAIT_SECONDS = 30.0
 SCRAPES_FED = 6
 _LISTENING = re.compile(r'msg="Listening on".*?address=127\.0\.0\.1:(\d+)')
 
 
 def program(name: str) -> str:
-    """Return the path of a program of Debian's package prometheus."""
+    """Return the path of a program of Debian's packages prometheus and prometheus-alertmanager."""
     found = shutil.which(name)
     if found is None:
-        pytest.fail(f"{name} is not on PATH: install the package prometheus (apt-get install -y prometheus).")
+        packages = "prometheus prometheus-alertmanager"
+        pytest.fail(f"{name} is not on PATH: apt-get install -y --no-install-recommends {packages}")
     return found
 
 
@@ -93,25 +95,27 @@ class Page:
         return Handler
 
 
-class Prometheus:
-    """The process. It runs the shipped rules on the shipped scrape configuration, only faster and elsewhere."""
+class _Program:
+    """A process that says in its log where it listens."""
 
-    def __init__(self, page: Page, folder: Path) -> None:
-        self.page = page
-        config = folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump(_faster(page.address)))
-        command = [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
-        command.append("--web.listen-address=127.0.0.1:0")
+    def __init__(self, name: str, *arguments: str) -> None:
+        command = [program(name), "--web.listen-address=127.0.0.1:0", *arguments]
+        self._name = name
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self._listening = threading.Event()
         self._port = ""
         self._reader = threading.Thread(target=self._read_log)
 
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._port}"
+
     def __enter__(self) -> Self:
         self._reader.start()
         if not self._listening.wait(WAIT_SECONDS) or not self._port:
             self.__exit__()
-            pytest.fail("prometheus did not start")
+            pytest.fail(f"{self._name} did not start")
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -125,9 +129,41 @@ class Prometheus:
         assert self._process.stderr is not None
         self._process.stderr.close()
 
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if found := _LISTENING.search(line):
+                self._port = found[1]
+                self._listening.set()
+        self._listening.set()
+
+
+class Alertmanager(_Program):
+    """The process, on the shipped configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        config, storage = f"--config.file={ALERTMANAGER}", f"--storage.path={folder}"
+        super().__init__("prometheus-alertmanager", config, storage, "--cluster.listen-address=")
+
+    @property
+    def alerts(self) -> set[str]:
+        """The names of the alerts it was told of."""
+        with urllib.request.urlopen(f"http://{self.address}/api/v2/alerts", timeout=10) as answer:
+            return {alert["labels"]["alertname"] for alert in json.load(answer)}
+
+
+class Prometheus(_Program):
+    """The process. It runs the shipped rules on the shipped scrape configuration, only faster and elsewhere."""
+
+    def __init__(self, page: Page, alertmanager: Alertmanager, folder: Path) -> None:
+        self.page = page
+        config = folder / "prometheus.yml"
+        config.write_text(yaml.safe_dump(_faster(page.address, alertmanager.address)))
+        super().__init__("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}")
+
     def ask(self, path: str, **query: str) -> Any:
         """Return `data` of an answer of the HTTP API; an error of PromQL fails with its words."""
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return json.load(answer)["data"]
@@ -147,18 +183,11 @@ class Prometheus:
             assert scrapes < first + WAIT_SECONDS, "waited in vain"
             self.page.wait_for_scrapes(scrapes)
 
-    def _read_log(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if found := _LISTENING.search(line):
-                self._port = found[1]
-                self._listening.set()
-        self._listening.set()
 
-
-def _faster(address: str) -> dict[str, Any]:
+def _faster(address: str, alertmanager: str) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
+    config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager]}]
     config["scrape_configs"][0]["static_configs"] = [{"targets": [address]}]
     return config

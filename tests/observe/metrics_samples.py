@@ -138,6 +138,8 @@ def feed(fed: Metrics) -> None:
         fed.finished(call)
     for cost in COSTS:
         fed.settled(cost)
+    fed.budget_alert("key:alice:day", "day", "80%")
+    fed.webhook("delivered")
 
 
 def page(fed: Metrics, accept: str = "") -> str:

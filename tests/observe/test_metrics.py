@@ -39,6 +39,8 @@ def test_names_types_and_labels_are_the_ones_promised() -> None:
         "tollkeeper_requests_in_flight{provider}",
         "tollkeeper_client_disconnects_total{phase}",
         "tollkeeper_cost_anomalies_total{kind}",
+        "tollkeeper_budget_alerts_total{budget,per,threshold}",
+        "tollkeeper_webhooks_total{outcome}",
         "tollkeeper_journal_bytes",
         "tollkeeper_ledger_lag_seconds",
         "tollkeeper_ledger_errors_total",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from live_prometheus import PROMETHEUS, ROOT, SCRAPES_FED, Page, Prometheus, promtool
+from live_prometheus import PROMETHEUS, ROOT, SCRAPES_FED, Alertmanager, Page, Prometheus, promtool
 from metrics_samples import CALLS, COSTS, feed, metrics, page
 
 DASHBOARD = json.loads((ROOT / "grafana" / "tollkeeper.json").read_text())
@@ -40,9 +40,16 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def prometheus(alertmanager: Alertmanager, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that has stored every scrape that found something new."""
-    with Page() as served, Prometheus(served, tmp_path_factory.mktemp("prometheus")) as running:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with Page() as served, Prometheus(served, alertmanager, folder) as running:
         served.wait_for_scrapes(SCRAPES_FED + 1)
         yield running
 
@@ -165,3 +172,7 @@ def test_every_rule_is_evaluated_without_an_error(prometheus: Prometheus) -> Non
     }
     recorded = [rule["record"] for rule in RULES if "record" in rule]
     prometheus.wait_until(lambda: all(prometheus.query(name) for name in recorded))
+
+
+def test_an_alert_reaches_the_alertmanager(prometheus: Prometheus, alertmanager: Alertmanager) -> None:
+    prometheus.wait_until(lambda: "TollkeeperBudgetThreshold" in alertmanager.alerts)

@@ -170,7 +170,7 @@ def test_what_a_limit_in_shadow_has_let_pass_counts_when_it_is_in_force() -> Non
 )
 def test_one_that_is_tried_out_renames_none_in_force(entries: list[tuple[int, bool]], ids: list[str]) -> None:
     budgets = [BudgetSection.model_validate({"usd": usd, "per": "day", "shadow": shadow}) for usd, shadow in entries]
-    found = list(budgets_for(GLOBAL, budgets, UTC))
+    found = list(budgets_for(GLOBAL, budgets, UTC, ()))
     assert [(budget.id, budget.shadow) for budget in found] == list(zip(ids, [s for _, s in entries], strict=True))
     limits = [LimitSection.model_validate({"requests": n, "per": "day", "shadow": shadow}) for n, shadow in entries]
     names = [identity.replace("global:", "global:requests:") for identity in ids]

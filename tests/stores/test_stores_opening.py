@@ -141,10 +141,10 @@ def migrate(path: Path, directory: Path) -> None:
 
 def test_an_older_ledger_keeps_its_rows_through_a_migration(path: Path, migrations: Path) -> None:
     open_ledger(path)
-    run(path, "INSERT INTO budget_spent VALUES ('b', 1, 42)")
+    run(path, "INSERT INTO budget_spent (budget, period, spent_pusd) VALUES ('b', 1, 42)")
     (migrations / "versions" / "added_9000.py").write_text(ADDED)
     migrate(path, migrations)
-    assert run(path, "SELECT * FROM budget_spent") == [("b", 1, 42, "kept")]
+    assert run(path, "SELECT * FROM budget_spent") == [("b", 1, 42, 0, "kept")]
     assert revision_in(path) == [("9000",)]
 
 

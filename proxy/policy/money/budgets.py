@@ -23,10 +23,17 @@ def key_scope(name: str) -> str:
     return f"key:{name}"
 
 
+def key_of(scope: str) -> str | None:
+    """The key a scope is of; None where it is another one."""
+    prefix, colon, name = scope.partition(":")
+    return name if colon and prefix == "key" else None
+
+
 class Budget(Struct, frozen=True):
     """At most `cap_pusd` per period. `id` is unique and stable across restarts ("key:alice:day").
 
-    Periods begin in `zone`. One key may hold at most `share` of the cap at once.
+    Periods begin in `zone`. One key may hold at most `share` of the cap at once. `alerts` are the parts whose passing
+    is told, in hundredths of a percent, each once and rising.
     """
 
     id: str
@@ -36,6 +43,7 @@ class Budget(Struct, frozen=True):
     zone: tzinfo
     share: Decimal = Decimal(1)
     shadow: bool = False
+    alerts: tuple[int, ...] = ()
 
 
 class Limit(Struct, frozen=True):

@@ -217,9 +217,7 @@ class LiveState:
         return result
 
     def _install(self, keys: KeySet) -> None:
-        self._books.keys = keys
-        self._books.books.replace(keys.budgets)
-        self._books.limiter.replace(keys.limits)
+        self._books.take_on(keys)
         ring = Keyring(keys.callers, self._books.hash_key, is_open=keys.is_open)
         ring.used.update(self._parts.keys.used)
         self._parts.keys = ring

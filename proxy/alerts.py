@@ -1,0 +1,171 @@
+"""Alerts of budgets: which thresholds were passed is seen as the ledger takes in what was spent, and told once.
+
+The look is part of the ledger's own transaction, and so are the mark of what was told and the messages to webhooks: a
+kill at any instant loses none of them and repeats none. Calls have no part in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.webhooks import Tried, Webhooks
+from proxy.observe.metrics import Metrics
+from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.budgets import Budget, key_of
+from proxy.policy.money.periods import period_end, period_start
+from proxy.policy.values import Hook
+from proxy.stores import outbox
+from proxy.stores.outbox import Message
+from proxy.stores.records import Charge
+from proxy.web.operator.desk import instant
+
+log = structlog.get_logger()
+
+TYPE = "budget.threshold_passed"
+_LOOK_AGAIN_SECONDS = 10.0
+
+
+class Passed(Struct, frozen=True):
+    """A period of a budget has spent so much, and with that passed these thresholds, in hundredths of a percent."""
+
+    budget: Budget
+    period: int
+    spent_pusd: int
+    thresholds: tuple[int, ...]
+
+
+class Alerts:
+    """Owned by the daemon. `take_on` and `watch` belong to its event loop, the look to the thread of the ledger."""
+
+    def __init__(self, hooks: Iterable[Hook], books: Bookkeeping, metrics: Metrics) -> None:
+        """Watch the budgets in force from now on, whichever they are."""
+        self._loop = asyncio.get_running_loop()
+        self._writer = books.writer
+        self._metrics = metrics
+        self._watched: dict[str, Budget] = {}
+        self._webhooks = Webhooks(books.writer, self._tried)
+        self.take_on(hooks)
+        books.writer.watch(self._look)
+        books.watch = self.watch
+        self.watch(books.keys.budgets)
+
+    def take_on(self, hooks: Iterable[Hook]) -> None:
+        """From now on these are told as well."""
+        self._webhooks.take_on(hooks)
+
+    def watch(self, budgets: Iterable[Budget]) -> None:
+        """From now on these are looked at. Where thresholds or the cap are others than before, now as well."""
+        before, self._watched = self._watched, {budget.id: budget for budget in budgets if budget.alerts}
+        now = time.time()
+        changed = [b for b in self._watched.values() if b != before.get(b.id)]
+        if changed:  # a reload that brings other webhooks has done so when this is called
+            self._loop.call_soon(self._look_at, [(b.id, period_start(b, now)) for b in changed])
+
+    async def aclose(self) -> None:
+        """What is not delivered waits for the next start."""
+        await self._webhooks.close()
+
+    def _look_at(self, charges: list[Charge]) -> None:
+        look = partial(self._look, changed=charges)
+        self._writer.do(look).add_done_callback(partial(self._looked, charges))
+
+    def _looked(self, charges: list[Charge], done: Future[Callable[[], object]]) -> None:
+        """In the ledger's thread. A ledger that cannot be written now is asked again."""
+        if done.cancelled():
+            return
+        if done.exception() is None:
+            done.result()()
+        else:
+            self._on_loop(self._loop.call_later, _LOOK_AGAIN_SECONDS, self._look_at, charges)
+
+    def _look(self, driver: sqlite3.Connection, changed: Iterable[Charge]) -> Callable[[], object]:
+        """Within the transaction; what it returns tells of it, once that is over."""
+        watched = self._watched
+        looked = [_passed(driver, watched[id_], period) for id_, period in changed if id_ in watched] if watched else []
+        found = [passed for passed in looked if passed is not None]
+        if not found:
+            return _nothing
+        messages = [message for passed in found for message in _messages(passed, self._webhooks.hooks)]
+        outbox.put(driver, messages)
+        return partial(self._told, found, messages)
+
+    def _told(self, found: list[Passed], messages: list[Message]) -> None:
+        for passed in found:
+            data = passed_data(passed)
+            log.warning("budget_alert", **data)
+            for threshold in data["thresholds"]:
+                self._metrics.budget_alert(passed.budget.id, passed.budget.per, threshold)
+        if messages:
+            self._on_loop(self._webhooks.send, messages)
+
+    def _on_loop(self, call: Callable[..., object], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # it is closed; the next start goes on
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _tried(self, tried: Tried) -> None:
+        self._metrics.webhook(tried.outcome)
+        said = {name: value for name, value in msgspec.structs.asdict(tried).items() if value is not None}
+        if tried.outcome == "delivered":
+            log.info("webhook_delivered", **said)
+        elif tried.again_in_seconds is not None:
+            log.warning("webhook_failed", **said)
+        else:
+            log.error("webhook_undelivered", **said)
+
+
+def _nothing() -> None:
+    """Nobody has to be told."""
+
+
+def _passed(driver: sqlite3.Connection, budget: Budget, period: int) -> Passed | None:
+    """What nobody was told of yet; it counts as told from here on."""
+    spent, told = outbox.standing(driver, (budget.id, period))
+    thresholds = newly_passed(budget, spent, told)
+    if not thresholds:
+        return None
+    outbox.told(driver, (budget.id, period), threshold_pusd(budget, thresholds[-1]))
+    return Passed(budget, period, spent, thresholds)
+
+
+def _messages(passed: Passed, hooks: Iterable[str]) -> list[Message]:
+    """One to every webhook, under the same id."""
+    made_ms = int(time.time() * 1000)
+    name, body = f"msg_{secrets.token_hex(12)}", message_body(passed, made_ms)
+    return [Message(name, hook, body, made_ms) for hook in list(hooks)]
+
+
+def message_body(passed: Passed, made_ms: int) -> str:
+    """What a webhook is sent, as docs/alerts.md has it."""
+    return msgspec.json.encode({"type": TYPE, "timestamp": instant(made_ms), "data": passed_data(passed)}).decode()
+
+
+def passed_data(passed: Passed) -> dict[str, Any]:
+    """What log and webhook say of it. `threshold` is the highest; one jump may pass several."""
+    budget = passed.budget
+    thresholds = [percent_text(part) for part in passed.thresholds]
+    ends = period_end(budget, passed.period)
+    return {
+        "budget": budget.id,
+        "key": key_of(budget.scope),
+        "per": budget.per,
+        "threshold": thresholds[-1],
+        "thresholds": thresholds,
+        "spent_usd": usd_text(passed.spent_pusd),
+        "cap_usd": usd_text(budget.cap_pusd),
+        "shadow": budget.shadow,
+        "resets_at": None if ends is None else instant(ends * 1000),
+    }

@@ -1,0 +1,78 @@
+"""A real receiver of webhooks, which verifies every message as the reference library does before it answers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from harness.surroundings import PATIENCE_SECONDS
+from standardwebhooks import Webhook
+
+SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+TOKEN = "token-in-the-address"
+
+
+class Receiver:
+    """`with Receiver() as receiver:`; answers with `statuses`, one after the other, then with 204. `port` 0 is any free one."""
+
+    def __init__(self, *statuses: int, port: int = 0, secret: str | bytes = SECRET) -> None:
+        self.statuses = deque(statuses)
+        self.messages: list[dict[str, Any]] = []
+        self.ids: list[str] = []
+        self._verifier = Webhook(secret)
+        self._news = threading.Condition()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.port = self._server.server_port
+
+    @property
+    def hook(self) -> dict[str, Any]:
+        """The entry of `alerts:` that leads here."""
+        return self.entry(self.port)
+
+    @staticmethod
+    def entry(port: int) -> dict[str, Any]:
+        """The same where nobody listens yet."""
+        return {"url": f"http://127.0.0.1:{port}/hook?to={TOKEN}", "secret": SECRET}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def wait_for(self, number: int) -> list[dict[str, Any]]:
+        """The messages that were verified, tries that were answered with an error among them."""
+        with self._news:
+            fits = self._news.wait_for(lambda: len(self.messages) >= number, PATIENCE_SECONDS)
+            assert fits, f"{len(self.messages)} of {number} messages came"
+            return list(self.messages)
+
+    def _take(self, headers: dict[str, str], body: bytes) -> int:
+        message = self._verifier.verify(body, headers)
+        with self._news:
+            self.messages.append(message)
+            self.ids.append(headers["webhook-id"])
+            self._news.notify_all()
+            return self.statuses.popleft() if self.statuses else 204
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        take = self._take
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                assert self.path == f"/hook?to={TOKEN}" and self.headers["Content-Type"] == "application/json"
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                self.send_response(take(headers, body))
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
