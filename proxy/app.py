@@ -97,7 +97,7 @@ class Daemon:
     async def _start(self) -> None:
         settings = await self._with_mock(self.settings)
         books = self._open_books(settings)
-        upstream = Upstream()
+        upstream = Upstream(_told)
         self._stack.push_async_callback(upstream.close)
         catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
         listings = Listings(settings, catalogue, upstream, _told)

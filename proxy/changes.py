@@ -141,7 +141,7 @@ def _same_door(old: Mapping[str, Provider], new: Mapping[str, Provider]) -> list
 
 
 def _door(provider: Provider) -> tuple[object, ...]:
-    return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy
+    return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file
 
 
 def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:

@@ -98,6 +98,7 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         timeouts=Timeouts(times.connect, times.first_byte, times.idle, times.total, times.unstreamed),
         free=section.free,
         proxy=section.proxy,
+        ca_file=None if section.ca_file is None else str(beside(section.ca_file, sources.file, sources.env)),
         max_tokens_field=section.max_tokens_field,
         stream_options=section.stream_options,
     )

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from proxy.config.build import Sources, build
 from proxy.config.checks import cross_findings
-from proxy.config.discover import key_file
+from proxy.config.discover import beside, key_file
 from proxy.config.environment import Said, lay_under
 from proxy.config.loader import Document, parse
 from proxy.config.locate import read_text
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, Problem
-from proxy.config.secrets import Filled, fill_in, read_key_file
+from proxy.config.secrets import Filled, fill_in, read_key_file, unreadable_authorities
 from proxy.config.sentences import shape_problems
 from proxy.policy.values import Settings
 from proxy.secret import Secret
@@ -61,6 +61,7 @@ def load_text(
     config, shape = _shaped(document, filled.tree)
     problems = said.problems + shape
     key_files, unread = _key_files(document, filled, file, env) if needs_secrets else ({}, [])
+    unread += _ca_files(document, filled, file, env) if needs_secrets else ()
     names = tuple(_sections(filled.tree, "providers"))
     findings = cross_findings({**filled.tree, "routes": None} if mock else filled.tree, names)
     unread += [document.problem(path, sentence) for path, sentence in findings]
@@ -96,6 +97,13 @@ def _key_files(
         except ValueError as error:
             problems.append(document.problem(("providers", name, "api_key_file"), str(error)))
     return found, problems
+
+
+def _ca_files(document: Document, filled: Filled, file: Path | None, env: Mapping[str, str]) -> Iterator[Problem]:
+    for name, provider in _sections(filled.tree, "providers").items():
+        written = provider.get("ca_file") if isinstance(provider, dict) else None
+        if isinstance(written, str) and written and (why := unreadable_authorities(beside(written, file, env))):
+            yield document.problem(("providers", name, "ca_file"), why)
 
 
 def _causes(groups: list[list[Problem]]) -> list[Problem]:

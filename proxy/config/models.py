@@ -95,6 +95,9 @@ class ProviderSection(Section):
     timeouts: TimeoutsSection = Field(default=TimeoutsSection(), description="How long to wait for it.")
     free: Flag = Field(default=False, description="Its calls cost nothing.")
     proxy: ProxyUrl | None = Field(default=None, description="URL of an HTTP proxy to go through, or environment.")
+    ca_file: FilePath | None = Field(
+        default=None, description="PEM file of the authorities to believe; else SSL_CERT_FILE's, else the system's."
+    )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens", "none"] | None = Field(
         default=None, description="The field that limits chat's output there; none: no such field on any endpoint."
     )

@@ -7,6 +7,7 @@ from a model name that was filled in.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 
@@ -115,11 +116,27 @@ def credential(value: object) -> Secret:
     """Wrap a key; it must be fit to travel in a header."""
     if not isinstance(value, str):
         raise ValueError("must be text; put it in quotes")  # noqa: TRY004 - pydantic collects ValueErrors only
-    if not value:
+    text = str(value).strip()  # files with Windows line ends leave some behind it
+    if not text:
         raise ValueError("is empty")
-    if not _SENDABLE.fullmatch(value):
+    if text.lower().startswith("bearer "):
+        raise ValueError("begins with Bearer, which is put before it where it is sent; leave that out")
+    if not _SENDABLE.fullmatch(text):
         raise ValueError("holds a space, a line break or a character outside ASCII; a key cannot")
-    return Secret(str(value))
+    return Secret(text)
+
+
+def unreadable_authorities(path: FilePath) -> str | None:
+    """Why a file is none of PEM certificates; None where it is one."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except FileNotFoundError:
+        return "there is no such file"
+    except (ssl.SSLError, ValueError):
+        return "the file holds no PEM certificates (they begin with -----BEGIN CERTIFICATE-----)"
+    except OSError as error:
+        return f"the file cannot be read ({error.strerror or type(error).__name__})"
+    return None
 
 
 def read_key_file(path: FilePath) -> Secret:

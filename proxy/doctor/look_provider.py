@@ -66,7 +66,7 @@ async def _reach(seen: ProviderSeen, upstream: Upstream) -> None:
             address, seen.connect_ms = await connect(seen.addresses, port)
             if is_tls:
                 seen.stage = "certificate"
-                seen.certificate_days = await certificate_days(host, address, port)
+                seen.certificate_days = await certificate_days(host, address, port, provider.ca_file)
     except TimeoutError:
         seen.trouble = f"nothing within {provider.timeouts.connect:g} s (timeouts.connect)"
         raise

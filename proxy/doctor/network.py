@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
+
 MOST_ADDRESSES = 4
 ResultT = TypeVar("ResultT")
 
@@ -81,18 +83,18 @@ async def _connect(address: str, port: int) -> str:
     return address
 
 
-async def certificate_days(host: str, address: str, port: int) -> int:
+async def certificate_days(host: str, address: str, port: int, ca_file: str | None) -> int:
     """How many whole days the server's certificate is valid yet. Raises `Unreached` where it does not hold."""
-    context = ssl.create_default_context()
+    try:
+        context = client_context(ca_file)
+    except OSError:
+        raise Unreached("its `ca_file:` cannot be read as PEM certificates") from None
     try:
         _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
-    except ssl.SSLCertVerificationError as error:
-        raise Unreached(f"its certificate is not accepted: {error.verify_message.lower()}") from None
     except ssl.SSLError as error:
-        words = (error.reason or "no reason given").lower().replace("_", " ")
-        raise Unreached(f"the TLS handshake failed: {words}") from None
-    except OSError as error:
-        raise Unreached(f"the TLS handshake was broken off: {type(error).__name__}") from None
+        raise Unreached(why_failed(error, ca_file)) from None
+    except OSError:
+        raise Unreached(BROKEN_OFF) from None
     certificate = writer.get_extra_info("peercert")
     writer.transport.abort()
     return int((ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) // 86_400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import socket
 import ssl
 import time
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from proxy.exchange.http1 import Connection
 from proxy.exchange.response import Broken, Response
+from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
 from proxy.wire.call import Pieces
 from proxy.wire.headers import Headers, head_bytes
 
@@ -30,21 +32,24 @@ _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Unreachable(Exception):
-    """No connection could be made; `reason` says why, in words."""
+    """No connection could be made; `reason` says why, in words. `is_tls`: there was one, but no handshake."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, is_tls: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_tls = is_tls
 
 
 class Origin(Struct, frozen=True):
-    """Where a connection leads. `authority` is the Host header; `proxy` the URL of an HTTP proxy on the way."""
+    """Where a connection leads. `authority` is the Host header; `proxy` the URL of an HTTP proxy on the way,
+    `ca_file` whom to believe there."""
 
     scheme: str
     host: str
     port: int
     authority: str
     proxy: str | None = None
+    ca_file: str | None = None
 
 
 class Request(Struct, frozen=True):
@@ -69,7 +74,7 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._addresses: dict[tuple[str, int], tuple[float, list[Any]]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._tls: dict[str | None, tuple[tuple[int, ...], ssl.SSLContext]] = {}
 
     def close(self) -> None:
         """Close what is idle; what is lent out ends with its reply."""
@@ -112,8 +117,6 @@ class Pool:
                 connection = await self._connect(origin)
         except TimeoutError:
             raise Unreachable(f"no connection within {seconds:g} s") from None
-        except ssl.SSLError:
-            raise Unreachable("the TLS handshake failed") from None
         except socket.gaierror:
             raise Unreachable("its host name has no address") from None
         except (OSError, Broken):
@@ -124,16 +127,27 @@ class Pool:
         return connection
 
     async def _connect(self, origin: Origin) -> Connection:
-        loop = asyncio.get_running_loop()
-        is_tls = origin.scheme == "https"
         if origin.proxy is not None:
             return await self._through(origin, origin.proxy)
         sock = await self._dial(origin.host, origin.port)
-        name = origin.host if is_tls else None
-        _, connection = await loop.create_connection(
-            Connection, sock=sock, ssl=self._context() if is_tls else None, server_hostname=name
-        )
-        return connection
+        if origin.scheme == "https":
+            return await self._secured(sock, origin)
+        return (await asyncio.get_running_loop().create_connection(Connection, sock=sock))[1]
+
+    async def _secured(self, sock: socket.socket, origin: Origin) -> Connection:
+        """TLS over a connection that stands. Raises `Unreachable`."""
+        try:
+            context = self._context(origin.ca_file)
+        except OSError:
+            sock.close()
+            raise Unreachable("its `ca_file:` cannot be read as PEM certificates", is_tls=True) from None
+        loop = asyncio.get_running_loop()
+        try:
+            return (await loop.create_connection(Connection, sock=sock, ssl=context, server_hostname=origin.host))[1]
+        except ssl.SSLError as error:
+            raise Unreachable(why_failed(error, origin.ca_file), is_tls=True) from None
+        except OSError:
+            raise Unreachable(BROKEN_OFF, is_tls=True) from None
 
     async def _dial(self, host: str, port: int) -> socket.socket:
         """A socket connected to the first of the host's addresses that answers."""
@@ -169,19 +183,16 @@ class Pool:
         except BaseException:
             sock.close()
             raise
-        _, connection = await loop.create_connection(
-            Connection, sock=sock, ssl=self._context(), server_hostname=origin.host
-        )
-        return connection
+        return await self._secured(sock, origin)
 
-    def _context(self) -> ssl.SSLContext:
-        """TLS with the system's authorities, or those of SSL_CERT_FILE."""
-        if self._tls is None:
-            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unlike the default context, it ignores SSLKEYLOGFILE
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._tls.load_default_certs()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
+    def _context(self, ca_file: str | None) -> ssl.SSLContext:
+        """Made once, and again where the file has changed. Raises OSError."""
+        found = None if ca_file is None else os.stat(ca_file)
+        stamp = () if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
+        known = self._tls.get(ca_file)
+        if known is None or known[0] != stamp:
+            known = self._tls[ca_file] = stamp, client_context(ca_file)
+        return known[1]
 
     def _sweep(self) -> None:
         """Close what has been idle for too long; look again while there is anything."""
@@ -194,14 +205,14 @@ class Pool:
 
 
 @lru_cache(maxsize=256)
-def origin_of(base: str, proxy: str | None) -> Origin:
+def origin_of(base: str, proxy: str | None, ca_file: str | None = None) -> Origin:
     """The origin of `scheme://host[:port]`. Raises ValueError for what is no such URL."""
     parts = urlsplit(base)
     host = (parts.hostname or "").encode("idna").decode()
     default = _PORTS[parts.scheme]
     port = parts.port or default
     authority = _bracketed(host) if port == default else f"{_bracketed(host)}:{port}"
-    return Origin(parts.scheme, host, port, authority, proxy)
+    return Origin(parts.scheme, host, port, authority, proxy, ca_file)
 
 
 def head_of(origin: Origin, method: str, target: str, headers: Headers) -> bytes:

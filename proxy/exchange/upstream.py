@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import urllib.request
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
+from proxy.exchange.http1 import Connection
 from proxy.exchange.patience import Patience
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply
@@ -77,8 +78,10 @@ class Answered(Struct, frozen=True):
 class Upstream:
     """Sends to providers over one pool of connections. Settings as trust.md section 2 has them."""
 
-    def __init__(self) -> None:
-        """Open the pool; must run inside the event loop."""
+    def __init__(self, told: Callable[[str, str], None] | None = None) -> None:
+        """Open the pool; must run inside the event loop. `told` gets (event, reason)."""
+        self._told = told or _nobody
+        self._untrusted: dict[str, str] = {}
         self._pool = Pool()
         self._environment_proxies = urllib.request.getproxies()
         self.aside = Aside()
@@ -141,7 +144,7 @@ class Upstream:
         connection = None if wait.anew else self._pool.standing(origin)
         if connection is None:
             try:
-                connection = await self._pool.open(origin, provider.timeouts.connect)
+                connection = await self._opened(provider, origin)
             finally:
                 wait.listener.opened()
         try:
@@ -152,12 +155,24 @@ class Upstream:
             raise
         return await connection.ask(sent.method, sent.whole_head(), sent.pieces)
 
+    async def _opened(self, provider: Provider, origin: Origin) -> Connection:
+        """A new connection; why there is no TLS is told once. Raises `Unreachable`."""
+        try:
+            connection = await self._pool.open(origin, provider.timeouts.connect)
+        except Unreachable as error:
+            if error.is_tls and self._untrusted.get(provider.name) != error.reason:
+                self._untrusted[provider.name] = error.reason
+                self._told("tls_handshake_failed", f"{provider.name}: {error.reason}")
+            raise
+        self._untrusted.pop(provider.name, None)
+        return connection
+
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, Request]:
         known = request.wire
         if not known:
             scheme, _, rest = request.url.partition("://")
             place = rest.partition("/")[0].partition("?")[0]
-            origin = known["origin"] = origin_of(f"{scheme}://{place}", self.proxy_for(provider))
+            origin = known["origin"] = origin_of(f"{scheme}://{place}", self.proxy_for(provider), provider.ca_file)
             known["head"] = head_of(origin, request.method, rest[len(place) :], request.headers)
         return known["origin"], Request(request.method, known["head"], request.pieces)
 
@@ -169,6 +184,10 @@ class Upstream:
         if urllib.request.proxy_bypass(rest.partition("/")[0]):
             return None
         return self._environment_proxies.get(scheme)
+
+
+def _nobody(event: str, reason: str) -> None:
+    """Nobody is told."""
 
 
 async def _begin(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failure:

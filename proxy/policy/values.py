@@ -42,6 +42,7 @@ class Provider(Struct, frozen=True):
     `api_key` None sends no credential. `key_source` says in words where the key comes from
     ("environment variable OPENROUTER_API_KEY"), for error messages. `proxy` is the URL of
     an HTTP proxy to go through, or "environment", or None for a direct connection.
+    `ca_file` holds the authorities to believe, in PEM, instead of SSL_CERT_FILE's or the system's.
     `max_tokens_field` is the member that limits chat's output there ("none": no member, on any endpoint), None the
     usual one; without `stream_options` that member is never put in.
     """
@@ -55,6 +56,7 @@ class Provider(Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     free: bool = False
     proxy: str | None = None
+    ca_file: str | None = None
     max_tokens_field: MaxTokensField | None = None
     stream_options: bool = True
 

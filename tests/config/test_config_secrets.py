@@ -13,6 +13,7 @@ from proxy.cli.check import check
 from proxy.config.load import Loaded, load
 from proxy.config.problems import ConfigProblems
 from proxy.config.secrets import Concealed, read_key_file
+from proxy.secret import Secret
 
 CANARY = "sk-canary-3f9a"
 
@@ -269,3 +270,35 @@ def test_text_from_a_variable_is_masked_but_usable() -> None:
     assert f"{text}" == CANARY
     assert pickle.loads(pickle.dumps(text)) == CANARY
     assert os.fspath(Path(text)) == CANARY
+
+
+def test_a_file_of_authorities_that_is_none_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "c.yaml"
+    names = {"lost": "lost.pem", "other": "key.pem", "empty": "/dev/null", "folder": "folder"}
+    file.write_text("providers:\n" + "".join(f"  {n}: {{kind: openai, ca_file: {f}}}\n" for n, f in names.items()))
+    with pytest.raises(ConfigProblems) as caught:
+        load(file, {})
+    none = "the file holds no PEM certificates (they begin with -----BEGIN CERTIFICATE-----)"
+    assert [str(problem).partition(": ")[2] for problem in caught.value.problems] == [
+        "providers.lost.ca_file: there is no such file",
+        f"providers.other.ca_file: {none}",
+        f"providers.empty.ca_file: {none}",
+        "providers.folder.ca_file: the file cannot be read (Is a directory)",
+    ]
+    assert load(file, {}, needs_secrets=False).settings.providers["lost"].ca_file == f"{tmp_path}/lost.pem"
+
+
+@pytest.mark.parametrize("value", ["sk-x\n", " sk-x", "sk-x\r\n", "\tsk-x "])
+def test_white_space_around_a_key_is_no_part_of_it(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("providers: {openai: {api_key: '${KEY}'}}\n")
+    assert load(file, {"KEY": value}).settings.providers["openai"].api_key == Secret("sk-x")
+    assert load(None, {"OPENAI_API_KEY": value}).settings.providers["openai"].api_key == Secret("sk-x")
+
+
+def test_a_key_with_bearer_before_it_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigProblems, match="OPENAI_API_KEY: begins with Bearer, which is put before it") as caught:
+        load(None, {"OPENAI_API_KEY": "Bearer sk-canary"})
+    assert "canary" not in str(caught.value)

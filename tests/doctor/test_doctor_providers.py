@@ -225,7 +225,8 @@ def secured(request: pytest.FixtureRequest, keys: Path) -> Iterator[tuple[Upstre
         (60, True, "pass", "valid for 59 more days"),
         (10, True, "warn", "valid for 9 more days only"),
         (-1, True, "fail", "certificate has expired"),
-        (60, False, "fail", "self-signed certificate"),
+        (60, False, "fail", "self-signed certificate, which is unknown here"),
+        (60, False, "fail", "`ca_file:`, or SSL_CERT_FILE"),
     ],
     indirect=["secured"],
 )
@@ -241,3 +242,15 @@ def test_a_certificate_is_shown_with_its_days(
     assert words in found.one("provider p", "certificate")["found"].replace("self signed", "self-signed")
     assert found.failed == ([("provider p", "certificate")] if status == "fail" else [])
     assert len(server.calls) == (0 if status == "fail" else 1)
+
+
+def test_a_ca_file_is_believed(tmp_path: Path, keys: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys / "60.pem", keys / "key")
+    with Upstream(tls=context) as server:
+        server.expect(json_reply({"data": []}), path="/models")
+        provider = {"kind": "openai", "base_url": f"{server.url}/v1", "api_key": PROVIDER_KEY}
+        provider["ca_file"] = str(keys / "60.pem")
+        found = visit(tmp_path, usual(tmp_path, providers={"p": provider}))
+    assert found.status_of("provider p", "certificate") == "pass"
+    assert found.status_of("provider p", "key") == "pass"

@@ -53,6 +53,20 @@ class Server:
             writer.close()
 
 
+class Plain(Server):
+    """Answers the first byte, whatever it is, and closes."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(writer)
+        await reader.read(1)
+        writer.write(self.answer)
+        writer.close()
+
+
 class Proxy:
     """An HTTP proxy that opens tunnels, or answers `refuses` to whoever asks for one."""
 
@@ -176,15 +190,51 @@ async def test_a_body_has_its_length_and_a_line_end_in_a_header_is_refused(pool:
 
 
 async def test_tls_is_verified(pool: Pool, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     server = Server()
     async with listening(server, secured(certificate)) as port:
         origin = origin_of(f"https://127.0.0.1:{port}", None)
-        with pytest.raises(Unreachable, match="TLS"):
+        with pytest.raises(
+            Unreachable, match="self-signed certificate.*system's.*`ca_file:`, or SSL_CERT_FILE"
+        ) as error:
             await whole(pool, origin)
+        assert error.value.is_tls
+        monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+        with pytest.raises(Unreachable, match="SSL_CERT_FILE, which cannot be read"):
+            await whole(Pool(), origin)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         trusting = Pool()
         assert [await whole(trusting, origin) for _ in range(2)] == [b"1", b"2"]
         trusting.close()
+
+
+async def test_a_ca_file_is_for_those_who_name_it_and_read_anew_where_it_changed(
+    pool: Pool, certificate: Path, tmp_path: Path
+) -> None:
+    server, file = Server(), tmp_path / "ca.pem"
+    async with listening(server, secured(certificate)) as port:
+        base = f"https://127.0.0.1:{port}"
+        with pytest.raises(Unreachable, match="`ca_file:` cannot be read as PEM"):
+            await whole(pool, origin_of(base, None, str(file)))
+        file.write_bytes(certificate.read_bytes())
+        assert await whole(pool, origin_of(base, None, str(file))) == b"1"
+        with pytest.raises(Unreachable, match="self-signed"):
+            await whole(pool, origin_of(base, None))  # no connection of the other's is lent
+        pool.close()
+        file.write_text("no certificate")
+        with pytest.raises(Unreachable, match="cannot be read as PEM"):
+            await whole(pool, origin_of(base, None, str(file)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"), (b"", "broken off by the other side")],
+)
+async def test_what_speaks_no_tls_is_told_so(pool: Pool, answer: bytes, words: str) -> None:
+    async with listening(Plain(answer)) as port:
+        with pytest.raises(Unreachable, match=words) as error:
+            await whole(pool, origin_of(f"https://127.0.0.1:{port}", None))
+    assert error.value.is_tls
 
 
 async def test_plain_requests_name_the_whole_url_to_a_proxy(pool: Pool) -> None:
