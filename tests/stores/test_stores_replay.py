@@ -15,7 +15,7 @@ from stores_samples import DAY, MONTH, begun, hold, opened, settled, voided
 
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import Budget, Per
-from proxy.stores.frames import HEADER, checksum, framed
+from proxy.stores.frames import HEADER, checksum, framed, unframed
 from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Adjusted, Charge, Record, Settled
 from proxy.stores.replay import OpenHold, added_spending, replay
@@ -172,6 +172,14 @@ ODD = [
     ("an end that is a list", frame_of(msgspec.msgpack.encode([1, 2]))),
     ("an end nested beyond reading", frame_of(b"\x82\xa4type\xa7settled\xa1x" + b"\x91" * 100_000 + b"\xc0")),
 ]
+
+
+def test_an_end_of_an_earlier_version_says_nothing_of_what_was_not_noted_then() -> None:
+    later = ("times", "first_token_ms", "waited_ms", "sent_ms", "connect_ms")
+    row = {name: value for name, value in msgspec.to_builtins(settled("a").row).items() if name not in later}
+    found = unframed(bent(settled("a"), row=row)[HEADER.size :])
+    assert found == settled("a")
+    assert [getattr(settled("a").row, name) for name in later] == [1, None, None, None, None]
 
 
 @pytest.mark.parametrize("stranger", [frame for _, frame in ODD], ids=[name for name, _ in ODD])
