@@ -154,6 +154,23 @@ def test_a_running_daemon_is_found_by_a_file_that_is_broken(daemon: Daemon, tmp_
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_so_it_is_by_every_command_that_only_asks_it(daemon: Daemon, tmp_path: Path) -> None:
+    request_id = daemon.line_of(daemon.chat("mock/echo"))["request_id"]
+    file = tmp_path / "broken.yaml"
+    file.write_text(BROKEN[0].format(state=daemon.folder / "state"))
+    for words in (
+        ("top", "--once"),
+        ("keys", "list"),
+        ("budgets",),
+        ("show", request_id),
+        ("explain", "mock/echo", "--key", "alice"),
+        ("models", "gpt-4o"),
+        ("health",),
+    ):
+        done = run(tmp_path, *words, "--config", str(file))
+        assert (done.returncode, done.stderr) == (0, ""), words
+
+
 def test_a_state_directory_behind_a_variable_that_is_not_set_is_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("state_dir: ${TOLLS}/x\n")
