@@ -1,7 +1,7 @@
 # make run       sets everything up and starts the daemon (the built-in mock where there is no key)
 # make test      every test                  make check   formatting, lints, types, and every test
 # make quick     the tests that start no process and open no socket, in under a minute
-# make agents    Claude Code, Codex, opencode, Continue, aider and llm at work (AGENTS="codex llm" for some of them)
+# make agents    Claude Code, Codex, Cline, opencode, Continue, aider and llm at work (AGENTS="codex llm" for some of them)
 # make coverage  how much of each package the tests reach, processes included; fails below 95 %
 # make faults    kills and disconnects by the hundred (half an hour)
 # make bench     the table of docs/performance.md (ARGS="--growth", "--others" or "--profile" for the rest of it)
@@ -13,8 +13,8 @@ PYTHON ?= python3
 RUN := .venv
 SUITABLE = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tollkeeper needs Python 3.11 or newer, and %s is Python %s. Try: make $(MAKECMDGOALS) PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
 DEV := .venv-dev
-CLIENTS := .venv-clients
-AGENTS ?= claude-code codex opencode continue aider llm
+CLIENTS := .venv-clients .venv-clients-openai3
+AGENTS ?= claude-code codex cline opencode continue aider llm
 PIP := -m pip --disable-pip-version-check install
 LOCK := pip-compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --strip-extras
 KEYS := $(OPENROUTER_API_KEY)$(OPEN_ROUTER_API_KEY)$(OPENAI_API_KEY)$(ANTHROPIC_API_KEY)
@@ -29,7 +29,7 @@ CATALOGUE := .catalogue
 run: $(RUN)/.ready
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
 
-test: $(DEV)/.ready $(CLIENTS)/.ready
+test: $(DEV)/.ready $(CLIENTS:%=%/.ready)
 	$(DEV)/bin/python -m pytest -n 2 $(ARGS)
 
 check: lint types test
@@ -37,7 +37,7 @@ check: lint types test
 quick: $(DEV)/.ready
 	$(DEV)/bin/python -m pytest -n 2 -m "not process" $(ARGS)
 
-coverage: $(DEV)/.ready $(CLIENTS)/.ready
+coverage: $(DEV)/.ready $(CLIENTS:%=%/.ready)
 	$(DEV)/bin/coverage erase
 	$(DEV)/bin/coverage run -m pytest -n 2 --timeout 600 $(ARGS)
 	$(DEV)/bin/coverage combine -q
@@ -80,11 +80,11 @@ $(DEV)/.ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 # nobody imports most of it, so that compiling it all would take longer than the tests
-$(CLIENTS)/.ready: requirements/clients.txt
+$(CLIENTS:%=%/.ready): .venv-%/.ready: requirements/%.txt
 	$(SUITABLE)
-	@echo "Setting up $(CLIENTS), once: the clients the tests drive, a few minutes."
-	@$(PYTHON) -m venv $(CLIENTS)
-	$(CLIENTS)/bin/python $(PIP) --no-compile --require-hashes -r requirements/clients.txt
+	@echo "Setting up $(@D), once: clients the tests drive, a few minutes."
+	@$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP) --no-compile --require-hashes -r $<
 	@touch $@
 
 # agents that come by npm; their locks carry hashes, but not where a package was found
@@ -99,7 +99,7 @@ $(CLIENTS)/.ready: requirements/clients.txt
 	$(@D)/bin/python $(PIP) --no-compile --require-hashes -r requirements/aider.txt
 	@touch $@
 
-.agents/llm/.ready: $(CLIENTS)/.ready
+.agents/llm/.ready: .venv-clients/.ready
 	@mkdir -p $(@D) && touch $@
 
 # litellm is read, never imported: what it needs itself stays out
@@ -115,6 +115,7 @@ lock:
 	$(LOCK) -o requirements/build.txt requirements/build.in
 	$(LOCK) --allow-unsafe -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
 	$(LOCK) --allow-unsafe -o requirements/clients.txt requirements/clients.in
+	$(LOCK) --allow-unsafe -o requirements/clients-openai3.txt requirements/clients-openai3.in
 	$(LOCK) -o $(CATALOGUE).txt requirements/catalogue.in && sed -n '/^litellm==/,/[^\\]$$/p' $(CATALOGUE).txt >requirements/catalogue.txt && rm $(CATALOGUE).txt
 	$(LOCK) --allow-unsafe -o requirements/aider.txt requirements/aider.in
 	for folder in requirements/agents/*; do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved); done

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
-import msgspec
 from msgspec.structs import replace
 
 from proxy.cli.client import glance
@@ -19,6 +19,7 @@ from proxy.cli.snippets import (
     Part,
     Situation,
     choose_model,
+    may_speak,
     read_clients,
     render,
     root_of,
@@ -31,30 +32,47 @@ _PATIENCE = 2.0  # seconds the daemon has to say where it listens
 @click.command("connect")
 @click.argument("client", required=False, shell_complete=client_names)
 @click.option("--model", metavar="NAME", help="The model to ask for. Default: default_model, else one that is served.")
+@click.option("--write", is_flag=True, help="Put CLIENT's file where CLIENT looks for it, beside what is in it.")
+@click.option("--yes", is_flag=True, help="With --write: change an existing file without asking.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
-def connect(client: str | None, model: str | None, as_json: bool, config_path: str | None) -> None:
+def connect(client: str | None, **options: Any) -> None:
     """Print what CLIENT needs to call this Tollkeeper: code, commands or a file. Without CLIENT, list the names.
 
-    The snippet goes to standard output, what is to be said about it to standard error. It never holds a secret:
-    where keys are wanted, it reads one from the environment variable TOLLKEEPER_KEY.
+    A file, or the code or commands of a client that has none, goes to standard output; what is to be said about it, and
+    what is to be typed besides a file, to standard error. It never holds a secret: where keys are wanted, it reads one
+    from the environment variable TOLLKEEPER_KEY.
     """
     clients = read_clients()
     if client is None:
-        click.echo(json.dumps({"clients": list(clients)}, indent=1) if as_json else "\n".join(clients))
+        if options["write"]:
+            raise click.UsageError("--write wants a CLIENT; `tollkeeper connect` lists them")
+        click.echo(json.dumps({"clients": list(clients)}, indent=1) if options["as_json"] else "\n".join(clients))
         return
     if client not in clients:
         raise click.UsageError(_unknown(client, list(clients)))
-    home = home_or_exit(config_path)
+    row, model = clients[client], options["model"]
+    if options["write"] and not any(part.file for part in row.parts):
+        raise click.UsageError(f"{client} has no file to write: what connect prints goes into a program or a shell")
+    home = home_or_exit(options["config_path"])
     settings = _as_served(home)
-    choice = _choice(clients[client], settings, home) if model is None else Choice(model)
-    situation = _situation(client, clients[client], settings, choice)
-    parts = render(clients[client], situation)
-    notes = _notes(clients[client], settings, situation)
-    if as_json:
+    situation = _situation(client, row, settings, _choice(row, settings, home) if model is None else Choice(model))
+    parts = render(row, situation)
+    if options["write"]:
+        _write(parts, options["yes"])
+    notes = _notes(row, settings, situation)
+    if options["as_json"]:
         click.echo(json.dumps(_report(client, situation, parts, notes), indent=1))
     else:
-        _print(parts, notes)
+        _print(parts, notes, options["write"])
+
+
+def _write(parts: list[Part], agreed: bool) -> None:
+    from proxy.cli.client_file import write  # few need it
+
+    for part in parts:
+        if part.file:
+            click.echo(write(part, agreed), err=True)
 
 
 def _unknown(client: str, known: list[str]) -> str:
@@ -109,6 +127,12 @@ def _notes(client: Client, settings: Settings, situation: Situation) -> list[str
     notes = [] if client.note is None else [client.note]
     if not situation.is_open:
         notes.append(f"The key is read from {KEY_VARIABLE}; `tollkeeper keys create NAME` makes one.")
+    if settings.providers and not any(may_speak(p, client.protocol) for p in settings.providers.values()):
+        notes.append(
+            f"Warning: {client.title} calls /v1/{client.protocol}, which {' and '.join(settings.providers)} "
+            f"do{'es' if len(settings.providers) == 1 else ''} not speak; "
+            f"a provider of kind openrouter or {'anthropic' if client.protocol == 'messages' else 'openai'} does."
+        )
     if not settings.providers:
         notes.append("No provider is configured: only `tollkeeper serve --mock` would answer.")
     elif not situation.choice.is_real:
@@ -123,19 +147,21 @@ def _report(name: str, situation: Situation, parts: list[Part], notes: list[str]
         "socket": situation.socket,
         "model": situation.choice.model,
         "key_variable": None if situation.is_open else KEY_VARIABLE,
-        "parts": msgspec.to_builtins(parts),
+        "parts": [{name: getattr(part, name) for name in ("language", "text", "file", "where")} for part in parts],
         "notes": notes,
     }
 
 
-def _print(parts: list[Part], notes: list[str]) -> None:
-    """Several parts are headed by a comment each; a single one stands alone, so that it can go to a file as it is."""
-    for number, part in enumerate(parts):
-        place = " ".join(word for word in (part.file, part.where and f"({part.where})") if word)
-        if len(parts) > 1:
-            click.echo(f"{'' if number == 0 else chr(10)}# {place or 'then, in a shell'}")
-        elif place:
-            click.echo(f"{place}:", err=True)
-        click.echo(part.text, nl=False)
+def _print(parts: list[Part], notes: list[str], is_written: bool) -> None:
+    """The file alone goes to standard output, so that it can go to its place as it is; without one, everything does."""
+    file = next((part for part in parts if part.file), None)
+    for part in parts:
+        if file is None or (is_written and part is not file):
+            click.echo(part.text, nl=False)
+        elif part is not file:
+            click.echo(f"\nthen, in a shell:\n{part.text}", nl=False, err=True)
+        elif not is_written:
+            click.echo(f"{file.file}{f' ({file.where})' if file.where else ''}:", err=True)
+            click.echo(part.text, nl=False)
     for note in notes:
         click.echo(note, err=True)

@@ -7,11 +7,15 @@ import re
 import shlex
 from collections.abc import Collection, Iterator
 from importlib.resources import files
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.values import Listen, Settings
+from proxy.policy.names.vendors import vendor_of
+from proxy.policy.values import Listen, Provider, Settings
+
+Protocol = Literal["chat", "responses", "messages"]
 
 KEY_VARIABLE = "TOLLKEEPER_KEY"
 _MODELS = ("openai/gpt-4o-mini", "anthropic/claude-sonnet-4.5")
@@ -21,12 +25,14 @@ _NAME = re.compile(r"@(word:)?(url|root|model|openai_model|socket)@")
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file or some code, as a template or filled in. `where` says more about the place of `file`."""
+    """A file or some code, as a template or filled in. `where` says more about the place of `file`, for people; `place` is
+    where it is looked for, with `${VARIABLE:-default}` in it, and `~apps` for the folder where programs keep settings."""
 
     language: str
     text: str
     file: str | None = None
     where: str | None = None
+    place: str | None = None
 
 
 class Client(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +42,7 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
     parts: tuple[Part, ...]
     models: tuple[str, ...] = ()
     note: str | None = None
+    protocol: Protocol = "chat"
 
 
 class Choice(Struct, frozen=True):
@@ -83,6 +90,13 @@ def choose_model(client: Client, settings: Settings, offered: Collection[str]) -
         return Choice(found)
     first = next(iter(settings.providers), None)
     return Choice("mock/echo" if first is None else f"{first}/MODEL", is_real=False)
+
+
+def may_speak(provider: Provider, protocol: Protocol) -> bool:
+    """Whether a provider is known to speak a protocol, or nobody knows: servers of one's own speak what they do."""
+    if provider.kind == "anthropic":
+        return protocol != "responses"
+    return protocol != "messages" or provider.kind != "openai" or vendor_of(provider) != "openai"
 
 
 def render(client: Client, situation: Situation) -> list[Part]:

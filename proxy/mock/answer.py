@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
-from proxy.mock.asked import Asked, scripted_tool, wanted_schema, wanted_tool
+from proxy.mock.asked import Asked, must_call, scripted_tool, wanted_schema, wanted_tool
 from proxy.mock.behaviours import Behaviour
 from proxy.mock.catalogue import Price
 from proxy.mock.example import example
@@ -134,8 +134,9 @@ def cost_of(behaviour: Behaviour, price: Price, given: int, said: int, image: in
 
 def _tool_call(asked: Asked, behaviour: Behaviour) -> tuple[str, object] | None:
     """The name and arguments of the call to answer with, if any."""
-    if behaviour.name != "tool":
-        return scripted_tool(asked)
+    scripted = None if behaviour.name == "tool" else scripted_tool(asked)
+    if scripted is not None or (behaviour.name != "tool" and not must_call(asked)):
+        return scripted
     wanted = wanted_tool(asked)
     return None if wanted is None else (wanted[0], example(wanted[1]))
 

@@ -119,6 +119,12 @@ def wanted_tool(asked: Asked) -> tuple[str, object] | None:
     return _sendable(str(name)), {**(schema if isinstance(schema, dict) else {}), "type": "object"}
 
 
+def must_call(asked: Asked) -> bool:
+    """Whether `tool_choice` leaves the model no other answer than a call."""
+    choice = asked.fields.get("tool_choice")
+    return choice == "required" or (isinstance(choice, dict) and choice.get("type") in ("function", "tool", "any"))
+
+
 def scripted_tool(asked: Asked) -> tuple[str, Fields] | None:
     """The name and arguments of the tool that the prompt itself says to call: `mock: call NAME {"a": 1}`.
 

@@ -35,7 +35,7 @@ def finish(name: str) -> str:
 """
 
 
-def scripted(tool: str, **arguments: str) -> str:
+def scripted(tool: str, **arguments: object) -> str:
     """A prompt that has the mock call this tool."""
     return f"mock: call {tool} {json.dumps(arguments)}"
 
@@ -44,9 +44,9 @@ def scripted(tool: str, **arguments: str) -> str:
 class Agent:
     """One agent. `kind` is the provider it is led to, `calls` the least number of calls it needs.
 
-    `program` is below the repository; `arguments` follow the last line that `connect` prints, or `command` if none does;
-    `folder` is where its configuration file belongs, below its home, if the file does not say so itself. One that
-    `asks` for the key on standard input has its prompt in the place of the printed Hello, any other reads it there.
+    `program` is below the repository; `arguments` follow the last line that `connect` prints, or `command` if none does.
+    One that `asks` for the key on standard input has its prompt in the place of the printed Hello, any other reads it
+    there.
     """
 
     kind: str
@@ -55,7 +55,6 @@ class Agent:
     prompt: str
     arguments: Sequence[str] = ()
     command: str = ""
-    folder: str = ""
     asks: bool = False
     calls: int = 2
     env: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +90,14 @@ AGENTS: dict[str, Agent] = {
         program=".agents/codex/node_modules/.bin/codex",
         prompt=scripted("exec_command", cmd=_SHELL),
         arguments=("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-"),
+    ),
+    "cline": Agent(
+        kind="openrouter",
+        endpoint="chat/completions",
+        program=".agents/cline/node_modules/.bin/cline",
+        prompt=scripted("run_commands", commands=[_SHELL]),
+        arguments=("--auto-approve", "true"),
+        env={"CLINE_SESSION_BACKEND_MODE": "local", "CLINE_NO_AUTO_UPDATE": "1"},  # no process of its own stays behind
     ),
     "opencode": Agent(
         kind="openrouter",
@@ -131,25 +138,19 @@ AGENTS: dict[str, Agent] = {
         program=".venv-clients/bin/llm",
         prompt=scripted("finish", name=MARKER),
         arguments=("--functions", _FUNCTION),
-        folder=".config/io.datasette.llm",
         asks=True,
     ),
 }
 
 
 def run(agent: Agent, parts: Sequence[Mapping[str, str]], home: Path, key: str) -> str:
-    """Configure the agent as `connect` printed in `parts`, have it work in `home/work`, return all that it printed.
+    """Have the agent, whose file is in its place, work in `home/work` as `connect` printed in `parts`; return all that it
+    printed.
 
     An agent that does not end, or not with 0, fails; it is ended together with what it started.
     """
     work = home / "work"
     work.mkdir()
-    for part in parts:
-        if part["file"]:
-            name = part["file"]
-            file = home / name[2:] if name.startswith("~/") else (home / agent.folder if agent.folder else work) / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(part["text"])
     script = agent.script("\n".join(part["text"] for part in parts if not part["file"]))
     path = f"{(REPOSITORY / agent.program).parent}:{os.environ['PATH']}"
     env = surroundings(home, PATH=path, TOLLKEEPER_KEY=key, **_ALONE, **agent.env)

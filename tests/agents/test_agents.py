@@ -15,7 +15,7 @@ import pytest
 from agents import AGENTS, MARKER, SAID, run
 from harness.daemon import REPOSITORY, Daemon
 from harness.mock import Mock
-from harness.surroundings import free_port
+from harness.surroundings import free_port, surroundings
 
 KEY = "sk-alice-canary"
 BUDGET = {"usd": 5, "per": "day"}
@@ -48,12 +48,13 @@ def daemon(mock: Mock, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         assert running.stop() == 0, running.output
 
 
-def told(daemon: Daemon, *command: str) -> Any:
-    """What a command of ours prints with --json."""
+def told(daemon: Daemon, *command: str, home: Path | None = None) -> Any:
+    """What a command of ours prints with --json, for somebody with this home."""
     arguments = [*command, "--config", str(daemon.folder / "config.yaml"), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "proxy", *arguments],
         cwd=REPOSITORY,
+        env=None if home is None else surroundings(home),
         capture_output=True,
         text=True,
         timeout=60,
@@ -68,7 +69,10 @@ def told(daemon: Daemon, *command: str) -> Any:
 def test_an_agent_uses_a_tool_under_a_budget(daemon: Daemon, mock: Mock, tmp_path: Path, name: str) -> None:
     agent, home = AGENTS[name], tmp_path / "home"
     home.mkdir()
-    printed = run(agent, told(daemon, "connect", name)["parts"], home, KEY)
+    parts = told(daemon, "connect", name)["parts"]
+    if any(part["file"] for part in parts):
+        told(daemon, "connect", name, "--write", home=home)
+    printed = run(agent, parts, home, KEY)
     assert (home / "work" / MARKER).exists(), printed
     assert SAID in printed
 

@@ -71,7 +71,7 @@ def test_commands_complete(place: Path, shell: str) -> None:
 
 @every_shell
 def test_clients_complete(place: Path, shell: str) -> None:
-    assert sorted(complete(place, shell, "connect", "c")) == ["claude-code", "codex", "continue", "curl"]
+    assert sorted(complete(place, shell, "connect", "c")) == ["claude-code", "cline", "codex", "continue", "curl"]
 
 
 def test_models_complete(place: Path) -> None:

@@ -109,6 +109,58 @@ def test_a_key_of_the_store_counts_as_well(run: Run, tmp_path: Path) -> None:
     assert report(run, "curl", config="providers: {mock: }\n")["key_variable"] == "TOLLKEEPER_KEY"
 
 
+@every_client
+def test_a_file_is_printed_alone_and_what_has_no_file_whole(run: Run, name: str) -> None:
+    found, plain = report(run, name, config=KEYED), run(name, config=KEYED)
+    files = [part for part in found["parts"] if part["file"]]
+    assert plain.stdout == "".join(part["text"] for part in files or found["parts"])
+    for part in found["parts"]:
+        assert part in files or not files or f"then, in a shell:\n{part['text']}" in plain.stderr
+
+
+def test_codex_is_told_not_to_try_a_websocket(run: Run) -> None:
+    provider = tomllib.loads(run("codex", config=KEYED).stdout)["model_providers"]["tollkeeper"]
+    assert (provider["wire_api"], provider["supports_websockets"]) == ("responses", False)
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_nothing_is_wrapped_however_narrow_the_terminal(run: Run, columns: str) -> None:
+    config = f"{KEYED}default_model: mock/{'long-' * 40}name\n"
+    assert f'model = "mock/{"long-" * 40}name"\n' in run("codex", config=config, COLUMNS=columns).stdout
+
+
+OPENAI, ANTHROPIC = "openai: {api_key: k}", "anthropic: {api_key: k}"
+OWN = "own: {kind: openai, base_url: 'http://127.0.0.1:1/v1', free: true}"
+
+
+@pytest.mark.parametrize(
+    ("name", "providers", "warning"),
+    [
+        ("claude-code", OPENAI, "Claude Code calls /v1/messages, which openai does not speak"),
+        ("anthropic-python", OPENAI, "a provider of kind openrouter or anthropic does."),
+        ("codex", ANTHROPIC, "a provider of kind openrouter or openai does."),
+        ("codex", f"{ANTHROPIC}, other: {{kind: anthropic, api_key: k}}", "which anthropic and other do not speak"),
+        ("codex", OPENAI, None),
+        ("claude-code", ANTHROPIC, None),
+        ("claude-code", f"{OPENAI}, {ANTHROPIC}", None),
+        ("claude-code", "openrouter: {api_key: k}", None),
+        ("codex", "openrouter: {api_key: k}", None),
+        ("codex", "mock: ", None),
+        ("claude-code", "mock: ", None),
+        ("claude-code", OWN, None),
+        ("claude-code", f"{OPENAI}, {OWN}", None),
+        ("curl", ANTHROPIC, None),
+        ("curl", OPENAI, None),
+    ],
+)
+def test_a_client_nobody_understands_is_warned_about(run: Run, name: str, providers: str, warning: str | None) -> None:
+    result = run(name, config=f"providers: {{{providers}}}\n")
+    assert result.exit_code == 0
+    assert ("Warning: " in result.stderr) is (warning is not None)
+    assert (warning or "") in result.stderr
+    assert "Warning" not in result.stdout
+
+
 KEYED = "providers: {mock: }\nkeys: {alice: {key: k}}\n"
 
 

@@ -107,6 +107,24 @@ def test_without_tools_the_tool_model_talks() -> None:
     assert answered(model="mock/tool", messages=[user("hi")]).finish == "stop"
 
 
+@pytest.mark.parametrize(
+    ("choice", "tool"),
+    [
+        ("auto", None),
+        ("none", None),
+        ({"type": "auto"}, None),
+        ("required", "look"),
+        ({"type": "any"}, "look"),
+        ({"type": "tool", "name": "b"}, "b"),
+        ({"type": "function", "name": "b"}, "b"),
+        ({"type": "function", "function": {"name": "b"}}, "b"),
+    ],
+)
+def test_a_call_that_is_demanded_is_made_whatever_the_model(choice: object, tool: str | None) -> None:
+    tools = [TOOL, {"name": "b", "input_schema": {}}]
+    assert answered(model="any", messages=[user("hi")], tools=tools, tool_choice=choice).tool == tool
+
+
 SCRIPT = 'Please. mock: call look {"at": {"the": "moon"}} Thanks.'
 
 
