@@ -14,6 +14,7 @@ import click
 from proxy.cli.home import end_with
 from proxy.config.discover import user_config
 from proxy.config.environment import Said, read_environment
+from proxy.config.load import load
 from proxy.config.problems import ConfigProblems
 from proxy.presets import PRESETS
 
@@ -27,8 +28,10 @@ def init(path: str | None, force: bool) -> None:
     PATH defaults to the place where every command looks first: ~/.config/tollkeeper/config.yaml.
     """
     usual, said = user_config(os.environ), read_environment(os.environ)
-    if said.problems or said.unset:
-        end_with(ConfigProblems(said.problems + said.unset))
+    try:
+        load(None, os.environ)
+    except ConfigProblems as problems:
+        end_with(problems)
     target = Path(path) if path else usual
     try:
         write_private(
@@ -76,8 +79,11 @@ def _written(said: Said) -> dict[str, str]:
     plain: dict[str, str] = {}
     for path, (_, value) in said.values.items():
         *around, name = map(str, path)
+        within = [(at[-1], variable) for at, variable in said.secrets.items() if at[: len(path)] == path != at]
         shown = json.dumps(value, ensure_ascii=False).replace("${", "$${")
-        if around and name != "api_key":
+        if within:
+            plain[name] = "[{" + ", ".join(f'{member}: "${{{variable}}}"' for member, variable in within) + "}]"
+        elif around and path not in said.secrets:
             lines.setdefault(around[-1], {})[name] = shown
         elif not around:
             plain[name] = shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
@@ -26,20 +27,31 @@ _LEVELS = {
 }
 _MODEL = ("OPENROUTER_DEFAULT_MODEL", "OPEN_ROUTER_DEFAULT_MODEL")
 _OF_OPENROUTER = (*_MODEL, "OPENROUTER_HTTP_REFERER", "OPENROUTER_APP_NAME", "OPENROUTER_TIMEOUT_MS")
+_WEBHOOK = ("OPENROUTER_WEBHOOK_URL", "OPENROUTER_WEBHOOK_SECRET")
+_THRESHOLDS = ("80%", "95%")
 # what is set beside the keys of providers
-VARIABLES = ("AI_PROVIDER", *_OF_OPENROUTER, "DEFAULT_AI_MODEL", "OPENROUTER_MAX_RETRIES", "OPENROUTER_DEBUG")
+VARIABLES = (
+    "AI_PROVIDER",
+    *_OF_OPENROUTER,
+    "DEFAULT_AI_MODEL",
+    "OPENROUTER_MAX_RETRIES",
+    "OPENROUTER_DEBUG",
+    *_WEBHOOK,
+)
 _REFERENCE = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*\}?", re.ASCII)
 _DIGITS = re.compile("[0-9]{1,15}", re.ASCII)
 
 
 class Said(Struct):
-    """What the variables say. `values` are (variable, value) by the path a file would have them at; `keys` are those that
-    hold the key of a provider, by its kind, `only` is the one that AI_PROVIDER names.
+    """What the variables say. `values` are (variable, value) by the path a file would have them at, `secrets` the
+    variables whose values nobody may read, by path; `keys` are those that hold the key of a provider, by its kind, `only`
+    is the one that AI_PROVIDER names.
 
     `unused` are sentences about variables that do nothing, `unset` the problems of a secret that is missing.
     """
 
-    values: dict[Path, tuple[str, str | int]] = field(default_factory=dict)
+    values: dict[Path, tuple[str, Any]] = field(default_factory=dict)
+    secrets: dict[Path, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     only: str | None = None
     unused: list[str] = field(default_factory=list)
@@ -50,8 +62,8 @@ class Said(Struct):
     def told(self) -> tuple[FromEnvironment, ...]:
         """The settings that come from here, keys aside."""
         only = [] if self.only is None else [FromEnvironment("providers", f"{self.only} only", "AI_PROVIDER")]
-        rows = [(path, *row) for path, row in self.values.items() if path[-1] != "api_key"]
-        return (*only, *(FromEnvironment(path_text(path), str(value), name) for path, name, value in rows))
+        rows = [(path, *row) for path, row in self.values.items() if path not in self.secrets]
+        return (*only, *(FromEnvironment(path_text(path), _shown(value), name) for path, name, value in rows))
 
 
 def read_environment(env: Mapping[str, str]) -> Said:
@@ -76,14 +88,33 @@ def lay_under(document: Document, filled: Filled, env: Mapping[str, str]) -> Sai
         _Reading(env, said).leave(VARIABLES, f"{document.file} has providers")
         return said
     said = read_environment(env)
+    if any(filled.tree.get(name) is not None for name in ("alerts", "budget_alerts")):
+        said.values.pop(("budget_alerts",), None)
     for path, (name, value) in list(said.values.items()):
-        if _put(filled.tree, path, Concealed(value) if isinstance(value, str) else value):
-            filled.variables[path] = (name,)
-            document.variables[path] = name
+        if _put(filled.tree, path, _concealed(value)):
+            within = {at: of for at, of in said.secrets.items() if at[: len(path)] == path}
+            for at, variable in {path: name, **within}.items():
+                filled.variables[at] = (variable,)
+                document.variables[at] = variable
         else:
             del said.values[path]
             said.unused.append(f"{name}: {document.file} says {path_text(path)}")
     return said
+
+
+def _shown(value: Any) -> str:
+    """Of a list, what it holds; of a webhook its host, as its address may hold a token."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return urlsplit(value["url"]).hostname or "" if isinstance(value, dict) else str(value)
+
+
+def _concealed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_concealed(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _concealed(item) for name, item in value.items()}
+    return Concealed(value) if isinstance(value, str) else value
 
 
 def _put(tree: dict[str, Tree], path: Path, value: Any) -> bool:
@@ -116,7 +147,7 @@ class _Reading:
             variables = PRESETS[kind].variables
             if (given := self._text(*variables)) is not None:
                 self._keep(("providers", kind, "api_key"), *given)
-                self.said.keys[kind] = given[0]
+                self.said.secrets["providers", kind, "api_key"] = self.said.keys[kind] = given[0]
             elif kind == chosen:
                 sentence = f"chooses {kind}, whose key is not set: set {variables[0]}"
                 self.said.unset.append(Problem("AI_PROVIDER", 0, 0, "", sentence))
@@ -157,6 +188,21 @@ class _Reading:
                 self._report(given[0], "must be true or false (or 1 or 0, yes or no, on or off)")
             else:
                 self._keep(("log", "level"), given[0], level)
+        self._webhook()
+
+    def _webhook(self) -> None:
+        """Where alerts go, and from which parts of a budget on."""
+        url, secret = self._plain(_WEBHOOK[0]), self._text(_WEBHOOK[1])
+        if url is None:
+            self.leave(_WEBHOOK[1:], f"there is no {_WEBHOOK[0]}")
+        elif secret is None:
+            self.said.unset.append(
+                Problem(url[0], 0, 0, "", f"wants {_WEBHOOK[1]} beside it, which signs what is sent")
+            )
+        else:
+            self._keep(("alerts",), url[0], [{"url": url[1], "secret": secret[1]}])
+            self._keep(("budget_alerts",), url[0], list(_THRESHOLDS))
+            self.said.secrets["alerts", 0, "url"], self.said.secrets["alerts", 0, "secret"] = url[0], secret[0]
 
     def leave(self, names: tuple[str, ...], reason: str) -> None:
         """Say of those that are set that they do nothing, and why."""
@@ -207,7 +253,7 @@ class _Reading:
         self._report(name, "cannot be sent in an HTTP header: it takes ASCII without line breaks")
         return False
 
-    def _keep(self, path: Path, name: str, value: str | int) -> None:
+    def _keep(self, path: Path, name: str, value: Any) -> None:
         self.said.values[path] = name, value
 
     def _report(self, name: str, sentence: str) -> None:

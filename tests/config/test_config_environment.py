@@ -29,7 +29,10 @@ EVERYTHING = {
     "OPENROUTER_TIMEOUT_MS": "1500",
     "OPENROUTER_MAX_RETRIES": "0",
     "OPENROUTER_DEBUG": "Yes",
+    "OPENROUTER_WEBHOOK_URL": "https://hooks.example.org/canary?t=canary",
+    "OPENROUTER_WEBHOOK_SECRET": "canary-secret",
 }
+SECRETS = {name: value for name, value in EVERYTHING.items() if "canary" in value}
 
 
 def table(title: str) -> list[list[str]]:
@@ -48,22 +51,29 @@ def told(settings: Settings) -> dict[str, str]:
 
 
 EXAMPLES = [
-    (name, spans(example)[0], [span for span in spans(meaning.partition(". ")[0]) if ": " in span])
+    (
+        name,
+        {of: "s" for of in names.partition(" with ")[2].strip("`").split()},
+        spans(example)[0],
+        [span for span in spans(meaning.partition(". ")[0]) if ": " in span],
+    )
     for names, example, meaning in table("variable | for example")
-    for name in spans(names)
+    for name in spans(names.partition(" with ")[0])
 ]
 
 
-@pytest.mark.parametrize(("variable", "example", "meaning"), EXAMPLES, ids=[row[0] for row in EXAMPLES])
-def test_each_variable_is_the_setting_the_table_says(variable: str, example: str, meaning: list[str]) -> None:
-    settings = load(None, {**KEYS, variable: f" {example}\n"}).settings
+@pytest.mark.parametrize(("variable", "beside", "example", "meaning"), EXAMPLES, ids=[row[0] for row in EXAMPLES])
+def test_each_variable_is_the_setting_the_table_says(
+    variable: str, beside: dict[str, str], example: str, meaning: list[str]
+) -> None:
+    settings = load(None, {**KEYS, **beside, variable: f" {example}\n"}).settings
     assert [f"{one.setting}: {one.value}" for one in settings.environment] == meaning
     assert {one.variable for one in settings.environment} == {variable}
     assert load(None, {**KEYS, variable: "  "}).settings == load(None, KEYS).settings
 
 
 def test_the_table_has_every_variable() -> None:
-    assert {row[0] for row in EXAMPLES} == set(VARIABLES)
+    assert {name for row in EXAMPLES for name in (row[0], *row[1])} == set(VARIABLES)
     keys = {name for names, _ in table("variable | provider") for name in spans(names)}
     assert [*load(None, dict.fromkeys(keys, "k")).settings.providers] == ["openrouter", "openai", "anthropic"]
 
@@ -89,11 +99,12 @@ def test_what_makes_no_sense_is_told_as_the_table_says(variables: str, sentence:
         ("OPENROUTER_APP_NAME", "a" * (LONGEST_VALUE + 1)),
         ("OPENROUTER_APP_NAME", "caf\udce9"),
         ("OPENROUTER_API_KEY", "${KEY}"),
+        ("OPENROUTER_WEBHOOK_URL", "http://["),
     ],
 )
 def test_one_problem_names_the_variable_and_never_its_value(variable: str, value: str) -> None:
     with pytest.raises(ConfigProblems) as caught:
-        load(None, {**KEYS, variable: value})
+        load(None, {**KEYS, "OPENROUTER_WEBHOOK_SECRET": "s", variable: value})
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, problem.path) == (variable, 0, "")
     assert value not in problem.sentence
@@ -108,6 +119,9 @@ def test_everything_arrives_where_the_daemon_looks_for_it() -> None:
     assert Timeouts(total=7.0).whole_call(stream=False) == 7.0
     assert settings.providers["openai"].timeouts == Timeouts()
     assert (settings.default_model, settings.retries.attempts, settings.log_level) == ("openai/gpt-4o", 1, "debug")
+    (hook,) = settings.alerts
+    assert {hook.url.reveal(), hook.secret.reveal()} < set(SECRETS.values())
+    assert settings.warnings == ()
 
 
 def test_one_provider_is_made_where_one_is_chosen() -> None:
@@ -119,6 +133,8 @@ def test_one_provider_is_made_where_one_is_chosen() -> None:
         "default_model": "gpt-4o by DEFAULT_AI_MODEL",
         "retries.attempts": "1 by OPENROUTER_MAX_RETRIES",
         "log.level": "debug by OPENROUTER_DEBUG",
+        "alerts": "hooks.example.org by OPENROUTER_WEBHOOK_URL",
+        "budget_alerts": "80%, 95% by OPENROUTER_WEBHOOK_URL",
     }
     assert settings.unused[0] == "OPENROUTER_API_KEY: AI_PROVIDER chooses openai"
     assert "OPENROUTER_TIMEOUT_MS: there is no provider openrouter" in settings.unused
@@ -132,6 +148,26 @@ def test_the_file_wins_value_by_value(tmp_path: Path) -> None:
     assert (settings.log_level, list(settings.providers)) == ("debug", ["openrouter", "openai"])
     assert settings.unused == (f"OPENROUTER_DEFAULT_MODEL: {file} says default_model",)
     assert settings.written == {"default_model", "retries"}
+
+
+@pytest.mark.parametrize(
+    ("written", "due"),
+    [
+        ("alerts: [{url: 'http://a/b', secret: s}]\n", ["a"]),
+        ("alerts: []\n", []),
+        ("budget_alerts: []\n", ["hooks.example.org"]),
+        ("{}", ["hooks.example.org"]),
+    ],
+)
+def test_webhooks_of_a_file_stand_alone(tmp_path: Path, written: str, due: list[str]) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(written)
+    settings = load(file, EVERYTHING).settings
+    assert [hook.host for hook in settings.alerts] == due
+    assert (settings.unused == (f"OPENROUTER_WEBHOOK_URL: {file} says alerts",)) is ("alerts: [{" in written or not due)
+    assert ("budget_alerts" in told(settings)) is (written == "{}")
+    alone = load(None, {"OPENROUTER_WEBHOOK_SECRET": "s"}).settings
+    assert alone.unused == ("OPENROUTER_WEBHOOK_SECRET: there is no OPENROUTER_WEBHOOK_URL",)
 
 
 def test_a_file_with_providers_has_all_it_wants(tmp_path: Path) -> None:
@@ -196,8 +232,9 @@ def test_init_writes_a_file_that_says_the_same(tmp_path: Path, more: dict[str, s
     runner = CliRunner(env={**dict.fromkeys(VARIABLES), "XDG_CONFIG_HOME": str(tmp_path / "x")})
     done = runner.invoke(init, [str(file)], env=env)
     assert (done.exit_code, "canary" in done.output + file.read_text()) == (0, False), done.output
+    assert "alerts: hooks.example.org, as OPENROUTER_WEBHOOK_URL says\n" in done.output
     assert "retries.attempts: 1, as OPENROUTER_MAX_RETRIES says\n" in done.output
-    written, said = load(file, KEYS).settings, load(None, env).settings
+    written, said = load(file, SECRETS).settings, load(None, env).settings
     assert replace(written, source=None, written=frozenset()) == replace(said, environment=(), unused=())
 
 
