@@ -85,7 +85,9 @@ def lay_under(document: Document, filled: Filled, env: Mapping[str, str]) -> Sai
     """
     if filled.tree.get("providers"):
         said = Said()
-        _Reading(env, said).leave(VARIABLES, f"{document.file} has providers")
+        written = {name for names in filled.variables.values() for name in names}
+        others = tuple(name for name in VARIABLES if name not in written)
+        _Reading(env, said).leave(others, f"{document.file} has providers")
         return said
     said = read_environment(env)
     if any(filled.tree.get(name) is not None for name in ("alerts", "budget_alerts")):
