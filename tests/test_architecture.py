@@ -26,6 +26,7 @@ from measures import (
 ROWS = (
     ("errors", "secret", "__version__"),
     ("wire",),
+    ("translate",),
     ("policy", "data"),
     ("dialects",),
     ("mock",),
@@ -42,7 +43,7 @@ ROWS = (
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 
-PURE = ("wire", "policy", "dialects")
+PURE = ("wire", "translate", "policy", "dialects")
 EFFECTS = frozenset({"aiohttp", "asyncio", "logging", "os", "random", "socket", "sqlite3", "structlog", "time"})
 
 MOST_LINES_OF_A_FILE = 300

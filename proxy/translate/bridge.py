@@ -1,0 +1,191 @@
+"""A call between two protocols: its request there and back, and of its reply what the client gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from proxy.errors import InvalidJson
+from proxy.translate.chat_events import ChatEvents
+from proxy.translate.chat_reading import read_chat
+from proxy.translate.chat_stream import ChatStream
+from proxy.translate.chat_writing import write_chat
+from proxy.translate.faults import INCOMPLETE, envelope, fault_of
+from proxy.translate.losses import Loss, Losses
+from proxy.translate.messages_events import MessagesEvents
+from proxy.translate.messages_reading import read_messages
+from proxy.translate.messages_stream import MessagesStream
+from proxy.translate.messages_writing import write_messages
+from proxy.translate.reading import StreamReader
+from proxy.translate.replies_read import read_reply
+from proxy.translate.replies_written import chat_reply, messages_reply, responses_reply
+from proxy.translate.responses_events import ResponsesEvents
+from proxy.translate.responses_reading import read_responses
+from proxy.translate.responses_stream import ResponsesStream
+from proxy.translate.responses_writing import write_responses
+from proxy.translate.tools import Known, wire_name
+from proxy.translate.values import Aim, Choice, Fault, Identity, Protocol, Reasoning, Reply, Request, ToolUse
+from proxy.translate.writing import StreamWriter, encode, play
+from proxy.wire.json_text import mended
+from proxy.wire.sse import EventCutter, data_of, split_events
+
+_READ: dict[Protocol, Callable[[dict[str, Any], Losses], Request]] = {
+    "chat": read_chat,
+    "messages": read_messages,
+    "responses": read_responses,
+}
+_WRITE: dict[Protocol, Callable[[Request, Aim, Losses], dict[str, Any]]] = {
+    "chat": write_chat,
+    "messages": write_messages,
+    "responses": write_responses,
+}
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """A body as an object. Raises `InvalidJson`."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        try:
+            value = msgspec.json.decode(mended(body))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise InvalidJson("The body cannot be read as JSON.") from None
+    if not isinstance(value, dict):
+        raise InvalidJson("The body must be a JSON object.")
+    return value
+
+
+def read_request(protocol: Protocol, body: bytes, losses: Losses) -> Request:
+    """A client's request. Raises the `CallerError`s of a body that is not that protocol's."""
+    return _READ[protocol](decode(body), losses)
+
+
+def write_request(request: Request, aim: Aim, losses: Losses) -> bytes:
+    """The body that asks for the same there."""
+    return encode(_WRITE[aim.protocol](_with_choice(request, aim.protocol, losses), aim, losses))
+
+
+def _with_choice(request: Request, protocol: Protocol, losses: Losses) -> Request:
+    """The request with the tool that must be called under its name there; one that is left out cannot be."""
+    choice = request.choice
+    if choice is None or not choice.names:
+        return request
+    named = {tool.name: wire_name(tool.namespace, tool.name, protocol) for tool in request.tools}
+    names = tuple(named[name] for name in choice.names if name in named)
+    if names:
+        return msgspec.structs.replace(request, choice=Choice(choice.mode, names))
+    losses.add("tool_choice")
+    return msgspec.structs.replace(request, choice=None)
+
+
+class Bridge:
+    """The way back: from the protocol of the upstream to that of the client. Feed it bytes as they come.
+
+    `source` is whom the request went to, `target` who asked. `losses` goes on growing while the reply is read.
+    """
+
+    __slots__ = ("_cutter", "_known", "_losses", "_reader", "_request", "_writer", "identity", "source", "target")
+
+    def __init__(self, source: Protocol, target: Protocol, request: Request, identity: Identity) -> None:
+        self.source: Protocol = source
+        self.target: Protocol = target
+        self.identity = identity
+        self._request = request
+        self._known = Known(request.tools, source)
+        self._losses = Losses()
+        self._cutter = EventCutter()
+        self._writer = self._new_writer()
+        self._reader = self._new_reader()
+
+    def _new_writer(self) -> StreamWriter:
+        shown = self._request.thinking.shown
+        if self.target == "chat":
+            return ChatStream(self.identity, include_usage=self._request.include_usage, shown=shown)
+        if self.target == "messages":
+            return MessagesStream(self.identity, shown=shown)
+        return ResponsesStream(self.identity)
+
+    def _new_reader(self) -> StreamReader:
+        if self.source == "chat":
+            return ChatEvents(self._writer, self._known, self._losses, self.identity.id)
+        kind = MessagesEvents if self.source == "messages" else ResponsesEvents
+        return kind(self._writer, self._known, self._losses)
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What of the reply the client could not be told."""
+        return self._losses.sort()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the event that ends the client's stream was written."""
+        return self._writer.ended
+
+    @property
+    def thoughts(self) -> list[Reasoning]:
+        """The thoughts of the reply, for when the client cannot carry them."""
+        return self._writer.thoughts
+
+    @property
+    def calls(self) -> list[str]:
+        """The ids of the tools that were called."""
+        return self._writer.calls
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The events that the client gets for these bytes."""
+        return self._read(self._cutter.feed(chunk)) if chunk else b""
+
+    def finish(self) -> bytes:
+        """The upstream's stream is at its end: what the client's ends on, an error where it was cut."""
+        written = self._read(self._cutter.rest() + b"\n\n")
+        self._reader.finish()
+        return written + self._writer.take()
+
+    def fail(self, fault: Fault = INCOMPLETE) -> bytes:
+        """The error that ends the client's stream, unless it is over."""
+        if self._writer.ended:
+            return b""
+        self._reader.fail(fault)
+        return self._writer.take()
+
+    def _read(self, block: bytes) -> bytes:
+        see, over = self._reader.see, self._reader
+        for event in split_events(block):
+            if over.over:
+                break
+            if data := data_of(event):
+                see(data)
+            elif data is None and event.startswith(b":") and self._writer.begun:
+                self._writer.ping()
+        return self._writer.take()
+
+    def whole(self, body: bytes) -> bytes:
+        """A reply that is no stream. Raises `CallerError`s where it is not what that protocol replies."""
+        reply = self._reply(body)
+        shown = self._request.thinking.shown
+        if self.target == "chat":
+            return encode(chat_reply(reply, self.identity, shown=shown))
+        if self.target == "messages":
+            return encode(messages_reply(reply, self.identity, shown=shown))
+        return encode(responses_reply(reply, self.identity))
+
+    def played(self, body: bytes) -> bytes:
+        """A whole reply as the stream that the client asked for."""
+        play(self._reply(body), self._writer)
+        return self._writer.take()
+
+    def _reply(self, body: bytes) -> Reply:
+        reply = read_reply(self.source, decode(body), self._known, self._losses)
+        self._writer.thoughts += [part for part in reply.parts if isinstance(part, Reasoning)]
+        self._writer.calls += [part.id for part in reply.parts if isinstance(part, ToolUse)]
+        return reply
+
+    def error(self, body: bytes, status: int) -> bytes:
+        """An error of the upstream in the client's envelope."""
+        try:
+            value: Any = decode(body)
+        except InvalidJson:
+            value = None
+        return encode(envelope(self.target, fault_of(value, status)))

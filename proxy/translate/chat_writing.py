@@ -1,0 +1,216 @@
+"""A neutral request as one of chat's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.translate.effort import effort_for
+from proxy.translate.losses import Losses
+from proxy.translate.media import to_url
+from proxy.translate.tools import as_function, fitting_id, wire_name, wrapped
+from proxy.translate.values import (
+    Aim,
+    Choice,
+    Format,
+    Media,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Text,
+    ToolResult,
+    ToolUse,
+    Turn,
+)
+
+
+def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
+    """The body of a request."""
+    body: dict[str, Any] = {"model": aim.model, "messages": _messages(request.turns, losses)}
+    if request.tools:
+        body["tools"] = [_tool(as_function(tool, "chat"), losses) for tool in request.tools]
+        if request.choice is not None:
+            body["tool_choice"] = _choice(request.choice, losses)
+        if request.parallel is not None:
+            body["parallel_tool_calls"] = request.parallel
+    if request.maximum is not None and aim.max_field:
+        body[aim.max_field] = request.maximum
+    elif request.maximum is not None:
+        losses.add("max_tokens")
+    _put(body, temperature=request.temperature, top_p=request.top_p, stop=request.stop or None)
+    if request.stream:
+        body["stream"] = True
+        if aim.usage_flag:
+            body["stream_options"] = {"include_usage": True}
+    if request.format is not None:
+        body["response_format"] = _format(request.format)
+    thinking = request.thinking
+    effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
+    _put(body, reasoning_effort=effort or None, verbosity=request.verbosity or None, user=request.user or None)
+    _put(body, service_tier=request.tier or None, metadata=request.metadata, prompt_cache_key=request.cache_key or None)
+    return body | request.extra
+
+
+def _put(body: dict[str, Any], **members: Any) -> None:
+    body.update({name: value for name, value in members.items() if value is not None})
+
+
+def _messages(turns: list[Turn], losses: Losses) -> list[dict[str, Any]]:
+    """The messages, what systems and developers say joined at the front: many templates take it nowhere else."""
+    system, rest = split_system(turns, losses)
+    text = "\n\n".join(part.text for part in system)
+    messages: list[dict[str, Any]] = [{"role": "system", "content": text}] if text else []
+    for part in system:
+        losses.unless_empty("cache_control", part.cache)
+    for turn in rest:
+        if turn.role == "assistant":
+            messages.append(_assistant(turn.parts, losses))
+        else:
+            messages += _results(turn.parts, losses)
+            heard: list[Part] = [part for part in turn.parts if not isinstance(part, ToolResult)]
+            if heard:
+                messages.append({"role": "user", "content": _content(heard, losses)})
+    return messages
+
+
+def split_system(turns: list[Turn], losses: Losses) -> tuple[list[Text], list[Turn]]:
+    """What the system says, and the conversation without it."""
+    system: list[Text] = []
+    rest: list[Turn] = []
+    for turn in turns:
+        if turn.role != "system":
+            rest.append(turn)
+            continue
+        if rest:
+            losses.add("system_position", "changed")
+        system += [part for part in turn.parts if isinstance(part, Text)]
+        if any(isinstance(part, Media) for part in turn.parts):
+            losses.add("pictures")
+    return system, rest
+
+
+def _results(parts: list[Part], losses: Losses) -> list[dict[str, Any]]:
+    """The results of tools, and behind them what in them is no text: a message of the user."""
+    messages: list[dict[str, Any]] = []
+    shown: list[Media] = []
+    for result in parts:
+        if not isinstance(result, ToolResult):
+            continue
+        losses.unless_empty("cache_control", result.cache)
+        for part in result.parts:
+            losses.unless_empty("cache_control", part.cache)
+        text = "\n".join(part.text for part in result.parts if isinstance(part, Text))
+        if result.failed:
+            losses.add("tool_result_error", "changed")
+            text = f"Error: {text}"
+        messages.append({"role": "tool", "tool_call_id": fitting_id(result.id), "content": text})
+        shown += [part for part in result.parts if isinstance(part, Media)]
+    if shown:
+        losses.add("tool_result_media", "changed")
+        messages.append({"role": "user", "content": _content(list(shown), losses)})
+    return messages
+
+
+def _assistant(parts: list[Part], losses: Losses) -> dict[str, Any]:
+    texts = [part for part in parts if isinstance(part, Text)]
+    for text in texts:
+        losses.unless_empty("cache_control", text.cache)
+    said = "\n".join(part.text for part in texts)
+    calls = [_use(part) for part in parts if isinstance(part, ToolUse)]
+    message: dict[str, Any] = {"role": "assistant", "content": said if said or not calls else None}
+    message |= _thoughts([part for part in parts if isinstance(part, Reasoning)], losses)
+    if refusals := [part.text for part in parts if isinstance(part, Refusal)]:
+        message["refusal"] = "\n".join(refusals)
+        message["content"] = said or None
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _thoughts(thoughts: list[Reasoning], losses: Losses) -> dict[str, Any]:
+    """The member that thoughts came in takes them back; those of others mean nothing here."""
+    found: dict[str, Any] = {}
+    for thought in thoughts:
+        if thought.origin in ("reasoning", "reasoning_content"):
+            found[thought.origin] = found.get(thought.origin, "") + thought.text
+        elif thought.origin == "reasoning_details":
+            found.setdefault("reasoning_details", []).append(detail(thought, len(found.get("reasoning_details", []))))
+        else:
+            losses.add("thinking")
+    return found
+
+
+def detail(thought: Reasoning, index: int) -> dict[str, Any]:
+    """Thoughts as one block of `reasoning_details` (wire.md 1.5)."""
+    origins = {"anthropic": "anthropic-claude-v1", "openai": "openai-responses-v1"}
+    block: dict[str, Any] = {"index": index, "format": origins.get(thought.origin, "unknown")}
+    if thought.id:
+        block["id"] = thought.id
+    if thought.data:
+        return {"type": "reasoning.encrypted", "data": thought.data, **block}
+    block = {"type": "reasoning.text", "text": thought.text, **block}
+    return block | ({"signature": thought.signature} if thought.signature else {})
+
+
+def _use(use: ToolUse) -> dict[str, Any]:
+    name = wire_name(use.namespace, use.name, "chat")
+    function = {"name": name, "arguments": wrapped(use)}
+    return {"id": fitting_id(use.id), "type": "function", "function": function}
+
+
+def _content(parts: list[Part], losses: Losses) -> str | list[dict[str, Any]]:
+    """Words as one text, as some servers take no list; pictures and files among them as a list."""
+    for part in parts:
+        losses.unless_empty("cache_control", getattr(part, "cache", None))
+    if all(isinstance(part, Text) for part in parts):
+        return "\n".join(part.text for part in parts if isinstance(part, Text))
+    written = [_part(part, losses) for part in parts]
+    return [part for part in written if part is not None]
+
+
+def _part(part: Part, losses: Losses) -> dict[str, Any] | None:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    if not isinstance(part, Media):
+        losses.add("other")
+        return None
+    if part.kind == "audio":
+        return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.media_type}}
+    if part.kind == "image" and not part.file_id:
+        image = {"url": to_url(part)} | ({"detail": part.detail} if part.detail else {})
+        return {"type": "image_url", "image_url": image}
+    if part.url or part.kind == "image":
+        losses.add("documents" if part.kind == "file" else "pictures")
+        return None
+    file = {"file_id": part.file_id} if part.file_id else {"file_data": to_url(part)}
+    return {"type": "file", "file": file | ({"filename": part.filename} if part.filename else {})}
+
+
+def _tool(tool: Any, losses: Losses) -> dict[str, Any]:
+    losses.unless_empty("cache_control", tool.cache)
+    function = {"name": tool.name, "parameters": tool.parameters}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _choice(choice: Choice, losses: Losses) -> Any:
+    if not choice.names:
+        return choice.mode
+    if len(choice.names) == 1 and choice.mode == "required":
+        return {"type": "function", "function": {"name": choice.names[0]}}
+    losses.add("tool_choice", "changed")
+    return choice.mode
+
+
+def _format(said: Format) -> dict[str, Any]:
+    if said.schema is None:
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": said.name or "reply", "schema": said.schema}
+    if said.description:
+        schema["description"] = said.description
+    if said.strict is not None:
+        schema["strict"] = said.strict
+    return {"type": "json_schema", "json_schema": schema}

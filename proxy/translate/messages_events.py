@@ -1,0 +1,144 @@
+"""Anthropic's events, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from proxy.translate.faults import INCOMPLETE, fault_of
+from proxy.translate.losses import Losses
+from proxy.translate.messages_reading import read_citations
+from proxy.translate.reading import StreamReader
+from proxy.translate.stops import from_messages
+from proxy.translate.tools import Known
+from proxy.translate.usage import merged, usage_in, usage_of
+from proxy.translate.values import Ending, Reasoning, a_text
+from proxy.translate.writing import StreamWriter
+
+
+class Delta(Struct):
+    """The delta of a block, or of the message."""
+
+    type: Any = None
+    text: str = ""
+    partial_json: str = ""
+    thinking: str = ""
+    signature: str = ""
+    citation: Any = None
+    stop_reason: Any = None
+    stop_sequence: Any = None
+
+
+class Message(Struct):
+    """`message` of the first event."""
+
+    model: Any = None
+    usage: Raw | UnsetType = UNSET
+
+
+class Event(Struct):
+    """One event."""
+
+    type: Any = None
+    index: Any = 0
+    message: Message | None = None
+    content_block: Any = None
+    delta: Delta | None = None
+    usage: Raw | UnsetType = UNSET
+    error: Any = None
+
+
+_decoder = msgspec.json.Decoder(Event)
+
+
+class MessagesEvents(StreamReader):
+    """Reads events. Blocks that no other protocol has, a provider's own tools at work, are left out."""
+
+    def __init__(self, writer: StreamWriter, known: Known, losses: Losses) -> None:
+        super().__init__(writer, known, losses)
+        self._usage: Any = None
+        self._ending: Ending | None = None
+        self._kinds: dict[Any, str] = {}
+        self._inputs: dict[Any, Any] = {}
+
+    def see(self, data: bytes) -> None:
+        if self.over or (event := self.decoded(_decoder, data)) is None:
+            return
+        if event.error or event.type == "error":
+            self.fail(fault_of({"error": event.error}))
+        elif event.type == "content_block_delta" and event.delta is not None:
+            self._delta(event.index, event.delta)
+        elif event.type == "content_block_start" and isinstance(event.content_block, dict):
+            self._start(event.index, event.content_block)
+        elif event.type == "content_block_stop":
+            self._stop(event.index)
+        elif event.type == "message_delta" and event.delta is not None:
+            self._usage = merged(self._usage, usage_in(event.usage))
+            if event.delta.stop_reason:
+                self._ending = from_messages(event.delta.stop_reason, event.delta.stop_sequence)
+        elif event.type == "message_start" and event.message is not None:
+            self._usage = usage_in(event.message.usage)
+            self.writer.begin(a_text(event.message.model))
+        elif event.type == "message_stop":
+            self._conclude(self._ending or Ending("end"))
+        elif event.type == "ping" and self.writer.begun:
+            self.writer.ping()
+
+    def _start(self, index: Any, block: dict[str, Any]) -> None:
+        kind = self._kinds[index] = a_text(block.get("type"))
+        if not self.writer.begun:
+            self.writer.begin("")
+        if kind == "tool_use":
+            self._inputs[index] = block.get("input")
+            self.open(index, a_text(block.get("id")), a_text(block.get("name")))
+        elif kind == "text" and block.get("text"):
+            self.writer.text(a_text(block.get("text")))
+        elif kind == "thinking":
+            if block.get("thinking"):
+                self.writer.reason(a_text(block.get("thinking")), "anthropic")
+            self.writer.vouch(Reasoning(signature=a_text(block.get("signature")), origin="anthropic"))
+        elif kind == "redacted_thinking":
+            self.writer.vouch(Reasoning(data=a_text(block.get("data")), origin="anthropic"))
+        elif kind not in ("text", "thinking"):
+            self.losses.add("input_items")
+
+    def _delta(self, index: Any, delta: Delta) -> None:
+        if delta.text:
+            self.writer.text(delta.text)
+        elif delta.partial_json:
+            if self._kinds.get(index) == "tool_use":
+                self._inputs[index] = None
+                self.argue(index, delta.partial_json)
+        elif delta.thinking:
+            self.writer.reason(delta.thinking, "anthropic")
+        elif delta.signature:
+            self.writer.vouch(Reasoning(signature=delta.signature, origin="anthropic"))
+        elif delta.citation is not None:
+            for citation in read_citations([delta.citation], self.losses):
+                self.writer.cite(citation)
+
+    def _stop(self, index: Any) -> None:
+        kind = self._kinds.pop(index, "")
+        if kind == "tool_use":
+            given = self._inputs.pop(index, None)
+            if given is not None:  # nothing came of it in pieces
+                self.argue(index, msgspec.json.encode(given).decode())
+            self.close(index)
+        elif kind in ("thinking", "redacted_thinking"):
+            self.writer.thought_over_now()
+
+    def finish(self) -> bool:
+        if not self.over:
+            self._conclude(self._ending)
+        return self.over
+
+    def _conclude(self, ending: Ending | None) -> None:
+        if ending is None or not self.writer.begun:
+            self.fail(INCOMPLETE)
+            return
+        for index in [index for index, kind in self._kinds.items() if kind == "tool_use"]:
+            self._stop(index)
+        ending.usage = usage_of(self._usage)
+        self.end(ending)

@@ -1,0 +1,218 @@
+"""An Anthropic request as a neutral one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from proxy.translate.losses import Field, Losses, tool_field
+from proxy.translate.sealing import unseal
+from proxy.translate.values import (
+    Choice,
+    Citation,
+    Format,
+    Media,
+    Part,
+    Reasoning,
+    Request,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+    ToolResult,
+    ToolUse,
+    Turn,
+    a_count,
+    a_flag,
+    a_list,
+    a_number,
+    a_text,
+    an_object,
+)
+
+_ROLES: dict[str, Role] = {"assistant": "assistant", "system": "system", "developer": "system"}
+_READ = frozenset(
+    "model system messages tools tool_choice max_tokens temperature top_p stop_sequences stream thinking output_config "
+    "output_format metadata service_tier".split()
+)
+# Members of Anthropic's that no other protocol has.
+_LOST: dict[str, Field] = {
+    "cache_control": "cache_control",
+    "container": "container",
+    "context_management": "context_management",
+    "mcp_servers": "mcp_servers",
+}
+_TIERS = {"auto": "auto", "standard_only": "default"}
+
+
+def read_messages(body: dict[str, Any], losses: Losses) -> Request:
+    """Read a request. Raises `InvalidValue` where its shape is not that of messages."""
+    system = body.get("system")
+    told = read_content([{"type": "text", "text": system}] if isinstance(system, str) else system, losses)
+    turns = [Turn("system", told)] if told else []
+    for message in a_list(body.get("messages"), "messages"):
+        said = an_object(message, "messages")
+        content = said.get("content")
+        parts = read_content([{"type": "text", "text": content}] if isinstance(content, str) else content, losses)
+        turns.append(Turn(_ROLES.get(a_text(said.get("role")), "user"), parts))
+    if turns and turns[-1].role == "assistant":
+        losses.add("prefill", "changed")
+    metadata = body.get("metadata")
+    choice = body.get("tool_choice")
+    output = body.get("output_config")
+    output = output if isinstance(output, dict) else {}
+    for name, field in _LOST.items():
+        losses.unless_empty(field, body.get(name))
+    return Request(
+        model=a_text(body.get("model")),
+        turns=turns,
+        tools=_tools(body.get("tools"), losses),
+        choice=_choice(choice, losses),
+        parallel=_parallel(choice),
+        maximum=a_count(body.get("max_tokens")),
+        temperature=a_number(body.get("temperature")),
+        top_p=a_number(body.get("top_p")),
+        stop=[text for text in a_list(body.get("stop_sequences"), "stop_sequences") if isinstance(text, str)],
+        stream=body.get("stream") is True,
+        include_usage=True,
+        format=_format(output.get("format", body.get("output_format"))),
+        thinking=_thinking(body.get("thinking"), a_text(output.get("effort"))),
+        user=a_text(metadata.get("user_id")) if isinstance(metadata, dict) else "",
+        tier=_TIERS.get(a_text(body.get("service_tier")), ""),
+        extra={
+            name: value for name, value in body.items() if name not in _READ and name not in _LOST and value is not None
+        },
+    )
+
+
+def read_content(content: Any, losses: Losses) -> list[Part]:
+    """The blocks of a message."""
+    parts: list[Part] = []
+    for block in a_list(content, "content"):
+        part = read_block(an_object(block, "content"), losses)
+        if part is not None:
+            parts.append(part)
+    return parts
+
+
+def read_block(block: dict[str, Any], losses: Losses) -> Part | None:
+    """One block, as a request or a reply has them; None where nobody else has its like."""
+    kind, cache = block.get("type"), block.get("cache_control")
+    if kind == "text":
+        return Text(a_text(block.get("text")), read_citations(block.get("citations"), losses), cache)
+    if kind == "thinking":
+        return read_thinking(block)
+    if kind == "redacted_thinking":
+        data = a_text(block.get("data"))
+        return unseal(data) or Reasoning(data=data, origin="anthropic")
+    if kind == "tool_use":
+        given = block.get("input")
+        arguments = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
+        return ToolUse(a_text(block.get("id")), a_text(block.get("name")), arguments)
+    if kind == "tool_result":
+        content = block.get("content")
+        parts = read_content([{"type": "text", "text": content}] if isinstance(content, str) else content, losses)
+        shown = [part for part in parts if isinstance(part, Text | Media)]
+        return ToolResult(a_text(block.get("tool_use_id")), shown, block.get("is_error") is True, cache=cache)
+    if kind in ("image", "document"):
+        return _media(block, losses)
+    if kind == "search_result":
+        losses.add("citations")
+        found = read_content(block.get("content"), losses)
+        return Text("\n".join(part.text for part in found if isinstance(part, Text)), cache=cache)
+    losses.add("input_items" if kind != "container_upload" else "file_id")
+    return None
+
+
+def read_thinking(block: dict[str, Any]) -> Reasoning | None:
+    """Thoughts: those that were sealed here, or Anthropic's."""
+    signature, text = a_text(block.get("signature")), a_text(block.get("thinking"))
+    sealed = unseal(signature, text)
+    if sealed is not None:
+        return sealed
+    return Reasoning(text, signature, origin="anthropic") if text or signature else None
+
+
+def read_citations(said: Any, losses: Losses) -> list[Citation]:
+    """Citations that lead to a page; those that lead into a document of the request have no equal elsewhere."""
+    found = []
+    for citation in said if isinstance(said, list) else []:
+        if isinstance(citation, dict) and (url := a_text(citation.get("url"))):
+            found.append(Citation(url, a_text(citation.get("title")), a_text(citation.get("cited_text"))))
+        else:
+            losses.add("citations")
+    return found
+
+
+def _media(block: dict[str, Any], losses: Losses) -> Part | None:
+    source = block.get("source")
+    source = source if isinstance(source, dict) else {}
+    kind, cache = source.get("type"), block.get("cache_control")
+    losses.unless_empty("citations", block.get("citations"))
+    if kind == "text":
+        return Text(a_text(source.get("data")), cache=cache)
+    if kind == "content":
+        parts = read_content(source.get("content"), losses)
+        return Text("\n".join(part.text for part in parts if isinstance(part, Text)), cache=cache)
+    return Media(
+        "image" if block.get("type") == "image" else "file",
+        url=a_text(source.get("url")),
+        data=a_text(source.get("data")),
+        media_type=a_text(source.get("media_type")),
+        file_id=a_text(source.get("file_id")),
+        filename=a_text(block.get("title")),
+        cache=cache,
+    )
+
+
+def _tools(said: Any, losses: Losses) -> list[Tool]:
+    tools = []
+    for tool in a_list(said, "tools"):
+        tool = an_object(tool, "tools")
+        if tool.get("type") not in (None, "custom"):
+            losses.add(tool_field(tool.get("type")))
+            continue
+        tools.append(
+            Tool(
+                name=a_text(tool.get("name")),
+                description=a_text(tool.get("description")),
+                parameters=tool.get("input_schema"),
+                strict=a_flag(tool.get("strict")),
+                cache=tool.get("cache_control"),
+            )
+        )
+    return tools
+
+
+def _choice(said: Any, losses: Losses) -> Choice | None:
+    if not isinstance(said, dict):
+        return None
+    kind = said.get("type")
+    if kind == "tool":
+        return Choice("required", (a_text(said.get("name")),))
+    if kind in ("auto", "any", "none"):
+        return Choice("required" if kind == "any" else kind)
+    losses.add("tool_choice")
+    return None
+
+
+def _parallel(said: Any) -> bool | None:
+    disabled = a_flag(said.get("disable_parallel_tool_use")) if isinstance(said, dict) else None
+    return None if disabled is None else not disabled
+
+
+def _format(said: Any) -> Format | None:
+    if not isinstance(said, dict) or said.get("type") != "json_schema":
+        return None
+    schema = said.get("schema")
+    return Format(None if schema == {"type": "object"} else schema)
+
+
+def _thinking(said: Any, effort: str) -> Thinking:
+    said = said if isinstance(said, dict) else {}
+    kind = said.get("type")
+    on = None if kind is None else kind != "disabled"
+    return Thinking(
+        on, effort, a_count(said.get("budget_tokens")), shown=on is True and said.get("display") != "omitted"
+    )

@@ -1,0 +1,71 @@
+"""Whole replies of each protocol as neutral ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.translate.chat_reading import arguments_of, read_content, read_thoughts
+from proxy.translate.losses import Losses
+from proxy.translate.messages_reading import read_block
+from proxy.translate.responses_items import read_annotations, read_output
+from proxy.translate.stops import from_chat, from_messages, from_responses
+from proxy.translate.tools import Known
+from proxy.translate.usage import usage_of
+from proxy.translate.values import Part, Protocol, Refusal, Reply, Text, ToolUse, a_list, a_text, an_object
+
+
+def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: Losses) -> Reply:
+    """Read a reply that is no error. Raises `InvalidValue` where its shape is not that protocol's."""
+    reply = _READ[protocol](body, losses)
+    reply.parts = [_named(part, known, is_wrapped=protocol != "responses") for part in reply.parts]
+    reply.ending.usage = usage_of(body.get("usage"))
+    return reply
+
+
+def _named(part: Part, known: Known, *, is_wrapped: bool) -> Part:
+    if isinstance(part, ToolUse) and part.kind == "function" and (is_wrapped or part.name):
+        return known.call(part.id, part.name, part.arguments)
+    return part
+
+
+def _chat(body: dict[str, Any], losses: Losses) -> Reply:
+    choices = a_list(body.get("choices"), "choices")
+    choice = an_object(choices[0], "choices") if choices else {}
+    message = an_object(choice.get("message") or {}, "message")
+    parts = read_thoughts(message)
+    said = read_content(message.get("content"), losses)
+    citations = read_annotations(message.get("annotations"), losses)
+    if citations and not any(isinstance(part, Text) for part in said):
+        said.append(Text(""))
+    for part in said:
+        if isinstance(part, Text):
+            part.citations, citations = citations, []
+    parts += said
+    if refusal := a_text(message.get("refusal")):
+        parts.append(Refusal(refusal))
+    for number, call in enumerate(a_list(message.get("tool_calls"), "tool_calls")):
+        function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            identity = a_text(call.get("id")) or f"call_{number}"
+            arguments = arguments_of(function) or a_text(function.get("input"))
+            parts.append(ToolUse(identity, a_text(function.get("name")), arguments))
+    ending = from_chat(choice.get("finish_reason"), choice.get("stop_reason"))
+    ending.tier = a_text(body.get("service_tier"))
+    return Reply(a_text(body.get("model")), parts, ending)
+
+
+def _messages(body: dict[str, Any], losses: Losses) -> Reply:
+    blocks = [an_object(block, "content") for block in a_list(body.get("content"), "content")]
+    parts = [part for block in blocks if (part := read_block(block, losses)) is not None]
+    return Reply(a_text(body.get("model")), parts, from_messages(body.get("stop_reason"), body.get("stop_sequence")))
+
+
+def _responses(body: dict[str, Any], losses: Losses) -> Reply:
+    items = [an_object(item, "output") for item in a_list(body.get("output"), "output")]
+    parts = [part for item in items for part in read_output(item, losses)]
+    ending = from_responses(body.get("status"), body.get("incomplete_details"))
+    ending.tier = a_text(body.get("service_tier"))
+    return Reply(a_text(body.get("model")), parts, ending)
+
+
+_READ = {"chat": _chat, "messages": _messages, "responses": _responses}

@@ -1,0 +1,128 @@
+"""Neutral replies, whole, in each protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from proxy.translate import responses_output
+from proxy.translate.chat_stream import annotation
+from proxy.translate.chat_writing import detail
+from proxy.translate.faults import named_id
+from proxy.translate.messages_stream import web_citation
+from proxy.translate.messages_writing import thought_block
+from proxy.translate.responses_output import (
+    call_item,
+    ended,
+    head,
+    message_item,
+    reasoning_item,
+    refusal_part,
+    text_part,
+)
+from proxy.translate.stops import settled, to_chat, to_messages
+from proxy.translate.usage import chat_usage, messages_usage
+from proxy.translate.values import Identity, Part, Reasoning, Refusal, Reply, Text, ToolUse
+
+
+def chat_reply(reply: Reply, identity: Identity, *, shown: bool) -> dict[str, Any]:
+    """A chat completion."""
+    texts = [part for part in reply.parts if isinstance(part, Text)]
+    calls = [_chat_call(part) for part in reply.parts if isinstance(part, ToolUse)]
+    refusal = "".join(part.text for part in reply.parts if isinstance(part, Refusal))
+    said = "".join(part.text for part in texts)
+    message: dict[str, Any] = {"role": "assistant", "content": said or (None if calls or refusal else "")}
+    message["refusal"] = refusal or None
+    if calls:
+        message["tool_calls"] = calls
+    if citations := [annotation(citation) for part in texts for citation in part.citations]:
+        message["annotations"] = citations
+    thoughts = [part for part in reply.parts if isinstance(part, Reasoning)] if shown else []
+    if thoughts:
+        message["reasoning"] = "".join(thought.text for thought in thoughts) or None
+        message["reasoning_details"] = [detail(thought, index) for index, thought in enumerate(thoughts)]
+    ending = reply.ending
+    finish = to_chat(settled(ending.stop, has_tools=bool(calls)))
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    choice["native_finish_reason"] = ending.native or None
+    return {
+        "id": named_id("chat", identity),
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": reply.model,
+        "choices": [choice],
+        "usage": chat_usage(ending.usage),
+        **({"service_tier": ending.tier} if ending.tier else {}),
+    }
+
+
+def _chat_call(use: ToolUse) -> dict[str, Any]:
+    if use.kind == "custom":
+        return {"id": use.id, "type": "custom", "custom": {"name": use.name, "input": use.arguments}}
+    return {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
+
+
+def messages_reply(reply: Reply, identity: Identity, *, shown: bool) -> dict[str, Any]:
+    """A message."""
+    content = [block for part in reply.parts if (block := _block(part, shown=shown)) is not None]
+    calls = any(block["type"] == "tool_use" for block in content)
+    return {
+        "id": named_id("messages", identity),
+        "type": "message",
+        "role": "assistant",
+        "model": reply.model,
+        "content": content,
+        "stop_reason": to_messages(settled(reply.ending.stop, has_tools=calls)),
+        "stop_sequence": reply.ending.stop_sequence or None,
+        "usage": messages_usage(reply.ending.usage),
+    }
+
+
+def _block(part: Part, *, shown: bool) -> dict[str, Any] | None:
+    if isinstance(part, Text):
+        if not part.text and not part.citations:
+            return None
+        citations = {"citations": [web_citation(citation) for citation in part.citations]} if part.citations else {}
+        return {"type": "text", "text": part.text, **citations}
+    if isinstance(part, Refusal):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, Reasoning):
+        return thought_block(part) if shown else None
+    if isinstance(part, ToolUse):
+        return {"type": "tool_use", "id": part.id, "name": part.name, "input": _input(part.arguments)}
+    return None
+
+
+def _input(arguments: str) -> Any:
+    """The arguments, as the object they are; what is none is told word for word."""
+    try:
+        value = msgspec.json.decode(arguments) if arguments.strip() else {}
+    except (msgspec.DecodeError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"arguments": arguments}
+
+
+def responses_reply(reply: Reply, identity: Identity) -> dict[str, Any]:
+    """A response."""
+    output: list[dict[str, Any]] = []
+    content: list[dict[str, Any]] = []
+    for part in reply.parts:
+        if isinstance(part, Text | Refusal):
+            if not content:
+                output.append(message_item(f"msg_{identity.id}_{len(output)}", content))
+            content += _said(part)
+            continue
+        content = []
+        if isinstance(part, Reasoning):
+            output.append(reasoning_item(f"rs_{identity.id}_{len(output)}", part))
+        elif isinstance(part, ToolUse):
+            prefix = "ctc" if part.kind == "custom" else "fc"
+            output.append(call_item(part, f"{prefix}_{identity.id}_{len(output)}"))
+    return ended(head(identity, reply.model, "completed"), output, reply.ending)
+
+
+def _said(part: Text | Refusal) -> list[dict[str, Any]]:
+    if isinstance(part, Refusal):
+        return [refusal_part(part.text)]
+    return [text_part(part.text, [responses_output.annotation(citation) for citation in part.citations])]

@@ -1,0 +1,215 @@
+"""A neutral request as one of Responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.translate.chat_writing import split_system
+from proxy.translate.effort import effort_for
+from proxy.translate.losses import Field, Losses
+from proxy.translate.media import to_url
+from proxy.translate.responses_output import call_item
+from proxy.translate.tools import fitting_id, wire_name
+from proxy.translate.values import (
+    Aim,
+    Choice,
+    Format,
+    Media,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Text,
+    Tool,
+    ToolResult,
+    ToolUse,
+    Turn,
+)
+
+_LOST: tuple[Field, ...] = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "seed",
+    "prediction",
+    "modalities",
+    "audio",
+    "top_k",
+    "container",
+    "context_management",
+    "mcp_servers",
+)
+_SPOKEN = frozenset({"truncation", "max_tool_calls", "prompt_cache_options", "prompt_cache_retention"})
+
+
+def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
+    """The body of a request. Nothing is stored: what has to come back is asked for sealed."""
+    system, turns = split_system(request.turns, losses)
+    for part in system:
+        losses.unless_empty("cache_control", part.cache)
+    items = [item for turn in turns for item in _items(turn, losses)]
+    body: dict[str, Any] = {"model": aim.model, "input": items, "store": False}
+    if text := "\n\n".join(part.text for part in system):
+        body["instructions"] = text
+    if request.tools:
+        body["tools"] = _tools(request.tools, losses)
+        if request.choice is not None:
+            body["tool_choice"] = _choice(request.choice, request.tools)
+        if request.parallel is not None:
+            body["parallel_tool_calls"] = request.parallel
+    members = {
+        "include": ["reasoning.encrypted_content"],
+        "max_output_tokens": request.maximum,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "stream": request.stream or None,
+        "text": _text(request),
+        "reasoning": _reasoning(request),
+        "safety_identifier": request.user if 0 < len(request.user) <= 64 else None,
+        "service_tier": request.tier or None,
+        "metadata": request.metadata,
+        "prompt_cache_key": request.cache_key or None,
+    }
+    _note(request, losses)
+    spoken = {name: value for name, value in request.extra.items() if name in _SPOKEN}
+    return body | {name: value for name, value in members.items() if value is not None} | spoken
+
+
+def _note(request: Request, losses: Losses) -> None:
+    """List what is asked for and not to be had here."""
+    extra = request.extra
+    for name in _LOST:
+        losses.unless_empty(name, extra.get(name))
+    losses.unless_empty("stop", request.stop)
+    if len(request.user) > 64:
+        losses.add("user")
+    if extra.get("n") not in (None, 1):
+        losses.add("n", "changed")
+    if extra.keys() - set(_LOST) - _SPOKEN - {"n"}:
+        losses.add("other")
+
+
+def _text(request: Request) -> dict[str, Any] | None:
+    said: dict[str, Any] = {}
+    if request.format is not None:
+        said["format"] = _format(request.format)
+    if request.verbosity:
+        said["verbosity"] = request.verbosity
+    return said or None
+
+
+def _format(said: Format) -> dict[str, Any]:
+    if said.schema is None:
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"type": "json_schema", "name": said.name or "reply", "schema": said.schema}
+    if said.description:
+        schema["description"] = said.description
+    if said.strict is not None:
+        schema["strict"] = said.strict
+    return schema
+
+
+def _reasoning(request: Request) -> dict[str, Any] | None:
+    thinking = request.thinking
+    effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
+    said = {"effort": effort or ("none" if thinking.on is False else None)}
+    if thinking.shown and (thinking.on or thinking.summary):
+        said["summary"] = thinking.summary or "auto"
+    return {name: value for name, value in said.items() if value} or None
+
+
+def _items(turn: Turn, losses: Losses) -> list[dict[str, Any]]:
+    """The items of one turn, in order; words between calls and thoughts are messages."""
+    items: list[dict[str, Any]] = []
+    said: list[dict[str, Any]] = []
+    role = "assistant" if turn.role == "assistant" else "user"
+    for part in turn.parts:
+        losses.unless_empty("cache_control", getattr(part, "cache", None))
+        if isinstance(part, Text | Media | Refusal):
+            said += _content(part, role, losses)
+            continue
+        if said:
+            items.append({"type": "message", "role": role, "content": said})
+            said = []
+        items += _item(part, losses)
+    if said:
+        items.append({"type": "message", "role": role, "content": said})
+    return items
+
+
+def _item(part: Part, losses: Losses) -> list[dict[str, Any]]:
+    if isinstance(part, ToolUse):
+        item = call_item(part, "")
+        del item["id"]
+        return [item | {"call_id": fitting_id(part.id)}]
+    if isinstance(part, ToolResult):
+        return [_result(part, losses)]
+    if isinstance(part, Reasoning) and part.origin == "openai":
+        summary = [{"type": "summary_text", "text": part.text}] if part.text else []
+        item = {"type": "reasoning", "id": part.id, "summary": summary, "encrypted_content": part.data or None}
+        return [{name: value for name, value in item.items() if value not in (None, "")}]
+    losses.add("thinking")
+    return []
+
+
+def _result(part: ToolResult, losses: Losses) -> dict[str, Any]:
+    output: Any = "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
+    if part.failed:
+        losses.add("tool_result_error", "changed")
+        output = f"Error: {output}"
+    shown = [inner for inner in part.parts if isinstance(inner, Media)]
+    if shown:
+        words = [{"type": "input_text", "text": output}] if output else []
+        output = words + [block for inner in shown for block in _content(inner, "user", losses)]
+    kind = "custom_tool_call_output" if part.kind == "custom" else "function_call_output"
+    return {"type": kind, "call_id": fitting_id(part.id), "output": output}
+
+
+def _content(part: Text | Media | Refusal, role: str, losses: Losses) -> list[dict[str, Any]]:
+    if isinstance(part, Refusal):
+        return [{"type": "refusal", "refusal": part.text}]
+    if isinstance(part, Text):
+        kind = "output_text" if role == "assistant" else "input_text"
+        return [{"type": kind, "text": part.text}] if part.text else []
+    if part.kind == "audio":
+        losses.add("audio")
+        return []
+    if part.kind == "image":
+        source = {"file_id": part.file_id} if part.file_id else {"image_url": to_url(part)}
+        return [{"type": "input_image", "detail": part.detail or "auto", **source}]
+    source = {"file_id": part.file_id} if part.file_id else {"file_url": part.url}
+    if part.data:
+        source = {"file_data": to_url(part), "filename": part.filename or "document"}
+    return [{"type": "input_file", **source}]
+
+
+def _tools(tools: list[Tool], losses: Losses) -> list[dict[str, Any]]:
+    written = []
+    for tool in tools:
+        losses.unless_empty("cache_control", tool.cache)
+        said: dict[str, Any] = {"type": tool.kind, "name": wire_name(tool.namespace, tool.name, "responses")}
+        if tool.description:
+            said["description"] = tool.description
+        if tool.kind == "custom":
+            said |= {"format": _grammar(tool.format)} if tool.format else {}
+        else:
+            said |= {"parameters": tool.parameters or {"type": "object", "properties": {}}}
+            said |= {"strict": tool.strict if tool.strict is not None else False}
+        written.append(said)
+    return written
+
+
+def _grammar(said: Any) -> Any:
+    """The grammar of a custom tool as Responses spells it: chat has it one level deeper."""
+    inner = said.get("grammar") if isinstance(said, dict) else None
+    return {"type": "grammar", **inner} if isinstance(inner, dict) else said
+
+
+def _choice(choice: Choice, tools: list[Tool]) -> Any:
+    if not choice.names:
+        return choice.mode
+    kinds = {wire_name(tool.namespace, tool.name, "responses"): tool.kind for tool in tools}
+    named = [{"type": kinds.get(name, "function"), "name": name} for name in choice.names]
+    if len(named) == 1 and choice.mode == "required":
+        return named[0]
+    return {"type": "allowed_tools", "mode": choice.mode, "tools": named}
