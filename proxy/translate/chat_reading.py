@@ -130,11 +130,24 @@ def read_thoughts(message: dict[str, Any]) -> list[Part]:
     """The thoughts of an assistant's message: OpenRouter's blocks, or the text under either of its names."""
     details = message.get("reasoning_details")
     if isinstance(details, list) and details:
-        return [thought for block in details if isinstance(block, dict) and (thought := read_detail(block))]
+        return _joined([thought for block in details if isinstance(block, dict) and (thought := read_detail(block))])
     for name in ("reasoning_content", "reasoning"):
         if text := a_text(message.get(name)):
             return [Reasoning(text, origin=name)]
     return []
+
+
+def _joined(thoughts: list[Reasoning]) -> list[Part]:
+    """Blocks with one id are one run of thoughts: what is told of it, and what only its maker can read."""
+    parts: list[Part] = []
+    last: Reasoning | None = None
+    for thought in thoughts:
+        if last is not None and thought.id and (thought.id, thought.origin) == (last.id, last.origin):
+            last.text, last.data = last.text + thought.text, last.data + thought.data
+            continue
+        parts.append(thought)
+        last = thought
+    return parts
 
 
 def read_detail(block: dict[str, Any]) -> Reasoning | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.translate.chat_writing import detail
+from proxy.translate.chat_writing import details
 from proxy.translate.faults import named_id, openai_object
 from proxy.translate.stops import settled, to_chat
 from proxy.translate.usage import chat_usage
-from proxy.translate.values import Citation, Ending, Fault, Identity, Reasoning, ToolUse
+from proxy.translate.values import Citation, Ending, Fault, Identity, ToolUse
 from proxy.translate.writing import StreamWriter, encode
 
 _DONE = b"data: [DONE]\n\n"
@@ -56,8 +56,7 @@ class ChatStream(StreamWriter):
     def reason(self, text: str, origin: str) -> None:
         super().reason(text, origin)
         if self._shown:
-            block = detail(Reasoning(text, origin=origin), self._blocks)
-            self._delta({"reasoning": text, "reasoning_details": [block]})
+            self._delta({"reasoning": text})
 
     def _settle_thought(self) -> None:
         if self._thought is not None:
@@ -65,10 +64,10 @@ class ChatStream(StreamWriter):
 
     def thought_over_now(self) -> None:
         thought = self.thought_over()
-        if thought is not None and self._shown and (thought.signature or thought.data):
-            rest = Reasoning("", thought.signature, thought.data, thought.id, thought.origin)
-            self._delta({"reasoning_details": [detail(rest, self._blocks)]})
-        self._blocks += 1
+        if thought is not None and self._shown:  # whole, as SDKs add up the members of blocks that come in pieces
+            blocks = details(thought, self._blocks)
+            self._delta({"reasoning_details": blocks})
+            self._blocks += len(blocks)
 
     def call(self, key: int, use: ToolUse) -> None:
         super().call(key, use)

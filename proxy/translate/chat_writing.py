@@ -134,22 +134,25 @@ def _thoughts(thoughts: list[Reasoning], losses: Losses) -> dict[str, Any]:
         if thought.origin in ("reasoning", "reasoning_content"):
             found[thought.origin] = found.get(thought.origin, "") + thought.text
         elif thought.origin == "reasoning_details":
-            found.setdefault("reasoning_details", []).append(detail(thought, len(found.get("reasoning_details", []))))
+            blocks = found.setdefault("reasoning_details", [])
+            blocks += details(thought, len(blocks))
         else:
             losses.add("thinking")
     return found
 
 
-def detail(thought: Reasoning, index: int) -> dict[str, Any]:
-    """Thoughts as one block of `reasoning_details` (wire.md 1.5)."""
+def details(thought: Reasoning, index: int) -> list[dict[str, Any]]:
+    """Thoughts as blocks of `reasoning_details` from that index on (wire.md 1.5)."""
     origins = {"anthropic": "anthropic-claude-v1", "openai": "openai-responses-v1"}
-    block: dict[str, Any] = {"index": index, "format": origins.get(thought.origin, "unknown")}
+    shared: dict[str, Any] = {"format": origins.get(thought.origin, "unknown")}
     if thought.id:
-        block["id"] = thought.id
-    if thought.data:
-        return {"type": "reasoning.encrypted", "data": thought.data, **block}
-    block = {"type": "reasoning.text", "text": thought.text, **block}
-    return block | ({"signature": thought.signature} if thought.signature else {})
+        shared["id"] = thought.id
+    if not thought.data:
+        signature = {"signature": thought.signature} if thought.signature else {}
+        return [{"type": "reasoning.text", "text": thought.text, **signature, **shared, "index": index}]
+    told = [{"type": "reasoning.summary", "summary": thought.text}] if thought.text else []
+    blocks = [*told, {"type": "reasoning.encrypted", "data": thought.data}]
+    return [{**block, **shared, "index": index + place} for place, block in enumerate(blocks)]
 
 
 def _use(use: ToolUse) -> dict[str, Any]:

@@ -98,7 +98,8 @@ class MessagesEvents(StreamReader):
         elif kind == "thinking":
             if block.get("thinking"):
                 self.writer.reason(a_text(block.get("thinking")), "anthropic")
-            self.writer.vouch(Reasoning(signature=a_text(block.get("signature")), origin="anthropic"))
+            if block.get("signature"):
+                self.writer.vouch(Reasoning(signature=a_text(block.get("signature")), origin="anthropic"))
         elif kind == "redacted_thinking":
             self.writer.vouch(Reasoning(data=a_text(block.get("data")), origin="anthropic"))
         elif kind not in ("text", "thinking"):

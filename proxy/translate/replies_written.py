@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.translate import responses_output
 from proxy.translate.chat_stream import annotation
-from proxy.translate.chat_writing import detail
+from proxy.translate.chat_writing import details
 from proxy.translate.faults import named_id
 from proxy.translate.messages_stream import web_citation
 from proxy.translate.messages_writing import thought_block
@@ -41,7 +41,10 @@ def chat_reply(reply: Reply, identity: Identity, *, shown: bool) -> dict[str, An
     thoughts = [part for part in reply.parts if isinstance(part, Reasoning)] if shown else []
     if thoughts:
         message["reasoning"] = "".join(thought.text for thought in thoughts) or None
-        message["reasoning_details"] = [detail(thought, index) for index, thought in enumerate(thoughts)]
+        blocks: list[dict[str, Any]] = []
+        for thought in thoughts:
+            blocks += details(thought, len(blocks))
+        message["reasoning_details"] = blocks
     ending = reply.ending
     finish = to_chat(settled(ending.stop, has_tools=bool(calls)))
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}

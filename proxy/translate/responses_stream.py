@@ -136,7 +136,8 @@ class ResponsesStream(StreamWriter):
 
     def reason(self, text: str, origin: str) -> None:
         if self._open != "thoughts":
-            self._end_item()
+            if self._open:
+                self._end_item()
             self._think()
             part = {"type": "summary_text", "text": ""}
             self._event("response.reasoning_summary_part.added", {**self._where(), "summary_index": 0, "part": part})

@@ -1,0 +1,318 @@
+"""Streams on which gateways are known to fail: each a test, read by the official SDKs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tongues import PROTOCOLS, asking, bridge, events_of, passed, read_stream, stream_of
+from upstreams import (
+    STORIES,
+    USAGE,
+    block,
+    called,
+    chunk,
+    message,
+    numbered,
+    responses_story,
+    responses_whole,
+    tool_block,
+)
+
+from proxy.translate.values import Protocol
+
+END = [chunk({}, "stop")]
+CALLED = [chunk({}, "tool_calls")]
+
+
+def told(target: Protocol, source: Protocol, events: list[Any], *, done: bool = True) -> Any:
+    """What the client's SDK reads of a stream."""
+    return read_stream(target, passed(bridge(source, target), stream_of(source, events, done=done)))
+
+
+def blocks(source: Protocol, events: list[Any]) -> list[dict[str, Any]]:
+    return told("messages", source, events).get("content", [])
+
+
+def test_text_beside_an_empty_list_of_calls_is_text() -> None:
+    events = [chunk({"content": "Hi", "tool_calls": []}), chunk({"content": " there", "tool_calls": None}), *END]
+    assert blocks("chat", events) == [{"type": "text", "text": "Hi there"}]
+
+
+def done_only() -> list[dict[str, Any]]:
+    """Arguments that came in no delta, but with what ends them."""
+    return [event for event in responses_story() if event["type"] != "response.function_call_arguments.delta"]
+
+
+def terminal_only() -> list[dict[str, Any]]:
+    """A response of which nothing was streamed."""
+    return numbered([{"type": "response.completed", "response": responses_whole()}])
+
+
+@pytest.mark.parametrize("events", [done_only(), terminal_only()])
+@pytest.mark.parametrize("target", ["messages", "chat"])
+def test_arguments_that_came_in_no_delta_are_told(events: list[Any], target: Protocol) -> None:
+    assert told(target, "responses", events) == told(target, "responses", responses_story())
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [chunk(called(0, '{"at": "x"}', id="c1", name="look"), "tool_calls")],
+        [
+            {
+                **chunk(),
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": called(0, '{"at": "x"}', id="c1", name="look"),
+                        "finish_reason": "tool_calls",
+                    }
+                ],
+            }
+        ],
+        [chunk(called(0, "", id="c1", name="look")), chunk(called(0, '{"at": "x"}'), "tool_calls")],
+        [
+            chunk({"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "look", "arguments": {"at": "x"}}}]}),
+            *CALLED,
+        ],
+    ],
+    ids=["with-the-reason", "as-message", "at-the-end", "as-object"],
+)
+def test_arguments_that_come_late_or_whole_are_told(events: list[Any]) -> None:
+    assert blocks("chat", events) == [{"type": "tool_use", "id": "c1", "name": "look", "input": {"at": "x"}}]
+
+
+def test_a_call_that_was_never_told_in_pieces_keeps_its_input() -> None:
+    call = block(0, {"type": "tool_use", "id": "t1", "name": "look", "input": {"at": "x"}})
+    choice = told("chat", "messages", message(call, stop="tool_use"))["choices"][0]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == {"at": "x"}
+
+
+def test_every_run_of_thoughts_has_a_block_of_its_own() -> None:
+    deltas = [{"reasoning": "a"}, {"content": "b"}, {"reasoning": "c"}, called(0, "{}", id="c1", name="look")]
+    found = blocks("chat", [*map(chunk, deltas), chunk({"reasoning": "d"}), *CALLED])
+    said = [(b["type"], b.get("thinking", b.get("text"))) for b in found]
+    assert said == [("thinking", "a"), ("text", "b"), ("thinking", "c"), ("tool_use", None), ("thinking", "d")]
+
+
+def test_thoughts_of_nothing_but_a_signature_swallow_no_call() -> None:
+    thought = block(
+        0, {"type": "thinking", "thinking": "", "signature": ""}, {"type": "signature_delta", "signature": "s"}
+    )
+    events = message(thought, tool_block(1, "t1", "{}"), stop="tool_use")
+    choice = told("chat", "messages", events)["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["tool_calls"][0]["id"] == "t1"
+    kinds = [item["type"] for item in told("responses", "messages", events)["output"]]
+    assert kinds == ["reasoning", "function_call"]
+
+
+@pytest.mark.parametrize(("word", "stop"), [("tool_calls", "end_turn"), ("stop", "end_turn")])
+def test_calls_that_never_came_are_no_reason_to_stop(word: str, stop: str) -> None:
+    assert told("messages", "chat", [chunk({"content": "Hi"}), chunk({}, word)])["stop_reason"] == stop
+
+
+X, Y = '{"at": "x"}', '{"at": "y"}'
+ODD_CALLS = {
+    "interleaved": [
+        called(0, "", id="a", name="look"),
+        called(1, "", id="b", name="look"),
+        called(0, X[:6]),
+        called(1, Y[:4]),
+        called(0, X[6:]),
+        called(1, Y[4:]),
+    ],
+    "sparse": [called(3, X, id="a", name="look"), called(7, Y, id="b", name="look")],
+    "same index": [called(0, X, id="a", name="look"), called(0, Y[:3], id="b", name="look"), called(0, Y[3:])],
+    "no index": [called(None, X[:3], id="a", name="look"), called(None, X[3:]), called(None, Y, id="b", name="look")],
+    "id every time": [
+        called(0, X[:3], id="a", name="look"),
+        called(0, X[3:], id="a", name="look"),
+        called(1, Y, id="b", name="look"),
+    ],
+    "name late": [called(0, X[:3], id="a"), called(0, X[3:], name="look"), called(1, Y, id="b", name="look")],
+    "white space behind": [called(0, X, id="a", name="look"), called(1, Y, id="b", name="look"), called(0, "  \n")],
+    "text between": [called(0, X, id="a", name="look"), {"content": "\n"}, called(1, Y, id="b", name="look")],
+}
+
+
+@pytest.mark.parametrize("target", ["messages", "responses"])
+@pytest.mark.parametrize("name", ODD_CALLS)
+def test_calls_are_told_apart_whatever_a_server_leaves_out(name: str, target: Protocol) -> None:
+    whole = told(target, "chat", [*map(chunk, ODD_CALLS[name]), *CALLED])
+    if target == "messages":
+        calls = [(b["id"], b["name"], b["input"]) for b in whole["content"] if b["type"] == "tool_use"]
+    else:
+        items = [item for item in whole["output"] if item["type"] == "function_call"]
+        calls = [(item["call_id"], item["name"], item["arguments"]) for item in items]
+    assert calls == [("a", "look", {"at": "x"}), ("b", "look", {"at": "y"})]
+
+
+def check_messages(events: list[dict[str, Any]]) -> None:
+    """The law of Anthropic's streams: one beginning, blocks one after the other, one end."""
+    kinds = [event["type"] for event in events if event["type"] != "ping"]
+    assert kinds[0] == "message_start" and kinds[-2:] == ["message_delta", "message_stop"]
+    assert kinds.count("message_start") == kinds.count("message_delta") == kinds.count("message_stop") == 1
+    opened, index = None, -1
+    for event in events:
+        if event["type"] == "content_block_start":
+            index += 1
+            assert opened is None and event["index"] == index
+            opened = index
+        elif event["type"].startswith("content_block"):
+            assert event["index"] == opened
+            opened = None if event["type"] == "content_block_stop" else opened
+    assert opened is None
+
+
+def check_responses(events: list[dict[str, Any]]) -> None:
+    """The law of Responses' streams: dense numbers, each item begun and done, the last event with all of it."""
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    added = [event["output_index"] for event in events if event["type"] == "response.output_item.added"]
+    done = {event["output_index"]: event["item"] for event in events if event["type"] == "response.output_item.done"}
+    assert added == list(range(len(added))) and sorted(done) == added
+    assert events[-1]["type"] in ("response.completed", "response.incomplete")
+    assert events[-1]["response"]["output"] == [done[index] for index in added]
+
+
+deltas = st.one_of(
+    st.builds(lambda text: {"content": text}, st.text(max_size=3)),
+    st.builds(lambda text: {"reasoning": text}, st.text(min_size=1, max_size=3)),
+    st.builds(lambda text: {"refusal": text}, st.text(min_size=1, max_size=3)),
+    st.builds(
+        lambda index, text: called(index, text, id=f"c{index}", name="look"),
+        st.integers(0, 3),
+        st.sampled_from(["", "{", "}", "{}"]),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(deltas, max_size=12), st.sampled_from(["stop", "length", "tool_calls", "content_filter"]))
+def test_any_chunks_make_lawful_events(said: list[dict[str, Any]], word: str) -> None:
+    stream = stream_of("chat", [*map(chunk, said), chunk({}, word), chunk(None, usage=USAGE["chat"])])
+    check_messages(events_of(passed(bridge("chat", "messages"), stream)))
+    check_responses(events_of(passed(bridge("chat", "responses"), stream)))
+
+
+USAGE_SHAPES = {
+    "apart": [*END, chunk(None, usage=USAGE["chat"])],
+    "with the reason": [chunk({}, "stop", usage=USAGE["chat"])],
+    "twice": [chunk({}, "stop"), chunk({"content": ""}, "stop", usage=USAGE["chat"])],
+    "null first": [chunk({"content": ""}, usage=None), *END, chunk(None, usage=USAGE["chat"])],
+    "growing": [
+        chunk({"content": ""}, usage={"prompt_tokens": 1, "completion_tokens": 0}),
+        chunk({}, "stop", usage=USAGE["chat"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("name", USAGE_SHAPES)
+def test_usage_is_found_wherever_it_stands(name: str, done: bool) -> None:
+    whole = told("messages", "chat", [chunk({"content": "Hi"}), *USAGE_SHAPES[name]], done=done)
+    assert whole["usage"]["input_tokens"] == 40 and whole["usage"]["cache_read_input_tokens"] == 60
+    assert whole["stop_reason"] == "end_turn"
+
+
+FAULT = {"message": "Out of memory.", "type": "server_error", "code": 503}
+FAILING: dict[str, tuple[Protocol, list[Any]]] = {
+    "chat": ("chat", [chunk({"content": "Hi"}), {"error": FAULT}]),
+    "chat with choices": ("chat", [chunk({"content": "Hi"}), chunk({"content": ""}, "error", error=FAULT)]),
+    "messages": (
+        "messages",
+        [
+            *message(block(0, {"type": "text", "text": "Hi"}))[:3],
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Out of memory."}},
+        ],
+    ),
+    "responses": (
+        "responses",
+        [
+            *responses_story()[:5],
+            {
+                "type": "response.failed",
+                "response": responses_whole(
+                    status="failed", error={"code": "server_error", "message": "Out of memory."}
+                ),
+            },
+        ],
+    ),
+    "responses error": (
+        "responses",
+        [*responses_story()[:5], {"type": "error", "code": "server_error", "message": "Out of memory.", "param": None}],
+    ),
+}
+
+
+def ends_badly(target: Protocol, stream: bytes) -> dict[str, Any]:
+    """The error that a client's stream ends on; it never ends well as well."""
+    assert b"[DONE]" not in stream and b"message_stop" not in stream
+    assert b"response.completed" not in stream and b"response.incomplete" not in stream
+    last = events_of(stream)[-1]
+    if target == "responses":
+        assert last["type"] == last["type"] == "response.failed" and last["response"]["status"] == "failed"
+        return last["response"]["error"]
+    assert target == "chat" or last["type"] == "error"
+    return last["error"]
+
+
+@pytest.mark.parametrize("target", PROTOCOLS)
+@pytest.mark.parametrize("name", FAILING)
+def test_an_error_in_the_middle_is_an_error_in_the_clients_words(name: str, target: Protocol) -> None:
+    source, events = FAILING[name]
+    if source != target:
+        stream = passed(bridge(source, target), stream_of(source, events))
+        assert ends_badly(target, stream)["message"] == "Out of memory."
+
+
+@pytest.mark.parametrize("target", PROTOCOLS)
+@pytest.mark.parametrize("source", PROTOCOLS)
+def test_a_stream_that_is_cut_anywhere_never_ends_well(source: Protocol, target: Protocol) -> None:
+    if source == target:
+        return
+    events = STORIES[source]()
+    whole = (
+        next(n for n, e in enumerate(events) if "finish_reason" in str(e) and "tool_calls'}]" in str(e))
+        if source == "chat"
+        else len(events) - 1
+    )
+    whole = whole - 1 if source == "messages" else whole
+    for kept in range(whole):
+        stream = passed(bridge(source, target), stream_of(source, events[:kept], done=False))
+        assert ends_badly(target, stream)["message"]
+
+
+def test_what_cannot_be_read_ends_the_stream() -> None:
+    one = bridge("chat", "messages")
+    written = one.feed(stream_of("chat", [chunk({"content": "Hi"})], done=False) + b"data: {broken\n\n")
+    assert ends_badly("messages", written)["type"] == "api_error"
+    assert one.feed(stream_of("chat", END)) == b"" and one.fail() == b""
+
+
+def test_thoughts_go_back_as_one_text_under_the_name_they_came_in() -> None:
+    """Some servers take no lists there."""
+    from tongues import translated
+
+    thinking = told(
+        "messages",
+        "chat",
+        [chunk({"reasoning_content": "a"}), chunk({"reasoning_content": "b"}), chunk({"content": "c"}), *END],
+    )["content"]
+    body = {"messages": [{"role": "assistant", "content": thinking}, {"role": "user", "content": "d"}]}
+    sent, losses = translated("messages", "chat", body)
+    assert sent["messages"][0] == {"role": "assistant", "content": "c", "reasoning_content": "ab"}
+    assert losses == []
+
+
+@pytest.mark.parametrize(("target", "include"), [("chat", True), ("chat", False)])
+def test_chat_tells_usage_where_it_was_asked_to(target: Protocol, include: bool) -> None:
+    request = asking(target, stream_options={"include_usage": include})
+    stream = passed(bridge("messages", target, request), stream_of("messages", STORIES["messages"]()))
+    assert (b'"usage":{' in stream) is include
+    assert stream.endswith(b"data: [DONE]\n\n")
+    assert json.loads(stream.split(b"\n\n")[0][6:])["object"] == "chat.completion.chunk"
