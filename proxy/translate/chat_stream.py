@@ -24,7 +24,7 @@ class ChatStream(StreamWriter):
         self._before = self._after = b""
         self._ordinals: dict[int, int] = {}
         self._custom: set[int] = set()
-        self._blocks = 0
+        self._blocks = self._cited = 0
 
     def begin(self, model: str) -> None:
         super().begin(model)
@@ -51,7 +51,9 @@ class ChatStream(StreamWriter):
         self._delta({"refusal": text})
 
     def cite(self, citation: Citation) -> None:
-        self._delta({"annotations": [annotation(citation)]})
+        # the SDK adds up lists by the index of their entries
+        self._delta({"annotations": [{"index": self._cited, **annotation(citation)}]})
+        self._cited += 1
 
     def reason(self, text: str, origin: str) -> None:
         super().reason(text, origin)

@@ -46,6 +46,8 @@ def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
         body["response_format"] = _format(request.format)
     thinking = request.thinking
     effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
+    if thinking.on is False:  # servers disagree on how to say so, and some refuse what others read
+        losses.add("reasoning")
     _put(body, reasoning_effort=effort or None, verbosity=request.verbosity or None, user=request.user or None)
     _put(body, service_tier=request.tier or None, metadata=request.metadata, prompt_cache_key=request.cache_key or None)
     return body | request.extra

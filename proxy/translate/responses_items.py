@@ -131,7 +131,7 @@ def _part(part: dict[str, Any], losses: Losses) -> Part | None:
     if kind == "refusal":
         return Refusal(a_text(part.get("refusal")))
     if kind == "input_image":
-        media = Media("image", file_id=a_text(part.get("file_id")), detail=a_text(part.get("detail")))
+        media = Media("image", file_id=a_text(part.get("file_id")), detail=_detail(part))
         return from_url(media, a_text(part.get("image_url")))
     if kind == "input_file":
         media = Media("file", file_id=a_text(part.get("file_id")), filename=a_text(part.get("filename")))
@@ -141,6 +141,12 @@ def _part(part: dict[str, Any], losses: Losses) -> Part | None:
         return Media("audio", data=a_text(audio.get("data")), media_type=a_text(audio.get("format")))
     losses.add("other")
     return None
+
+
+def _detail(part: dict[str, Any]) -> str:
+    """How closely a picture is to be looked at, where that is not left to the model."""
+    detail = a_text(part.get("detail"))
+    return "" if detail == "auto" else detail
 
 
 def read_annotations(said: Any, losses: Losses) -> list[Citation]:

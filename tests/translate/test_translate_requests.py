@@ -180,7 +180,7 @@ MESSAGES_TO_CHAT = [
     ({"top_k": 4}, {"top_k": 4}, []),
     ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2048}, {"reasoning_effort": "medium"}, []),
     ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}, {"reasoning_effort": "high"}, []),
-    ({"thinking": {"type": "disabled"}}, {"reasoning_effort": None}, []),
+    ({"thinking": {"type": "disabled"}}, {"reasoning_effort": None}, ["reasoning"]),
     ({"metadata": {"user_id": "u"}}, {"user": "u"}, []),
     ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, {"tools": None}, ["tools.web_search"]),
     ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, {"tools": None}, ["tools.bash"]),
