@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
@@ -25,6 +26,7 @@ from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
+from proxy.exchange.tongues import Tongues
 from proxy.exchange.upstream import Upstream
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
 from proxy.policy.money.pricebook import PriceBook
@@ -110,7 +112,7 @@ class Daemon:
         names = Names(settings, catalogue, listings.listed)
         toll = _toll(price_book(settings, names, catalogue), settings.money, books, (lookups, background), telemetry)
         self._stack.callback(toll.refused.write)
-        exchange = Exchange(settings.providers, settings.retries, upstream, toll)
+        exchange = Exchange(settings.providers, settings.retries, upstream, toll, Tongues(settings.lossy))
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = Api(parts, telemetry.finished, _log_crash)
         self._api = api
@@ -208,7 +210,8 @@ class Daemon:
     def whereabouts(self) -> StatusAnswer:
         """Who this daemon is and where it listens, for the commands."""
         config, url = self.settings.source, self.url.removesuffix("/v1")
-        return StatusAnswer(os.getpid(), __version__, config, url, self.admin_url)
+        unspoken = {} if self._api is None else self._api.parts.exchange.tongues.learnt(time.monotonic())
+        return StatusAnswer(os.getpid(), __version__, config, url, self.admin_url, unspoken)
 
     def cut_short(self) -> None:
         """End the drain window now (a second SIGTERM)."""

@@ -126,7 +126,8 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     toll.rules = settings.money.rules
     toll.settled()  # caps may have changed: who waits for room looks again
     toll.keeping.background.providers = settings.providers
-    parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll)
+    before.tongues.lossy = settings.lossy
+    parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll, before.tongues)
     parts.exchange.breakers.take_over(before.breakers, _same_door(before.providers, settings.providers))
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)

@@ -101,11 +101,17 @@ class UnknownEndpoint(CallerError):
 
 
 class EndpointNotServed(CallerError):
-    """A key that may use named models only asks for work whose model nobody can tell."""
+    """Work whose model nobody can tell, for a key that may use named ones only; or that no provider of the model does."""
 
     status = 404
     code = "endpoint_not_served"
     kind = "policy_model_blocked"
+
+
+class TranslationLossy(CallerError):
+    """The provider does not speak the client's protocol, and in those it does the request cannot be said."""
+
+    code = "translation_lossy"
 
 
 class NothingThere(CallerError):

@@ -84,7 +84,7 @@ class Telemetry:
         log_calls(
             [(entry, record.at + at - record.started) for entry, (record, at) in zip(entries, ended, strict=True)]
         )
-        self.metrics.finished(*map(_seen, entries))
+        self.metrics.finished(*[_seen(entry, record) for entry, (record, _) in zip(entries, ended, strict=True)])
         self.feed.tell(entries)
 
     def _tell_costs(self, rows: list[Row]) -> None:
@@ -177,7 +177,7 @@ class Telemetry:
         return {name: counted[name] for name in self._settings.providers}
 
 
-def _seen(entry: Entry) -> CallSeen:
+def _seen(entry: Entry, record: Record) -> CallSeen:
     return CallSeen(
         endpoint=entry.endpoint,
         status=entry.status,
@@ -193,6 +193,7 @@ def _seen(entry: Entry) -> CallSeen:
         output_tokens=entry.output_tokens or 0,
         attempts=tuple([(tried.provider, tried.outcome) for tried in entry.tried]),
         fallback=None if len(entry.tried) < 2 else _fallback(entry),
+        lost=record.losses,
         client_left=entry.client_left,
         rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
         shadow_rejected=entry.shadow_rejections and _codes(entry.shadow_rejections),

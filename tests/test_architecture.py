@@ -63,6 +63,7 @@ MONEY = re.compile(r"policy/money/\w+\.py|stores/\w+\.py")
 MAY_ASK_FOR_STREAM = {
     "exchange/upstream.py": "the first byte of a stream has a timeout of its own; a failure may be one after its head",
     "exchange/attempt.py": "the usage flag is refused where nothing streams",
+    "exchange/translating.py": "who asked for a stream is answered with one in the other protocol, too",
     "exchange/record.py": "the log line says whether the call streamed",
     "observe/metrics.py": "time to the first token is a measure of streams",
     "observe/gen_ai.py": "time to the first token is a measure of streams",

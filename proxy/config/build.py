@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.config.build_money import build_money
 from proxy.config.discover import NO_PROVIDER, beside, state_dir
@@ -15,11 +16,13 @@ from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
 from proxy.config.oddities import oddities
 from proxy.config.secrets import Filled
+from proxy.policy.tongues import speaks_by_default
 from proxy.policy.values import Alias, Caller, Hook, Listen, Provider, RetryRules, Route, Settings, Timeouts
 from proxy.presets import PRESETS
 from proxy.secret import Secret
 
-MOCK = Provider(name="mock", kind="mock", base_url="", key_source="no key needed", free=False)
+_MOCK = Provider(name="mock", kind="mock", base_url="", key_source="no key needed", free=False)
+MOCK = replace(_MOCK, speaks=speaks_by_default(_MOCK))
 
 
 class Sources(Struct, frozen=True):
@@ -52,6 +55,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         aliases={name: _alias(model) for name, model in config.models.items()},
         default_model=config.default_model,
         unknown_models=config.unknown_models,
+        lossy=config.translation.lossy,
         catalogue_refresh=config.catalogue.refresh,
         retries=RetryRules(config.retries.attempts, config.retries.first_wait, config.retries.longest_wait),
         max_body=config.max_body,
@@ -88,7 +92,7 @@ def _providers(config: Config, sources: Sources) -> dict[str, Provider]:
 def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider:
     key, key_source = _key(name, section, sources)
     times = section.timeouts
-    return Provider(
+    made = Provider(
         name=name,
         kind=section.kind,
         base_url=section.base_url or PRESETS[section.kind].base_url,
@@ -102,6 +106,8 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         max_tokens_field=section.max_tokens_field,
         stream_options=section.stream_options,
     )
+    speaks = speaks_by_default(made) if section.speaks is None else frozenset(section.speaks)
+    return replace(made, speaks=speaks)
 
 
 def _key(name: str, section: ProviderSection, sources: Sources) -> tuple[Secret | None, str]:
@@ -154,4 +160,5 @@ def _caller(name: str, key: KeySection) -> Caller:
         digest = hashlib.sha256(key.key.reveal().encode()).digest()
     else:
         digest = bytes.fromhex((key.key_hash or "").removeprefix("sha256:"))
-    return Caller(name, tuple(key.models), digest, timing=key.timing)
+    lossy = None if key.translation is None else key.translation.lossy
+    return Caller(name, tuple(key.models), digest, timing=key.timing, lossy=lossy)

@@ -102,6 +102,9 @@ class ProviderSection(Section):
         default=None, description="The field that limits chat's output there; none: no such field on any endpoint."
     )
     stream_options: Flag = Field(default=True, description="Whether it takes the field stream_options.")
+    speaks: list[Literal["chat", "completions", "responses", "messages", "images", "embeddings"]] | None = Field(
+        default=None, description="The protocols it speaks; default by kind, else unknown until tried."
+    )
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -172,6 +175,14 @@ class RetriesSection(Section):
     longest_wait: Seconds = Field(default=8.0, description="A Retry-After above this many seconds is not waited for.")
 
 
+class TranslationSection(Section):
+    """Calls that are said in another protocol, as the provider does not speak the client's."""
+
+    lossy: Literal["allow", "warn", "reject"] = Field(
+        default="warn", description="What becomes of a call that cannot be said in full there."
+    )
+
+
 class KeySection(Section):
     """Who holds a client key, and what they may do."""
 
@@ -181,6 +192,7 @@ class KeySection(Section):
     limits: list[LimitSection] = Field(default=[], description="Limits of this key.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
     timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
+    translation: TranslationSection | None = Field(default=None, description="Translation, for this key.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -225,6 +237,9 @@ class Config(Section):
     default_model: Word | None = Field(default=None, description="The model of calls that name none.")
     unknown_models: Literal["reject", "pass"] = Field(
         default="reject", description="What becomes of a name that fits nothing."
+    )
+    translation: TranslationSection = Field(
+        default=TranslationSection(), description="Calls to providers that do not speak the client's protocol."
     )
     catalogue: CatalogueSection = Field(default=CatalogueSection(), description="The list of models and prices.")
     retries: RetriesSection = Field(default=RetriesSection(), description="How a failed attempt is repeated.")

@@ -33,7 +33,15 @@ def daemon_checks(seen: DaemonSeen, config: ConfigSeen, version: str) -> list[Ch
     if seen.config != config.file:
         found = f"{who}, started with {seen.config or 'the environment alone'}"
         return [warned("daemon", "control socket", found, "give this command the same --config"), lock]
-    return [passed("daemon", "control socket", f"{who} answers"), lock]
+    return [passed("daemon", "control socket", f"{who} answers"), lock, *_unspoken(seen)]
+
+
+def _unspoken(seen: DaemonSeen) -> list[Check]:
+    """What it found out: calls in these protocols are said in another."""
+    return [
+        passed("daemon", "protocols", f"{name} was seen not to speak {' and '.join(sorted(tongues))}; calls go as chat")
+        for name, tongues in seen.unspoken.items()
+    ]
 
 
 def _lock(seen: DaemonSeen) -> Check:

@@ -35,7 +35,8 @@ def look_at_daemon(state_dir: str) -> DaemonSeen:
     if status != 200:
         return DaemonSeen(answers=True, holder=holder)
     names = ("pid", "version", "config", "url", "admin_url")
-    return DaemonSeen(answers=True, holder=holder, **{name: told[name] for name in names})
+    unspoken = told.get("unspoken", {})
+    return DaemonSeen(answers=True, holder=holder, unspoken=unspoken, **{name: told[name] for name in names})
 
 
 def _holder(state_dir: Path) -> int | None:

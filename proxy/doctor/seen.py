@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -132,6 +132,7 @@ class DaemonSeen(Struct, frozen=True):
     url: str = ""
     admin_url: str = ""
     holder: int | None = None
+    unspoken: Mapping[str, Sequence[str]] = {}
 
 
 class PortSeen(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import max_field, url_for
@@ -14,11 +15,14 @@ from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
+from proxy.exchange.translating import Asked, Interpreter, say, silent
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
-from proxy.policy.values import Provider, RetryRules
-from proxy.wire.call import MAXIMA, Change, applied_defaults, asks_for_usage, outgoing
+from proxy.policy.values import Lossy, Provider, RetryRules
+from proxy.translate.kept import KeptThoughts
+from proxy.translate.values import Aim, Protocol
+from proxy.wire.call import MAXIMA, Call, Change, applied_defaults, asks_for_usage, outgoing
 from proxy.wire.headers import Headers, replaced, safe
 from proxy.wire.reader import StreamReader, error_body
 
@@ -42,14 +46,63 @@ def prepare(
     job.record.adjusted = [f"{name}={value.decode()}" for name, value in members.items()]
     if attempt.target:
         job.record.adjusted.append(f"model={plan.targets[attempt.target].model}")
-    known = job.incoming.prepared.get(provider.name)
-    if known is None or known[0] is not provider:
-        headers = dialect.headers(call, provider, job.incoming)
-        known = provider, UpstreamRequest(call.method, url_for(provider, call), headers, [])
-        job.incoming.prepared[provider.name] = known
-    request = known[1].carrying(outgoing(call, change))
+    request = _request(job, provider, call, provider.name).carrying(outgoing(call, change))
     hide = ask_for_usage and not asks_for_usage(call)
     return request, StreamReader(call.endpoint.shape, hide_usage=hide)
+
+
+def translate(
+    job: Job, attempt: Attempt, provider: Provider, terms: Terms, kept: KeptThoughts
+) -> tuple[UpstreamRequest, StreamReader, Interpreter]:
+    """The same for a provider that does not speak the client's protocol. Raises `CallerError`s."""
+    dialect, record, tongue = DIALECTS[provider.kind], job.record, terms.tongue
+    members = _members(job, provider, terms.maximum)
+    record.adjusted = [f"{name}={value.decode()}" for name, value in members.items()]
+    model = job.plan.targets[attempt.target].model or job.call.model or ""
+    if attempt.target:
+        record.adjusted.append(f"model={model}")
+    there = silent(tongue)
+    aim = Aim(
+        tongue,
+        model,
+        max_field(there, provider) or "",
+        terms.largest or terms.assumed,
+        terms.largest,
+        usage_flag=provider.stream_options and dialect.wants_usage_flag(there),
+    )
+    asked = Asked(tongue, provider, aim, Change(members=tuple(members.items())), terms.lossy)
+    said = say(job, asked, kept)
+    source = job.call.endpoint.shape
+    record.adjusted.append(f"protocol={source}>{tongue}")
+    if terms.lossy != "allow":
+        record.adjusted += [f"{loss.became}={loss.field}" for loss in said.losses]
+    record.lose(source, tongue, [loss.field for loss in said.losses])
+    request = _request(job, provider, said.call, f"{provider.name}>{tongue}").carrying([said.call.body])
+    return request, StreamReader(there.endpoint.shape), Interpreter(said.bridge, job, kept)
+
+
+class Terms(Struct, frozen=True):
+    """How a call is to be translated: into what, with what limit of its output, and what may be lost.
+
+    `maximum` as in `prepare`; `largest` is the most the model puts out, None unknown; then `assumed` is the limit for a
+    protocol that demands one.
+    """
+
+    tongue: Protocol
+    maximum: int | None
+    largest: int | None
+    assumed: int
+    lossy: Lossy
+
+
+def _request(job: Job, provider: Provider, call: Call, name: str) -> UpstreamRequest:
+    """All of a request but its body, made once for every head that asks for the same."""
+    known = job.incoming.prepared.get(name)
+    if known is None or known[0] is not provider:
+        headers = DIALECTS[provider.kind].headers(call, provider, job.incoming)
+        known = provider, UpstreamRequest(call.method, url_for(provider, call), headers, [])
+        job.incoming.prepared[name] = known
+    return known[1]
 
 
 def _members(job: Job, provider: Provider, maximum: int | None) -> dict[str, bytes]:
@@ -86,7 +139,7 @@ def news_of(outcome: Reply | Failure, provider: Provider, is_late: bool) -> News
     if isinstance(outcome, Failure):
         if outcome.trouble == "unreachable":
             return "unreachable"
-        return "nothing" if is_late or outcome.trouble == "stale_connection" else "silent"
+        return "nothing" if is_late or outcome.trouble in ("stale_connection", "unhealthy") else "silent"
     if _refuses_our_key(outcome, provider):
         return "refused"
     return "failing" if outcome.judged_status >= 500 else "answered"

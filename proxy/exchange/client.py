@@ -15,7 +15,7 @@ from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers, reply_head
-from proxy.wire.reader import StreamReader, error_event
+from proxy.wire.reader import error_event
 
 KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0
@@ -43,6 +43,17 @@ class Door(Protocol):
 
     def hang_up(self, last_words_seconds: float) -> None:
         """Close: at once, or once what was sent is out, so many seconds later at most."""
+
+
+class Speaker(Protocol):
+    """Whoever makes the events that the client gets."""
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether something of ours may be written between events now."""
+
+    def last_words(self, shape: Shape, error: ProxyError) -> bytes:
+        """What an error of ours ends the stream on."""
 
 
 class Asker(Struct, frozen=True):
@@ -92,7 +103,7 @@ class Client:
         self._held = b""
         self._is_chunked = self._is_watched = self._says_events = False
         self._spoke = 0.0
-        self._reader: StreamReader | None = None
+        self._reader: Speaker | None = None
 
     def patience(self, silence_seconds: float, until: float) -> Patience:
         """A deadline for the call, wherever it waits."""
@@ -129,7 +140,7 @@ class Client:
             self._is_watched = True
             self._deadlines.watch(self)
 
-    def begin(self, status: int, headers: Headers, reader: StreamReader | None = None) -> None:
+    def begin(self, status: int, headers: Headers, reader: Speaker | None = None) -> None:
         """Status and headers, unless silence has sent them already; they go out with the first bytes."""
         self._reader = reader
         if not self.started:
@@ -206,7 +217,7 @@ class Client:
         if not self._says_events or (self._reader and not self._reader.at_boundary):
             self._door.hang_up(0)
             return
-        self.say(error_event(shape, error))
+        self.say(error_event(shape, error) if self._reader is None else self._reader.last_words(shape, error))
         self._door.hang_up(LAST_WORDS_SECONDS)
 
     def rest(self) -> None:

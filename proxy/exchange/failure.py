@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from proxy.dialects import Dialect
-from proxy.errors import ProviderError
+from proxy.errors import ProxyError
 from proxy.policy.retries.retry import Seen, Trouble
 from proxy.policy.values import Provider
 
@@ -24,7 +24,7 @@ class Failure:
     generation_id = None
     first_byte_at = None
 
-    def __init__(self, error: ProviderError, trouble: Trouble, status: int | None = None) -> None:
+    def __init__(self, error: ProxyError, trouble: Trouble, status: int | None = None) -> None:
         self.error = error
         self.trouble = trouble
         self.judged_status = status

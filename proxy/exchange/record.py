@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Literal, Protocol
 
@@ -110,6 +110,7 @@ class Record:
         "key",
         "label",
         "limit_headers",
+        "losses",
         "missing",
         "model",
         "pending",
@@ -148,9 +149,9 @@ class Record:
         self.stream = False
         self.target: Target | None = None
         self.tried: list[Tried] = []
-        self.calls = 0
+        self.calls = self.status = 0
         self.adjusted: list[str] = []
-        self.status = 0
+        self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field
         self.error: ProxyError | None = None
         self.failure: str | None = None
         self.failure_status: int | None = None
@@ -193,6 +194,10 @@ class Record:
         if source != "none":
             self.cost_source = source
             self.usage = usage or self.usage
+
+    def lose(self, source: str, target: str, fields: Iterable[str]) -> None:
+        """Something of the call or its reply could not be said in another protocol."""
+        self.losses += tuple((source, target, field) for field in fields)
 
     def closing_stops_billing(self) -> bool:
         """Whether to give up now ends what the call costs; where nothing is under way, nothing can be billed."""

@@ -28,7 +28,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         return
     record.phase = "streaming"
     if reply.is_event_stream:
-        client.begin(reply.status, headers, reply.reader)
+        client.begin(reply.status, headers, reply.interpreter or reply.reader)
         client.watch()
     else:
         length = [("Content-Length", reply.content_length)] if reply.content_length is not None else []
@@ -47,6 +47,8 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
     record.phase = "done"
     if (durable := reply.settle()) is not None:
         await durable
+    if reply.interpreter is not None:
+        client.say(reply.interpreter.finish())
     client.end()
 
 
@@ -56,11 +58,13 @@ def _silent(reply: Reply) -> UpstreamTimeout:
 
 async def _pass_events(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
     """Events as they come; a stream that stops without saying that it is complete is an error."""
-    reader, settler = reply.reader, reply.settler
+    reader, settler, interpreter = reply.reader, reply.settler, reply.interpreter
     findings, is_silent = reader.findings, True  # until the first token
     ready, reply.first = client.take_held() + reply.first, b""
     while True:
         if ready:
+            if interpreter is not None:
+                ready = interpreter.feed(ready)
             if is_silent:
                 is_silent = not _note_first(record, ready)
             is_complete = findings.complete
@@ -85,7 +89,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
         size = len(chunk) + reader.held
         ready = reader.feed(chunk) if size <= LARGE else await reply.aside(size, reader.feed, chunk)
     if rest := reader.finish():
-        client.say(rest)
+        client.say(rest if interpreter is None else interpreter.feed(rest))
     if not findings.complete:
         record.phase = "streaming"
         raise UpstreamReset(f"{reply.provider.name} ended its answer in the middle.")

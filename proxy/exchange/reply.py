@@ -28,9 +28,11 @@ from proxy.wire.reader import StreamReader
 if TYPE_CHECKING:
     from proxy.exchange.background import Watcher
     from proxy.exchange.held import Held
+    from proxy.exchange.translating import Interpreter
 
 LARGEST_WHOLE = 8 * 2**20
 LATE_SECONDS = 3.0
+_SPENT_CODES = (b"insufficient_quota", b"credit_balance_exhausted")
 
 
 class Reply:
@@ -43,13 +45,14 @@ class Reply:
 
     __slots__ = (
         "_passing",
-        "_json_added",
+        "_own_type",
         "_response",
         "aside",
         "broken_by",
         "ended",
         "first",
         "first_byte_at",
+        "interpreter",
         "is_event_stream",
         "is_json",
         "provider",
@@ -69,7 +72,8 @@ class Reply:
         self.first = b""
         self.first_byte_at = time.monotonic()
         self.whole = False
-        self._json_added = False
+        self._own_type: str | None = None
+        self.interpreter: Interpreter | None = None
         self.ended = False
         self.trouble: Trouble = "none"
         self.settler: Held | Watcher | None = None
@@ -85,7 +89,7 @@ class Reply:
     def headers(self) -> Headers:
         """The upstream's headers that may cross."""
         passed = self._response.passing
-        return replaced(passed, [("Content-Type", "application/json")]) if self._json_added else passed
+        return passed if self._own_type is None else replaced(passed, [("Content-Type", self._own_type)])
 
     @property
     def generation_id(self) -> str | None:
@@ -190,10 +194,10 @@ class Reply:
             return self.status
         return findings.error_status if findings.failed else self.status
 
-    def replace_body(self, body: bytes) -> None:
-        """Put JSON of ours where the upstream sent no body at all."""
+    def replace_body(self, body: bytes, content_type: str = "application/json") -> None:
+        """Put a body of ours where the upstream sent none at all, or one that the client cannot read."""
         self.first = body
-        self._json_added = True
+        self._own_type = content_type
 
     def seen(self, dialect: Dialect, now: datetime) -> Seen:
         """What judging needs of the head and the body read so far; `now` in UTC."""
@@ -203,7 +207,7 @@ class Reply:
         return Seen(
             status=status,
             retry_after=retry_after_seconds(self.header("retry-after-ms"), self.header("Retry-After"), now),
-            quota=status == 429 and _is_quota(self.first),
+            quota=status == 429 and any(code in self.first for code in _SPENT_CODES),
             affordable=dialect.affordable(self.status, self.first),
             missing=self.missing,
         )
@@ -294,7 +298,3 @@ def _kind_of(content_type: str) -> str:
     if plain == "text/event-stream":
         return "events"
     return "json" if plain == "application/json" or plain.endswith("+json") else ""
-
-
-def _is_quota(body: bytes) -> bool:
-    return b"insufficient_quota" in body or b"credit_balance_exhausted" in body

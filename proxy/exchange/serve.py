@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from proxy.dialects import DIALECTS
+from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.errors import ModelNotFound, PolicyError
 from proxy.exchange.attempt import (
     Ending,
+    Terms,
     abandoned,
     fill_empty_error,
     headers_for,
@@ -21,6 +22,7 @@ from proxy.exchange.attempt import (
     prepare,
     reply_or_raise,
     rounds,
+    translate,
     unhealthy,
 )
 from proxy.exchange.client import Client
@@ -31,20 +33,27 @@ from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
 from proxy.exchange.reply import Reply
 from proxy.exchange.toll import Ask, Toll
+from proxy.exchange.tongues import Tongues, not_served
+from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.retries.retry import Again, Attempt, Stop, judge
 from proxy.policy.values import Provider, RetryRules
 from proxy.stores.failures import JournalUnwritable
+from proxy.translate.values import Protocol
+from proxy.wire.reader import StreamReader
 
 
 class Exchange:
     """Carries calls to providers and their replies back."""
 
-    def __init__(self, providers: dict[str, Provider], rules: RetryRules, upstream: Upstream, toll: Toll) -> None:
+    def __init__(
+        self, providers: dict[str, Provider], rules: RetryRules, upstream: Upstream, toll: Toll, tongues: Tongues
+    ) -> None:
         """Breakers stand before every provider but the built-in mock, whose failures are ordered."""
         self.toll = toll
         self.providers = providers
+        self.tongues = tongues
         self._rules = rules
         self._upstream = upstream
         self.aside = upstream.aside
@@ -85,6 +94,12 @@ class Exchange:
         fill_empty_error(reply, job)
         if reply.whole and (durable := reply.settle()) is not None:
             await durable
+        if reply.interpreter is not None:
+            await self.aside(len(reply.first), reply.interpreter.say_again, reply)
+            if not reply.is_event_stream:
+                reply.interpreter.note()
+        elif reply.status >= 400:
+            estimate_instead(reply, job)
         job.let_go()
         return reply
 
@@ -93,28 +108,40 @@ class Exchange:
         record, target = job.record, job.plan.targets[attempt.target]
         provider, breakers = self.providers[target.provider], self.breakers
         record.target = target
-        if seconds := breakers.seconds_closed_to(target, time.monotonic()):
+        way = self.tongues.way(provider, job.call, attempt, time.monotonic())
+        if way == "refused":
+            outcome: Reply | Failure = not_served(provider, job.call, self.providers.values())
+        elif seconds := breakers.seconds_closed_to(target, time.monotonic()):
             is_whole = breakers.by_provider[target.provider].is_open
-            outcome: Reply | Failure = unhealthy(provider, seconds, is_whole=is_whole)
+            outcome = unhealthy(provider, seconds, is_whole=is_whole)
         else:
             try:
                 label = job.plan.label if attempt.target == 0 else self.toll.prices.label_for(target)
                 ask = Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to)
-                outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask))
+                outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask), way)
+            except UNSAID as error:
+                outcome = Failure(error, "unhealthy")
             except BaseException:
                 breakers.tell(target, "nothing", time.monotonic())
                 raise
             now = time.monotonic()
             breakers.tell(target, news_of(outcome, provider, now >= job.until), now)
+            if provider.speaks is None:
+                self.tongues.learn(outcome, job.call, provider, translated=way is not None, now=now)
         record.tried.append(Tried(target.provider, target.model, outcome.label))
         return outcome
 
-    async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None) -> Reply | Failure:
+    async def _send(
+        self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Protocol | None
+    ) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
         record = job.record
         provider = self.providers[job.plan.targets[attempt.target].provider]
-        maximum = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
-        request, reader = prepare(job, attempt, provider, maximum)
+        interpreter = None
+        if way is None:
+            request, reader = prepare(job, attempt, provider, _maximum(held, attempt))
+        else:
+            request, reader, interpreter = await self._translate(job, attempt, held, way)
         record.calls += 1
         times = record.times
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
@@ -135,6 +162,8 @@ class Exchange:
                 held.close()
             raise
         times.upstream_seconds += time.monotonic() - times.sent_at
+        if interpreter is not None and isinstance(outcome, Reply):
+            outcome.interpreter = interpreter
         settler = held or self.toll.keeping.background.watcher(provider, job.call)
         if settler is not None:
             outcome.settler, outcome.provider = settler, provider
@@ -142,10 +171,27 @@ class Exchange:
                 settler.begun(outcome)
         return outcome
 
+    async def _translate(
+        self, job: Job, attempt: Attempt, held: Held | None, tongue: Protocol
+    ) -> tuple[UpstreamRequest, StreamReader, Interpreter]:
+        """The request of an attempt in another protocol. Raises `CallerError`s; then there is no hold any more."""
+        target, tongues = job.plan.targets[attempt.target], self.tongues
+        provider = self.providers[target.provider]
+        largest, assumed = self.toll.prices.sizes(provider, target.model).max_output, self.toll.rules.unknown_maximum
+        terms = Terms(tongue, _maximum(held, attempt), largest, assumed, tongues.lossy_for(job.caller))
+        try:
+            return await self.aside(len(job.call.body), translate, job, attempt, provider, terms, tongues.kept)
+        except BaseException:
+            if held is not None:
+                held.withdraw()
+            raise
+
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         if outcome.judged_status is not None and outcome.judged_status < 400:
             return _GOOD
         provider = self.providers[job.plan.targets[attempt.target].provider]
+        if self.tongues.has_no_ear(outcome, job.call, provider, attempt):
+            return Again(replace(attempt, calls=attempt.calls + 1, translated=True))
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
         if seen.trouble == "unreachable":
             seen = replace(seen, is_near=is_near(provider))
@@ -161,6 +207,11 @@ class Exchange:
 
 
 _GOOD = Stop()
+
+
+def _maximum(held: Held | None, attempt: Attempt) -> int | None:
+    """The limit of output tokens that a budget or a repair has set."""
+    return held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
 
 
 def _passed_over(outcome: Reply | Failure) -> bool:

@@ -172,6 +172,12 @@ TABLE: tuple[Row, ...] = (
         "gauge",
         "When the configuration in use was read (Unix time).",
     ),
+    Row(
+        "tollkeeper_translation_losses_total",
+        "counter",
+        "Fields that could not be said in another protocol, of requests and of replies.",
+        ("from", "to", "field"),
+    ),
     Row("tollkeeper_build_info", "info", "Always 1; which version this is.", ("version", "python")),
 )
 
@@ -220,6 +226,7 @@ _LABELS = """
 | `endpoint` | The row of the table of endpoints (`chat/completions`, `models` …), never the path; `other` for a path in no row. |
 | `provider` | The configured name; empty where a call was refused before one was chosen. |
 | `model`, `from`, `to` | The configured target: an alias, else `author/slug`; `_other` if neither the configuration nor the catalogue has it; empty where a call has none. |
+| `from`, `to` of translations, `field` | Protocols (`chat`, `messages`, `responses`); a name of the closed list in [translation](translation.md#what-is-lost). |
 | `key` | The name of the client key, never the key; `_other` for a name that is not configured; empty where a call was refused before the key was known. |
 | `budget` | Its name as `tollkeeper budgets` shows it: `key:alice:day`, `global:month`. |
 | `threshold` | As the configuration has it: `80%`. |

@@ -52,6 +52,7 @@ class Metrics:
         self._shadow_rejections = families.counter("tollkeeper_shadow_rejections_total")
         self._attempts = families.counter("tollkeeper_upstream_attempts_total")
         self._fallbacks = families.counter("tollkeeper_fallbacks_total")
+        self._losses = families.counter("tollkeeper_translation_losses_total")
         self._disconnects = families.counter("tollkeeper_client_disconnects_total")
         self._anomalies = families.counter("tollkeeper_cost_anomalies_total")
         self._budget_alerts = families.counter("tollkeeper_budget_alerts_total")
@@ -127,6 +128,8 @@ class Metrics:
             self._attempts.at(tried, outcome_label(outcome)).add(times * len(same))
         if call.fallback is not None:
             self._fallbacks.at(*map(self._labels.model, call.fallback)).add(len(same))
+        for lost in call.lost:
+            self._losses.at(*lost).add(len(same))
         if call.client_left is not None:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
         if call.rejected is not None:

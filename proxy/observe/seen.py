@@ -25,8 +25,8 @@ class CallSeen(Struct, frozen=True):
     """One finished call. Times in seconds.
 
     `model` is the configured target. `attempts` are (provider, outcome), `fallback` is (from, to)
-    as models, `client_left` how far the call had got, `rejected` the code of a refusal of ours, `shadow_rejected` those
-    of refusals there would have been.
+    as models, `lost` are (from, to, field) of translations, `client_left` how far the call had got, `rejected` the code
+    of a refusal of ours, `shadow_rejected` those of refusals there would have been.
     """
 
     endpoint: str
@@ -43,6 +43,7 @@ class CallSeen(Struct, frozen=True):
     output_tokens: int = 0
     attempts: tuple[tuple[str, str], ...] = ()
     fallback: tuple[str, str] | None = None
+    lost: tuple[tuple[str, str, str], ...] = ()
     client_left: str | None = None
     rejected: str | None = None
     shadow_rejected: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ Kind = tuple[object, ...]
 # all that a call may have in common with many
 _COMMON = ("endpoint", "status", "provider", "model", "key", "error_type", "stream")
 kind_of: Callable[[CallSeen], Kind] = attrgetter(
-    *_COMMON, "attempts", "fallback", "client_left", "rejected", "shadow_rejected"
+    *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected"
 )
 
 

@@ -18,6 +18,8 @@ from proxy.secret import Secret
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens", "none"]
 Kind = Literal["openrouter", "openai", "anthropic", "mock"]
+Tongue = Literal["chat", "completions", "responses", "messages", "images", "embeddings"]
+Lossy = Literal["allow", "warn", "reject"]
 
 
 class Timeouts(Struct, frozen=True):
@@ -44,7 +46,7 @@ class Provider(Struct, frozen=True):
     an HTTP proxy to go through, or "environment", or None for a direct connection.
     `ca_file` holds the authorities to believe, in PEM, instead of SSL_CERT_FILE's or the system's.
     `max_tokens_field` is the member that limits chat's output there ("none": no member, on any endpoint), None the
-    usual one; without `stream_options` that member is never put in.
+    usual one; without `stream_options` that member is never put in. `speaks` None: unknown until it is tried.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Provider(Struct, frozen=True):
     ca_file: str | None = None
     max_tokens_field: MaxTokensField | None = None
     stream_options: bool = True
+    speaks: frozenset[Tongue] | None = None
 
 
 class Target(Struct, frozen=True):
@@ -111,7 +114,7 @@ class Caller(Struct, frozen=True):
     """Who holds a client key. `models` are fnmatch patterns over aliases and `author/slug`;
     empty means all. `key_sha256` is the SHA-256 of the secret (32 bytes); of a stored key there is only
     `key_hmac`, its keyed hash. From `expires_ms` on (UTC epoch) the key is refused like an unknown one. `timing`: replies
-    say where their time went."""
+    say where their time went. `lossy` None: what the whole configuration says."""
 
     name: str
     models: tuple[str, ...] = ()
@@ -119,6 +122,7 @@ class Caller(Struct, frozen=True):
     expires_ms: int | None = None
     key_hmac: bytes = b""
     timing: bool = False
+    lossy: Lossy | None = None
 
 
 class OwnPrice(Struct, frozen=True):
@@ -201,6 +205,7 @@ class Settings(Struct, frozen=True):
     aliases: dict[str, Alias] = {}
     default_model: str | None = None
     unknown_models: Literal["reject", "pass"] = "reject"
+    lossy: Lossy = "warn"
     catalogue_refresh: float | None = 6 * 3600.0
     retries: RetryRules = RetryRules()
     max_body: int = 64 * 2**20

@@ -64,7 +64,11 @@ def read_request(protocol: Protocol, body: bytes, losses: Losses) -> Request:
 
 def write_request(request: Request, aim: Aim, losses: Losses) -> bytes:
     """The body that asks for the same there."""
-    return encode(_WRITE[aim.protocol](_with_choice(request, aim.protocol, losses), aim, losses))
+    request = _with_choice(request, aim.protocol, losses)
+    if aim.largest is not None and request.maximum is not None and request.maximum > aim.largest:
+        losses.add("max_tokens", "changed")
+        request = msgspec.structs.replace(request, maximum=aim.largest)
+    return encode(_WRITE[aim.protocol](request, aim, losses))
 
 
 def _with_choice(request: Request, protocol: Protocol, losses: Losses) -> Request:

@@ -23,6 +23,12 @@ from proxy.translate.values import (
     Turn,
 )
 
+# Members that servers of chat know beside OpenAI's, or that other protocols call the same.
+_SPOKEN = frozenset(
+    "n seed frequency_penalty presence_penalty repetition_penalty logit_bias top_k top_a min_p chat_template_kwargs "
+    "prompt_cache_retention prompt_cache_options".split()
+)
+
 
 def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
     """The body of a request."""
@@ -50,7 +56,10 @@ def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
         losses.add("reasoning")
     _put(body, reasoning_effort=effort or None, verbosity=request.verbosity or None, user=request.user or None)
     _put(body, service_tier=request.tier or None, metadata=request.metadata, prompt_cache_key=request.cache_key or None)
-    return body | request.extra
+    spoken = {name: value for name, value in request.extra.items() if name in _SPOKEN}
+    if len(spoken) < len(request.extra):
+        losses.add("other")
+    return body | spoken
 
 
 def _put(body: dict[str, Any], **members: Any) -> None:

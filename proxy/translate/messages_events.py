@@ -79,14 +79,16 @@ class MessagesEvents(StreamReader):
             if event.delta.stop_reason:
                 self._ending = from_messages(event.delta.stop_reason, event.delta.stop_sequence)
         elif event.type == "message_start" and event.message is not None:
-            self._usage = usage_in(event.message.usage)
-            self.writer.begin(a_text(event.message.model))
+            self._usage = merged(self._usage, usage_in(event.message.usage))
+            if not self.writer.begun:
+                self.writer.begin(a_text(event.message.model))
         elif event.type == "message_stop":
             self._conclude(self._ending or Ending("end"))
         elif event.type == "ping" and self.writer.begun:
             self.writer.ping()
 
     def _start(self, index: Any, block: dict[str, Any]) -> None:
+        self._stop(index)  # one that a server forgot to end
         kind = self._kinds[index] = a_text(block.get("type"))
         if not self.writer.begun:
             self.writer.begin("")

@@ -27,7 +27,7 @@ from proxy.translate.values import (
 _READ = frozenset(
     "model input instructions tools tool_choice parallel_tool_calls max_output_tokens temperature top_p stream text "
     "reasoning user safety_identifier service_tier metadata top_logprobs include store prompt_cache_key "
-    "stream_options".split()
+    "stream_options client_metadata".split()
 )
 # What the provider would have to remember: without it the call means something else.
 _STATE: tuple[Field, ...] = ("previous_response_id", "conversation", "background", "prompt")
@@ -80,6 +80,7 @@ def _note(body: dict[str, Any], include: list[Any], losses: Losses) -> None:
     for field in _LOST:
         if body.get(field) != _USUAL.get(field):
             losses.unless_empty(field, body.get(field))
+    losses.unless_empty("metadata", body.get("client_metadata"))
     if body.get("store") is True:
         losses.add("store")
     if _LOGPROBS in include:

@@ -207,13 +207,15 @@ class Aim(Struct, frozen=True):
     """Where a request goes: the protocol spoken there, the model's name there, what limits the output.
 
     `max_field` is the member that limits chat's output there, empty where there is none. `maximum` is put in where
-    the client sets none and the protocol demands one. `usage_flag`: a stream has to be asked for its usage.
+    the client sets none and the protocol demands one; `largest` is as much as the model puts out, None unknown: clients
+    take their own provider's models for granted. `usage_flag`: a stream has to be asked for its usage.
     """
 
     protocol: Protocol
     model: str
     max_field: str = "max_tokens"
     maximum: int = 32_768
+    largest: int | None = None
     usage_flag: bool = True
 
 

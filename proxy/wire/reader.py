@@ -40,6 +40,10 @@ class StreamReader:
         """How many bytes of an event wait for its end."""
         return self._cutter.held
 
+    def last_words(self, shape: Shape, error: ProxyError) -> bytes:
+        """An error of ours as the last event."""
+        return error_event(shape, error)
+
     def feed(self, chunk: bytes) -> bytes:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
         if self._is_one_event(chunk):

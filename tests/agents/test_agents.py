@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -37,9 +38,12 @@ def daemon(mock: Mock, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     """A daemon before the mock, spelled as the provider the agent is led to; its only key has a budget."""
     mock.forget()
     kind = AGENTS[request.getfixturevalue("name")].kind
+    provider = mock.provider(kind)
+    if "chat" in request.fixturenames:  # spelled as any other server, that only knows chat
+        kind, provider = "openai", {**mock.provider("openai"), "speaks": ["chat"]}
     config = {
         "listen": {"port": free_port()},
-        "providers": {kind: mock.provider(kind)},
+        "providers": {kind: provider},
         "keys": {"alice": {"key": KEY, "budgets": [BUDGET]}},
         "shutdown": {"drain": 1},
     }
@@ -62,6 +66,28 @@ def told(daemon: Daemon, *command: str, home: Path | None = None) -> Any:
     )
     assert done.returncode == 0, done
     return json.loads(done.stdout)
+
+
+@pytest.fixture
+def chat() -> None:
+    """The provider speaks nothing but chat."""
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", [param(name) for name in ("claude-code", "codex")])
+@pytest.mark.usefixtures("chat")
+def test_an_agent_uses_a_tool_at_a_server_that_only_knows_chat(daemon: Daemon, tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    own = {"ANTHROPIC_MODEL": "gpt-4o", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "gpt-4o"}  # that server has none of Claude's
+    agent = dataclasses.replace(AGENTS[name], env={**AGENTS[name].env, **own})
+    printed = run(agent, told(daemon, "connect", name)["parts"], home, KEY)
+    assert (home / "work" / MARKER).exists(), printed
+    assert SAID in printed
+    calls = daemon.wait_for_lines(lambda line: line.get("endpoint") == agent.endpoint, agent.calls)
+    assert {line["status"] for line in calls} == {200}
+    protocol = {"messages": "messages>chat", "responses": "responses>chat"}[agent.endpoint]
+    assert all(f"protocol={protocol}" in line["adjusted"] for line in calls), calls
 
 
 @pytest.mark.timeout(400)

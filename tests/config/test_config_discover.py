@@ -88,6 +88,7 @@ def test_a_provider_of_the_environment_says_so() -> None:
         base_url="https://openrouter.ai/api/v1",
         api_key=Secret("b"),
         key_source="environment variable OPEN_ROUTER_API_KEY",
+        speaks=frozenset({"chat", "completions", "responses", "messages", "embeddings"}),
     )
 
 
@@ -215,6 +216,7 @@ def test_every_value_arrives_where_the_daemon_looks_for_it(tmp_path: Path) -> No
             base_url="https://api.anthropic.com/v1",
             api_key=Secret("k"),
             key_source=f"providers.anthropic.api_key in {file}",
+            speaks=frozenset({"messages", "chat"}),
         ),
     }
     assert settings.routes == (Route("anthropic/*", "anthropic"),)

@@ -643,3 +643,16 @@ def test_an_estimate_counts_all_there_is() -> None:
     assert count(tools=[{"name": "look", "input_schema": SCHEMA}]) > count()
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}}
     assert 1000 < count(messages=[{"role": "user", "content": [image]}]) < 3000
+
+
+@pytest.mark.parametrize(("asked", "sent", "losses"), [(50, 50, []), (500, 100, ["max_tokens"])])
+def test_a_limit_above_what_the_model_puts_out_is_that(asked: int, sent: int, losses: list[str]) -> None:
+    body, found = translated("messages", "chat", {"messages": HI, "max_tokens": asked}, largest=100)
+    assert body["max_tokens"] == sent and lost(found) == losses
+
+
+def test_members_that_only_one_protocol_knows_do_not_cross() -> None:
+    body, losses = translated(
+        "responses", "chat", {"input": "Hi", "client_metadata": {"a": "b"}, "new_one": 1, "min_p": 0.1}
+    )
+    assert body == {"model": "m", "messages": HI, "min_p": 0.1} and lost(losses) == ["metadata", "other"]

@@ -16,7 +16,7 @@ from proxy.translate.values import Aim, Part, Protocol, Request, Text, ToolResul
 # what a member's difference may be called in the list of losses
 MAY_DIFFER: dict[str, set[str]] = {
     "turns": {"cache_control", "documents", "image_detail", "audio", "pictures", "system_position", "tool_arguments", "tool_result_error", "tool_result_media", "message_name", "citations", "thinking"},
-    "tools": {"cache_control", "tool_format"},
+    "tools": {"cache_control"},
     "choice": {"tool_choice"},
     "maximum": set(),
     "temperature": {"temperature"},
@@ -135,7 +135,7 @@ def canon(request: Request) -> dict[str, Any]:
     if request.format is not None:
         said["format"] = {"type": "object"} if request.format.schema is None else request.format.schema
     if request.parallel is not None and request.choice is None:
-        said["choice"] = {"mode": "auto", "names": []}
+        said["choice"] = {"mode": "auto", "names": ()}
     said["extra"] = {name: value for name, value in request.extra.items() if (name, value) != ("n", 1)}
     for tool in said["tools"]:
         tool["strict"] = tool["strict"] or None

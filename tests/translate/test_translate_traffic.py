@@ -29,7 +29,9 @@ def recorded() -> Iterator[tuple[Protocol, dict[str, Any]]]:
         for line in gzip.decompress(path.read_bytes()).splitlines():
             exchange = json.loads(line)
             protocol = SHAPES.get(exchange["path"].rpartition("/")[2])
-            if protocol and exchange["method"] == "POST" and isinstance(exchange["reply"], str):
+            # a custom tool is called only where it was on offer, and these requests are not recorded
+            unasked = exchange["request_is_synthetic"] and "custom_tool_call" in str(exchange["reply"])
+            if protocol and exchange["method"] == "POST" and isinstance(exchange["reply"], str) and not unasked:
                 yield protocol, exchange
 
 

@@ -46,13 +46,14 @@ class Seen(Struct, frozen=True):
 
 class Attempt(Struct, frozen=True):
     """Which target, the how-manieth try at it, upstream calls so far, the maximum it was lowered to; whether it is sent
-    once more for a stale connection."""
+    once more for a stale connection; whether it is said in another protocol, the client's having found no ear."""
 
     target: int = 0
     tries: int = 1
     calls: int = 1
     lowered_to: int | None = None
     resent: bool = False
+    translated: bool = False
 
 
 class Stop(Struct, frozen=True):
@@ -83,11 +84,14 @@ def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop |
     if attempt.calls >= rounds.rules.most_calls or (rounds.seconds_left is not None and rounds.seconds_left <= 0):
         return Stop()
     if seen.affordable is not None and attempt.lowered_to is None:
-        return Again(Attempt(attempt.target, attempt.tries, attempt.calls + 1, seen.affordable))
+        return Again(
+            Attempt(attempt.target, attempt.tries, attempt.calls + 1, seen.affordable, translated=attempt.translated)
+        )
     wait = _wait(seen, attempt, rounds.rules, jitter)
     if _same_again(seen) and attempt.tries < _most_tries(seen, attempt, rounds) and wait <= rounds.rules.longest_wait:
         if rounds.seconds_left is None or wait < rounds.seconds_left:
-            return Again(Attempt(attempt.target, attempt.tries + 1, attempt.calls + 1, attempt.lowered_to), wait)
+            again = msgspec.structs.replace(attempt, tries=attempt.tries + 1, calls=attempt.calls + 1, resent=False)
+            return Again(again, wait)
     if attempt.target + 1 < rounds.targets and _elsewhere(seen):
         # another provider owes us no waiting; an open breaker cost no call
         calls = attempt.calls + (seen.trouble != "unhealthy")

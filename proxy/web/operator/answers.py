@@ -272,13 +272,15 @@ class ReloadedAnswer(Struct, frozen=True):
 
 
 class StatusAnswer(Struct, frozen=True):
-    """Who the daemon is, which file it was started from, and where it listens (an address without /v1)."""
+    """Who the daemon is, which file it was started from, where it listens (an address without /v1), and which protocols
+    it lately saw each provider not to speak."""
 
     pid: int
     version: str
     config: str | None
     url: str
     admin_url: str
+    unspoken: dict[str, list[str]] = {}
 
 
 class BackupAnswer(Struct, frozen=True):

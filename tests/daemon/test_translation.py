@@ -1,0 +1,268 @@
+"""Calls in a protocol that the provider does not speak, on the real daemon and read by the official SDKs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from harness.daemon import Daemon
+from harness.events import OPENAI_USAGE, anthropic_stream, chat_chunk, chat_reply, chat_stream, usage_chunk
+from harness.setting import CLIENT_KEY, config_for
+from harness.steps import chunk, close, json_reply, plain_reply, say, sse, stream_head, then
+from harness.upstream import Upstream
+
+HI = [{"role": "user", "content": "Hi"}]
+TOOL = {"name": "look", "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}}}
+MESSAGES = {"model": "chatty/llama", "max_tokens": 50, "messages": HI}
+RESPONSES = {"model": "chatty/llama", "input": "Hi"}
+NOT_FOUND = plain_reply(b"404 page not found", 404)
+
+
+@pytest.fixture(scope="module")
+def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Providers that speak one protocol each, and some of whom nothing is known."""
+    config = config_for(upstream_server)
+    free = {"kind": "openai", "free": True}
+    for name, speaks in (("only-messages", "messages"), ("only-responses", "responses"), ("chatty", "chat")):
+        config["providers"][name] = {**free, "base_url": f"{upstream_server.url}/{name}/v1", "speaks": [speaks]}
+    for name in ("unknown", "learner"):
+        config["providers"][name] = {**free, "base_url": f"{upstream_server.url}/{name}/v1"}
+    config["models"]["two-tongues"] = {"target": "local/llama3.1", "fallbacks": ["anthropic/claude-sonnet-4.5"]}
+    config["keys"]["strict"] = {"key": "sk-strict", "translation": {"lossy": "reject"}}
+    with Daemon(config, tmp_path_factory.mktemp("translation"), key=CLIENT_KEY) as running:
+        yield running
+        assert running.stop() == 0, running.output
+
+
+@contextmanager
+def claude(daemon: Daemon) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=daemon.url.removesuffix("/v1"), api_key=CLIENT_KEY, max_retries=0) as client:
+        yield client
+
+
+@contextmanager
+def codex(daemon: Daemon) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=daemon.url, api_key=CLIENT_KEY, max_retries=0) as client:
+        yield client
+
+
+def called(text: str, finish: str | None = None) -> bytes:
+    """A piece of a call's arguments."""
+    from harness.events import event
+
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": text}}
+    choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": finish}
+    return event({"id": "x", "object": "chat.completion.chunk", "model": "llama", "choices": [choice]})
+
+
+def test_claude_code_talks_to_a_server_that_only_knows_chat(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(
+        sse(
+            chat_chunk("Let me ")
+            + called('{"at": ')
+            + called('"x"}', "tool_calls")
+            + usage_chunk(OPENAI_USAGE)
+            + b"data: [DONE]\n\n"
+        )
+    )
+    with claude(daemon) as client, client.messages.stream(**MESSAGES, tools=[TOOL], system="Be brief.") as stream:
+        message = stream.get_final_message()
+    assert [block.type for block in message.content] == ["text", "tool_use"]
+    assert message.content[1].input == {"at": "x"} and message.stop_reason == "tool_use"
+    assert message.usage.input_tokens == 8 and message.usage.cache_read_input_tokens == 3
+    call = upstream.call
+    assert call.target == "/chatty/v1/chat/completions"
+    assert [message["role"] for message in call.json["messages"]] == ["system", "user"]
+    assert call.json["stream_options"] == {"include_usage": True} and call.json["max_tokens"] == 50
+
+
+def test_codex_talks_to_a_server_that_only_knows_chat(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(sse(chat_stream(usage_chunk(OPENAI_USAGE))))
+    with codex(daemon) as client, client.responses.stream(**RESPONSES, tools=[{"type": "web_search"}]) as stream:
+        response = stream.get_final_response()
+    assert response.output_text == "Hello wörld 😀" and response.usage.input_tokens == 11
+    line = daemon.wait_for_log(
+        lambda line: line.get("adjusted") == ["protocol=responses>chat", "dropped=tools.web_search"]
+    )
+    assert (line["endpoint"], line["input_tokens"], line["output_tokens"]) == ("responses", 11, 4)
+    assert (
+        daemon.metric(
+            "tollkeeper_translation_losses_total", **{"from": "responses", "to": "chat", "field": "tools.web_search"}
+        )
+        >= 1
+    )
+
+
+def test_what_was_changed_is_named(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()))
+    reply = daemon.post("/v1/responses", {**RESPONSES, "truncation": "auto"})
+    assert reply.status == 200 and json.loads(reply.body)["object"] == "response"
+    assert reply.header("x-tollkeeper-adjusted") == "protocol=responses>chat, dropped=truncation"
+    assert reply.header("content-type") == "application/json"
+
+
+@pytest.mark.parametrize("speaks", ["messages", "responses"])
+def test_a_chat_client_talks_to_any_other(daemon: Daemon, upstream: Upstream, speaks: str) -> None:
+    response = {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "model": "m",
+        "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]}],
+        "usage": {"input_tokens": 11, "output_tokens": 4},
+    }
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [{"type": "text", "text": "Hello"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 11, "output_tokens": 4},
+    }
+    upstream.expect(json_reply(message if speaks == "messages" else response))
+    with codex(daemon) as client:
+        reply = client.chat.completions.create(model=f"only-{speaks}/m", messages=HI)
+    assert reply.choices[0].message.content == "Hello"
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (11, 4)
+    assert upstream.call.target.endswith(f"/{speaks}")
+    if speaks == "messages":
+        assert upstream.call.json["max_tokens"] == 32_768
+
+
+def test_native_calls_are_as_they_were(daemon: Daemon, upstream: Upstream) -> None:
+    body = json.dumps({"model": "only-messages/m", "messages": HI, "max_tokens": 5, "odd": [1e2]}).encode()
+    events = anthropic_stream()
+    upstream.expect(sse(events))
+    reply = daemon.post("/v1/messages", body.replace(b'"odd"', b'"stream": true, "odd"'))
+    assert reply.body == events and reply.header("x-tollkeeper-adjusted") is None
+    assert b'"odd": [100.0]' in upstream.call.body
+
+
+def test_what_is_not_known_is_tried_and_learnt(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(NOT_FOUND, json_reply(chat_reply()), json_reply(chat_reply()))
+    first, second = (daemon.post("/v1/messages", {**MESSAGES, "model": "learner/llama"}) for _ in range(2))
+    assert first.status == second.status == 200
+    assert json.loads(first.body)["content"][0]["text"]
+    paths = [call.target for call in upstream.wait_for_calls(3)]
+    assert paths == ["/learner/v1/messages", "/learner/v1/chat/completions", "/learner/v1/chat/completions"]
+    assert first.header("x-tollkeeper-attempts") == "2" and second.header("x-tollkeeper-attempts") == "1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "answer"),
+    [
+        ("messages", MESSAGES, json_reply({"error": {"message": "model 'llama' not found"}}, 404)),
+        ("responses", {**RESPONSES, "previous_response_id": "resp_1"}, NOT_FOUND),
+        ("chat/completions", {"model": "x", "messages": HI}, NOT_FOUND),
+    ],
+)
+def test_an_error_about_something_else_passes_as_it_came(
+    daemon: Daemon, upstream: Upstream, path: str, body: dict[str, Any], answer: Any
+) -> None:
+    upstream.expect(answer)
+    reply = daemon.post(f"/v1/{path}", {**body, "model": "unknown/llama"})
+    assert reply.status == 404 and upstream.call.target == f"/unknown/v1/{path}"
+
+
+def test_a_call_falls_back_across_protocols(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply({"error": {"message": "no such model"}}, 404), sse(anthropic_stream()))
+    with codex(daemon) as client, client.responses.stream(model="two-tongues", input="Hi") as stream:
+        assert stream.get_final_response().output_text
+    paths = [call.target for call in upstream.wait_for_calls(2)]
+    assert paths == ["/local/v1/responses", "/anthropic/v1/messages"]
+    assert upstream.calls[-1].json["max_tokens"] > 1000
+
+
+def test_an_error_reaches_the_client_in_its_own_envelope(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(
+        json_reply({"error": {"message": "prompt exceeds the context window", "type": "x", "code": 400}}, 400)
+    )
+    with claude(daemon) as client, pytest.raises(anthropic.BadRequestError) as caught:
+        client.messages.create(**MESSAGES)
+    assert caught.value.body["error"] == {
+        "type": "invalid_request_error",
+        "message": "prompt is too long: prompt exceeds the context window",
+    }
+
+
+def test_a_stream_that_breaks_off_ends_in_an_error_of_the_clients_protocol(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(
+        then(say(stream_head(), chunk(chat_chunk("Hello"))), close),
+        then(say(stream_head(), chunk(chat_chunk("Hello"))), close),
+    )
+    with (
+        claude(daemon) as client,
+        client.messages.stream(**MESSAGES) as stream,
+        pytest.raises(anthropic.APIError) as caught,
+    ):
+        stream.get_final_message()
+    assert "in the middle" in str(caught.value)
+    reply = daemon.post("/v1/responses", {**RESPONSES, "stream": True})
+    last = json.loads(reply.body.rstrip().rpartition(b"data: ")[2])
+    assert last["type"] == "response.failed" and not reply.complete
+    assert last["response"]["error"]["code"] == "upstream_reset"
+
+
+def test_state_that_nobody_keeps_is_refused(daemon: Daemon, upstream: Upstream) -> None:
+    reply = daemon.post("/v1/responses", {**RESPONSES, "previous_response_id": "resp_1"})
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"], error["param"]) == (400, "translation_lossy", "previous_response_id")
+
+
+def test_a_key_may_want_all_or_nothing(daemon: Daemon, upstream: Upstream) -> None:
+    headers = [("Authorization", "Bearer sk-strict")]
+    upstream.expect(json_reply(chat_reply()))
+    assert daemon.post("/v1/responses", RESPONSES, headers).status == 200
+    reply = daemon.post("/v1/responses", {**RESPONSES, "truncation": "auto"}, headers)
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"], error["param"]) == (400, "translation_lossy", "truncation")
+
+
+def test_what_a_provider_does_not_serve_names_who_would(daemon: Daemon) -> None:
+    reply = daemon.post("/v1/embeddings", {"model": "chatty/m", "input": "x"})
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"]) == (404, "endpoint_not_served")
+    assert "openrouter" in error["message"]
+
+
+def test_tokens_are_estimated_where_nobody_counts_them(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(NOT_FOUND)
+    reply = daemon.post("/v1/messages/count_tokens", {"model": "chatty/llama", "messages": HI})
+    assert reply.status == 200 and json.loads(reply.body)["input_tokens"] > 0
+    assert reply.header("x-tollkeeper-adjusted") == "input_tokens=estimated"
+    upstream.expect(json_reply({"input_tokens": 7}))
+    assert json.loads(daemon.post("/v1/messages/count_tokens", {"model": "chatty/llama", "messages": HI}).body) == {
+        "input_tokens": 7
+    }
+
+
+def test_thoughts_are_put_back_for_a_client_that_drops_them(daemon: Daemon, upstream: Upstream) -> None:
+    blocks = [
+        {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
+        {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
+    ]
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": blocks,
+        "stop_reason": "tool_use",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    upstream.expect(json_reply(message), json_reply(message))
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+    with codex(daemon) as client:
+        asked = {"model": "only-messages/m", "tools": tools, "reasoning_effort": "low", "max_tokens": 9000}
+        call = client.chat.completions.create(messages=HI, **asked).choices[0].message.tool_calls[0]
+        turn = {"role": "assistant", "content": None, "tool_calls": [call.model_dump()]}
+        client.chat.completions.create(
+            messages=[*HI, turn, {"role": "tool", "tool_call_id": call.id, "content": "1"}], **asked
+        )
+    assert upstream.wait_for_calls(2)[1].json["messages"][1]["content"][0] == blocks[0]
