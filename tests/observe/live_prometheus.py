@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -155,11 +156,28 @@ class Alertmanager(_Program):
 class Prometheus(_Program):
     """The process. It runs the shipped rules on the shipped scrape configuration, only faster and elsewhere."""
 
-    def __init__(self, page: Page, alertmanager: Alertmanager, folder: Path) -> None:
-        self.page = page
+    def __init__(self, page: Page | str, alertmanager: Alertmanager | None, folder: Path) -> None:
+        """Scrape a page, or the admin port of a daemon at this address."""
+        self._page = page
         config = folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump(_faster(page.address, alertmanager.address)))
+        told = "127.0.0.1:9" if alertmanager is None else alertmanager.address
+        config.write_text(yaml.safe_dump(_faster(page if isinstance(page, str) else page.address, told)))
         super().__init__("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}")
+
+    @property
+    def page(self) -> Page:
+        assert isinstance(self._page, Page)
+        return self._page
+
+    def wait_until_ready(self) -> None:
+        """It listens before it answers, and ends with its test if it never does."""
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10).close()
+                return
+            except urllib.error.HTTPError as error:
+                error.close()
+            time.sleep(0.05)
 
     def ask(self, path: str, **query: str) -> Any:
         """Return `data` of an answer of the HTTP API; an error of PromQL fails with its words."""
