@@ -43,7 +43,8 @@ from proxy.web.operator.answers import StatusAnswer
 from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Declined
-from proxy.web.operator.orders import Orders, Reload, ReloadRefused
+from proxy.web.operator.orders import Orders
+from proxy.web.operator.settings_orders import NothingToRead, Reload, ReloadRefused
 from proxy.web.operator.traffic import Traffic
 
 log = structlog.get_logger()
@@ -75,7 +76,7 @@ class Daemon:
         self.settings = settings
         self._inherited = inherited or {}
         self.keys = KeySet((), (), (), is_open=True)
-        self.reload_now: Reload = _nothing_to_read
+        self.reload_now: Reload = NothingToRead()
         self.url = ""
         self.admin_url = ""
         self._stack = AsyncExitStack()
@@ -278,10 +279,6 @@ def _toll(
     )
     toll = Toll(keeping, prices, money.rules)
     return toll
-
-
-async def _nothing_to_read(_: bool) -> list[str]:
-    raise ReloadRefused("this daemon was not started from a configuration")
 
 
 def _log_crash(request_id: str) -> None:

@@ -6,22 +6,17 @@ have; the next call sees the new configuration whole.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
-import structlog
-from msgspec import Struct
 
-from proxy.config.problems import ConfigProblems
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings
 from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.upstream import Upstream
-from proxy.observe.notify import Notifier
 from proxy.policy.money.budgets import GLOBAL
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
@@ -32,75 +27,10 @@ from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
 from proxy.web.guard import Guard
-from proxy.web.operator.orders import ReloadRefused
-
-log = structlog.get_logger()
 
 # what is opened once at start
 _NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "gen_ai", "log_level", "log_format")
 _NOT_SETTINGS = ("source", "written", "environment", "unused", "warnings")
-
-
-class Reloadable(Protocol):
-    """A running daemon, as far as a reload is concerned."""
-
-    settings: Settings
-
-    async def reload(self, settings: Settings) -> list[str]:
-        """Take on other settings; say what changed. Raises `ReloadRefused`."""
-
-    def reload_refused(self) -> None:
-        """A configuration could not be read; everything stays as it is."""
-
-    def status(self) -> str:
-        """One line for whoever supervises us."""
-
-
-class Source(Struct, frozen=True):
-    """Where the configuration comes from. `left_alone` returns once nobody writes its file any more; `read` runs in
-    a thread, and may raise `ConfigProblems`."""
-
-    left_alone: Callable[[], Awaitable[None]]
-    read: Callable[[], Settings]
-
-
-class Reloader:
-    """Reads the configuration again: taken on whole, or not at all. One reload at a time, whoever asks for it."""
-
-    def __init__(self, source: Source, daemon: Reloadable, notifier: Notifier) -> None:
-        self._source = source
-        self._daemon = daemon
-        self._notifier = notifier
-        self._turn = asyncio.Lock()
-
-    async def __call__(self, is_meant: bool = False) -> list[str]:
-        """What changed, a line each. Raises `ConfigProblems` or `ReloadRefused`, told in the log as well.
-
-        `is_meant`: every provider or budget may be dropped. A file somebody is writing is waited for.
-        """
-        async with self._turn:
-            self._notifier.reloading()
-            try:
-                await self._source.left_alone()
-                settings = await asyncio.to_thread(self._source.read)
-                if not is_meant and (lost := lost_sections(self._daemon.settings, settings)):
-                    raise ReloadRefused(lost)
-                changes = await self._daemon.reload(settings)
-            except (ConfigProblems, ReloadRefused) as problems:
-                self._daemon.reload_refused()
-                log.error("reload_refused", problems=str(problems))
-                raise
-            finally:
-                self._notifier.ready(self._daemon.status())
-            log.info("reloaded", changes=changes)
-            return changes
-
-    async def quietly(self) -> None:
-        """The same for a signal, which nobody waits for."""
-        try:
-            await self()
-        except (ConfigProblems, ReloadRefused):
-            return  # the log has it
 
 
 def first_parts(

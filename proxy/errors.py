@@ -121,6 +121,20 @@ class NothingThere(CallerError):
     code = "not_found"
 
 
+class DefinedInFile(CallerError):
+    """What is to be changed stands in the configuration file, which wins."""
+
+    status = 409
+    code = "defined_in_file"
+
+
+class VersionChanged(CallerError):
+    """Somebody else has changed it since it was read."""
+
+    status = 412
+    code = "version_changed"
+
+
 class ConfigRefused(CallerError):
     """A configuration that cannot be taken on; the one in force stays."""
 
@@ -233,6 +247,14 @@ class NoHealthyUpstream(ProviderError):
     code = "no_healthy_upstream"
     kind = "provider_overloaded"
     should_retry = None
+
+
+class CredentialUnreadable(ProviderError):
+    """The stored key of the provider cannot be opened with the master keys there are."""
+
+    status = 503
+    code = "credential_unreadable"
+    kind = "internal"
 
 
 class CallEnded(ProxyError):

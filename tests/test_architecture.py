@@ -36,7 +36,7 @@ ROWS = (
     ("exchange",),
     ("web",),
     ("telemetry", "changes", "watching", "listeners", "alerts", "doctor"),
-    ("shutdown",),
+    ("shutdown", "reloading"),
     ("app",),
     ("cli",),
     ("__main__",),

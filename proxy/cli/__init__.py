@@ -19,6 +19,7 @@ _COMMANDS = (
     "models",
     "keys",
     "budgets",
+    "settings",
     "usage",
     "explain",
     "show",

@@ -31,7 +31,7 @@ def ask(home: Home, order: str, params: Answer | None = None, patience: float = 
 
         if is_anothers(Path(home.state_dir)):
             raise not_yours(Path(home.state_dir), home.file)
-        return answer(home.settings(), order, params or {})
+        return answer(home, order, params or {})
     with closing(connection):
         try:
             reply = _sent(connection, order, params)

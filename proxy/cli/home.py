@@ -8,7 +8,7 @@ import shlex
 import sys
 from datetime import tzinfo
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from msgspec import Struct
@@ -17,6 +17,9 @@ from proxy.config.discover import find_config
 from proxy.config.locate import locate
 from proxy.config.problems import ConfigProblems
 from proxy.policy.values import Settings
+
+if TYPE_CHECKING:
+    from proxy.stores.effective import Effective
 
 _OF_SERVICES = Path("/var/lib/private")  # nobody but root and the service itself can look below it
 
@@ -33,12 +36,19 @@ class Home(Struct, frozen=True):
 
         Ends the command where it has problems.
         """
-        from proxy.config.load import load  # slow to import
+        return self.effective().loaded.settings
+
+    def effective(self) -> Effective:
+        """The same, with what is stored beside the file."""
+        from proxy.stores.effective import load_effective  # slow to import
+        from proxy.stores.failures import StoreError
 
         try:
-            return load(self.file, os.environ, needs_secrets=False).settings
+            return load_effective(self.file, os.environ, needs_secrets=False)
         except ConfigProblems as problems:
             end_with(problems)
+        except StoreError as error:
+            raise click.ClickException(str(error)) from None
 
 
 def config_file(chosen: str | None) -> Path | None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +23,9 @@ from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
     from proxy.app import Daemon
-    from proxy.changes import Source
+    from proxy.config.stored import Entry, Layers
+    from proxy.reloading import Source
+    from proxy.stores.effective import Effective
     from proxy.watching import Watch
 
 SWITCH_SECONDS = 0.0005
@@ -44,7 +47,7 @@ def serve(watches: bool, **options: Any) -> None:
     import_lean()
     chosen = Chosen(**options)
     watched = _watched(chosen.config_path) if watches else None
-    settings = settings_or_exit(chosen)
+    settings, effective = settings_or_exit(chosen)
     if not settings.providers:
         _explain_no_provider()
     from proxy.observe.logs import set_up
@@ -55,7 +58,7 @@ def serve(watches: bool, **options: Any) -> None:
     sink = LineSink(sys.stderr.fileno())
     atexit.register(sink.close)
     set_up(settings.log_level, settings.log_format, sink)
-    code = run_async(_run(settings, _source(chosen), watched))
+    code = run_async(_run((settings, effective), _source(chosen), watched))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # everything is closed; one more signal changes nothing
     sys.exit(code)
 
@@ -86,11 +89,11 @@ class Chosen(Struct, frozen=True):
 
 
 def _source(chosen: Chosen) -> Source:
-    from proxy.changes import Source
     from proxy.config.discover import find_config
+    from proxy.reloading import Source
     from proxy.watching import left_alone
 
-    return Source(lambda: left_alone(find_config(chosen.config_path, os.environ)), lambda: _read(chosen))
+    return Source(lambda: left_alone(find_config(chosen.config_path, os.environ)), partial(_read, chosen))
 
 
 def _watched(config_path: str | None) -> Watch:
@@ -103,22 +106,30 @@ def _watched(config_path: str | None) -> Watch:
     return Watch(file)
 
 
-def settings_or_exit(chosen: Chosen) -> Settings:
-    """Load the configuration; print every problem and exit 1 where there is one."""
+def settings_or_exit(chosen: Chosen) -> tuple[Settings, Effective]:
+    """Load the configuration, with what is stored; print every problem and exit 1 where there is one."""
+    from proxy.config.discover import find_config
     from proxy.config.problems import ConfigProblems
+    from proxy.stores.effective import load_effective
+    from proxy.stores.failures import StoreError
 
     try:
-        return _read(chosen)
+        effective = load_effective(find_config(chosen.config_path, os.environ), os.environ, mock=chosen.mock)
+        return chosen.over(effective.loaded.settings), effective
     except ConfigProblems as problems:
         click.echo(str(problems), err=True)
-        sys.exit(1)
+    except StoreError as error:
+        click.echo(f"tollkeeper: {error}", err=True)
+    sys.exit(1)
 
 
-def _read(chosen: Chosen) -> Settings:
+def _read(chosen: Chosen, stored: tuple[Entry, ...]) -> tuple[Settings, Layers]:
     from proxy.config.discover import find_config
     from proxy.config.load import load
 
-    return chosen.over(load(find_config(chosen.config_path, os.environ), os.environ, mock=chosen.mock).settings)
+    file = find_config(chosen.config_path, os.environ)
+    loaded = load(file, os.environ, mock=chosen.mock, stored=stored)
+    return chosen.over(loaded.settings), loaded.layers
 
 
 def run_async(main: Coroutine[Any, Any, int]) -> int:
@@ -130,18 +141,18 @@ def run_async(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-async def _run(settings: Settings, source: Source, watched: Watch | None) -> int:
+async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch | None) -> int:
     from proxy.app import Daemon
-    from proxy.changes import Reloader
     from proxy.listeners import StartError
     from proxy.observe.notify import Notifier, keep_telling
     from proxy.observe.sockets import NotAListener, inherited_sockets
+    from proxy.reloading import Reloader
 
     notifier = Notifier(os.environ)
     stopping = asyncio.Event()
     try:
-        daemon = Daemon(settings, inherited_sockets(os.environ))
-        reloader = daemon.reload_now = Reloader(source, daemon, notifier)
+        daemon = Daemon(start[0], inherited_sockets(os.environ))
+        reloader = daemon.reload_now = Reloader(source, daemon, notifier, start[1])
         _listen_to_signals(daemon, stopping, reloader.quietly)
         if not await _started(daemon, stopping):
             return 0

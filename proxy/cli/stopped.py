@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from proxy.cli.home import Home
+from proxy.cli.stopped_settings import on_ledger, settings_answer
 from proxy.config.new_key import read_key_changes, read_new_key
 from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
@@ -27,7 +29,6 @@ from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import create_key, revoke_key, rotate_key, update_key
 from proxy.stores.keyset import changes_of, key_set, make_key, new_secret
-from proxy.stores.link import Link
 from proxy.stores.lock import StateLock
 from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
@@ -49,28 +50,33 @@ from proxy.web.operator.key_orders import (
     rotated,
 )
 from proxy.web.operator.models import ModelsAsk, model_list
+from proxy.web.operator.settings_orders import SETTINGS_ORDERS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_BUSY_SECONDS = 5.0
-
 Params = dict[str, Any]
 
 
-def answer(settings: Settings, order: str, params: Params) -> dict[str, Any]:
+def answer(home: Home, order: str, params: Params) -> dict[str, Any]:
     """Do what the daemon would; what cannot be done ends the command with a sentence."""
+    state_dir = Path(home.state_dir)
     try:
-        if order not in _ORDERS:
-            raise Declined(f"no daemon runs at {settings.state_dir}; start one with `tollkeeper serve`")
-        _bring_up_to_date(Path(settings.state_dir))
-        found: dict[str, Any] = msgspec.to_builtins(_ORDERS[order](settings, params))
+        if order not in _ORDERS and order not in SETTINGS_ORDERS:
+            raise Declined(f"no daemon runs at {state_dir}; start one with `tollkeeper serve`")
+        _bring_up_to_date(state_dir)
+        effective = home.effective()
+        if order in SETTINGS_ORDERS:
+            done = settings_answer(home.file, effective, order, params)
+        else:
+            done = _ORDERS[order](effective.loaded.settings, params)
+        found: dict[str, Any] = msgspec.to_builtins(done)
         return found
     except (Declined, ValueError, StoreError, ProxyError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise click.ClickException(f"the state directory {settings.state_dir} cannot be used: {reason}") from None
+        raise click.ClickException(f"the state directory {state_dir} cannot be used: {reason}") from None
 
 
 def _bring_up_to_date(state_dir: Path) -> None:
@@ -197,14 +203,7 @@ def _backup(settings: Settings, params: Params) -> Answer:
 
 def _run(settings: Settings, work: Callable[[Connection], Any]) -> Any:
     """Work on the ledger, made where there is none."""
-    state_dir = Path(settings.state_dir)
-    with StateLock(state_dir):
-        open_ledger(state_dir / "ledger.db")
-        link = Link(state_dir / "ledger.db", _BUSY_SECONDS)
-        try:
-            return link.run(work)
-        finally:
-            link.close()
+    return on_ledger(Path(settings.state_dir), work)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.config.build_money import build_money
-from proxy.config.discover import NO_PROVIDER, beside, state_dir
+from proxy.config.discover import NO_PROVIDER, beside, master_key_file, state_dir
 from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
 from proxy.config.oddities import oddities
@@ -29,7 +29,8 @@ class Sources(Struct, frozen=True):
     """What stands behind a configuration: its file, its variables, keys read from files, what the environment says
     beside it, and the sections that are written.
 
-    `mock` puts the built-in provider in the place of all others.
+    `mock` puts the built-in provider in the place of all others; `stored` are the providers that stand in the store,
+    each with why its key cannot be opened, "" where it can.
     """
 
     file: Path | None
@@ -39,16 +40,19 @@ class Sources(Struct, frozen=True):
     said: Said
     written: frozenset[str]
     mock: bool
+    stored: Mapping[str, str]
 
 
 def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> Settings:
     """Resolve every default and path; nothing can fail here any more."""
     providers = _providers(config, sources)
     odd = tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
+    folder = state_dir(config.state_dir, sources.file, sources.env)
     return Settings(
         listen=_listen(config.listen, sources),
         admin=_listen(config.admin, sources),
-        state_dir=state_dir(config.state_dir, sources.file, sources.env),
+        state_dir=folder,
+        master_key_file=master_key_file(config.master_key_file, sources.file, sources.env, folder),
         providers=providers,
         admin_token=config.admin.token,
         routes=() if sources.mock else tuple(Route(route.match, route.provider) for route in config.routes),
@@ -91,7 +95,8 @@ def _providers(config: Config, sources: Sources) -> dict[str, Provider]:
 
 def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider:
     key, key_source = _key(name, section, sources)
-    times = section.timeouts
+    times, unreadable = section.timeouts, sources.stored.get(name, "")
+    off = "" if section.enabled else f"{name} is switched off (`enabled: false`)"
     made = Provider(
         name=name,
         kind=section.kind,
@@ -105,6 +110,8 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         ca_file=None if section.ca_file is None else str(beside(section.ca_file, sources.file, sources.env)),
         max_tokens_field=section.max_tokens_field,
         stream_options=section.stream_options,
+        shut=off or unreadable,
+        is_unreadable=bool(unreadable) and not off,
     )
     speaks = speaks_by_default(made) if section.speaks is None else frozenset(section.speaks)
     return replace(made, speaks=speaks)
@@ -117,6 +124,8 @@ def _key(name: str, section: ProviderSection, sources: Sources) -> tuple[Secret 
         return key, f"file {path}"
     if section.api_key is None:
         return None, "no key configured"
+    if (unreadable := sources.stored.get(name)) is not None:
+        return None if unreadable else section.api_key, f"the stored setting providers.{name}"
     variables = sources.filled.variables.get(("providers", name, "api_key"))
     if variables:
         return section.api_key, f"environment variable {' and '.join(variables)}"

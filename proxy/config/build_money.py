@@ -55,7 +55,7 @@ def budgets_for(
     """The budgets of one scope; `zone` and `alerts` are for those that name none. Nobody is told of one that is tried out
     in shadow unless it says so itself."""
     sections = list(sections)
-    identities = _identities(scope, [(section.per, section.shadow) for section in sections])
+    identities = _identities(scope, [(section.name or section.per, section.shadow) for section in sections])
     for identity, section in zip(identities, sections, strict=True):
         zone_of, cap = ZoneInfo(section.tz) if section.tz else zone, to_pusd(section.usd)
         usual = () if section.shadow else alerts
@@ -66,7 +66,7 @@ def budgets_for(
 def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
     """The limits of one scope."""
     sections = list(sections)
-    names = [(f"{_kind(one)}:{one.per}" if one.per else _kind(one), one.shadow) for one in sections]
+    names = [(one.name or _kind(one) + (f":{one.per}" if one.per else ""), one.shadow) for one in sections]
     for identity, section in zip(_identities(scope, names), sections, strict=True):
         amount = section.requests or section.tokens or section.concurrent or 0
         yield Limit(identity, scope, _kind(section), amount, section.per, section.shadow)

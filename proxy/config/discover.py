@@ -71,6 +71,11 @@ def key_file(name: str, source: Path | None, env: Mapping[str, str]) -> Path:
     return beside(name, source, env)
 
 
+def master_key_file(explicit: str | None, source: Path | None, env: Mapping[str, str], folder: str) -> str:
+    """Return where the master keys are: as configured, a systemd credential of that name, or beside the ledger."""
+    return str(key_file(explicit, source, env) if explicit else Path(folder) / "master.key")
+
+
 def expand(name: str, env: Mapping[str, str]) -> Path:
     """Replace a leading ~ by the home directory."""
     return _home(env) / name[2:] if name.startswith("~/") else Path(name)

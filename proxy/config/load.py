@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,59 +20,89 @@ from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.secrets import Filled, fill_in, read_key_file, unreadable_authorities
 from proxy.config.sentences import shape_problems
+from proxy.config.stored import SECRET_HEADERS, Entry, Layers, lay_over
 from proxy.policy.values import Settings
 from proxy.secret import Secret
 
 ENVIRONMENT = "environment"
 _EMPTY = "the file is empty, as one that was cut or lost would be; where nothing is to be said, remove it or write {}"
-_SECRET_HEADERS = frozenset(("authorization", "x-api-key", "api-key", "cookie"))
 
 KeyFiles = dict[str, tuple[Path, Secret]]
 
 
 class Loaded(Struct, frozen=True):
-    """A usable configuration: `settings` for the daemon, `config` with the sections on money as they were written."""
+    """A usable configuration: `settings` for the daemon, `config` with the sections on money as they were written,
+    `layers` with who wrote what."""
 
     settings: Settings
     config: Config
+    layers: Layers
 
 
-def load(path: Path | str | None, env: Mapping[str, str], *, mock: bool = False, needs_secrets: bool = True) -> Loaded:
+class Wanted(Struct, frozen=True):
+    """How a configuration is to be read, as `load` says."""
+
+    mock: bool = False
+    needs_secrets: bool = True
+    stored: tuple[Entry, ...] = ()
+
+
+AS_IT_IS = Wanted()
+
+
+def load(
+    path: Path | str | None,
+    env: Mapping[str, str],
+    *,
+    mock: bool = False,
+    needs_secrets: bool = True,
+    stored: tuple[Entry, ...] = (),
+) -> Loaded:
     """Read, check and resolve the file at `path`; None lets the environment decide. Raises ConfigProblems.
 
     `mock` puts the built-in provider in the place of all others. Without `needs_secrets` no key file is read, and a
-    variable that is not set stands for itself: enough for whoever calls no provider.
+    variable that is not set stands for itself: enough for whoever calls no provider. `stored` is laid over the file.
     """
     file = None if path is None else Path(path)
     text = "" if file is None else read_text(file)
-    return load_text(text, file, env, mock=mock, needs_secrets=needs_secrets)
+    return load_text(text, file, env, Wanted(mock, needs_secrets, stored))
 
 
-def load_text(
-    text: str, file: Path | None, env: Mapping[str, str], *, mock: bool = False, needs_secrets: bool = True
-) -> Loaded:
+def load_text(text: str, file: Path | None, env: Mapping[str, str], wanted: Wanted = AS_IT_IS) -> Loaded:
     """Do the work of `load` for text already read."""
     document = parse(text, ENVIRONMENT if file is None else str(file))
     if file is not None and not document.has_content:
         raise ConfigProblems([Problem(str(file), 0, 0, "", _EMPTY)])
     filled = fill_in(document, env)
-    written = frozenset(name for name, value in filled.tree.items() if value is not None)
-    said = Said() if mock else lay_under(document, filled, env)
+    warnings = _readable_by_others(file, filled)
+    written = {name for name, value in filled.tree.items() if value is not None}
+    said = Said() if wanted.mock else lay_under(document, filled, env)
+    filled.tree = lay_over(document, filled.tree, wanted.stored)
     config, shape = _shaped(document, filled.tree)
     problems = said.problems + shape
-    key_files, unread = _key_files(document, filled, file, env) if needs_secrets else ({}, [])
-    unread += _ca_files(document, filled, file, env) if needs_secrets else ()
+    key_files, unread = _key_files(document, filled, file, env) if wanted.needs_secrets else ({}, [])
+    unread += _ca_files(document, filled, file, env) if wanted.needs_secrets else ()
     names = tuple(_sections(filled.tree, "providers"))
-    findings = cross_findings({**filled.tree, "routes": None} if mock else filled.tree, names)
+    findings = cross_findings({**filled.tree, "routes": None} if wanted.mock else filled.tree, names)
     unread += [document.problem(path, sentence) for path, sentence in findings]
-    unset = filled.problems + said.unset if needs_secrets else []
+    unset = filled.problems + said.unset if wanted.needs_secrets else []
     everything = _causes([document.problems + unset, problems, unread])
     if everything or config is None:
-        if not needs_secrets:  # where a variable stands that is not set, that is what is wrong
+        if not wanted.needs_secrets:  # where a variable stands that is not set, that is what is wrong
             everything = _only_at(_causes([document.problems + filled.problems, problems, unread]), everything)
         raise ConfigProblems(everything)
-    sources = Sources(file, filled, env, key_files, said, written, mock)
-    return Loaded(build(config, sources, _readable_by_others(file, filled)), config)
+    laid = [entry for entry in wanted.stored if (entry.section, entry.name) in document.stored.values()]
+    written |= {entry.section for entry in laid}
+    stored = {entry.name: entry.unreadable for entry in laid if entry.section == "providers"}
+    sources = Sources(file, filled, env, key_files, said, frozenset(written), wanted.mock, stored)
+    settings = build(config, sources, warnings + tuple(_not_opened(laid)))
+    return Loaded(settings, config, Layers(document, wanted.stored))
+
+
+def _not_opened(laid: Iterable[Entry]) -> Iterator[str]:
+    for entry in laid:
+        if entry.unreadable:
+            yield f"the secret stored for {entry.section}.{entry.name} cannot be opened: {entry.unreadable}"
 
 
 def _shaped(document: Document, tree: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
@@ -140,7 +170,7 @@ def _written_secrets(filled: Filled) -> Iterator[bool]:
     for name, provider in _sections(filled.tree, "providers").items():
         members = provider if isinstance(provider, dict) else {}
         places.append(("providers", name, "api_key"))
-        headers = [header for header in members.get("headers") or () if header.lower() in _SECRET_HEADERS]
+        headers = [header for header in members.get("headers") or () if header.lower() in SECRET_HEADERS]
         places += [("providers", name, "headers", header) for header in headers]
         if "@" in str(members.get("proxy")):
             places.append(("providers", name, "proxy"))

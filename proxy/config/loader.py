@@ -23,6 +23,7 @@ Place = tuple[int, int]
 MOST_CHARACTERS = 2**20
 MOST_NODES = 100_000
 DEEPEST = 64
+STORED = "stored settings"
 
 PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same events, ten times slower, without libyaml
 _STRING_TAGS = frozenset((None, "!", "tag:yaml.org,2002:str"))
@@ -36,6 +37,7 @@ class Document:
     """A file as read: its values, where each stands, and what was wrong so far.
 
     `variables` are the names of those that say what the file does not, by the path of what they say.
+    `stored` are the paths of what stands in the store instead, each with the one it is told by.
     """
 
     file: str
@@ -44,6 +46,7 @@ class Document:
     names: dict[Path, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     variables: dict[Path, str] = field(default_factory=dict)
+    stored: dict[Path, Path] = field(default_factory=dict)
 
     @property
     def has_content(self) -> bool:
@@ -52,6 +55,8 @@ class Document:
 
     def problem(self, path: Path, sentence: str, *, at_name: bool = False) -> Problem:
         """Point at the value of `path` (or at its name), else at the nearest thing around it."""
+        if (told := self.stored.get(path[:2])) is not None:
+            return Problem(STORED, 0, 0, path_text((*told, *path[2:])), sentence)
         place = self.names.get(path) if at_name else None
         around = path
         while place is None and around:

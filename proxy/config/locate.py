@@ -9,14 +9,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from proxy.config.discover import machine_zone, state_dir
+from proxy.config.discover import machine_zone, master_key_file, state_dir
 from proxy.config.loader import MOST_CHARACTERS, Document, parse
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.secrets import fill_in
 
 MOST_BYTES = 4 * MOST_CHARACTERS  # a character of UTF-8 is at most four bytes
-_STATE = "state_dir"
-_LINE = re.compile(rf"^{_STATE}:.*$", re.MULTILINE)
+_PLACES = ("state_dir", "master_key_file")
+_LINE = re.compile(rf"^(?:{'|'.join(_PLACES)}):.*$", re.MULTILINE)
 
 
 class Located(Struct, frozen=True):
@@ -25,6 +25,7 @@ class Located(Struct, frozen=True):
     file: Path | None
     state_dir: str
     zone: tzinfo
+    master_key_file: str
 
 
 def locate(file: Path | None, env: Mapping[str, str]) -> Located:
@@ -32,27 +33,29 @@ def locate(file: Path | None, env: Mapping[str, str]) -> Located:
 
     Raises ConfigProblems where the file cannot be read, or `state_dir` holds a variable that is not set.
     """
-    written = None if file is None else _written_state_dir(read_text(file), str(file), env)
-    return Located(file, state_dir(written, file, env), machine_zone(env))
+    written = {} if file is None else _written(read_text(file), str(file), env)
+    folder = state_dir(written.get("state_dir"), file, env)
+    keys = master_key_file(written.get("master_key_file"), file, env, folder)
+    return Located(file, folder, machine_zone(env), keys)
 
 
-def _written_state_dir(text: str, file: str, env: Mapping[str, str]) -> str | None:
+def _written(text: str, file: str, env: Mapping[str, str]) -> dict[str, str]:
+    """The places that the file names."""
     try:
         document = parse(text, file)
     except ConfigProblems:
-        document = _line_of_it(text, file)
-    filled = fill_in(Document(file, {_STATE: document.tree.get(_STATE)}, document.values), env)
+        document = _lines_of_them(text, file)
+    places = {name: document.tree[name] for name in _PLACES if name in document.tree}
+    filled = fill_in(Document(file, places, document.values), env)
     if filled.problems:
         raise ConfigProblems(filled.problems)
-    value = filled.tree[_STATE]
-    return str(value) if isinstance(value, str) else None
+    return {name: str(value) for name, value in filled.tree.items() if isinstance(value, str)}
 
 
-def _line_of_it(text: str, file: str) -> Document:
-    """A broken document's line about the state directory, read by itself."""
-    line = _LINE.search(text)
+def _lines_of_them(text: str, file: str) -> Document:
+    """A broken document's lines about these places, read by themselves."""
     try:
-        return parse(line[0] if line else "", file)
+        return parse("\n".join(_LINE.findall(text)), file)
     except ConfigProblems:
         return Document(file)
 

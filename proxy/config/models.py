@@ -105,6 +105,7 @@ class ProviderSection(Section):
     speaks: list[Literal["chat", "completions", "responses", "messages", "images", "embeddings"]] | None = Field(
         default=None, description="The protocols it speaks; default by kind, else unknown until tried."
     )
+    enabled: Flag = Field(default=True, description="False: no call goes there; fallbacks go on.")
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -123,6 +124,7 @@ class RouteSection(Section):
 
     match: Word = Field(description="Pattern over author/slug; * stands for anything.")
     provider: Word = Field(description="Name of an entry of providers.")
+    name: Name | None = Field(default=None, description="What it is called, where it is stored.")
 
 
 class ModelSection(Section):
@@ -206,6 +208,7 @@ class AlertSection(Section):
 
     url: HookUrl = Field(description="Address of the webhook; it may be in a private network.")
     secret: HookSecret = Field(description="What signs it, best as ${NAME}: whsec_ and base64, or any text.")
+    name: Name | None = Field(default=None, description="What it is called, where it is stored.")
 
 
 class ShutdownSection(Section):
@@ -231,6 +234,9 @@ class Config(Section):
     listen: ListenSection = Field(default=ListenSection(), description="Where the data API answers.")
     admin: AdminSection = Field(default=AdminSection(), description="Where metrics, health and the usage API answer.")
     state_dir: FilePath | None = Field(default=None, description="Directory of journal, ledger.db and control.sock.")
+    master_key_file: FilePath | None = Field(
+        default=None, description="A file of the master keys that stored secrets are sealed with."
+    )
     providers: dict[Name, ProviderSection] = Field(default={}, description="Upstreams; none: from the environment.")
     routes: list[RouteSection] = Field(default=[], description="Which provider serves which models; first match wins.")
     models: dict[Word, ModelSection] = Field(default={}, description="Names clients may send, and where they go.")

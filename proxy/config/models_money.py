@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from proxy.config.fields import (
     Count,
     Flag,
+    Name,
     Percent,
     Seconds,
     SecondsOrForever,
@@ -54,6 +55,7 @@ class LimitSection(Section):
     concurrent: Count | None = Field(default=None, description="Calls at the same time; takes no period.")
     per: LimitPeriod | None = Field(default=None, description="The period of requests or tokens.")
     shadow: Flag = Field(default=False, description="Counts, and says what it would refuse, but refuses nothing.")
+    name: Name | None = Field(default=None, description="What it is called; default: by what it counts and its period.")
 
     @model_validator(mode="after")
     def _is_one_limit(self) -> Self:
@@ -77,6 +79,7 @@ class BudgetSection(Section):
     alerts: list[Percent] | None = Field(
         default=None, description="Parts of it whose passing is told; default: those of budget_alerts."
     )
+    name: Name | None = Field(default=None, description="What it is called; default: its period.")
 
 
 class BudgetPolicySection(Section):

@@ -81,16 +81,16 @@ def _either(words: tuple[str, ...]) -> str:
 
 def fields_at(path: Path) -> tuple[str, ...]:
     """Return the names of the fields of the section at `path`."""
-    section = _type_at(path)
+    section = type_at(path)
     return tuple(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else ()
 
 
 def words_at(path: Path) -> tuple[str, ...]:
     """Return the words the field at `path` may have."""
-    return tuple(word for word in _flat_arguments(_type_at(path)) if isinstance(word, str))
+    return tuple(word for word in flat_arguments(type_at(path)) if isinstance(word, str))
 
 
-def _type_at(path: Path) -> Any:
+def type_at(path: Path) -> Any:
     """Walk from Config along `path`: a section leads to its field, a mapping or list to what it holds."""
     here: Any = Config
     for step in path:
@@ -113,6 +113,7 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _flat_arguments(annotation: Any) -> Iterator[Any]:
+def flat_arguments(annotation: Any) -> Iterator[Any]:
+    """Whatever stands in the brackets of an annotation, and in those within."""
     for argument in get_args(annotation):
-        yield from _flat_arguments(argument) if get_args(argument) else (argument,)
+        yield from flat_arguments(argument) if get_args(argument) else (argument,)

@@ -9,7 +9,14 @@ from msgspec import Struct
 
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import max_field, url_for
-from proxy.errors import NoHealthyUpstream, ProxyError, UpstreamAuthError, UpstreamError, UpstreamReset
+from proxy.errors import (
+    CredentialUnreadable,
+    NoHealthyUpstream,
+    ProxyError,
+    UpstreamAuthError,
+    UpstreamError,
+    UpstreamReset,
+)
 from proxy.exchange.client import STREAM_HEADERS
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
@@ -127,6 +134,14 @@ def unhealthy(provider: Provider, seconds: float, *, is_whole: bool) -> Failure:
     what = provider.name if is_whole else f"This model at {provider.name}"
     message = f"{what} has failed several times in a row; the next try is due in {seconds:.0f} s."
     return Failure(NoHealthyUpstream(message, retry_after=seconds), "unhealthy")
+
+
+def shut(provider: Provider) -> Failure:
+    """The outcome of an attempt not made: the provider is switched off, or its stored key cannot be opened."""
+    if provider.is_unreadable:
+        message = f"The key stored for {provider.name} cannot be opened: {provider.shut}."
+        return Failure(CredentialUnreadable(message), "unhealthy")
+    return Failure(NoHealthyUpstream(f"{provider.shut}."), "unhealthy")
 
 
 def abandoned(provider: Provider) -> Failure:

@@ -22,6 +22,7 @@ from proxy.exchange.attempt import (
     prepare,
     reply_or_raise,
     rounds,
+    shut,
     translate,
     unhealthy,
 )
@@ -109,8 +110,10 @@ class Exchange:
         provider, breakers = self.providers[target.provider], self.breakers
         record.target = target
         way = self.tongues.way(provider, job.call, attempt, time.monotonic())
-        if way == "refused":
-            outcome: Reply | Failure = not_served(provider, job.call, self.providers.values())
+        if provider.shut:
+            outcome: Reply | Failure = shut(provider)
+        elif way == "refused":
+            outcome = not_served(provider, job.call, self.providers.values())
         elif seconds := breakers.seconds_closed_to(target, time.monotonic()):
             is_whole = breakers.by_provider[target.provider].is_open
             outcome = unhealthy(provider, seconds, is_whole=is_whole)

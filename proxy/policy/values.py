@@ -46,7 +46,8 @@ class Provider(Struct, frozen=True):
     an HTTP proxy to go through, or "environment", or None for a direct connection.
     `ca_file` holds the authorities to believe, in PEM, instead of SSL_CERT_FILE's or the system's.
     `max_tokens_field` is the member that limits chat's output there ("none": no member, on any endpoint), None the
-    usual one; without `stream_options` that member is never put in. `speaks` None: unknown until it is tried.
+    usual one; without `stream_options` that member is never put in. `speaks` None: unknown until it is tried. `shut`
+    says why no call goes there now: it is switched off, or (`is_unreadable`) its stored key cannot be opened.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Provider(Struct, frozen=True):
     max_tokens_field: MaxTokensField | None = None
     stream_options: bool = True
     speaks: frozenset[Tongue] | None = None
+    shut: str = ""
+    is_unreadable: bool = False
 
 
 class Target(Struct, frozen=True):
@@ -193,7 +196,7 @@ class Settings(Struct, frozen=True):
     written empty among them. `environment` is what variables say beside it, keys of providers aside; `unused` are
     sentences about those that say nothing after all. `open`: where no key is left, everybody may call again.
     `catalogue_refresh` None means never. `gen_ai`: metrics under OpenTelemetry's names as well.
-    `warnings` are sentences for the start-up lines.
+    `warnings` are sentences for the start-up lines; `master_key_file` is where the keys of stored secrets are.
     """
 
     listen: Listen
@@ -223,3 +226,4 @@ class Settings(Struct, frozen=True):
     environment: tuple[FromEnvironment, ...] = ()
     unused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    master_key_file: str = ""

@@ -17,6 +17,7 @@ from proxy.stores.keys import StoredKey, stored_keys
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
+from proxy.stores.settings import StoredSetting, setting_history
 from proxy.stores.tally import tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
 
@@ -79,6 +80,10 @@ class Files:
     def stored_keys(self) -> list[StoredKey]:
         """Every key that was ever made here."""
         return self._ask_ledger(stored_keys, list[StoredKey]())[0]
+
+    def setting_history(self) -> list[StoredSetting]:
+        """Every change of a stored setting, the newest first."""
+        return self._ask_ledger(setting_history, list[StoredSetting]())[0]
 
     @property
     def is_of_older_version(self) -> bool:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -133,6 +134,30 @@ outbox = Table(
     *(_text(name) for name in ("id", "hook", "body")),
     _number("made_ms"),
     sqlite_strict=True,
+)
+
+# Each change of a stored setting is a row, the newest version of a name is in force; no value is no setting any more.
+settings = Table(
+    "settings",
+    metadata,
+    _number("seq", primary_key=True),
+    *(_text(name) for name in ("section", "name")),
+    _number("version"),
+    _text("value", nullable=True),
+    _number("at_ms"),
+    *(_text(name) for name in ("actor", "reason")),
+    UniqueConstraint("section", "name", "version"),
+    sqlite_strict=True,
+)
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    *(_text(name, primary_key=name == "id") for name in ("id", "tenant", "label")),
+    Column("wrapped", LargeBinary(), nullable=False),
+    _number("created_ms"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 journal_position = Table(

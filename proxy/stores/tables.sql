@@ -60,6 +60,16 @@ CREATE TABLE budget_spent (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE data_keys (
+  id TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  label TEXT NOT NULL,
+  wrapped BLOB NOT NULL,
+  created_ms INTEGER NOT NULL,
+  CONSTRAINT pk_data_keys PRIMARY KEY (id)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE journal_position (
   one INTEGER NOT NULL,
   segment INTEGER NOT NULL,
@@ -92,6 +102,19 @@ CREATE TABLE outbox (
   body TEXT NOT NULL,
   made_ms INTEGER NOT NULL,
   CONSTRAINT pk_outbox PRIMARY KEY (seq)
+)
+ STRICT;
+CREATE TABLE settings (
+  seq INTEGER NOT NULL,
+  section TEXT NOT NULL,
+  name TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  value TEXT,
+  at_ms INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  CONSTRAINT pk_settings PRIMARY KEY (seq),
+  CONSTRAINT uq_settings_section UNIQUE (section, name, version)
 )
  STRICT;
 CREATE TABLE sums (

@@ -72,6 +72,7 @@ def test_the_example_shows_every_field_in_its_place() -> None:
         "admin.socket": "  # socket:",
         "admin.token": "  # token:",
         "state_dir": "# state_dir:",
+        "master_key_file": "# master_key_file:",
         "providers.NAME.api_key_file": "    # api_key_file:",
         "keys.NAME.key_hash": "    # key_hash:",
     }

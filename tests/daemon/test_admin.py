@@ -63,10 +63,11 @@ def test_every_question_is_answered_as_described(daemon: Daemon, upstream: Upstr
     upstream.expect(json_reply(chat_reply()), again=True)
     call, document = daemon.chat(), described(daemon)
     paths = {"/usage": "/usage?by=key&since=7d", "/calls/{request_id}": f"/calls/{call.request_id}"}
+    paths |= {"/settings/{section}": "/settings/keys", "/settings/{section}/{name}": "/settings/keys/alice"}
     for route in ROUTES:
         if route.method == "GET":
             reply = admin(daemon, "GET", paths.get(route.path, route.path))
-            assert reply.status == 200, reply.body
+            assert reply.status == 200, (route.path, reply.body)
             fits(document, route.path, "GET", reply)
     for path in ("/healthz", "/readyz"):
         fits(document, path, "GET", admin(daemon, "GET", path))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
@@ -14,12 +15,14 @@ from aiohttp import web
 from proxy.config.problems import ConfigProblems
 from proxy.errors import (
     ConfigRefused,
+    DefinedInFile,
     InvalidApiKey,
     InvalidValue,
     LedgerUnusable,
     NothingThere,
     ProxyError,
     UnknownEndpoint,
+    VersionChanged,
 )
 from proxy.policy.values import Listen, Settings
 from proxy.stores.failures import StoreError
@@ -28,11 +31,14 @@ from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
 from proxy.web.guard import Guard
-from proxy.web.operator.admin_table import ROUTES, Route, openapi
+from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.admin_table import ROUTES, Route, SettingBody, openapi
 from proxy.web.operator.answers import HealthAnswer
 from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.moments import moment_ms
-from proxy.web.operator.orders import Orders, ReloadRefused
+from proxy.web.operator.orders import Orders
+from proxy.web.operator.settings_orders import ReloadRefused
+from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
 
 _MOST_BODY = 2**20
 _HEALTH = ("/healthz", "/readyz")
@@ -93,7 +99,9 @@ class Admin:
         route, params = _find(method, request.raw_path.partition("?")[0])
         self._door.check(request, changes=method != "GET")
         if route is not None:
-            return _json(200, await self._order(route, {**params, **await _given(request, route)}))
+            ACTOR.set("the admin token")  # without it nothing is changed
+            answer = await self._order(route, {**params, **await _given(request, route)})
+            return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
             raise MethodNotSupported("This path of the admin port is only read (GET).")
         return await self._read(request)
@@ -118,6 +126,10 @@ class Admin:
             return await self._orders.by_name[route.order](self._converted(route, params))
         except Unknown as error:
             raise NothingThere(_sentence(error)) from None
+        except InFile as error:
+            raise DefinedInFile(_sentence(error)) from None
+        except Changed as error:
+            raise VersionChanged(_sentence(error)) from None
         except (ConfigProblems, ReloadRefused) as error:
             raise ConfigRefused(_sentence(error)) from None
         except (Declined, ValueError, msgspec.ValidationError) as error:
@@ -146,19 +158,40 @@ def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:
 
 
 async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
-    """The parameters of the query, or the body."""
+    """The parameters of the query, those of the body, and the version that If-Match wants."""
+    query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=route.changes))
+    if unknown := query.keys() - set(route.query):
+        known = ", ".join(route.query) or "none"
+        raise InvalidValue(f"The query holds something unknown here; known are: {known}.", param=min(unknown)[:100])
+    given: dict[str, Any] = query
+    if "dry_run" in query:
+        given["rehearse"] = query.pop("dry_run").lower() not in ("0", "false", "no")
+    if (wanted := request.headers.get("If-Match")) is not None and route.answer is SettingSetAnswer:
+        given["version"] = _version(wanted)
     if route.body is None:
-        query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=route.changes))
-        if unknown := query.keys() - set(route.query):
-            known = ", ".join(route.query) or "none"
-            raise InvalidValue(f"The query holds something unknown here; known are: {known}.", param=min(unknown)[:100])
-        return query
+        return given
+    raw = await read_body(request, _MOST_BODY)
     try:
-        body: object = msgspec.json.decode(await read_body(request, _MOST_BODY), type=route.body)
+        body = _setting(raw) if route.body is SettingBody else msgspec.json.decode(raw, type=route.body)
     except msgspec.DecodeError as error:
         raise InvalidValue(f"The body must be a JSON object: {error}.") from None
-    given: dict[str, Any] = msgspec.to_builtins(body)
-    return given
+    return {**given, **msgspec.to_builtins(body)}
+
+
+def _setting(raw: bytes) -> SettingBody:
+    """The entry's value, bare or as the member `value`: no entry of the configuration has one of that name."""
+    found = msgspec.json.decode(raw)
+    if isinstance(found, dict) and "value" in found:
+        return msgspec.convert(found, SettingBody)
+    return SettingBody(found)
+
+
+def _version(tag: str) -> int:
+    """The version an ETag of ours stands for."""
+    text = tag.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise InvalidValue('If-Match must be an ETag of this entry, such as "3".', param="If-Match")
+    return int(text)
 
 
 def _sentence(error: object) -> str:
@@ -176,8 +209,8 @@ def _is_local(listen: Listen) -> bool:
         return False
 
 
-def _json(status: int, body: object) -> web.Response:
-    headers = dict([SERVER_NAME])
+def _json(status: int, body: object, more: Mapping[str, str] = MappingProxyType({})) -> web.Response:
+    headers = {**dict([SERVER_NAME]), **more}
     return web.Response(status=status, headers=headers, body=msgspec.json.encode(body), content_type="application/json")
 
 

@@ -25,6 +25,13 @@ from proxy.web.operator.answers import (
     ReloadedAnswer,
     UsageRow,
 )
+from proxy.web.operator.stored_settings import (
+    SettingAnswer,
+    SettingsAnswer,
+    SettingsChangedAnswer,
+    SettingSetAnswer,
+    SettingsHistoryAnswer,
+)
 
 _REF = "#/components/schemas/{name}"
 
@@ -62,6 +69,23 @@ class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
     """For how long the present secret goes on."""
 
     grace_seconds: float = 0
+
+
+class SettingBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the entry is to be, as the configuration would hold it; the value may also be the whole body. A secret that
+    is given masked, as it was shown, stays what it is."""
+
+    value: Any
+    reason: str = ""
+
+
+class RollbackBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which version is to be in force again."""
+
+    section: str
+    name: str
+    version: int
+    reason: str = ""
 
 
 class Failure(Struct, frozen=True):
@@ -126,6 +150,19 @@ ROUTES = (
           PastCallAnswer, fails=(404, 503)),
     Route("DELETE", "/calls/{request_id}", "end", "End a call under way; its client is told so.", CutAnswer,
           changes=True, fails=(404,)),
+    Route("GET", "/settings", "settings", "Every entry of the configuration that is in force, and where it stands.",
+          SettingsAnswer),
+    Route("GET", "/settings/history", "settings_history", "What was changed, the newest first.",
+          SettingsHistoryAnswer, query=("section", "name"), fails=(503,)),
+    Route("POST", "/settings/rollback", "rollback_setting", "Put an earlier version in force.", SettingsChangedAnswer,
+          query=("dry_run",), body=RollbackBody, changes=True, fails=(400, 404, 409, 503)),
+    Route("GET", "/settings/{section}", "settings_of", "The entries of one section.", SettingsAnswer, fails=(404,)),
+    Route("GET", "/settings/{section}/{name}", "setting", "One entry; its version is the ETag.", SettingAnswer,
+          fails=(404,)),
+    Route("PUT", "/settings/{section}/{name}", "put_setting", "Set one entry, applied at once; answered as it is then.",
+          SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 404, 409, 412, 503)),
+    Route("DELETE", "/settings/{section}/{name}", "delete_setting", "Remove one stored entry.",
+          SettingSetAnswer, query=("dry_run",), changes=True, fails=(400, 404, 409, 412, 503)),
     Route("POST", "/reload", "reload", "Read the configuration again: taken on whole, or not at all.",
           ReloadedAnswer, query=("yes",), changes=True, fails=(400, 409)),
 )  # fmt: skip
@@ -137,6 +174,9 @@ _QUERY = {
     "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
     "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
     "until": {"type": "string", "description": "As since; a day counts to its end."},
+    "dry_run": {"type": "string", "description": "There, though empty: only say what would change."},
+    "section": {"type": "string", "description": "Only changes of this section."},
+    "name": {"type": "string", "description": "Only changes of this entry."},
     "yes": {"type": "string", "description": "There, though empty: every provider or budget may be dropped."},
     "tz": {"type": "string", "description": "The zone of days, such as Europe/Berlin. Default: the machine's."},
 }
@@ -145,7 +185,8 @@ _REASONS = {
     401: "The admin token is missing or wrong.",
     403: "The Host or Origin header is not let in.",
     404: "There is no such thing.",
-    409: "The configuration was not taken on; nothing has changed.",
+    409: "The configuration was not taken on, or what was to be changed stands in its file; nothing has changed.",
+    412: "It has another version by now than If-Match says.",
     503: "The ledger cannot be used now.",
 }
 

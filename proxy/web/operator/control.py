@@ -18,9 +18,11 @@ from proxy.errors import ProxyError
 from proxy.exchange.record import Entry
 from proxy.stores.failures import BackupRefused, StoreError
 from proxy.web.connection import Server
+from proxy.web.operator.actor import ACTOR, of_socket
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.desk import Declined
-from proxy.web.operator.orders import Orders, ReloadRefused
+from proxy.web.operator.orders import Orders
+from proxy.web.operator.settings_orders import ReloadRefused
 
 SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
@@ -81,6 +83,8 @@ class Control:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One order, by its path."""
         name = request.path.removeprefix("/")
+        transport = request.transport
+        ACTOR.set(of_socket(None if transport is None else transport.get_extra_info("socket")))
         order = self._orders.by_name.get(name)
         if (order is None and name != "tail") or request.method != "POST":
             return _reply(404, {"error": "this daemon knows no such order; is it of another version?"})

@@ -32,6 +32,7 @@ from proxy.stores.keys import (
 )
 from proxy.stores.keyset import KeySet, changes_of, key_set, make_key, new_secret
 from proxy.stores.mark import mark_keyed
+from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Charge
 from proxy.web.client.api import Parts
 from proxy.web.client.heads import Heads
@@ -109,6 +110,11 @@ class LiveState:
         except (ValueError, OSError, KeyError):
             raise ValueError("tz must be a time zone such as Europe/Berlin") from None
 
+    @property
+    def files(self) -> Files:
+        """The ledger and the journal."""
+        return self._books.files
+
     async def flushed(self) -> None:
         """Bring the ledger up to date, as far as it can be written; the journal has the rest."""
         self._parts.exchange.toll.refused.write()
@@ -173,7 +179,7 @@ class LiveState:
         used = self._parts.keys.used
         times = {c.key_hmac: used[c.name] for c in self.keys.callers if c.key_hmac and c.name in used}
         if times:
-            await self._run(lambda connection: touch_keys(connection, times))
+            await self.run(lambda connection: touch_keys(connection, times))
 
     async def backup(self, target: Path) -> BackupAnswer:
         """Copy the ledger, with everything that is in the journal now. Raises `BackupRefused`."""
@@ -190,7 +196,8 @@ class LiveState:
         async with self._turn:
             await self._change(lambda _: None, settings)
 
-    async def _run(self, work: Callable[[Connection], Any]) -> Any:
+    async def run(self, work: Callable[[Connection], Any]) -> Any:
+        """Work on the ledger, in the thread that has it. Raises TimeoutError or a `StoreError`."""
         return await asyncio.wait_for(asyncio.wrap_future(self._books.writer.submit(work)), 2 * _FLUSH_SECONDS)
 
     async def _change(self, work: Callable[[Connection], Any], settings: Settings | None = None) -> Any:
@@ -204,7 +211,7 @@ class LiveState:
             fresh = [budget.id for budget in keys.budgets if budget.id not in self._known]
             return result, keys, known.spent(raw(connection), fresh)
 
-        result, keys, spent = await self._run(job)
+        result, keys, spent = await self.run(job)
         if settings is not None and self.keys.callers and not keys.callers and not keys.is_open:
             raise Declined("no client key would be left; where everybody may call from now on, write `open: true`")
         if keys.callers:

@@ -16,16 +16,12 @@ from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.models import ModelsAsk, model_list
+from proxy.web.operator.settings_orders import Reload, SettingsOrders
 from proxy.web.operator.traffic import Traffic
 
 Params = dict[str, Any]
-Reload = Callable[[bool], Awaitable[list[str]]]  # takes whether what would be dropped is meant to be
 
 _NO = ("0", "false", "no")
-
-
-class ReloadRefused(Exception):
-    """A new configuration could not be taken on; the message says why."""
 
 
 class Host(Protocol):
@@ -63,6 +59,7 @@ class Orders:
             "providers": self._providers,
             "end": self._end,
             "reload": self._reloaded,
+            **SettingsOrders(state, host).by_name,
         }
 
     async def _status(self, _: Params) -> Answer:

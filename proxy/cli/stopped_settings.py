@@ -1,0 +1,83 @@
+"""The orders about settings on the files of a daemon that does not run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxy.changes import in_words
+from proxy.config.load import load
+from proxy.config.stored import Layers
+from proxy.policy.values import Settings
+from proxy.stores.effective import Effective
+from proxy.stores.link import Link
+from proxy.stores.lock import StateLock
+from proxy.stores.opening import open_ledger
+from proxy.stores.queries import Files
+from proxy.stores.vault import Vault
+from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.answers import Answer
+from proxy.web.operator.settings_orders import NothingToRead, SettingsOrders
+from proxy.web.operator.stored_settings import Edit
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_BUSY_SECONDS = 5.0
+
+
+class _Files:
+    """A state directory and its configuration, in the place of the daemon's."""
+
+    def __init__(self, file: Path | None, effective: Effective) -> None:
+        self.files = Files(Path(effective.loaded.settings.state_dir))
+        self.reload_now = _Reload(file, effective)
+        self._state_dir = Path(effective.loaded.settings.state_dir)
+
+    async def run(self, work: Callable[[Connection], Any]) -> Any:
+        """In a transaction."""
+        return on_ledger(self._state_dir, work)
+
+
+class _Reload(NothingToRead):
+    """What the next daemon will be told."""
+
+    def __init__(self, file: Path | None, effective: Effective) -> None:
+        self.layers: Layers = effective.loaded.layers
+        self.vault: Vault = effective.vault
+        self._file = file
+        self._settings: Settings = effective.loaded.settings
+
+    async def change(self, plan: Callable[[Layers, Vault], Edit]) -> list[str]:
+        """Check it as a start would, less secrets that are elsewhere, and keep it."""
+        edit = plan(self.layers, self.vault)
+        loaded = load(self._file, os.environ, needs_secrets=False, stored=edit.entries)
+        if edit.keep is not None:
+            await edit.keep()
+            self.layers = loaded.layers
+        return in_words(self._settings, loaded.settings)
+
+
+def settings_answer(file: Path | None, effective: Effective, order: str, params: dict[str, Any]) -> Answer:
+    """Do what the daemon would."""
+    ACTOR.set(f"uid {os.geteuid()}")
+    files = _Files(file, effective)
+    return asyncio.run(_done(SettingsOrders(files, files), order, params))
+
+
+async def _done(orders: SettingsOrders, order: str, params: dict[str, Any]) -> Answer:
+    return await orders.by_name[order](params)
+
+
+def on_ledger(state_dir: Path, work: Callable[[Connection], Any]) -> Any:
+    """Work on the ledger, made where there is none."""
+    with StateLock(state_dir):
+        open_ledger(state_dir / "ledger.db")
+        link = Link(state_dir / "ledger.db", _BUSY_SECONDS)
+        try:
+            return link.run(work)
+        finally:
+            link.close()

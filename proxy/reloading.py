@@ -1,0 +1,113 @@
+"""The configuration of a running daemon: read again from its file, or changed in its store; taken on whole, or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+from msgspec import Struct
+
+from proxy.changes import in_words, lost_sections
+from proxy.config.problems import ConfigProblems
+from proxy.config.stored import Entry, Layers
+from proxy.observe.notify import Notifier
+from proxy.policy.values import Settings
+from proxy.stores.effective import Effective
+from proxy.stores.vault import Vault
+from proxy.web.operator.settings_orders import ReloadRefused
+from proxy.web.operator.stored_settings import Edit
+
+log = structlog.get_logger()
+
+
+class Reloadable(Protocol):
+    """A running daemon, as far as a reload is concerned."""
+
+    settings: Settings
+
+    async def reload(self, settings: Settings) -> list[str]:
+        """Take on other settings; say what changed. Raises `ReloadRefused`."""
+
+    def reload_refused(self) -> None:
+        """A configuration could not be read; everything stays as it is."""
+
+    def status(self) -> str:
+        """One line for whoever supervises us."""
+
+
+class Source(Struct, frozen=True):
+    """Where the configuration comes from. `left_alone` returns once nobody writes its file any more; `read` lays what
+    is stored over it, runs in a thread, and may raise `ConfigProblems`."""
+
+    left_alone: Callable[[], Awaitable[None]]
+    read: Callable[[tuple[Entry, ...]], tuple[Settings, Layers]]
+
+
+class Reloader:
+    """One change at a time, whoever asks for it. `layers` are in force, `vault` has what is stored."""
+
+    def __init__(self, source: Source, daemon: Reloadable, notifier: Notifier, start: Effective) -> None:
+        self.layers: Layers = start.loaded.layers
+        self.vault: Vault = start.vault
+        self._source = source
+        self._daemon = daemon
+        self._notifier = notifier
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, is_meant: bool = False) -> list[str]:
+        """Read the file again; what changed, a line each. Raises `ConfigProblems` or `ReloadRefused`, told in the log
+        as well.
+
+        `is_meant`: every provider or budget may be dropped. A file somebody is writing is waited for.
+        """
+        async with self._turn:
+            self._notifier.reloading()
+            try:
+                await self._source.left_alone()
+                settings, layers = await self._read(self.vault.entries)
+                if not is_meant and (lost := lost_sections(self._daemon.settings, settings)):
+                    raise ReloadRefused(lost)
+                changes = await self._daemon.reload(settings)
+            except (ConfigProblems, ReloadRefused) as problems:
+                self._daemon.reload_refused()
+                log.error("reload_refused", problems=str(problems))
+                raise
+            finally:
+                self._notifier.ready(self._daemon.status())
+            self.layers = layers
+            log.info("reloaded", changes=changes)
+            return changes
+
+    async def quietly(self) -> None:
+        """The same for a signal, which nobody waits for."""
+        try:
+            await self()
+        except (ConfigProblems, ReloadRefused):
+            return  # the log has it
+
+    async def change(self, plan: Callable[[Layers, Vault], Edit]) -> list[str]:
+        """Take on what `plan` makes of the stored settings, and keep it; what changed, a line each.
+
+        In force before it is kept, and taken back where it cannot be: what was answered is kept. Raises what `plan`
+        raises, `ConfigProblems`, `ReloadRefused`, and what keeping raises.
+        """
+        async with self._turn:
+            edit = plan(self.layers, self.vault)
+            settings, layers = await self._read(edit.entries)
+            before = self._daemon.settings
+            if edit.keep is None:
+                return in_words(before, settings)
+            changes = await self._daemon.reload(settings)
+            try:
+                await edit.keep()
+            except BaseException:
+                await self._daemon.reload(before)
+                raise
+            self.layers = layers
+            log.info("settings_changed", changes=changes)
+            return changes
+
+    async def _read(self, stored: tuple[Entry, ...]) -> tuple[Settings, Layers]:
+        return await asyncio.to_thread(self._source.read, stored)

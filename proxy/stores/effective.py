@@ -1,0 +1,39 @@
+"""The configuration in force: the file, and over it what is stored in its state directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from proxy.config.load import Loaded, load
+from proxy.config.locate import locate
+from proxy.config.problems import ConfigProblems
+from proxy.stores.vault import Vault, open_vault
+
+
+class Effective(Struct, frozen=True):
+    """`loaded` is both together; `vault` what is stored."""
+
+    loaded: Loaded
+    vault: Vault
+
+
+def load_effective(
+    file: Path | None, env: Mapping[str, str], *, mock: bool = False, needs_secrets: bool = True
+) -> Effective:
+    """As `load`, with the stored settings. Raises ConfigProblems and, where the store cannot be read, `StoreError`."""
+    try:
+        loaded = load(file, env, mock=mock, needs_secrets=needs_secrets)
+        state_dir, keys = loaded.settings.state_dir, loaded.settings.master_key_file
+    except ConfigProblems:  # it may want what is stored
+        place = locate(file, env)
+        vault = open_vault(Path(place.state_dir), Path(place.master_key_file), env)
+        if not vault.entries:
+            raise
+    else:
+        vault = open_vault(Path(state_dir), Path(keys), env)
+        if not vault.entries:
+            return Effective(loaded, vault)
+    return Effective(load(file, env, mock=mock, needs_secrets=needs_secrets, stored=vault.entries), vault)

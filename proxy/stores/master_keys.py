@@ -1,0 +1,133 @@
+"""The master keys that stored secrets hang on: lines `label:base64 of 32 bytes`, the first one active.
+
+They come from a file for its owner only, from a systemd credential, or from the environment; never from the ledger,
+so that whoever has a copy of that has no secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from proxy.stores.failures import StoreError
+
+VARIABLE = "TOLLKEEPER_MASTER_KEYS"
+NAME = "master.key"
+KEY_BYTES = 32
+_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([A-Za-z0-9+/_-]{43}=?)")
+
+
+class MasterKeysUnusable(StoreError):
+    """They cannot be read, or cannot be changed where they come from."""
+
+
+class MasterKeys:
+    """`path` None: they come from the environment, and are changed there. `trouble` says why they cannot be read."""
+
+    def __init__(self, path: Path | None, keys: Mapping[str, bytes], trouble: str = "") -> None:
+        self.path = path
+        self.keys = dict(keys)
+        self.trouble = trouble
+
+    @property
+    def active(self) -> str:
+        """The label that new secrets are sealed under; "" where there is no key yet."""
+        return next(iter(self.keys), "")
+
+    @property
+    def source(self) -> str:
+        """Where they come from, in words."""
+        return f"the environment variable {VARIABLE}" if self.path is None else f"the file {self.path}"
+
+    def write(self, keys: Mapping[str, bytes]) -> None:
+        """Put these in the file's place, whole or not at all. Raises `MasterKeysUnusable`."""
+        if self.trouble:
+            raise MasterKeysUnusable(self.trouble)
+        if self.path is None:
+            raise MasterKeysUnusable(f"the master keys stand in {VARIABLE}; put the new line first there, and restart")
+        text = "".join(f"{label}:{base64.b64encode(key).decode()}\n" for label, key in keys.items())
+        unfinished = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        try:
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self.path)
+            _sync_folder(self.path.parent)
+        except OSError as error:
+            raise MasterKeysUnusable(f"{self.path} cannot be written ({error.strerror})") from None
+        self.keys = dict(keys)
+
+
+def read_master_keys(path: Path, env: Mapping[str, str]) -> MasterKeys:
+    """Those of the environment where it has some, else of the file; none where there is no file."""
+    try:
+        if env.get(VARIABLE):
+            return MasterKeys(None, _parsed(env[VARIABLE].replace(",", "\n"), VARIABLE))
+        return MasterKeys(path, _parsed(_private_text(path), str(path)))
+    except FileNotFoundError:
+        return MasterKeys(path, {})
+    except MasterKeysUnusable as error:
+        return MasterKeys(None if env.get(VARIABLE) else path, {}, str(error))
+
+
+def _private_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content, mode = file.read(2**16), os.fstat(file.fileno()).st_mode
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise MasterKeysUnusable(f"the master keys in {path} cannot be read ({error.strerror})") from None
+    if mode & 0o077:
+        raise MasterKeysUnusable(
+            f"others can read the master keys in {path} (mode {mode & 0o777:04o}): chmod 600 {path}"
+        )
+    return content.decode("utf-8", "replace")
+
+
+def new_key(taken: Mapping[str, bytes], now: float) -> tuple[str, bytes]:
+    """A label that tells when it was made, and a key. `now` is UTC epoch seconds."""
+    label = wanted = time.strftime("k%Y%m%d", time.gmtime(now))
+    count = 1
+    while label in taken:
+        count += 1
+        label = f"{wanted}-{count}"
+    return label, secrets.token_bytes(KEY_BYTES)
+
+
+def _parsed(text: str, source: str) -> dict[str, bytes]:
+    """The keys by label, in their order; a message holds none of it."""
+    found: dict[str, bytes] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        key = _decoded(match[2]) if match else b""
+        if match is None or len(key) != KEY_BYTES or match[1] in found:
+            why = "names a label a second time" if match and match[1] in found else "is no `label:base64 of 32 bytes`"
+            raise MasterKeysUnusable(f"line {number} of the master keys in {source} {why}")
+        found[match[1]] = key
+    return found
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.rstrip("=").replace("-", "+").replace("_", "/") + "=", validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
