@@ -21,7 +21,12 @@ from harness.surroundings import PATIENCE_SECONDS, surroundings
 
 ALICE, ADMIN = "sk-alice-example", "token-example"
 PROMPT = "Every call passes the toll, and every toll is written down."
-KEYS = {"OPENROUTER_API_KEY": "sk-or-example", "ANTHROPIC_API_KEY": "sk-ant-example", "ALICE_KEY": ALICE}
+KEYS = {
+    "ALERT_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "OPENROUTER_API_KEY": "sk-or-example",
+    "ANTHROPIC_API_KEY": "sk-ant-example",
+    "ALICE_KEY": ALICE,
+}
 BROKEN = """\
 listen:
   prot: 8655

@@ -30,6 +30,7 @@ WRITES = "WRITE_EXAMPLES" in os.environ
 
 # pages, or blocks by how they begin, that another test proves or none can, and why
 ELSEWHERE = {
+    "docs/alerts.md": "what a webhook is sent, and what Alertmanager takes: tests/observe/test_alerts_page.py",
     "docs/clients.md": "held against what `connect` prints and run by the clients: tests/cli/test_connect*.py",
     "docs/install.md": "for the machine's administrator; tests/test_systemd.py runs what it installs, test_docker.py reads it",
     "docs/architecture.md": "the layers, which tests/test_architecture.py holds the code to",
@@ -81,7 +82,7 @@ RULES: dict[str, Callable[[Block], bool]] = {
     "start": starting("Configuration: "),
     "shell": starting("tollkeeper init", "curl ", "tollkeeper import"),
     "log": starting('{"request_id"', '{"calls"'),
-    "bill": of_language("json"),
+    "bill": starting('{"rows"'),
     "error": starting('{"error"', '{"type": "error"'),
     "headers": starting("x-tollkeeper-"),
     "told": starting("litellm.yaml:"),
