@@ -41,7 +41,7 @@ def list_(section: str | None, as_json: bool, config_path: str | None) -> None:
         click.echo(json.dumps(found, indent=1))
         return
     rows = [
-        (f"{name}.{entry}", told["source"], str(told["version"] or ""), _short(told["value"]))
+        (f"{name}.{entry}", told["source"].rpartition("/")[2], str(told["version"] or ""), _short(told["value"]))
         for name, entries in found["sections"].items()
         for entry, told in entries.items()
     ]

@@ -14,6 +14,7 @@ _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
 
 # what differs from run to run, by the order in which it is looked for
 _VOLATILE = [
+    (r"uid [0-9]+", "uid N"),
     (r"(?:req|adj)_[0-9a-f]{24}", "ID"),
     (r"gen-\d+-\w{20}|sk-tk-[\w-]{43}", "ID"),
     (r"\bsha256:[0-9a-f]{64}", "HASH"),
