@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from inspect import unwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,9 @@ import pytest
 
 _TESTS = str(Path(__file__).parent)
 _STARTERS = ("subprocess", "socket")
+_LISTENER = "proxy.mock.server"
 _FORBIDDEN = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system", "os.exec", "socket.bind")
+_known: dict[str, bool] = {}  # by the file of a module
 _quick = ""  # the test that runs now, if it is a quick one
 
 
@@ -24,21 +26,27 @@ def starts_processes(item: pytest.Function) -> bool:
         return True
     fixtures = [definition for found in item._fixtureinfo.name2fixturedefs.values() for definition in found]
     functions = [item.function, *(definition.func for definition in fixtures)]
-    return any(_is_ours(function.__module__) and _starts(function.__module__) for function in functions)
+    homes = [unwrap(function).__globals__ for function in functions]  # many modules are called conftest
+    return any(str(home.get("__file__")).startswith(_TESTS) and _starts(home) for home in homes)
 
 
-@cache
-def _starts(name: str) -> bool:
+def _starts(home: dict[str, Any]) -> bool:
     """Whether a module, or one of the tests' modules it has something from, has a module that starts processes."""
-    seen, left = {name}, [name]
+    if (known := _known.get(home["__file__"])) is None:
+        known = _known[home["__file__"]] = _has_starter(home)
+    return known
+
+
+def _has_starter(home: dict[str, Any]) -> bool:
+    seen, left = {home["__name__"]}, [home]
     while left:
-        for value in list(vars(sys.modules[left.pop()]).values()):
+        for value in list(left.pop().values()):
             other = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            if isinstance(value, ModuleType) and other in _STARTERS:
+            if (isinstance(value, ModuleType) and other in _STARTERS) or other == _LISTENER:
                 return True
             if isinstance(other, str) and other not in seen and _is_ours(other):
                 seen.add(other)
-                left.append(other)
+                left.append(vars(sys.modules[other]))
     return False
 
 

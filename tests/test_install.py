@@ -37,7 +37,7 @@ def test_a_python_that_is_too_old_is_told_so_by_name_at_once(tmp_path: Path, tar
     python = tmp_path / "python3"
     python.write_text(OLD_PYTHON % sys.executable)
     python.chmod(0o755)
-    variables = [f"PYTHON={python}", f"RUN={tmp_path}/run", f"DEV={tmp_path}/dev", f"CLIENTS={tmp_path}/clients"]
+    variables = [f"PYTHON={python}", f"RUN={tmp_path}/run", f"DEV={tmp_path}/dev"]
     done = subprocess.run(
         ["make", target, *variables], check=False, cwd=REPOSITORY, env=surroundings(tmp_path), capture_output=True,
         text=True, timeout=PATIENCE_SECONDS,

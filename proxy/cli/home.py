@@ -41,14 +41,11 @@ class Home(Struct, frozen=True):
     def effective(self) -> Effective:
         """The same, with what is stored beside the file."""
         from proxy.stores.effective import load_effective  # slow to import
-        from proxy.stores.failures import StoreError
 
         try:
             return load_effective(self.file, os.environ, needs_secrets=False)
         except ConfigProblems as problems:
             end_with(problems)
-        except StoreError as error:
-            raise click.ClickException(str(error)) from None
 
 
 def config_file(chosen: str | None) -> Path | None:

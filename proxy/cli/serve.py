@@ -111,16 +111,13 @@ def settings_or_exit(chosen: Chosen) -> tuple[Settings, Effective]:
     from proxy.config.discover import find_config
     from proxy.config.problems import ConfigProblems
     from proxy.stores.effective import load_effective
-    from proxy.stores.failures import StoreError
 
     try:
         effective = load_effective(find_config(chosen.config_path, os.environ), os.environ, mock=chosen.mock)
         return chosen.over(effective.loaded.settings), effective
     except ConfigProblems as problems:
         click.echo(str(problems), err=True)
-    except StoreError as error:
-        click.echo(f"tollkeeper: {error}", err=True)
-    sys.exit(1)
+        sys.exit(1)
 
 
 def _read(chosen: Chosen, stored: tuple[Entry, ...]) -> tuple[Settings, Layers]:

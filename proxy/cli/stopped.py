@@ -61,11 +61,11 @@ Params = dict[str, Any]
 def answer(home: Home, order: str, params: Params) -> dict[str, Any]:
     """Do what the daemon would; what cannot be done ends the command with a sentence."""
     state_dir = Path(home.state_dir)
+    effective = home.effective()
     try:
         if order not in _ORDERS and order not in SETTINGS_ORDERS:
             raise Declined(f"no daemon runs at {state_dir}; start one with `tollkeeper serve`")
-        _bring_up_to_date(state_dir)
-        effective = home.effective()
+        _bring_up_to_date(state_dir)  # an older version had no settings to read before this
         if order in SETTINGS_ORDERS:
             done = settings_answer(home.file, effective, order, params)
         else:

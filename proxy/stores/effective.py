@@ -23,7 +23,10 @@ class Effective(Struct, frozen=True):
 def load_effective(
     file: Path | None, env: Mapping[str, str], *, mock: bool = False, needs_secrets: bool = True
 ) -> Effective:
-    """As `load`, with the stored settings. Raises ConfigProblems and, where the store cannot be read, `StoreError`."""
+    """As `load`, with the stored settings; a store that cannot be read has none, which whoever opens it will say.
+
+    Raises ConfigProblems.
+    """
     try:
         loaded = load(file, env, mock=mock, needs_secrets=needs_secrets)
         state_dir, keys = loaded.settings.state_dir, loaded.settings.master_key_file

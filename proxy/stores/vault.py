@@ -14,6 +14,7 @@ from proxy.config.problems import path_text
 from proxy.config.secrets import Concealed
 from proxy.config.stored import Entry, at, put, secret_paths
 from proxy.stores.database import reading
+from proxy.stores.failures import StoreError
 from proxy.stores.known import REVISIONS, revision_of
 from proxy.stores.master_keys import new_key, read_master_keys
 from proxy.stores.sealing import Sealer, Unreadable
@@ -107,8 +108,11 @@ class Vault:
 
 
 def open_vault(state_dir: Path, master_key_file: Path, env: Mapping[str, str]) -> Vault:
-    """What the ledger of this directory has; nothing where it has no settings yet. Raises `StoreError`."""
-    latest, keys = _read(state_dir / "ledger.db")
+    """What the ledger of this directory has; nothing where it has no settings yet, or cannot be read."""
+    try:
+        latest, keys = _read(state_dir / "ledger.db")
+    except StoreError:  # calls go on without a ledger
+        latest, keys = [], []
     return Vault(latest, Sealer(read_master_keys(master_key_file, env), keys))
 
 

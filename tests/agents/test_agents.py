@@ -73,6 +73,14 @@ def chat() -> None:
     """The provider speaks nothing but chat."""
 
 
+def pointed_at(daemon: Daemon, name: str, home: Path) -> list[dict[str, str]]:
+    """What `connect` prints for the agent, its files written."""
+    parts: list[dict[str, str]] = told(daemon, "connect", name)["parts"]
+    if any(part["file"] for part in parts):
+        told(daemon, "connect", name, "--write", home=home)
+    return parts
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", [param(name) for name in ("claude-code", "codex")])
 @pytest.mark.usefixtures("chat")
@@ -81,7 +89,7 @@ def test_an_agent_uses_a_tool_at_a_server_that_only_knows_chat(daemon: Daemon, t
     home.mkdir()
     own = {"ANTHROPIC_MODEL": "gpt-4o", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "gpt-4o"}  # that server has none of Claude's
     agent = dataclasses.replace(AGENTS[name], env={**AGENTS[name].env, **own})
-    printed = run(agent, told(daemon, "connect", name)["parts"], home, KEY)
+    printed = run(agent, pointed_at(daemon, name, home), home, KEY)
     assert (home / "work" / MARKER).exists(), printed
     assert SAID in printed
     calls = daemon.wait_for_lines(lambda line: line.get("endpoint") == agent.endpoint, agent.calls)
@@ -95,10 +103,7 @@ def test_an_agent_uses_a_tool_at_a_server_that_only_knows_chat(daemon: Daemon, t
 def test_an_agent_uses_a_tool_under_a_budget(daemon: Daemon, mock: Mock, tmp_path: Path, name: str) -> None:
     agent, home = AGENTS[name], tmp_path / "home"
     home.mkdir()
-    parts = told(daemon, "connect", name)["parts"]
-    if any(part["file"] for part in parts):
-        told(daemon, "connect", name, "--write", home=home)
-    printed = run(agent, parts, home, KEY)
+    printed = run(agent, pointed_at(daemon, name, home), home, KEY)
     assert (home / "work" / MARKER).exists(), printed
     assert SAID in printed
 
