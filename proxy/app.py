@@ -275,6 +275,7 @@ def _toll(
         freed=lambda: toll.settled(),  # there is none yet
         resolved=telemetry.settled,
         ended=telemetry.ended,
+        open=books.open,
         waits=money.fsync == "always",
     )
     toll = Toll(keeping, prices, money.rules)

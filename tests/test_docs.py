@@ -116,7 +116,8 @@ def test_no_page_names_a_command_or_option_that_does_not_exist(page: Path) -> No
 
 def config_fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
     """Yield `providers.timeouts.idle` and its like: names of entries and list marks are left out."""
-    for name, field in model.model_fields.items():
+    for given, field in model.model_fields.items():
+        name = field.alias or given
         yield prefix + name
         for part in parts(field.annotation):
             if isinstance(part, type) and issubclass(part, BaseModel):

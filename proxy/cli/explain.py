@@ -19,6 +19,8 @@ from proxy.policy.money.amounts import dollars
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="The name of the client key that would call.")
 @click.option("--provider", metavar="NAME", help="The provider that the call would name.")
 @click.option("--max-tokens", type=click.IntRange(1, 10**12), help="The maximum of output tokens it would set.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag that the call would carry; may be repeated.")
+@click.option("--session", metavar="ID", default="", help="The session it would belong to.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def explain(model: str, as_json: bool, config_path: str | None, **asked: Any) -> None:

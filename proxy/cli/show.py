@@ -30,6 +30,8 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
     kind = "streamed" if call["stream"] else "not streamed"
     say(f"{call['request_id']}  {call['at']}  key {call['key']}")
     say(f"{call['endpoint']}, {kind}: {call['asked'] or '(no model)'} -> {call['model']}")
+    if call["session"] or call["tags"]:
+        say(", ".join(_belonging(call)))
     if call["refused"]:
         refused = call["refused"]
         say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
@@ -43,6 +45,11 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
         _print_attempt(attempt)
     if call["attempts"]:
         say(f"cost: {dollars(call['cost_usd'])}")
+
+
+def _belonging(call: dict[str, Any]) -> list[str]:
+    session = [f"session {call['session']}"] if call["session"] else []
+    return session + ([f"tags {', '.join(call['tags'])}"] if call["tags"] else [])
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:

@@ -93,8 +93,10 @@ def _desk(settings: Settings) -> Desk:
     books = Books(keys.budgets)
     for (budget, period), amount in files.spent(budget.id for budget in keys.budgets).items():
         books.load(budget, period, amount)
-    for orphan in replay(Path(settings.state_dir) / "journal").holds:
-        hold = orphan.hold
+    holds = [orphan.hold for orphan in replay(Path(settings.state_dir) / "journal").holds]
+    if missing := books.narrowed.missing({budget for hold in holds for budget, _ in hold.charges}):
+        books.open(missing, files.spent(missing))
+    for hold in holds:
         books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
     return Desk(settings, files, books, *_names(settings), keys)
 
@@ -134,7 +136,10 @@ def _keys(settings: Settings, _: Params) -> Answer:
 def _adjust(settings: Settings, params: Params) -> Answer:
     ask, now = msgspec.convert(params, AdjustAsk), time.time()
     with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
-        books = _desk(settings).books
+        desk = _desk(settings)
+        books = desk.books
+        if missing := books.narrowed.missing([ask.budget]):
+            books.open(missing, desk.files.spent(missing))
         record = adjustment(books, ask, now)
         journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)

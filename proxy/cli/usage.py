@@ -1,4 +1,4 @@
-"""`tollkeeper usage`: calls, tokens and cost by day, month, model, key or provider, or several of them."""
+"""`tollkeeper usage`: calls, tokens and cost by day, month, model, key, provider or session, or several of them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _FIELDS = ("calls", *_TOKENS, "cost_usd")
 
 
 @click.command("usage")
-@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider"]), multiple=True,
+@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider", "session"]), multiple=True,
               help="What a row stands for; may be repeated. Default: day.")  # fmt: skip
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="Only of this key, or of a pattern: 'ci-*'.")
 @click.option("--model", metavar="NAME", shell_complete=model_names, help="The same for the model: 'openai/*'.")
 @click.option("--provider", metavar="NAME", help="The same for the provider.")
+@click.option("--session", metavar="ID", help="The same for the session of a coding agent.")
 @click.option("--since", metavar="DATE", help="From this day or moment on. Default: everything.")
 @click.option("--until", metavar="DATE", help="Up to the end of this day, or to this moment.")
 @click.option("--tz", metavar="ZONE", help="The zone of days, such as Europe/Berlin. Default: the machine's.")
@@ -45,7 +46,7 @@ def usage(**options: Any) -> None:
         "since_ms": _moment_ms(options["since"], zone, "--since", is_end=False),
         "until_ms": _moment_ms(options["until"], zone, "--until", is_end=True),
         "tz": options["tz"],
-        **{name: options[name] for name in ("key", "model", "provider")},
+        **{name: options[name] for name in ("key", "model", "provider", "session")},
     }
     report = ask(home, "usage", params)
     if options["as_json"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
@@ -12,8 +13,10 @@ from proxy.config.discover import machine_zone
 from proxy.config.models import Config
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.policy.money.amounts import to_pusd
-from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, key_scope
+from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, Only, key_scope
 from proxy.policy.values import MoneySettings, OwnPrice
+
+_UNUSUAL = re.compile(r"[^A-Za-z0-9./_:*?=,-]")  # in what a budget is called: @ parts it from whose own it is
 
 
 def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
@@ -55,12 +58,23 @@ def budgets_for(
     """The budgets of one scope; `zone` and `alerts` are for those that name none. Nobody is told of one that is tried out
     in shadow unless it says so itself."""
     sections = list(sections)
-    identities = _identities(scope, [(section.name or section.per, section.shadow) for section in sections])
+    identities = _identities(scope, [(section.name or _usual_name(section), section.shadow) for section in sections])
     for identity, section in zip(identities, sections, strict=True):
         zone_of, cap = ZoneInfo(section.tz) if section.tz else zone, to_pusd(section.usd)
-        usual = () if section.shadow else alerts
+        usual = () if section.shadow or section.each else alerts
         told = usual if section.alerts is None else _hundredths(section.alerts)
-        yield Budget(identity, scope, section.per, cap, zone_of, section.share, section.shadow, told)
+        only = None if section.only is None else Only(**section.only.model_dump())
+        yield Budget(
+            identity, scope, section.per, cap, zone_of, section.share, section.shadow, told, only, section.each
+        )
+
+
+def _usual_name(section: BudgetSection) -> str:
+    """Its period and what it is for: `day:model=openai/*`, `total:each-session`."""
+    chosen = {} if section.only is None else section.only.model_dump(exclude_none=True)
+    words = [f"{name}={pattern}" for name, pattern in chosen.items()]
+    what = ",".join([*words, *([f"each-{section.each}"] if section.each else [])])
+    return f"{section.per}:{_UNUSUAL.sub('_', what)}" if what else section.per
 
 
 def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:

@@ -20,6 +20,7 @@ from proxy.config.fields import (
     TimeZone,
     Usd,
     UsdPerMillion,
+    Word,
 )
 
 LimitPeriod = Literal["minute", "hour", "day", "week", "month"]
@@ -68,6 +69,21 @@ class LimitSection(Section):
         return self
 
 
+class ForSection(Section):
+    """Which calls a budget is for; all that is given must fit. Names or patterns."""
+
+    model: Word | None = Field(default=None, description="An alias, or a model as author/slug.")
+    provider: Word | None = Field(default=None, description="A provider, by its name.")
+    key: Word | None = Field(default=None, description="A client key, by its name.")
+    tag: Word | None = Field(default=None, description="A tag that the call carries.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names nothing; give model, provider, key or tag")
+        return self
+
+
 class BudgetSection(Section):
     """One budget: an amount and the period it is for."""
 
@@ -79,7 +95,17 @@ class BudgetSection(Section):
     alerts: list[Percent] | None = Field(
         default=None, description="Parts of it whose passing is told; default: those of budget_alerts."
     )
-    name: Name | None = Field(default=None, description="What it is called; default: its period.")
+    name: Name | None = Field(default=None, description="What it is called; default: its period and what it is for.")
+    only: ForSection | None = Field(default=None, alias="for", description="Binds these calls only.")
+    each: Literal["session", "key", "tag"] | None = Field(
+        default=None, description="Every session, key or tag gets a budget of its own."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.each is not None and self.alerts:
+            raise ValueError("alerts do not go with each: nobody is told of every session, key or tag")
+        return self
 
 
 class BudgetPolicySection(Section):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from proxy.config.loader import Document
 from proxy.config.models import Config
@@ -82,7 +83,12 @@ def _either(words: tuple[str, ...]) -> str:
 def fields_at(path: Path) -> tuple[str, ...]:
     """Return the names of the fields of the section at `path`."""
     section = type_at(path)
-    return tuple(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else ()
+    return tuple(_fields(section)) if isinstance(section, type) and issubclass(section, BaseModel) else ()
+
+
+def _fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """As they are written."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def words_at(path: Path) -> tuple[str, ...]:
@@ -95,8 +101,8 @@ def type_at(path: Path) -> Any:
     here: Any = Config
     for step in path:
         section = next((part for part in _parts(here) if _is_section(part)), None)
-        if section is not None and step in section.model_fields:
-            here = section.model_fields[str(step)].annotation
+        if section is not None and step in (fields := _fields(section)):
+            here = fields[str(step)].annotation
         else:
             here = next((get_args(part)[-1] for part in _parts(here) if get_args(part)), None)
     return next((part for part in _parts(here) if _is_section(part)), here)

@@ -68,6 +68,7 @@ class Bookkeeping:
         self._count(spent, replayed.spent)
         self.limiter = Limiter(self.keys.limits)
         self.orphans = replayed.holds
+        self._open_held()
         for orphan in self.orphans:
             hold = orphan.hold
             self.books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
@@ -98,6 +99,23 @@ class Bookkeeping:
         for charge in ledger.keys() | journal.keys():
             self.books.load(charge[0], charge[1], ledger.get(charge, 0) + journal.get(charge, 0))
 
+    async def open(self, ids: list[str]) -> None:
+        """Bring budgets that are somebody's own into memory, with what they have spent."""
+        self.books.open(ids, await asyncio.to_thread(self._spent, ids))
+
+    def _spent(self, ids: list[str]) -> dict[Charge, int]:
+        """As at a start: of a ledger that cannot be read now, the journal counts from its own beginning."""
+        try:
+            return self.files.spent(ids)
+        except (LedgerDamaged, LedgerUnavailable):
+            return replay(self.journal.directory).spent
+
+    def _open_held(self) -> None:
+        """Those of which something is held since before the start."""
+        held = {budget for orphan in self.orphans for budget, _ in orphan.hold.charges}
+        if missing := self.books.narrowed.missing(held):
+            self.books.open(missing, self._spent(missing))
+
     def take_on(self, keys: KeySet) -> None:
         """Let these keys be in force, with their budgets and limits; what was spent and is held goes on."""
         self.keys = keys
@@ -111,7 +129,7 @@ class Bookkeeping:
         Belongs to whoever owns the books, so that nothing is settled meanwhile.
         """
         now = time.time()
-        standings = self.books.state(now)
+        standings = self.books.state(now) + self.books.own_state(now)
         known = self.files.spent(standing.budget.id for standing in standings)
         try:
             for standing in standings:

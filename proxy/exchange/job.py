@@ -20,7 +20,7 @@ _NOBODY = Incoming(())
 class Job(Struct):
     """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds).
 
-    `scopes`: whose budgets and limits it falls under. `taken` is what it has taken from its limits, None until the step
+    `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `taken` is what it has taken from its limits, None until the step
     in which its first attempt takes its hold; tokens as `likely_tokens` has them.
     """
 
@@ -34,6 +34,7 @@ class Job(Struct):
     scopes: tuple[str, ...]
     likely_tokens: int
     taken: Taken | None = None
+    under: tuple[str, ...] = ()
 
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""

@@ -32,7 +32,8 @@ class Booked(Struct, frozen=True):
 
 class Keeping(Struct, frozen=True):
     """Where money is counted and written down. `freed` hears that a hold is resolved, `resolved` of every attempt's end
-    once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background response; `waits`: replies wait until their
+    once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background response; `open` brings
+    budgets that are somebody's own into memory, with what they have spent; `waits`: replies wait until their
     settlement is on disk."""
 
     books: Books
@@ -43,6 +44,7 @@ class Keeping(Struct, frozen=True):
     freed: Callable[[], None]
     resolved: Callable[[Row, tuple[str, ...], int], None]
     ended: Callable[[Row], None]
+    open: Callable[[list[str]], Awaitable[None]]
     waits: bool = False
 
     def book(self, row: Row, hold: Hold, settlement: Settlement) -> Booked:

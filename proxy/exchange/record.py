@@ -21,6 +21,7 @@ from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Shape
 from proxy.wire.error_objects import Missing
 from proxy.wire.findings import Findings
+from proxy.wire.marks import UNMARKED
 from proxy.wire.usage import Usage
 
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
@@ -65,6 +66,8 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     overhead_seconds: float
     client_left: str | None
     shadow_rejections: tuple[str, ...]
+    session: str | None
+    tags: tuple[str, ...]
 
 
 class Held(Protocol):
@@ -111,6 +114,7 @@ class Record:
         "label",
         "limit_headers",
         "losses",
+        "marks",
         "missing",
         "model",
         "pending",
@@ -146,7 +150,7 @@ class Record:
         self.key: str | None = None
         self.model: str | None = None
         self.label: str | None = None
-        self.stream = False
+        self.stream, self.marks = False, UNMARKED
         self.target: Target | None = None
         self.tried: list[Tried] = []
         self.calls = self.status = 0
@@ -263,6 +267,8 @@ class Record:
             overhead_seconds=micro(times.ours_seconds(times.first_byte_at or now)),
             client_left=self.client_left,
             shadow_rejections=self.shadow_rejections,
+            session=self.marks.session or None,
+            tags=self.marks.tags,
         )
 
     def _left_early(self) -> bool:

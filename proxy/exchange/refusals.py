@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from msgspec.structs import asdict
+
 from proxy.errors import (
     BudgetExceeded,
     BudgetInFlight,
@@ -131,8 +133,18 @@ def too_much(denied: Denied) -> PolicyError:
 
 
 def _named(budget: Budget) -> str:
-    whose = "the budget of everything together" if budget.scope == GLOBAL else "this key's budget"
-    return f"{whose} per {budget.per}" if budget.per != "total" else f"{whose}"
+    whose = _whose(budget)
+    only = {} if budget.only is None else asdict(budget.only)
+    what = " and ".join(f"{name} {pattern}" for name, pattern in only.items() if pattern is not None)
+    named = f"{whose} for {what}" if what else whose
+    return f"{named} per {budget.per}" if budget.per != "total" else named
+
+
+def _whose(budget: Budget) -> str:
+    if budget.each is not None:
+        of = budget.of.partition("/")[2] if budget.each == "session" else budget.of
+        return f"the budget of the {budget.each} {of}"
+    return "the budget of everything together" if budget.scope == GLOBAL else "this key's budget"
 
 
 def _resets(at: int | None) -> str:

@@ -67,6 +67,8 @@ def refused_row(record: Record) -> Row:
         stream=record.stream,
         total_ms=_ms(time.monotonic() - record.started),
         waited_ms=_ms(record.times.waited_seconds),
+        session=record.marks.session,
+        tags=",".join(record.marks.tags),
     )
 
 
@@ -101,6 +103,8 @@ def _held_row(hold: Hold, settlement: Settlement, usage: Usage | None, **ended: 
         hold_pusd=hold.amount_pusd,
         source=settlement.source,
         counts_call=hold.attempt == 1,
+        session=hold.session,
+        tags=hold.tags,
         **ended,
     )
 

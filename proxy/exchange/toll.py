@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from functools import partial
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbo
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.waiting import Place, Queue
 from proxy.policy.money.account import Verdict
-from proxy.policy.money.budgets import BudgetRules
+from proxy.policy.money.budgets import BudgetRules, Subject
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.quote import (
     Decision,
@@ -80,12 +81,27 @@ class Toll:
         ):
             raise unlisted(near)
 
-    async def hold(self, job: Job, ask: Ask) -> Held | None:
+    def hold(self, job: Job, ask: Ask) -> Awaitable[Held | None]:
         """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:
         all in one step or nothing, waiting for others' holds if need be.
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
+        job.under = job.scopes
+        return self._hold_narrowed(job, ask) if self.keeping.books.narrowed else self._hold(job, ask)
+
+    async def _hold_narrowed(self, job: Job, ask: Ask) -> Held | None:
+        """The same, after it is known which of the narrowed budgets bind this attempt, and what these have spent."""
+        narrowed, names, marks = self.keeping.books.narrowed, ask.names, job.record.marks
+        models = (*names, f"{ask.provider.name}/{names[1]}", *job.call.also_models)
+        subject = Subject(job.caller.name, ask.provider.name, models, marks.tags, marks.session)
+        job.under = self.keeping.books.under(job.scopes, subject)
+        with narrowed.using(job.under):
+            if missing := narrowed.missing(job.under):
+                await self.keeping.open(missing)
+            return await self._hold(job, ask)
+
+    async def _hold(self, job: Job, ask: Ask) -> Held | None:
         if not job.call.endpoint.counts:
             return None
         quote = self._quote(job, ask)
@@ -135,7 +151,7 @@ class Toll:
 
     def _decide(self, job: Job, quote: Quote) -> Decision:
         """Raises `ModelNotPriced` where nothing bounds the cost and that is not allowed."""
-        room = self.keeping.books.room(job.scopes, job.caller.name, time.time())
+        room = self.keeping.books.room(job.under, job.caller.name, time.time())
         if quote.is_free or room is None:
             return Go(quote.most_pusd or 0)
         if quote.bound is None:
@@ -145,7 +161,7 @@ class Toll:
         return decide(quote.bound, room, may_lower=quote.may_lower)
 
     def _in_the_way(self, job: Job, amount: int) -> Verdict:
-        return self.keeping.books.judge(job.scopes, job.caller.name, amount, time.time())
+        return self.keeping.books.judge(job.under, job.caller.name, amount, time.time())
 
     def _judge_limits(self, job: Job) -> None:
         """A call is limited once, however many attempts it takes."""
@@ -172,7 +188,7 @@ class Toll:
         """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
         keeping, record, now = self.keeping, job.record, time.time()
         identity = f"{record.request_id}.{ask.number}"
-        charges = keeping.books.take(identity, job.scopes, job.caller.name, go.hold_pusd, now)
+        charges = keeping.books.take(identity, job.under, job.caller.name, go.hold_pusd, now)
         if keeping.books.has_shadows:
             charges += self._take_in_shadow(job, quote, identity, now)
         hold = Hold(
@@ -189,6 +205,8 @@ class Toll:
             stream=job.call.stream,
             amount_pusd=go.hold_pusd,
             charges=charges,
+            session=record.marks.session,
+            tags=",".join(record.marks.tags),
         )
         self._take_limits(job)
         held = self._held(job, ask, quote, hold)
@@ -198,7 +216,7 @@ class Toll:
     def _take_in_shadow(self, job: Job, quote: Quote, identity: str, now: float) -> tuple[Charge, ...]:
         """Hold from budgets in shadow what each would have, were it the only one; none of them is in the way."""
         books, amounts = self.keeping.books, {}
-        for budget_id, room in books.shadow_rooms(job.scopes, job.caller.name, now):
+        for budget_id, room in books.shadow_rooms(job.under, job.caller.name, now):
             amounts[budget_id], code = judge_in_shadow(quote, room, self.rules)
             if code is not None:
                 job.record.pass_shadow(code, budget_id)

@@ -118,7 +118,9 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
         "name": asked.name,
         "models": tuple(asked.models),
         "limits": _text([term.model_dump(mode="json", exclude_defaults=True) for term in asked.limits]),
-        "budgets": _text([term.model_dump(mode="json", exclude_defaults=True) for term in asked.budgets]),
+        "budgets": _text(
+            [term.model_dump(mode="json", exclude_defaults=True, by_alias=True) for term in asked.budgets]
+        ),
         "expires_ms": asked.expires_ms or None,
         "timing": asked.timing,
     }

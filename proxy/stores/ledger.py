@@ -15,7 +15,7 @@ from proxy.stores import known
 from proxy.stores.database import raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.segments import Position
-from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, folded, tally
+from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, folded, session_of, tally
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,6 +50,7 @@ _ADD_ATTEMPT = _insert("attempts", Row.__struct_fields__) + " ON CONFLICT (id) D
 _ADD_ADJUSTMENT = _insert("adjustments", Adjusted.__struct_fields__) + " ON CONFLICT (id) DO NOTHING"
 _ADD_SPENT = _adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))
 _ADD_SUMS = _adding_up("sums", ("quarter", *_SPENDER), COUNTERS)
+_ADD_SESSIONS = _adding_up("sums_by_session", ("quarter", *_SPENDER, "session"), COUNTERS)
 _ADD_DAYS = _adding_up("sums_by_day", (*_SPENDER, "day"), COUNTERS)
 _ADD_QUARTERS = _adding_up("sums_by_quarter", ("quarter", "source"), COUNTERS)
 _SET_ROW = _named(Row.__struct_fields__, '"{}" = ?')
@@ -144,9 +145,17 @@ def _unknown(
 
 def _add_sums(driver: sqlite3.Connection, fresh: Sequence[WithRow | Corrected]) -> None:
     detail = tally(fresh)
-    by_day = folded(detail, lambda spender: (*spender[1:], spender[0] // QUARTERS_PER_DAY))
+    sums = folded(detail, lambda spender: spender[:-1])
+    by_day = folded(detail, lambda spender: (*spender[1:-1], spender[0] // QUARTERS_PER_DAY))
     by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
-    for adding, totals in ((_ADD_SUMS, detail), (_ADD_DAYS, by_day), (_ADD_QUARTERS, by_quarter)):
+    by_session = tally([record for record in fresh if record.row.session], session_of)
+    kinds: tuple[tuple[str, dict[Any, Counts]], ...] = (
+        (_ADD_SUMS, sums),
+        (_ADD_DAYS, by_day),
+        (_ADD_QUARTERS, by_quarter),
+        (_ADD_SESSIONS, by_session),
+    )
+    for adding, totals in kinds:
         driver.executemany(adding, [_bounded((*key, *counts)) for key, counts in totals.items()])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settle
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
 from proxy.stores.settings import StoredSetting, setting_history
-from proxy.stores.tally import tally
+from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
 
 _TRIES = 3
@@ -44,7 +45,8 @@ class Files:
         def found(driver: sqlite3.Connection) -> Totals:
             return asked(driver, lambda connection: ledger_totals(connection, question))
 
-        totals, tail = self._ask(found, Totals(), tally)
+        of_tail = partial(tally, spender_of=session_of) if question.is_by_session else tally
+        totals, tail = self._ask(found, Totals(), of_tail)
         add_tail(totals, tail, question)
         return report(totals, question)
 

@@ -28,7 +28,8 @@ class Row(Struct, frozen=True):
     `asked` what the client wrote, `served` what the upstream says answered. `counts_call`: calls are
     counted on this row (their first attempt), however many attempts each took. `times`: how many refused calls
     of that key, reason and second the row stands for; its id is the first one's. `message` is why a call was refused;
-    of one that was sent, what budgets and limits in shadow would have refused it with.
+    of one that was sent, what budgets and limits in shadow would have refused it with. `session` is the client's own id, and
+    `tags` have commas between them; "" where there are none.
 
     From the call's start it took `sent_ms` until the attempt began (`waited_ms` of them spent waiting: for the request's
     body, in line, between tries), `first_byte_ms` until the reply, `first_token_ms` until its first token, `total_ms`
@@ -69,6 +70,8 @@ class Row(Struct, frozen=True):
     waited_ms: int | None = None
     sent_ms: int | None = None
     connect_ms: int | None = None
+    session: str = ""
+    tags: str = ""
 
 
 class Hold(Struct, frozen=True, tag="hold"):
@@ -87,6 +90,8 @@ class Hold(Struct, frozen=True, tag="hold"):
     stream: bool
     amount_pusd: Pusd
     charges: tuple[Charge, ...]
+    session: str = ""
+    tags: str = ""
 
 
 class Begun(Struct, frozen=True, tag="begun"):

@@ -1,7 +1,7 @@
 """The tables of the ledger. A change here comes with a migration, its name in `known.REVISIONS`, and
 `python -m tools.make_tables`.
 
-Spending is read from `budget_spent` and usage from the three tables of sums, never from
+Spending is read from `budget_spent` and usage from the four tables of sums, never from
 `attempts`, which may have millions of rows and lose the oldest. Sums are kept by
 quarter-hour because every zone's days begin on one.
 """
@@ -70,6 +70,7 @@ attempts = Table(
     _number("counts_call"),
     _number("times", server_default="1"),
     *(_number(name, nullable=True) for name in ("first_token_ms", "waited_ms", "sent_ms", "connect_ms")),
+    *(_text(name, server_default="") for name in ("session", "tags")),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )
@@ -87,6 +88,10 @@ def _spender() -> list[Column[str]]:
 sums = _sums("sums", _number("quarter", primary_key=True), *_spender())
 # The day comes last, so that everything one spender did is added up in the order it is stored in.
 sums_by_day = _sums("sums_by_day", *_spender(), _number("day", primary_key=True))
+# Only of calls that named a session.
+sums_by_session = _sums(
+    "sums_by_session", _number("quarter", primary_key=True), *_spender(), _text("session", primary_key=True)
+)
 sums_by_quarter = _sums("sums_by_quarter", _number("quarter", primary_key=True), _text("source", primary_key=True))
 
 budget_spent = Table(

@@ -46,6 +46,8 @@ CREATE TABLE attempts (
   waited_ms INTEGER,
   sent_ms INTEGER,
   connect_ms INTEGER,
+  session TEXT DEFAULT '' NOT NULL,
+  tags TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_attempts PRIMARY KEY (seq),
   CONSTRAINT uq_attempts_id UNIQUE (id)
 )
@@ -165,6 +167,25 @@ CREATE TABLE sums_by_quarter (
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
   CONSTRAINT pk_sums_by_quarter PRIMARY KEY (quarter, source)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE sums_by_session (
+  quarter INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  source TEXT NOT NULL,
+  session TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  CONSTRAINT pk_sums_by_session PRIMARY KEY (quarter, "key", provider, model, source, session)
 )
  WITHOUT ROWID,
  STRICT;

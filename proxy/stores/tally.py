@@ -21,7 +21,8 @@ QUARTER_MS = 900_000
 QUARTERS_PER_DAY = 96
 
 Counts = list[int]  # in the order of COUNTERS
-Spender = tuple[int, str, str, str, str]  # quarter-hour since the epoch, key, provider, model, source
+# quarter-hour since the epoch, key, provider, model, source; and the session, where sums are kept by it, else ""
+Spender = tuple[int, str, str, str, str, str]
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
@@ -36,10 +37,15 @@ def counts_of(row: Row) -> Counts:
 
 def spender_of(row: Row) -> Spender:
     """Where the attempt belongs in the sums."""
-    return row.at_ms // QUARTER_MS, row.key, row.provider, row.model, row.source
+    return row.at_ms // QUARTER_MS, row.key, row.provider, row.model, row.source, ""
 
 
-def tally(records: Iterable[Record]) -> dict[Spender, Counts]:
+def session_of(row: Row) -> Spender:
+    """Where it belongs in the sums by session."""
+    return (*spender_of(row)[:-1], row.session)
+
+
+def tally(records: Iterable[Record], spender_of: Callable[[Row], Spender] = spender_of) -> dict[Spender, Counts]:
     """The sums of all attempts that were sent upstream."""
     totals: dict[Spender, Counts] = {}
     for record in records:

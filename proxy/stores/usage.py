@@ -17,11 +17,12 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
 from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, Spender, add
 
-By = Literal["day", "month", "model", "key", "provider"]
+By = Literal["day", "month", "model", "key", "provider", "session"]
 Dimensions = By | tuple[By, ...]
 Totals = dict[tuple[tuple[str, ...], str], Counts]  # names of the row, source
 
 SPENDER = ("key", "provider", "model", "source")
+NAMED = (*SPENDER, "session")  # what a spender holds beside its quarter-hour
 
 _SECONDS = QUARTER_MS // 1000
 _SHOWN = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
@@ -32,7 +33,7 @@ _MONTH = len("2026-11")
 class UsageQuestion(Struct, frozen=True):
     """`since_ms` counts from the beginning of its quarter-hour, `until_ms` to the end of its; None is no bound.
 
-    `only` has names that key, provider or model must have, or patterns with * ? and [ they must fit.
+    `only` has names that key, provider, model or session must have, or patterns with * ? and [ they must fit.
     """
 
     by: Dimensions
@@ -57,6 +58,11 @@ class UsageQuestion(Struct, frozen=True):
         return not self.only and all(by in TIMES for by in self.dimensions)
 
     @property
+    def is_by_session(self) -> bool:
+        """Whether it matters of which session a call was."""
+        return "session" in self.dimensions or "session" in self.only
+
+    @property
     def first_quarter(self) -> int | None:
         """The first quarter-hour that counts."""
         return None if self.since_ms is None else self.since_ms // QUARTER_MS
@@ -74,12 +80,12 @@ class UsageQuestion(Struct, frozen=True):
     def names_of(self, spender: Spender) -> tuple[str, ...]:
         """Which row of the answer the spender belongs to."""
         day = self.day_of(spender[0]) if self.is_by_time else ""
-        known = {"day": day, "month": day[:_MONTH], **dict(zip(SPENDER, spender[1:], strict=True))}
+        known = {"day": day, "month": day[:_MONTH], **dict(zip(NAMED, spender[1:], strict=True))}
         return tuple(known[by] for by in self.dimensions)
 
     def asks_for(self, spender: Spender) -> bool:
         """Whether it has the names that are wanted."""
-        known = dict(zip(SPENDER, spender[1:], strict=True))
+        known = dict(zip(NAMED, spender[1:], strict=True))
         return all(known[of] == name or fnmatchcase(known[of], name) for of, name in self.only.items())
 
     def day_of(self, quarter: int) -> str:
@@ -110,6 +116,8 @@ def report(totals: Totals, question: UsageQuestion) -> UsageReport:
     """The answer: days in order, everything else by cost."""
     named: dict[tuple[str, ...], dict[str, Counts]] = {}
     for (names, source), counts in totals.items():
+        if not any(counts):  # all of them were of a session
+            continue
         named.setdefault(names, {})[source] = counts
     by = question.dimensions
     rows = [{**dict(zip(by, names, strict=True)), **_fields(sources.items())} for names, sources in named.items()]

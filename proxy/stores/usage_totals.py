@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, select
 
-from proxy.stores.schema import sums, sums_by_day, sums_by_quarter
-from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, add
-from proxy.stores.usage import SPENDER, Totals, UsageQuestion
+from proxy.stores.schema import sums, sums_by_day, sums_by_quarter, sums_by_session
+from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, Spender, add
+from proxy.stores.usage import NAMED, SPENDER, Totals, UsageQuestion
 
 _PART = 2**32
 
@@ -21,12 +21,38 @@ def ledger_totals(connection: Connection, question: UsageQuestion) -> Totals:
     totals: Totals = {}
     parts = _by_days(connection, question) if question.is_by_time else ((0, s) for s in _statements(question))
     for quarter, statement in parts:
-        for key, provider, model, source, *halves in connection.execute(statement):
-            spender = (quarter, key, provider, model, source)
-            if question.asks_for(spender):
-                counts = [high * _PART + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
-                add(totals, (question.names_of(spender), source), counts)
+        for spender, counts in _rows(connection, statement, quarter):
+            _count(totals, question, spender, counts)
+    if question.is_by_session:
+        for spender, counts in _of_sessions(connection, question):
+            _count(totals, question, spender, counts)
+            _count(totals, question, (*spender[:-1], ""), [-count for count in counts])
     return totals
+
+
+def _count(totals: Totals, question: UsageQuestion, spender: Spender, counts: Counts) -> None:
+    if question.asks_for(spender):
+        add(totals, (question.names_of(spender), spender[4]), counts)
+
+
+def _rows(connection: Connection, statement: Select[Any], quarter: int) -> Iterator[tuple[Spender, Counts]]:
+    for key, provider, model, source, *halves in connection.execute(statement):
+        yield (quarter, key, provider, model, source, ""), _whole(halves)
+
+
+def _whole(halves: list[int]) -> Counts:
+    return [high * _PART + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+
+
+def _of_sessions(connection: Connection, question: UsageQuestion) -> Iterator[tuple[Spender, Counts]]:
+    """Those of calls that named a session, which are in the other sums as well; by the quarter-hour where that matters."""
+    table = sums_by_session
+    names = [table.c[name] for name in NAMED]
+    by = [table.c.quarter, *names] if question.is_by_time else names
+    quarter: ColumnElement[Any] = table.c.quarter if question.is_by_time else literal(0)
+    statement = _between(select(quarter, *names, *_halves(table)).group_by(*by), table, question)
+    for at, key, provider, model, source, session, *halves in connection.execute(statement):
+        yield (at, key, provider, model, source, session), _whole(halves)
 
 
 def _by_time(connection: Connection, question: UsageQuestion) -> Totals:
@@ -34,7 +60,7 @@ def _by_time(connection: Connection, question: UsageQuestion) -> Totals:
     totals: Totals = {}
     everything = select(table.c.quarter, table.c.source, *(table.c[name] for name in COUNTERS))
     for quarter, source, *counts in connection.execute(_between(everything, table, question)):
-        add(totals, (question.names_of((quarter, "", "", "", source)), source), counts)
+        add(totals, (question.names_of((quarter, "", "", "", source, "")), source), counts)
     return totals
 
 
@@ -80,5 +106,9 @@ def _grouped(table: Table) -> Select[Any]:
     Each sum comes in two parts: of whole numbers a few odd rows would make it overflow, for good.
     """
     spender = [table.c[name] for name in SPENDER]
+    return select(*spender, *_halves(table)).group_by(*spender)
+
+
+def _halves(table: Table) -> list[ColumnElement[Any]]:
     parts = [(table.c[name].op("/")(_PART), table.c[name].op("%")(_PART)) for name in COUNTERS]
-    return select(*spender, *(func.sum(part) for pair in parts for part in pair)).group_by(*spender)
+    return [func.sum(part) for pair in parts for part in pair]

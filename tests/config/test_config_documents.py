@@ -37,7 +37,8 @@ def parts(annotation: Any) -> Iterator[Any]:
 
 
 def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
+    for given, field in model.model_fields.items():
+        name = field.alias or given
         yield prefix + name
         kinds = [part for part in parts(field.annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
         outer = str(field.annotation)

@@ -149,6 +149,11 @@ class Account:
         if len(self.counters) > 1:
             self.forget()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no hold is open in any period."""
+        return not any(counter.holds for counter in self.counters.values())
+
     def is_over(self, period: int) -> bool:
         """Whether a period holds and has spent more than the cap."""
         counter = self.counter(period)

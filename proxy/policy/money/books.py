@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from proxy.policy.money.account import FITS, Account, Exceeded, Fits, Room, Standing, Verdict
-from proxy.policy.money.budgets import Budget
+from proxy.policy.money.budgets import Budget, Subject
+from proxy.policy.money.narrowed import OF, Narrowed
 from proxy.policy.money.periods import is_period
 
 Charge = tuple[str, int]  # budget id, period
@@ -27,8 +28,8 @@ class _Hold(Struct, frozen=True):
 class Books:
     """Every budget's counters. Nothing here waits, so nothing comes between a verdict and the hold it allows.
 
-    Amounts are pusd, `now` is UTC epoch seconds, scopes are those of `budgets.py`. Budgets in shadow have no part in any
-    verdict; `has_shadows` says whether there is one.
+    Amounts are pusd, `now` is UTC epoch seconds, scopes are those of `budgets.py` and, where any budget is `narrowed`, what
+    `under` makes of them. Budgets in shadow have no part in any verdict; `has_shadows` says whether there is one.
     """
 
     def __init__(self, budgets: Iterable[Budget]) -> None:
@@ -38,6 +39,7 @@ class Books:
         self._of_scopes: dict[tuple[str, ...], list[Account]] = {}
         self._holds: dict[str, _Hold] = {}
         self.has_shadows = False
+        self.narrowed = Narrowed(self._accounts)
         self.replace(budgets)
 
     @property
@@ -47,15 +49,20 @@ class Books:
 
     def replace(self, budgets: Iterable[Budget]) -> None:
         """Take on other budgets. One known by its id keeps its counters, also while it is not in force."""
+        budgets = list(budgets)
         self._by_scope, self._of_scopes = {}, {}
         for budget in budgets:
+            if budget.each is not None:
+                continue
             account = self._accounts.get(budget.id)
             if account is None:
                 account = self._accounts[budget.id] = Account(budget)
             else:
                 account.change(budget)
-            self._by_scope.setdefault(budget.scope, []).append(account)
-        self.has_shadows = any(account.budget.shadow for found in self._by_scope.values() for account in found)
+            if not budget.is_narrowed:
+                self._by_scope.setdefault(budget.scope, []).append(account)
+        self.narrowed.replace(budget for budget in budgets if budget.is_narrowed)
+        self.has_shadows = any(budget.shadow for budget in budgets)
 
     def load(self, budget_id: str, period: int, spent_pusd: int) -> None:
         """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over.
@@ -64,6 +71,20 @@ class Books:
         """
         if self._has((budget_id, period)):
             self._accounts[budget_id].load(period, spent_pusd)
+
+    def under(self, scopes: tuple[str, ...], subject: Subject) -> tuple[str, ...]:
+        """These scopes and the narrowed budgets of them that bind an attempt. What of these is `missing` has to be opened
+        before it binds anybody."""
+        return scopes + self.narrowed.ids(scopes, subject)
+
+    def open(self, ids: Iterable[str], spent: dict[Charge, int]) -> None:
+        """Have budgets that are somebody's own in memory, with what they have spent. What is there stays as it is."""
+        periods: dict[str, list[tuple[int, int]]] = {identity: [] for identity in ids}
+        for (identity, period), amount in spent.items():
+            if identity in periods:
+                periods[identity].append((period, amount))
+        for identity, known in periods.items():
+            self.narrowed.open(identity, known)
 
     def is_bound(self, scopes: tuple[str, ...]) -> bool:
         """Whether any budget applies."""
@@ -96,7 +117,7 @@ class Books:
 
     def shadow_rooms(self, scopes: tuple[str, ...], key: str, now: float) -> list[tuple[str, Room]]:
         """What each budget of these scopes that is in shadow would leave `key`, by its id."""
-        accounts = [account for scope in scopes for account in self._by_scope.get(scope, ()) if account.budget.shadow]
+        accounts = [account for scope in scopes for account in self._at(scope) if account.budget.shadow]
         return [(account.budget.id, account.room(key, now)) for account in accounts]
 
     def take_in_shadow(self, hold_id: str, amounts: dict[str, int], now: float) -> tuple[Charge, ...]:
@@ -178,8 +199,23 @@ class Books:
         return Room(min([room[0] for room in rooms]), min([room[1] for room in rooms]))
 
     def state(self, now: float) -> list[Standing]:
-        """Where every budget in force stands."""
-        return [account.standing(now) for accounts in self._by_scope.values() for account in accounts]
+        """Where every budget in force stands, but for those that are somebody's own."""
+        narrowed = [account for budget in self.narrowed.templates() for account in self.narrowed.at(budget.id)]
+        plain = [account for accounts in self._by_scope.values() for account in accounts]
+        return [account.standing(now) for account in plain + narrowed]
+
+    def standing(self, budget_id: str, now: float) -> Standing | None:
+        """Where one budget stands, somebody's own in memory too; None where it is not in force."""
+        narrowed = [account.standing(now) for account in self.narrowed.at(budget_id)]
+        return next((s for s in narrowed or self.state(now) if s.budget.id == budget_id), None)
+
+    def standings(self, scopes: tuple[str, ...], now: float) -> list[Standing]:
+        """Where those stand that bind a call under these scopes."""
+        return [account.standing(now) for scope in scopes for account in self._at(scope)]
+
+    def own_state(self, now: float) -> list[Standing]:
+        """Where those stand that are somebody's own and in memory."""
+        return [account.standing(now) for account in self.narrowed.own()]
 
     def _has(self, charge: Charge) -> bool:
         account = self._accounts.get(charge[0])
@@ -188,9 +224,14 @@ class Books:
     def _of(self, scopes: tuple[str, ...]) -> list[Account]:
         found = self._of_scopes.get(scopes)
         if found is None:
-            accounts = [account for scope in scopes for account in self._by_scope.get(scope, ())]
-            found = self._of_scopes[scopes] = [account for account in accounts if not account.budget.shadow]
+            accounts = [account for scope in scopes for account in self._at(scope)]
+            found = [account for account in accounts if not account.budget.shadow]
+            if not any(OF in scope for scope in scopes):  # somebody's own come and go
+                self._of_scopes[scopes] = found
         return found
+
+    def _at(self, scope: str) -> list[Account]:
+        return self._by_scope.get(scope) or self.narrowed.at(scope)
 
     def _charged(self, hold: _Hold) -> list[tuple[Account, int]]:
         charges = [*hold.charges, *((budget_id, period) for budget_id, period, _ in hold.shadows)]

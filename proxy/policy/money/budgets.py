@@ -1,19 +1,21 @@
 """Budgets and limits as values: who they bind, how much, and in which periods.
 
-A budget names its `scope`: "global", or "key:NAME". Tenant, model, provider and session scopes
-would be further rows of the same table. One in `shadow` counts as the others do and refuses nothing.
+A budget names its `scope`: "global", or "key:NAME". One that is narrowed binds only some calls of its scope, or gives every
+session, key or tag a sum of its own. One in `shadow` counts as the others do and refuses nothing.
 """
 
 from __future__ import annotations
 
 from datetime import tzinfo
 from decimal import Decimal
-from typing import Literal
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
 Per = Literal["minute", "hour", "day", "week", "month", "total"]
 LimitOf = Literal["requests", "tokens", "concurrent"]
+Each = Literal["session", "key", "tag"]
 
 GLOBAL = "global"
 
@@ -29,11 +31,45 @@ def key_of(scope: str) -> str | None:
     return name if colon and prefix == "key" else None
 
 
+class Subject(NamedTuple):
+    """An attempt, as narrowed budgets look at it. `models` are all names of all models that may serve it; `session` is the
+    client's own id, "" where it sends none."""
+
+    key: str
+    provider: str
+    models: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    session: str = ""
+
+
+class Only(Struct, frozen=True):
+    """Which calls a budget binds: patterns as in `fnmatch`, of which those that are given must all fit."""
+
+    model: str | None = None
+    provider: str | None = None
+    key: str | None = None
+    tag: str | None = None
+
+    def fits(self, subject: Subject) -> bool:
+        """Whether the attempt is one of these."""
+        return (
+            _fits(self.model, subject.models)
+            and _fits(self.provider, (subject.provider,))
+            and _fits(self.key, (subject.key,))
+            and _fits(self.tag, subject.tags)
+        )
+
+
+def _fits(pattern: str | None, names: tuple[str, ...]) -> bool:
+    return pattern is None or any(fnmatchcase(name, pattern) for name in names)
+
+
 class Budget(Struct, frozen=True):
     """At most `cap_pusd` per period. `id` is unique and stable across restarts ("key:alice:day").
 
     Periods begin in `zone`. One key may hold at most `share` of the cap at once. `alerts` are the parts whose passing
-    is told, in hundredths of a percent, each once and rising.
+    is told, in hundredths of a percent, each once and rising. `only` narrows it. With `each` it stands for as many
+    budgets as there are sessions, keys or tags; `of` is whose one of them is.
     """
 
     id: str
@@ -44,6 +80,14 @@ class Budget(Struct, frozen=True):
     share: Decimal = Decimal(1)
     shadow: bool = False
     alerts: tuple[int, ...] = ()
+    only: Only | None = None
+    each: Each | None = None
+    of: str = ""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether its scope alone does not say which calls it binds."""
+        return self.only is not None or self.each is not None
 
 
 class Limit(Struct, frozen=True):

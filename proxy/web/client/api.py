@@ -37,6 +37,7 @@ from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers, refuse_what_cannot_pass
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for, path_of, speaks_anthropic, split_path
+from proxy.wire.marks import marks_of
 
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
@@ -224,7 +225,7 @@ class Api:
         where, content = (head.path, head.query), (head.content_type, body)
         aside = parts.exchange.aside
         call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
-        record.model, record.stream = call.model, call.stream
+        record.model, record.stream, record.marks = call.model, call.stream, marks_of(head.marks, call.document)
         plan = self._plan(caller, call, head)
         if head.model not in (None, plan.targets[0].model):
             call = replace(call, path=path_of(plan.targets[0].model))

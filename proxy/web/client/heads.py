@@ -15,6 +15,7 @@ from proxy.policy.names.access import ROUTE
 from proxy.policy.values import Caller
 from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import Headers, without_credentials
+from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
@@ -25,7 +26,8 @@ class Head(Struct, frozen=True):
 
     `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
-    asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not.
+    asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `marks` what it says the call
+    belongs to.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Head(Struct, frozen=True):
     speaks_anthropic: bool
     model: str | None
     route: str | None
+    marks: Marks = UNMARKED
 
 
 class Asked(Struct):
@@ -88,6 +91,7 @@ def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint
         speaks_anthropic=record.speaks_anthropic,
         model=model_of(where[0]) if request.method in ("GET", "HEAD") else None,
         route=_route(headers.getall(ROUTE, ())),
+        marks=marks_of_head(headers, headers.getall(TAGS, ())),
     )
 
 

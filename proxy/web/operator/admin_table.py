@@ -20,11 +20,11 @@ from proxy.web.operator.answers import (
     KeyRotatedAnswer,
     KeysAnswer,
     LiveAnswer,
-    PastCallAnswer,
     ProvidersAnswer,
     ReloadedAnswer,
     UsageRow,
 )
+from proxy.web.operator.answers_past import PastCallAnswer
 from proxy.web.operator.stored_settings import (
     SettingAnswer,
     SettingsAnswer,
@@ -129,8 +129,8 @@ class Route(Struct, frozen=True):
 
 
 ROUTES = (
-    Route("GET", "/usage", "usage", "Calls, tokens and cost by day, month, model, key or provider.", UsageReport,
-          query=("by", "since", "until", "tz", "key", "model", "provider"), fails=(400, 503)),
+    Route("GET", "/usage", "usage", "Calls, tokens and cost by day, month, model, key, provider or session.", UsageReport,
+          query=("by", "since", "until", "tz", "key", "model", "provider", "session"), fails=(400, 503)),
     Route("GET", "/budgets", "budgets", "Where every budget stands.", BudgetsAnswer),
     Route("POST", "/budgets/{budget}/adjustments", "adjust", "Correct what a budget has spent, and say why.",
           AdjustedAnswer, body=AdjustBody, changes=True, fails=(400, 404, 503)),
@@ -168,10 +168,15 @@ ROUTES = (
 )  # fmt: skip
 
 _QUERY = {
-    "by": {"type": "string", "default": "day", "description": "day, month, model, key, provider; several: key,day."},
+    "by": {
+        "type": "string",
+        "default": "day",
+        "description": "day, month, model, key, provider, session; several: key,day.",
+    },
     "key": {"type": "string", "description": "Only keys of this name, or of a pattern such as ci-*."},
     "model": {"type": "string", "description": "Only models of this name, or of a pattern such as openai/*."},
     "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
+    "session": {"type": "string", "description": "Only the session of this id, or of a pattern."},
     "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
     "until": {"type": "string", "description": "As since; a day counts to its end."},
     "dry_run": {"type": "string", "description": "There, though empty: only say what would change."},

@@ -123,6 +123,8 @@ class LiveState:
     async def adjust(self, ask: AdjustAsk) -> AdjustedAnswer:
         """Correct what a budget has spent: written first, then counted; who waits for room looks again."""
         books, now = self._books.books, time.time()
+        if missing := books.narrowed.missing([ask.budget]):
+            await self._books.open(missing)
         record = adjustment(books, ask, now)
         position = self._books.journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)
@@ -233,7 +235,7 @@ class LiveState:
 
 def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
     """The record of an operator's correction. Raises `Declined`."""
-    standing = next((s for s in books.state(now) if s.budget.id == ask.budget), None)
+    standing = books.standing(ask.budget, now)
     if standing is None:
         known = ", ".join(s.budget.id for s in books.state(now)) or "none"
         raise Unknown(f"there is no budget {ask.budget!r}; there is: {known}")
@@ -251,5 +253,6 @@ def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
 
 def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:
     """What became of the budget."""
-    standing = next(s for s in books.state(now) if s.budget.id == record.budget)
+    standing = books.standing(record.budget, now)
+    assert standing is not None
     return AdjustedAnswer(**asdict(standing_row(standing)), id=record.id, delta_usd=usd_text(record.delta_pusd))

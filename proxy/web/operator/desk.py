@@ -13,7 +13,7 @@ from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
-from proxy.policy.money.budgets import Limit, key_scope
+from proxy.policy.money.budgets import Limit, Subject, key_scope
 from proxy.policy.money.periods import LAST_START
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.resolution import Names
@@ -24,15 +24,15 @@ from proxy.stores.queries import Files
 from proxy.stores.records import Row
 from proxy.stores.usage import Dimensions, UsageQuestion, UsageReport
 from proxy.web.operator.answers import (
-    AttemptAnswer,
     BudgetAnswer,
     BudgetsAnswer,
     KeyAnswer,
     KeysAnswer,
-    PastCallAnswer,
-    RefusalAnswer,
 )
+from proxy.web.operator.answers_past import AttemptAnswer, PastCallAnswer, RefusalAnswer
 from proxy.web.operator.waterfall import waterfall
+
+_MOST_OWN = 20
 
 
 class Declined(Exception):
@@ -47,7 +47,7 @@ Moment = Annotated[int, Meta(ge=-1000 * LAST_START, le=1000 * LAST_START)]  # UT
 
 
 class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """`tz` None is the machine's zone of the configuration; `key`, `model` and `provider` are names or patterns."""
+    """`tz` None is the machine's zone of the configuration; `key`, `model`, `provider` and `session` are names or patterns."""
 
     by: Dimensions = "day"
     since_ms: Moment | None = None
@@ -56,6 +56,7 @@ class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
     model: str | None = None
     provider: str | None = None
+    session: str | None = None
 
 
 class Desk(Struct, frozen=True):
@@ -76,7 +77,9 @@ class Desk(Struct, frozen=True):
             zone = ZoneInfo(ask.tz) if ask.tz else self.settings.money.zone
         except (ValueError, OSError, KeyError):
             raise Declined("--tz must be a time zone such as Europe/Berlin") from None
-        only = {name: text for name in ("key", "model", "provider") if (text := getattr(ask, name)) is not None}
+        only = {
+            name: text for name in ("key", "model", "provider", "session") if (text := getattr(ask, name)) is not None
+        }
         return self.files.usage(UsageQuestion(ask.by or "day", zone, ask.since_ms, ask.until_ms, only))
 
     def show(self, request_id: str) -> PastCallAnswer:
@@ -97,11 +100,22 @@ class Desk(Struct, frozen=True):
             attempts=[_attempt(row) for row in attempts],
             cost_usd=usd_text(sum(row.cost_pusd for row in attempts)),
             waterfall=waterfall(rows),
+            session=first.session or None,
+            tags=first.tags.split(",") if first.tags else [],
         )
 
+    def under(self, scopes: tuple[str, ...], subject: Subject) -> tuple[str, ...]:
+        """The budgets that bind an attempt, all of them in memory. It may ask files; what belongs to the loop is opened
+        before by whoever has one."""
+        under = self.books.under(scopes, subject)
+        if missing := self.books.narrowed.missing(under):
+            self.books.open(missing, self.files.spent(missing))
+        return under
+
     def budgets(self, now: float) -> BudgetsAnswer:
-        """Where every budget in force stands."""
-        return BudgetsAnswer([standing_row(standing) for standing in self.books.state(now)])
+        """Where every budget in force stands; of those that are somebody's own, those in memory that have spent most."""
+        own = sorted(self.books.own_state(now), key=lambda standing: standing.spent_pusd, reverse=True)
+        return BudgetsAnswer([standing_row(standing) for standing in [*self.books.state(now), *own[:_MOST_OWN]]])
 
     def key_list(self, standings: list[Standing], now: float) -> KeysAnswer:
         """Every key in force or expired.

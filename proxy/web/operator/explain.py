@@ -16,7 +16,7 @@ from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.bounds import Bound
-from proxy.policy.money.budgets import GLOBAL, key_scope
+from proxy.policy.money.budgets import GLOBAL, Subject, key_scope
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
 from proxy.policy.money.weight import likely_tokens, weigh
@@ -32,12 +32,14 @@ _PER_MILLION = Decimal(1_000_000)
 
 class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """A chat completion with an empty prompt. `key` None is `open` in open mode, else no key at all; `provider` is the one
-    that the call names."""
+    that the call names; `tags` and `session` are those that it carries."""
 
     model: str
     provider: str | None = None
     key: str | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+    tags: tuple[str, ...] = ()
+    session: str = ""
 
 
 class _Hold(Struct, frozen=True):
@@ -58,13 +60,13 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         raise Unknown(error.message) from None
     quote, tokens = _quote(desk, ask, plan)
     scopes = (key_scope(caller.name), GLOBAL) if caller.name else (GLOBAL,)
+    under = desk.under(scopes, _subject(caller, ask, plan))
     denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic())
-    hold = _hold(desk, quote, (scopes, caller.name), now)
+    hold = _hold(desk, quote, (under, caller.name), now)
     verdict = hold.verdict if denied is None else f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}"
-    shadows = _shadows(desk, quote, (scopes, caller.name), now)
-    standings = [standing for standing in desk.books.state(now) if standing.budget.scope in scopes]
+    shadows = _shadows(desk, quote, (under, caller.name), now)
     rows = []
-    for standing in standings:
+    for standing in desk.books.standings(under, now):
         held = shadows[standing.budget.id][0] if standing.budget.shadow else hold.amount_pusd
         after = None if held is None else standing.left_pusd - held
         rows.append({**asdict(standing_row(standing)), "left_after_usd": None if after is None else usd_text(after)})
@@ -84,6 +86,13 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
             *(f"{code} by {budget}" for budget, (_, code) in shadows.items() if code is not None),
         ],
     }
+
+
+def _subject(caller: Caller, ask: ExplainAsk, plan: Plan) -> Subject:
+    """The first attempt, as narrowed budgets see it."""
+    target = plan.targets[0]
+    models = (plan.label, target.model, f"{target.provider}/{target.model}")
+    return Subject(caller.name, target.provider, models, ask.tags, ask.session)
 
 
 def _caller(desk: Desk, name: str | None) -> Caller:

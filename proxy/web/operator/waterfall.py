@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from proxy.stores.records import Row
-from proxy.web.operator.answers import SpanAnswer, Stretch
+from proxy.web.operator.answers_past import SpanAnswer, Stretch
 
 
 def waterfall(rows: Iterable[Row]) -> list[SpanAnswer]:
