@@ -16,26 +16,24 @@ from msgspec import Struct
 
 from proxy import __version__
 from proxy.alerts import Alerts
-from proxy.changes import first_parts, in_words, swap, take_lists
+from proxy.changes import first_parts, first_toll, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.keeping import Keeping
 from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
-from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
-from proxy.exchange.toll import Toll
 from proxy.exchange.tongues import Tongues
 from proxy.exchange.upstream import Upstream
+from proxy.jobs.jobs import Jobs
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
-from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
-from proxy.policy.values import MoneySettings, Settings
+from proxy.policy.values import Settings
 from proxy.shutdown import Shutdown
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
+from proxy.stores.sealing import Sealer
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
 from proxy.web.operator.admin import Admin, AdminDoor
@@ -63,6 +61,7 @@ class Running(Struct):
     state: LiveState
     telemetry: Telemetry
     alerts: Alerts
+    jobs: Jobs
 
 
 class Daemon:
@@ -111,16 +110,17 @@ class Daemon:
         telemetry = Telemetry(settings, books, self._knows_model)
         self._stack.callback(telemetry.close)
         names = Names(settings, catalogue, listings.listed)
-        toll = _toll(price_book(settings, names, catalogue), settings.money, books, (lookups, background), telemetry)
+        told = (telemetry.settled, telemetry.ended)
+        toll = first_toll(settings, (names, catalogue), books, (lookups, background), told)
         self._stack.callback(toll.refused.write)
         exchange = Exchange(settings.providers, settings.retries, upstream, toll, Tongues(settings.lossy))
         parts = first_parts(settings, names, catalogue, exchange, books)
-        api = Api(parts, telemetry.finished, _log_crash)
-        self._api = api
+        api = self._api = Api(parts, telemetry.finished, _log_crash)
         telemetry.watch(lambda: list(api.running.values()))
         books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, settings.providers, toll.prices)
+        jobs = self._open_jobs(api, books, settings)
         state = LiveState(settings, books, parts)
         orders = Orders(state, Traffic(api, telemetry.feed), self)
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
@@ -129,10 +129,9 @@ class Daemon:
         self.url = f"{door.url}/v1"
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
         self._shutdown = Shutdown(api, door)
-        self.keys = books.keys
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
         alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.metrics)))
-        self._running = Running(api, listings, upstream, state, telemetry, alerts)
+        self._running = Running(api, listings, upstream, state, telemetry, alerts, jobs)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
         self._ready = True
@@ -157,6 +156,7 @@ class Daemon:
         swap(running.api.parts, complete, running.listings, running.upstream)
         running.telemetry.reloaded(complete)
         running.alerts.take_on(complete.alerts)
+        running.jobs.take_on(complete)
         self.settings = settings
         self._keep_fresh()
         return lines
@@ -219,6 +219,17 @@ class Daemon:
         if self._shutdown is not None:
             self._shutdown.hurry()
 
+    def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings) -> Jobs:
+        jobs = Jobs(api, books, settings, self._sealer)
+        self._stack.push_async_callback(jobs.close)
+        jobs.open()
+        return jobs
+
+    def _sealer(self) -> Sealer | None:
+        """What seals stored secrets, as it is now."""
+        vault = getattr(self.reload_now, "vault", None)
+        return None if vault is None else vault.sealer
+
     def _open_books(self, settings: Settings) -> Bookkeeping:
         try:
             books = Bookkeeping(settings, _told)
@@ -228,6 +239,7 @@ class Daemon:
             raise StartError(f"the state directory {settings.state_dir} cannot be used: {error.strerror}") from None
         self._stack.callback(books.close, LEDGER_SECONDS)
         self._books = books
+        self.keys = books.keys
         return books
 
     def _problems(self) -> list[str]:
@@ -256,30 +268,6 @@ class Daemon:
             if provider.kind == "mock" and not provider.base_url:
                 providers[name] = msgspec.structs.replace(provider, base_url=self._mocks[name])
         return msgspec.structs.replace(settings, providers=providers)
-
-
-def _toll(
-    prices: PriceBook,
-    money: MoneySettings,
-    books: Bookkeeping,
-    askers: tuple[Lookups, Background],
-    telemetry: Telemetry,
-) -> Toll:
-    """The toll, and the wiring by which every settlement wakes those who wait for room, and is told."""
-    keeping = Keeping(
-        books=books.books,
-        limiter=books.limiter,
-        journal=books.journal,
-        lookups=askers[0],
-        background=askers[1],
-        freed=lambda: toll.settled(),  # there is none yet
-        resolved=telemetry.settled,
-        ended=telemetry.ended,
-        open=books.open,
-        waits=money.fsync == "always",
-    )
-    toll = Toll(keeping, prices, money.rules)
-    return toll
 
 
 def _log_crash(request_id: str) -> None:

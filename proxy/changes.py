@@ -6,26 +6,31 @@ have; the next call sees the new configuration whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.keeping import Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings
+from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
+from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.policy.money.budgets import GLOBAL
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Provider, Settings
-from proxy.web.client.api import Parts
+from proxy.stores.records import Row
 from proxy.web.client.gate import Gate
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
+from proxy.web.client.parts import Parts
 from proxy.web.guard import Guard
 
 # what is opened once at start
@@ -48,6 +53,30 @@ def first_parts(
         max_body=settings.max_body,
         gate=Gate(settings.max_body_total),
     )
+
+
+def first_toll(
+    settings: Settings,
+    lists: tuple[Names, Catalogue],
+    books: Bookkeeping,
+    asking: tuple[Lookups, Background],
+    told: tuple[Callable[[Row, tuple[str, ...], int], None], Callable[[Row], None]],
+) -> Toll:
+    """The toll, and the wiring by which every settlement wakes those who wait for room, and is told."""
+    keeping = Keeping(
+        books=books.books,
+        limiter=books.limiter,
+        journal=books.journal,
+        lookups=asking[0],
+        background=asking[1],
+        freed=lambda: toll.settled(),  # there is none yet
+        resolved=told[0],
+        ended=told[1],
+        open=books.open,
+        waits=settings.money.fsync == "always",
+    )
+    toll = Toll(keeping, price_book(settings, *lists), settings.money.rules)
+    return toll
 
 
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:

@@ -10,7 +10,8 @@ import structlog
 
 from proxy.errors import ShuttingDown
 from proxy.listeners import Listener
-from proxy.web.client.api import Api, Closing
+from proxy.web.client.api import Api
+from proxy.web.client.parts import Closing
 
 IDLE_SECONDS = 1.0  # a connection without a request for so long may go
 LAST_WORDS_SECONDS = 1.0  # what clients get to take the end of a cut answer

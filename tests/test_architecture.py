@@ -35,7 +35,7 @@ ROWS = (
     ("stores", "observe"),
     ("exchange",),
     ("web",),
-    ("telemetry", "changes", "watching", "listeners", "alerts", "doctor"),
+    ("telemetry", "changes", "watching", "listeners", "alerts", "doctor", "jobs"),
     ("shutdown", "reloading"),
     ("app",),
     ("cli",),

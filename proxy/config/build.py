@@ -17,7 +17,7 @@ from proxy.config.models import Config, KeySection, ListenSection, ModelSection,
 from proxy.config.oddities import oddities
 from proxy.config.secrets import Filled
 from proxy.policy.tongues import speaks_by_default
-from proxy.policy.values import Alias, Caller, Hook, Listen, Provider, RetryRules, Route, Settings, Timeouts
+from proxy.policy.values import Alias, Caller, Hook, JobRules, Listen, Provider, RetryRules, Route, Settings, Timeouts
 from proxy.presets import PRESETS
 from proxy.secret import Secret
 
@@ -69,6 +69,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         drain=config.shutdown.drain,
         money=build_money(config, sources.env),
         alerts=tuple(Hook(hook.url, hook.secret) for hook in config.alerts),
+        jobs=JobRules(config.jobs.concurrent, config.jobs.max_file, config.jobs.keep),
         gen_ai=config.metrics.gen_ai,
         log_level=config.log.level,
         log_format=config.log.format,

@@ -12,6 +12,7 @@ from proxy.config.fields import (
     Attempts,
     BaseUrl,
     BindAddress,
+    Count,
     Credential,
     FilePath,
     Flag,
@@ -26,6 +27,7 @@ from proxy.config.fields import (
     Port,
     ProxyUrl,
     Seconds,
+    SecondsOrForever,
     SecondsOrNever,
     Section,
     Size,
@@ -211,6 +213,16 @@ class AlertSection(Section):
     name: Name | None = Field(default=None, description="What it is called, where it is stored.")
 
 
+class JobsSection(Section):
+    """Batches: work that nobody waits for."""
+
+    concurrent: Count = Field(default=8, description="Lines of batches under way at once.")
+    max_file: Size = Field(default=200 * 2**20, description="Largest file of a batch; beside max_body.")
+    keep: SecondsOrForever = Field(
+        default=30 * 86400.0, description="How long files and results are kept: a duration such as 30d, or forever."
+    )
+
+
 class ShutdownSection(Section):
     """What happens on SIGTERM."""
 
@@ -262,6 +274,7 @@ class Config(Section):
         default=[], description="Parts of a budget whose passing is told, for every budget without alerts of its own."
     )
     alerts: list[AlertSection] = Field(default=[], description="Webhooks that are told as well.")
+    jobs: JobsSection = Field(default=JobsSection(), description="Batches: work that nobody waits for.")
     journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")
     ledger: LedgerSection = Field(default=LedgerSection(), description="The ledger of past calls.")
     metrics: MetricsSection = Field(default=MetricsSection(), description="Metrics beside our own.")

@@ -170,6 +170,15 @@ class Hook(Struct, frozen=True):
         return urlsplit(self.url.reveal()).netloc.rpartition("@")[2]
 
 
+class JobRules(Struct, frozen=True):
+    """How batches and their files are treated: lines at once, bytes of a file, how long results are kept (None: for
+    ever)."""
+
+    concurrent: int = 8
+    max_file: int = 200 * 2**20
+    keep_seconds: float | None = 30 * 86400.0
+
+
 class Listen(Struct, frozen=True):
     """An address to serve on: `socket` (a Unix path) or `host` and `port` (0 = any free one).
     `hosts` and `origins` are what the Host and Origin headers may name beside loopback."""
@@ -218,6 +227,7 @@ class Settings(Struct, frozen=True):
     drain: float = 30.0
     money: MoneySettings = MoneySettings()
     alerts: tuple[Hook, ...] = ()
+    jobs: JobRules = JobRules()
     gen_ai: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 import aiohttp
@@ -33,6 +34,18 @@ async def read_body(request: web.BaseRequest, most: int, room: Room | None = Non
 
     A client that asked first (`Expect: 100-continue`) is told to go on only once its size is known to be fine.
     """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in read_chunks(request, most):
+        chunks.append(chunk)
+        size += len(chunk)
+        if room is not None and size > SMALL:
+            room.grow(size)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_chunks(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:
+    """The same as it comes."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedEncoding("Request bodies must not be compressed; send this one without Content-Encoding.")
@@ -41,14 +54,13 @@ async def read_body(request: web.BaseRequest, most: int, room: Room | None = Non
         raise _too_large(most)
     if "Expect" in request.headers:
         await _go_on(request)
-    if not request.can_read_body:
-        return b""
-    return await _read(request, most, room)
+    if request.can_read_body:
+        async for chunk in _read(request, most):
+            yield chunk
 
 
-async def _read(request: web.BaseRequest, most: int, room: Room | None) -> bytes:
+async def _read(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:
     loop, content = asyncio.get_running_loop(), request.content
-    chunks: list[bytes] = []
     size = 0
     began = time.monotonic()
     try:
@@ -62,19 +74,16 @@ async def _read(request: web.BaseRequest, most: int, room: Room | None) -> bytes
                 late.cancel()
             if not chunk:
                 break
-            chunks.append(chunk)
             size += len(chunk)
             if size > most:
                 raise _too_large(most)
-            if room is not None and size > SMALL:
-                room.grow(size)
+            yield chunk
     except TimeoutError:
         raise RequestTimeout(
             f"The request body stopped arriving for {SILENCE_SECONDS:g} s, or came at less than 1 KiB/s."
         ) from None
     except (HTTPException, aiohttp.ClientError, web.RequestPayloadError):
         raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _patience(size: int, seconds: float) -> float:

@@ -24,7 +24,7 @@ class Endpoint(Struct, frozen=True):
     `name` is the label in logs and metrics. `shape` says how a reply reports errors, ends a
     stream and states usage. `carries_model`: the body is read for its `model`. `metered`:
     a call costs money. `unbounded`: nobody knows what a call may cost, nor by which model.
-    `listed`: it is a row of the table at all.
+    `listed`: it is a row of the table at all. `is_own`: no provider has it.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Endpoint(Struct, frozen=True):
     listed: bool = True
     max_field: str | None = None
     unbounded: bool = False
+    is_own: bool = False
 
     @property
     def counts(self) -> bool:
@@ -121,6 +122,11 @@ _KINDS = (
     "responses|skills|threads|uploads|vector_stores|videos|video"
 )
 
+# What is answered here, by what stands at the front of a path; of files and batches only what is ours.
+OWN_PATHS = ("tollkeeper/jobs",)
+_OURS = "tollkeeper"
+OWN = frozenset({"files", "batches", *OWN_PATHS, _OURS})
+
 _FREE_PATHS = {
     method: re.compile(
         "|".join("/" + re.escape(row).replace(r"\*", "[^/]+") for of, row in FREE_ROWS if of == method),
@@ -129,7 +135,7 @@ _FREE_PATHS = {
 }
 _NAMED = re.compile(rf"/(?P<name>{_KINDS})(?:/.*)?")
 _OTHER = "other"
-NAMES = frozenset({row.name for row in MODEL_ROWS.values()} | set(_KINDS.split("|")) | {_OTHER})
+NAMES = frozenset({row.name for row in MODEL_ROWS.values()} | set(_KINDS.split("|")) | OWN | {_OTHER})
 
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -231,6 +237,8 @@ def endpoint_for(method: str, path: str) -> Endpoint:
     """Find the row of a plain path (without prefix). What is in no row is named `other`, and unbounded unless it reads."""
     if method == "POST" and (row := MODEL_ROWS.get(path)):
         return row
+    if path.startswith("/tollkeeper/"):
+        return Endpoint(next((name for name in OWN_PATHS if f"{path}/".startswith(f"/{name}/")), _OURS), is_own=True)
     named = _NAMED.fullmatch(path)
     name = named["name"] if named else _OTHER
     if method in ("GET", "HEAD"):

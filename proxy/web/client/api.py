@@ -11,63 +11,38 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http import HttpVersion10
-from msgspec import Struct, field
 from msgspec.structs import replace
 
-from proxy.errors import InternalError, ModelNotFound, NoHealthyUpstream, Overloaded, ProxyError, ShuttingDown
+from proxy.errors import (
+    InternalError,
+    ModelNotFound,
+    NoHealthyUpstream,
+    Overloaded,
+    ProxyError,
+    ShuttingDown,
+    UnknownEndpoint,
+)
 from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
-from proxy.exchange.leaving import Drainer
 from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record, RequestIds
-from proxy.exchange.serve import Exchange
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import check_endpoint, check_unnamed, choose, may_serve, named_provider
-from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller, Plan, Target
 from proxy.web.body import read_body
-from proxy.web.client.gate import Gate, Room
-from proxy.web.client.heads import Asked, Head, Heads, head_of
-from proxy.web.client.keys import Keyring
-from proxy.web.client.models import ModelList
+from proxy.web.client.gate import Room
+from proxy.web.client.heads import Asked, Head, head_of
+from proxy.web.client.parts import Entrance, Parts
 from proxy.web.connection import Answered, Connection
 from proxy.web.errors import SERVER_NAME, error_reply
-from proxy.web.guard import ALLOWED_METHODS, Guard, cors_headers, refuse_what_cannot_pass
+from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
 from proxy.wire.call import Call, read_call
-from proxy.wire.endpoints import endpoint_for, path_of, speaks_anthropic, split_path
+from proxy.wire.endpoints import OWN, endpoint_for, path_of, speaks_anthropic, split_path
 from proxy.wire.marks import marks_of
 
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
-
-
-class Closing(Struct):
-    """The daemon is ending, and what became of its calls since then.
-
-    `serves`: calls on connections that are open already are still taken, as the next instance takes the new ones.
-    """
-
-    serves: bool
-    finished: int = 0
-    cut: int = 0
-    refused: int = 0
-
-
-class Parts(Struct):
-    """What calls are served with. Whoever changes what heads are judged by begins new `heads`."""
-
-    exchange: Exchange
-    drainer: Drainer
-    guard: Guard
-    keys: Keyring
-    names: Names
-    models: ModelList
-    default_provider: str
-    max_body: int
-    gate: Gate
-    closing: Closing | None = None
-    heads: Heads = field(default_factory=Heads)
 
 
 class Api:
@@ -93,10 +68,14 @@ class Api:
             return None
         return Asked(head, caller, b"")
 
-    def begin(self, door: Connection, asked: Asked, body: bytes) -> None:
+    def next_id(self) -> str:
+        """The id of a request that is still to begin."""
+        return self._ids.next()
+
+    def begin(self, door: Entrance, asked: Asked, body: bytes, request_id: str | None = None) -> None:
         """Answer a request whose head is known and whose body is in hand."""
         asked.body = body
-        record = Record(self._ids.next(), time.monotonic())
+        record = Record(request_id or self._ids.next(), time.monotonic())
         client = Client(door, Asker(asked.head.method, is_http_1_0=False, keeps=True), record, self._deadlines)
         self._run(door, client, self._line(client, record, asked), partial(door.answered, client))
 
@@ -116,9 +95,7 @@ class Api:
             door.finish()
         return Answered(keeps=client.keeps and not client.gone)
 
-    def _run(
-        self, door: Connection, client: Client, line: Coroutine[Any, Any, None], ended: Callable[[], None]
-    ) -> None:
+    def _run(self, door: Entrance, client: Client, line: Coroutine[Any, Any, None], ended: Callable[[], None]) -> None:
         call = client.stepper = Stepper(line, ended)
         door.begin(partial(self.parts.drainer.left, call, client.record))
         self.running[call] = client.record
@@ -202,7 +179,8 @@ class Api:
         refuse_what_cannot_pass(request, path)
         caller = parts.keys.caller(request.headers)
         record.key, record.timing = caller.name, caller.timing
-        check_endpoint(caller, endpoint)
+        if endpoint.name not in OWN:
+            check_endpoint(caller, endpoint)
         head = head_of(request, (path, query), endpoint, record)
         if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
             parts.heads.learn(door.digest, head)
@@ -221,6 +199,8 @@ class Api:
         if head.method in ("GET", "HEAD") and (listed := self._models(head, caller)) is not None:
             client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
             return None
+        if head.endpoint.name in OWN and await self._answered(asked, client):
+            return None
         body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
         where, content = (head.path, head.query), (head.content_type, body)
         aside = parts.exchange.aside
@@ -233,6 +213,17 @@ class Api:
         weight = await aside(len(body), weigh, call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
         until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
         return Job(call, weight, caller, plan, head.incoming, record, until, (key_scope(caller.name), GLOBAL), tokens)
+
+    async def _answered(self, asked: Asked, client: Client) -> bool:
+        """Whether the request was for us alone; one that is for a provider after all may be one its key must not make."""
+        endpoint = asked.head.endpoint
+        own = self.parts.own.get(endpoint.name)
+        if own is not None and await own.answer(asked, client):
+            return True
+        if endpoint.is_own:
+            raise UnknownEndpoint("Nothing is answered at this path.")
+        check_endpoint(asked.caller, endpoint)
+        return False
 
     async def _read(self, request: web.BaseRequest, record: Record) -> bytes:
         """The body, read to its end, which is not our time."""

@@ -58,6 +58,13 @@ class Keyring:
                 self._by_line[digest] = found
         return found if found is not None and self.admits(found) else None
 
+    def named(self, name: str) -> Caller | None:
+        """The caller of this name, for what is done in its stead; None where its key does not count any more."""
+        if self._is_open:
+            return OPEN if name == OPEN.name else None
+        found = next((caller for caller in self._callers.values() if caller.name == name), None)
+        return found if found is not None and self.admits(found) else None
+
     def admits(self, caller: Caller) -> bool:
         """Whether a caller's key still counts, which is noted as its use."""
         if caller is OPEN:

@@ -34,9 +34,9 @@ from proxy.stores.keyset import KeySet, changes_of, key_set, make_key, new_secre
 from proxy.stores.mark import mark_keyed
 from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Charge
-from proxy.web.client.api import Parts
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
+from proxy.web.client.parts import Parts
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BackupAnswer,

@@ -1,0 +1,46 @@
+"""Which refusals of a line are of the moment, and how long to let its job rest then. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from proxy.jobs.door import Reply
+
+_LONGEST_SECONDS = 3600.0
+_OF_THE_MOMENT = ("overloaded", "no_healthy_upstream", "upstream_unreachable")
+
+
+def again_after(reply: Reply, rest_seconds: float) -> float | None:
+    """In how many seconds a refused line is tried again; None where its reply is its result.
+
+    Refused for the moment is: too much at once, here or there, and a provider that cannot be reached. Nothing was
+    billed for it.
+    """
+    code = _code_of(reply)
+    if reply.status != 429 and code not in _OF_THE_MOMENT:
+        return None
+    if code == "insufficient_quota":
+        return None
+    try:
+        asked = float(reply.headers.get("retry-after", "0"))
+    except ValueError:
+        asked = 0.0
+    return max(rest_seconds, min(asked, _LONGEST_SECONDS))
+
+
+class _ErrorObject(Struct):
+    code: str | int | None = None
+
+
+class _ErrorReply(Struct):
+    error: _ErrorObject
+
+
+def _code_of(reply: Reply) -> str:
+    if reply.status < 400:
+        return ""
+    try:
+        return str(msgspec.json.decode(reply.body, type=_ErrorReply).error.code)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,270 @@
+"""Runs the lines of jobs: a few at a time, keys in turn, each the way of every other call, under its key's budgets.
+
+Before a line is sent, the database says which call it becomes. After a kill the journal tells whether that call went
+out: then the line is `interrupted`, whatever it has cost is booked, and it is not sent again; else it waits as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from proxy.jobs.door import ResultDoor
+from proxy.jobs.ending import fail, finish, sealed_result
+from proxy.jobs.lines import Problem, body_of, read_lines
+from proxy.jobs.pacing import again_after
+from proxy.jobs.shapes import BATCH_PREFIX, Answered
+from proxy.jobs.work import Work
+from proxy.stores.failures import StoreError
+from proxy.stores.jobs import Job, KeptFile, Task
+
+_AT_ONCE = 64  # lines of one job in memory
+_LONGEST_REST_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+class Caller(Protocol):
+    """Whoever makes the calls (`calls.py`)."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether no call may begin any more."""
+
+    def next_id(self) -> str:
+        """The id of a call that is to be made."""
+
+    def begin(self, job: Job, body: bytes, request_id: str, door: ResultDoor) -> bool:
+        """Make a call; False where its key does not exist any more."""
+
+    def was_sent(self, task: Task) -> bool:
+        """Whether the call that a line became before a crash has reached a provider. Not for an event loop."""
+
+
+class _Open(Struct):
+    """A job under way. `tasks` are the next lines; `has_more`: the database has others. Times are the loop's."""
+
+    job: Job
+    file: KeptFile
+    tasks: deque[Task] = field(default_factory=deque)
+    running: int = 0
+    has_more: bool = True
+    rests_until: float = 0.0
+    rest_seconds: float = 1.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no line is left to send or to wait for."""
+        return not (self.tasks or self.running or self.has_more)
+
+
+class Runner:
+    """`concurrent` lines at once, over all jobs."""
+
+    def __init__(self, work: Work, calls: Caller, longest: Callable[[], int]) -> None:
+        """`longest` is how many bytes a line's body may have."""
+        self.concurrent = 8
+        self._work = work
+        self._calls = calls
+        self._longest = longest
+        self._open: dict[str, _Open] = {}
+        self._running = 0
+        self._turns: dict[str, int] = {}  # by key, when it last had its turn
+        self._turn = 0
+        self._news = asyncio.Event()
+        self._beside: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        """Until it is cancelled. What was interrupted before is looked at first."""
+        await self._recover()
+        while True:
+            self._news.clear()
+            wait = await self._begin_some()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        """What runs beside is ended; lines under way stay begun, for the next start to judge."""
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+
+    def look(self) -> None:
+        """Something has changed: a place is free, or there are more of them."""
+        self._news.set()
+
+    def take(self, job: Job, file: KeptFile) -> None:
+        """Run a job: a batch is read first."""
+        if job.status == "validating":
+            self._do(self._validate(job, file))
+        else:
+            self._open[job.id] = _Open(job, file, has_more=job.status == "in_progress")
+            self.look()
+
+    async def cancel(self, job: Job) -> Job:
+        """No further line is sent; what is under way is awaited."""
+        entry = self._open.get(job.id)
+        cancelled = replace(job, status="cancelling", times={**job.times, "cancelling": int(time.time())})
+        await self._work.ask(self._work.store.change, cancelled)
+        if entry is not None:
+            entry.job = cancelled
+            entry.tasks.clear()
+            entry.has_more = False
+            self.look()
+        return cancelled
+
+    def _do(self, what: Awaitable[None]) -> None:
+        async def quietly() -> None:
+            try:
+                await what
+            except (StoreError, OSError) as error:
+                log.error("job_trouble", reason=str(error))
+
+        task = asyncio.create_task(quietly())
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _recover(self) -> None:
+        """Take up what an earlier daemon left."""
+        work = self._work
+        await work.ask(work.tidy)
+        for task in await work.ask(work.store.started):
+            job = await work.ask(work.store.job, None, task.job)
+            file = None if job is None else await work.ask(work.store.file, job.key, job.input_file)
+            if job is None or file is None:
+                continue
+            if await work.ask(self._calls.was_sent, task):
+                lost = "Tollkeeper ended while this call was under way; it is not sent again unasked."
+                await self._end(file, task, Answered(code="interrupted", message=lost))
+            else:
+                await work.ask(work.store.put_back, task)
+        for job in await work.ask(work.store.open_jobs):
+            file = await work.ask(work.store.file, job.key, job.input_file)
+            if file is None:
+                await fail(work, job, Problem("input_file_missing", "The batch's input file is not there any more."))
+            else:
+                self.take(job, file)
+
+    async def _validate(self, job: Job, file: KeptFile) -> None:
+        work = self._work
+        try:
+            lines, problems = await work.ask(lambda: read_lines(work.chunks(file), job.endpoint, self._longest()))
+        except StoreError as error:
+            await fail(work, job, Problem("input_file_unreadable", f"The input file cannot be read: {error}."))
+            return
+        if problems:
+            await fail(work, job, *problems)
+            return
+        begun = replace(
+            job, status="in_progress", total=len(lines), times={**job.times, "in_progress": int(time.time())}
+        )
+        tasks = [Task(job.id, line.number, line.custom_id, line.offset, line.length) for line in lines]
+        now = await work.ask(work.store.job, None, job.id)
+        if now is not None and now.status == "cancelling":
+            begun = replace(now, total=len(lines))
+        await work.ask(work.store.change, begun, tasks)
+        self.take(begun, file)
+
+    async def _begin_some(self) -> float | None:
+        """Begin what there is room for; seconds until there may be more, None where only news can tell."""
+        while self._running < self.concurrent and not self._calls.is_closing:
+            now = self._loop.time()
+            for entry in [entry for entry in self._open.values() if entry.is_done or self._is_late(entry)]:
+                self._over(entry)
+            ready = [e for e in self._open.values() if (e.tasks or e.has_more) and e.rests_until <= now]
+            if not ready:
+                return self._until_more(now)
+            entry = min(ready, key=lambda entry: self._turns.get(entry.job.key, 0))
+            if not entry.tasks:
+                await self._fill(entry)
+                continue
+            self._turn += 1
+            self._turns[entry.job.key] = self._turn
+            await self._begin(entry, entry.tasks.popleft())
+        return None
+
+    def _until_more(self, now: float) -> float | None:
+        waits = [entry.rests_until - now for entry in self._open.values() if entry.tasks or entry.has_more]
+        ends = [entry.job.until_ms / 1000 - time.time() for entry in self._open.values()]
+        return max(0.0, min(waits + ends)) if waits + ends else None
+
+    def _is_late(self, entry: _Open) -> bool:
+        return not entry.running and time.time() * 1000 >= entry.job.until_ms
+
+    async def _fill(self, entry: _Open) -> None:
+        found = await self._work.ask(self._work.store.waiting, entry.job.id, _AT_ONCE)
+        entry.tasks.extend(found)
+        entry.has_more = bool(found)
+
+    async def _begin(self, entry: _Open, task: Task) -> None:
+        """Make the line's call; the database knows of it before a byte of it leaves."""
+        work, request_id = self._work, self._calls.next_id()
+        entry.running += 1
+        self._running += 1
+        try:
+            line = await work.ask(work.read, entry.file, task.offset, task.length)
+            await work.ask(work.store.start, task, request_id)
+        except StoreError as error:
+            await self._ended(entry, task, Answered(code="input_file_unreadable", message=f"{error}."))
+            return
+        door = ResultDoor()
+        body = body_of(line) if entry.job.id.startswith(BATCH_PREFIX) else line
+        if self._calls.begin(entry.job, body, request_id, door):
+            self._do(self._await(entry, task, door))
+        else:
+            gone = "The key this was asked for with does not exist any more."
+            await self._ended(entry, task, Answered(code="invalid_api_key", message=gone))
+
+    async def _await(self, entry: _Open, task: Task, door: ResultDoor) -> None:
+        reply = await door.reply
+        if self._calls.is_closing and (not reply.status or reply.status == 503):
+            return  # the next start sees what became of it
+        seconds = again_after(reply, entry.rest_seconds)
+        if seconds is not None and time.time() * 1000 < entry.job.until_ms and entry.job.status == "in_progress":
+            await self._work.ask(self._work.store.put_back, task)
+            entry.tasks.appendleft(task)
+            entry.rests_until = self._loop.time() + seconds
+            entry.rest_seconds = min(2 * entry.rest_seconds, _LONGEST_REST_SECONDS)
+            self._left(entry)
+            return
+        entry.rest_seconds = 1.0
+        if not reply.status:
+            cut = "The reply was cut off; what it has cost is booked, and it is not sent again unasked."
+            answered = Answered(code="interrupted", message=cut)
+        else:
+            answered = Answered(reply.status, reply.headers.get("x-request-id", ""), reply.body)
+        await self._ended(entry, task, answered)
+
+    async def _ended(self, entry: _Open, task: Task, answered: Answered) -> None:
+        try:
+            await self._end(entry.file, task, answered)
+        finally:
+            self._left(entry)
+
+    async def _end(self, file: KeptFile, task: Task, answered: Answered) -> None:
+        work = self._work
+
+        def keep() -> None:
+            work.store.end(task, sealed_result(work, file, task, answered), is_good=answered.is_good)
+
+        await work.ask(keep)
+
+    def _left(self, entry: _Open) -> None:
+        entry.running -= 1
+        self._running -= 1
+        self.look()
+
+    def _over(self, entry: _Open) -> None:
+        del self._open[entry.job.id]
+        self._do(finish(self._work, entry.job, entry.file))

@@ -1,0 +1,117 @@
+"""What clients read: file and batch objects and the lines of their results, as OpenAI has them; jobs as we do. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from proxy.stores.jobs import Job, KeptFile
+
+FILE_PREFIX = "file-tk-"
+BATCH_PREFIX = "batch_tk_"
+CALL_PREFIX = "job_tk_"
+
+_TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+# what a job that is one call is called, by the states of batches
+_CALL_STATES = {"validating": "queued", "in_progress": "running", "finalizing": "running", "cancelling": "running"}
+
+
+class Answered(Struct, frozen=True):
+    """How one line ended: the reply it got (`body` as it came, JSON or not), or a `code` of ours and why."""
+
+    status: int = 0
+    request_id: str = ""
+    body: bytes = b""
+    code: str = ""
+    message: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it belongs among the results, not among the errors."""
+        return 200 <= self.status < 300
+
+
+def file_object(file: KeptFile) -> dict[str, Any]:
+    """https://platform.openai.com/docs/api-reference/files/object"""
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.size,
+        "created_at": file.created_ms // 1000,
+        "expires_at": None if file.expires_ms is None else file.expires_ms // 1000,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def batch_object(job: Job) -> dict[str, Any]:
+    """https://platform.openai.com/docs/api-reference/batch/object"""
+    errors = {"object": "list", "data": job.errors} if job.errors else None
+    return {
+        "id": job.id,
+        "object": "batch",
+        "endpoint": job.endpoint,
+        "errors": errors,
+        "input_file_id": job.input_file,
+        "completion_window": f"{job.window_seconds // 3600}h",
+        "status": job.status,
+        "output_file_id": job.output_file or None,
+        "error_file_id": job.error_file or None,
+        "created_at": job.created_ms // 1000,
+        "expires_at": job.created_ms // 1000 + job.window_seconds,
+        **{f"{name}_at": job.times.get(name) for name in _TIMES},
+        "request_counts": {"total": job.total, "completed": job.completed, "failed": job.failed},
+        "metadata": job.metadata,
+    }
+
+
+def call_object(job: Job) -> dict[str, Any]:
+    """A job that is one call, as `GET /tollkeeper/jobs/ID` answers it while it has no result."""
+    state = _CALL_STATES.get(job.status, "failed" if job.failed else job.status)
+    return {
+        "id": job.id,
+        "object": "job",
+        "endpoint": job.endpoint,
+        "status": "succeeded" if state == "completed" else state,
+        "status_url": status_url(job.id),
+        "created_at": job.created_ms // 1000,
+        "started_at": job.times.get("in_progress"),
+        "ended_at": next(
+            (job.times[name] for name in ("completed", "expired", "cancelled") if name in job.times), None
+        ),
+    }
+
+
+def job_object(job: Job) -> dict[str, Any]:
+    """One of the list of all jobs."""
+    return batch_object(job) if job.id.startswith(BATCH_PREFIX) else call_object(job)
+
+
+def status_url(job_id: str) -> str:
+    """Where to ask how a job stands."""
+    return f"/tollkeeper/jobs/{job_id}"
+
+
+def result_line(line_id: str, custom_id: str, answered: Answered) -> bytes:
+    """One line of a batch's output or error file, with its end."""
+    response = error = None
+    if answered.code:
+        error = {"code": answered.code, "message": answered.message}
+    else:
+        body = {"status_code": answered.status, "request_id": answered.request_id, "body": _json(answered.body)}
+        response = body
+    line = {"id": line_id, "custom_id": custom_id, "response": response, "error": error}
+    return msgspec.json.encode(line) + b"\n"
+
+
+def _json(body: bytes) -> Any:
+    """The body as it came where it is JSON on one line, else as a value or text."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body.decode("utf-8", "replace")
+    return value if b"\n" in body or b"\r" in body else Raw(body)

@@ -1,0 +1,220 @@
+"""What clients ask of jobs: `/files` and `/batches` as OpenAI has them. Ids that are not ours are a provider's."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from proxy.errors import InvalidValue, NothingThere
+from proxy.exchange.client import Client
+from proxy.jobs.lines import ENDPOINTS
+from proxy.jobs.runner import Runner
+from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, batch_object, file_object
+from proxy.jobs.upload import Limits, upload
+from proxy.jobs.work import Work, new_id
+from proxy.stores.jobs import Job, KeptFile
+from proxy.web.body import read_body
+from proxy.web.client.heads import Asked
+
+_OURS = re.compile(rf"/(?:files/{FILE_PREFIX}[0-9a-z]+(?:/content)?|batches/{BATCH_PREFIX}[0-9a-z]+(?:/cancel)?)")
+_SMALL_BODY = 256 * 1024
+_MOST_LISTED = 100
+_MOST_FILES = 10_000
+_HOURS = 3600
+
+Metadata = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
+
+
+class _Expiry(Struct):
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Meta(ge=3600, le=2_592_000)]
+
+
+class _NewBatch(Struct):
+    input_file_id: str
+    endpoint: str
+    completion_window: Literal["24h"]
+    metadata: Annotated[Metadata, Meta(max_length=16)] | None = None
+    output_expires_after: _Expiry | None = None
+
+
+class Surface:
+    """`answer` says whether a request was ours."""
+
+    def __init__(self, work: Work, runner: Runner, limits: Limits) -> None:
+        """`limits` change with the configuration."""
+        self.limits = limits
+        self._work = work
+        self._runner = runner
+
+    async def answer(self, asked: Asked, client: Client) -> bool:
+        """Answer a request for files or batches; False where a provider is to. Raises `ProxyError`, `StoreError`."""
+        head, key = asked.head, asked.caller.name
+        if head.path == "/files" and head.method == "POST":
+            return await self._upload(asked, client)
+        if head.path == "/files" and (purpose := _query(head.query).get("purpose", "")) in ("batch", "batch_output"):
+            _send(client, await self._files(key, head.query, purpose))
+            return True
+        if head.path == "/batches" and head.method == "POST":
+            return await self._create(asked, client)
+        if head.path == "/batches":
+            _send(client, await self._batches(key, head.query))
+            return True
+        if _OURS.fullmatch(head.path) is None:
+            return False
+        _, kind, identity, *what = head.path.split("/")
+        if kind == "batches":
+            _send(client, batch_object(await self._batch(key, identity, cancels=bool(what))))
+        elif what:
+            await self._content(await self._file(key, identity), client)
+        else:
+            _send(client, await self._told(await self._file(key, identity), head.method))
+        return True
+
+    async def _upload(self, asked: Asked, client: Client) -> bool:
+        given = (asked.head.content_type, self.limits)
+        kept = await upload(self._work, asked.caller.name, asked.body, given)
+        if isinstance(kept, bytes):
+            asked.body = kept
+            return False
+        _send(client, file_object(kept))
+        return True
+
+    async def _file(self, key: str, file_id: str) -> KeptFile:
+        file = None
+        if self._work.was_used:
+            file = await self._work.ask(lambda: self._work.store.file(key, file_id))
+        if file is None:
+            raise NothingThere(f"No such File object: {file_id}", param="id")
+        return file
+
+    async def _files(self, key: str, query: str, purpose: str) -> dict[str, Any]:
+        found: list[KeptFile] = []
+        if self._work.was_used:
+            found = [f for f in await self._work.ask(lambda: self._work.store.files(key)) if f.purpose == purpose]
+        return _page([file_object(file) for file in found], query)
+
+    async def _told(self, file: KeptFile, method: str) -> dict[str, Any]:
+        if method != "DELETE":
+            return file_object(file)
+        if (job := await self._work.ask(self._work.store.uses, file.id)) is not None:
+            raise InvalidValue(f"The file is being worked on by {job}; cancel that first.", param="id")
+        await self._work.ask(self._work.remove, file)
+        return {"id": file.id, "object": "file", "deleted": True}
+
+    async def _content(self, file: KeptFile, client: Client) -> None:
+        headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(file.size))]
+        client.begin(200, [*headers, *client.record.own_headers(is_whole=False)])
+        chunks = iter(self._work.chunks(file))
+        async for chunk in _in_thread(self._work, chunks):
+            client.say(chunk)
+            await client.room()
+        client.record.phase = "done"
+        client.end()
+
+    async def _create(self, asked: Asked, client: Client) -> bool:
+        body = asked.body
+        if isinstance(body, web.BaseRequest):
+            body = asked.body = await read_body(body, self.limits.most_body)
+        if f'"{FILE_PREFIX}'.encode() not in body:
+            return False
+        if len(body) > _SMALL_BODY:
+            raise InvalidValue("A batch is described in less than 256 KiB.")
+        try:
+            new = msgspec.json.decode(body, type=_NewBatch)
+        except msgspec.ValidationError as error:
+            raise InvalidValue(f"This is no batch: {error}.") from None
+        except msgspec.DecodeError:
+            raise InvalidValue("The body is no JSON object.") from None
+        _send(client, batch_object(await self._begin(asked.caller.name, new)))
+        return True
+
+    async def _begin(self, key: str, new: _NewBatch) -> Job:
+        if new.endpoint not in ENDPOINTS:
+            raise InvalidValue(f"A batch is of one of these: {', '.join(ENDPOINTS)}.", param="endpoint")
+        file = await self._file(key, new.input_file_id)
+        if file.purpose != "batch":
+            raise InvalidValue("The input of a batch is a file with the purpose batch.", param="input_file_id")
+        keep = self.limits.keep_seconds
+        if new.output_expires_after is not None:
+            keep = min(keep, new.output_expires_after.seconds)
+        job = Job(
+            id=new_id(BATCH_PREFIX),
+            key=key,
+            endpoint=new.endpoint,
+            input_file=file.id,
+            window_seconds=24 * _HOURS,
+            keep_seconds=keep,
+            metadata=dict(new.metadata) if new.metadata is not None else None,
+            head="",
+            status="validating",
+            created_ms=int(time.time() * 1000),
+        )
+        await self._work.ask(self._work.store.add_job, job)
+        self._runner.take(job, file)
+        return job
+
+    async def _batches(self, key: str, query: str) -> dict[str, Any]:
+        asked = _query(query)
+        most = _limit(asked)
+        found: list[Job] = []
+        if self._work.was_used:
+            store = self._work.store
+            found = await self._work.ask(store.jobs, key, BATCH_PREFIX, asked.get("after", ""), most + 1)
+        return _list([batch_object(job) for job in found[:most]], has_more=len(found) > most)
+
+    async def _batch(self, key: str, batch_id: str, *, cancels: bool) -> Job:
+        job = None
+        if self._work.was_used:
+            job = await self._work.ask(lambda: self._work.store.job(key, batch_id))
+        if job is None:
+            raise NothingThere(f"No batch found with id '{batch_id}'.", param="id")
+        if not cancels or job.status == "cancelling":
+            return job
+        if job.status not in ("validating", "in_progress"):
+            raise InvalidValue(f"A batch that is {job.status} cannot be cancelled.", param="id")
+        return await self._runner.cancel(job)
+
+
+def _send(client: Client, value: Any) -> None:
+    headers = [("Content-Type", "application/json"), *client.record.own_headers()]
+    client.record.phase = "done"
+    client.whole(200, headers, msgspec.json.encode(value))
+
+
+async def _in_thread(work: Work, chunks: Any) -> AsyncIterator[bytes]:
+    while (chunk := await work.ask(next, chunks, None)) is not None:
+        yield chunk
+
+
+def _query(query: str) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(query.removeprefix("?")).items()}
+
+
+def _limit(asked: dict[str, str]) -> int:
+    text = asked.get("limit", "20")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_LISTED:
+        raise InvalidValue(f"limit must be between 1 and {_MOST_LISTED}.", param="limit")
+    return int(text)
+
+
+def _page(objects: list[dict[str, Any]], query: str) -> dict[str, Any]:
+    asked = _query(query)
+    if asked.get("order") == "asc":
+        objects = objects[::-1]
+    if (after := asked.get("after")) is not None:
+        objects = objects[next((at + 1 for at, found in enumerate(objects) if found["id"] == after), len(objects)) :]
+    most = int(asked["limit"]) if asked.get("limit", "").isdigit() else _MOST_FILES
+    return _list(objects[:most], has_more=len(objects) > most)
+
+
+def _list(objects: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    first, last = (objects[0]["id"], objects[-1]["id"]) if objects else (None, None)
+    return {"object": "list", "data": objects, "first_id": first, "last_id": last, "has_more": has_more}

@@ -1,0 +1,157 @@
+"""The place of jobs: their database, their sealed files, and the thread that works on both."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
+
+from proxy.stores.jobs import JobStore, KeptFile
+from proxy.stores.master_keys import new_key
+from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, read
+from proxy.stores.sealing import Sealer
+from proxy.stores.settings import keep_data_key
+from proxy.stores.writer import Writer
+
+Asking = ParamSpec("Asking")
+AnswerT = TypeVar("AnswerT")
+
+
+class Sealing(Protocol):
+    """Where secrets are sealed; None where there is no place for them."""
+
+    def __call__(self) -> Sealer | None:
+        """Whoever seals now; the master keys may be others than a moment ago."""
+
+
+class Work:
+    """Opened when it is first needed. Methods that are not async are for the thread: `await work.ask(method, …)`."""
+
+    def __init__(self, state_dir: Path, sealing: Sealing, writer: Writer) -> None:
+        """Nothing is opened or made."""
+        self.folder = state_dir / "jobs"
+        self._database = self.folder / "jobs.db"
+        self._sealing = sealing
+        self._writer = writer
+        self._thread = ThreadPoolExecutor(1, "jobs")
+        self._store: JobStore | None = None
+
+    @property
+    def was_used(self) -> bool:
+        """Whether there ever was a job or a file."""
+        return self._database.exists()
+
+    @property
+    def store(self) -> JobStore:
+        """The database; opened by the first who asks, in the thread."""
+        if self._store is None:
+            self._store = JobStore(self._database)
+        return self._store
+
+    async def ask(self, do: Callable[Asking, AnswerT], *args: Asking.args, **kwargs: Asking.kwargs) -> AnswerT:
+        """Do something in the thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(do, *args, **kwargs))
+
+    async def close(self) -> None:
+        """Finish what the thread is at, and close the database."""
+        if self._store is not None:
+            await self.ask(self._store.close)
+        self._thread.shutdown(wait=False)
+
+    async def seal(self, place: str, text: str) -> str:
+        """Seal a text under everybody's data key, which is in the ledger before this returns. Raises `StoreError`."""
+        sealer = self._sealer()
+        if not sealer.masters.active and not sealer.has_keys:
+            sealer.masters.write(dict([new_key({}, time.time())]))
+        sealed = sealer.seal("", place, text, int(time.time() * 1000))
+        for key in list(sealer.fresh):
+            await asyncio.wrap_future(self._writer.submit(partial(keep_data_key, key=key)))
+            if key in sealer.fresh:
+                sealer.fresh.remove(key)
+        return sealed
+
+    def open(self, place: str, sealed: str) -> str:
+        """The text again. Raises `Unreadable`."""
+        return self._sealer().open("", place, sealed)
+
+    def _sealer(self) -> Sealer:
+        from proxy.stores.sealing import Unreadable
+
+        sealer = self._sealing()
+        if sealer is None:
+            raise Unreadable("there is no place for master keys")
+        return sealer
+
+    def path(self, file_id: str) -> Path:
+        """Where a file lies."""
+        return self.folder / file_id
+
+    def key_of(self, file: KeptFile) -> bytes:
+        """What opens a file. Raises `Unreadable`."""
+        return base64.b64decode(self.open(_place(file.id), file.sealed_key))
+
+    async def new_file(self, file_id: str) -> tuple[SealedWriter, str]:
+        """A file to write in, and its sealed key. Raises `StoreError`, OSError."""
+        key = new_file_key()
+        sealed = await self.seal(_place(file_id), base64.b64encode(key).decode())
+        return SealedWriter(self.path(file_id), key), sealed
+
+    async def keep(self, file: KeptFile, content: Iterable[bytes]) -> None:
+        """Write a whole file that was made here."""
+        writer, sealed = await self.new_file(file.id)
+        await self.ask(_write_all, writer, content)
+        kept = KeptFile(
+            file.id, file.key, file.filename, file.purpose, writer.size, file.created_ms, file.expires_ms, sealed
+        )
+        await self.ask(self.store.add_file, kept)
+
+    def chunks(self, file: KeptFile) -> Iterable[bytes]:
+        """All of a file. Raises `StoreError`."""
+        return chunks(self.path(file.id), self.key_of(file))
+
+    def read(self, file: KeptFile, offset: int, length: int) -> bytes:
+        """A part of a file. Raises `StoreError`."""
+        return read(self.path(file.id), self.key_of(file), offset, length)
+
+    def tidy(self) -> None:
+        """Remove what a kill has left unfinished, and what nobody may read any more."""
+        for unfinished in self.folder.glob(".*"):
+            unfinished.unlink(missing_ok=True)
+        self.expire()
+
+    def expire(self) -> None:
+        """Remove files and jobs whose time is over."""
+        now_ms = int(time.time() * 1000)
+        for file in self.store.expired_files(now_ms):
+            self.remove(file)
+        self.store.remove_old_jobs(now_ms)
+
+    def remove(self, file: KeptFile) -> None:
+        """Remove a file: first from the database, so that nothing names what is not there."""
+        self.store.remove_file(file.id)
+        self.path(file.id).unlink(missing_ok=True)
+
+
+def new_id(prefix: str) -> str:
+    """An id that nobody guesses."""
+    return prefix + secrets.token_hex(16)
+
+
+def _place(file_id: str) -> str:
+    return f"jobs.files.{file_id}"
+
+
+def _write_all(writer: SealedWriter, content: Iterable[bytes]) -> None:
+    try:
+        for chunk in content:
+            writer.write(chunk)
+    except BaseException:
+        writer.drop()
+        raise
+    writer.close()

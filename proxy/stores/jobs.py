@@ -1,0 +1,286 @@
+"""Jobs and their files, in a database beside the ledger: what is to be done, what was begun, what came of it.
+
+Every function is one transaction, so that a kill leaves nothing half. Results lie here sealed until their files are
+written. Plain SQL; whoever calls is in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from proxy.stores.database import connect
+
+Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
+OPEN: tuple[Status, ...] = ("validating", "in_progress", "finalizing", "cancelling")
+
+_VERSION = 1
+_TABLES = """
+CREATE TABLE files (
+  id TEXT PRIMARY KEY, key TEXT NOT NULL, filename TEXT NOT NULL, purpose TEXT NOT NULL, size INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL, expires_ms INTEGER, sealed_key TEXT NOT NULL
+) STRICT;
+CREATE INDEX ix_files_key ON files (key, created_ms);
+CREATE TABLE jobs (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL, endpoint TEXT NOT NULL, input_file TEXT NOT NULL,
+  window_seconds INTEGER NOT NULL, keep_seconds INTEGER NOT NULL, metadata TEXT NOT NULL, head TEXT NOT NULL,
+  status TEXT NOT NULL, created_ms INTEGER NOT NULL, times TEXT NOT NULL, errors TEXT NOT NULL,
+  total INTEGER NOT NULL, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
+  output_file TEXT NOT NULL, error_file TEXT NOT NULL
+) STRICT;
+CREATE INDEX ix_jobs_status ON jobs (status);
+CREATE INDEX ix_jobs_key ON jobs (key, seq);
+CREATE TABLE lines (
+  job TEXT NOT NULL, number INTEGER NOT NULL, custom_id TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+  state INTEGER NOT NULL, request_id TEXT NOT NULL, is_good INTEGER NOT NULL, result BLOB,
+  PRIMARY KEY (job, number)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX ix_lines_state ON lines (job, state, number);
+"""
+_WAITING, _STARTED, _DONE = range(3)
+
+
+class KeptFile(Struct, frozen=True):
+    """A file of a client's, or made for one. `sealed_key` opens it; times are UTC epoch milliseconds."""
+
+    id: str
+    key: str
+    filename: str
+    purpose: str
+    size: int
+    created_ms: int
+    expires_ms: int | None
+    sealed_key: str
+
+
+class Job(Struct, frozen=True):
+    """A batch, or one call (`total` 1). `times`: when it came to a state, UTC epoch seconds. `errors` as OpenAI has
+    them. `head`: what came along with a call beside its body, sealed; "" for a batch."""
+
+    id: str
+    key: str
+    endpoint: str
+    input_file: str
+    window_seconds: int
+    keep_seconds: int
+    metadata: dict[str, Any] | None
+    head: str
+    status: Status
+    created_ms: int
+    times: dict[str, int] = {}
+    errors: list[dict[str, Any]] = []
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    output_file: str = ""
+    error_file: str = ""
+
+    @property
+    def until_ms(self) -> int:
+        """When it expires."""
+        return self.created_ms + 1000 * self.window_seconds
+
+
+class Task(Struct, frozen=True):
+    """One line that is to be sent, or was: `request_id` is that of the call it became."""
+
+    job: str
+    number: int
+    custom_id: str
+    offset: int
+    length: int
+    request_id: str = ""
+    result: bytes | None = None
+
+
+_JSON = ("metadata", "times", "errors")
+_FIELDS = ", ".join(Job.__struct_fields__)
+_FILE_FIELDS = ", ".join(KeptFile.__struct_fields__)
+_TASK_FIELDS = ", ".join(Task.__struct_fields__)
+
+
+class JobStore:
+    """One connection; one caller at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Opened, and made where there is none. Raises sqlite3.Error, OSError."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._connection = connect(path)
+        self._turn = threading.Lock()
+        with self._writing() as driver:
+            if driver.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _TABLES.split(";"):
+                    driver.execute(statement)
+                driver.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        with self._turn:
+            self._connection.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._turn:
+            return self._connection.execute(sql, values).fetchall()
+
+    def add_file(self, file: KeptFile) -> None:
+        """Keep a file that is written."""
+        with self._writing() as driver:
+            marks = ", ".join("?" * len(KeptFile.__struct_fields__))
+            driver.execute(
+                f"INSERT OR REPLACE INTO files ({_FILE_FIELDS}) VALUES ({marks})", msgspec.structs.astuple(file)
+            )
+
+    def file(self, key: str, file_id: str) -> KeptFile | None:
+        """The file of this id, if it is this key's."""
+        rows = self._rows(f"SELECT {_FILE_FIELDS} FROM files WHERE id = ? AND key = ?", file_id, key)
+        return KeptFile(*rows[0]) if rows else None
+
+    def files(self, key: str) -> list[KeptFile]:
+        """All of this key's, the newest first."""
+        sql = f"SELECT {_FILE_FIELDS} FROM files WHERE key = ? ORDER BY created_ms DESC, id DESC"
+        return [KeptFile(*row) for row in self._rows(sql, key)]
+
+    def remove_file(self, file_id: str) -> None:
+        """Forget it, and with it its key."""
+        with self._writing() as driver:
+            driver.execute("DELETE FROM files WHERE id = ?", (file_id,))
+
+    def expired_files(self, now_ms: int) -> list[KeptFile]:
+        """Those whose time is over."""
+        sql = f"SELECT {_FILE_FIELDS} FROM files WHERE expires_ms <= ? LIMIT 1000"
+        return [KeptFile(*row) for row in self._rows(sql, now_ms)]
+
+    def add_job(self, job: Job, tasks: Iterable[Task] = ()) -> None:
+        """Take a job on; the lines of a batch come once they are read."""
+        marks = ", ".join("?" * len(Job.__struct_fields__))
+        with self._writing() as driver:
+            driver.execute(f"INSERT INTO jobs ({_FIELDS}) VALUES ({marks})", _columns(job))
+            _add_tasks(driver, tasks)
+
+    def change(self, job: Job, tasks: Iterable[Task] = ()) -> None:
+        """Put a job in the place of what it was; its lines are added. How many are done stays as counted here."""
+        kept = [name for name in Job.__struct_fields__ if name not in ("id", "completed", "failed")]
+        columns = dict(zip(Job.__struct_fields__, _columns(job), strict=True))
+        setting = ", ".join(f"{name} = ?" for name in kept)
+        with self._writing() as driver:
+            driver.execute(f"UPDATE jobs SET {setting} WHERE id = ?", (*(columns[name] for name in kept), job.id))
+            _add_tasks(driver, tasks)
+
+    def job(self, key: str | None, job_id: str) -> Job | None:
+        """The job of this id, if it is this key's; None for a key: whosever it is."""
+        rows = self._rows(f"SELECT {_FIELDS} FROM jobs WHERE id = ? AND ? IN (key, '')", job_id, key or "")
+        return _job(rows[0]) if rows else None
+
+    def jobs(self, key: str, prefix: str, after: str, most: int) -> list[Job]:
+        """This key's whose id begins so, the newest first, behind the job `after` ("" for all)."""
+        sql = (
+            f"SELECT {_FIELDS} FROM jobs WHERE key = ? AND substr(id, 1, ?) = ? "
+            "AND (? = '' OR seq < (SELECT seq FROM jobs WHERE id = ?)) ORDER BY seq DESC LIMIT ?"
+        )
+        return [_job(row) for row in self._rows(sql, key, len(prefix), prefix, after, after, most)]
+
+    def open_jobs(self) -> list[Job]:
+        """Those that are not over, the oldest first."""
+        marks = ", ".join("?" * len(OPEN))
+        return [
+            _job(row) for row in self._rows(f"SELECT {_FIELDS} FROM jobs WHERE status IN ({marks}) ORDER BY seq", *OPEN)
+        ]
+
+    def remove_old_jobs(self, now_ms: int) -> None:
+        """Forget jobs that are over and whose results nobody keeps any more."""
+        marks = ", ".join("?" * len(OPEN))
+        old = (
+            f"SELECT id FROM jobs WHERE status NOT IN ({marks}) AND "
+            "created_ms + 1000 * (window_seconds + keep_seconds) <= ?"
+        )
+        with self._writing() as driver:
+            driver.execute(f"DELETE FROM lines WHERE job IN ({old})", (*OPEN, now_ms))
+            driver.execute(f"DELETE FROM jobs WHERE id IN ({old})", (*OPEN, now_ms))
+
+    def uses(self, file_id: str) -> str | None:
+        """The job under way that reads a file."""
+        marks = ", ".join("?" * len(OPEN))
+        rows = self._rows(f"SELECT id FROM jobs WHERE input_file = ? AND status IN ({marks})", file_id, *OPEN)
+        return str(rows[0][0]) if rows else None
+
+    def waiting(self, job_id: str, most: int) -> list[Task]:
+        """Its next lines that were not begun."""
+        sql = f"SELECT {_TASK_FIELDS} FROM lines WHERE job = ? AND state = {_WAITING} ORDER BY number LIMIT ?"
+        return [Task(*row) for row in self._rows(sql, job_id, most)]
+
+    def started(self) -> list[Task]:
+        """Lines that were begun and have no result: after a start, those a crash or an end of the daemon interrupted."""
+        return [Task(*row) for row in self._rows(f"SELECT {_TASK_FIELDS} FROM lines WHERE state = {_STARTED}")]
+
+    def start(self, task: Task, request_id: str) -> None:
+        """The line becomes this call, in a moment."""
+        self._set(task, f"state = {_STARTED}, request_id = ?", request_id)
+
+    def put_back(self, task: Task) -> None:
+        """The line was not sent, or may be sent again: it waits."""
+        self._set(task, f"state = {_WAITING}, request_id = ?", "")
+
+    def end(self, task: Task, sealed: bytes, *, is_good: bool) -> None:
+        """The line has its result; counted once."""
+        done, failed = (1, 0) if is_good else (0, 1)
+        sql = f"UPDATE lines SET state = {_DONE}, is_good = ?, result = ? WHERE job = ? AND number = ? AND state < {_DONE}"
+        with self._writing() as driver:
+            if driver.execute(sql, (done, sealed, task.job, task.number)).rowcount:
+                counting = "UPDATE jobs SET completed = completed + ?, failed = failed + ? WHERE id = ?"
+                driver.execute(counting, (done, failed, task.job))
+
+    def results(self, job_id: str, *, is_good: bool) -> Iterator[Task]:
+        """Its lines that ended well, or all others, in order, some at a time; one that was never sent has no result."""
+        sql = f"SELECT {_TASK_FIELDS} FROM lines WHERE job = ? AND is_good = ? AND number > ? ORDER BY number LIMIT 200"
+        after = 0
+        while rows := self._rows(sql, job_id, int(is_good), after):
+            yield from (Task(*row) for row in rows)
+            after = rows[-1][1]
+
+    def forget_results(self, job_id: str) -> None:
+        """They stand in its files now."""
+        with self._writing() as driver:
+            driver.execute("DELETE FROM lines WHERE job = ?", (job_id,))
+
+    def _set(self, task: Task, what: str, request_id: str) -> None:
+        sql = f"UPDATE lines SET {what} WHERE job = ? AND number = ? AND state < {_DONE}"
+        with self._writing() as driver:
+            driver.execute(sql, (request_id, task.job, task.number))
+
+
+def _add_tasks(driver: sqlite3.Connection, tasks: Iterable[Task]) -> None:
+    sql = (
+        "INSERT INTO lines (job, number, custom_id, offset, length, state, request_id, is_good) "
+        f"VALUES (?, ?, ?, ?, ?, {_WAITING}, '', 0) ON CONFLICT (job, number) DO NOTHING"
+    )
+    driver.executemany(sql, [(task.job, task.number, task.custom_id, task.offset, task.length) for task in tasks])
+
+
+def _columns(job: Job) -> tuple[Any, ...]:
+    fields = msgspec.structs.asdict(job)
+    return tuple(msgspec.json.encode(value).decode() if name in _JSON else value for name, value in fields.items())
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    fields = dict(zip(Job.__struct_fields__, row, strict=True))
+    return Job(**{**fields, **{name: msgspec.json.decode(fields[name]) for name in _JSON}})

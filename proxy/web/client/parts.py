@@ -1,0 +1,64 @@
+"""What calls are served with, and where they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from proxy.exchange.client import Client, Door
+from proxy.exchange.leaving import Drainer
+from proxy.exchange.serve import Exchange
+from proxy.policy.names.resolution import Names
+from proxy.web.client.gate import Gate
+from proxy.web.client.heads import Asked, Heads
+from proxy.web.client.keys import Keyring
+from proxy.web.client.models import ModelList
+from proxy.web.guard import Guard
+
+
+class Closing(Struct):
+    """The daemon is ending, and what became of its calls since then.
+
+    `serves`: calls on connections that are open already are still taken, as the next instance takes the new ones.
+    """
+
+    serves: bool
+    finished: int = 0
+    cut: int = 0
+    refused: int = 0
+
+
+class Entrance(Door, Protocol):
+    """Where a request came in, and its reply goes out."""
+
+    def begin(self, on_lost: Callable[[], None]) -> None:
+        """A call begins; tell when its client goes."""
+
+    def answered(self, client: Client) -> None:
+        """It is over."""
+
+
+class Own(Protocol):
+    """Whoever answers requests that are no calls to a provider."""
+
+    async def answer(self, asked: Asked, client: Client) -> bool:
+        """Answer; False where the request is for a provider after all."""
+
+
+class Parts(Struct):
+    """What calls are served with. Whoever changes what heads are judged by begins new `heads`."""
+
+    exchange: Exchange
+    drainer: Drainer
+    guard: Guard
+    keys: Keyring
+    names: Names
+    models: ModelList
+    default_provider: str
+    max_body: int
+    gate: Gate
+    closing: Closing | None = None
+    own: dict[str, Own] = field(default_factory=dict)
+    heads: Heads = field(default_factory=Heads)
