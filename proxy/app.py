@@ -36,14 +36,16 @@ from proxy.stores.keyset import KeySet
 from proxy.stores.sealing import Sealer
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
-from proxy.web.operator.admin import Admin, AdminDoor
+from proxy.web.operator.admin import Admin
 from proxy.web.operator.answers import StatusAnswer
 from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Declined
+from proxy.web.operator.door import AdminDoor
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import NothingToRead, Reload, ReloadRefused
 from proxy.web.operator.traffic import Traffic
+from proxy.web.operator.trail import Trail
 
 log = structlog.get_logger()
 
@@ -122,7 +124,7 @@ class Daemon:
         books.resolve_orphans(toll.keeping, settings.providers, toll.prices)
         jobs = self._open_jobs(api, books, settings)
         state = LiveState(settings, books, parts)
-        orders = Orders(state, Traffic(api, telemetry.feed), self)
+        orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         door.server.takes, door.server.line = parts.gate.has_room_for, api
@@ -136,8 +138,9 @@ class Daemon:
         self._stack.callback(self._stop_refreshing)
         self._ready = True
 
-    async def reload(self, settings: Settings) -> list[str]:
-        """Take on another configuration; say in words what changed. Calls under way are not touched.
+    async def reload(self, settings: Settings, *, is_stored: bool = False) -> list[str]:
+        """Take on another configuration; say in words what changed. Calls under way are not touched. `is_stored`: by an
+        order that writes itself down.
 
         Raises `ReloadRefused`; then everything is as it was.
         """
@@ -147,7 +150,7 @@ class Daemon:
         lines = in_words(self.settings, settings)
         complete = await self._with_mock(settings)
         try:
-            await running.state.reload(complete)
+            await running.state.reload(complete, None if is_stored else lines)
         except Declined as error:
             raise ReloadRefused(str(error)) from None
         except (TimeoutError, StoreError):

@@ -16,6 +16,7 @@ from proxy.observe.notify import Notifier
 from proxy.policy.values import Settings
 from proxy.stores.effective import Effective
 from proxy.stores.vault import Vault
+from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Edit
 
@@ -27,7 +28,7 @@ class Reloadable(Protocol):
 
     settings: Settings
 
-    async def reload(self, settings: Settings) -> list[str]:
+    async def reload(self, settings: Settings, *, is_stored: bool = False) -> list[str]:
         """Take on other settings; say what changed. Raises `ReloadRefused`."""
 
     def reload_refused(self) -> None:
@@ -80,8 +81,9 @@ class Reloader:
             log.info("reloaded", changes=changes)
             return changes
 
-    async def quietly(self) -> None:
-        """The same for a signal, which nobody waits for."""
+    async def quietly(self, why: str) -> None:
+        """The same for a signal or a changed file, which nobody waits for."""
+        ACTOR.set(Actor(source=why))
         try:
             await self()
         except (ConfigProblems, ReloadRefused):
@@ -99,11 +101,11 @@ class Reloader:
             before = self._daemon.settings
             if edit.keep is None:
                 return in_words(before, settings)
-            changes = await self._daemon.reload(settings)
+            changes = await self._daemon.reload(settings, is_stored=True)
             try:
                 await edit.keep()
             except BaseException:
-                await self._daemon.reload(before)
+                await self._daemon.reload(before, is_stored=True)
                 raise
             self.layers = layers
             log.info("settings_changed", changes=changes)

@@ -27,6 +27,9 @@ from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names, resolve
 from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Trouble, judge
 from proxy.policy.values import RetryRules
+from proxy.web.operator.admin_table import ROUTES
+from proxy.web.operator.rights import RIGHTS
+from proxy.web.operator.settings_orders import SETTINGS_ORDERS
 from proxy.wire.endpoints import FREE_ROWS, MODEL_ROWS, endpoint_for
 from proxy.wire.error_objects import Missing
 
@@ -381,3 +384,14 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             seen.add(page)
             ahead += [(page.parent / link.partition("#")[0]).resolve() for link in links(page)]
     assert seen == set(PAGES)
+
+
+def test_every_order_and_path_of_operators_has_a_row_in_the_table_of_rights() -> None:
+    """What changes something is written down under a name the page on the audit explains."""
+    ordered = re.findall(
+        r'^            "(\w+)": self\._', (ROOT / "proxy/web/operator/orders.py").read_text(), re.MULTILINE
+    )
+    assert {*ordered, *SETTINGS_ORDERS, "tail", *(route.order for route in ROUTES)} == set(RIGHTS)
+    assert {route.order for route in ROUTES if route.changes is (RIGHTS[route.order].verb == "read")} == set()
+    explained = {span for row in rows((DOCS / "audit.md").read_text()) for span in SPAN.findall(row[0])}
+    assert {right.action for right in RIGHTS.values() if right.verb == "write"} <= explained

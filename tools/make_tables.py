@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from proxy.stores.opening import TABLES
-from proxy.stores.schema import alembic_version, metadata
+from proxy.stores.schema import TRIGGERS, alembic_version, metadata
 
 
 def text() -> str:
@@ -24,6 +24,7 @@ def _statements() -> Iterator[str]:
         for element in elements:
             compiled = str(element.compile(dialect=dialect())).strip()
             yield "\n".join(line.replace("\t", "  ").rstrip() for line in compiled.splitlines())
+    yield from TRIGGERS
 
 
 if __name__ == "__main__":

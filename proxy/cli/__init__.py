@@ -20,6 +20,7 @@ _COMMANDS = (
     "keys",
     "budgets",
     "settings",
+    "audit",
     "usage",
     "explain",
     "show",

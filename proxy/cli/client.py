@@ -10,6 +10,7 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 
@@ -23,18 +24,18 @@ _LONGEST_PATH = 103
 Answer = dict[str, Any]
 
 
-def ask(home: Home, order: str, params: Answer | None = None, patience: float = _PATIENCE) -> Answer:
-    """Answer an order, as JSON has it; what cannot be done ends the command with a sentence."""
+def ask(home: Home, order: str, params: Answer | None = None, patience: float = _PATIENCE, reason: str = "") -> Answer:
+    """Answer an order, as JSON has it; what cannot be done ends the command with a sentence. `reason`: why it is given."""
     connection = _connected(home, patience)
     if connection is None:
         from proxy.cli.stopped import answer  # it brings the database library along
 
         if is_anothers(Path(home.state_dir)):
             raise not_yours(Path(home.state_dir), home.file)
-        return answer(home, order, params or {})
+        return answer(home, order, params or {}, reason)
     with closing(connection):
         try:
-            reply = _sent(connection, order, params)
+            reply = _sent(connection, f"{order}?{urlencode({'reason': reason})}" if reason else order, params)
             return _read(reply)
         except (OSError, HTTPException, ValueError) as error:
             raise click.ClickException(f"the daemon gave no answer: {error}") from None

@@ -37,11 +37,12 @@ def keys() -> None:
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
 @click.option("--timing", is_flag=True, help="Its replies say where their time went, in a Server-Timing header.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def create(**options: Any) -> None:
     """Make a key and print its secret, this once; only a hash of it is kept."""
     params = _new_key(options)
-    made = ask(home_or_exit(options["config_path"]), "create", params)
+    made = ask(home_or_exit(options["config_path"]), "create", params, reason=options["reason"])
     if options["as_json"]:
         click.echo(json.dumps({"name": made["name"], "key": made["secret"], "key_hash": made["key_hash"]}, indent=1))
     else:
@@ -70,10 +71,11 @@ def create(**options: Any) -> None:
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now, or never.")
 @click.option("--timing/--no-timing", default=None, help="Whether its replies say where their time went.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
-def update(key: str, config_path: str | None, as_json: bool, **options: Any) -> None:
+def update(key: str, config_path: str | None, as_json: bool, reason: str, **options: Any) -> None:
     """Give a key other terms, from now on. Each option replaces what was; what is left out stays. The secret stays."""
-    found = ask(home_or_exit(config_path), "update", {"key": key, **_changes(options)})
+    found = ask(home_or_exit(config_path), "update", {"key": key, **_changes(options)}, reason=reason)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -90,8 +92,9 @@ def update(key: str, config_path: str | None, as_json: bool, **options: Any) -> 
     "--grace", metavar="DURATION", help="How long the secret it has goes on, such as 24h. Default: not at all."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
-def rotate(key: str, grace: str | None, as_json: bool, config_path: str | None) -> None:
+def rotate(key: str, grace: str | None, as_json: bool, config_path: str | None, reason: str) -> None:
     """Give a key a new secret and print it, this once; its terms and what it has spent stay."""
     from proxy.config.units import duration_seconds
 
@@ -99,7 +102,7 @@ def rotate(key: str, grace: str | None, as_json: bool, config_path: str | None) 
         seconds = 0.0 if grace is None else duration_seconds(grace)
     except ValueError as error:
         raise click.UsageError(f"--grace {error}") from None
-    found = ask(home_or_exit(config_path), "rotate", {"key": key, "grace_seconds": seconds})
+    found = ask(home_or_exit(config_path), "rotate", {"key": key, "grace_seconds": seconds}, reason=reason)
     if as_json:
         row = {"name": key, "key": found["secret"], "key_hash": found["key_hash"], "old_until": found["old_until"]}
         click.echo(json.dumps(row, indent=1))
@@ -128,10 +131,11 @@ def list_(as_json: bool, config_path: str | None) -> None:
 @keys.command("revoke")
 @click.argument("name", shell_complete=key_names)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
-def revoke(name: str, as_json: bool, config_path: str | None) -> None:
+def revoke(name: str, as_json: bool, config_path: str | None, reason: str) -> None:
     """Refuse a key from now on; calls it has under way go on to their end."""
-    found = ask(home_or_exit(config_path), "revoke", {"key": name})
+    found = ask(home_or_exit(config_path), "revoke", {"key": name}, reason=reason)
     click.echo(json.dumps(found, indent=1) if as_json else f"The key {name} is revoked.")
 
 

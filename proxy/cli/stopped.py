@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,9 @@ from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings
+from proxy.stores.audit import anchor, append
 from proxy.stores.backup import backup
-from proxy.stores.failures import StoreError
+from proxy.stores.failures import LockedBy, StoreError
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import create_key, revoke_key, rotate_key, update_key
@@ -35,6 +38,7 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import replay
 from proxy.stores.writer import Writer, WriterRules
+from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
 from proxy.web.operator.control_state import AdjustAsk, adjusted, adjustment
 from proxy.web.operator.desk import Declined, Desk, UsageAsk
@@ -42,6 +46,7 @@ from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import (
     RotateAsk,
     changed,
+    key_work,
     made,
     no_such_key,
     refuse_configured,
@@ -50,7 +55,9 @@ from proxy.web.operator.key_orders import (
     rotated,
 )
 from proxy.web.operator.models import ModelsAsk, model_list
+from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.settings_orders import SETTINGS_ORDERS
+from proxy.web.operator.trail import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -58,9 +65,10 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 
 
-def answer(home: Home, order: str, params: Params) -> dict[str, Any]:
+def answer(home: Home, order: str, params: Params, reason: str = "") -> dict[str, Any]:
     """Do what the daemon would; what cannot be done ends the command with a sentence."""
     state_dir = Path(home.state_dir)
+    ACTOR.set(Actor(f"uid {os.geteuid()}", "the files", reason))
     effective = home.effective()
     try:
         if order not in _ORDERS and order not in SETTINGS_ORDERS:
@@ -70,6 +78,8 @@ def answer(home: Home, order: str, params: Params) -> dict[str, Any]:
             done = settings_answer(home.file, effective, order, params)
         else:
             done = _ORDERS[order](effective.loaded.settings, params)
+        if RIGHTS[order].verb == "write":
+            anchor(state_dir / "ledger.db")
         found: dict[str, Any] = msgspec.to_builtins(done)
         return found
     except (Declined, ValueError, StoreError, ProxyError) as error:
@@ -151,7 +161,7 @@ def _create(settings: Settings, params: Params) -> Answer:
     refuse_taken(settings, asked.name)
     key, secret = make_key(asked, int(time.time() * 1000), hash_key(Path(settings.state_dir)))
     was_open = key_set(settings, Files(Path(settings.state_dir)).stored_keys()).is_open
-    _run(settings, lambda connection: create_key(connection, key))
+    _run(settings, key_work("create", key.name, lambda connection: create_key(connection, key)))
     mark_keyed(settings)
     return made(key, secret, was_open=was_open)
 
@@ -164,7 +174,9 @@ def _update(settings: Settings, params: Params) -> Answer:
         refuse_taken(settings, asked.name)
     now = time.time()
     former, changes = _desk(settings).books.state(now), changes_of(asked)
-    if not _run(settings, lambda connection: update_key(connection, name, changes, int(now * 1000))):
+    at_ms = int(now * 1000)
+    work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
+    if not _run(settings, work):
         raise no_such_key(name)
     carried = renamed(_desk(settings).books, former, (name, asked.name), now)
     if carried:
@@ -178,7 +190,8 @@ def _rotate(settings: Settings, params: Params) -> Answer:
     ask = msgspec.convert(params, RotateAsk)
     refuse_configured(settings, ask.key)
     (secret, key_hmac), times_ms = new_secret(hash_key(Path(settings.state_dir))), ask.times_ms(time.time())
-    if not _run(settings, lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms)):
+    work = key_work("rotate", ask.key, lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms))
+    if not _run(settings, work):
         raise no_such_key(ask.key)
     return rotated(ask, secret, times_ms)
 
@@ -186,7 +199,7 @@ def _rotate(settings: Settings, params: Params) -> Answer:
 def _revoke(settings: Settings, params: Params) -> Answer:
     name, at_ms = params["key"], int(time.time() * 1000)
     refuse_configured(settings, name)
-    if not _run(settings, lambda connection: revoke_key(connection, name, at_ms)):
+    if not _run(settings, key_work("revoke", name, lambda connection: revoke_key(connection, name, at_ms))):
         raise no_such_key(name)
     return KeyRevokedAnswer(name)
 
@@ -197,13 +210,36 @@ def _backup(settings: Settings, params: Params) -> Answer:
     ledger = state_dir / "ledger.db"
     if not ledger.exists():
         raise Declined(f"there is no ledger in {state_dir}: nothing to copy")
-    with StateLock(state_dir), _journal(settings) as journal:
-        writer = Writer(journal, ledger, WriterRules(), lambda sentence: click.echo(sentence, err=True))
-        writer.start()
-        if not writer.stop():
+    with StateLock(state_dir):
+        if not _is_brought_in(settings):
             raise Declined("the ledger does not take what the journal has; no backup was made")
         backup(ledger, Path(params["file"]))
+    told = ACTOR.get().deed("backup", params["file"], after=params)
+    _run(settings, partial(append, deeds=[told]))
     return BackupAnswer(params["file"])
+
+
+def _is_brought_in(settings: Settings) -> bool:
+    """Bring what the journal has into the ledger; False where that takes it not. The lock is the caller's."""
+    with _journal(settings) as journal:
+        ledger = Path(settings.state_dir) / "ledger.db"
+        writer = Writer(journal, ledger, WriterRules(), lambda sentence: click.echo(sentence, err=True))
+        writer.start()
+        return writer.stop()
+
+
+def _audit(settings: Settings, params: Params) -> Answer:
+    """Corrections of budgets come by way of the journal."""
+    ask, state_dir = msgspec.convert(params, AuditAsk), Path(settings.state_dir)
+    if (state_dir / "ledger.db").exists():
+        with suppress(LockedBy), StateLock(state_dir):
+            _is_brought_in(settings)
+    return audit_answer(ask, Files(state_dir).audit(question(ask)))
+
+
+def _verified(settings: Settings, params: Params) -> Answer:
+    ask = msgspec.convert(params, VerifyAsk)
+    return verdict_answer(Files(Path(settings.state_dir)).audit_verdict(heads_of(ask)))
 
 
 def _run(settings: Settings, work: Callable[[Connection], Any]) -> Any:
@@ -237,4 +273,6 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "rotate": _rotate,
     "revoke": _revoke,
     "backup": _backup,
+    "audit": _audit,
+    "audit_verification": _verified,
 }

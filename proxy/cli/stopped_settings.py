@@ -18,7 +18,6 @@ from proxy.stores.lock import StateLock
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.vault import Vault
-from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.settings_orders import NothingToRead, SettingsOrders
 from proxy.web.operator.stored_settings import Edit
@@ -63,7 +62,6 @@ class _Reload(NothingToRead):
 
 def settings_answer(file: Path | None, effective: Effective, order: str, params: dict[str, Any]) -> Answer:
     """Do what the daemon would."""
-    ACTOR.set(f"uid {os.geteuid()}")
     files = _Files(file, effective)
     return asyncio.run(_done(SettingsOrders(files, files), order, params))
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.config.checks import is_loopback
 from proxy.doctor.check import Check, failed, passed, warned
-from proxy.doctor.seen import ConfigSeen, JournalSeen, KeysSeen, LedgerSeen, PricesSeen, StateSeen, Unpriced
+from proxy.doctor.seen import AuditSeen, ConfigSeen, JournalSeen, KeysSeen, LedgerSeen, PricesSeen, StateSeen, Unpriced
 from proxy.policy.values import Listen, Settings
 
 OLD_LIST_DAYS = 7
@@ -234,6 +234,15 @@ def ledger_checks(seen: LedgerSeen) -> list[Check]:
         step = step or "use the tollkeeper that wrote it, or another state_dir"
         return [failed("state", "ledger", found, step[0].upper() + step[1:])]
     return [passed("state", "ledger", "sound" if seen.is_whole else "opens; too large to be checked to its end")]
+
+
+def audit_checks(seen: AuditSeen) -> list[Check]:
+    """Nothing of what operators did was changed or removed."""
+    if seen.problems:
+        more = f" (and {len(seen.problems) - 1} more)" if len(seen.problems) > 1 else ""
+        step = "tollkeeper audit --verify; compare it with the lines `audited` of the log, or with an export"
+        return [failed("state", "audit", f"it is not whole: {seen.problems[0]}{more}", step)]
+    return [passed("state", "audit", f"whole, {seen.rows} rows" if seen.rows else "nothing was done yet")]
 
 
 def journal_checks(seen: JournalSeen) -> list[Check]:

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from proxy.doctor.seen import JournalSeen, LedgerSeen, StateSeen
+from proxy.doctor.seen import AuditSeen, JournalSeen, LedgerSeen, StateSeen
 from proxy.stores.failures import LedgerUnavailable, StoreError
 from proxy.stores.opening import inspect_ledger
 from proxy.stores.queries import Files
@@ -99,6 +99,15 @@ def look_at_ledger(state_dir: str) -> LedgerSeen:
         return LedgerSeen(trouble=error.reason, is_busy=True)
     except StoreError as error:
         return LedgerSeen(trouble=str(error))
+
+
+def look_at_audit(state_dir: str) -> AuditSeen:
+    """Read its chain from end to end; of a ledger that cannot be read another check speaks."""
+    try:
+        found = Files(Path(state_dir)).audit_verdict()
+    except StoreError:
+        return AuditSeen()
+    return AuditSeen(found.rows, found.problems)
 
 
 def look_at_journal(state_dir: str) -> JournalSeen:

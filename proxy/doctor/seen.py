@@ -109,6 +109,13 @@ class LedgerSeen(Struct, frozen=True):
     is_whole: bool = True
 
 
+class AuditSeen(Struct, frozen=True):
+    """How many rows the audit has, and what is wrong with their chain."""
+
+    rows: int = 0
+    problems: tuple[str, ...] = ()
+
+
 class JournalSeen(Struct, frozen=True):
     """The journal: what cannot be read, and how many calls have no end in it."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from proxy import __version__
 from proxy.doctor.check import Check, passed
 from proxy.doctor.judge import (
+    audit_checks,
     config_checks,
     journal_checks,
     key_checks,
@@ -24,7 +25,7 @@ from proxy.doctor.judge_provider import clock_checks, offline_checks, provider_c
 from proxy.doctor.look_config import look_at_config, look_at_keys, look_at_prices
 from proxy.doctor.look_daemon import look_at_daemon, look_at_metrics, look_at_ports
 from proxy.doctor.look_provider import look_at_providers
-from proxy.doctor.look_state import look_at_journal, look_at_ledger, look_at_state
+from proxy.doctor.look_state import look_at_audit, look_at_journal, look_at_ledger, look_at_state
 from proxy.doctor.look_systemd import look_at_unit
 from proxy.doctor.seen import ConfigSeen, DaemonSeen
 from proxy.policy.values import Settings
@@ -66,6 +67,7 @@ def _state(settings: Settings) -> list[Check]:
     checks += sqlite_checks(sqlite3.sqlite_version_info)
     if seen.exists and not seen.trouble:
         checks += ledger_checks(look_at_ledger(settings.state_dir))
+        checks += audit_checks(look_at_audit(settings.state_dir))
         checks += journal_checks(look_at_journal(settings.state_dir))
     return checks
 

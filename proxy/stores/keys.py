@@ -58,6 +58,17 @@ def stored_keys(driver: sqlite3.Connection) -> list[StoredKey]:
     return [_key_of(dict(zip(StoredKey.__struct_fields__, row, strict=True))) for row in found]
 
 
+def key_terms(connection: Connection, name: str) -> dict[str, Any] | None:
+    """What the live key of this name may, as the audit has it; None where there is none."""
+    columns = "models, limits, budgets, expires_ms, timing"
+    asked = f"SELECT {columns} FROM keys WHERE name = ? AND revoked_ms IS NULL"  # noqa: S608
+    found = raw(connection).execute(asked, (name,)).fetchone()
+    if found is None:
+        return None
+    terms = {field: msgspec.json.decode(text) for field, text in zip(columns.split(", "), found[:3], strict=False)}
+    return {**terms, "expires_ms": found[3], "timing": bool(found[4])}
+
+
 def revoke_key(connection: Connection, name: str, at_ms: int) -> bool:
     """End the live key of this name, and secrets it had before; False when there is none."""
     return connection.execute(_living(name, at_ms).values(revoked_ms=at_ms)).rowcount > 0

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import astuple
 
-from proxy.stores import known
+from proxy.policy.money.amounts import usd_text
+from proxy.stores import audit, known
+from proxy.stores.audit import Deed
 from proxy.stores.database import raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.segments import Position
@@ -63,6 +65,7 @@ _PRUNE = (
     "DELETE FROM attempts WHERE seq IN "
     f"(SELECT seq FROM attempts WHERE at_ms < ? ORDER BY at_ms LIMIT {_PRUNED_AT_ONCE})"
 )
+_SPENT = "SELECT spent_pusd FROM budget_spent WHERE budget = ? AND period = ?"
 _ROWS = f"SELECT {_named(Row.__struct_fields__)} FROM attempts WHERE id BETWEEN ? AND ? AND request_id = ?"
 
 
@@ -80,6 +83,8 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
     changes = [(astuple(record), record) for record in records if isinstance(record, Adjusted)]
     adjusted = _add_fresh(driver, "adjustments", _ADD_ADJUSTMENT, changes)
     _add_sums(driver, fresh)
+    if any(change.actor for change in adjusted):
+        audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
     changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
     driver.execute(_SET_POSITION, position or batch[-1][0])
@@ -170,6 +175,23 @@ def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[
         totals[charge] = totals.get(charge, 0) + change.delta_pusd
     driver.executemany(_ADD_SPENT, [_bounded((*charge, amount)) for charge, amount in totals.items()])
     return set(totals)
+
+
+def _deeds(driver: sqlite3.Connection, adjusted: list[Adjusted]) -> list[Deed]:
+    """Corrections that somebody ordered, as the audit has them."""
+    spent: dict[Charge, int] = {}
+    deeds = []
+    for change in adjusted:
+        charge = (change.budget, change.period)
+        if charge not in spent:
+            found = driver.execute(_SPENT, charge).fetchone()
+            spent[charge] = 0 if found is None else found[0]
+        before, spent[charge] = spent[charge], spent[charge] + change.delta_pusd
+        if change.actor:
+            who, what = (change.at_ms, change.actor, change.source), f"budgets.{change.budget}"
+            was, became = ({"spent_usd": usd_text(amount)} for amount in (before, spent[charge]))
+            deeds.append(Deed(*who, "budget.adjust", what, was, became, change.reason))
+    return deeds
 
 
 def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.stores import known
+from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_left, rows_of, verified
 from proxy.stores.database import asked, reading
 from proxy.stores.failures import LedgerTooOld
 from proxy.stores.keys import StoredKey, stored_keys
@@ -86,6 +87,14 @@ class Files:
     def setting_history(self) -> list[StoredSetting]:
         """Every change of a stored setting, the newest first."""
         return self._ask_ledger(setting_history, list[StoredSetting]())[0]
+
+    def audit(self, question: AuditQuestion) -> list[AuditRow]:
+        """What operators did."""
+        return self._ask_ledger(lambda driver: rows_of(driver, question), list[AuditRow]())[0]
+
+    def audit_verdict(self, heads: Iterable[Head] = ()) -> Verdict:
+        """Whether the chain of it is whole."""
+        return self._ask_ledger(lambda driver: verified(driver, heads), nothing_left(self._path))[0]
 
     @property
     def is_of_older_version(self) -> bool:

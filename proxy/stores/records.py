@@ -139,7 +139,8 @@ class Refused(Struct, frozen=True, tag="refused"):
 
 
 class Adjusted(Struct, frozen=True, tag="adjusted"):
-    """An operator corrected what a budget's period has spent, and said why."""
+    """An operator corrected what a budget's period has spent, and said why; `actor` and `source` as the audit has them,
+    "" where it follows from something else that was done."""
 
     id: str
     at_ms: Milliseconds
@@ -147,6 +148,8 @@ class Adjusted(Struct, frozen=True, tag="adjusted"):
     period: Period
     delta_pusd: Annotated[int, Meta(ge=-MOST_INT, le=MOST_INT)]
     reason: str
+    actor: str = ""
+    source: str = ""
 
 
 Record = Hold | Begun | Settled | Corrected | Voided | Refused | Adjusted

@@ -115,6 +115,7 @@ adjustments = Table(
     _number("period"),
     _number("delta_pusd"),
     _text("reason"),
+    *(_text(name, server_default="") for name in ("actor", "source")),
     sqlite_strict=True,
 )
 
@@ -163,6 +164,23 @@ data_keys = Table(
     _number("created_ms"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+# A chain: every row holds the hash of the one before it. Rows are only ever added.
+audit = Table(
+    "audit",
+    metadata,
+    _number("seq", primary_key=True),
+    _number("at_ms"),
+    *(_text(name) for name in ("actor", "source", "action", "target")),
+    *(_text(name, nullable=True) for name in ("before", "after")),
+    *(_text(name) for name in ("reason", "tenant", "previous", "hash")),
+    Index("ix_audit_at_ms", "at_ms"),
+    sqlite_strict=True,
+)
+TRIGGERS = tuple(
+    f"CREATE TRIGGER audit_{name} BEFORE {name.upper()} ON audit BEGIN SELECT RAISE(ABORT, 'rows are only added'); END"
+    for name in ("update", "delete")
 )
 
 journal_position = Table(

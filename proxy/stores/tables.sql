@@ -6,6 +6,8 @@ CREATE TABLE adjustments (
   period INTEGER NOT NULL,
   delta_pusd INTEGER NOT NULL,
   reason TEXT NOT NULL,
+  actor TEXT DEFAULT '' NOT NULL,
+  source TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_adjustments PRIMARY KEY (seq),
   CONSTRAINT uq_adjustments_id UNIQUE (id)
 )
@@ -53,6 +55,23 @@ CREATE TABLE attempts (
 )
  STRICT;
 CREATE INDEX ix_attempts_at_ms ON attempts (at_ms);
+CREATE TABLE audit (
+  seq INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  source TEXT NOT NULL,
+  action TEXT NOT NULL,
+  target TEXT NOT NULL,
+  "before" TEXT,
+  "after" TEXT,
+  reason TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  previous TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  CONSTRAINT pk_audit PRIMARY KEY (seq)
+)
+ STRICT;
+CREATE INDEX ix_audit_at_ms ON audit (at_ms);
 CREATE TABLE budget_spent (
   budget TEXT NOT NULL,
   period INTEGER NOT NULL,
@@ -193,3 +212,5 @@ CREATE TABLE alembic_version (
   version_num VARCHAR(32) NOT NULL,
   PRIMARY KEY (version_num)
 );
+CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'rows are only added'); END;
+CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'rows are only added'); END;

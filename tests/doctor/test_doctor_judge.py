@@ -13,6 +13,7 @@ import pytest
 from proxy.doctor import judge, judge_daemon, judge_provider
 from proxy.doctor.check import Check, is_well
 from proxy.doctor.seen import (
+    AuditSeen,
     Balance,
     ConfigSeen,
     DaemonSeen,
@@ -195,6 +196,12 @@ def test_an_old_sqlite_is_worth_a_note(version: tuple[int, int, int], status: st
 )
 def test_the_ledger(seen: LedgerSeen, status: str) -> None:
     assert only(judge.ledger_checks(seen)) == status
+
+
+def test_the_audit() -> None:
+    assert [only(judge.audit_checks(seen)) for seen in (AuditSeen(), AuditSeen(3))] == ["pass", "pass"]
+    (check,) = judge.audit_checks(AuditSeen(3, ("row 2 was changed", "row 3 is missing")))
+    assert (check.status, check.found) == ("fail", "it is not whole: row 2 was changed (and 1 more)")
 
 
 def test_the_journal() -> None:

@@ -1,13 +1,42 @@
-"""Who gives the order that is being carried out, in words: for what is written down of it."""
+"""Who gives the order that is being carried out, and what is written down of it."""
 
 from __future__ import annotations
 
 import socket
 import struct
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
-ACTOR: ContextVar[str] = ContextVar("actor", default="the daemon")
+from msgspec import Struct
+
+from proxy.stores.audit import Deed, append
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: pid, uid, gid
+_LONGEST_REASON = 500
+
+
+class Actor(Struct, frozen=True):
+    """Who gives an order: a token's name or a user's, the way it came, and why, as far as they said."""
+
+    name: str = "the daemon"
+    source: str = ""
+    reason: str = ""
+
+    def deed(self, action: str, target: str, before: Any = None, after: Any = None, reason: str = "") -> Deed:
+        """What they do now."""
+        at_ms, why = int(time.time() * 1000), (reason or self.reason)[:_LONGEST_REASON]
+        return Deed(at_ms, self.name, self.source, action, target, before, after, why)
+
+
+_OURSELVES = Actor()
+ACTOR: ContextVar[Actor] = ContextVar("actor", default=_OURSELVES)
+
+Work = Callable[["Connection"], Any]
 
 
 def of_socket(peer: socket.socket | None) -> str:
@@ -17,3 +46,21 @@ def of_socket(peer: socket.socket | None) -> str:
         return "a command"
     _, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
     return f"uid {uid}"
+
+
+def written(work: Work, action: str, target: str, state: Callable[[Connection], Any] | None = None) -> Work:
+    """The same work, and in its transaction a row of what was done; none where the work answers False.
+
+    `state` is what the target is like, before and after.
+    """
+    actor = ACTOR.get()
+
+    def job(connection: Connection) -> Any:
+        before = None if state is None else state(connection)
+        result = work(connection)
+        if result is not False:
+            after = None if state is None else state(connection)
+            append(connection, [actor.deed(action, target, before, after)])
+        return result
+
+    return job

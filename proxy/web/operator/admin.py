@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -16,7 +14,6 @@ from proxy.config.problems import ConfigProblems
 from proxy.errors import (
     ConfigRefused,
     DefinedInFile,
-    InvalidApiKey,
     InvalidValue,
     LedgerUnusable,
     NothingThere,
@@ -24,24 +21,22 @@ from proxy.errors import (
     UnknownEndpoint,
     VersionChanged,
 )
-from proxy.policy.values import Listen, Settings
 from proxy.stores.failures import StoreError
 from proxy.web.body import read_body
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
-from proxy.web.guard import Guard
 from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.admin_table import ROUTES, Route, SettingBody, openapi
 from proxy.web.operator.answers import HealthAnswer
 from proxy.web.operator.desk import Declined, Unknown
+from proxy.web.operator.door import AdminDoor
 from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
 
 _MOST_BODY = 2**20
-_HEALTH = ("/healthz", "/readyz")
 
 
 class Page(Protocol):
@@ -49,27 +44,6 @@ class Page(Protocol):
 
     async def get(self, accept: str) -> tuple[bytes, str]:
         """The page and its content type."""
-
-
-class AdminDoor:
-    """Who may ask: Host and Origin first; off loopback everything but health wants the token, changes do everywhere."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._guard = Guard(settings.admin)
-        self._token = settings.admin_token
-        self._is_local = _is_local(settings.admin)
-
-    def check(self, request: web.BaseRequest, *, changes: bool) -> None:
-        """Raise `HostNotAllowed`, `OriginNotAllowed` or `InvalidApiKey`."""
-        self._guard.check(request)
-        if request.path in _HEALTH or (self._is_local and not changes):
-            return
-        if self._token is None:
-            raise InvalidApiKey("This changes something, which wants the admin token; none is set (`admin: token:`).")
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        shown = given.strip().encode("utf-8", "surrogateescape")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(shown, self._token.reveal().encode()):
-            raise InvalidApiKey("The admin port wants its token: 'Authorization: Bearer TOKEN' (`admin: token:`).")
 
 
 class Admin:
@@ -89,17 +63,24 @@ class Admin:
         try:
             return await self._answer(request)
         except ProxyError as error:
+            await self._tell_failed(request)
             return error_response(error)
         finally:
             if isinstance(connection, Connection):
                 connection.finish()
 
+    async def _tell_failed(self, request: web.BaseRequest) -> None:
+        """Write down who came with a wrong token."""
+        failed, self._door.failed = self._door.failed, []
+        if failed:
+            self._orders.trail.note(actor.deed("login.failed", f"{request.method} {request.path}") for actor in failed)
+            await self._orders.trail.catch_up()
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
         route, params = _find(method, request.raw_path.partition("?")[0])
-        self._door.check(request, changes=method != "GET")
+        ACTOR.set(self._door.check(request, changes=method != "GET"))
         if route is not None:
-            ACTOR.set("the admin token")  # without it nothing is changed
             answer = await self._order(route, {**params, **await _given(request, route)})
             return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
@@ -123,7 +104,7 @@ class Admin:
     async def _order(self, route: Route, params: dict[str, Any]) -> Any:
         """Do it; whatever goes wrong becomes an error with a status."""
         try:
-            return await self._orders.by_name[route.order](self._converted(route, params))
+            return await self._orders.give(route.order, self._converted(route, params))
         except Unknown as error:
             raise NothingThere(_sentence(error)) from None
         except InFile as error:
@@ -141,10 +122,12 @@ class Admin:
         """The days of a query as moments of the configuration's zone, what rows stand for as a list."""
         if route.order == "usage" and "by" in params:
             params["by"] = params["by"].split(",")
-        zone = self._orders.state.zone(params.get("tz")) if route.order == "usage" else None
+        zone = self._orders.state.zone(params.get("tz")) if route.order in ("usage", "audit") else None
         for name in ("since", "until"):
             if zone is not None and name in params:
                 params[f"{name}_ms"] = moment_ms(params.pop(name), zone, is_end=name == "until")
+        if route.order == "audit":
+            params.pop("tz", None)  # of moments nobody asks for a zone
         return params
 
 
@@ -197,16 +180,6 @@ def _version(tag: str) -> int:
 def _sentence(error: object) -> str:
     text = str(error).strip() or "it did not answer in time"
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
-
-
-def _is_local(listen: Listen) -> bool:
-    """Whether only this machine can reach the listener."""
-    if listen.socket is not None or listen.host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(listen.host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _json(status: int, body: object, more: Mapping[str, str] = MappingProxyType({})) -> web.Response:

@@ -32,6 +32,7 @@ from proxy.web.operator.stored_settings import (
     SettingSetAnswer,
     SettingsHistoryAnswer,
 )
+from proxy.web.operator.trail import AuditAnswer, VerdictAnswer
 
 _REF = "#/components/schemas/{name}"
 
@@ -163,16 +164,24 @@ ROUTES = (
           SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 404, 409, 412, 503)),
     Route("DELETE", "/settings/{section}/{name}", "delete_setting", "Remove one stored entry.",
           SettingSetAnswer, query=("dry_run",), changes=True, fails=(400, 404, 409, 412, 503)),
+    Route("GET", "/audit", "audit", "What operators did, the newest first: who, what, when, from where and why.",
+          AuditAnswer, query=("since", "until", "tz", "actor", "action", "target", "before", "limit"), fails=(400, 503)),
+    Route("GET", "/audit/verification", "audit_verification", "Whether the audit is whole: no row changed, none removed.",
+          VerdictAnswer, fails=(503,)),
     Route("POST", "/reload", "reload", "Read the configuration again: taken on whole, or not at all.",
           ReloadedAnswer, query=("yes",), changes=True, fails=(400, 409)),
 )  # fmt: skip
 
 _QUERY = {
+    "action": {"type": "string", "description": "Only what is called so, such as key.create, or key.*."},
+    "actor": {"type": "string", "description": "Only what they did, such as 'uid 1000', or a pattern."},
+    "before": {"type": "integer", "description": "Only rows before this one: `next` of the answer before."},
     "by": {
         "type": "string",
         "default": "day",
         "description": "day, month, model, key, provider, session; several: key,day.",
     },
+    "limit": {"type": "integer", "default": 100, "minimum": 1, "maximum": 1000, "description": "So many rows."},
     "key": {"type": "string", "description": "Only keys of this name, or of a pattern such as ci-*."},
     "model": {"type": "string", "description": "Only models of this name, or of a pattern such as openai/*."},
     "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
@@ -183,6 +192,7 @@ _QUERY = {
     "section": {"type": "string", "description": "Only changes of this section."},
     "name": {"type": "string", "description": "Only changes of this entry."},
     "yes": {"type": "string", "description": "There, though empty: every provider or budget may be dropped."},
+    "target": {"type": "string", "description": "Only what was done to this, such as keys.bob, or a pattern."},
     "tz": {"type": "string", "description": "The zone of days, such as Europe/Berlin. Default: the machine's."},
 }
 _REASONS = {

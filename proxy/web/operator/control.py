@@ -18,7 +18,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.record import Entry
 from proxy.stores.failures import BackupRefused, StoreError
 from proxy.web.connection import Server
-from proxy.web.operator.actor import ACTOR, of_socket
+from proxy.web.operator.actor import ACTOR, Actor, of_socket
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.desk import Declined
 from proxy.web.operator.orders import Orders
@@ -84,15 +84,15 @@ class Control:
         """One order, by its path."""
         name = request.path.removeprefix("/")
         transport = request.transport
-        ACTOR.set(of_socket(None if transport is None else transport.get_extra_info("socket")))
-        order = self._orders.by_name.get(name)
-        if (order is None and name != "tail") or request.method != "POST":
+        who = of_socket(None if transport is None else transport.get_extra_info("socket"))
+        ACTOR.set(Actor(who, "control socket", request.query.get("reason", "")))
+        if (name not in self._orders.by_name and name != "tail") or request.method != "POST":
             return _reply(404, {"error": "this daemon knows no such order; is it of another version?"})
         try:
-            if order is None:
+            if name == "tail":
                 return await self._tail(request)
             params = msgspec.json.decode(await request.read() or b"{}", type=dict[str, Any])
-            return _reply(200, await order(params))
+            return _reply(200, await self._orders.give(name, params))
         except (Declined, ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:
             return _reply(400, {"error": str(error)})
         except (BackupRefused, ConfigProblems, ReloadRefused) as error:
@@ -124,7 +124,8 @@ class Control:
             await self._note()
 
     async def _note(self) -> None:
-        """When keys were last used is nice to know, and not worth any trouble."""
+        """When keys were last used is nice to know, and not worth any trouble. The audit's head moves on."""
+        await self._orders.trail.catch_up()
         try:
             await self._state.note_use()
         except (TimeoutError, StoreError) as error:

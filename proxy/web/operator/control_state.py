@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.books import Books
 from proxy.policy.values import Settings
 from proxy.stores import known
+from proxy.stores.audit import append
 from proxy.stores.backup import backup
 from proxy.stores.database import raw
 from proxy.stores.keys import (
@@ -37,6 +39,7 @@ from proxy.stores.records import Adjusted, Charge
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.parts import Parts
+from proxy.web.operator.actor import ACTOR, Work
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BackupAnswer,
@@ -49,6 +52,7 @@ from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
 from proxy.web.operator.key_orders import (
     RotateAsk,
     changed,
+    key_work,
     made,
     no_such_key,
     refuse_configured,
@@ -138,7 +142,7 @@ class LiveState:
             refuse_taken(self._settings, asked.name)
             key, secret = make_key(asked, int(time.time() * 1000), self._books.hash_key)
             was_open = self.keys.is_open
-            await self._change(lambda connection: create_key(connection, key))
+            await self._change(key_work("create", asked.name, lambda connection: create_key(connection, key)))
             return made(key, secret, was_open=was_open)
 
     async def update(self, name: str, asked: KeyChangesSection) -> KeyChangedAnswer:
@@ -149,7 +153,8 @@ class LiveState:
                 refuse_taken(self._settings, asked.name)
             at_ms, former = int(time.time() * 1000), self._books.books.state(time.time())
             changes = changes_of(asked)
-            if not await self._change(lambda connection: update_key(connection, name, changes, at_ms)):
+            work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
+            if not await self._change(work):
                 raise no_such_key(name)
             carried = renamed(self._books.books, former, (name, asked.name), time.time())
             for record in carried:
@@ -163,7 +168,8 @@ class LiveState:
         async with self._turn:
             refuse_configured(self._settings, ask.key)
             (secret, key_hmac), times_ms = new_secret(self._books.hash_key), ask.times_ms(time.time())
-            if not await self._change(lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms)):
+            work = key_work("rotate", ask.key, lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms))
+            if not await self._change(work):
                 raise no_such_key(ask.key)
             return rotated(ask, secret, times_ms)
 
@@ -172,7 +178,7 @@ class LiveState:
         async with self._turn:
             refuse_configured(self._settings, name)
             at_ms = int(time.time() * 1000)
-            if not await self._change(lambda connection: revoke_key(connection, name, at_ms)):
+            if not await self._change(key_work("revoke", name, lambda connection: revoke_key(connection, name, at_ms))):
                 raise no_such_key(name)
             return KeyRevokedAnswer(name)
 
@@ -189,14 +195,19 @@ class LiveState:
         await asyncio.to_thread(backup, Path(self._settings.state_dir) / "ledger.db", target)
         return BackupAnswer(str(target))
 
-    async def reload(self, settings: Settings) -> None:
-        """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on.
+    async def reload(self, settings: Settings, changes: list[str] | None) -> None:
+        """Take on the keys, budgets and limits of another configuration; what was spent and is held goes on. `changes`
+        are written down; None: somebody else does.
 
         Raises `Declined` where no key would be left, and TimeoutError or a `StoreError` where the stored keys cannot be
         read; then nothing has changed.
         """
         async with self._turn:
-            await self._change(lambda _: None, settings)
+            work: Work = _nothing
+            if changes is not None:
+                told = ACTOR.get().deed("reload", settings.source or "environment", after={"changes": changes})
+                work = partial(append, deeds=[told])
+            await self._change(work, settings)
 
     async def run(self, work: Callable[[Connection], Any]) -> Any:
         """Work on the ledger, in the thread that has it. Raises TimeoutError or a `StoreError`."""
@@ -233,6 +244,10 @@ class LiveState:
         self._parts.heads = Heads()
 
 
+def _nothing(_: Connection) -> None:
+    """The keys are read again, and nothing else."""
+
+
 def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
     """The record of an operator's correction. Raises `Declined`."""
     standing = books.standing(ask.budget, now)
@@ -247,8 +262,9 @@ def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
         raise Declined("the amount must not be zero, and at most a million dollars either way")
     if not ask.reason.strip():
         raise Declined("--reason must say why")
-    identity = f"adj_{secrets.token_hex(12)}"
-    return Adjusted(identity, int(now * 1000), ask.budget, standing.period, to_pusd(usd), ask.reason.strip())
+    identity, actor = f"adj_{secrets.token_hex(12)}", ACTOR.get()
+    what = (ask.budget, standing.period, to_pusd(usd), ask.reason.strip())
+    return Adjusted(identity, int(now * 1000), *what, actor.name, actor.source)
 
 
 def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:

@@ -12,8 +12,9 @@ from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import key_scope
 from proxy.policy.values import Settings
-from proxy.stores.keys import StoredKey
+from proxy.stores.keys import StoredKey, key_terms
 from proxy.stores.records import Adjusted
+from proxy.web.operator.actor import Work, written
 from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
 from proxy.web.operator.desk import Declined, Unknown, instant
 
@@ -30,6 +31,13 @@ class RotateAsk(Struct, frozen=True, forbid_unknown_fields=True):
     def times_ms(self, now: float) -> tuple[int, int]:
         """Now, and when the present secret ends."""
         return int(now * 1000), int((now + self.grace_seconds) * 1000)
+
+
+def key_work(verb: str, name: str, work: Work, heir: str | None = None) -> Work:
+    """The same work on a stored key, written down in its transaction; `heir` is what the key is called from then on."""
+    return written(
+        work, f"key.{verb}", f"keys.{name}", lambda store: key_terms(store, name) or (heir and key_terms(store, heir))
+    )
 
 
 def made(key: StoredKey, secret: str, *, was_open: bool) -> KeyMadeAnswer:

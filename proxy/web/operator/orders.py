@@ -10,18 +10,22 @@ from typing import Any, Protocol
 
 import msgspec
 
+from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
 from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.models import ModelsAsk, model_list
+from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
 from proxy.web.operator.traffic import Traffic
+from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, heads_of, question, shown, verdict_answer
 
 Params = dict[str, Any]
 
 _NO = ("0", "false", "no")
+_TARGETS = ("name", "key", "request_id", "file")  # members of an order that name what it is about
 
 
 class Host(Protocol):
@@ -37,9 +41,10 @@ class Orders:
     """`by_name` holds them all; each takes a JSON object and gives an answer. They raise `Declined`, ValueError,
     `StoreError`, `ProxyError`, TimeoutError or OSError; `reload` also what refuses a configuration."""
 
-    def __init__(self, state: LiveState, traffic: Traffic, host: Host) -> None:
+    def __init__(self, state: LiveState, traffic: Traffic, host: Host, trail: Trail) -> None:
         self.state = state
         self.traffic = traffic
+        self.trail = trail
         self._host = host
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
             "status": self._status,
@@ -59,8 +64,21 @@ class Orders:
             "providers": self._providers,
             "end": self._end,
             "reload": self._reloaded,
+            "audit": self._audit,
+            "audit_verification": self._verified,
             **SettingsOrders(state, host).by_name,
         }
+
+    async def give(self, order: str, params: Params) -> Answer:
+        """Do it; what changes something is written down."""
+        right = RIGHTS[order]
+        answer = await self.by_name[order](params)
+        if right.verb == "write":
+            if not right.writes_itself:
+                target = next((str(params[name]) for name in _TARGETS if name in params), right.resource)
+                self.trail.note([ACTOR.get().deed(right.action, target, after=shown(params))])
+            await self.trail.catch_up()
+        return answer
 
     async def _status(self, _: Params) -> Answer:
         return self._host.whereabouts()
@@ -121,6 +139,15 @@ class Orders:
 
     async def _end(self, params: Params) -> Answer:
         return self.traffic.end(str(params.get("request_id")))
+
+    async def _audit(self, params: Params) -> Answer:
+        ask = msgspec.convert(params, AuditAsk, strict=False)
+        await self.state.flushed()
+        return audit_answer(ask, await asyncio.to_thread(self.state.files.audit, question(ask)))
+
+    async def _verified(self, params: Params) -> Answer:
+        heads = heads_of(msgspec.convert(params, VerifyAsk))
+        return verdict_answer(await asyncio.to_thread(self.state.files.audit_verdict, heads))
 
     async def _reloaded(self, params: Params) -> Answer:
         is_meant = "yes" in params and str(params["yes"]).lower() not in _NO

@@ -12,12 +12,13 @@ from msgspec import Struct
 
 from proxy.config.loader import Document
 from proxy.config.problems import ConfigProblems
-from proxy.config.stored import Layers
+from proxy.config.stored import Layers, masked
+from proxy.stores.audit import Deed, append
 from proxy.stores.master_keys import MasterKeys
 from proxy.stores.queries import Files
 from proxy.stores.sealing import Sealer
 from proxy.stores.vault import Change, Vault
-from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.stored_settings import (
@@ -189,9 +190,15 @@ class SettingsOrders:
             entries = vault.after(found)
 
             async def keep() -> None:
-                now = time.time()
-                rows = vault.sealed(found, told(ACTOR.get(), ask.reason), now)
-                await self._ledger.run(lambda connection: vault.keep(connection, rows))
+                actor, now = ACTOR.get(), time.time()
+                rows = vault.sealed(found, told(actor.name, ask.reason or actor.reason), now)
+                deeds = [_deed(actor, vault, change, ask) for change in found]
+
+                def work(connection: Connection) -> None:
+                    vault.keep(connection, rows)
+                    append(connection, deeds)
+
+                await self._ledger.run(work)
                 vault.taken(entries, rows)
 
             return Edit(entries, None if ask.rehearse else keep)
@@ -216,3 +223,12 @@ class SettingsOrders:
     @property
     def _vault(self) -> Vault:
         return self._host.reload_now.vault
+
+
+def _deed(actor: Actor, vault: Vault, change: Change, ask: ChangeAsk | PutAsk | RollbackAsk) -> Deed:
+    """What is written down of one change."""
+    place = (change.section, change.name)
+    former = next((entry.value for entry in vault.entries if (entry.section, entry.name) == place), None)
+    before, after = (None if value is None else masked(change.section, value) for value in (former, change.value))
+    verb = "rollback" if isinstance(ask, RollbackAsk) else "remove" if change.value is None else "set"
+    return actor.deed(f"setting.{verb}", ".".join(place), before, after, ask.reason)
