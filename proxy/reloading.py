@@ -81,9 +81,9 @@ class Reloader:
             log.info("reloaded", changes=changes)
             return changes
 
-    async def quietly(self, why: str) -> None:
+    async def quietly(self) -> None:
         """The same for a signal or a changed file, which nobody waits for."""
-        ACTOR.set(Actor(source=why))
+        ACTOR.set(Actor(source="SIGHUP or --watch"))
         try:
             await self()
         except (ConfigProblems, ReloadRefused):

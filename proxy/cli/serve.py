@@ -150,7 +150,7 @@ async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch
     try:
         daemon = Daemon(start[0], inherited_sockets(os.environ))
         reloader = daemon.reload_now = Reloader(source, daemon, notifier, start[1])
-        _listen_to_signals(daemon, stopping, partial(reloader.quietly, "SIGHUP"))
+        _listen_to_signals(daemon, stopping, reloader.quietly)
         if not await _started(daemon, stopping):
             return 0
     except (StartError, NotAListener) as error:
@@ -169,9 +169,7 @@ async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch
     notifier.ready(daemon.status())
     beside = [asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")]
     if watched is not None:
-        beside.append(
-            asyncio.create_task(watched.run(partial(reloader.quietly, "--watch")), name="watch the configuration")
-        )
+        beside.append(asyncio.create_task(watched.run(reloader.quietly), name="watch the configuration"))
     await stopping.wait()
     notifier.stopping(daemon.status())
     notifier.extend_timeout(daemon.settings.drain + STOP_SECONDS)

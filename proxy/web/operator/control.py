@@ -125,11 +125,11 @@ class Control:
 
     async def _note(self) -> None:
         """When keys were last used is nice to know, and not worth any trouble. The audit's head moves on."""
-        await self._orders.trail.catch_up()
         try:
             await self._state.note_use()
         except (TimeoutError, StoreError) as error:
             self._told("key_use_not_noted", str(error))
+        await self._orders.trail.catch_up()
 
 
 async def _next_line(entries: asyncio.Queue[Entry]) -> bytes:
