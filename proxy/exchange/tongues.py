@@ -48,7 +48,7 @@ class Tongues:
             return False
         if TONGUES.get(call.endpoint.name) not in ("messages", "responses"):
             return False
-        if any(call.document.value(name) for name in STORED if name in call.document.members):
+        if any(call.document.value(name) for name in STORED if name in call.document.values):
             return False
         return is_no_such_endpoint(outcome.judged_status, outcome.missing)
 

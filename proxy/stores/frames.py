@@ -47,10 +47,10 @@ def framed(record: Record) -> bytes:
         payload = _ENCODE(record)
     except (UnicodeEncodeError, OverflowError):
         payload = _ENCODE(_tamed(record))
-    if len(payload) > _LONG_PAYLOAD or _is_beyond(record):
+    if len(payload) > _LONG_PAYLOAD or _most_pusd(record) > MOST_INT:
         payload = _ENCODE(_tamed(record))
-    length = _PACK(len(payload))
-    return length + _PACK(crc32(payload, crc32(length))) + payload
+    length = len(payload)
+    return HEADER.pack(length, crc32(payload, crc32(_PACK(length)))) + payload
 
 
 def checksum(payload: bytes) -> int:
@@ -90,11 +90,12 @@ def _rescued(payload: bytes) -> Hold | None:
     )
 
 
-def _is_beyond(record: Record) -> bool:
-    """Whether an amount is larger than readers take it for one."""
-    if isinstance(record, Settled):
-        return record.row.cost_pusd > MOST_INT or record.row.hold_pusd > MOST_INT
-    return isinstance(record, Hold) and record.amount_pusd > MOST_INT
+def _most_pusd(record: Record) -> int:
+    """The largest amount in it; readers take none above `MOST_INT` for one."""
+    if type(record) is Settled:
+        row = record.row
+        return row.cost_pusd if row.cost_pusd > row.hold_pusd else row.hold_pusd
+    return record.amount_pusd if type(record) is Hold else 0
 
 
 def _tamed(value: object) -> object:

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from errno import EDQUOT, EIO, ENOENT, ENOSPC, errorcode
 from pathlib import Path
+from typing import cast
 
 from msgspec import Struct
 
@@ -37,6 +38,7 @@ _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
 _SYNC_PAUSE_SECONDS = 1.0
 
 Ending = Begun | Settled | Corrected | Voided
+_ENDINGS = frozenset({Begun, Settled, Corrected, Voided})  # asked of every record: a union takes its time
 
 
 class JournalRules(Struct, frozen=True):
@@ -101,8 +103,8 @@ class Journal:
         frame = framed(record)
         with self._lock:
             try:
-                if isinstance(record, Ending):
-                    self._append_ending(record, frame)
+                if type(record) in _ENDINGS:
+                    self._append_ending(cast(Ending, record), frame)
                 else:
                     self._append_ordinary(record, frame)
             except OSError as error:

@@ -8,6 +8,8 @@ from proxy.stores.frames import framed
 from proxy.stores.records import Begun, Hold, Record, Settled, Voided
 from proxy.stores.replay import OpenHold
 
+_ENDS = (Settled, Voided)  # asked of every record: a union takes its time
+
 
 class OpenHolds:
     """By id: the newest segment the hold stands in, the hold itself, and the record of what its upstream began."""
@@ -24,13 +26,13 @@ class OpenHolds:
 
     def follow(self, record: Record, segment: int) -> None:
         """Take note of a record that was written to `segment`."""
-        if isinstance(record, Settled | Voided):
+        if isinstance(record, _ENDS):
             self._segments.pop(record.row.id, None)
             self._records.pop(record.row.id, None)
         elif isinstance(record, Hold):
             self._segments[record.id] = segment
-            begun = self._records.get(record.id, (record, None))[1]  # one that has grown is written again
-            self._records[record.id] = (record, begun)
+            known = self._records.get(record.id)  # one that has grown is written again
+            self._records[record.id] = (record, None if known is None else known[1])
         elif isinstance(record, Begun) and record.id in self._records:
             self._records[record.id] = (self._records[record.id][0], record)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from errno import ENOSPC
+from functools import partial
 from pathlib import Path
 
 from proxy.stores.replay import Replayed
 from proxy.stores.segments import Position, segment_numbers, segment_path
 from proxy.stores.sync import Syncer
+
+_position: Callable[[tuple[int, int]], Position] = partial(tuple.__new__, Position)  # as it is made, less a function
 
 
 class OverLimit(OSError):
@@ -43,7 +47,7 @@ class SegmentWriter:
             self._cut_back()
             raise
         number, offset = self.end
-        self.end = Position(number, offset + written)
+        self.end = _position((number, offset + written))
         self.sizes[number] = offset + written
         self.size_bytes += written
         self._syncer.written(self.end)

@@ -37,6 +37,7 @@ _USUAL = frozenset(
     "reasoning_effort thinking text include store service_tier prompt_cache_key usage".split()
 )
 
+_JSON = "application/json"
 _SMALL = 64 * 1024  # is rather copied than viewed
 
 Defaults = tuple[tuple[str, bytes], ...]
@@ -86,10 +87,10 @@ def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content:
     """
     path, query = target
     content_type, body = content
-    bare = Call(endpoint=endpoint, path=path, query=query, method=method, body=body, content_type=content_type)
+    bare = Call(endpoint, path, query, method, body, content_type)
     if not body:
         return bare
-    is_form = content_type.lower().startswith("multipart/form-data")
+    is_form = content_type != _JSON and content_type.lower().startswith("multipart/form-data")
     if endpoint.carries_model:
         return _read_form_call(bare) if is_form else _read_json_call(bare)
     return _without_ours(bare, is_form=is_form) if _OURS_IN_BYTES in (body[:_SMALL] if is_form else body) else bare
@@ -115,8 +116,8 @@ def _refuse_ours(form: dict[str, FormField]) -> None:
 
 def _read_json_call(bare: Call) -> Call:
     document = read_object(bare.body)
-    members = document.members
-    others = members.keys() - _USUAL
+    values = document.values
+    others = values.keys() - _USUAL
     if others and OURS in others:
         rest = msgspec.structs.replace(bare, body=without(document, OURS))
         return msgspec.structs.replace(_read_json_call(rest), provider=_provider_named(document))
@@ -126,12 +127,17 @@ def _read_json_call(bare: Call) -> Call:
     if others and any(name.lower() == "model" for name in others):
         # servers in Go match names whatever their case, and take the last one (wire.md T65)
         raise DuplicateKey("'model' is to be spelled in lower case, once.", param="model")
-    return msgspec.structs.replace(
-        bare,
+    return Call(
+        endpoint=bare.endpoint,
+        path=bare.path,
+        query=bare.query,
+        method=bare.method,
+        body=bare.body,
+        content_type=bare.content_type,
         model=model,
-        stream="stream" in members and document.value("stream") is True,
+        stream="stream" in values and document.value("stream") is True,
         also_models=_also_models(document) if others else (),
-        max_fields=tuple([name for name in MAX_FIELDS if name in members and document.value(name) is not None]),
+        max_fields=tuple([name for name in MAX_FIELDS if name in values and document.value(name) is not None]),
         document=document,
     )
 
@@ -145,7 +151,7 @@ def _without_ours(bare: Call, *, is_form: bool) -> Call:
         document = read_object(bare.body)
     except InvalidJson:
         return bare
-    if OURS not in document.members:
+    if OURS not in document.values:
         return bare
     return msgspec.structs.replace(bare, body=without(document, OURS), provider=_provider_named(document))
 
@@ -157,7 +163,7 @@ def _provider_named(document: JsonObject) -> str | None:
         return None
     if not isinstance(ours, dict):
         raise InvalidValue('\'tollkeeper\' must be an object such as {"provider": "openai"}.', param=OURS)
-    read_object(bytes(document.members[OURS].value))  # refuses a member that stands twice
+    read_object(bytes(document.values[OURS]))  # refuses a member that stands twice
     if ours.keys() - {"provider"}:
         raise InvalidValue("'tollkeeper' has a member that is not known; known is: provider.", param=OURS)
     provider = ours.get("provider")
@@ -172,11 +178,11 @@ def _also_models(document: JsonObject) -> tuple[str, ...]:
     """The names in `models` and `fallbacks`, strings or objects with a `model`; and `preset`, which names one too
     (wire.md 1.3, 1.4, 1.14)."""
     names: list[str] = []
-    preset = document.value("preset") if "preset" in document.members else None
+    preset = document.value("preset") if "preset" in document.values else None
     if isinstance(preset, str):
         names.append("@preset/" + preset)
     for field in ("models", "fallbacks"):
-        if field not in document.members:
+        if field not in document.values:
             continue
         value = document.value(field)
         for entry in value if isinstance(value, list) else ():
@@ -225,7 +231,7 @@ def applied_defaults(call: Call, defaults: Defaults, max_field: str | None) -> l
     `max_field`, the endpoint's own; None drops it."""
     if call.document is None or not defaults:
         return []
-    present = call.document.members
+    present = call.document.values
     applied = {n: v for n, v in defaults if n not in present and n not in MAX_FIELDS}
     limit = next((v for n, v in defaults if n in MAX_FIELDS), None)
     if limit is not None and max_field is not None and not call.max_fields:
@@ -245,15 +251,15 @@ def _spliced(document: JsonObject, edits: dict[str, bytes]) -> Pieces:
 
 def _with_usage(document: JsonObject) -> bytes | None:
     """The `stream_options` that ask for usage, other members kept; None when the client asks already."""
-    member = document.members.get("stream_options")
-    if member is None:
+    told = document.values.get("stream_options")
+    if told is None:
         return b'{"include_usage":true}'
     options: Any = document.value("stream_options")
     if not isinstance(options, dict):
         return b'{"include_usage":true}' if options is None else None
     if options.get("include_usage") is True:
         return None
-    inner = read_object(bytes(member.value))
+    inner = read_object(bytes(told))
     return b"".join(splice(inner.body, [edit_for(inner, "include_usage", b"true")]))
 
 

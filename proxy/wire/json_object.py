@@ -25,7 +25,7 @@ _KNOWN = frozenset(
     "model messages input prompt stream stream_options max_tokens max_completion_tokens max_output_tokens "
     "models fallbacks n tools temperature metadata user provider seed stop tollkeeper".split()
 )
-_members = msgspec.json.Decoder(dict[str, Raw])
+_members: msgspec.json.Decoder[dict[str, bytes | Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _json = msgspec.json.Decoder().decode
 _lenient = msgspec.json.Decoder(float_hook=float)
 
@@ -38,34 +38,52 @@ class Member(Struct, frozen=True):
     value: bytes | Raw
 
 
-class JsonObject(Struct, frozen=True):
-    """The bytes as they came, and what stands where. `close` is the offset of the final brace."""
+class JsonObject(Struct, eq=False):
+    """The bytes as they came, and the text of every member's value. Where they stand is worked out when somebody asks.
+
+    `gap` is what stands behind every colon and comma of a text spelled as encoders do, which begins at `start`; for any
+    other its members are `placed` at once.
+    """
 
     body: bytes
-    members: dict[str, Member]
-    close: int
+    values: dict[str, bytes | Raw]
+    start: int = 0
+    gap: bytes = b""
+    placed: dict[str, Member] | None = None
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """Every member in its place."""
+        if self.placed is None:
+            self.placed = _place(self)
+        return self.placed
 
     @property
     def end(self) -> int:
         """Where the last member ends; behind the opening brace where there is none."""
         return max((member.end for member in self.members.values()), default=self.close)
 
+    @property
+    def close(self) -> int:
+        """The offset of the final brace."""
+        return self.body.rindex(b"}")
+
     def value(self, name: str) -> Any:
         """Decode one member; None when it is absent. Raises `InvalidJson` where it cannot be."""
-        member = self.members.get(name)
-        if member is None:
+        text = self.values.get(name)
+        if text is None:
             return None
         try:
-            return _json(member.value)
+            return _json(text)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return self._odd_value(name, member)
+            return _odd_value(name, text)
 
-    @staticmethod
-    def _odd_value(name: str, member: Member) -> Any:
-        try:  # numbers of any size are JSON, and so are halves of characters
-            return _lenient.decode(mended(bytes(member.value)))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            raise InvalidJson(f"The member {name!r} of the request body is not valid JSON.") from None
+
+def _odd_value(name: str, text: bytes | Raw) -> Any:
+    try:  # numbers of any size are JSON, and so are halves of characters
+        return _lenient.decode(mended(bytes(text)))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise InvalidJson(f"The member {name!r} of the request body is not valid JSON.") from None
 
 
 def read_object(body: bytes) -> JsonObject:
@@ -95,10 +113,15 @@ def _read(body: bytes, text: bytes, start: int) -> JsonObject:
         raise JsonTooDeep("The request body nests too deep to be read.") from None
     except (msgspec.ValidationError, UnicodeDecodeError):
         raise InvalidJson("The request body must be a JSON object in UTF-8.") from None
-    members, close = _place(text, start, found)
+    if len(text) <= SMALL and (gap := _gap_of(text, start, found)) is not None:
+        document = JsonObject(body, found, start, gap)
+    else:
+        document = JsonObject(body, found, start, placed=_walk(text, start, found))
     if text is not body:
-        members = {name: Member(m.start, m.end, body[m.start : m.end]) for name, m in members.items()}
-    return JsonObject(body, members, close)
+        places = document.members.items()
+        document.placed = {name: Member(m.start, m.end, body[m.start : m.end]) for name, m in places}
+        document.values = {name: member.value for name, member in document.placed.items()}
+    return document
 
 
 def splice(body: bytes, edits: Iterable[tuple[int, int, bytes]]) -> list[bytes | memoryview]:
@@ -133,33 +156,37 @@ def without(document: JsonObject, name: str) -> bytes:
     return body[: body.index(b"{") + 1] + body[end:]
 
 
-def _place(body: bytes, start: int, found: dict[str, Raw]) -> tuple[dict[str, Member], int]:
-    """Where every member stands, and the final brace. Raises `DuplicateKey`."""
-    after_colon = body.find(b":", start, start + _LONGEST_USUAL_KEY) + 1
-    gap = b" " if after_colon and body[after_colon : after_colon + 1] == b" " else b""
-    return _place_usual(body, start, found, gap) or _walk(body, start, found)
-
-
-def _place_usual(body: bytes, start: int, found: dict[str, Raw], gap: bytes) -> tuple[dict[str, Member], int] | None:
-    """The same for a text spelled as encoders do, with this `gap` behind every colon and comma; None for any other.
+def _gap_of(text: bytes, start: int, found: dict[str, bytes | Raw]) -> bytes | None:
+    """What stands behind every colon and comma of a text spelled as encoders do; None for any other.
 
     That the members put together again are the text proves that none was there twice.
     """
+    after_colon = text.find(b":", start, start + _LONGEST_USUAL_KEY) + 1
+    gap = b" " if after_colon and text[after_colon : after_colon + 1] == b" " else b""
+    before, behind = b"," + gap + b'"', b'":' + gap
+    pieces: list[bytes | Raw] = []
+    for key, value in found.items():
+        pieces += (before, key.encode("utf-8", "surrogatepass"), behind, value)
+    if not pieces:
+        return None
+    pieces[0] = b'{"'
+    pieces.append(b"}")
+    return gap if text.startswith(b"".join(pieces), start) else None
+
+
+def _place(document: JsonObject) -> dict[str, Member]:
+    """Where every member of a text spelled as encoders do stands."""
     members: dict[str, Member] = {}
-    opening, behind, before = b'{"', b'":' + gap, start
-    for key, raw in found.items():
-        name = opening + key.encode("utf-8", "surrogatepass") + behind
-        at = before + len(name)
-        end = at + len(memoryview(raw))
-        if not (body.startswith(name, before) and body.startswith(raw, at)):
-            return None
-        members[key] = Member(at, end, raw)
-        opening, before = b"," + gap + b'"', end
-    is_whole = bool(members) and body[before : before + 1] == b"}"
-    return (members, before) if is_whole else None
+    at, quotes = document.start - len(document.gap), len(document.gap) * 2 + 4  # and brace or comma, colon
+    for key, value in document.values.items():
+        at += quotes + len(key.encode("utf-8", "surrogatepass"))
+        end = at + len(memoryview(value))
+        members[key] = Member(at, end, value)
+        at = end
+    return members
 
 
-def _walk(body: bytes, start: int, found: dict[str, Raw]) -> tuple[dict[str, Member], int]:
+def _walk(body: bytes, start: int, found: dict[str, bytes | Raw]) -> dict[str, Member]:
     """Walk `{ key : value ,` with the known length of each value.
 
     A repeated key is collapsed by the decoder, so the walk meets a member too many, or a value
@@ -181,7 +208,7 @@ def _walk(body: bytes, start: int, found: dict[str, Raw]) -> tuple[dict[str, Mem
             at = _skip_space(body, at + 1)
         elif body[at] != 0x7D:
             raise _twice(key)
-    return members, at
+    return members
 
 
 def _key(body: bytes, at: int) -> tuple[str, int]:

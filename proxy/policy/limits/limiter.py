@@ -18,6 +18,9 @@ from proxy.policy.money.budgets import Limit
 PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 CONCURRENT_RETRY_SECONDS = 1.0
 _NANO = 10**9
+_TOLD = tuple(
+    (of, *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset"))) for of in ("requests", "tokens")
+)
 
 
 class Taken(Struct, frozen=True):
@@ -38,10 +41,10 @@ class Denied(Struct, frozen=True):
 class _Bucket:
     """The state of one limit: when the bucket will be empty (ns times amount), or the calls under way.
 
-    `unit` is what one request or token adds to that, `whole` what the whole amount does.
+    `unit` is what one request or token adds to that, `whole` what the whole amount does; `text` says the amount.
     """
 
-    __slots__ = ("amount", "empty_at", "limit", "of", "under_way", "unit", "whole")
+    __slots__ = ("amount", "empty_at", "limit", "of", "text", "under_way", "unit", "whole")
 
     def __init__(self, limit: Limit) -> None:
         self.under_way = 0
@@ -55,7 +58,7 @@ class _Bucket:
         """Take on a new amount: how full it is, in time, stays."""
         self.empty_at = self.empty_at * limit.amount // self.amount
         self.limit, self.of, self.amount = limit, limit.of, limit.amount
-        self.whole = limit.amount * self.unit
+        self.whole, self.text = limit.amount * self.unit, str(limit.amount)
 
     def wait(self, amount: int, now_ns: int) -> float:
         """Seconds until `amount`, cut to what fits at all, does fit; 0 when it does now."""
@@ -68,7 +71,8 @@ class _Bucket:
     def add(self, amount: int, now_ns: int) -> int:
         """Take `amount`, cut to what fits at all; return what was taken."""
         part = amount if amount < self.amount else self.amount
-        self.correct(part, now_ns)
+        begun, empty_at = now_ns * self.amount, self.empty_at
+        self.empty_at = (empty_at if empty_at > begun else begun) + part * self.unit
         return part
 
     def correct(self, difference: int, now_ns: int) -> None:
@@ -81,9 +85,9 @@ class _Bucket:
         level = self.empty_at - now_ns * self.amount
         return level if level > 0 else 0
 
-    def left(self, now_ns: int) -> int:
-        """What may still be taken now."""
-        left = self.amount - -(-self.level(now_ns) // self.unit)
+    def left(self, level: int) -> int:
+        """What may still be taken where it is so full."""
+        left = self.amount - -(-level // self.unit)
         return left if left > 0 else 0
 
 
@@ -147,18 +151,18 @@ class Limiter:
     def _add(self, taken: Taken, buckets: list[_Bucket], amounts: tuple[int, int], now_ns: int) -> Taken:
         """`amounts` are tokens and requests."""
         tokens, requests = amounts
-        reserved, slots = [*taken.tokens], [*taken.slots]
+        reserved, slots = taken.tokens, taken.slots
         for bucket in buckets:
             if bucket.of == "concurrent":
                 bucket.under_way += 1
-                slots.append(bucket.limit.id)
-                continue
-            part = bucket.add(tokens if bucket.of == "tokens" else requests, now_ns)
-            if bucket.of == "tokens":
-                reserved.append((bucket.limit.id, part))
+                slots += (bucket.limit.id,)
+            elif bucket.of == "tokens":
+                reserved += ((bucket.limit.id, bucket.add(tokens, now_ns)),)
+            else:
+                bucket.add(requests, now_ns)
         if slots:
             self._open.add(taken.number)
-        return Taken(taken.number, tuple(reserved), tuple(slots))
+        return Taken(taken.number, reserved, slots)
 
     def give_back(self, taken: Taken) -> None:
         """The call is over: it no longer counts among those at once. Told twice, it counts once."""
@@ -166,8 +170,8 @@ class Limiter:
             return
         self._open.discard(taken.number)
         for limit_id in taken.slots:
-            if (bucket := self._buckets.get(limit_id)) is not None:
-                bucket.under_way = max(0, bucket.under_way - 1)
+            if (bucket := self._buckets.get(limit_id)) is not None and bucket.under_way > 0:
+                bucket.under_way -= 1
 
     def correct(self, taken: Taken, tokens: int, now: float) -> None:
         """Count the tokens a call really used in the place of those reserved; to be told once."""
@@ -178,19 +182,19 @@ class Limiter:
     def headers(self, scopes: tuple[str, ...], now: float) -> dict[str, str]:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
         now_ns = _ns(now)
-        tightest: dict[str, tuple[int, int, _Bucket]] = {}
+        tightest: dict[str, tuple[int, int, int, str]] = {}
         for bucket in self._of(scopes):
             if bucket.of != "concurrent":
-                one = (bucket.left(now_ns), bucket.amount, bucket)
+                level = bucket.level(now_ns)
+                one = bucket.left(level), bucket.amount, level, bucket.text
                 if bucket.of not in tightest or one[:2] < tightest[bucket.of][:2]:
                     tightest[bucket.of] = one
         found: dict[str, str] = {}
-        for of in ("requests", "tokens"):
+        for of, limit, remaining, reset in _TOLD:
             if of in tightest:
-                left, amount, bucket = tightest[of]
-                found[f"x-ratelimit-limit-{of}"] = str(amount)
-                found[f"x-ratelimit-remaining-{of}"] = str(left)
-                found[f"x-ratelimit-reset-{of}"] = duration_text(bucket.level(now_ns) / amount / _NANO)
+                left, amount, level, found[limit] = tightest[of]
+                found[remaining] = str(left)
+                found[reset] = duration_text(level / amount / _NANO)
         return found
 
     def _of(self, scopes: tuple[str, ...]) -> list[_Bucket]:
@@ -218,4 +222,4 @@ def duration_text(seconds: float) -> str:
 
 
 def _ns(seconds: float) -> int:
-    return round(seconds * _NANO)
+    return int(seconds * _NANO + 0.5)

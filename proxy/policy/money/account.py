@@ -95,6 +95,7 @@ class Account:
         self.newest: int | None = None
         self._begun = self._ends = 0.0  # times that open no period newer than the newest
         self._current = _Counter()  # of the newest, at these times
+        self.charge = budget.id, 0  # what stands for it in a hold
         self.change(budget)
 
     def change(self, budget: Budget) -> None:
@@ -111,6 +112,7 @@ class Account:
             self.reach(start)
             assert self.newest is not None
             self._begun, self._ends, self._current = start, inf if end is None else end, self.counter(self.newest)
+            self.charge = self.budget.id, self.newest
         return self._current
 
     def counter(self, period: int) -> _Counter:
@@ -143,7 +145,7 @@ class Account:
 
     def settle(self, period: int, key: str, held: int, spent: int) -> None:
         """Turn a hold of a period into spending."""
-        counter = self.counter(period)
+        counter = self.counters.get(period) or self.counter(period)
         counter.release(key, held)
         counter.spent += spent
         if len(self.counters) > 1:
@@ -163,15 +165,15 @@ class Account:
         """When the newest period ends."""
         return None if self.newest is None else period_end(self.budget, self.newest)
 
-    def room(self, key: str, now: float) -> Room:
-        """What this budget leaves `key`, which may pass its share with its only hold."""
+    def room(self, key: str, now: float) -> tuple[int, int]:
+        """What this budget leaves `key`, as `Room` has it; a key may pass its share with its only hold."""
         counter = self._current if self._begun <= now < self._ends else self.at(now)
         spendable = self.budget.cap_pusd - counter.spent
         free = spendable - counter.held
         own = counter.held_by_key.get(key)
         if own and self.most_a_key_holds - own < free:
             free = self.most_a_key_holds - own
-        return Room(free, spendable)
+        return free, spendable
 
     def judge(self, key: str, amount: int, now: float) -> Verdict:
         """Whether this budget lets `key` hold `amount` more. Nothing is always little enough."""

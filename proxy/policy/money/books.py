@@ -106,19 +106,17 @@ class Books:
         """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
         if amount < 0 or hold_id in self._holds:
             raise ValueError(f"the hold {hold_id!r} is open already, or negative")
-        periods = []
-        for account in self._of(scopes):
+        accounts = self._of(scopes)
+        for account in accounts:
             account.at(now).hold(key, amount)
-            assert account.newest is not None
-            periods.append((account.budget.id, account.newest))
-        charges = tuple(periods)
+        charges = tuple([account.charge for account in accounts])
         self._holds[hold_id] = _Hold(key, amount, charges)
         return charges
 
     def shadow_rooms(self, scopes: tuple[str, ...], key: str, now: float) -> list[tuple[str, Room]]:
         """What each budget of these scopes that is in shadow would leave `key`, by its id."""
         accounts = [account for scope in scopes for account in self._at(scope) if account.budget.shadow]
-        return [(account.budget.id, account.room(key, now)) for account in accounts]
+        return [(account.budget.id, Room(*account.room(key, now))) for account in accounts]
 
     def take_in_shadow(self, hold_id: str, amounts: dict[str, int], now: float) -> tuple[Charge, ...]:
         """Hold for a call, beside what it has taken, what each of these budgets in shadow asks of it."""
@@ -126,8 +124,7 @@ class Books:
         for budget_id, amount in amounts.items():
             account = self._accounts[budget_id]
             account.at(now).hold(hold.key, amount)
-            assert account.newest is not None
-            shadows.append((budget_id, account.newest, amount))
+            shadows.append((*account.charge, amount))
         self._holds[hold_id] = _Hold(hold.key, hold.amount, hold.charges, tuple(shadows))
         return tuple((budget_id, period) for budget_id, period, _ in shadows)
 
@@ -191,12 +188,15 @@ class Books:
 
     def room(self, scopes: tuple[str, ...], key: str, now: float) -> Room | None:
         """What the tightest of the budgets leaves `key`; None where no budget applies."""
-        rooms = [account.room(key, now) for account in self._of(scopes)]
-        if not rooms:
+        accounts = self._of(scopes)
+        if not accounts:
             return None
-        if len(rooms) == 1:
-            return rooms[0]
-        return Room(min([room[0] for room in rooms]), min([room[1] for room in rooms]))
+        free, spendable = accounts[0].room(key, now)
+        for account in accounts[1:]:
+            its_free, its_spendable = account.room(key, now)
+            free = its_free if its_free < free else free
+            spendable = its_spendable if its_spendable < spendable else spendable
+        return Room(free, spendable)
 
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands, but for those that are somebody's own."""

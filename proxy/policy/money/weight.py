@@ -42,7 +42,7 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
         fields = read_form(call.body, call.content_type, ASKS_FIELDS)
         members = {name: field.text for name, field in fields.items()}
     elif call.document is not None:
-        members = {name: call.document.value(name) for name in call.document.members if name in _WANTED}
+        members = {name: call.document.value(name) for name in call.document.values if name in _WANTED}
     added = applied_defaults(call, defaults, call.endpoint.max_field)
     for name, text in added:
         members[name] = msgspec.json.decode(text)
@@ -60,26 +60,32 @@ def weigh_plain(call: Call) -> Weight | None:
     document = call.document
     if document is None or len(call.body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
         return None
-    if not _is_utf_8(call.body):
-        return None
     maxima = MAXIMA[call.endpoint.shape]
-    for name in document.members.keys() & _WANTED:
-        if name in maxima:
-            continue
-        value = bytes(document.members[name].value)
-        is_plain = name == "messages" and not any([mark in value for mark in _MORE])
-        if not is_plain and not (name == "system" and value.startswith(b'"')):
+    for name in document.values.keys() & _WANTED:
+        if name not in maxima and not _is_plain(name, bytes(document.values[name])):
             return None
-    limits = tuple([document.value(name) for name in maxima if name in call.max_fields])
-    if not all(type(limit) is int and limit > 0 for limit in limits):
+    if not call.body.isascii() and not _is_utf_8(call.body):
         return None
-    asks = _plain_asks(max(limits, default=None), may_lower=call.endpoint.max_field is not None and not limits)
+    maximum = None
+    for name in call.max_fields:
+        if name in maxima:
+            limit = document.value(name)
+            if type(limit) is not int or limit <= 0:
+                return None
+            maximum = limit if maximum is None or limit > maximum else maximum
+    asks = _plain_asks(maximum) if maximum is not None or call.endpoint.max_field is None else _LOWERED
     return Weight(call.endpoint.name, len(call.body), Intake(len(call.body)), asks)
 
 
+def _is_plain(name: str, value: bytes) -> bool:
+    """Whether a member is text and nothing else."""
+    if name != "messages":
+        return name == "system" and value.startswith(b'"')
+    quoted, marked, spoken, escaped = _MORE
+    return not (quoted in value or marked in value or spoken in value or escaped in value)
+
+
 def _is_utf_8(body: bytes) -> bool:
-    if body.isascii():
-        return True
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -88,8 +94,12 @@ def _is_utf_8(body: bytes) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _plain_asks(maximum: int | None, *, may_lower: bool) -> Asks:
-    return msgspec.structs.replace(PLAIN, maximum=maximum, may_lower=may_lower)
+def _plain_asks(maximum: int | None) -> Asks:
+    """What a plain chat asks for with a maximum of its own, or where none can be put in."""
+    return msgspec.structs.replace(PLAIN, maximum=maximum, may_lower=False)
+
+
+_LOWERED = msgspec.structs.replace(PLAIN, maximum=None, may_lower=True)
 
 
 def likely_tokens(weight: Weight) -> int:
