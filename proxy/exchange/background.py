@@ -204,6 +204,8 @@ def _response_id(call: Call) -> str:
 class Watcher:
     """Stands where a call's hold would, for a call that costs nothing itself."""
 
+    look_at: int | None = None
+
     def __init__(self, background: Background, key: Key) -> None:
         self._background = background
         self._key = key

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Held:
     """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to; `input_tokens` our estimate.
 
-    `asks` is what the request asks for; `prices` are looked up when they matter.
+    `look_at`: at how many tokens of output `afford` has something to say. `asks` is what the request asks for; `prices` are looked up when they matter.
     """
 
     __slots__ = (
@@ -46,7 +46,6 @@ class Held:
         "_events",
         "_closed",
         "_keeping",
-        "_look_at",
         "_prices",
         "_record",
         "_booked",
@@ -56,6 +55,7 @@ class Held:
         "hold",
         "input_tokens",
         "is_free",
+        "look_at",
         "maximum",
     )
 
@@ -73,7 +73,7 @@ class Held:
         self._closed = False
         self._booked: Booked | None = None
         self._events = 0
-        self._look_at: int | None = None
+        self.look_at: int | None = None
         self._step = 0
         self._token_pusd = 0
 
@@ -132,7 +132,7 @@ class Held:
         self._token_pusd = to_pusd_up(price.output_usd)
         if self._token_pusd and self.hold.charges and self.hold.amount_pusd:
             self._step = self.hold.amount_pusd
-            self._look_at = self._next_look(0, 0)
+            self.look_at = self._next_look(0, 0)
 
     def afford(self, findings: Findings) -> None:
         """Hold as much again, and again, for a stream that has cost more than its hold; asked at every event, it looks
@@ -140,7 +140,7 @@ class Held:
 
         Raises `BudgetExceeded` where no money is free for that.
         """
-        if self._look_at is None or findings.counted_output < self._look_at or self._closed:
+        if self.look_at is None or findings.counted_output < self.look_at or self._closed:
             return
         so_far = self.so_far_pusd(findings)
         while so_far > self.hold.amount_pusd:
@@ -153,7 +153,7 @@ class Held:
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
                 self._keeping.journal.append(self.hold)
-        self._look_at = self._next_look(findings.counted_output, so_far)
+        self.look_at = self._next_look(findings.counted_output, so_far)
 
     def _next_look(self, counted: int, so_far_pusd: int) -> int:
         """At how many tokens to look again: half of what the hold still pays for, and one more token at least."""

@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_head_bytes",
+        "_has_news",
         "_headers",
         "_in_interim",
         "_interim",
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._interim = 0
         self._response: Response | None = None
         self._news = Signal(self._loop)
+        self._has_news = False
         self._paused_reading = False
         self._may_write = True
         self._in_interim = False
@@ -92,6 +94,7 @@ class Connection(asyncio.Protocol):
         if parser is None:
             self.abort()
             return
+        self._has_news = False
         if self._response is None:
             self._head_bytes += len(data)
         try:
@@ -100,7 +103,8 @@ class Connection(asyncio.Protocol):
             self._fail(NotHttp())
         if self._response is None and self._head_bytes > LARGEST_HEAD_BYTES:
             self._fail(NotHttp())
-        self._news.fire()
+        if self._has_news:
+            self._news.fire()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The end; for a reply without a length it is the end of its body."""
@@ -151,7 +155,7 @@ class Connection(asyncio.Protocol):
             return
         if status not in _STATUSES or len(self._headers) > MOST_HEADERS:
             raise NotHttp
-        self._response = Response(self, status, read_reply_head(self._headers))
+        self._response, self._has_news = Response(self, status, read_reply_head(self._headers)), True
         self._headers = []  # of no more use, however long the stream
         if self._method == "HEAD":
             self._response.ended = True
@@ -160,6 +164,9 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body. Back-pressure: a reader that lags stops us reading."""
         response = self._response
+        if response is not None and response.sink is not None and response.sink(body):
+            return
+        self._has_news = True
         if response is None or response.ended:
             self._is_spoilt = True
         elif response.receive(body) and not self._paused_reading and self._transport is not None:
@@ -172,7 +179,7 @@ class Connection(asyncio.Protocol):
         if response is None or self._in_interim:
             return
         assert self._parser is not None
-        response.ended = True
+        response.ended = self._has_news = True
         self._is_spoilt = self._is_spoilt or not self._parser.should_keep_alive()
 
     # what callers do
@@ -272,6 +279,7 @@ class Connection(asyncio.Protocol):
         return bool(self._poll(0))
 
     def _fail(self, error: Exception) -> None:
+        self._has_news = True
         if self._response is None:
             self._response = Response(self, 0, ReplyHead({}, []))
         if self._response.ended:

@@ -61,6 +61,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
     reader, settler, interpreter = reply.reader, reply.settler, reply.interpreter
     findings, is_silent = reader.findings, True  # until the first token
     ready, reply.first = client.take_held() + reply.first, b""
+    passing = _Passing(client, reply, patience)
     while True:
         if ready:
             if interpreter is not None:
@@ -82,7 +83,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
             chunk = await _what_follows(client, reply)
         else:
             while (chunk := reply.take()) is None:
-                await reply.news()
+                await reply.news(None if interpreter is not None or is_silent else passing)
         if not chunk:
             break
         patience.heard()
@@ -93,6 +94,29 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
     if not findings.complete:
         record.phase = "streaming"
         raise UpstreamReset(f"{reply.provider.name} ended its answer in the middle.")
+
+
+class _Passing:
+    """Passes on what can be nothing but one more piece of text, in the step in which it came."""
+
+    __slots__ = ("_client", "_patience", "_reader", "_settler")
+
+    def __init__(self, client: Client, reply: Reply, patience: Patience) -> None:
+        self._client = client
+        self._reader = reply.reader
+        self._settler = reply.settler
+        self._patience = patience
+
+    def __call__(self, data: bytes) -> bool:
+        """Whether it was such a piece, for a client that keeps up."""
+        client, settler = self._client, self._settler
+        if client.gone or client.is_slow:
+            return False
+        if not self._reader.passes(data, None if settler is None else settler.look_at):
+            return False
+        self._patience.heard()
+        client.say(data)
+        return True
 
 
 def _note_first(record: Record, events: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -135,9 +135,9 @@ class Reply:
             self.end()
         return chunk
 
-    def news(self) -> Awaitable[None]:
-        """Until more has come."""
-        return self._response.news()
+    def news(self, sink: Callable[[bytes], bool] | None = None) -> Awaitable[None]:
+        """Until more has come, that `sink` does not take."""
+        return self._response.news() if sink is None else self._response.news_beside(sink)
 
     async def next_chunk(self) -> bytes:
         """`take`, waited for."""

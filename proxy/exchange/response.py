@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proxy.wire.headers import ReplyHead
@@ -43,7 +43,18 @@ class Line(Protocol):
 class Response:
     """A reply: its head (`fields` by lower-case name, those `passing` to a client), and its body as it comes. `read` it to its end, then `release`; or `close` it."""
 
-    __slots__ = ("_chunks", "_connection", "_size", "ended", "error", "fields", "passing", "status", "until_close")
+    __slots__ = (
+        "_chunks",
+        "_connection",
+        "_size",
+        "ended",
+        "sink",
+        "error",
+        "fields",
+        "passing",
+        "status",
+        "until_close",
+    )
 
     def __init__(self, connection: Line, status: int, head: ReplyHead) -> None:
         self._connection: Line | None = connection
@@ -53,6 +64,7 @@ class Response:
         self.fields = head.fields
         self.passing = head.passing
         self.ended = False
+        self.sink: Callable[[bytes], bool] | None = None  # whoever takes bytes as they come, and says whether it did
         self.error: Exception | None = None
         self.until_close = "content-length" not in head.fields and "transfer-encoding" not in head.fields
 
@@ -90,6 +102,14 @@ class Response:
         """Something to wait for: until something has come. To be asked for only where more has to be waited for."""
         assert self._connection is not None
         return self._connection.news()
+
+    async def news_beside(self, sink: Callable[[bytes], bool]) -> None:
+        """The same until something has come that `sink` does not take: it is shown everything first."""
+        self.sink = sink
+        try:
+            await self.news()
+        finally:
+            self.sink = None
 
     async def read(self) -> bytes:
         """The next bytes of the body, as they came; empty at its end. Raises `Broken` or `NotHttp`."""

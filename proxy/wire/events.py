@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from proxy.wire.counting import Choice
+from proxy.wire.counting import Choice, Delta
 from proxy.wire.json_text import SMALL, is_parsed_quickly, mended
 
 
@@ -72,6 +72,8 @@ def _number(text: str) -> Decimal:
         return Decimal("NaN")
 
 
+# Members of an event that say more than its text.
+_TELLING = tuple("error usage response message item output tool_usage tools x_groq timings meta usage_info".split())
 _exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 
 
@@ -84,6 +86,20 @@ def read_event(data: bytes) -> Event | None:
         return _event.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _read_odd_event(data)
+
+
+def text_alone(data: bytes) -> str | None:
+    """The text that a chat's event adds to its one answer, where it has nothing else to say; else None."""
+    event = read_event(data)
+    if event is None or not event.choices or len(event.choices) != 1:
+        return None
+    choice = event.choices[0]
+    silent = event.type, event.delta, event.status, event.background, choice.text
+    if not isinstance(choice.delta, Delta) or choice.finish_reason or any(value is not None for value in silent):
+        return None
+    if event.content is not UNSET or any(read_value(getattr(event, name)) is not None for name in _TELLING):
+        return None
+    return choice.delta.content if isinstance(choice.delta.content, str) else None
 
 
 def _read_odd_event(data: bytes) -> Event | None:

@@ -195,6 +195,16 @@ class Findings:
         if event.message is not UNSET:
             self._see_nested(event.message)
 
+    def see_more(self, text: str, before_tokens: int | None) -> bool:
+        """Read an event that says what the last one did, but for its text (`alike.py`); not where that comes to so much."""
+        counted = self.counted_output + tokens_in(text)
+        if before_tokens is not None and counted >= before_tokens:
+            return False
+        self.events += 1
+        self.usage_only = False
+        self.counted_output = counted
+        return True
+
     def is_under_way(self, event: Event) -> bool:
         """Whether the event is a piece of an answer that goes on."""
         return any(choice.delta is not UNSET for choice in event.choices or ()) and bool(self._open)

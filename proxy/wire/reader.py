@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from proxy.errors import ProxyError
+from proxy.wire.alike import Alike
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
 from proxy.wire.sse import EventCutter, data_of, split_events
@@ -16,6 +17,7 @@ class StreamReader:
     """Reads an event stream. `hide_usage` takes out the usage event we, not the client, asked for."""
 
     __slots__ = (
+        "_alike",
         "_cutter",
         "_hid_the_last",
         "_hide_usage",
@@ -24,6 +26,7 @@ class StreamReader:
     )
 
     def __init__(self, shape: Shape, *, hide_usage: bool = False) -> None:
+        self._alike = Alike()
         self._cutter = EventCutter()
         self._hide_usage = hide_usage
         self._hid_the_last = False
@@ -48,7 +51,10 @@ class StreamReader:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
         if self._is_one_event(chunk):
             self.findings.see(chunk[6:-2])
-            return b"" if self._hide_usage and self.findings.usage_only else chunk
+            if self.findings.usage_only:
+                return b"" if self._hide_usage else chunk
+            self._alike.learn(chunk)
+            return chunk
         if not chunk:
             return chunk
         if not self._line_end_is_open:
@@ -57,6 +63,19 @@ class StreamReader:
         if not chunk.startswith(b"\n"):
             return self._feed(chunk)
         return (b"" if self._hid_the_last else b"\n") + self._feed(chunk[1:])
+
+    def passes(self, chunk: bytes, before_tokens: int | None) -> bool:
+        """Whether bytes that came are an event like the one before but for its text; then it has been counted.
+
+        Not where the output would come to `before_tokens`, None being no bound.
+        """
+        text = self._alike.text_of(chunk)
+        if text is None or self._line_end_is_open or self._cutter.held or self._cutter.mid_event:
+            return False
+        try:
+            return self.findings.see_more(text.decode(), before_tokens)
+        except UnicodeDecodeError:
+            return False
 
     def _is_one_event(self, chunk: bytes) -> bool:
         """Whether it is one event of one line of data and nothing else, as most reads are, with nothing before it."""
