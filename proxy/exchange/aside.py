@@ -21,7 +21,10 @@ class Aside:
         self._thread = ThreadPoolExecutor(1, "large texts")
 
     async def __call__(self, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do some pure work on `size` bytes: here, or in the thread where there are many. What it raises passes."""
+        """Do some pure work on `size` bytes: here, or in the thread where there are many. What it raises passes.
+
+        Whoever is in a hurry does itself what is not `LARGE`.
+        """
         if size <= LARGE:
             return work(*args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))

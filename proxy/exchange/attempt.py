@@ -23,6 +23,7 @@ from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.translating import Asked, Interpreter, say, silent
+from proxy.policy.limits.limiter import HEADERS as LIMIT_HEADERS
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
@@ -197,7 +198,7 @@ def headers_for(reply: Reply, job: Job) -> Headers:
             own.append(("x-tollkeeper-model", safe(record.target.model)))
     own.append(("x-tollkeeper-attempts", str(record.calls)))
     passed = reply.headers
-    if any(name in told for name, _ in record.limit_headers):
+    if record.limit_headers and not LIMIT_HEADERS.isdisjoint(told):
         passed = replaced(passed, record.limit_headers)
     else:
         own += record.limit_headers

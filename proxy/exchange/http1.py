@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import cast
 
@@ -189,8 +188,17 @@ class Connection(asyncio.Protocol):
 
         A reply that comes while the body still goes up ends the sending if it is an error (RFC 9112 9.5).
         """
+        transport = self._transport
         try:
-            await self._send(method, head, pieces)
+            if transport is None or self.lost:
+                raise Broken
+            self._parser = HttpResponseParser(self)
+            self._method, self._response, self._interim, self._head_bytes = method, None, 0, 0
+            self._sent_at = self._loop.time()
+            if sum(map(len, pieces)) < JOIN_BELOW_BYTES:
+                transport.write(b"".join((head, *pieces)))
+            else:
+                await self._upload(transport, head, pieces)
             while self._response is None:
                 if self.lost:
                     raise self._broken()
@@ -202,18 +210,6 @@ class Connection(asyncio.Protocol):
             self.abort()
             raise self._response.error
         return self._response
-
-    async def _send(self, method: str, head: bytes, pieces: Pieces) -> None:
-        transport = self._transport
-        if transport is None or self.lost:
-            raise Broken
-        self._parser = HttpResponseParser(self)
-        self._method, self._response, self._interim, self._head_bytes = method, None, 0, 0
-        self._sent_at = self._loop.time()
-        if sum(map(len, pieces)) < JOIN_BELOW_BYTES:
-            transport.write(b"".join((head, *pieces)))
-        else:
-            await self._upload(transport, head, pieces)
 
     def _broken(self) -> Broken:
         """How the connection ended before a head came."""
@@ -258,7 +254,7 @@ class Connection(asyncio.Protocol):
         if self.free is None or self.lost:
             self.abort()
             return
-        self.idle_since = time.monotonic()
+        self.idle_since = self._loop.time()
         self.free.append(self)
 
     def abort(self) -> None:
@@ -279,9 +275,9 @@ class Connection(asyncio.Protocol):
         return bool(self._poll(0))
 
     def _fail(self, error: Exception) -> None:
-        self._has_news = True
         if self._response is None:
             self._response = Response(self, 0, ReplyHead({}, []))
+        self._has_news = True
         if self._response.ended:
             self._is_spoilt = True
         else:

@@ -96,7 +96,7 @@ class Patience:
 
     def __enter__(self) -> Patience:
         self._deadlines.watch(self)
-        self._last = self._deadlines.moment() + TICK_SECONDS  # the last look may be so long ago
+        self._last = self._deadlines.now + TICK_SECONDS  # the last look may be so long ago
         return self
 
     def __exit__(self, *_: object) -> None:

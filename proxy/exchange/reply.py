@@ -14,13 +14,12 @@ import msgspec
 
 from proxy.dialects import Dialect
 from proxy.errors import ProxyError, UpstreamReset
-from proxy.exchange.aside import Aside
+from proxy.exchange.aside import LARGE, Aside
 from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import Missing, message_of, missing_from
-from proxy.wire.findings import Findings
 from proxy.wire.headers import Headers, replaced, safe
 from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
@@ -50,6 +49,7 @@ class Reply:
         "aside",
         "broken_by",
         "ended",
+        "findings",
         "first",
         "first_byte_at",
         "interpreter",
@@ -67,14 +67,13 @@ class Reply:
         self._response = response
         self.aside = aside
         self.provider = provider
-        self.reader = reader
+        self.reader, self.findings = reader, reader.findings
         self.status = response.status
         self.first = b""
         self.first_byte_at = time.monotonic()
-        self.whole = False
+        self.whole = self.ended = False
         self._own_type: str | None = None
         self.interpreter: Interpreter | None = None
-        self.ended = False
         self.trouble: Trouble = "none"
         self.settler: Held | Watcher | None = None
         self.broken_by: ProxyError | None = None
@@ -95,7 +94,7 @@ class Reply:
     def generation_id(self) -> str | None:
         """OpenRouter's id of this call: the header, else the body (wire.md 1.11)."""
         told = self._response.header("x-generation-id")
-        return safe(told) if told else self.reader.findings.generation_id
+        return safe(told) if told else self.findings.generation_id
 
     @property
     def content_length(self) -> str | None:
@@ -181,7 +180,8 @@ class Reply:
             size += len(chunk)
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
-            await self.aside(size, self.reader.findings.see, self.first)
+            see = self.findings.see
+            await self.aside(size, see, self.first) if size > LARGE else see(self.first)
         elif self.is_json and self.status < 300:
             self._passing = Passing(self.reader, "")
             self._passing.feed(self.first)
@@ -189,7 +189,7 @@ class Reply:
     @property
     def judged_status(self) -> int:
         """The status, or what an error inside a 200 stands for."""
-        findings = self.reader.findings
+        findings = self.findings
         if findings.error is None or self.status >= 400:
             return self.status
         return findings.error_status if findings.failed else self.status
@@ -221,7 +221,7 @@ class Reply:
     @property
     def label(self) -> str:
         """The outcome in one word, for records."""
-        findings = self.reader.findings
+        findings = self.findings
         if findings.error is not None and self.status < 400 and findings.broke:
             return f"200_error_{findings.error_status}"
         return self.broken_by.code if self.broken_by is not None and self.status < 400 else str(self.status)
@@ -231,7 +231,7 @@ class Reply:
         """Why it failed, in the word of whoever failed; None where it did not."""
         if self.broken_by is not None:
             return self.broken_by.code
-        if self.reader.findings.error is None or (self.status < 400 and not self.findings.broke):
+        if self.findings.error is None or (self.status < 400 and not self.findings.broke):
             return None
         return self.findings.error_code if self.status < 400 else str(self.status)
 
@@ -242,7 +242,7 @@ class Reply:
     def _told(self) -> Any:
         """What there is of an error."""
         if self.status < 400:
-            return self.reader.findings.error
+            return self.findings.error
         try:
             return msgspec.json.decode(self.first)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -254,15 +254,10 @@ class Reply:
         return self.is_event_stream or (self._passing is not None and self._passing.is_stream)
 
     @property
-    def findings(self) -> Findings:
-        """What the reply says of itself."""
-        return self.reader.findings
-
-    @property
     def complete(self) -> bool:
         """Whether everything came that was to come."""
         if self.is_event_stream:
-            return self.reader.findings.terminal or (self.ended and self.reader.findings.complete)
+            return self.findings.terminal or (self.ended and self.findings.complete)
         return self.whole or self.ended
 
     def settle(self) -> Awaitable[None] | None:

@@ -17,6 +17,7 @@ from proxy.exchange.waiting import Place, Queue
 from proxy.policy.money.account import Verdict
 from proxy.policy.money.budgets import BudgetRules, Subject
 from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.money.prices import Price
 from proxy.policy.money.quote import (
     Decision,
     Go,
@@ -93,6 +94,9 @@ class Toll:
     async def _hold_narrowed(self, job: Job, ask: Ask) -> Held | None:
         """The same, after it is known which of the narrowed budgets bind this attempt, and what these have spent."""
         narrowed, names, marks = self.keeping.books.narrowed, ask.names, job.record.marks
+        if not narrowed:
+            job.under = job.scopes
+            return await self._hold(job, ask)
         models = (*names, f"{ask.provider.name}/{names[1]}", *job.call.also_models)
         subject = Subject(job.caller.name, ask.provider.name, models, marks.tags, marks.session)
         job.under = self.keeping.books.under(job.scopes, subject)
@@ -135,7 +139,8 @@ class Toll:
             place.answered()
 
     def _quote(self, job: Job, ask: Ask) -> Quote:
-        models = [ask.names, *((name, name) for name in job.call.also_models)]
+        also = job.call.also_models
+        models = [ask.names, *[(name, name) for name in also]] if also else [ask.names]
         weight, maximum = job.weight, ask.lowered_to
         if maximum is not None:
             weight = with_maximum(weight, maximum)
@@ -224,14 +229,14 @@ class Toll:
 
     def _held(self, job: Job, ask: Ask, quote: Quote, hold: Hold) -> Held:
         """The hold under way, with what its settlement will want to know."""
-        book, provider, names, price = self.prices, ask.provider, ask.names, quote.price
-
-        def prices() -> Prices:
-            return Prices(price, partial(book.listed, provider), partial(book.served_price, provider, names))
-
-        held = Held(self.keeping, hold, prices, job.record)
+        price = quote.price
+        held = Held(self.keeping, hold, partial(_prices, self.prices, price, ask), job.record)
         held.is_free = quote.is_free
         held.asks, held.input_tokens = job.weight.asks, likely_input_tokens(job.weight)
         if hold.stream and price is not None and not price.makes_images:
             held.watch(price)
         return held
+
+
+def _prices(book: PriceBook, own: Price | None, ask: Ask) -> Prices:
+    return Prices(own, partial(book.listed, ask.provider), partial(book.served_price, ask.provider, ask.names))

@@ -36,9 +36,13 @@ class Line(Protocol):
 
     key: bytes
 
-    def known(self, digest: bytes, credential: bytes, body_bytes: int) -> Any:
+    def known(self, digest: bytes, credential: bytes | None, body_bytes: int) -> Any:
         """The head of this digest with whoever presents the credential, if a request of theirs with so much of a body may
-        be answered; else None. `credential` is a header's line, b"" where the head has none."""
+        be answered; else None. `credential` is a header's line, b"" where the head has none; None: the digest is that of
+        the two together, which `remember` was told."""
+
+    def remember(self, digest: bytes, known: Any) -> None:
+        """Know it by this digest of a head and its credential."""
 
     def begin(self, door: Any, head: Any, body: bytes) -> None:
         """Answer."""
@@ -126,11 +130,10 @@ class Lane:
             self._wait(data)
             return
         head, length = _split_length(data, end)
-        rest, credential = _split_credential(head)
-        digest = hashlib.blake2b(rest, digest_size=16, key=self._key).digest()
-        known = self._line.known(digest, credential, length)
+        digest = self._digest_of(head)
+        known = self._line.known(digest, None, length) or self._recognised(head, digest, length)
         if known is None or length > LARGEST_BODY:
-            self._lend(data, head, digest, end + length - len(data))
+            self._lend(data, head, end + length - len(data))
         elif len(data) < end + length:
             self._wait(data)
         else:
@@ -139,12 +142,23 @@ class Lane:
             self._stop_waiting()
             self._line.begin(self._door, known, data[end : end + length])
 
-    def _lend(self, data: bytes, head: bytes, digest: bytes, left: int) -> None:
+    def _recognised(self, head: bytes, digest: bytes, length: int) -> Any:
+        """What is known of a head whoever sent it, and of this sender; `digest` is that of the two together."""
+        rest, credential = _split_credential(head)
+        known = self._line.known(self._digest_of(rest), credential, length)
+        if known is not None:
+            self._line.remember(digest, known)
+        return known
+
+    def _digest_of(self, head: bytes) -> bytes:
+        return hashlib.blake2b(head, digest_size=16, key=self._key).digest()
+
+    def _lend(self, data: bytes, head: bytes, left: int) -> None:
         """The library is to read this request, of whose body so many bytes are still to come."""
         self._stop_waiting()
         is_plain = _PLAIN.match(head) and not _FRAMED_OTHERWISE.search(head) and left >= 0
         self._state = State.LENT if is_plain else State.CLOSED
-        self.digest, self._left = (digest if is_plain else None), left
+        self.digest, self._left = (self._digest_of(_split_credential(head)[0]) if is_plain else None), left
         self._door.pass_on(data)
 
     def _wait(self, data: bytes) -> None:

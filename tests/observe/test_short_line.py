@@ -23,6 +23,8 @@ USUAL = Entry(
     input_tokens=1204, output_tokens=310, cached_tokens=None, reasoning_tokens=None, cost_usd="0.002310000000",
     cost_source="reported", first_byte_seconds=0.31, first_token_seconds=0.4213, total_seconds=2.1, overhead_seconds=0.001, client_left=None,
     shadow_rejections=(),
+    session=None,
+    tags=(),
 )  # fmt: skip
 
 

@@ -21,10 +21,16 @@ class Line:
         self.taught: set[bytes] = set()
         self.begun: list[bytes] = []
         self.credentials: list[bytes] = []
+        self.remembered: dict[bytes, Any] = {}
 
-    def known(self, digest: bytes, credential: bytes, body_bytes: int) -> Any:
+    def known(self, digest: bytes, credential: bytes | None, body_bytes: int) -> Any:
+        if credential is None:
+            return self.remembered.get(digest)
         self.credentials.append(credential)
         return digest if digest in self.taught else None
+
+    def remember(self, digest: bytes, known: Any) -> None:
+        self.remembered[digest] = known
 
     def begin(self, door: Any, head: Any, body: bytes) -> None:
         self.begun.append(body)

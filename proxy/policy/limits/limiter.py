@@ -21,6 +21,7 @@ _NANO = 10**9
 _TOLD = tuple(
     (of, *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset"))) for of in ("requests", "tokens")
 )
+HEADERS = frozenset(name for _, *names in _TOLD for name in names)
 
 
 class Taken(Struct, frozen=True):
@@ -80,16 +81,6 @@ class _Bucket:
         begun = now_ns * self.amount
         self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
 
-    def level(self, now_ns: int) -> int:
-        """How full it is."""
-        level = self.empty_at - now_ns * self.amount
-        return level if level > 0 else 0
-
-    def left(self, level: int) -> int:
-        """What may still be taken where it is so full."""
-        left = self.amount - -(-level // self.unit)
-        return left if left > 0 else 0
-
 
 class Limiter:
     """Every limit's state. `now` is monotonic seconds.
@@ -122,10 +113,14 @@ class Limiter:
 
     def judge(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Denied | None:
         """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
-        now_ns = _ns(now)
+        now_ns = int(now * _NANO + 0.5)
         worst: Denied | None = None
         for bucket in self._of(scopes):
-            wait = bucket.wait(tokens if bucket.of == "tokens" else requests, now_ns)
+            amount = tokens if bucket.of == "tokens" else requests
+            if bucket.of != "concurrent" and amount < bucket.amount:  # mostly there is room, however empty it is
+                if bucket.empty_at + amount * bucket.unit <= bucket.whole + now_ns * bucket.amount:
+                    continue
+            wait = bucket.wait(amount, now_ns)
             if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
                 worst = Denied(bucket.limit, wait)
         return worst
@@ -185,8 +180,10 @@ class Limiter:
         tightest: dict[str, tuple[int, int, int, str]] = {}
         for bucket in self._of(scopes):
             if bucket.of != "concurrent":
-                level = bucket.level(now_ns)
-                one = bucket.left(level), bucket.amount, level, bucket.text
+                level = bucket.empty_at - now_ns * bucket.amount
+                level = level if level > 0 else 0
+                left = bucket.amount - -(-level // bucket.unit)
+                one = left if left > 0 else 0, bucket.amount, level, bucket.text
                 if bucket.of not in tightest or one[:2] < tightest[bucket.of][:2]:
                     tightest[bucket.of] = one
         found: dict[str, str] = {}

@@ -78,14 +78,6 @@ class _Counter:
         self.held += amount
         self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
 
-    def release(self, key: str, amount: int) -> None:
-        """A key that holds nothing has no entry, whether or not holds of nothing are open."""
-        self.held -= amount
-        self.holds -= 1
-        left = self.held_by_key.pop(key, 0) - amount
-        if left:
-            self.held_by_key[key] = left
-
 
 class Account:
     """One budget with its counters: the current period, and older ones while a hold is open there."""
@@ -93,8 +85,8 @@ class Account:
     def __init__(self, budget: Budget) -> None:
         self.counters: dict[int, _Counter] = {}
         self.newest: int | None = None
-        self._begun = self._ends = 0.0  # times that open no period newer than the newest
-        self._current = _Counter()  # of the newest, at these times
+        self.begun = self.ends = 0.0  # times that open no period newer than the newest
+        self.current = _Counter()  # of the newest, while `begun <= now < ends`
         self.charge = budget.id, 0  # what stands for it in a hold
         self.change(budget)
 
@@ -102,18 +94,18 @@ class Account:
         """Take on a new cap, share or zone; what is spent and held stays."""
         self.budget = budget
         self.most_a_key_holds = int(_EXACT.multiply(budget.cap_pusd, budget.share).to_integral_value(ROUND_FLOOR))
-        self._begun = self._ends = 0.0
+        self.begun = self.ends = 0.0
 
     def at(self, now: float) -> _Counter:
         """The counter of the period of `now`; a clock that goes back stays in the newest one."""
-        if not self._begun <= now < self._ends:
+        if not self.begun <= now < self.ends:
             start = period_start(self.budget, now)
             end = period_end(self.budget, start)
             self.reach(start)
             assert self.newest is not None
-            self._begun, self._ends, self._current = start, inf if end is None else end, self.counter(self.newest)
+            self.begun, self.ends, self.current = start, inf if end is None else end, self.counter(self.newest)
             self.charge = self.budget.id, self.newest
-        return self._current
+        return self.current
 
     def counter(self, period: int) -> _Counter:
         """The counter of a period, begun where there was none."""
@@ -127,13 +119,13 @@ class Account:
         self.counter(period).spent = spent_pusd
         if self.newest is None or period > self.newest:
             self.newest = period
-            self._begun = self._ends = 0.0
+            self.begun = self.ends = 0.0
 
     def reach(self, period: int) -> None:
         """A period has been seen; older ones are closed."""
         if self.newest is None or period > self.newest:
             self.newest = period
-            self._begun = self._ends = 0.0
+            self.begun = self.ends = 0.0
             self.forget()
 
     def forget(self) -> None:
@@ -146,8 +138,12 @@ class Account:
     def settle(self, period: int, key: str, held: int, spent: int) -> None:
         """Turn a hold of a period into spending."""
         counter = self.counters.get(period) or self.counter(period)
-        counter.release(key, held)
+        counter.held -= held
+        counter.holds -= 1
         counter.spent += spent
+        left = counter.held_by_key.pop(key, 0) - held
+        if left:  # a key that holds nothing has no entry, whether or not holds of nothing are open
+            counter.held_by_key[key] = left
         if len(self.counters) > 1:
             self.forget()
 
@@ -167,7 +163,7 @@ class Account:
 
     def room(self, key: str, now: float) -> tuple[int, int]:
         """What this budget leaves `key`, as `Room` has it; a key may pass its share with its only hold."""
-        counter = self._current if self._begun <= now < self._ends else self.at(now)
+        counter = self.current if self.begun <= now < self.ends else self.at(now)
         spendable = self.budget.cap_pusd - counter.spent
         free = spendable - counter.held
         own = counter.held_by_key.get(key)

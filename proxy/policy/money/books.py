@@ -108,7 +108,8 @@ class Books:
             raise ValueError(f"the hold {hold_id!r} is open already, or negative")
         accounts = self._of(scopes)
         for account in accounts:
-            account.at(now).hold(key, amount)
+            counter = account.current if account.begun <= now < account.ends else account.at(now)
+            counter.hold(key, amount)
         charges = tuple([account.charge for account in accounts])
         self._holds[hold_id] = _Hold(key, amount, charges)
         return charges

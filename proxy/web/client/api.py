@@ -22,6 +22,7 @@ from proxy.errors import (
     ShuttingDown,
     UnknownEndpoint,
 )
+from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.patience import Deadlines
@@ -57,16 +58,16 @@ class Api:
         self._finished = finished
         self._crashed = crashed
 
-    def known(self, digest: bytes, credential: bytes, body_bytes: int) -> Asked | None:
+    def known(self, digest: bytes, credential: bytes | None, body_bytes: int) -> Asked | None:
         """What a head that came before asks for, if this credential's owner may ask for it with so large a body."""
         parts = self.parts
-        head = parts.heads.get(digest)
-        if head is None or parts.closing is not None or body_bytes > parts.max_body:
+        if parts.closing is not None or body_bytes > parts.max_body:
             return None
-        caller = parts.keys.caller_of(credential)
-        if caller is None or (caller.models and head.endpoint.unbounded):
-            return None
-        return Asked(head, caller, b"")
+        return parts.heads.asked(digest, credential, parts.keys)
+
+    def remember(self, digest: bytes, known: Asked) -> None:
+        """Know a head by this digest of it and its credential."""
+        self.parts.heads.remember(digest, known)
 
     def next_id(self) -> str:
         """The id of a request that is still to begin."""
@@ -202,15 +203,17 @@ class Api:
         if head.endpoint.name in OWN and await self._answered(asked, client):
             return None
         body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
-        where, content = (head.path, head.query), (head.content_type, body)
-        aside = parts.exchange.aside
-        call = await aside(len(body), read_call, head.endpoint, head.method, where, content)
+        aside = None if len(body) <= LARGE else parts.exchange.aside
+        asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
+        call = read_call(*asked_for) if aside is None else await aside(len(body), read_call, *asked_for)
         record.model, record.stream, record.marks = call.model, call.stream, marks_of(head.marks, call.document)
         plan = self._plan(caller, call, head)
         if head.model not in (None, plan.targets[0].model):
             call = replace(call, path=path_of(plan.targets[0].model))
         record.label = plan.label
-        weight = await aside(len(body), weigh, call, plan.defaults) if head.endpoint.counts else NO_WEIGHT
+        weight = NO_WEIGHT
+        if head.endpoint.counts:
+            weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)
         until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
         return Job(call, weight, caller, plan, head.incoming, record, until, (key_scope(caller.name), GLOBAL), tokens)
 
@@ -275,12 +278,8 @@ class Api:
             return
         record.phase = "done" if record.phase == "reading" else record.phase
         is_unread = not isinstance(request, Asked) and not request.content.is_eof()
-        if (
-            error.status in (408, 413, 415, 417)
-            or isinstance(error, ShuttingDown)
-            or is_unread
-            and isinstance(error, Overloaded)
-        ):
+        is_last = isinstance(error, ShuttingDown) or (is_unread and isinstance(error, Overloaded))
+        if is_last or error.status in (408, 413, 415, 417):
             client.keeps = False
         client.whole(error.status, *error_reply(error, record.refusal_headers(), anthropic=record.speaks_anthropic))
 

@@ -13,12 +13,14 @@ from proxy.errors import DuplicateKey
 from proxy.exchange.record import Record
 from proxy.policy.names.access import ROUTE
 from proxy.policy.values import Caller
+from proxy.web.client.keys import Keyring
 from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
+_NEVER = None, None
 
 
 class Head(Struct, frozen=True):
@@ -53,15 +55,30 @@ class Asked(Struct):
 
 
 class Heads:
-    """Heads by the digests of their bytes; a change of what they were judged by makes a new one."""
+    """Heads by the digests of their bytes; a change of what they were judged by, keys too, makes a new one."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
         self._came: set[bytes] = set()
+        self._of_senders: dict[bytes, tuple[Head, Caller]] = {}
 
-    def get(self, digest: bytes) -> Head | None:
-        """The head of these bytes, if it came before."""
-        return self._known.get(digest)
+    def asked(self, digest: bytes, credential: bytes | None, keys: Keyring) -> Asked | None:
+        """What a request asks for whose head came before, if whoever presents the credential may ask for it; None for the
+        credential: the digest is of both, and was to be remembered."""
+        if credential is None:
+            head, caller = self._of_senders.get(digest, _NEVER)
+            return None if head is None or caller is None or not keys.admits(caller) else Asked(head, caller, b"")
+        head = self._known.get(digest)
+        caller = None if head is None else keys.caller_of(credential)
+        if head is None or caller is None or (caller.models and head.endpoint.unbounded):
+            return None
+        return Asked(head, caller, b"")
+
+    def remember(self, digest: bytes, asked: Asked) -> None:
+        """Know a head again with the one who sent it."""
+        if len(self._of_senders) >= MOST_DIGESTS:
+            self._of_senders.clear()
+        self._of_senders[digest] = asked.head, asked.caller
 
     def learn(self, digest: bytes, head: Head) -> None:
         """Know it again once it has come twice: some clients give every request a head of its own, none of which comes
