@@ -13,9 +13,14 @@ from harness.events import chat_reply
 from harness.setting import CANARIES, CLIENT_KEY, config_for
 from harness.steps import json_reply
 from harness.upstream import Upstream
+from hypothesis import HealthCheck, settings
 from processes import none_started, starts_processes
 
 StartDaemon = Callable[..., Daemon]
+
+# a busy machine is no fault
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(tryfirst=True)

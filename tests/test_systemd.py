@@ -20,8 +20,11 @@ SOCKET = UNITS / "tollkeeper.socket"
 USER = UNITS / "user" / "tollkeeper.service"
 MOST_EXPOSED = 1.2
 SYSTEMD = missing_systemd()
-END_TO_END = "-m pytest -n 2 tests/daemon"
-END_TO_END_SECONDS = 300
+# What a sandbox could break: starting, files watched, secrets sealed, stores written, both lanes, the log.
+END_TO_END = [
+    f"tests/daemon/test_{name}.py" for name in ("start", "reload", "settings", "two_ways_in", "wire_http", "log_sink")
+]
+END_TO_END_SECONDS = 240
 # The tests themselves look into the kernel's tables of sockets, which the daemon may not.
 FOR_THE_TESTS = (
     "WorkingDirectory=/opt/tollkeeper/source",
@@ -129,7 +132,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         "/units/tollkeeper.socket": SOCKET.read_text(),
         "/units/tollkeeper.service.d/soon.conf": "[Service]\nWatchdogSec=3s\nTimeoutStartSec=20s\n",
         "/units/probe.service": confined("/opt/tollkeeper/probe.py", "probe"),
-        "/units/tests.service": confined(END_TO_END, "tests", *FOR_THE_TESTS),
+        "/units/tests.service": confined("-m pytest -n 2 " + " ".join(END_TO_END), "tests", *FOR_THE_TESTS),
         "/opt/tollkeeper/probe.py": PROBE,
         "/etc/tollkeeper/config.yaml": CONFIG,
         "/etc/credstore/tollkeeper.openrouter": f"{PROVIDER_KEY}\n",
@@ -202,11 +205,11 @@ def test_a_process_under_the_unit_can_do_what_it_needs_and_nothing_else(machine:
 
 
 @pytest.mark.timeout(END_TO_END_SECONDS + 60)
-def test_the_end_to_end_tests_pass_under_the_unit(machine: Machine) -> None:
+def test_the_end_to_end_tests_that_a_sandbox_could_break_pass_under_the_unit(machine: Machine) -> None:
     machine.run("systemctl", "start", "tests.service", check=False, seconds=END_TO_END_SECONDS + 30)
     output = machine.run("cat", "/var/log/tests")
     assert machine.shown("Result", "tests.service") == "success", output[-5000:]
-    assert int(re.findall(r"(\d+) passed", output)[-1]) > 300
+    assert int(re.findall(r"(\d+) passed", output)[-1]) > 80
 
 
 def test_reload_keeps_the_process(service: Machine) -> None:

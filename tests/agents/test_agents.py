@@ -16,7 +16,7 @@ import pytest
 from agents import AGENTS, MARKER, SAID, run
 from harness.daemon import REPOSITORY, Daemon
 from harness.mock import Mock
-from harness.surroundings import free_port, surroundings
+from harness.surroundings import surroundings
 
 KEY = "sk-alice-canary"
 BUDGET = {"usd": 5, "per": "day"}
@@ -42,7 +42,6 @@ def daemon(mock: Mock, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     if "chat" in request.fixturenames:  # spelled as any other server, that only knows chat
         kind, provider = "openai", {**mock.provider("openai"), "speaks": ["chat"]}
     config = {
-        "listen": {"port": free_port()},
         "providers": {kind: provider},
         "keys": {"alice": {"key": KEY, "budgets": [BUDGET]}},
         "shutdown": {"drain": 1},

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.daemon import REPOSITORY, Daemon
-from harness.surroundings import PATIENCE_SECONDS, surroundings
+from harness.commands import Done, typed
+from harness.daemon import Daemon
 
 KEY = "sk-alice-canary"
 ALICE = {"key": KEY, "budgets": [{"usd": 1, "per": "day"}], "limits": [{"requests": 600, "per": "minute"}]}
@@ -42,18 +40,9 @@ class Desk:
             if running._process.poll() is None:
                 assert running.stop() == 0, running.output
 
-    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
         """A command, with this configuration."""
-        command = [sys.executable, "-m", "proxy", *arguments, "--config", str(self.folder / "config.yaml")]
-        return subprocess.run(
-            command,
-            check=False,
-            cwd=REPOSITORY,
-            env=surroundings(self.folder, **(env or {})),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
+        return typed(self.folder, *arguments, "--config", str(self.folder / "config.yaml"), **(env or {}))
 
     def json(self, *arguments: str) -> Any:
         """What a command prints with --json."""

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from harness.commands import typed
 from harness.daemon import REPOSITORY, Daemon
-from harness.surroundings import free_port, surroundings
+from harness.surroundings import surroundings
 
 KEY = "sk-alice-canary"
 VENV = REPOSITORY / ".venv-clients" / "bin"
@@ -40,17 +41,16 @@ needs_clients = pytest.mark.skipif(not VENV.exists(), reason="`make test` instal
 
 @pytest.fixture(scope="module", params=["open", "keys"])
 def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with the mock provider on a port its configuration names; `key` is the one it wants, if any."""
+    """A daemon with the mock provider; `key` is the one it wants, if any."""
     keys = {"alice": {"key": KEY}} if request.param == "keys" else {}
-    config = {"listen": {"port": free_port()}, "providers": {"mock": {}}, "keys": keys, "shutdown": {"drain": 1}}
+    config = {"providers": {"mock": {}}, "keys": keys, "shutdown": {"drain": 1}}
     with Daemon(config, tmp_path_factory.mktemp("connect"), key=KEY if keys else None) as running:
         yield running
         assert running.stop() == 0, running.output
 
 
 def printed(name: str, file: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "proxy", "connect", name, "--config", str(file), *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False)
+    done = typed(file.parent, "connect", name, "--config", str(file), *arguments)
     assert done.returncode == 0, done
     assert KEY not in done.stdout + done.stderr
     return done.stdout
@@ -80,7 +80,12 @@ def check_call(daemon: Daemon, endpoint: str, before: set[str]) -> None:
     assert call["key"] == ("alice" if daemon.key else "open")
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+# without keys each snippet has the same in the place of one: those that start quickly say whether that is taken
+@pytest.mark.parametrize(
+    ("daemon", "name"),
+    [("keys", name) for name in PROGRAMS] + [("open", name) for name in PROGRAMS if name.endswith("-python")],
+    indirect=["daemon"],
+)
 def test_python_clients_say_hello(daemon: Daemon, tmp_path: Path, name: str) -> None:
     program, endpoint = PROGRAMS[name]
     if not Path(program).exists():
@@ -99,6 +104,7 @@ def test_curl_says_hello(daemon: Daemon, tmp_path: Path) -> None:
 
 
 @needs_clients
+@pytest.mark.parametrize("daemon", ["keys"], indirect=True)
 def test_llm_says_hello(daemon: Daemon, tmp_path: Path) -> None:
     before = calls(daemon)
     models, commands = json.loads(printed("llm", daemon.folder / "config.yaml", "--json"))["parts"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from harness.daemon import REPOSITORY, Daemon
+from harness.commands import typed
+from harness.daemon import Daemon
 from harness.mock import Mock
-from harness.surroundings import PATIENCE_SECONDS, surroundings
 from harness.tmux import Tmux, needs_tmux
 
 from proxy.cli.litellm.moving import Moved, move
 from proxy.config.problems import ConfigProblems
-
-Done = subprocess.CompletedProcess[str]
-
-
-def run(home: Path, *arguments: str, **env: str) -> Done:
-    return subprocess.run(
-        [sys.executable, "-m", "proxy", *arguments], check=False, cwd=REPOSITORY, env=surroundings(home, **env),
-        capture_output=True, text=True, timeout=PATIENCE_SECONDS,
-    )  # fmt: skip
 
 
 def moved(text: str) -> tuple[dict[str, Any], Moved]:
@@ -87,11 +77,11 @@ def mock() -> Iterator[Mock]:
 def test_what_is_written_passes_check_and_every_name_answers(mock: Mock, tmp_path: Path) -> None:
     theirs, ours = tmp_path / "litellm.yaml", tmp_path / "ours.yaml"
     theirs.write_text(WORKING.replace("ROOT", mock.root))
-    done = run(tmp_path, "import", "litellm", str(theirs), "--output", str(ours))
+    done = typed(tmp_path, "import", "litellm", str(theirs), "--output", str(ours))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "canary" not in done.stderr + ours.read_text()
     assert ours.stat().st_mode & 0o777 == 0o600
-    checked = run(tmp_path, "check", str(ours), **SECRETS)
+    checked = typed(tmp_path, "check", str(ours), **SECRETS)
     assert checked.returncode == 0, checked.stdout
     assert "warning" not in checked.stdout
     config = yaml.safe_load(ours.read_text())
@@ -112,7 +102,7 @@ def test_what_is_written_passes_check_and_every_name_answers(mock: Mock, tmp_pat
 def test_what_is_left_out_is_told_with_its_line_and_why(mock: Mock, tmp_path: Path) -> None:
     theirs = tmp_path / "litellm.yaml"
     theirs.write_text(WORKING.replace("ROOT", mock.root))
-    done = run(tmp_path, "import", "litellm", str(theirs))
+    done = typed(tmp_path, "import", "litellm", str(theirs))
     assert done.returncode == 0
     told = done.stderr.replace(str(tmp_path), "").splitlines()
     for line, start in ((7, "model_list[0].litellm_params.rpm: left out: limits"),
@@ -230,13 +220,13 @@ def test_a_file_is_replaced_only_by_force_and_one_of_nothing_is_none(tmp_path: P
     theirs.write_text("model_list:\n" + model("a", "model: openai/x"))
     ours.write_text("mine")
     arguments = ("import", "litellm", str(theirs), "--output", str(ours))
-    refused = run(tmp_path, *arguments)
+    refused = typed(tmp_path, *arguments)
     assert (refused.returncode, refused.stdout, ours.read_text()) == (1, "", "mine")
     assert refused.stderr.endswith(f"Error: {ours} exists already; --force replaces it\n")
-    assert run(tmp_path, *arguments, "--force").returncode == 0
+    assert typed(tmp_path, *arguments, "--force").returncode == 0
     assert yaml.safe_load(ours.read_text())["models"] == {"a": "openai/x"}
     theirs.write_text("model_list:\n" + model("a", "model: azure/x"))
-    nothing = run(tmp_path, "import", "litellm", str(theirs))
+    nothing = typed(tmp_path, "import", "litellm", str(theirs))
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert nothing.stderr.endswith(f"Error: none of the models of {theirs} can be moved\n")
 

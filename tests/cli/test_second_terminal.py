@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
+from harness.commands import Done, typed
 from harness.daemon import REPOSITORY, Daemon
-from harness.surroundings import PATIENCE_SECONDS, surroundings
+from harness.surroundings import PATIENCE_SECONDS, as_user, surroundings
 from sqlalchemy import Engine
 
 from proxy.stores.database import engine_for
@@ -35,23 +36,19 @@ CONFIG: dict[str, Any] = {
 }
 NOBODY = 65534
 
-Done = subprocess.CompletedProcess[str]
-
 
 def run(home: Path, *arguments: str, folder: Path = REPOSITORY, user: int | None = None, **more: str) -> Done:
     """A command in an environment that holds nothing of the daemon's, but `more`."""
-    env = surroundings(home, PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1", **more)
+    if user is None:
+        return typed(home, *arguments, folder=folder, **more)
     return subprocess.run(
-        [sys.executable, "-m", "proxy", *arguments],
+        [*as_user(user), "-m", "proxy", *arguments],
         check=False,
         cwd=folder,
-        env=env,
+        env=surroundings(home, PYTHONDONTWRITEBYTECODE="1", **more),
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
-        user=user,
-        group=user,
-        extra_groups=None if user is None else [],
     )
 
 
@@ -225,20 +222,22 @@ def engine_for_new(path: Path) -> Engine:
     return engine_for(path)
 
 
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A folder everybody can look into, for what another user is to reach."""
+@pytest.fixture(scope="module")
+def another_user() -> None:
+    """There is one here that can run this Python."""
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
+    tried = run(Path("/"), "--version", folder=Path("/"), user=NOBODY)
+    if tried.returncode:
+        pytest.skip(f"another user cannot run this python: {tried.stderr}")
+
+
+@pytest.fixture
+def public(another_user: None) -> Iterator[Path]:
+    """A folder everybody can look into, for what another user is to reach."""
     with tempfile.TemporaryDirectory(prefix="tollkeeper-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        try:
-            is_possible = run(folder, "--version", folder=folder, user=NOBODY).returncode == 0
-        except PermissionError:  # it lies in the home of whoever runs the tests
-            is_possible = False
-        if not is_possible:
-            pytest.skip("another user cannot run this python")
         yield folder
 
 
@@ -247,7 +246,7 @@ def test_another_users_daemon_is_one_sentence_with_what_to_type(public: Path) ->
         config = public / "config.yaml"
         config.chmod(0o644)
         for words in (("usage",), ("keys", "list"), ("top", "--once"), ("tail",), ("backup", "x"), ("models",)):
-            done = run(public, *words, "--config", str(config), user=NOBODY)
+            done = run(public, *words, "--config", str(config), folder=public, user=NOBODY)
             typed = " ".join(("tollkeeper", *words, "--config", str(config)))
             assert (done.returncode, done.stdout) == (1, "")
             assert done.stderr == (
@@ -260,7 +259,7 @@ def test_another_users_configuration_is_the_same_sentence(public: Path) -> None:
     config.write_text("state_dir: state\n")
     config.chmod(0o600)
     for words in (("usage",), ("doctor",)):
-        done = run(public, *words, "--config", str(config), user=NOBODY)
+        done = run(public, *words, "--config", str(config), folder=public, user=NOBODY)
         typed = f"sudo tollkeeper {words[0]} --config {config}"
         assert done.stderr == f"Error: {config} belongs to the user root, and you are nobody; type: {typed}\n"
 

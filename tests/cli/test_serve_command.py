@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.commands import typed
 from harness.daemon import REPOSITORY, Daemon
 from harness.http import Connection, request_bytes
 from harness.surroundings import PATIENCE_SECONDS, surroundings
@@ -42,10 +43,7 @@ def test_addresses_of_the_command_line_win_over_the_files(tmp_path: Path, taken:
     with Daemon(config, tmp_path, args=arguments) as daemon:
         assert daemon.chat("mock/echo").status == 200
         assert not (tmp_path / "data.sock").exists()
-        reloaded = subprocess.run(
-            [sys.executable, "-m", "proxy", "reload", "--config", str(tmp_path / "config.yaml")], check=False,
-            cwd=REPOSITORY, env=surroundings(tmp_path), capture_output=True, text=True, timeout=PATIENCE_SECONDS,
-        )  # fmt: skip
+        reloaded = typed(tmp_path, "reload", "--config", str(tmp_path / "config.yaml"))
         assert reloaded.stdout == "nothing has changed\n"
 
 

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.daemon import REPOSITORY, Daemon
-from harness.surroundings import PATIENCE_SECONDS, free_port, surroundings
-
-Done = subprocess.CompletedProcess[str]
-
-
-def run(home: Path, *arguments: str, **env: str) -> Done:
-    """A command in an environment without any provider's key."""
-    command = [sys.executable, "-m", "proxy", *arguments]
-    return subprocess.run(
-        command,
-        check=False,
-        cwd=REPOSITORY,
-        env=surroundings(home, **env),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
+from harness.commands import typed
+from harness.daemon import Daemon
+from harness.surroundings import free_port
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +19,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 def test_the_demo_streams_a_call_and_shows_one_that_is_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "demo")
+    done = typed(tmp_path, "demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\nEvery call passes the toll, and every toll is written down.\n" in done.stdout
     assert "15 tokens in, 11 out, cost 0.000037 USD as the provider reported it" in done.stdout
@@ -45,43 +28,43 @@ def test_the_demo_streams_a_call_and_shows_one_that_is_refused(tmp_path: Path) -
 
 
 def test_health_asks_the_admin_port(daemon: Daemon, tmp_path: Path) -> None:
-    well = run(tmp_path, "health", "--url", f"{daemon.admin_url}/readyz")
+    well = typed(tmp_path, "health", "--url", f"{daemon.admin_url}/readyz")
     assert (well.returncode, well.stdout) == (0, f"{daemon.admin_url}/readyz: 200\n")
-    unknown = run(tmp_path, "health", "--url", f"{daemon.admin_url}/nowhere")
+    unknown = typed(tmp_path, "health", "--url", f"{daemon.admin_url}/nowhere")
     assert (unknown.returncode, unknown.stderr) == (1, f"{daemon.admin_url}/nowhere: 404\n")
 
 
 def test_health_where_nobody_listens_is_one_sentence(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/healthz"
-    done = run(tmp_path, "health", "--url", url)
+    done = typed(tmp_path, "health", "--url", url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{url}: [Errno 111] Connection refused\n"
 
 
 def test_health_of_something_that_is_no_url_is_a_usage_error(tmp_path: Path) -> None:
-    done = run(tmp_path, "health", "--url", "file:///etc/passwd")
+    done = typed(tmp_path, "health", "--url", "file:///etc/passwd")
     assert (done.returncode, "must begin with http" in done.stderr) == (2, True)
 
 
 def test_the_mock_says_why_it_cannot_listen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run(tmp_path, "mock", "--port", str(port))
+        done = typed(tmp_path, "mock", "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
 
 
 def test_a_file_to_watch_must_be_there(tmp_path: Path) -> None:
-    done = run(tmp_path, "serve", "--mock", "--watch")
+    done = typed(tmp_path, "serve", "--mock", "--watch")
     assert (done.returncode, "--watch needs a configuration file" in done.stderr) == (2, True)
 
 
 def test_a_command_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
-    done = run(tmp_path, "sevre")
+    done = typed(tmp_path, "sevre")
     assert (done.returncode, "No such command 'sevre' (did you mean serve?)" in done.stderr) == (2, True)
-    done = run(tmp_path, "keys", "crate")
+    done = typed(tmp_path, "keys", "crate")
     assert (done.returncode, "No such command 'crate' (did you mean create?)" in done.stderr) == (2, True)
-    done = run(tmp_path, "zzzz")
+    done = typed(tmp_path, "zzzz")
     assert (done.returncode, "No such command 'zzzz'\n" in done.stderr) == (2, True)
 
 
@@ -89,6 +72,6 @@ def test_a_command_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
 def test_a_configuration_with_problems_stops_every_command(tmp_path: Path, command: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("lisen: {}\n")
-    done = run(tmp_path, *command.split(), "--config", str(file))
+    done = typed(tmp_path, *command.split(), "--config", str(file))
     assert (done.returncode, done.stdout) == (1, "")
     assert "unknown field (did you mean listen?)" in done.stderr

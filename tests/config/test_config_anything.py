@@ -49,13 +49,13 @@ def outcome(text: str) -> Loaded | ConfigProblems:
         return problems
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_any_text_is_a_configuration_or_a_list_of_problems(text: str) -> None:
     assert isinstance(outcome(text), (Loaded, ConfigProblems))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join))
 def test_any_heap_of_yaml_is_a_configuration_or_a_list_of_problems(text: str) -> None:
     assert isinstance(outcome(text), (Loaded, ConfigProblems))
@@ -63,7 +63,7 @@ def test_any_heap_of_yaml_is_a_configuration_or_a_list_of_problems(text: str) ->
 
 @pytest.mark.parametrize("parser", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)])
 def test_both_parsers_survive_any_heap_of_yaml(parser: Any) -> None:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("".join))
     def survives(text: str) -> None:
         try:
@@ -76,7 +76,7 @@ def test_both_parsers_survive_any_heap_of_yaml(parser: Any) -> None:
     survives()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(sorted(Config.model_fields)), trees, max_size=4))
 @example({"providers": {"headers": {"kind": None}}})
 @example({"models": {"price": {"price": {"input": "x"}}}})

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness.commands import Done, typed
 from harness.daemon import REPOSITORY, Daemon
 from harness.events import chat_reply
 from harness.http import Connection, Reply, request_bytes
@@ -189,10 +190,8 @@ def test_the_last_budget_of_a_key_counts_too(start_daemon: StartDaemon) -> None:
     daemon.wait_for_log(lambda line: "every budget would be dropped" in line.get("problems", ""), PATIENCE)
 
 
-def tollkeeper(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "proxy", *arguments, "--config", str(file_of(daemon))]
-    env = {"PATH": os.environ["PATH"], "HOME": str(daemon.folder)}
-    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60, check=False)
+def tollkeeper(daemon: Daemon, *arguments: str) -> Done:
+    return typed(daemon.folder, *arguments, "--config", str(file_of(daemon)))
 
 
 def test_the_command_reloads_and_can_be_told_that_it_is_meant(start_daemon: StartDaemon) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.daemon import REPOSITORY, Daemon
+from harness.commands import typed
+from harness.daemon import Daemon
 from harness.events import chat_reply
 from harness.setting import CLIENT_KEY
 from harness.steps import json_reply
-from harness.surroundings import PATIENCE_SECONDS, surroundings
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
@@ -126,9 +124,6 @@ def test_a_mistyped_name_is_told_the_near_ones_under_a_budget_too(
 
 def command(daemon: Daemon, *words: str) -> Any:
     """What a command says, in a terminal of its own."""
-    words = (*words, "--json", "--config", str(daemon.folder / "config.yaml"))
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", *words], check=True, cwd=REPOSITORY, env=surroundings(daemon.folder),
-        capture_output=True, text=True, timeout=PATIENCE_SECONDS,
-    )  # fmt: skip
+    done = typed(daemon.folder, *words, "--json", "--config", str(daemon.folder / "config.yaml"))
+    assert done.returncode == 0, done
     return json.loads(done.stdout)

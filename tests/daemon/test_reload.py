@@ -19,8 +19,8 @@ from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
 CLIENTS = 5
-RELOADS = 50
-CALLS = 10_000
+RELOADS = 25
+CALLS = 2_500
 
 
 def rewrite(daemon: Daemon, change: Callable[[dict[str, Any]], None]) -> None:
@@ -76,7 +76,7 @@ def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(
 
 
 def test_a_stream_under_way_ends_as_it_began(start_daemon: StartDaemon, upstream: Upstream) -> None:
-    daemon = start_daemon()
+    daemon = start_daemon(patient=True)
     gate = upstream.gate()
     stream = chat_chunk("He") + chat_chunk("llo", finish="stop") + b"data: [DONE]\n\n"
     upstream.expect(

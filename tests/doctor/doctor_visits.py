@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from harness.daemon import REPOSITORY
-from harness.surroundings import surroundings
+from harness.commands import Done, typed
 
 PROVIDER_KEY = "sk-or-doctor-canary"
 CLIENT_KEY = "sk-client-doctor-canary"
@@ -58,17 +55,9 @@ class Visit:
         return [(row["group"], row["name"]) for row in self.rows if row["status"] == "fail"]
 
 
-def command(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
     """Run it; no secret may be in what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", "doctor", *arguments],
-        check=False,
-        cwd=REPOSITORY,
-        env=surroundings(folder, TZ="Europe/Berlin", **(env or {})),
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    done = typed(folder, "doctor", *arguments, **{"TZ": "Europe/Berlin", **(env or {})})
     for canary in CANARIES:
         assert canary not in done.stdout + done.stderr
     assert done.stderr == "", done.stderr

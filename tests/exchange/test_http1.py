@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.exchange.http1 import Connection
@@ -104,7 +104,6 @@ async def test_a_reply_and_whether_its_connection_serves_again(what: str, raw: b
     assert asked.wire.aborted is not kept
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.sampled_from(REPLIES), st.lists(st.integers(1, 200), max_size=12))
 def test_cuts_change_nothing(reply: tuple[str, bytes, bytes, bool], places: list[int]) -> None:
     _, raw, body, _ = reply

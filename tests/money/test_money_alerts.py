@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from harness.daemon import REPOSITORY, Daemon
+from harness.commands import typed
+from harness.daemon import Daemon
 from harness.mock import Mock
-from harness.surroundings import PATIENCE_SECONDS, free_port, surroundings
+from harness.surroundings import free_port
 from money_books import KEY, ask, books_of, eventually, priced, toll_config
 from money_hooks import SECRET, TOKEN, Receiver
 
@@ -59,9 +58,8 @@ def webhook(daemon: Daemon, outcome: str, number: int = 1) -> dict[str, Any]:
 def adjust(daemon: Daemon, usd: str) -> None:
     """Give back, or take: `tollkeeper budgets adjust`."""
     file = daemon.folder / "config.yaml"
-    command = [sys.executable, "-m", "proxy", "budgets", "adjust", TOTAL, usd, "--reason", "x", "--config", str(file)]
-    done = subprocess.run(command, cwd=REPOSITORY, env=surroundings(daemon.folder), timeout=PATIENCE_SECONDS)
-    assert done.returncode == 0
+    done = typed(daemon.folder, "budgets", "adjust", TOTAL, usd, "--reason", "x", "--config", str(file))
+    assert done.returncode == 0, done
 
 
 def reload(daemon: Daemon, change: Callable[[dict[str, Any]], None], number: int = 1) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from harness.commands import typed
 from harness.crowd import crowd
-from harness.daemon import REPOSITORY, Daemon
+from harness.daemon import Daemon
 from money_books import StartToll, ask, books_of, eventually, priced
 
 REFUSED = 600
@@ -21,18 +19,18 @@ def journal_bytes(daemon: Daemon) -> int:
     return sum(file.stat().st_size for file in (daemon.folder / "state" / "journal").glob("*.log"))
 
 
+def said(daemon: Daemon, *words: str) -> str:
+    done = typed(daemon.folder, *words, "--config", str(daemon.folder / "config.yaml"))
+    assert done.returncode == 0, done
+    return done.stdout
+
+
 def show(daemon: Daemon, request_id: str, *options: str) -> str:
-    command = [sys.executable, "-m", "proxy", "show", request_id, "--config", str(daemon.folder / "config.yaml")]
-    env = {"PATH": os.environ["PATH"], "HOME": str(daemon.folder)}
-    ran = subprocess.run([*command, *options], cwd=REPOSITORY, env=env, capture_output=True, text=True, check=True)
-    return ran.stdout
+    return said(daemon, "show", request_id, *options)
 
 
 def usage(daemon: Daemon) -> dict[str, Any]:
-    command = [sys.executable, "-m", "proxy", "usage", "--json", "--config", str(daemon.folder / "config.yaml")]
-    env = {"PATH": os.environ["PATH"], "HOME": str(daemon.folder)}
-    ran = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(ran.stdout)
+    found: dict[str, Any] = json.loads(said(daemon, "usage", "--json"))
     return found
 
 

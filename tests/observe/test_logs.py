@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.observe.logs import redact, redacted, set_up
@@ -120,7 +120,6 @@ def test_no_name_reaches_a_terminal_as_a_command(name: str) -> None:
     assert out.getvalue().count("\n") == 1
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.text(min_size=1, max_size=5), st.text() | st.integers() | st.floats() | st.binary() | st.none())
 )

@@ -708,7 +708,7 @@ def prices(draw: st.DrawFn) -> Price:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), prices(), st.text(max_size=200), st.integers(1, 500), st.integers(1, 4))
 def test_no_call_costs_more_than_its_hold(data: st.DataObject, price: Price, text: str, most: int, copies: int) -> None:
     asked = call("/chat/completions", messages=user(text), max_tokens=most, n=copies, cache_control={"ttl": "1h"})

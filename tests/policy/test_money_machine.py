@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
@@ -188,7 +188,5 @@ TestMoneyMachine = MoneyMachine.TestCase
 TestMoneyMachine.settings = settings(
     max_examples=100,
     stateful_step_count=60,  # at most; with 50 it came to 4,862 steps in all, and 5,000 are wanted
-    deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
 )

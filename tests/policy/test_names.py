@@ -599,7 +599,7 @@ PIECES = st.sampled_from(
 )
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(name=st.one_of(st.text(), st.lists(PIECES, max_size=8).map("".join)), setup=st.sampled_from(SETUPS))
 def test_any_text_resolves_always_alike_or_is_unknown(name: str, setup: dict[str, object]) -> None:
     outcomes: list[Plan | str] = []

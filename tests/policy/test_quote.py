@@ -160,7 +160,7 @@ def test_a_maximum_of_the_clients_own_fits_waits_or_is_refused(room: tuple[int, 
     is_assumed=st.booleans(),
     may_lower=st.booleans(),
 )
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 def test_no_decision_passes_what_is_free_nor_a_models_largest_output(
     output: int,
     window: int | None,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Stop, Trouble, judge, retry_after_seconds
@@ -143,7 +143,6 @@ answers = st.builds(
 silences = st.builds(Seen, trouble=st.sampled_from(["unhealthy", "unreachable", "no_answer", "no_event"]))
 
 
-@settings(deadline=None)
 @given(st.lists(answers | silences, min_size=20, max_size=20), st.integers(1, 4))
 def test_no_walk_makes_more_calls_than_it_may(seen: list[Seen], targets: int) -> None:
     attempt, sent = FIRST, 0
@@ -206,7 +205,6 @@ def test_every_hint_to_wait(milliseconds: str | None, seconds: str | None, expec
     assert retry_after_seconds(milliseconds, seconds, NOW) == expected
 
 
-@settings(deadline=None)
 @given(
     st.none() | st.text(),
     st.none() | st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} Jul \d{1,25} \d\d:\d\d:\d\d [+-]?\d{1,20}"),

@@ -47,7 +47,7 @@ def nobody(folder: Path) -> Settings:
     return Settings(Listen(), Listen(), str(folder), {})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(BODIES)
 def test_whatever_is_asked_for_is_refused_or_can_be_stored_and_listed(
     tmp_path_factory: pytest.TempPathFactory, body: dict[str, Any]

@@ -76,7 +76,7 @@ STEPS = st.lists(
 MAKERS = {"hold": hold, "begun": begun, "settled": settled, "voided": voided}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STEPS)
 def test_a_hold_is_open_until_its_attempt_ends_and_never_opens_again(steps: list[tuple[str, str]]) -> None:
     expected: set[str] = set()
@@ -115,7 +115,7 @@ def journals(draw: st.DrawFn) -> list[Record]:
     return records
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_part_of_a_journal_in_any_order_books_no_less_than_what_was_settled(data: st.DataObject) -> None:
     journal = data.draw(journals())

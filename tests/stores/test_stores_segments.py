@@ -44,7 +44,7 @@ def test_a_file_cut_anywhere_gives_the_whole_records_before_the_cut(tmp_path: Pa
         assert reader.last.tail == ("" if size in ENDS else "torn")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(at=st.integers(0, len(WHOLE) * 8 - 1))
 def test_a_flipped_bit_never_raises_and_never_gives_a_wrong_record(at: int) -> None:
     spoilt = bytearray(WHOLE)
@@ -55,7 +55,7 @@ def test_a_flipped_bit_never_raises_and_never_gives_a_wrong_record(at: int) -> N
     assert found == RECORDS[:hit]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_journal_never_raise_and_the_next_segment_is_read(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -191,7 +191,7 @@ deltas = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(deltas, max_size=12), st.sampled_from(["stop", "length", "tool_calls", "content_filter"]))
 def test_any_chunks_make_lawful_events(said: list[dict[str, Any]], word: str) -> None:
     stream = stream_of("chat", [*map(chunk, said), chunk({}, word), chunk(None, usage=USAGE["chat"])])

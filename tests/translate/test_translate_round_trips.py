@@ -155,7 +155,7 @@ def _words(parts: list[Any]) -> list[Any]:
     ]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(chat_requests(), st.sampled_from(["messages", "responses"]), st.sampled_from(["chat", "messages", "responses"]))
 def test_what_comes_back_is_what_was_sent_or_is_listed(body: dict[str, Any], over: Protocol, home: Protocol) -> None:
     """A chat request is said in the tongue of `home`, and sent from there over another and back."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.endpoints import Shape
@@ -252,7 +252,6 @@ fragments = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40) | st.lists(fragments, max_size=6).map(b"".join), st.sampled_from(["chat", "messages"]))
 def test_no_bytes_of_a_provider_raise(data: bytes, shape: Shape) -> None:
     findings = seen(data, data, shape=shape)

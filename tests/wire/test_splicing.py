@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import CallerError, DuplicateKey
@@ -50,7 +50,6 @@ def objects(draw: st.DrawFn, keys: st.SearchStrategy[str]) -> tuple[bytes, dict[
     return outside[0] + outside[1] + b"{" + inner + b"}" + outside[2], members
 
 
-@settings(deadline=None)
 @given(objects(st.text(max_size=6)), st.text(max_size=6), values)
 def test_splicing_a_member_changes_only_that_value(
     made: tuple[bytes, dict[str, bytes]], name: str, value: object
@@ -69,7 +68,6 @@ def test_splicing_a_member_changes_only_that_value(
         assert places(changed(body, target, text)) == {target: text}
 
 
-@settings(deadline=None)
 @given(objects(st.text(max_size=6)), st.sampled_from(["model", "n"]), values)
 def test_adding_a_member_changes_none_of_the_others(
     made: tuple[bytes, dict[str, bytes]], name: str, value: object
@@ -81,7 +79,6 @@ def test_adding_a_member_changes_none_of_the_others(
     assert len(after) >= len(body) or name in members
 
 
-@settings(deadline=None)
 @given(objects(st.text(max_size=6)))
 def test_the_slow_path_places_members_exactly_as_the_quick_one(made: tuple[bytes, dict[str, bytes]]) -> None:
     body, members = made
@@ -111,7 +108,6 @@ soup = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=64) | soup | soup.map(lambda rest: b'{"\\ud83d":1,' + rest))
 def test_arbitrary_bytes_are_read_or_refused_and_nothing_else(body: bytes) -> None:
     try:
@@ -127,7 +123,6 @@ def test_arbitrary_bytes_are_read_or_refused_and_nothing_else(body: bytes) -> No
             assert error.code == "invalid_json"
 
 
-@settings(deadline=None)
 @given(soup, st.text(max_size=4))
 def test_a_repeated_member_is_never_missed(rest: bytes, key: str) -> None:
     spelled = json.dumps(key).encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.sse import LARGEST_HELD, EventCutter, data_of, split_events
@@ -65,7 +65,6 @@ def test_every_chunking_gives_the_same_bytes_and_only_whole_events(size: int, en
         assert at in boundaries or (at + 1 in boundaries and stream[at - 1 : at + 1] == b"\r\n")
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"data: 1", b":", b"\r", b"\n", b"\r\n", b"\n\n", b"x"]), max_size=30), st.data())
 def test_arbitrary_streams_in_arbitrary_chunks_lose_nothing(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.endpoints import Shape
@@ -183,7 +183,6 @@ members = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.dictionaries(members, anything))
 def test_whatever_is_sent_no_count_is_negative(usage: dict[str, Any]) -> None:
     read = msgspec.structs.asdict(read_usage(usage))

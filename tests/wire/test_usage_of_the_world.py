@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.policy.money.costs import cost_usd
@@ -198,7 +198,6 @@ def test_seconds_at_a_price_of_tokens_are_not_nothing() -> None:
 counts = st.integers(0, 10**6)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries({}, optional={"prompt_tokens": counts, "completion_tokens": counts}),

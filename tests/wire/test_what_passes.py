@@ -62,7 +62,7 @@ def seen(pieces: list[bytes], encoding: str = "") -> tuple[Passing, Findings]:
 
 @pytest.mark.parametrize("kind", BODIES)
 @pytest.mark.parametrize("encoding", PACKED)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 2000), max_size=12))
 def test_whatever_the_cuts_it_is_read(kind: str, encoding: str, cuts: list[int]) -> None:
     passing, findings = seen(pieces_of(PACKED[encoding](BODIES[kind]), cuts), encoding)
@@ -93,7 +93,6 @@ def test_an_encoding_nobody_undoes_is_opaque(encoding: str) -> None:
     assert seen([EVENTS], encoding)[0].kind == "opaque"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate"]))
 def test_broken_packing_is_opaque_and_never_fails(body: bytes, encoding: str) -> None:
     passing, findings = seen([body], encoding)
