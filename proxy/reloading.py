@@ -67,6 +67,7 @@ class Reloader:
             self._notifier.reloading()
             try:
                 await self._source.left_alone()
+                await self._look_again()
                 settings, layers = await self._read(self.vault.entries)
                 if not is_meant and (lost := lost_sections(self._daemon.settings, settings)):
                     raise ReloadRefused(lost)
@@ -96,6 +97,7 @@ class Reloader:
         raises, `ConfigProblems`, `ReloadRefused`, and what keeping raises.
         """
         async with self._turn:
+            await self._look_again()
             edit = plan(self.layers, self.vault)
             settings, layers = await self._read(edit.entries)
             before = self._daemon.settings
@@ -110,6 +112,11 @@ class Reloader:
             self.layers = layers
             log.info("settings_changed", changes=changes)
             return changes
+
+    async def _look_again(self) -> None:
+        """At what is stored, where it could not be read before."""
+        if self.vault.again is not None:
+            self.vault = await asyncio.to_thread(self.vault.again)
 
     async def _read(self, stored: tuple[Entry, ...]) -> tuple[Settings, Layers]:
         return await asyncio.to_thread(self._source.read, stored)

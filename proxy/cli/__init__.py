@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import keyword
+import os
+import sys
+from typing import Any
 
 import click
 
@@ -35,6 +39,10 @@ _COMMANDS = (
 )
 
 
+# of standard output: commands say of the files they work on which one it is
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE})
+
+
 class Suggesting(click.Group):
     """Says which command a mistyped one may have been, as click does for options."""
 
@@ -53,6 +61,23 @@ class Suggesting(click.Group):
 
 class _Lazy(Suggesting):
     """Each command lives in the module of its name."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Where what is printed finds no place, that is a sentence; a reader who has left needs none."""
+        if sys.stdout is None:  # it was closed
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        try:
+            try:
+                return super().main(*args, **extra)
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in _UNWRITABLE or error.filename is not None:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries once more
+            if error.errno != errno.EPIPE:
+                click.echo(f"tollkeeper: what is printed cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -74,7 +74,7 @@ def load_text(text: str, file: Path | None, env: Mapping[str, str], wanted: Want
     if file is not None and not document.has_content:
         raise ConfigProblems([Problem(str(file), 0, 0, "", _EMPTY)])
     filled = fill_in(document, env)
-    warnings = _readable_by_others(file, filled)
+    warnings = (*_readable_by_others(file, filled), *(_lost_authorities(env) if wanted.needs_secrets else ()))
     written = {name for name, value in filled.tree.items() if value is not None}
     said = Said() if wanted.mock else lay_under(document, filled, env)
     filled.tree = lay_over(document, filled.tree, wanted.stored)
@@ -134,6 +134,13 @@ def _ca_files(document: Document, filled: Filled, file: Path | None, env: Mappin
         written = provider.get("ca_file") if isinstance(provider, dict) else None
         if isinstance(written, str) and written and (why := unreadable_authorities(beside(written, file, env))):
             yield document.problem(("providers", name, "ca_file"), why)
+
+
+def _lost_authorities(env: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with SSL_CERT_FILE, which whoever has no `ca_file:` is held against."""
+    named = env.get("SSL_CERT_FILE")
+    if named and (why := unreadable_authorities(Path(named))):
+        yield f"SSL_CERT_FILE is {named}: {why}; TLS to every provider without a `ca_file:` will fail"
 
 
 def _causes(groups: list[list[Problem]]) -> list[Problem]:

@@ -57,7 +57,7 @@ class Layers:
 
     def section(self, section: str) -> dict[str, Written]:
         """Its entries by name; those of a list in the file are called by their place, from #1."""
-        found = {name: Written(value, line, 0) for name, value, line in self._in_file(section)}
+        found = {name: Written(masked(section, value), line, 0) for name, value, line in self._in_file(section)}
         for entry in self.stored:
             if entry.section == section and entry.name not in found:
                 found[entry.name] = Written(masked(section, entry.value), None, entry.version)
@@ -68,19 +68,18 @@ class Layers:
 
     def line_of(self, section: str, name: str) -> int | None:
         """Where the file has this entry; None where it has none."""
-        found = self.section(section).get(name)
-        return None if found is None else found.line
+        return next((line for known, _, line in self._in_file(section) if known == name), None)
 
     def _in_file(self, section: str) -> Iterator[tuple[str, Any, int]]:
         content = self.document.tree.get(section)
         if isinstance(content, dict):
             for name, value in content.items():
-                yield name, masked(section, value), self.document.names[section, name][0]
+                yield name, value, self.document.names[section, name][0]
         elif isinstance(content, list):
             for index, value in enumerate(content):
                 named = value.get("name") if isinstance(value, dict) else None
                 name = named if isinstance(named, str) else f"#{index + 1}"
-                yield name, masked(section, value), self.document.values[section, index][0]
+                yield name, value, self.document.values[section, index][0]
 
 
 def lay_over(document: Document, tree: dict[str, Tree], stored: Iterable[Entry]) -> dict[str, Tree]:

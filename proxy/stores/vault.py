@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,14 @@ class Told(Struct, frozen=True):
 
 
 class Vault:
-    """`entries` are in force, with their secrets; `versions` of every entry there ever was."""
+    """`entries` are in force, with their secrets; `versions` of every entry there ever was. `again` reads what could
+    not be read."""
 
-    def __init__(self, latest: Iterable[StoredSetting], sealer: Sealer) -> None:
+    def __init__(
+        self, latest: Iterable[StoredSetting], sealer: Sealer, again: Callable[[], Vault] | None = None
+    ) -> None:
         self.sealer = sealer
+        self.again = again
         self.versions: dict[tuple[str, str], int] = {}
         found = []
         for setting in latest:
@@ -109,11 +114,12 @@ class Vault:
 
 def open_vault(state_dir: Path, master_key_file: Path, env: Mapping[str, str]) -> Vault:
     """What the ledger of this directory has; nothing where it has no settings yet, or cannot be read."""
+    masters = read_master_keys(master_key_file, env)
     try:
         latest, keys = _read(state_dir / "ledger.db")
     except StoreError:  # calls go on without a ledger
-        latest, keys = [], []
-    return Vault(latest, Sealer(read_master_keys(master_key_file, env), keys))
+        return Vault((), Sealer(masters, ()), partial(open_vault, state_dir, master_key_file, env))
+    return Vault(latest, Sealer(masters, keys))
 
 
 def tenant_of(section: str, name: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness.commands import typed
-from harness.daemon import Daemon
-from harness.surroundings import free_port
+from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import PATIENCE_SECONDS, free_port, surroundings
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,26 @@ def test_a_configuration_with_problems_stops_every_command(tmp_path: Path, comma
     done = typed(tmp_path, *command.split(), "--config", str(file))
     assert (done.returncode, done.stdout) == (1, "")
     assert "unknown field (did you mean listen?)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", ["--version", "check CONFIG", "doctor --offline --config CONFIG", "serve --config CONFIG"]
+)
+def test_output_that_finds_no_place_is_a_sentence_and_a_reader_who_left_needs_none(tmp_path: Path, words: str) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "providers: {mock: }\nstate_dir: state\nlisten: {port: 0}\nadmin: {port: 0}\n"
+    )
+    command = [sys.executable, "-m", "proxy", *words.replace("CONFIG", str(tmp_path / "config.yaml")).split()]
+    gone, pipe = os.pipe()
+    os.close(gone)
+    with open("/dev/full", "w") as full, os.fdopen(pipe, "w") as left:
+        ended = [
+            subprocess.run(
+                command, check=False, cwd=REPOSITORY, env=surroundings(tmp_path), stdout=place, stderr=subprocess.PIPE,
+                text=True, timeout=PATIENCE_SECONDS,
+            )
+            for place in (full, left)
+        ]  # fmt: skip
+    assert [done.returncode for done in ended] == [1, 1]
+    sentence = "tollkeeper: what is printed cannot be written: No space left on device\n"
+    assert [done.stderr for done in ended] == [sentence, ""]

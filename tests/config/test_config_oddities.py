@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.load import load
+from proxy.config.load import load, load_text
 
 ODD = [
     (
@@ -69,3 +69,16 @@ def test_what_is_odd_is_said_in_one_sentence_that_shows_nothing(tmp_path: Path, 
 @pytest.mark.parametrize("text", PLAIN)
 def test_what_is_as_usual_is_not(tmp_path: Path, text: str) -> None:
     assert [line for line in warnings(tmp_path, text) if "has no key" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("named", "why"), [("nowhere.pem", "there is no such file"), ("empty.pem", "no PEM certificates")]
+)
+def test_authorities_that_cannot_be_believed_are_a_warning_that_names_the_variable(
+    tmp_path: Path, named: str, why: str
+) -> None:
+    (tmp_path / "empty.pem").touch()
+    place = str(tmp_path / named)
+    (said,) = load_text("providers: {mock: }", None, {"SSL_CERT_FILE": place}).settings.warnings
+    assert said.startswith(f"SSL_CERT_FILE is {place}: ") and why in said
+    assert load_text("providers: {mock: }", None, {"SSL_CERT_FILE": ""}).settings.warnings == ()

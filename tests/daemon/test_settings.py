@@ -20,7 +20,13 @@ from harness.setting import CLIENT_KEY, config_for
 from harness.steps import json_reply
 from harness.upstream import Upstream
 
+from proxy.config.load import load_text
+from proxy.stores.master_keys import MasterKeys
+from proxy.stores.sealing import Sealer
+from proxy.stores.vault import Vault
 from proxy.web.operator.admin_table import ROUTES
+from proxy.web.operator.desk import Declined
+from proxy.web.operator.stored_settings import Wanted, changes_asked
 
 StartDaemon = Callable[..., Daemon]
 TOKEN = "admin-canary-71"
@@ -164,6 +170,28 @@ def test_a_stored_budget_binds_at_once_and_keeps_what_was_spent_under_its_name(
     assert float(spent["spent_usd"]) > 0
     ask(daemon, "PUT", "/settings/budgets/team", {"usd": spent["spent_usd"], "per": "total"})
     assert daemon.chat("openai/gpt-4o").error["code"] == "budget_exceeded"
+
+
+def test_the_same_entry_twice_in_one_change_is_a_sentence() -> None:
+    layers, vault = load_text("{}", None, {}).layers, Vault((), Sealer(MasterKeys(None, {}), ()))
+    with pytest.raises(Declined, match="^models.m is named twice in one change; say once what it shall be$"):
+        changes_asked(
+            layers, vault, [Wanted("models", "m", "a/b"), Wanted("models", "n", "a/b"), Wanted("models", "m")]
+        )
+
+
+def test_what_could_not_be_read_at_start_is_there_once_it_can_be(
+    daemon: Daemon, start_again: Callable[[Daemon], Daemon]
+) -> None:
+    ask(daemon, "PUT", "/settings/models/m", "openai/gpt-4o")
+    assert daemon.stop() == 0
+    ledger = daemon.folder / "state" / "ledger.db"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(b"no database at all" * 1000)
+    again = start_again(daemon)
+    assert ask(again, "GET", "/settings/models/m").status == 404
+    ledger.write_bytes(whole)
+    assert ask(again, "PUT", "/settings/models/m", "openai/gpt-4.1").json["version"] == 2
 
 
 def test_what_was_answered_is_there_after_a_kill_and_a_restart(

@@ -101,9 +101,11 @@ class Edit(Struct, frozen=True):
 def changes_asked(layers: Layers, vault: Vault, ask: Iterable[Wanted]) -> list[Change]:
     """What to change, its masked secrets put back. Raises `InFile`, `Changed`, `Unknown` or `Declined`."""
     stored = {(entry.section, entry.name): entry for entry in vault.entries}
-    found = []
+    found: dict[tuple[str, str], Change] = {}
     for wanted in ask:
         _refuse_section(wanted.section)
+        if (wanted.section, wanted.name) in found:
+            raise Declined(f"{wanted.section}.{wanted.name} is named twice in one change; say once what it shall be")
         if line := layers.line_of(wanted.section, wanted.name):
             raise InFile(f"{wanted.section}.{wanted.name} stands in {_line(layers, line)}; change it there, and reload")
         former = stored.get((wanted.section, wanted.name))
@@ -113,8 +115,8 @@ def changes_asked(layers: Layers, vault: Vault, ask: Iterable[Wanted]) -> list[C
         if wanted.value is None and former is None:
             raise _not_there(layers, wanted.section, wanted.name)
         value = wanted.value if former is None else with_former(wanted.section, wanted.value, former.value)
-        found.append(Change(wanted.section, wanted.name, value))
-    return found
+        found[wanted.section, wanted.name] = Change(wanted.section, wanted.name, value)
+    return list(found.values())
 
 
 def told(actor: str, reason: str) -> Told:
