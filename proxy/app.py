@@ -22,6 +22,7 @@ from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
+from proxy.exchange.results import Results
 from proxy.exchange.serve import Exchange
 from proxy.exchange.tongues import Tongues
 from proxy.exchange.upstream import Upstream
@@ -113,9 +114,9 @@ class Daemon:
         self._stack.callback(telemetry.close)
         names = Names(settings, catalogue, listings.listed)
         told = (telemetry.settled, telemetry.ended)
-        toll = first_toll(settings, (names, catalogue), books, (lookups, background), told)
+        toll = first_toll(settings, (names, catalogue, listings.images), books, (lookups, background), told)
         self._stack.callback(toll.refused.write)
-        exchange = Exchange(settings.providers, settings.retries, upstream, toll, Tongues(settings.lossy))
+        exchange = Exchange(settings.providers, settings.retries, upstream, toll, self._tongues(settings))
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = self._api = Api(parts, telemetry.finished, _log_crash)
         telemetry.watch(lambda: list(api.running.values()))
@@ -137,6 +138,12 @@ class Daemon:
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
         self._ready = True
+
+    def _tongues(self, settings: Settings) -> Tongues:
+        """What is known of providers, and the results that wait to be fetched until they expire."""
+        results = Results(settings.state_dir, settings.results_bytes)
+        self._stack.callback(asyncio.create_task(results.keep_swept(), name="forget results").cancel)
+        return Tongues(settings.lossy, results)
 
     async def reload(self, settings: Settings, *, is_stored: bool = False) -> list[str]:
         """Take on another configuration; say in words what changed. Calls under way are not touched. `is_stored`: by an

@@ -21,6 +21,7 @@ from proxy.exchange.pricing import price_book
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
+from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.money.budgets import GLOBAL
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
@@ -30,6 +31,7 @@ from proxy.web.client.gate import Gate
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
+from proxy.web.client.own import answers_of_pictures
 from proxy.web.client.parts import Parts
 from proxy.web.guard import Guard
 
@@ -42,7 +44,7 @@ def first_parts(
     settings: Settings, names: Names, catalogue: Catalogue, exchange: Exchange, books: Bookkeeping
 ) -> Parts:
     """What the handler of calls works with at start."""
-    return Parts(
+    parts = Parts(
         exchange=exchange,
         drainer=Drainer(),
         guard=Guard(settings.listen),
@@ -53,11 +55,13 @@ def first_parts(
         max_body=settings.max_body,
         gate=Gate(settings.max_body_total),
     )
+    parts.own.update(answers_of_pictures(parts))
+    return parts
 
 
 def first_toll(
     settings: Settings,
-    lists: tuple[Names, Catalogue],
+    lists: tuple[Names, Catalogue, ImageCatalogue],
     books: Bookkeeping,
     asking: tuple[Lookups, Background],
     told: tuple[Callable[[Row, tuple[str, ...], int], None], Callable[[Row], None]],
@@ -107,7 +111,7 @@ def _door(provider: Provider) -> tuple[object, ...]:
 def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
     """Put the lists as they are now in place of the old ones; calls under way keep the plan they have."""
     parts.names = Names(settings, listings.catalogue, listings.listed)
-    parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue)
+    parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue, listings.images)
     parts.models = ModelList(parts.names, listings.catalogue)
     parts.heads = Heads()
 

@@ -15,6 +15,7 @@ from measures import TREES
 from pydantic import BaseModel
 
 import proxy.stores.failures
+import proxy.translate.images.refusals
 import proxy.web.faults
 from proxy.cli import main
 from proxy.cli.serve import start_lines

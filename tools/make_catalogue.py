@@ -2,7 +2,8 @@
 
 The same versions always write the same bytes. Each file has the shape of OpenRouter's /models, so that one parser
 reads them and the live feed: openrouter.json (names, and OpenRouter's prices), and one file a vendor (ids as the vendor
-spells them). Costs are counted by the vendor's own prices (genai-prices; else litellm), holds are taken at the
+spells them); images.json is what `catalogue_images.py` holds. Costs are counted by the vendor's own prices
+(genai-prices; else litellm), holds are taken at the
 dearer ones, which stand under `hold` where the two disagree; every disagreement is printed.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tools import catalogue_genai as genai
 from tools import catalogue_litellm as litellm
+from tools.catalogue_images import write_images
 from tools.catalogue_rows import Prices, Row, agree, as_json, merged, without_repetitions
 
 DATA = Path(__file__).parent.parent / "proxy" / "data"
@@ -50,6 +52,7 @@ def main() -> None:
     listed = genai.openrouter_rows(today)
     models = ({"id": name, "canonical_slug": slug} | entry(name, (row, None), []) for name, slug, row in listed)
     write(DATA / "openrouter.json", models, (versions, today))
+    write_images(DATA / "images.json")
     for key, count in sorted(Counter(litellm.left_out(table)).items()):
         print(f"left out: {key} ({count} models)")
 

@@ -18,7 +18,7 @@ from proxy.cli.stopped_settings import on_ledger, settings_answer
 from proxy.config.new_key import read_key_changes, read_new_key
 from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
-from proxy.exchange.listings import with_cached
+from proxy.exchange.listings import cached_images, with_cached
 from proxy.exchange.pricing import price_book
 from proxy.policy.money.books import Books
 from proxy.policy.money.pricebook import PriceBook
@@ -114,7 +114,7 @@ def _desk(settings: Settings) -> Desk:
 def _names(settings: Settings) -> tuple[Names, PriceBook]:
     catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
     names = Names(settings, catalogue, {})
-    return names, price_book(settings, names, catalogue)
+    return names, price_book(settings, names, catalogue, cached_images(settings.state_dir))
 
 
 def _usage(settings: Settings, params: Params) -> Answer:

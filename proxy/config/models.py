@@ -43,6 +43,7 @@ from proxy.config.models_money import (
     LimitSection,
     MetricsSection,
     PriceSection,
+    ResultsSection,
 )
 from proxy.presets import PRESETS
 
@@ -80,6 +81,7 @@ class TimeoutsSection(Section):
     unstreamed: Timeout | None = Field(
         default=None, description="Seconds a call that is not streamed may take; default: total."
     )
+    images: Timeout = Field(default=300.0, description="Seconds a call for pictures may take, streamed or not.")
 
 
 class ProviderSection(Section):
@@ -277,6 +279,7 @@ class Config(Section):
     jobs: JobsSection = Field(default=JobsSection(), description="Batches: work that nobody waits for.")
     journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")
     ledger: LedgerSection = Field(default=LedgerSection(), description="The ledger of past calls.")
+    results: ResultsSection = Field(default=ResultsSection(), description="Files kept for whoever called.")
     metrics: MetricsSection = Field(default=MetricsSection(), description="Metrics beside our own.")
     shutdown: ShutdownSection = Field(default=ShutdownSection(), description="What happens on SIGTERM.")
     log: LogSection = Field(default=LogSection(), description="What is logged.")

@@ -148,3 +148,9 @@ class MetricsSection(Section):
     """Metrics beside our own."""
 
     gen_ai: Flag = Field(default=False, description="Also expose OpenTelemetry's gen_ai_* metrics.")
+
+
+class ResultsSection(Section):
+    """Files kept for whoever called: pictures by address, and replies whose clients had left."""
+
+    max_bytes: Size = Field(default=2**30, description="How much of them is kept together; the oldest go first.")

@@ -10,6 +10,11 @@ def snapshot_bytes() -> bytes:
     return files(__name__).joinpath("openrouter.json").read_bytes()
 
 
+def images_bytes() -> bytes:
+    """OpenRouter's models that draw, in the shape of its /images/models with the records of every endpoint."""
+    return files(__name__).joinpath("images.json").read_bytes()
+
+
 def prices_bytes(vendor: str) -> bytes:
     """What is known of a vendor's models ("openai", "mistral"), in the same shape, ids as the vendor spells them."""
     return files(__name__).joinpath(f"{vendor}.json").read_bytes()

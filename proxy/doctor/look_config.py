@@ -17,7 +17,7 @@ from proxy.config.problems import ConfigProblems, path_text
 from proxy.data import snapshot_bytes
 from proxy.doctor.seen import ConfigSeen, KeysSeen, PricesSeen, Unpriced
 from proxy.errors import ModelNotFound
-from proxy.exchange.listings import FILE_NAME, with_cached
+from proxy.exchange.listings import FILE_NAME, cached_images, with_cached
 from proxy.exchange.pricing import price_book
 from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.money.pricebook import PriceBook
@@ -89,7 +89,9 @@ def look_at_prices(settings: Settings, keys: KeySet) -> PricesSeen:
         trouble = "it is no list of models"
     catalogue = with_cached(snapshot, settings.state_dir)
     names = Names(settings, catalogue, {})
-    unpriced = tuple(_unpriced(settings, names, price_book(settings, names, catalogue), keys))
+    unpriced = tuple(
+        _unpriced(settings, names, price_book(settings, names, catalogue, cached_images(settings.state_dir)), keys)
+    )
     return PricesSeen(fetched, _shipped_days(), trouble, unpriced)
 
 

@@ -20,8 +20,10 @@ from proxy.errors import (
 from proxy.exchange.client import STREAM_HEADERS
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
+from proxy.exchange.painting import Painter, painted
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
+from proxy.exchange.results import Results
 from proxy.exchange.translating import Asked, Interpreter, say, silent
 from proxy.policy.limits.limiter import HEADERS as LIMIT_HEADERS
 from proxy.policy.money.amounts import usd_text
@@ -89,6 +91,17 @@ def translate(
     return request, StreamReader(there.endpoint.shape), Interpreter(said.bridge, job, kept)
 
 
+def paint(job: Job, provider: Provider, results: Results) -> tuple[UpstreamRequest, StreamReader, Painter]:
+    """The same for pictures, of a provider that does not speak OpenAI's images API."""
+    call, drawn = painted(job), job.sketch
+    assert drawn is not None
+    adjusted = [f"model={call.model}"] if call.model != job.call.model else []
+    adjusted += [f"protocol={job.call.endpoint.name}>{drawn.source}", *drawn.fitted.adjusted]
+    job.record.adjusted = adjusted
+    request = _request(job, provider, call, f"{provider.name}>{drawn.source}").carrying([call.body])
+    return request, StreamReader(call.endpoint.shape), Painter(job, results)
+
+
 class Terms(Struct, frozen=True):
     """How a call is to be translated: into what, with what limit of its output, and what may be lost.
 
@@ -108,6 +121,8 @@ def _request(job: Job, provider: Provider, call: Call, name: str) -> UpstreamReq
     known = job.incoming.prepared.get(name)
     if known is None or known[0] is not provider:
         headers = DIALECTS[provider.kind].headers(call, provider, job.incoming)
+        if call is not job.call:  # a form may have become JSON
+            headers = replaced(headers, [("Content-Type", "application/json")])
         known = provider, UpstreamRequest(call.method, url_for(provider, call), headers, [])
         job.incoming.prepared[name] = known
     return known[1]

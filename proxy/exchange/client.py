@@ -56,6 +56,19 @@ class Speaker(Protocol):
         """What an error of ours ends the stream on."""
 
 
+class Kept(Protocol):
+    """What is written instead of sent."""
+
+    def write(self, data: bytes) -> None:
+        """More of the body."""
+
+    def close(self) -> None:
+        """It was complete."""
+
+    def discard(self) -> None:
+        """It broke off."""
+
+
 class Asker(Struct, frozen=True):
     """How the client is to be answered: whether bodies may follow the head, and in what version of HTTP; whether its
     connection may serve another request."""
@@ -85,6 +98,7 @@ class Client:
         "_spoke",
         "gone",
         "keeps",
+        "kept",
         "record",
         "started",
         "stepper",
@@ -94,6 +108,7 @@ class Client:
         """`stepper` is set by whoever runs the call. `started`: status and headers are out."""
         self.stepper: Stepper
         self.gone = self.started = False
+        self.kept: Kept | None = None
         self.keeps = asker.keeps
         self._door = door
         self._asker = asker
@@ -168,6 +183,8 @@ class Client:
     def say(self, data: bytes) -> None:
         """Send bytes of the body, with the head where that is not out yet."""
         if self.gone or not data:
+            if self.kept is not None:
+                self.kept.write(data)
             return
         if self._is_chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
@@ -175,6 +192,11 @@ class Client:
             data, self._head = self._head + data, b""
         self.gone = not self._door.send(data)
         self._spoke = self._deadlines.now
+
+    @property
+    def sends_bodies(self) -> bool:
+        """Whether a body may follow the head."""
+        return self._asker.method != "HEAD"
 
     @property
     def is_slow(self) -> bool:
@@ -199,20 +221,32 @@ class Client:
             headers = [*headers, ("Content-Length", str(len(body)))]
         head = self._head_of(status, headers)
         self.gone = not self._door.send(head + body if _has_body(self._asker.method, status) else head)
+        if self.gone and self.kept is not None:
+            self.kept.write(body)
+            self.kept.close()
 
     def end(self) -> None:
         """Finish the reply as complete."""
         self.rest()
         last = self._head + (_LAST_CHUNK if self._is_chunked else b"")
         self._head = b""
-        if last and not self.gone:
+        if self.gone:
+            if self.kept is not None:
+                self.kept.close()
+        elif last:
             self.gone = not self._door.send(last)
+
+    def keep(self, kept: Kept) -> None:
+        """The client has left, and what it would have been sent is written down for it."""
+        self.gone, self.kept = True, kept
 
     def cut(self, error: ProxyError, shape: Shape) -> None:
         """Finish a reply that has begun as broken: an error event where the stream allows it, no final chunk."""
         self.rest()
         self.keeps = False
         if self.gone:
+            if self.kept is not None:
+                self.kept.discard()
             return
         if not self._says_events or (self._reader and not self._reader.at_boundary):
             self._door.hang_up(0)

@@ -23,6 +23,7 @@ class Failure:
     came_as_events = None
     generation_id = None
     first_byte_at = None
+    pictures = 0
 
     def __init__(self, error: ProxyError, trouble: Trouble, status: int | None = None) -> None:
         self.error = error

@@ -21,11 +21,12 @@ from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.asks import PLAIN
 from proxy.policy.money.prices import Price
-from proxy.policy.money.settlement import Ending, Prices, Settlement, reported, settle
+from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, is_worth_asking, reported, settle
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Begun, Hold, Row
+from proxy.wire.endpoints import DRAWING
 from proxy.wire.findings import Findings
 from proxy.wire.usage import Usage
 
@@ -174,7 +175,7 @@ class Held:
             ending = self._ending(outcome)
             settlement = settle(ending, self._prices_of(findings), self.hold.amount_pusd)
             asked = ended.upstream_id
-            if asked is not None and _worth_asking(settlement, ending) and Lookups.possible(provider):
+            if asked is not None and is_worth_asking(settlement, ending) and Lookups.possible(provider):
                 self._record.unsettled += 1
                 self._keeping.lookups.start(provider, asked, lambda usage: self._looked_up(usage, settlement, ended))
                 return None
@@ -239,16 +240,19 @@ class Held:
 
     def _ending(self, outcome: Reply | Failure) -> Ending:
         findings, now, came = outcome.findings, datetime.now(UTC), outcome.came_as_events
+        draws = self.hold.endpoint in DRAWING
         return Ending(
             trouble=self._trouble(outcome),
             status=outcome.judged_status,
-            failed=findings is not None and (findings.failed or (findings.broke and findings.said_nothing)),
+            failed=findings is not None and has_failed(findings, draws=draws),
             complete=outcome.complete,
             streamed=self.hold.stream if came is None else came,
             countable=findings is not None and findings.countable,
             binary=findings is not None and not findings.events,
             stops_billing=not outcome.complete and self._record.closing_stops_billing(),
-            makes_images=self.hold.endpoint.startswith("images"),
+            makes_images=draws,
+            pictures=outcome.pictures if draws else 0,
+            copies=self.asks.copies or 1,
             usage=findings.usage if findings else None,
             input_tokens=self.input_tokens,
             counted_output=findings.counted_output if findings else 0,
@@ -291,9 +295,3 @@ class Held:
         row = attempt_row(self._record, self.hold, settlement, ended)
         self._booked = self._keeping.book(row, self.hold, settlement)
         return self._booked.durable
-
-
-def _worth_asking(settlement: Settlement, ending: Ending) -> bool:
-    """Only an answer that began and could not state its price, being cut or binary, can be asked for."""
-    unstated = not ending.complete or ending.binary
-    return settlement.source in ("counted", "held", "unknown") and ending.status == 200 and unstated

@@ -9,13 +9,15 @@ import asyncio
 
 from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
+from proxy.wire.endpoints import DRAWING
 
 MOST_DRAINS = 64
 DRAIN_SECONDS = 120.0
+PICTURE_SECONDS = 300.0
 
 
 class Drainer:
-    """Lets at most 64 abandoned calls run on, each for at most 120 s."""
+    """Lets at most 64 abandoned calls run on, each for at most 120 s; pictures, which are kept, for 300 s."""
 
     def __init__(self) -> None:
         self._draining: dict[Stepper, asyncio.TimerHandle] = {}
@@ -33,7 +35,8 @@ class Drainer:
         if record.closing_stops_billing() or len(self._draining) >= MOST_DRAINS:
             call.cancel()
             return
-        self._draining[call] = asyncio.get_running_loop().call_later(DRAIN_SECONDS, call.cancel)
+        seconds = PICTURE_SECONDS if record.endpoint in DRAWING else DRAIN_SECONDS
+        self._draining[call] = asyncio.get_running_loop().call_later(seconds, call.cancel)
 
     def ended(self, call: Stepper) -> None:
         """A call is over."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from proxy.data import prices_bytes
+from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.money.pricebook import PriceBook, PriceOverride, per_token
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.feed import read_feed
@@ -35,8 +36,8 @@ def _list_of(vendor: str) -> Catalogue:
     return read_feed(prices_bytes(vendor))
 
 
-def price_book(settings: Settings, names: Names, catalogue: Catalogue) -> PriceBook:
-    """Prices by catalogue, by the vendors' shipped lists, and of the operator's own."""
+def price_book(settings: Settings, names: Names, catalogue: Catalogue, images: ImageCatalogue) -> PriceBook:
+    """Prices by catalogue, by the vendors' shipped lists, of pictures, and of the operator's own."""
     overrides = {}
     for alias, own in settings.money.prices.items():
         overrides[alias] = PriceOverride(
@@ -50,4 +51,4 @@ def price_book(settings: Settings, names: Names, catalogue: Catalogue) -> PriceB
     for provider in settings.providers.values():  # now rather than within a call
         if (vendor := vendor_of(provider)) in VENDORS:
             _list_of(vendor)
-    return PriceBook(catalogue, ShippedLists(), overrides)
+    return PriceBook(catalogue, ShippedLists(), overrides, images)

@@ -12,6 +12,7 @@ from proxy.exchange.client import Client
 from proxy.exchange.patience import Patience
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
+from proxy.wire.endpoints import DRAWING
 from proxy.wire.first_token import has_first_token
 from proxy.wire.headers import Headers
 
@@ -31,15 +32,18 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         client.begin(reply.status, headers, reply.interpreter or reply.reader)
         client.watch()
     else:
-        length = [("Content-Length", reply.content_length)] if reply.content_length is not None else []
+        has_length = reply.content_length is not None and reply.interpreter is None
+        length = [("Content-Length", reply.content_length or "")] if has_length else []
         client.rest()
         client.begin(reply.status, [*headers, *length])
     reply.forget_headers()
     timeouts, stream = reply.provider.timeouts, reply.is_event_stream
     try:
-        until = asyncio.get_running_loop().time() + timeouts.whole_call(stream=stream)
+        whole = timeouts.whole_call(stream=stream, draws=record.endpoint in DRAWING)
+        until = asyncio.get_running_loop().time() + whole
         with client.patience(timeouts.idle, until) as patience:
-            await (_pass_events if stream else _pass_bytes)(client, reply, record, patience)
+            passing = _pass_events if stream else _pass_bytes if reply.interpreter is None else _pass_said
+            await passing(client, reply, record, patience)
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
         if not (reply.is_event_stream and reply.reader.findings.complete):
@@ -155,6 +159,21 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
             await _room(client, patience)
         chunk = await reply.next_chunk()
         patience.heard()
+
+
+async def _pass_said(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
+    """The rest of a reply that is said otherwise, as it comes; its beginning was said before."""
+    assert reply.interpreter is not None
+    record.times.first_byte_at = time.monotonic()
+    ready, reply.first = reply.first, b""
+    while True:
+        client.say(ready)
+        if client.is_slow:
+            await _room(client, patience)
+        if not (chunk := await reply.next_chunk()):
+            return
+        patience.heard()
+        ready = reply.interpreter.feed(chunk)
 
 
 async def _room(client: Client, patience: Patience) -> None:

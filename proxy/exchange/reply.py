@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,13 +19,15 @@ from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import Missing, message_of, missing_from
-from proxy.wire.headers import Headers, replaced, safe
+from proxy.wire.headers import Headers, content_kind, replaced, safe
+from proxy.wire.long_texts import count_pictures
 from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
 
 if TYPE_CHECKING:
     from proxy.exchange.background import Watcher
     from proxy.exchange.held import Held
+    from proxy.exchange.painting import Painter
     from proxy.exchange.translating import Interpreter
 
 LARGEST_WHOLE = 8 * 2**20
@@ -73,12 +74,12 @@ class Reply:
         self.first_byte_at = time.monotonic()
         self.whole = self.ended = False
         self._own_type: str | None = None
-        self.interpreter: Interpreter | None = None
+        self.interpreter: Interpreter | Painter | None = None
         self.trouble: Trouble = "none"
         self.settler: Held | Watcher | None = None
         self.broken_by: ProxyError | None = None
         encoding = response.fields.get("content-encoding", "").strip().lower()
-        kind = "" if encoding not in ("identity", "") else _kind_of(response.fields.get("content-type", ""))
+        kind = "" if encoding not in ("identity", "") else content_kind(response.fields.get("content-type", ""))
         self.is_event_stream = kind == "events"
         self.is_json = kind == "json"
         is_read = self.is_event_stream or self.is_json or not 200 <= self.status < 300
@@ -219,6 +220,13 @@ class Reply:
         return missing_from(status, self._told()) if status in (400, 404) else "unknown"
 
     @property
+    def pictures(self) -> int:
+        """How many pictures came, of a reply that is pictures: those that passed, or stand in what is in hand."""
+        passed = self._passing.pictures if self._passing is not None else 0
+        said = self.interpreter.pictures if self.interpreter is not None else 0
+        return passed or said or count_pictures(self.first)
+
+    @property
     def label(self) -> str:
         """The outcome in one word, for records."""
         findings = self.findings
@@ -284,12 +292,3 @@ class Reply:
             self._response.release()
         else:
             self._response.close()
-
-
-@lru_cache(maxsize=256)
-def _kind_of(content_type: str) -> str:
-    """What can be read of it: "events", "json", or "" for neither."""
-    plain = content_type.partition(";")[0].strip().lower()
-    if plain == "text/event-stream":
-        return "events"
-    return "json" if plain == "application/json" or plain.endswith("+json") else ""

@@ -19,6 +19,7 @@ from proxy.exchange.attempt import (
     headers_for,
     is_near,
     news_of,
+    paint,
     prepare,
     reply_or_raise,
     rounds,
@@ -30,15 +31,18 @@ from proxy.exchange.client import Client
 from proxy.exchange.failure import Failure
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
+from proxy.exchange.painting import Painter, sketch
 from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
 from proxy.exchange.reply import Reply
+from proxy.exchange.results import Absent
 from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.tongues import Tongues, not_served
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.retries.breaker import Breakers
-from proxy.policy.retries.retry import Again, Attempt, Stop, judge
+from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, judge
+from proxy.policy.tongues import Said
 from proxy.policy.values import Provider, RetryRules
 from proxy.stores.failures import JournalUnwritable
 from proxy.translate.values import Protocol
@@ -64,7 +68,7 @@ class Exchange:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
         try:
             with await self._first_good_outcome(client, job) as outcome:
-                reply = await self._in_order(outcome, job)
+                reply = await self._in_order(client, outcome, job)
                 await relay(client, reply, job.record, headers_for(reply, job))
         finally:
             self.toll.release(job)
@@ -89,7 +93,7 @@ class Exchange:
             attempt = verdict.attempt
         return Ending(outcome, job.record)
 
-    async def _in_order(self, outcome: Reply | Failure, job: Job) -> Reply:
+    async def _in_order(self, client: Client, outcome: Reply | Failure, job: Job) -> Reply:
         """The reply to pass on, settled where all of it is in hand. Raises where the client must read ours instead."""
         reply = reply_or_raise(outcome)
         fill_empty_error(reply, job)
@@ -101,6 +105,8 @@ class Exchange:
                 reply.interpreter.note()
         elif reply.status >= 400:
             estimate_instead(reply, job)
+        if job.record.client_left is not None and job.call.endpoint.draws and reply.status < 300:
+            client.keep(Absent(self.tongues.results, job.record.request_id, job.caller.name))
         job.let_go()
         return reply
 
@@ -119,6 +125,10 @@ class Exchange:
             outcome = unhealthy(provider, seconds, is_whole=is_whole)
         else:
             try:
+                if way == "pictures":
+                    job.sketch = await self.aside(
+                        len(job.call.body), sketch, job.call, provider, target, self.toll.prices
+                    )
                 label = job.plan.label if attempt.target == 0 else self.toll.prices.label_for(target)
                 ask = Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to)
                 outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask), way)
@@ -134,15 +144,15 @@ class Exchange:
         record.tried.append(Tried(target.provider, target.model, outcome.label))
         return outcome
 
-    async def _send(
-        self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Protocol | None
-    ) -> Reply | Failure:
+    async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
         record = job.record
         provider = self.providers[job.plan.targets[attempt.target].provider]
-        interpreter = None
+        interpreter: Interpreter | Painter | None = None
         if way is None:
             request, reader = prepare(job, attempt, provider, _maximum(held, attempt))
+        elif way == "pictures":
+            request, reader, interpreter = await self._paint(job, provider, held)
         else:
             request, reader, interpreter = await self._translate(job, attempt, held, way)
         record.calls += 1
@@ -189,6 +199,17 @@ class Exchange:
                 held.withdraw()
             raise
 
+    async def _paint(
+        self, job: Job, provider: Provider, held: Held | None
+    ) -> tuple[UpstreamRequest, StreamReader, Painter]:
+        """The request of an attempt for pictures that are made otherwise. Where that fails, there is no hold any more."""
+        try:
+            return await self.aside(len(job.call.body), paint, job, provider, self.tongues.results)
+        except BaseException:
+            if held is not None:
+                held.withdraw()
+            raise
+
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         if outcome.judged_status is not None and outcome.judged_status < 400:
             return _GOOD
@@ -198,6 +219,8 @@ class Exchange:
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
         if seen.trouble == "unreachable":
             seen = replace(seen, is_near=is_near(provider))
+        if job.call.endpoint.draws and seen.status in TIMEOUTS:  # of OpenRouter, what was not received is not billed
+            seen = replace(seen, may_be_made=provider.kind not in ("openrouter", "mock"))
         bounds = rounds(job, self._rules, time.monotonic())
         return judge(seen, attempt, bounds, random.uniform(0.8, 1.2))
 

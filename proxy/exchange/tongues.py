@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from proxy.errors import EndpointNotServed
 from proxy.exchange.failure import Failure
 from proxy.exchange.reply import Reply
+from proxy.exchange.results import Results
 from proxy.policy.retries.retry import Attempt
 from proxy.policy.tongues import LEARNT_SECONDS, STORED, TONGUES, Way, is_no_such_endpoint, way
 from proxy.policy.values import Caller, Lossy, Provider, Tongue
@@ -16,16 +17,22 @@ from proxy.wire.call import Call
 _At = tuple[str, str, Tongue]
 
 
+def _is_read(call: Call, tongue: Tongue) -> bool:
+    """Whether a body came that can be said otherwise: of forms only those that ask for pictures."""
+    return call.document is not None or (tongue == "images" and call.form is not None)
+
+
 def _at(provider: Provider, tongue: Tongue) -> _At:
     """Who speaks what; another address is another server."""
     return provider.name, provider.base_url, tongue
 
 
 class Tongues:
-    """Remembered for as long as the daemon runs. Times are monotonic seconds."""
+    """Remembered for as long as the daemon runs. Times are monotonic seconds. `results` are pictures that wait to be fetched."""
 
-    def __init__(self, lossy: Lossy) -> None:
+    def __init__(self, lossy: Lossy, results: Results) -> None:
         self.lossy: Lossy = lossy
+        self.results = results
         self.kept = KeptThoughts()
         self._spoken: dict[_At, float] = {}
         self._absent: dict[_At, float] = {}
@@ -37,7 +44,7 @@ class Tongues:
     def way(self, provider: Provider, call: Call, attempt: Attempt, now: float) -> Way:
         """How this call goes to this provider: None as it is."""
         tongue = TONGUES.get(call.endpoint.name)
-        if tongue is None or call.document is None or (provider.speaks is not None and tongue in provider.speaks):
+        if tongue is None or not _is_read(call, tongue) or (provider.speaks is not None and tongue in provider.speaks):
             return None
         is_absent = attempt.translated or self._absent.get(_at(provider, tongue), 0.0) > now
         return way(tongue, provider.speaks, is_absent=is_absent)

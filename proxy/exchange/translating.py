@@ -14,6 +14,7 @@ from proxy.policy.tongues import is_no_such_endpoint
 from proxy.policy.values import Lossy, Provider
 from proxy.translate.bridge import Bridge, read_request, write_request
 from proxy.translate.counting import estimate
+from proxy.translate.images.refusals import InvalidDimensions, UnsupportedModel
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.losses import Loss, Losses
 from proxy.translate.values import Aim, Fault, Identity, Protocol
@@ -22,7 +23,7 @@ from proxy.wire.endpoints import MODEL_ROWS, Shape
 
 _PATHS: dict[Protocol, str] = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses"}
 # why a call cannot be said in another protocol
-UNSAID = (InvalidJson, InvalidValue, TranslationLossy)
+UNSAID = (InvalidJson, InvalidValue, TranslationLossy, InvalidDimensions, UnsupportedModel)
 
 
 class Asked(Struct, frozen=True):
@@ -50,6 +51,7 @@ class Interpreter:
     """The reply's way back to a client of another protocol: stands where the reader of a stream does for a native one."""
 
     at_boundary = True
+    pictures = 0
 
     def __init__(self, bridge: Bridge, job: Job, kept: KeptThoughts) -> None:
         self._bridge = bridge

@@ -30,6 +30,7 @@ from proxy.wire.reader import StreamReader
 from proxy.wire.sse import is_silent
 
 _LARGEST_ERROR = 2**20
+LARGEST_HELD = 2**20  # of pictures, which pass as they come: many may come at once
 _LARGEST_DOCUMENT = 64 * 2**20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -95,16 +96,19 @@ class Upstream:
         self, provider: Provider, request: UpstreamRequest, reader: StreamReader, call: Call, wait: Wait
     ) -> Reply | Failure:
         """Make one attempt. Comments that come before the first event go to the listener."""
-        whole = provider.timeouts.whole_call(stream=call.stream)
-        until = min(wait.until, asyncio.get_running_loop().time() + whole)
-        silence = provider.timeouts.first_byte if call.stream else whole
+        draws = call.endpoint.draws
+        whole = provider.timeouts.whole_call(stream=call.stream, draws=draws)
+        until = asyncio.get_running_loop().time() + whole
+        if not draws:  # a picture is made, and paid for, whether its client waits or not
+            until = min(wait.until, until)
+        silence = provider.timeouts.first_byte if call.stream and not draws else whole
         response: Response | None = None
         try:
             with wait.listener.patience(silence, until) as patience:
                 response = await self._ask(provider, request, wait)
                 patience.heard()
                 reply = Reply(response, provider, reader, self.aside)
-                return await _begin(reply, patience, wait)
+                return await _begin(reply, patience, wait, LARGEST_HELD if draws else LARGEST_WHOLE)
         except TimeoutError:
             failure = _timed_out(provider, began=response is not None and call.stream)
         except (Unreachable, Broken, NotHttp) as error:
@@ -190,8 +194,8 @@ def _nobody(event: str, reason: str) -> None:
     """Nobody is told."""
 
 
-async def _begin(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failure:
-    """Read as far as judging needs."""
+async def _begin(reply: Reply, patience: Patience, wait: Wait, most: int) -> Reply | Failure:
+    """Read as far as judging needs, and of a JSON reply that much."""
     if reply.status in _REDIRECTS:
         reply.close()
         error = UpstreamBadResponse(f"{reply.provider.name} answered with a redirect, which is never followed.")
@@ -203,7 +207,7 @@ async def _begin(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failur
         return await _first_event(reply, patience, wait)
     patience.expect(reply.provider.timeouts.idle)
     if reply.is_json:
-        await reply.read_whole(LARGEST_WHOLE, patience)
+        await reply.read_whole(most, patience)
     return reply
 
 

@@ -13,6 +13,7 @@ from proxy.mock.asked import Asked, must_call, scripted_tool, wanted_schema, wan
 from proxy.mock.behaviours import Behaviour
 from proxy.mock.catalogue import Price
 from proxy.mock.example import example
+from proxy.mock.pictures import picture
 
 Finish = Literal["stop", "length", "tool_calls"]
 
@@ -106,7 +107,9 @@ def compose(asked: Asked, behaviour: Behaviour, price: Price) -> Answer:
     kept_thoughts = thoughts[:left]
     kept = said[: left - len(kept_thoughts)]
     cut = len(kept) < len(said) or len(kept_thoughts) < len(thoughts)
-    image = PIXEL if behaviour.name == "image" and asked.endpoint == "chat/completions" else None
+    draws = behaviour.name in ("image", "sketch") or "image" in (asked.fields.get("modalities") or ())
+    draws = draws and asked.endpoint == "chat/completions" and "mock: words" not in asked.prompt
+    image = picture(asked.prompt, PIXEL) if draws else None
     output = (len(kept) + len(kept_thoughts)) * asked.choices
     image_tokens = _IMAGE_TOKENS * asked.choices if image else 0
     finish: Finish = "length" if cut else "tool_calls" if tool else "stop"

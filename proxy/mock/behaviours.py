@@ -101,6 +101,7 @@ OWN_OPTIONS: dict[str, tuple[str, ...]] = {
     "json": (),
     "reasoning": ("thoughts",),
     "image": (),
+    "sketch": (),
     "big": ("bytes",),
     "empty-choices": ("null",),
     "afford": (),

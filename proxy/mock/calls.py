@@ -20,6 +20,7 @@ from proxy.mock.bill import Row
 from proxy.mock.catalogue import price_of, served_name
 from proxy.mock.envelopes import HTML, Failure, encoded, first_event
 from proxy.mock.headers import reply_headers, stream_type
+from proxy.mock.pictures import streams_pictures
 from proxy.mock.play import forever, play_body, play_stream, send_garbage
 from proxy.mock.script import BODIES, FRAMES, Step, refusal, steps, stream_failure
 from proxy.mock.skins import media
@@ -145,7 +146,9 @@ def _turn(state: State, asked: Asked, upload: media.Upload | None) -> Turn:
 
 
 def _streams(asked: Asked) -> bool:
-    return asked.stream and (asked.endpoint in FRAMES or asked.endpoint == "images")
+    if asked.endpoint == "images":
+        return asked.stream and (asked.profile == "openai" or streams_pictures(asked.model))
+    return asked.stream and asked.endpoint in FRAMES
 
 
 def _misses(state: State, turn: Turn) -> int:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from proxy.mock.answer import Turn
 from proxy.mock.envelopes import Failure
 from proxy.mock.frames import COMMENT, Frame
+from proxy.mock.pictures import refused_prompt
 from proxy.mock.skins.chat import chat_body, chat_error, chat_frames
 from proxy.mock.skins.completions import completion_body, completion_frames
 from proxy.mock.skins.messages import message_body, message_error, message_frames
@@ -49,7 +50,10 @@ class Step(Struct, frozen=True):
 
 def refusal(turn: Turn) -> Failure | None:
     """The error this call is answered with instead of an answer, if any."""
-    behaviour = turn.behaviour
+    behaviour, asked = turn.behaviour, turn.asked
+    draws = asked.endpoint == "images" or "image" in (asked.fields.get("modalities") or ())
+    if draws and (failure := refused_prompt(asked.prompt)) is not None:
+        return failure
     if behaviour.name in ("error", "auth"):
         return Failure(behaviour.status, behaviour.message or "", behaviour.code)
     if behaviour.name == "afford":

@@ -18,6 +18,7 @@ from proxy.mock.catalogue import model_entry, models_list
 from proxy.mock.envelopes import Failure
 from proxy.mock.files import StoredFile
 from proxy.mock.headers import reply_headers
+from proxy.mock.pictures import image_endpoints, image_models
 from proxy.mock.state import Rules, State
 
 Handler = Callable[[State, web.Request, Profile], Awaitable[web.StreamResponse]]
@@ -129,7 +130,7 @@ def build_app(rules: Rules = RULES) -> web.Application:
 
 def _bound(handler: Handler, profile: Profile, endpoint: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Put the key check before a handler; OpenRouter's catalogue needs none."""
-    public = profile == "openrouter" and endpoint.startswith("model")
+    public = profile == "openrouter" and endpoint.startswith(("model", "images/models"))
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         state = request.app[STATE]
@@ -163,6 +164,14 @@ async def _model(state: State, request: web.Request, profile: Profile) -> web.St
         failure = Failure(404, f"The model '{name}' does not exist.", "model_not_found")
         return failed(state, profile, "models", failure)
     return _json(state, profile, entry)
+
+
+async def _image_models(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
+    return _json(state, profile, image_models())
+
+
+async def _image_endpoints(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
+    return _json(state, profile, image_endpoints(request.match_info["name"]))
 
 
 async def _count_tokens(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
@@ -265,6 +274,8 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/models/{name:.+}", _model),
     ("GET", "/model/{name:.+}", _model),
     ("POST", "/messages/count_tokens", _count_tokens),
+    ("GET", "/images/models", _image_models),
+    ("GET", "/images/models/{name:.+}/endpoints", _image_endpoints),
     ("GET", "/generation", _generation),
     ("GET", "/responses/{id}", _response),
     ("DELETE", "/responses/{id}", _response),

@@ -25,6 +25,9 @@ TONGUES: dict[str, Tongue] = {
     "responses": "responses",
     "messages": "messages",
     "embeddings": "embeddings",
+    "images/generations": "images",
+    "images/edits": "images",
+    "images/variations": "images",
 }
 # The protocols a client's may be said in, the one that keeps most of it first.
 _OTHERS: dict[Tongue, tuple[Protocol, ...]] = {
@@ -36,7 +39,8 @@ _ABSENT = frozenset({404, 405, 501})
 # What a request names that only one provider has.
 STORED = ("previous_response_id", "conversation", "prompt")
 
-Way = Protocol | Literal["refused"] | None
+Said = Protocol | Literal["pictures"] | None
+Way = Said | Literal["refused"]
 
 
 def speaks_by_default(provider: Provider) -> frozenset[Tongue] | None:
@@ -45,7 +49,8 @@ def speaks_by_default(provider: Provider) -> frozenset[Tongue] | None:
 
 
 def way(tongue: Tongue | None, speaks: frozenset[Tongue] | None, *, is_absent: bool) -> Way:
-    """How a call goes to a provider: None as it is, else the protocol it is said in; "refused" where there is none.
+    """How a call goes to a provider: None as it is, else the protocol it is said in; "refused" where there is none;
+    "pictures" where those are made by OpenRouter's images API or in chat, as the model has it.
 
     `is_absent`: who is not known to speak anything was seen not to speak this.
     """
@@ -53,6 +58,8 @@ def way(tongue: Tongue | None, speaks: frozenset[Tongue] | None, *, is_absent: b
         return None
     if speaks is None:
         return "chat" if tongue in ("messages", "responses") else None
+    if tongue == "images":
+        return "pictures" if "chat" in speaks else "refused"
     return next((other for other in _OTHERS.get(tongue, ()) if other in speaks), "refused")
 
 

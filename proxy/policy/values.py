@@ -24,16 +24,20 @@ Lossy = Literal["allow", "warn", "reject"]
 
 class Timeouts(Struct, frozen=True):
     """Seconds. `first_byte` counts silence before the first event of a streamed reply. `idle` is silence once bytes
-    flow. A call that is not streamed may take `unstreamed`, None being `total` as well."""
+    flow. A call that is not streamed may take `unstreamed`, None being `total` as well; one for pictures `images`, streamed
+    or not."""
 
     connect: float = 5.0
     first_byte: float = 120.0
     idle: float = 300.0
     total: float = 3600.0
     unstreamed: float | None = None
+    images: float = 300.0
 
-    def whole_call(self, *, stream: bool) -> float:
+    def whole_call(self, *, stream: bool, draws: bool = False) -> float:
         """How long a call may take from its first byte to its last."""
+        if draws:
+            return min(self.images, self.total)
         return self.total if stream or self.unstreamed is None else self.unstreamed
 
 
@@ -225,6 +229,7 @@ class Settings(Struct, frozen=True):
     callers: tuple[Caller, ...] = ()
     open: bool = False
     drain: float = 30.0
+    results_bytes: int = 2**30
     money: MoneySettings = MoneySettings()
     alerts: tuple[Hook, ...] = ()
     jobs: JobRules = JobRules()

@@ -46,3 +46,12 @@ def spent(driver: sqlite3.Connection, budgets: Iterable[str], periods: int = _PE
     return {
         (budget, period): amount for budget in budgets for period, amount in driver.execute(_NEWEST, (budget, periods))
     }
+
+
+def picture_times(driver: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Of the newest attempts, those for pictures that went well: model and milliseconds."""
+    asked = driver.execute(
+        "SELECT model, total_ms FROM attempts WHERE seq > (SELECT coalesce(max(seq), 0) FROM attempts) - 100000 "
+        "AND endpoint LIKE 'images%' AND status BETWEEN 200 AND 299"
+    )
+    return [(model, total_ms) for model, total_ms in asked]

@@ -66,6 +66,13 @@ class Files:
         rows, tail = self._ask(found, list[Row](), late)
         return sorted({row.id: row for row in rows + tail}.values(), key=lambda row: row.attempt)
 
+    def picture_times(self) -> dict[str, list[int]]:
+        """How long calls for pictures took that went well, by model, in milliseconds; of the newest there are."""
+        times: dict[str, list[int]] = {}
+        for model, total_ms in self._ask_ledger(known.picture_times, list[tuple[str, int]]())[0]:
+            times.setdefault(model, []).append(total_ms)
+        return times
+
     def spent(self, budgets: Iterable[str]) -> dict[Charge, int]:
         """What the newest periods of each budget have spent."""
         wanted = list(budgets)

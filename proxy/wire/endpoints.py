@@ -16,6 +16,8 @@ from proxy.errors import InvalidValue
 Shape = Literal["chat", "completions", "responses", "messages", "other"]
 
 PREFIXES = ("/api/v1", "/v1")
+# Endpoints whose replies are pictures, by their names.
+DRAWING = frozenset({"images", "images/generations", "images/edits", "images/variations"})
 
 
 class Endpoint(Struct, frozen=True):
@@ -35,6 +37,11 @@ class Endpoint(Struct, frozen=True):
     max_field: str | None = None
     unbounded: bool = False
     is_own: bool = False
+
+    @property
+    def draws(self) -> bool:
+        """Whether its replies are pictures: large, slow to come, and priced by how many there are."""
+        return self.name in DRAWING
 
     @property
     def counts(self) -> bool:
@@ -123,7 +130,7 @@ _KINDS = (
 )
 
 # What is answered here, by what stands at the front of a path; of files and batches only what is ours.
-OWN_PATHS = ("tollkeeper/jobs",)
+OWN_PATHS = ("tollkeeper/jobs", "tollkeeper/results", "tollkeeper/images/estimate")
 _OURS = "tollkeeper"
 OWN = frozenset({"files", "batches", *OWN_PATHS, _OURS})
 

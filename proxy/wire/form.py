@@ -1,4 +1,4 @@
-"""The `model` field of a multipart/form-data body, found in its bytes (RFC 7578, RFC 2046 5.1).
+"""The fields of a multipart/form-data body, found in its bytes (RFC 7578, RFC 2046 5.1).
 
 Nothing is decoded or encoded: boundary, part order, part headers and file bytes pass as they came.
 """
@@ -6,6 +6,7 @@ Nothing is decoded or encoded: boundary, part order, part headers and file bytes
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -24,13 +25,34 @@ class FormField(Struct, frozen=True):
     end: int
 
 
+class Part(Struct, frozen=True):
+    """A field of any size: its name, the type of a file ("" where it is none), and the byte range of its value."""
+
+    name: str
+    media_type: str
+    start: int
+    end: int
+
+
 def read_form(body: bytes, content_type: str, names: frozenset[str]) -> dict[str, FormField]:
     """Find the named fields. Raises `InvalidValue` without a boundary, `DuplicateKey` on a repeated field."""
+    fields: dict[str, FormField] = {}
+    for part in _ranges(body, content_type):
+        _read_part(body, part, names, fields)
+    return fields
+
+
+def read_parts(body: bytes, content_type: str) -> list[Part]:
+    """Find every field. Raises `InvalidValue` without a boundary."""
+    return [part for at in _ranges(body, content_type) if (part := _part(body, *at)) is not None]
+
+
+def _ranges(body: bytes, content_type: str) -> Iterator[tuple[int, int]]:
+    """Where each part stands, its head included."""
     match = _BOUNDARY.search(content_type)
     if match is None:
         raise InvalidValue("The Content-Type of a multipart body must name its boundary.")
     delimiter = b"--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
-    fields: dict[str, FormField] = {}
     at = 0 if body.startswith(delimiter + b"\r\n") else _next(body, delimiter, 0)
     while at >= 0:
         part = at + len(delimiter)
@@ -39,9 +61,23 @@ def read_form(body: bytes, content_type: str, names: frozenset[str]) -> dict[str
         following = _next(body, delimiter, part)
         if following < 0:
             raise InvalidValue("The multipart body ends without its closing boundary.")
-        _read_part(body, (part, following - 2), names, fields)
+        yield part, following - 2
         at = following
-    return fields
+
+
+def _part(body: bytes, start: int, end: int) -> Part | None:
+    head_end = body.find(b"\r\n\r\n", start, end)
+    if head_end < 0:
+        return None
+    name, media_type, is_file = "", "", False
+    for line in body[start:head_end].split(b"\r\n"):
+        low = line.lower()
+        if low.startswith(b"content-disposition:"):
+            name, is_file = _name_in(line), b"filename" in low
+        elif low.startswith(b"content-type:"):
+            media_type = low.partition(b":")[2].partition(b";")[0].strip().decode("latin-1")
+    media_type = media_type or "application/octet-stream"
+    return Part(name, media_type if is_file else "", head_end + 4, end)
 
 
 def _next(body: bytes, delimiter: bytes, at: int) -> int:

@@ -164,3 +164,12 @@ def safe(text: str) -> str:
 
 def _clean(value: str) -> str:
     return value.translate(_CONTROLS)
+
+
+@lru_cache(maxsize=256)
+def content_kind(content_type: str) -> str:
+    """What can be read of a reply of this type: "events", "json", or "" for neither."""
+    plain = content_type.partition(";")[0].strip().lower()
+    if plain == "text/event-stream":
+        return "events"
+    return "json" if plain == "application/json" or plain.endswith("+json") else ""

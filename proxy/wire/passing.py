@@ -9,9 +9,10 @@ from msgspec import Raw
 
 from proxy.wire.decoding import CannotDecode, Decoder
 from proxy.wire.events import read_event, read_value
+from proxy.wire.long_texts import PICTURE_KEYS, LongTexts, TooLarge
 from proxy.wire.reader import StreamReader
 
-LARGEST_DOCUMENT = 8 * 2**20
+LARGEST_DOCUMENT = 2 * 2**20
 _TAIL = 64 * 1024
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LONGEST_FIELD = 6
@@ -23,15 +24,18 @@ Kind = Literal["unknown", "events", "document", "lines", "opaque"]
 class Passing:
     """Tells the findings of `reader` what a reply says: events, a document, or a document a line; of others nothing.
 
-    Of a document too large to be kept, the usage is looked for near its end.
+    Of a document too large to be kept, what stands beside its long texts is read; where that is much too, the usage is looked
+    for near its end.
     """
 
-    __slots__ = ("_decoder", "_kept", "_reader", "_too_large", "kind")
+    __slots__ = ("_decoder", "_kept", "_reader", "_texts", "_too_large", "kind", "pictures")
 
     def __init__(self, reader: StreamReader, encoding: str) -> None:
         self._reader = reader
         self._kept = bytearray()
         self._too_large = False
+        self._texts: LongTexts | None = None
+        self.pictures = 0  # that passed in a large document
         self.kind: Kind = "unknown"
         self._decoder: Decoder | None = None
         try:
@@ -81,8 +85,19 @@ class Passing:
         if self.kind == "lines":
             self._see_lines()
         elif self.kind == "document" and (self._too_large or len(self._kept) > LARGEST_DOCUMENT):
+            self._skim(bytes(self._kept) if not self._too_large else piece)
             self._too_large = True
             del self._kept[:-_TAIL]
+
+    def _skim(self, part: bytes) -> None:
+        """Of a large document, what it says beside its long texts, and how many of them are pictures."""
+        if not self._too_large:
+            self._texts = LongTexts(PICTURE_KEYS)
+        try:
+            for text in self._texts.feed(part) if self._texts is not None else ():
+                self.pictures += text.first and text.key == "b64_json"
+        except TooLarge:
+            self._texts = None
 
     def _settle_kind(self, *, at_end: bool) -> None:
         """Judge by the first bytes that are no space."""
@@ -116,6 +131,9 @@ class Passing:
         if not self._too_large:
             if read_event(bytes(self._kept)) is not None:
                 findings.see(bytes(self._kept))
+            return
+        if self._texts is not None and not self._texts.inside:
+            findings.see(self._texts.take_rest())
             return
         # inside a text a quote is written with a backslash before it, so this is the member
         _, found, behind = bytes(self._kept).rpartition(b'"usage":')

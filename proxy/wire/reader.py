@@ -8,6 +8,7 @@ from proxy.errors import ProxyError
 from proxy.wire.alike import Alike
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
+from proxy.wire.long_texts import LongTexts, TooLarge
 from proxy.wire.sse import EventCutter, data_of, split_events
 
 _json = msgspec.json.Encoder()
@@ -21,6 +22,7 @@ class StreamReader:
         "_cutter",
         "_hid_the_last",
         "_hide_usage",
+        "_large",
         "_line_end_is_open",
         "findings",
     )
@@ -31,6 +33,7 @@ class StreamReader:
         self._hide_usage = hide_usage
         self._hid_the_last = False
         self._line_end_is_open = False  # all that came ends on the CR of a blank line; its LF may follow
+        self._large: LongTexts | None = None  # what an event too large to be held says beside its picture
         self.findings = Findings(shape)
 
     @property
@@ -93,11 +96,28 @@ class StreamReader:
         self._line_end_is_open = ready[-1:] == b"\r" and not self._cutter.held
         if self._cutter.mid_event:
             self.findings.events += not midway
+            self._skim(ready, begins=not midway)
             return ready
         if midway:
             large, *events = split_events(ready)
+            self._skim(large, begins=False)
+            if self._large is not None and (data := data_of(self._large.take_rest())):
+                self.findings.events -= 1  # it was counted as it began
+                self.findings.see(data)
             return large + self._read(b"".join(events))
         return self._read(ready) if ready else ready
+
+    def _skim(self, part: bytes, *, begins: bool) -> None:
+        """Read the usage of an event that passes in parts: the last one before it may stand in the first of them."""
+        if begins:
+            self._large = LongTexts()
+        if self._large is None:
+            return
+        try:
+            for _ in self._large.feed(part):
+                pass
+        except TooLarge:
+            self._large = None
 
     def finish(self) -> bytes:
         """Return what the stream ended on; usage in an unterminated last event still counts."""

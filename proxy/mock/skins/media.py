@@ -18,6 +18,7 @@ from proxy.mock.asked import Asked
 from proxy.mock.behaviours import Behaviour
 from proxy.mock.catalogue import Price
 from proxy.mock.frames import DONE, Frame, named, plain
+from proxy.mock.pictures import drawn, picture, picture_usd
 from proxy.mock.skins.usage import cost_details
 
 _SEARCH_UNIT = Decimal("0.001")
@@ -41,7 +42,7 @@ def priced(asked: Asked, behaviour: Behaviour, price: Price, file_bytes: int = 0
     """The tokens and the cost of a call that produces no words."""
     output, image, fee = 0, 0, Decimal(0)
     if asked.endpoint == "images":
-        image = _IMAGE_TOKENS.get(str(asked.fields.get("quality")), 1056) * asked.choices
+        image = _IMAGE_TOKENS.get(str(asked.fields.get("quality")), 1056) * drawn(asked.choices, asked.prompt)
     elif asked.endpoint == "audio/speech":
         output = len(asked.prompt.split())
     elif asked.endpoint == "rerank":
@@ -50,6 +51,9 @@ def priced(asked: Asked, behaviour: Behaviour, price: Price, file_bytes: int = 0
         fee = _SECOND * seconds_of(file_bytes)
         output = len(_TRANSCRIPT.split())
     cost = cost_of(behaviour, price, asked.input_tokens, output, image)
+    if asked.endpoint == "images" and behaviour.cost is None and (each := picture_usd(asked.fields)) is not None:
+        made = each * drawn(asked.choices, asked.prompt)
+        cost = Cost(made, Decimal(0), made)
     if asked.endpoint == "moderations":
         cost = Cost(behaviour.cost or Decimal(0), Decimal(0), Decimal(0))
     elif behaviour.cost is None:
@@ -134,14 +138,16 @@ def images_body(turn: Turn) -> dict[str, Any]:
     """As many one-pixel pictures as were asked for."""
     fields = turn.asked.fields
     if turn.asked.profile == "openrouter":
-        data: list[dict[str, Any]] = [{"b64_json": PIXEL, "media_type": "image/png"}] * turn.asked.choices
+        one = {"b64_json": picture(turn.asked.prompt, PIXEL), "media_type": "image/png"}
+        data: list[dict[str, Any]] = [one] * drawn(turn.asked.choices, turn.asked.prompt)
         return {"created": turn.created, "data": data, "usage": _image_usage(turn)}
+    made = drawn(turn.asked.choices, turn.asked.prompt)
     wants_url = fields.get("response_format") == "url"
-    one = {"url": f"data:image/png;base64,{PIXEL}"} if wants_url else {"b64_json": PIXEL}
+    one = {"url": f"data:image/png;base64,{PIXEL}"} if wants_url else {"b64_json": picture(turn.asked.prompt, PIXEL)}
     return {
         "created": turn.created,
         "background": "opaque",
-        "data": [one] * turn.asked.choices,
+        "data": [one] * made,
         "output_format": "png",
         "quality": str(fields.get("quality", "medium")),
         "size": str(fields.get("size", "1024x1024")),
@@ -155,7 +161,10 @@ def images_frames(turn: Turn) -> Iterator[Frame]:
     event = plain if routed else named
     partial = {"type": "image_generation.partial_image", "partial_image_index": 0, "b64_json": PIXEL}
     yield event(partial, "event", turn.answer.output_tokens)
-    done: dict[str, Any] = {"type": "image_generation.completed", "b64_json": PIXEL}
+    done: dict[str, Any] = {
+        "type": "image_generation.completed",
+        "b64_json": picture(turn.asked.prompt, PIXEL),
+    }
     if routed:
         done |= {"media_type": "image/png", "created": turn.created}
     else:

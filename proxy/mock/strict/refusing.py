@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from proxy.mock.asked import Profile, input_tokens
 from proxy.mock.envelopes import Failure
+from proxy.mock.pictures import refused_modalities, refused_pictures
 from proxy.mock.script import FRAMES
 from proxy.mock.strict import anthropic, openai, openai_media, openrouter
 from proxy.mock.strict.facts import Facts, facts_of, is_behaviour
@@ -96,7 +97,12 @@ def refused(sent: Sent, *, needs_key: bool = True) -> Failure | None:
     if needs_key and is_real and not credentials:
         return _NO_KEY[sent.profile]()
     facts = facts_of(sent.profile, name) if is_real else None
-    objections = chain(_of_head(sent), _of_name(sent, name, facts) if is_real else (), _of_body(sent, name, facts))
+    objections = chain(
+        _of_head(sent),
+        _of_name(sent, name, facts) if is_real else (),
+        _of_pictures(sent, is_real=is_real),
+        _of_body(sent, name, facts),
+    )
     return next(objections, None)
 
 
@@ -114,6 +120,17 @@ def _of_name(sent: Sent, name: str, facts: Facts | None) -> Iterator[Failure]:
     """What is not listed is not served; OpenRouter's list leaves out what writes no text."""
     if facts is None and (sent.profile != "openrouter" or sent.endpoint in FRAMES):
         yield _UNKNOWN[sent.profile](name)
+
+
+def _of_pictures(sent: Sent, *, is_real: bool) -> Iterator[Failure]:
+    """Pictures at OpenRouter: by the path that is its own, what each model takes, and what none draws."""
+    fields = sent.content.fields
+    if sent.profile != "openrouter":
+        return
+    if sent.endpoint == "images" and is_real and (failure := refused_pictures(sent.path, fields)) is not None:
+        yield failure
+    if sent.endpoint == "chat/completions" and (failure := refused_modalities(fields)) is not None:
+        yield failure
 
 
 def _of_body(sent: Sent, name: str, facts: Facts | None) -> Iterator[Failure]:

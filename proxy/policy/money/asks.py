@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.policy.money.counts import count, positive
-from proxy.policy.money.pictures import picture_tokens
+from proxy.policy.money.pictures import Picture, picture_of, picture_tokens
 from proxy.policy.money.tools import TOOLS_MEMBERS, Tools, read_tools
 from proxy.wire.call import MAXIMA, Call
 
@@ -20,7 +20,7 @@ ASKS_MEMBERS = frozenset(
     | {"size", "resolution", "quality", "partial_images", "documents", "input", *_TIERS}
     | {name for names in MAXIMA.values() for name in names}
 )
-ASKS_FIELDS = frozenset({"n", "size", "quality", "partial_images"})
+ASKS_FIELDS = frozenset({"n", "size", "resolution", "quality", "partial_images"})
 
 
 class Asks(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Asks(Struct, frozen=True):
 
     `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
     the client left it open. `tiers` are (member, value) of what costs more than usual. `picture_tokens` are for one
-    picture, `picture` its quality and size as they are asked for.
+    picture, as `picture` has it.
     """
 
     tools: Tools
@@ -40,10 +40,12 @@ class Asks(Struct, frozen=True):
     makes_audio: bool = False
     tiers: tuple[tuple[str, str], ...] = ()
     picture_tokens: int = 0
-    picture: tuple[str, str] = ("", "")
+    picture: Picture = Picture()
     characters: int = 0
     documents: int = 0
 
+
+_ANY = Picture()
 
 # A request for one answer in text, with nothing beside it.
 PLAIN = Asks(tools=read_tools({}), picture_tokens=picture_tokens({}))
@@ -67,7 +69,7 @@ def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
         makes_audio="audio" in modalities,
         tiers=tuple((name, value) for name, value in tiers if value not in _USUAL_TIERS),
         picture_tokens=picture_tokens(members),
-        picture=(_text(members.get("quality")), _text(members.get("size"))),
+        picture=picture_of(members) if call.endpoint.name.startswith("images") else _ANY,
         characters=len(text) if isinstance(text, str) else 0,
         documents=len(documents) if isinstance(documents, list) else 0,
     )
@@ -90,10 +92,6 @@ def _copies(call: Call, members: Mapping[str, Any]) -> int | None:
     if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
         return max(n, best_of) * len(prompts)
     return max(n, best_of)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _length(value: Any) -> int:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.budgets import BudgetRules
+from proxy.policy.money.pictures import by_picture
 from proxy.policy.money.prices import Price
 from proxy.policy.money.rates import AUDIO_TOKENS_PER_SECOND, Case, Sizes
 from proxy.policy.money.weight import Weight, weigh
@@ -173,15 +174,15 @@ def _drawing(case: Case) -> Bound | None:
     asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
     if asks.copies is None:
         return None
+    spread = by_picture(price, asks.picture)
+    each = [] if spread is None else [spread.high]
     if price.image_output_usd is not None:
-        each = asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge()
-    elif (picture_usd := price.picture_usd(*asks.picture)) is not None:
-        each = picture_usd
-    elif price.image_usd is not None:
-        each = price.image_usd
-    else:
+        each.append(asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge())
+    elif not each and price.image_usd is not None:
+        each.append(price.image_usd)
+    if not each:
         return None
-    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + asks.copies * each)
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + asks.copies * max(each))
 
 
 def _speech(case: Case) -> Bound | None:

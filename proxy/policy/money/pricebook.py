@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from proxy.policy.images.catalogue import NO_IMAGES, ImageCatalogue
+from proxy.policy.images.pricing import price_of
 from proxy.policy.money.bounds import Slope, slope_of
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricelist import read_pricing
@@ -62,7 +64,7 @@ def per_token(usd_per_million: Decimal | None) -> Decimal | None:
 class PriceBook:
     """What the catalogue, the vendors' own lists and the operator say. Immutable: a new catalogue makes a new book.
 
-    `direct` holds the lists by vendor ("openai", "mistral"; "mock" for what the mock charges otherwise than usual),
+    `images` are the models OpenRouter lists as drawing. `direct` holds the lists by vendor ("openai", "mistral"; "mock" for what the mock charges otherwise than usual),
     `overrides` are by alias.
     """
 
@@ -71,9 +73,11 @@ class PriceBook:
         catalogue: Catalogue,
         direct: Mapping[str, Catalogue] | None = None,
         overrides: Mapping[str, PriceOverride] | None = None,
+        images: ImageCatalogue = NO_IMAGES,
     ) -> None:
         """Read nothing yet; a price is read when first asked for."""
         self._catalogue = catalogue
+        self.images = images
         self._direct = direct or {}
         self._overrides = overrides or {}
         self._known: dict[tuple[str, str, str], Price | Free | None] = {}
@@ -142,6 +146,7 @@ class PriceBook:
             or not lists
             or provider.kind == "mock"
             or any(True for _ in self._entries(provider, model))
+            or (provider.kind == "openrouter" and self.images.get(model) is not None)
         ):
             return None
         names, name = next((own for own in lists if own[1] == model), lists[0])
@@ -192,6 +197,8 @@ class PriceBook:
             return FREE_OF_CHARGE
         found = self.facts(provider, model)
         price = None if found is None else read_pricing(found)
+        if provider.kind == "openrouter" and (drawn := self.images.get(model)) is not None:
+            price = price_of(drawn, price)
         return MOCK_PRICE if price is None and provider.kind == "mock" else price
 
     def _entries(self, provider: Provider, model: str) -> Iterator[Model]:

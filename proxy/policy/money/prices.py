@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -55,6 +56,15 @@ class Override(Struct, frozen=True):
         return self.min_prompt_tokens is None or prompt_tokens > self.min_prompt_tokens
 
 
+class PictureLine(Struct, frozen=True):
+    """What one picture made costs, as OpenRouter's images API prices it: by the picture, or by its megapixels. `variant` is
+    the resolution or quality the line is for ("2k", "medium_1k", "high_resolution"), "" for any."""
+
+    unit: Literal["image", "megapixel"]
+    usd: Decimal
+    variant: str = ""
+
+
 class Price(Struct, frozen=True):
     """USD per unit: a token where the name says no other. None: not charged separately.
 
@@ -65,7 +75,8 @@ class Price(Struct, frozen=True):
     one picture made, as (quality, size, USD), "" standing for any. `doubles_hour_writes`: an hour in the cache costs
     twice the input where no price says so. `makes_images`: the model's output may be images.
     `variants` are the prices of other service tiers, as (member, value, price), `factors` what others multiply
-    prices of tokens by. `hold` is what holds are taken at
+    prices of tokens by. `picture_lines` are what pictures cost that are not priced by the token, at every host of the model.
+    `hold` is what holds are taken at
     where sources disagree, the dearer of each; None where they do not.
     """
 
@@ -93,12 +104,18 @@ class Price(Struct, frozen=True):
     web_search_high_usd: Decimal | None = None
     code_session_usd: Decimal | None = None
     pictures: tuple[tuple[str, str, Decimal], ...] = ()
+    picture_lines: tuple[PictureLine, ...] = ()
     doubles_hour_writes: bool = False
     makes_images: bool = False
     overrides: tuple[Override, ...] = ()
     variants: tuple[tuple[str, str, Price], ...] = ()
     factors: tuple[tuple[str, str, Decimal], ...] = ()
     hold: Price | None = None
+
+    @property
+    def is_by_picture(self) -> bool:
+        """Whether pictures are charged one by one, and not by what they come to in tokens."""
+        return self.image_output_usd is None and bool(self.picture_lines or self.pictures)
 
     def for_holds(self) -> Price:
         """The price a bound is taken at: the dearer one where sources disagree."""

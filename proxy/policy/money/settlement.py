@@ -14,6 +14,7 @@ from proxy.policy.money.amounts import to_pusd
 from proxy.policy.money.costs import Extra, PriceOf, cost_usd, is_free, nobody_knows, of_images
 from proxy.policy.money.prices import Price
 from proxy.policy.retries.retry import Trouble
+from proxy.wire.findings import Findings
 from proxy.wire.usage import NO_USAGE, Usage
 
 Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "none"]
@@ -25,7 +26,7 @@ class Ending(Struct, frozen=True):
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
     closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past
     where it is `countable`, which only a stream is that could be read; `input_tokens` is our estimate of the prompt.
-    `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
+    `pictures` came of the `copies` that were asked for. `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
     at (`service_tier`: `priority`), for prices that depend on them.
     """
 
@@ -38,6 +39,8 @@ class Ending(Struct, frozen=True):
     binary: bool = False
     stops_billing: bool = False
     makes_images: bool = False
+    pictures: int = 0
+    copies: int = 1
     usage: Usage | None = None
     input_tokens: int = 0
     counted_output: int = 0
@@ -90,6 +93,17 @@ def _under(price: Price | None, terms: tuple[tuple[str, str], ...]) -> Price | N
     return price
 
 
+def has_failed(findings: Findings, *, draws: bool) -> bool:
+    """Whether what came is an error and no output; of pictures, where an error ends them, there is none."""
+    return findings.failed or (findings.broke and findings.said_nothing) or (draws and findings.error is not None)
+
+
+def is_worth_asking(settlement: Settlement, ending: Ending) -> bool:
+    """Only an answer that began and could not state its price, being cut or binary, can be asked for."""
+    unstated = not ending.complete or ending.binary
+    return settlement.source in ("counted", "held", "unknown") and ending.status == 200 and unstated
+
+
 NEVER_SENT = frozenset({"unhealthy", "unreachable", "stale_connection"})
 _VOID = Settlement(0, "none", void=True)
 
@@ -124,6 +138,8 @@ def _priced(ending: Ending, usage: Usage, prices: Prices, hold_pusd: int) -> Set
     is_half_told = usage.miscounted and not (usage.input_tokens and usage.output_tokens)
     if is_half_told or (usage.uncounted and not ending.refused):
         return _estimated(ending, prices, hold_pusd)
+    if ending.makes_images and prices.own.is_by_picture and not ending.refused:
+        return _by_pictures(ending, hold_pusd)
     usage = of_images(usage) if ending.makes_images else usage
     cost = cost_usd(usage, prices.own, ending.hhmm, Extra(characters=ending.characters), prices.of)
     if cost is None:
@@ -165,11 +181,22 @@ def _may_count(ending: Ending) -> bool:
 
 def _by_request(ending: Ending, price: Price, hold_pusd: int) -> Settlement:
     """A whole reply without usage, where the price is of what was asked for and of nothing else."""
+    if ending.makes_images and not is_free(price):
+        return _by_pictures(ending, hold_pusd)
     if price.character_usd is not None and not (price.input_usd or price.output_usd):
         cost = cost_usd(NO_USAGE, price, ending.hhmm, Extra(characters=ending.characters))
         if cost is not None:
             return Settlement(to_pusd(cost.usd), "computed")
     return _at_hold(hold_pusd, None)
+
+
+def _by_pictures(ending: Ending, hold_pusd: int) -> Settlement:
+    """The part of the hold that came: fewer pictures than were asked for are not charged. None that can be seen is no proof
+    that none came."""
+    if not 0 < ending.pictures <= ending.copies:
+        return _at_hold(hold_pusd, ending.usage)
+    cost = -(-hold_pusd * ending.pictures // ending.copies)
+    return Settlement(cost, "counted" if cost else "unknown", usage=ending.usage)
 
 
 def _at_hold(hold_pusd: int, usage: Usage | None) -> Settlement:

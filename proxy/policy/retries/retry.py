@@ -21,6 +21,9 @@ from proxy.wire.error_objects import Missing
 SAME_TARGET = frozenset({408, 429, 500, 502, 503, 504, 524, 529})
 NEXT_TARGET = SAME_TARGET | {401, 402, 403, 404}
 
+# Somebody stopped waiting for an answer.
+TIMEOUTS = frozenset({408, 504, 524})
+
 Trouble = Literal["none", "unhealthy", "unreachable", "stale_connection", "no_answer", "no_event"]
 
 
@@ -32,7 +35,8 @@ class Seen(Struct, frozen=True):
     closed as the request went out; "no_answer" sent, and not even headers came; "no_event" a stream that began and broke before its first event. `is_near`: it was to
     run on this machine. `missing`: what an error says is not there.
     `retry_after` in seconds. `quota`: a 429 that means spent money. `affordable`: the output
-    tokens a 402 says the account can still pay.
+    tokens a 402 says the account can still pay. `may_be_made`: somebody on the way stopped waiting for what is made, and
+    billed, all the same.
     """
 
     status: int | None = None
@@ -42,6 +46,7 @@ class Seen(Struct, frozen=True):
     affordable: int | None = None
     is_near: bool = False
     missing: Missing = "unknown"
+    may_be_made: bool = False
 
 
 class Attempt(Struct, frozen=True):
@@ -78,6 +83,8 @@ class Rounds(Struct, frozen=True):
 def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop | Again:
     """Decide what follows an attempt. `jitter` multiplies the back-off (1.0 = none)."""
     if seen.status is not None and seen.status < 400:
+        return Stop()
+    if seen.may_be_made:
         return Stop()
     if seen.trouble == "stale_connection" and not attempt.resent:
         return Again(msgspec.structs.replace(attempt, calls=attempt.calls + 1, resent=True))

@@ -1,0 +1,1 @@
+"""Pictures: OpenAI's images API said to OpenRouter's, and to models that draw in chat."""

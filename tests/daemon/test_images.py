@@ -1,0 +1,133 @@
+"""Pictures on a real daemon before a scripted upstream: clients that leave, retries, errors, and many at once."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon
+from harness.http import Reply
+from harness.setting import CLIENT_KEY, config_for
+from harness.steps import hang, json_reply, then, wait_at
+from harness.upstream import Upstream
+
+FLUX = "black-forest-labs/flux.2-pro"
+ASKED = {"model": FLUX, "prompt": "a toll house"}
+PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3000)).decode()
+USAGE = {"prompt_tokens": 0, "completion_tokens": 4175, "total_tokens": 4175, "cost": 0.03}
+
+
+@pytest.fixture(scope="module")
+def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One for which no silence is too long."""
+    config = config_for(upstream_server, patient=True)
+    config["providers"]["small-hours"] = {
+        **config["providers"]["openrouter"],
+        "timeouts": {"total": 300, "images": 0.3},
+    }
+    with Daemon(config, tmp_path_factory.mktemp("images"), key=CLIENT_KEY) as running:
+        yield running
+        assert running.stop() == 0, running.output
+
+
+def drawn(**members: Any) -> dict[str, Any]:
+    return {"created": 0, "data": [{"b64_json": PICTURE, "media_type": "image/png"}], "usage": USAGE, **members}
+
+
+def code_of(reply: Reply) -> tuple[int, str, str]:
+    error = json.loads(reply.body)["error"]
+    return reply.status, error["code"], error["param"]
+
+
+def test_a_picture_whose_client_left_waits_for_it(daemon: Daemon, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.expect(then(wait_at(gate), json_reply(drawn())), path="/images")
+    connection = daemon.connect()
+    body = json.dumps(ASKED).encode()
+    connection.send(daemon.request("POST", "/v1/images/generations", [("Content-Type", "application/json")], body))
+    upstream.wait_for_calls(1)
+    connection.reset()
+    assert daemon.ask("GET", "/healthz").status == 200  # it has heard of that by now
+    gate.open()
+    line = daemon.wait_for_log(lambda line: line.get("client_left") == "sent")
+    assert (line["cost_usd"], line["cost_source"]) == ("0.030000000000", "reported")
+    kept = daemon.ask("GET", f"/tollkeeper/results/{line['request_id']}")
+    assert (kept.status, kept.header("content-type")) == (200, "application/json")
+    assert json.loads(kept.body)["data"] == [{"b64_json": PICTURE}]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 529])
+def test_what_failed_is_not_billed_and_asked_for_again(daemon: Daemon, upstream: Upstream, status: int) -> None:
+    upstream.expect(json_reply({"error": {"code": status, "message": "no"}}, status), path="/images")
+    upstream.expect(json_reply(drawn()), path="/images")
+    reply = daemon.post("/v1/images/generations", ASKED)
+    assert (reply.status, reply.header("x-tollkeeper-attempts")) == (200, "2")
+
+
+def test_a_gateway_that_gave_up_waiting_is_not_asked_again(daemon: Daemon, upstream: Upstream) -> None:
+    """The picture may be drawn, and billed, all the same."""
+    upstream.expect(json_reply({"error": {"message": "gateway timeout"}}, 504), path="/oai/v1/images")
+    reply = daemon.post("/v1/images/generations", {**ASKED, "model": "oai/gpt-image-1"})
+    assert (reply.status, len(upstream.calls)) == (504, 1)
+
+
+def test_a_picture_has_a_time_limit_of_its_own(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(hang, path="/images")
+    reply = daemon.post("/v1/images/generations", {**ASKED, "model": f"small-hours/{FLUX}"})
+    assert (reply.status, json.loads(reply.body)["error"]["code"], len(upstream.calls)) == (504, "upstream_timeout", 1)
+
+
+ERRORS = [
+    (403, {"code": 403, "message": "Input was flagged", "metadata": {"reasons": ["violence"]}}, (400, "violence")),
+    (400, {"code": 400, "message": "Alibaba blocked this request through content moderation."}, (400, "400")),
+    (400, {"message": "Blocked.", "code": "moderation_blocked"}, (400, "moderation_blocked")),
+]
+
+
+@pytest.mark.parametrize(("status", "error", "due"), ERRORS)
+def test_policies_of_all_providers_are_one_code(
+    daemon: Daemon, upstream: Upstream, status: int, error: dict[str, Any], due: tuple[int, str]
+) -> None:
+    upstream.expect(json_reply({"error": error}, status), path="/images")
+    reply = daemon.post("/v1/images/generations", ASKED)
+    assert code_of(reply) == (due[0], "invalid_prompt", due[1])
+    assert len(upstream.calls) == 1
+
+
+def test_openai_itself_gets_and_gives_what_it_does(daemon: Daemon, upstream: Upstream) -> None:
+    refused = {"error": {"message": "Blocked.", "type": "x", "param": None, "code": "moderation_blocked"}}
+    upstream.expect(json_reply(refused, 400), path="/oai/v1/images/generations")
+    body = b'{ "model": "oai/gpt-image-1",  "prompt": "x", "size": "17x3", "foo": 1 }'
+    reply = daemon.ask("POST", "/v1/images/generations", [("Content-Type", "application/json")], body)
+    assert (reply.status, json.loads(reply.body)) == (400, refused)
+    assert upstream.call.body == body.replace(b"oai/gpt", b"gpt")
+
+
+def test_thirty_large_pictures_at_once_fit_in_400_megabytes(daemon: Daemon, upstream: Upstream) -> None:
+    """Each passes as it comes."""
+    large = {"b64_json": base64.b64encode(bytes(8_000_000)).decode(), "media_type": "image/png"}
+    gate = upstream.gate()
+    upstream.expect(then(wait_at(gate), json_reply(drawn(data=[large]))), path="/images", again=True)
+    sizes: list[int] = []
+
+    def ask() -> None:
+        reply = daemon.post("/v1/images/generations", ASKED)
+        sizes.append(len(reply.body) if reply.status == 200 else 0)
+
+    threads = [threading.Thread(target=ask) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    upstream.wait_for_calls(30)
+    gate.open()
+    for thread in threads:
+        thread.join()
+    assert len(sizes) == 30 and min(sizes) > 10_600_000
+    status = Path(f"/proc/{daemon.pid}/status").read_text()
+    peak_kb = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    print(f"peak {peak_kb // 1024} MiB")
+    assert peak_kb < 400_000
