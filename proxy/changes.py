@@ -77,9 +77,11 @@ def first_toll(
         resolved=told[0],
         ended=told[1],
         open=books.open,
+        watchers=[],
         waits=settings.money.fsync == "always",
     )
     toll = Toll(keeping, price_book(settings, *lists), settings.money.rules)
+    toll.watch(settings.loops)
     return toll
 
 
@@ -87,6 +89,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     """Let every later call be served by `settings`; limits and budgets go on, and the breakers of whoever is the same."""
     toll, before = parts.exchange.toll, parts.exchange
     toll.rules = settings.money.rules
+    toll.watch(settings.loops)
     toll.settled()  # caps may have changed: who waits for room looks again
     toll.keeping.background.providers = settings.providers
     before.tongues.lossy = settings.lossy

@@ -2,7 +2,7 @@
 
 ProxyError
 ├── CallerError      the request itself: 4xx, never worth repeating as it is (as HTTP: web/faults.py)
-├── PolicyError      what this key may do: limits, budgets
+├── PolicyError      what this key may do: limits, budgets (of sessions: exchange/session_errors.py)
 ├── ProviderError    the upstream: refused, silent, garbled
 └── LocalError       ourselves: shutting down, no place to write
 

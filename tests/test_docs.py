@@ -14,6 +14,7 @@ import yaml
 from measures import TREES
 from pydantic import BaseModel
 
+import proxy.exchange.session_errors
 import proxy.stores.failures
 import proxy.translate.images.refusals
 import proxy.web.faults

@@ -25,6 +25,7 @@ _COMMANDS = (
     "budgets",
     "settings",
     "audit",
+    "sessions",
     "usage",
     "explain",
     "show",

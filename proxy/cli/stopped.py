@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from proxy.cli.home import Home
+from proxy.cli.stopped_sessions import raise_session, sessions
 from proxy.cli.stopped_settings import on_ledger, settings_answer
 from proxy.config.new_key import read_key_changes, read_new_key
 from proxy.data import snapshot_bytes
@@ -156,6 +157,11 @@ def _adjust(settings: Settings, params: Params) -> Answer:
         return adjusted(books, record, now)
 
 
+def _raise_session(settings: Settings, params: Params) -> Answer:
+    with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
+        return raise_session(_desk(settings), journal, params)
+
+
 def _create(settings: Settings, params: Params) -> Answer:
     asked = read_new_key(params)
     refuse_taken(settings, asked.name)
@@ -267,6 +273,8 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "models": _models,
     "budgets": _budgets,
     "adjust": _adjust,
+    "sessions": lambda settings, params: sessions(_desk(settings), params),
+    "raise_session": _raise_session,
     "keys": _keys,
     "create": _create,
     "update": _update,

@@ -43,8 +43,8 @@ def usage(**options: Any) -> None:
     zone = _zone(options["tz"]) if options["tz"] else home.zone
     params = {
         "by": options["by"] or ["day"],
-        "since_ms": _moment_ms(options["since"], zone, "--since", is_end=False),
-        "until_ms": _moment_ms(options["until"], zone, "--until", is_end=True),
+        "since_ms": given_moment_ms(options["since"], zone, "--since", is_end=False),
+        "until_ms": given_moment_ms(options["until"], zone, "--until", is_end=True),
         "tz": options["tz"],
         **{name: options[name] for name in ("key", "model", "provider", "session")},
     }
@@ -64,7 +64,8 @@ def _zone(name: str) -> ZoneInfo:
         raise click.BadParameter("must be a time zone such as Europe/Berlin", param_hint="--tz") from None
 
 
-def _moment_ms(text: str | None, zone: tzinfo, option: str, *, is_end: bool) -> int | None:
+def given_moment_ms(text: str | None, zone: tzinfo, option: str, *, is_end: bool) -> int | None:
+    """A moment somebody gave for an option, UTC epoch milliseconds; what cannot be read ends the command."""
     try:
         return None if text is None else moment_ms(text, zone, is_end=is_end)
     except ValueError as error:

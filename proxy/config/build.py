@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.config.build_money import build_money
+from proxy.config.build_money import build_loops, build_money
 from proxy.config.discover import NO_PROVIDER, beside, master_key_file, state_dir
 from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
@@ -71,6 +71,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         money=build_money(config, sources.env),
         alerts=tuple(Hook(hook.url, hook.secret) for hook in config.alerts),
         jobs=JobRules(config.jobs.concurrent, config.jobs.max_file, config.jobs.keep),
+        loops=build_loops(config.sessions.loops),
         gen_ai=config.metrics.gen_ai,
         log_level=config.log.level,
         log_format=config.log.format,

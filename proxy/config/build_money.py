@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 
 from proxy.config.discover import machine_zone
 from proxy.config.models import Config
-from proxy.config.models_money import BudgetSection, LimitSection
+from proxy.config.models_money import BudgetSection, LimitSection, LoopsSection
+from proxy.policy.loops import Loops
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, Only, key_scope
 from proxy.policy.values import MoneySettings, OwnPrice
 
+SESSIONS = "sessions"  # what the budgets of `sessions.budget` are called, before whose it is
 _UNUSUAL = re.compile(r"[^A-Za-z0-9./_:*?=,-]")  # in what a budget is called: @ parts it from whose own it is
 
 
@@ -23,6 +25,8 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     """Resolve budgets, limits, own prices and where they are written down."""
     zone, alerts = machine_zone(env), _hundredths(config.budget_alerts)
     budgets = list(budgets_for(GLOBAL, config.budgets, zone, alerts))
+    if config.sessions.budget is not None:
+        budgets.append(Budget(SESSIONS, GLOBAL, "total", to_pusd(config.sessions.budget), zone, each="session"))
     limits = list(limits_for(GLOBAL, config.limits))
     for name, key in config.keys.items():
         budgets += budgets_for(key_scope(name), key.budgets, zone, alerts)
@@ -50,6 +54,13 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
         zone=zone,
         alerts=alerts,
     )
+
+
+def build_loops(section: LoopsSection | None) -> Loops | None:
+    """When agents are stopped."""
+    if section is None:
+        return None
+    return Loops(section.same_tool_call, None if section.usd_per_minute is None else to_pusd(section.usd_per_minute))
 
 
 def budgets_for(

@@ -44,6 +44,7 @@ from proxy.config.models_money import (
     MetricsSection,
     PriceSection,
     ResultsSection,
+    SessionsSection,
 )
 from proxy.presets import PRESETS
 
@@ -248,9 +249,7 @@ class Config(Section):
     listen: ListenSection = Field(default=ListenSection(), description="Where the data API answers.")
     admin: AdminSection = Field(default=AdminSection(), description="Where metrics, health and the usage API answer.")
     state_dir: FilePath | None = Field(default=None, description="Directory of journal, ledger.db and control.sock.")
-    master_key_file: FilePath | None = Field(
-        default=None, description="A file of the master keys that stored secrets are sealed with."
-    )
+    master_key_file: FilePath | None = Field(default=None, description="A file of the keys that seal stored secrets.")
     providers: dict[Name, ProviderSection] = Field(default={}, description="Upstreams; none: from the environment.")
     routes: list[RouteSection] = Field(default=[], description="Which provider serves which models; first match wins.")
     models: dict[Word, ModelSection] = Field(default={}, description="Names clients may send, and where they go.")
@@ -271,6 +270,7 @@ class Config(Section):
     open: Flag = Field(default=False, description="True: no keys are wanted any more, although there were some.")
     limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of everything together.")
+    sessions: SessionsSection = Field(default=SessionsSection(), description="The sessions of coding agents.")
     budget_policy: BudgetPolicySection = Field(default=BudgetPolicySection(), description="How budgets are applied.")
     budget_alerts: list[Percent] = Field(
         default=[], description="Parts of a budget whose passing is told, for every budget without alerts of its own."

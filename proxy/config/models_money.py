@@ -108,6 +108,32 @@ class BudgetSection(Section):
         return self
 
 
+class LoopsSection(Section):
+    """When an agent is taken to run in a loop; at least one."""
+
+    same_tool_call: Count | None = Field(
+        default=None, description="So often the same tool calls in a row, without a human's word."
+    )
+    usd_per_minute: Usd | None = Field(
+        default=None, description="More US dollars than this within a minute, without a human's word."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.same_tool_call is None and self.usd_per_minute is None:
+            raise ValueError("names nothing; give same_tool_call or usd_per_minute")
+        if self.same_tool_call == 1:
+            raise ValueError("same_tool_call must be 2 or more: once is no loop")
+        return self
+
+
+class SessionsSection(Section):
+    """The sessions of coding agents."""
+
+    budget: Usd | None = Field(default=None, description="US dollars that each session may spend in all.")
+    loops: LoopsSection | None = Field(default=None, description="Stop agents that run in a loop.")
+
+
 class BudgetPolicySection(Section):
     """How budgets are applied."""
 

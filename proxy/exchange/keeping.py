@@ -33,7 +33,7 @@ class Booked(Struct, frozen=True):
 class Keeping(Struct, frozen=True):
     """Where money is counted and written down. `freed` hears that a hold is resolved, `resolved` of every attempt's end
     once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background response; `open` brings
-    budgets that are somebody's own into memory, with what they have spent; `waits`: replies wait until their
+    budgets that are somebody's own into memory, with what they have spent; `watchers` hear what `resolved` hears; `waits`: replies wait until their
     settlement is on disk."""
 
     books: Books
@@ -45,6 +45,7 @@ class Keeping(Struct, frozen=True):
     resolved: Callable[[Row, tuple[str, ...], int], None]
     ended: Callable[[Row], None]
     open: Callable[[list[str]], Awaitable[None]]
+    watchers: list[Callable[[Row], None]]
     waits: bool = False
 
     def book(self, row: Row, hold: Hold, settlement: Settlement) -> Booked:
@@ -74,6 +75,8 @@ class Keeping(Struct, frozen=True):
     def tell(self, booked: Booked) -> None:
         """The cost of an attempt is final."""
         self.resolved(booked.row, booked.doubts, booked.over_pusd)
+        for watcher in self.watchers:
+            watcher(booked.row)
 
     def settle(self, row: Row, hold: Hold, settlement: Settlement) -> Awaitable[None] | None:
         """Book and tell. What comes back is to be awaited before the client learns of it."""

@@ -16,28 +16,58 @@ from proxy.errors import (
     RateLimitExceeded,
     TooManyConcurrent,
 )
+from proxy.exchange.session_errors import LoopDetected, SessionBudgetExceeded
 from proxy.policy.limits.limiter import Denied
+from proxy.policy.loops import Burning, Repeating
 from proxy.policy.money.account import Exceeded, InFlight, Verdict
-from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.amounts import PUSD_PER_USD, usd_text
 from proxy.policy.money.budgets import GLOBAL, Budget, Limit
 from proxy.policy.money.quote import Unbounded
 from proxy.wire.call import Call
 
 
-def exceeded(verdict: Verdict, amount: int) -> BudgetExceeded:
+def exceeded(verdict: Verdict, amount: int) -> PolicyError:
     """Spending alone leaves too little for this call."""
     assert isinstance(verdict, Exceeded)
     budget = verdict.budget
-    return BudgetExceeded(
+    return spent_up(budget)(
         f"This call may cost up to ${_usd(amount)}, and {_named(budget)} has ${_usd(verdict.left_pusd)} left of "
-        f"${_usd(budget.cap_pusd)}. {_resets(verdict.resets_at)} A smaller maximum of output tokens may fit."
+        f"${_usd(budget.cap_pusd)}. {_resets(verdict.resets_at)} {_way_on(budget)}"
     )
 
 
-def outgrown(verdict: Exceeded) -> BudgetExceeded:
+def spent_up(budget: Budget) -> type[PolicyError]:
+    """The error of a budget that has too little left."""
+    return SessionBudgetExceeded if budget.each == "session" else BudgetExceeded
+
+
+def _way_on(budget: Budget) -> str:
+    if budget.each != "session":
+        return "A smaller maximum of output tokens may fit."
+    return f"An operator lets the session go on: {_raise(_session(budget), budget.cap_pusd)}"
+
+
+def _raise(session: str, pusd: int) -> str:
+    return f"`tollkeeper sessions raise {session} --usd {_usd(pusd)}`."
+
+
+def looping(found: Repeating | Burning, session: str) -> LoopDetected:
+    """An agent runs away. `session` is the client's own id, "" where it sends none."""
+    if isinstance(found, Repeating):
+        why = f"It made the same tool calls with the same arguments {found.times} times in a row"
+    else:
+        why = f"It spent ${_usd(found.spent_pusd)} within a minute, and ${_usd(found.most_pusd)} are allowed,"
+    more = f" An operator lets it go on all the same: {_raise(session, PUSD_PER_USD)}" if session else ""
+    return LoopDetected(
+        f"This looks like an agent that runs in a loop. {why} without a word from a human. A new word from you lets the session "
+        f"go on.{more}"
+    )
+
+
+def outgrown(verdict: Exceeded) -> PolicyError:
     """A stream has cost more than was held for it, and no more is free."""
     budget = verdict.budget
-    return BudgetExceeded(
+    return spent_up(budget)(
         f"This answer has cost what was held for it, and {_named(budget)} of ${_usd(budget.cap_pusd)} has too little left "
         f"to hold as much again; the answer ends here. {_resets(verdict.resets_at)}"
     )
@@ -142,9 +172,13 @@ def _named(budget: Budget) -> str:
 
 def _whose(budget: Budget) -> str:
     if budget.each is not None:
-        of = budget.of.partition("/")[2] if budget.each == "session" else budget.of
-        return f"the budget of the {budget.each} {of}"
+        return f"the budget of the {budget.each} {_session(budget) if budget.each == 'session' else budget.of}"
     return "the budget of everything together" if budget.scope == GLOBAL else "this key's budget"
+
+
+def _session(budget: Budget) -> str:
+    """The client's own id, of a session's own budget."""
+    return budget.of.partition("/")[2]
 
 
 def _resets(at: int | None) -> str:

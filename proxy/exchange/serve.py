@@ -67,6 +67,8 @@ class Exchange:
     async def serve(self, client: Client, job: Job) -> None:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
         try:
+            if self.toll.runaway is not None:
+                await self.toll.runaway.judge(job, self.aside)
             with await self._first_good_outcome(client, job) as outcome:
                 reply = await self._in_order(client, outcome, job)
                 await relay(client, reply, job.record, headers_for(reply, job))

@@ -13,7 +13,9 @@ from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
 from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbounded, unlisted
 from proxy.exchange.refused import RefusedCalls
+from proxy.exchange.runaway import Runaway
 from proxy.exchange.waiting import Place, Queue
+from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
 from proxy.policy.money.budgets import BudgetRules, Subject
 from proxy.policy.money.pricebook import PriceBook
@@ -58,7 +60,18 @@ class Toll:
         self.keeping = keeping
         self.rules = rules
         self.refused = RefusedCalls(keeping.journal)
+        self.runaway: Runaway | None = None
         self._queue = Queue()
+
+    def watch(self, loops: Loops | None) -> None:
+        """Stop agents that run away, or do not; what is known of their sessions goes on."""
+        if loops is None:
+            self.runaway = None
+        elif self.runaway is None:
+            self.runaway = Runaway(loops)
+        else:
+            self.runaway.watch.loops = loops
+        self.keeping.watchers[:] = [] if self.runaway is None else [self.runaway.spent]
 
     def settled(self) -> None:
         """A hold was resolved, or a budget changed: the next in line that may go is called."""

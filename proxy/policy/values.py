@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.secret import Secret
 
@@ -208,7 +209,7 @@ class Settings(Struct, frozen=True):
     `source` is the file it came from, or None when the environment decided; `written` are its sections, those
     written empty among them. `environment` is what variables say beside it, keys of providers aside; `unused` are
     sentences about those that say nothing after all. `open`: where no key is left, everybody may call again.
-    `catalogue_refresh` None means never. `gen_ai`: metrics under OpenTelemetry's names as well.
+    `catalogue_refresh` None means never. `loops` None: no agent is stopped for running away. `gen_ai`: metrics under OpenTelemetry's names as well.
     `warnings` are sentences for the start-up lines; `master_key_file` is where the keys of stored secrets are.
     """
 
@@ -233,6 +234,7 @@ class Settings(Struct, frozen=True):
     money: MoneySettings = MoneySettings()
     alerts: tuple[Hook, ...] = ()
     jobs: JobRules = JobRules()
+    loops: Loops | None = None
     gen_ai: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"

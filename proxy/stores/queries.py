@@ -19,6 +19,7 @@ from proxy.stores.keys import StoredKey, stored_keys
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
+from proxy.stores.sessions import KnownSession, keys_of_session, latest_sessions, with_tail
 from proxy.stores.settings import StoredSetting, setting_history
 from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
@@ -82,6 +83,19 @@ class Files:
             if charge[0] in wanted:
                 found[charge] = found.get(charge, 0) + amount
         return found
+
+    def sessions(self, since_ms: int, most: int) -> list[KnownSession]:
+        """The sessions of agents used last."""
+        found = self._ask(
+            lambda driver: latest_sessions(driver, since_ms, most),
+            list[KnownSession](),
+            lambda records: list(records),
+        )
+        return with_tail(*found, since_ms)[:most]
+
+    def keys_of_session(self, session: str) -> list[str]:
+        """The keys under which a session of this id has called, as far as the ledger knows."""
+        return self._ask_ledger(lambda driver: keys_of_session(driver, session), list[str]())[0]
 
     def booked(self, budgets: Iterable[str]) -> tuple[dict[Charge, int], Position]:
         """What the ledger alone has of these budgets, and up to which position of the journal: for the start."""

@@ -26,7 +26,7 @@ LONGEST_SESSION = 128
 
 _SESSIONS = ("x-session-id", "x-claude-code-session-id", "session-id", "session_id", "x-session-affinity")
 _TAG = re.compile(r"[!-+\--~]+")  # visible, and no comma
-_UNUSUAL = re.compile(r"[^!-~]")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._:@/+=,-]")  # in an id, which people copy to a command line
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _OLD_USER_ID = re.compile(rf"user_\w*_session_({_UUID})")
 _CONVERSATION = re.compile(rf"{_UUID}|ses_[0-9A-Za-z]+")
@@ -63,8 +63,8 @@ def marks_of(head: Marks, document: JsonObject | None) -> Marks:
 
 
 def _session(value: object) -> str:
-    """An id as it may be kept: printable, bounded."""
-    return _UNUSUAL.sub("_", value.strip())[:LONGEST_SESSION] if isinstance(value, str) else ""
+    """An id as it may be kept: bounded, and harmless in a shell."""
+    return _UNUSUAL.sub("_", value.strip()).lstrip("-")[:LONGEST_SESSION] if isinstance(value, str) else ""
 
 
 def _of_metadata(metadata: Any) -> str:

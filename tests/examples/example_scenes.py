@@ -122,6 +122,7 @@ def running(folder: Path) -> Iterator[Scene]:
         "providers": {"mock": {}},
         "keys": {"alice": {"key": ALICE, "limits": limits, "budgets": [day, month]}},
         "budgets": [{"usd": 100, "per": "month", "tz": "UTC"}],
+        "sessions": {"budget": 1},
         "admin": {"port": 0, "token": ADMIN},
         "shutdown": {"drain": 1},
     }
@@ -129,7 +130,7 @@ def running(folder: Path) -> Iterator[Scene]:
     with Daemon(config, folder, key=ALICE, env={"TZ": "UTC"}) as daemon:
         scene.daemon = daemon
         for model in ("mock/echo?cost=0.31", "mock/echo?cost=0.12", "mock/echo"):
-            assert said(daemon, model).status == 200
+            assert said(daemon, model, session_id="ses-4f1c").status == 200
         scene.request_id = str(said(daemon, "mock/slow?ttft=0.3", stream=True).request_id)
         yield scene
 

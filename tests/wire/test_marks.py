@@ -25,6 +25,7 @@ CLAUDE = json.dumps({"device_id": "7684", "account_uuid": "", "session_id": UUID
         ({"x-session-affinity": "ses_1"}, "ses_1"),
         ({"x-session-id": " ", "session-id": UUID}, UUID),
         ({"x-session-id": "a b\u00e9@"}, "a_b_@"),
+        ({"x-session-id": "--key $(x)'"}, "key___x__"),
         ({"x-session-id": "x" * 500}, "x" * 128),
         ({"x-client-request-id": UUID}, ""),
     ],

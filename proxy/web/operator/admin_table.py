@@ -25,6 +25,7 @@ from proxy.web.operator.answers import (
     UsageRow,
 )
 from proxy.web.operator.answers_past import PastCallAnswer
+from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
 from proxy.web.operator.stored_settings import (
     SettingAnswer,
     SettingsAnswer,
@@ -145,6 +146,10 @@ ROUTES = (
           KeyRotatedAnswer, body=RotateBody, changes=True, fails=(400, 404, 503)),
     Route("DELETE", "/keys/{key}", "revoke", "Refuse a key from now on.", KeyRevokedAnswer,
           changes=True, fails=(400, 404, 503)),
+    Route("GET", "/sessions", "sessions", "The sessions of agents used last, and what each has left.", SessionsAnswer,
+          fails=(503,)),
+    Route("POST", "/sessions/raise", "raise_session", "Let a session spend more, and go on.", RaisedAnswer,
+          body=RaiseAsk, changes=True, fails=(400, 404, 503)),
     Route("GET", "/providers", "providers", "How every provider fares.", ProvidersAnswer),
     Route("GET", "/calls", "live", "Calls under way, and the latest that ended.", LiveAnswer),
     Route("GET", "/calls/{request_id}", "show", "One past call, attempt by attempt, or why it was refused.",

@@ -60,6 +60,7 @@ from proxy.web.operator.key_orders import (
     renamed,
     rotated,
 )
+from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, key_of_session, own_budgets, raised, raising
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -135,6 +136,26 @@ class LiveState:
         self._parts.exchange.toll.settled()
         await self._books.journal.durable(position)
         return adjusted(books, record, now)
+
+    async def raise_session(self, ask: RaiseAsk) -> RaisedAnswer:
+        """Let a session of an agent spend more, and go on where it was stopped for a loop."""
+        books, toll, now = self._books.books, self._parts.exchange.toll, time.time()
+        await self.flushed()
+        keys = await asyncio.to_thread(self.files.keys_of_session, ask.session)
+        key = key_of_session(keys, books, ask, now)
+        own = tuple(own_budgets(books, key, ask.session))
+        with books.narrowed.using(own):
+            if missing := books.narrowed.missing(own):
+                await self._books.open(missing)
+            wanted = raising(self._settings, books, ask, key, now)
+            for record in wanted.records:
+                position = self._books.journal.append(record)
+                books.adjust(record.budget, record.period, record.delta_pusd)
+                await self._books.journal.durable(position)
+            if toll.runaway is not None:
+                toll.runaway.release(key, ask.session, wanted.pusd)
+            toll.settled()
+            return raised(books, wanted, now)
 
     async def create(self, asked: NewKeySection) -> KeyMadeAnswer:
         """Make a key; it works from now on."""

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from proxy.errors import InvalidValue, ModelNotFound
-from proxy.exchange.refusals import code_of
+from proxy.errors import BudgetExceeded, InvalidValue, ModelNotFound
+from proxy.exchange.refusals import code_of, spent_up
 from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
@@ -163,7 +163,8 @@ def _judged(books: Books, quote: Quote, bound: Bound, whose: tuple[tuple[str, ..
     verdict = books.judge(scopes, key, decision.least_pusd, now)
     in_the_way = verdict.budget.id if isinstance(verdict, InFlight | Exceeded) else ""
     if isinstance(decision, Refuse):
-        return _Hold(f"refused with 402 budget_exceeded by {in_the_way}")
+        code = spent_up(verdict.budget).code if isinstance(verdict, Exceeded) else BudgetExceeded.code
+        return _Hold(f"refused with 402 {code} by {in_the_way}")
     return _Hold(f"waits, then 429 budget_in_flight: calls under way hold {in_the_way}", decision.least_pusd)
 
 

@@ -18,6 +18,7 @@ from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.models import ModelsAsk, model_list
 from proxy.web.operator.rights import RIGHTS
+from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
 from proxy.web.operator.traffic import Traffic
 from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, heads_of, question, shown, verdict_answer
@@ -60,6 +61,8 @@ class Orders:
             "rotate": self._rotate,
             "revoke": self._revoke,
             "backup": self._backup,
+            "sessions": self._sessions,
+            "raise_session": self._raise_session,
             "live": self._live,
             "providers": self._providers,
             "end": self._end,
@@ -129,6 +132,19 @@ class Orders:
 
     async def _backup(self, params: Params) -> Answer:
         return await self.state.backup(Path(str(params.get("file"))))
+
+    async def _sessions(self, params: Params) -> Answer:
+        await self.state.flushed()
+        desk, ask = self.state.desk(), msgspec.convert(params, SessionsAsk)
+        known = await asyncio.to_thread(known_sessions, desk.files, desk.books, ask)
+        return session_list(known, desk.books, time.time())
+
+    async def _raise_session(self, params: Params) -> Answer:
+        answer = await self.state.raise_session(msgspec.convert(params, RaiseAsk))
+        if not answer.budgets:  # nothing was corrected that would say so
+            deed = ACTOR.get().deed(RIGHTS["raise_session"].action, answer.session, after={"usd": answer.usd})
+            self.trail.note([deed])
+        return answer
 
     async def _live(self, _: Params) -> Answer:
         await self.traffic.feed.caught_up()

@@ -30,6 +30,8 @@ RIGHTS = {
     "models": Right("read", "models"),
     "budgets": Right("read", "costs"),
     "adjust": Right("write", "budgets", "budget.adjust", writes_itself=True),
+    "sessions": Right("read", "costs"),
+    "raise_session": Right("write", "budgets", "session.raise", writes_itself=True),
     "keys": Right("read", "keys"),
     "create": Right("write", "keys", "key.create", writes_itself=True),
     "update": Right("write", "keys", "key.update", writes_itself=True),

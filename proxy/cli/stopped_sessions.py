@@ -1,0 +1,41 @@
+"""The sessions of agents on the files of a daemon that does not run."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from proxy.stores.journal import Journal
+from proxy.web.operator.desk import Desk
+from proxy.web.operator.sessions import (
+    RaiseAsk,
+    RaisedAnswer,
+    SessionsAnswer,
+    SessionsAsk,
+    key_of_session,
+    known_sessions,
+    own_budgets,
+    raised,
+    raising,
+    session_list,
+)
+
+
+def sessions(desk: Desk, params: dict[str, Any]) -> SessionsAnswer:
+    """Those used last."""
+    known = known_sessions(desk.files, desk.books, msgspec.convert(params, SessionsAsk))
+    return session_list(known, desk.books, time.time())
+
+
+def raise_session(desk: Desk, journal: Journal, params: dict[str, Any]) -> RaisedAnswer:
+    """Let one spend more; the lock is the caller's."""
+    ask, now, books, files = msgspec.convert(params, RaiseAsk), time.time(), desk.books, desk.files
+    key = key_of_session(files.keys_of_session(ask.session), books, ask, now)
+    books.open(own := own_budgets(books, key, ask.session), files.spent(own))
+    wanted = raising(desk.settings, books, ask, key, now)
+    for record in wanted.records:
+        journal.append(record)
+        books.adjust(record.budget, record.period, record.delta_pusd)
+    return raised(books, wanted, now)
