@@ -5,6 +5,7 @@ One test, because waiting is all it does; everything in it waits at the same tim
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import ExitStack
 
@@ -31,6 +32,10 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
         idle.send(daemon.request("GET", "/v1/models/openai%2Fgpt-4o"))
         assert idle.read_reply("GET").status == 200
         slow_head = stack.enter_context(daemon.connect())
+        watcher = stack.enter_context(socket.socket(socket.AF_UNIX))
+        watcher.settimeout(PATIENCE_SECONDS)
+        watcher.connect(str(daemon.folder / "state" / "control.sock"))
+        watcher.sendall(b"POST /tail HTTP/1.1\r\nHost: tollkeeper\r\nContent-Length: 0\r\n\r\n")
         slow_head.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
 
         def begin(model: str, *scripts: Script) -> Connection:
@@ -54,6 +59,10 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
         assert idle.read_reply("GET").status == 200, "a connection that is merely idle has 75 seconds"
         assert quiet.read_until(KEEP_ALIVE).endswith(KEEP_ALIVE)
         quiet.read_until(b"\r\n")
+        told = b""
+        while told.count(b"1\r\n\n\r\n") < 3:
+            assert (more := watcher.recv(4096)), "who follows calls, of which there are none, may do so for ever"
+            told += more
         gate.open()
         for connection, reply in zip((mended, lost, refused, quiet), replies, strict=True):
             connection.read_body(reply)

@@ -23,12 +23,12 @@ from proxy.errors import (
 )
 from proxy.stores.failures import StoreError
 from proxy.web.body import read_body
-from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
 from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.admin_table import ROUTES, Route, SettingBody, openapi
 from proxy.web.operator.answers import HealthAnswer
+from proxy.web.operator.control import under_way
 from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.door import AdminDoor
 from proxy.web.operator.moments import moment_ms
@@ -57,17 +57,12 @@ class Admin:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
-        connection = request.protocol
-        if isinstance(connection, Connection):
-            connection.begin(_nothing)
-        try:
-            return await self._answer(request)
-        except ProxyError as error:
-            await self._tell_failed(request)
-            return error_response(error)
-        finally:
-            if isinstance(connection, Connection):
-                connection.finish()
+        with under_way(request):
+            try:
+                return await self._answer(request)
+            except ProxyError as error:
+                await self._tell_failed(request)
+                return error_response(error)
 
     async def _tell_failed(self, request: web.BaseRequest) -> None:
         """Write down who came with a wrong token."""
@@ -185,7 +180,3 @@ def _sentence(error: object) -> str:
 def _json(status: int, body: object, more: Mapping[str, str] = MappingProxyType({})) -> web.Response:
     headers = {**dict([SERVER_NAME]), **more}
     return web.Response(status=status, headers=headers, body=msgspec.json.encode(body), content_type="application/json")
-
-
-def _nothing() -> None:
-    """What is asked here goes on when its client leaves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from proxy.config.problems import ConfigProblems
 from proxy.errors import ProxyError
 from proxy.exchange.record import Entry
 from proxy.stores.failures import BackupRefused, StoreError
-from proxy.web.connection import Server
+from proxy.web.connection import Connection, Server
 from proxy.web.operator.actor import ACTOR, Actor, of_socket
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.desk import Declined
@@ -82,6 +82,10 @@ class Control:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One order, by its path."""
+        with under_way(request):
+            return await self._answer(request)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         name = request.path.removeprefix("/")
         transport = request.transport
         who = of_socket(None if transport is None else transport.get_extra_info("socket"))
@@ -130,6 +134,24 @@ class Control:
         except (TimeoutError, StoreError) as error:
             self._told("key_use_not_noted", str(error))
         await self._orders.trail.catch_up()
+
+
+@contextlib.contextmanager
+def under_way(request: web.BaseRequest) -> Iterator[None]:
+    """While the block lasts its connection is in use, however long that is; it goes on when its client leaves."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        yield
+        return
+    connection.begin(_nothing)
+    try:
+        yield
+    finally:
+        connection.finish()
+
+
+def _nothing() -> None:
+    """Is done where a client leaves."""
 
 
 async def _next_line(entries: asyncio.Queue[Entry]) -> bytes:
