@@ -220,7 +220,7 @@ class Daemon:
 
     def whereabouts(self) -> StatusAnswer:
         """Who this daemon is and where it listens, for the commands."""
-        config, url = self.settings.source, self.url.removesuffix("/v1")
+        config, url = self.settings.source and os.path.abspath(self.settings.source), self.url.removesuffix("/v1")
         unspoken = {} if self._api is None else self._api.parts.exchange.tongues.learnt(time.monotonic())
         return StatusAnswer(os.getpid(), __version__, config, url, self.admin_url, unspoken)
 

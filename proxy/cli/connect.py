@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from proxy.cli.client import glance
 from proxy.cli.completing import client_names
-from proxy.cli.home import Home, home_or_exit
+from proxy.cli.home import Home, end_with, home_or_exit
 from proxy.cli.snippets import (
     KEY_VARIABLE,
     Choice,
@@ -24,6 +24,8 @@ from proxy.cli.snippets import (
     render,
     root_of,
 )
+from proxy.config.load import load
+from proxy.config.problems import ConfigProblems
 from proxy.policy.values import Listen, Settings
 
 _PATIENCE = 2.0  # seconds the daemon has to say where it listens
@@ -55,12 +57,12 @@ def connect(client: str | None, **options: Any) -> None:
     if options["write"] and not any(part.file for part in row.parts):
         raise click.UsageError(f"{client} has no file to write: what connect prints goes into a program or a shell")
     home = home_or_exit(options["config_path"])
-    settings = _as_served(home)
+    settings, broken = _as_served(home)
     situation = _situation(client, row, settings, _choice(row, settings, home) if model is None else Choice(model))
     parts = render(row, situation)
     if options["write"]:
         _write(parts, options["yes"])
-    notes = _notes(row, settings, situation)
+    notes = _notes(row, settings, situation, broken)
     if options["as_json"]:
         click.echo(json.dumps(_report(client, situation, parts, notes), indent=1))
     else:
@@ -81,14 +83,25 @@ def _unknown(client: str, known: list[str]) -> str:
     return f"there is no client {client!r} here{suggestion(client, known)}; `tollkeeper connect` lists the names"
 
 
-def _as_served(home: Home) -> Settings:
-    """The configuration, with the address a running daemon says it listens on."""
-    settings = home.settings()
-    url = str(glance(home, "status", _PATIENCE).get("url", ""))
-    if url.startswith("unix:"):
-        return replace(settings, listen=Listen(socket=url.removeprefix("unix:")))
+def _as_served(home: Home) -> tuple[Settings, str]:
+    """The configuration, with the address a running daemon says it listens on.
+
+    Of one that is broken that is all that is known, and the text says so; without a daemon it ends the command.
+    """
+    url, broken = str(glance(home, "status", _PATIENCE).get("url", "")), ""
+    try:
+        settings = home.read().loaded.settings
+    except ConfigProblems as problems:
+        if not url:
+            end_with(problems)
+        settings = replace(load(None, {}).settings, state_dir=home.state_dir)
+        broken = f"Warning: this is from the daemon that runs; the configuration is broken by now: {problems}"
     parts = urlsplit(url)
-    return replace(settings, listen=Listen(parts.hostname, parts.port)) if parts.hostname and parts.port else settings
+    if url.startswith("unix:"):
+        settings = replace(settings, listen=Listen(socket=url.removeprefix("unix:")))
+    elif parts.hostname and parts.port:
+        settings = replace(settings, listen=Listen(parts.hostname, parts.port))
+    return settings, broken
 
 
 def _situation(name: str, client: Client, settings: Settings, choice: Choice) -> Situation:
@@ -123,10 +136,12 @@ def _choice(client: Client, settings: Settings, home: Home) -> Choice:
     return choose_model(client, settings, frozenset(Names(settings, read_feed(snapshot_bytes()), {}).offered()))
 
 
-def _notes(client: Client, settings: Settings, situation: Situation) -> list[str]:
+def _notes(client: Client, settings: Settings, situation: Situation, broken: str) -> list[str]:
     notes = [] if client.note is None else [client.note]
     if not situation.is_open:
         notes.append(f"The key is read from {KEY_VARIABLE}; `tollkeeper keys create NAME` makes one.")
+    if broken:
+        return [*notes, *_no_model(situation), broken]
     if settings.providers and not any(may_speak(p, client.protocol) for p in settings.providers.values()):
         notes.append(
             f"Warning: {client.title} calls /v1/{client.protocol}, which {' and '.join(settings.providers)} "
@@ -135,9 +150,16 @@ def _notes(client: Client, settings: Settings, situation: Situation) -> list[str
         )
     if not settings.providers:
         notes.append("No provider is configured: only `tollkeeper serve --mock` would answer.")
-    elif not situation.choice.is_real:
-        notes.append(f"Put the name of a model in the place of {situation.choice.model}: no list of models is at hand.")
-    return notes
+    return notes + (_no_model(situation) if settings.providers else [])
+
+
+def _no_model(situation: Situation) -> list[str]:
+    model = situation.choice
+    return (
+        []
+        if model.is_real
+        else [f"Put the name of a model in the place of {model.model}: no list of models is at hand."]
+    )
 
 
 def _report(name: str, situation: Situation, parts: list[Part], notes: list[str]) -> dict[str, object]:

@@ -40,12 +40,16 @@ class Home(Struct, frozen=True):
 
     def effective(self) -> Effective:
         """The same, with what is stored beside the file."""
-        from proxy.stores.effective import load_effective  # slow to import
-
         try:
-            return load_effective(self.file, os.environ, needs_secrets=False)
+            return self.read()
         except ConfigProblems as problems:
             end_with(problems)
+
+    def read(self) -> Effective:
+        """The same. Raises ConfigProblems."""
+        from proxy.stores.effective import load_effective  # slow to import
+
+        return load_effective(self.file, os.environ, needs_secrets=False)
 
 
 def config_file(chosen: str | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from proxy.doctor.check import Check, failed, passed, warned
@@ -30,7 +31,7 @@ def daemon_checks(seen: DaemonSeen, config: ConfigSeen, version: str) -> list[Ch
     if seen.version != version:
         found = f"{who}; this command is of version {version}"
         return [warned("daemon", "control socket", found, "restart the daemon"), lock]
-    if seen.config != config.file:
+    if seen.config != (config.file and os.path.abspath(config.file)):
         found = f"{who}, started with {seen.config or 'the environment alone'}"
         return [warned("daemon", "control socket", found, "give this command the same --config"), lock]
     return [passed("daemon", "control socket", f"{who} answers"), lock, *_unspoken(seen)]

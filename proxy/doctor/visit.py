@@ -7,7 +7,12 @@ import sqlite3
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from proxy import __version__
+from proxy.config.load import load
+from proxy.config.locate import locate
+from proxy.config.problems import ConfigProblems
 from proxy.doctor.check import Check, passed
 from proxy.doctor.judge import (
     audit_checks,
@@ -35,8 +40,7 @@ def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[C
     """Look at everything around the installation that the configuration at `path` describes."""
     config = look_at_config(path, env)
     if config.settings is None:
-        rest = "skipped; where the rest is stands in the configuration"
-        return [*config_checks(config), passed("rest", "all", rest), *unit_checks(look_at_unit(env), runs=False)]
+        return _beside_a_broken_file(config, path, env)
     settings = config.settings
     daemon = look_at_daemon(settings.state_dir)
     checks = config_checks(config, runs=daemon.answers)
@@ -49,6 +53,20 @@ def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[C
     checks += _daemon(config, settings, daemon)
     checks += unit_checks(look_at_unit(env), runs=daemon.answers)
     return checks
+
+
+def _beside_a_broken_file(config: ConfigSeen, path: Path | None, env: Mapping[str, str]) -> list[Check]:
+    """What can be known all the same: a daemon that runs has read the file when it was whole."""
+    checks = config_checks(config)
+    checks.append(passed("rest", "keys, providers, prices", "skipped; they stand in the configuration"))
+    try:
+        state_dir = locate(path, env).state_dir
+    except ConfigProblems:
+        return [*checks, *unit_checks(look_at_unit(env), runs=False)]
+    settings, daemon = replace(load(None, {}).settings, state_dir=state_dir), look_at_daemon(state_dir)
+    checks += _state(settings)
+    checks += _daemon(config, settings, daemon) if daemon.answers else daemon_checks(daemon, config, __version__)
+    return [*checks, *unit_checks(look_at_unit(env), runs=daemon.answers)]
 
 
 def _providers(settings: Settings, keyless: Collection[str], *, offline: bool) -> list[Check]:

@@ -168,6 +168,21 @@ def test_so_it_is_by_every_command_that_only_asks_it(daemon: Daemon, tmp_path: P
         assert (done.returncode, done.stderr) == (0, ""), words
 
 
+def test_what_wants_the_configuration_makes_do_with_the_daemon_and_says_what_is_broken(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(BROKEN[0].format(state=daemon.folder / "state"))
+    problem = f"{file}:3:1: this is not YAML; text with special characters wants quotes"
+    done = run(tmp_path, "connect", "curl", "--config", str(file))
+    assert (done.returncode, f"{daemon.url}/chat/completions" in done.stdout) == (0, True)
+    assert done.stderr.endswith(f"the configuration is broken by now: {problem}\n")
+    told = json.loads(run(tmp_path, "doctor", "--json", "--config", str(file)).stdout)["checks"]
+    found = {(check["group"], check["name"]): check for check in told}
+    assert [check["found"] for check in told if check["status"] == "fail"] == [problem]
+    assert found["ports", "data port"]["status"] == found["state", "ledger"]["status"] == "pass"
+
+
 def test_a_state_directory_behind_a_variable_that_is_not_set_is_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("state_dir: ${TOLLS}/x\n")

@@ -318,6 +318,15 @@ def test_the_daemon_and_its_lock(seen: DaemonSeen, answers: str, lock: str) -> N
     assert judged(checks) == [("control socket", answers), *([("lock", lock)] if lock else [])]
 
 
+def test_what_a_provider_was_seen_not_to_speak_is_said() -> None:
+    seen = msgspec.structs.replace(RUNS, unspoken={"local": ["responses", "messages"]})
+    (line,) = [check for check in judge_daemon.daemon_checks(seen, CONFIG, "1") if check.name == "protocols"]
+    assert (line.status, line.found) == (
+        "pass",
+        "local was seen not to speak messages and responses; calls go as chat",
+    )
+
+
 PORTS = [
     ({}, True, ["pass"]),
     ({"trouble": "connection refused"}, True, ["fail"]),
