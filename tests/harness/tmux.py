@@ -60,9 +60,9 @@ class Tmux:
         """Another size of the window."""
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
-    def screen(self) -> str:
-        """What is to be seen."""
-        return self._tmux("capture-pane", "-p")
+    def screen(self, *, colours: bool = False) -> str:
+        """What is to be seen, with the escapes of its colours on request."""
+        return self._tmux("capture-pane", "-p", *(["-e"] if colours else []))
 
     def state(self, name: str) -> str:
         """One of tmux's variables of the pane: alternate_on, cursor_flag."""
