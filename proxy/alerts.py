@@ -79,6 +79,23 @@ class Alerts:
         """What is not delivered waits for the next start."""
         await self._webhooks.close()
 
+    def tell(self, type_: str, each: Iterable[dict[str, Any]], along: Callable[[sqlite3.Connection], object]) -> None:
+        """Tell the webhooks of something else, a message of `type_` for each; kept in one transaction with `along`."""
+        made_ms, hooks = int(time.time() * 1000), list(self._webhooks.hooks)
+        messages = [message for data in each for message in _message(type_, data, hooks, made_ms)]
+
+        def keep(driver: sqlite3.Connection) -> None:
+            along(driver)
+            outbox.put(driver, messages)
+
+        def kept(done: Future[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.error("not_kept", reason=f"{type_}: {error}")
+            elif messages:
+                self._on_loop(self._webhooks.send, messages)
+
+        self._writer.do(keep).add_done_callback(kept)
+
     def _look_at(self, charges: list[Charge]) -> None:
         look = partial(self._look, changed=charges)
         self._writer.do(look).add_done_callback(partial(self._looked, charges))
@@ -143,14 +160,17 @@ def _passed(driver: sqlite3.Connection, budget: Budget, period: int) -> Passed |
 
 def _messages(passed: Passed, hooks: Iterable[str]) -> list[Message]:
     """One to every webhook, under the same id."""
-    made_ms = int(time.time() * 1000)
-    name, body = f"msg_{secrets.token_hex(12)}", message_body(passed, made_ms)
+    return _message(TYPE, passed_data(passed), hooks, int(time.time() * 1000))
+
+
+def _message(type_: str, data: dict[str, Any], hooks: Iterable[str], made_ms: int) -> list[Message]:
+    name, body = f"msg_{secrets.token_hex(12)}", message_body(type_, data, made_ms)
     return [Message(name, hook, body, made_ms) for hook in list(hooks)]
 
 
-def message_body(passed: Passed, made_ms: int) -> str:
+def message_body(type_: str, data: dict[str, Any], made_ms: int) -> str:
     """What a webhook is sent, as docs/alerts.md has it."""
-    return msgspec.json.encode({"type": TYPE, "timestamp": instant(made_ms), "data": passed_data(passed)}).decode()
+    return msgspec.json.encode({"type": type_, "timestamp": instant(made_ms), "data": data}).decode()
 
 
 def passed_data(passed: Passed) -> dict[str, Any]:

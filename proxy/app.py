@@ -28,6 +28,7 @@ from proxy.exchange.tongues import Tongues
 from proxy.exchange.upstream import Upstream
 from proxy.jobs.jobs import Jobs
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
+from proxy.model_news import ModelNews
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings
@@ -183,10 +184,9 @@ class Daemon:
         if running is None:
             return
         parts, listings = running.api.parts, running.listings
-        self._refresher = asyncio.create_task(
-            listings.keep_fresh(lambda: take_lists(parts, listings.settings, listings)),
-            name="refresh model lists",
-        )
+        listings.changed = partial(take_lists, parts, listings.settings, listings)
+        listings.found = ModelNews(parts, self.settings.aliases, running.alerts)
+        self._refresher = asyncio.create_task(running.listings.keep_fresh(), name="refresh model lists")
 
     def _stop_refreshing(self) -> None:
         if self._refresher is not None:
@@ -198,6 +198,12 @@ class Daemon:
             return False
         is_offered = name in self.settings.aliases or name in parts.models.names
         return is_offered or parts.names.is_listed(name) or parts.exchange.toll.prices.is_listed(name)
+
+    @property
+    def listings(self) -> Listings:
+        """What the providers list; once it has started."""
+        assert self._running is not None
+        return self._running.listings
 
     def stop_accepting(self) -> None:
         """Take no more connections; the drain window begins. Synchronous, for a signal's callback."""

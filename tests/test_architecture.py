@@ -36,7 +36,7 @@ ROWS = (
     ("exchange",),
     ("web",),
     ("telemetry", "changes", "watching", "listeners", "alerts", "doctor", "jobs"),
-    ("shutdown", "reloading"),
+    ("shutdown", "reloading", "model_news"),
     ("app",),
     ("cli",),
     ("__main__",),

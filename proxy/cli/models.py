@@ -3,35 +3,110 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
+from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.completing import model_names
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import say
+from proxy.cli.model_commands import COMMANDS, per_million, size
+from proxy.cli.tables import Table, print_table, say
+
+_COLUMNS = (
+    ("Name", False), ("At", False), ("$/M in", True), ("$/M out", True), ("Context", True), ("Output", True),
+    ("Released", False), ("Takes", False),
+)  # fmt: skip
 
 
-@click.command()
+@click.command("models")
 @click.argument("query", required=False, shell_complete=model_names)
+@click.option("--provider", metavar="NAME", help="Only what this provider serves.")
+@click.option("--author", metavar="NAME", help="Only models of this author, such as anthropic.")
+@click.option("--takes", multiple=True, metavar="WHAT",
+              help="Only what takes images, files, audio, video, tools, json_schema, reasoning …; may be repeated.")  # fmt: skip
+@click.option("--makes", multiple=True, metavar="WHAT", help="Only what makes text, images, embeddings, speech …")
+@click.option("--max-input", "max_input_usd", metavar="USD", help="Only up to this price of a million input tokens.")
+@click.option("--max-output", "max_output_usd", metavar="USD", help="The same for output tokens.")
+@click.option("--min-context", type=click.IntRange(1), help="Only from this context window on, in tokens.")
+@click.option("--min-output", type=click.IntRange(1), help="Only what may write so many tokens.")
+@click.option("--free", is_flag=True, help="Only what costs nothing.")
+@click.option("--released", metavar="DATE", help="Only from this day on: 2026-11-21, today, or 30d (ago).")
+@click.option("--off", is_flag=True, help="Those that are switched off for everybody.")
+@click.option("--sort", type=click.Choice(["name", "input", "output", "context", "largest_output", "released"]),
+              help="Cheapest, largest or newest first.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), help="So many at most.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
-def models(query: str | None, config_path: str | None, as_json: bool) -> None:
+def _listing(config_path: str | None, as_json: bool, **wanted: Any) -> None:
     """List the names clients may send, or those that contain QUERY, and what each one becomes.
 
-    Where QUERY is itself a name: what is known of its models, and who says so.
+    Where QUERY is itself a name: what is known of its models, and who says so. With options: those that fit, as a table.
+    The words sync, compare, enable, disable, undo and diff are commands of their own.
     """
-    found = ask(home_or_exit(config_path), "models", {"query": query})
-    rows, known = found["models"], found["known"]
+    given = {name: value for name, value in wanted.items() if value not in (None, (), False)}
+    found = ask(home_or_exit(config_path), "models", given)
+    rows, known, query = found["models"], found["known"], wanted["query"]
     if as_json:
         click.echo(json.dumps([row | ({"known": known} if row["name"] == query else {}) for row in rows], indent=1))
+    elif given.keys() - {"query"}:
+        _print_table(rows)
+    else:
+        _print_lines(rows, query)
+        _print_known(known)
+    if found["off"] and not (as_json or wanted["off"]):
+        say(f"{found['off']} more are switched off; `tollkeeper models --off` lists them.")
+
+
+class _Models(Suggesting):
+    """A command that lists, and behind some words other commands."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        command = self.commands.get(args[0]) if args else None
+        if command is not None:
+            return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return _listing.make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return ctx.command.invoke(ctx)
+
+
+models = _Models("models", COMMANDS, True, help=_listing.help, params=_listing.params)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        say("No model that is known fits all of it.")
         return
+    cells = [
+        [
+            row["name"],
+            row["provider"] or "",
+            per_million(row["input_usd"]),
+            per_million(row["output_usd"]),
+            size(row["context_length"]),
+            size(row["max_output"]),
+            row["released"] or "",
+            ", ".join(row["takes"]).replace("_", " "),
+        ]
+        for row in rows
+    ]
+    print_table(Table(_COLUMNS, cells))
+
+
+def _print_lines(rows: list[dict[str, Any]], query: str | None) -> None:
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         says = [text for text in (row["target"], row["problem"]) if text]
         say(f"{row['name']:{width}}  ->  {' - '.join(says)}")
     if not rows:
         say("No name is known: no provider is configured." if query is None else f"No name contains {query!r}.")
+
+
+def _print_known(known: list[dict[str, Any]]) -> None:
     if known:
         from proxy.cli.model_facts import facts_text
 

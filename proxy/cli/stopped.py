@@ -55,7 +55,10 @@ from proxy.web.operator.key_orders import (
     renamed,
     rotated,
 )
-from proxy.web.operator.models import ModelsAsk, model_list
+from proxy.web.operator.model_orders import NewsAsk, news_since
+from proxy.web.operator.model_rows import ModelsAsk
+from proxy.web.operator.models import model_list
+from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.settings_orders import SETTINGS_ORDERS
 from proxy.web.operator.trail import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
@@ -132,7 +135,13 @@ def _explain(settings: Settings, params: Params) -> Answer:
 
 def _models(settings: Settings, params: Params) -> Answer:
     names, prices = _names(settings)
-    return model_list(settings, names, prices, msgspec.convert(params, ModelsAsk))
+    return model_list(settings, names, prices, msgspec.convert(params, ModelsAsk, strict=False))
+
+
+def _model_news(settings: Settings, params: Params) -> Answer:
+    since = msgspec.convert(params, NewsAsk).since
+    since_ms = 0 if since is None else moment_ms(since, settings.money.zone, is_end=False)
+    return news_since(Files(Path(settings.state_dir)), since_ms)
 
 
 def _budgets(settings: Settings, _: Params) -> Answer:
@@ -271,6 +280,7 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "show": _show,
     "explain": _explain,
     "models": _models,
+    "model_news": _model_news,
     "budgets": _budgets,
     "adjust": _adjust,
     "sessions": lambda settings, params: sessions(_desk(settings), params),

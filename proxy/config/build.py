@@ -17,7 +17,19 @@ from proxy.config.models import Config, KeySection, ListenSection, ModelSection,
 from proxy.config.oddities import oddities
 from proxy.config.secrets import Filled
 from proxy.policy.tongues import speaks_by_default
-from proxy.policy.values import Alias, Caller, Hook, JobRules, Listen, Provider, RetryRules, Route, Settings, Timeouts
+from proxy.policy.values import (
+    Alias,
+    Caller,
+    Hook,
+    JobRules,
+    Listen,
+    Provider,
+    RetryRules,
+    Route,
+    Settings,
+    Switch,
+    Timeouts,
+)
 from proxy.presets import PRESETS
 from proxy.secret import Secret
 
@@ -57,6 +69,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         admin_token=config.admin.token,
         routes=() if sources.mock else tuple(Route(route.match, route.provider) for route in config.routes),
         aliases={name: _alias(model) for name, model in config.models.items()},
+        model_switches={name: Switch(name, s.enabled, s.keys) for name, s in config.model_switches.items()},
         default_model=config.default_model,
         unknown_models=config.unknown_models,
         lossy=config.translation.lossy,

@@ -46,6 +46,7 @@ from proxy.config.models_money import (
     ResultsSection,
     SessionsSection,
 )
+from proxy.config.models_routing import ModelSwitchSection
 from proxy.presets import PRESETS
 
 
@@ -253,6 +254,9 @@ class Config(Section):
     providers: dict[Name, ProviderSection] = Field(default={}, description="Upstreams; none: from the environment.")
     routes: list[RouteSection] = Field(default=[], description="Which provider serves which models; first match wins.")
     models: dict[Word, ModelSection] = Field(default={}, description="Names clients may send, and where they go.")
+    model_switches: dict[Word, ModelSwitchSection] = Field(
+        default={}, description="Models switched off, or on again, by patterns over author/slug and provider/model."
+    )
     default_model: Word | None = Field(default=None, description="The model of calls that name none.")
     unknown_models: Literal["reject", "pass"] = Field(
         default="reject", description="What becomes of a name that fits nothing."

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
 from proxy.config.checks import is_loopback
 from proxy.doctor.check import Check, failed, passed, warned
-from proxy.doctor.seen import AuditSeen, ConfigSeen, JournalSeen, KeysSeen, LedgerSeen, PricesSeen, StateSeen, Unpriced
+from proxy.doctor.seen import (
+    NEWS_DAYS,
+    AuditSeen,
+    ConfigSeen,
+    JournalSeen,
+    KeysSeen,
+    LedgerSeen,
+    PricesSeen,
+    StateSeen,
+    Unpriced,
+)
+from proxy.policy.names.news import counted
 from proxy.policy.values import Listen, Settings
+from proxy.stores.model_news import News
 
 OLD_LIST_DAYS = 7
 OLD_RELEASE_DAYS = 180
@@ -140,7 +152,23 @@ def price_checks(settings: Settings, seen: PricesSeen) -> list[Check]:
         count = len(settings.aliases)
         every = f"{count} of your own, each with a price or free" if count else "none of your own"
         checks.append(passed("prices", "models", every))
-    return checks
+    return [*checks, _news(seen.news)]
+
+
+def _news(news: Sequence[News]) -> Check:
+    """What changed in the providers' lists; what concerns a name under `models:` is worth a look."""
+    told = f"{counted(one.kind for one in news)} in {NEWS_DAYS} days"
+    ends = [one for one in news if one.aliases and one.kind in ("gone", "deprecated", "dearer")]
+    if not ends:
+        return passed("prices", "changes", told)
+    which = "; ".join(
+        f"{one.model} at {one.provider} is {one.kind}, {_named(one.aliases)}" for one in ends[:_MOST_NAMED]
+    )
+    return warned("prices", "changes", f"{told}; {which}", "tollkeeper models diff")
+
+
+def _named(aliases: Sequence[str]) -> str:
+    return f"behind {', '.join(aliases[:_MOST_NAMED])}"
 
 
 def _fetched(settings: Settings, seen: PricesSeen) -> Check:

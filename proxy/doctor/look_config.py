@@ -15,7 +15,7 @@ from proxy.config.load import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, path_text
 from proxy.data import snapshot_bytes
-from proxy.doctor.seen import ConfigSeen, KeysSeen, PricesSeen, Unpriced
+from proxy.doctor.seen import NEWS_DAYS, ConfigSeen, KeysSeen, PricesSeen, Unpriced
 from proxy.errors import ModelNotFound
 from proxy.exchange.listings import FILE_NAME, cached_images, with_cached
 from proxy.exchange.pricing import price_book
@@ -27,9 +27,11 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings, Target
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet, key_set
+from proxy.stores.model_news import News
 from proxy.stores.queries import Files
 
 _DAY_SECONDS = 86_400.0
+_MOST_NEWS = 1000
 
 
 def look_at_config(path: Path | None, env: Mapping[str, str]) -> ConfigSeen:
@@ -92,7 +94,16 @@ def look_at_prices(settings: Settings, keys: KeySet) -> PricesSeen:
     unpriced = tuple(
         _unpriced(settings, names, price_book(settings, names, catalogue, cached_images(settings.state_dir)), keys)
     )
-    return PricesSeen(fetched, _shipped_days(), trouble, unpriced)
+    return PricesSeen(fetched, _shipped_days(), trouble, unpriced, tuple(_news(settings.state_dir)))
+
+
+def _news(state_dir: str) -> list[News]:
+    """What was new lately; a ledger that cannot be read has a check of its own."""
+    since_ms = int((time.time() - NEWS_DAYS * _DAY_SECONDS) * 1000)
+    try:
+        return Files(Path(state_dir)).model_news(since_ms, _MOST_NEWS)
+    except (StoreError, OSError):
+        return []
 
 
 def _shipped_days() -> float | None:

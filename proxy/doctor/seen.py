@@ -8,6 +8,9 @@ from typing import Literal
 from msgspec import Struct
 
 from proxy.policy.values import Provider, Settings
+from proxy.stores.model_news import News
+
+NEWS_DAYS = 7
 
 Stage = Literal["dns", "connect", "certificate", "answer"]
 
@@ -75,12 +78,14 @@ class Unpriced(Struct, frozen=True):
 
 
 class PricesSeen(Struct, frozen=True):
-    """Ages in days; `fetched_days` None: no list of models was ever fetched here. `trouble`: why it cannot be used."""
+    """Ages in days; `fetched_days` None: no list of models was ever fetched here. `trouble`: why it cannot be used. `news`
+    is what was new in the lists within the last `NEWS_DAYS`."""
 
     fetched_days: float | None
     shipped_days: float | None
     trouble: str = ""
     unpriced: tuple[Unpriced, ...] = ()
+    news: tuple[News, ...] = ()
 
 
 class StateSeen(Struct, frozen=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 
 from proxy.data import images_bytes
 from proxy.dialects import DIALECTS, Incoming
@@ -18,6 +20,7 @@ from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.images.feed import accept_images, read_images, read_rows
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.feed import accept, read_feed
+from proxy.policy.names.news import Change, Listed, compare, listed_of
 from proxy.policy.values import Provider, Settings
 from proxy.wire.call import Call
 from proxy.wire.endpoints import endpoint_for
@@ -25,10 +28,20 @@ from proxy.wire.endpoints import endpoint_for
 FILE_NAME = "catalogue.json"
 IMAGES_NAME = "images.json"
 _AT_ONCE = 4
+LISTED_NAME = "listed.json"
 _MOST_LISTED = 5000
 
-Changed = Callable[[], None]
 Told = Callable[[str, str], None]
+
+
+class Step(Struct, frozen=True):
+    """One provider's list was fetched: how many models it has, what was new in it, and how long that took; or why not."""
+
+    provider: str
+    models: int
+    changes: tuple[Change, ...]
+    seconds: float
+    problem: str = ""
 
 
 def cached_images(state_dir: str) -> ImageCatalogue:
@@ -50,45 +63,88 @@ def with_cached(snapshot: Catalogue, state_dir: str) -> Catalogue:
     return snapshot if accept(snapshot, cached) else cached
 
 
+class _NotBelieved(Exception):
+    """The message says what is odd about a list."""
+
+
 class Listings:
-    """What the providers say they serve. `changed` is called after every round, `told` with (event, reason)."""
+    """What the providers say they serve. `changed` is called after every round, `found` with what a list has that it had
+    not, `told` with (event, reason)."""
 
     def __init__(self, settings: Settings, catalogue: Catalogue, upstream: Upstream, told: Told) -> None:
         self.catalogue = catalogue
         self.images = cached_images(settings.state_dir)
         self.listed: dict[str, frozenset[str]] = {}
         self.settings = settings
+        self.changed: Callable[[], object] = _nothing
+        self.found: Callable[[tuple[Change, ...]], object] = _nothing
         self._upstream = upstream
         self._told = told
         self._rows: list[dict[str, Any]] = []  # of models that draw, as they came
         self._folder = Path(settings.state_dir)
+        self._turn = asyncio.Lock()
+        self._before = _kept(self._folder / LISTED_NAME)
+        if not catalogue.is_snapshot:
+            self._before |= {
+                p.name: listed_of(catalogue) for p in settings.providers.values() if p.kind == "openrouter"
+            }
 
-    async def keep_fresh(self, changed: Changed) -> None:
+    async def keep_fresh(self) -> None:
         """Fetch everything now and then again every `catalogue: refresh`, until cancelled."""
         while self.settings.catalogue_refresh is not None:
-            await asyncio.gather(*(self._refresh(provider) for provider in self.settings.providers.values()))
-            changed()
+            await self.sync(_nothing)
             await asyncio.sleep(self.settings.catalogue_refresh)
 
-    async def _refresh(self, provider: Provider) -> None:
+    async def sync(self, tell: Callable[[Step], object]) -> list[Step]:
+        """Fetch every list once, and take them on; `tell` gets each step as it is done. One round at a time."""
+        async with self._turn:
+            rounds = [self._step(provider, tell) for provider in self.settings.providers.values()]
+            steps = await asyncio.gather(*rounds)
+            self.changed()
+            if changes := tuple(change for step in steps for change in step.changes):
+                self.found(changes)
+            await self._keep()
+            return steps
+
+    async def _step(self, provider: Provider, tell: Callable[[Step], object]) -> Step:
+        began, problem = time.monotonic(), ""
+        changes: tuple[Change, ...] = ()
+        now: dict[str, Listed] = {}
         try:
-            # by default OpenRouter lists models that answer in text only
-            path = "/models?output_modalities=all" if provider.kind == "openrouter" else "/models"
-            body = await self._upstream.get_json(provider, path, own_headers(provider))
-            if provider.kind == "openrouter":
-                await self._take_catalogue(body)
-                await self._take_images(provider)
-            else:
-                self.listed[provider.name] = _listed_ids(body)
+            now = await self._refresh(provider)
+        except _NotBelieved as error:
+            problem = f"its list is not believed: {error}"
+            self._told("catalogue_refused", str(error))
         except (ProviderError, ValueError) as error:
+            problem = str(error)
             self._told("models_not_refreshed", f"{provider.name}: {error}")
+        else:
+            before, self._before[provider.name] = self._before.get(provider.name), now
+            changes = () if before is None else tuple(compare(provider.name, before, now))
+        step = Step(provider.name, len(now), changes, round(time.monotonic() - began, 3), problem)
+        tell(step)
+        return step
+
+    async def _refresh(self, provider: Provider) -> dict[str, Listed]:
+        # by default OpenRouter lists models that answer in text only
+        path = "/models?output_modalities=all" if provider.kind == "openrouter" else "/models"
+        body = await self._upstream.get_json(provider, path, own_headers(provider))
+        if provider.kind == "openrouter":
+            await self._take_catalogue(body)
+            try:
+                await self._take_images(provider)
+            except (ProviderError, ValueError) as error:  # the list of models is good all the same
+                self._told("models_not_refreshed", f"{provider.name}: {error}")
+            return listed_of(self.catalogue)
+        listed = _listed_ids(body)
+        self.listed[provider.name] = frozenset(listed)
+        return listed
 
     async def _take_catalogue(self, body: bytes) -> None:
         new = await asyncio.to_thread(read_feed, body)
         reason = accept(self.catalogue, new)
         if reason is not None:
-            self._told("catalogue_refused", reason)
-            return
+            raise _NotBelieved(reason)
         self.catalogue = new
         await self._keep(FILE_NAME, body)
 
@@ -117,10 +173,36 @@ class Listings:
         await self._keep(IMAGES_NAME, body)
 
     async def _keep(self, name: str, body: bytes) -> None:
+        await self._write(FILE_NAME, body)
+
+    async def _keep(self) -> None:
+        """For the next start, which is to see what is new since; the catalogue has a file of its own."""
+        direct = [p.name for p in self.settings.providers.values() if p.kind != "openrouter"]
+        ends = {
+            name: {model: listed.expires for model, listed in self._before[name].items()}
+            for name in direct
+            if name in self._before
+        }
+        await self._write(LISTED_NAME, msgspec.json.encode(ends))
+
+    async def _write(self, name: str, body: bytes) -> None:
         try:
             await asyncio.to_thread(_write, self._folder / name, body)
         except OSError as error:
             self._told("catalogue_not_cached", str(error))
+
+
+def _nothing(_: Any = None) -> None:
+    """Nobody wants to know."""
+
+
+def _kept(file: Path) -> dict[str, dict[str, Listed]]:
+    """The lists of the former run, as far as they can be read."""
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, str | None]])
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return {name: {model: Listed(expires=end) for model, end in models.items()} for name, models in found.items()}
 
 
 def own_headers(provider: Provider) -> list[tuple[str, str]]:
@@ -129,13 +211,18 @@ def own_headers(provider: Provider) -> list[tuple[str, str]]:
     return DIALECTS[provider.kind].headers(call, provider, Incoming((("Accept", "application/json"),)))
 
 
-def _listed_ids(body: bytes) -> frozenset[str]:
-    """The ids of a `/models` answer; Ollama's `data` may be null (wire.md T101)."""
+def _listed_ids(body: bytes) -> dict[str, Listed]:
+    """The models of a `/models` answer, with the day Mistral says one ends; Ollama's `data` may be null (wire.md T101)."""
     try:
         data = msgspec.json.decode(body).get("data") or []
-        return frozenset([entry["id"] for entry in data if isinstance(entry.get("id"), str)][:_MOST_LISTED])
+        named = [entry for entry in data if isinstance(entry.get("id"), str)][:_MOST_LISTED]
+        return {entry["id"]: Listed(expires=_day(entry.get("deprecation"))) for entry in named}
     except (msgspec.DecodeError, AttributeError, TypeError, KeyError):
         raise ValueError("its list of models cannot be read") from None
+
+
+def _day(value: object) -> str | None:
+    return value[:10] if isinstance(value, str) and value else None
 
 
 def _write(file: Path, body: bytes) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from proxy.data import prices_bytes
+from proxy.errors import ModelNotFound
 from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.money.pricebook import PriceBook, PriceOverride, per_token
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.names.vendors import VENDORS, vendor_of
-from proxy.policy.values import Settings
+from proxy.policy.values import Settings, Target
 
 
 class ShippedLists(Mapping[str, Catalogue]):
@@ -36,17 +37,27 @@ def _list_of(vendor: str) -> Catalogue:
     return read_feed(prices_bytes(vendor))
 
 
+def _first_target(names: Names, alias: str) -> Target | None:
+    """None where the alias is switched off, or leads nowhere."""
+    try:
+        return names.look_up(alias).plan.targets[0]
+    except ModelNotFound:
+        return None
+
+
 def price_book(settings: Settings, names: Names, catalogue: Catalogue, images: ImageCatalogue) -> PriceBook:
     """Prices by catalogue, by the vendors' shipped lists, of pictures, and of the operator's own."""
     overrides = {}
     for alias, own in settings.money.prices.items():
+        if (target := _first_target(names, alias)) is None:
+            continue
         overrides[alias] = PriceOverride(
             per_token(own.input_usd),
             per_token(own.output_usd),
             per_token(own.cached_input_usd),
             own.web_search_usd,
             own.file_search_usd,
-            names.look_up(alias).plan.targets[0],
+            target,
         )
     for provider in settings.providers.values():  # now rather than within a call
         if (vendor := vendor_of(provider)) in VENDORS:

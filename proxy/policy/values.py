@@ -95,6 +95,15 @@ class Route(Struct, frozen=True):
     provider: str
 
 
+class Switch(Struct, frozen=True):
+    """An entry of `model_switches:`: whether what matches the fnmatch pattern may be used. `enabled` is for everybody (None:
+    it says nothing of them), `keys` by a key's name."""
+
+    pattern: str
+    enabled: bool | None = None
+    keys: dict[str, bool] = {}
+
+
 class Plan(Struct, frozen=True):
     """What one call will try, first choice first. `label` is the configured name of the first
     target (an alias, else `author/slug`), fit for a metric; `defaults` as in `Alias`.
@@ -220,6 +229,7 @@ class Settings(Struct, frozen=True):
     admin_token: Secret | None = None
     routes: tuple[Route, ...] = ()
     aliases: dict[str, Alias] = {}
+    model_switches: dict[str, Switch] = {}
     default_model: str | None = None
     unknown_models: Literal["reject", "pass"] = "reject"
     lossy: Lossy = "warn"

@@ -16,6 +16,7 @@ from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_l
 from proxy.stores.database import asked, reading
 from proxy.stores.failures import LedgerTooOld
 from proxy.stores.keys import StoredKey, stored_keys
+from proxy.stores.model_news import News, newest_news
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
@@ -116,6 +117,10 @@ class Files:
     def audit_verdict(self, heads: Iterable[Head] = ()) -> Verdict:
         """Whether the chain of it is whole."""
         return self._ask_ledger(lambda driver: verified(driver, heads), nothing_left(self._path))[0]
+
+    def model_news(self, since_ms: int, most: int) -> list[News]:
+        """What was new in the providers' lists of models since then, the newest first."""
+        return self._ask_ledger(lambda driver: newest_news(driver, since_ms, most), list[News]())[0]
 
     @property
     def is_of_older_version(self) -> bool:

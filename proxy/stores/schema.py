@@ -183,6 +183,16 @@ TRIGGERS = tuple(
     for name in ("update", "delete")
 )
 
+# What a provider's list of models has that it had not, oldest first. `aliases` is JSON: the names under `models:` it is about.
+catalogue_changes = Table(
+    "catalogue_changes",
+    metadata,
+    _number("seq", primary_key=True),
+    _number("at_ms"),
+    *(_text(name) for name in ("kind", "provider", "model", "before", "after", "aliases")),
+    sqlite_strict=True,
+)
+
 journal_position = Table(
     "journal_position",
     metadata,

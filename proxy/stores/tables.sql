@@ -81,6 +81,18 @@ CREATE TABLE budget_spent (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE catalogue_changes (
+  seq INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  "before" TEXT NOT NULL,
+  "after" TEXT NOT NULL,
+  aliases TEXT NOT NULL,
+  CONSTRAINT pk_catalogue_changes PRIMARY KEY (seq)
+)
+ STRICT;
 CREATE TABLE data_keys (
   id TEXT NOT NULL,
   tenant TEXT NOT NULL,

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "$ tollkeeper tail": "a moment of traffic; its columns: tests/cli/test_tail_top.py",
     "$ tollkeeper top": "a moment of traffic; its sections: tests/cli/test_tail_top.py",
     "$ tollkeeper doctor": "of one machine; its lines: tests/doctor",
+    "$ tollkeeper models sync": "of one moment; its lines: tests/money/test_model_news.py",
     "$ tollkeeper mock": "runs until it is stopped: tests/mock/test_mock_command.py",
     "tollkeeper mock": "runs until it is stopped: tests/mock/test_mock_command.py",
     "$ tollkeeper connect": "tests/cli/test_connect.py",

@@ -13,10 +13,13 @@ from zoneinfo import ZoneInfo
 
 from live_prometheus import ALERTMANAGER, ROOT, program
 
-from proxy.alerts import Passed, message_body
+from proxy.alerts import TYPE, Passed, message_body, passed_data
+from proxy.model_news import TYPE as MODEL_CHANGED
+from proxy.model_news import news_data
 from proxy.policy.money.budgets import Budget
 from proxy.policy.webhooks import signed_headers
 from proxy.secret import Secret
+from proxy.stores.model_news import News
 
 PAGE = (ROOT / "docs" / "alerts.md").read_text()
 
@@ -32,7 +35,7 @@ def sample() -> str:
     budget = Budget("key:alice:day", "key:alice", "day", 5 * 10**12, zone, alerts=(8000, 9500))
     day = int(datetime(2026, 11, 27, tzinfo=zone).timestamp())
     at_ms = int(datetime.fromisoformat("2026-11-27T14:03:11.512Z").timestamp() * 1000)
-    return message_body(Passed(budget, day, 4_810_000_000_000, (8000, 9500)), at_ms)
+    return message_body(TYPE, passed_data(Passed(budget, day, 4_810_000_000_000, (8000, 9500))), at_ms)
 
 
 def amtool(*arguments: str) -> str:
@@ -43,6 +46,13 @@ def amtool(*arguments: str) -> str:
 
 def test_the_message_on_the_page_is_the_one_that_is_sent() -> None:
     assert json.loads(fence("json", "budget.threshold_passed")) == json.loads(sample())
+
+
+def test_the_message_about_a_model_is_the_one_that_is_sent() -> None:
+    at_ms = int(datetime.fromisoformat("2026-11-27T14:03:11.512Z").timestamp() * 1000)
+    terms = ("2.5 in, 10 out", "3 in, 12 out", ("storyteller",))
+    data = news_data(News(at_ms, "dearer", "openrouter", "openai/gpt-4o", *terms))
+    assert json.loads(fence("json", "model.changed")) == json.loads(message_body(MODEL_CHANGED, data, at_ms))
 
 
 def test_the_code_on_the_page_verifies_it() -> None:

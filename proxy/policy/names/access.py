@@ -17,7 +17,8 @@ def choose(caller: Caller, names: Names, model: str | None, at: str | None = Non
     """Return the plan for what a caller asks, `at` being the provider the call names; unknown and not allowed fail
     alike, naming only what the caller may use."""
     try:
-        plan = names.look_up(model, at).plan
+        found = names.look_up(model, at)
+        plan = found.plan if caller.name not in names.switched_keys else names.left_for(caller.name, found)
         if may_use(caller, names, model, at):
             return plan
     except ModelNotFound:
@@ -67,12 +68,13 @@ def _may_name(caller: Caller, names: Names, target: Target) -> bool:
 def may_serve(caller: Caller, names: Names, name: str) -> bool:
     """Whether a model named inside the body (`models`, `fallbacks`) may serve a caller. Such a
     name goes upstream as it is, so that an alias of ours does not count."""
-    return not caller.models or _matches(caller, names.slug_of(name))
+    return names.is_on(name, caller.name) and (not caller.models or _matches(caller, names.slug_of(name)))
 
 
 def allowed_models(caller: Caller, names: Names) -> list[str]:
     """Return the names to list for a caller: aliases first, then models."""
-    return [name for name in names.offered() if not caller.models or _may_list(caller, names, name)]
+    everything = not caller.models and caller.name not in names.switched_keys
+    return [name for name in names.offered() if everything or _may_list(caller, names, name)]
 
 
 def check_unnamed(caller: Caller, at: str, usual: str) -> None:
@@ -101,6 +103,8 @@ def _named(endpoint: Endpoint) -> str:
 def _may_list(caller: Caller, names: Names, name: str) -> bool:
     """Whether an offered name may be used; an alias that leads nowhere may not."""
     try:
+        if caller.name in names.switched_keys:
+            names.left_for(caller.name, names.look_up(name))
         return may_use(caller, names, name)
     except ModelNotFound:
         return False

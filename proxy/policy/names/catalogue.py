@@ -52,7 +52,8 @@ class Model(Struct, frozen=True):
     `pricing` is the feed's member as it came (USD per unit; decimal strings, "-1" for unknown,
     numbers as int or Decimal, `overrides` as a list): read by the price rules, when asked.
     `modes` is what it does (of MODES), `takes` what it can be given (of TAKES). `sources` is which facts come from where:
-    "pricing" for all of it, else its keys. `page` is where the vendor says so.
+    "pricing" for all of it, else its keys. `page` is where the vendor says so. `expires` is the day from which on the
+    list promises nothing.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Model(Struct, frozen=True):
     sources: Mapping[str, tuple[str, ...]] = {}
     aliases: tuple[str, ...] = ()
     page: str | None = None
+    expires: str | None = None
 
 
 class Catalogue:

@@ -58,6 +58,7 @@ class _Entry(Struct):
     pricing: Any = None
     architecture: Any = None
     supported_parameters: Any = None
+    expiration_date: Any = None
     max_output: Any = None
     modes: Any = None
     takes: Any = None
@@ -111,6 +112,7 @@ def _read_entry(raw: msgspec.Raw, source: _Source | None) -> Model | None:
         context_length=_tokens(entry.context_length),
         max_output=_tokens(top.get("max_completion_tokens")) if isinstance(top, dict) else None,
         pricing=entry.pricing if isinstance(entry.pricing, dict) else {},
+        expires=entry.expiration_date if isinstance(entry.expiration_date, str) else None,
     )
     try:
         return _as_fetched(model, entry) if source is None else _as_shipped(model, entry, source)
@@ -190,6 +192,12 @@ def _is_odd(old: Model, new: Model) -> bool:
         if before > 0 and not before <= now * WIDEST_CHANGE <= before * WIDEST_CHANGE**2:
             return True
     return False
+
+
+def price_of(model: Model, key: str) -> Decimal | None:
+    """A base price in USD per token ("prompt", "completion"); None where the list has none that can be read."""
+    price = _price(model, key)
+    return None if price < 0 else price
 
 
 def _price(model: Model, key: str) -> Decimal:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -76,6 +77,8 @@ class Admin:
         route, params = _find(method, request.raw_path.partition("?")[0])
         ACTOR.set(self._door.check(request, changes=method != "GET"))
         if route is not None:
+            if route.streams:
+                return await _streamed(request, self._orders.tell(route.order, {}))
             answer = await self._order(route, {**params, **await _given(request, route)})
             return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
@@ -117,6 +120,9 @@ class Admin:
         """The days of a query as moments of the configuration's zone, what rows stand for as a list."""
         if route.order == "usage" and "by" in params:
             params["by"] = params["by"].split(",")
+        for name in ("takes", "makes"):
+            if isinstance(params.get(name), str):
+                params[name] = params[name].split(",")
         zone = self._orders.state.zone(params.get("tz")) if route.order in ("usage", "audit") else None
         for name in ("since", "until"):
             if zone is not None and name in params:
@@ -124,6 +130,17 @@ class Admin:
         if route.order == "audit":
             params.pop("tz", None)  # of moments nobody asks for a zone
         return params
+
+
+async def _streamed(request: web.BaseRequest, lines: AsyncIterator[Any]) -> web.StreamResponse:
+    """As server-sent events, each named as its member `event` says."""
+    headers = {**dict([SERVER_NAME]), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+    response = web.StreamResponse(headers=headers)
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        async for line in lines:
+            await response.write(f"event: {line.event}\ndata: {msgspec.json.encode(line).decode()}\n\n".encode())
+    return response
 
 
 def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:

@@ -25,6 +25,9 @@ from proxy.web.operator.answers import (
     UsageRow,
 )
 from proxy.web.operator.answers_past import PastCallAnswer
+from proxy.web.operator.model_orders import NewsAnswer, SyncLine
+from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
+from proxy.web.operator.model_switching import ModelSwitchBody
 from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
 from proxy.web.operator.stored_settings import (
     SettingAnswer,
@@ -35,6 +38,7 @@ from proxy.web.operator.stored_settings import (
 )
 from proxy.web.operator.trail import AuditAnswer, VerdictAnswer
 
+MODEL_FILTERS = ModelsAsk.__struct_fields__
 _REF = "#/components/schemas/{name}"
 
 
@@ -107,7 +111,8 @@ class FailureAnswer(Struct, frozen=True):
 
 class Route(Struct, frozen=True):
     """One row. `order` is done with the path's names, the query and the body as parameters; what `changes`
-    something wants the token everywhere. `fails` are the statuses beside 401 and 403 it may answer with."""
+    something wants the token everywhere. `fails` are the statuses beside 401 and 403 it may answer with. `streams`: the
+    answer is told piece by piece, as server-sent events."""
 
     method: str
     path: str
@@ -118,6 +123,7 @@ class Route(Struct, frozen=True):
     body: type | None = None
     changes: bool = False
     fails: tuple[int, ...] = ()
+    streams: bool = False
 
     def match(self, method: str, segments: list[str]) -> dict[str, str] | None:
         """The values of `{names}` in the path, where method and path fit."""
@@ -156,6 +162,16 @@ ROUTES = (
           PastCallAnswer, fails=(404, 503)),
     Route("DELETE", "/calls/{request_id}", "end", "End a call under way; its client is told so.", CutAnswer,
           changes=True, fails=(404,)),
+    Route("GET", "/models", "models", "The names clients may send: where they go, what they can do, what they cost.",
+          ModelsAnswer, query=MODEL_FILTERS, fails=(400,)),
+    Route("PATCH", "/models", "switch_models", "Switch models off, or on again, for everybody or for one key.",
+          SettingsChangedAnswer, query=("dry_run",), body=ModelSwitchBody, changes=True, fails=(400, 404, 409, 503)),
+    Route("POST", "/models/undo", "undo_switch", "Take the latest switching of models back.", SettingsChangedAnswer,
+          query=("dry_run",), changes=True, fails=(400, 404, 409, 503)),
+    Route("POST", "/models/sync", "sync", "Fetch every provider's list of models now.", SyncLine, changes=True,
+          streams=True),
+    Route("GET", "/models/changes", "model_news", "What was new in the lists of models, the newest first.", NewsAnswer,
+          query=("since",), fails=(400, 503)),
     Route("GET", "/settings", "settings", "Every entry of the configuration that is in force, and where it stands.",
           SettingsAnswer),
     Route("GET", "/settings/history", "settings_history", "What was changed, the newest first.",
@@ -181,6 +197,18 @@ _QUERY = {
     "action": {"type": "string", "description": "Only what is called so, such as key.create, or key.*."},
     "actor": {"type": "string", "description": "Only what they did, such as 'uid 1000', or a pattern."},
     "before": {"type": "integer", "description": "Only rows before this one: `next` of the answer before."},
+    "query": {"type": "string", "description": "A part of the name; a whole name tells what is known of it."},
+    "author": {"type": "string", "description": "Only of this author, such as anthropic."},
+    "takes": {"type": "string", "description": "Only what takes all of these: tools,images,files,audio,json_schema …"},
+    "makes": {"type": "string", "description": "Only what makes all of these: text,images,embeddings,speech …"},
+    "max_input_usd": {"type": "string", "description": "Only up to this many USD per million input tokens."},
+    "max_output_usd": {"type": "string", "description": "Only up to this many USD per million output tokens."},
+    "min_context": {"type": "integer", "description": "Only from this context window on, in tokens."},
+    "min_output": {"type": "integer", "description": "Only what may write at least so many tokens."},
+    "free": {"type": "boolean", "description": "Only what costs nothing."},
+    "released": {"type": "string", "description": "Only from this day on; as since."},
+    "off": {"type": "boolean", "description": "Those switched off for everybody."},
+    "sort": {"type": "string", "description": "name, input, output, context, largest_output or released."},
     "by": {
         "type": "string",
         "default": "day",
@@ -232,11 +260,14 @@ def _operation(route: Route) -> dict[str, Any]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
     parameters += [{"name": n, "in": "query", "schema": _QUERY[n]} for n in route.query]
+    done = _content("Done.", route.answer.__name__)
+    if route.streams:
+        done = {"description": "As it is done.", "content": {"text/event-stream": done["content"]["application/json"]}}
     described: dict[str, Any] = {
         "operationId": route.order,
         "summary": route.summary,
         "security": [{"token": []}] if route.changes else [{}, {"token": []}],
-        "responses": {"200": _content("Done.", route.answer.__name__), **_failures(401, 403, *route.fails)},
+        "responses": {"200": done, **_failures(401, 403, *route.fails)},
     }
     if parameters:
         described["parameters"] = parameters

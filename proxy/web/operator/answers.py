@@ -98,21 +98,6 @@ class KeyRevokedAnswer(Struct, frozen=True):
     revoked: bool = True
 
 
-class ModelAnswer(Struct, frozen=True):
-    """A name clients may send, the targets it leads to, in order, and what may be wrong with it."""
-
-    name: str
-    target: str | None
-    problem: str | None
-
-
-class ModelsAnswer(Struct, frozen=True):
-    """Names, and of the one that was asked for by its whole name what is known of each of its targets."""
-
-    models: list[ModelAnswer]
-    known: list[dict[str, Any]] = []
-
-
 class UsageRow(Struct, frozen=True):
     """The fields every row of `usage` has, beside one named after what it stands for (`day`, `model` …)."""
 

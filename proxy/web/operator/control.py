@@ -90,9 +90,13 @@ class Control:
         transport = request.transport
         who = of_socket(None if transport is None else transport.get_extra_info("socket"))
         ACTOR.set(Actor(who, "control socket", request.query.get("reason", "")))
-        if (name not in self._orders.by_name and name != "tail") or request.method != "POST":
+        if (
+            name not in self._orders.by_name and name not in ("tail", *self._orders.streams)
+        ) or request.method != "POST":
             return _reply(404, {"error": "this daemon knows no such order; is it of another version?"})
         try:
+            if name in self._orders.streams:
+                return await self._told_on(request, name)
             if name == "tail":
                 return await self._tail(request)
             params = msgspec.json.decode(await request.read() or b"{}", type=dict[str, Any])
@@ -107,6 +111,16 @@ class Control:
             return _reply(503, {"error": "the ledger cannot be written now; try again when it can"})
         except OSError as error:
             return _reply(503, {"error": f"the ledger cannot be used now: {error}"})
+
+    async def _told_on(self, request: web.BaseRequest, order: str) -> web.StreamResponse:
+        """What an order tells while it is done, one JSON object a line."""
+        params = msgspec.json.decode(await request.read() or b"{}", type=dict[str, Any])
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            async for line in self._orders.tell(order, params):
+                await response.write(msgspec.json.encode(line) + b"\n")
+        return response
 
     async def _tail(self, request: web.BaseRequest) -> web.StreamResponse:
         """Finished calls, one JSON object a line, until the client goes; first the latest `last` that ended before."""

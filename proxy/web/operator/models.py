@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.errors import ModelNotFound
 from proxy.exchange.listings import FILE_NAME
@@ -16,7 +16,7 @@ from proxy.policy.money.prices import TOKEN_FIELDS, Override, Price
 from proxy.policy.names.feed import OPENROUTERS_LIST
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings, Target
-from proxy.web.operator.answers import ModelAnswer, ModelsAnswer
+from proxy.web.operator.model_rows import Known, ModelAnswer, ModelsAnswer, ModelsAsk, is_filtered, row_of, wanted
 
 _PER_MILLION = Decimal(1_000_000)
 _BY_MILLION = frozenset({*TOKEN_FIELDS, "character_usd"})
@@ -38,36 +38,24 @@ PIECES = {
 FIELDS = (*TOKEN_FIELDS, *PIECES)
 
 
-class ModelsAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the names to list, or a whole one; None lists all of them."""
-
-    query: str | None = None
-
-
 def model_list(settings: Settings, names: Names, prices: PriceBook, ask: ModelsAsk) -> ModelsAnswer:
-    """The names clients may send, and what is known of the one that was asked for."""
-    query = ask.query
-    listed = [name for name in names.offered() if query is None or query.lower() in name.lower()]
-    own = [] if query is None else [_checked(settings, names, prices, query)]
-    rows = own + [_row(names, name) for name in listed if name != query]
-    known = _known_of(settings, names, prices, query) if query else []
+    """The names clients may send, and what is known of the one that was asked for. Raises ValueError for a filter that
+    says nothing."""
+    query, off = ask.query, names.switched_off()
+    listed = [name for name in (off if ask.off else names.offered()) if query is None or query.lower() in name.lower()]
+    told, gone = Known(settings, names, prices), frozenset(off)
+    own = [] if query is None or is_filtered(ask) else [_checked(settings, names, prices, query)]
+    rows = own + [row_of(told, name, gone) for name in listed if not own or name != query]
+    rows = wanted(rows, ask, settings.money.zone)
+    known = _known_of(settings, names, prices, query) if query and own else []
     for facts in known:
         facts["sources"] = {_dated(source, settings.state_dir): said for source, said in facts["sources"].items()}
-    return ModelsAnswer(rows, known)
-
-
-def _row(names: Names, name: str) -> ModelAnswer:
-    try:
-        plan = names.look_up(name).plan
-    except ModelNotFound as error:
-        return ModelAnswer(name, None, error.message)
-    targets = [f"{target.provider}: {target.model}" for target in plan.targets]
-    return ModelAnswer(name, ", then ".join(targets), None)
+    return ModelsAnswer(rows, known, len(off))
 
 
 def _checked(settings: Settings, names: Names, prices: PriceBook, name: str) -> ModelAnswer:
     """The same for a name that may be mistyped: one that no list has is sent on as it is, but not under a budget."""
-    row = _row(names, name)
+    row = row_of(Known(settings, names, prices), name)
     if row.target is None:
         return row
     target = names.look_up(name).plan.targets[0]
@@ -75,9 +63,7 @@ def _checked(settings: Settings, names: Names, prices: PriceBook, name: str) -> 
     if near is None:
         return row
     alike = f"; near it: {', '.join(near)}" if near else ""
-    return ModelAnswer(
-        name, row.target, f"no list of models has this name{alike}; under a budget it is refused with 404"
-    )
+    return replace(row, problem=f"no list of models has this name{alike}; under a budget it is refused with 404")
 
 
 def _dated(source: str, state_dir: str) -> str:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
+from proxy.exchange.listings import Listings
 from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
 from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
-from proxy.web.operator.models import ModelsAsk, model_list
+from proxy.web.operator.model_orders import ModelOrders
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
@@ -34,25 +36,29 @@ class Host(Protocol):
 
     reload_now: Reload
 
+    @property
+    def listings(self) -> Listings:
+        """What the providers list."""
+
     def whereabouts(self) -> StatusAnswer:
         """Who it is and where it listens."""
 
 
 class Orders:
-    """`by_name` holds them all; each takes a JSON object and gives an answer. They raise `Declined`, ValueError,
-    `StoreError`, `ProxyError`, TimeoutError or OSError; `reload` also what refuses a configuration."""
+    """`by_name` holds them all; each takes a JSON object and gives an answer; those of `streams` answer piece by piece. They
+    raise `Declined`, ValueError, `StoreError`, `ProxyError`, TimeoutError or OSError; `reload` also what refuses a configuration."""
 
     def __init__(self, state: LiveState, traffic: Traffic, host: Host, trail: Trail) -> None:
         self.state = state
         self.traffic = traffic
         self.trail = trail
         self._host = host
+        models = ModelOrders(state, host)
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
             "status": self._status,
             "usage": self._usage,
             "show": self._show,
             "explain": self._explain,
-            "models": self._models,
             "budgets": self._budgets,
             "adjust": self._adjust,
             "keys": self._keys,
@@ -70,7 +76,9 @@ class Orders:
             "audit": self._audit,
             "audit_verification": self._verified,
             **SettingsOrders(state, host).by_name,
+            **models.by_name,
         }
+        self.streams: dict[str, Callable[[Params], AsyncIterator[Struct]]] = {"sync": models.sync}
 
     async def give(self, order: str, params: Params) -> Answer:
         """Do it; what changes something is written down."""
@@ -82,6 +90,13 @@ class Orders:
                 self.trail.note([ACTOR.get().deed(right.action, target, after=shown(params))])
             await self.trail.catch_up()
         return answer
+
+    async def tell(self, order: str, params: Params) -> AsyncIterator[Struct]:
+        """Do it, telling piece by piece; it is written down before it begins."""
+        self.trail.note([ACTOR.get().deed(RIGHTS[order].action, RIGHTS[order].resource)])
+        await self.trail.catch_up()
+        async for piece in self.streams[order](params):
+            yield piece
 
     async def _status(self, _: Params) -> Answer:
         return self._host.whereabouts()
@@ -97,10 +112,6 @@ class Orders:
 
     async def _explain(self, params: Params) -> Answer:
         return explain(self.state.desk(), msgspec.convert(params, ExplainAsk), time.time())
-
-    async def _models(self, params: Params) -> Answer:
-        desk, ask = self.state.desk(), msgspec.convert(params, ModelsAsk)
-        return await asyncio.to_thread(model_list, desk.settings, desk.names, desk.prices, ask)
 
     async def _budgets(self, _: Params) -> Answer:
         return self.state.desk().budgets(time.time())

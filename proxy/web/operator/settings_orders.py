@@ -21,6 +21,7 @@ from proxy.stores.vault import Change, Vault
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.desk import Declined, Unknown
+from proxy.web.operator.model_switching import SwitchAsk, UndoAsk, switched, undone
 from proxy.web.operator.stored_settings import (
     ChangeAsk,
     Edit,
@@ -50,6 +51,8 @@ SETTINGS_ORDERS = (
     "delete_setting",
     "settings_history",
     "rollback_setting",
+    "switch_models",
+    "undo_switch",
 )
 
 
@@ -130,6 +133,9 @@ class RollbackAsk(Struct, frozen=True, forbid_unknown_fields=True):
     rehearse: bool = False
 
 
+Asked = ChangeAsk | PutAsk | RollbackAsk | SwitchAsk | UndoAsk
+
+
 class SettingsOrders:
     """`by_name` as `Orders` has them."""
 
@@ -137,7 +143,7 @@ class SettingsOrders:
         self._ledger = ledger
         self._host = host
         done = (self._settings, self._settings, self._setting, self._change, self._put, self._put, self._history)
-        each: tuple[Callable[[Params], Awaitable[Answer]], ...] = (*done, self._rollback)
+        each: tuple[Callable[[Params], Awaitable[Answer]], ...] = (*done, self._rollback, self._switch, self._undo)
         self.by_name = dict(zip(SETTINGS_ORDERS, each, strict=True))
 
     async def _settings(self, params: Params) -> Answer:
@@ -179,9 +185,18 @@ class SettingsOrders:
 
         return await self._changed(plan, ask)
 
-    async def _changed(
-        self, plan: Callable[[Layers, Vault], list[Change]], ask: ChangeAsk | PutAsk | RollbackAsk
-    ) -> SettingsChangedAnswer:
+    async def _switch(self, params: Params) -> Answer:
+        ask = msgspec.convert(params, SwitchAsk)
+        return await self._changed(
+            lambda layers, vault: changes_asked(layers, vault, switched(layers, vault, ask)), ask
+        )
+
+    async def _undo(self, params: Params) -> Answer:
+        ask = msgspec.convert(params, UndoAsk)
+        rows = await asyncio.to_thread(self._ledger.files.setting_history)
+        return await self._changed(lambda layers, vault: changes_asked(layers, vault, undone(vault, rows)), ask)
+
+    async def _changed(self, plan: Callable[[Layers, Vault], list[Change]], ask: Asked) -> SettingsChangedAnswer:
         """Take on and keep what `plan` makes, and say what is so now."""
         found: list[Change] = []
 
@@ -225,7 +240,7 @@ class SettingsOrders:
         return self._host.reload_now.vault
 
 
-def _deed(actor: Actor, vault: Vault, change: Change, ask: ChangeAsk | PutAsk | RollbackAsk) -> Deed:
+def _deed(actor: Actor, vault: Vault, change: Change, ask: Asked) -> Deed:
     """What is written down of one change."""
     place = (change.section, change.name)
     former = next((entry.value for entry in vault.entries if (entry.section, entry.name) == place), None)

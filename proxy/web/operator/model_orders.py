@@ -1,0 +1,125 @@
+"""The operator's orders about models: what there is, what is new, and fetching the lists now."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from proxy.exchange.listings import Listings, Step
+from proxy.policy.names.news import counted
+from proxy.stores.queries import Files
+from proxy.web.operator.answers import Answer
+from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.desk import instant
+from proxy.web.operator.model_rows import ModelsAsk
+from proxy.web.operator.models import model_list
+from proxy.web.operator.moments import moment_ms
+
+Params = dict[str, Any]
+_MOST_NEWS = 1000
+
+
+class Host(Protocol):
+    """The daemon, as far as its lists are concerned."""
+
+    @property
+    def listings(self) -> Listings:
+        """What the providers list."""
+
+
+class NewsAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """From which day or moment on; None is everything that is kept."""
+
+    since: str | None = None
+
+
+class ModelChange(Struct, frozen=True):
+    """One difference between a provider's list and what it was before. `aliases` are the names under `models:` that go to
+    the model."""
+
+    at: str
+    kind: str
+    provider: str
+    model: str
+    before: str
+    after: str
+    aliases: list[str]
+
+
+class NewsAnswer(Struct, frozen=True):
+    """Changes, the newest first, at most 1,000."""
+
+    changes: list[ModelChange]
+
+
+class SyncLine(Struct, frozen=True, omit_defaults=True):
+    """What happens while the lists are fetched: `provider` for each as it is done (`done` of `of`), `change` for each
+    difference, then `done` with the sum of models and seconds."""
+
+    event: str
+    provider: str = ""
+    models: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+    done: int = 0
+    of: int = 0
+    news: str = ""
+    kind: str = ""
+    model: str = ""
+    before: str = ""
+    after: str = ""
+
+
+class ModelOrders:
+    """`by_name` as `Orders` has them; `sync` tells line by line."""
+
+    def __init__(self, state: LiveState, host: Host) -> None:
+        self._state = state
+        self._host = host
+        self._rounds: set[asyncio.Task[list[Step]]] = set()
+        self.by_name = {"models": self._models, "model_news": self._news}
+
+    async def _models(self, params: Params) -> Answer:
+        desk, ask = self._state.desk(), msgspec.convert(params, ModelsAsk, strict=False)
+        return await asyncio.to_thread(model_list, desk.settings, desk.names, desk.prices, ask)
+
+    async def _news(self, params: Params) -> Answer:
+        ask, zone = msgspec.convert(params, NewsAsk), self._state.zone(None)
+        since = 0 if ask.since is None else moment_ms(ask.since, zone, is_end=False)
+        return await asyncio.to_thread(news_since, self._state.files, since)
+
+    async def sync(self, _: Params) -> AsyncIterator[SyncLine]:
+        """Fetch every provider's list now. Whoever stops listening does not stop it."""
+        listings = self._host.listings
+        began, of = time.monotonic(), len(listings.settings.providers)
+        queue = asyncio.Queue[Step | None]()
+        going = asyncio.create_task(listings.sync(queue.put_nowait), name="sync model lists")
+        self._rounds.add(going)
+        going.add_done_callback(self._rounds.discard)
+        going.add_done_callback(lambda _: queue.put_nowait(None))
+        done, models, kinds = 0, 0, list[str]()
+        while (step := await queue.get()) is not None:
+            done, models = done + 1, models + step.models
+            kinds += [change.kind for change in step.changes]
+            news = counted(change.kind for change in step.changes)
+            yield SyncLine("provider", step.provider, step.models, step.seconds, step.problem, done, of, news)
+            for change in step.changes:
+                yield SyncLine("change", **msgspec.structs.asdict(change))
+        seconds = round(time.monotonic() - began, 3)
+        yield SyncLine("done", models=models, seconds=seconds, done=done, of=of, news=counted(kinds))
+
+
+def news_since(files: Files, since_ms: int) -> NewsAnswer:
+    """What the ledger has of it."""
+    found = files.model_news(since_ms, _MOST_NEWS)
+    return NewsAnswer(
+        [
+            ModelChange(instant(one.at_ms), one.kind, one.provider, one.model, one.before, one.after, list(one.aliases))
+            for one in found
+        ]
+    )

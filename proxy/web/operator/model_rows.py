@@ -1,0 +1,202 @@
+"""Models as rows: what each name can do and costs, which of them are wanted, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from proxy.config.problems import suggestion
+from proxy.errors import ModelNotFound
+from proxy.policy.money.pricebook import Free, PriceBook
+from proxy.policy.money.prices import Price
+from proxy.policy.names.catalogue import MODES, TAKES
+from proxy.policy.names.resolution import Names
+from proxy.policy.values import Settings
+from proxy.web.operator.moments import moment_ms
+
+_OFF = "it is switched off for everybody"
+_PER_MILLION = Decimal(1_000_000)
+# what people call what the lists call otherwise
+_TAKES = {"images": "pictures", "image": "pictures", "vision": "pictures", "schema": "json_schema"}
+_MAKES = {"text": "chat", "images": "image", "audio": "speech", "embeddings": "embedding"}
+
+Sort = Literal["name", "input", "output", "context", "largest_output", "released"]
+
+
+class ModelAnswer(Struct, frozen=True):
+    """A name clients may send, the targets it leads to, in order, and what may be wrong with it.
+
+    The rest is of the first target; None is not known. Prices are decimal strings in USD per million tokens, "0" where
+    nothing is charged, sizes tokens. `released` and `ends` are days.
+    """
+
+    name: str
+    target: str | None
+    problem: str | None
+    provider: str | None = None
+    author: str | None = None
+    context_length: int | None = None
+    max_output: int | None = None
+    input_usd: str | None = None
+    output_usd: str | None = None
+    takes: list[str] = []
+    makes: list[str] = []
+    released: str | None = None
+    ends: str | None = None
+
+
+class ModelsAnswer(Struct, frozen=True):
+    """Names, and of the one that was asked for by its whole name what is known of each of its targets. `off`: so many
+    names are switched off for everybody."""
+
+    models: list[ModelAnswer]
+    known: list[dict[str, Any]] = []
+    off: int = 0
+
+
+class Known(Struct, frozen=True):
+    """What is known of models."""
+
+    settings: Settings
+    names: Names
+    prices: PriceBook
+
+
+class ModelsAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the names to list, or a whole one; None lists all of them. What is not known of a model does not pass a
+    filter. Prices in USD per million tokens; `released` is a day from which on; `off`: those switched off for everybody."""
+
+    query: str | None = None
+    provider: str | None = None
+    author: str | None = None
+    takes: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    max_input_usd: Decimal | None = None
+    max_output_usd: Decimal | None = None
+    min_context: int | None = None
+    min_output: int | None = None
+    free: bool = False
+    released: str | None = None
+    off: bool = False
+    sort: Sort | None = None
+    limit: int | None = None
+
+
+def row_of(known: Known, name: str, off: Container[str] = ()) -> ModelAnswer:
+    """What a name stands for, and what is known of its first target; those in `off` are switched off."""
+    settings, names, prices = known.settings, known.names, known.prices
+    is_off = name in off
+    try:
+        found = names.behind(name) if is_off else names.look_up(name)
+    except ModelNotFound as error:
+        return ModelAnswer(name, None, error.message)
+    if found is None:
+        return ModelAnswer(name, None, _OFF)
+    plan, target = found.plan, found.plan.targets[0]
+    provider = settings.providers[target.provider]
+    facts, sizes = prices.facts(provider, target.model), prices.sizes(provider, target.model)
+    price = prices.price(provider, plan.label, target.model)
+    return ModelAnswer(
+        name,
+        ", then ".join(f"{target.provider}: {target.model}" for target in plan.targets),
+        _OFF if is_off else None,
+        provider=target.provider,
+        author=found.slug.partition("/")[0].lstrip("~"),
+        context_length=sizes.context_length,
+        max_output=sizes.max_output,
+        input_usd=_usd(price, "input_usd"),
+        output_usd=_usd(price, "output_usd"),
+        takes=[] if facts is None else list(facts.takes),
+        makes=[] if facts is None else list(facts.modes),
+        released=None if facts is None or not facts.created else _day(facts.created),
+        ends=None if facts is None else facts.expires,
+    )
+
+
+def wanted(rows: Iterable[ModelAnswer], ask: ModelsAsk, zone: tzinfo) -> list[ModelAnswer]:
+    """Those that pass every filter, in the order that was asked for. Raises ValueError for a word nobody knows."""
+    keeps = list(_filters(ask, zone))
+    found = [row for row in rows if all(keep(row) for keep in keeps)]
+    if ask.sort is not None:
+        found.sort(key=_ORDERS[ask.sort])
+    return found if ask.limit is None else found[: ask.limit]
+
+
+def is_filtered(ask: ModelsAsk) -> bool:
+    """Whether more than a part of the name was asked for."""
+    return ask != ModelsAsk(query=ask.query)
+
+
+def _filters(ask: ModelsAsk, zone: tzinfo) -> Iterable[Callable[[ModelAnswer], bool]]:
+    takes = {_known(word, _TAKES, TAKES) for word in ask.takes}
+    makes = {_known(word, _MAKES, MODES) for word in ask.makes}
+    if takes or makes:
+        yield lambda row: takes.issubset(row.takes) and makes.issubset(row.makes)
+    if ask.provider is not None:
+        yield lambda row: row.provider == ask.provider
+    if ask.author is not None:
+        yield lambda row: row.author == ask.author
+    if ask.free:
+        yield lambda row: row.input_usd == "0" and row.output_usd == "0"
+    for field, most in (("input_usd", ask.max_input_usd), ("output_usd", ask.max_output_usd)):
+        if most is not None:
+            yield _at_most(field, most)
+    for field, least in (("context_length", ask.min_context), ("max_output", ask.min_output)):
+        if least is not None:
+            yield _at_least(field, least)
+    if ask.released is not None:
+        since = datetime.fromtimestamp(moment_ms(ask.released, zone, is_end=False) / 1000, UTC).date().isoformat()
+        yield lambda row: row.released is not None and row.released >= since
+
+
+def _at_most(field: str, most: Decimal) -> Callable[[ModelAnswer], bool]:
+    return lambda row: (usd := getattr(row, field)) is not None and Decimal(usd) <= most
+
+
+def _at_least(field: str, least: int) -> Callable[[ModelAnswer], bool]:
+    return lambda row: (getattr(row, field) or 0) >= least
+
+
+def _known(word: str, others: dict[str, str], known: tuple[str, ...]) -> str:
+    found = others.get(word, word)
+    if found not in known:
+        near = suggestion(word, [*known, *others])
+        raise ValueError(f"no list says of models {word!r}{near or '; there is: ' + ', '.join(known)}")
+    return found
+
+
+def _usd(price: Price | Free | None, field: str) -> str | None:
+    if isinstance(price, Free):
+        return "0"
+    usd = None if price is None else getattr(price, field)
+    return None if usd is None else f"{(usd * _PER_MILLION).normalize():f}"
+
+
+def _day(created: int) -> str | None:
+    try:
+        return datetime.fromtimestamp(created, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _cheapest(field: str) -> Callable[[ModelAnswer], Any]:
+    """Unknown prices last."""
+    return lambda row: (getattr(row, field) is None, Decimal(getattr(row, field) or 0), row.name)
+
+
+def _largest(field: str) -> Callable[[ModelAnswer], Any]:
+    return lambda row: (-(getattr(row, field) or 0), row.name)
+
+
+_ORDERS: dict[Sort, Callable[[ModelAnswer], Any]] = {
+    "name": lambda row: row.name,
+    "input": _cheapest("input_usd"),
+    "output": _cheapest("output_usd"),
+    "context": _largest("context_length"),
+    "largest_output": _largest("max_output"),
+    "released": lambda row: (row.released is None, [-ord(char) for char in row.released or ""], row.name),
+}
