@@ -39,8 +39,10 @@ class ModelNews:
             for change in changes
         ]
         for one in news:
-            tell = log.warning if one.aliases else log.info
-            tell("model_changed", **news_data(one))
+            if one.aliases:
+                log.warning("model_changed", **news_data(one))
+            else:
+                log.info("model_changed", **news_data(one))
         told = [news_data(one) for one in news if one.aliases]
         self._alerts.tell(TYPE, told, partial(keep_news, news=news))
 
