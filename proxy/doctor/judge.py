@@ -152,10 +152,10 @@ def price_checks(settings: Settings, seen: PricesSeen) -> list[Check]:
         count = len(settings.aliases)
         every = f"{count} of your own, each with a price or free" if count else "none of your own"
         checks.append(passed("prices", "models", every))
-    return [*checks, _news(seen.news)]
+    return checks
 
 
-def _news(news: Sequence[News]) -> Check:
+def news_check(news: Sequence[News]) -> Check:
     """What changed in the providers' lists; what concerns a name under `models:` is worth a look."""
     told = f"{counted(one.kind for one in news)} in {NEWS_DAYS} days"
     ends = [one for one in news if one.aliases and one.kind in ("gone", "deprecated", "dearer")]

@@ -20,6 +20,7 @@ from proxy.doctor.judge import (
     journal_checks,
     key_checks,
     ledger_checks,
+    news_check,
     price_checks,
     sqlite_checks,
     state_checks,
@@ -48,7 +49,8 @@ def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[C
     checks += key_checks(keys_seen)
     checks += _providers(settings, config.keyless, offline=offline)
     checks += zone_checks(settings, config.tz)
-    checks += price_checks(settings, look_at_prices(settings, keys))
+    prices = look_at_prices(settings, keys)
+    checks += [*price_checks(settings, prices), news_check(prices.news)]
     checks += _state(settings)
     checks += _daemon(config, settings, daemon)
     checks += unit_checks(look_at_unit(env), runs=daemon.answers)

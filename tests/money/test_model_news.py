@@ -59,7 +59,9 @@ def daemon(upstream_server: Upstream, receiver: Receiver, tmp_path_factory: pyte
 
 def command(daemon: Daemon, *words: str) -> str:
     """What a command says."""
-    return CliRunner().invoke(main, [*words, "--config", str(daemon.folder / "config.yaml")]).output
+    return (
+        CliRunner(env={"COLUMNS": "180"}).invoke(main, [*words, "--config", str(daemon.folder / "config.yaml")]).output
+    )
 
 
 def admin(daemon: Daemon, method: str, path: str, body: Any = None) -> Reply:
