@@ -15,7 +15,7 @@ from proxy.errors import ModelNotFound
 from proxy.policy.names.news import Change
 from proxy.policy.values import Target
 from proxy.stores.model_news import News, keep_news
-from proxy.web.client.api import Parts
+from proxy.web.client.parts import Parts
 from proxy.web.operator.desk import instant
 
 log = structlog.get_logger()
