@@ -29,7 +29,7 @@ RIGHTS = {
     "explain": Right("read", "models"),
     "models": Right("read", "models"),
     "model_news": Right("read", "models"),
-    "sync": Right("write", "models", "models.sync"),
+    "sync": Right("write", "models", "lists.sync"),
     "switch_models": Right("write", "models", "setting.set", writes_itself=True),
     "undo_switch": Right("write", "models", "setting.rollback", writes_itself=True),
     "budgets": Right("read", "costs"),
