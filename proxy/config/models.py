@@ -28,7 +28,6 @@ from proxy.config.fields import (
     ProxyUrl,
     Seconds,
     SecondsOrForever,
-    SecondsOrNever,
     Section,
     Size,
     SocketPath,
@@ -46,7 +45,7 @@ from proxy.config.models_money import (
     ResultsSection,
     SessionsSection,
 )
-from proxy.config.models_routing import ModelSwitchSection
+from proxy.config.models_routing import CatalogueSection, ModelSwitchSection, RouteSection
 from proxy.presets import PRESETS
 
 
@@ -125,14 +124,6 @@ class ProviderSection(Section):
         return {name: part for name, part in handler(core_schema).items() if name != "required"}
 
 
-class RouteSection(Section):
-    """Which provider serves a group of models."""
-
-    match: Word = Field(description="Pattern over author/slug; * stands for anything.")
-    provider: Word = Field(description="Name of an entry of providers.")
-    name: Name | None = Field(default=None, description="What it is called, where it is stored.")
-
-
 class ModelSection(Section):
     """What a name clients send stands for."""
 
@@ -167,12 +158,6 @@ def _is_json(value: JsonValue) -> bool:
     if isinstance(value, list):
         return all(map(_is_json, value))
     return not isinstance(value, float) or abs(value) < float("inf")  # NaN compares False as well
-
-
-class CatalogueSection(Section):
-    """The list of models and prices fetched from OpenRouter."""
-
-    refresh: SecondsOrNever = Field(default=6 * 3600.0, description="How often it is fetched: a duration, or never.")
 
 
 class RetriesSection(Section):

@@ -1,4 +1,4 @@
-"""The shape of what decides where calls go: models switched off."""
+"""The shape of what decides where calls go: routes, lists of models, models switched off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from proxy.config.fields import Flag, Name, Section
+from proxy.config.fields import Flag, Name, SecondsOrNever, Section, Word
+
+
+class RouteSection(Section):
+    """Which provider serves a group of models."""
+
+    match: Word = Field(description="Pattern over author/slug; * stands for anything.")
+    provider: Word = Field(description="Name of an entry of providers.")
+    name: Name | None = Field(default=None, description="What it is called, where it is stored.")
+
+
+class CatalogueSection(Section):
+    """The list of models and prices fetched from OpenRouter."""
+
+    refresh: SecondsOrNever = Field(default=6 * 3600.0, description="How often it is fetched: a duration, or never.")
 
 
 class ModelSwitchSection(Section):

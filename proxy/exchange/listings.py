@@ -172,9 +172,6 @@ class Listings:
         self.images = new
         await self._keep(IMAGES_NAME, body)
 
-    async def _keep(self, name: str, body: bytes) -> None:
-        await self._write(FILE_NAME, body)
-
     async def _keep(self) -> None:
         """For the next start, which is to see what is new since; the catalogue has a file of its own."""
         direct = [p.name for p in self.settings.providers.values() if p.kind != "openrouter"]
