@@ -146,7 +146,7 @@ class Listings:
         if reason is not None:
             raise _NotBelieved(reason)
         self.catalogue = new
-        await self._keep(FILE_NAME, body)
+        await self._write(FILE_NAME, body)
 
     async def _take_images(self, provider: Provider) -> None:
         """The models that draw, each with the records of its endpoints; who has none to tell keeps what is known."""
@@ -170,7 +170,7 @@ class Listings:
             self._told("catalogue_refused", reason)
             return
         self.images = new
-        await self._keep(IMAGES_NAME, body)
+        await self._write(IMAGES_NAME, body)
 
     async def _keep(self) -> None:
         """For the next start, which is to see what is new since; the catalogue has a file of its own."""
