@@ -88,7 +88,6 @@ class Client:
     __slots__ = (
         "_asker",
         "_deadlines",
-        "_door",
         "_head",
         "_held",
         "_is_chunked",
@@ -96,6 +95,7 @@ class Client:
         "_reader",
         "_says_events",
         "_spoke",
+        "door",
         "gone",
         "keeps",
         "kept",
@@ -110,7 +110,7 @@ class Client:
         self.gone = self.started = False
         self.kept: Kept | None = None
         self.keeps = asker.keeps
-        self._door = door
+        self.door = door
         self._asker = asker
         self.record = record
         self._deadlines = deadlines
@@ -174,7 +174,7 @@ class Client:
         self._head = self._head_of(status, headers + framing)
 
     def _head_of(self, status: int, headers: Headers) -> bytes:
-        self.keeps = self.keeps and not self._door.is_last
+        self.keeps = self.keeps and not self.door.is_last
         own = [] if self.keeps else [("Connection", "close")]
         if self.keeps and self._asker.is_http_1_0:
             own = [("Connection", "keep-alive")]
@@ -190,7 +190,7 @@ class Client:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._head:
             data, self._head = self._head + data, b""
-        self.gone = not self._door.send(data)
+        self.gone = not self.door.send(data)
         self._spoke = self._deadlines.now
 
     @property
@@ -201,13 +201,13 @@ class Client:
     @property
     def is_slow(self) -> bool:
         """Whether the client has to catch up first."""
-        return self._door.writing_paused and not self.gone
+        return self.door.writing_paused and not self.gone
 
     async def room(self) -> None:
         """Wait while the client is slower than we are."""
         if self.is_slow:
             try:
-                await self._door.drained()
+                await self.door.drained()
             except ConnectionError:
                 self.gone = True
 
@@ -220,7 +220,7 @@ class Client:
         if status != 204 and status != 304:
             headers = [*headers, ("Content-Length", str(len(body)))]
         head = self._head_of(status, headers)
-        self.gone = not self._door.send(head + body if _has_body(self._asker.method, status) else head)
+        self.gone = not self.door.send(head + body if _has_body(self._asker.method, status) else head)
         if self.gone and self.kept is not None:
             self.kept.write(body)
             self.kept.close()
@@ -234,7 +234,7 @@ class Client:
             if self.kept is not None:
                 self.kept.close()
         elif last:
-            self.gone = not self._door.send(last)
+            self.gone = not self.door.send(last)
 
     def keep(self, kept: Kept) -> None:
         """The client has left, and what it would have been sent is written down for it."""
@@ -249,10 +249,10 @@ class Client:
                 self.kept.discard()
             return
         if not self._says_events or (self._reader and not self._reader.at_boundary):
-            self._door.hang_up(0)
+            self.door.hang_up(0)
             return
         self.say(error_event(shape, error) if self._reader is None else self._reader.last_words(shape, error))
-        self._door.hang_up(LAST_WORDS_SECONDS)
+        self.door.hang_up(LAST_WORDS_SECONDS)
 
     def rest(self) -> None:
         """Stop the keep-alives."""

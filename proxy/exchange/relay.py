@@ -103,10 +103,11 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
 class _Passing:
     """Passes on what can be nothing but one more piece of text, in the step in which it came."""
 
-    __slots__ = ("_client", "_patience", "_reader", "_settler")
+    __slots__ = ("_client", "_door", "_patience", "_reader", "_settler")
 
     def __init__(self, client: Client, reply: Reply, patience: Patience) -> None:
         self._client = client
+        self._door = client.door
         self._reader = reply.reader
         self._settler = reply.settler
         self._patience = patience
@@ -114,7 +115,7 @@ class _Passing:
     def __call__(self, data: bytes) -> bool:
         """Whether it was such a piece, for a client that keeps up."""
         client, settler = self._client, self._settler
-        if client.gone or client.is_slow:
+        if client.gone or self._door.writing_paused:
             return False
         if not self._reader.passes(data, None if settler is None else settler.look_at):
             return False

@@ -12,16 +12,16 @@ _LABELS = frozenset({"format", "id", "type"})
 _DEEPEST = 8
 
 
-def tokens_in(text: str) -> int:
-    """About how many tokens an event's text is, at least one.
+def tokens_in(text: str | bytes) -> int:
+    """About how many tokens an event's text is, at least one; the same of its UTF-8.
 
     Providers send a token an event where they can, and a token is a word at most, with a space or a sign before it.
     So such a word of up to 16 bytes is one token; what is more than that was put together and goes by its bytes.
     """
     if len(text) <= _LONGEST_TOKEN and text[1:].isalnum() and text.isascii():
         return 1
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return max(1, -(-size // _BYTES_A_TOKEN))
+    size = len(text.encode("utf-8", "replace") if isinstance(text, str) and not text.isascii() else text)
+    return -(-size // _BYTES_A_TOKEN) or 1
 
 
 def text_of(value: Any, depth: int = 0) -> str:

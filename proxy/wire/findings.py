@@ -195,7 +195,7 @@ class Findings:
         if event.message is not UNSET:
             self._see_nested(event.message)
 
-    def see_more(self, text: str, before_tokens: int | None) -> bool:
+    def see_more(self, text: bytes, before_tokens: int | None) -> bool:
         """Read an event that says what the last one did, but for its text (`alike.py`); not where that comes to so much."""
         counted = self.counted_output + tokens_in(text)
         if before_tokens is not None and counted >= before_tokens:

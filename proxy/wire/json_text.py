@@ -69,6 +69,17 @@ def _counts_outside_strings(text: bytes) -> tuple[int, int]:
     return parts, commas
 
 
+def is_utf_8(text: bytes) -> bool:
+    """Whether it is, as all of JSON is."""
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def mended(text: bytes) -> bytes:
     """The text with U+FFFD, spelled as long, in the place of every half of a character: where a cut emoji leaves one.
 

@@ -8,6 +8,7 @@ from proxy.errors import ProxyError
 from proxy.wire.alike import Alike
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
+from proxy.wire.json_text import is_utf_8
 from proxy.wire.long_texts import LongTexts, TooLarge
 from proxy.wire.sse import EventCutter, data_of, split_events
 
@@ -72,13 +73,10 @@ class StreamReader:
 
         Not where the output would come to `before_tokens`, None being no bound.
         """
-        text = self._alike.text_of(chunk)
-        if text is None or self._line_end_is_open or self._cutter.held or self._cutter.mid_event:
+        text, cutter = self._alike.text_of(chunk), self._cutter
+        if text is None or self._line_end_is_open or cutter.tail or cutter.mid_event:
             return False
-        try:
-            return self.findings.see_more(text.decode(), before_tokens)
-        except UnicodeDecodeError:
-            return False
+        return is_utf_8(text) and self.findings.see_more(text, before_tokens)
 
     def _is_one_event(self, chunk: bytes) -> bool:
         """Whether it is one event of one line of data and nothing else, as most reads are, with nothing before it."""

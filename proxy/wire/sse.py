@@ -17,46 +17,46 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class EventCutter:
-    """Bytes in, whole events out. `mid_event` is True while part of a large event has passed."""
+    """Bytes in, whole events out. `mid_event` is True while part of a large event has passed; `tail` waits for its end."""
 
     __slots__ = (
-        "_tail",
         "mid_event",
+        "tail",
     )
 
     def __init__(self) -> None:
-        self._tail = bytearray()
+        self.tail = bytearray()
         self.mid_event = False
 
     @property
     def held(self) -> int:
         """How many bytes have come and not left."""
-        return len(self._tail)
+        return len(self.tail)
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes up to the last blank line seen; keep the rest."""
-        if not self._tail and chunk.endswith(b"\n\n"):
+        if not self.tail and chunk.endswith(b"\n\n"):
             self.mid_event = False
             return chunk
-        searched = max(0, len(self._tail) - 3)
-        self._tail += chunk
-        end = _last_boundary(self._tail, searched)
+        searched = max(0, len(self.tail) - 3)
+        self.tail += chunk
+        end = _last_boundary(self.tail, searched)
         if end:
-            ready = bytes(self._tail[:end])
-            del self._tail[:end]
+            ready = bytes(self.tail[:end])
+            del self.tail[:end]
             self.mid_event = False
             return ready
-        if len(self._tail) > LARGEST_HELD:
+        if len(self.tail) > LARGEST_HELD:
             self.mid_event = True
-            ready = bytes(self._tail[:-3])
-            del self._tail[:-3]
+            ready = bytes(self.tail[:-3])
+            del self.tail[:-3]
             return ready
         return b""
 
     def rest(self) -> bytes:
         """What the stream ended on without a blank line."""
-        rest = bytes(self._tail)
-        self._tail.clear()
+        rest = bytes(self.tail)
+        self.tail.clear()
         return rest
 
 

@@ -149,7 +149,7 @@ class CountedBytes(bytearray):
 
 def test_the_work_grows_with_the_bytes_not_with_their_square() -> None:
     cutter = EventCutter()
-    cutter._tail = tail = CountedBytes()
+    cutter.tail = tail = CountedBytes()
     for _ in range(20_000):
         assert cutter.feed(b"0123456789") == b""
     assert tail.searched <= 2 * 20_000 * (10 + 3)

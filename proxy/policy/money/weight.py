@@ -12,6 +12,7 @@ from proxy.policy.money.asks import ASKS_FIELDS, ASKS_MEMBERS, PLAIN, Asks, read
 from proxy.policy.money.intake import INTAKE_MEMBERS, Intake, read_intake
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
+from proxy.wire.json_text import is_utf_8
 
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
 # Where none of this stands in a list of messages, they hold no parts, marks or recordings (a name may be escaped).
@@ -64,7 +65,7 @@ def weigh_plain(call: Call) -> Weight | None:
     for name in document.values.keys() & _WANTED:
         if name not in maxima and not _is_plain(name, bytes(document.values[name])):
             return None
-    if not call.body.isascii() and not _is_utf_8(call.body):
+    if not is_utf_8(call.body):
         return None
     maximum = None
     for name in call.max_fields:
@@ -83,14 +84,6 @@ def _is_plain(name: str, value: bytes) -> bool:
         return name == "system" and value.startswith(b'"')
     quoted, marked, spoken, escaped = _MORE
     return not (quoted in value or marked in value or spoken in value or escaped in value)
-
-
-def _is_utf_8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 @lru_cache(maxsize=1024)
