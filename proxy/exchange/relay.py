@@ -30,6 +30,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
     record.phase = "streaming"
     if reply.is_event_stream:
         client.begin(reply.status, headers, reply.interpreter or reply.reader)
+        record.limit_headers = []  # they are out, too
         client.watch()
     else:
         has_length = reply.content_length is not None and reply.interpreter is None
@@ -48,6 +49,8 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         # what befalls the connection after the terminal event is no longer the client's concern
         if not (reply.is_event_stream and reply.reader.findings.complete):
             raise _silent(reply) if isinstance(error, TimeoutError) else error from None
+    finally:
+        reply.show(None)
     record.phase = "done"
     if (durable := reply.settle()) is not None:
         await durable
@@ -73,8 +76,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
             if is_silent:
                 is_silent = not _note_first(record, ready)
             is_complete = findings.complete
-            if is_complete:
-                record.phase = "done"
+            record.phase = "done" if is_complete else record.phase
             if findings.terminal and (durable := reply.settle()) is not None:
                 await durable
             client.say(ready)
@@ -87,14 +89,16 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
             chunk = await _what_follows(client, reply)
         else:
             while (chunk := reply.take()) is None:
-                await reply.news(None if interpreter is not None or is_silent else passing)
+                reply.show(None if interpreter is not None or is_silent else passing)
+                await reply.news()
+            reply.show(None)
         if not chunk:
             break
         patience.heard()
         size = len(chunk) + reader.held
         ready = reader.feed(chunk) if size <= LARGE else await reply.aside(size, reader.feed, chunk)
-    if rest := reader.finish():
-        client.say(rest if interpreter is None else interpreter.feed(rest))
+    rest = reader.finish()
+    client.say(rest if interpreter is None or not rest else interpreter.feed(rest))
     if not findings.complete:
         record.phase = "streaming"
         raise UpstreamReset(f"{reply.provider.name} ended its answer in the middle.")

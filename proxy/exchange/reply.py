@@ -116,8 +116,9 @@ class Reply:
         return await self._response.read()
 
     def forget_headers(self) -> None:
-        """They are out; a long stream need not keep them."""
-        self._response.passing = []
+        """They are out; a long stream need not keep more than what is asked for later."""
+        self._response.passing, told = [], self._response.fields
+        self._response.fields = {name: told[name] for name in ("x-generation-id", "content-length") if name in told}
 
     def take(self) -> bytes | None:
         """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`).
@@ -135,9 +136,13 @@ class Reply:
             self.end()
         return chunk
 
-    def news(self, sink: Callable[[bytes], bool] | None = None) -> Awaitable[None]:
-        """Until more has come, that `sink` does not take."""
-        return self._response.news() if sink is None else self._response.news_beside(sink)
+    def news(self) -> Awaitable[None]:
+        """Until more has come."""
+        return self._response.news()
+
+    def show(self, sink: Callable[[bytes], bool] | None) -> None:
+        """Have `sink` see first what comes; what it takes is neither news nor to be taken."""
+        self._response.sink = sink
 
     async def next_chunk(self) -> bytes:
         """`take`, waited for."""

@@ -64,7 +64,7 @@ class Response:
         self.fields = head.fields
         self.passing = head.passing
         self.ended = False
-        self.sink: Callable[[bytes], bool] | None = None  # whoever takes bytes as they come, and says whether it did
+        self.sink: Callable[[bytes], bool] | None = None  # shown bytes as they come; what it takes is not read
         self.error: Exception | None = None
         self.until_close = "content-length" not in head.fields and "transfer-encoding" not in head.fields
 
@@ -102,14 +102,6 @@ class Response:
         """Something to wait for: until something has come. To be asked for only where more has to be waited for."""
         assert self._connection is not None
         return self._connection.news()
-
-    async def news_beside(self, sink: Callable[[bytes], bool]) -> None:
-        """The same until something has come that `sink` does not take: it is shown everything first."""
-        self.sink = sink
-        try:
-            await self.news()
-        finally:
-            self.sink = None
 
     async def read(self) -> bytes:
         """The next bytes of the body, as they came; empty at its end. Raises `Broken` or `NotHttp`."""
