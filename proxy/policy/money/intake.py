@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from proxy.policy.money.items import item_tokens
 from proxy.wire.call import Call
+from proxy.wire.media import Lacking
 
 # What providers put before the tools of a request, and what one of their own tools adds unseen.
 TOOLS_TOKENS = 1_024
@@ -63,7 +64,8 @@ class Intake(Struct, frozen=True):
 class _Tally:
     """Adds up what parts of a body are no text."""
 
-    def __init__(self) -> None:
+    def __init__(self, lacking: Lacking | None = None) -> None:
+        self._lacking = lacking or {}
         self.media_bytes = 0
         self.images = 0
         self.audio_bytes = 0
@@ -101,17 +103,20 @@ class _Tally:
         for place in (part.get("image_url"), part.get("source"), part.get("result")):
             data = place.get("data") or place.get("url") if isinstance(place, dict) else place
             if isinstance(data, str):
-                self.media_bytes += len(data)
+                self.media_bytes += self._size(data)
                 return
 
     def _audio(self, part: dict[str, Any]) -> None:
         sound = part.get("input_audio") or part.get("audio_url") or part.get("source")
         data = sound.get("data") if isinstance(sound, dict) else None
         if isinstance(data, str):
-            self.media_bytes += len(data)
-            self.audio_bytes += len(data)
+            self.media_bytes += self._size(data)
+            self.audio_bytes += self._size(data)
         else:  # a recording at some address is as long as it likes
             self.is_elsewhere = True
+
+    def _size(self, data: str) -> int:
+        return len(data) + self._lacking.get(data, 0)
 
     def caching(self, control: Any) -> None:
         """A mark that what stands here is to be kept in a cache."""
@@ -133,11 +138,12 @@ class _Tally:
                 self._image({"image_url": image.get("image_url", image) if isinstance(image, dict) else image})
 
 
-def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int) -> Intake:
-    """Measure a request; `members` are those of `INTAKE_MEMBERS` it will have, decoded, `added_bytes` those put in."""
+def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int, lacking: Lacking | None = None) -> Intake:
+    """Measure a request; `members` are those of `INTAKE_MEMBERS` it will have, decoded, `added_bytes` those put in;
+    `lacking` is what they are short of (wire/media.py)."""
     if call.form is not None:
         return _read_form(call)
-    tally = _Tally()
+    tally = _Tally(lacking)
     for name in ("system", "messages", "input"):
         tally.items(members.get(name))
     tally.tools(members.get("tools"))

@@ -12,7 +12,9 @@ from proxy.policy.money.asks import ASKS_FIELDS, ASKS_MEMBERS, PLAIN, Asks, read
 from proxy.policy.money.intake import INTAKE_MEMBERS, Intake, read_intake
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
+from proxy.wire.json_object import JsonObject
 from proxy.wire.json_text import is_utf_8
+from proxy.wire.media import Lacking, without_data
 
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
 # Where none of this stands in a list of messages, they hold no parts, marks or recordings (a name may be escaped).
@@ -39,11 +41,12 @@ def weigh(call: Call, defaults: Defaults = ()) -> Weight:
 def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
     """The same, every member looked into."""
     members: dict[str, Any] = {}
+    lacking: Lacking = {}
     if call.form is not None:
         fields = read_form(call.body, call.content_type, ASKS_FIELDS)
         members = {name: field.text for name, field in fields.items()}
     elif call.document is not None:
-        members = {name: call.document.value(name) for name in call.document.values if name in _WANTED}
+        members, lacking = _members_of(call.document, len(call.body))
     added = applied_defaults(call, defaults, call.endpoint.max_field)
     for name, text in added:
         members[name] = msgspec.json.decode(text)
@@ -51,9 +54,21 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
     return Weight(
         endpoint=call.endpoint.name,
         body_bytes=len(call.body) + added_bytes,
-        intake=read_intake(call, members, added_bytes),
+        intake=read_intake(call, members, added_bytes, lacking),
         asks=read_asks(call, members),
     )
+
+
+def _members_of(document: JsonObject, size: int) -> tuple[dict[str, Any], Lacking]:
+    """The members to look into, decoded; of many messages with pictures less their data."""
+    members = {name: document.value(name) for name in document.values if name in _WANTED and name != "messages"}
+    if "messages" not in document.values:
+        return members, {}
+    if size <= _SMALL:
+        return {**members, "messages": document.value("messages")}, {}
+    place = document.members["messages"]
+    text, lacking = without_data(document.body, place.start, place.end)
+    return {**members, "messages": JsonObject(text, {"messages": text}).value("messages")}, lacking
 
 
 def weigh_plain(call: Call) -> Weight | None:
