@@ -55,7 +55,7 @@ def read_plain(usage: dict[str, Any]) -> Usage | None:
     cost, read, written = plain.cost, plain.prompt_tokens_details, plain.completion_tokens_details
     if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
         return None
-    if cost is not None and not _is_amount(Decimal(cost)):
+    if cost is not None and (isinstance(usage["cost"], str) or not _is_amount(Decimal(cost))):
         return None
     return Usage(
         input_tokens=plain.prompt_tokens,

@@ -54,6 +54,7 @@ def test_both_ways_say_the_same(usage: dict[str, Any], adds_up: bool) -> None:
         ({"prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0}}, True),
         ({"completion_tokens_details": {"reasoning_tokens": 3}}, True),
         ({"is_byok": True}, False),
+        ({"cost": "0"}, False),
         ({"total_tokens": 16}, False),
         ({"prompt_tokens": 0, "total_tokens": 5}, False),
         ({"cost": Decimal("-0.1")}, False),
