@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.daemon import REPOSITORY
@@ -19,6 +19,9 @@ SECONDS = 240  # of a run; a tenth is usual
 MARKER = "the-tool-ran"
 SAID = "and says 42"
 _SHELL = f"touch {MARKER}; echo and says $((6 * 7))"
+TURNS = 10
+# what the tool gives back is the next prompt, until there were enough of them
+_AGAIN = f"echo . >>~/turns; if [ $(wc -l <~/turns) -lt {TURNS} ]; then cat ~/next; else {_SHELL}; fi"
 # They neither call home nor look for news; whatever tries to all the same finds no way out of this machine.
 _ALONE = {
     "HTTPS_PROXY": "http://127.0.0.1:9",
@@ -62,6 +65,12 @@ class Agent:
     @property
     def installed(self) -> bool:
         return (REPOSITORY / self.program).exists()
+
+    def in_turns(self, home: Path) -> Agent:
+        """The same agent with work that takes it so many turns, each with a call of its tool; for one in this home."""
+        prompt = self.prompt.replace(_SHELL, _AGAIN)
+        (home / "next").write_text(prompt)
+        return replace(self, prompt=prompt)
 
     def script(self, printed: str) -> str:
         """The shell lines to run: those printed, or `command`, the last with what the agent is to do."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import AGENTS, MARKER, SAID, run
+from agents import AGENTS, MARKER, SAID, TURNS, run
 from harness.daemon import REPOSITORY, Daemon
 from harness.mock import Mock
 from harness.surroundings import surroundings
@@ -83,15 +83,18 @@ def pointed_at(daemon: Daemon, name: str, home: Path) -> list[dict[str, str]]:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", [param(name) for name in ("claude-code", "codex")])
 @pytest.mark.usefixtures("chat")
-def test_an_agent_uses_a_tool_at_a_server_that_only_knows_chat(daemon: Daemon, tmp_path: Path, name: str) -> None:
+def test_an_agent_uses_a_tool_in_every_one_of_ten_turns_at_a_server_that_only_knows_chat(
+    daemon: Daemon, tmp_path: Path, name: str
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
     own = {"ANTHROPIC_MODEL": "gpt-4o", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "gpt-4o"}  # that server has none of Claude's
-    agent = dataclasses.replace(AGENTS[name], env={**AGENTS[name].env, **own})
+    agent = dataclasses.replace(AGENTS[name], env={**AGENTS[name].env, **own}).in_turns(home)
     printed = run(agent, pointed_at(daemon, name, home), home, KEY)
     assert (home / "work" / MARKER).exists(), printed
     assert SAID in printed
-    calls = daemon.wait_for_lines(lambda line: line.get("endpoint") == agent.endpoint, agent.calls)
+    assert len((home / "turns").read_text().splitlines()) == TURNS
+    calls = daemon.wait_for_lines(lambda line: line.get("endpoint") == agent.endpoint, TURNS + 1)
     assert {line["status"] for line in calls} == {200}
     protocol = {"messages": "messages>chat", "responses": "responses>chat"}[agent.endpoint]
     assert all(f"protocol={protocol}" in line["adjusted"] for line in calls), calls
