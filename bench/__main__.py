@@ -1,6 +1,6 @@
 """`python -m bench`: measure, print the table, with other proxies in the same run.
 
-Three rounds take about ten minutes, `--quick` about two. What else it measures: `--growth`, `--others`, `--profile`.
+Three rounds take about ten minutes, `--quick` about two. What else it measures: `--growth`, `--others`, `--profile`, `--translation`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import growth, others, profiling
+from bench import growth, others, profiling, translating
 from bench.contenders import CONTENDERS, US
 from bench.ledger import fill
 from bench.measure import FULL, QUICK, Bench, Results, measure, started
@@ -38,7 +38,7 @@ def main() -> int:
     """Run; 1 with one line on stderr where that is not possible."""
     options = _options()
     part: Part = _compare
-    for name, other in (("growth", _grow), ("others", _others), ("profile", _profile)):
+    for name, other in (("growth", _grow), ("others", _others), ("profile", _profile), ("translation", _translate)):
         if getattr(options, name):
             part = other
     try:
@@ -75,6 +75,9 @@ def _options() -> argparse.Namespace:
     what.add_argument("--growth", action="store_true", help="what a call costs as keys, models, rows and streams grow")
     what.add_argument("--others", action="store_true", help="beside other LLM gateways, from their packages")
     what.add_argument("--profile", action="store_true", help="where a small call and an event spend it")
+    what.add_argument(
+        "--translation", action="store_true", help="an event said in another protocol, beside one as it came"
+    )
     parser.add_argument("--quick", action="store_true", help="one short round instead of three")
     parser.add_argument(
         "--ledger-rows", metavar="N", type=int, help="a ledger of so many rows before the daemon starts"
@@ -112,6 +115,10 @@ def _others(bench: Bench, _options: argparse.Namespace) -> object:
 
 def _profile(bench: Bench, _options: argparse.Namespace) -> object:
     return profiling.run(bench)
+
+
+def _translate(bench: Bench, _options: argparse.Namespace) -> object:
+    return translating.run(bench)
 
 
 def _compile_to(folder: Path) -> None:

@@ -12,7 +12,7 @@ from bench import streams
 from bench.calls import Caller, wrk
 from bench.contender import Contender
 from bench.latency import Aim, first_bytes
-from bench.payloads import Door, image_request, small_request, stream_request
+from bench.payloads import EVENT_INTERVAL_MS, Door, image_request, small_request, stream_request
 from bench.processes import cpu_seconds, proxy_core_seconds, resident_bytes
 from bench.upstreams import Upstream, Upstreams
 
@@ -35,7 +35,6 @@ class Effort(NamedTuple):
 
 FULL = Effort(rounds=3, wrk_seconds=7, streams=64, events=200, held_streams=500, images=40, latency_calls=2000)
 QUICK = Effort(rounds=1, wrk_seconds=3, streams=64, events=120, held_streams=300, images=20, latency_calls=600)
-EVENT_INTERVAL_MS = 20
 
 
 class Bench(NamedTuple):

@@ -11,9 +11,12 @@ from typing import NamedTuple
 CLIENT_KEY = "tk-bench-0123456789abcdef0123456789abcdef"
 PATH = "/api/v1/chat/completions"
 IMAGE_BYTES = 4 * 10**6
+EVENT_INTERVAL_MS = 20
 
 # what the client sends: short names of its own, so that a proxy that knows them has to write the model anew
 SMALL_ALIAS, STREAM_ALIAS = "quick", "story"
+# leads to the upstream that streams as well, and is said to speak nothing but chat
+CHAT_ONLY_ALIAS = "tale"
 # what they stand for; the second leads to the upstream that streams
 SMALL_MODEL, STREAM_MODEL = "openai/gpt-4o-mini", "anthropic/claude-3.5-haiku"
 _ID = "gen-1763700000-q8ZPp0dWvK3mXbT7cRfY"
@@ -43,10 +46,15 @@ def small_request(door: Door) -> bytes:
 
 
 def stream_request(door: Door, events: int, interval_ms: int) -> bytes:
-    """A streamed call. The upstream sends `max_tokens` events, one every `seed` milliseconds: every proxy passes these on."""
-    messages = [{"role": "user", "content": "Tell me a story of two hundred words."}]
-    body = {"model": door.model, "messages": messages, "stream": True, "max_tokens": events, "seed": interval_ms}
-    return _request(door, body)
+    """A streamed call. The upstream sends `max_tokens` events, one every `seed` milliseconds: every proxy passes these on.
+
+    Only chat has a `seed`; without one the upstream keeps to `EVENT_INTERVAL_MS`.
+    """
+    asked = [{"role": "user", "content": "Tell me a story of two hundred words."}]
+    if door.path.endswith("/responses"):
+        return _request(door, {"model": door.model, "input": asked, "stream": True, "max_output_tokens": events})
+    body = {"model": door.model, "messages": asked, "stream": True, "max_tokens": events}
+    return _request(door, body if door.path.endswith("/messages") else {**body, "seed": interval_ms})
 
 
 def image_request(door: Door) -> bytes:

@@ -14,7 +14,8 @@ from bench.processes import BenchError
 
 _NEEDLE = b'"delta"'
 _PATIENCE_SECONDS = 60  # the slowest gateway takes milliseconds for an event
-_END = b"data: [DONE]\n\n\r\n0\r\n\r\n"
+_LAST_CHUNK = b"\n\n\r\n0\r\n\r\n"
+_END = b"data: [DONE]" + _LAST_CHUNK  # of chat; other protocols name their last event
 
 
 class Pace(NamedTuple):
@@ -39,6 +40,7 @@ class _Run:
     """What all streams have in common: the counters, and the moments at which the clock is read."""
 
     def __init__(self, door: Door, pace: Pace) -> None:
+        self.end = _END if door.path.endswith("/chat/completions") else _LAST_CHUNK
         self.request = stream_request(door, pace.events, pace.interval_ms)
         self.streams = pace.streams
         self.margin = pace.margin
@@ -89,7 +91,7 @@ class _Stream(asyncio.Protocol):
             run.read_clock()
             run.first_near_end.set()
         if data.endswith(b"0\r\n\r\n"):
-            self._finish(complete=self._events >= run.expected - 1 and data.endswith(_END))
+            self._finish(complete=self._events >= run.expected - 1 and data.endswith(run.end))
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -15,7 +15,7 @@ from typing import cast
 
 import uvloop
 
-from bench.payloads import event, last_events, small_reply
+from bench.payloads import EVENT_INTERVAL_MS, event, last_events, small_reply
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _STREAM = re.compile(rb'"stream": ?true')
@@ -29,9 +29,9 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def _number(pattern: re.Pattern[bytes], request: bytes) -> int:
+def _number(pattern: re.Pattern[bytes], request: bytes, default: int = 0) -> int:
     found = pattern.search(request)
-    return int(found[1]) if found else 0
+    return int(found[1]) if found else default
 
 
 _JSON = small_reply()
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(_WHOLE)
             return
         self._events_left = min(_number(_EVENTS, request), _MOST_EVENTS)
-        self._interval = _number(_INTERVAL_MS, request) / 1000
+        self._interval = _number(_INTERVAL_MS, request, EVENT_INTERVAL_MS) / 1000
         self._due = self._loop.time()
         self._transport.write(_STREAM_HEAD)
         self._next()

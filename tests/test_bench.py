@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench import translating
 from bench.calls import is_whole
 from bench.contenders import CONTENDERS, US
 from bench.growth import Curve
@@ -61,6 +62,14 @@ def test_growth_is_from_the_first_point_to_the_last() -> None:
     assert "10: 50.0, 1,000: 56.0 | +12% | **not met** |" in line(text, "| models |")
 
 
+def test_a_translated_event_is_judged_beside_a_native_one_of_its_round() -> None:
+    found = {"chat": [10e-6, 20e-6, 10e-6], "messages": [14e-6, 22e-6, 13e-6], "responses": [16e-6, 40e-6, 10e-6]}
+    _, _, chat, messages, responses = translating.table(found).splitlines()
+    assert chat == "| chat | 10.0 | native |  |  |"
+    assert messages == "| messages | 14.0 | 1.30 × | ≤ 1.5 ×: met | ≤ 1.2 ×: **not met** |"
+    assert responses == "| responses | 16.0 | 1.60 × | ≤ 1.5 ×: **not met** | ≤ 1.2 ×: **not met** |"
+
+
 def test_a_picture_is_a_document_with_every_point() -> None:
     drawn = ElementTree.fromstring(picture("CPU per event, µs, by open streams", {1: 30.0, 10: 31.0, 5000: 32.5}))
     assert len(drawn.findall("{http://www.w3.org/2000/svg}circle")) == 3
@@ -92,7 +101,14 @@ def test_a_profile_sums_to_the_whole() -> None:
     assert "| of that in the kernel, whoever called it | 40.0 | 40% |" in text
 
 
-@pytest.mark.parametrize("request_bytes", [small_request(Door(1, "m")), stream_request(Door(1, "m"), 3, 20)])
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        small_request(Door(1, "m")),
+        stream_request(Door(1, "m"), 3, 20),
+        stream_request(Door(1, "m", "/v1/responses"), 3, 20),
+    ],
+)
 def test_a_request_has_the_length_it_names(request_bytes: bytes) -> None:
     assert is_whole(request_bytes)
     assert not is_whole(request_bytes[:-1])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.contender import Contender, answering, doors
-from bench.payloads import CLIENT_KEY, SMALL_ALIAS, SMALL_MODEL, STREAM_ALIAS, STREAM_MODEL, Door
+from bench.payloads import CHAT_ONLY_ALIAS, CLIENT_KEY, SMALL_ALIAS, SMALL_MODEL, STREAM_ALIAS, STREAM_MODEL, Door
 from bench.processes import ROOT, Process, free_port
 from bench.upstreams import Upstream
 
@@ -68,11 +68,13 @@ state_dir: {folder}/state
 providers:
   openrouter: {{kind: openrouter, api_key: sk-or-bench, base_url: '{whole_url}'}}
   streams: {{kind: openrouter, api_key: sk-or-bench, base_url: '{stream_url}'}}
+  plain: {{kind: openai, base_url: '{stream_url}', speaks: [chat], free: true}}
 routes:
   - {{match: "anthropic/*", provider: streams}}
 models:
   {SMALL_ALIAS}: {SMALL_MODEL}
   {STREAM_ALIAS}: {STREAM_MODEL}
+  {CHAT_ONLY_ALIAS}: plain/{CHAT_ONLY_ALIAS}
 {models}catalogue: {{refresh: never}}
 limits: [{{requests: 1000000000, per: minute}}]
 budgets: [{{usd: 1000000, per: month}}]

@@ -24,7 +24,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         "models": {"brave": {"target": "dead/llama", "fallbacks": ["mock/echo"]}},
         "keys": {"alice": {"key": "sk-alice", "budgets": [{"usd": 5, "per": "day"}]},
                  "bob": {"key": "sk-bob", "limits": [{"requests": 1, "per": "month"}]}},
-        "budgets": [{"usd": 100, "per": "month"}],
+        "budgets": [{"usd": 100, "per": "month"}, {"usd": 1, "per": "week", "shadow": True}],
         "retries": {"attempts": 1},
         "shutdown": {"drain": 1},
     }  # fmt: skip
