@@ -55,6 +55,7 @@ def first_parts(
         max_body=settings.max_body,
         gate=Gate(settings.max_body_total),
     )
+    exchange.credits = settings.credits
     parts.own.update(answers_of_pictures(parts))
     return parts
 
@@ -98,7 +99,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
-    parts.max_body = settings.max_body
+    parts.max_body, parts.exchange.credits = settings.max_body, settings.credits
     parts.gate.bodies.most = settings.max_body_total
 
 

@@ -21,6 +21,7 @@ _COMMANDS = (
     "import",
     "demo",
     "models",
+    "images",
     "keys",
     "budgets",
     "settings",

@@ -10,7 +10,7 @@ import click
 from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import Table, budget_name, moment, print_table, say
+from proxy.cli.tables import Table, budget_name, in_units, moment, print_table, say, unit_of
 from proxy.policy.money.amounts import dollars
 
 _AMOUNTS = ("cap_usd", "spent_usd", "held_usd", "left_usd")
@@ -35,8 +35,11 @@ def budgets(context: click.Context, as_json: bool, config_path: str | None) -> N
         say("No budget is configured, and no key has one.")
     else:
         names = [("Budget", False), ("Per", False)]
-        numbers = [(heading, True) for heading in ("Cap", "Spent", "Held", "Left")]
-        print_table(Table([*names, *numbers, ("Starts anew", False)], [_cells(row) for row in found["budgets"]]))
+        unit = unit_of(found["budgets"], "left")
+        numbers = [
+            (heading, True) for heading in ("Cap", "Spent", "Held", "Left", *((f"Left ({unit})",) if unit else ()))
+        ]
+        print_table(Table([*names, *numbers, ("Starts anew", False)], [_cells(row, unit) for row in found["budgets"]]))
 
 
 @budgets.command("adjust", context_settings={"ignore_unknown_options": True})
@@ -64,5 +67,6 @@ def adjust(context: click.Context, /, **options: Any) -> None:
     )
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [budget_name(row), row["per"], *(dollars(row[name]) for name in _AMOUNTS), moment(row["resets_at"])]
+def _cells(row: dict[str, Any], unit: str) -> list[str]:
+    amounts = [dollars(row[name]) for name in _AMOUNTS] + ([in_units(row[f"left_{unit}"])] if unit else [])
+    return [budget_name(row), row["per"], *amounts, moment(row["resets_at"])]

@@ -22,6 +22,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.listings import cached_images, with_cached
 from proxy.exchange.pricing import price_book
 from proxy.policy.money.books import Books
+from proxy.policy.money.credits import with_credits
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
@@ -59,6 +60,7 @@ from proxy.web.operator.model_orders import NewsAsk, news_since
 from proxy.web.operator.model_rows import ModelsAsk
 from proxy.web.operator.models import model_list
 from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.settings_orders import SETTINGS_ORDERS
 from proxy.web.operator.trail import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
@@ -85,7 +87,7 @@ def answer(home: Home, order: str, params: Params, reason: str = "") -> dict[str
         if RIGHTS[order].verb == "write":
             anchor(state_dir / "ledger.db")
         found: dict[str, Any] = msgspec.to_builtins(done)
-        return found
+        return found if order in SETTINGS_ORDERS else with_credits(found, effective.loaded.settings.credits)
     except (Declined, ValueError, StoreError, ProxyError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
@@ -281,6 +283,8 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "explain": _explain,
     "models": _models,
     "model_news": _model_news,
+    "images_models": lambda settings, params: images_models(_desk(settings), params),
+    "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
     "budgets": _budgets,
     "adjust": _adjust,
     "sessions": lambda settings, params: sessions(_desk(settings), params),

@@ -108,3 +108,14 @@ def moment(instant: str | None) -> str:
 def visible(text: str) -> str:
     """Clients choose some names: what would steer a terminal is shown as an escape."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def unit_of(rows: list[dict[str, Any]], amount: str) -> str:
+    """The name of the operator's own unit, in which these rows tell an amount ("cost") beside USD; "" where there is none."""
+    names = [name for row in rows[:1] for name in row if name.startswith(f"{amount}_") and name != f"{amount}_usd"]
+    return names[0].removeprefix(f"{amount}_") if names else ""
+
+
+def in_units(amount: str) -> str:
+    """An amount of it, without zeros at its end."""
+    return f"{Decimal(amount).normalize():,f}"

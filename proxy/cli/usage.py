@@ -14,7 +14,7 @@ import click
 from proxy.cli.client import ask
 from proxy.cli.completing import key_names, model_names
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import NARROW, Table, print_table, say, terminal_width
+from proxy.cli.tables import NARROW, Table, in_units, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
 from proxy.web.operator.moments import moment_ms
 
@@ -84,7 +84,12 @@ def _print(report: dict[str, Any]) -> None:
     columns += [(headings.get(name, "Reasoning"), True) for name in shown]
     columns += [("Cost (USD)", True)]
     rows = [_cells(row, [row[name] or "-" for name in by], shown) for row in report["rows"]]
-    print_table(Table(columns, rows, _cells(report["total"], ["Total", *([""] * (len(by) - 1))], shown)))
+    total = _cells(report["total"], ["Total", *([""] * (len(by) - 1))], shown)
+    if unit := unit_of(report["rows"], "cost"):
+        columns.append((f"Cost ({unit})", True))
+        for cells, row in zip([*rows, total], [*report["rows"], report["total"]], strict=True):
+            cells.append(in_units(row[f"cost_{unit}"]))
+    print_table(Table(columns, rows, total))
 
 
 def _dimensions(report: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
 from proxy.config.oddities import oddities
 from proxy.config.secrets import Filled
+from proxy.policy.money.credits import Credits
 from proxy.policy.tongues import speaks_by_default
 from proxy.policy.values import (
     Alias,
@@ -58,7 +59,6 @@ class Sources(Struct, frozen=True):
 def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> Settings:
     """Resolve every default and path; nothing can fail here any more."""
     providers = _providers(config, sources)
-    odd = tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
     folder = state_dir(config.state_dir, sources.file, sources.env)
     return Settings(
         listen=_listen(config.listen, sources),
@@ -81,6 +81,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         open=config.open,
         drain=config.shutdown.drain,
         results_bytes=config.results.max_bytes,
+        credits=None if config.credits is None else Credits(config.credits.usd, config.credits.name),
         money=build_money(config, sources.env),
         alerts=tuple(Hook(hook.url, hook.secret) for hook in config.alerts),
         jobs=JobRules(config.jobs.concurrent, config.jobs.max_file, config.jobs.keep),
@@ -92,8 +93,13 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         written=sources.written,
         environment=sources.said.told,
         unused=tuple(sources.said.unused),
-        warnings=warnings + _keyless(providers) + odd + _never_told(config),
+        warnings=warnings + _keyless(providers) + _odd(config, sources, providers) + _never_told(config),
     )
+
+
+def _odd(config: Config, sources: Sources, providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """What is strange about the file, in sentences."""
+    return tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
 
 
 def _secrets(config: Config) -> dict[str, Secret]:

@@ -37,6 +37,7 @@ from proxy.config.fields import (
 from proxy.config.models_money import (
     BudgetPolicySection,
     BudgetSection,
+    CreditsSection,
     JournalSection,
     LedgerSection,
     LimitSection,
@@ -269,6 +270,7 @@ class Config(Section):
     journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")
     ledger: LedgerSection = Field(default=LedgerSection(), description="The ledger of past calls.")
     results: ResultsSection = Field(default=ResultsSection(), description="Files kept for whoever called.")
+    credits: CreditsSection | None = Field(default=None, description="A unit of one's own beside US dollars.")
     metrics: MetricsSection = Field(default=MetricsSection(), description="Metrics beside our own.")
     shutdown: ShutdownSection = Field(default=ShutdownSection(), description="What happens on SIGTERM.")
     log: LogSection = Field(default=LogSection(), description="What is logged.")
@@ -276,9 +278,8 @@ class Config(Section):
     @field_validator("providers", mode="before")
     @classmethod
     def _kind_by_name(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: _with_kind(name, provider) for name, provider in value.items()}
+        is_section = isinstance(value, dict)
+        return {name: _with_kind(name, provider) for name, provider in value.items()} if is_section else value
 
 
 def _with_kind(name: str, provider: Any) -> Any:

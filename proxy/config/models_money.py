@@ -176,6 +176,13 @@ class MetricsSection(Section):
     gen_ai: Flag = Field(default=False, description="Also expose OpenTelemetry's gen_ai_* metrics.")
 
 
+class CreditsSection(Section):
+    """A unit of one's own beside US dollars."""
+
+    usd: Usd = Field(description="What one unit is worth in US dollars.")
+    name: Name = Field(default="credits", description="What it is called.")
+
+
 class ResultsSection(Section):
     """Files kept for whoever called: pictures by address, and replies whose clients had left."""
 

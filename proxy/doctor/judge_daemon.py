@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import ConfigSeen, DaemonSeen, PortSeen, ScrapeSeen, UnitSeen
@@ -69,7 +70,23 @@ def _serving(port: PortSeen) -> list[Check]:
     if port.problems:
         step = "see the state group, and the daemon's log"
         return [failed("ports", name, f"{port.address} is not ready: {problem}", step) for problem in port.problems]
-    return [passed("ports", name, f"{port.address} is alive and ready")]
+    drawing = [_drawing(row) for row in port.drawing]
+    return [passed("ports", name, f"{port.address} is alive and ready"), *drawing]
+
+
+def _drawing(row: dict[str, Any]) -> Check:
+    """One provider that draws: by which protocol, and whether it is left alone."""
+    provider, alone = str(row.get("provider")), row.get("left_alone")
+    models = f", {row['models']} models" if row.get("models") is not None else ""
+    if row.get("breaker") == "open":
+        step = f"see the group of the provider {provider}; a probe goes out by itself"
+        return warned("pictures", provider, "has failed several times in a row and is left alone for a while", step)
+    if isinstance(alone, list) and alone:
+        named = ", ".join(map(str, alone[:3]))
+        return warned(
+            "pictures", provider, f"{named} failed several times in a row", "ask for pictures of another model"
+        )
+    return passed("pictures", provider, f"draws by {row.get('by')}{models}")
 
 
 def _free(port: PortSeen) -> Check:

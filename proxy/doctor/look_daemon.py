@@ -57,12 +57,21 @@ def look_at_ports(settings: Settings, daemon: DaemonSeen) -> list[PortSeen]:
 def _served(name: str, address: str) -> PortSeen:
     try:
         alive, _ = ask(reachable_address(address), "/healthz")
-        ready, body = ask(reachable_address(address), "/readyz")
+        ready, body = ask(reachable_address(address), "/readyz?verbose")
     except OSError as error:
         return PortSeen(name, address, trouble=reason(error))
     if alive == ready == 200:
-        return PortSeen(name, address)
+        return PortSeen(name, address, drawing=_drawing(body))
     return PortSeen(name, address, problems=_problems(body) or (f"it answered {alive} and {ready}",))
+
+
+def _drawing(body: bytes) -> tuple[dict[str, Any], ...]:
+    """How providers fare that draw; nothing of the data port."""
+    try:
+        told = msgspec.json.decode(body, type=dict[str, Any]).get("images")
+    except msgspec.DecodeError:
+        return ()
+    return tuple(row for row in told if isinstance(row, dict)) if isinstance(told, list) else ()
 
 
 def _problems(body: bytes) -> tuple[str, ...]:

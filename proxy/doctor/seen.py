@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -148,7 +148,8 @@ class DaemonSeen(Struct, frozen=True):
 
 
 class PortSeen(Struct, frozen=True):
-    """One of our addresses. `trouble`: it does not answer, or (no daemon) cannot be listened on; `holder`: who has it."""
+    """One of our addresses. `trouble`: it does not answer, or (no daemon) cannot be listened on; `holder`: who has it.
+    `drawing`: how providers fare that draw, as /readyz?verbose tells."""
 
     name: str
     address: str
@@ -156,6 +157,7 @@ class PortSeen(Struct, frozen=True):
     is_taken: bool = False
     holder: str = ""
     problems: tuple[str, ...] = ()
+    drawing: tuple[dict[str, Any], ...] = ()
 
 
 class ScrapeSeen(Struct, frozen=True):

@@ -40,6 +40,7 @@ from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.tongues import Tongues, not_served
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream, Wait
+from proxy.policy.money.credits import Credits
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, judge
 from proxy.policy.tongues import Said
@@ -62,6 +63,7 @@ class Exchange:
         self._rules = rules
         self._upstream = upstream
         self.aside = upstream.aside
+        self.credits: Credits | None = None  # the operator's own unit, beside USD
         self.breakers = Breakers(name for name, p in providers.items() if p.kind != "mock")
 
     async def serve(self, client: Client, job: Job) -> None:
@@ -71,7 +73,10 @@ class Exchange:
                 await self.toll.runaway.judge(job, self.aside)
             with await self._first_good_outcome(client, job) as outcome:
                 reply = await self._in_order(client, outcome, job)
-                await relay(client, reply, job.record, headers_for(reply, job))
+                headers = headers_for(reply, job)
+                if self.credits is not None:
+                    headers += self.credits.beside(headers)
+                await relay(client, reply, job.record, headers)
         finally:
             self.toll.release(job)
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
+from proxy.policy.money.credits import Credits
 from proxy.secret import Secret
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens", "none"]
@@ -241,6 +242,7 @@ class Settings(Struct, frozen=True):
     open: bool = False
     drain: float = 30.0
     results_bytes: int = 2**30
+    credits: Credits | None = None
     money: MoneySettings = MoneySettings()
     alerts: tuple[Hook, ...] = ()
     jobs: JobRules = JobRules()

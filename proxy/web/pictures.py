@@ -223,7 +223,7 @@ def _reason(row: dict[str, Any], by: str) -> str:
         return "no list says what it costs"
     if row["low_usd"] == row["high_usd"]:
         return "priced by the picture"
-    return "an estimate: priced by what a picture comes to"
+    return "an estimate, by tokens or area"
 
 
 def _may_be(endpoint: Endpoint, name: str, value: str) -> bool:

@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) 
         **config["providers"]["openrouter"],
         "timeouts": {"total": 300, "images": 0.3},
     }
+    config["credits"] = {"usd": "0.0004", "name": "coins"}
     with Daemon(config, tmp_path_factory.mktemp("images"), key=CLIENT_KEY) as running:
         yield running
         assert running.stop() == 0, running.output
@@ -106,6 +108,23 @@ def test_openai_itself_gets_and_gives_what_it_does(daemon: Daemon, upstream: Ups
     reply = daemon.ask("POST", "/v1/images/generations", [("Content-Type", "application/json")], body)
     assert (reply.status, json.loads(reply.body)) == (400, refused)
     assert upstream.call.body == body.replace(b"oai/gpt", b"gpt")
+
+
+def test_how_providers_fare_that_draw_and_what_was_spent_in_coins(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(drawn()), path="/images")
+    reply = daemon.post("/v1/images/generations", ASKED)
+    assert (reply.header("x-tollkeeper-cost-usd"), reply.header("x-tollkeeper-cost-coins")) == (
+        "0.030000000000",
+        "75.000000",
+    )
+    rows = {row["provider"]: row for row in daemon.asked("/readyz?verbose")["images"]}
+    assert (rows["openrouter"]["breaker"], rows["openrouter"]["left_alone"]) == ("closed", [])
+    assert rows["openrouter"]["models"] > 10 and "anthropic" not in rows
+    assert "images" not in daemon.asked("/readyz")
+    total = daemon.asked("/usage")["total"]
+    assert Decimal(total["cost_coins"]) * Decimal("0.0004") == Decimal(total["cost_usd"]) > 0
+    estimate = daemon.post("/tollkeeper/images/estimate", {"model": FLUX, "size": "1024x1024"})
+    assert json.loads(estimate.body)["rows"][0]["expected_coins"] == "78.643200"
 
 
 def test_thirty_large_pictures_at_once_fit_in_400_megabytes(daemon: Daemon, upstream: Upstream) -> None:

@@ -329,6 +329,13 @@ def test_what_a_provider_was_seen_not_to_speak_is_said() -> None:
 
 PORTS = [
     ({}, True, ["pass"]),
+    (
+        {"drawing": ({"provider": "a", "by": "x", "models": 3, "breaker": "closed", "left_alone": []},)},
+        True,
+        ["pass"] * 2,
+    ),
+    ({"drawing": ({"provider": "a", "breaker": "open"},)}, True, ["pass", "warn"]),
+    ({"drawing": ({"provider": "a", "breaker": "closed", "left_alone": ["m"]},)}, True, ["pass", "warn"]),
     ({"trouble": "connection refused"}, True, ["fail"]),
     ({"problems": ("the journal cannot be written", "shutting down")}, True, ["fail", "fail"]),
     ({}, False, ["pass"]),

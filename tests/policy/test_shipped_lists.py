@@ -32,7 +32,7 @@ def test_every_list_is_small_and_nothing_else_is_shipped() -> None:
     shipped = {path.name for path in files("proxy.data").iterdir() if path.name.endswith(".json")}
     assert shipped == {f"{name}.json" for name in LISTS} | {
         "images.json"
-    }  # of models that draw: tests/policy/test_images.py
+    }  # of models that draw: tests/policy/test_image_models.py
     assert sum(map(len, LISTS.values())) <= 1_200_000
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import openai
 import pytest
 from harness.daemon import Daemon
 from harness.mock import Mock
+from harness.surroundings import PATIENCE_SECONDS
+
+from proxy.policy.images.feed import read_images
 
 KEY, OTHER = "sk-painter", "sk-other"
 PNG = b"\x89PNG"
@@ -204,3 +209,14 @@ def test_what_forty_would_cost(daemon: Daemon) -> None:
     assert single["rows"][0]["high_usd"] == "1.600000000000"  # type: ignore[index]
     refused = estimated(daemon, model=FLUX, size="1000x300")
     assert (refused["status"], refused["error"]["code"]) == (400, "invalid_dimensions")  # type: ignore[index]
+
+
+def test_the_list_of_models_that_draw_is_fetched(mock: Mock, tmp_path: Path) -> None:
+    """With the records of every host, and kept for the next start."""
+    with Daemon({"providers": {"openrouter": mock.provider()}}, tmp_path) as daemon:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (kept := list(tmp_path.rglob("images.json"))) and time.monotonic() < deadline:
+            daemon.ask("GET", "/healthz")
+        models = read_images(kept[0].read_bytes())
+        assert models.read == "" and len(models.models) > 10
+        assert models.get(FLUX).endpoints[0].lines[0].unit == "megapixel"  # type: ignore[union-attr]

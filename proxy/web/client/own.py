@@ -12,6 +12,7 @@ from proxy.errors import InvalidJson, NothingThere
 from proxy.exchange.client import Client
 from proxy.policy.money.account import Standing
 from proxy.policy.money.budgets import GLOBAL, Subject, key_scope
+from proxy.policy.money.credits import with_credits
 from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.heads import Asked
@@ -68,7 +69,7 @@ class Estimates:
         lists = Lists(self._parts.names, exchange.toll.prices, exchange.providers)
         found = estimate(await self._read(asked), lists, caller, standings)
         headers = [("Content-Type", "application/json"), *client.record.own_headers()]
-        client.whole(200, headers, msgspec.json.encode(found))
+        client.whole(200, headers, msgspec.json.encode(with_credits(found, exchange.credits)))
         return True
 
     async def _read(self, asked: Asked) -> object:

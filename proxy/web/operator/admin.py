@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -28,12 +29,13 @@ from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
 from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.admin_table import ROUTES, Route, SettingBody, openapi
-from proxy.web.operator.answers import HealthAnswer
+from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.control import under_way
 from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.door import AdminDoor
 from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.orders import Orders
+from proxy.web.operator.pictures import drawing_health
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
 
@@ -90,14 +92,21 @@ class Admin:
             case "/healthz":
                 return _json(200, HealthAnswer("ok"))
             case "/readyz":
-                problems = self._problems()
-                return _json(503 if problems else 200, HealthAnswer("not ready" if problems else "ok", problems))
+                return self._ready(is_verbose="verbose" in request.query)
             case "/metrics":
                 page, content_type = await self._metrics.get(request.headers.get("Accept", ""))
                 return web.Response(body=page, headers=dict([SERVER_NAME, ("Content-Type", content_type)]))
             case "/openapi.json":
                 return _json(200, openapi())
         raise UnknownEndpoint("The admin port has no such path; /openapi.json lists them. The API is on the data port.")
+
+    def _ready(self, *, is_verbose: bool) -> web.Response:
+        problems = self._problems()
+        status, word = (503, "not ready") if problems else (200, "ok")
+        if not is_verbose:
+            return _json(status, HealthAnswer(word, problems))
+        fare = self._orders.traffic.providers(time.monotonic()).providers
+        return _json(status, VerboseHealthAnswer(word, problems, drawing_health(self._orders.state.desk(), fare)))
 
     async def _order(self, route: Route, params: dict[str, Any]) -> Any:
         """Do it; whatever goes wrong becomes an error with a status."""

@@ -170,6 +170,17 @@ class ProvidersAnswer(Struct, frozen=True):
     providers: list[ProviderAnswer]
 
 
+class DrawingAnswer(Struct, frozen=True):
+    """How a provider fares that draws: `by` which protocol, how many `models` are listed (None: nobody lists them), and
+    those that are left alone by themselves."""
+
+    provider: str
+    by: str
+    models: int | None
+    breaker: Literal["closed", "open", "none"]
+    left_alone: list[str] = []
+
+
 class CutAnswer(Struct, frozen=True):
     """A call that was ended by an operator."""
 
@@ -206,6 +217,14 @@ class HealthAnswer(Struct, frozen=True):
 
     status: str
     problems: list[str] = []
+
+
+class VerboseHealthAnswer(Struct, frozen=True):
+    """The same, and how providers fare that draw."""
+
+    status: str
+    problems: list[str]
+    images: list[DrawingAnswer]
 
 
 Answer = Struct | dict[str, Any]

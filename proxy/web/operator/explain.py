@@ -52,7 +52,7 @@ class _Hold(Struct, frozen=True):
 
 def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
     """Everything that decides about a call. Raises `Unknown` for a key, a provider or a model nobody knows."""
-    caller = _caller(desk, ask.key)
+    caller = caller_of(desk, ask.key)
     try:
         at = None if ask.provider is None else named_provider(desk.names, None, ask.provider)
         plan = choose(caller, desk.names, ask.model, at)
@@ -95,7 +95,8 @@ def _subject(caller: Caller, ask: ExplainAsk, plan: Plan) -> Subject:
     return Subject(caller.name, target.provider, models, ask.tags, ask.session)
 
 
-def _caller(desk: Desk, name: str | None) -> Caller:
+def caller_of(desk: Desk, name: str | None) -> Caller:
+    """Who would call: `open` in open mode, nobody where no key is named. Raises `Unknown`."""
     if desk.keys.is_open:
         return OPEN
     if name is None:

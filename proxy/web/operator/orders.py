@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.exchange.listings import Listings
+from proxy.policy.money.credits import with_credits
 from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
@@ -19,6 +20,7 @@ from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.model_orders import ModelOrders
+from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
@@ -27,6 +29,8 @@ from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, h
 
 Params = dict[str, Any]
 
+# whose answers are what was written, and no amounts
+_NO_AMOUNTS = frozenset({"settings", "history", "audit", "backups", "health"})
 _NO = ("0", "false", "no")
 _TARGETS = ("name", "key", "request_id", "file")  # members of an order that name what it is about
 
@@ -59,6 +63,8 @@ class Orders:
             "usage": self._usage,
             "show": self._show,
             "explain": self._explain,
+            "images_models": self._images_models,
+            "images_estimate": self._images_estimate,
             "budgets": self._budgets,
             "adjust": self._adjust,
             "keys": self._keys,
@@ -89,7 +95,15 @@ class Orders:
                 target = next((str(params[name]) for name in _TARGETS if name in params), right.resource)
                 self.trail.note([ACTOR.get().deed(right.action, target, after=shown(params))])
             await self.trail.catch_up()
-        return answer
+        return answer if right.resource in _NO_AMOUNTS else self._with_credits(answer)
+
+    def _with_credits(self, answer: Answer) -> Answer:
+        """The answer with the operator's own unit beside every amount, where there is one."""
+        unit = self.state.desk().settings.credits
+        if unit is None:
+            return answer
+        told: dict[str, Any] = with_credits(msgspec.to_builtins(answer), unit)
+        return told
 
     async def tell(self, order: str, params: Params) -> AsyncIterator[Struct]:
         """Do it, telling piece by piece; it is written down before it begins."""
@@ -112,6 +126,13 @@ class Orders:
 
     async def _explain(self, params: Params) -> Answer:
         return explain(self.state.desk(), msgspec.convert(params, ExplainAsk), time.time())
+
+    async def _images_models(self, params: Params) -> Answer:
+        await self.state.flushed()
+        return await asyncio.to_thread(images_models, self.state.desk(), params)
+
+    async def _images_estimate(self, params: Params) -> Answer:
+        return images_estimate(self.state.desk(), params, time.time())
 
     async def _budgets(self, _: Params) -> Answer:
         return self.state.desk().budgets(time.time())

@@ -32,6 +32,8 @@ RIGHTS = {
     "sync": Right("write", "models", "lists.sync"),
     "switch_models": Right("write", "models", "setting.set", writes_itself=True),
     "undo_switch": Right("write", "models", "setting.rollback", writes_itself=True),
+    "images_models": Right("read", "models"),
+    "images_estimate": Right("read", "costs"),
     "budgets": Right("read", "costs"),
     "adjust": Right("write", "budgets", "budget.adjust", writes_itself=True),
     "sessions": Right("read", "costs"),
