@@ -279,12 +279,6 @@ class LedgerUnusable(LocalError):
     code = "ledger_unusable"
 
 
-class JobsUnavailable(LocalError):
-    """The place of batches and their files cannot be read or written."""
-
-    code = "jobs_unavailable"
-
-
 class Overloaded(LocalError):
     """There is as much at once as the machine bears; who holds most is refused first."""
 

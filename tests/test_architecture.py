@@ -70,6 +70,7 @@ MAY_ASK_FOR_STREAM = {
     "web/operator/desk.py": "an answer says whether the call streamed",
     "web/operator/traffic.py": "an answer says whether the call streams",
     "web/client/api.py": "the log line says whether the call streamed",
+    "jobs/jobs.py": "a stream cannot be answered later",
     "exchange/held.py": "a cut stream is settled otherwise than a cut reply",
     "exchange/rows.py": "the ledger says whether the call streamed",
     "exchange/toll.py": "the hold says whether the call streams",

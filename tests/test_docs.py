@@ -15,6 +15,7 @@ from measures import TREES
 from pydantic import BaseModel
 
 import proxy.exchange.session_errors
+import proxy.jobs.faults
 import proxy.stores.failures
 import proxy.translate.images.refusals
 import proxy.web.faults

@@ -4,7 +4,7 @@ a last error."""
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -96,6 +96,7 @@ class Client:
         "_says_events",
         "_spoke",
         "door",
+        "ended",
         "gone",
         "keeps",
         "kept",
@@ -111,6 +112,7 @@ class Client:
         self.kept: Kept | None = None
         self.keeps = asker.keeps
         self.door = door
+        self.ended: Callable[[], None] | None = None
         self._asker = asker
         self.record = record
         self._deadlines = deadlines
@@ -119,6 +121,10 @@ class Client:
         self._is_chunked = self._is_watched = self._says_events = False
         self._spoke = 0.0
         self._reader: Speaker | None = None
+
+    def take_door(self, door: Door, ended: Callable[[], None]) -> None:
+        """The reply goes another way from now on; `ended` is told when the call is over."""
+        self.door, self.ended = door, ended
 
     def patience(self, silence_seconds: float, until: float) -> Patience:
         """A deadline for the call, wherever it waits."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+import msgspec
 
 from proxy.dialects import Incoming
+from proxy.errors import CallEnded
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.jobs.door import ResultDoor
-from proxy.stores.jobs import Job, Task
+from proxy.stores.job_rows import Job
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Asked, Head
 from proxy.wire.endpoints import endpoint_for, split_path
@@ -17,7 +20,9 @@ from proxy.wire.endpoints import endpoint_for, split_path
 class Calls:
     """Knows which calls a crash interrupted, as the journal was read at the start."""
 
-    def __init__(self, api: Api, books: Bookkeeping) -> None:
+    def __init__(self, api: Api, books: Bookkeeping, opened: Callable[[str, str], str]) -> None:
+        """`opened` opens what was sealed at its place."""
+        self._opened = opened
         self._api = api
         self._files = books.files
         self._held = {orphan.hold.request_id for orphan in books.orphans}
@@ -36,14 +41,27 @@ class Calls:
         caller = self._api.parts.keys.named(job.key)
         if caller is None:
             return False
-        self._api.begin(door, Asked(head_for(job.endpoint), caller, b""), body, request_id)
+        head = head_for(job.endpoint)
+        if job.head:
+            headers = msgspec.json.decode(self._opened(head_place(job.id), job.head), type=list[tuple[str, str]])
+            head = head_for(job.endpoint, headers)
+        self._api.begin(door, Asked(head, caller, b""), body, request_id)
         return True
 
-    def was_sent(self, task: Task) -> bool:
-        """Whether the call that a line became has reached a provider, as far as journal and ledger know."""
-        if task.request_id in self._held:
+    def cut(self, request_id: str) -> None:
+        """End a call, which its reply says."""
+        self._api.cut(request_id, CallEnded("This job was cancelled."))
+
+    def was_sent(self, request_id: str) -> bool:
+        """Whether a call has reached a provider, as far as journal and ledger know."""
+        if request_id in self._held:
             return True
-        return any(row.provider for row in self._files.find(task.request_id))
+        return any(row.provider for row in self._files.find(request_id))
+
+
+def head_place(job_id: str) -> str:
+    """What the headers of a job's call are sealed as."""
+    return f"jobs.{job_id}.head"
 
 
 def head_for(url: str, headers: Iterable[tuple[str, str]] = (("Content-Type", "application/json"),)) -> Head:

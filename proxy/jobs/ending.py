@@ -10,9 +10,9 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.jobs.lines import Problem
-from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, Answered, result_line
+from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, Answered, is_batch, result_line
 from proxy.jobs.work import Work
-from proxy.stores.jobs import Job, KeptFile, Task
+from proxy.stores.job_rows import Job, KeptFile, Task
 from proxy.stores.sealed_files import seal, unseal
 
 Ended = Literal["completed", "cancelled", "expired"]
@@ -39,14 +39,14 @@ async def finish(work: Work, job: Job, file: KeptFile) -> None:
     """Write what came of a job, and say so. Done again after a kill, it comes to the same."""
     is_short = bool(await work.ask(work.store.waiting, job.id, 1))
     ended: Ended = "cancelled" if "cancelling" in job.times else "expired" if is_short else "completed"
-    if job.id.startswith(BATCH_PREFIX):
+    if is_batch(job):
         job = replace(job, status="finalizing", times={**job.times, "finalizing": int(time.time())})
         await work.ask(work.store.change, job)
         output = await _written(work, job, file, ended, is_good=True)
         errors = await _written(work, job, file, ended, is_good=False)
         job = replace(job, output_file=output, error_file=errors)
     await work.ask(work.store.change, replace(job, status=ended, times={**job.times, ended: int(time.time())}))
-    if job.id.startswith(BATCH_PREFIX):
+    if is_batch(job):
         await work.ask(work.store.forget_results, job.id)
 
 

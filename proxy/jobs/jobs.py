@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
-from proxy.errors import CredentialUnreadable, JobsUnavailable
+from proxy.errors import CredentialUnreadable
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.client import Client
 from proxy.jobs.calls import Calls
+from proxy.jobs.faults import JobsUnavailable
+from proxy.jobs.later import Later
+from proxy.jobs.replies import Replies
 from proxy.jobs.runner import Runner
 from proxy.jobs.surface import Surface
 from proxy.jobs.upload import Limits
@@ -22,6 +26,7 @@ from proxy.stores.failures import StoreError
 from proxy.stores.sealing import Unreadable
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Asked
+from proxy.wire.call import Call
 
 _TIDY_SECONDS = 600.0
 _FOR_EVER_SECONDS = 100 * 366 * 86400
@@ -30,14 +35,18 @@ log = structlog.get_logger()
 
 
 class Jobs:
-    """Costs nothing before the first file or job: neither a database nor a key is made, and no thread runs."""
+    """Costs nothing before the first file, job or Idempotency-Key: neither a database nor a key is made, and no thread
+    runs."""
 
     def __init__(self, api: Api, books: Bookkeeping, settings: Settings, sealing: Sealing) -> None:
         """What earlier daemons left is taken up by `open`."""
         self._api = api
-        self._work = Work(Path(settings.state_dir), sealing, books.writer)
-        self._runner = Runner(self._work, Calls(api, books), lambda: api.parts.max_body)
-        self._surface = Surface(self._work, self._runner, _limits(settings))
+        work = self._work = Work(Path(settings.state_dir), sealing, books.writer)
+        calls = Calls(api, books, work.open)
+        self._runner = Runner(work, calls, lambda: api.parts.max_body)
+        self._surface = Surface(work, self._runner, _limits(settings))
+        self._later = Later(work, self._runner)
+        self._replies = Replies(work, calls.was_sent, self._runner.do)
         self._tasks: list[asyncio.Task[None]] = []
         self.take_on(settings)
 
@@ -45,25 +54,38 @@ class Jobs:
         """From now on these rules count."""
         self._runner.concurrent = settings.jobs.concurrent
         self._surface.limits = _limits(settings)
+        self._later.keep_seconds = self._surface.limits.keep_seconds
         self._runner.look()
 
     def open(self) -> None:
         """Be asked from now on, and go on with what there is."""
-        self._api.parts.own.update(dict.fromkeys(("files", "batches", "tollkeeper/jobs"), self))
+        parts = self._api.parts
+        parts.own.update(dict.fromkeys(("files", "batches", "tollkeeper/jobs"), self))
+        parts.elsewhere = self
         if self._work.was_used:
             self._begin()
 
     async def answer(self, asked: Asked, client: Client) -> bool:
-        """Answer a request for files or batches; False where a provider is to. Raises `ProxyError`."""
-        try:
-            is_ours = await self._surface.answer(asked, client)
-        except Unreadable as error:
-            raise CredentialUnreadable(f"What batches are sealed with cannot be opened: {error}.") from None
-        except (StoreError, sqlite3.Error, OSError) as error:
-            raise JobsUnavailable(f"The files of batches cannot be used now: {error}.", retry_after=5) from None
+        """Answer a request for files, batches or jobs; False where a provider is to. Raises `ProxyError`."""
+        is_job = asked.head.endpoint.name == "tollkeeper/jobs"
+        with _told():
+            is_ours = await (self._later if is_job else self._surface).answer(asked, client)
         if is_ours and not self._tasks and self._work.was_used:
             self._begin()
         return is_ours
+
+    async def apart(self, asked: Asked, client: Client, call: Call) -> bool:
+        """Answer a call that is to be answered once, or later; False where it goes its way now. Raises `ProxyError`."""
+        apart = asked.head.apart
+        with _told():
+            if apart is None or (apart.once is not None and await self._replies.claim(asked, client)):
+                return apart is not None
+            if not apart.later or call.stream:  # a stream cannot come later; a preference may be passed over
+                return False
+            await self._later.defer(asked, client)
+        if not self._tasks:
+            self._begin()
+        return True
 
     async def close(self) -> None:
         """What is under way stays as it is, for the next start."""
@@ -84,6 +106,17 @@ class Jobs:
             await asyncio.sleep(_TIDY_SECONDS)
             with contextlib.suppress(OSError):
                 await self._work.ask(self._work.expire)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Trouble with what is kept, in words for clients."""
+    try:
+        yield
+    except Unreadable as error:
+        raise CredentialUnreadable(f"What is kept here is sealed, and cannot be opened: {error}.") from None
+    except (StoreError, sqlite3.Error, OSError) as error:
+        raise JobsUnavailable(f"The folder of jobs cannot be used now: {error}.", retry_after=5) from None
 
 
 def _limits(settings: Settings) -> Limits:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import structlog
 from msgspec import Struct, field
@@ -20,10 +20,10 @@ from proxy.jobs.door import ResultDoor
 from proxy.jobs.ending import fail, finish, sealed_result
 from proxy.jobs.lines import Problem, body_of, read_lines
 from proxy.jobs.pacing import again_after
-from proxy.jobs.shapes import BATCH_PREFIX, Answered
+from proxy.jobs.shapes import Answered, is_batch
 from proxy.jobs.work import Work
 from proxy.stores.failures import StoreError
-from proxy.stores.jobs import Job, KeptFile, Task
+from proxy.stores.job_rows import Job, KeptFile, Task
 
 _AT_ONCE = 64  # lines of one job in memory
 _LONGEST_REST_SECONDS = 60.0
@@ -44,7 +44,10 @@ class Caller(Protocol):
     def begin(self, job: Job, body: bytes, request_id: str, door: ResultDoor) -> bool:
         """Make a call; False where its key does not exist any more."""
 
-    def was_sent(self, task: Task) -> bool:
+    def cut(self, request_id: str) -> None:
+        """End a call."""
+
+    def was_sent(self, request_id: str) -> bool:
         """Whether the call that a line became before a crash has reached a provider. Not for an event loop."""
 
 
@@ -54,7 +57,7 @@ class _Open(Struct):
     job: Job
     file: KeptFile
     tasks: deque[Task] = field(default_factory=deque)
-    running: int = 0
+    running: set[str] = field(default_factory=set)
     has_more: bool = True
     rests_until: float = 0.0
     rest_seconds: float = 1.0
@@ -107,7 +110,7 @@ class Runner:
     def take(self, job: Job, file: KeptFile) -> None:
         """Run a job: a batch is read first."""
         if job.status == "validating":
-            self._do(self._validate(job, file))
+            self.do(self._validate(job, file))
         else:
             self._open[job.id] = _Open(job, file, has_more=job.status == "in_progress")
             self.look()
@@ -121,10 +124,14 @@ class Runner:
             entry.job = cancelled
             entry.tasks.clear()
             entry.has_more = False
+            for request_id in entry.running if not is_batch(job) else ():
+                self._calls.cut(request_id)
             self.look()
         return cancelled
 
-    def _do(self, what: Awaitable[None]) -> None:
+    def do(self, what: Coroutine[Any, Any, None]) -> None:
+        """Do something beside, until `close`; trouble is told in the log."""
+
         async def quietly() -> None:
             try:
                 await what
@@ -144,7 +151,7 @@ class Runner:
             file = None if job is None else await work.ask(work.store.file, job.key, job.input_file)
             if job is None or file is None:
                 continue
-            if await work.ask(self._calls.was_sent, task):
+            if await work.ask(self._calls.was_sent, task.request_id):
                 lost = "Tollkeeper ended while this call was under way; it is not sent again unasked."
                 await self._end(file, task, Answered(code="interrupted", message=lost))
             else:
@@ -178,16 +185,18 @@ class Runner:
 
     async def _begin_some(self) -> float | None:
         """Begin what there is room for; seconds until there may be more, None where only news can tell."""
+        for entry in [entry for entry in self._open.values() if entry.is_done or self._is_late(entry)]:
+            self._over(entry)
         while self._running < self.concurrent and not self._calls.is_closing:
             now = self._loop.time()
-            for entry in [entry for entry in self._open.values() if entry.is_done or self._is_late(entry)]:
-                self._over(entry)
             ready = [e for e in self._open.values() if (e.tasks or e.has_more) and e.rests_until <= now]
             if not ready:
                 return self._until_more(now)
             entry = min(ready, key=lambda entry: self._turns.get(entry.job.key, 0))
             if not entry.tasks:
                 await self._fill(entry)
+                if entry.is_done:
+                    self._over(entry)
                 continue
             self._turn += 1
             self._turns[entry.job.key] = self._turn
@@ -210,18 +219,22 @@ class Runner:
     async def _begin(self, entry: _Open, task: Task) -> None:
         """Make the line's call; the database knows of it before a byte of it leaves."""
         work, request_id = self._work, self._calls.next_id()
-        entry.running += 1
+        entry.running.add(request_id)
         self._running += 1
+        task = replace(task, request_id=request_id)
         try:
             line = await work.ask(work.read, entry.file, task.offset, task.length)
             await work.ask(work.store.start, task, request_id)
+            door, body = ResultDoor(), body_of(line) if is_batch(entry.job) else line
+            if not is_batch(entry.job):
+                entry.job = replace(entry.job, times={**entry.job.times, "in_progress": int(time.time())})
+                await work.ask(work.store.change, entry.job)
+            is_known = self._calls.begin(entry.job, body, request_id, door)
         except StoreError as error:
             await self._ended(entry, task, Answered(code="input_file_unreadable", message=f"{error}."))
             return
-        door = ResultDoor()
-        body = body_of(line) if entry.job.id.startswith(BATCH_PREFIX) else line
-        if self._calls.begin(entry.job, body, request_id, door):
-            self._do(self._await(entry, task, door))
+        if is_known:
+            self.do(self._await(entry, task, door))
         else:
             gone = "The key this was asked for with does not exist any more."
             await self._ended(entry, task, Answered(code="invalid_api_key", message=gone))
@@ -236,21 +249,22 @@ class Runner:
             entry.tasks.appendleft(task)
             entry.rests_until = self._loop.time() + seconds
             entry.rest_seconds = min(2 * entry.rest_seconds, _LONGEST_REST_SECONDS)
-            self._left(entry)
+            self._left(entry, task)
             return
         entry.rest_seconds = 1.0
         if not reply.status:
             cut = "The reply was cut off; what it has cost is booked, and it is not sent again unasked."
             answered = Answered(code="interrupted", message=cut)
         else:
-            answered = Answered(reply.status, reply.headers.get("x-request-id", ""), reply.body)
+            kind = reply.headers.get("content-type", "")
+            answered = Answered(reply.status, reply.headers.get("x-request-id", ""), reply.body, content_type=kind)
         await self._ended(entry, task, answered)
 
     async def _ended(self, entry: _Open, task: Task, answered: Answered) -> None:
         try:
             await self._end(entry.file, task, answered)
         finally:
-            self._left(entry)
+            self._left(entry, task)
 
     async def _end(self, file: KeptFile, task: Task, answered: Answered) -> None:
         work = self._work
@@ -260,11 +274,11 @@ class Runner:
 
         await work.ask(keep)
 
-    def _left(self, entry: _Open) -> None:
-        entry.running -= 1
+    def _left(self, entry: _Open, task: Task) -> None:
+        entry.running.discard(task.request_id)
         self._running -= 1
         self.look()
 
     def _over(self, entry: _Open) -> None:
         del self._open[entry.job.id]
-        self._do(finish(self._work, entry.job, entry.file))
+        self.do(finish(self._work, entry.job, entry.file))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from proxy.stores.jobs import Job, KeptFile
+from proxy.stores.job_rows import Job, KeptFile
 
 FILE_PREFIX = "file-tk-"
 BATCH_PREFIX = "batch_tk_"
@@ -26,11 +27,17 @@ class Answered(Struct, frozen=True):
     body: bytes = b""
     code: str = ""
     message: str = ""
+    content_type: str = ""
 
     @property
     def is_good(self) -> bool:
         """Whether it belongs among the results, not among the errors."""
         return 200 <= self.status < 300
+
+
+def is_batch(job: Job) -> bool:
+    """Whether it is a batch, not one call."""
+    return job.id.startswith(BATCH_PREFIX)
 
 
 def file_object(file: KeptFile) -> dict[str, Any]:
@@ -69,9 +76,13 @@ def batch_object(job: Job) -> dict[str, Any]:
     }
 
 
-def call_object(job: Job) -> dict[str, Any]:
-    """A job that is one call, as `GET /tollkeeper/jobs/ID` answers it while it has no result."""
+def call_object(job: Job, answered: Answered | None = None) -> dict[str, Any]:
+    """A job that is one call, with its result where it has one."""
     state = _CALL_STATES.get(job.status, "failed" if job.failed else job.status)
+    if state == "running" and "in_progress" not in job.times:
+        state = "queued"
+    result = None if answered is None or answered.code else _result(answered)
+    error = None if answered is None or not answered.code else {"code": answered.code, "message": answered.message}
     return {
         "id": job.id,
         "object": "job",
@@ -83,12 +94,27 @@ def call_object(job: Job) -> dict[str, Any]:
         "ended_at": next(
             (job.times[name] for name in ("completed", "expired", "cancelled") if name in job.times), None
         ),
+        "result": result,
+        "error": error,
     }
 
 
-def job_object(job: Job) -> dict[str, Any]:
-    """One of the list of all jobs."""
-    return batch_object(job) if job.id.startswith(BATCH_PREFIX) else call_object(job)
+def _result(answered: Answered) -> dict[str, Any]:
+    """Whatever came, in JSON: as it is, as text, or in base64."""
+    told = {"status_code": answered.status, "request_id": answered.request_id, "content_type": answered.content_type}
+    if answered.content_type.startswith(("application/json", "text/")) or not answered.content_type:
+        return {**told, "body": _json(answered.body)}
+    return {**told, "body_base64": base64.b64encode(answered.body).decode()}
+
+
+def job_object(job: Job, answered: Answered | None, now: float) -> dict[str, Any]:
+    """A job of either kind; of a batch under way also how far it is, and when it will end if it goes on so."""
+    if not is_batch(job):
+        return call_object(job, answered)
+    done, began = job.completed + job.failed, job.times.get("in_progress", now)
+    expected = int(now + (now - began) * (job.total - done) / done) if done and job.status == "in_progress" else None
+    progress = done / job.total if job.total else 0.0
+    return {**batch_object(job), "progress": round(progress, 4), "expected_end_at": expected}
 
 
 def status_url(job_id: str) -> str:

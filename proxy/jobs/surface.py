@@ -14,12 +14,13 @@ from msgspec import Meta, Struct
 
 from proxy.errors import InvalidValue, NothingThere
 from proxy.exchange.client import Client
+from proxy.jobs.later import PURPOSE
 from proxy.jobs.lines import ENDPOINTS
 from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, batch_object, file_object
 from proxy.jobs.upload import Limits, upload
 from proxy.jobs.work import Work, new_id
-from proxy.stores.jobs import Job, KeptFile
+from proxy.stores.job_rows import Job, KeptFile
 from proxy.web.body import read_body
 from proxy.web.client.heads import Asked
 
@@ -91,7 +92,7 @@ class Surface:
         file = None
         if self._work.was_used:
             file = await self._work.ask(lambda: self._work.store.file(key, file_id))
-        if file is None:
+        if file is None or file.purpose == PURPOSE:
             raise NothingThere(f"No such File object: {file_id}", param="id")
         return file
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import MultipartReader, web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BodyPartReader
 from aiohttp.streams import StreamReader
 from msgspec import Struct
@@ -16,7 +17,7 @@ from multidict import CIMultiDict
 from proxy.errors import DuplicateKey, InvalidValue, RequestTooLarge
 from proxy.jobs.shapes import FILE_PREFIX
 from proxy.jobs.work import Work, new_id
-from proxy.stores.jobs import KeptFile
+from proxy.stores.job_rows import KeptFile
 from proxy.stores.sealed_files import SealedWriter
 from proxy.web.body import read_chunks
 
@@ -47,15 +48,19 @@ class _Form:
         self._work = work
         self._most = most
 
-    async def read(self, reader: MultipartReader) -> None:
-        """All of its parts."""
-        async for part in reader:
-            if not isinstance(part, BodyPartReader):
-                raise InvalidValue("A part of the form is a form itself.")
-            if part.name == "file" and self.purpose in ("", PURPOSE):
-                await self._keep(part)
-            else:
-                await self._take(part)
+    async def read(self, content_type: str, content: StreamReader) -> None:
+        """All of its parts; what cannot be read is nothing to us unless it is for a batch."""
+        try:
+            async for part in MultipartReader(CIMultiDict({"Content-Type": content_type}), content):
+                if not isinstance(part, BodyPartReader):
+                    raise ValueError("a form in a form")
+                if part.name == "file" and self.purpose in ("", PURPOSE):
+                    await self._keep(part)
+                else:
+                    await self._take(part)
+        except (ValueError, AssertionError, RuntimeError, HttpProcessingError):
+            if self.purpose == PURPOSE:
+                raise InvalidValue("The body is not the multipart form its Content-Type says.") from None
 
     async def _keep(self, part: BodyPartReader) -> None:
         if self.writer is not None:
@@ -120,26 +125,24 @@ async def _fed(form: _Form, content_type: str, request: web.BaseRequest | bytes,
     loop = asyncio.get_running_loop()
     protocol = BaseProtocol(loop)
     protocol.connection_made(asyncio.Transport())  # without one, the library takes it for closed
-    content = StreamReader(protocol, limits.most_file + _FORM_BYTES, loop=loop)  # which never pauses it
-    try:
-        reader = MultipartReader(CIMultiDict({"Content-Type": content_type}), content)
-    except (ValueError, AssertionError):
-        raise InvalidValue("An upload is a multipart form whose Content-Type names its boundary.") from None
-    reading = asyncio.create_task(form.read(reader))
+    most = max(limits.most_file + _FORM_BYTES, limits.most_body)
+    content = StreamReader(protocol, most, loop=loop)  # which never pauses it
+    reading = asyncio.create_task(form.read(content_type, content))
     raw: list[bytes] | None = []
     size = 0
     try:
-        async for chunk in _chunks(request, limits.most_file + _FORM_BYTES):
+        async for chunk in _chunks(request, most):
             size += len(chunk)
-            raw = None if raw is None or size > limits.most_body else [*raw, chunk]
-            content.feed_data(chunk)
-            await asyncio.sleep(0)  # the form is read as far as it has come
-            if reading.done():
-                reading.result()
+            raw = None if raw is None or size > limits.most_body else raw
+            if raw is not None:
+                raw.append(chunk)
+            if not reading.done():
+                content.feed_data(chunk)
+                await asyncio.sleep(0)  # the form is read as far as it has come
+            elif form.purpose == PURPOSE:
+                break
         content.feed_eof()
         await reading
-    except (ValueError, AssertionError, RuntimeError):
-        raise InvalidValue("The body is not the multipart form its Content-Type says.") from None
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
-from proxy.stores.jobs import JobStore, KeptFile
+from proxy.stores.job_rows import Job, KeptFile
+from proxy.stores.jobs import JobStore
 from proxy.stores.master_keys import new_key
 from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, read
 from proxy.stores.sealing import Sealer
@@ -21,6 +22,9 @@ from proxy.stores.writer import Writer
 
 Asking = ParamSpec("Asking")
 AnswerT = TypeVar("AnswerT")
+
+
+_SMALL = "replies"
 
 
 class Sealing(Protocol):
@@ -41,6 +45,7 @@ class Work:
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, "jobs")
         self._store: JobStore | None = None
+        self._small_key: bytes | None = None
 
     @property
     def was_used(self) -> bool:
@@ -111,6 +116,22 @@ class Work:
         )
         await self.ask(self.store.add_file, kept)
 
+    async def make_small_key(self) -> None:
+        """See to it that there is a key for what lies in the database itself. Raises `StoreError`."""
+        if self._small_key is None:
+            if await self.ask(lambda: self.store.secret(_SMALL)) is None:
+                sealed = await self.seal(_place(_SMALL), base64.b64encode(new_file_key()).decode())
+                await self.ask(lambda: self.store.add_secret(_SMALL, sealed))
+            self._small_key = await self.ask(self._opened_small_key)
+
+    def small_key(self) -> bytes:
+        """The key for what lies in the database itself, once it was made."""
+        assert self._small_key is not None
+        return self._small_key
+
+    def _opened_small_key(self) -> bytes:
+        return base64.b64decode(self.open(_place(_SMALL), self.store.secret(_SMALL) or ""))
+
     def chunks(self, file: KeptFile) -> Iterable[bytes]:
         """All of a file. Raises `StoreError`."""
         return chunks(self.path(file.id), self.key_of(file))
@@ -131,6 +152,13 @@ class Work:
         for file in self.store.expired_files(now_ms):
             self.remove(file)
         self.store.remove_old_jobs(now_ms)
+
+    def forget(self, job: Job) -> None:
+        """Remove a job that is over, and what it was made of; files that its client may read stay."""
+        self.store.remove_job(job.id)
+        file = self.store.file(job.key, job.input_file)
+        if file is not None and file.purpose == "call":
+            self.remove(file)
 
     def remove(self, file: KeptFile) -> None:
         """Remove a file: first from the database, so that nothing names what is not there."""

@@ -12,15 +12,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from proxy.stores.database import connect
-
-Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
-OPEN: tuple[Status, ...] = ("validating", "in_progress", "finalizing", "cancelling")
+from proxy.stores.job_rows import OPEN, Job, KeptFile, Task
 
 _VERSION = 1
 _TABLES = """
@@ -43,62 +40,10 @@ CREATE TABLE lines (
   state INTEGER NOT NULL, request_id TEXT NOT NULL, is_good INTEGER NOT NULL, result BLOB,
   PRIMARY KEY (job, number)
 ) WITHOUT ROWID, STRICT;
+CREATE TABLE secrets (name TEXT PRIMARY KEY, sealed TEXT NOT NULL) STRICT;
 CREATE INDEX ix_lines_state ON lines (job, state, number);
 """
 _WAITING, _STARTED, _DONE = range(3)
-
-
-class KeptFile(Struct, frozen=True):
-    """A file of a client's, or made for one. `sealed_key` opens it; times are UTC epoch milliseconds."""
-
-    id: str
-    key: str
-    filename: str
-    purpose: str
-    size: int
-    created_ms: int
-    expires_ms: int | None
-    sealed_key: str
-
-
-class Job(Struct, frozen=True):
-    """A batch, or one call (`total` 1). `times`: when it came to a state, UTC epoch seconds. `errors` as OpenAI has
-    them. `head`: what came along with a call beside its body, sealed; "" for a batch."""
-
-    id: str
-    key: str
-    endpoint: str
-    input_file: str
-    window_seconds: int
-    keep_seconds: int
-    metadata: dict[str, Any] | None
-    head: str
-    status: Status
-    created_ms: int
-    times: dict[str, int] = {}
-    errors: list[dict[str, Any]] = []
-    total: int = 0
-    completed: int = 0
-    failed: int = 0
-    output_file: str = ""
-    error_file: str = ""
-
-    @property
-    def until_ms(self) -> int:
-        """When it expires."""
-        return self.created_ms + 1000 * self.window_seconds
-
-
-class Task(Struct, frozen=True):
-    """One line that is to be sent, or was: `request_id` is that of the call it became."""
-
-    job: str
-    number: int
-    custom_id: str
-    offset: int
-    length: int
-    request_id: str = ""
-    result: bytes | None = None
 
 
 _JSON = ("metadata", "times", "errors")
@@ -116,7 +61,7 @@ class JobStore:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._connection = connect(path)
         self._turn = threading.Lock()
-        with self._writing() as driver:
+        with self.writing() as driver:
             if driver.execute("PRAGMA user_version").fetchone()[0] == 0:
                 for statement in _TABLES.split(";"):
                     driver.execute(statement)
@@ -128,7 +73,8 @@ class JobStore:
             self._connection.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, whole or not at all."""
         with self._turn:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -142,9 +88,19 @@ class JobStore:
         with self._turn:
             return self._connection.execute(sql, values).fetchall()
 
+    def secret(self, name: str) -> str | None:
+        """A sealed secret of the database's own."""
+        rows = self._rows("SELECT sealed FROM secrets WHERE name = ?", name)
+        return str(rows[0][0]) if rows else None
+
+    def add_secret(self, name: str, sealed: str) -> None:
+        """Keep one, unless it has one."""
+        with self.writing() as driver:
+            driver.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, sealed))
+
     def add_file(self, file: KeptFile) -> None:
         """Keep a file that is written."""
-        with self._writing() as driver:
+        with self.writing() as driver:
             marks = ", ".join("?" * len(KeptFile.__struct_fields__))
             driver.execute(
                 f"INSERT OR REPLACE INTO files ({_FILE_FIELDS}) VALUES ({marks})", msgspec.structs.astuple(file)
@@ -162,7 +118,7 @@ class JobStore:
 
     def remove_file(self, file_id: str) -> None:
         """Forget it, and with it its key."""
-        with self._writing() as driver:
+        with self.writing() as driver:
             driver.execute("DELETE FROM files WHERE id = ?", (file_id,))
 
     def expired_files(self, now_ms: int) -> list[KeptFile]:
@@ -173,7 +129,7 @@ class JobStore:
     def add_job(self, job: Job, tasks: Iterable[Task] = ()) -> None:
         """Take a job on; the lines of a batch come once they are read."""
         marks = ", ".join("?" * len(Job.__struct_fields__))
-        with self._writing() as driver:
+        with self.writing() as driver:
             driver.execute(f"INSERT INTO jobs ({_FIELDS}) VALUES ({marks})", _columns(job))
             _add_tasks(driver, tasks)
 
@@ -182,7 +138,7 @@ class JobStore:
         kept = [name for name in Job.__struct_fields__ if name not in ("id", "completed", "failed")]
         columns = dict(zip(Job.__struct_fields__, _columns(job), strict=True))
         setting = ", ".join(f"{name} = ?" for name in kept)
-        with self._writing() as driver:
+        with self.writing() as driver:
             driver.execute(f"UPDATE jobs SET {setting} WHERE id = ?", (*(columns[name] for name in kept), job.id))
             _add_tasks(driver, tasks)
 
@@ -206,6 +162,17 @@ class JobStore:
             _job(row) for row in self._rows(f"SELECT {_FIELDS} FROM jobs WHERE status IN ({marks}) ORDER BY seq", *OPEN)
         ]
 
+    def only_task(self, job_id: str) -> Task | None:
+        """The one line of a job that is one call."""
+        rows = self._rows(f"SELECT {_TASK_FIELDS} FROM lines WHERE job = ? LIMIT 1", job_id)
+        return Task(*rows[0]) if rows else None
+
+    def remove_job(self, job_id: str) -> None:
+        """Forget a job that is over."""
+        with self.writing() as driver:
+            driver.execute("DELETE FROM lines WHERE job = ?", (job_id,))
+            driver.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
     def remove_old_jobs(self, now_ms: int) -> None:
         """Forget jobs that are over and whose results nobody keeps any more."""
         marks = ", ".join("?" * len(OPEN))
@@ -213,7 +180,7 @@ class JobStore:
             f"SELECT id FROM jobs WHERE status NOT IN ({marks}) AND "
             "created_ms + 1000 * (window_seconds + keep_seconds) <= ?"
         )
-        with self._writing() as driver:
+        with self.writing() as driver:
             driver.execute(f"DELETE FROM lines WHERE job IN ({old})", (*OPEN, now_ms))
             driver.execute(f"DELETE FROM jobs WHERE id IN ({old})", (*OPEN, now_ms))
 
@@ -244,7 +211,7 @@ class JobStore:
         """The line has its result; counted once."""
         done, failed = (1, 0) if is_good else (0, 1)
         sql = f"UPDATE lines SET state = {_DONE}, is_good = ?, result = ? WHERE job = ? AND number = ? AND state < {_DONE}"
-        with self._writing() as driver:
+        with self.writing() as driver:
             if driver.execute(sql, (done, sealed, task.job, task.number)).rowcount:
                 counting = "UPDATE jobs SET completed = completed + ?, failed = failed + ? WHERE id = ?"
                 driver.execute(counting, (done, failed, task.job))
@@ -259,12 +226,12 @@ class JobStore:
 
     def forget_results(self, job_id: str) -> None:
         """They stand in its files now."""
-        with self._writing() as driver:
+        with self.writing() as driver:
             driver.execute("DELETE FROM lines WHERE job = ?", (job_id,))
 
     def _set(self, task: Task, what: str, request_id: str) -> None:
         sql = f"UPDATE lines SET {what} WHERE job = ? AND number = ? AND state < {_DONE}"
-        with self._writing() as driver:
+        with self.writing() as driver:
             driver.execute(sql, (request_id, task.job, task.number))
 
 

@@ -78,7 +78,7 @@ def chunks(path: Path, key: bytes) -> Iterator[bytes]:
     cipher = _cipher(key)
     with _opened(path) as descriptor:
         number = 0
-        while sealed := os.pread(descriptor, FRAME + _TAG_BYTES, number * (FRAME + _TAG_BYTES)):
+        while sealed := _frame(descriptor, number):
             yield _open(cipher, path, number, sealed)
             number += 1
 
@@ -88,10 +88,8 @@ def read(path: Path, key: bytes, offset: int, length: int) -> bytes:
     cipher, first = _cipher(key), offset // FRAME
     last = (offset + max(length, 1) - 1) // FRAME
     with _opened(path) as descriptor:
-        parts = [
-            _open(cipher, path, number, os.pread(descriptor, FRAME + _TAG_BYTES, number * (FRAME + _TAG_BYTES)))
-            for number in range(first, last + 1)
-        ]
+        sealed = [_frame(descriptor, number) for number in range(first, last + 1)]
+    parts = [_open(cipher, path, first + at, frame) for at, frame in enumerate(sealed) if frame]
     start = offset - first * FRAME
     return b"".join(parts)[start : start + length]
 
@@ -125,6 +123,11 @@ class _opened:  # noqa: N801 - a context manager, used as one
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
+
+
+def _frame(descriptor: int, number: int) -> bytes:
+    """A sealed frame; nothing behind the last one."""
+    return os.pread(descriptor, FRAME + _TAG_BYTES, number * (FRAME + _TAG_BYTES))
 
 
 def _open(cipher: AESGCM, path: Path, number: int, sealed: bytes) -> bytes:

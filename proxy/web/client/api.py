@@ -98,9 +98,14 @@ class Api:
 
     def _run(self, door: Entrance, client: Client, line: Coroutine[Any, Any, None], ended: Callable[[], None]) -> None:
         call = client.stepper = Stepper(line, ended)
-        door.begin(partial(self.parts.drainer.left, call, client.record))
+        door.begin(partial(self._left, client))
         self.running[call] = client.record
         call.start()
+
+    def _left(self, client: Client) -> None:
+        """A client has gone, which is nothing to a call whose reply is kept for it."""
+        if client.ended is None:
+            self.parts.drainer.left(client.stepper, client.record)
 
     async def _line(self, client: Client, record: Record, request: Asked | web.BaseRequest) -> None:
         """One request, from its head to its last byte."""
@@ -122,6 +127,8 @@ class Api:
             self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, request)
         finally:
             client.rest()
+            if client.ended is not None:
+                client.ended()
             self.running.pop(call, None)
             self.parts.drainer.ended(call)
             if record.entered:
@@ -202,7 +209,7 @@ class Api:
             return None
         if head.endpoint.name in OWN and await self._answered(asked, client):
             return None
-        body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
+        body = asked.body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
         aside = None if len(body) <= LARGE else parts.exchange.aside
         asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
         call = read_call(*asked_for) if aside is None else await aside(len(body), read_call, *asked_for)
@@ -211,6 +218,8 @@ class Api:
         if head.model not in (None, plan.targets[0].model):
             call = replace(call, path=path_of(plan.targets[0].model))
         record.label = plan.label
+        if head.apart is not None and parts.elsewhere is not None and await parts.elsewhere.apart(asked, client, call):
+            return None
         weight = NO_WEIGHT
         if head.endpoint.counts:
             weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)

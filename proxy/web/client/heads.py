@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 from msgspec import Struct
 
 from proxy.dialects import Incoming
-from proxy.errors import DuplicateKey
+from proxy.errors import DuplicateKey, InvalidValue
 from proxy.exchange.record import Record
 from proxy.policy.names.access import ROUTE
 from proxy.policy.values import Caller
@@ -21,6 +21,14 @@ from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
 _NEVER = None, None
+_LONGEST_ONCE = 255
+
+
+class Apart(Struct, frozen=True):
+    """A call that is answered otherwise than at once: `once` is its Idempotency-Key, `later`: a job will do."""
+
+    once: str | None
+    later: bool
 
 
 class Head(Struct, frozen=True):
@@ -29,7 +37,7 @@ class Head(Struct, frozen=True):
     `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
     asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `marks` what it says the call
-    belongs to.
+    belongs to; `apart` whether it is to be answered once, or later.
     """
 
     method: str
@@ -44,6 +52,7 @@ class Head(Struct, frozen=True):
     model: str | None
     route: str | None
     marks: Marks = UNMARKED
+    apart: Apart | None = None
 
 
 class Asked(Struct):
@@ -109,7 +118,17 @@ def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint
         model=model_of(where[0]) if request.method in ("GET", "HEAD") else None,
         route=_route(headers.getall(ROUTE, ())),
         marks=marks_of_head(headers, headers.getall(TAGS, ())),
+        apart=_apart(headers) if endpoint.metered else None,
     )
+
+
+def _apart(headers: Mapping[str, str]) -> Apart | None:
+    once = headers.get("Idempotency-Key")
+    if once is not None and not 0 < len(once) <= _LONGEST_ONCE:
+        raise InvalidValue(f"An Idempotency-Key has 1 to {_LONGEST_ONCE} characters.", param="Idempotency-Key")
+    wishes = headers.get("Prefer", "")
+    later = "respond-async" in [wish.partition(";")[0].strip().lower() for wish in wishes.split(",")]
+    return Apart(once, later) if later or once is not None else None
 
 
 def _route(named: Sequence[str]) -> str | None:

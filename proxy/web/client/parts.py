@@ -16,6 +16,7 @@ from proxy.web.client.heads import Asked, Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
 from proxy.web.guard import Guard
+from proxy.wire.call import Call
 
 
 class Closing(Struct):
@@ -47,6 +48,13 @@ class Own(Protocol):
         """Answer; False where the request is for a provider after all."""
 
 
+class Elsewhere(Protocol):
+    """Whoever answers calls that are to be answered once, or later."""
+
+    async def apart(self, asked: Asked, client: Client, call: Call) -> bool:
+        """Answer; False where the call is to go its way now."""
+
+
 class Parts(Struct):
     """What calls are served with. Whoever changes what heads are judged by begins new `heads`."""
 
@@ -61,4 +69,5 @@ class Parts(Struct):
     gate: Gate
     closing: Closing | None = None
     own: dict[str, Own] = field(default_factory=dict)
+    elsewhere: Elsewhere | None = None
     heads: Heads = field(default_factory=Heads)

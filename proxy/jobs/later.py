@@ -1,0 +1,123 @@
+"""`Prefer: respond-async`: a call that is answered by a job, and what its key asks of its jobs at `/tollkeeper/jobs`."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from proxy.errors import InvalidValue, NothingThere
+from proxy.exchange.client import Client
+from proxy.jobs.calls import head_place
+from proxy.jobs.ending import opened_result
+from proxy.jobs.runner import Runner
+from proxy.jobs.shapes import CALL_PREFIX, FILE_PREFIX, job_object, status_url
+from proxy.jobs.work import Work, new_id
+from proxy.stores.job_rows import OPEN, Job, KeptFile, Task
+from proxy.web.client.heads import Asked
+
+PURPOSE = "call"  # of the file a call's body lies in, which nobody lists
+_DAY_SECONDS = 24 * 3600
+_MOST_LISTED = 100
+_PATH = re.compile(r"/tollkeeper/jobs(?:/([0-9a-z_]+))?")
+_NOT_OURS = frozenset({"prefer", "idempotency-key", "content-length", "expect", "host"})
+
+
+class Later:
+    """`defer` takes calls on, `answer` tells of them."""
+
+    def __init__(self, work: Work, runner: Runner) -> None:
+        """`keep_seconds`: how long results are kept; it changes with the configuration."""
+        self.keep_seconds = _DAY_SECONDS
+        self._work = work
+        self._runner = runner
+
+    async def defer(self, asked: Asked, client: Client) -> None:
+        """Answer 202: the call is made once a place is free. Raises `StoreError`."""
+        work, head = self._work, asked.head
+        assert isinstance(asked.body, bytes)
+        now_ms, file_id, job_id = int(time.time() * 1000), new_id(FILE_PREFIX), new_id(CALL_PREFIX)
+        expires_ms = now_ms + 1000 * (self.keep_seconds + _DAY_SECONDS)
+        key = asked.caller.name
+        await work.keep(KeptFile(file_id, key, "", PURPOSE, 0, now_ms, expires_ms, ""), [asked.body])
+        headers = [(str(name), value) for name, value in head.incoming.headers if name.lower() not in _NOT_OURS]
+        job = Job(
+            id=job_id,
+            key=key,
+            endpoint=f"/v1{head.path}{head.query}",
+            input_file=file_id,
+            window_seconds=_DAY_SECONDS,
+            keep_seconds=self.keep_seconds,
+            metadata=None,
+            head=await work.seal(head_place(job_id), msgspec.json.encode(headers).decode()),
+            status="in_progress",
+            created_ms=now_ms,
+            total=1,
+        )
+        file = await work.ask(work.store.file, key, file_id)
+        assert file is not None
+        await work.ask(work.store.add_job, job, [Task(job_id, 1, "", 0, file.size)])
+        self._runner.take(job, file)
+        told = {"id": job_id, "object": "job", "status": "queued", "status_url": status_url(job_id)}
+        own = client.record.own_headers()
+        applied = [("Preference-Applied", "respond-async"), ("Location", status_url(job_id))]
+        client.record.phase = "done"
+        client.whole(202, [("Content-Type", "application/json"), *applied, *own], msgspec.json.encode(told))
+
+    async def answer(self, asked: Asked, client: Client) -> bool:
+        """Answer what is asked of jobs; False where nothing of the kind is. Raises `ProxyError`, `StoreError`."""
+        head, key = asked.head, asked.caller.name
+        match = _PATH.fullmatch(head.path)
+        if match is None or head.method not in ("GET", "HEAD", "DELETE") or (head.method == "DELETE" and not match[1]):
+            return False
+        if match[1] is None:
+            told = await self._list(key, head.query)
+        elif head.method == "DELETE":
+            told = await self._delete(key, match[1])
+        else:
+            told = await self._told(await self._job(key, match[1]))
+        client.record.phase = "done"
+        own = client.record.own_headers()
+        client.whole(200, [("Content-Type", "application/json"), *own], msgspec.json.encode(told))
+        return True
+
+    async def _job(self, key: str, job_id: str) -> Job:
+        job = None
+        if self._work.was_used:
+            job = await self._work.ask(lambda: self._work.store.job(key, job_id))
+        if job is None:
+            raise NothingThere(f"There is no job {job_id} of this key.", param="id")
+        return job
+
+    async def _list(self, key: str, query: str) -> dict[str, Any]:
+        asked = {name: values[-1] for name, values in parse_qs(query.removeprefix("?")).items()}
+        text = asked.get("limit", "20")
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_LISTED:
+            raise InvalidValue(f"limit must be between 1 and {_MOST_LISTED}.", param="limit")
+        found: list[Job] = []
+        if self._work.was_used:
+            found = await self._work.ask(self._work.store.jobs, key, "", asked.get("after", ""), int(text) + 1)
+        data = [job_object(job, None, time.time()) for job in found[: int(text)]]
+        return {"object": "list", "data": data, "has_more": len(found) > int(text)}
+
+    async def _told(self, job: Job) -> dict[str, Any]:
+        work, answered = self._work, None
+        if job.id.startswith(CALL_PREFIX) and job.status not in OPEN:
+            file = await work.ask(work.store.file, job.key, job.input_file)
+            task = await work.ask(work.store.only_task, job.id)
+            if file is not None and task is not None:
+                answered = await work.ask(opened_result, work, file, task)
+        return job_object(job, answered, time.time())
+
+    async def _delete(self, key: str, job_id: str) -> dict[str, Any]:
+        """Cancel a job under way; forget one that is over, with its result."""
+        job = await self._job(key, job_id)
+        if job.status == "cancelling":
+            return job_object(job, None, time.time())
+        if job.status in OPEN:
+            return job_object(await self._runner.cancel(job), None, time.time())
+        await self._work.ask(self._work.forget, job)
+        return {"id": job.id, "object": "job", "deleted": True}

@@ -1,0 +1,63 @@
+"""What is kept of files, jobs and their lines."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
+OPEN: tuple[Status, ...] = ("validating", "in_progress", "finalizing", "cancelling")
+
+
+class KeptFile(Struct, frozen=True):
+    """A file of a client's, or made for one. `sealed_key` opens it; times are UTC epoch milliseconds."""
+
+    id: str
+    key: str
+    filename: str
+    purpose: str
+    size: int
+    created_ms: int
+    expires_ms: int | None
+    sealed_key: str
+
+
+class Job(Struct, frozen=True):
+    """A batch, or one call (`total` 1). `times`: when it came to a state, UTC epoch seconds. `errors` as OpenAI has
+    them. `head`: what came along with a call beside its body, sealed; "" for a batch."""
+
+    id: str
+    key: str
+    endpoint: str
+    input_file: str
+    window_seconds: int
+    keep_seconds: int
+    metadata: dict[str, Any] | None
+    head: str
+    status: Status
+    created_ms: int
+    times: dict[str, int] = {}
+    errors: list[dict[str, Any]] = []
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    output_file: str = ""
+    error_file: str = ""
+
+    @property
+    def until_ms(self) -> int:
+        """When it expires."""
+        return self.created_ms + 1000 * self.window_seconds
+
+
+class Task(Struct, frozen=True):
+    """One line that is to be sent, or was: `request_id` is that of the call it became."""
+
+    job: str
+    number: int
+    custom_id: str
+    offset: int
+    length: int
+    request_id: str = ""
+    result: bytes | None = None

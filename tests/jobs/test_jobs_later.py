@@ -1,0 +1,129 @@
+"""`Prefer: respond-async`: 202 with a job, its result, whose it is, cancelling, and a restart in between."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon
+from harness.mock import Mock
+from harness.surroundings import PATIENCE_SECONDS
+
+ALICE, BOB = "sk-alice-later-test", "sk-bob-later-test"
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[Mock]:
+    with Mock() as running:
+        yield running
+
+
+def config(mock: Mock) -> dict[str, Any]:
+    return {
+        "providers": {"openrouter": mock.provider()},
+        "models": {
+            "fast": "openrouter/mock/echo",
+            "slow": "openrouter/mock/slow?ttft=30&tokens=4",
+            "bad": "openrouter/mock/error?status=400",
+        },
+        "keys": {"alice": {"key": ALICE, "models": ["fast", "slow", "bad"]}, "bob": {"key": BOB}},
+        "jobs": {"concurrent": 1},
+        "shutdown": {"drain": 0},
+    }
+
+
+@pytest.fixture(scope="module")
+def daemon(mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(config(mock), tmp_path_factory.mktemp("later")) as running:
+        yield running
+        assert '"crashed"' not in running.output and "job_trouble" not in running.output
+
+
+def asked(daemon: Daemon, method: str, path: str, content: bytes = b"", key: str = ALICE) -> tuple[int, Any]:
+    reply = daemon.ask(method, path, [("Authorization", f"Bearer {key}")], content)
+    return reply.status, json.loads(reply.body)
+
+
+def defer(daemon: Daemon, model: str = "fast", **members: Any) -> str:
+    content = json.dumps({"model": model, "messages": [{"role": "user", "content": "later"}], **members}).encode()
+    headers = [("Authorization", f"Bearer {ALICE}"), ("Prefer", "respond-async, wait=5")]
+    reply = daemon.ask("POST", CHAT, headers, content)
+    told = json.loads(reply.body)
+    assert (reply.status, told["status"]) == (202, "queued"), reply.body
+    assert reply.header("preference-applied") == "respond-async"
+    assert reply.header("location") == told["status_url"] == f"/tollkeeper/jobs/{told['id']}"
+    return str(told["status_url"])
+
+
+def ended(daemon: Daemon, url: str) -> Any:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (told := asked(daemon, "GET", url)[1])["status"] in ("queued", "running"):
+        assert time.monotonic() < until, told
+    return told
+
+
+def test_the_result_is_there_when_it_is_there(daemon: Daemon) -> None:
+    told = ended(daemon, defer(daemon))
+    assert told["status"] == "succeeded" and told["error"] is None and told["started_at"] <= told["ended_at"]
+    result = told["result"]
+    assert (result["status_code"], result["body"]["choices"][0]["message"]["content"]) == (200, "later")
+    line = daemon.wait_for_lines(lambda line: line.get("request_id") == result["request_id"], 1)
+    assert line[0]["key"] == "alice"
+
+
+def test_a_failure_is_told_as_its_client_would_have_read_it(daemon: Daemon) -> None:
+    told = ended(daemon, defer(daemon, "bad"))
+    assert (told["status"], told["result"]["status_code"]) == ("failed", 400)
+
+
+def test_what_cannot_come_later_comes_now(daemon: Daemon) -> None:
+    headers = [("Authorization", f"Bearer {ALICE}"), ("Prefer", "respond-async")]
+    stream = json.dumps({"model": "fast", "stream": True, "messages": [{"role": "user", "content": "now"}]}).encode()
+    assert daemon.ask("POST", CHAT, headers, stream).status == 200
+    unknown = json.dumps({"model": "none-such", "messages": []}).encode()
+    assert daemon.ask("POST", CHAT, headers, unknown).status == 404
+
+
+def test_jobs_are_their_key_s_alone_and_can_be_forgotten(daemon: Daemon) -> None:
+    url = defer(daemon)
+    ended(daemon, url)
+    assert asked(daemon, "GET", url, key=BOB)[0] == asked(daemon, "DELETE", url, key=BOB)[0] == 404
+    assert url not in [job["status_url"] for job in asked(daemon, "GET", "/tollkeeper/jobs", key=BOB)[1]["data"]]
+    assert asked(daemon, "GET", "/tollkeeper/jobs?limit=1")[1]["data"][0]["status_url"] == url
+    assert asked(daemon, "DELETE", url)[1]["deleted"]
+    assert asked(daemon, "GET", url)[0] == 404
+
+
+def test_a_job_is_cancelled_waiting_or_under_way(daemon: Daemon, mock: Mock) -> None:
+    mock.forget()
+    running, waiting = defer(daemon, "slow"), defer(daemon)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while asked(daemon, "GET", running)[1]["status"] != "running" or not mock.bill():
+        assert time.monotonic() < until
+    assert asked(daemon, "GET", waiting)[1]["status"] == "queued"
+    assert asked(daemon, "DELETE", waiting)[0] == 200
+    assert ended(daemon, waiting)["status"] == "cancelled"
+    assert asked(daemon, "DELETE", running)[0] == 200
+    assert ended(daemon, running)["status"] in ("cancelled", "failed")
+    assert len(mock.bill()) == 1
+
+
+def test_a_job_goes_on_after_a_restart_unless_it_was_sent(mock: Mock, tmp_path: Path) -> None:
+    mock.forget()
+    with Daemon(config(mock), tmp_path) as daemon:
+        sent = defer(daemon, "slow")
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not mock.bill():
+            assert time.monotonic() < until
+        waiting = defer(daemon)
+        assert daemon.stop() == 0
+    with Daemon(config(mock), tmp_path) as daemon:
+        assert ended(daemon, waiting)["status"] == "succeeded"
+        told = ended(daemon, sent)
+        assert (told["status"], told["error"]["code"]) == ("failed", "interrupted")
+    assert len(mock.bill()) == 2
