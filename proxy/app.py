@@ -31,6 +31,7 @@ from proxy.listeners import StartError, listen, refuse_unsafe_runtime
 from proxy.model_news import ModelNews
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
+from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
 from proxy.shutdown import Shutdown
 from proxy.stores.failures import StoreError
@@ -38,6 +39,7 @@ from proxy.stores.keyset import KeySet
 from proxy.stores.sealing import Sealer
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
+from proxy.web.client.own_usage import live_state
 from proxy.web.operator.admin import Admin
 from proxy.web.operator.answers import StatusAnswer
 from proxy.web.operator.control import Control
@@ -109,7 +111,7 @@ class Daemon:
         listings = Listings(settings, catalogue, upstream, _told)
         lookups = Lookups(upstream)
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
-        background = Background(upstream, settings.providers)
+        background = Background(upstream, Accounts(settings.providers, settings.tenants))
         self._stack.push_async_callback(background.close)
         telemetry = Telemetry(settings, books, self._knows_model)
         self._stack.callback(telemetry.close)
@@ -117,15 +119,15 @@ class Daemon:
         told = (telemetry.settled, telemetry.ended)
         toll = first_toll(settings, (names, catalogue, listings.images), books, (lookups, background), told)
         self._stack.callback(toll.refused.write)
-        exchange = Exchange(settings.providers, settings.retries, upstream, toll, self._tongues(settings))
+        exchange = Exchange(background.accounts, settings.retries, upstream, toll, self._tongues(settings))
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = self._api = Api(parts, telemetry.finished, _log_crash)
         telemetry.watch(lambda: list(api.running.values()))
         books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
-        books.resolve_orphans(toll.keeping, settings.providers, toll.prices)
+        books.resolve_orphans(toll.keeping, background.accounts, toll.prices)
         jobs = self._open_jobs(api, books, settings)
-        state = LiveState(settings, books, parts)
+        state = live_state(settings, books, parts)
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))

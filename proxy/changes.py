@@ -25,7 +25,8 @@ from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.money.budgets import GLOBAL
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
-from proxy.policy.values import Provider, Settings
+from proxy.policy.tenants import Accounts
+from proxy.policy.values import Settings
 from proxy.stores.records import Row
 from proxy.web.client.gate import Gate
 from proxy.web.client.heads import Heads
@@ -92,24 +93,15 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     toll.rules = settings.money.rules
     toll.watch(settings.loops)
     toll.settled()  # caps may have changed: who waits for room looks again
-    toll.keeping.background.providers = settings.providers
+    accounts = toll.keeping.background.accounts = Accounts(settings.providers, settings.tenants)
     before.tongues.lossy = settings.lossy
-    parts.exchange = Exchange(settings.providers, settings.retries, upstream, toll, before.tongues)
-    parts.exchange.breakers.take_over(before.breakers, _same_door(before.providers, settings.providers))
+    parts.exchange = Exchange(accounts, settings.retries, upstream, toll, before.tongues)
+    parts.exchange.take_over(before)
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
     parts.max_body, parts.exchange.credits = settings.max_body, settings.credits
     parts.gate.bodies.most = settings.max_body_total
-
-
-def _same_door(old: Mapping[str, Provider], new: Mapping[str, Provider]) -> list[str]:
-    """The providers that are reached where and as they were."""
-    return [name for name in old.keys() & new.keys() if _door(old[name]) == _door(new[name])]
-
-
-def _door(provider: Provider) -> tuple[object, ...]:
-    return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file
 
 
 def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:

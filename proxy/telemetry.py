@@ -11,7 +11,7 @@ import platform
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TypeVar
 
 import structlog
@@ -50,7 +50,7 @@ class Telemetry:
         self._ended: deque[tuple[Record, float]] = deque()  # with the monotonic time of its end
         self._paid: deque[Row] = deque()
         self._odd: deque[tuple[Row, tuple[str, ...], int]] = deque()
-        self.metrics = Metrics(Known(models, self._is_key), self._sources(), gen_ai=settings.gen_ai)
+        self.metrics = Metrics(Known(models, self._is_key, self._tenants), self._sources(), gen_ai=settings.gen_ai)
         self.page = MetricsPage(self.metrics, self.catch_up)
         self.feed = Feed(self.catch_up)
 
@@ -89,9 +89,9 @@ class Telemetry:
 
     def _tell_costs(self, rows: list[Row]) -> None:
         """Their sums, by what the metrics tell them apart by."""
-        sums: dict[tuple[str, str, str, str], list[int]] = {}
+        sums: dict[tuple[str, str, str, str, str], list[int]] = {}
         for row in rows:
-            whose = (row.provider, row.model, row.key, row.source)
+            whose = (row.provider, row.model, row.key, row.source, row.tenant)
             has = sums.get(whose)
             if has is None:
                 has = sums[whose] = [0] * 6
@@ -101,7 +101,7 @@ class Telemetry:
             has[3] += row.cached_input_tokens
             has[4] += row.cache_write_tokens
             has[5] += row.reasoning_tokens
-        self.metrics.settled(*(CostSeen(*w[:3], has[0], w[3], Tokens(*has[1:])) for w, has in sums.items()))
+        self.metrics.settled(*(CostSeen(*w[:3], has[0], w[3], Tokens(*has[1:]), w[4]) for w, has in sums.items()))
 
     def _tell_odd(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         for doubt in doubts:
@@ -131,6 +131,9 @@ class Telemetry:
     def _is_key(self, name: str) -> bool:
         """Whether a key of this name is in force, or it stands for open mode."""
         return name == "open" or name in self._books.keys.names
+
+    def _tenants(self) -> Container[str]:
+        return self._settings.tenants
 
     def reloaded(self, settings: Settings | None) -> None:
         """A configuration was taken on, or (None) refused."""
@@ -197,6 +200,7 @@ def _seen(entry: Entry, record: Record) -> CallSeen:
         client_left=entry.client_left,
         rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
         shadow_rejected=entry.shadow_rejections and _codes(entry.shadow_rejections),
+        tenant=record.tenant,
     )
 
 

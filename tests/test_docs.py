@@ -138,7 +138,7 @@ def parts(annotation: Any) -> Iterator[Any]:
 
 FIELDS = frozenset(config_fields())
 SECTIONS = frozenset(field.rpartition(".")[0] for field in FIELDS)
-ENTRIES = ("providers", "models", "keys")
+ENTRIES = ("providers", "models", "keys", "tenants")
 
 
 def written(value: Any, path: str = "") -> Iterator[str]:
@@ -270,6 +270,7 @@ def test_the_examples_of_names_are_what_becomes_of_them(column: int) -> None:
         "ANTHROPIC_API_KEY": "c",
         "ALICE_KEY": "d",
         "ALERT_SECRET": "e",
+        "ACME_KEY": "f",
     }
     env = {1: {"OPENROUTER_API_KEY": "a"}, 2: {k: v for k, v in env.items() if "ROUTER" not in k}, 3: env}[column]
     settings = load(ROOT / "config.example.yaml" if column == 3 else None, env).settings

@@ -23,6 +23,7 @@ _COMMANDS = (
     "models",
     "images",
     "keys",
+    "tenants",
     "budgets",
     "settings",
     "audit",

@@ -33,6 +33,18 @@ def key_names(context: click.Context, _: click.Parameter, incomplete: str) -> li
     return _items(listed if settings is None else [caller.name for caller in settings.callers], incomplete)
 
 
+def tenant_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tenants the daemon knows; those of the configuration where none runs."""
+    from proxy.cli.client import glance
+
+    home = _home(context)
+    if home is None:
+        return []
+    listed = glance(home, "settings", _PATIENCE).get("sections", {}).get("tenants", {})
+    settings = None if listed else _settings(home)
+    return _items(listed if settings is None else settings.tenants, incomplete)
+
+
 def model_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names the daemon knows; where none runs, those of the configuration and of the list that came with the package."""
     from proxy.cli.client import glance

@@ -31,7 +31,12 @@ def explain(model: str, as_json: bool, config_path: str | None, **asked: Any) ->
         return
     targets = ", then ".join(f"{target['provider']}: {target['model']}" for target in found["targets"])
     say(f"{model} -> {found['target']} at {targets}")
-    say(f"key: {found['key'] or 'none named; budgets of everything together only'}")
+    tenant = f" of {found['tenant']}" if found["tenant"] else ""
+    say(f"key: {found['key'] or 'none named; budgets of everything together only'}{tenant}")
+    if tenant:
+        print_table(
+            Table((("What", False), ("Who says what, the nearest first", False), ("Counts", False)), _order(found))
+        )
     say(f"price per million tokens: {_price(found['price'])}")
     say(f"hold: {_hold(found['hold'])}")
     say(f"the provider's own tools: {found['tool_uses']} runs of each are held; what more cost is booked over the hold")
@@ -45,6 +50,16 @@ def explain(model: str, as_json: bool, config_path: str | None, **asked: Any) ->
     say(f"verdict: {found['verdict']}")
     for rejection in found["shadow_rejections"]:
         say(f"in shadow: would be refused with {rejection}")
+
+
+def _order(found: dict[str, Any]) -> list[list[str]]:
+    """What may be said in several places, and who said it."""
+    rows = []
+    for order in found["order"]:
+        said = [(step["who"], step["says"]) for step in order["steps"] if step["says"] is not None]
+        steps = [f"{who}: {', '.join(says) if isinstance(says, list) else says}" for who, says in said]
+        rows += [[order["what"], "\n".join(steps), "\n".join(order["won"])]] if steps else []
+    return rows
 
 
 def _price(price: dict[str, Any] | None) -> str:

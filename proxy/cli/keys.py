@@ -11,7 +11,7 @@ import click
 
 from proxy.cli import Suggesting
 from proxy.cli.client import ask
-from proxy.cli.completing import key_names
+from proxy.cli.completing import key_names, tenant_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, bar, moment, print_table, say
 from proxy.policy.money.amounts import dollars
@@ -35,6 +35,7 @@ def keys() -> None:
               help="60/minute (requests), tokens:100000/minute, concurrent:8, or shadow: and one of these; may be repeated.")  # fmt: skip
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller'. Default: all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
+@click.option("--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to. Default: none.")
 @click.option("--timing", is_flag=True, help="Its replies say where their time went, in a Server-Timing header.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
@@ -69,6 +70,9 @@ def create(**options: Any) -> None:
               help="60/minute, tokens:100000/minute, concurrent:8, shadow:60/minute, or none; may be repeated.")  # fmt: skip
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller', or all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now, or never.")
+@click.option(
+    "--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to from now on, or none."
+)
 @click.option("--timing/--no-timing", default=None, help="Whether its replies say where their time went.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
@@ -125,7 +129,11 @@ def list_(as_json: bool, config_path: str | None) -> None:
     else:
         columns = [("Key", False), ("From", False), ("Spent", True), ("Budgets", False), ("Limits", False)]
         columns += [("Last used", False), ("Expires", False)]
-        print_table(Table(columns, [_cells(key) for key in found["keys"]]))
+        rows = [_cells(key) for key in found["keys"]]
+        if any(key["tenant"] for key in found["keys"]):
+            columns.insert(1, ("Tenant", False))
+            rows = [[row[0], key["tenant"] or "-", *row[1:]] for row, key in zip(rows, found["keys"], strict=True)]
+        print_table(Table(columns, rows))
 
 
 @keys.command("revoke")
@@ -150,7 +158,7 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     """Only what was given; `none`, `all` and `never` take away what was."""
     from proxy.config.new_key import read_key_changes
 
-    cleared = {"budgets": ("none",), "limits": ("none",), "models": "all", "expires": "never"}
+    cleared = {"budgets": ("none",), "limits": ("none",), "models": "all", "expires": "never", "tenant": "none"}
     asked = {name: value for name, value in options.items() if value or value is False}
     given = {name: () if value == cleared.get(name) else value for name, value in asked.items()}
     terms = _terms({**dict.fromkeys(cleared), **{name: value or None for name, value in given.items()}})
@@ -183,7 +191,7 @@ def _terms(options: dict[str, Any]) -> dict[str, Any]:
     models = [pattern.strip() for pattern in (options["models"] or "").split(",") if pattern.strip()]
     expires_ms = 0 if seconds is None else int((time.time() + seconds) * 1000)
     terms = {"models": models, "budgets": budgets, "limits": limits, "expires_ms": expires_ms}
-    return {**terms, "timing": bool(options.get("timing"))}
+    return {**terms, "timing": bool(options.get("timing")), "tenant": options.get("tenant") or None}
 
 
 def _cells(key: dict[str, Any]) -> list[str]:

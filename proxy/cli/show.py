@@ -28,7 +28,8 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
         click.echo(json.dumps(call, indent=1))
         return
     kind = "streamed" if call["stream"] else "not streamed"
-    say(f"{call['request_id']}  {call['at']}  key {call['key']}")
+    tenant = f" of {call['tenant']}" if call["tenant"] else ""
+    say(f"{call['request_id']}  {call['at']}  key {call['key']}{tenant}")
     say(f"{call['endpoint']}, {kind}: {call['asked'] or '(no model)'} -> {call['model']}")
     if call["session"] or call["tags"]:
         say(", ".join(_belonging(call)))

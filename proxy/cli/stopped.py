@@ -52,6 +52,7 @@ from proxy.web.operator.key_orders import (
     made,
     no_such_key,
     refuse_configured,
+    refuse_stray,
     refuse_taken,
     renamed,
     rotated,
@@ -63,6 +64,7 @@ from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.settings_orders import SETTINGS_ORDERS
+from proxy.web.operator.tenants import tenants_answer
 from proxy.web.operator.trail import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
 
 if TYPE_CHECKING:
@@ -127,10 +129,6 @@ def _usage(settings: Settings, params: Params) -> Answer:
     return _desk(settings).usage(msgspec.convert(params, UsageAsk))
 
 
-def _show(settings: Settings, params: Params) -> Answer:
-    return _desk(settings).show(params["request_id"])
-
-
 def _explain(settings: Settings, params: Params) -> Answer:
     return explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time())
 
@@ -144,10 +142,6 @@ def _model_news(settings: Settings, params: Params) -> Answer:
     since = msgspec.convert(params, NewsAsk).since
     since_ms = 0 if since is None else moment_ms(since, settings.money.zone, is_end=False)
     return news_since(Files(Path(settings.state_dir)), since_ms)
-
-
-def _budgets(settings: Settings, _: Params) -> Answer:
-    return _desk(settings).budgets(time.time())
 
 
 def _keys(settings: Settings, _: Params) -> Answer:
@@ -176,6 +170,7 @@ def _raise_session(settings: Settings, params: Params) -> Answer:
 def _create(settings: Settings, params: Params) -> Answer:
     asked = read_new_key(params)
     refuse_taken(settings, asked.name)
+    refuse_stray(settings, asked.tenant)
     key, secret = make_key(asked, int(time.time() * 1000), hash_key(Path(settings.state_dir)))
     was_open = key_set(settings, Files(Path(settings.state_dir)).stored_keys()).is_open
     _run(settings, key_work("create", key.name, lambda connection: create_key(connection, key)))
@@ -187,6 +182,7 @@ def _update(settings: Settings, params: Params) -> Answer:
     """Under another name the key goes on with what it has spent."""
     name, asked = params["key"], read_key_changes({k: v for k, v in params.items() if k != "key"})
     refuse_configured(settings, name)
+    refuse_stray(settings, asked.tenant)
     if asked.name is not None:
         refuse_taken(settings, asked.name)
     now = time.time()
@@ -279,17 +275,18 @@ def _journal(settings: Settings) -> Iterator[Journal]:
 
 _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "usage": _usage,
-    "show": _show,
+    "show": lambda settings, params: _desk(settings).show(params["request_id"]),
     "explain": _explain,
     "models": _models,
     "model_news": _model_news,
     "images_models": lambda settings, params: images_models(_desk(settings), params),
     "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
-    "budgets": _budgets,
+    "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
     "adjust": _adjust,
     "sessions": lambda settings, params: sessions(_desk(settings), params),
     "raise_session": _raise_session,
     "keys": _keys,
+    **dict.fromkeys(("tenants", "tenant"), lambda settings, params: tenants_answer(_desk(settings), params)),
     "create": _create,
     "update": _update,
     "rotate": _rotate,

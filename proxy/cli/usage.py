@@ -1,4 +1,4 @@
-"""`tollkeeper usage`: calls, tokens and cost by day, month, model, key, provider or session, or several of them."""
+"""`tollkeeper usage`: calls, tokens and cost by day, month, model, key, provider, tenant or session, or several of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from proxy.cli.client import ask
-from proxy.cli.completing import key_names, model_names
+from proxy.cli.completing import key_names, model_names, tenant_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import NARROW, Table, in_units, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
@@ -23,12 +23,13 @@ _FIELDS = ("calls", *_TOKENS, "cost_usd")
 
 
 @click.command("usage")
-@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider", "session"]), multiple=True,
+@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider", "tenant", "session"]), multiple=True,
               help="What a row stands for; may be repeated. Default: day.")  # fmt: skip
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="Only of this key, or of a pattern: 'ci-*'.")
 @click.option("--model", metavar="NAME", shell_complete=model_names, help="The same for the model: 'openai/*'.")
 @click.option("--provider", metavar="NAME", help="The same for the provider.")
 @click.option("--session", metavar="ID", help="The same for the session of a coding agent.")
+@click.option("--tenant", metavar="NAME", shell_complete=tenant_names, help="The same for the tenant.")
 @click.option("--since", metavar="DATE", help="From this day or moment on. Default: everything.")
 @click.option("--until", metavar="DATE", help="Up to the end of this day, or to this moment.")
 @click.option("--tz", metavar="ZONE", help="The zone of days, such as Europe/Berlin. Default: the machine's.")
@@ -46,7 +47,7 @@ def usage(**options: Any) -> None:
         "since_ms": given_moment_ms(options["since"], zone, "--since", is_end=False),
         "until_ms": given_moment_ms(options["until"], zone, "--until", is_end=True),
         "tz": options["tz"],
-        **{name: options[name] for name in ("key", "model", "provider", "session")},
+        **{name: options[name] for name in ("key", "model", "provider", "tenant", "session")},
     }
     report = ask(home, "usage", params)
     if options["as_json"]:

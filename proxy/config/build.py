@@ -14,13 +14,18 @@ from proxy.config.build_money import build_loops, build_money
 from proxy.config.discover import NO_PROVIDER, beside, master_key_file, state_dir
 from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
+from proxy.config.models_tenants import TenantSection
 from proxy.config.oddities import oddities
+from proxy.config.problems import Path as Place
+from proxy.config.problems import path_text
 from proxy.config.secrets import Filled
 from proxy.policy.money.credits import Credits
 from proxy.policy.tongues import speaks_by_default
 from proxy.policy.values import (
+    NO_KEY,
     Alias,
     Caller,
+    Credential,
     Hook,
     JobRules,
     Listen,
@@ -29,6 +34,7 @@ from proxy.policy.values import (
     Route,
     Settings,
     Switch,
+    Tenant,
     Timeouts,
 )
 from proxy.presets import PRESETS
@@ -42,24 +48,23 @@ class Sources(Struct, frozen=True):
     """What stands behind a configuration: its file, its variables, keys read from files, what the environment says
     beside it, and the sections that are written.
 
-    `mock` puts the built-in provider in the place of all others; `stored` are the providers that stand in the store,
-    each with why its key cannot be opened, "" where it can.
+    `mock` puts the built-in provider in the place of all others; `stored` are the entries that stand in the store, each
+    with why a secret of it cannot be opened, "" where all can.
     """
 
     file: Path | None
     filled: Filled
     env: Mapping[str, str]
-    key_files: Mapping[str, tuple[Path, Secret]]
+    key_files: Mapping[Place, tuple[Path, Secret]]
     said: Said
     written: frozenset[str]
     mock: bool
-    stored: Mapping[str, str]
+    stored: Mapping[tuple[str, str], str]
 
 
 def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> Settings:
     """Resolve every default and path; nothing can fail here any more."""
-    providers = _providers(config, sources)
-    folder = state_dir(config.state_dir, sources.file, sources.env)
+    providers, folder = _providers(config, sources), state_dir(config.state_dir, sources.file, sources.env)
     return Settings(
         listen=_listen(config.listen, sources),
         admin=_listen(config.admin, sources),
@@ -78,6 +83,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         max_body=config.max_body,
         max_body_total=config.max_body_total,
         callers=tuple(_caller(name, key) for name, key in config.keys.items()),
+        tenants={name: _tenant(name, tenant, sources) for name, tenant in config.tenants.items()},
         open=config.open,
         drain=config.shutdown.drain,
         results_bytes=config.results.max_bytes,
@@ -93,13 +99,14 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         written=sources.written,
         environment=sources.said.told,
         unused=tuple(sources.said.unused),
-        warnings=warnings + _keyless(providers) + _odd(config, sources, providers) + _never_told(config),
+        warnings=warnings + _doubtful(config, sources, providers),
     )
 
 
-def _odd(config: Config, sources: Sources, providers: Mapping[str, Provider]) -> tuple[str, ...]:
-    """What is strange about the file, in sentences."""
-    return tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
+def _doubtful(config: Config, sources: Sources, providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """What works, and is likely not meant so."""
+    odd = tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
+    return _keyless(providers, config.tenants) + odd + _never_told(config)
 
 
 def _secrets(config: Config) -> dict[str, Secret]:
@@ -117,7 +124,7 @@ def _providers(config: Config, sources: Sources) -> dict[str, Provider]:
 
 def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider:
     key, key_source = _key(name, section, sources)
-    times, unreadable = section.timeouts, sources.stored.get(name, "")
+    times, unreadable = section.timeouts, sources.stored.get(("providers", name), "")
     off = "" if section.enabled else f"{name} is switched off (`enabled: false`)"
     made = Provider(
         name=name,
@@ -134,6 +141,7 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         stream_options=section.stream_options,
         shut=off or unreadable,
         is_unreadable=bool(unreadable) and not off,
+        zdr=section.zdr,
     )
     speaks = speaks_by_default(made) if section.speaks is None else frozenset(section.speaks)
     return replace(made, speaks=speaks)
@@ -141,33 +149,63 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
 
 def _key(name: str, section: ProviderSection, sources: Sources) -> tuple[Secret | None, str]:
     """Return a provider's key, and in words where it comes from."""
-    if name in sources.key_files:
-        path, key = sources.key_files[name]
-        return key, f"file {path}"
+    file = sources.key_files.get(("providers", name, "api_key_file"))
+    if file is not None:
+        return file[1], f"file {file[0]}"
     if section.api_key is None:
-        return None, "no key configured"
-    if (unreadable := sources.stored.get(name)) is not None:
-        return None if unreadable else section.api_key, f"the stored setting providers.{name}"
-    variables = sources.filled.variables.get(("providers", name, "api_key"))
-    if variables:
-        return section.api_key, f"environment variable {' and '.join(variables)}"
-    return section.api_key, f"providers.{name}.api_key in {sources.file}"
+        return None, NO_KEY
+    is_readable = not sources.stored.get(("providers", name))
+    return section.api_key if is_readable else None, _origin(("providers", name, "api_key"), sources)
 
 
-def _keyless(providers: Mapping[str, Provider]) -> tuple[str, ...]:
+def _origin(place: Place, sources: Sources) -> str:
+    """In words, where what stands there comes from."""
+    if place[:2] in sources.stored:
+        return f"the stored setting {path_text(place[:2])}"
+    if variables := sources.filled.variables.get(place):
+        return f"environment variable {' and '.join(variables)}"
+    return f"{path_text(place)} in {sources.file}"
+
+
+def _tenant(name: str, section: TenantSection, sources: Sources) -> Tenant:
+    unreadable = sources.stored.get(("tenants", name), "")
+    found = {
+        provider: Credential(key, _origin(("tenants", name, "credentials", provider), sources), unreadable)
+        for provider, key in section.credentials.items()
+    }
+    for provider in section.credential_files:
+        path, key = sources.key_files.get(("tenants", name, "credential_files", provider), (None, Secret("")))
+        found[provider] = Credential(key, f"file {path}")
+    return Tenant(
+        name,
+        section.parent,
+        found,
+        section.default_model,
+        section.max_output,
+        tuple(section.models),
+        None if section.translation is None else section.translation.lossy,
+        section.privacy.zdr,
+    )
+
+
+def _keyless(providers: Mapping[str, Provider], tenants: Mapping[str, TenantSection]) -> tuple[str, ...]:
+    """Of a provider that tenants have keys of their own for, none may be wanted besides."""
     if not providers:
         return (NO_PROVIDER,)
+    brought = {name for tenant in tenants.values() for name in (*tenant.credentials, *tenant.credential_files)}
     return tuple(
         f"provider {provider.name} has no key, and {provider.base_url} wants one: set api_key or api_key_file"
         for provider in providers.values()
         if provider.api_key is None
         and provider.base_url == PRESETS[provider.kind].base_url != ""
         and not provider.headers
+        and provider.name not in brought
     )
 
 
 def _never_told(config: Config) -> tuple[str, ...]:
     budgets = [budget for key in config.keys.values() for budget in key.budgets] + config.budgets
+    budgets += [budget for tenant in config.tenants.values() for budget in tenant.budgets]
     if not config.alerts or config.budget_alerts or any(budget.alerts for budget in budgets):
         return ()
     return ("alerts names webhooks, and no budget has anything to tell them: add budget_alerts: [80%, 95%]",)
@@ -192,4 +230,6 @@ def _caller(name: str, key: KeySection) -> Caller:
     else:
         digest = bytes.fromhex((key.key_hash or "").removeprefix("sha256:"))
     lossy = None if key.translation is None else key.translation.lossy
-    return Caller(name, tuple(key.models), digest, timing=key.timing, lossy=lossy)
+    return Caller(
+        name, tuple(key.models), digest, timing=key.timing, lossy=lossy, zdr=key.privacy.zdr, tenant=key.tenant or ""
+    )

@@ -14,7 +14,7 @@ from proxy.config.models import Config
 from proxy.config.models_money import BudgetSection, LimitSection, LoopsSection
 from proxy.policy.loops import Loops
 from proxy.policy.money.amounts import to_pusd
-from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, Only, key_scope
+from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, Only, key_scope, tenant_scope
 from proxy.policy.values import MoneySettings, OwnPrice
 
 SESSIONS = "sessions"  # what the budgets of `sessions.budget` are called, before whose it is
@@ -31,6 +31,9 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     for name, key in config.keys.items():
         budgets += budgets_for(key_scope(name), key.budgets, zone, alerts)
         limits += limits_for(key_scope(name), key.limits)
+    for name, tenant in config.tenants.items():
+        budgets += budgets_for(tenant_scope(name), tenant.budgets, zone, alerts)
+        limits += limits_for(tenant_scope(name), tenant.limits)
     prices = {
         name: OwnPrice(
             model.price.input,

@@ -35,6 +35,9 @@ def cross_findings(tree: Section, provider_names: tuple[str, ...]) -> Iterator[F
         if isinstance(name, str) and name and name not in provider_names:
             known = suggestion(name, provider_names) or f"; known are: {', '.join(provider_names) or 'none'}"
             yield ("routes", index, "provider"), f"names no provider of this configuration{known}"
+    for path in _credentials(tree):
+        if path[-1] not in provider_names:
+            yield path, f"is for no provider of this configuration{suggestion(str(path[-1]), provider_names)}"
 
 
 def is_loopback(host: str) -> bool:
@@ -94,6 +97,38 @@ def _same_secret(tree: Section) -> Iterator[Finding]:
             yield ("keys", name, field), f"is the same secret as that of {other}; every key needs its own"
 
 
+def _credentials(tree: Section) -> Iterator[Path]:
+    """Where a tenant has a key of its own, or the file of one; the last step is the provider."""
+    for name, tenant in _section(tree.get("tenants")).items():
+        for field in ("credentials", "credential_files"):
+            for provider in _section(_section(tenant).get(field)):
+                yield "tenants", name, field, provider
+
+
+def _whose_tenant_is_none(tree: Section) -> Iterator[Finding]:
+    tenants = _section(tree.get("tenants"))
+    for name, key in _section(tree.get("keys")).items():
+        tenant = _section(key).get("tenant")
+        if isinstance(tenant, str) and tenant not in tenants:
+            yield ("keys", name, "tenant"), f"names no tenant of this configuration{suggestion(tenant, tenants)}"
+
+
+def _family(tree: Section) -> Iterator[Finding]:
+    """One level of parents: a parent is a tenant without one."""
+    tenants = _section(tree.get("tenants"))
+    for name, tenant in tenants.items():
+        parent = _section(tenant).get("parent")
+        if not isinstance(parent, str):
+            continue
+        path = ("tenants", name, "parent")
+        if parent == name:
+            yield path, "is the tenant itself"
+        elif parent not in tenants:
+            yield path, f"names no tenant of this configuration{suggestion(parent, tenants)}"
+        elif _section(tenants[parent]).get("parent") is not None:
+            yield path, f"is {parent}, which has a parent itself; tenants have one level of parents"
+
+
 def _on_loopback(section: Section) -> bool:
     host = section.get("host")
     return section.get("socket") is not None or not isinstance(host, str) or not host or is_loopback(host)
@@ -147,4 +182,6 @@ _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _same_address,
     _own_address_as_provider,
     _same_secret,
+    _whose_tenant_is_none,
+    _family,
 )

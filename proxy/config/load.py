@@ -18,16 +18,18 @@ from proxy.config.loader import Document, parse
 from proxy.config.locate import read_text
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, Problem
+from proxy.config.problems import Path as Place
 from proxy.config.secrets import Filled, fill_in, read_key_file, unreadable_authorities
 from proxy.config.sentences import shape_problems
-from proxy.config.stored import SECRET_HEADERS, Entry, Layers, lay_over
+from proxy.config.stored import Entry, Layers, lay_over
+from proxy.policy.tenants import SECRET_HEADERS
 from proxy.policy.values import Settings
 from proxy.secret import Secret
 
 ENVIRONMENT = "environment"
 _EMPTY = "the file is empty, as one that was cut or lost would be; where nothing is to be said, remove it or write {}"
 
-KeyFiles = dict[str, tuple[Path, Secret]]
+KeyFiles = dict[Place, tuple[Path, Secret]]
 
 
 class Loaded(Struct, frozen=True):
@@ -93,7 +95,7 @@ def load_text(text: str, file: Path | None, env: Mapping[str, str], wanted: Want
         raise ConfigProblems(everything)
     laid = [entry for entry in wanted.stored if (entry.section, entry.name) in document.stored.values()]
     written |= {entry.section for entry in laid}
-    stored = {entry.name: entry.unreadable for entry in laid if entry.section == "providers"}
+    stored = {(entry.section, entry.name): entry.unreadable for entry in laid}
     sources = Sources(file, filled, env, key_files, said, frozenset(written), wanted.mock, stored)
     settings = build(config, sources, warnings + tuple(_not_opened(laid)))
     return Loaded(settings, config, Layers(document, wanted.stored))
@@ -117,16 +119,25 @@ def _key_files(
 ) -> tuple[KeyFiles, list[Problem]]:
     found: KeyFiles = {}
     problems: list[Problem] = []
-    for name, provider in _sections(filled.tree, "providers").items():
-        written = provider.get("api_key_file") if isinstance(provider, dict) else None
+    for place in _key_file_places(filled.tree):
+        written = _value_at(filled.tree, place)
         if not isinstance(written, str) or not written:
             continue
         path = key_file(written, file, env)
         try:
-            found[name] = (path, read_key_file(path))
+            found[place] = (path, read_key_file(path))
         except ValueError as error:
-            problems.append(document.problem(("providers", name, "api_key_file"), str(error)))
+            problems.append(document.problem(place, str(error)))
     return found, problems
+
+
+def _key_file_places(tree: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Where the name of a file with a provider's key may stand."""
+    for name in _sections(tree, "providers"):
+        yield "providers", name, "api_key_file"
+    for name, tenant in _sections(tree, "tenants").items():
+        for provider in _sections(tenant if isinstance(tenant, dict) else {}, "credential_files"):
+            yield "tenants", name, "credential_files", provider
 
 
 def _ca_files(document: Document, filled: Filled, file: Path | None, env: Mapping[str, str]) -> Iterator[Problem]:
@@ -174,6 +185,9 @@ def _written_secrets(filled: Filled) -> Iterator[bool]:
     """Yield for every secret of the tree whether it stands in the file itself."""
     places: list[tuple[str, ...]] = [("admin", "token")]
     places += [("keys", name, "key") for name in _sections(filled.tree, "keys")]
+    for name, tenant in _sections(filled.tree, "tenants").items():
+        credentials = _sections(tenant if isinstance(tenant, dict) else {}, "credentials")
+        places += [("tenants", name, "credentials", provider) for provider in credentials]
     for name, provider in _sections(filled.tree, "providers").items():
         members = provider if isinstance(provider, dict) else {}
         places.append(("providers", name, "api_key"))

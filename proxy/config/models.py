@@ -47,6 +47,7 @@ from proxy.config.models_money import (
     SessionsSection,
 )
 from proxy.config.models_routing import CatalogueSection, ModelSwitchSection, RouteSection
+from proxy.config.models_tenants import PrivacySection, TenantSection, TranslationSection
 from proxy.presets import PRESETS
 
 
@@ -112,6 +113,9 @@ class ProviderSection(Section):
         default=None, description="The protocols it speaks; default by kind, else unknown until tried."
     )
     enabled: Flag = Field(default=True, description="False: no call goes there; fallbacks go on.")
+    zdr: Flag = Field(
+        default=False, description="It keeps nothing of a call: it is yours, or you have that in writing."
+    )
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -169,14 +173,6 @@ class RetriesSection(Section):
     longest_wait: Seconds = Field(default=8.0, description="A Retry-After above this many seconds is not waited for.")
 
 
-class TranslationSection(Section):
-    """Calls that are said in another protocol, as the provider does not speak the client's."""
-
-    lossy: Literal["allow", "warn", "reject"] = Field(
-        default="warn", description="What becomes of a call that cannot be said in full there."
-    )
-
-
 class KeySection(Section):
     """Who holds a client key, and what they may do."""
 
@@ -187,6 +183,8 @@ class KeySection(Section):
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
     timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
     translation: TranslationSection | None = Field(default=None, description="Translation, for this key.")
+    tenant: Name | None = Field(default=None, description="The tenant it belongs to.")
+    privacy: PrivacySection = Field(default=PrivacySection(), description="Privacy of its calls.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -257,6 +255,7 @@ class Config(Section):
     keys: dict[Name, KeySection] = Field(
         default={}, description="Client keys by name; none: open mode, on loopback only."
     )
+    tenants: dict[Name, TenantSection] = Field(default={}, description="Sites, teams or customers that keys belong to.")
     open: Flag = Field(default=False, description="True: no keys are wanted any more, although there were some.")
     limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of everything together.")

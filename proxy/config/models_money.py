@@ -76,11 +76,12 @@ class ForSection(Section):
     provider: Word | None = Field(default=None, description="A provider, by its name.")
     key: Word | None = Field(default=None, description="A client key, by its name.")
     tag: Word | None = Field(default=None, description="A tag that the call carries.")
+    tenant: Word | None = Field(default=None, description="The key's tenant, or the parent of that.")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("names nothing; give model, provider, key or tag")
+            raise ValueError("names nothing; give model, provider, key, tag or tenant")
         return self
 
 

@@ -28,6 +28,7 @@ class TermsSection(Section):
         default=None, ge=0, le=1000 * LAST_START, description="When it ends, UTC epoch milliseconds; 0 is never."
     )
     timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
+    tenant: Name | None = Field(default=None, description="The tenant it belongs to.")
 
 
 class NewKeySection(TermsSection):
@@ -42,7 +43,9 @@ class KeyChangesSection(TermsSection):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("nothing is to be changed: give budgets, limits, models, an expiry, timing or a name")
+            raise ValueError(
+                "nothing is to be changed: give budgets, limits, models, an expiry, timing, a tenant or a name"
+            )
         if self.name is None and "name" in self.model_fields_set:
             raise ValueError("a key must have a name")
         return self

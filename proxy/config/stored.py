@@ -12,6 +12,7 @@ from proxy.config.models import Config
 from proxy.config.problems import Path
 from proxy.config.secrets import Concealed
 from proxy.config.sentences import flat_arguments, type_at
+from proxy.policy.tenants import SECRET_HEADERS
 from proxy.secret import Secret
 
 # sections with entries of their own; whatever else the file says is about the daemon itself
@@ -23,7 +24,6 @@ LISTS = tuple(
 )
 SECTIONS = MAPPINGS + LISTS
 
-SECRET_HEADERS = frozenset(("authorization", "x-api-key", "api-key", "cookie"))
 _SHOWN = 4  # the end of a secret that tells one from another
 _LEAST_SHOWN = 12
 
@@ -84,12 +84,13 @@ class Layers:
 
 def lay_over(document: Document, tree: dict[str, Tree], stored: Iterable[Entry]) -> dict[str, Tree]:
     """The tree with every stored entry that the file does not have. `document` learns which paths are stored."""
-    merged = dict(tree)
+    merged = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
     for entry in stored:
         content = merged.get(entry.section)
         if entry.section in MAPPINGS and isinstance(content, dict | None):
             if (entry.section, entry.name) not in document.names:
-                merged[entry.section] = {**(content or {}), entry.name: entry.value}
+                content = merged[entry.section] = {} if content is None else content
+                content[entry.name] = entry.value
                 document.stored[entry.section, entry.name] = (entry.section, entry.name)
         elif entry.section in LISTS and isinstance(content, list | None):
             if not any(isinstance(item, dict) and item.get("name") == entry.name for item in content or ()):

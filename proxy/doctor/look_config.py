@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.config.discover import key_file
 from proxy.config.load import load
@@ -19,11 +20,12 @@ from proxy.doctor.seen import NEWS_DAYS, ConfigSeen, KeysSeen, PricesSeen, Unpri
 from proxy.errors import ModelNotFound
 from proxy.exchange.listings import FILE_NAME, cached_images, with_cached
 from proxy.exchange.pricing import price_book
-from proxy.policy.money.budgets import GLOBAL, key_scope
+from proxy.policy.money.budgets import GLOBAL
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.access import may_use
 from proxy.policy.names.feed import accept, read_feed
 from proxy.policy.names.resolution import Names
+from proxy.policy.tenants import scopes_of
 from proxy.policy.values import Settings, Target
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet, key_set
@@ -70,7 +72,7 @@ def look_at_keys(settings: Settings) -> tuple[KeySet, KeysSeen]:
     try:
         keys = key_set(settings, Files(Path(settings.state_dir)).stored_keys())
     except (StoreError, OSError) as error:
-        own = KeySet(settings.callers, settings.money.budgets, settings.money.limits, is_open=False)
+        own = replace(key_set(settings, ()), is_open=False)
         return own, KeysSeen(trouble=str(error).partition(";")[0])
     return keys, KeysSeen(tuple(caller.name for caller in keys.each), keys.is_open)
 
@@ -136,5 +138,5 @@ def _bound_callers(alias: str, names: Names, keys: KeySet) -> Iterator[str]:
     if keys.is_open and GLOBAL in scopes:
         yield "everybody"
     for caller in keys.callers:
-        if scopes & {GLOBAL, key_scope(caller.name)} and may_use(caller, names, alias):
+        if not scopes.isdisjoint(scopes_of(caller)) and may_use(caller, names, alias):
             yield caller.name

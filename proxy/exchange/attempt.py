@@ -27,14 +27,18 @@ from proxy.exchange.results import Results
 from proxy.exchange.translating import Asked, Interpreter, say, silent
 from proxy.policy.limits.limiter import HEADERS as LIMIT_HEADERS
 from proxy.policy.money.amounts import usd_text
+from proxy.policy.privacy import ADJUSTED, preference
 from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
 from proxy.policy.values import Lossy, Provider, RetryRules
+from proxy.translate.images.refusals import UnsupportedModel
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.values import Aim, Protocol
-from proxy.wire.call import MAXIMA, Call, Change, applied_defaults, asks_for_usage, outgoing
+from proxy.wire.call import MAXIMA, Call, Change, applied_defaults, asks_for_usage, outgoing, with_members
 from proxy.wire.headers import Headers, replaced, safe
 from proxy.wire.reader import StreamReader, error_body
+
+MOST_PREPARED = 64  # of one head, for as many providers and tenants
 
 
 def prepare(
@@ -48,12 +52,14 @@ def prepare(
     dialect = DIALECTS[provider.kind]
     ask_for_usage = call.stream and provider.stream_options and dialect.wants_usage_flag(call)
     members = {} if maximum is None and not plan.defaults else _members(job, provider, maximum)
+    private = preference(provider, call, members.get("provider")) if job.caller.zdr else {}
     change = Change(
         model=plan.targets[attempt.target].model if plan.rewrite else None,
-        members=tuple(members.items()),
+        members=(*members.items(), *private.items()),
         include_usage=ask_for_usage,
     )
     job.record.adjusted = [f"{name}={value.decode()}" for name, value in members.items()]
+    job.record.adjusted += [ADJUSTED for _ in private]
     if attempt.target:
         job.record.adjusted.append(f"model={plan.targets[attempt.target].model}")
     request = _request(job, provider, call, provider.name).carrying(outgoing(call, change))
@@ -87,7 +93,11 @@ def translate(
     if terms.lossy != "allow":
         record.adjusted += [f"{loss.became}={loss.field}" for loss in said.losses]
     record.lose(source, tongue, [loss.field for loss in said.losses])
-    request = _request(job, provider, said.call, f"{provider.name}>{tongue}").carrying([said.call.body])
+    body = said.call.body
+    if job.caller.zdr and (private := preference(provider, there)):
+        record.adjusted.append(ADJUSTED)
+        body = with_members(body, private)
+    request = _request(job, provider, said.call, f"{provider.name}>{tongue}").carrying([body])
     return request, StreamReader(there.endpoint.shape), Interpreter(said.bridge, job, kept)
 
 
@@ -118,12 +128,16 @@ class Terms(Struct, frozen=True):
 
 def _request(job: Job, provider: Provider, call: Call, name: str) -> UpstreamRequest:
     """All of a request but its body, made once for every head that asks for the same."""
+    if provider.tenant:
+        name = f"{provider.tenant}@{name}"
     known = job.incoming.prepared.get(name)
     if known is None or known[0] is not provider:
         headers = DIALECTS[provider.kind].headers(call, provider, job.incoming)
         if call is not job.call:  # a form may have become JSON
             headers = replaced(headers, [("Content-Type", "application/json")])
         known = provider, UpstreamRequest(call.method, url_for(provider, call), headers, [])
+        if len(job.incoming.prepared) >= MOST_PREPARED:
+            job.incoming.prepared.clear()
         job.incoming.prepared[name] = known
     return known[1]
 
@@ -155,9 +169,19 @@ def unhealthy(provider: Provider, seconds: float, *, is_whole: bool) -> Failure:
 def shut(provider: Provider) -> Failure:
     """The outcome of an attempt not made: the provider is switched off, or its stored key cannot be opened."""
     if provider.is_unreadable:
-        message = f"The key stored for {provider.name} cannot be opened: {provider.shut}."
+        whose = f" of the tenant {provider.tenant}" if provider.tenant else ""
+        message = f"The key stored for {provider.name}{whose} cannot be opened: {provider.shut}."
         return Failure(CredentialUnreadable(message), "unhealthy")
     return Failure(NoHealthyUpstream(f"{provider.shut}."), "unhealthy")
+
+
+def not_private(provider: Provider, call: Call) -> Failure:
+    """The outcome of an attempt not made: the key wants nothing to be kept, and this provider cannot promise that."""
+    message = (
+        f"This key's calls go only where nothing is kept of them (`privacy: {{zdr: true}}`), and {provider.name} cannot "
+        f"promise that for {call.endpoint.name}. OpenRouter's models of chat and embeddings can, and a provider with `zdr: true`."
+    )
+    return Failure(UnsupportedModel(message, param="model"), "unhealthy")
 
 
 def abandoned(provider: Provider) -> Failure:

@@ -11,7 +11,7 @@ import contextlib
 import heapq
 import math
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from msgspec import Struct
 from proxy.dialects import DIALECTS, Incoming
 from proxy.errors import ProviderError
 from proxy.exchange.upstream import Upstream
+from proxy.policy.tenants import Accounts
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
@@ -39,21 +40,23 @@ Done = Callable[[Findings | None, bool], Awaitable[None] | None]
 _RETRIEVAL = Endpoint("responses", "responses")
 
 
-Key = tuple[str, str]  # the provider's name, the response's id
+Key = tuple[str, str, str]  # the provider's name, whose key of it was used, the response's id
 
 
 class Running(Struct, frozen=True):
-    """A response without an end: at whom, its id, how many seconds it may still take, and whether it has begun to run."""
+    """A response without an end: at whom, its id, how many seconds it may still take, and whether it has begun to run;
+    `tenant` asked for it."""
 
     provider: Provider
     response_id: str
     seconds: float
     ran: bool
+    tenant: str = ""
 
     @property
     def key(self) -> Key:
         """What it is known by."""
-        return self.provider.name, self.response_id
+        return self.provider.name, self.provider.tenant, self.response_id
 
 
 class _Open:
@@ -71,14 +74,14 @@ class _Open:
 
 
 class Background:
-    """Keeps open what the provider has not finished. `providers` are those of the configuration in force."""
+    """Keeps open what the provider has not finished. `accounts` are those of the configuration in force."""
 
-    def __init__(self, upstream: Upstream, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, upstream: Upstream, accounts: Accounts) -> None:
         """Nothing runs before there is something to ask for."""
-        self.providers = providers
+        self.accounts = accounts
         self._upstream = upstream
         self._open: dict[Key, _Open] = {}
-        self._homes: dict[str, str] = {}
+        self._homes: dict[tuple[str, str], str] = {}  # of a response, by the tenant that asked for it, and its id
         self._queue: list[tuple[float, Key]] = []
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -89,7 +92,7 @@ class Background:
         entry = self._open[running.key] = _Open(running, now + max(0.0, running.seconds), done)
         if len(self._homes) >= MOST_HOMES:
             del self._homes[next(iter(self._homes))]
-        self._homes[running.response_id] = running.provider.name
+        self._homes[running.tenant, running.response_id] = running.provider.name
         self._put_off(running.key, entry, now)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._ask_all(), name="ask for background responses")
@@ -98,21 +101,21 @@ class Background:
         """Who is to be told of the reply to a client's own GET, or its cancelling; None for every other call."""
         if not self._open or call.endpoint.name != "responses":
             return None
-        key = (provider.name, _response_id(call))
+        key = (provider.name, provider.tenant, _response_id(call))
         return Watcher(self, key) if key in self._open else None
 
-    def home_of(self, call: Call) -> str | None:
-        """The provider of the response a call is about, ended or not; None where it is not known here.
+    def home_of(self, call: Call, tenant: str) -> str | None:
+        """The provider of the response a call is about, ended or not; None where this tenant asked for none such.
 
         Such a call names no model, and only that provider can answer it.
         """
-        home = self._homes.get(_response_id(call)) if call.endpoint.name == "responses" else None
-        return home if home in self.providers else None
+        home = self._homes.get((tenant, _response_id(call))) if call.endpoint.name == "responses" else None
+        return home if home in self.accounts.providers else None
 
     def heard(self, key: Key, findings: Findings) -> Awaitable[None] | None:
         """A reply has told how the response stands, to whomever."""
         entry = self._open.get(key)
-        if entry is None or findings.generation_id != key[1]:
+        if entry is None or findings.generation_id != key[-1]:
             return None
         entry.ran = entry.ran or findings.response.status == "in_progress"
         if findings.response.has_ended:
@@ -165,7 +168,7 @@ class Background:
         """Ask once. A 404 is an end that nobody can tell more of; trouble of any other kind may pass."""
         loop = asyncio.get_running_loop()
         is_last = loop.time() + _TICK_SECONDS >= entry.until
-        status, findings = await self._answer(self._asked_of(entry.provider), key[1])
+        status, findings = await self._answer(self._asked_of(entry.provider), key[-1])
         if key not in self._open:  # a client's own GET was quicker
             return
         durable = self.heard(key, findings)
@@ -192,8 +195,9 @@ class Background:
 
     def _asked_of(self, provider: Provider) -> Provider:
         """The provider the call went to, by its newest credentials; one that moved elsewhere is another."""
-        now = self.providers.get(provider.name)
-        return now if now is not None and now.base_url == provider.base_url else provider
+        now = self.accounts.find(provider.name, provider.tenant)
+        is_same = now is not None and (now.base_url, now.tenant) == (provider.base_url, provider.tenant)
+        return now if now is not None and is_same else provider
 
 
 def _response_id(call: Call) -> str:

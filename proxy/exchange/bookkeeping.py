@@ -20,6 +20,7 @@ from proxy.policy.money.budgets import Budget
 from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import FREE_OF_CHARGE
 from proxy.policy.money.settlement import Prices, Settlement
+from proxy.policy.tenants import Accounts
 from proxy.policy.values import Provider, Settings
 from proxy.stores.failures import JournalUnwritable, KeysLost, LedgerDamaged, LedgerUnavailable
 from proxy.stores.hash_key import hash_key
@@ -141,11 +142,11 @@ class Bookkeeping:
         except JournalUnwritable:  # new calls wait as well, and readyz says why
             asyncio.get_running_loop().call_later(_CARRY_AGAIN_SECONDS, self.carry_forward)
 
-    def resolve_orphans(self, keeping: Keeping, providers: dict[str, Provider], prices: PriceBook) -> None:
+    def resolve_orphans(self, keeping: Keeping, accounts: Accounts, prices: PriceBook) -> None:
         """Settle what a crash interrupted: by asking where the upstream had begun, else at the hold. Responses in the
         background are waited for as before, be it a crash or an orderly end that came between."""
         for orphan in self.orphans:
-            provider = providers.get(orphan.hold.provider)
+            provider = accounts.find(orphan.hold.provider, orphan.hold.tenant)
             if provider is None or orphan.generation_id is None:
                 _interrupted(keeping, orphan, None)
             elif orphan.background:
@@ -187,7 +188,7 @@ def _unfinished(orphan: OpenHold, provider: Provider, prices: PriceBook) -> tupl
     price = prices.price(provider, hold.model, hold.upstream_model)
     row = interrupted_row(hold, Settlement(0, "none"), None, response_id)
     left = hold.at_ms / 1000 + provider.timeouts.total - time.time()
-    running = Running(provider, response_id, left, ran=True)
+    running = Running(provider, response_id, left, True, hold.tenant)
     own = FREE_OF_CHARGE if isinstance(price, Free) else price
     return Unfinished(hold, row, Prices(own, partial(prices.listed, provider))), running
 

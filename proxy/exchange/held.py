@@ -14,7 +14,6 @@ from proxy.errors import BudgetExceeded
 from proxy.exchange.background import Running
 from proxy.exchange.keeping import Booked, Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
-from proxy.exchange.record import Record
 from proxy.exchange.refusals import outgrown
 from proxy.exchange.rows import Ended, attempt_row
 from proxy.policy.money.account import Exceeded
@@ -32,6 +31,7 @@ from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
+    from proxy.exchange.job import Job
     from proxy.exchange.reply import Reply
 
 
@@ -46,6 +46,7 @@ class Held:
         "_is_written",
         "_events",
         "_closed",
+        "_caller",
         "_keeping",
         "_prices",
         "_record",
@@ -60,18 +61,16 @@ class Held:
         "maximum",
     )
 
-    def __init__(self, keeping: Keeping, hold: Hold, prices: Callable[[], Prices], record: Record) -> None:
+    def __init__(self, keeping: Keeping, hold: Hold, prices: Callable[[], Prices], job: Job) -> None:
         self.hold = hold
         self.maximum: int | None = None
         self.input_tokens = 0
         self.asks = PLAIN
         self._keeping = keeping
         self._prices = prices
-        self._record = record
-        self.is_free = False
-        self._begun = False
-        self._is_written = False
-        self._closed = False
+        self._record = job.record
+        self._caller = job.caller
+        self.is_free = self._begun = self._is_written = self._closed = False
         self._booked: Booked | None = None
         self._events = 0
         self.look_at: int | None = None
@@ -147,7 +146,7 @@ class Held:
         while so_far > self.hold.amount_pusd:
             verdict = self._keeping.books.grow(self.hold.id, self._step)
             if isinstance(verdict, Exceeded):
-                raise outgrown(verdict)
+                raise outgrown(verdict, self._caller)
             if self._keeping.books.has_shadows:
                 for budget_id in self._keeping.books.overdrawn(self.hold.id):
                     self._record.pass_shadow(BudgetExceeded.code, budget_id)
@@ -206,7 +205,9 @@ class Held:
         )
         assert outcome.findings is not None
         ran = outcome.findings.response.status != "queued"
-        self._keeping.wait_for(unfinished, Running(provider, response_id, provider.timeouts.total, ran))
+        self._keeping.wait_for(
+            unfinished, Running(provider, response_id, provider.timeouts.total, ran, self.hold.tenant)
+        )
 
     def close(self, outcome: Reply | Failure | None = None) -> None:
         """Nothing more comes of the attempt. A usage that came behind the settlement corrects it, once; then all hear."""

@@ -23,7 +23,8 @@ class Job(Struct):
 
     `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `taken` is
     what it has taken from its limits, None until the step in which its first attempt takes its hold; tokens as
-    `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise.
+    `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
+    output tokens to put in, whatever budgets say; None is none.
     """
 
     call: Call
@@ -38,6 +39,7 @@ class Job(Struct):
     taken: Taken | None = None
     under: tuple[str, ...] = ()
     sketch: Sketch | None = None
+    cap: int | None = None
 
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""

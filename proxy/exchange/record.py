@@ -68,6 +68,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     shadow_rejections: tuple[str, ...]
     session: str | None
     tags: tuple[str, ...]
+    tenant: str | None = None
 
 
 class Held(Protocol):
@@ -128,6 +129,7 @@ class Record:
         "status",
         "stream",
         "target",
+        "tenant",
         "times",
         "timing",
         "tried",
@@ -142,8 +144,7 @@ class Record:
         self.started = now
         self.at = time.time()
         self.phase: Phase = "reading"
-        self.endpoint = "other"
-        self.entered = False
+        self.endpoint, self.tenant, self.entered = "other", "", False
         self.cors: list[tuple[str, str]] = []
         self.shape: Shape = "other"
         self.speaks_anthropic = False  # and reads errors so
@@ -153,7 +154,7 @@ class Record:
         self.stream, self.marks = False, UNMARKED
         self.target: Target | None = None
         self.tried: list[Tried] = []
-        self.calls = self.status = 0
+        self.calls = self.status = self.cost_pusd = 0
         self.adjusted: list[str] = []
         self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field
         self.error: ProxyError | None = None
@@ -166,7 +167,6 @@ class Record:
         self.times, self.timing = Times(now), False
         self.client_left: Phase | None = None
         self.asked_of: Provider | None = None
-        self.cost_pusd = 0
         self.cost_source: str | None = None
         self.pending = False  # what it costs is not known before a response in the background has ended
         self.limit_headers: list[tuple[str, str]] = []
@@ -269,6 +269,7 @@ class Record:
             shadow_rejections=self.shadow_rejections,
             session=self.marks.session or None,
             tags=self.marks.tags,
+            tenant=self.tenant or None,
         )
 
     def _left_early(self) -> bool:

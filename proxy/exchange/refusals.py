@@ -21,18 +21,22 @@ from proxy.policy.limits.limiter import Denied
 from proxy.policy.loops import Burning, Repeating
 from proxy.policy.money.account import Exceeded, InFlight, Verdict
 from proxy.policy.money.amounts import PUSD_PER_USD, usd_text
-from proxy.policy.money.budgets import GLOBAL, Budget, Limit
+from proxy.policy.money.budgets import GLOBAL, Budget, Limit, key_scope
 from proxy.policy.money.quote import Unbounded
+from proxy.policy.tenants import is_own
+from proxy.policy.values import Caller
 from proxy.wire.call import Call
 
 
-def exceeded(verdict: Verdict, amount: int) -> PolicyError:
+def exceeded(verdict: Verdict, amount: int, caller: Caller) -> PolicyError:
     """Spending alone leaves too little for this call."""
     assert isinstance(verdict, Exceeded)
-    budget = verdict.budget
+    budget, left = verdict.budget, "too little left"
+    if _is_told(budget, caller):
+        left = f"${_usd(verdict.left_pusd)} left of ${_usd(budget.cap_pusd)}"
     return spent_up(budget)(
-        f"This call may cost up to ${_usd(amount)}, and {_named(budget)} has ${_usd(verdict.left_pusd)} left of "
-        f"${_usd(budget.cap_pusd)}. {_resets(verdict.resets_at)} {_way_on(budget)}"
+        f"This call may cost up to ${_usd(amount)}, and {_named(budget, caller)} has {left}. {_resets(verdict.resets_at)} "
+        f"{_way_on(budget)}"
     )
 
 
@@ -64,22 +68,21 @@ def looping(found: Repeating | Burning, session: str) -> LoopDetected:
     )
 
 
-def outgrown(verdict: Exceeded) -> PolicyError:
+def outgrown(verdict: Exceeded, caller: Caller) -> PolicyError:
     """A stream has cost more than was held for it, and no more is free."""
     budget = verdict.budget
     return spent_up(budget)(
-        f"This answer has cost what was held for it, and {_named(budget)} of ${_usd(budget.cap_pusd)} has too little left "
+        f"This answer has cost what was held for it, and {_named(budget, caller)}{_of(budget, caller)} has too little left "
         f"to hold as much again; the answer ends here. {_resets(verdict.resets_at)}"
     )
 
 
-def in_flight(verdict: Verdict) -> BudgetInFlight:
+def in_flight(verdict: Verdict, caller: Caller) -> BudgetInFlight:
     """Calls under way hold what this one needs, or others were before it; most of it comes back when they end."""
     if isinstance(verdict, InFlight):
         budget, seconds = verdict.budget, verdict.retry_after_seconds
-        sentence = (
-            f"Calls under way hold the rest of {_named(budget)} (${_usd(budget.cap_pusd)}); try again in a moment."
-        )
+        rest = f"{_named(budget, caller)}{_of(budget, caller)}"
+        sentence = f"Calls under way hold the rest of {rest}; try again in a moment."
         return BudgetInFlight(sentence, retry_after=seconds)
     return BudgetInFlight("Other calls of this key wait for the same budget; try again in a moment.", retry_after=1.0)
 
@@ -145,10 +148,10 @@ def code_of(limit: Limit) -> str:
     return TooManyConcurrent.code if limit.of == "concurrent" else RateLimitExceeded.code
 
 
-def too_much(denied: Denied) -> PolicyError:
+def too_much(denied: Denied, caller: Caller) -> PolicyError:
     """A rate limit is in the way."""
     limit, seconds = denied.limit, denied.retry_after_seconds
-    whose = "of everything together" if limit.scope == GLOBAL else "of this key"
+    whose = f"of {_whose(limit.scope, caller)}"
     if limit.of == "concurrent":
         return TooManyConcurrent(
             f"The limit {whose} of {limit.amount} calls at once is reached; try again when one has ended.",
@@ -162,18 +165,40 @@ def too_much(denied: Denied) -> PolicyError:
     return error
 
 
-def _named(budget: Budget) -> str:
-    whose = _whose(budget)
+def _named(budget: Budget, caller: Caller) -> str:
     only = {} if budget.only is None else asdict(budget.only)
     what = " and ".join(f"{name} {pattern}" for name, pattern in only.items() if pattern is not None)
+    whose = _whose_budget(budget, caller)
     named = f"{whose} for {what}" if what else whose
     return f"{named} per {budget.per}" if budget.per != "total" else named
 
 
-def _whose(budget: Budget) -> str:
+def _whose_budget(budget: Budget, caller: Caller) -> str:
     if budget.each is not None:
         return f"the budget of the {budget.each} {_session(budget) if budget.each == 'session' else budget.of}"
-    return "the budget of everything together" if budget.scope == GLOBAL else "this key's budget"
+    if budget.scope == key_scope(caller.name):
+        return "this key's budget"
+    return f"the budget of {_whose(budget.scope, caller)}"
+
+
+def _of(budget: Budget, caller: Caller) -> str:
+    """Its cap, for those whose it is: who shares one with others reads nothing of what they spend."""
+    return f" of ${_usd(budget.cap_pusd)}" if _is_told(budget, caller) else ""
+
+
+def _is_told(budget: Budget, caller: Caller) -> bool:
+    """Whether its figures are the caller's to read: a key's or session's own are, wherever they are configured."""
+    return budget.each in ("key", "session") or is_own(caller, budget.scope)
+
+
+def _whose(scope: str, caller: Caller) -> str:
+    """Who falls under it, as the caller knows them."""
+    if scope == key_scope(caller.name):
+        return "this key"
+    if scope == GLOBAL:
+        return "everything together"
+    name = scope.partition(":")[2]
+    return f"the tenant {name}" if name == caller.tenant else f"{name}, which the tenant of this key belongs to,"
 
 
 def _session(budget: Budget) -> str:

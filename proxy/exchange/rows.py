@@ -69,6 +69,7 @@ def refused_row(record: Record) -> Row:
         waited_ms=_ms(record.times.waited_seconds),
         session=record.marks.session,
         tags=",".join(record.marks.tags),
+        tenant=record.tenant,
     )
 
 
@@ -105,6 +106,7 @@ def _held_row(hold: Hold, settlement: Settlement, usage: Usage | None, **ended: 
         counts_call=hold.attempt == 1,
         session=hold.session,
         tags=hold.tags,
+        tenant=hold.tenant,
         **ended,
     )
 

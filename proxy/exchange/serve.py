@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from proxy.exchange.attempt import (
     headers_for,
     is_near,
     news_of,
+    not_private,
     paint,
     prepare,
     reply_or_raise,
@@ -41,10 +43,12 @@ from proxy.exchange.tongues import Tongues, not_served
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.money.credits import Credits
+from proxy.policy.privacy import keeps_nothing
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, judge
+from proxy.policy.tenants import Accounts
 from proxy.policy.tongues import Said
-from proxy.policy.values import Provider, RetryRules
+from proxy.policy.values import Provider, RetryRules, Target
 from proxy.stores.failures import JournalUnwritable
 from proxy.translate.values import Protocol
 from proxy.wire.reader import StreamReader
@@ -53,18 +57,18 @@ from proxy.wire.reader import StreamReader
 class Exchange:
     """Carries calls to providers and their replies back."""
 
-    def __init__(
-        self, providers: dict[str, Provider], rules: RetryRules, upstream: Upstream, toll: Toll, tongues: Tongues
-    ) -> None:
+    def __init__(self, accounts: Accounts, rules: RetryRules, upstream: Upstream, toll: Toll, tongues: Tongues) -> None:
         """Breakers stand before every provider but the built-in mock, whose failures are ordered."""
         self.toll = toll
-        self.providers = providers
+        self.accounts = accounts
+        self.providers = accounts.providers
         self.tongues = tongues
         self._rules = rules
         self._upstream = upstream
         self.aside = upstream.aside
         self.credits: Credits | None = None  # the operator's own unit, beside USD
-        self.breakers = Breakers(name for name, p in providers.items() if p.kind != "mock")
+        self.breakers = _breakers_before(self.providers.values())
+        self.own_breakers: dict[str, Breakers] = {}  # of tenants with keys of their own, as far as they have called
 
     async def serve(self, client: Client, job: Job) -> None:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
@@ -120,11 +124,14 @@ class Exchange:
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless a breaker is open."""
         record, target = job.record, job.plan.targets[attempt.target]
-        provider, breakers = self.providers[target.provider], self.breakers
+        provider = self._provider(job, target)
+        breakers = self.breakers_of(provider.tenant)
         record.target = target
         way = self.tongues.way(provider, job.call, attempt, time.monotonic())
         if provider.shut:
             outcome: Reply | Failure = shut(provider)
+        elif job.caller.zdr and not keeps_nothing(provider, job.call):
+            outcome = not_private(provider, job.call)
         elif way == "refused":
             outcome = not_served(provider, job.call, self.providers.values())
         elif seconds := breakers.seconds_closed_to(target, time.monotonic()):
@@ -154,10 +161,10 @@ class Exchange:
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
         record = job.record
-        provider = self.providers[job.plan.targets[attempt.target].provider]
+        provider = self._provider(job, job.plan.targets[attempt.target])
         interpreter: Interpreter | Painter | None = None
         if way is None:
-            request, reader = prepare(job, attempt, provider, _maximum(held, attempt))
+            request, reader = prepare(job, attempt, provider, self._maximum(job, held, attempt))
         elif way == "pictures":
             request, reader, interpreter = await self._paint(job, provider, held)
         else:
@@ -196,9 +203,9 @@ class Exchange:
     ) -> tuple[UpstreamRequest, StreamReader, Interpreter]:
         """The request of an attempt in another protocol. Raises `CallerError`s; then there is no hold any more."""
         target, tongues = job.plan.targets[attempt.target], self.tongues
-        provider = self.providers[target.provider]
+        provider = self._provider(job, target)
         largest, assumed = self.toll.prices.sizes(provider, target.model).max_output, self.toll.rules.unknown_maximum
-        terms = Terms(tongue, _maximum(held, attempt), largest, assumed, tongues.lossy_for(job.caller))
+        terms = Terms(tongue, self._maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
         try:
             return await self.aside(len(job.call.body), translate, job, attempt, provider, terms, tongues.kept)
         except BaseException:
@@ -220,7 +227,7 @@ class Exchange:
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         if outcome.judged_status is not None and outcome.judged_status < 400:
             return _GOOD
-        provider = self.providers[job.plan.targets[attempt.target].provider]
+        provider = self._provider(job, job.plan.targets[attempt.target])
         if self.tongues.has_no_ear(outcome, job.call, provider, attempt):
             return Again(replace(attempt, calls=attempt.calls + 1, translated=True))
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
@@ -230,6 +237,39 @@ class Exchange:
             seen = replace(seen, may_be_made=provider.kind not in ("openrouter", "mock"))
         bounds = rounds(job, self._rules, time.monotonic())
         return judge(seen, attempt, bounds, random.uniform(0.8, 1.2))
+
+    def _provider(self, job: Job, target: Target) -> Provider:
+        """A provider as the caller's tenant has it."""
+        own = job.caller.own
+        return own[target.provider] if target.provider in own else self.providers[target.provider]
+
+    def breakers_of(self, tenant: str) -> Breakers:
+        """Those of everybody, or of the tenant whose key it is: what becomes of one's calls is nothing to others."""
+        if not tenant:
+            return self.breakers
+        found = self.own_breakers.get(tenant)
+        if found is None:
+            found = self.own_breakers[tenant] = _breakers_before(self.accounts.with_key_of(tenant).values())
+        return found
+
+    def take_over(self, before: Exchange) -> None:
+        """Go on with what its breakers know of doors that are the same."""
+        for tenant in ("", *before.own_breakers):
+            names = [
+                name
+                for name, old in before.accounts.with_key_of(tenant).items()
+                if (new := self.accounts.with_key_of(tenant).get(name)) is not None and _door(old) == _door(new)
+            ]
+            self.breakers_of(tenant).take_over(before.breakers_of(tenant), names)
+
+    def _maximum(self, job: Job, held: Held | None, attempt: Attempt) -> int | None:
+        """The limit of output tokens that a budget, a repair or a tenant has set."""
+        found = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
+        if job.cap is None:
+            return found
+        target = job.plan.targets[attempt.target]
+        largest = self.toll.prices.sizes(self._provider(job, target), target.model).max_output
+        return min(most for most in (found, job.cap, largest) if most is not None)
 
     async def _pause(self, seconds: float, job: Job) -> None:
         """Wait before the next attempt; nothing is on its way meanwhile."""
@@ -242,9 +282,13 @@ class Exchange:
 _GOOD = Stop()
 
 
-def _maximum(held: Held | None, attempt: Attempt) -> int | None:
-    """The limit of output tokens that a budget or a repair has set."""
-    return held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
+def _breakers_before(providers: Iterable[Provider]) -> Breakers:
+    return Breakers(provider.name for provider in providers if provider.kind != "mock")
+
+
+def _door(provider: Provider) -> tuple[object, ...]:
+    """Where and as who a provider is reached."""
+    return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file
 
 
 def _passed_over(outcome: Reply | Failure) -> bool:

@@ -33,6 +33,7 @@ from proxy.policy.money.quote import (
 )
 from proxy.policy.money.settlement import Prices
 from proxy.policy.money.weight import likely_input_tokens
+from proxy.policy.tenants import own_scopes, tenants_of
 from proxy.policy.values import Plan, Provider
 from proxy.stores.records import Charge, Hold
 
@@ -111,7 +112,7 @@ class Toll:
             job.under = job.scopes
             return await self._hold(job, ask)
         models = (*names, f"{ask.provider.name}/{names[1]}", *job.call.also_models)
-        subject = Subject(job.caller.name, ask.provider.name, models, marks.tags, marks.session)
+        subject = Subject(job.caller.name, ask.provider.name, models, marks.tags, marks.session, tenants_of(job.caller))
         job.under = self.keeping.books.under(job.scopes, subject)
         with narrowed.using(job.under):
             if missing := narrowed.missing(job.under):
@@ -148,7 +149,8 @@ class Toll:
             if isinstance(room, Go) and (was_called or place.is_first):
                 return room
             if not was_called:
-                raise in_flight(self._in_the_way(job, room.hold_pusd if isinstance(room, Go) else room.least_pusd))
+                least = room.hold_pusd if isinstance(room, Go) else room.least_pusd
+                raise in_flight(self._in_the_way(job, least), job.caller)
             place.answered()
 
     def _quote(self, job: Job, ask: Ask) -> Quote:
@@ -164,7 +166,7 @@ class Toll:
         self._judge_limits(job)
         decision = self._decide(job, quote)
         if isinstance(decision, Refuse):
-            raise exceeded(self._in_the_way(job, decision.least_pusd), decision.least_pusd)
+            raise exceeded(self._in_the_way(job, decision.least_pusd), decision.least_pusd, job.caller)
         return decision
 
     def _decide(self, job: Job, quote: Quote) -> Decision:
@@ -188,8 +190,8 @@ class Toll:
         limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
         denied = limiter.judge(scopes, job.likely_tokens, now)
         if denied is not None:
-            job.record.limit_headers = list(limiter.headers(scopes, now).items())
-            raise too_much(denied)
+            job.record.limit_headers = list(limiter.headers(own_scopes(job.caller), now).items())
+            raise too_much(denied, job.caller)
 
     def _take_limits(self, job: Job) -> None:
         """In the same step in which they were judged."""
@@ -200,7 +202,7 @@ class Toll:
                 job.taken, denied = limiter.add_in_shadow(job.taken, scopes, job.likely_tokens, now)
                 for limit in denied:
                     job.record.pass_shadow(code_of(limit), limit.id)
-            job.record.limit_headers = list(limiter.headers(scopes, now).items())
+            job.record.limit_headers = list(limiter.headers(own_scopes(job.caller), now).items())
 
     def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
         """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
@@ -225,6 +227,7 @@ class Toll:
             charges=charges,
             session=record.marks.session,
             tags=",".join(record.marks.tags),
+            tenant=job.caller.tenant,
         )
         self._take_limits(job)
         held = self._held(job, ask, quote, hold)
@@ -243,7 +246,7 @@ class Toll:
     def _held(self, job: Job, ask: Ask, quote: Quote, hold: Hold) -> Held:
         """The hold under way, with what its settlement will want to know."""
         price = quote.price
-        held = Held(self.keeping, hold, partial(_prices, self.prices, price, ask), job.record)
+        held = Held(self.keeping, hold, partial(_prices, self.prices, price, ask), job)
         held.is_free = quote.is_free
         held.asks, held.input_tokens = job.weight.asks, likely_input_tokens(job.weight)
         if hold.stream and price is not None and not price.makes_images:

@@ -14,7 +14,7 @@ from proxy.policy.values import Caller, Lossy, Provider, Tongue
 from proxy.translate.kept import KeptThoughts
 from proxy.wire.call import Call
 
-_At = tuple[str, str, Tongue]
+_At = tuple[str, str, str, Tongue]
 
 
 def _is_read(call: Call, tongue: Tongue) -> bool:
@@ -23,8 +23,8 @@ def _is_read(call: Call, tongue: Tongue) -> bool:
 
 
 def _at(provider: Provider, tongue: Tongue) -> _At:
-    """Who speaks what; another address is another server."""
-    return provider.name, provider.base_url, tongue
+    """Who speaks what; another address is another server, and another account may be let do something else."""
+    return provider.name, provider.base_url, provider.tenant, tongue
 
 
 class Tongues:
@@ -75,8 +75,8 @@ class Tongues:
     def learnt(self, now: float) -> dict[str, list[str]]:
         """What each provider was seen not to speak."""
         found: dict[str, list[str]] = {}
-        for (name, _, tongue), until in self._absent.items():
-            if until > now:
+        for (name, _, _, tongue), until in self._absent.items():
+            if until > now and tongue not in found.get(name, ()):
                 found.setdefault(name, []).append(tongue)
         return found
 

@@ -21,7 +21,7 @@ Child = TypeVar("Child")
 
 # labels with many values; a metric without any of them is small and never folded
 _MANY = frozenset({"model", "key", "from", "to", "budget", "gen_ai_request_model"})
-_FOLDED = _MANY | {"endpoint", "provider", "reason", "gen_ai_provider_name", "gen_ai_operation_name"}
+_FOLDED = _MANY | {"endpoint", "provider", "reason", "tenant", "gen_ai_provider_name", "gen_ai_operation_name"}
 
 
 class Room:
@@ -60,7 +60,7 @@ class Children(Generic[Child]):
         if not self._room.take(self.row.series) and self._may_fold:
             values = tuple(
                 OTHER if label in _FOLDED and value else value
-                for label, value in zip(self.row.labels, values, strict=True)
+                for label, value in zip(self.row.all_labels, values, strict=True)
             )
         child = self.by_labels.get(values)
         if child is None:
@@ -123,9 +123,11 @@ class Families:
     def collect(self) -> Iterator[Metric]:
         """All of them as they stand."""
         for counts, unit in self._counts:
-            family = CounterMetricFamily(counts.row.name, counts.row.help, labels=counts.row.labels)
+            row = counts.row
+            family = CounterMetricFamily(row.name, row.help, labels=row.all_labels)
             for values, count in counts.by_labels.items():
-                family.add_metric(values, count.value / unit)
+                shown = values[:-1] if row.by_tenant and not values[-1] else values  # a label less
+                family.add_metric(shown, count.value / unit)
             yield family
         for distributions in self._distributions:
             yield _histogram(distributions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from msgspec import Struct
 
@@ -44,11 +44,12 @@ class Known(Struct, frozen=True):
     """Which names are ours, asked at every call: a reload may change them.
 
     `is_model`: an alias, or a model of the configuration or the catalogue. `is_key`: the name of a
-    client key, the one of open mode included.
+    client key, the one of open mode included. `tenants`: the names of all there are.
     """
 
     is_model: Callable[[str], bool]
     is_key: Callable[[str], bool]
+    tenants: Callable[[], Container[str]] = tuple
 
 
 class Labels:
@@ -57,6 +58,7 @@ class Labels:
     def __init__(self, known: Known) -> None:
         self._is_model = known.is_model
         self._is_key = known.is_key
+        self._tenants = known.tenants
 
     def model(self, name: str | None) -> str:
         """The configured target's name."""
@@ -69,6 +71,10 @@ class Labels:
         if not name:
             return ""
         return name if self._is_key(name) else OTHER
+
+    def tenant(self, name: str) -> str:
+        """The name of a key's tenant."""
+        return name if not name or name in self._tenants() else OTHER
 
 
 def endpoint_label(name: str) -> str:

@@ -31,7 +31,8 @@ _TOKENS = tuple(float(4**power) for power in range(14))
 
 
 class Row(Struct, frozen=True):
-    """One metric. `zeros` are label values that stand at 0 from the start, so that their first event is a rise."""
+    """One metric. `zeros` are label values that stand at 0 from the start, so that their first event is a rise. `by_tenant`:
+    the label `tenant` comes last, where the key has one."""
 
     name: str
     type: MetricType
@@ -39,6 +40,12 @@ class Row(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     zeros: tuple[str, ...] = ()
+    by_tenant: bool = False
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """The labels, with those that are not always there."""
+        return (*self.labels, "tenant") if self.by_tenant else self.labels
 
     @property
     def series(self) -> int:
@@ -56,6 +63,7 @@ TABLE: tuple[Row, ...] = (
         "counter",
         "Finished calls by status code and by whose fault a failure was (error_type is empty where there was none).",
         ("endpoint", *_OF_KEY, "code", "error_type"),
+        by_tenant=True,
     ),
     Row(
         "tollkeeper_request_duration_seconds",
@@ -91,12 +99,14 @@ TABLE: tuple[Row, ...] = (
         "counter",
         "Tokens used. Input includes cached_input and cache_write, output includes reasoning.",
         (*_OF_KEY, "type"),
+        by_tenant=True,
     ),
     Row(
         "tollkeeper_cost_usd_total",
         "counter",
         "What calls cost in USD, by where the figure comes from.",
         (*_OF_KEY, "source"),
+        by_tenant=True,
     ),
     Row("tollkeeper_budget_limit_usd", "gauge", "The cap of a budget.", _BUDGET),
     Row("tollkeeper_budget_spent_usd", "gauge", "Spent in the budget's current period.", _BUDGET),
@@ -118,6 +128,7 @@ TABLE: tuple[Row, ...] = (
         "counter",
         "Calls refused by Tollkeeper before anything was sent upstream; reason is the code of the error.",
         ("key", "reason"),
+        by_tenant=True,
     ),
     Row(
         "tollkeeper_shadow_rejections_total",
@@ -228,13 +239,14 @@ _LABELS = """
 | `model`, `from`, `to` | The configured target: an alias, else `author/slug`; `_other` if neither the configuration nor the catalogue has it; empty where a call has none. |
 | `from`, `to` of translations, `field` | Protocols (`chat`, `messages`, `responses`); a name of the closed list in [translation](translation.md#what-is-lost). |
 | `key` | The name of the client key, never the key; `_other` for a name that is not configured; empty where a call was refused before the key was known. |
+| `tenant` | On requests, tokens, cost and rejections of keys that have a [tenant](tenants.md), and on no others; `_other` for one that is not configured any more. |
 | `budget` | Its name as `tollkeeper budgets` shows it: `key:alice:day`, `global:month`. |
 | `threshold` | As the configuration has it: `80%`. |
 | `code` | The status the client got; 499 if it left first. |
 | `error_type` | Whose fault it was, from the closed list in [operations](operations.md); `_OTHER` is a case that list lacks. |
 
 A label never takes a value from a request: unknown names share one series. When 14,500 series are reached, new
-combinations are still counted, with `_other` for endpoint, provider, model, key and reason.
+combinations are still counted, with `_other` for endpoint, provider, model, key, tenant and reason.
 """
 
 _TAIL = """

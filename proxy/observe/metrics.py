@@ -104,19 +104,20 @@ class Metrics:
 
     def _book(self, cost: CostSeen) -> None:
         whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
-        self._cost.at(*whose, source_label(cost.cost_source)).add(cost.cost_pusd)
+        tenant = self._labels.tenant(cost.tenant)
+        self._cost.at(*whose, source_label(cost.cost_source), tenant).add(cost.cost_pusd)
         for kind in TOKEN_TYPES:
             count: int = getattr(cost.tokens, kind)
             if count:
-                self._tokens.at(*whose, kind).add(count)
+                self._tokens.at(*whose, kind, tenant).add(count)
 
     def _count(self, same: list[CallSeen]) -> None:
         """Calls that differ in their times and tokens only."""
         call = same[0]
         endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
         model, key = self._labels.model(call.model), self._labels.key(call.key)
-        error = error_label(call.error_type)
-        self._requests.at(endpoint, provider, model, key, code_label(call.status), error).add(len(same))
+        error, tenant = error_label(call.error_type), self._labels.tenant(call.tenant)
+        self._requests.at(endpoint, provider, model, key, code_label(call.status), error, tenant).add(len(same))
         duration = self._duration.at(endpoint, provider, model if provider else "")
         overhead = self._overhead.at(endpoint)
         for each in same:
@@ -133,7 +134,7 @@ class Metrics:
         if call.client_left is not None:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
         if call.rejected is not None:
-            self._rejections.at(key, call.rejected).add(len(same))
+            self._rejections.at(key, call.rejected, tenant).add(len(same))
         for reason in call.shadow_rejected:
             self._shadow_rejections.at(key, reason).add(len(same))
         if self._gen_ai is not None:

@@ -47,13 +47,14 @@ class CallSeen(Struct, frozen=True):
     client_left: str | None = None
     rejected: str | None = None
     shadow_rejected: tuple[str, ...] = ()
+    tenant: str = ""
 
 
 Kind = tuple[object, ...]
 
 
 # all that a call may have in common with many
-_COMMON = ("endpoint", "status", "provider", "model", "key", "error_type", "stream")
+_COMMON = ("endpoint", "status", "provider", "model", "key", "tenant", "error_type", "stream")
 kind_of: Callable[[CallSeen], Kind] = attrgetter(
     *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected"
 )
@@ -68,3 +69,4 @@ class CostSeen(Struct, frozen=True):
     cost_pusd: int
     cost_source: str
     tokens: Tokens = NO_TOKENS
+    tenant: str = ""

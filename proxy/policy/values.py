@@ -24,6 +24,9 @@ Tongue = Literal["chat", "completions", "responses", "messages", "images", "embe
 Lossy = Literal["allow", "warn", "reject"]
 
 
+NO_KEY = "no key configured"
+
+
 class Timeouts(Struct, frozen=True):
     """Seconds. `first_byte` counts silence before the first event of a streamed reply. `idle` is silence once bytes
     flow. A call that is not streamed may take `unstreamed`, None being `total` as well; one for pictures `images`, streamed
@@ -53,14 +56,15 @@ class Provider(Struct, frozen=True):
     `ca_file` holds the authorities to believe, in PEM, instead of SSL_CERT_FILE's or the system's.
     `max_tokens_field` is the member that limits chat's output there ("none": no member, on any endpoint), None the
     usual one; without `stream_options` that member is never put in. `speaks` None: unknown until it is tried. `shut`
-    says why no call goes there now: it is switched off, or (`is_unreadable`) its stored key cannot be opened.
+    says why no call goes there now: it is switched off, or (`is_unreadable`) its stored key cannot be opened. `zdr`: it
+    keeps nothing of a call, says the operator. `tenant` is whose key it has; "" everybody's.
     """
 
     name: str
     kind: Kind
     base_url: str
     api_key: Secret | None = None
-    key_source: str = "no key configured"
+    key_source: str = NO_KEY
     headers: tuple[tuple[str, str], ...] = ()
     timeouts: Timeouts = Timeouts()
     free: bool = False
@@ -71,6 +75,8 @@ class Provider(Struct, frozen=True):
     speaks: frozenset[Tongue] | None = None
     shut: str = ""
     is_unreadable: bool = False
+    zdr: bool = False
+    tenant: str = ""
 
 
 class Target(Struct, frozen=True):
@@ -141,6 +147,34 @@ class Caller(Struct, frozen=True):
     key_hmac: bytes = b""
     timing: bool = False
     lossy: Lossy | None = None
+    zdr: bool = False
+    tenant: str = ""
+    also: tuple[tuple[str, ...], ...] = ()
+    scopes: tuple[str, ...] = ()
+    default_model: str | None = None
+    max_output: int | None = None
+    own: dict[str, Provider] = {}
+
+
+class Credential(Struct, frozen=True):
+    """A tenant's own key of a provider; `source` says in words where it comes from, `unreadable` why it cannot be opened."""
+
+    key: Secret
+    source: str
+    unreadable: str = ""
+
+
+class Tenant(Struct, frozen=True):
+    """A site, a team or a customer. `credentials` are its own by the provider's name, `lossy` None as everywhere else."""
+
+    name: str
+    parent: str | None = None
+    credentials: dict[str, Credential] = {}
+    default_model: str | None = None
+    max_output: int | None = None
+    models: tuple[str, ...] = ()
+    lossy: Lossy | None = None
+    zdr: bool = False
 
 
 class OwnPrice(Struct, frozen=True):
@@ -239,6 +273,7 @@ class Settings(Struct, frozen=True):
     max_body: int = 64 * 2**20
     max_body_total: int = 256 * 2**20
     callers: tuple[Caller, ...] = ()
+    tenants: dict[str, Tenant] = {}
     open: bool = False
     drain: float = 30.0
     results_bytes: int = 2**30

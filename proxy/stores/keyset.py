@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.policy.money.budgets import Budget, Limit, key_scope
+from proxy.policy.tenants import Accounts
 from proxy.policy.values import Caller, Settings
 from proxy.stores.hash_key import keyed_hash
 from proxy.stores.keys import StoredKey
@@ -31,7 +32,7 @@ class KeySet(Struct, frozen=True):
     """Who may call, and what bounds them. `is_open`: everybody may, for there never was a key, or `open: true` says so.
 
     `is_lost`: there were keys, and neither the configuration nor the store knows of any. `clashes` are names that the configuration and the store both have; the configuration's counts. `unreadable` are keys of the store whose
-    terms make no sense; they are refused.
+    terms make no sense, or whose tenant is not there; they are refused.
     """
 
     callers: tuple[Caller, ...]
@@ -58,16 +59,19 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     everything, now_ms = list(stored), int(time.time() * 1000)
     living = [key for key in everything if key.revoked_ms is None]
     own = [key for key in living if key.name not in taken]
-    callers, budgets, limits = list(settings.callers), list(settings.money.budgets), list(settings.money.limits)
+    accounts = Accounts(settings.providers, settings.tenants)
+    callers = [accounts.resolved(caller) for caller in settings.callers]
+    budgets, limits = list(settings.money.budgets), list(settings.money.limits)
     unreadable = []
     for key in own:
         scope = key_scope(key.name)
+        caller = Caller(key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing, tenant=key.tenant)
         try:
             its_budgets, its_limits = _budgets_of(key.budgets), _limits_of(key.limits)
-        except ValueError:  # no bound is worse than no key
+            callers.append(accounts.resolved(caller))
+        except (ValueError, KeyError):  # no bound is worse than no key; nor is there one without its tenant
             unreadable.append(key.name)
             continue
-        callers.append(Caller(key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing))
         budgets += budgets_for(scope, its_budgets, settings.money.zone, settings.money.alerts)
         limits += limits_for(scope, its_limits)
     callers += _with_former_secrets(callers, [key for key in everything if (key.revoked_ms or 0) > now_ms])
@@ -123,6 +127,7 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
         ),
         "expires_ms": asked.expires_ms or None,
         "timing": asked.timing,
+        "tenant": asked.tenant or "",
     }
 
 

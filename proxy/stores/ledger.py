@@ -47,7 +47,7 @@ def _adding_up(table: str, key: Sequence[str], counters: Sequence[str]) -> str:
     return f"{_insert(table, [*key, *counters])} ON CONFLICT ({_named(key)}) DO UPDATE SET {sums_up}"
 
 
-_SPENDER = ("key", "provider", "model", "source")
+_SPENDER = ("key", "provider", "model", "source", "tenant")
 _ADD_ATTEMPT = _insert("attempts", Row.__struct_fields__) + " ON CONFLICT (id) DO NOTHING"
 _ADD_ADJUSTMENT = _insert("adjustments", Adjusted.__struct_fields__) + " ON CONFLICT (id) DO NOTHING"
 _ADD_SPENT = _adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))

@@ -34,6 +34,7 @@ class Row(Struct, frozen=True):
     From the call's start it took `sent_ms` until the attempt began (`waited_ms` of them spent waiting: for the request's
     body, in line, between tries), `first_byte_ms` until the reply, `first_token_ms` until its first token, `total_ms`
     until its end; `connect_ms` of the attempt went into a new connection. None: it never came to that, or nobody noted it.
+    `tenant` is whose the key was then; "" nobody's.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Row(Struct, frozen=True):
     connect_ms: int | None = None
     session: str = ""
     tags: str = ""
+    tenant: str = ""
 
 
 class Hold(Struct, frozen=True, tag="hold"):
@@ -92,6 +94,7 @@ class Hold(Struct, frozen=True, tag="hold"):
     charges: tuple[Charge, ...]
     session: str = ""
     tags: str = ""
+    tenant: str = ""
 
 
 class Begun(Struct, frozen=True, tag="begun"):

@@ -71,6 +71,7 @@ attempts = Table(
     _number("times", server_default="1"),
     *(_number(name, nullable=True) for name in ("first_token_ms", "waited_ms", "sent_ms", "connect_ms")),
     *(_text(name, server_default="") for name in ("session", "tags")),
+    _text("tenant", server_default=""),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )
@@ -82,7 +83,7 @@ def _sums(name: str, *key: Column[Any]) -> Table:
 
 
 def _spender() -> list[Column[str]]:
-    return [_text(name, primary_key=True) for name in ("key", "provider", "model", "source")]
+    return [_text(name, primary_key=True) for name in ("key", "provider", "model", "source", "tenant")]
 
 
 sums = _sums("sums", _number("quarter", primary_key=True), *_spender())
@@ -129,6 +130,7 @@ keys = Table(
     _number("created_ms"),
     *(_number(name, nullable=True) for name in ("expires_ms", "revoked_ms", "last_used_ms")),
     _number("timing", server_default="0"),
+    _text("tenant", server_default=""),
     sqlite_strict=True,
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))

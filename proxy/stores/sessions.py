@@ -50,7 +50,7 @@ def keys_of_session(driver: sqlite3.Connection, session: str) -> list[str]:
 def with_tail(known: list[KnownSession], records: Iterable[Record], since_ms: int) -> list[KnownSession]:
     """The same with what the journal has and the ledger has not."""
     by_name = {(one.key, one.session): one for one in known}
-    for (quarter, key, _, _, _, session), counts in tally(records, session_of).items():
+    for (quarter, key, *_, session), counts in tally(records, session_of).items():
         if not session or quarter < since_ms // QUARTER_MS:
             continue
         at_ms, added = quarter * QUARTER_MS, dict(zip(COUNTERS, counts, strict=True))

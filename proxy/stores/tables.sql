@@ -50,6 +50,7 @@ CREATE TABLE attempts (
   connect_ms INTEGER,
   session TEXT DEFAULT '' NOT NULL,
   tags TEXT DEFAULT '' NOT NULL,
+  tenant TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_attempts PRIMARY KEY (seq),
   CONSTRAINT uq_attempts_id UNIQUE (id)
 )
@@ -123,6 +124,7 @@ CREATE TABLE keys (
   revoked_ms INTEGER,
   last_used_ms INTEGER,
   timing INTEGER DEFAULT '0' NOT NULL,
+  tenant TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_keys PRIMARY KEY (seq),
   CONSTRAINT uq_keys_key_hmac UNIQUE (key_hmac)
 )
@@ -156,6 +158,7 @@ CREATE TABLE sums (
   provider TEXT NOT NULL,
   model TEXT NOT NULL,
   source TEXT NOT NULL,
+  tenant TEXT NOT NULL,
   calls INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
   input_tokens INTEGER NOT NULL,
@@ -164,7 +167,7 @@ CREATE TABLE sums (
   cache_write_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
-  CONSTRAINT pk_sums PRIMARY KEY (quarter, "key", provider, model, source)
+  CONSTRAINT pk_sums PRIMARY KEY (quarter, "key", provider, model, source, tenant)
 )
  WITHOUT ROWID,
  STRICT;
@@ -173,6 +176,7 @@ CREATE TABLE sums_by_day (
   provider TEXT NOT NULL,
   model TEXT NOT NULL,
   source TEXT NOT NULL,
+  tenant TEXT NOT NULL,
   day INTEGER NOT NULL,
   calls INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
@@ -182,7 +186,7 @@ CREATE TABLE sums_by_day (
   cache_write_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
-  CONSTRAINT pk_sums_by_day PRIMARY KEY ("key", provider, model, source, day)
+  CONSTRAINT pk_sums_by_day PRIMARY KEY ("key", provider, model, source, tenant, day)
 )
  WITHOUT ROWID,
  STRICT;
@@ -207,6 +211,7 @@ CREATE TABLE sums_by_session (
   provider TEXT NOT NULL,
   model TEXT NOT NULL,
   source TEXT NOT NULL,
+  tenant TEXT NOT NULL,
   session TEXT NOT NULL,
   calls INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
@@ -216,7 +221,7 @@ CREATE TABLE sums_by_session (
   cache_write_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
-  CONSTRAINT pk_sums_by_session PRIMARY KEY (quarter, "key", provider, model, source, session)
+  CONSTRAINT pk_sums_by_session PRIMARY KEY (quarter, "key", provider, model, source, tenant, session)
 )
  WITHOUT ROWID,
  STRICT;

@@ -21,8 +21,8 @@ QUARTER_MS = 900_000
 QUARTERS_PER_DAY = 96
 
 Counts = list[int]  # in the order of COUNTERS
-# quarter-hour since the epoch, key, provider, model, source; and the session, where sums are kept by it, else ""
-Spender = tuple[int, str, str, str, str, str]
+# quarter-hour since the epoch, key, provider, model, source, tenant; and the session, where sums are kept by it, else ""
+Spender = tuple[int, str, str, str, str, str, str]
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
@@ -37,7 +37,7 @@ def counts_of(row: Row) -> Counts:
 
 def spender_of(row: Row) -> Spender:
     """Where the attempt belongs in the sums."""
-    return row.at_ms // QUARTER_MS, row.key, row.provider, row.model, row.source, ""
+    return row.at_ms // QUARTER_MS, row.key, row.provider, row.model, row.source, row.tenant, ""
 
 
 def session_of(row: Row) -> Spender:

@@ -17,11 +17,11 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
 from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, Spender, add
 
-By = Literal["day", "month", "model", "key", "provider", "session"]
+By = Literal["day", "month", "model", "key", "provider", "tenant", "session"]
 Dimensions = By | tuple[By, ...]
 Totals = dict[tuple[tuple[str, ...], str], Counts]  # names of the row, source
 
-SPENDER = ("key", "provider", "model", "source")
+SPENDER = ("key", "provider", "model", "source", "tenant")
 NAMED = (*SPENDER, "session")  # what a spender holds beside its quarter-hour
 
 _SECONDS = QUARTER_MS // 1000
@@ -33,7 +33,7 @@ _MONTH = len("2026-11")
 class UsageQuestion(Struct, frozen=True):
     """`since_ms` counts from the beginning of its quarter-hour, `until_ms` to the end of its; None is no bound.
 
-    `only` has names that key, provider, model or session must have, or patterns with * ? and [ they must fit.
+    `only` has names that key, provider, model, tenant or session must have, or patterns with * ? and [ they must fit.
     """
 
     by: Dimensions

@@ -12,6 +12,7 @@ from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, Spender, add
 from proxy.stores.usage import NAMED, SPENDER, Totals, UsageQuestion
 
 _PART = 2**32
+_PATTERN = frozenset("*?[")
 
 
 def ledger_totals(connection: Connection, question: UsageQuestion) -> Totals:
@@ -36,8 +37,8 @@ def _count(totals: Totals, question: UsageQuestion, spender: Spender, counts: Co
 
 
 def _rows(connection: Connection, statement: Select[Any], quarter: int) -> Iterator[tuple[Spender, Counts]]:
-    for key, provider, model, source, *halves in connection.execute(statement):
-        yield (quarter, key, provider, model, source, ""), _whole(halves)
+    for key, provider, model, source, tenant, *halves in connection.execute(statement):
+        yield (quarter, key, provider, model, source, tenant, ""), _whole(halves)
 
 
 def _whole(halves: list[int]) -> Counts:
@@ -51,8 +52,8 @@ def _of_sessions(connection: Connection, question: UsageQuestion) -> Iterator[tu
     by = [table.c.quarter, *names] if question.is_by_time else names
     quarter: ColumnElement[Any] = table.c.quarter if question.is_by_time else literal(0)
     statement = _between(select(quarter, *names, *_halves(table)).group_by(*by), table, question)
-    for at, key, provider, model, source, session, *halves in connection.execute(statement):
-        yield (at, key, provider, model, source, session), _whole(halves)
+    for at, key, provider, model, source, tenant, session, *halves in connection.execute(statement):
+        yield (at, key, provider, model, source, tenant, session), _whole(halves)
 
 
 def _by_time(connection: Connection, question: UsageQuestion) -> Totals:
@@ -60,7 +61,7 @@ def _by_time(connection: Connection, question: UsageQuestion) -> Totals:
     totals: Totals = {}
     everything = select(table.c.quarter, table.c.source, *(table.c[name] for name in COUNTERS))
     for quarter, source, *counts in connection.execute(_between(everything, table, question)):
-        add(totals, (question.names_of((quarter, "", "", "", source, "")), source), counts)
+        add(totals, (question.names_of((quarter, "", "", "", source, "", "")), source), counts)
     return totals
 
 
@@ -71,7 +72,7 @@ def _by_days(connection: Connection, question: UsageQuestion) -> Iterator[tuple[
     for (quarter,) in connection.execute(quarters).all():
         days.setdefault(question.day_of(quarter), []).append(quarter)
     for of_day in days.values():
-        yield of_day[0], _grouped(sums).where(sums.c.quarter >= min(of_day), sums.c.quarter <= max(of_day))
+        yield of_day[0], _grouped(sums, question).where(sums.c.quarter >= min(of_day), sums.c.quarter <= max(of_day))
 
 
 def _statements(question: UsageQuestion) -> Iterable[Select[Any]]:
@@ -80,15 +81,15 @@ def _statements(question: UsageQuestion) -> Iterable[Select[Any]]:
     first_day = None if first is None else -(-first // QUARTERS_PER_DAY)
     end_day = None if end is None else end // QUARTERS_PER_DAY
     if first_day is not None and end_day is not None and first_day >= end_day:
-        yield _between(_grouped(sums), sums, question)
+        yield _between(_grouped(sums, question), sums, question)
         return
-    days = _grouped(sums_by_day)
+    days = _grouped(sums_by_day, question)
     if first_day is not None:
         days = days.where(sums_by_day.c.day >= first_day)
-        yield _grouped(sums).where(sums.c.quarter >= first, sums.c.quarter < first_day * QUARTERS_PER_DAY)
+        yield _grouped(sums, question).where(sums.c.quarter >= first, sums.c.quarter < first_day * QUARTERS_PER_DAY)
     if end_day is not None:
         days = days.where(sums_by_day.c.day < end_day)
-        yield _grouped(sums).where(sums.c.quarter >= end_day * QUARTERS_PER_DAY, sums.c.quarter < end)
+        yield _grouped(sums, question).where(sums.c.quarter >= end_day * QUARTERS_PER_DAY, sums.c.quarter < end)
     yield days
 
 
@@ -100,13 +101,15 @@ def _between(statement: Select[Any], table: Table, question: UsageQuestion) -> S
     return statement
 
 
-def _grouped(table: Table) -> Select[Any]:
-    """By everything but the time: no sorting for the sums by day, and few rows.
+def _grouped(table: Table, question: UsageQuestion) -> Select[Any]:
+    """By everything but the time: no sorting for the sums by day, and few rows; of a whole name that is asked for, no others.
 
     Each sum comes in two parts: of whole numbers a few odd rows would make it overflow, for good.
     """
     spender = [table.c[name] for name in SPENDER]
-    return select(*spender, *_halves(table)).group_by(*spender)
+    found = select(*spender, *_halves(table)).group_by(*spender)
+    whole = {of: name for of, name in question.only.items() if of in SPENDER and not _PATTERN & set(name)}
+    return found.where(*(table.c[of] == name for of, name in whole.items()))
 
 
 def _halves(table: Table) -> list[ColumnElement[Any]]:

@@ -249,6 +249,11 @@ def _spliced(document: JsonObject, edits: dict[str, bytes]) -> Pieces:
     return splice(document.body, ranges) if ranges else [document.body]
 
 
+def with_members(body: bytes, members: dict[str, bytes]) -> bytes:
+    """A JSON object of our own with these members set."""
+    return b"".join(_spliced(read_object(body), members))
+
+
 def _with_usage(document: JsonObject) -> bytes | None:
     """The `stream_options` that ask for usage, other members kept; None when the client asks already."""
     told = document.values.get("stream_options")

@@ -27,6 +27,7 @@ ENV = {
     "ALICE_KEY": "c",
     "TOLLKEEPER_ADMIN_TOKEN": "d",
     "ALERT_SECRET": "e",
+    "ACME_KEY": "f",
 }
 
 
@@ -51,7 +52,7 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
     """Yield every path of a YAML value as documentation spells it."""
     if isinstance(value, dict):
         for name, item in value.items():
-            is_entry = prefix in ("providers.", "models.", "model_switches.", "keys.")
+            is_entry = prefix in ("providers.", "models.", "model_switches.", "keys.", "tenants.")
             yield from paths(item, prefix + ("NAME" if is_entry else name) + ".")
     elif isinstance(value, list):
         for item in value:
@@ -76,8 +77,12 @@ def test_the_example_shows_every_field_in_its_place() -> None:
         "master_key_file": "# master_key_file:",
         "providers.NAME.api_key_file": "    # api_key_file:",
         "keys.NAME.key_hash": "    # key_hash:",
+        "tenants.NAME.credential_files": "    # credential_files:",
     }
     of_everything = {field for field in fields() if field.startswith("limits[].") or field == "budgets[].tz"}
+    of_everything |= {
+        field for field in fields() if field.startswith(("tenants.NAME.limits[].", "tenants.NAME.budgets[]."))
+    }
     assert set(fields()) - shown - of_everything == set(commented)
     assert all(line in text for line in commented.values())
 

@@ -44,6 +44,7 @@ def daemon(start_daemon: StartDaemon) -> Daemon:
     return start_daemon(
         admin={"host": "127.0.0.1", "port": 0, "token": TOKEN},
         keys={"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "total"}]}},
+        tenants={"acme": {"budgets": [{"usd": 50, "per": "month"}]}},
     )
 
 
@@ -64,6 +65,7 @@ def test_every_question_is_answered_as_described(daemon: Daemon, upstream: Upstr
     call, document = daemon.chat(), described(daemon)
     paths = {"/usage": "/usage?by=key&since=7d", "/calls/{request_id}": f"/calls/{call.request_id}"}
     paths |= {"/settings/{section}": "/settings/keys", "/settings/{section}/{name}": "/settings/keys/alice"}
+    paths["/tenants/{tenant}"] = "/tenants/acme"
     for route in ROUTES:
         if route.method == "GET":
             reply = admin(daemon, "GET", paths.get(route.path, route.path))

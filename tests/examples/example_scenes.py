@@ -26,6 +26,7 @@ KEYS = {
     "OPENROUTER_API_KEY": "sk-or-example",
     "ANTHROPIC_API_KEY": "sk-ant-example",
     "ALICE_KEY": ALICE,
+    "ACME_KEY": "sk-or-acme",
 }
 BROKEN = """\
 listen:

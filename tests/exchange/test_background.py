@@ -12,6 +12,7 @@ from harness.clock import run
 from proxy.errors import UpstreamUnreachable
 from proxy.exchange.background import LONGEST_WAIT_SECONDS, MOST_AT_ONCE, MOST_HOMES, Background, Running, Watcher
 from proxy.exchange.upstream import Answered, Upstream
+from proxy.policy.tenants import Accounts
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
@@ -93,7 +94,7 @@ async def until_told(ends: _Ends, number: int) -> float:
 def test_it_asks_more_and_more_seldom() -> None:
     async def work() -> None:
         upstream, ends = _Provider(ends=200), _Ends()
-        background = Background(cast("Upstream", upstream), {})
+        background = Background(cast("Upstream", upstream), Accounts({}, {}))
         background.keep(Running(PROVIDER, "resp_1", 3600, ran=False), ends)
         await until_told(ends, 1)
         gaps = [after - before for before, after in zip([0.0, *upstream.times], upstream.times, strict=False)]
@@ -109,7 +110,7 @@ def test_it_asks_more_and_more_seldom() -> None:
 def test_only_its_time_or_a_404_ends_it_unheard(status: int, seconds: float) -> None:
     async def work() -> None:
         upstream, ends = _Provider(status=status), _Ends()
-        background = Background(cast("Upstream", upstream), {})
+        background = Background(cast("Upstream", upstream), Accounts({}, {}))
         background.keep(Running(PROVIDER, "resp_1", 100, ran=True), ends)
         assert seconds - 1.5 <= await until_told(ends, 1) <= seconds + 0.5
         assert ends.told == [(None, True)]
@@ -122,7 +123,7 @@ def test_only_its_time_or_a_404_ends_it_unheard(status: int, seconds: float) -> 
 def test_a_provider_that_takes_for_ever_to_answer_is_given_up_at_the_deadline() -> None:
     async def work() -> None:
         ends = _Ends()
-        background = Background(cast("Upstream", _Provider(takes=1e6)), {})
+        background = Background(cast("Upstream", _Provider(takes=1e6)), Accounts({}, {}))
         background.keep(Running(PROVIDER, "resp_1", 20, ran=True), ends)
         assert await until_told(ends, 1) < 60
 
@@ -132,7 +133,7 @@ def test_a_provider_that_takes_for_ever_to_answer_is_given_up_at_the_deadline() 
 def test_what_is_overdue_is_asked_at_once_and_once() -> None:
     async def work() -> None:
         upstream, ends = _Provider(), _Ends()
-        Background(cast("Upstream", upstream), {}).keep(Running(PROVIDER, "resp_1", -5, ran=True), ends)
+        Background(cast("Upstream", upstream), Accounts({}, {})).keep(Running(PROVIDER, "resp_1", -5, ran=True), ends)
         assert await until_told(ends, 1) < 1
         assert len(upstream.times) == 1
 
@@ -142,7 +143,7 @@ def test_what_is_overdue_is_asked_at_once_and_once() -> None:
 def test_thousands_are_asked_for_a_bounded_number_at_once_by_one_task() -> None:
     async def work() -> None:
         upstream, ends = _Provider(ends=0), _Ends()
-        background = Background(cast("Upstream", upstream), {})
+        background = Background(cast("Upstream", upstream), Accounts({}, {}))
         for n in range(2000):
             background.keep(Running(PROVIDER, f"resp_{n}", 3600, ran=True), ends)
         tasks = len(asyncio.all_tasks())
@@ -157,7 +158,7 @@ def test_thousands_are_asked_for_a_bounded_number_at_once_by_one_task() -> None:
 def test_a_clients_own_question_counts_as_ours() -> None:
     async def work() -> None:
         upstream, ends = _Provider(), _Ends()
-        background = Background(cast("Upstream", upstream), {})
+        background = Background(cast("Upstream", upstream), Accounts({}, {}))
         background.keep(Running(PROVIDER, "resp_1", 3600, ran=False), ends)
         for _ in range(100):
             seen = watcher(background, "/responses/resp_1")
@@ -179,7 +180,7 @@ def test_a_clients_own_question_counts_as_ours() -> None:
 def test_other_responses_and_other_providers_are_nobodys_business() -> None:
     async def work() -> None:
         ends = _Ends()
-        background = Background(cast("Upstream", _Provider()), {})
+        background = Background(cast("Upstream", _Provider()), Accounts({}, {}))
         assert watcher(background, "/responses/resp_1") is None
         background.keep(Running(PROVIDER, "resp_1", 3600, ran=False), ends)
         for path in ("/responses", "/responses/", "/responses/resp_2", "/files/resp_1"):
@@ -196,7 +197,7 @@ def test_other_responses_and_other_providers_are_nobodys_business() -> None:
 def test_closing_settles_nothing() -> None:
     async def work() -> None:
         ends = _Ends()
-        background = Background(cast("Upstream", _Provider()), {})
+        background = Background(cast("Upstream", _Provider()), Accounts({}, {}))
         await background.close()
         background.keep(Running(PROVIDER, "resp_1", 3600, ran=False), ends)
         await background.close()
@@ -208,18 +209,19 @@ def test_closing_settles_nothing() -> None:
 def test_where_a_response_lives_is_known_after_its_end_and_forgotten_in_time() -> None:
     async def work() -> None:
         ends = _Ends()
-        background = Background(cast("Upstream", _Provider()), {PROVIDER.name: PROVIDER})
+        background = Background(cast("Upstream", _Provider()), Accounts({PROVIDER.name: PROVIDER}, {}))
         background.keep(Running(PROVIDER, "resp_1", 3600, ran=False), ends)
         seen = watcher(background, "/responses/resp_1")
         assert seen is not None
         seen.resolve(said("resp_1", "completed"), PROVIDER)
-        assert background.home_of(call("/responses/resp_1/input_items")) == PROVIDER.name
-        assert background.home_of(call("/responses/resp_2")) is background.home_of(call("/responses")) is None
+        assert background.home_of(call("/responses/resp_1/input_items"), "") == PROVIDER.name
+        assert background.home_of(call("/responses/resp_1"), "acme") is None
+        assert background.home_of(call("/responses/resp_2"), "") is background.home_of(call("/responses"), "") is None
         for n in range(MOST_HOMES):
             background.keep(Running(PROVIDER, f"other_{n}", 3600, ran=False), ends)
-        assert background.home_of(call("/responses/resp_1")) is None
-        background.providers = {}
-        assert background.home_of(call("/responses/other_9")) is None
+        assert background.home_of(call("/responses/resp_1"), "") is None
+        background.accounts = Accounts({}, {})
+        assert background.home_of(call("/responses/other_9"), "") is None
         await background.close()
 
     run(work())

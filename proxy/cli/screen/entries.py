@@ -34,7 +34,7 @@ def cells(entry: Entry, zone: tzinfo) -> dict[str, Span]:
     return {
         "Ended": (f"{ended(entry).astimezone(zone):%H:%M:%S}", "dim"),
         "St": (str(entry.status or "-"), tone),
-        "Key": (entry.key or "-", ""),
+        "Key": (f"{entry.tenant}/{entry.key}" if entry.tenant else entry.key or "-", ""),
         "Model": (entry.model or entry.endpoint, ""),
         "Provider": (entry.provider or "-", ""),
         "In/out": (_tokens(entry), ""),

@@ -1,7 +1,7 @@
 """Budgets and limits as values: who they bind, how much, and in which periods.
 
-A budget names its `scope`: "global", or "key:NAME". One that is narrowed binds only some calls of its scope, or gives every
-session, key or tag a sum of its own. One in `shadow` counts as the others do and refuses nothing.
+A budget names its `scope`: "global", "key:NAME" or "tenant:NAME". One that is narrowed binds only some calls of its scope, or
+gives every session, key or tag a sum of its own. One in `shadow` counts as the others do and refuses nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ def key_scope(name: str) -> str:
     return f"key:{name}"
 
 
+def tenant_scope(name: str) -> str:
+    """The scope of everything that the keys of a tenant do, and those of its children."""
+    return f"tenant:{name}"
+
+
 def key_of(scope: str) -> str | None:
     """The key a scope is of; None where it is another one."""
     prefix, colon, name = scope.partition(":")
@@ -33,13 +38,14 @@ def key_of(scope: str) -> str | None:
 
 class Subject(NamedTuple):
     """An attempt, as narrowed budgets look at it. `models` are all names of all models that may serve it; `session` is the
-    client's own id, "" where it sends none."""
+    client's own id, "" where it sends none; `tenants` the key's and its parent."""
 
     key: str
     provider: str
     models: tuple[str, ...]
     tags: tuple[str, ...] = ()
     session: str = ""
+    tenants: tuple[str, ...] = ()
 
 
 class Only(Struct, frozen=True):
@@ -49,6 +55,7 @@ class Only(Struct, frozen=True):
     provider: str | None = None
     key: str | None = None
     tag: str | None = None
+    tenant: str | None = None
 
     def fits(self, subject: Subject) -> bool:
         """Whether the attempt is one of these."""
@@ -57,6 +64,7 @@ class Only(Struct, frozen=True):
             and _fits(self.provider, (subject.provider,))
             and _fits(self.key, (subject.key,))
             and _fits(self.tag, subject.tags)
+            and _fits(self.tenant, subject.tenants)
         )
 
 

@@ -110,6 +110,12 @@ def _plain_asks(maximum: int | None) -> Asks:
 _LOWERED = msgspec.structs.replace(PLAIN, maximum=None, may_lower=True)
 
 
+def capped(weight: Weight, cap: int) -> Weight:
+    """The weight of the same request with no more than so many output tokens, which a budget may lower still."""
+    maximum = cap if weight.asks.maximum is None else min(cap, weight.asks.maximum)
+    return msgspec.structs.replace(weight, asks=msgspec.structs.replace(weight.asks, maximum=maximum))
+
+
 def likely_tokens(weight: Weight) -> int:
     """What a limit on tokens reserves until the call's own count is known: the likely input, and the maximum."""
     asks = weight.asks

@@ -16,6 +16,8 @@ ROUTE = "x-tollkeeper-route"  # the header by which a call names its provider
 def choose(caller: Caller, names: Names, model: str | None, at: str | None = None) -> Plan:
     """Return the plan for what a caller asks, `at` being the provider the call names; unknown and not allowed fail
     alike, naming only what the caller may use."""
+    if model is None and caller.default_model is not None:
+        model = _usual_model(caller.default_model, names, at)
     try:
         found = names.look_up(model, at)
         plan = found.plan if caller.name not in names.switched_keys else names.left_for(caller.name, found)
@@ -24,6 +26,16 @@ def choose(caller: Caller, names: Names, model: str | None, at: str | None = Non
     except ModelNotFound:
         pass
     raise model_not_found(model or "", allowed_models(caller, names))
+
+
+def _usual_model(model: str, names: Names, at: str | None) -> str | None:
+    """The default model of a caller's tenant; None where the provider that the call names does not have it."""
+    try:
+        if at is not None:
+            names.look_up(model, at)
+    except (ModelNotFound, InvalidValue):
+        return None
+    return model
 
 
 def named_provider(names: Names, route: str | None, member: str | None) -> str:
@@ -48,11 +60,16 @@ def may_use(caller: Caller, names: Names, model: str | None, at: str | None = No
 
     The fallbacks of an alias ride with it. Raises ModelNotFound for a name that leads nowhere.
     """
-    if not caller.models:
+    if not is_narrowed(caller):
         return True
     found = names.look_up(model, at)
-    is_listed = _matches(caller, found.plan.label) or _matches(caller, found.slug)
+    is_listed = _matches(caller, found.plan.label, found.slug)
     return is_listed or (at is not None and _may_name(caller, names, found.plan.targets[0]))
+
+
+def is_narrowed(caller: Caller) -> bool:
+    """Whether the caller may use named models only."""
+    return bool(caller.models or caller.also)
 
 
 def _may_name(caller: Caller, names: Names, target: Target) -> bool:
@@ -62,34 +79,45 @@ def _may_name(caller: Caller, names: Names, target: Target) -> bool:
         found = names.look_up(name)
     except ModelNotFound:
         return False
-    return found.plan.targets[0] == target and (_matches(caller, found.plan.label) or _matches(caller, found.slug))
+    return found.plan.targets[0] == target and _matches(caller, found.plan.label, found.slug)
 
 
 def may_serve(caller: Caller, names: Names, name: str) -> bool:
     """Whether a model named inside the body (`models`, `fallbacks`) may serve a caller. Such a
     name goes upstream as it is, so that an alias of ours does not count."""
-    return names.is_on(name, caller.name) and (not caller.models or _matches(caller, names.slug_of(name)))
+    return names.is_on(name, caller.name) and (not is_narrowed(caller) or _matches(caller, names.slug_of(name)))
 
 
 def allowed_models(caller: Caller, names: Names) -> list[str]:
     """Return the names to list for a caller: aliases first, then models."""
-    everything = not caller.models and caller.name not in names.switched_keys
+    everything = not is_narrowed(caller) and caller.name not in names.switched_keys
     return [name for name in names.offered() if everything or _may_list(caller, names, name)]
 
 
 def check_unnamed(caller: Caller, at: str, usual: str) -> None:
     """Raise `EndpointNotServed` where a caller may use named models only, and a call without a model is to go elsewhere
     than it usually would: what it may reach there no list of models says."""
-    if caller.models and at != usual:
+    if is_narrowed(caller) and at != usual:
         raise EndpointNotServed(
             "This key may use named models only (`models:`), and a call that carries no model goes to the usual provider; "
             f"leave the header {ROUTE} out."
         )
 
 
+def check_shared(caller: Caller, endpoint: Endpoint, provider: str) -> None:
+    """Raise `EndpointNotServed` where a tenant asks for what a provider keeps (files, batches, stored responses) and has no
+    account of its own there: it would see what others keep."""
+    own = caller.own.get(provider)
+    if caller.tenant and (own is None or own.tenant != caller.tenant):
+        raise EndpointNotServed(
+            f"What {provider} keeps ({_named(endpoint)}) is one for all who share an account there, and the tenant of this key "
+            f"has none of its own. `tenants.{caller.tenant}.credentials.{provider}` gives it one."
+        )
+
+
 def check_endpoint(caller: Caller, endpoint: Endpoint) -> None:
     """Raise `EndpointNotServed` where a caller may use named models only, and which one would work cannot be told."""
-    if caller.models and endpoint.unbounded:
+    if is_narrowed(caller) and endpoint.unbounded:
         raise EndpointNotServed(
             f"This key may use named models only (`models:`), and which model {_named(endpoint)} uses cannot be told. "
             "A key without a list of models may use it."
@@ -110,5 +138,7 @@ def _may_list(caller: Caller, names: Names, name: str) -> bool:
         return False
 
 
-def _matches(caller: Caller, name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in caller.models)
+def _matches(caller: Caller, *names: str) -> bool:
+    """Whether each list there is, the key's own and those of its tenants, has one of the names."""
+    lists = [patterns for patterns in (caller.models, *caller.also) if patterns]
+    return all(any(fnmatchcase(name, pattern) for pattern in patterns for name in names) for patterns in lists)

@@ -15,8 +15,6 @@ from msgspec.structs import replace
 
 from proxy.errors import (
     InternalError,
-    ModelNotFound,
-    NoHealthyUpstream,
     Overloaded,
     ProxyError,
     ShuttingDown,
@@ -28,18 +26,18 @@ from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record, RequestIds
 from proxy.exchange.stepper import Stepper
-from proxy.policy.money.budgets import GLOBAL, key_scope
 from proxy.policy.money.weight import likely_tokens, weigh
-from proxy.policy.names.access import check_endpoint, check_unnamed, choose, may_serve, named_provider
-from proxy.policy.values import Caller, Plan, Target
+from proxy.policy.names.access import check_endpoint
+from proxy.policy.tenants import most_output, scopes_of
 from proxy.web.body import read_body
 from proxy.web.client.gate import Room
-from proxy.web.client.heads import Asked, Head, head_of
+from proxy.web.client.heads import Asked, head_of
 from proxy.web.client.parts import Entrance, Parts
+from proxy.web.client.planning import listed_models, plan_for
 from proxy.web.connection import Answered, Connection
 from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
-from proxy.wire.call import Call, read_call
+from proxy.wire.call import read_call
 from proxy.wire.endpoints import OWN, endpoint_for, path_of, speaks_anthropic, split_path
 from proxy.wire.marks import marks_of
 
@@ -186,7 +184,7 @@ class Api:
             return None
         refuse_what_cannot_pass(request, path)
         caller = parts.keys.caller(request.headers)
-        record.key, record.timing = caller.name, caller.timing
+        record.key, record.timing, record.tenant = caller.name, caller.timing, caller.tenant
         if endpoint.name not in OWN:
             check_endpoint(caller, endpoint)
         head = head_of(request, (path, query), endpoint, record)
@@ -198,13 +196,13 @@ class Api:
         """What is asked of a provider; None where we had the answer ourselves."""
         head, caller, parts = asked.head, asked.caller, self.parts
         record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
-        record.cors, record.key, record.timing = head.cors, caller.name, caller.timing
+        record.cors, record.key, record.timing, record.tenant = head.cors, caller.name, caller.timing, caller.tenant
         record.speaks_anthropic = head.speaks_anthropic
         to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
         if (turn := parts.gate.enter(caller.name, to_read)) is not None:
             await turn
         record.entered = True
-        if head.method in ("GET", "HEAD") and (listed := self._models(head, caller)) is not None:
+        if head.method in ("GET", "HEAD") and (listed := listed_models(parts, head, caller)) is not None:
             client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
             return None
         if head.endpoint.name in OWN and await self._answered(asked, client):
@@ -214,17 +212,19 @@ class Api:
         asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
         call = read_call(*asked_for) if aside is None else await aside(len(body), read_call, *asked_for)
         record.model, record.stream, record.marks = call.model, call.stream, marks_of(head.marks, call.document)
-        plan = self._plan(caller, call, head)
+        plan = plan_for(parts, caller, call, head)
         if head.model not in (None, plan.targets[0].model):
             call = replace(call, path=path_of(plan.targets[0].model))
         record.label = plan.label
         if head.apart is not None and parts.elsewhere is not None and await parts.elsewhere.apart(asked, client, call):
             return None
-        weight = NO_WEIGHT
+        weight, cap = NO_WEIGHT, None
         if head.endpoint.counts:
             weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)
+            if caller.max_output is not None:
+                weight, cap = most_output(caller, call, weight)
         until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
-        return Job(call, weight, caller, plan, head.incoming, record, until, (key_scope(caller.name), GLOBAL), tokens)
+        return Job(call, weight, caller, plan, head.incoming, record, until, scopes_of(caller), tokens, cap=cap)
 
     async def _answered(self, asked: Asked, client: Client) -> bool:
         """Whether the request was for us alone; one that is for a provider after all may be one its key must not make."""
@@ -244,39 +244,6 @@ class Api:
             body = await read_body(request, self.parts.max_body, room)
         record.times.waited_seconds += time.monotonic() - began
         return body
-
-    def _plan(self, caller: Caller, call: Call, head: Head) -> Plan:
-        """Where this call may go. Calls that carry no model go as they are to the provider they name, else to the
-        default one; those about a model to who would be sent its name, those about a response in the background to who
-        has it."""
-        is_named = head.route is not None or call.provider is not None
-        named = named_provider(self.parts.names, head.route, call.provider) if is_named else None
-        if head.model is not None:
-            targets = choose(caller, self.parts.names, head.model, named).targets
-            return Plan(targets[:1], call.endpoint.name, rewrite=False)
-        if not call.endpoint.carries_model:
-            usual = self.parts.exchange.toll.keeping.background.home_of(call) or self.parts.default_provider
-            if not usual:
-                raise NoHealthyUpstream("No provider is configured.")
-            check_unnamed(caller, named or usual, usual)
-            return Plan((Target(named or usual, ""),), call.endpoint.name, rewrite=False)
-        plan = choose(caller, self.parts.names, call.model, named)
-        for name in call.also_models:
-            if not may_serve(caller, self.parts.names, name):
-                raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
-        return plan
-
-    def _models(self, head: Head, caller: Caller) -> bytes | None:
-        """Our own answer to the model list, or None for paths that are the provider's to answer."""
-        parts = self.parts
-        if head.path == "/models":
-            return parts.models.all(caller, anthropic=head.speaks_anthropic)
-        if head.model is None or (one := parts.models.one(caller, head.model, anthropic=head.speaks_anthropic)) is None:
-            return None
-        plan = choose(caller, parts.names, head.model)
-        provider = parts.exchange.providers[plan.targets[0].provider]
-        parts.exchange.toll.check_listed((key_scope(caller.name), GLOBAL), provider, plan)
-        return one
 
     def _refuse(self, error: ProxyError, client: Client, request: Asked | web.BaseRequest) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""

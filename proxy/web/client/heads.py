@@ -11,7 +11,7 @@ from msgspec import Struct
 from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
 from proxy.exchange.record import Record
-from proxy.policy.names.access import ROUTE
+from proxy.policy.names.access import ROUTE, is_narrowed
 from proxy.policy.values import Caller
 from proxy.web.client.keys import Keyring
 from proxy.wire.endpoints import Endpoint, model_of
@@ -79,7 +79,7 @@ class Heads:
             return None if head is None or caller is None or not keys.admits(caller) else Asked(head, caller, b"")
         head = self._known.get(digest)
         caller = None if head is None else keys.caller_of(credential)
-        if head is None or caller is None or (caller.models and head.endpoint.unbounded):
+        if head is None or caller is None or (head.endpoint.unbounded and is_narrowed(caller)):
             return None
         return Asked(head, caller, b"")
 

@@ -11,8 +11,9 @@ from aiohttp import web
 from proxy.errors import InvalidJson, NothingThere
 from proxy.exchange.client import Client
 from proxy.policy.money.account import Standing
-from proxy.policy.money.budgets import GLOBAL, Subject, key_scope
+from proxy.policy.money.budgets import Subject
 from proxy.policy.money.credits import with_credits
+from proxy.policy.tenants import own_scopes
 from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.heads import Asked
@@ -58,7 +59,7 @@ class Estimates:
         if asked.head.method != "POST":
             return False
         exchange, caller, now = self._parts.exchange, asked.caller, time.time()
-        books, scopes = exchange.toll.keeping.books, (key_scope(asked.caller.name), GLOBAL)
+        books, scopes = exchange.toll.keeping.books, own_scopes(asked.caller)
 
         def standings(plan: Plan) -> list[Standing]:
             target = plan.targets[0]

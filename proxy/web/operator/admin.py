@@ -28,12 +28,13 @@ from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
 from proxy.web.operator.actor import ACTOR
-from proxy.web.operator.admin_table import ROUTES, Route, SettingBody, openapi
+from proxy.web.operator.admin_table import ROUTES, Route, openapi
 from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
+from proxy.web.operator.bodies import SettingBody
 from proxy.web.operator.control import under_way
 from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.door import AdminDoor
-from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.moments import usage_params
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
 from proxy.web.operator.settings_orders import ReloadRefused
@@ -127,18 +128,15 @@ class Admin:
 
     def _converted(self, route: Route, params: dict[str, Any]) -> dict[str, Any]:
         """The days of a query as moments of the configuration's zone, what rows stand for as a list."""
-        if route.order == "usage" and "by" in params:
-            params["by"] = params["by"].split(",")
         for name in ("takes", "makes"):
             if isinstance(params.get(name), str):
                 params[name] = params[name].split(",")
-        zone = self._orders.state.zone(params.get("tz")) if route.order in ("usage", "audit") else None
-        for name in ("since", "until"):
-            if zone is not None and name in params:
-                params[f"{name}_ms"] = moment_ms(params.pop(name), zone, is_end=name == "until")
+        if route.order not in ("usage", "audit"):
+            return params
+        found = usage_params(params, self._orders.state.zone(params.get("tz")))
         if route.order == "audit":
-            params.pop("tz", None)  # of moments nobody asks for a zone
-        return params
+            found.pop("tz", None)  # of moments nobody asks for a zone
+        return found
 
 
 async def _streamed(request: web.BaseRequest, lines: AsyncIterator[Any]) -> web.StreamResponse:

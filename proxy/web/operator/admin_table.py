@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from proxy import __version__
 from proxy.stores.usage import UsageReport
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BudgetsAnswer,
-    CutAnswer,
     HealthAnswer,
     KeyChangedAnswer,
     KeyMadeAnswer,
@@ -25,6 +24,8 @@ from proxy.web.operator.answers import (
     UsageRow,
 )
 from proxy.web.operator.answers_past import PastCallAnswer
+from proxy.web.operator.bodies import AdjustBody, KeyChangesBody, NewKeyBody, RollbackBody, RotateBody, SettingBody
+from proxy.web.operator.desk import FILTERS
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
 from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.model_switching import ModelSwitchBody
@@ -36,62 +37,12 @@ from proxy.web.operator.stored_settings import (
     SettingSetAnswer,
     SettingsHistoryAnswer,
 )
+from proxy.web.operator.tenants import TenantsAnswer
+from proxy.web.operator.traffic import CutAnswer
 from proxy.web.operator.trail import AuditAnswer, VerdictAnswer
 
 MODEL_FILTERS = ModelsAsk.__struct_fields__
 _REF = "#/components/schemas/{name}"
-
-
-class AdjustBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`usd` is added to what the budget's current period has spent; below zero it gives back."""
-
-    usd: str
-    reason: str
-
-
-class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """The terms of a key as under `keys:` in the configuration; `expires_ms` is UTC epoch milliseconds, 0 never."""
-
-    name: str
-    models: list[str] = []
-    limits: list[dict[str, Any]] = []
-    budgets: list[dict[str, Any]] = []
-    expires_ms: int | None = None
-    timing: bool = False
-
-
-class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is to be different of a key; what is left out stays. `expires_ms` 0 is never."""
-
-    name: str | UnsetType = UNSET
-    models: list[str] | UnsetType = UNSET
-    limits: list[dict[str, Any]] | UnsetType = UNSET
-    budgets: list[dict[str, Any]] | UnsetType = UNSET
-    expires_ms: int | UnsetType = UNSET
-    timing: bool | UnsetType = UNSET
-
-
-class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """For how long the present secret goes on."""
-
-    grace_seconds: float = 0
-
-
-class SettingBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the entry is to be, as the configuration would hold it; the value may also be the whole body. A secret that
-    is given masked, as it was shown, stays what it is."""
-
-    value: Any
-    reason: str = ""
-
-
-class RollbackBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which version is to be in force again."""
-
-    section: str
-    name: str
-    version: int
-    reason: str = ""
 
 
 class Failure(Struct, frozen=True):
@@ -137,8 +88,8 @@ class Route(Struct, frozen=True):
 
 
 ROUTES = (
-    Route("GET", "/usage", "usage", "Calls, tokens and cost by day, month, model, key, provider or session.", UsageReport,
-          query=("by", "since", "until", "tz", "key", "model", "provider", "session"), fails=(400, 503)),
+    Route("GET", "/usage", "usage", "Calls, tokens and cost by day, month, model, key, provider, tenant or session.",
+          UsageReport, query=("by", "since", "until", "tz", *FILTERS), fails=(400, 503)),
     Route("GET", "/budgets", "budgets", "Where every budget stands.", BudgetsAnswer),
     Route("POST", "/budgets/{budget}/adjustments", "adjust", "Correct what a budget has spent, and say why.",
           AdjustedAnswer, body=AdjustBody, changes=True, fails=(400, 404, 503)),
@@ -156,6 +107,9 @@ ROUTES = (
           fails=(503,)),
     Route("POST", "/sessions/raise", "raise_session", "Let a session spend more, and go on.", RaisedAnswer,
           body=RaiseAsk, changes=True, fails=(400, 404, 503)),
+    Route("GET", "/tenants", "tenants", "Every tenant: what it says, its keys, where its budgets stand.", TenantsAnswer,
+          fails=(503,)),
+    Route("GET", "/tenants/{tenant}", "tenant", "One tenant.", TenantsAnswer, fails=(404, 503)),
     Route("GET", "/providers", "providers", "How every provider fares.", ProvidersAnswer),
     Route("GET", "/calls", "live", "Calls under way, and the latest that ended.", LiveAnswer),
     Route("GET", "/calls/{request_id}", "show", "One past call, attempt by attempt, or why it was refused.",
@@ -212,13 +166,14 @@ _QUERY = {
     "by": {
         "type": "string",
         "default": "day",
-        "description": "day, month, model, key, provider, session; several: key,day.",
+        "description": "day, month, model, key, provider, tenant, session; several: key,day.",
     },
     "limit": {"type": "integer", "default": 100, "minimum": 1, "maximum": 1000, "description": "So many rows."},
     "key": {"type": "string", "description": "Only keys of this name, or of a pattern such as ci-*."},
     "model": {"type": "string", "description": "Only models of this name, or of a pattern such as openai/*."},
     "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
     "session": {"type": "string", "description": "Only the session of this id, or of a pattern."},
+    "tenant": {"type": "string", "description": "Only tenants of this name, or of a pattern."},
     "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
     "until": {"type": "string", "description": "As since; a day counts to its end."},
     "dry_run": {"type": "string", "description": "There, though empty: only say what would change."},

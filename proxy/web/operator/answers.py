@@ -55,6 +55,7 @@ class KeyAnswer(Struct, frozen=True):
     last_used_at: str | None
     old_secret_until: str | None = None
     timing: bool = False
+    tenant: str | None = None
 
 
 class KeysAnswer(Struct, frozen=True):
@@ -162,10 +163,11 @@ class ProviderAnswer(Struct, frozen=True):
     failures: int
     retry_in_seconds: float | None
     models: list[LeftAlone] = []
+    tenant: str | None = None
 
 
 class ProvidersAnswer(Struct, frozen=True):
-    """Every configured provider."""
+    """Every configured provider, and those that fare otherwise for a `tenant` with a key of its own."""
 
     providers: list[ProviderAnswer]
 
@@ -179,13 +181,6 @@ class DrawingAnswer(Struct, frozen=True):
     models: int | None
     breaker: Literal["closed", "open", "none"]
     left_alone: list[str] = []
-
-
-class CutAnswer(Struct, frozen=True):
-    """A call that was ended by an operator."""
-
-    request_id: str
-    ended: bool = True
 
 
 class ReloadedAnswer(Struct, frozen=True):

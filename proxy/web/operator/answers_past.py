@@ -81,3 +81,4 @@ class PastCallAnswer(Struct, frozen=True):
     waterfall: list[SpanAnswer]
     session: str | None = None
     tags: list[str] = []
+    tenant: str | None = None

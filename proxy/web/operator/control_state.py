@@ -56,6 +56,8 @@ from proxy.web.operator.key_orders import (
     made,
     no_such_key,
     refuse_configured,
+    refuse_loss,
+    refuse_stray,
     refuse_taken,
     renamed,
     rotated,
@@ -161,6 +163,7 @@ class LiveState:
         """Make a key; it works from now on."""
         async with self._turn:
             refuse_taken(self._settings, asked.name)
+            refuse_stray(self._settings, asked.tenant)
             key, secret = make_key(asked, int(time.time() * 1000), self._books.hash_key)
             was_open = self.keys.is_open
             await self._change(key_work("create", asked.name, lambda connection: create_key(connection, key)))
@@ -170,6 +173,7 @@ class LiveState:
         """Give a key other terms or another name; calls under way keep what they have."""
         async with self._turn:
             refuse_configured(self._settings, name)
+            refuse_stray(self._settings, asked.tenant)
             if asked.name is not None:
                 refuse_taken(self._settings, asked.name)
             at_ms, former = int(time.time() * 1000), self._books.books.state(time.time())
@@ -246,8 +250,8 @@ class LiveState:
             return result, keys, known.spent(raw(connection), fresh)
 
         result, keys, spent = await self.run(job)
-        if settings is not None and self.keys.callers and not keys.callers and not keys.is_open:
-            raise Declined("no client key would be left; where everybody may call from now on, write `open: true`")
+        if settings is not None:
+            refuse_loss(self.keys, keys)
         if keys.callers:
             mark_keyed(wanted)
         self._settings = wanted

@@ -43,11 +43,13 @@ class Unknown(Declined):
     """What was asked for is not there."""
 
 
+FILTERS = ("key", "model", "provider", "tenant", "session")
 Moment = Annotated[int, Meta(ge=-1000 * LAST_START, le=1000 * LAST_START)]  # UTC epoch milliseconds
 
 
 class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """`tz` None is the machine's zone of the configuration; `key`, `model`, `provider` and `session` are names or patterns."""
+    """`tz` None is the machine's zone of the configuration; `key`, `model`, `provider`, `tenant` and `session` are names or
+    patterns."""
 
     by: Dimensions = "day"
     since_ms: Moment | None = None
@@ -57,6 +59,7 @@ class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
     model: str | None = None
     provider: str | None = None
     session: str | None = None
+    tenant: str | None = None
 
 
 class Desk(Struct, frozen=True):
@@ -77,9 +80,7 @@ class Desk(Struct, frozen=True):
             zone = ZoneInfo(ask.tz) if ask.tz else self.settings.money.zone
         except (ValueError, OSError, KeyError):
             raise Declined("--tz must be a time zone such as Europe/Berlin") from None
-        only = {
-            name: text for name in ("key", "model", "provider", "session") if (text := getattr(ask, name)) is not None
-        }
+        only = {name: text for name in FILTERS if (text := getattr(ask, name)) is not None}
         return self.files.usage(UsageQuestion(ask.by or "day", zone, ask.since_ms, ask.until_ms, only))
 
     def show(self, request_id: str) -> PastCallAnswer:
@@ -102,6 +103,7 @@ class Desk(Struct, frozen=True):
             waterfall=waterfall(rows),
             session=first.session or None,
             tags=first.tags.split(",") if first.tags else [],
+            tenant=first.tenant or None,
         )
 
     def under(self, scopes: tuple[str, ...], subject: Subject) -> tuple[str, ...]:
@@ -142,7 +144,7 @@ class Desk(Struct, frozen=True):
             name=caller.name,
             origin="store" if known else "configuration",
             models=list(caller.models),
-            limits=[_limit_text(limit) for limit in self.keys.limits if limit.scope == scope],
+            limits=[limit_text(limit) for limit in self.keys.limits if limit.scope == scope],
             budgets=budgets,
             spent_usd=spent_usd,
             expired=caller.expires_ms is not None and now * 1000 >= caller.expires_ms,
@@ -151,6 +153,7 @@ class Desk(Struct, frozen=True):
             last_used_at=_instant_or_none(used_ms),
             old_secret_until=_instant_or_none(self._former_until(caller, now)),
             timing=caller.timing,
+            tenant=caller.tenant or None,
         )
 
     def _former_until(self, caller: Caller, now: float) -> int | None:
@@ -196,7 +199,7 @@ def _refusal(row: Row) -> RefusalAnswer:
     return RefusalAnswer(row.status, row.error, row.message, row.total_ms, row.times)
 
 
-def _limit_text(limit: Limit) -> str:
+def limit_text(limit: Limit) -> str:
     """The limit as `keys create --limit` takes it."""
     shadow = "shadow:" if limit.shadow else ""
     if limit.per is None:

@@ -16,14 +16,16 @@ from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.bounds import Bound
-from proxy.policy.money.budgets import GLOBAL, Subject, key_scope
+from proxy.policy.money.budgets import GLOBAL, Subject
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import choose, named_provider
+from proxy.policy.tenants import most_output, scopes_of, tenants_of
 from proxy.policy.values import Caller, Plan
 from proxy.web.client.keys import OPEN
 from proxy.web.operator.desk import Desk, Unknown, standing_row
+from proxy.web.operator.tenants import order_of
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
 
@@ -58,8 +60,8 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         plan = choose(caller, desk.names, ask.model, at)
     except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
-    quote, tokens = _quote(desk, ask, plan)
-    scopes = (key_scope(caller.name), GLOBAL) if caller.name else (GLOBAL,)
+    quote, tokens = _quote(desk, ask, plan, caller)
+    scopes = scopes_of(caller) if caller.name else (GLOBAL,)
     under = desk.under(scopes, _subject(caller, ask, plan))
     denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic())
     hold = _hold(desk, quote, (under, caller.name), now)
@@ -74,6 +76,8 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
     return {
         "model": ask.model,
         "key": caller.name or None,
+        "tenant": caller.tenant or None,
+        "order": [asdict(each) for each in order_of(desk, caller, ask.model, plan)],
         "target": plan.label,
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
         "price": _price(quote),
@@ -92,7 +96,7 @@ def _subject(caller: Caller, ask: ExplainAsk, plan: Plan) -> Subject:
     """The first attempt, as narrowed budgets see it."""
     target = plan.targets[0]
     models = (plan.label, target.model, f"{target.provider}/{target.model}")
-    return Subject(caller.name, target.provider, models, ask.tags, ask.session)
+    return Subject(caller.name, target.provider, models, ask.tags, ask.session, tenants_of(caller))
 
 
 def caller_of(desk: Desk, name: str | None) -> Caller:
@@ -107,8 +111,8 @@ def caller_of(desk: Desk, name: str | None) -> Caller:
     raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
 
 
-def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> tuple[Quote, int]:
-    """What it may cost, and the tokens that limits would reserve for it."""
+def _quote(desk: Desk, ask: ExplainAsk, plan: Plan, caller: Caller) -> tuple[Quote, int]:
+    """What it may cost, and the tokens that limits would reserve for it. Raises `Unknown` for more than it may ask for."""
     body: dict[str, Any] = {"model": ask.model, "messages": [{"role": "user", "content": ""}]}
     if ask.max_tokens is not None:
         body["max_tokens"] = ask.max_tokens
@@ -118,7 +122,10 @@ def _quote(desk: Desk, ask: ExplainAsk, plan: Plan) -> tuple[Quote, int]:
     target = plan.targets[0]
     provider = desk.settings.providers[target.provider]
     rules = desk.settings.money.rules
-    weight = weigh(call, plan.defaults)
+    try:
+        weight, _ = most_output(caller, call, weigh(call, plan.defaults))
+    except InvalidValue as error:
+        raise Unknown(error.message) from None
     return quote_for(weight, provider, [(plan.label, target.model)], desk.prices, rules), likely_tokens(weight)
 
 

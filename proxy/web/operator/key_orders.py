@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
+from proxy.config.problems import suggestion
 from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import key_scope
 from proxy.policy.values import Settings
 from proxy.stores.keys import StoredKey, key_terms
+from proxy.stores.keyset import KeySet
 from proxy.stores.records import Adjusted
 from proxy.web.operator.actor import Work, written
 from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
@@ -88,6 +90,23 @@ def refuse_taken(settings: Settings, name: str) -> None:
     """A key of the configuration would win over a new one of its name."""
     if name in {caller.name for caller in settings.callers}:
         raise Declined(f"the configuration has a key named {name!r} already; choose another name")
+
+
+def refuse_loss(before: KeySet, after: KeySet) -> None:
+    """A configuration that closes the door to everybody, or takes the tenant of a stored key away, is not taken on."""
+    if before.callers and not after.callers and not after.is_open:
+        raise Declined("no client key would be left; where everybody may call from now on, write `open: true`")
+    if strays := set(after.unreadable) - set(before.unreadable):
+        names = ", ".join(sorted(strays)[:5])
+        raise Declined(f"stored keys would be left without their tenant: {names}; give them another, or revoke them")
+
+
+def refuse_stray(settings: Settings, tenant: str | None) -> None:
+    """A key's tenant must be there."""
+    if tenant and tenant not in settings.tenants:
+        raise Declined(
+            f"there is no tenant {tenant!r}{suggestion(tenant, settings.tenants)}; `tollkeeper tenants list` names them"
+        )
 
 
 def refuse_configured(settings: Settings, name: str) -> None:

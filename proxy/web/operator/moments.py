@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, tzinfo
+from typing import Any
 
 _DAY = "2026-11-21"
 
@@ -23,6 +24,17 @@ def moment_ms(text: str, zone: tzinfo, *, is_end: bool) -> int:
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
         raise ValueError("must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday or 7d") from None
+
+
+def usage_params(params: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
+    """The parameters of a query about usage: its days as moments of a zone, what rows stand for as a list. Raises ValueError."""
+    found = dict(params)
+    if "by" in found:
+        found["by"] = found["by"].split(",")
+    for name in ("since", "until"):
+        if name in found:
+            found[f"{name}_ms"] = moment_ms(found.pop(name), zone, is_end=name == "until")
+    return found
 
 
 def _day(text: str, zone: tzinfo) -> date | None:

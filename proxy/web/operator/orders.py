@@ -24,6 +24,7 @@ from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
+from proxy.web.operator.tenants import tenant_list
 from proxy.web.operator.traffic import Traffic
 from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, heads_of, question, shown, verdict_answer
 
@@ -68,6 +69,8 @@ class Orders:
             "budgets": self._budgets,
             "adjust": self._adjust,
             "keys": self._keys,
+            "tenants": self._tenants,
+            "tenant": self._tenants,
             "create": self._create,
             "update": self._update,
             "rotate": self._rotate,
@@ -144,6 +147,11 @@ class Orders:
         await self.state.flushed()
         desk, now = self.state.desk(), time.time()
         return await asyncio.to_thread(desk.key_list, desk.books.state(now), now)
+
+    async def _tenants(self, params: Params) -> Answer:
+        await self.state.flushed()
+        desk, name = self.state.desk(), params.get("tenant")
+        return await asyncio.to_thread(tenant_list, desk, name, desk.books.state(time.time()))
 
     async def _create(self, params: Params) -> Answer:
         from proxy.config.new_key import read_new_key

@@ -39,6 +39,8 @@ RIGHTS = {
     "sessions": Right("read", "costs"),
     "raise_session": Right("write", "budgets", "session.raise", writes_itself=True),
     "keys": Right("read", "keys"),
+    "tenants": Right("read", "keys"),
+    "tenant": Right("read", "keys"),
     "create": Right("write", "keys", "key.create", writes_itself=True),
     "update": Right("write", "keys", "key.update", writes_itself=True),
     "rotate": Right("write", "keys", "key.rotate", writes_itself=True),

@@ -5,16 +5,26 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from msgspec import Struct
+
 from proxy.errors import CallEnded
 from proxy.exchange.record import Record
 from proxy.policy.money.amounts import usd_text
+from proxy.policy.retries.breaker import Breakers
 from proxy.policy.values import Provider
 from proxy.web.client.api import Api
-from proxy.web.operator.answers import CutAnswer, LeftAlone, LiveAnswer, LiveCall, ProviderAnswer, ProvidersAnswer
+from proxy.web.operator.answers import LeftAlone, LiveAnswer, LiveCall, ProviderAnswer, ProvidersAnswer
 from proxy.web.operator.desk import Unknown, instant
 from proxy.web.operator.feed import Feed
 
 _RECENT = 20
+
+
+class CutAnswer(Struct, frozen=True):
+    """A call that was ended by an operator."""
+
+    request_id: str
+    ended: bool = True
 
 
 class Traffic:
@@ -32,27 +42,16 @@ class Traffic:
         return LiveAnswer(instant(int(time.time() * 1000)), under_way, recent)
 
     def providers(self, now: float) -> ProvidersAnswer:
-        """Every configured provider: its breaker, and how many calls it has."""
-        targets = [record.target for record in self._api.running.values() if record.target is not None]
-        in_flight = Counter(target.provider for target in targets)
+        """Every configured provider: its breaker, and how many calls it has; and those that fare otherwise for a tenant
+        with a key of its own."""
+        running = self._api.running.values()
+        in_flight = Counter((r.target.provider, r.asked_of.tenant if r.asked_of else "") for r in running if r.target)
         exchange = self._api.parts.exchange
-        rows = []
-        for provider in exchange.providers.values():
-            breaker = exchange.breakers.by_provider.get(provider.name)
-            alone = exchange.breakers.open_targets(provider.name)
-            rows.append(
-                ProviderAnswer(
-                    provider=provider.name,
-                    kind=provider.kind,
-                    base_url=_shown(provider),
-                    key_source=provider.key_source,
-                    in_flight=in_flight[provider.name],
-                    breaker="none" if breaker is None else "open" if breaker.is_open else "closed",
-                    failures=0 if breaker is None else breaker.failures,
-                    retry_in_seconds=round(breaker.seconds_to_probe(now), 3) if breaker and breaker.is_open else None,
-                    models=[LeftAlone(name, one.failures, round(one.seconds_to_probe(now), 3)) for name, one in alone],
-                )
-            )
+        rows = [_provider(one, exchange.breakers, in_flight, now) for one in exchange.providers.values()]
+        for tenant, breakers in exchange.own_breakers.items():
+            for one in exchange.accounts.with_key_of(tenant).values():
+                row = _provider(one, breakers, in_flight, now)
+                rows += [row] if row.failures or row.in_flight or row.models else []
         return ProvidersAnswer(rows)
 
     def end(self, request_id: str) -> CutAnswer:
@@ -60,6 +59,25 @@ class Traffic:
         if not self._api.cut(request_id, CallEnded("An operator ended this call.")):
             raise Unknown(f"no call {request_id!r} is under way")
         return CutAnswer(request_id)
+
+
+def _provider(
+    provider: Provider, breakers: Breakers, in_flight: Counter[tuple[str, str]], now: float
+) -> ProviderAnswer:
+    breaker = breakers.by_provider.get(provider.name)
+    alone = breakers.open_targets(provider.name)
+    return ProviderAnswer(
+        provider=provider.name,
+        kind=provider.kind,
+        base_url=_shown(provider),
+        key_source=provider.key_source,
+        in_flight=in_flight[provider.name, provider.tenant],
+        breaker="none" if breaker is None else "open" if breaker.is_open else "closed",
+        failures=0 if breaker is None else breaker.failures,
+        retry_in_seconds=round(breaker.seconds_to_probe(now), 3) if breaker and breaker.is_open else None,
+        models=[LeftAlone(name, one.failures, round(one.seconds_to_probe(now), 3)) for name, one in alone],
+        tenant=provider.tenant or None,
+    )
 
 
 def _shown(provider: Provider) -> str:

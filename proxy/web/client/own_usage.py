@@ -1,0 +1,60 @@
+"""`GET /tollkeeper/usage`: what the caller's own key has used, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from proxy.errors import InvalidValue, LedgerUnusable
+from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.client import Client
+from proxy.policy.values import Caller, Settings
+from proxy.stores.failures import StoreError
+from proxy.web.client.heads import Asked
+from proxy.web.client.parts import Parts
+from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.desk import Declined, UsageAsk
+from proxy.web.operator.moments import usage_params
+
+_PATH = "/tollkeeper/usage"
+_KNOWN = ("by", "since", "until", "tz", "model", "provider")
+
+
+class OwnUsage:
+    """Answers out of the same books as the operator's `usage`."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+
+    async def answer(self, asked: Asked, client: Client) -> bool:
+        """False for another path or method. Raises `InvalidValue` or `LedgerUnusable`."""
+        if asked.head.path != _PATH or asked.head.method not in ("GET", "HEAD"):
+            return False
+        try:
+            report = msgspec.json.encode(await self._usage(asked.caller, asked.head.query))
+        except (Declined, ValueError, msgspec.ValidationError) as error:
+            raise InvalidValue(f"The query cannot be answered: {error}.") from None
+        except (TimeoutError, StoreError, OSError):
+            raise LedgerUnusable("What was used cannot be read now; try again later.") from None
+        client.whole(200, [("Content-Type", "application/json"), *client.record.own_headers()], report)
+        return True
+
+    async def _usage(self, caller: Caller, query: str) -> object:
+        """As `usage --json`, of this key alone; and of its time with this tenant, should it have had another."""
+        params = dict(parse_qsl(query.removeprefix("?")))
+        if unknown := params.keys() - set(_KNOWN):
+            name = min(unknown)[:100]
+            raise InvalidValue(f"The query holds something unknown here; known are: {', '.join(_KNOWN)}.", param=name)
+        asked = usage_params(params, self._state.zone(params.get("tz")))
+        ask = msgspec.convert({**asked, "key": caller.name, "tenant": caller.tenant}, UsageAsk)
+        await self._state.flushed()
+        return await asyncio.to_thread(self._state.desk().usage, ask)
+
+
+def live_state(settings: Settings, books: Bookkeeping, parts: Parts) -> LiveState:
+    """What operators ask, and every caller of its own."""
+    state = LiveState(settings, books, parts)
+    parts.own["tollkeeper/usage"] = OwnUsage(state)
+    return state
