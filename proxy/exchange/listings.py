@@ -130,11 +130,11 @@ class Listings:
         path = "/models?output_modalities=all" if provider.kind == "openrouter" else "/models"
         body = await self._upstream.get_json(provider, path, own_headers(provider))
         if provider.kind == "openrouter":
-            await self._take_catalogue(body)
-            try:
+            try:  # each list is good without the other
                 await self._take_images(provider)
-            except (ProviderError, ValueError) as error:  # the list of models is good all the same
+            except (ProviderError, ValueError) as error:
                 self._told("models_not_refreshed", f"{provider.name}: {error}")
+            await self._take_catalogue(body)
             return listed_of(self.catalogue)
         listed = _listed_ids(body)
         self.listed[provider.name] = frozenset(listed)
