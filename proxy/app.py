@@ -18,6 +18,7 @@ from proxy import __version__
 from proxy.alerts import Alerts
 from proxy.changes import first_parts, first_toll, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
+from proxy.doctor.trial import try_named
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.listings import Listings, with_cached
@@ -41,7 +42,7 @@ from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
 from proxy.web.client.own_usage import live_state
 from proxy.web.operator.admin import Admin
-from proxy.web.operator.answers import StatusAnswer
+from proxy.web.operator.answers import ProviderTriedAnswer, StatusAnswer
 from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Declined
@@ -131,8 +132,7 @@ class Daemon:
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
         admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
-        door.server.takes, door.server.line = parts.gate.has_room_for, api
-        self.url = f"{door.url}/v1"
+        door.server.takes, door.server.line, self.url = parts.gate.has_room_for, api, f"{door.url}/v1"
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
         self._shutdown = Shutdown(api, door)
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
@@ -206,6 +206,10 @@ class Daemon:
         """What the providers list; once it has started."""
         assert self._running is not None
         return self._running.listings
+
+    async def try_provider(self, name: str) -> ProviderTriedAnswer:
+        """Ask a provider what costs nothing. Raises `Unknown` where there is none of this name."""
+        return await try_named(name, {} if self._api is None else self._api.parts.exchange.providers)
 
     def stop_accepting(self) -> None:
         """Take no more connections; the drain window begins. Synchronous, for a signal's callback."""

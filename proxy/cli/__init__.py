@@ -28,6 +28,7 @@ _COMMANDS = (
     "settings",
     "audit",
     "sessions",
+    "providers",
     "usage",
     "explain",
     "show",

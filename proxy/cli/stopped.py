@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from proxy.cli.home import Home
+from proxy.cli.stopped_provider import test_provider
 from proxy.cli.stopped_sessions import raise_session, sessions
 from proxy.cli.stopped_settings import on_ledger, settings_answer
 from proxy.config.new_key import read_key_changes, read_new_key
@@ -283,6 +284,7 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
     "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
     "adjust": _adjust,
+    "test_provider": test_provider,
     "sessions": lambda settings, params: sessions(_desk(settings), params),
     "raise_session": _raise_session,
     "keys": _keys,

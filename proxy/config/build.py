@@ -106,7 +106,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
 def _doubtful(config: Config, sources: Sources, providers: Mapping[str, Provider]) -> tuple[str, ...]:
     """What works, and is likely not meant so."""
     odd = tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
-    return _keyless(providers, config.tenants) + odd + _never_told(config)
+    return _keyless(providers, config.tenants) + odd + _never_told(config) + _without_socket(config)
 
 
 def _secrets(config: Config) -> dict[str, Secret]:
@@ -224,12 +224,29 @@ def _alias(model: ModelSection) -> Alias:
     return Alias(model.target, tuple(model.fallbacks), defaults)
 
 
+def _without_socket(config: Config) -> tuple[str, ...]:
+    """Keys that nobody can use where clients come over TCP only."""
+    named = [name for name, key in config.keys.items() if key.uid is not None]
+    if not named or config.listen.socket is not None:
+        return ()
+    return (
+        f"keys.{named[0]}.uid counts on a Unix socket only, and listen.socket is not set: it lets nobody in over TCP",
+    )
+
+
 def _caller(name: str, key: KeySection) -> Caller:
     if key.key is not None:
         digest = hashlib.sha256(key.key.reveal().encode()).digest()
-    else:
+    else:  # nothing at all where there is only a uid
         digest = bytes.fromhex((key.key_hash or "").removeprefix("sha256:"))
     lossy = None if key.translation is None else key.translation.lossy
     return Caller(
-        name, tuple(key.models), digest, timing=key.timing, lossy=lossy, zdr=key.privacy.zdr, tenant=key.tenant or ""
+        name,
+        tuple(key.models),
+        digest,
+        timing=key.timing,
+        lossy=lossy,
+        zdr=key.privacy.zdr,
+        tenant=key.tenant or "",
+        uid=key.uid,
     )

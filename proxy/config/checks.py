@@ -129,6 +129,14 @@ def _family(tree: Section) -> Iterator[Finding]:
             yield path, f"is {parent}, which has a parent itself; tenants have one level of parents"
 
 
+def _same_user(tree: Section) -> Iterator[Finding]:
+    first: dict[Any, str] = {}
+    for name, key in _section(tree.get("keys")).items():
+        uid = _plain(_section(key).get("uid"))
+        if uid is not None and (other := first.setdefault(str(uid), name)) != name:
+            yield ("keys", name, "uid"), f"is the same user as that of {other}; every user is one key"
+
+
 def _on_loopback(section: Section) -> bool:
     host = section.get("host")
     return section.get("socket") is not None or not isinstance(host, str) or not host or is_loopback(host)
@@ -184,4 +192,5 @@ _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _same_secret,
     _whose_tenant_is_none,
     _family,
+    _same_user,
 )

@@ -186,6 +186,7 @@ _NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
 
 Flag = Annotated[bool, BeforeValidator(_unquoted)]
 Count = Annotated[int, Field(gt=0, le=10**15), BeforeValidator(_unquoted)]
+Uid = Annotated[int, Field(ge=0, le=2**32 - 2), BeforeValidator(_unquoted)]
 Attempts = Annotated[int, Field(ge=1, le=10), BeforeValidator(_unquoted)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_unquoted)]
 Share = Annotated[Decimal, BeforeValidator(ratio), _schema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})]

@@ -32,6 +32,7 @@ from proxy.config.fields import (
     Size,
     SocketPath,
     Timeout,
+    Uid,
     Word,
 )
 from proxy.config.models_money import (
@@ -81,9 +82,7 @@ class TimeoutsSection(Section):
     first_byte: Timeout = Field(default=120.0, description="Seconds of silence before a streamed reply begins.")
     idle: Timeout = Field(default=300.0, description="Seconds of silence once bytes flow.")
     total: Timeout = Field(default=3600.0, description="Seconds a whole call may take.")
-    unstreamed: Timeout | None = Field(
-        default=None, description="Seconds a call that is not streamed may take; default: total."
-    )
+    unstreamed: Timeout | None = Field(default=None, description="Seconds a call not streamed may take, else total.")
     images: Timeout = Field(default=300.0, description="Seconds a call for pictures may take, streamed or not.")
 
 
@@ -178,6 +177,7 @@ class KeySection(Section):
 
     key: Credential | None = Field(default=None, description="The secret itself, best as ${NAME}.")
     key_hash: KeyHash | None = Field(default=None, description="sha256:<hex> of a generated secret.")
+    uid: Uid | None = Field(default=None, description="A user of this machine, who needs no secret on a Unix socket.")
     models: list[Word] = Field(default=[], description="Patterns over aliases and author/slug; default: all models.")
     limits: list[LimitSection] = Field(default=[], description="Limits of this key.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
@@ -188,8 +188,10 @@ class KeySection(Section):
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
-        if (self.key is None) == (self.key_hash is None):
+        if self.key is not None and self.key_hash is not None:
             raise ValueError("must have exactly one of key and key_hash")
+        if self.key is None and self.key_hash is None and self.uid is None:
+            raise ValueError("must have exactly one of key and key_hash, or a uid")
         return self
 
 
@@ -242,9 +244,7 @@ class Config(Section):
         default={}, description="Models switched off, or on again, by patterns over author/slug and provider/model."
     )
     default_model: Word | None = Field(default=None, description="The model of calls that name none.")
-    unknown_models: Literal["reject", "pass"] = Field(
-        default="reject", description="What becomes of a name that fits nothing."
-    )
+    unknown_models: Literal["reject", "pass"] = Field(default="reject", description="Names that fit nothing.")
     translation: TranslationSection = Field(
         default=TranslationSection(), description="Calls to providers that do not speak the client's protocol."
     )
@@ -252,9 +252,7 @@ class Config(Section):
     retries: RetriesSection = Field(default=RetriesSection(), description="How a failed attempt is repeated.")
     max_body: Size = Field(default=64 * 2**20, description="Largest request body.")
     max_body_total: Size = Field(default=256 * 2**20, description="Most of all request bodies being read together.")
-    keys: dict[Name, KeySection] = Field(
-        default={}, description="Client keys by name; none: open mode, on loopback only."
-    )
+    keys: dict[Name, KeySection] = Field(default={}, description="Client keys by name; none: open, on loopback only.")
     tenants: dict[Name, TenantSection] = Field(default={}, description="Sites, teams or customers that keys belong to.")
     open: Flag = Field(default=False, description="True: no keys are wanted any more, although there were some.")
     limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")

@@ -97,13 +97,20 @@ def _answered(seen: ProviderSeen, group: str, status: int) -> Check:
     if 300 <= status < 400:
         step = f"correct providers.{provider.name}.base_url"
         return _graver(seen)(group, "answer", f"it answers with a redirect ({status}), which is never followed", step)
+    if status == 403:
+        step = "see what it allows this key and this address; calls may work all the same"
+        return warned(group, "key", "it refuses the question (403), though not for the key", step)
     if status != 200:
         step = f"check providers.{provider.name}.base_url; calls may work all the same"
         return warned(group, "key", f"it answers, but cannot say whether the key is good ({status})", step)
     if seen.balance.key is not None:
         return _account(seen, group)
-    listed = "" if seen.models is None else f"; it lists {seen.models} models"
-    return passed(group, "key", f"{'reachable' if provider.api_key is None else 'accepted'}{listed}")
+    if seen.models is None:
+        step = f"check providers.{provider.name}.base_url: it goes up to and including /v1"
+        return warned(group, "key", "it answers, but with no list of models", step)
+    return passed(
+        group, "key", f"{'reachable' if provider.api_key is None else 'accepted'}; it lists {seen.models} models"
+    )
 
 
 def _account(seen: ProviderSeen, group: str) -> Check:

@@ -36,6 +36,7 @@ async def _look(provider: Provider, upstream: Upstream) -> ProviderSeen:
     seen = ProviderSeen(provider)
     if not provider.base_url:
         return seen
+    seen.asked = f"GET {provider.base_url}{_path(provider)}"
     seconds = min(MOST_SECONDS, provider.timeouts.total)
     try:
         async with asyncio.timeout(seconds):
@@ -85,11 +86,15 @@ def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
+def _path(provider: Provider) -> str:
+    return "/key" if provider.kind in _ASKS_FOR_KEY else "/models"
+
+
 async def _ask(seen: ProviderSeen, upstream: Upstream) -> None:
     provider = seen.provider
     asks_for_key = provider.kind in _ASKS_FOR_KEY
     began = time.time()
-    answered = await upstream.get(provider, "/key" if asks_for_key else "/models", own_headers(provider))
+    answered = await upstream.get(provider, _path(provider), own_headers(provider))
     _compare_clocks(seen, answered, began, time.time())
     seen.status = answered.status
     seen.about_our_key = DIALECTS[provider.kind].is_about_our_key(answered.status, answered.body)

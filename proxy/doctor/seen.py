@@ -46,13 +46,14 @@ class Balance(Struct, frozen=True):
 
 
 class ProviderSeen(Struct):
-    """How far a provider was reached, filled in on the way. `trouble` is what ended it, in `stage`.
+    """How far a provider was reached, filled in on the way. `asked` is the method and address of the question. `trouble` is what ended it, in `stage`.
 
     `through` is host and port of the HTTP proxy on the way. `status` None: no answer came.
     `offset_seconds` is its clock less ours, right within `within_seconds`.
     """
 
     provider: Provider
+    asked: str = ""
     host: str = ""
     through: str | None = None
     stage: Stage = "dns"

@@ -138,7 +138,8 @@ class Caller(Struct, frozen=True):
     """Who holds a client key. `models` are fnmatch patterns over aliases and `author/slug`;
     empty means all. `key_sha256` is the SHA-256 of the secret (32 bytes); of a stored key there is only
     `key_hmac`, its keyed hash. From `expires_ms` on (UTC epoch) the key is refused like an unknown one. `timing`: replies
-    say where their time went. `lossy` None: what the whole configuration says."""
+    say where their time went. `lossy` None: what the whole configuration says. `uid`: whoever calls over a Unix
+    socket as this user needs no key."""
 
     name: str
     models: tuple[str, ...] = ()
@@ -154,6 +155,7 @@ class Caller(Struct, frozen=True):
     default_model: str | None = None
     max_output: int | None = None
     own: dict[str, Provider] = {}
+    uid: int | None = None
 
 
 class Credential(Struct, frozen=True):

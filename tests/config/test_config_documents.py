@@ -78,6 +78,7 @@ def test_the_example_shows_every_field_in_its_place() -> None:
         "providers.NAME.api_key_file": "    # api_key_file:",
         "keys.NAME.key_hash": "    # key_hash:",
         "tenants.NAME.credential_files": "    # credential_files:",
+        "keys.NAME.uid": "    # uid:",
     }
     of_everything = {field for field in fields() if field.startswith("limits[].") or field == "budgets[].tz"}
     of_everything |= {

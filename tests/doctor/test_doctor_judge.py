@@ -232,7 +232,8 @@ def test_a_provider_is_told_up_to_the_step_that_failed() -> None:
 
 
 ANSWERS = [
-    (200, {}, "pass", "pass"),
+    (200, {"models": 2}, "pass", "pass"),
+    (200, {}, "warn", "warn"),
     (301, {}, "fail", "warn"),
     (401, {"about_our_key": True}, "fail", "warn"),
     (403, {"about_our_key": True}, "fail", "warn"),

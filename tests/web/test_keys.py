@@ -39,6 +39,37 @@ def test_a_key_is_known_in_every_header_that_clients_use(headers: list[tuple[str
     assert RING.caller(CIMultiDict(headers)) is expected
 
 
+USER = Caller("user", uid=1000)
+BOTH = Caller("both", key_sha256=hashlib.sha256(b"sk-both").digest(), uid=1001)
+USERS = Keyring([ALICE, USER, BOTH, Caller("gone", uid=1002, expires_ms=1)], KEY)
+
+
+@pytest.mark.parametrize(
+    ("headers", "uid", "expected"),
+    [
+        ([], 1000, USER),
+        ([("Authorization", "Bearer anything")], 1000, USER),
+        ([("Authorization", "Bearer sk-alice")], 1000, ALICE),
+        ([], 1001, BOTH),
+        ([("x-api-key", "sk-both")], None, BOTH),
+        ([("x-api-key", "")], 1002, None),
+        ([], 1003, None),
+        ([], 0, None),
+        ([], None, None),
+    ],
+)
+def test_a_user_of_this_machine_needs_no_key(
+    headers: list[tuple[str, str]], uid: int | None, expected: Caller | None
+) -> None:
+    if expected is None:
+        with pytest.raises(InvalidApiKey):
+            USERS.caller(CIMultiDict(headers), lambda: uid)
+    else:
+        assert USERS.caller(CIMultiDict(headers), lambda: uid) is expected
+    assert USERS.caller_of(b"") is USERS.caller_of(b"Authorization: Bearer anything") is None
+    assert (USERS.named("user"), USERS.named("gone")) == (USER, None)
+
+
 REFUSED = [
     [],
     [("Authorization", "")],

@@ -32,6 +32,7 @@ from proxy.policy.tenants import most_output, scopes_of
 from proxy.web.body import read_body
 from proxy.web.client.gate import Room
 from proxy.web.client.heads import Asked, head_of
+from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.planning import listed_models, plan_for
 from proxy.web.connection import Answered, Connection
@@ -183,7 +184,7 @@ class Api:
             client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
             return None
         refuse_what_cannot_pass(request, path)
-        caller = parts.keys.caller(request.headers)
+        caller = parts.keys.caller(request.headers, partial(peer_uid, door.transport))
         record.key, record.timing, record.tenant = caller.name, caller.timing, caller.tenant
         if endpoint.name not in OWN:
             check_endpoint(caller, endpoint)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
+import socket
+import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Caller
 from proxy.stores.hash_key import keyed, keyed_hash
 
 OPEN = Caller("open")
+_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid (unix(7))
 MOST_LINES = 16_384  # remembered by their digests
 
 
@@ -25,20 +29,28 @@ class Keyring:
         Not said, it is open where there are no callers. `used` says when each caller last called (UTC epoch ms).
         """
         self._key = key
-        self._callers = {caller.key_hmac or keyed(key, caller.key_sha256): caller for caller in callers}
-        self._is_open = not self._callers if is_open is None else is_open
+        callers = list(callers)
+        keyed_callers = [caller for caller in callers if caller.key_hmac or caller.key_sha256]
+        self._callers = {caller.key_hmac or keyed(key, caller.key_sha256): caller for caller in keyed_callers}
+        self._by_uid = {caller.uid: caller for caller in callers if caller.uid is not None}
+        self._is_open = not callers if is_open is None else is_open
         self._line_key = secrets.token_bytes(32)
         self._by_line: dict[bytes, Caller] = {}
         self.used: dict[str, int] = {}
 
-    def caller(self, headers: Mapping[str, str]) -> Caller:
-        """Identify the caller. Raises `InvalidApiKey`, with one message for every reason."""
+    def caller(self, headers: Mapping[str, str], peer_uid: Callable[[], int | None] = lambda: None) -> Caller:
+        """Identify the caller: by a key, else by the user at the other end of a Unix socket.
+
+        Raises `InvalidApiKey`, with one message for every reason.
+        """
         if self._is_open:
             return OPEN
         for presented in _presented(headers):
             found = self._callers.get(keyed_hash(self._key, presented))
             if found is not None and self.admits(found):
                 return found
+        if self._by_uid and (uid := peer_uid()) in self._by_uid and self.admits(user := self._by_uid[uid]):
+            return user
         raise InvalidApiKey(
             "The API key is missing or not valid here. Send one of Tollkeeper's own keys (`keys:` in its "
             "configuration) as 'Authorization: Bearer KEY'; keys of providers are not accepted."
@@ -62,7 +74,8 @@ class Keyring:
         """The caller of this name, for what is done in its stead; None where its key does not count any more."""
         if self._is_open:
             return OPEN if name == OPEN.name else None
-        found = next((caller for caller in self._callers.values() if caller.name == name), None)
+        callers = (*self._callers.values(), *self._by_uid.values())
+        found = next((caller for caller in callers if caller.name == name), None)
         return found if found is not None and self.admits(found) else None
 
     def admits(self, caller: Caller) -> bool:
@@ -74,6 +87,16 @@ class Keyring:
             return False
         self.used[caller.name] = now_ms
         return True
+
+
+def peer_uid(transport: asyncio.BaseTransport | None) -> int | None:
+    """The user at the other end of a Unix socket, as the kernel has known it since the connection was made (Linux); None
+    at any other end."""
+    found = None if transport is None else transport.get_extra_info("socket")
+    if found is None or found.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+        return None
+    _, uid, _ = _CREDENTIALS.unpack(found.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(uid)
 
 
 def _presented(headers: Mapping[str, str]) -> Iterable[str]:

@@ -166,6 +166,19 @@ class ProviderAnswer(Struct, frozen=True):
     tenant: str | None = None
 
 
+class ProviderTriedAnswer(Struct, frozen=True):
+    """What came of trying a provider: what it was `asked`, the `status` of its answer (None: there was none), what that
+    means, and what to do (None: nothing)."""
+
+    provider: str
+    ok: bool
+    status: int | None
+    seconds: float
+    asked: str
+    meaning: str
+    next_step: str | None
+
+
 class ProvidersAnswer(Struct, frozen=True):
     """Every configured provider, and those that fare otherwise for a `tenant` with a key of its own."""
 

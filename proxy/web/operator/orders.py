@@ -14,7 +14,7 @@ from msgspec import Struct
 from proxy.exchange.listings import Listings
 from proxy.policy.money.credits import with_credits
 from proxy.web.operator.actor import ACTOR
-from proxy.web.operator.answers import Answer, ReloadedAnswer, StatusAnswer
+from proxy.web.operator.answers import Answer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
 from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
@@ -48,6 +48,9 @@ class Host(Protocol):
     def whereabouts(self) -> StatusAnswer:
         """Who it is and where it listens."""
 
+    async def try_provider(self, name: str) -> ProviderTriedAnswer:
+        """Ask a provider what costs nothing. Raises `Unknown` where there is none of this name."""
+
 
 class Orders:
     """`by_name` holds them all; each takes a JSON object and gives an answer; those of `streams` answer piece by piece. They
@@ -80,6 +83,7 @@ class Orders:
             "raise_session": self._raise_session,
             "live": self._live,
             "providers": self._providers,
+            "test_provider": self._test_provider,
             "end": self._end,
             "reload": self._reloaded,
             "audit": self._audit,
@@ -192,6 +196,9 @@ class Orders:
 
     async def _providers(self, _: Params) -> Answer:
         return self.traffic.providers(time.monotonic())
+
+    async def _test_provider(self, params: Params) -> Answer:
+        return await self._host.try_provider(str(params.get("name")))
 
     async def _end(self, params: Params) -> Answer:
         return self.traffic.end(str(params.get("request_id")))

@@ -48,6 +48,7 @@ RIGHTS = {
     "backup": Right("write", "backups", "backup"),
     "live": Right("read", "calls"),
     "providers": Right("read", "health"),
+    "test_provider": Right("write", "models", "provider.test"),
     "end": Right("write", "jobs", "call.end"),
     "reload": Right("write", "settings", "reload", writes_itself=True),
     "settings": Right("read", "settings"),
