@@ -111,7 +111,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("keys: {alice: {uid: -1}}", "1:21: keys.alice.uid: must be at least 0"),
         ("keys: {alice: {uid: bob}}", "1:21: keys.alice.uid: must be a whole number, without quotes"),
         ("budgets: [{usd: 1, per: day, for: {modl: x}}]", "1:36: budgets[0].for.modl: unknown field (did you mean model?)"),
-        ("budgets: [{usd: 1, per: day, for: {}}]", "1:35: budgets[0].for: names nothing; give model, provider, key or tag"),
+        ("budgets: [{usd: 1, per: day, for: {}}]", "1:35: budgets[0].for: names nothing; give model, provider, key, tag or tenant"),
         ("budgets: [{usd: 1, per: day, each: sesion}]", "1:36: budgets[0].each: must be session, key or tag (did you mean session?)"),
         ("budgets: [{usd: 1, per: day, each: tag, alerts: [50%]}]", "1:11: budgets[0]: alerts do not go with each: nobody is told of every session, key or tag"),
         ("sessions: {loops: {}}", "1:19: sessions.loops: names nothing; give same_tool_call or usd_per_minute"),
