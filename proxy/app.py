@@ -18,7 +18,6 @@ from proxy import __version__
 from proxy.alerts import Alerts
 from proxy.changes import first_parts, first_toll, in_words, swap, take_lists
 from proxy.data import snapshot_bytes
-from proxy.doctor.trial import try_named
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.listings import Listings, with_cached
@@ -83,8 +82,7 @@ class Daemon:
         self._inherited = inherited or {}
         self.keys = KeySet((), (), (), is_open=True)
         self.reload_now: Reload = NothingToRead()
-        self.url = ""
-        self.admin_url = ""
+        self.url = self.admin_url = ""
         self._stack = AsyncExitStack()
         self._api: Api | None = None
         self._books: Bookkeeping | None = None
@@ -209,6 +207,8 @@ class Daemon:
 
     async def try_provider(self, name: str) -> ProviderTriedAnswer:
         """Ask a provider what costs nothing. Raises `Unknown` where there is none of this name."""
+        from proxy.doctor.trial import try_named  # only where it is wanted: it costs start-up time
+
         return await try_named(name, {} if self._api is None else self._api.parts.exchange.providers)
 
     def stop_accepting(self) -> None:

@@ -66,8 +66,7 @@ class Surface:
         if head.path == "/batches" and head.method == "POST":
             return await self._create(asked, client)
         if head.path == "/batches":
-            _send(client, await self._batches(key, head.query))
-            return True
+            return await self._batches(key, head.query, client)
         if _OURS.fullmatch(head.path) is None:
             return False
         _, kind, identity, *what = head.path.split("/")
@@ -162,14 +161,15 @@ class Surface:
         self._runner.take(job, file)
         return job
 
-    async def _batches(self, key: str, query: str) -> dict[str, Any]:
+    async def _batches(self, key: str, query: str, client: Client) -> bool:
+        """This key's batches; those at the provider where it has none here."""
+        if not self._work.was_used or not await self._work.ask(lambda: self._work.store.jobs(key, BATCH_PREFIX, "", 1)):
+            return False
         asked = _query(query)
         most = _limit(asked)
-        found: list[Job] = []
-        if self._work.was_used:
-            store = self._work.store
-            found = await self._work.ask(store.jobs, key, BATCH_PREFIX, asked.get("after", ""), most + 1)
-        return _list([batch_object(job) for job in found[:most]], has_more=len(found) > most)
+        found = await self._work.ask(self._work.store.jobs, key, BATCH_PREFIX, asked.get("after", ""), most + 1)
+        _send(client, _list([batch_object(job) for job in found[:most]], has_more=len(found) > most))
+        return True
 
     async def _batch(self, key: str, batch_id: str, *, cancels: bool) -> Job:
         job = None

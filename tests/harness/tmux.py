@@ -23,7 +23,7 @@ class Tmux:
 
     def __init__(self, width: int, height: int) -> None:
         # a socket's address is short, and a test's folder is not
-        self._folder = tempfile.TemporaryDirectory(prefix="tmux-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tmux-", ignore_cleanup_errors=True)
         self._size = ["-x", str(width), "-y", str(height)]
 
     def __enter__(self) -> Self:
