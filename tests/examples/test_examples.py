@@ -148,7 +148,7 @@ PLACES = {
     "tollkeeper completion": "empty",
     "tollkeeper check": "openrouter",
     "tollkeeper models": "openrouter",
-    "tollkeeper images": "openrouter",
+    "tollkeeper images": "openrouter docs/images.md",
     "tollkeeper import": "openrouter",
     "curl http://127.0.0.1:8655": "open",
 }
