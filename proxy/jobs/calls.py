@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 import msgspec
+from multidict import CIMultiDict
 
-from proxy.dialects import Incoming
 from proxy.errors import CallEnded
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.jobs.door import ResultDoor
 from proxy.stores.job_rows import Job
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Asked, Head
-from proxy.wire.endpoints import endpoint_for, split_path
+from proxy.web.client.heads import Asked, Head, read_head
+from proxy.wire.endpoints import endpoint_for, speaks_anthropic, split_path
 
 
 class Calls:
@@ -65,20 +64,8 @@ def head_place(job_id: str) -> str:
 
 
 def head_for(url: str, headers: Iterable[tuple[str, str]] = (("Content-Type", "application/json"),)) -> Head:
-    """The head of a request to `url`, a path with its prefix."""
+    """The head of a request to `url`, a path with its prefix, read as every other: its provider, tags and session count."""
     path, query, _ = split_path(url)
-    kept = tuple(headers)
-    content_type = next((value for name, value in kept if name.lower() == "content-type"), "application/json")
-    return Head(
-        method="POST",
-        path=path,
-        query=query,
-        endpoint=endpoint_for("POST", path),
-        cors=[],
-        incoming=Incoming(kept),
-        content_type=content_type,
-        read_timeout_seconds=math.inf,
-        speaks_anthropic=path.startswith("/messages"),
-        model=None,
-        route=None,
-    )
+    kept = CIMultiDict(headers)
+    told = speaks_anthropic(url, has_version="anthropic-version" in kept)
+    return read_head("POST", (path, query), endpoint_for("POST", path), kept, ([], told))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from proxy.jobs.lines import Problem
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, Answered, is_batch, result_line
 from proxy.jobs.work import Work
-from proxy.stores.job_rows import Job, KeptFile, Task
+from proxy.stores.job_rows import OUTPUT, Job, KeptFile, Task
 from proxy.stores.sealed_files import seal, unseal
 
 Ended = Literal["completed", "cancelled", "expired"]
@@ -74,7 +74,7 @@ async def _written(work: Work, job: Job, file: KeptFile, ended: Ended, *, is_goo
         FILE_PREFIX + job.id.removeprefix(BATCH_PREFIX) + kind[0],
         job.key,
         f"{job.id}_{kind}.jsonl",
-        "batch_output",
+        OUTPUT,
         0,
         now_ms,
         expires_ms,

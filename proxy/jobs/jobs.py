@@ -8,8 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
-
 from proxy.errors import CredentialUnreadable
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.client import Client
@@ -30,8 +28,6 @@ from proxy.wire.call import Call
 
 _TIDY_SECONDS = 600.0
 _FOR_EVER_SECONDS = 100 * 366 * 86400
-
-log = structlog.get_logger()
 
 
 class Jobs:

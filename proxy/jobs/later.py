@@ -5,25 +5,23 @@ from __future__ import annotations
 import re
 import time
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
-from proxy.errors import InvalidValue, NothingThere
+from proxy.errors import NothingThere
 from proxy.exchange.client import Client
+from proxy.jobs.answering import asked_of, limit_of, send
 from proxy.jobs.calls import head_place
 from proxy.jobs.ending import opened_result
 from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import CALL_PREFIX, FILE_PREFIX, job_object, status_url
 from proxy.jobs.work import Work, new_id
-from proxy.stores.job_rows import OPEN, Job, KeptFile, Task
+from proxy.stores.job_rows import CALL, OPEN, Job, KeptFile, Task
 from proxy.web.client.heads import Asked
 
-PURPOSE = "call"  # of the file a call's body lies in, which nobody lists
 _DAY_SECONDS = 24 * 3600
-_MOST_LISTED = 100
 _PATH = re.compile(r"/tollkeeper/jobs(?:/([0-9a-z_]+))?")
-_NOT_OURS = frozenset({"prefer", "idempotency-key", "content-length", "expect", "host"})
+_NOT_OURS = frozenset({"prefer", "idempotency-key", "content-length", "expect", "host", "x-stainless-read-timeout"})
 
 
 class Later:
@@ -42,7 +40,7 @@ class Later:
         now_ms, file_id, job_id = int(time.time() * 1000), new_id(FILE_PREFIX), new_id(CALL_PREFIX)
         expires_ms = now_ms + 1000 * (self.keep_seconds + _DAY_SECONDS)
         key = asked.caller.name
-        await work.keep(KeptFile(file_id, key, "", PURPOSE, 0, now_ms, expires_ms, ""), [asked.body])
+        file = await work.keep(KeptFile(file_id, key, "", CALL, 0, now_ms, expires_ms, ""), [asked.body])
         headers = [(str(name), value) for name, value in head.incoming.headers if name.lower() not in _NOT_OURS]
         job = Job(
             id=job_id,
@@ -57,15 +55,10 @@ class Later:
             created_ms=now_ms,
             total=1,
         )
-        file = await work.ask(work.store.file, key, file_id)
-        assert file is not None
         await work.ask(work.store.add_job, job, [Task(job_id, 1, "", 0, file.size)])
         self._runner.take(job, file)
         told = {"id": job_id, "object": "job", "status": "queued", "status_url": status_url(job_id)}
-        own = client.record.own_headers()
-        applied = [("Preference-Applied", "respond-async"), ("Location", status_url(job_id))]
-        client.record.phase = "done"
-        client.whole(202, [("Content-Type", "application/json"), *applied, *own], msgspec.json.encode(told))
+        send(client, told, 202, [("Preference-Applied", "respond-async"), ("Location", status_url(job_id))])
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer what is asked of jobs; False where nothing of the kind is. Raises `ProxyError`, `StoreError`."""
@@ -79,9 +72,7 @@ class Later:
             told = await self._delete(key, match[1])
         else:
             told = await self._told(await self._job(key, match[1]))
-        client.record.phase = "done"
-        own = client.record.own_headers()
-        client.whole(200, [("Content-Type", "application/json"), *own], msgspec.json.encode(told))
+        send(client, told)
         return True
 
     async def _job(self, key: str, job_id: str) -> Job:
@@ -93,15 +84,13 @@ class Later:
         return job
 
     async def _list(self, key: str, query: str) -> dict[str, Any]:
-        asked = {name: values[-1] for name, values in parse_qs(query.removeprefix("?")).items()}
-        text = asked.get("limit", "20")
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_LISTED:
-            raise InvalidValue(f"limit must be between 1 and {_MOST_LISTED}.", param="limit")
+        asked = asked_of(query)
+        most = limit_of(asked)
         found: list[Job] = []
         if self._work.was_used:
-            found = await self._work.ask(self._work.store.jobs, key, "", asked.get("after", ""), int(text) + 1)
-        data = [job_object(job, None, time.time()) for job in found[: int(text)]]
-        return {"object": "list", "data": data, "has_more": len(found) > int(text)}
+            found = await self._work.ask(self._work.store.jobs, key, "", asked.get("after", ""), most + 1)
+        data = [job_object(job, None, time.time()) for job in found[:most]]
+        return {"object": "list", "data": data, "has_more": len(found) > most}
 
     async def _told(self, job: Job) -> dict[str, Any]:
         work, answered = self._work, None

@@ -1,4 +1,4 @@
-"""Which refusals of a line are of the moment, and how long to let its job rest then. Pure."""
+"""What a reply is to its line: its result, or a refusal of the moment, and how long to let its job rest then. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.jobs.door import Reply
+from proxy.jobs.shapes import Answered
 
 _LONGEST_SECONDS = 3600.0
 _OF_THE_MOMENT = ("overloaded", "no_healthy_upstream", "upstream_unreachable")
@@ -44,3 +45,13 @@ def _code_of(reply: Reply) -> str:
         return str(msgspec.json.decode(reply.body, type=_ErrorReply).error.code)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def answered_by(reply: Reply) -> Answered:
+    """A line's result: the reply, or that it was cut off."""
+    if not reply.status:
+        cut = "The reply was cut off; what it has cost is booked, and it is not sent again unasked."
+        return Answered(code="interrupted", message=cut)
+    headers = reply.headers
+    request_id, kind = headers.get("x-request-id", ""), headers.get("content-type", "")
+    return Answered(reply.status, request_id, reply.body, content_type=kind)

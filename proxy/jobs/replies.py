@@ -54,11 +54,14 @@ class _Flight(Struct):
 class _Recording:
     """The client's connection, and a copy of what goes out over it. Its client may leave: the call goes on."""
 
-    is_last = False
-
     def __init__(self, door: Door) -> None:
         self.data = bytearray()
         self._door = door
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection takes no other request."""
+        return self._door.is_last
 
     @property
     def writing_paused(self) -> bool:
@@ -120,17 +123,16 @@ class Replies:
         try:
             await self._work.make_small_key()
             kept = await self._work.ask(self._claimed, flight)
-            if kept is not None:
-                _replay(client, kept)
-                return True
         except BaseException:
             self._over(flight)
             raise
-        finally:
-            if flight.reply is not None:
-                self._over(flight)
-        self._record(flight, client)
-        return False
+        if kept is None:
+            self._record(flight, client)
+            return False
+        flight.reply = kept
+        self._over(flight)
+        _replay(client, kept)
+        return True
 
     def _claimed(self, flight: _Flight) -> Reply | None:
         """What the disk has of this request; None where it is ours to make, which the disk knows then. In the thread."""
@@ -146,8 +148,7 @@ class Replies:
             store.lose(*flight.place)
             raise gone(kept.request_id)
         data = unseal(self._work.small_key(), _name(flight.place), kept.sealed)
-        flight.reply = msgspec.msgpack.decode(data, type=Reply)
-        return flight.reply
+        return msgspec.msgpack.decode(data, type=Reply)
 
     def _record(self, flight: _Flight, client: Client) -> None:
         """From now on what this client reads is kept, and its leaving changes nothing."""
@@ -156,10 +157,9 @@ class Replies:
 
     def _ended(self, flight: _Flight, recording: _Recording) -> None:
         """The call is over: others get its reply at once, and the disk has it in a moment."""
-        reply = read_reply(bytes(recording.data))
         if len(recording.data) > MOST_BYTES:
             flight.is_gone = True
-        elif 200 <= reply.status < 300:
+        elif 200 <= (reply := read_reply(bytes(recording.data))).status < 300:
             flight.reply = reply
         else:
             flight.has_failed = True  # the disk will know in a moment; whoever comes waits for that

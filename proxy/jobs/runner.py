@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from proxy.jobs.door import ResultDoor
 from proxy.jobs.ending import fail, finish, sealed_result
 from proxy.jobs.lines import Problem, body_of, read_lines
-from proxy.jobs.pacing import again_after
+from proxy.jobs.pacing import again_after, answered_by
 from proxy.jobs.shapes import Answered, is_batch
 from proxy.jobs.work import Work
 from proxy.stores.failures import StoreError
@@ -78,6 +78,7 @@ class Runner:
         self._calls = calls
         self._longest = longest
         self._open: dict[str, _Open] = {}
+        self._reading: dict[str, Job] = {}  # batches whose lines are read, as they are now
         self._running = 0
         self._turns: dict[str, int] = {}  # by key, when it last had its turn
         self._turn = 0
@@ -108,25 +109,36 @@ class Runner:
         self._news.set()
 
     def take(self, job: Job, file: KeptFile) -> None:
-        """Run a job: a batch is read first."""
+        """Run a job, once, however often it is named; a batch is read first."""
+        if job.id in self._open or job.id in self._reading:
+            return
         if job.status == "validating":
+            self._reading[job.id] = job
             self.do(self._validate(job, file))
         else:
-            self._open[job.id] = _Open(job, file, has_more=job.status == "in_progress")
-            self.look()
+            self._enter(job, file)
+
+    def _enter(self, job: Job, file: KeptFile) -> None:
+        self._open[job.id] = _Open(job, file, has_more=job.status == "in_progress")
+        self.look()
 
     async def cancel(self, job: Job) -> Job:
-        """No further line is sent; what is under way is awaited."""
+        """No further line is sent; what is under way is awaited. One that ends at this moment ends as it would have."""
         entry = self._open.get(job.id)
-        cancelled = replace(job, status="cancelling", times={**job.times, "cancelling": int(time.time())})
-        await self._work.ask(self._work.store.change, cancelled)
-        if entry is not None:
+        now = self._reading.get(job.id) if entry is None else entry.job
+        if now is None:
+            return await self._work.ask(self._work.store.job, None, job.id) or job
+        cancelled = replace(now, status="cancelling", times={**now.times, "cancelling": int(time.time())})
+        if entry is None:
+            self._reading[job.id] = cancelled
+        else:
             entry.job = cancelled
             entry.tasks.clear()
             entry.has_more = False
             for request_id in entry.running if not is_batch(job) else ():
                 self._calls.cut(request_id)
             self.look()
+        await self._work.ask(self._work.store.change, cancelled)
         return cancelled
 
     def do(self, what: Coroutine[Any, Any, None]) -> None:
@@ -164,6 +176,13 @@ class Runner:
                 self.take(job, file)
 
     async def _validate(self, job: Job, file: KeptFile) -> None:
+        try:
+            await self._read(job, file)
+        finally:
+            del self._reading[job.id]
+
+    async def _read(self, job: Job, file: KeptFile) -> None:
+        """Read a batch's lines, and let them be run; or say why it is none."""
         work = self._work
         try:
             lines, problems = await work.ask(lambda: read_lines(work.chunks(file), job.endpoint, self._longest()))
@@ -173,15 +192,13 @@ class Runner:
         if problems:
             await fail(work, job, *problems)
             return
-        begun = replace(
-            job, status="in_progress", total=len(lines), times={**job.times, "in_progress": int(time.time())}
-        )
+        begun = replace(self._reading[job.id], total=len(lines))
+        if begun.status == "validating":
+            begun = replace(begun, status="in_progress", times={**begun.times, "in_progress": int(time.time())})
+        self._reading[job.id] = begun
         tasks = [Task(job.id, line.number, line.custom_id, line.offset, line.length) for line in lines]
-        now = await work.ask(work.store.job, None, job.id)
-        if now is not None and now.status == "cancelling":
-            begun = replace(now, total=len(lines))
         await work.ask(work.store.change, begun, tasks)
-        self.take(begun, file)
+        self._enter(self._reading[job.id], file)  # which may have been cancelled meanwhile
 
     async def _begin_some(self) -> float | None:
         """Begin what there is room for; seconds until there may be more, None where only news can tell."""
@@ -252,13 +269,7 @@ class Runner:
             self._left(entry, task)
             return
         entry.rest_seconds = 1.0
-        if not reply.status:
-            cut = "The reply was cut off; what it has cost is booked, and it is not sent again unasked."
-            answered = Answered(code="interrupted", message=cut)
-        else:
-            kind = reply.headers.get("content-type", "")
-            answered = Answered(reply.status, reply.headers.get("x-request-id", ""), reply.body, content_type=kind)
-        await self._ended(entry, task, answered)
+        await self._ended(entry, task, answered_by(reply))
 
     async def _ended(self, entry: _Open, task: Task, answered: Answered) -> None:
         try:

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs
 
 import msgspec
 from aiohttp import web
@@ -14,19 +13,18 @@ from msgspec import Meta, Struct
 
 from proxy.errors import InvalidValue, NothingThere
 from proxy.exchange.client import Client
-from proxy.jobs.later import PURPOSE
+from proxy.jobs.answering import asked_of, limit_of, send
 from proxy.jobs.lines import ENDPOINTS
 from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, batch_object, file_object
 from proxy.jobs.upload import Limits, upload
 from proxy.jobs.work import Work, new_id
-from proxy.stores.job_rows import Job, KeptFile
+from proxy.stores.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
 from proxy.web.body import read_body
 from proxy.web.client.heads import Asked
 
 _OURS = re.compile(rf"/(?:files/{FILE_PREFIX}[0-9a-z]+(?:/content)?|batches/{BATCH_PREFIX}[0-9a-z]+(?:/cancel)?)")
 _SMALL_BODY = 256 * 1024
-_MOST_LISTED = 100
 _MOST_FILES = 10_000
 _HOURS = 3600
 
@@ -60,8 +58,8 @@ class Surface:
         head, key = asked.head, asked.caller.name
         if head.path == "/files" and head.method == "POST":
             return await self._upload(asked, client)
-        if head.path == "/files" and (purpose := _query(head.query).get("purpose", "")) in ("batch", "batch_output"):
-            _send(client, await self._files(key, head.query, purpose))
+        if head.path == "/files" and (purpose := asked_of(head.query).get("purpose", "")) in (BATCH, OUTPUT):
+            send(client, await self._files(key, head.query, purpose))
             return True
         if head.path == "/batches" and head.method == "POST":
             return await self._create(asked, client)
@@ -71,11 +69,11 @@ class Surface:
             return False
         _, kind, identity, *what = head.path.split("/")
         if kind == "batches":
-            _send(client, batch_object(await self._batch(key, identity, cancels=bool(what))))
+            send(client, batch_object(await self._batch(key, identity, cancels=bool(what))))
         elif what:
             await self._content(await self._file(key, identity), client)
         else:
-            _send(client, await self._told(await self._file(key, identity), head.method))
+            send(client, await self._told(await self._file(key, identity), head.method))
         return True
 
     async def _upload(self, asked: Asked, client: Client) -> bool:
@@ -84,14 +82,14 @@ class Surface:
         if isinstance(kept, bytes):
             asked.body = kept
             return False
-        _send(client, file_object(kept))
+        send(client, file_object(kept))
         return True
 
     async def _file(self, key: str, file_id: str) -> KeptFile:
         file = None
         if self._work.was_used:
             file = await self._work.ask(lambda: self._work.store.file(key, file_id))
-        if file is None or file.purpose == PURPOSE:
+        if file is None or file.purpose == CALL:
             raise NothingThere(f"No such File object: {file_id}", param="id")
         return file
 
@@ -133,14 +131,14 @@ class Surface:
             raise InvalidValue(f"This is no batch: {error}.") from None
         except msgspec.DecodeError:
             raise InvalidValue("The body is no JSON object.") from None
-        _send(client, batch_object(await self._begin(asked.caller.name, new)))
+        send(client, batch_object(await self._begin(asked.caller.name, new)))
         return True
 
     async def _begin(self, key: str, new: _NewBatch) -> Job:
         if new.endpoint not in ENDPOINTS:
             raise InvalidValue(f"A batch is of one of these: {', '.join(ENDPOINTS)}.", param="endpoint")
         file = await self._file(key, new.input_file_id)
-        if file.purpose != "batch":
+        if file.purpose != BATCH:
             raise InvalidValue("The input of a batch is a file with the purpose batch.", param="input_file_id")
         keep = self.limits.keep_seconds
         if new.output_expires_after is not None:
@@ -165,10 +163,10 @@ class Surface:
         """This key's batches; those at the provider where it has none here."""
         if not self._work.was_used or not await self._work.ask(lambda: self._work.store.jobs(key, BATCH_PREFIX, "", 1)):
             return False
-        asked = _query(query)
-        most = _limit(asked)
+        asked = asked_of(query)
+        most = limit_of(asked)
         found = await self._work.ask(self._work.store.jobs, key, BATCH_PREFIX, asked.get("after", ""), most + 1)
-        _send(client, _list([batch_object(job) for job in found[:most]], has_more=len(found) > most))
+        send(client, _list([batch_object(job) for job in found[:most]], has_more=len(found) > most))
         return True
 
     async def _batch(self, key: str, batch_id: str, *, cancels: bool) -> Job:
@@ -184,30 +182,13 @@ class Surface:
         return await self._runner.cancel(job)
 
 
-def _send(client: Client, value: Any) -> None:
-    headers = [("Content-Type", "application/json"), *client.record.own_headers()]
-    client.record.phase = "done"
-    client.whole(200, headers, msgspec.json.encode(value))
-
-
 async def _in_thread(work: Work, chunks: Any) -> AsyncIterator[bytes]:
     while (chunk := await work.ask(next, chunks, None)) is not None:
         yield chunk
 
 
-def _query(query: str) -> dict[str, str]:
-    return {name: values[-1] for name, values in parse_qs(query.removeprefix("?")).items()}
-
-
-def _limit(asked: dict[str, str]) -> int:
-    text = asked.get("limit", "20")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_LISTED:
-        raise InvalidValue(f"limit must be between 1 and {_MOST_LISTED}.", param="limit")
-    return int(text)
-
-
 def _page(objects: list[dict[str, Any]], query: str) -> dict[str, Any]:
-    asked = _query(query)
+    asked = asked_of(query)
     if asked.get("order") == "asc":
         objects = objects[::-1]
     if (after := asked.get("after")) is not None:

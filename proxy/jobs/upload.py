@@ -17,11 +17,10 @@ from multidict import CIMultiDict
 from proxy.errors import DuplicateKey, InvalidValue, RequestTooLarge
 from proxy.jobs.shapes import FILE_PREFIX
 from proxy.jobs.work import Work, new_id
-from proxy.stores.job_rows import KeptFile
+from proxy.stores.job_rows import BATCH, KeptFile
 from proxy.stores.sealed_files import SealedWriter
 from proxy.web.body import read_chunks
 
-PURPOSE = "batch"
 _FORM_BYTES = 1024 * 1024  # what a form may have beside the file
 _LONGEST_FIELD = 1024
 _PART = 256 * 1024
@@ -54,12 +53,12 @@ class _Form:
             async for part in MultipartReader(CIMultiDict({"Content-Type": content_type}), content):
                 if not isinstance(part, BodyPartReader):
                     raise ValueError("a form in a form")
-                if part.name == "file" and self.purpose in ("", PURPOSE):
+                if part.name == "file" and self.purpose in ("", BATCH):
                     await self._keep(part)
                 else:
                     await self._take(part)
         except (ValueError, AssertionError, RuntimeError, HttpProcessingError):
-            if self.purpose == PURPOSE:
+            if self.purpose == BATCH:
                 raise InvalidValue("The body is not the multipart form its Content-Type says.") from None
 
     async def _keep(self, part: BodyPartReader) -> None:
@@ -95,7 +94,7 @@ async def upload(work: Work, key: str, request: web.BaseRequest | bytes, given: 
     form = _Form(work, limits.most_file)
     try:
         body = await _fed(form, content_type, request, limits)
-        if form.purpose == PURPOSE:
+        if form.purpose == BATCH:
             return await _kept(work, key, form, limits.keep_seconds)
     except BaseException:
         form.drop()
@@ -115,7 +114,7 @@ async def _kept(work: Work, key: str, form: _Form, keep_seconds: int) -> KeptFil
     expires_ms = now_ms + 1000 * _kept_for(form.expires_after, keep_seconds)
     await work.ask(form.writer.close)
     size = form.writer.size
-    kept = KeptFile(form.file_id, key, form.filename, PURPOSE, size, now_ms, expires_ms, form.sealed_key)
+    kept = KeptFile(form.file_id, key, form.filename, BATCH, size, now_ms, expires_ms, form.sealed_key)
     await work.ask(lambda: work.store.add_file(kept))
     return kept
 
@@ -139,7 +138,7 @@ async def _fed(form: _Form, content_type: str, request: web.BaseRequest | bytes,
             if not reading.done():
                 content.feed_data(chunk)
                 await asyncio.sleep(0)  # the form is read as far as it has come
-            elif form.purpose == PURPOSE:
+            elif form.purpose == BATCH:
                 break
         content.feed_eof()
         await reading

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
-from proxy.stores.job_rows import Job, KeptFile
+from msgspec.structs import replace
+
+from proxy.stores.job_rows import CALL, Job, KeptFile
 from proxy.stores.jobs import JobStore
 from proxy.stores.master_keys import new_key
 from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, read
@@ -107,14 +109,13 @@ class Work:
         sealed = await self.seal(_place(file_id), base64.b64encode(key).decode())
         return SealedWriter(self.path(file_id), key), sealed
 
-    async def keep(self, file: KeptFile, content: Iterable[bytes]) -> None:
-        """Write a whole file that was made here."""
+    async def keep(self, file: KeptFile, content: Iterable[bytes]) -> KeptFile:
+        """Write a whole file that was made here; with its size and its key."""
         writer, sealed = await self.new_file(file.id)
         await self.ask(_write_all, writer, content)
-        kept = KeptFile(
-            file.id, file.key, file.filename, file.purpose, writer.size, file.created_ms, file.expires_ms, sealed
-        )
-        await self.ask(self.store.add_file, kept)
+        kept = replace(file, size=writer.size, sealed_key=sealed)
+        await self.ask(lambda: self.store.add_file(kept))
+        return kept
 
     async def make_small_key(self) -> None:
         """See to it that there is a key for what lies in the database itself. Raises `StoreError`."""
@@ -157,7 +158,7 @@ class Work:
         """Remove a job that is over, and what it was made of; files that its client may read stay."""
         self.store.remove_job(job.id)
         file = self.store.file(job.key, job.input_file)
-        if file is not None and file.purpose == "call":
+        if file is not None and file.purpose == CALL:
             self.remove(file)
 
     def remove(self, file: KeptFile) -> None:

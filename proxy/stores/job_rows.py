@@ -10,6 +10,10 @@ Status = Literal["validating", "failed", "in_progress", "finalizing", "completed
 OPEN: tuple[Status, ...] = ("validating", "in_progress", "finalizing", "cancelling")
 
 
+# what a file is for: a client's batch, what came of one, and the body of a call that is made later, which nobody lists
+BATCH, OUTPUT, CALL = "batch", "batch_output", "call"
+
+
 class KeptFile(Struct, frozen=True):
     """A file of a client's, or made for one. `sealed_key` opens it; times are UTC epoch milliseconds."""
 

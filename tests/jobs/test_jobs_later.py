@@ -25,7 +25,7 @@ def mock() -> Iterator[Mock]:
 
 def config(mock: Mock) -> dict[str, Any]:
     return {
-        "providers": {"openrouter": mock.provider()},
+        "providers": {"openrouter": mock.provider(), "other": mock.provider("openai")},
         "models": {
             "fast": "openrouter/mock/echo",
             "slow": "openrouter/mock/slow?ttft=30&tokens=4",
@@ -74,6 +74,18 @@ def test_the_result_is_there_when_it_is_there(daemon: Daemon) -> None:
     assert (result["status_code"], result["body"]["choices"][0]["message"]["content"]) == (200, "later")
     line = daemon.wait_for_lines(lambda line: line.get("request_id") == result["request_id"], 1)
     assert line[0]["key"] == "alice"
+
+
+def test_what_its_head_says_counts_when_it_is_made(daemon: Daemon) -> None:
+    content = json.dumps({"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "x"}]}).encode()
+    marked = [("x-tollkeeper-route", "other"), ("x-tollkeeper-tags", "night"), ("Prefer", "respond-async")]
+    reply = daemon.ask("POST", CHAT, [("Authorization", f"Bearer {BOB}"), *marked], content)
+    url, until = json.loads(reply.body)["status_url"], time.monotonic() + PATIENCE_SECONDS
+    while (told := asked(daemon, "GET", url, key=BOB)[1])["status"] in ("queued", "running"):
+        assert time.monotonic() < until, told
+    request_id = told["result"]["request_id"]
+    line = daemon.wait_for_lines(lambda line: line.get("upstream_request_id") == request_id, 1)[0]
+    assert (line["provider"], line["tags"], line["key"]) == ("other", ["night"], "bob")
 
 
 def test_a_failure_is_told_as_its_client_would_have_read_it(daemon: Daemon) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 from msgspec import Struct
+from multidict import MultiMapping
 
 from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
@@ -104,18 +105,29 @@ class Heads:
 
 def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:
     """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
-    headers = request.headers
+    return read_head(request.method, where, endpoint, request.headers, (record.cors, record.speaks_anthropic))
+
+
+def read_head(
+    method: str,
+    where: tuple[str, str],
+    endpoint: Endpoint,
+    headers: MultiMapping[str],
+    told: tuple[Headers, bool],
+) -> Head:
+    """The same for a request that came another way; `told`: headers of ours for its page, and whether it reads errors
+    as Anthropic words them."""
     return Head(
-        method=request.method,
+        method=method,
         path=where[0],
         query=where[1],
         endpoint=endpoint,
-        cors=record.cors,
+        cors=told[0],
         incoming=Incoming(without_credentials(headers.items())),
         content_type=headers.get("Content-Type", ""),
         read_timeout_seconds=_read_timeout_seconds(headers.get("x-stainless-read-timeout", "inf")),
-        speaks_anthropic=record.speaks_anthropic,
-        model=model_of(where[0]) if request.method in ("GET", "HEAD") else None,
+        speaks_anthropic=told[1],
+        model=model_of(where[0]) if method in ("GET", "HEAD") else None,
         route=_route(headers.getall(ROUTE, ())),
         marks=marks_of_head(headers, headers.getall(TAGS, ())),
         apart=_apart(headers) if endpoint.metered else None,
