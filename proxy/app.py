@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from proxy import __version__
 from proxy.alerts import Alerts
-from proxy.changes import first_parts, first_toll, in_words, swap, take_lists
+from proxy.changes import first_parts, first_toll, in_words, keep_up, swap, take_lists, with_versions
+from proxy.compare.opening import open_compare
 from proxy.data import snapshot_bytes
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping
@@ -102,8 +103,8 @@ class Daemon:
             raise
 
     async def _start(self) -> None:
-        settings = await self._with_mock(self.settings)
-        books = self._open_books(settings)
+        books = self._open_books(settings := await self._with_mock(self.settings))
+        settings = await with_versions(settings, books, _told)
         upstream = Upstream(_told)
         self._stack.push_async_callback(upstream.close)
         catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
@@ -152,11 +153,11 @@ class Daemon:
 
         Raises `ReloadRefused`; then everything is as it was.
         """
-        running = self._running
-        if running is None or running.api.parts.closing is not None:
+        running, books = self._running, self._books
+        if running is None or books is None or running.api.parts.closing is not None:
             raise ReloadRefused("the daemon is starting or stopping")
         lines = in_words(self.settings, settings)
-        complete = await self._with_mock(settings)
+        complete = await with_versions(await self._with_mock(settings), books, _told)
         try:
             await running.state.reload(complete, None if is_stored else lines)
         except Declined as error:
@@ -186,7 +187,7 @@ class Daemon:
         parts, listings = running.api.parts, running.listings
         listings.changed = partial(take_lists, parts, listings.settings, listings)
         listings.found = ModelNews(parts, self.settings.aliases, running.alerts)
-        self._refresher = asyncio.create_task(running.listings.keep_fresh(), name="refresh model lists")
+        self._refresher = asyncio.create_task(keep_up(parts, listings, running.upstream), name="refresh model lists")
 
     def _stop_refreshing(self) -> None:
         if self._refresher is not None:
@@ -242,6 +243,7 @@ class Daemon:
             self._shutdown.hurry()
 
     def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings) -> Jobs:
+        open_compare(api, books)
         jobs = Jobs(api, books, settings, self._sealer)
         self._stack.push_async_callback(jobs.close)
         jobs.open()
@@ -260,8 +262,7 @@ class Daemon:
         except OSError as error:
             raise StartError(f"the state directory {settings.state_dir} cannot be used: {error.strerror}") from None
         self._stack.callback(books.close, LEDGER_SECONDS)
-        self._books = books
-        self.keys = books.keys
+        self._books, self.keys = books, books.keys
         return books
 
     def _problems(self) -> list[str]:

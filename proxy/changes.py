@@ -6,18 +6,23 @@ have; the next call sees the new configuration whole.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from proxy.config.use_cases import has_use_cases
 from proxy.exchange.background import Background
-from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.bookkeeping import Bookkeeping, Told
 from proxy.exchange.keeping import Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
+from proxy.exchange.probing import keep_asking, stand_ins
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
@@ -27,7 +32,9 @@ from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
+from proxy.stores.failures import StoreError
 from proxy.stores.records import Row
+from proxy.stores.use_cases import numbered_in
 from proxy.web.client.gate import Gate
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
@@ -38,6 +45,7 @@ from proxy.web.guard import Guard
 
 # what is opened once at start
 _NEED_RESTART = ("listen", "admin", "admin_token", "state_dir", "gen_ai", "log_level", "log_format")
+_LEDGER_SECONDS = 2.0  # within which it says which version a use case is
 _NOT_SETTINGS = ("source", "written", "environment", "unused", "warnings")
 
 
@@ -87,6 +95,21 @@ def first_toll(
     return toll
 
 
+async def with_versions(settings: Settings, books: Bookkeeping, told: Told) -> Settings:
+    """The settings with the versions of their use cases; without, where the ledger does not answer in time."""
+    if not has_use_cases(settings):
+        return settings
+    number = partial(numbered_in, settings=settings, at_ms=int(time.time() * 1000))
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(books.writer.do(number)), _LEDGER_SECONDS)
+    except (TimeoutError, StoreError):
+        told(
+            "use_cases_without_number",
+            "the ledger does not answer; the versions of use cases are known by their digest",
+        )
+        return settings
+
+
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:
     """Let every later call be served by `settings`; limits and budgets go on, and the breakers of whoever is the same."""
     toll, before = parts.exchange.toll, parts.exchange
@@ -110,6 +133,16 @@ def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
     parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue, listings.images)
     parts.models = ModelList(parts.names, listings.catalogue)
     parts.heads = Heads()
+
+
+async def keep_up(parts: Parts, listings: Listings, upstream: Upstream) -> None:
+    """What goes on beside calls, until cancelled: lists are fetched, and workers that stand in for others asked."""
+    await asyncio.gather(
+        listings.keep_fresh(),
+        keep_asking(
+            stand_ins(listings.settings, parts.names), upstream, lambda name: parts.exchange.breakers.by_provider[name]
+        ),
+    )
 
 
 def default_provider(settings: Settings) -> str:

@@ -138,7 +138,7 @@ def parts(annotation: Any) -> Iterator[Any]:
 
 FIELDS = frozenset(config_fields())
 SECTIONS = frozenset(field.rpartition(".")[0] for field in FIELDS)
-ENTRIES = ("providers", "models", "keys", "tenants")
+ENTRIES = ("providers", "models", "keys", "tenants", "models.variables")
 
 
 def written(value: Any, path: str = "") -> Iterator[str]:

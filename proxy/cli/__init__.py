@@ -31,6 +31,7 @@ _COMMANDS = (
     "providers",
     "usage",
     "explain",
+    "compare",
     "show",
     "tail",
     "top",

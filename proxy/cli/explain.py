@@ -13,6 +13,8 @@ from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, budget_name, print_table, say
 from proxy.policy.money.amounts import dollars
 
+ENDPOINTS = ("chat/completions", "messages", "responses")
+
 
 @click.command("explain")
 @click.argument("model", shell_complete=model_names)
@@ -21,16 +23,23 @@ from proxy.policy.money.amounts import dollars
 @click.option("--max-tokens", type=click.IntRange(1, 10**12), help="The maximum of output tokens it would set.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag that the call would carry; may be repeated.")
 @click.option("--session", metavar="ID", default="", help="The session it would belong to.")
+@click.option("--var", "variables", metavar="NAME=TEXT", multiple=True, help="A variable of the model's system text.")
+@click.option("--endpoint", type=click.Choice(ENDPOINTS), default=ENDPOINTS[0], help="What would be called.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
-def explain(model: str, as_json: bool, config_path: str | None, **asked: Any) -> None:
-    """Explain a chat completion with an empty prompt: where MODEL goes, its price, its hold, and every budget."""
-    found = ask(home_or_exit(config_path), "explain", {"model": model, **asked})
+def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: str | None, **asked: Any) -> None:
+    """Explain a call with an empty prompt: where MODEL goes, its price, its hold, every budget, and what will be sent."""
+    given = {"variables": dict(map(_variable, variables))}
+    found = ask(home_or_exit(config_path), "explain", {"model": model, **asked, **given})
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
     targets = ", then ".join(f"{target['provider']}: {target['model']}" for target in found["targets"])
     say(f"{model} -> {found['target']} at {targets}")
+    if found["use_case"]:
+        say(f"use case: {found['use_case']}; {', '.join(found['adjusted']) or 'nothing put in'}")
+        say(f"sends: {found['sent']['method']} {found['sent']['url']}")
+        say(found["sent"]["body"])
     tenant = f" of {found['tenant']}" if found["tenant"] else ""
     say(f"key: {found['key'] or 'none named; budgets of everything together only'}{tenant}")
     if tenant:
@@ -60,6 +69,13 @@ def _order(found: dict[str, Any]) -> list[list[str]]:
         steps = [f"{who}: {', '.join(says) if isinstance(says, list) else says}" for who, says in said]
         rows += [[order["what"], "\n".join(steps), "\n".join(order["won"])]] if steps else []
     return rows
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise click.BadParameter(f"{text!r} must be NAME=TEXT", param_hint="--var")
+    return name, value
 
 
 def _price(price: dict[str, Any] | None) -> str:

@@ -116,11 +116,20 @@ def undo(reason: str, dry_run: bool, config_path: str | None) -> None:
 
 
 @click.command("diff")
+@click.argument("name", required=False)
+@click.argument("before", type=click.IntRange(1), required=False)
+@click.argument("after", type=click.IntRange(1), required=False)
 @click.option("--since", metavar="DATE", help="From this day or moment on. Default: everything that is kept.")
 @_JSON
 @_CONFIG
-def diff(since: str | None, as_json: bool, config_path: str | None) -> None:
-    """What was new in the lists of models: new, gone, dearer, cheaper, deprecated; the newest first."""
+def diff(since: str | None, as_json: bool, config_path: str | None, **versions: Any) -> None:
+    """What was new in the lists of models: new, gone, dearer, cheaper, deprecated; the newest first.
+
+    With NAME BEFORE AFTER: what that entry of `models:` said in two of its versions.
+    """
+    if versions["name"] is not None:
+        _print_versions(versions, as_json, config_path)
+        return
     found = ask(home_or_exit(config_path), "model_news", {"since": since})
     if as_json:
         click.echo(json.dumps(found, indent=1))
@@ -131,6 +140,17 @@ def diff(since: str | None, as_json: bool, config_path: str | None) -> None:
     ]
     columns = (("When", False), ("What", False), ("At", False), ("Model", False), ("$/M", False), ("Names", False))
     print_table(Table(columns, rows)) if rows else say("Nothing was new yet; lists are compared from the second on.")
+
+
+def _print_versions(versions: dict[str, Any], as_json: bool, config_path: str | None) -> None:
+    if versions["after"] is None:
+        raise click.UsageError("the versions of a name want two numbers: tollkeeper models diff NAME BEFORE AFTER")
+    found = ask(home_or_exit(config_path), "model_diff", versions)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for line in found["lines"] or ["Both say the same."]:
+        say(line)
 
 
 COMMANDS = {command.name or "": command for command in (sync, compare, enable, disable, undo, diff)}

@@ -33,6 +33,10 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
     say(f"{call['endpoint']}, {kind}: {call['asked'] or '(no model)'} -> {call['model']}")
     if call["session"] or call["tags"]:
         say(", ".join(_belonging(call)))
+    if call["use_case"]:
+        say(f"use case: {call['use_case']}")
+    for opinion in call["feedback"]:
+        say(f"feedback: {opinion['score']:+g}{_in_brackets(opinion['label'])}")
     if call["refused"]:
         refused = call["refused"]
         say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")

@@ -40,6 +40,7 @@ from proxy.stores.mark import mark_keyed
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.replay import replay
+from proxy.stores.use_cases import numbered_from
 from proxy.stores.writer import Writer, WriterRules
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
@@ -60,6 +61,7 @@ from proxy.web.operator.key_orders import (
 )
 from proxy.web.operator.model_orders import NewsAsk, news_since
 from proxy.web.operator.model_rows import ModelsAsk
+from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.models import model_list
 from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.pictures import images_estimate, images_models
@@ -86,7 +88,8 @@ def answer(home: Home, order: str, params: Params, reason: str = "") -> dict[str
         if order in SETTINGS_ORDERS:
             done = settings_answer(home.file, effective, order, params)
         else:
-            done = _ORDERS[order](effective.loaded.settings, params)
+            settings = numbered_from(state_dir / "ledger.db", effective.loaded.settings)
+            done = _ORDERS[order](settings, params)
         if RIGHTS[order].verb == "write":
             anchor(state_dir / "ledger.db")
         found: dict[str, Any] = msgspec.to_builtins(done)
@@ -282,6 +285,7 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "model_news": _model_news,
     "images_models": lambda settings, params: images_models(_desk(settings), params),
     "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
+    "model_diff": lambda settings, params: model_diff(settings.state_dir, msgspec.convert(params, ModelDiffAsk)),
     "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
     "adjust": _adjust,
     "test_provider": test_provider,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,17 +12,17 @@ from msgspec.structs import replace
 from proxy.config.build_money import build_loops, build_money
 from proxy.config.discover import NO_PROVIDER, beside, master_key_file, state_dir
 from proxy.config.environment import Said
-from proxy.config.models import Config, KeySection, ListenSection, ModelSection, ProviderSection
+from proxy.config.models import Config, KeySection, ListenSection, ProviderSection
 from proxy.config.models_tenants import TenantSection
 from proxy.config.oddities import oddities
 from proxy.config.problems import Path as Place
 from proxy.config.problems import path_text
 from proxy.config.secrets import Filled
+from proxy.config.use_cases import alias_of
 from proxy.policy.money.credits import Credits
 from proxy.policy.tongues import speaks_by_default
 from proxy.policy.values import (
     NO_KEY,
-    Alias,
     Caller,
     Credential,
     Hook,
@@ -73,7 +72,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         providers=providers,
         admin_token=config.admin.token,
         routes=() if sources.mock else tuple(Route(route.match, route.provider) for route in config.routes),
-        aliases={name: _alias(model) for name, model in config.models.items()},
+        aliases={name: alias_of(name, model) for name, model in config.models.items()},
         model_switches={name: Switch(name, s.enabled, s.keys) for name, s in config.model_switches.items()},
         default_model=config.default_model,
         unknown_models=config.unknown_models,
@@ -214,14 +213,6 @@ def _never_told(config: Config) -> tuple[str, ...]:
 def _listen(section: ListenSection, sources: Sources) -> Listen:
     socket = None if section.socket is None else str(beside(section.socket, sources.file, sources.env))
     return Listen(section.host, section.port, socket, tuple(section.hosts), tuple(section.origins))
-
-
-def _alias(model: ModelSection) -> Alias:
-    defaults = tuple(
-        (name, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
-        for name, value in model.defaults.items()
-    )
-    return Alias(model.target, tuple(model.fallbacks), defaults)
 
 
 def _without_socket(config: Config) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from pydantic import (
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed, credential
 from proxy.config.units import LONGEST_SECONDS, duration_seconds, duration_within, percent, ratio, size_bytes, usd
+from proxy.policy.retries.retry import FALLBACK_WORDS
+from proxy.policy.use_cases.template import VARIABLE_NAME
 from proxy.policy.webhooks import hook_key
 from proxy.secret import Secret
 
@@ -36,6 +38,7 @@ _FRAMING_HEADERS = frozenset(
     ("connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
      "trailer", "transfer-encoding", "upgrade")
 )  # fmt: skip
+_STATUS = re.compile("[45][0-9]{2}")
 _LONGEST_WORD = 256
 _WEEK = 7 * 86400
 _LONGEST_SOCKET_PATH = 107  # sun_path of Linux, less its NUL
@@ -65,6 +68,19 @@ def _unquoted(value: object) -> object:
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError("is no usable name: letters, digits, dot, dash and underscore, at most 64")
+    return value
+
+
+def _fallback_cause(value: object) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and (text in FALLBACK_WORDS or _STATUS.fullmatch(text)):
+        return str(text)
+    raise ValueError(f"must be a status such as 429, or one of: {', '.join(FALLBACK_WORDS)}")
+
+
+def _variable_name(value: str) -> str:
+    if not VARIABLE_NAME.fullmatch(value):
+        raise ValueError("is no usable name of a variable: letters, digits and underscore, at most 64")
     return value
 
 
@@ -187,6 +203,7 @@ _NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
 Flag = Annotated[bool, BeforeValidator(_unquoted)]
 Count = Annotated[int, Field(gt=0, le=10**15), BeforeValidator(_unquoted)]
 Uid = Annotated[int, Field(ge=0, le=2**32 - 2), BeforeValidator(_unquoted)]
+Length = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_unquoted)]
 Attempts = Annotated[int, Field(ge=1, le=10), BeforeValidator(_unquoted)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_unquoted)]
 Share = Annotated[Decimal, BeforeValidator(ratio), _schema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})]
@@ -202,6 +219,12 @@ Credential = Annotated[Secret, PlainValidator(credential), WithJsonSchema(_TEXT)
 HookUrl = Annotated[Secret, PlainValidator(_hook_url), WithJsonSchema(_TEXT)]
 HookSecret = Annotated[Secret, PlainValidator(_hook_secret), WithJsonSchema(_TEXT)]
 Name = Annotated[str, AfterValidator(_name)]
+VariableName = Annotated[str, AfterValidator(_variable_name)]
+FallbackCause = Annotated[
+    str,
+    BeforeValidator(_fallback_cause),
+    _schema({"type": "integer", "minimum": 400, "maximum": 599}, {"enum": list(FALLBACK_WORDS)}),
+]
 Word = Annotated[str, AfterValidator(_word)]
 BindAddress = Annotated[str, AfterValidator(_bind_address)]
 Host = Annotated[str, AfterValidator(_host)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, JsonValue, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -49,6 +49,7 @@ from proxy.config.models_money import (
 )
 from proxy.config.models_routing import CatalogueSection, ModelSwitchSection, RouteSection
 from proxy.config.models_tenants import PrivacySection, TenantSection, TranslationSection
+from proxy.config.models_use_case import UseCaseSection
 from proxy.presets import PRESETS
 
 
@@ -128,12 +129,11 @@ class ProviderSection(Section):
         return {name: part for name, part in handler(core_schema).items() if name != "required"}
 
 
-class ModelSection(Section):
+class ModelSection(UseCaseSection):
     """What a name clients send stands for."""
 
     target: Word = Field(description="The model it goes to.")
     fallbacks: list[Word] = Field(default=[], description="Models to try next, in order.")
-    defaults: dict[str, JsonValue] = Field(default={}, description="Request fields used where the client is silent.")
     price: PriceSection | None = Field(default=None, description="A price of our own, over the catalogue's.")
 
     @model_validator(mode="before")
@@ -141,27 +141,10 @@ class ModelSection(Section):
     def _short_form(cls, value: Any) -> Any:
         return {"target": value} if isinstance(value, str) else value
 
-    @field_validator("defaults")
-    @classmethod
-    def _without_model(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if "model" in value:
-            raise ValueError("cannot hold model; that is what target says")
-        if not _is_json(value):
-            raise ValueError("holds .inf or .nan, which JSON cannot carry")
-        return value
-
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Allow the short form in the schema as well."""
         return {"anyOf": [{"type": "string", "description": "The target."}, handler(core_schema)]}
-
-
-def _is_json(value: JsonValue) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_json, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_json, value))
-    return not isinstance(value, float) or abs(value) < float("inf")  # NaN compares False as well
 
 
 class RetriesSection(Section):

@@ -121,6 +121,11 @@ def percent(value: object) -> str:
     return percent_text(int(Decimal(match[1]) * 100))
 
 
+def hundredths(part: str) -> int:
+    """A part in percent as `percent` spells it, in hundredths of one."""
+    return int(Decimal(part.removesuffix("%")) * 100)
+
+
 def _exactly(value: object, sentence: str) -> Decimal:
     text = value.text if isinstance(value, WrittenFloat) else str(value)
     if isinstance(value, bool) or not isinstance(value, (int, str, WrittenFloat)) or len(text) > LONGEST_AMOUNT:

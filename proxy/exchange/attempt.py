@@ -34,7 +34,7 @@ from proxy.policy.values import Lossy, Provider, RetryRules
 from proxy.translate.images.refusals import UnsupportedModel
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.values import Aim, Protocol
-from proxy.wire.call import MAXIMA, Call, Change, applied_defaults, asks_for_usage, outgoing, with_members
+from proxy.wire.call import MAXIMA, Call, Change, Defaults, applied_defaults, asks_for_usage, outgoing, with_members
 from proxy.wire.headers import Headers, replaced, safe
 from proxy.wire.reader import StreamReader, error_body
 
@@ -51,20 +51,25 @@ def prepare(
     call, plan = job.call, job.plan
     dialect = DIALECTS[provider.kind]
     ask_for_usage = call.stream and provider.stream_options and dialect.wants_usage_flag(call)
-    members = {} if maximum is None and not plan.defaults else _members(job, provider, maximum)
+    members = {} if maximum is None and not plan.defaults else members_for(call, plan.defaults, provider, maximum)
     private = preference(provider, call, members.get("provider")) if job.caller.zdr else {}
     change = Change(
         model=plan.targets[attempt.target].model if plan.rewrite else None,
         members=(*members.items(), *private.items()),
         include_usage=ask_for_usage,
     )
-    job.record.adjusted = [f"{name}={value.decode()}" for name, value in members.items()]
+    job.record.adjusted = [*job.record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
     job.record.adjusted += [ADJUSTED for _ in private]
     if attempt.target:
-        job.record.adjusted.append(f"model={plan.targets[attempt.target].model}")
+        job.record.adjusted += _moved(job.record, plan.targets[attempt.target].model)
     request = _request(job, provider, call, provider.name).carrying(outgoing(call, change))
     hide = ask_for_usage and not asks_for_usage(call)
     return request, StreamReader(call.endpoint.shape, hide_usage=hide)
+
+
+def _moved(record: Record, model: str) -> list[str]:
+    """Another model than the first, and why, where the entry says when."""
+    return [f"model={model}", *([f"fallback={record.fallback}"] if record.fallback else [])]
 
 
 def translate(
@@ -72,11 +77,11 @@ def translate(
 ) -> tuple[UpstreamRequest, StreamReader, Interpreter]:
     """The same for a provider that does not speak the client's protocol. Raises `CallerError`s."""
     dialect, record, tongue = DIALECTS[provider.kind], job.record, terms.tongue
-    members = _members(job, provider, terms.maximum)
-    record.adjusted = [f"{name}={value.decode()}" for name, value in members.items()]
+    members = members_for(job.call, job.plan.defaults, provider, terms.maximum)
+    record.adjusted = [*record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
     model = job.plan.targets[attempt.target].model or job.call.model or ""
     if attempt.target:
-        record.adjusted.append(f"model={model}")
+        record.adjusted += _moved(record, model)
     there = silent(tongue)
     aim = Aim(
         tongue,
@@ -142,10 +147,10 @@ def _request(job: Job, provider: Provider, call: Call, name: str) -> UpstreamReq
     return known[1]
 
 
-def _members(job: Job, provider: Provider, maximum: int | None) -> dict[str, bytes]:
+def members_for(call: Call, defaults: Defaults, provider: Provider, maximum: int | None) -> dict[str, bytes]:
     """The members to put in: the alias's defaults, and the maximum of output tokens."""
-    call, field = job.call, max_field(job.call, provider)
-    members = dict(applied_defaults(call, job.plan.defaults, field))
+    field = max_field(call, provider)
+    members = dict(applied_defaults(call, defaults, field))
     if maximum is not None and field is not None:
         heeded = {field, *MAXIMA[call.endpoint.shape]}
         for name in [name for name in call.max_fields if name in heeded] or [field]:
@@ -156,7 +161,8 @@ def _members(job: Job, provider: Provider, maximum: int | None) -> dict[str, byt
 def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:
     """What bounds this call's retries."""
     left = None if job.until == float("inf") else job.until - now
-    return Rounds(len(job.plan.targets), rules, left)
+    use = job.plan.use
+    return Rounds(len(job.plan.targets), rules, left, None if use is None else use.fallback_on)
 
 
 def unhealthy(provider: Provider, seconds: float, *, is_whole: bool) -> Failure:
@@ -236,6 +242,8 @@ def headers_for(reply: Reply, job: Job) -> Headers:
         if record.target.model:
             own.append(("x-tollkeeper-model", safe(record.target.model)))
     own.append(("x-tollkeeper-attempts", str(record.calls)))
+    if record.use_case:
+        own.append(("x-tollkeeper-use-case", safe(record.use_case)))
     passed = reply.headers
     if record.limit_headers and not LIMIT_HEADERS.isdisjoint(told):
         passed = replaced(passed, record.limit_headers)

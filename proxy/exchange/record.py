@@ -19,7 +19,7 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Shape
-from proxy.wire.error_objects import Missing
+from proxy.wire.error_objects import KIND_OF_STATUS, Missing
 from proxy.wire.findings import Findings
 from proxy.wire.marks import UNMARKED
 from proxy.wire.usage import Usage
@@ -69,6 +69,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     session: str | None
     tags: tuple[str, ...]
     tenant: str | None = None
+    use_case: str | None = None
 
 
 class Held(Protocol):
@@ -104,11 +105,13 @@ class Record:
         "cost_pusd",
         "cost_source",
         "cut_by",
+        "dressed",
         "endpoint",
         "entered",
         "error",
         "failure",
         "failure_status",
+        "fallback",
         "findings",
         "held",
         "key",
@@ -136,6 +139,7 @@ class Record:
         "unsettled",
         "upstream_request_id",
         "usage",
+        "use_case",
         "when_settled",
     )
 
@@ -144,18 +148,20 @@ class Record:
         self.started = now
         self.at = time.time()
         self.phase: Phase = "reading"
-        self.endpoint, self.tenant, self.entered = "other", "", False
+        self.endpoint, self.tenant = "other", ""
         self.cors: list[tuple[str, str]] = []
         self.shape: Shape = "other"
         self.speaks_anthropic = False  # and reads errors so
         self.key: str | None = None
         self.model: str | None = None
         self.label: str | None = None
-        self.stream, self.marks = False, UNMARKED
+        self.stream, self.entered, self.marks = False, False, UNMARKED
         self.target: Target | None = None
         self.tried: list[Tried] = []
-        self.calls = self.status = self.cost_pusd = 0
+        self.calls = self.status = self.unsettled = self.cost_pusd = 0
         self.adjusted: list[str] = []
+        self.use_case = self.fallback = ""  # its name and version; why another target answers than the first
+        self.dressed: tuple[str, ...] = ()  # what the use case has changed, whichever attempt
         self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field
         self.error: ProxyError | None = None
         self.failure: str | None = None
@@ -173,7 +179,6 @@ class Record:
         self.cut_by: ProxyError | None = None
         self.findings: Findings | None = None
         self.held: Held | None = None
-        self.unsettled = 0
         self.shadow_rejections: tuple[str, ...] = ()
         self.when_settled: Callable[[], None] | None = None
 
@@ -270,6 +275,7 @@ class Record:
             session=self.marks.session or None,
             tags=self.marks.tags,
             tenant=self.tenant or None,
+            use_case=self.use_case or None,
         )
 
     def _left_early(self) -> bool:
@@ -283,18 +289,5 @@ class Record:
             status = self.status if self.failure_status is None else self.failure_status
             if self.missing == "model":
                 return "caller_model_not_available"
-            return _KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
+            return KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
-
-
-_KIND_OF_STATUS = {
-    200: "provider_server_error",
-    **dict.fromkeys((400, 404, 413, 415, 422), "caller_invalid_request"),
-    401: "provider_auth_failed",
-    402: "provider_billing",
-    403: "policy_access_denied",
-    **dict.fromkeys((408, 504, 524), "provider_timeout"),
-    429: "provider_rate_limited",
-    503: "provider_overloaded",
-    529: "provider_overloaded",
-}

@@ -44,6 +44,7 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         upstream_id=ended.upstream_id,
         adjusted=", ".join(record.adjusted),
         message=SHADOWS.join(record.shadow_rejections) or None,
+        use_case=record.use_case,
         **record.times.in_ms(ended.at, ended.first_byte_at),
     )
 
@@ -65,6 +66,7 @@ def refused_row(record: Record) -> Row:
         error=record.error.code if record.error else None,
         message=record.error.message if record.error else None,
         stream=record.stream,
+        use_case=record.use_case,
         total_ms=_ms(time.monotonic() - record.started),
         waited_ms=_ms(record.times.waited_seconds),
         session=record.marks.session,

@@ -45,7 +45,7 @@ from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.money.credits import Credits
 from proxy.policy.privacy import keeps_nothing
 from proxy.policy.retries.breaker import Breakers
-from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, judge
+from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, cause_of, judge, past_budget
 from proxy.policy.tenants import Accounts
 from proxy.policy.tongues import Said
 from proxy.policy.values import Provider, RetryRules, Target
@@ -86,11 +86,14 @@ class Exchange:
 
     async def _first_good_outcome(self, client: Client, job: Job) -> Ending:
         """Walk targets and tries until an outcome is worth passing on, good or not. Closing an outcome settles it."""
-        attempt, outcome = Attempt(), None
+        attempt, outcome = Attempt(job.plan.start), None
         while True:
             try:
                 latest = await self._try(client, job, attempt)
-            except (PolicyError, ModelNotFound):  # the next hold does not fit: the answer there was says more
+            except (PolicyError, ModelNotFound) as error:  # the next hold does not fit: the answer there was says more
+                if (onward := past_budget(error.code, attempt, rounds(job, self._rules, time.monotonic()))) is not None:
+                    job.record.fallback, attempt = "budget", onward
+                    continue
                 if outcome is None:
                     raise
                 break
@@ -236,7 +239,10 @@ class Exchange:
         if job.call.endpoint.draws and seen.status in TIMEOUTS:  # of OpenRouter, what was not received is not billed
             seen = replace(seen, may_be_made=provider.kind not in ("openrouter", "mock"))
         bounds = rounds(job, self._rules, time.monotonic())
-        return judge(seen, attempt, bounds, random.uniform(0.8, 1.2))
+        verdict = judge(seen, attempt, bounds, random.uniform(0.8, 1.2))
+        if bounds.elsewhere is not None and isinstance(verdict, Again) and verdict.attempt.target > attempt.target:
+            job.record.fallback = cause_of(seen)
+        return verdict
 
     def _provider(self, job: Job, target: Target) -> Provider:
         """A provider as the caller's tenant has it."""

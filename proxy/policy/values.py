@@ -16,6 +16,7 @@ from msgspec import Struct
 from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.policy.money.credits import Credits
+from proxy.policy.use_cases.values import UseCase
 from proxy.secret import Secret
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens", "none"]
@@ -88,11 +89,12 @@ class Target(Struct, frozen=True):
 
 class Alias(Struct, frozen=True):
     """A name under `models:`. `defaults` holds top-level JSON members as (name, JSON text),
-    used only where the client is silent."""
+    used only where the client is silent; `use` is what else it says of calls."""
 
     target: str
     fallbacks: tuple[str, ...] = ()
     defaults: tuple[tuple[str, bytes], ...] = ()
+    use: UseCase | None = None
 
 
 class Route(Struct, frozen=True):
@@ -113,15 +115,19 @@ class Switch(Struct, frozen=True):
 
 class Plan(Struct, frozen=True):
     """What one call will try, first choice first. `label` is the configured name of the first
-    target (an alias, else `author/slug`), fit for a metric; `defaults` as in `Alias`.
+    target (an alias, else `author/slug`), fit for a metric; `defaults` and `use` as in `Alias`.
 
-    `rewrite` False means the body goes out as it is (no `model` was sent, and none is set).
+    `rewrite` False means the body goes out as it is (no `model` was sent, and none is set). `stages` are what comes first
+    from a part of the tightest budget on (hundredths of a percent, rising); `start` is the target the call begins with.
     """
 
     targets: tuple[Target, ...]
     label: str
     defaults: tuple[tuple[str, bytes], ...] = ()
     rewrite: bool = True
+    use: UseCase | None = None
+    stages: tuple[tuple[int, tuple[Target, ...]], ...] = ()
+    start: int = 0
 
 
 class RetryRules(Struct, frozen=True):

@@ -15,6 +15,7 @@ from proxy.stores import known
 from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_left, rows_of, verified
 from proxy.stores.database import asked, reading
 from proxy.stores.failures import LedgerTooOld
+from proxy.stores.feedback import Feedback, feedback_of
 from proxy.stores.keys import StoredKey, stored_keys
 from proxy.stores.model_news import News, newest_news
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
@@ -121,6 +122,10 @@ class Files:
     def model_news(self, since_ms: int, most: int) -> list[News]:
         """What was new in the providers' lists of models since then, the newest first."""
         return self._ask_ledger(lambda driver: newest_news(driver, since_ms, most), list[News]())[0]
+
+    def feedback(self, request_id: str) -> list[Feedback]:
+        """What people and judges think of a call."""
+        return self._ask_ledger(lambda driver: feedback_of(driver, request_id), list[Feedback]())[0]
 
     @property
     def is_of_older_version(self) -> bool:

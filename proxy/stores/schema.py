@@ -72,6 +72,7 @@ attempts = Table(
     *(_number(name, nullable=True) for name in ("first_token_ms", "waited_ms", "sent_ms", "connect_ms")),
     *(_text(name, server_default="") for name in ("session", "tags")),
     _text("tenant", server_default=""),
+    _text("use_case", server_default=""),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )
@@ -156,6 +157,30 @@ settings = Table(
     *(_text(name) for name in ("actor", "reason")),
     UniqueConstraint("section", "name", "version"),
     sqlite_strict=True,
+)
+
+# What entries of `models:` have said, each saying once; numbers count from 1.
+use_case_versions = Table(
+    "use_case_versions",
+    metadata,
+    _text("name", primary_key=True),
+    _number("number", primary_key=True),
+    *(_text(name) for name in ("digest", "content")),
+    _number("at_ms"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# What people and judges think of replies; the last of a label counts.
+feedback = Table(
+    "feedback",
+    metadata,
+    *(_text(name, primary_key=True) for name in ("request_id", "label")),
+    _text("key"),
+    _number("score_milli"),
+    _number("at_ms"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 data_keys = Table(

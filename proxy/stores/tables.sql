@@ -51,6 +51,7 @@ CREATE TABLE attempts (
   session TEXT DEFAULT '' NOT NULL,
   tags TEXT DEFAULT '' NOT NULL,
   tenant TEXT DEFAULT '' NOT NULL,
+  use_case TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_attempts PRIMARY KEY (seq),
   CONSTRAINT uq_attempts_id UNIQUE (id)
 )
@@ -101,6 +102,16 @@ CREATE TABLE data_keys (
   wrapped BLOB NOT NULL,
   created_ms INTEGER NOT NULL,
   CONSTRAINT pk_data_keys PRIMARY KEY (id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE feedback (
+  request_id TEXT NOT NULL,
+  label TEXT NOT NULL,
+  "key" TEXT NOT NULL,
+  score_milli INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_feedback PRIMARY KEY (request_id, label)
 )
  WITHOUT ROWID,
  STRICT;
@@ -222,6 +233,16 @@ CREATE TABLE sums_by_session (
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
   CONSTRAINT pk_sums_by_session PRIMARY KEY (quarter, "key", provider, model, source, tenant, session)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE use_case_versions (
+  name TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  content TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_use_case_versions PRIMARY KEY (name, number)
 )
  WITHOUT ROWID,
  STRICT;

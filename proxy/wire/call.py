@@ -7,6 +7,7 @@ what is sent: `outgoing` splices the very bytes that were read.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from proxy.errors import DuplicateKey, InvalidJson, InvalidValue
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, edit_for, read_object, splice, without
+from proxy.wire.ours import NOTHING_OURS, OURS, OURS_IN_FORM, Ours, read_ours, refuse_ours
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # Which of them bound the output, by the shape of the reply: others are not read by the provider.
@@ -26,10 +28,8 @@ MAXIMA: dict[Shape, tuple[str, ...]] = {
     "responses": ("max_output_tokens",),
     "messages": ("max_tokens",),
 }
-OURS = "tollkeeper"  # the member that speaks to us, and is never sent on
 _OURS_IN_BYTES = OURS.encode()
-_OURS_IN_FORM = frozenset({OURS, f"{OURS}[provider]"})
-_FORM_FIELDS = frozenset({"model", "stream"}) | _OURS_IN_FORM
+_FORM_FIELDS = frozenset({"model", "stream"}) | OURS_IN_FORM
 # None of these names a model beside `model`, or is spelled like it.
 _USUAL = frozenset(
     "model messages input stream stream_options max_tokens max_completion_tokens max_output_tokens temperature top_p "
@@ -38,6 +38,7 @@ _USUAL = frozenset(
 )
 
 _JSON = "application/json"
+_HOTTEST_OF_MESSAGES = 1.0  # Anthropic's: a higher temperature is refused
 _SMALL = 64 * 1024  # is rather copied than viewed
 
 Defaults = tuple[tuple[str, bytes], ...]
@@ -49,8 +50,8 @@ class Call(Struct, frozen=True):
 
     `model` is the name the client used (None: none was sent). `stream` is True only for JSON
     `true`. `also_models` are the names of `models[]` and `fallbacks` that may serve instead.
-    `max_fields` are the members in which the client limits the output. `provider` is the one that the member `tollkeeper`
-    names; neither `body` nor `document` has that member any more.
+    `max_fields` are the members in which the client limits the output. `ours` is what the member `tollkeeper` says; neither
+    `body` nor `document` has that member any more.
     """
 
     endpoint: Endpoint
@@ -63,7 +64,7 @@ class Call(Struct, frozen=True):
     stream: bool = False
     also_models: tuple[str, ...] = ()
     max_fields: tuple[str, ...] = ()
-    provider: str | None = None
+    ours: Ours = NOTHING_OURS
     document: JsonObject | None = None
     form: dict[str, FormField] | None = None
 
@@ -98,7 +99,7 @@ def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content:
 
 def _read_form_call(bare: Call) -> Call:
     form = read_form(bare.body, bare.content_type, _FORM_FIELDS)
-    _refuse_ours(form)
+    refuse_ours(form)
     model = form.get("model")
     stream = form.get("stream")
     return msgspec.structs.replace(
@@ -109,18 +110,13 @@ def _read_form_call(bare: Call) -> Call:
     )
 
 
-def _refuse_ours(form: dict[str, FormField]) -> None:
-    if not _OURS_IN_FORM.isdisjoint(form):
-        raise InvalidValue("A form names its provider in the header x-tollkeeper-route, not in a field.", param=OURS)
-
-
 def _read_json_call(bare: Call) -> Call:
     document = read_object(bare.body)
     values = document.values
     others = values.keys() - _USUAL
     if others and OURS in others:
         rest = msgspec.structs.replace(bare, body=without(document, OURS))
-        return msgspec.structs.replace(_read_json_call(rest), provider=_provider_named(document))
+        return msgspec.structs.replace(_read_json_call(rest), ours=read_ours(document))
     model = document.value("model")
     if model is not None and not isinstance(model, str):
         raise InvalidValue("'model' must be a string.", param="model")
@@ -145,7 +141,7 @@ def _read_json_call(bare: Call) -> Call:
 def _without_ours(bare: Call, *, is_form: bool) -> Call:
     """A body whose model is not read, less our member; what is no JSON object passes as it is, a form without it too."""
     if is_form:
-        _refuse_ours(read_form(bare.body, bare.content_type, _OURS_IN_FORM))
+        refuse_ours(read_form(bare.body, bare.content_type, OURS_IN_FORM))
         return bare
     try:
         document = read_object(bare.body)
@@ -153,25 +149,7 @@ def _without_ours(bare: Call, *, is_form: bool) -> Call:
         return bare
     if OURS not in document.values:
         return bare
-    return msgspec.structs.replace(bare, body=without(document, OURS), provider=_provider_named(document))
-
-
-def _provider_named(document: JsonObject) -> str | None:
-    """The provider that the member `tollkeeper` names, None where it names none."""
-    ours = document.value(OURS)
-    if ours is None:
-        return None
-    if not isinstance(ours, dict):
-        raise InvalidValue('\'tollkeeper\' must be an object such as {"provider": "openai"}.', param=OURS)
-    read_object(bytes(document.values[OURS]))  # refuses a member that stands twice
-    if ours.keys() - {"provider"}:
-        raise InvalidValue("'tollkeeper' has a member that is not known; known is: provider.", param=OURS)
-    provider = ours.get("provider")
-    if provider is not None and not isinstance(provider, str):
-        raise InvalidValue(
-            "'tollkeeper.provider' must be a string, the name of a provider.", param="tollkeeper.provider"
-        )
-    return provider
+    return msgspec.structs.replace(bare, body=without(document, OURS), ours=read_ours(document))
 
 
 def _also_models(document: JsonObject) -> tuple[str, ...]:
@@ -190,6 +168,17 @@ def _also_models(document: JsonObject) -> tuple[str, ...]:
             if isinstance(name, str):
                 names.append(name)
     return tuple(names)
+
+
+def changed(call: Call, edits: Iterable[tuple[int, int, bytes]], gone: Iterable[str] = ()) -> Call:
+    """The call with its body spliced, and without some members."""
+    assert call.document is not None
+    document = read_object(b"".join(splice(call.body, edits)))
+    for name in gone:
+        if name in document.members:
+            document = read_object(without(document, name))
+    limits = tuple(name for name in call.max_fields if name in document.members)
+    return msgspec.structs.replace(call, body=document.body, document=document, max_fields=limits)
 
 
 def outgoing(call: Call, change: Change) -> Pieces:
@@ -232,11 +221,25 @@ def applied_defaults(call: Call, defaults: Defaults, max_field: str | None) -> l
     if call.document is None or not defaults:
         return []
     present = call.document.values
-    applied = {n: v for n, v in defaults if n not in present and n not in MAX_FIELDS}
+    applied = {n: v for n, v in fitted(call, defaults) if n not in present and n not in MAX_FIELDS}
     limit = next((v for n, v in defaults if n in MAX_FIELDS), None)
     if limit is not None and max_field is not None and not call.max_fields:
         applied[max_field] = limit
     return list(applied.items())
+
+
+def fitted(call: Call, members: Defaults) -> Defaults:
+    """Members as this endpoint takes them: a temperature only where text is made, and no higher than it may be."""
+    if call.endpoint.max_field is None:
+        return tuple(pair for pair in members if pair[0] != "temperature")
+    if call.endpoint.shape != "messages":
+        return members
+    return tuple((name, _cooled(text) if name == "temperature" else text) for name, text in members)
+
+
+def _cooled(text: bytes) -> bytes:
+    value = msgspec.json.decode(text)
+    return b"1" if isinstance(value, int | float) and value > _HOTTEST_OF_MESSAGES else text
 
 
 def _spliced(document: JsonObject, edits: dict[str, bytes]) -> Pieces:

@@ -130,7 +130,14 @@ _KINDS = (
 )
 
 # What is answered here, by what stands at the front of a path; of files and batches only what is ours.
-OWN_PATHS = ("tollkeeper/jobs", "tollkeeper/results", "tollkeeper/images/estimate", "tollkeeper/usage")
+OWN_PATHS = (
+    "tollkeeper/jobs",
+    "tollkeeper/results",
+    "tollkeeper/images/estimate",
+    "tollkeeper/usage",
+    "tollkeeper/compare",
+    "tollkeeper/feedback",
+)
 _OURS = "tollkeeper"
 OWN = frozenset({"files", "batches", *OWN_PATHS, _OURS})
 

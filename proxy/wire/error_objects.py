@@ -39,6 +39,19 @@ _STORED = re.compile(
 
 Missing = Literal["model", "object", "unknown"]
 
+# what a provider's status says of whose fault it was, in the vocabulary of the metrics
+KIND_OF_STATUS = {
+    200: "provider_server_error",
+    **dict.fromkeys((400, 404, 413, 415, 422), "caller_invalid_request"),
+    401: "provider_auth_failed",
+    402: "provider_billing",
+    403: "policy_access_denied",
+    **dict.fromkeys((408, 504, 524), "provider_timeout"),
+    429: "provider_rate_limited",
+    503: "provider_overloaded",
+    529: "provider_overloaded",
+}
+
 
 def missing_from(status: int, body: Any) -> Missing:
     """What an error says is not there: the model, something stored at the provider, or nobody can tell, as where there is

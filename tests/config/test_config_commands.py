@@ -133,7 +133,7 @@ def test_every_commented_line_of_the_starting_file_is_valid(runner: CliRunner, t
     assert result.output.splitlines()[:4] == [
         f"{file}: ok",
         "  providers: openrouter, openai, anthropic, local",
-        "  models: fast, storyteller",
+        "  models: fast, storyteller, roleplay, storytelling, prompt_enhancement, casual_chat, creative_writing",
         "  keys: alice",
     ]
 

@@ -52,7 +52,8 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
     """Yield every path of a YAML value as documentation spells it."""
     if isinstance(value, dict):
         for name, item in value.items():
-            is_entry = prefix in ("providers.", "models.", "model_switches.", "keys.", "tenants.")
+            entries = ("providers.", "models.", "model_switches.", "keys.", "tenants.", "models.NAME.variables.")
+            is_entry = prefix in entries
             yield from paths(item, prefix + ("NAME" if is_entry else name) + ".")
     elif isinstance(value, list):
         for item in value:

@@ -75,7 +75,7 @@ REFUSED = [
     ({}, [(ROUTE, "oai"), (ROUTE, "oai")], "duplicate_key", "The header x-tollkeeper-route stands twice."),
     ({"tollkeeper": {"provider": "oai"}}, [(ROUTE, "local")], "invalid_value", "keep one."),
     ({"model": "local/x"}, [(ROUTE, "oai")], "invalid_value", "begins with another provider than the call names."),
-    ({"tollkeeper": {"fallback": False}}, [], "invalid_value", "known is: provider."),
+    ({"tollkeeper": {"route": "oai"}}, [], "invalid_value", "known are: provider, variables, fallback."),
 ]
 
 

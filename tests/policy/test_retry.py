@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.retries.retry import Again, Attempt, Rounds, Seen, Stop, Trouble, judge, retry_after_seconds
+from proxy.policy.retries.retry import (
+    Again,
+    Attempt,
+    Rounds,
+    Seen,
+    Stop,
+    Trouble,
+    judge,
+    past_budget,
+    retry_after_seconds,
+)
 from proxy.policy.values import RetryRules
 
 RULES = RetryRules(attempts=3, first_wait=1.0, longest_wait=8.0, most_calls=6)
@@ -81,6 +91,7 @@ def test_a_target_that_stays_silent_gives_way_to_the_next(trouble: Trouble) -> N
     assert judge(Seen(trouble=trouble), Attempt(0, 3, 3), TWO, 1.0) == Again(Attempt(1, 1, 4))
 
 
+LISTED = Rounds(2, RetryRules(attempts=1), None, frozenset({"402", "422", "timeout", "budget"}))
 SITUATIONS = [
     ("spent quota, alone", Seen(429, quota=True), FIRST, ONE, STOP),
     ("spent quota, another target", Seen(429, quota=True), FIRST, TWO, NEXT),
@@ -114,6 +125,12 @@ SITUATIONS = [
     ("something stored is not there", Seen(404, missing="object"), FIRST, TWO, STOP),
     ("the model is not there", Seen(404, missing="model"), FIRST, TWO, NEXT),
     ("the model is not there, as 400", Seen(400, missing="model"), FIRST, TWO, NEXT),
+    ("an entry says when: not now", Seen(503), FIRST, LISTED, STOP),
+    ("an entry says when: a status", Seen(402), FIRST, LISTED, NEXT),
+    ("an entry says when: one that never is otherwise", Seen(422), FIRST, LISTED, NEXT),
+    ("an entry says when: sent and not answered", Seen(trouble="no_answer"), FIRST, LISTED, NEXT),
+    ("an entry says when: a provider's own timeout", Seen(504), FIRST, LISTED, NEXT),
+    ("an entry says when: not there is not listed", Seen(trouble="unreachable"), FIRST, LISTED, STOP),
     ("one attempt only", Seen(503), FIRST, Rounds(1, RetryRules(attempts=1)), STOP),
     ("no waiting at all", Seen(503), FIRST, Rounds(1, RetryRules(first_wait=0.0)), Again(Attempt(0, 2, 2), 0.0)),
 ]  # fmt: skip
@@ -212,3 +229,20 @@ def test_every_hint_to_wait(milliseconds: str | None, seconds: str | None, expec
 def test_no_hint_of_an_upstream_raises_or_is_negative(milliseconds: str | None, seconds: str | None) -> None:
     wait = retry_after_seconds(milliseconds, seconds, NOW)
     assert wait is None or wait >= 0
+
+
+@pytest.mark.parametrize(
+    ("code", "attempt", "rounds", "onward"),
+    [
+        ("budget_exceeded", Attempt(0, 1, 3), LISTED, Attempt(1, 1, 3)),
+        ("budget_in_flight", FIRST, LISTED, Attempt(1, 1, 1)),
+        ("rate_limit_exceeded", FIRST, LISTED, None),
+        ("budget_exceeded", Attempt(1, 1, 1), LISTED, None),
+        ("budget_exceeded", FIRST, TWO, None),
+        ("budget_exceeded", FIRST, Rounds(2, RULES, None, frozenset({"402"})), None),
+    ],
+)
+def test_a_spent_budget_leads_on_where_the_entry_says_so(
+    code: str, attempt: Attempt, rounds: Rounds, onward: Attempt | None
+) -> None:
+    assert past_budget(code, attempt, rounds) == onward

@@ -274,7 +274,7 @@ def test_our_member_is_read_and_the_rest_is_as_it_came(
     path: str, body: bytes, rest: bytes | None, provider: str | None
 ) -> None:
     call = call_of(body, path=path)
-    assert (call.provider, call.body) == (provider, body if rest is None else rest)
+    assert (call.ours.provider, call.body) == (provider, body if rest is None else rest)
     assert b"".join(outgoing(call, Change())) == call.body
     if path == "/chat/completions" and call.model:
         assert b"".join(outgoing(call, Change(model="other"))) == call.body.replace(b'"m"', b'"other"')
@@ -287,7 +287,7 @@ def test_our_member_is_read_and_the_rest_is_as_it_came(
         (b'["provider"]', "tollkeeper"),
         (b"true", "tollkeeper"),
         (b'{"provder":"p"}', "tollkeeper"),
-        (b'{"provider":"p","fallback":false}', "tollkeeper"),
+        (b'{"provider":"p","fallbacks":[]}', "tollkeeper"),
         (b'{"provider":5}', "tollkeeper.provider"),
         (b'{"provider":["p"]}', "tollkeeper.provider"),
     ],

@@ -12,6 +12,8 @@ from proxy.policy.names.catalogue import Catalogue, closest
 from proxy.policy.names.places import Places, Way
 from proxy.policy.names.spelling import spell
 from proxy.policy.names.switches import Switches, names_of
+from proxy.policy.use_cases.chain import defaults_of, use_of
+from proxy.policy.use_cases.values import UseCase
 from proxy.policy.values import Plan, Settings, Target
 
 # Names resolved once are remembered; a client that invents names must not fill the memory.
@@ -95,7 +97,11 @@ class Names:
         )
         if not left or (is_alias and not switches.is_on((plan.label,), key)):
             raise ModelNotFound("It is switched off for this key.")
-        return plan if left == plan.targets else msgspec.structs.replace(plan, targets=left)
+        stages = tuple(
+            (part, tuple(target for target in targets if switches.is_on(names_of(target, target.model), key)))
+            for part, targets in plan.stages
+        )
+        return msgspec.structs.replace(plan, targets=left, stages=stages)
 
     def is_on(self, name: str, key: str | None = None) -> bool:
         """Whether a name that goes upstream as it is may be used."""
@@ -128,7 +134,8 @@ class Names:
         return tuple(name for name in self._all_names() if not self._is_had(name)) if self._switches else ()
 
     def _all_names(self) -> dict[str, None]:
-        names = dict.fromkeys(self._settings.aliases)
+        aliases = self._settings.aliases.items()
+        names = dict.fromkeys(name for name, alias in aliases if alias.use is None or alias.use.name == name)
         names |= dict.fromkeys(model.id for model in self._catalogue.models if self._places.reaches(model.id))
         return names | dict.fromkeys(self._places.listed_names())
 
@@ -173,10 +180,20 @@ class Names:
     def _planned(self, name: str, ways: list[Way]) -> Resolution:
         slugs = {way.target: way.slug for way in reversed(ways)}
         targets = tuple(dict.fromkeys(way.target for way in ways))
-        is_alias = name in self._settings.aliases
-        plan = Plan(targets, name if is_alias else ways[0].slug, self._defaults(name))
-        is_guess = ways[0].is_guess and not is_alias
-        return Resolution(plan, ways[0].slug, is_guess, tuple(slugs[target] for target in targets))
+        own, aliases = tuple(slugs[target] for target in targets), self._settings.aliases
+        alias = aliases.get(name)
+        if alias is None:
+            return Resolution(Plan(targets, ways[0].slug), ways[0].slug, ways[0].is_guess, own)
+        label = name if alias.use is None else alias.use.name  # which is not asked for its versions
+        use = use_of(aliases, name)
+        plan = Plan(targets, label, defaults_of(aliases, name), use=use, stages=self._stages(use))
+        return Resolution(plan, ways[0].slug, False, own)
+
+    def _stages(self, use: UseCase | None) -> tuple[tuple[int, tuple[Target, ...]], ...]:
+        stages = () if use is None else use.at
+        return tuple(
+            (part, tuple(way.target for way in self._left(name, self._expand(name, set())))) for part, name in stages
+        )
 
     def _unnamed(self, at: str | None = None) -> Resolution:
         """Plan a call that names no model where no default is set: the provider's own default serves it."""
@@ -194,16 +211,6 @@ class Names:
             return [] if way is None else [way]
         seen.add(name)
         return [way for follow in (alias.target, *alias.fallbacks) for way in self._expand(follow, seen, at)]
-
-    def _defaults(self, name: str) -> tuple[tuple[str, bytes], ...]:
-        """Collect the defaults along a chain of aliases; the one the client named wins."""
-        merged: dict[str, bytes] = {}
-        seen: set[str] = set()
-        while name not in seen and (alias := self._settings.aliases.get(name)) is not None:
-            merged = dict(alias.defaults) | merged
-            seen.add(name)
-            name = alias.target
-        return tuple(merged.items())
 
 
 def resolve(names: Names, model: str | None) -> Plan:

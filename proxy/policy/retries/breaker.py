@@ -67,6 +67,10 @@ class Breaker:
             self._opened_at = now
         self._probing = False
 
+    def opened(self, now: float) -> None:
+        """Somebody has asked, and it is not there."""
+        self._failures, self._opened_at, self._probing = max(self._failures, FAILURES_TO_OPEN), now, False
+
     def abandoned(self) -> None:
         """The attempt told us nothing (the client left, the call was cut): give the probe's place back."""
         self._probing = False

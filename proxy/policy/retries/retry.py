@@ -23,6 +23,9 @@ NEXT_TARGET = SAME_TARGET | {401, 402, 403, 404}
 
 # Somebody stopped waiting for an answer.
 TIMEOUTS = frozenset({408, 504, 524})
+# what a use case may name beside statuses
+FALLBACK_WORDS = ("unreachable", "timeout", "budget")
+_SPENT = frozenset({"budget_exceeded", "budget_in_flight", "session_budget_exceeded"})
 
 Trouble = Literal["none", "unhealthy", "unreachable", "stale_connection", "no_answer", "no_event"]
 
@@ -73,11 +76,13 @@ class Again(Struct, frozen=True):
 
 
 class Rounds(Struct, frozen=True):
-    """What bounds this call: its number of targets, the rules, and the seconds its client will still wait."""
+    """What bounds this call: its number of targets, the rules, the seconds its client will still wait, and what makes the
+    next target answer, None being what usually does."""
 
     targets: int
     rules: RetryRules
     seconds_left: float | None = None
+    elsewhere: frozenset[str] | None = None
 
 
 def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop | Again:
@@ -99,7 +104,7 @@ def judge(seen: Seen, attempt: Attempt, rounds: Rounds, jitter: float) -> Stop |
         if rounds.seconds_left is None or wait < rounds.seconds_left:
             again = msgspec.structs.replace(attempt, tries=attempt.tries + 1, calls=attempt.calls + 1, resent=False)
             return Again(again, wait)
-    if attempt.target + 1 < rounds.targets and _elsewhere(seen):
+    if attempt.target + 1 < rounds.targets and _elsewhere(seen, rounds.elsewhere):
         # another provider owes us no waiting; an open breaker cost no call
         calls = attempt.calls + (seen.trouble != "unhealthy")
         return Again(Attempt(attempt.target + 1, 1, calls))
@@ -119,7 +124,22 @@ def _same_again(seen: Seen) -> bool:
     return seen.trouble in ("unreachable", "no_event")
 
 
-def _elsewhere(seen: Seen) -> bool:
+def past_budget(code: str, attempt: Attempt, rounds: Rounds) -> Attempt | None:
+    """The next target's attempt, where this one was refused with `code` before it was sent and that is to be so."""
+    is_wanted = rounds.elsewhere is not None and "budget" in rounds.elsewhere and code in _SPENT
+    return Attempt(attempt.target + 1, 1, attempt.calls) if is_wanted and attempt.target + 1 < rounds.targets else None
+
+
+def cause_of(seen: Seen) -> str:
+    """Why the next target answers, in the words of a use case."""
+    if seen.status is not None:
+        return str(seen.status)
+    return "unreachable" if seen.trouble in ("unhealthy", "unreachable", "stale_connection") else "timeout"
+
+
+def _elsewhere(seen: Seen, wanted: frozenset[str] | None) -> bool:
+    if wanted is not None:
+        return cause_of(seen) in wanted or ("timeout" in wanted and seen.status in TIMEOUTS)
     if seen.status is not None:
         if seen.status == 404:  # what is stored at one provider is at no other
             return seen.missing != "object"

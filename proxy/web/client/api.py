@@ -13,13 +13,7 @@ from aiohttp import web
 from aiohttp.http import HttpVersion10
 from msgspec.structs import replace
 
-from proxy.errors import (
-    InternalError,
-    Overloaded,
-    ProxyError,
-    ShuttingDown,
-    UnknownEndpoint,
-)
+from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown, UnknownEndpoint
 from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
@@ -34,13 +28,14 @@ from proxy.web.client.gate import Room
 from proxy.web.client.heads import Asked, head_of
 from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Entrance, Parts
-from proxy.web.client.planning import listed_models, plan_for
+from proxy.web.client.planning import dressed, listed_models, plan_for, staged
 from proxy.web.connection import Answered, Connection
 from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import OWN, endpoint_for, path_of, speaks_anthropic, split_path
 from proxy.wire.marks import marks_of
+from proxy.wire.ours import NOTHING_OURS
 
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
@@ -219,13 +214,17 @@ class Api:
         record.label = plan.label
         if head.apart is not None and parts.elsewhere is not None and await parts.elsewhere.apart(asked, client, call):
             return None
+        scopes = scopes_of(caller)
+        if plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS:
+            plan = staged(parts, plan, call, record, caller)
+            call, plan = await parts.exchange.aside(len(body), dressed, call, plan, head.variables, record)
         weight, cap = NO_WEIGHT, None
         if head.endpoint.counts:
             weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)
             if caller.max_output is not None:
                 weight, cap = most_output(caller, call, weight)
         until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
-        return Job(call, weight, caller, plan, head.incoming, record, until, scopes_of(caller), tokens, cap=cap)
+        return Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap)
 
     async def _answered(self, asked: Asked, client: Client) -> bool:
         """Whether the request was for us alone; one that is for a provider after all may be one its key must not make."""

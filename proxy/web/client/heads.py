@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from aiohttp import web
 from msgspec import Struct
@@ -13,6 +13,7 @@ from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
 from proxy.exchange.record import Record
 from proxy.policy.names.access import ROUTE, is_narrowed
+from proxy.policy.use_cases.dress import VARIABLES
 from proxy.policy.values import Caller
 from proxy.web.client.keys import Keyring
 from proxy.wire.endpoints import Endpoint, model_of
@@ -37,8 +38,8 @@ class Head(Struct, frozen=True):
 
     `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
-    asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `marks` what it says the call
-    belongs to; `apart` whether it is to be answered once, or later.
+    asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `variables` what fills the
+    template of its model, as it came; `marks` what it says the call belongs to; `apart` whether it is to be answered once, or later.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Head(Struct, frozen=True):
     speaks_anthropic: bool
     model: str | None
     route: str | None
+    variables: str | None = None
     marks: Marks = UNMARKED
     apart: Apart | None = None
 
@@ -128,7 +130,8 @@ def read_head(
         read_timeout_seconds=_read_timeout_seconds(headers.get("x-stainless-read-timeout", "inf")),
         speaks_anthropic=told[1],
         model=model_of(where[0]) if method in ("GET", "HEAD") else None,
-        route=_route(headers.getall(ROUTE, ())),
+        route=_once(headers, ROUTE),
+        variables=_once(headers, VARIABLES),
         marks=marks_of_head(headers, headers.getall(TAGS, ())),
         apart=_apart(headers) if endpoint.metered else None,
     )
@@ -143,10 +146,11 @@ def _apart(headers: Mapping[str, str]) -> Apart | None:
     return Apart(once, later) if later or once is not None else None
 
 
-def _route(named: Sequence[str]) -> str | None:
-    if len(named) > 1:
-        raise DuplicateKey(f"The header {ROUTE} stands twice.", param=ROUTE)
-    return named[0].strip() if named else None
+def _once(headers: MultiMapping[str], name: str) -> str | None:
+    found = headers.getall(name, ())
+    if len(found) > 1:
+        raise DuplicateKey(f"The header {name} stands twice.", param=name)
+    return found[0].strip() if found else None
 
 
 def _read_timeout_seconds(text: str) -> float:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
+from msgspec.structs import replace
+
 from proxy.errors import ModelNotFound, NoHealthyUpstream
+from proxy.exchange.record import Record
+from proxy.policy.money.alerts import percent_text
+from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import Subject
 from proxy.policy.names.access import check_shared, check_unnamed, choose, may_serve, named_provider
-from proxy.policy.tenants import scopes_of
+from proxy.policy.tenants import scopes_of, tenants_of
+from proxy.policy.use_cases.dress import dress, given_variables
+from proxy.policy.use_cases.values import NO_USE
 from proxy.policy.values import Caller, Plan, Target
 from proxy.web.client.heads import Head
 from proxy.web.client.parts import Parts
@@ -17,14 +27,16 @@ def plan_for(parts: Parts, caller: Caller, call: Call, head: Head) -> Plan:
 
     Raises `CallerError`s, and `NoHealthyUpstream` where there is no provider.
     """
-    is_named = head.route is not None or call.provider is not None
-    named = named_provider(parts.names, head.route, call.provider) if is_named else None
+    is_named = head.route is not None or call.ours.provider is not None
+    named = named_provider(parts.names, head.route, call.ours.provider) if is_named else None
     if head.model is not None:
         targets = choose(caller, parts.names, head.model, named).targets
         return Plan(targets[:1], call.endpoint.name, rewrite=False)
     if not call.endpoint.carries_model:
         return _unnamed(parts, caller, call, named)
     plan = choose(caller, parts.names, call.model, named)
+    if named is not None and plan.stages:
+        plan = replace(plan, stages=())  # the call says where it goes
     for name in call.also_models:
         if not may_serve(caller, parts.names, name):
             raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
@@ -53,3 +65,32 @@ def listed_models(parts: Parts, head: Head, caller: Caller) -> bytes | None:
     provider = parts.exchange.providers[plan.targets[0].provider]
     parts.exchange.toll.check_listed(scopes_of(caller), provider, plan)
     return one
+
+
+def staged(parts: Parts, plan: Plan, call: Call, record: Record, caller: Caller) -> Plan:
+    """The plan as far as the call lets others serve it, begun where what is spent of its budgets wants it."""
+    if not call.ours.fallback:
+        return replace(plan, targets=plan.targets[:1], stages=())
+    part = _spent_part(parts.exchange.toll.keeping.books, plan, record, caller) if plan.stages else 0
+    for threshold, targets in reversed(plan.stages):
+        if part >= threshold and targets:
+            record.fallback = percent_text(threshold)
+            rest = (target for target in plan.targets[1:] if target not in targets)
+            return replace(plan, targets=(plan.targets[0], *targets, *rest), start=1)
+    return plan
+
+
+def _spent_part(books: Books, plan: Plan, record: Record, caller: Caller) -> int:
+    """Of the budgets that bind the first target; those of somebody's own only while they are in memory."""
+    first, marks = plan.targets[0], record.marks
+    names = (plan.label, first.model, f"{first.provider}/{first.model}")
+    subject = Subject(caller.name, first.provider, names, marks.tags, marks.session, tenants_of(caller))
+    return books.spent_part(books.under(scopes_of(caller), subject), time.time())
+
+
+def dressed(call: Call, plan: Plan, variables: str | None, record: Record) -> tuple[Call, Plan]:
+    """The call and the plan as the model's entry wants them. `variables` is the header of that name."""
+    given = given_variables(call, variables)
+    done = dress(call, plan.use or NO_USE, given, plan.defaults)
+    record.use_case, record.dressed = plan.use.version if plan.use else "", done.adjusted
+    return done.call, replace(plan, defaults=done.defaults)

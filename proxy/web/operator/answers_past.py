@@ -64,6 +64,13 @@ class SpanAnswer(Struct, frozen=True):
     duration_ms: int
 
 
+class OpinionAnswer(Struct, frozen=True):
+    """What somebody thinks of a reply, from -1 to 1, and of what; `compare` is a judge's."""
+
+    score: float
+    label: str
+
+
 class PastCallAnswer(Struct, frozen=True):
     """One past call: its attempts, or why it was refused; `waterfall` is where its time went, as far as that was noted.
     `session` is the client's own id."""
@@ -82,3 +89,5 @@ class PastCallAnswer(Struct, frozen=True):
     session: str | None = None
     tags: list[str] = []
     tenant: str | None = None
+    use_case: str = ""
+    feedback: list[OpinionAnswer] = []

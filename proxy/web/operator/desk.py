@@ -29,7 +29,7 @@ from proxy.web.operator.answers import (
     KeyAnswer,
     KeysAnswer,
 )
-from proxy.web.operator.answers_past import AttemptAnswer, PastCallAnswer, RefusalAnswer
+from proxy.web.operator.answers_past import AttemptAnswer, OpinionAnswer, PastCallAnswer, RefusalAnswer
 from proxy.web.operator.waterfall import waterfall
 
 _MOST_OWN = 20
@@ -104,6 +104,8 @@ class Desk(Struct, frozen=True):
             session=first.session or None,
             tags=first.tags.split(",") if first.tags else [],
             tenant=first.tenant or None,
+            use_case=first.use_case,
+            feedback=[OpinionAnswer(one.score_milli / 1000, one.label) for one in self.files.feedback(request_id)],
         )
 
     def under(self, scopes: tuple[str, ...], subject: Subject) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
+from proxy.dialects.contract import url_for
 from proxy.errors import BudgetExceeded, InvalidValue, ModelNotFound
+from proxy.exchange.attempt import members_for
 from proxy.exchange.refusals import code_of, spent_up
 from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
@@ -22,19 +24,21 @@ from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow,
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import choose, named_provider
 from proxy.policy.tenants import most_output, scopes_of, tenants_of
+from proxy.policy.use_cases.dress import dress
+from proxy.policy.use_cases.values import NO_USE
 from proxy.policy.values import Caller, Plan
 from proxy.web.client.keys import OPEN
 from proxy.web.operator.desk import Desk, Unknown, standing_row
 from proxy.web.operator.tenants import order_of
-from proxy.wire.call import read_call
-from proxy.wire.endpoints import endpoint_for
+from proxy.wire.call import Call, Change, outgoing, read_call
+from proxy.wire.endpoints import MODEL_ROWS
 
 _PER_MILLION = Decimal(1_000_000)
 
 
 class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """A chat completion with an empty prompt. `key` None is `open` in open mode, else no key at all; `provider` is the one
-    that the call names; `tags` and `session` are those that it carries."""
+    """A call with an empty prompt. `key` None is `open` in open mode, else no key at all; `provider` is the one that the
+    call names, `tags` and `session` are those that it carries, `variables` what it fills the template of its model with."""
 
     model: str
     provider: str | None = None
@@ -42,6 +46,8 @@ class ExplainAsk(Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens: Annotated[int, Meta(ge=1, le=10**12)] | None = None
     tags: tuple[str, ...] = ()
     session: str = ""
+    variables: dict[str, str] = {}
+    endpoint: Literal["chat/completions", "messages", "responses"] = "chat/completions"
 
 
 class _Hold(Struct, frozen=True):
@@ -53,14 +59,12 @@ class _Hold(Struct, frozen=True):
 
 
 def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
-    """Everything that decides about a call. Raises `Unknown` for a key, a provider or a model nobody knows."""
+    """Everything that decides about a call. Raises `Unknown` for a key, a provider or a model nobody knows, and what is
+    wrong with its variables."""
     caller = caller_of(desk, ask.key)
-    try:
-        at = None if ask.provider is None else named_provider(desk.names, None, ask.provider)
-        plan = choose(caller, desk.names, ask.model, at)
-    except (ModelNotFound, InvalidValue) as error:
-        raise Unknown(error.message) from None
-    quote, tokens = _quote(desk, ask, plan, caller)
+    plan = _plan(desk, ask, caller)
+    call, plan, adjusted = _call(ask, plan)
+    quote, tokens = _quote(desk, call, plan, caller)
     scopes = scopes_of(caller) if caller.name else (GLOBAL,)
     under = desk.under(scopes, _subject(caller, ask, plan))
     denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic())
@@ -80,6 +84,9 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "order": [asdict(each) for each in order_of(desk, caller, ask.model, plan)],
         "target": plan.label,
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
+        "use_case": plan.use.version if plan.use else None,
+        "sent": _sent(desk, call, plan, hold.maximum),
+        "adjusted": list(adjusted),
         "price": _price(quote),
         "hold": _bound(quote, hold),
         "tool_uses": desk.settings.money.rules.tool_uses,
@@ -111,14 +118,39 @@ def caller_of(desk: Desk, name: str | None) -> Caller:
     raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
 
 
-def _quote(desk: Desk, ask: ExplainAsk, plan: Plan, caller: Caller) -> tuple[Quote, int]:
+def _plan(desk: Desk, ask: ExplainAsk, caller: Caller) -> Plan:
+    try:
+        at = None if ask.provider is None else named_provider(desk.names, None, ask.provider)
+        return choose(caller, desk.names, ask.model, at)
+    except (ModelNotFound, InvalidValue) as error:
+        raise Unknown(error.message) from None
+
+
+def _call(ask: ExplainAsk, plan: Plan) -> tuple[Call, Plan, tuple[str, ...]]:
+    """The call as its model's entry wants it, and what that changed."""
+    body: dict[str, Any] = {"model": ask.model}
+    body |= {"input": ""} if ask.endpoint == "responses" else {"messages": [{"role": "user", "content": ""}]}
+    endpoint = MODEL_ROWS[f"/{ask.endpoint}"]
+    if ask.max_tokens is not None and endpoint.max_field is not None:
+        body[endpoint.max_field] = ask.max_tokens
+    where, content = (f"/{ask.endpoint}", ""), ("application/json", msgspec.json.encode(body))
+    call = read_call(endpoint, "POST", where, content)
+    done = dress(call, plan.use or NO_USE, ask.variables, plan.defaults)
+    return done.call, replace(plan, defaults=done.defaults), done.adjusted
+
+
+def _sent(desk: Desk, call: Call, plan: Plan, maximum: int | None) -> dict[str, str]:
+    """The first attempt's request, where the provider speaks the client's protocol."""
+    target = plan.targets[0]
+    provider = desk.settings.providers[target.provider]
+    members = members_for(call, plan.defaults, provider, maximum)
+    change = Change(target.model if plan.rewrite else None, tuple(members.items()))
+    body = b"".join(outgoing(call, change)).decode("utf-8", "replace")
+    return {"method": call.method, "url": url_for(provider, call), "body": body}
+
+
+def _quote(desk: Desk, call: Call, plan: Plan, caller: Caller) -> tuple[Quote, int]:
     """What it may cost, and the tokens that limits would reserve for it. Raises `Unknown` for more than it may ask for."""
-    body: dict[str, Any] = {"model": ask.model, "messages": [{"role": "user", "content": ""}]}
-    if ask.max_tokens is not None:
-        body["max_tokens"] = ask.max_tokens
-    where = ("/v1/chat/completions", "")
-    endpoint = endpoint_for("POST", "/chat/completions")
-    call = read_call(endpoint, "POST", where, ("application/json", msgspec.json.encode(body)))
     target = plan.targets[0]
     provider = desk.settings.providers[target.provider]
     rules = desk.settings.money.rules

@@ -20,6 +20,7 @@ from proxy.web.operator.desk import UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.model_orders import ModelOrders
+from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
@@ -69,6 +70,7 @@ class Orders:
             "explain": self._explain,
             "images_models": self._images_models,
             "images_estimate": self._images_estimate,
+            "model_diff": self._model_diff,
             "budgets": self._budgets,
             "adjust": self._adjust,
             "keys": self._keys,
@@ -140,6 +142,10 @@ class Orders:
 
     async def _images_estimate(self, params: Params) -> Answer:
         return images_estimate(self.state.desk(), params, time.time())
+
+    async def _model_diff(self, params: Params) -> Answer:
+        ask = msgspec.convert(params, ModelDiffAsk)
+        return await asyncio.to_thread(model_diff, self.state.desk().settings.state_dir, ask)
 
     async def _budgets(self, _: Params) -> Answer:
         return self.state.desk().budgets(time.time())

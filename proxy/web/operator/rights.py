@@ -34,6 +34,7 @@ RIGHTS = {
     "undo_switch": Right("write", "models", "setting.rollback", writes_itself=True),
     "images_models": Right("read", "models"),
     "images_estimate": Right("read", "costs"),
+    "model_diff": Right("read", "models"),
     "budgets": Right("read", "costs"),
     "adjust": Right("write", "budgets", "budget.adjust", writes_itself=True),
     "sessions": Right("read", "costs"),

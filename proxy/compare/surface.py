@@ -1,0 +1,138 @@
+"""`POST /tollkeeper/compare`: the calls are made, their pieces told as they come, and the table at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import string
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from proxy.compare.asking import Comparison, read_comparison
+from proxy.compare.cells import Cell, CellDoor
+from proxy.compare.verdict import Verdict, agreed, answer_in, question
+from proxy.dialects import Incoming
+from proxy.exchange.client import STREAM_HEADERS, Client
+from proxy.policy.values import Caller
+from proxy.stores.feedback import Feedback
+from proxy.web.body import read_body
+from proxy.web.client.api import Api
+from proxy.web.client.heads import Asked, Head
+from proxy.wire.endpoints import MODEL_ROWS
+
+_CHAT = "/chat/completions"
+_JSON = ("Content-Type", "application/json")
+_HEAD = Head("POST", _CHAT, "", MODEL_ROWS[_CHAT], [], Incoming((_JSON,)), _JSON[1], math.inf, False, None, None)
+Keep = Callable[[list[Feedback]], Awaitable[object]]
+
+
+class Result(Struct, frozen=True):
+    """All cells; `models` says which column is which model, `verdict` what the judge found, null without one."""
+
+    cells: list[Cell]
+    models: dict[str, str]
+    verdict: Verdict | None
+
+
+class CompareSurface:
+    """`keep` writes down what a judge found: evidence for whoever chooses models."""
+
+    def __init__(self, api: Api, keep: Keep) -> None:
+        self._api = api
+        self._keep = keep
+
+    async def answer(self, asked: Asked, client: Client) -> bool:
+        """Answer a comparison; False for any other method. Raises `ProxyError`s."""
+        if asked.head.method != "POST":
+            return False
+        body = asked.body
+        if isinstance(body, web.BaseRequest):
+            body = asked.body = await read_body(body, self._api.parts.max_body)
+        await _Round(self._api, asked.caller, read_comparison(body), client).run(self._keep)
+        return True
+
+
+class _Round:
+    """One comparison under way."""
+
+    def __init__(self, api: Api, caller: Caller, comparison: Comparison, client: Client) -> None:
+        self._api = api
+        self._caller = caller
+        self._asked = comparison
+        self._client = client
+        self._news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        models = list(comparison.models)
+        if comparison.is_blind:
+            random.shuffle(models)
+        self._models = dict(zip(string.ascii_uppercase, models, strict=False))
+
+    async def run(self, keep: Keep) -> None:
+        """Make the calls, one of each column at a time; tell what comes as it comes."""
+        client = self._client
+        client.record.phase = "streaming"
+        if self._asked.streams:
+            own = client.record.own_headers(is_whole=False)
+            client.begin(200, [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own])
+            client.watch()
+        cells: list[Cell] = []
+        for run in range(1, self._asked.repeat + 1):
+            doors = {column: self._begin(column, model, run) for column, model in self._models.items()}
+            cells += [await self._ended(column, doors[column], run) for column in doors]
+        verdict = await self._judged(cells) if self._asked.judge is not None else None
+        if verdict is not None and verdict.winner is not None:
+            await keep([_evidence(cell, verdict, self._caller.name) for cell in cells if cell.run == 1])
+        self._finish(Result(cells, self._models, verdict))
+
+    def _begin(self, column: str, model: str, run: int) -> CellDoor:
+        door = CellDoor(lambda text: self._tell({"column": column, "run": run, "text": text}))
+        self._api.begin(door, Asked(_HEAD, self._caller, b""), self._asked.body_for(model))
+        return door
+
+    def _tell(self, news: dict[str, Any]) -> None:
+        if self._asked.streams:
+            self._client.say(b"data: " + msgspec.json.encode(news) + b"\n\n")
+
+    async def _ended(self, column: str, door: CellDoor, run: int) -> Cell:
+        record = await door.over
+        model = None if self._asked.is_blind else self._models[column]
+        cell = door.cell(column, model, run, record)
+        self._tell({"cell": cell})
+        return cell
+
+    async def _judged(self, cells: list[Cell]) -> Verdict:
+        """Ask twice, the second time with the replies the other way round."""
+        replies = [(cell.column, cell.text) for cell in cells if cell.run == 1 and cell.error is None]
+        judge, letters = self._asked.judge or "", [letter for letter, _ in replies]
+        found, ids, why = [], [], ""
+        for shown in (replies, replies[::-1]) if len(replies) > 1 else ():
+            door = CellDoor(lambda _: None)
+            body = {"model": judge, **question(self._asked.prompt, shown), "stream": True}
+            self._api.begin(door, Asked(_HEAD, self._caller, b""), msgspec.json.encode(body))
+            record = await door.over
+            best, reason = answer_in("".join(door.text), letters)
+            found.append(best)
+            ids.append(record.request_id)
+            why = why or reason
+        winner = agreed(*found) if found else None
+        return Verdict(judge, winner, why, ids)
+
+    def _finish(self, result: Result) -> None:
+        client = self._client
+        client.record.phase = "done"
+        if self._asked.streams:
+            client.say(b"data: " + msgspec.json.encode({"result": result}) + b"\n\ndata: [DONE]\n\n")
+            client.end()
+        else:
+            client.whole(200, [_JSON, *client.record.own_headers()], msgspec.json.encode(result))
+
+
+def _evidence(cell: Cell, verdict: Verdict, key: str) -> Feedback:
+    """The best has 1, the others -1; nobody has anything where none was better."""
+    is_best = cell.column == verdict.winner
+    score = 0 if verdict.winner == "tie" else 1000 if is_best else -1000
+    return Feedback(cell.request_id, key, score, "compare")

@@ -1,0 +1,47 @@
+"""A finished reply as the detectors see it, and what they are told to look for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+# the closed vocabulary of what may be wrong with a reply
+Flag = Literal["slow", "short", "empty", "cut_off", "refusal", "refusal_weak", "loop", "language", "json", "tools"]
+FLAGS: tuple[Flag, ...] = (
+    "slow", "short", "empty", "cut_off", "refusal", "refusal_weak", "loop", "language", "json", "tools",
+)  # fmt: skip
+Finish = Literal["stop", "length", "tools", "refusal", "unknown"]
+
+
+class Said(Struct, frozen=True):
+    """What a reply says. `text` is all of it, or its beginning; `arguments` are those of every tool call, JSON texts;
+    `total_seconds` None where nobody measured."""
+
+    text: str = ""
+    finish: Finish = "unknown"
+    refuses: bool = False
+    arguments: tuple[str, ...] = ()
+    total_seconds: float | None = None
+
+
+class Watch(Struct, frozen=True):
+    """What to look for. `slow` in seconds, `short` in characters, None: not at all; `language` as ISO 639-1 has it."""
+
+    slow: float | None = None
+    short: int | None = None
+    empty: bool = True
+    cut_off: bool = True
+    refusal: bool = True
+    loop: bool = True
+    language: str | None = None
+    json: bool = True
+    tools: bool = True
+    fallback_on: frozenset[str] = frozenset()
+
+
+class Wanted(Struct, frozen=True):
+    """What the request asks the reply to be: JSON at all, of this schema (None: of any)."""
+
+    is_json: bool = False
+    schema: dict[str, Any] | None = None

@@ -1,0 +1,1 @@
+"""What a name under `models:` says of the calls that name it. Pure."""
