@@ -228,8 +228,7 @@ class Daemon:
 
     def status(self) -> str:
         """One line for whoever supervises us."""
-        running = len(self._api.running) if self._api else 0
-        return f"{running} calls in flight"
+        return f"{len(self._api.running) if self._api else 0} calls in flight"
 
     def whereabouts(self) -> StatusAnswer:
         """Who this daemon is and where it listens, for the commands."""

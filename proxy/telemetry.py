@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -28,6 +29,7 @@ from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
 from proxy.observe.seen import CallSeen, CostSeen, Tokens
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.values import Settings
+from proxy.stores.flags import Flagged, keep_flags
 from proxy.stores.records import Row
 from proxy.web.operator.feed import Feed
 
@@ -86,6 +88,13 @@ class Telemetry:
         )
         self.metrics.finished(*[_seen(entry, record) for entry, (record, _) in zip(entries, ended, strict=True)])
         self.feed.tell(entries)
+        flagged = [
+            Flagged(entry.request_id, entry.flags, int(record.at * 1000))
+            for entry, (record, _) in zip(entries, ended, strict=True)
+            if entry.flags
+        ]
+        if flagged:
+            self._books.writer.do(partial(keep_flags, flagged=flagged))
 
     def _tell_costs(self, rows: list[Row]) -> None:
         """Their sums, by what the metrics tell them apart by."""
@@ -199,6 +208,7 @@ def _seen(entry: Entry, record: Record) -> CallSeen:
         lost=record.losses,
         client_left=entry.client_left,
         rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
+        flags=entry.flags,
         shadow_rejected=entry.shadow_rejections and _codes(entry.shadow_rejections),
         tenant=record.tenant,
     )

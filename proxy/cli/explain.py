@@ -13,6 +13,7 @@ from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, budget_name, print_table, say
 from proxy.policy.money.amounts import dollars
 
+_ORDER = (("What", False), ("Who says what, the nearest first", False), ("Counts", False))
 ENDPOINTS = ("chat/completions", "messages", "responses")
 
 
@@ -37,15 +38,11 @@ def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: 
     targets = ", then ".join(f"{target['provider']}: {target['model']}" for target in found["targets"])
     say(f"{model} -> {found['target']} at {targets}")
     if found["use_case"]:
-        say(f"use case: {found['use_case']}; {', '.join(found['adjusted']) or 'nothing put in'}")
-        say(f"sends: {found['sent']['method']} {found['sent']['url']}")
-        say(found["sent"]["body"])
+        _say_sent(found)
     tenant = f" of {found['tenant']}" if found["tenant"] else ""
     say(f"key: {found['key'] or 'none named; budgets of everything together only'}{tenant}")
     if tenant:
-        print_table(
-            Table((("What", False), ("Who says what, the nearest first", False), ("Counts", False)), _order(found))
-        )
+        print_table(Table(_ORDER, _order(found)))
     say(f"price per million tokens: {_price(found['price'])}")
     say(f"hold: {_hold(found['hold'])}")
     say(f"the provider's own tools: {found['tool_uses']} runs of each are held; what more cost is booked over the hold")
@@ -59,6 +56,13 @@ def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: 
     say(f"verdict: {found['verdict']}")
     for rejection in found["shadow_rejections"]:
         say(f"in shadow: would be refused with {rejection}")
+
+
+def _say_sent(found: dict[str, Any]) -> None:
+    """What the entry of the model makes of the request."""
+    say(f"use case: {found['use_case']}; {', '.join(found['adjusted']) or 'nothing put in'}")
+    say(f"sends: {found['sent']['method']} {found['sent']['url']}")
+    say(found["sent"]["body"])
 
 
 def _order(found: dict[str, Any]) -> list[list[str]]:

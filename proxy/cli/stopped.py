@@ -129,10 +129,6 @@ def _names(settings: Settings) -> tuple[Names, PriceBook]:
     return names, price_book(settings, names, catalogue, cached_images(settings.state_dir))
 
 
-def _usage(settings: Settings, params: Params) -> Answer:
-    return _desk(settings).usage(msgspec.convert(params, UsageAsk))
-
-
 def _explain(settings: Settings, params: Params) -> Answer:
     return explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time())
 
@@ -278,7 +274,7 @@ def _journal(settings: Settings) -> Iterator[Journal]:
 
 
 _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
-    "usage": _usage,
+    "usage": lambda settings, params: _desk(settings).usage(msgspec.convert(params, UsageAsk)),
     "show": lambda settings, params: _desk(settings).show(params["request_id"]),
     "explain": _explain,
     "models": _models,

@@ -23,7 +23,7 @@ _FIELDS = ("calls", *_TOKENS, "cost_usd")
 
 
 @click.command("usage")
-@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider", "tenant", "session"]), multiple=True,
+@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider", "tenant", "session", "flag"]), multiple=True,
               help="What a row stands for; may be repeated. Default: day.")  # fmt: skip
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="Only of this key, or of a pattern: 'ci-*'.")
 @click.option("--model", metavar="NAME", shell_complete=model_names, help="The same for the model: 'openai/*'.")

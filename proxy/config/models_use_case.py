@@ -6,8 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from proxy.config.fields import FallbackCause, Flag, Length, Percent, Section, VariableName, Word
+from proxy.config.fields import FallbackCause, Flag, Length, Percent, Section, Timeout, VariableName, Word
 from proxy.config.units import hundredths
+from proxy.policy.quality.languages import LANGUAGES
+from proxy.policy.quality.values import FLAGS
 from proxy.policy.use_cases.template import names_in
 
 # what decides where a call goes, what it asks or how it is answered is not the entry's to set
@@ -33,6 +35,22 @@ class VariableSection(Section):
         return self
 
 
+class QualitySection(Section):
+    """What is looked for in finished replies."""
+
+    slow: Timeout | None = Field(default=None, description="Replies that take longer are `slow`; default: none is.")
+    short: Length | None = Field(default=None, description="Answers of fewer characters are `short`; default: none is.")
+    empty: Flag = Field(default=True, description="Replies that say nothing.")
+    cut_off: Flag = Field(default=True, description="Replies that ended at their limit of tokens.")
+    refusal: Flag = Field(default=True, description="Replies that refuse, and those that sound so.")
+    loop: Flag = Field(default=True, description="Replies that say the same over and over.")
+    language: Literal[LANGUAGES] | None = Field(  # type: ignore[valid-type]  # of the table of languages
+        default=None, description="Replies in another language than this one, such as en."
+    )
+    json_: Flag = Field(default=True, alias="json", description="Replies that are not the JSON that was asked for.")
+    tools: Flag = Field(default=True, description="Tool calls whose arguments are no JSON object.")
+
+
 class UseCaseSection(Section):
     """What is put into every call of that name."""
 
@@ -51,6 +69,11 @@ class UseCaseSection(Section):
     )
     at: dict[Percent, Word] = Field(
         default={}, description="Models that answer first from a part of the tightest budget on."
+    )
+
+    quality: QualitySection | None = Field(default=None, description="What is looked for in finished replies.")
+    on_flag: dict[Literal[FLAGS], Literal["fallback_once"]] = Field(  # type: ignore[valid-type]  # of the detectors
+        default={}, description="What a flag does to a reply that is not streamed."
     )
 
     @field_validator("at")

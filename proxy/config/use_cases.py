@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from proxy.config.models import ModelSection
+from proxy.config.models_use_case import QualitySection
 from proxy.config.units import hundredths
+from proxy.policy.quality.values import Watch
 from proxy.policy.use_cases.values import Members, UseCase, Variable
 from proxy.policy.values import Alias, Settings
 
 # an entry that has one of these says more of a call than where it goes
-_SAYING = ("system", "overrides", "fallback_on", "at")
+_SAYING = ("system", "overrides", "fallback_on", "at", "quality", "on_flag")
 _NOT_SAID = {"price"}  # what a call costs changes nothing of it
 _DIGEST_LENGTH = 12
 
@@ -57,8 +59,22 @@ def _use_of(name: str, model: ModelSection) -> UseCase | None:
         },
         overrides=_members(model.overrides),
         fallback_on=None if model.fallback_on is None else frozenset(model.fallback_on),
+        watch=_watch(model),
         at=tuple(sorted((hundredths(part), target) for part, target in model.at.items())),
     )
+
+
+def _watch(model: ModelSection) -> Watch | None:
+    """What is looked for; with an action on flags everything usual."""
+    said = model.quality
+    if said is None and not model.on_flag:
+        return None
+    said = said or QualitySection()
+    looked_for = {
+        name: getattr(said, name)
+        for name in ("slow", "short", "empty", "cut_off", "refusal", "loop", "language", "tools")
+    }
+    return Watch(**looked_for, json=said.json_, fallback_on=frozenset(model.on_flag))
 
 
 def _members(values: dict[str, Any]) -> Members:

@@ -20,6 +20,7 @@ from proxy.errors import (
 from proxy.exchange.client import STREAM_HEADERS
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
+from proxy.exchange.onward import moved
 from proxy.exchange.painting import Painter, painted
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
@@ -61,15 +62,10 @@ def prepare(
     job.record.adjusted = [*job.record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
     job.record.adjusted += [ADJUSTED for _ in private]
     if attempt.target:
-        job.record.adjusted += _moved(job.record, plan.targets[attempt.target].model)
+        job.record.adjusted += moved(job.record, plan.targets[attempt.target].model)
     request = _request(job, provider, call, provider.name).carrying(outgoing(call, change))
     hide = ask_for_usage and not asks_for_usage(call)
     return request, StreamReader(call.endpoint.shape, hide_usage=hide)
-
-
-def _moved(record: Record, model: str) -> list[str]:
-    """Another model than the first, and why, where the entry says when."""
-    return [f"model={model}", *([f"fallback={record.fallback}"] if record.fallback else [])]
 
 
 def translate(
@@ -81,7 +77,7 @@ def translate(
     record.adjusted = [*record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
     model = job.plan.targets[attempt.target].model or job.call.model or ""
     if attempt.target:
-        record.adjusted += _moved(record, model)
+        record.adjusted += moved(record, model)
     there = silent(tongue)
     aim = Aim(
         tongue,

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
@@ -23,6 +23,9 @@ from proxy.wire.error_objects import KIND_OF_STATUS, Missing
 from proxy.wire.findings import Findings
 from proxy.wire.marks import UNMARKED
 from proxy.wire.usage import Usage
+
+if TYPE_CHECKING:
+    from proxy.exchange.listening import Listener
 
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
@@ -70,6 +73,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     tags: tuple[str, ...]
     tenant: str | None = None
     use_case: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 class Held(Protocol):
@@ -117,6 +121,7 @@ class Record:
         "key",
         "label",
         "limit_headers",
+        "listener",
         "losses",
         "marks",
         "missing",
@@ -161,6 +166,7 @@ class Record:
         self.calls = self.status = self.unsettled = self.cost_pusd = 0
         self.adjusted: list[str] = []
         self.use_case = self.fallback = ""  # its name and version; why another target answers than the first
+        self.listener: Listener | None = None
         self.dressed: tuple[str, ...] = ()  # what the use case has changed, whichever attempt
         self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field
         self.error: ProxyError | None = None
@@ -240,9 +246,8 @@ class Record:
 
     def entry(self, now: float) -> Entry:
         """The finished call as one value."""
-        times = self.times
+        times, left_early, target, usage = self.times, self._left_early(), self.target, self.usage
         first, token = times.since_start(times.first_byte_at), times.since_start(times.first_token_at)
-        left_early, target, usage = self._left_early(), self.target, self.usage
         return Entry(
             request_id=self.request_id,
             upstream_request_id=self.upstream_request_id,
@@ -276,6 +281,7 @@ class Record:
             tags=self.marks.tags,
             tenant=self.tenant or None,
             use_case=self.use_case or None,
+            flags=() if self.listener is None or self.error else self.listener.flags(now - self.started),
         )
 
     def _left_early(self) -> bool:

@@ -33,6 +33,7 @@ from proxy.exchange.client import Client
 from proxy.exchange.failure import Failure
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
+from proxy.exchange.onward import flagged, passed_over
 from proxy.exchange.painting import Painter, sketch
 from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
@@ -97,7 +98,7 @@ class Exchange:
                 if outcome is None:
                     raise
                 break
-            outcome = latest if outcome is None or not _passed_over(latest) else outcome
+            outcome = latest if outcome is None or not passed_over(latest) else outcome
             verdict = self._judge(latest, job, attempt)
             if isinstance(verdict, Stop):
                 break
@@ -229,7 +230,7 @@ class Exchange:
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         if outcome.judged_status is not None and outcome.judged_status < 400:
-            return _GOOD
+            return _GOOD if job.plan.use is None else flagged(outcome, job, attempt, self._rules.most_calls) or _GOOD
         provider = self._provider(job, job.plan.targets[attempt.target])
         if self.tongues.has_no_ear(outcome, job.call, provider, attempt):
             return Again(replace(attempt, calls=attempt.calls + 1, translated=True))
@@ -295,8 +296,3 @@ def _breakers_before(providers: Iterable[Provider]) -> Breakers:
 def _door(provider: Provider) -> tuple[object, ...]:
     """Where and as who a provider is reached."""
     return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file
-
-
-def _passed_over(outcome: Reply | Failure) -> bool:
-    """Whether nothing was sent: an earlier answer is worth more to the client."""
-    return isinstance(outcome, Failure) and outcome.trouble == "unhealthy"

@@ -189,6 +189,12 @@ TABLE: tuple[Row, ...] = (
         "Fields that could not be said in another protocol, of requests and of replies.",
         ("from", "to", "field"),
     ),
+    Row(
+        "tollkeeper_quality_total",
+        "counter",
+        "Replies with something wrong, of models whose entry has it looked for.",
+        ("model", "flag"),
+    ),
     Row("tollkeeper_build_info", "info", "Always 1; which version this is.", ("version", "python")),
 )
 

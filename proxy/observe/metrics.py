@@ -53,6 +53,7 @@ class Metrics:
         self._attempts = families.counter("tollkeeper_upstream_attempts_total")
         self._fallbacks = families.counter("tollkeeper_fallbacks_total")
         self._losses = families.counter("tollkeeper_translation_losses_total")
+        self._quality = families.counter("tollkeeper_quality_total")
         self._disconnects = families.counter("tollkeeper_client_disconnects_total")
         self._anomalies = families.counter("tollkeeper_cost_anomalies_total")
         self._budget_alerts = families.counter("tollkeeper_budget_alerts_total")
@@ -131,6 +132,8 @@ class Metrics:
             self._fallbacks.at(*map(self._labels.model, call.fallback)).add(len(same))
         for lost in call.lost:
             self._losses.at(*lost).add(len(same))
+        for flag in call.flags:
+            self._quality.at(model, flag).add(len(same))
         if call.client_left is not None:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
         if call.rejected is not None:

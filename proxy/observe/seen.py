@@ -26,7 +26,7 @@ class CallSeen(Struct, frozen=True):
 
     `model` is the configured target. `attempts` are (provider, outcome), `fallback` is (from, to)
     as models, `lost` are (from, to, field) of translations, `client_left` how far the call had got, `rejected` the code
-    of a refusal of ours, `shadow_rejected` those of refusals there would have been.
+    of a refusal of ours, `shadow_rejected` those of refusals there would have been, `flags` what is wrong with the reply.
     """
 
     endpoint: str
@@ -48,6 +48,7 @@ class CallSeen(Struct, frozen=True):
     rejected: str | None = None
     shadow_rejected: tuple[str, ...] = ()
     tenant: str = ""
+    flags: tuple[str, ...] = ()
 
 
 Kind = tuple[object, ...]
@@ -56,7 +57,7 @@ Kind = tuple[object, ...]
 # all that a call may have in common with many
 _COMMON = ("endpoint", "status", "provider", "model", "key", "tenant", "error_type", "stream")
 kind_of: Callable[[CallSeen], Kind] = attrgetter(
-    *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected"
+    *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected", "flags"
 )
 
 

@@ -115,10 +115,9 @@ class Switch(Struct, frozen=True):
 
 class Plan(Struct, frozen=True):
     """What one call will try, first choice first. `label` is the configured name of the first
-    target (an alias, else `author/slug`), fit for a metric; `defaults` and `use` as in `Alias`.
-
-    `rewrite` False means the body goes out as it is (no `model` was sent, and none is set). `stages` are what comes first
-    from a part of the tightest budget on (hundredths of a percent, rising); `start` is the target the call begins with.
+    target (an alias, else `author/slug`), fit for a metric; `defaults` and `use` as in `Alias`. `rewrite` False: the
+    body goes out as it is (no `model` was sent, and none is set). `stages` are what comes first from a part of the tightest
+    budget on (hundredths of a percent, rising); `start` is the target the call begins with.
     """
 
     targets: tuple[Target, ...]

@@ -16,6 +16,7 @@ from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_l
 from proxy.stores.database import asked, reading
 from proxy.stores.failures import LedgerTooOld
 from proxy.stores.feedback import Feedback, feedback_of
+from proxy.stores.flags import flag_totals
 from proxy.stores.keys import StoredKey, stored_keys
 from proxy.stores.model_news import News, newest_news
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
@@ -44,6 +45,8 @@ class Files:
 
     def usage(self, question: UsageQuestion) -> UsageReport:
         """Calls, tokens and cost, by day, month, model, key or provider, or several of them."""
+        if question.dimensions == ("flag",):
+            return report(self._ask_ledger(lambda driver: flag_totals(driver, question), Totals())[0], question)
         from proxy.stores.usage_totals import ledger_totals
 
         def found(driver: sqlite3.Connection) -> Totals:

@@ -171,6 +171,17 @@ use_case_versions = Table(
     sqlite_with_rowid=False,
 )
 
+# What was wrong with replies, never what they said.
+flags = Table(
+    "flags",
+    metadata,
+    *(_text(name, primary_key=True) for name in ("request_id", "flag")),
+    _number("at_ms"),
+    Index("ix_flags_at_ms", "at_ms"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # What people and judges think of replies; the last of a label counts.
 feedback = Table(
     "feedback",

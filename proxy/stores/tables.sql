@@ -115,6 +115,15 @@ CREATE TABLE feedback (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE flags (
+  request_id TEXT NOT NULL,
+  flag TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_flags PRIMARY KEY (request_id, flag)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX ix_flags_at_ms ON flags (at_ms);
 CREATE TABLE journal_position (
   one INTEGER NOT NULL,
   segment INTEGER NOT NULL,

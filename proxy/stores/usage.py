@@ -17,7 +17,7 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
 from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, Spender, add
 
-By = Literal["day", "month", "model", "key", "provider", "tenant", "session"]
+By = Literal["day", "month", "model", "key", "provider", "tenant", "session", "flag"]
 Dimensions = By | tuple[By, ...]
 Totals = dict[tuple[tuple[str, ...], str], Counts]  # names of the row, source
 

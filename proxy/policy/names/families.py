@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # The start of a bare name -> its author on OpenRouter.
 FAMILIES = {
@@ -113,3 +114,14 @@ def _parts(name: str) -> tuple[str, str, str, str, str] | None:
         return None
     old_major, old_minor, old_tier, tier, major, minor, date, rest = found.groups(default="")
     return old_tier or tier, old_major or major, old_minor or minor, date, rest
+
+
+def next_family(models: Sequence[str], at: int) -> int | None:
+    """The first model behind `at` that is of another family; None where there is none."""
+    own = _family(models[at])
+    return next((index for index in range(at + 1, len(models)) if _family(models[index]) != own), None)
+
+
+def _family(model: str) -> str:
+    """Who makes it, as far as its name tells."""
+    return model.rpartition("/")[0] or author_of(model) or model

@@ -15,10 +15,11 @@ _LOOKED_AT = 8192  # characters from the end, where loops are
 _LEAST_LOOP = 400  # characters; below it people repeat themselves, too
 _LOOP_RATIO = 0.13  # compressed to the plain: prose stays above 0.35, lists and tables above 0.2
 _TANDEM = re.compile(r"(.{4,200}?)\1{5,}\s*\S{0,200}$", re.DOTALL)
+_VISIBLE = re.compile("[^\\s\u200b-\u200f\u2060\ufeff]")
 _OPENING = 240  # characters in which somebody who refuses says so
 _HARD = re.compile(
-    r"^\W*(?:i(?:['’]m| am) (?:very |really |so )?sorry\b[^.!?]{0,60}\b(?:but )?)?(?:i|we) (?:can(?:['’]t|not|’t)|am unable to|am not able to|won['’]t|will not|must decline|have to decline)"
-    r" (?:\w+ ){0,3}?(?:help|assist|provide|create|write|generate|comply|fulfil|fulfill|do that|support|engage|discuss|continue|answer|play|share)"
+    r"^\W*(?:(?:i(?:['’]m| am) (?:very |really |so )?sorry\b|sorry|unfortunately|apologies)[^.!?]{0,60}?(?:\bbut )?\b)?(?:i|we)(?: (?:can(?:['’]t|not)|am unable to|am not able to|won['’]t|will not|must decline|have to decline)|['’]m (?:unable|not able) to)"
+    r" (?:\w+ ){0,3}?(?:help(?! but\b)|assist|provide|create|write|generate|comply|fulfil|fulfill|do that|support|engage|discuss|continue|answer|play|share)"
     r"|^\W*(?:es tut mir leid|tut mir leid|entschuldigung)[^.!?]{0,60}\b(?:kann|darf|werde)\b[^.!?]{0,60}\bnicht\b"
     r"|^\W*(?:das|dabei|hierbei|damit) (?:kann|darf|werde) ich [^.!?]{0,40}\bnicht\b"
     r"|^\W*(?:je suis )?désolée?[^.!?]{0,60}\bje ne (?:peux|puis|suis)\b"
@@ -52,7 +53,7 @@ def _short(said: Said, watch: Watch, _: Wanted) -> bool:
 
 
 def _empty(said: Said, watch: Watch, _: Wanted) -> bool:
-    return watch.empty and not said.text.strip() and not said.arguments and not said.refuses
+    return watch.empty and not _VISIBLE.search(said.text) and not said.arguments and not said.refuses
 
 
 def _cut_off(said: Said, watch: Watch, _: Wanted) -> bool:

@@ -40,6 +40,7 @@ def use_of(aliases: Mapping[str, Alias], name: str) -> UseCase | None:
         overrides=tuple(overrides.items()),
         fallback_on=next((use.fallback_on for use in found if use.fallback_on is not None), None),
         at=next((use.at for use in found if use.at), ()),
+        watch=next((use.watch for use in found if use.watch is not None), None),
     )
 
 

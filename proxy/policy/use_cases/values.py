@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from proxy.policy.quality.values import Watch
+
 SystemMode = Literal["prepend", "replace", "default"]
 Members = tuple[tuple[str, bytes], ...]  # of a request: name and JSON text
 
@@ -23,7 +25,8 @@ class UseCase(Struct, frozen=True):
     """What an entry says of a call. `system` is a template, "" none; `overrides` are members set whatever the client says.
 
     `fallback_on`: what makes the next target answer, statuses and words of `policy/retries`; None: what usually does. `at`:
-    which model answers first from a part of the tightest budget on, in hundredths of a percent, rising. `number` counts the entry's versions from 1, 0 where nobody could look; `digest` is of all it says, `content`, which
+    which model answers first from a part of the tightest budget on, in hundredths of a percent, rising. `watch`: what is looked for
+    in its replies. `number` counts the entry's versions from 1, 0 where nobody could look; `digest` is of all it says, `content`, which
     is JSON.
     """
 
@@ -37,6 +40,7 @@ class UseCase(Struct, frozen=True):
     overrides: Members = ()
     fallback_on: frozenset[str] | None = None
     at: tuple[tuple[int, str], ...] = ()
+    watch: Watch | None = None
 
     @property
     def version(self) -> str:

@@ -28,7 +28,7 @@ from proxy.web.client.gate import Room
 from proxy.web.client.heads import Asked, head_of
 from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Entrance, Parts
-from proxy.web.client.planning import dressed, listed_models, plan_for, staged
+from proxy.web.client.planning import dressed, listed_models, listen, plan_for, staged
 from proxy.web.connection import Answered, Connection
 from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
@@ -218,6 +218,7 @@ class Api:
         if plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS:
             plan = staged(parts, plan, call, record, caller)
             call, plan = await parts.exchange.aside(len(body), dressed, call, plan, head.variables, record)
+            listen(client, plan, call)
         weight, cap = NO_WEIGHT, None
         if head.endpoint.counts:
             weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)

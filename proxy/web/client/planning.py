@@ -7,11 +7,14 @@ import time
 from msgspec.structs import replace
 
 from proxy.errors import ModelNotFound, NoHealthyUpstream
+from proxy.exchange.client import Client
+from proxy.exchange.listening import Listener
 from proxy.exchange.record import Record
 from proxy.policy.money.alerts import percent_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import Subject
 from proxy.policy.names.access import check_shared, check_unnamed, choose, may_serve, named_provider
+from proxy.policy.quality.reading import wanted_of
 from proxy.policy.tenants import scopes_of, tenants_of
 from proxy.policy.use_cases.dress import dress, given_variables
 from proxy.policy.use_cases.values import NO_USE
@@ -94,3 +97,10 @@ def dressed(call: Call, plan: Plan, variables: str | None, record: Record) -> tu
     done = dress(call, plan.use or NO_USE, given, plan.defaults)
     record.use_case, record.dressed = plan.use.version if plan.use else "", done.adjusted
     return done.call, replace(plan, defaults=done.defaults)
+
+
+def listen(client: Client, plan: Plan, call: Call) -> None:
+    """Remember how the reply begins, where the model's entry wants replies looked at."""
+    watch = None if plan.use is None else plan.use.watch
+    if watch is not None and call.endpoint.max_field is not None:
+        client.record.listener = client.door = Listener(client.door, watch, wanted_of(call))

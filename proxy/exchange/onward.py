@@ -1,0 +1,34 @@
+"""When a call that was answered goes on to another target all the same, and how that is told."""
+
+from __future__ import annotations
+
+from proxy.exchange.failure import Failure
+from proxy.exchange.job import Job
+from proxy.exchange.record import Record
+from proxy.exchange.reply import Reply
+from proxy.policy.names.families import next_family
+from proxy.policy.quality.reading import flag_to_leave, wanted_of
+from proxy.policy.retries.retry import Again, Attempt
+
+
+def flagged(outcome: Reply | Failure, job: Job, attempt: Attempt, most_calls: int) -> Again | None:
+    """A reply in hand that has a flag is asked for once more, of a model of another family; None where it stands."""
+    watch = None if job.plan.use is None else job.plan.use.watch
+    if watch is None or not watch.fallback_on or not isinstance(outcome, Reply) or not outcome.whole:
+        return None
+    flag = flag_to_leave(outcome.first, watch, wanted_of(job.call))
+    onward = next_family([target.model for target in job.plan.targets], attempt.target)
+    if flag is None or onward is None or attempt.calls >= most_calls or job.record.fallback in watch.fallback_on:
+        return None
+    job.record.fallback = flag
+    return Again(Attempt(onward, 1, attempt.calls + 1))
+
+
+def passed_over(outcome: Reply | Failure) -> bool:
+    """Whether nothing was sent: an earlier answer is worth more to the client."""
+    return isinstance(outcome, Failure) and outcome.trouble == "unhealthy"
+
+
+def moved(record: Record, model: str) -> list[str]:
+    """Another model than the first, and why, where the entry says when."""
+    return [f"model={model}", *([f"fallback={record.fallback}"] if record.fallback else [])]

@@ -1,0 +1,46 @@
+"""What was wrong with replies: for `Writer.do`, and for `usage --by flag`. A reply's words are nowhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, add
+from proxy.stores.usage import Totals, UsageQuestion
+
+_ADD = "INSERT OR IGNORE INTO flags (request_id, flag, at_ms) VALUES (?, ?, ?)"
+_SUMS = ", ".join(f"a.{name}" for name in COUNTERS[2:])
+# the ids of a call's attempts begin with its own and a dot, which "/" follows
+_FLAGGED = f"""SELECT f.flag, a.key, a.provider, a.model, a.source, a.counts_call, {_SUMS} FROM flags AS f
+               JOIN attempts AS a ON a.id > f.request_id || '.' AND a.id < f.request_id || '/'
+               WHERE f.at_ms >= ? AND f.at_ms < ?"""  # noqa: S608
+_EVER = 2**62
+
+
+class Flagged(Struct, frozen=True):
+    """One call whose reply had a flag, and when it began (UTC epoch milliseconds)."""
+
+    request_id: str
+    flags: tuple[str, ...]
+    at_ms: int
+
+
+def keep_flags(driver: sqlite3.Connection, flagged: Iterable[Flagged]) -> None:
+    """Add some."""
+    driver.executemany(_ADD, [(one.request_id, flag, one.at_ms) for one in flagged for flag in one.flags])
+
+
+def flag_totals(driver: sqlite3.Connection, question: UsageQuestion) -> Totals:
+    """What calls with each flag used and cost; one with two flags counts under both."""
+    first, end = question.first_quarter, question.end_quarter
+    between = (0 if first is None else first * QUARTER_MS, _EVER if end is None else end * QUARTER_MS)
+    totals: Totals = {}
+    for flag, key, provider, model, source, counts_call, *counted in driver.execute(_FLAGGED, between):
+        known = {"key": key, "provider": provider, "model": model}
+        if all(fnmatchcase(known.get(of, ""), name) for of, name in question.only.items()):
+            counts: Counts = [int(counts_call), 1, *counted]
+            add(totals, ((flag,), source), counts)
+    return totals

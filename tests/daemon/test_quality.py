@@ -1,0 +1,62 @@
+"""Flags of replies before a real daemon: in log, metric and usage, and the one action there is on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon
+from harness.events import chat_reply, chat_stream
+from harness.setting import CLIENT_KEY
+from harness.steps import json_reply, sse
+from harness.upstream import Upstream
+
+NO = "I'm sorry, but I can't help with that."
+MODELS: dict[str, Any] = {
+    "watched": {"target": "openai/gpt-4o", "quality": {"short": 20, "language": "en"}},
+    "moved": {
+        "target": "openai/gpt-4o",
+        "fallbacks": ["openai/gpt-4o-mini", "anthropic/claude-3.5-sonnet"],
+        "on_flag": {"refusal": "fallback_once"},
+    },
+}
+
+
+@pytest.fixture
+def daemon(start_daemon: Any) -> Daemon:
+    running: Daemon = start_daemon(models=MODELS, keys={"alice": {"key": CLIENT_KEY}})
+    return running
+
+
+def test_flags_are_in_the_log_the_metric_and_usage_and_the_words_are_nowhere(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    upstream.expect(
+        json_reply(chat_reply(NO)), sse(chat_stream(text="Hi 7f31")), json_reply(chat_reply("A good answer."))
+    )
+    whole, streamed = daemon.chat("watched"), daemon.chat("watched", stream=True)
+    unwatched = daemon.chat("openai/gpt-4o")
+    assert daemon.line_of(whole)["flags"] == ["refusal"]
+    assert daemon.line_of(streamed)["flags"] == ["short"]
+    assert daemon.line_of(unwatched)["flags"] == []
+    assert daemon.metric("tollkeeper_quality_total", model="watched", flag="refusal") == 1
+    usage = daemon.asked("/usage?by=flag")
+    assert sorted((row["flag"], row["calls"]) for row in usage["rows"]) == [("refusal", 1), ("short", 1)]
+    assert "can't help" not in daemon.output and "Hi 7f31" not in daemon.output
+    stored = b"".join(file.read_bytes() for file in (daemon.folder / "state").rglob("*") if file.is_file())
+    assert b"can't help" not in stored and b"Hi 7f31" not in stored
+
+
+def test_a_refusal_is_asked_for_once_more_of_another_family(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply(NO)), json_reply(chat_reply("Here it is.")))
+    reply = daemon.chat("moved")
+    assert reply.json["choices"][0]["message"]["content"] == "Here it is."
+    assert reply.header("x-tollkeeper-provider") == "anthropic"
+    assert (reply.header("x-tollkeeper-adjusted") or "").endswith("fallback=refusal")
+    upstream.expect(json_reply(chat_reply(NO)), json_reply(chat_reply(NO)))
+    twice = daemon.chat("moved")
+    assert (twice.json["choices"][0]["message"]["content"], twice.header("x-tollkeeper-attempts")) == (NO, "2")
+    upstream.expect(sse(chat_stream(text=NO)))
+    assert daemon.chat("moved", stream=True).header("x-tollkeeper-attempts") == "1", "streams are never held"
+    upstream.expect(json_reply(chat_reply(NO)))
+    assert daemon.chat("moved", tollkeeper={"fallback": False}).header("x-tollkeeper-attempts") == "1"
