@@ -216,6 +216,8 @@ def test_reload_keeps_the_process(service: Machine) -> None:
     before = service.shown("MainPID")
     service.run("systemctl", "reload", "tollkeeper.service")
     assert asked(service)[0] == 200
+    # `systemctl reload` returns when the signal is sent; the unit says `reloading` until the daemon has read it all.
+    wait_until(service, lambda: service.shown("ActiveState") != "reloading", 20)
     assert (service.shown("ActiveState"), service.shown("MainPID")) == ("active", before)
     assert service.shown("NRestarts") == "0"
 
