@@ -27,7 +27,7 @@ from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import Budget, key_of
 from proxy.policy.money.periods import period_end, period_start
-from proxy.policy.values import Hook
+from proxy.policy.operators import Hook
 from proxy.stores import outbox
 from proxy.stores.outbox import Message
 from proxy.stores.records import Charge

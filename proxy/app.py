@@ -69,6 +69,7 @@ class Running(Struct):
     telemetry: Telemetry
     alerts: Alerts
     jobs: Jobs
+    admin: Admin
 
 
 class Daemon:
@@ -136,7 +137,7 @@ class Daemon:
         self._shutdown = Shutdown(api, door)
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
         alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.metrics)))
-        self._running = Running(api, listings, upstream, state, telemetry, alerts, jobs)
+        self._running = Running(api, listings, upstream, state, telemetry, alerts, jobs, admin)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
         self._ready = True
@@ -169,6 +170,7 @@ class Daemon:
         running.telemetry.reloaded(complete)
         running.alerts.take_on(complete.alerts)
         running.jobs.take_on(complete)
+        running.admin.door.take_on(complete)
         self.settings = settings
         self._keep_fresh()
         return lines
@@ -181,8 +183,7 @@ class Daemon:
     def _keep_fresh(self) -> None:
         """Fetch model lists now and from time to time; a new configuration begins anew."""
         self._stop_refreshing()
-        running = self._running
-        if running is None:
+        if (running := self._running) is None:
             return
         parts, listings = running.api.parts, running.listings
         listings.changed = partial(take_lists, parts, listings.settings, listings)
@@ -279,16 +280,15 @@ class Daemon:
     async def _with_mock(self, settings: Settings) -> Settings:
         """Give every mock provider without an address a built-in upstream of its own."""
         providers = dict(settings.providers)
-        for name, provider in providers.items():
-            if provider.kind == "mock" and not provider.base_url and name not in self._mocks:
+        for name in [name for name, one in providers.items() if one.kind == "mock" and not one.base_url]:
+            if name not in self._mocks:
                 from proxy.mock.server import start_mock  # only where it is wanted: it costs start-up time
                 from proxy.mock.state import Rules
 
                 mock = await start_mock(rules=Rules(needs_key=False))
                 self._stack.push_async_callback(mock.close)
                 self._mocks[name] = mock.base_url
-            if provider.kind == "mock" and not provider.base_url:
-                providers[name] = msgspec.structs.replace(provider, base_url=self._mocks[name])
+            providers[name] = msgspec.structs.replace(providers[name], base_url=self._mocks[name])
         return msgspec.structs.replace(settings, providers=providers)
 
 

@@ -196,6 +196,8 @@ def _field_in_words(field: str, before: Any, after: Any) -> Iterator[str]:
         field = "keys"
     if field == "aliases":
         field = "models"  # as the file has it
+    if field == "login":
+        field = "auth"
     if field == "money":
         for name in type(before).__struct_fields__:
             if getattr(before, name) != getattr(after, name):

@@ -26,6 +26,7 @@ _COMMANDS = (
     "tenants",
     "budgets",
     "settings",
+    "admins",
     "audit",
     "sessions",
     "providers",

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.config.build_money import build_loops, build_money
+from proxy.config.build_operators import who_operates
 from proxy.config.discover import NO_PROVIDER, beside, master_key_file, state_dir
 from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ProviderSection
@@ -25,7 +26,6 @@ from proxy.policy.values import (
     NO_KEY,
     Caller,
     Credential,
-    Hook,
     JobRules,
     Listen,
     Provider,
@@ -70,7 +70,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         state_dir=folder,
         master_key_file=master_key_file(config.master_key_file, sources.file, sources.env, folder),
         providers=providers,
-        admin_token=config.admin.token,
+        **who_operates(config, lambda path: str(beside(path, sources.file, sources.env))),
         routes=() if sources.mock else tuple(Route(route.match, route.provider) for route in config.routes),
         aliases={name: alias_of(name, model) for name, model in config.models.items()},
         model_switches={name: Switch(name, s.enabled, s.keys) for name, s in config.model_switches.items()},
@@ -88,7 +88,6 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         results_bytes=config.results.max_bytes,
         credits=None if config.credits is None else Credits(config.credits.usd, config.credits.name),
         money=build_money(config, sources.env),
-        alerts=tuple(Hook(hook.url, hook.secret) for hook in config.alerts),
         jobs=JobRules(config.jobs.concurrent, config.jobs.max_file, config.jobs.keep),
         loops=build_loops(config.sessions.loops),
         gen_ai=config.metrics.gen_ai,
@@ -111,6 +110,9 @@ def _doubtful(config: Config, sources: Sources, providers: Mapping[str, Provider
 def _secrets(config: Config) -> dict[str, Secret]:
     """Of callers, operators and webhooks, by what they are called."""
     found = {f"keys.{name}": key.key for name, key in config.keys.items() if key.key is not None}
+    found |= {f"admins.{name}.token": one.token for name, one in config.admins.items() if one.token is not None}
+    if config.auth.oidc is not None and config.auth.oidc.client_secret is not None:
+        found["auth.oidc.client_secret"] = config.auth.oidc.client_secret
     found |= {f"alerts[{index}].secret": hook.secret for index, hook in enumerate(config.alerts)}
     return found if config.admin.token is None else {**found, "admin.token": config.admin.token}
 

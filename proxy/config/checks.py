@@ -63,8 +63,9 @@ def _open_with_keys(tree: Section) -> Iterator[Finding]:
 
 def _admin_without_token(tree: Section) -> Iterator[Finding]:
     admin = _section(tree.get("admin"))
-    if not _on_loopback(admin) and admin.get("token") is None:
-        yield ("admin", "host"), "other machines can reach this address; set admin.token, or listen on 127.0.0.1"
+    if not _on_loopback(admin) and admin.get("token") is None and not _section(tree.get("admins")):
+        sentence = "other machines can reach this address; set admin.token or admins, or listen on 127.0.0.1"
+        yield ("admin", "host"), sentence
 
 
 def _same_address(tree: Section) -> Iterator[Finding]:
@@ -84,17 +85,20 @@ def _own_address_as_provider(tree: Section) -> Iterator[Finding]:
 
 def _same_secret(tree: Section) -> Iterator[Finding]:
     first: dict[str, str] = {}
-    for name, key in _section(tree.get("keys")).items():
-        section = _section(key)
-        secret, digest = section.get("key"), section.get("key_hash")
+    entries = [("keys", name, "key", entry) for name, entry in _section(tree.get("keys")).items()]
+    entries += [("admins", name, "token", entry) for name, entry in _section(tree.get("admins")).items()]
+    for part, name, field, entry in entries:
+        section = _section(entry)
+        secret, digest = section.get(field), section.get(f"{field}_hash")
         if isinstance(secret, str) and secret:
             digest = f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
         if not isinstance(digest, str) or not digest:
             continue
-        other = first.setdefault(digest.lower(), name)
-        if other != name:
-            field = "key" if secret else "key_hash"
-            yield ("keys", name, field), f"is the same secret as that of {other}; every key needs its own"
+        place = name if part == "keys" else f"{part}.{name}"
+        other = first.setdefault(digest.lower(), place)
+        if other != place:
+            path = (part, name, field if secret else f"{field}_hash")
+            yield path, f"is the same secret as that of {other}; every {field} needs its own"
 
 
 def _credentials(tree: Section) -> Iterator[Path]:

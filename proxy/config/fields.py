@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -178,6 +179,21 @@ def _key_hash(value: str) -> str:
     return value.lower()
 
 
+def _token_hash(value: str) -> str:
+    if not _KEY_HASH.fullmatch(value):
+        raise ValueError("must be sha256: followed by 64 hexadecimal digits; `tollkeeper admins create` makes one")
+    return value.lower()
+
+
+def _moment(value: object) -> int:
+    """UTC epoch milliseconds; a day begins at midnight, UTC."""
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("must be a day or a moment such as 2027-02-25 or 2027-02-25T08:00:00Z") from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def _time_zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -234,5 +250,7 @@ FilePath = Annotated[str, AfterValidator(_path)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+TokenHash = Annotated[str, AfterValidator(_token_hash)]
+Moment = Annotated[int, PlainValidator(_moment), WithJsonSchema(_TEXT)]
 KeyHash = Annotated[str, AfterValidator(_key_hash)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

@@ -188,6 +188,8 @@ def _written_secrets(filled: Filled) -> Iterator[bool]:
     for name, tenant in _sections(filled.tree, "tenants").items():
         credentials = _sections(tenant if isinstance(tenant, dict) else {}, "credentials")
         places += [("tenants", name, "credentials", provider) for provider in credentials]
+    places += [("admins", name, "token") for name in _sections(filled.tree, "admins")]
+    places.append(("auth", "oidc", "client_secret"))
     for name, provider in _sections(filled.tree, "providers").items():
         members = provider if isinstance(provider, dict) else {}
         places.append(("providers", name, "api_key"))

@@ -17,8 +17,6 @@ from proxy.config.fields import (
     FilePath,
     Flag,
     Headers,
-    HookSecret,
-    HookUrl,
     Host,
     KeyHash,
     Name,
@@ -47,6 +45,7 @@ from proxy.config.models_money import (
     ResultsSection,
     SessionsSection,
 )
+from proxy.config.models_operators import AdminTokenSection, AlertSection, AuthSection, LogSection
 from proxy.config.models_routing import CatalogueSection, ModelSwitchSection, RouteSection
 from proxy.config.models_tenants import PrivacySection, TenantSection, TranslationSection
 from proxy.config.models_use_case import UseCaseSection
@@ -178,14 +177,6 @@ class KeySection(Section):
         return self
 
 
-class AlertSection(Section):
-    """Where alerts are sent."""
-
-    url: HookUrl = Field(description="Address of the webhook; it may be in a private network.")
-    secret: HookSecret = Field(description="What signs it, best as ${NAME}: whsec_ and base64, or any text.")
-    name: Name | None = Field(default=None, description="What it is called, where it is stored.")
-
-
 class JobsSection(Section):
     """Batches: work that nobody waits for."""
 
@@ -200,17 +191,6 @@ class ShutdownSection(Section):
     """What happens on SIGTERM."""
 
     drain: Seconds = Field(default=30.0, description="Seconds calls under way may still take.")
-
-
-class LogSection(Section):
-    """What is logged."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is written."
-    )
-    format: Literal["auto", "json", "pretty"] = Field(
-        default="auto", description="auto: pretty on a terminal, else JSON."
-    )
 
 
 class Config(Section):
@@ -237,6 +217,10 @@ class Config(Section):
     max_body_total: Size = Field(default=256 * 2**20, description="Most of all request bodies being read together.")
     keys: dict[Name, KeySection] = Field(default={}, description="Client keys by name; none: open, on loopback only.")
     tenants: dict[Name, TenantSection] = Field(default={}, description="Sites, teams or customers that keys belong to.")
+    admins: dict[Name, AdminTokenSection] = Field(
+        default={}, description="Admin tokens by name, each with a role; with any, reading wants a token as well."
+    )
+    auth: AuthSection = Field(default=AuthSection(), description="How people log in at the admin port.")
     open: Flag = Field(default=False, description="True: no keys are wanted any more, although there were some.")
     limits: list[LimitSection] = Field(default=[], description="Limits of everything together.")
     budgets: list[BudgetSection] = Field(default=[], description="Budgets of everything together.")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from proxy import __version__
-from proxy.policy.values import Hook
+from proxy.policy.operators import Hook
 from proxy.policy.webhooks import meaning, signed_headers, wait_seconds
 from proxy.stores import outbox
 from proxy.stores.failures import StoreError

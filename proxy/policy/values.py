@@ -5,17 +5,16 @@ The configuration builds them (`proxy/config`); nothing here knows of YAML or py
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from typing import Literal
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.policy.money.credits import Credits
+from proxy.policy.operators import Hook, Login, Operator
 from proxy.policy.use_cases.values import UseCase
 from proxy.secret import Secret
 
@@ -209,23 +208,6 @@ class MoneySettings(Struct, frozen=True):
     alerts: tuple[int, ...] = ()
 
 
-class Hook(Struct, frozen=True):
-    """A webhook: its address, which may hold a token, and what signs the messages to it."""
-
-    url: Secret
-    secret: Secret
-
-    @property
-    def id(self) -> str:
-        """Stands for the address where nobody may read it."""
-        return hashlib.sha256(self.url.reveal().encode()).hexdigest()[:16]
-
-    @property
-    def host(self) -> str:
-        """What may be shown of the address."""
-        return urlsplit(self.url.reveal()).netloc.rpartition("@")[2]
-
-
 class JobRules(Struct, frozen=True):
     """How batches and their files are treated: lines at once, bytes of a file, how long results are kept (None: for
     ever)."""
@@ -269,6 +251,8 @@ class Settings(Struct, frozen=True):
     state_dir: str
     providers: dict[str, Provider]
     admin_token: Secret | None = None
+    admins: dict[str, Operator] = {}
+    login: Login = Login()
     routes: tuple[Route, ...] = ()
     aliases: dict[str, Alias] = {}
     model_switches: dict[str, Switch] = {}

@@ -55,6 +55,14 @@ class OriginNotAllowed(CallerError):
     kind = "policy_access_denied"
 
 
+class RoleNotSufficient(CallerError):
+    """An admin's token or login is right, and its role may not do this."""
+
+    status = 403
+    code = "role_not_sufficient"
+    kind = "policy_access_denied"
+
+
 class MethodNotSupported(CallerError):
     """TRACE would hand our credential back to whoever asks; other unknown methods mean nothing here."""
 

@@ -80,6 +80,23 @@ def test_the_example_shows_every_field_in_its_place() -> None:
         "keys.NAME.key_hash": "    # key_hash:",
         "tenants.NAME.credential_files": "    # credential_files:",
         "keys.NAME.uid": "    # uid:",
+        "auth.url": "  # url:",
+        "auth.oidc": "  # oidc:",
+        "auth.oidc.issuer": "  #   issuer:",
+        "auth.oidc.client_id": "  #   client_id:",
+        "auth.oidc.client_secret": "  #   client_secret:",
+        "auth.oidc.scopes": "  #   scopes:",
+        "auth.oidc.groups_claim": "  #   groups_claim:",
+        "auth.oidc.groups": "  #   groups:",
+        "auth.oidc.groups.NAME.role": "  #     acme: {role:",
+        "auth.oidc.groups.NAME.tenant": "tenant: acme}",
+        "auth.oidc.ca_file": "  #   ca_file:",
+        "admins": "# admins:",
+        "admins.NAME.role": "#     role:",
+        "admins.NAME.token": "#     token:",
+        "admins.NAME.token_hash": "#     # token_hash:",
+        "admins.NAME.tenant": "#     tenant:",
+        "admins.NAME.expires": "#     expires:",
     }
     of_everything = {field for field in fields() if field.startswith("limits[].") or field == "budgets[].tz"}
     of_everything |= {

@@ -147,7 +147,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("alerts: [{url: 'https://x', secret: 'whsec_?'}]", "1:37: alerts[0].secret: begins with whsec_, and no base64 follows"),
         # addresses
         ("listen: {host: 0.0.0.0}", f"1:16: listen.host: {OUTSIDE}, and without keys anybody there could spend your money; add an entry under keys:, or listen on 127.0.0.1"),
-        ("admin: {host: 10.0.0.1}", f"1:15: admin.host: {OUTSIDE}; set admin.token, or listen on 127.0.0.1"),
+        ("admin: {host: 10.0.0.1}", f"1:15: admin.host: {OUTSIDE}; set admin.token or admins, or listen on 127.0.0.1"),
         ("admin: {port: 8655}", "1:15: admin.port: listen and admin cannot have the same address"),
         ("listen: {port: 8656}", "1:16: listen.port: listen and admin cannot have the same address"),
         # variables

@@ -204,7 +204,7 @@ def test_a_line_to_type_works(block: Block, scenes: Scenes) -> None:
 def test_a_configuration_is_taken(block: Block, tmp_path: Path) -> None:
     if block.body.startswith("model_list:"):
         return  # LiteLLM's: `import litellm` is run with it
-    variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block.body), "sk-x")
+    variables = {name: f"sk-{name}" for name in re.findall(r"\$\{(\w+)\}", block.body)}
     (tmp_path / "openrouter-key").write_text("sk-or")
     (tmp_path / "tollkeeper.openrouter").write_text("sk-or")
     load_text(block.body, tmp_path / "config.yaml", {**variables, "CREDENTIALS_DIRECTORY": str(tmp_path)})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.budgets import Budget, key_of
-from proxy.policy.values import Hook
+from proxy.policy.operators import Hook
 from proxy.policy.webhooks import LONGEST_AGE_SECONDS, WAITS_SECONDS, hook_key, meaning, signed_headers, wait_seconds
 from proxy.secret import Secret
 

@@ -10,7 +10,7 @@ import pytest
 from harness.surroundings import PATIENCE_SECONDS
 
 from proxy.exchange.webhooks import MOST_WAITING, Tried, Webhooks
-from proxy.policy.values import Hook
+from proxy.policy.operators import Hook
 from proxy.policy.webhooks import LONGEST_AGE_SECONDS
 from proxy.secret import Secret
 from proxy.stores import outbox

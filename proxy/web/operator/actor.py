@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from proxy.policy.operators import Role
 from proxy.stores.audit import Deed, append
 
 if TYPE_CHECKING:
@@ -21,16 +22,19 @@ _LONGEST_REASON = 500
 
 
 class Actor(Struct, frozen=True):
-    """Who gives an order: a token's name or a user's, the way it came, and why, as far as they said."""
+    """Who gives an order: a token's name or a user's, the way it came, and why, as far as they said; what they may.
+    `tenant` None: everybody's rows."""
 
     name: str = "the daemon"
     source: str = ""
     reason: str = ""
+    role: Role = "owner"
+    tenant: str | None = None
 
     def deed(self, action: str, target: str, before: Any = None, after: Any = None, reason: str = "") -> Deed:
         """What they do now."""
         at_ms, why = int(time.time() * 1000), (reason or self.reason)[:_LONGEST_REASON]
-        return Deed(at_ms, self.name, self.source, action, target, before, after, why)
+        return Deed(at_ms, self.name, self.source, action, target, before, after, why, self.tenant or "")
 
 
 _OURSELVES = Actor()
@@ -41,11 +45,17 @@ Work = Callable[["Connection"], Any]
 
 def of_socket(peer: socket.socket | None) -> str:
     """The user at the other end of a Unix socket; without a number where the system does not tell."""
+    uid = uid_of(peer)
+    return "a command" if uid is None else f"uid {uid}"
+
+
+def uid_of(peer: socket.socket | None) -> int | None:
+    """Their number; None where the system does not tell."""
     option = getattr(socket, "SO_PEERCRED", None)
     if peer is None or option is None:
-        return "a command"
+        return None
     _, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
-    return f"uid {uid}"
+    return int(uid)
 
 
 def written(work: Work, action: str, target: str, state: Callable[[Connection], Any] | None = None) -> Work:

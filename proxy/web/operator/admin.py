@@ -33,10 +33,12 @@ from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.bodies import SettingBody
 from proxy.web.operator.control import under_way
 from proxy.web.operator.desk import Declined, Unknown
-from proxy.web.operator.door import AdminDoor
+from proxy.web.operator.door import ANYBODY, AdminDoor, allow
+from proxy.web.operator.logins import LOGIN_PATHS, Logins
 from proxy.web.operator.moments import usage_params
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
+from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
 
@@ -54,10 +56,11 @@ class Admin:
     """Answers the admin port. `problems` names what keeps the daemon from being ready."""
 
     def __init__(self, door: AdminDoor, problems: Callable[[], list[str]], metrics: Page, orders: Orders) -> None:
-        self._door = door
+        self.door = door
         self._metrics = metrics
         self._problems = problems
         self._orders = orders
+        self._logins = Logins(door, orders.trail)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
@@ -65,24 +68,31 @@ class Admin:
             try:
                 return await self._answer(request)
             except ProxyError as error:
-                await self._tell_failed(request)
+                await self._tell_failed()
                 return error_response(error)
 
-    async def _tell_failed(self, request: web.BaseRequest) -> None:
+    async def _tell_failed(self) -> None:
         """Write down who came with a wrong token."""
-        failed, self._door.failed = self._door.failed, []
+        failed, self.door.failed = self.door.failed, []
         if failed:
-            self._orders.trail.note(actor.deed("login.failed", f"{request.method} {request.path}") for actor in failed)
+            self._orders.trail.note(failed)
             await self._orders.trail.catch_up()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
+        if (method, request.path) in LOGIN_PATHS:
+            self.door.check_origin(request)
+            return await self._logins.answer(method, request)
         route, params = _find(method, request.raw_path.partition("?")[0])
-        ACTOR.set(self._door.check(request, changes=method != "GET"))
+        actor = self.door.check(request, _right(method, request.path, route, params))
+        ACTOR.set(actor)
         if route is not None:
             if route.streams:
                 return await _streamed(request, self._orders.tell(route.order, {}))
-            answer = await self._order(route, {**params, **await _given(request, route)})
+            asked = {**params, **await _given(request, route)}
+            if actor.name != ANYBODY:
+                allow(actor, right_of(route.order, asked))  # the body may have told what it is about
+            answer = await self._order(route, asked)
             return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
             raise MethodNotSupported("This path of the admin port is only read (GET).")
@@ -157,6 +167,13 @@ def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:
         if (params := route.match(method, segments)) is not None:
             return route, params
     return None, {}
+
+
+def _right(method: str, path: str, route: Route | None, params: dict[str, str]) -> Right:
+    """What asking this takes."""
+    if route is not None:
+        return right_of(route.order, params)
+    return PAGES.get(path, PAGES["/openapi.json"]) if method == "GET" else RIGHTS["reload"]
 
 
 async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from proxy.web.operator.answers import (
 from proxy.web.operator.answers_past import PastCallAnswer
 from proxy.web.operator.bodies import AdjustBody, KeyChangesBody, NewKeyBody, RollbackBody, RotateBody, SettingBody
 from proxy.web.operator.desk import FILTERS
+from proxy.web.operator.logins import LoginAnswer, LoginBody
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
 from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.model_switching import ModelSwitchBody
@@ -187,17 +188,19 @@ _QUERY = {
 _REASONS = {
     400: "What was asked cannot be done.",
     401: "The admin token is missing or wrong.",
-    403: "The Host or Origin header is not let in.",
+    403: "The Host or Origin header is not let in, or the role may not do this.",
     404: "There is no such thing.",
     409: "The configuration was not taken on, or what was to be changed stands in its file; nothing has changed.",
     412: "It has another version by now than If-Match says.",
+    502: "The provider of identity cannot be reached.",
     503: "The ledger cannot be used now.",
 }
 
 
 def openapi() -> dict[str, Any]:
     """The document, OpenAPI 3.1."""
-    types = [*{t for route in ROUTES for t in (route.answer, route.body) if t}, UsageRow, HealthAnswer, FailureAnswer]
+    types = [*{t for route in ROUTES for t in (route.answer, route.body) if t}, UsageRow, HealthAnswer, FailureAnswer,
+             LoginAnswer, LoginBody]  # fmt: skip
     _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
     schemas["UsageReport"]["properties"]["rows"]["items"] = {"$ref": _REF.format(name="UsageRow")}
     schemas["UsageReport"]["properties"]["total"] = {"$ref": _REF.format(name="UsageRow")}
@@ -240,6 +243,24 @@ def _plain_paths() -> dict[str, Any]:
         "/readyz": {"get": _plain("ready", ready)},
         "/metrics": {"get": _plain("metrics", {"200": {"description": "For Prometheus.", "content": text}})},
         "/openapi.json": {"get": _plain("openapi", {"200": {"description": "This document."}})},
+        **_login_paths(),
+    }
+
+
+def _login_paths() -> dict[str, Any]:
+    away = {"303": {"description": "To the provider of identity."}, **_failures(400, 404, 502)}
+    back, done = _content("Logged in; `page_token` is told this once.", "LoginAnswer"), _failures(401, 403, 404)
+    return {
+        "/auth/login": {"get": _plain("login", away)},
+        "/auth/callback": {"get": _plain("login_done", {"200": back, **done})},
+        "/auth/session": {
+            "get": _plain("who", {"200": _content("Who asks.", "LoginAnswer"), **_failures(401)}),
+            "post": {
+                **_plain("login_by_token", {"200": back, **_failures(400, 401)}),
+                "requestBody": {"required": True, **_content("", "LoginBody")},
+            },
+        },
+        "/auth/logout": {"post": _plain("logout", {"200": _content("Logged out.", "LoginAnswer"), **_failures(401)})},
     }
 
 

@@ -18,7 +18,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.record import Entry
 from proxy.stores.failures import BackupRefused, StoreError
 from proxy.web.connection import Connection, Server
-from proxy.web.operator.actor import ACTOR, Actor, of_socket
+from proxy.web.operator.actor import ACTOR, Actor, of_socket, uid_of
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.desk import Declined
 from proxy.web.operator.orders import Orders
@@ -88,11 +88,12 @@ class Control:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         name = request.path.removeprefix("/")
         transport = request.transport
-        who = of_socket(None if transport is None else transport.get_extra_info("socket"))
-        ACTOR.set(Actor(who, "control socket", request.query.get("reason", "")))
-        if (
-            name not in self._orders.by_name and name not in ("tail", *self._orders.streams)
-        ) or request.method != "POST":
+        peer = None if transport is None else transport.get_extra_info("socket")
+        if uid_of(peer) not in (None, 0, os.geteuid()):
+            return _reply(403, {"error": "the control socket is for the daemon's own user and for root"})
+        ACTOR.set(Actor(of_socket(peer), "control socket", request.query.get("reason", "")))
+        known = {*self._orders.by_name, *self._orders.streams, "tail"}
+        if name not in known or request.method != "POST":
             return _reply(404, {"error": "this daemon knows no such order; is it of another version?"})
         try:
             if name in self._orders.streams:

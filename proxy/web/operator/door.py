@@ -1,60 +1,142 @@
-"""Who may ask at the admin port: Host and Origin first, then the token."""
+"""Who may ask at the admin port: Host and Origin first, then the token or the login, then what its role may."""
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import ipaddress
 import time
 
 from aiohttp import web
 
 from proxy.errors import InvalidApiKey, RateLimitExceeded
+from proxy.policy.operators import Operator
 from proxy.policy.values import Listen, Settings
+from proxy.stores.audit import Deed
+from proxy.web.faults import RoleNotSufficient
 from proxy.web.guard import Guard
 from proxy.web.operator.actor import Actor
+from proxy.web.operator.cookies import PAGE_HEADER, Holder, Sessions
 from proxy.web.operator.guesses import Guesses
+from proxy.web.operator.rights import Right, may, who_may
 
 REASON_HEADER = "x-tollkeeper-reason"
+ANYBODY = "anybody"
 HEALTH = ("/healthz", "/readyz")
+_METRICS = "/metrics"
+_WANTED = (
+    "The admin port wants a token: 'Authorization: Bearer TOKEN' (`admin: token:`, or `tollkeeper admins create`)."
+)
+_NONE_SET = (
+    "This changes something, which wants an admin token; none is set (`admin: token:`, or `tollkeeper admins create`)."
+)
 
 
 class AdminDoor:
-    """Off loopback everything but health wants the token, what changes something does everywhere.
+    """Health is everybody's. On loopback so are the metrics, and whatever is only read while there are no `admins:` and
+    no logins. All else wants a token, and a role that may.
 
-    `failed` are wrong tokens since it was last emptied: who tried, as the audit has it.
+    `failed` are wrong tokens since it was last emptied: who tried what, as the audit has it.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.failed: list[Actor] = []
+        self.failed: list[Deed] = []
+        self.login = settings.login
+        self.sessions = Sessions()
         self._guard = Guard(settings.admin)
         self._guesses = Guesses()
-        self._token = settings.admin_token
         self._is_local = _is_local(settings.admin)
+        self._by_token: dict[bytes, Operator] = {}
+        self._reads_freely = False
+        self.take_on(settings)
 
-    def check(self, request: web.BaseRequest, *, changes: bool) -> Actor:
-        """Who asks. Raises `HostNotAllowed`, `OriginNotAllowed`, `InvalidApiKey` or `RateLimitExceeded`."""
+    def take_on(self, settings: Settings) -> None:
+        """Other operators from now on; where the port listens takes a restart."""
+        self._by_token = {one.token_sha256: one for one in settings.admins.values()}
+        if settings.admin_token is not None:
+            owner = Operator("", "owner", _sha256(settings.admin_token.reveal()))
+            self._by_token[owner.token_sha256] = owner
+        is_same, self.login = settings.login.oidc == self.login.oidc, settings.login
+        self.sessions.keep(lambda holder: self._is_living(holder) if holder.token_sha256 else is_same)
+        self._reads_freely = self._is_local and not settings.admins and settings.login.oidc is None
+
+    def check_origin(self, request: web.BaseRequest) -> None:
+        """Raise `HostNotAllowed` or `OriginNotAllowed`."""
         self._guard.check(request)
-        actor = Actor("anybody", request.remote or "a socket", request.headers.get(REASON_HEADER, ""))
-        if request.path in HEALTH or (self._is_local and not changes):
-            return actor
-        if self._token is None:
-            raise InvalidApiKey("This changes something, which wants the admin token; none is set (`admin: token:`).")
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_right(given.strip(), actor):
-            return Actor("the admin token", actor.source, actor.reason)
-        raise InvalidApiKey("The admin port wants its token: 'Authorization: Bearer TOKEN' (`admin: token:`).")
 
-    def _is_right(self, given: str, actor: Actor) -> bool:
-        now = time.monotonic()
+    def check(self, request: web.BaseRequest, right: Right) -> Actor:
+        """Who asks. Raises `HostNotAllowed`, `OriginNotAllowed`, `InvalidApiKey`, `RateLimitExceeded` or
+        `RoleNotSufficient`."""
+        self.check_origin(request)
+        actor = stranger(request)
+        if request.path in HEALTH or (self._is_local and request.path == _METRICS):
+            return actor
+        found = self.known(request)
+        if found is None:
+            if self._reads_freely and right.verb == "read":
+                return actor
+            raise InvalidApiKey(_WANTED if self._by_token else _NONE_SET)
+        allow(found, right)
+        return found
+
+    def known(self, request: web.BaseRequest) -> Actor | None:
+        """Whose token or login this is; None where none is given, or a wrong one. Raises `RateLimitExceeded`."""
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        actor = stranger(request)
+        if scheme.lower() == "bearer":
+            holder = self.holder(given.strip(), request)
+        else:
+            holder = self.sessions.find(request.cookies, request.headers.get(PAGE_HEADER), time.monotonic())
+        if holder is None or (holder.token_sha256 and not self._is_living(holder)):
+            return None
+        return Actor(holder.name, actor.source, actor.reason, holder.role, holder.tenant)
+
+    def holder(self, token: str, request: web.BaseRequest) -> Holder | None:
+        """Whose token this is; a wrong one is counted. Raises `RateLimitExceeded`."""
+        actor, now = stranger(request), time.monotonic()
+        if not self._by_token:
+            return None  # there is nothing to guess
         if (seconds := self._guesses.wait_seconds(actor.source, now)) > 0:
             sentence = f"Too many wrong tokens came from this address; try again in {seconds:.0f} s."
             raise RateLimitExceeded(sentence, retry_after=seconds)
-        shown = given.encode("utf-8", "surrogateescape")
-        if self._token is not None and hmac.compare_digest(shown, self._token.reveal().encode()):
-            return True
-        self._guesses.wrong(actor.source, now)
-        self.failed.append(actor)
-        return False
+        found = self._living(_sha256(token))
+        if found is None:
+            self._guesses.wrong(actor.source, now)
+            self.failed.append(actor.deed("login.failed", f"{request.method} {request.path}"))
+            return None
+        name = f"admin {found.name}" if found.name else "the admin token"
+        return Holder(name, found.role, found.tenant, found.token_sha256)
+
+    def _living(self, token_sha256: bytes) -> Operator | None:
+        """Whose it is, as long as it lasts; what is compared is of no use to who measures how long that takes."""
+        found = self._by_token.get(token_sha256)
+        is_over = found is not None and found.expires_ms is not None and time.time() * 1000 >= found.expires_ms
+        return None if is_over else found
+
+    def _is_living(self, holder: Holder) -> bool:
+        """Whether the token somebody has logged in with is as good as it was then."""
+        found = self._living(holder.token_sha256)
+        return found is not None and (found.role, found.tenant) == (holder.role, holder.tenant)
+
+
+def stranger(request: web.BaseRequest) -> Actor:
+    """Whoever asks, before anybody knows them."""
+    return Actor(ANYBODY, request.remote or "a socket", request.headers.get(REASON_HEADER, ""))
+
+
+def allow(actor: Actor, right: Right) -> None:
+    """Raise `RoleNotSufficient` where the actor's role has not this right."""
+    if not may(actor.role, right):
+        what = f"may not {right.verb} {right.resource}"
+        raise RoleNotSufficient(f"The role {actor.role} of {actor.name} {what}; that takes the role {who_may(right)}.")
+    if actor.tenant is not None:
+        raise RoleNotSufficient(
+            f"{actor.name} is bound to the tenant {actor.tenant}, and this cannot be told by tenant; "
+            "that takes an admin of no tenant."
+        )
+
+
+def _sha256(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _is_local(listen: Listen) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import msgspec
@@ -41,6 +40,8 @@ class ModelDiffAnswer(Struct, frozen=True):
 
 def model_diff(state_dir: str, ask: ModelDiffAsk) -> ModelDiffAnswer:
     """Compare them. Raises `Unknown` for a version nobody remembers."""
+    import difflib  # only where it is wanted: it costs start-up time
+
     kept = kept_versions(Path(state_dir) / "ledger.db")
     if kept is None:
         raise Declined("the ledger, which keeps the versions, cannot be read now")

@@ -32,7 +32,7 @@ from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, h
 Params = dict[str, Any]
 
 # whose answers are what was written, and no amounts
-_NO_AMOUNTS = frozenset({"settings", "history", "audit", "backups", "health"})
+_NO_AMOUNTS = frozenset({"settings", "settings history", "audit", "backups", "health"})
 _NO = ("0", "false", "no")
 _TARGETS = ("name", "key", "request_id", "file")  # members of an order that name what it is about
 

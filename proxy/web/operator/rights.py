@@ -1,24 +1,39 @@
-"""What every order takes: a verb and a resource; and what it is called where it is written down."""
+"""What every order takes, a verb and a resource, and which roles have it; what it is called where it is written down."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from proxy.policy.operators import Role
 
 Verb = Literal["read", "write"]
 Resource = Literal[
-    "health", "models", "usage", "calls", "costs", "keys", "budgets", "jobs", "settings", "history", "audit", "backups"
-]
+    "health", "models", "usage", "calls", "costs", "analytics", "exports", "keys", "budgets", "limits", "routing",
+    "jobs", "settings", "settings history", "audit", "backups",
+]  # fmt: skip
 
 
 class Right(Struct, frozen=True):
-    """Leave to do something. `action` is what the audit calls it; `writes_itself`: its row is written where it is done."""
+    """Leave to do something. `action` is what the audit calls it; `writes_itself`: its row is written where it is done.
+    `by_section`: what it is about is what the named section of the settings holds."""
 
     verb: Verb
     resource: Resource
     action: str = ""
     writes_itself: bool = False
+    by_section: bool = False
+
+
+def _of_setting(verb: Verb, action: str = "") -> Right:
+    return Right(verb, "settings", action, writes_itself=True, by_section=True)
+
+
+def _of_key(action: str) -> Right:
+    return Right("write", "keys", action, writes_itself=True)
 
 
 RIGHTS = {
@@ -42,10 +57,10 @@ RIGHTS = {
     "keys": Right("read", "keys"),
     "tenants": Right("read", "keys"),
     "tenant": Right("read", "keys"),
-    "create": Right("write", "keys", "key.create", writes_itself=True),
-    "update": Right("write", "keys", "key.update", writes_itself=True),
-    "rotate": Right("write", "keys", "key.rotate", writes_itself=True),
-    "revoke": Right("write", "keys", "key.revoke", writes_itself=True),
+    "create": _of_key("key.create"),
+    "update": _of_key("key.update"),
+    "rotate": _of_key("key.rotate"),
+    "revoke": _of_key("key.revoke"),
     "backup": Right("write", "backups", "backup"),
     "live": Right("read", "calls"),
     "providers": Right("read", "health"),
@@ -53,13 +68,58 @@ RIGHTS = {
     "end": Right("write", "jobs", "call.end"),
     "reload": Right("write", "settings", "reload", writes_itself=True),
     "settings": Right("read", "settings"),
-    "settings_of": Right("read", "settings"),
-    "setting": Right("read", "settings"),
-    "settings_history": Right("read", "history"),
+    "settings_of": _of_setting("read"),
+    "setting": _of_setting("read"),
+    "settings_history": Right("read", "settings history"),
     "change_settings": Right("write", "settings", "setting.set", writes_itself=True),
-    "put_setting": Right("write", "settings", "setting.set", writes_itself=True),
-    "delete_setting": Right("write", "settings", "setting.remove", writes_itself=True),
-    "rollback_setting": Right("write", "settings", "setting.rollback", writes_itself=True),
+    "put_setting": _of_setting("write", "setting.set"),
+    "delete_setting": _of_setting("write", "setting.remove"),
+    "rollback_setting": _of_setting("write", "setting.rollback"),
     "audit": Right("read", "audit"),
     "audit_verification": Right("read", "audit"),
 }
+# paths that are no order; health itself is everybody's
+PAGES = {"/metrics": Right("read", "health"), "/openapi.json": Right("read", "health")}
+
+_SECTIONS: Mapping[str, Resource] = {
+    "keys": "keys",
+    "budgets": "budgets",
+    "limits": "limits",
+    "models": "models",
+    "routes": "routing",
+    "strategies": "routing",
+    "experiments": "routing",
+}
+
+_Rights = frozenset[tuple[Verb, Resource]]
+_VIEWER: _Rights = frozenset({("read", "health"), ("read", "models"), ("read", "usage"), ("read", "calls")})
+_ANALYST: _Rights = _VIEWER | {("read", "costs"), ("read", "analytics"), ("read", "exports")}
+_OPERATED: tuple[Resource, ...] = ("keys", "budgets", "limits", "models", "routing", "jobs")
+_OPERATOR: _Rights = _ANALYST | {(verb, resource) for verb in get_args(Verb) for resource in _OPERATED}
+ROLES: Mapping[Role, _Rights] = {
+    "owner": frozenset((verb, resource) for verb in get_args(Verb) for resource in get_args(Resource)),
+    "operator": _OPERATOR,
+    "analyst": _ANALYST,
+    "viewer": _VIEWER,
+    "auditor": frozenset({("read", "audit"), ("read", "settings history")}),
+}
+
+
+def right_of(order: str, params: Mapping[str, Any]) -> Right:
+    """What this order takes with these parameters. Before a body has told the section, the least it may take."""
+    right = RIGHTS[order]
+    if not right.by_section:
+        return right
+    if "section" not in params:
+        return replace(right, resource="models")
+    return replace(right, resource=_SECTIONS.get(str(params["section"]), "settings"))
+
+
+def may(role: Role, right: Right) -> bool:
+    """Whether a role has it."""
+    return (right.verb, right.resource) in ROLES[role]
+
+
+def who_may(right: Right) -> str:
+    """The roles that have it, in words."""
+    return " or ".join(role for role in ROLES if may(role, right))
