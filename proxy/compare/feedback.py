@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from proxy.errors import InvalidValue, NothingThere
 from proxy.exchange.client import Client
+from proxy.policy.values import Caller
 from proxy.stores.feedback import Feedback
 from proxy.stores.records import Row
 from proxy.web.body import read_body
@@ -42,7 +43,7 @@ class FeedbackSurface:
         if isinstance(body, web.BaseRequest):
             body = asked.body = await read_body(body, _SMALL_BODY)
         given = _read(body)
-        rows = [row for row in await self._find(given.request_id) if row.key == asked.caller.name and row.provider]
+        rows = [row for row in await self._find(given.request_id) if _is_of(row, asked.caller)]
         if not rows:
             raise NothingThere(
                 "No call of this key has this id; x-tollkeeper-request-id of a reply names its call.",
@@ -55,6 +56,11 @@ class FeedbackSurface:
         client.record.phase = "done"
         client.whole(200, headers, msgspec.json.encode(told))
         return True
+
+
+def _is_of(row: Row, caller: Caller) -> bool:
+    """Whether it is an answered call of this key's."""
+    return (row.key, row.tenant) == (caller.name, caller.tenant) and row.provider != ""
 
 
 def _read(body: bytes) -> _Given:

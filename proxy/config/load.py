@@ -193,7 +193,7 @@ def _written_secrets(filled: Filled) -> Iterator[bool]:
     for name, provider in _sections(filled.tree, "providers").items():
         members = provider if isinstance(provider, dict) else {}
         places.append(("providers", name, "api_key"))
-        headers = [header for header in members.get("headers") or () if header.lower() in SECRET_HEADERS]
+        headers = [header for header in _sections(members, "headers") if str(header).lower() in SECRET_HEADERS]
         places += [("providers", name, "headers", header) for header in headers]
         if "@" in str(members.get("proxy")):
             places.append(("providers", name, "proxy"))

@@ -4,7 +4,7 @@ a last error."""
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.patience import Deadlines, Patience
 from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
+from proxy.exchange.takers import Kept, Taker
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers, reply_head
 from proxy.wire.reader import error_event
@@ -56,19 +57,6 @@ class Speaker(Protocol):
         """What an error of ours ends the stream on."""
 
 
-class Kept(Protocol):
-    """What is written instead of sent."""
-
-    def write(self, data: bytes) -> None:
-        """More of the body."""
-
-    def close(self) -> None:
-        """It was complete."""
-
-    def discard(self) -> None:
-        """It broke off."""
-
-
 class Asker(Struct, frozen=True):
     """How the client is to be answered: whether bodies may follow the head, and in what version of HTTP; whether its
     connection may serve another request."""
@@ -96,13 +84,13 @@ class Client:
         "_says_events",
         "_spoke",
         "door",
-        "ended",
         "gone",
         "keeps",
         "kept",
         "record",
         "started",
         "stepper",
+        "takers",
     )
 
     def __init__(self, door: Door, asker: Asker, record: Record, deadlines: Deadlines) -> None:
@@ -112,7 +100,7 @@ class Client:
         self.kept: Kept | None = None
         self.keeps = asker.keeps
         self.door = door
-        self.ended: Callable[[], None] | None = None
+        self.takers: tuple[Taker, ...] = ()
         self._asker = asker
         self.record = record
         self._deadlines = deadlines
@@ -122,9 +110,10 @@ class Client:
         self._spoke = 0.0
         self._reader: Speaker | None = None
 
-    def take_door(self, door: Door, ended: Callable[[], None]) -> None:
-        """The reply goes another way from now on; `ended` is told when the call is over."""
-        self.door, self.ended = door, ended
+    @property
+    def stays(self) -> bool:
+        """Whether the call goes on though its client has left."""
+        return any([taker.stays() for taker in self.takers])
 
     def patience(self, silence_seconds: float, until: float) -> Patience:
         """A deadline for the call, wherever it waits."""

@@ -13,6 +13,7 @@ from proxy.exchange.results import Results, Shelf
 from proxy.policy.images.catalogue import ImageModel
 from proxy.policy.images.fitting import Fitted, Problem, fit
 from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.tenants import owner_of
 from proxy.policy.values import Provider, Target
 from proxy.translate.images.drawing import Drawing, read_drawing
 from proxy.translate.images.faults import image_error
@@ -106,7 +107,7 @@ class Painter:
         self._reply: WholeReply | EventReply | None = None
         self._shelf = None
         if self._drawing.wants_url:
-            self._shelf = Shelf(results, job.record.request_id, job.caller.name, _root(job))
+            self._shelf = Shelf(results, job.record.request_id, owner_of(job.caller), _root(job))
 
     @property
     def at_boundary(self) -> bool:

@@ -47,7 +47,7 @@ from proxy.policy.money.credits import Credits
 from proxy.policy.privacy import keeps_nothing
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, cause_of, judge, past_budget
-from proxy.policy.tenants import Accounts
+from proxy.policy.tenants import Accounts, owner_of
 from proxy.policy.tongues import Said
 from proxy.policy.values import Provider, RetryRules, Target
 from proxy.stores.failures import JournalUnwritable
@@ -121,7 +121,7 @@ class Exchange:
         elif reply.status >= 400:
             estimate_instead(reply, job)
         if job.record.client_left is not None and job.call.endpoint.draws and reply.status < 300:
-            client.keep(Absent(self.tongues.results, job.record.request_id, job.caller.name))
+            client.keep(Absent(self.tongues.results, job.record.request_id, owner_of(job.caller)))
         job.let_go()
         return reply
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from proxy.errors import CallerError, InvalidJson, InvalidValue, ProxyError, TranslationLossy, UpstreamBadResponse
 from proxy.exchange.job import Job
 from proxy.exchange.reply import Reply
+from proxy.policy.tenants import owner_of
 from proxy.policy.tongues import is_no_such_endpoint
 from proxy.policy.values import Lossy, Provider
 from proxy.translate.bridge import Bridge, read_request, write_request
@@ -56,7 +57,7 @@ class Interpreter:
     def __init__(self, bridge: Bridge, job: Job, kept: KeptThoughts) -> None:
         self._bridge = bridge
         self._record = job.record
-        self._key = job.caller.name
+        self._key = owner_of(job.caller)
         self._streamed = job.call.stream
         self._kept = kept
         self._told = False
@@ -114,7 +115,7 @@ def say(job: Job, asked: Asked, kept: KeptThoughts) -> Said:
     call, losses = job.call, Losses()
     source: Protocol = call.endpoint.shape  # type: ignore[assignment]  # only these are said otherwise
     request = read_request(source, b"".join(outgoing(call, asked.change)), losses)
-    kept.put_back(job.caller.name, request, time.monotonic())
+    kept.put_back(owner_of(job.caller), request, time.monotonic())
     body = write_request(request, asked.aim, losses)
     found = losses.sort()
     _refuse(found, asked, source)

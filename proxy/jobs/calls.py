@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from proxy.errors import CallEnded
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.jobs.door import ResultDoor
+from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import Job
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Asked, Head, read_head
@@ -36,9 +37,9 @@ class Calls:
         return self._api.next_id()
 
     def begin(self, job: Job, body: bytes, request_id: str, door: ResultDoor) -> bool:
-        """Make a call; False where its key does not exist any more."""
-        caller = self._api.parts.keys.named(job.key)
-        if caller is None:
+        """Make a call; False where its key does not exist any more, or belongs to another tenant."""
+        caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
+        if caller is None or owner_of(caller) != job.key:
             return False
         head = head_for(job.endpoint)
         if job.head:

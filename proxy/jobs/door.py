@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,49 @@ class Reply(Struct, frozen=True):
     body: bytes
 
 
+class Reading:
+    """A reply taken in piece by piece, as `Client` writes it. `status` is 0 before the head is there; of a body of
+    more than `most_bytes` only the end is kept, and `dropped` is how many bytes are not."""
+
+    def __init__(self, most_bytes: int | None = None) -> None:
+        self.status = self.dropped = 0
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.is_whole = False
+        self._most_bytes = most_bytes
+        self._parser: Any = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """More of it."""
+        with contextlib.suppress(httptools.HttpParserError):  # then it is never whole
+            self._parser.feed_data(data)
+
+    def reply(self) -> Reply:
+        """All of it; status 0 where that did not come, or is not there any more."""
+        is_there = self.is_whole and not self.dropped
+        return Reply(self.status if is_there else 0, self.headers, bytes(self.body))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of the parser."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Of the parser."""
+        self.status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        """Of the parser."""
+        self.body += body
+        if self._most_bytes is not None and (over := len(self.body) - self._most_bytes) > 0:
+            gone = min(len(self.body), over + self._most_bytes // 2)  # seldom, and much at once
+            del self.body[:gone]
+            self.dropped += gone
+
+    def on_message_complete(self) -> None:
+        """Of the parser."""
+        self.is_whole = True
+
+
 class ResultDoor:
     """`reply` is there once the call is over."""
 
@@ -28,7 +72,7 @@ class ResultDoor:
 
     def __init__(self) -> None:
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._data = bytearray()
+        self._reading = Reading()
 
     def begin(self, on_lost: Callable[[], None]) -> None:
         """Nobody is here who could leave."""
@@ -36,11 +80,11 @@ class ResultDoor:
     def answered(self, client: Client) -> None:
         """The call is over."""
         if not self.reply.done():
-            self.reply.set_result(read_reply(bytes(self._data)))
+            self.reply.set_result(self._reading.reply())
 
     def send(self, data: bytes) -> bool:
         """Take bytes of the reply."""
-        self._data += data
+        self._reading.feed(data)
         return True
 
     async def drained(self) -> None:
@@ -48,32 +92,3 @@ class ResultDoor:
 
     def hang_up(self, last_words_seconds: float) -> None:
         """What was sent is not all of it, which its framing tells."""
-
-
-class _Reading:
-    def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
-        self.body: list[bytes] = []
-        self.is_whole = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_body(self, body: bytes) -> None:
-        self.body.append(body)
-
-    def on_message_complete(self) -> None:
-        self.is_whole = True
-
-
-def read_reply(data: bytes) -> Reply:
-    """The reply in these bytes, as `Client` writes them."""
-    reading: Any = _Reading()
-    parser = httptools.HttpResponseParser(reading)
-    try:
-        parser.feed_data(data)
-    except httptools.HttpParserError:
-        return Reply(0, {}, b"")
-    if not reading.is_whole:
-        return Reply(0, reading.headers, b"".join(reading.body))
-    return Reply(parser.get_status_code(), reading.headers, b"".join(reading.body))

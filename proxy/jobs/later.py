@@ -16,6 +16,7 @@ from proxy.jobs.ending import opened_result
 from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import CALL_PREFIX, FILE_PREFIX, job_object, status_url
 from proxy.jobs.work import Work, new_id
+from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import CALL, OPEN, Job, KeptFile, Task
 from proxy.web.client.heads import Asked
 
@@ -39,7 +40,7 @@ class Later:
         assert isinstance(asked.body, bytes)
         now_ms, file_id, job_id = int(time.time() * 1000), new_id(FILE_PREFIX), new_id(CALL_PREFIX)
         expires_ms = now_ms + 1000 * (self.keep_seconds + _DAY_SECONDS)
-        key = asked.caller.name
+        key = owner_of(asked.caller)
         file = await work.keep(KeptFile(file_id, key, "", CALL, 0, now_ms, expires_ms, ""), [asked.body])
         headers = [(str(name), value) for name, value in head.incoming.headers if name.lower() not in _NOT_OURS]
         job = Job(
@@ -62,7 +63,7 @@ class Later:
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer what is asked of jobs; False where nothing of the kind is. Raises `ProxyError`, `StoreError`."""
-        head, key = asked.head, asked.caller.name
+        head, key = asked.head, owner_of(asked.caller)
         match = _PATH.fullmatch(head.path)
         if match is None or head.method not in ("GET", "HEAD", "DELETE") or (head.method == "DELETE" and not match[1]):
             return False

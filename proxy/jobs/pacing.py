@@ -53,5 +53,5 @@ def answered_by(reply: Reply) -> Answered:
         cut = "The reply was cut off; what it has cost is booked, and it is not sent again unasked."
         return Answered(code="interrupted", message=cut)
     headers = reply.headers
-    request_id, kind = headers.get("x-request-id", ""), headers.get("content-type", "")
+    request_id, kind = headers.get("x-tollkeeper-request-id", ""), headers.get("content-type", "")
     return Answered(reply.status, request_id, reply.body, content_type=kind)

@@ -6,85 +6,39 @@ key wait for that reply, without a hold, and get it byte for byte. A failure fre
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from proxy.exchange.client import Client, Door
-from proxy.jobs.door import Reply, read_reply
+from proxy.exchange.client import Client
+from proxy.jobs.door import Reading, Reply
 from proxy.jobs.faults import IdempotencyMismatch, IdempotencyResultGone
+from proxy.jobs.flights import Flight, Recording
 from proxy.jobs.work import Work
-from proxy.stores.replies import MOST_BYTES, ReplyStore
+from proxy.policy.tenants import owner_of
+from proxy.stores.replies import ReplyStore
 from proxy.stores.sealed_files import seal, unseal
 from proxy.web.client.heads import Asked
 
 MOST_BYTES_ALL = 256 * 2**20
-_HEAD_BYTES = 64 * 1024
 _OWN_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "date", "server-timing"})
 REPLAYED = ("x-tollkeeper-idempotent", "replayed")
 
 Place = tuple[str, str]  # whose key, and the Idempotency-Key
 
 
-class _Flight(Struct):
-    """A request under way, or just over: `reply` once it is there; whoever waits is told."""
+class _Flight(Flight):
+    """`reply`: once it is there."""
 
-    place: Place
-    digest: bytes
-    request_id: str
-    waiting: list[asyncio.Future[None]]
-    reply: Reply | None = None
-    is_gone: bool = False
-    has_failed: bool = False
-
-    def wake(self) -> None:
-        """It is over, one way or another."""
-        for waiter in self.waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self.waiting.clear()
-
-
-class _Recording:
-    """The client's connection, and a copy of what goes out over it. Its client may leave: the call goes on."""
-
-    def __init__(self, door: Door) -> None:
-        self.data = bytearray()
-        self._door = door
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the connection takes no other request."""
-        return self._door.is_last
-
-    @property
-    def writing_paused(self) -> bool:
-        """Whether the client is slower than we are."""
-        return self._door.writing_paused
-
-    def send(self, data: bytes) -> bool:
-        """Send bytes, to a client that is still there; as much as may be kept is."""
-        if len(self.data) <= MOST_BYTES + _HEAD_BYTES:
-            self.data += data
-        self._door.send(data)
-        return True
-
-    async def drained(self) -> None:
-        """Until the client has caught up, or has gone."""
-        try:
-            await self._door.drained()
-        except ConnectionError:
-            return
-
-    def hang_up(self, last_words_seconds: float) -> None:
-        """What was sent is not all of it."""
-        self._door.hang_up(last_words_seconds)
+    def __init__(self, place: Place, digest: bytes, request_id: str) -> None:
+        super().__init__(request_id)
+        self.place = place
+        self.digest = digest
+        self.reply: Reply | None = None
+        self.is_gone = self.has_failed = False
 
 
 class Replies:
@@ -106,20 +60,18 @@ class Replies:
         """
         apart = asked.head.apart
         assert apart is not None
-        place, digest = (asked.caller.name, apart.once or ""), _digest(asked)
+        place, digest = (owner_of(asked.caller), apart.once or ""), _digest(asked)
         while (flight := self._under_way.get(place)) is not None:
             if not flight.has_failed:
                 _same(flight.digest, digest)
             if flight.reply is None and not flight.is_gone:
-                waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                flight.waiting.append(waiter)
-                await waiter
+                await flight.news()
             if flight.is_gone:
                 raise gone(flight.request_id)
             if flight.reply is not None:
                 _replay(client, flight.reply)
                 return True
-        flight = self._under_way[place] = _Flight(place, digest, client.record.request_id, [])
+        flight = self._under_way[place] = _Flight(place, digest, client.record.request_id)
         try:
             await self._work.make_small_key()
             kept = await self._work.ask(self._claimed, flight)
@@ -152,17 +104,17 @@ class Replies:
 
     def _record(self, flight: _Flight, client: Client) -> None:
         """From now on what this client reads is kept, and its leaving changes nothing."""
-        recording = _Recording(client.door)
-        client.take_door(recording, partial(self._ended, flight, recording))
+        recording = Recording(client.door, _always, lambda: self._ended(flight, recording.reading))
+        client.door, client.takers = recording, (*client.takers, recording)
 
-    def _ended(self, flight: _Flight, recording: _Recording) -> None:
+    def _ended(self, flight: _Flight, reading: Reading) -> None:
         """The call is over: others get its reply at once, and the disk has it in a moment."""
-        if len(recording.data) > MOST_BYTES:
-            flight.is_gone = True
-        elif 200 <= (reply := read_reply(bytes(recording.data))).status < 300:
-            flight.reply = reply
-        else:
+        if not reading.is_whole or not 200 <= reading.status < 300:
             flight.has_failed = True  # the disk will know in a moment; whoever comes waits for that
+        elif reading.dropped:
+            flight.is_gone = True
+        else:
+            flight.reply = reading.reply()
         if not flight.has_failed:
             flight.wake()
         self._beside(self._kept(flight))
@@ -191,6 +143,10 @@ class Replies:
         if self._store is None:
             self._store = ReplyStore(self._work.store)
         return self._store
+
+
+def _always() -> bool:
+    return True
 
 
 def gone(request_id: str) -> IdempotencyResultGone:

@@ -19,6 +19,7 @@ from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, batch_object, file_object
 from proxy.jobs.upload import Limits, upload
 from proxy.jobs.work import Work, new_id
+from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
 from proxy.web.body import read_body
 from proxy.web.client.heads import Asked
@@ -55,7 +56,7 @@ class Surface:
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer a request for files or batches; False where a provider is to. Raises `ProxyError`, `StoreError`."""
-        head, key = asked.head, asked.caller.name
+        head, key = asked.head, owner_of(asked.caller)
         if head.path == "/files" and head.method == "POST":
             return await self._upload(asked, client)
         if head.path == "/files" and (purpose := asked_of(head.query).get("purpose", "")) in (BATCH, OUTPUT):
@@ -78,7 +79,7 @@ class Surface:
 
     async def _upload(self, asked: Asked, client: Client) -> bool:
         given = (asked.head.content_type, self.limits)
-        kept = await upload(self._work, asked.caller.name, asked.body, given)
+        kept = await upload(self._work, owner_of(asked.caller), asked.body, given)
         if isinstance(kept, bytes):
             asked.body = kept
             return False
@@ -131,7 +132,7 @@ class Surface:
             raise InvalidValue(f"This is no batch: {error}.") from None
         except msgspec.DecodeError:
             raise InvalidValue("The body is no JSON object.") from None
-        send(client, batch_object(await self._begin(asked.caller.name, new)))
+        send(client, batch_object(await self._begin(owner_of(asked.caller), new)))
         return True
 
     async def _begin(self, key: str, new: _NewBatch) -> Job:

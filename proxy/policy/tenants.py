@@ -43,6 +43,11 @@ def children(tenants: Tenants, name: str) -> list[str]:
     return [tenant.name for tenant in tenants.values() if tenant.parent == name]
 
 
+def owner_of(caller: Caller) -> str:
+    """Whose files, jobs and kept replies are: a key of that name made again for another tenant finds none of them."""
+    return f"{caller.tenant}/{caller.name}" if caller.tenant else caller.name
+
+
 def scopes_of(caller: Caller) -> tuple[str, ...]:
     """Whose budgets and limits its calls fall under, the nearest first."""
     return caller.scopes or (key_scope(caller.name), GLOBAL)

@@ -9,7 +9,6 @@ from msgspec import Struct
 from proxy.stores.jobs import JobStore
 
 KEEP_MS = 24 * 3600 * 1000
-MOST_BYTES = 8 * 2**20
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS replies (

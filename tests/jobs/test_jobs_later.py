@@ -84,7 +84,8 @@ def test_what_its_head_says_counts_when_it_is_made(daemon: Daemon) -> None:
     while (told := asked(daemon, "GET", url, key=BOB)[1])["status"] in ("queued", "running"):
         assert time.monotonic() < until, told
     request_id = told["result"]["request_id"]
-    line = daemon.wait_for_lines(lambda line: line.get("upstream_request_id") == request_id, 1)[0]
+    line = daemon.wait_for_lines(lambda line: line.get("request_id") == request_id, 1)[0]
+    assert line["upstream_request_id"] not in (None, request_id)
     assert (line["provider"], line["tags"], line["key"]) == ("other", ["night"], "bob")
 
 

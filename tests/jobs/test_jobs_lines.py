@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.jobs.door import Reply, read_reply
+from proxy.jobs.door import Reading, Reply
 from proxy.jobs.lines import MOST_LINES, Problem, body_of, read_lines, split
 from proxy.jobs.pacing import again_after
 from proxy.jobs.shapes import Answered, result_line
@@ -126,4 +126,22 @@ REPLIES = [
 
 @pytest.mark.parametrize(("data", "reply"), REPLIES)
 def test_a_reply_that_was_cut_off_is_none(data: bytes, reply: Reply) -> None:
-    assert read_reply(data) == reply
+    reading = Reading()
+    reading.feed(data)
+    assert reading.reply() == reply
+
+
+@pytest.mark.parametrize(
+    ("pieces", "dropped"), [([b"x" * 8], 0), ([b"x" * 9], 5), ([b"x" * 9, b"y" * 4], 5), ([b"x" * 4] * 3, 8)]
+)
+def test_of_a_reply_that_is_too_large_the_end_is_kept_and_whether_it_was_whole(
+    pieces: list[bytes], dropped: int
+) -> None:
+    reading = Reading(8)
+    reading.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for piece in pieces:
+        reading.feed(b"%x\r\n%b\r\n" % (len(piece), piece))
+    assert reading.dropped == dropped and not reading.is_whole
+    reading.feed(b"0\r\n\r\n")
+    assert reading.is_whole and bytes(reading.body) == b"".join(pieces)[dropped:]
+    assert reading.reply().status == (0 if dropped else 200)

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.daemon import Daemon
+from harness.daemon import Daemon, chat_body
+from harness.events import chat_chunk, chat_stream
 from harness.http import Ended, Reply
 from harness.mock import Mock
+from harness.setting import CLIENT_KEY, config_for
+from harness.steps import reset, sse, then
 from harness.surroundings import PATIENCE_SECONDS
+from harness.upstream import Upstream
 
 ALICE, BOB = "sk-alice-once-test", "sk-bob-once-test"
 CHAT = "/v1/chat/completions"
@@ -99,6 +103,20 @@ def test_a_failure_frees_the_key(daemon: Daemon) -> None:
     assert post(daemon, "broken", body()).status == 200
 
 
+def test_a_large_reply_that_breaks_off_is_a_failure_as_well(upstream: Upstream, tmp_path: Path) -> None:
+    large = chat_chunk("x" * (9 * 2**20))
+    with Daemon(config_for(upstream), tmp_path, key=CLIENT_KEY) as daemon:
+        headers = [("Authorization", f"Bearer {CLIENT_KEY}"), ("Idempotency-Key", "large")]
+        content = json.dumps(chat_body(stream=True)).encode()
+        upstream.expect(then(sse(large, end=False), reset))
+        assert not daemon.ask("POST", CHAT, headers, content).complete
+        upstream.expect(sse(large + chat_stream()))
+        again = daemon.ask("POST", CHAT, headers, content)
+        assert again.status == 200 and again.header("x-tollkeeper-idempotent") is None
+        gone = daemon.ask("POST", CHAT, headers, content)
+        assert (gone.status, gone.json["error"]["code"]) == (409, "idempotency_result_gone")
+
+
 def test_a_client_that_left_finds_its_reply(daemon: Daemon, mock: Mock) -> None:
     mock.forget()
     connection = daemon.connect()
@@ -134,6 +152,15 @@ def test_a_restart_forgets_nothing_and_what_was_interrupted_is_not_sent_again(mo
         assert (lost.status, error["code"]) == (409, "idempotency_result_gone")
         assert "tollkeeper show req_" in error["message"]
         assert len(mock.bill()) == 2
+        later = [("Authorization", f"Bearer {ALICE}"), ("Prefer", "respond-async")]
+        url = daemon.ask("POST", CHAT, later, body()).json["status_url"]
+    moved = config(mock)
+    moved["tenants"], moved["keys"]["alice"]["tenant"] = {"acme": {}}, "acme"
+    with Daemon(moved, tmp_path) as daemon:  # that key's name is another tenant's now
+        assert post(daemon, "kept", body(text="other")).header("x-tollkeeper-idempotent") is None
+        for path in (url, "/tollkeeper/jobs"):
+            reply = daemon.ask("GET", path, later[:1])
+            assert reply.status == 404 or reply.json["data"] == []
     files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
     assert [path for path in files if b'"content":"hello"' in path.read_bytes()] == []
 

@@ -98,7 +98,7 @@ class Api:
 
     def _left(self, client: Client) -> None:
         """A client has gone, which is nothing to a call whose reply is kept for it."""
-        if client.ended is None:
+        if not client.takers or not client.stays:
             self.parts.drainer.left(client.stepper, client.record)
 
     async def _line(self, client: Client, record: Record, request: Asked | web.BaseRequest) -> None:
@@ -121,8 +121,8 @@ class Api:
             self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, request)
         finally:
             client.rest()
-            if client.ended is not None:
-                client.ended()
+            for taker in client.takers:
+                taker.ended()
             self.running.pop(call, None)
             self.parts.drainer.ended(call)
             if record.entered:

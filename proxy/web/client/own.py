@@ -13,7 +13,7 @@ from proxy.exchange.client import Client
 from proxy.policy.money.account import Standing
 from proxy.policy.money.budgets import Subject
 from proxy.policy.money.credits import with_credits
-from proxy.policy.tenants import own_scopes
+from proxy.policy.tenants import own_scopes, owner_of
 from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.heads import Asked
@@ -34,7 +34,7 @@ class KeptResults:
         """For who asked for it, as long as it is kept. Raises `NothingThere`."""
         found = _RESULT.fullmatch(asked.head.path) if asked.head.method in ("GET", "HEAD") else None
         name = "" if found is None else ".".join(filter(None, found.groups()))
-        kept = self._parts.exchange.tongues.results.find(name, asked.caller.name) if name else None
+        kept = self._parts.exchange.tongues.results.find(name, owner_of(asked.caller)) if name else None
         if kept is None:
             raise NothingThere("There is no such result of this key; it may have expired, or not be there yet.")
         with kept.file:

@@ -1,0 +1,28 @@
+"""Who else takes a reply in: in the client's stead once it has left, or beside it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Kept(Protocol):
+    """What is written instead of sent."""
+
+    def write(self, data: bytes) -> None:
+        """More of the body."""
+
+    def close(self) -> None:
+        """It was complete."""
+
+    def discard(self) -> None:
+        """It broke off."""
+
+
+class Taker(Protocol):
+    """Whoever takes in the reply beside the client."""
+
+    def stays(self) -> bool:
+        """Whether the call goes on though its client has left."""
+
+    def ended(self) -> None:
+        """The call is over."""

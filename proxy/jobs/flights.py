@@ -1,0 +1,76 @@
+"""Calls under way whose replies others want as well: what goes out to a client is taken in beside, and who waits is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from proxy.exchange.client import Door
+from proxy.jobs.door import Reading
+
+# of a reply's body; also how far a client may fall behind one that is shared with it
+MOST_BYTES = 8 * 2**20
+
+
+class Flight:
+    """A call under way, or just over, by its request id."""
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def news(self) -> None:
+        """Until there is more to know of it."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def wake(self) -> None:
+        """Tell whoever waits."""
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Recording:
+    """Stands before the client's connection and takes in what goes out over it. `stays` says whether the call goes on
+    though its client has left, `ended` hears that it is over, `heard` that more has gone out."""
+
+    def __init__(
+        self, door: Door, stays: Callable[[], bool], ended: Callable[[], None], heard: Callable[[], None] | None = None
+    ) -> None:
+        self.reading = Reading(MOST_BYTES)
+        self.stays = stays
+        self.ended = ended
+        self._door = door
+        self._heard = heard
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection takes no other request."""
+        return self._door.is_last
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether the client is slower than we are."""
+        return self._door.writing_paused
+
+    def send(self, data: bytes) -> bool:
+        """Send bytes; False where the client has gone, and nobody else wants them."""
+        self.reading.feed(data)
+        if self._heard is not None:
+            self._heard()
+        return self._door.send(data) or self.stays()
+
+    async def drained(self) -> None:
+        """Until the client has caught up, or has gone and the call goes on without it."""
+        try:
+            await self._door.drained()
+        except ConnectionError:
+            if not self.stays():
+                raise
+
+    def hang_up(self, last_words_seconds: float) -> None:
+        """What was sent is not all of it, which its framing tells."""
+        self._door.hang_up(last_words_seconds)
