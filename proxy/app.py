@@ -130,7 +130,7 @@ class Daemon:
         jobs = self._open_jobs(api, books, settings)
         state = live_state(settings, books, parts)
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
-        admin = Admin(AdminDoor(settings), self._problems, telemetry.page, orders)
+        admin = Admin(AdminDoor(settings, orders.sessions), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         door.server.takes, door.server.line, self.url = parts.gate.has_room_for, api, f"{door.url}/v1"
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url

@@ -27,6 +27,7 @@ _COMMANDS = (
     "budgets",
     "settings",
     "admins",
+    "dashboard",
     "audit",
     "sessions",
     "providers",

@@ -24,12 +24,13 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Guard:
-    """The names this listener answers to, and the web origins it lets in."""
+    """The names this listener answers to, and the web origins it lets in: its own where it `has_pages`."""
 
-    def __init__(self, listen: Listen) -> None:
+    def __init__(self, listen: Listen, *, has_pages: bool = False) -> None:
         bound = f"[{listen.host}]" if ":" in listen.host else listen.host
         self._any_address = listen.host in ("0.0.0.0", "::") and listen.socket is None
         self._any_host = listen.socket is not None
+        self._has_pages = has_pages and not self._any_host  # where every name is let in, no page can be told by it
         self._local = _LOOPBACK if self._any_address else _LOOPBACK | {bound.lower()}
         self._hosts = self._local | {host.lower() for host in listen.hosts}
         self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.origins)
@@ -44,7 +45,9 @@ class Guard:
                 "add the name to `hosts:` of this listener."
             )
         origin = request.headers.get("Origin")
-        if origin is not None and not self._lets_in(origin.lower().rstrip("/")):
+        if origin is None or (self._has_pages and origin.partition("://")[2].lower() == request.host.lower()):
+            return
+        if not self._lets_in(origin.lower().rstrip("/")):
             raise OriginNotAllowed(
                 "Requests from web pages are refused. If this page may use the daemon, add its origin to `origins:`."
             )

@@ -22,6 +22,7 @@ from proxy.errors import InvalidApiKey
 from proxy.policy.values import Listen, Settings
 from proxy.secret import Secret
 from proxy.web.operator.admin_table import ROUTES, openapi
+from proxy.web.operator.cookies import Sessions
 from proxy.web.operator.door import AdminDoor
 from proxy.web.operator.logins import LOGIN_PATHS
 from proxy.web.operator.rights import Right
@@ -113,7 +114,7 @@ def test_without_a_token_nothing_can_be_changed(start_daemon: StartDaemon) -> No
 def test_off_loopback_everything_but_health_wants_the_token(host: str, path: str) -> None:
     # a test listens on loopback only, so that the door is asked by itself
     settings = Settings(Listen(), Listen(host=host), "", {}, admin_token=Secret(TOKEN))
-    door = AdminDoor(settings)
+    door = AdminDoor(settings, Sessions())
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
         with pytest.raises(InvalidApiKey):
             door.check(make_mocked_request("GET", path, {"Host": "localhost", **headers}), READ)

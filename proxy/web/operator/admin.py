@@ -80,9 +80,9 @@ class Admin:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
-        if (method, request.path) in LOGIN_PATHS:
+        if (request.method, request.path) in LOGIN_PATHS:
             self.door.check_origin(request)
-            return await self._logins.answer(method, request)
+            return await self._logins.answer(request)
         route, params = _find(method, request.raw_path.partition("?")[0])
         actor = self.door.check(request, _right(method, request.path, route, params))
         ACTOR.set(actor)

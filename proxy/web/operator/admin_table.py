@@ -253,6 +253,7 @@ def _login_paths() -> dict[str, Any]:
     return {
         "/auth/login": {"get": _plain("login", away)},
         "/auth/callback": {"get": _plain("login_done", {"200": back, **done})},
+        "/auth/link": {"get": _plain("login_by_link", {"303": {"description": "To the dashboard."}, **_failures(401)})},
         "/auth/session": {
             "get": _plain("who", {"200": _content("Who asks.", "LoginAnswer"), **_failures(401)}),
             "post": {

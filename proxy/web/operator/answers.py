@@ -214,6 +214,13 @@ class StatusAnswer(Struct, frozen=True):
     unspoken: dict[str, list[str]] = {}
 
 
+class DashboardAnswer(Struct, frozen=True):
+    """The address that logs a browser in, once and within so many seconds."""
+
+    url: str
+    seconds: int
+
+
 class BackupAnswer(Struct, frozen=True):
     """Where the copy of the ledger is."""
 

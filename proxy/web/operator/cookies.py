@@ -1,4 +1,5 @@
-"""Logins of browsers: a cookie and a page's token, of which neither is enough alone. They end with the daemon.
+"""Logins of browsers: a cookie and a page's token, of which neither is enough alone; and links that begin one. They end
+with the daemon.
 
 A cookie is sent to every port of its host, and a page of another origin may have it sent; the page's token only pages
 of this origin can know.
@@ -17,7 +18,9 @@ from proxy.policy.operators import Role
 
 COOKIE, TLS_COOKIE = "tollkeeper_session", "__Host-tollkeeper"
 PAGE_HEADER = "x-tollkeeper-page"
+LINK_SECONDS = 300.0
 _MOST = 1000
+_MOST_LINKS = 100
 
 
 class Holder(Struct, frozen=True):
@@ -38,10 +41,24 @@ class Session(Struct, frozen=True):
 
 
 class Sessions:
-    """Only hashes of cookies and pages' tokens are kept."""
+    """Only hashes of cookies, pages' tokens and links are kept. `now` is monotonic seconds."""
 
     def __init__(self) -> None:
         self._by_cookie: dict[bytes, Session] = {}
+        self._links: dict[bytes, tuple[Holder, float]] = {}
+
+    def link(self, holder: Holder, now: float) -> str:
+        """What logs them in, once and within `LINK_SECONDS`. Of too many the oldest is void."""
+        link = secrets.token_urlsafe(32)
+        while len(self._links) >= _MOST_LINKS:
+            del self._links[next(iter(self._links))]
+        self._links[_sha256(link)] = (holder, now + LINK_SECONDS)
+        return link
+
+    def redeem(self, link: str, now: float) -> Holder | None:
+        """Whose link this is, this once; None where it was used, is over or never was."""
+        holder, ends_at = self._links.pop(_sha256(link), (None, now))
+        return holder if now < ends_at else None
 
     def open(self, holder: Holder, ends_at: float) -> tuple[str, str]:
         """A cookie and a page's token. Of too many the oldest is closed."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import time
+from urllib.parse import urlsplit
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from proxy.errors import InvalidApiKey, RateLimitExceeded
 from proxy.policy.operators import Operator
@@ -38,11 +40,12 @@ class AdminDoor:
     `failed` are wrong tokens since it was last emptied: who tried what, as the audit has it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self.failed: list[Deed] = []
         self.login = settings.login
-        self.sessions = Sessions()
-        self._guard = Guard(settings.admin)
+        self.sessions = sessions
+        self._listen = settings.admin
+        self._guard = Guard(settings.admin, has_pages=True)
         self._guesses = Guesses()
         self._is_local = _is_local(settings.admin)
         self._by_token: dict[bytes, Operator] = {}
@@ -55,6 +58,7 @@ class AdminDoor:
         if settings.admin_token is not None:
             owner = Operator("", "owner", _sha256(settings.admin_token.reveal()))
             self._by_token[owner.token_sha256] = owner
+        self._guard = Guard(_also_at(self._listen, settings.login.url), has_pages=True)
         is_same, self.login = settings.login.oidc == self.login.oidc, settings.login
         self.sessions.keep(lambda holder: self._is_living(holder) if holder.token_sha256 else is_same)
         self._reads_freely = self._is_local and not settings.admins and settings.login.oidc is None
@@ -92,19 +96,34 @@ class AdminDoor:
 
     def holder(self, token: str, request: web.BaseRequest) -> Holder | None:
         """Whose token this is; a wrong one is counted. Raises `RateLimitExceeded`."""
-        actor, now = stranger(request), time.monotonic()
         if not self._by_token:
             return None  # there is nothing to guess
-        if (seconds := self._guesses.wait_seconds(actor.source, now)) > 0:
-            sentence = f"Too many wrong tokens came from this address; try again in {seconds:.0f} s."
-            raise RateLimitExceeded(sentence, retry_after=seconds)
+        self._slow_down(request)
         found = self._living(_sha256(token))
         if found is None:
-            self._guesses.wrong(actor.source, now)
-            self.failed.append(actor.deed("login.failed", f"{request.method} {request.path}"))
+            self._was_wrong(request)
             return None
         name = f"admin {found.name}" if found.name else "the admin token"
         return Holder(name, found.role, found.tenant, found.token_sha256)
+
+    def redeem(self, link: str, request: web.BaseRequest) -> Holder | None:
+        """Whose link this is; a wrong one is counted. Raises `RateLimitExceeded`."""
+        self._slow_down(request)
+        found = self.sessions.redeem(link, time.monotonic())
+        if found is None:
+            self._was_wrong(request)
+        return found
+
+    def _slow_down(self, request: web.BaseRequest) -> None:
+        """Raise `RateLimitExceeded` where too many wrong ones came from."""
+        if (seconds := self._guesses.wait_seconds(stranger(request).source, time.monotonic())) > 0:
+            sentence = f"Too many wrong tokens came from this address; try again in {seconds:.0f} s."
+            raise RateLimitExceeded(sentence, retry_after=seconds)
+
+    def _was_wrong(self, request: web.BaseRequest) -> None:
+        actor = stranger(request)
+        self._guesses.wrong(actor.source, time.monotonic())
+        self.failed.append(actor.deed("login.failed", f"{request.method} {request.path}"))
 
     def _living(self, token_sha256: bytes) -> Operator | None:
         """Whose it is, as long as it lasts; what is compared is of no use to who measures how long that takes."""
@@ -133,6 +152,15 @@ def allow(actor: Actor, right: Right) -> None:
             f"{actor.name} is bound to the tenant {actor.tenant}, and this cannot be told by tenant; "
             "that takes an admin of no tenant."
         )
+
+
+def _also_at(listen: Listen, url: str | None) -> Listen:
+    """Where the admin port listens, and answers to the name browsers know it by."""
+    if url is None:
+        return listen
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return replace(listen, hosts=(*listen.hosts, parts.hostname or ""), origins=(*listen.origins, origin))
 
 
 def _sha256(token: str) -> bytes:

@@ -23,6 +23,7 @@ LOGIN_PATHS = frozenset(
     {
         ("GET", "/auth/login"),
         ("GET", "/auth/callback"),
+        ("GET", "/auth/link"),
         ("GET", "/auth/session"),
         ("POST", "/auth/session"),
         ("POST", "/auth/logout"),
@@ -58,19 +59,21 @@ class Logins:
         self._trail = trail
         self._identity: Identity | None = None
 
-    async def answer(self, method: str, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
         """One request; Host and Origin were looked at."""
-        match method, request.path:
+        match request.method, request.path:
             case "GET", "/auth/login":
                 return await self._begin(request)
             case "GET", "/auth/callback":
                 return await self._end(request)
+            case "GET", "/auth/link":
+                return await self._by_link(request)
             case "POST", "/auth/session":
                 return await self._by_token(request)
         known = self._door.known(request)
         if known is None:
             raise InvalidApiKey("Nobody has logged in: send the cookie and the header x-tollkeeper-page, or a token.")
-        if method == "GET":
+        if request.method == "GET":
             return _answer(Holder(known.name, known.role, known.tenant))
         self._door.sessions.close(request.cookies)
         response = _answer(Holder(known.name, known.role, known.tenant))
@@ -87,6 +90,13 @@ class Logins:
         if holder is None:
             raise InvalidApiKey("This is no admin token, or it has ended.")
         return await self._open(request, holder, None)
+
+    async def _by_link(self, request: web.BaseRequest) -> web.Response:
+        """One of `tollkeeper dashboard`, which leads to the dashboard."""
+        holder = self._door.redeem(request.query.get("token", ""), request)
+        if holder is None:
+            raise InvalidApiKey("This link was used, or is too old; `tollkeeper dashboard` prints another.")
+        return await self._open(request, holder, "/")
 
     async def _begin(self, request: web.BaseRequest) -> web.Response:
         """To the provider of identity, and back to `to`, a path of this port, where that is given."""
@@ -129,7 +139,8 @@ class Logins:
         await self._tell(Actor(holder.name, stranger(request).source, "", holder.role, holder.tenant), "login.done")
         response = _answer(holder, page)
         if to:
-            response = web.Response(status=303, headers={**dict([SERVER_NAME]), "Location": f"{to}#page={page}"})
+            headers = {"Location": f"{to}#page={page}", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+            response = web.Response(status=303, headers={**dict([SERVER_NAME]), **headers})
         name = TLS_COOKIE if secure else COOKIE
         response.set_cookie(
             name, cookie, path="/", httponly=True, samesite="Strict", secure=secure, max_age=int(seconds)

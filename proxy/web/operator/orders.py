@@ -14,9 +14,10 @@ from msgspec import Struct
 from proxy.exchange.listings import Listings
 from proxy.policy.money.credits import with_credits
 from proxy.web.operator.actor import ACTOR
-from proxy.web.operator.answers import Answer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
+from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
-from proxy.web.operator.desk import UsageAsk
+from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
+from proxy.web.operator.desk import Declined, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.model_orders import ModelOrders
@@ -61,6 +62,7 @@ class Orders:
         self.state = state
         self.traffic = traffic
         self.trail = trail
+        self.sessions = Sessions()
         self._host = host
         models = ModelOrders(state, host)
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
@@ -88,6 +90,7 @@ class Orders:
             "test_provider": self._test_provider,
             "end": self._end,
             "reload": self._reloaded,
+            "dashboard": self._dashboard,
             "audit": self._audit,
             "audit_verification": self._verified,
             **SettingsOrders(state, host).by_name,
@@ -123,6 +126,17 @@ class Orders:
 
     async def _status(self, _: Params) -> Answer:
         return self._host.whereabouts()
+
+    async def _dashboard(self, _: Params) -> Answer:
+        where = self.state.desk().settings.login.url or self._host.whereabouts().admin_url
+        if where.startswith("unix:"):
+            raise Declined(
+                "the admin port listens on a Unix socket, where no browser finds it; `auth: url:` says where one does"
+            )
+        actor = ACTOR.get()
+        self.trail.note([actor.deed("login.link", actor.role)])
+        link = self.sessions.link(Holder(actor.name, actor.role, actor.tenant), time.monotonic())
+        return DashboardAnswer(f"{where}/auth/link?token={link}", int(LINK_SECONDS))
 
     async def _usage(self, params: Params) -> Answer:
         ask = msgspec.convert(params, UsageAsk)

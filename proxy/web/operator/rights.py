@@ -67,6 +67,7 @@ RIGHTS = {
     "test_provider": Right("write", "models", "provider.test"),
     "end": Right("write", "jobs", "call.end"),
     "reload": Right("write", "settings", "reload", writes_itself=True),
+    "dashboard": Right("write", "settings", "login.link", writes_itself=True),
     "settings": Right("read", "settings"),
     "settings_of": _of_setting("read"),
     "setting": _of_setting("read"),
