@@ -123,6 +123,7 @@ class Daemon:
         exchange = Exchange(background.accounts, settings.retries, upstream, toll, self._tongues(settings))
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = self._api = Api(parts, telemetry.finished, _log_crash)
+        open_compare(api, books, telemetry.judged)
         telemetry.watch(lambda: list(api.running.values()))
         books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
@@ -243,7 +244,6 @@ class Daemon:
             self._shutdown.hurry()
 
     def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings) -> Jobs:
-        open_compare(api, books)
         jobs = Jobs(api, books, settings, self._sealer)
         self._stack.push_async_callback(jobs.close)
         jobs.open()

@@ -27,7 +27,7 @@ from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.policy.images.catalogue import ImageCatalogue
-from proxy.policy.money.budgets import GLOBAL
+from proxy.policy.money.budgets import GLOBAL, judge_scope
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import Accounts
@@ -171,7 +171,7 @@ def lost_sections(old: Settings, new: Settings) -> str:
 def _has_lost_budgets(old: Settings, new: Settings) -> bool:
     """Whether those of everything together are gone, or with those of the keys all there were; nothing is lost with one
     in shadow, and where one is put there, that is written."""
-    before = {budget.scope for budget in old.money.budgets if not budget.shadow}
+    before = {b.scope for b in old.money.budgets if not b.shadow and not b.scope.startswith(judge_scope(""))}
     after = {budget.scope for budget in new.money.budgets}
     return bool(before) and (not after or (GLOBAL in before and GLOBAL not in after))
 

@@ -28,6 +28,8 @@ from proxy.observe.page import MetricsPage
 from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
 from proxy.observe.seen import CallSeen, CostSeen, Tokens
 from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.budgets import judge_scope
+from proxy.policy.quality.values import JUDGED
 from proxy.policy.values import Settings
 from proxy.stores.flags import Flagged, keep_flags
 from proxy.stores.records import Row
@@ -51,6 +53,7 @@ class Telemetry:
         self._turn = threading.Lock()
         self._ended: deque[tuple[Record, float]] = deque()  # with the monotonic time of its end
         self._paid: deque[Row] = deque()
+        self._judged: deque[str] = deque()
         self._odd: deque[tuple[Row, tuple[str, ...], int]] = deque()
         self.metrics = Metrics(Known(models, self._is_key, self._tenants), self._sources(), gen_ai=settings.gen_ai)
         self.page = MetricsPage(self.metrics, self.catch_up)
@@ -71,6 +74,10 @@ class Telemetry:
         if doubts or over_pusd:
             self._odd.append((row, doubts, over_pusd))
 
+    def judged(self, model: str) -> None:
+        """A reply of this name was found out of character, some time after its call was told of."""
+        self._judged.append(model)
+
     def catch_up(self) -> None:
         """Tell of all that has ended until now. From any thread but the event loop's; never waits for the log or the ledger."""
         with self._turn:
@@ -78,6 +85,8 @@ class Telemetry:
             for odd in _all_of(self._odd):
                 self._tell_odd(*odd)
             self._tell_calls(_all_of(self._ended))
+            for model in _all_of(self._judged):
+                self.metrics.flagged(model, JUDGED)
 
     def _tell_calls(self, ended: list[tuple[Record, float]]) -> None:
         if not ended:
@@ -138,8 +147,9 @@ class Telemetry:
         )
 
     def _is_key(self, name: str) -> bool:
-        """Whether a key of this name is in force, or it stands for open mode."""
-        return name == "open" or name in self._books.keys.names
+        """Whether a key of this name is in force, or it stands for open mode, or for a judge."""
+        is_judge = name.startswith(judge_scope("")) and name.removeprefix(judge_scope("")) in self._settings.aliases
+        return name == "open" or is_judge or name in self._books.keys.names
 
     def _tenants(self) -> Container[str]:
         return self._settings.tenants

@@ -70,6 +70,7 @@ MAY_ASK_FOR_STREAM = {
     "web/operator/desk.py": "an answer says whether the call streamed",
     "web/operator/traffic.py": "an answer says whether the call streams",
     "compare/asking.py": "a comparison can be told as it streams",
+    "compare/judging.py": "a stream takes its time otherwise than a reply in one piece",
     "web/client/api.py": "the log line says whether the call streamed",
     "jobs/jobs.py": "a stream cannot be answered later",
     "exchange/held.py": "a cut stream is settled otherwise than a cut reply",

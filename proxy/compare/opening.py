@@ -1,12 +1,14 @@
-"""Comparisons and feedback as parts of a daemon: who is asked, and where what they find is kept."""
+"""Comparisons, feedback and judges as parts of a daemon: who is asked, and where what they find is kept."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 
 from proxy.compare.feedback import FeedbackSurface
+from proxy.compare.judging import Ears
 from proxy.compare.surface import CompareSurface
 from proxy.errors import LedgerUnusable
 from proxy.exchange.bookkeeping import Bookkeeping
@@ -18,8 +20,9 @@ from proxy.web.client.api import Api
 _FLUSH_SECONDS = 5.0
 
 
-def open_compare(api: Api, books: Bookkeeping) -> None:
-    """Be asked from now on."""
+def open_compare(api: Api, books: Bookkeeping, judged: Callable[[str], None]) -> None:
+    """Be asked from now on, and listen to replies; `judged` is told of each name whose reply a judge finds wanting."""
+    api.parts.ears = Ears(api, books, judged)
     kept = _Kept(books)
     api.parts.own["tollkeeper/compare"] = CompareSurface(api, kept.keep)
     api.parts.own["tollkeeper/feedback"] = FeedbackSurface(kept.find, kept.keep)

@@ -14,7 +14,17 @@ from proxy.config.models import Config
 from proxy.config.models_money import BudgetSection, LimitSection, LoopsSection
 from proxy.policy.loops import Loops
 from proxy.policy.money.amounts import to_pusd
-from proxy.policy.money.budgets import GLOBAL, Budget, BudgetRules, Limit, LimitOf, Only, key_scope, tenant_scope
+from proxy.policy.money.budgets import (
+    GLOBAL,
+    Budget,
+    BudgetRules,
+    Limit,
+    LimitOf,
+    Only,
+    judge_scope,
+    key_scope,
+    tenant_scope,
+)
 from proxy.policy.values import MoneySettings, OwnPrice
 
 SESSIONS = "sessions"  # what the budgets of `sessions.budget` are called, before whose it is
@@ -34,6 +44,7 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     for name, tenant in config.tenants.items():
         budgets += budgets_for(tenant_scope(name), tenant.budgets, zone, alerts)
         limits += limits_for(tenant_scope(name), tenant.limits)
+    budgets += _of_judges(config, zone)
     prices = {
         name: OwnPrice(
             model.price.input,
@@ -57,6 +68,13 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
         zone=zone,
         alerts=alerts,
     )
+
+
+def _of_judges(config: Config, zone: tzinfo) -> Iterable[Budget]:
+    for name, model in config.models.items():
+        if model.quality is not None and (judge := model.quality.judge) is not None:
+            scope, its = judge_scope(name), judge.budget
+            yield Budget(f"{scope}:{its.per}", scope, its.per, to_pusd(its.usd), zone)
 
 
 def build_loops(section: LoopsSection | None) -> Loops | None:

@@ -6,8 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from proxy.config.fields import FallbackCause, Flag, Length, Percent, Section, Timeout, VariableName, Word
+from proxy.config.fields import FallbackCause, Flag, Length, Percent, Section, Timeout, Usd, VariableName, Word
+from proxy.config.models_money import BudgetPeriod
 from proxy.config.units import hundredths
+from proxy.policy.quality.judging import RUBRIC
 from proxy.policy.quality.languages import LANGUAGES
 from proxy.policy.quality.values import FLAGS
 from proxy.policy.use_cases.template import names_in
@@ -35,10 +37,31 @@ class VariableSection(Section):
         return self
 
 
+class JudgeBudgetSection(Section):
+    """What a judge may cost."""
+
+    usd: Usd = Field(description="US dollars that may be spent in the period.")
+    per: BudgetPeriod = Field(description="The period; total never starts anew. Weeks start on Monday.")
+
+
+class JudgeSection(Section):
+    """A model that reads some of the replies."""
+
+    model: Word = Field(description="The model that judges.")
+    rubric: str = Field(default=RUBRIC, min_length=1, max_length=4000, description="What a reply has to keep to.")
+    sample: Percent = Field(default="2%", description="The part of the replies that it reads.")
+    budget: JudgeBudgetSection = Field(
+        default_factory=lambda: JudgeBudgetSection.model_validate({"usd": "0.5", "per": "day"}),
+        description="What it may cost.",
+    )
+
+
 class QualitySection(Section):
     """What is looked for in finished replies."""
 
-    slow: Timeout | None = Field(default=None, description="Replies that take longer are `slow`; default: none is.")
+    slow: Timeout | Literal["p95"] | None = Field(
+        default=None, description="Replies that take longer are `slow`, p95: than 95 of 100; default: none is."
+    )
     short: Length | None = Field(default=None, description="Answers of fewer characters are `short`; default: none is.")
     empty: Flag = Field(default=True, description="Replies that say nothing.")
     cut_off: Flag = Field(default=True, description="Replies that ended at their limit of tokens.")
@@ -49,6 +72,9 @@ class QualitySection(Section):
     )
     json_: Flag = Field(default=True, alias="json", description="Replies that are not the JSON that was asked for.")
     tools: Flag = Field(default=True, description="Tool calls whose arguments are no JSON object.")
+    judge: JudgeSection | None = Field(
+        default=None, description="Replies that another model finds out of character; default: none is asked."
+    )
 
 
 class UseCaseSection(Section):

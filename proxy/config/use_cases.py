@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from proxy.config.models import ModelSection
 from proxy.config.models_use_case import QualitySection
 from proxy.config.units import hundredths
-from proxy.policy.quality.values import Watch
+from proxy.policy.money.budgets import judge_scope
+from proxy.policy.quality.values import Judge, Watch
 from proxy.policy.use_cases.values import Members, UseCase, Variable
 from proxy.policy.values import Alias, Settings
 
@@ -59,12 +60,12 @@ def _use_of(name: str, model: ModelSection) -> UseCase | None:
         },
         overrides=_members(model.overrides),
         fallback_on=None if model.fallback_on is None else frozenset(model.fallback_on),
-        watch=_watch(model),
+        watch=_watch(name, model),
         at=tuple(sorted((hundredths(part), target) for part, target in model.at.items())),
     )
 
 
-def _watch(model: ModelSection) -> Watch | None:
+def _watch(name: str, model: ModelSection) -> Watch | None:
     """What is looked for; with an action on flags everything usual."""
     said = model.quality
     if said is None and not model.on_flag:
@@ -74,7 +75,8 @@ def _watch(model: ModelSection) -> Watch | None:
         name: getattr(said, name)
         for name in ("slow", "short", "empty", "cut_off", "refusal", "loop", "language", "tools")
     }
-    return Watch(**looked_for, json=said.json_, fallback_on=frozenset(model.on_flag))
+    judge = None if (j := said.judge) is None else Judge(j.model, j.rubric, hundredths(j.sample), judge_scope(name))
+    return Watch(**looked_for, json=said.json_, fallback_on=frozenset(model.on_flag), judge=judge)
 
 
 def _members(values: dict[str, Any]) -> Members:

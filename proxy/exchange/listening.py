@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Protocol
 
 import httptools
 from msgspec.structs import replace
@@ -16,11 +16,22 @@ from proxy.policy.quality.values import Wanted, Watch
 MOST_BYTES = 1024 * 1024
 
 
+class Ear(Protocol):
+    """Who knows more than one reply."""
+
+    def is_slowest(self, seconds: float) -> bool:
+        """Whether it took longer than nearly all of its name."""
+
+    def hear(self, text: str) -> None:
+        """What a reply said that has come to its end."""
+
+
 class Listener:
     """Passes everything on. What it remembers is gone with the call's record."""
 
-    def __init__(self, door: Door, watch: Watch, wanted: Wanted) -> None:
+    def __init__(self, door: Door, watch: Watch, wanted: Wanted, ear: Ear | None = None) -> None:
         self._door = door
+        self._ear = ear
         self._watch = watch
         self._wanted = wanted
         self._heard = bytearray()
@@ -59,7 +70,12 @@ class Listener:
         if reading.status != 200:
             return ()
         said = said_in(b"".join(reading.body), is_events=reading.is_events)
-        return flags_of(replace(said, total_seconds=total_seconds), self._watch, self._wanted)
+        is_slowest = False
+        if self._ear is not None:
+            is_slowest = self._ear.is_slowest(total_seconds)
+            self._ear.hear(said.text)
+        told = replace(said, total_seconds=total_seconds, is_slowest=is_slowest)
+        return flags_of(told, self._watch, self._wanted)
 
 
 class _Reading:

@@ -143,6 +143,10 @@ class Metrics:
         if self._gen_ai is not None:
             self._gen_ai.finished(same, model, error)
 
+    def flagged(self, model: str, flag: str) -> None:
+        """A reply was judged some time after its call was told of."""
+        self._quality.at(self._labels.model(model), flag).add(1)
+
     def _streamed(self, same: list[CallSeen], labels: tuple[str, str]) -> None:
         for call in same:
             first, following = call.first_token_seconds, call.output_tokens - 1

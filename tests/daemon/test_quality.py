@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +20,14 @@ MODELS: dict[str, Any] = {
         "fallbacks": ["openai/gpt-4o-mini", "anthropic/claude-3.5-sonnet"],
         "on_flag": {"refusal": "fallback_once"},
     },
+    "ada": {
+        "target": "openai/gpt-4o",
+        "system": "You are Ada 3b9c.",
+        "quality": {
+            "judge": {"model": "strict", "sample": "100%", "budget": {"usd": 0.05, "per": "total"}, "rubric": "Be Ada."}
+        },
+    },
+    "strict": {"target": "openai/gpt-4o-mini", "quality": {"judge": {"model": "strict", "sample": "100%"}}},
 }
 
 
@@ -60,3 +69,35 @@ def test_a_refusal_is_asked_for_once_more_of_another_family(daemon: Daemon, upst
     assert daemon.chat("moved", stream=True).header("x-tollkeeper-attempts") == "1", "streams are never held"
     upstream.expect(json_reply(chat_reply(NO)))
     assert daemon.chat("moved", tollkeeper={"fallback": False}).header("x-tollkeeper-attempts") == "1"
+
+
+def judged(daemon: Daemon, reply: Any) -> dict[str, Any]:
+    """The line that tells of a judgement."""
+    asked = reply.header("x-tollkeeper-request-id")
+    return daemon.wait_for_log(lambda line: line["event"] in ("judged", "not_judged") and line["request_id"] == asked)
+
+
+def test_a_judge_reads_replies_under_a_budget_of_its_own_and_keeps_no_word(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(
+        json_reply(chat_reply("I am a model 55d1.")), sse(chat_stream(text='{"keeps": false, "reason": "e8f2"}'))
+    )
+    broke = daemon.chat("ada")
+    line = judged(daemon, broke)
+    assert (line["event"], line["flags"]) == ("judged", ["out_of_character"])
+    question = upstream.calls[-1].json
+    shown = json.loads(question["messages"][1]["content"])
+    assert (shown["rubric"], shown["system"], shown["reply"]) == ("Be Ada.", "You are Ada 3b9c.", "I am a model 55d1.")
+    own = daemon.wait_for_log(lambda one: one.get("request_id") == line["judged_by"])
+    assert (own["key"], own["model"], own["status"]) == ("judge:ada", "strict", 200)
+    upstream.expect(sse(chat_stream(text="I am Ada.")), sse(chat_stream(text='{"keeps": true}')))
+    assert judged(daemon, daemon.chat("ada", stream=True))["flags"] == []
+    upstream.expect(json_reply(chat_reply("I am Ada.")), sse(chat_stream(text="Well, yes.")))
+    assert judged(daemon, daemon.chat("ada"))["event"] == "not_judged"
+    assert daemon.metric("tollkeeper_quality_total", model="ada", flag="out_of_character") == 1
+    assert [row["calls"] for row in daemon.asked("/usage?by=flag")["rows"] if row["flag"] == "out_of_character"] == [1]
+    spent = {row["key"]: row["calls"] for row in daemon.asked("/usage?by=key")["rows"]}
+    assert spent == {"alice": 3, "judge:ada": 3}, "the judge's own replies are not judged"
+    assert "judge:ada:total" in [budget["budget"] for budget in daemon.asked("/budgets")["budgets"]]
+    stored = b"".join(file.read_bytes() for file in (daemon.folder / "state").rglob("*") if file.is_file())
+    for word in ("55d1", "e8f2"):
+        assert word.encode() not in stored and word not in daemon.output

@@ -1,7 +1,8 @@
 """Budgets and limits as values: who they bind, how much, and in which periods.
 
-A budget names its `scope`: "global", "key:NAME" or "tenant:NAME". One that is narrowed binds only some calls of its scope, or
-gives every session, key or tag a sum of its own. One in `shadow` counts as the others do and refuses nothing.
+A budget names its `scope`: "global", "key:NAME", "tenant:NAME" or "judge:NAME" (of who judges that name's replies). One that is
+narrowed binds only some calls of its scope, or gives every session, key or tag a sum of its own. One in `shadow` counts as the
+others do and refuses nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ def key_scope(name: str) -> str:
 def tenant_scope(name: str) -> str:
     """The scope of everything that the keys of a tenant do, and those of its children."""
     return f"tenant:{name}"
+
+
+def judge_scope(name: str) -> str:
+    """The scope of whoever judges the replies of a name under `models:`."""
+    return f"judge:{name}"
 
 
 def key_of(scope: str) -> str | None:

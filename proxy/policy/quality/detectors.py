@@ -43,7 +43,9 @@ def flags_of(said: Said, watch: Watch, wanted: Wanted) -> tuple[Flag, ...]:
 
 
 def _slow(said: Said, watch: Watch, _: Wanted) -> bool:
-    return watch.slow is not None and said.total_seconds is not None and said.total_seconds > watch.slow
+    if watch.slow is None or watch.slow == "p95":
+        return watch.slow is not None and said.is_slowest
+    return said.total_seconds is not None and said.total_seconds > watch.slow
 
 
 def _short(said: Said, watch: Watch, _: Wanted) -> bool:

@@ -11,24 +11,37 @@ Flag = Literal["slow", "short", "empty", "cut_off", "refusal", "refusal_weak", "
 FLAGS: tuple[Flag, ...] = (
     "slow", "short", "empty", "cut_off", "refusal", "refusal_weak", "loop", "language", "json", "tools",
 )  # fmt: skip
+JUDGED: Literal["out_of_character"] = "out_of_character"  # what no detector finds, and another model does
 Finish = Literal["stop", "length", "tools", "refusal", "unknown"]
 
 
 class Said(Struct, frozen=True):
     """What a reply says. `text` is all of it, or its beginning; `arguments` are those of every tool call, JSON texts;
-    `total_seconds` None where nobody measured."""
+    `total_seconds` None where nobody measured; `is_slowest`: it took longer than all but a few of its name."""
 
     text: str = ""
     finish: Finish = "unknown"
     refuses: bool = False
     arguments: tuple[str, ...] = ()
     total_seconds: float | None = None
+    is_slowest: bool = False
+
+
+class Judge(Struct, frozen=True):
+    """Another model that reads a `sample` of the replies (hundredths of a percent of them), by the rubric. `scope` is that of
+    its own budget, and what its calls stand under in logs and the ledger."""
+
+    model: str
+    rubric: str
+    sample: int
+    scope: str
 
 
 class Watch(Struct, frozen=True):
-    """What to look for. `slow` in seconds, `short` in characters, None: not at all; `language` as ISO 639-1 has it."""
+    """What to look for. `slow` in seconds, or above the 95th percentile of the name's own replies; `short` in characters;
+    None: not at all; `language` as ISO 639-1 has it."""
 
-    slow: float | None = None
+    slow: float | Literal["p95"] | None = None
     short: int | None = None
     empty: bool = True
     cut_off: bool = True
@@ -38,6 +51,7 @@ class Watch(Struct, frozen=True):
     json: bool = True
     tools: bool = True
     fallback_on: frozenset[str] = frozenset()
+    judge: Judge | None = None
 
 
 class Wanted(Struct, frozen=True):

@@ -218,7 +218,7 @@ class Api:
         if plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS:
             plan = staged(parts, plan, call, record, caller)
             call, plan = await parts.exchange.aside(len(body), dressed, call, plan, head.variables, record)
-            listen(client, plan, call)
+            listen(parts, client, plan, call, caller)
         weight, cap = NO_WEIGHT, None
         if head.endpoint.counts:
             weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)

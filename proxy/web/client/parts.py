@@ -9,8 +9,12 @@ from msgspec import Struct, field
 
 from proxy.exchange.client import Client, Door
 from proxy.exchange.leaving import Drainer
+from proxy.exchange.listening import Ear
+from proxy.exchange.record import Record
 from proxy.exchange.serve import Exchange
 from proxy.policy.names.resolution import Names
+from proxy.policy.quality.values import Watch
+from proxy.policy.values import Caller
 from proxy.web.client.gate import Gate
 from proxy.web.client.heads import Asked, Heads
 from proxy.web.client.keys import Keyring
@@ -55,6 +59,13 @@ class Elsewhere(Protocol):
         """Answer; False where the call is to go its way now."""
 
 
+class Ears(Protocol):
+    """Who listens to more than one reply."""
+
+    def ear_for(self, record: Record, call: Call, watch: Watch, caller: Caller) -> Ear:
+        """The one for this call."""
+
+
 class Parts(Struct):
     """What calls are served with. Whoever changes what heads are judged by begins new `heads`."""
 
@@ -70,4 +81,5 @@ class Parts(Struct):
     closing: Closing | None = None
     own: dict[str, Own] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None
+    ears: Ears | None = None
     heads: Heads = field(default_factory=Heads)

@@ -12,7 +12,7 @@ from proxy.exchange.listening import Listener
 from proxy.exchange.record import Record
 from proxy.policy.money.alerts import percent_text
 from proxy.policy.money.books import Books
-from proxy.policy.money.budgets import Subject
+from proxy.policy.money.budgets import Subject, judge_scope
 from proxy.policy.names.access import check_shared, check_unnamed, choose, may_serve, named_provider
 from proxy.policy.quality.reading import wanted_of
 from proxy.policy.tenants import scopes_of, tenants_of
@@ -99,8 +99,11 @@ def dressed(call: Call, plan: Plan, variables: str | None, record: Record) -> tu
     return done.call, replace(plan, defaults=done.defaults)
 
 
-def listen(client: Client, plan: Plan, call: Call) -> None:
+def listen(parts: Parts, client: Client, plan: Plan, call: Call, caller: Caller) -> None:
     """Remember how the reply begins, where the model's entry wants replies looked at."""
     watch = None if plan.use is None else plan.use.watch
-    if watch is not None and call.endpoint.max_field is not None:
-        client.record.listener = client.door = Listener(client.door, watch, wanted_of(call))
+    if watch is None or call.endpoint.max_field is None or caller.name.startswith(judge_scope("")):
+        return
+    wants_ear = parts.ears is not None and (watch.slow == "p95" or watch.judge is not None)
+    ear = parts.ears.ear_for(client.record, call, watch, caller) if parts.ears is not None and wants_ear else None
+    client.record.listener = client.door = Listener(client.door, watch, wanted_of(call), ear)
