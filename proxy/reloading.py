@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -21,6 +21,8 @@ from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Edit
 
 log = structlog.get_logger()
+
+ResultT = TypeVar("ResultT")
 
 
 class Reloadable(Protocol):
@@ -97,7 +99,8 @@ class Reloader:
         raises, `ConfigProblems`, `ReloadRefused`, and what keeping raises.
         """
         async with self._turn:
-            await self._look_again()
+            if not self.vault.is_read:
+                await self._look_again()
             edit = plan(self.layers, self.vault)
             settings, layers = await self._read(edit.entries)
             before = self._daemon.settings
@@ -113,10 +116,15 @@ class Reloader:
             log.info("settings_changed", changes=changes)
             return changes
 
+    async def with_vault(self, work: Callable[[Vault], Awaitable[ResultT]]) -> ResultT:
+        """Do something with what is stored while nobody else changes it."""
+        async with self._turn:
+            return await work(self.vault)
+
     async def _look_again(self) -> None:
-        """At what is stored, where it could not be read before."""
-        if self.vault.again is not None:
-            self.vault = await asyncio.to_thread(self.vault.again)
+        """At what is stored, and at the master keys."""
+        if self.vault.look is not None:
+            self.vault = self.vault.again(await asyncio.to_thread(self.vault.look))
 
     async def _read(self, stored: tuple[Entry, ...]) -> tuple[Settings, Layers]:
         return await asyncio.to_thread(self._source.read, stored)

@@ -26,6 +26,7 @@ _COMMANDS = (
     "tenants",
     "budgets",
     "settings",
+    "secrets",
     "admins",
     "dashboard",
     "audit",

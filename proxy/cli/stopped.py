@@ -16,7 +16,7 @@ import msgspec
 from proxy.cli.home import Home
 from proxy.cli.stopped_provider import test_provider
 from proxy.cli.stopped_sessions import raise_session, sessions
-from proxy.cli.stopped_settings import on_ledger, settings_answer
+from proxy.cli.stopped_settings import STORE_ORDERS, on_ledger, settings_answer
 from proxy.config.new_key import read_key_changes, read_new_key
 from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
@@ -66,7 +66,6 @@ from proxy.web.operator.models import model_list
 from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
-from proxy.web.operator.settings_orders import SETTINGS_ORDERS
 from proxy.web.operator.tenants import tenants_answer
 from proxy.web.operator.trail import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
 
@@ -82,10 +81,10 @@ def answer(home: Home, order: str, params: Params, reason: str = "") -> dict[str
     ACTOR.set(Actor(f"uid {os.geteuid()}", "the files", reason))
     effective = home.effective()
     try:
-        if order not in _ORDERS and order not in SETTINGS_ORDERS:
+        if order not in _ORDERS and order not in STORE_ORDERS:
             raise Declined(f"no daemon runs at {state_dir}; start one with `tollkeeper serve`")
         _bring_up_to_date(state_dir)  # an older version had no settings to read before this
-        if order in SETTINGS_ORDERS:
+        if order in STORE_ORDERS:
             done = settings_answer(home.file, effective, order, params)
         else:
             settings = numbered_from(state_dir / "ledger.db", effective.loaded.settings)
@@ -93,7 +92,7 @@ def answer(home: Home, order: str, params: Params, reason: str = "") -> dict[str
         if RIGHTS[order].verb == "write":
             anchor(state_dir / "ledger.db")
         found: dict[str, Any] = msgspec.to_builtins(done)
-        return found if order in SETTINGS_ORDERS else with_credits(found, effective.loaded.settings.credits)
+        return found if order in STORE_ORDERS else with_credits(found, effective.loaded.settings.credits)
     except (Declined, ValueError, StoreError, ProxyError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

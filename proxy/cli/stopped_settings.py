@@ -1,10 +1,10 @@
-"""The orders about settings on the files of a daemon that does not run."""
+"""The orders about settings and their secrets on the files of a daemon that does not run."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,14 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.vault import Vault
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.settings_orders import NothingToRead, SettingsOrders
+from proxy.web.operator.secrets_orders import SECRETS_ORDERS, SecretsOrders
+from proxy.web.operator.settings_orders import SETTINGS_ORDERS, NothingToRead, SettingsOrders
 from proxy.web.operator.stored_settings import Edit
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+STORE_ORDERS = (*SETTINGS_ORDERS, *SECRETS_ORDERS)
 _BUSY_SECONDS = 5.0
 
 
@@ -63,11 +65,12 @@ class _Reload(NothingToRead):
 def settings_answer(file: Path | None, effective: Effective, order: str, params: dict[str, Any]) -> Answer:
     """Do what the daemon would."""
     files = _Files(file, effective)
-    return asyncio.run(_done(SettingsOrders(files, files), order, params))
+    orders = {**SettingsOrders(files, files).by_name, **SecretsOrders(files, files).by_name}
+    return asyncio.run(_done(orders[order](params)))
 
 
-async def _done(orders: SettingsOrders, order: str, params: dict[str, Any]) -> Answer:
-    return await orders.by_name[order](params)
+async def _done(answer: Awaitable[Answer]) -> Answer:
+    return await answer
 
 
 def on_ledger(state_dir: Path, work: Callable[[Connection], Any]) -> Any:

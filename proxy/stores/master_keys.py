@@ -28,12 +28,16 @@ class MasterKeysUnusable(StoreError):
 
 
 class MasterKeys:
-    """`path` None: they come from the environment, and are changed there. `trouble` says why they cannot be read."""
+    """`path` None: they come from the environment, and are changed there. `trouble` says why they cannot be read;
+    `is_credential`: the file is systemd's copy of what is kept elsewhere."""
 
-    def __init__(self, path: Path | None, keys: Mapping[str, bytes], trouble: str = "") -> None:
+    def __init__(
+        self, path: Path | None, keys: Mapping[str, bytes], trouble: str = "", *, is_credential: bool = False
+    ) -> None:
         self.path = path
         self.keys = dict(keys)
         self.trouble = trouble
+        self.is_credential = is_credential
 
     @property
     def active(self) -> str:
@@ -43,39 +47,62 @@ class MasterKeys:
     @property
     def source(self) -> str:
         """Where they come from, in words."""
-        return f"the environment variable {VARIABLE}" if self.path is None else f"the file {self.path}"
+        if self.path is None:
+            return f"the environment variable {VARIABLE}"
+        return f"the systemd credential {self.path.name}" if self.is_credential else f"the file {self.path}"
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether we may put another line there, as far as one can tell."""
+        is_ours = self.path is not None and not self.is_credential and not self.trouble
+        return is_ours and os.access(self._folder(), os.W_OK)
 
     def write(self, keys: Mapping[str, bytes]) -> None:
         """Put these in the file's place, whole or not at all. Raises `MasterKeysUnusable`."""
         if self.trouble:
             raise MasterKeysUnusable(self.trouble)
-        if self.path is None:
-            raise MasterKeysUnusable(f"the master keys stand in {VARIABLE}; put the new line first there, and restart")
+        if self.path is None or self.is_credential:
+            raise MasterKeysUnusable(f"the master keys stand in {self.source}, which is changed where it is made")
         text = "".join(f"{label}:{base64.b64encode(key).decode()}\n" for label, key in keys.items())
-        unfinished = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        path = self.path.resolve()  # of a link, what it leads to
+        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(self.path)
-            _sync_folder(self.path.parent)
+            unfinished.replace(path)
+            _sync_folder(path.parent)
         except OSError as error:
+            unfinished.unlink(missing_ok=True)
             raise MasterKeysUnusable(f"{self.path} cannot be written ({error.strerror})") from None
         self.keys = dict(keys)
+
+    def _folder(self) -> Path:
+        """That of the file; the nearest there is, where it will be made."""
+        assert self.path is not None
+        return next(folder for folder in self.path.resolve().parents if folder.exists())
 
 
 def read_master_keys(path: Path, env: Mapping[str, str]) -> MasterKeys:
     """Those of the environment where it has some, else of the file; none where there is no file."""
+    credentials = env.get("CREDENTIALS_DIRECTORY")
+    found = MasterKeys(
+        None if env.get(VARIABLE) else path,
+        {},
+        is_credential=bool(credentials) and path.is_relative_to(credentials or ""),
+    )
     try:
-        if env.get(VARIABLE):
-            return MasterKeys(None, _parsed(env[VARIABLE].replace(",", "\n"), VARIABLE))
-        return MasterKeys(path, _parsed(_private_text(path), str(path)))
+        if found.path is None:
+            found.keys = _parsed(env[VARIABLE].replace(",", "\n"), VARIABLE)
+        else:
+            found.keys = _parsed(_private_text(path), str(path))
     except FileNotFoundError:
-        return MasterKeys(path, {})
+        return found
     except MasterKeysUnusable as error:
-        return MasterKeys(None if env.get(VARIABLE) else path, {}, str(error))
+        found.trouble = str(error)
+    return found
 
 
 def _private_text(path: Path) -> str:

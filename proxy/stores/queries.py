@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from proxy.stores import known
 from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_left, rows_of, verified
@@ -23,9 +23,12 @@ from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settle
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
 from proxy.stores.sessions import KnownSession, keys_of_session, latest_sessions, with_tail
-from proxy.stores.settings import StoredSetting, setting_history
+from proxy.stores.settings import DataKey, StoredSetting, data_keys, setting_history
 from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
+
+if TYPE_CHECKING:
+    from proxy.stores.rotation import Use
 
 _TRIES = 3
 AnswerT = TypeVar("AnswerT")
@@ -40,6 +43,7 @@ class Files:
 
     def __init__(self, state_dir: Path) -> None:
         """Nothing is opened before a question is asked."""
+        self.state_dir = state_dir
         self._path = state_dir / "ledger.db"
         self._journal = state_dir / "journal"
 
@@ -113,6 +117,15 @@ class Files:
     def setting_history(self) -> list[StoredSetting]:
         """Every change of a stored setting, the newest first."""
         return self._ask_ledger(setting_history, list[StoredSetting]())[0]
+
+    def data_keys_and_uses(self) -> tuple[list[DataKey], dict[str, Use]]:
+        """Every key that seals secrets, and what it seals, by its id."""
+        from proxy.stores.rotation import Use, uses
+
+        def found(driver: sqlite3.Connection) -> tuple[list[DataKey], dict[str, Use]]:
+            return data_keys(driver), uses(driver, self.state_dir)
+
+        return self._ask_ledger(found, (list[DataKey](), dict[str, Use]()))[0]
 
     def audit(self, question: AuditQuestion) -> list[AuditRow]:
         """What operators did."""

@@ -80,6 +80,13 @@ class Sealer:
         plain = self._unwrapped(key)
         return self._wrapped(key.id, key.tenant, plain, key.created_ms)
 
+    def take_on(self, masters: MasterKeys, keys: Iterable[DataKey]) -> None:
+        """Other master keys, and the data keys as the ledger has them now; what is not yet there is wrapped as they are."""
+        self.masters = masters
+        self._opened = {}
+        self.fresh[:] = [key if self.check(key) else self.rewrapped(key) for key in self.fresh]
+        self._keys = {key.id: key for key in (*self._keys.values(), *keys, *self.fresh)}
+
     def _key_of(self, tenant: str, at_ms: int) -> DataKey:
         """The tenant's newest that can be opened, else a new one."""
         for key in reversed(self._keys.values()):
@@ -101,9 +108,10 @@ class Sealer:
     def _cipher(self, key: DataKey) -> AESGCM:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        if key.id not in self._opened:
-            self._opened[key.id] = AESGCM(self._unwrapped(key))
-        return self._opened[key.id]
+        found = self._opened.get(key.id)
+        if found is None:
+            found = self._opened[key.id] = AESGCM(self._unwrapped(key))
+        return found
 
     def _unwrapped(self, key: DataKey) -> bytes:
         from cryptography.exceptions import InvalidTag
@@ -123,6 +131,11 @@ class Sealer:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         return AESGCM(self.masters.keys[label])
+
+
+def sealed_under(sealed: str) -> str:
+    """The id of the data key a secret was sealed under; "" for what is none."""
+    return [*sealed.split("."), ""][1]
 
 
 def _bound(tenant: str, place: str) -> bytes:

@@ -17,7 +17,7 @@ from proxy.config.stored import Entry, at, put, secret_paths
 from proxy.stores.database import reading
 from proxy.stores.failures import StoreError
 from proxy.stores.known import REVISIONS, revision_of
-from proxy.stores.master_keys import new_key, read_master_keys
+from proxy.stores.master_keys import MasterKeys, new_key, read_master_keys
 from proxy.stores.sealing import Sealer, Unreadable
 from proxy.stores.settings import DataKey, StoredSetting, data_keys, keep_data_key, keep_setting, stored_settings
 
@@ -43,15 +43,30 @@ class Told(Struct, frozen=True):
     at_ms: int
 
 
+class Stored(Struct, frozen=True):
+    """What the ledger of a directory has, and the master keys there are now. `is_read`: it could be read."""
+
+    masters: MasterKeys
+    latest: list[StoredSetting]
+    keys: list[DataKey]
+    is_read: bool = True
+
+
 class Vault:
-    """`entries` are in force, with their secrets; `versions` of every entry there ever was. `again` reads what could
-    not be read."""
+    """`entries` are in force, with their secrets; `versions` of every entry there ever was. `look` reads it all again;
+    `is_read`: it could be read."""
 
     def __init__(
-        self, latest: Iterable[StoredSetting], sealer: Sealer, again: Callable[[], Vault] | None = None
+        self,
+        latest: Iterable[StoredSetting],
+        sealer: Sealer,
+        look: Callable[[], Stored] | None = None,
+        *,
+        is_read: bool = True,
     ) -> None:
         self.sealer = sealer
-        self.again = again
+        self.is_read = is_read
+        self.look = look
         self.versions: dict[tuple[str, str], int] = {}
         found = []
         for setting in latest:
@@ -59,6 +74,17 @@ class Vault:
             if setting.value is not None:
                 found.append(self.opened(setting))
         self.entries = tuple(found)
+
+    def again(self, found: Stored) -> Vault:
+        """As it was found now: the master keys may be others. What could not be read stays as it was."""
+        if not found.is_read:
+            return self
+        self.sealer.take_on(found.masters, found.keys)
+        return Vault(found.latest, self.sealer, self.look)
+
+    def masters_now(self) -> MasterKeys:
+        """The master keys as they stand where they are kept."""
+        return self.sealer.masters if self.look is None else self.look().masters
 
     def opened(self, setting: StoredSetting) -> Entry:
         """With its secrets; one that cannot be opened becomes a text that nobody knows."""
@@ -114,17 +140,22 @@ class Vault:
 
 def open_vault(state_dir: Path, master_key_file: Path, env: Mapping[str, str]) -> Vault:
     """What the ledger of this directory has; nothing where it has no settings yet, or cannot be read."""
-    masters = read_master_keys(master_key_file, env)
-    try:
-        latest, keys = _read(state_dir / "ledger.db")
-    except StoreError:  # calls go on without a ledger
-        return Vault((), Sealer(masters, ()), partial(open_vault, state_dir, master_key_file, env))
-    return Vault(latest, Sealer(masters, keys))
+    look = partial(_look, state_dir / "ledger.db", master_key_file, env)
+    found = look()
+    return Vault(found.latest, Sealer(found.masters, found.keys), look, is_read=found.is_read)
 
 
 def tenant_of(section: str, name: str) -> str:
     """Whose secrets an entry holds; "" is everybody's."""
     return name if section == "tenants" else ""
+
+
+def _look(ledger: Path, master_key_file: Path, env: Mapping[str, str]) -> Stored:
+    masters = read_master_keys(master_key_file, env)
+    try:
+        return Stored(masters, *_read(ledger))
+    except StoreError:  # calls go on without a ledger
+        return Stored(masters, [], [], is_read=False)
 
 
 def _read(ledger: Path) -> tuple[list[StoredSetting], list[DataKey]]:

@@ -76,6 +76,8 @@ ORDERS: list[Order] = [
     ("POST", "/budgets/key:alice:total/adjustments", {"usd": "1", "reason": "why"}, "budget.adjust", "budgets.key:alice:total"),
     ("PUT", "/settings/providers/gpu", PROVIDER, "setting.set", "providers.gpu"),
     ("POST", "/settings/rollback", {"section": "providers", "name": "gpu", "version": 1}, "setting.rollback", "providers.gpu"),
+    ("POST", "/secrets/rotate", None, "secrets.rotate", "master keys"),
+    ("POST", "/secrets/prune", None, "secrets.prune", "master keys"),
     ("DELETE", "/settings/providers/gpu", None, "setting.remove", "providers.gpu"),
     ("POST", "/reload", None, "reload", "config.yaml"),
 ]  # fmt: skip

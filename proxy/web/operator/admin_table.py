@@ -31,6 +31,7 @@ from proxy.web.operator.logins import LoginAnswer, LoginBody
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
 from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.model_switching import ModelSwitchBody
+from proxy.web.operator.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
 from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
 from proxy.web.operator.stored_settings import (
     SettingAnswer,
@@ -141,6 +142,12 @@ ROUTES = (
           SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 404, 409, 412, 503)),
     Route("DELETE", "/settings/{section}/{name}", "delete_setting", "Remove one stored entry.",
           SettingSetAnswer, query=("dry_run",), changes=True, fails=(400, 404, 409, 412, 503)),
+    Route("GET", "/secrets", "secrets", "The keys that stored secrets hang on, and what cannot be opened.", SecretsAnswer,
+          fails=(503,)),
+    Route("POST", "/secrets/rotate", "rotate_secrets", "Put another master key first, and all that is stored under it.",
+          RotatedAnswer, query=("dry_run",), changes=True, fails=(503,)),
+    Route("POST", "/secrets/prune", "prune_secrets", "Take out the master keys that nothing needs any more.", PrunedAnswer,
+          query=("dry_run",), changes=True, fails=(503,)),
     Route("GET", "/audit", "audit", "What operators did, the newest first: who, what, when, from where and why.",
           AuditAnswer, query=("since", "until", "tz", "actor", "action", "target", "before", "limit"), fails=(400, 503)),
     Route("GET", "/audit/verification", "audit_verification", "Whether the audit is whole: no row changed, none removed.",

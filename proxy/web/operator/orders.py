@@ -24,6 +24,7 @@ from proxy.web.operator.model_orders import ModelOrders
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
+from proxy.web.operator.secrets_orders import SecretsOrders
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
 from proxy.web.operator.tenants import tenant_list
@@ -76,8 +77,7 @@ class Orders:
             "budgets": self._budgets,
             "adjust": self._adjust,
             "keys": self._keys,
-            "tenants": self._tenants,
-            "tenant": self._tenants,
+            **dict.fromkeys(("tenants", "tenant"), self._tenants),
             "create": self._create,
             "update": self._update,
             "rotate": self._rotate,
@@ -94,6 +94,7 @@ class Orders:
             "audit": self._audit,
             "audit_verification": self._verified,
             **SettingsOrders(state, host).by_name,
+            **SecretsOrders(state, host).by_name,
             **models.by_name,
         }
         self.streams: dict[str, Callable[[Params], AsyncIterator[Struct]]] = {"sync": models.sync}

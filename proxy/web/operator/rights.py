@@ -76,6 +76,9 @@ RIGHTS = {
     "put_setting": _of_setting("write", "setting.set"),
     "delete_setting": _of_setting("write", "setting.remove"),
     "rollback_setting": _of_setting("write", "setting.rollback"),
+    "secrets": Right("read", "settings"),
+    "rotate_secrets": Right("write", "settings", "secrets.rotate", writes_itself=True),
+    "prune_secrets": Right("write", "settings", "secrets.prune", writes_itself=True),
     "audit": Right("read", "audit"),
     "audit_verification": Right("read", "audit"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 Params = dict[str, Any]
+ResultT = TypeVar("ResultT")
 
 SETTINGS_ORDERS = (
     "settings",
@@ -72,6 +73,9 @@ class Reload(Protocol):
     async def change(self, plan: Callable[[Layers, Vault], Edit]) -> list[str]:
         """Change what is stored; what changed."""
 
+    async def with_vault(self, work: Callable[[Vault], Awaitable[ResultT]]) -> ResultT:
+        """Do something with what is stored while nobody else changes it."""
+
 
 class NothingToRead:
     """For a daemon that was not started from a configuration."""
@@ -84,6 +88,9 @@ class NothingToRead:
 
     async def change(self, plan: Callable[[Layers, Vault], Edit]) -> list[str]:
         raise ReloadRefused("this daemon was not started from a configuration")
+
+    async def with_vault(self, work: Callable[[Vault], Awaitable[ResultT]]) -> ResultT:
+        return await work(self.vault)
 
 
 class Ledger(Protocol):
