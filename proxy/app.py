@@ -124,7 +124,7 @@ class Daemon:
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = self._api = Api(parts, telemetry.finished, _log_crash)
         open_compare(api, books, telemetry.judged)
-        telemetry.watch(lambda: list(api.running.values()))
+        telemetry.watch(lambda: list(api.running.values()), parts.router.observed)
         books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, background.accounts, toll.prices)

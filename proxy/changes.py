@@ -23,6 +23,7 @@ from proxy.exchange.listings import Listings
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
 from proxy.exchange.probing import keep_asking, stand_ins
+from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
@@ -63,6 +64,7 @@ def first_parts(
         default_provider=default_provider(settings),
         max_body=settings.max_body,
         gate=Gate(settings.max_body_total),
+        router=Router(settings, names, exchange.toll.prices, exchange.breakers_of),
     )
     exchange.credits = settings.credits
     parts.own.update(answers_of_pictures(parts))
@@ -132,6 +134,7 @@ def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
     parts.names = Names(settings, listings.catalogue, listings.listed)
     parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue, listings.images)
     parts.models = ModelList(parts.names, listings.catalogue)
+    parts.router.take_on(settings, parts.names, parts.exchange.toll.prices, parts.exchange.breakers_of)
     parts.heads = Heads()
 
 

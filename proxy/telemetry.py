@@ -19,6 +19,7 @@ import structlog
 
 from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.observing import observe
 from proxy.exchange.record import Entry, Record
 from proxy.observe.labels import Known
 from proxy.observe.logs import lines_dropped, log_calls
@@ -30,6 +31,7 @@ from proxy.observe.seen import CallSeen, CostSeen, Tokens
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import judge_scope
 from proxy.policy.quality.values import JUDGED
+from proxy.policy.routing.observing import Observed
 from proxy.policy.values import Settings
 from proxy.stores.flags import Flagged, keep_flags
 from proxy.stores.records import Row
@@ -46,6 +48,7 @@ class Telemetry:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._books = books
+        self._observed = Observed()
         self._live: Callable[[], list[Record]] = list
         self._reload = ReloadState(successful=True, success_at=time.time())
         self._lag = LoopLag(loop)
@@ -59,9 +62,9 @@ class Telemetry:
         self.page = MetricsPage(self.metrics, self.catch_up)
         self.feed = Feed(self.catch_up)
 
-    def watch(self, live: Callable[[], list[Record]]) -> None:
-        """Know which calls are under way."""
-        self._live = live
+    def watch(self, live: Callable[[], list[Record]], observed: Observed) -> None:
+        """Know which calls are under way, and tell what finished ones say of their targets."""
+        self._live, self._observed = live, observed
 
     def finished(self, record: Record, ended: float) -> None:
         """One call is over since `ended`, monotonic: nobody changes its record any more."""
@@ -104,6 +107,9 @@ class Telemetry:
         ]
         if flagged:
             self._books.writer.do(partial(keep_flags, flagged=flagged))
+        if self._observed.is_wanted:
+            for record, at in ended:
+                observe(self._observed, record, at)
 
     def _tell_costs(self, rows: list[Row]) -> None:
         """Their sums, by what the metrics tell them apart by."""

@@ -35,6 +35,7 @@ _COMMANDS = (
     "usage",
     "explain",
     "compare",
+    "route",
     "show",
     "tail",
     "top",

@@ -37,8 +37,7 @@ def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: 
         return
     targets = ", then ".join(f"{target['provider']}: {target['model']}" for target in found["targets"])
     say(f"{model} -> {found['target']} at {targets}")
-    if found["use_case"]:
-        _say_sent(found)
+    _say_choice(found)
     tenant = f" of {found['tenant']}" if found["tenant"] else ""
     say(f"key: {found['key'] or 'none named; budgets of everything together only'}{tenant}")
     if tenant:
@@ -58,8 +57,12 @@ def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: 
         say(f"in shadow: would be refused with {rejection}")
 
 
-def _say_sent(found: dict[str, Any]) -> None:
-    """What the entry of the model makes of the request."""
+def _say_choice(found: dict[str, Any]) -> None:
+    """Why it goes there, where there was a choice, and what the entry of the model makes of the request."""
+    for reason in (found["decision"] or {"reasons": ()})["reasons"]:
+        say(f"  {reason}")
+    if not found["use_case"]:
+        return
     say(f"use case: {found['use_case']}; {', '.join(found['adjusted']) or 'nothing put in'}")
     say(f"sends: {found['sent']['method']} {found['sent']['url']}")
     say(found["sent"]["body"])

@@ -31,7 +31,7 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
     tenant = f" of {call['tenant']}" if call["tenant"] else ""
     say(f"{call['request_id']}  {call['at']}  key {call['key']}{tenant}")
     say(f"{call['endpoint']}, {kind}: {call['asked'] or '(no model)'} -> {call['model']}")
-    if call["session"] or call["tags"]:
+    if call["session"] or call["tags"] or call["decision"]:
         say(", ".join(_belonging(call)))
     if call["use_case"]:
         say(f"use case: {call['use_case']}")
@@ -54,7 +54,8 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
 
 def _belonging(call: dict[str, Any]) -> list[str]:
     session = [f"session {call['session']}"] if call["session"] else []
-    return session + ([f"tags {', '.join(call['tags'])}"] if call["tags"] else [])
+    decision = [f"decision {call['decision']}"] if call["decision"] else []
+    return session + ([f"tags {', '.join(call['tags'])}"] if call["tags"] else []) + decision
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:

@@ -59,13 +59,13 @@ from proxy.web.operator.key_orders import (
     renamed,
     rotated,
 )
-from proxy.web.operator.model_orders import NewsAsk, news_since
+from proxy.web.operator.model_orders import news_of
 from proxy.web.operator.model_rows import ModelsAsk
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.models import model_list
-from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
+from proxy.web.operator.routing_orders import recommend
 from proxy.web.operator.tenants import tenants_answer
 from proxy.web.operator.trail import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
 
@@ -135,12 +135,6 @@ def _explain(settings: Settings, params: Params) -> Answer:
 def _models(settings: Settings, params: Params) -> Answer:
     names, prices = _names(settings)
     return model_list(settings, names, prices, msgspec.convert(params, ModelsAsk, strict=False))
-
-
-def _model_news(settings: Settings, params: Params) -> Answer:
-    since = msgspec.convert(params, NewsAsk).since
-    since_ms = 0 if since is None else moment_ms(since, settings.money.zone, is_end=False)
-    return news_since(Files(Path(settings.state_dir)), since_ms)
 
 
 def _keys(settings: Settings, _: Params) -> Answer:
@@ -277,11 +271,12 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "show": lambda settings, params: _desk(settings).show(params["request_id"]),
     "explain": _explain,
     "models": _models,
-    "model_news": _model_news,
+    "model_news": lambda settings, params: news_of(Files(Path(settings.state_dir)), params, settings.money.zone),
     "images_models": lambda settings, params: images_models(_desk(settings), params),
     "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
     "model_diff": lambda settings, params: model_diff(settings.state_dir, msgspec.convert(params, ModelDiffAsk)),
     "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
+    "recommend": lambda settings, params: recommend(_desk(settings), params),
     "adjust": _adjust,
     "test_provider": test_provider,
     "sessions": lambda settings, params: sessions(_desk(settings), params),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from proxy.config.build_money import build_loops, build_money
 from proxy.config.build_operators import who_operates
+from proxy.config.build_routing import choosing
 from proxy.config.discover import NO_PROVIDER, beside, master_key_file, state_dir
 from proxy.config.environment import Said
 from proxy.config.models import Config, KeySection, ListenSection, ProviderSection
@@ -32,7 +33,6 @@ from proxy.policy.values import (
     RetryRules,
     Route,
     Settings,
-    Switch,
     Tenant,
     Timeouts,
 )
@@ -73,7 +73,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         **who_operates(config, lambda path: str(beside(path, sources.file, sources.env))),
         routes=() if sources.mock else tuple(Route(route.match, route.provider) for route in config.routes),
         aliases={name: alias_of(name, model) for name, model in config.models.items()},
-        model_switches={name: Switch(name, s.enabled, s.keys) for name, s in config.model_switches.items()},
+        **choosing(config),
         default_model=config.default_model,
         unknown_models=config.unknown_models,
         lossy=config.translation.lossy,

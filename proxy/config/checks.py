@@ -16,6 +16,7 @@ from proxy.config.models import AdminSection, ListenSection
 from proxy.config.problems import Path, suggestion
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed
+from proxy.policy.names.pools import BUILT_IN
 
 OPEN_TO_STRANGERS = (
     "other machines can reach this address, and without keys anybody there could spend your money; "
@@ -186,6 +187,15 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _unknown_strategy(tree: Section) -> Iterator[Finding]:
+    known = [*_section(tree.get("strategies")), *BUILT_IN]
+    for name, model in _section(tree.get("models")).items():
+        strategy = _section(model).get("strategy")
+        if isinstance(strategy, str) and strategy and strategy not in known:
+            near = suggestion(strategy, known) or "; there is: " + ", ".join(known)
+            yield ("models", name, "strategy"), f"names no strategy{near}"
+
+
 _ADDRESS_FIELDS = (("admin", "port"), ("admin", "host"), ("listen", "port"), ("listen", "host"))
 _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _open_to_strangers,
@@ -197,4 +207,5 @@ _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _whose_tenant_is_none,
     _family,
     _same_user,
+    _unknown_strategy,
 )

@@ -209,6 +209,18 @@ def _duration_or(word: str, least: float) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _part(value: object) -> float:
+    """0 to 1, or a percentage of it."""
+    text = str(_unquoted(value)).strip()
+    try:
+        part = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        part = -1.0
+    if isinstance(value, bool) or not 0 <= part <= 1:
+        raise ValueError("must be a part such as 2% or 0.02, from 0 to 1")
+    return part
+
+
 def _schema(*types: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": list(types)} if len(types) > 1 else types[0])
 
@@ -228,6 +240,11 @@ Seconds = Annotated[float, Field(le=_WEEK), BeforeValidator(duration_seconds), _
 Timeout = Annotated[float, Field(gt=0, le=_WEEK), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
 SecondsOrNever = Annotated[float | None, _duration_or("never", 1.0), _schema(_TEXT, _NUMBER)]
 SecondsOrForever = Annotated[float | None, _duration_or("forever", 60.0), _schema(_TEXT, _NUMBER)]
+Weight = Annotated[float, Field(ge=0, le=1000), BeforeValidator(_unquoted)]
+Priority = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_unquoted)]
+Money = Annotated[float, Field(gt=0, le=10**6), BeforeValidator(_unquoted)]
+Part = Annotated[float, BeforeValidator(_part), _schema({**_TEXT, "pattern": "%$"}, {"type": "number"})]
+Uptime = Part
 Percent = Annotated[str, BeforeValidator(percent), _schema({**_TEXT, "pattern": "%$"})]
 Usd = Annotated[Decimal, Field(gt=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]

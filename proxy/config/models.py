@@ -46,7 +46,13 @@ from proxy.config.models_money import (
     SessionsSection,
 )
 from proxy.config.models_operators import AdminTokenSection, AlertSection, AuthSection, LogSection
-from proxy.config.models_routing import CatalogueSection, ModelSwitchSection, RouteSection
+from proxy.config.models_routing import (
+    CatalogueSection,
+    ModelSwitchSection,
+    RoutedSection,
+    RouteSection,
+    StrategySection,
+)
 from proxy.config.models_tenants import PrivacySection, TenantSection, TranslationSection
 from proxy.config.models_use_case import UseCaseSection
 from proxy.presets import PRESETS
@@ -128,11 +134,9 @@ class ProviderSection(Section):
         return {name: part for name, part in handler(core_schema).items() if name != "required"}
 
 
-class ModelSection(UseCaseSection):
+class ModelSection(RoutedSection, UseCaseSection):
     """What a name clients send stands for."""
 
-    target: Word = Field(description="The model it goes to.")
-    fallbacks: list[Word] = Field(default=[], description="Models to try next, in order.")
     price: PriceSection | None = Field(default=None, description="A price of our own, over the catalogue's.")
 
     @model_validator(mode="before")
@@ -203,6 +207,9 @@ class Config(Section):
     providers: dict[Name, ProviderSection] = Field(default={}, description="Upstreams; none: from the environment.")
     routes: list[RouteSection] = Field(default=[], description="Which provider serves which models; first match wins.")
     models: dict[Word, ModelSection] = Field(default={}, description="Names clients may send, and where they go.")
+    strategies: dict[Name, StrategySection] = Field(
+        default={}, description="Ways of one's own to choose among candidates, by name."
+    )
     model_switches: dict[Word, ModelSwitchSection] = Field(
         default={}, description="Models switched off, or on again, by patterns over author/slug and provider/model."
     )

@@ -17,6 +17,7 @@ from proxy.config.models_use_case import QualitySection
 from proxy.config.units import hundredths
 from proxy.policy.money.budgets import judge_scope
 from proxy.policy.quality.values import Judge, Watch
+from proxy.policy.strategies import CandidateRule
 from proxy.policy.use_cases.values import Members, UseCase, Variable
 from proxy.policy.values import Alias, Settings
 
@@ -39,7 +40,11 @@ class KeptVersion(Struct, frozen=True):
 
 def alias_of(name: str, model: ModelSection) -> Alias:
     """What policy knows of an entry."""
-    return Alias(model.target, tuple(model.fallbacks), _members(model.defaults), _use_of(name, model))
+    candidates = tuple(CandidateRule(one.target, one.weight, one.priority) for one in model.candidates)
+    first = (model.target,) if model.target is not None else tuple(one.target for one in candidates)
+    targets = (*first, *model.fallbacks)
+    strategy = model.strategy if candidates else ""
+    return Alias(targets[0], targets[1:], _members(model.defaults), _use_of(name, model), candidates, strategy)
 
 
 def _use_of(name: str, model: ModelSection) -> UseCase | None:

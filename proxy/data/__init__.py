@@ -15,6 +15,11 @@ def images_bytes() -> bytes:
     return files(__name__).joinpath("images.json").read_bytes()
 
 
+def quality_bytes() -> bytes:
+    """How good models are said to be: sources, each with its page, licence, day and figures by slug without author."""
+    return files(__name__).joinpath("quality.json").read_bytes()
+
+
 def prices_bytes(vendor: str) -> bytes:
     """What is known of a vendor's models ("openai", "mistral"), in the same shape, ids as the vendor spells them."""
     return files(__name__).joinpath(f"{vendor}.json").read_bytes()

@@ -158,6 +158,8 @@ def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:
     """What bounds this call's retries."""
     left = None if job.until == float("inf") else job.until - now
     use = job.plan.use
+    if job.course is not None and len(job.plan.targets) > 1:  # another candidate is better than waiting for this one
+        rules = msgspec.structs.replace(rules, attempts=1)
     return Rounds(len(job.plan.targets), rules, left, None if use is None else use.fallback_on)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from msgspec import Struct
 
 from proxy.dialects import Incoming
@@ -9,9 +11,23 @@ from proxy.exchange.painting import Sketch
 from proxy.exchange.record import Record
 from proxy.policy.limits.limiter import Taken
 from proxy.policy.money.weight import Weight, weigh
-from proxy.policy.values import Caller, Plan
+from proxy.policy.values import Caller, Plan, Target
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
+
+
+class Course(Protocol):
+    """What follows a call whose target was chosen among several."""
+
+    def goes_to(self, target: Target) -> None:
+        """An attempt is made there."""
+
+    def rest(self, seconds: float) -> None:
+        """The provider of that attempt says when it may be asked again."""
+
+    def ended(self, input_tokens: int) -> None:
+        """It is over; so many tokens were read, 0 where there was no answer."""
+
 
 _NOTHING = Call(Endpoint("none"), "", "", "GET", b"")
 NO_WEIGHT = weigh(_NOTHING)
@@ -24,7 +40,7 @@ class Job(Struct):
     `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `taken` is
     what it has taken from its limits, None until the step in which its first attempt takes its hold; tokens as
     `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
-    output tokens to put in, whatever budgets say; None is none.
+    output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several.
     """
 
     call: Call
@@ -40,6 +56,13 @@ class Job(Struct):
     under: tuple[str, ...] = ()
     sketch: Sketch | None = None
     cap: int | None = None
+    course: Course | None = None
+
+    def over(self) -> None:
+        """The call has ended: whoever chose its targets counts it no more."""
+        if self.course is not None:
+            usage = self.record.usage if self.record.status < 400 else None
+            self.course.ended(0 if usage is None else usage.input_tokens)
 
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""

@@ -74,6 +74,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     tenant: str | None = None
     use_case: str | None = None
     flags: tuple[str, ...] = ()
+    decision: str | None = None
 
 
 class Held(Protocol):
@@ -97,7 +98,8 @@ class RequestIds:
 
 class Record:
     """`started` is monotonic seconds, `at` the same moment as UTC epoch seconds. `timing`: the key wants its replies to say
-    where their time went."""
+    where their time went. `decision` is the id of the one that chose the target, where there were several. `pending`: what it
+    costs is not known before a response in the background has ended."""
 
     __slots__ = (
         "adjusted",
@@ -109,6 +111,7 @@ class Record:
         "cost_pusd",
         "cost_source",
         "cut_by",
+        "decision",
         "dressed",
         "endpoint",
         "entered",
@@ -149,23 +152,20 @@ class Record:
     )
 
     def __init__(self, request_id: str, now: float) -> None:
-        self.request_id = request_id
-        self.started = now
-        self.at = time.time()
+        self.request_id, self.started, self.at = request_id, now, time.time()
         self.phase: Phase = "reading"
         self.endpoint, self.tenant = "other", ""
         self.cors: list[tuple[str, str]] = []
         self.shape: Shape = "other"
-        self.speaks_anthropic = False  # and reads errors so
         self.key: str | None = None
         self.model: str | None = None
         self.label: str | None = None
-        self.stream, self.entered, self.marks = False, False, UNMARKED
+        self.speaks_anthropic, self.stream, self.entered, self.marks = False, False, False, UNMARKED
         self.target: Target | None = None
         self.tried: list[Tried] = []
         self.calls = self.status = self.unsettled = self.cost_pusd = 0
         self.adjusted: list[str] = []
-        self.use_case = self.fallback = ""  # its name and version; why another target answers than the first
+        self.decision = self.use_case = self.fallback = ""  # its name and version; why another answers than the first
         self.listener: Listener | None = None
         self.dressed: tuple[str, ...] = ()  # what the use case has changed, whichever attempt
         self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field
@@ -176,11 +176,10 @@ class Record:
         self.usage: Usage | None = None
         self.served: str | None = None
         self.upstream_request_id: str | None = None
-        self.times, self.timing = Times(now), False
+        self.times, self.timing, self.pending = Times(now), False, False
         self.client_left: Phase | None = None
         self.asked_of: Provider | None = None
         self.cost_source: str | None = None
-        self.pending = False  # what it costs is not known before a response in the background has ended
         self.limit_headers: list[tuple[str, str]] = []
         self.cut_by: ProxyError | None = None
         self.findings: Findings | None = None
@@ -198,6 +197,7 @@ class Record:
             ("x-tollkeeper-request-id", self.request_id),
             ("Server", "tollkeeper"),
             *self.cors,
+            *([("x-tollkeeper-decision", self.decision)] if self.decision else ()),
         ]
         if self.timing:
             own.append(("Server-Timing", self.times.server_timing(time.monotonic(), began, is_whole=is_whole)))
@@ -247,7 +247,6 @@ class Record:
     def entry(self, now: float) -> Entry:
         """The finished call as one value."""
         times, left_early, target, usage = self.times, self._left_early(), self.target, self.usage
-        first, token = times.since_start(times.first_byte_at), times.since_start(times.first_token_at)
         return Entry(
             request_id=self.request_id,
             upstream_request_id=self.upstream_request_id,
@@ -271,8 +270,8 @@ class Record:
             reasoning_tokens=usage.reasoning_tokens if usage else None,
             cost_usd=usd_text(self.cost_pusd) if self.cost_source and not self.pending else None,
             cost_source="pending" if self.pending else self.cost_source,
-            first_byte_seconds=None if first is None else micro(first),
-            first_token_seconds=None if token is None else micro(token),
+            first_byte_seconds=times.since_start(times.first_byte_at),
+            first_token_seconds=times.since_start(times.first_token_at),
             total_seconds=micro(now - self.started),
             overhead_seconds=micro(times.ours_seconds(times.first_byte_at or now)),
             client_left=self.client_left,
@@ -282,6 +281,7 @@ class Record:
             tenant=self.tenant or None,
             use_case=self.use_case or None,
             flags=() if self.listener is None or self.error else self.listener.flags(now - self.started),
+            decision=self.decision or None,
         )
 
     def _left_early(self) -> bool:

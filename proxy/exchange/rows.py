@@ -72,6 +72,7 @@ def refused_row(record: Record) -> Row:
         session=record.marks.session,
         tags=",".join(record.marks.tags),
         tenant=record.tenant,
+        decision=record.decision,
     )
 
 
@@ -107,6 +108,7 @@ def _held_row(hold: Hold, settlement: Settlement, usage: Usage | None, **ended: 
         source=settlement.source,
         counts_call=hold.attempt == 1,
         session=hold.session,
+        decision=hold.decision,
         tags=hold.tags,
         tenant=hold.tenant,
         **ended,

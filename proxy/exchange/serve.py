@@ -139,8 +139,7 @@ class Exchange:
         elif way == "refused":
             outcome = not_served(provider, job.call, self.providers.values())
         elif seconds := breakers.seconds_closed_to(target, time.monotonic()):
-            is_whole = breakers.by_provider[target.provider].is_open
-            outcome = unhealthy(provider, seconds, is_whole=is_whole)
+            outcome = unhealthy(provider, seconds, is_whole=breakers.by_provider[target.provider].is_open)
         else:
             try:
                 if way == "pictures":
@@ -235,6 +234,8 @@ class Exchange:
         if self.tongues.has_no_ear(outcome, job.call, provider, attempt):
             return Again(replace(attempt, calls=attempt.calls + 1, translated=True))
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
+        if job.course is not None and seen.status == 429 and seen.retry_after:
+            job.course.rest(seen.retry_after)
         if seen.trouble == "unreachable":
             seen = replace(seen, is_near=is_near(provider))
         if job.call.endpoint.draws and seen.status in TIMEOUTS:  # of OpenRouter, what was not received is not billed

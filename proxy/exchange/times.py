@@ -27,8 +27,8 @@ class Times(Struct):
     first_token_at: float | None = None
 
     def since_start(self, moment: float | None) -> float | None:
-        """Seconds from the call's start."""
-        return None if moment is None else moment - self.started
+        """Seconds from the call's start, to the microsecond."""
+        return None if moment is None else micro(moment - self.started)
 
     def ours_seconds(self, until: float) -> float:
         """What is left of the time until then, which nobody else took."""

@@ -80,6 +80,8 @@ class Toll:
 
     def release(self, job: Job) -> None:
         """A call is over: what it took from its limits and did not use is given back."""
+        if job.course is not None:
+            job.over()
         taken, record = job.taken, job.record
         if taken is not None:
             self.keeping.limiter.give_back(taken)
@@ -102,6 +104,8 @@ class Toll:
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
+        if job.course is not None and job.record.target is not None:
+            job.course.goes_to(job.record.target)
         job.under = job.scopes
         return self._hold_narrowed(job, ask) if self.keeping.books.narrowed else self._hold(job, ask)
 
@@ -228,6 +232,7 @@ class Toll:
             session=record.marks.session,
             tags=",".join(record.marks.tags),
             tenant=job.caller.tenant,
+            decision=record.decision,
         )
         self._take_limits(job)
         held = self._held(job, ask, quote, hold)

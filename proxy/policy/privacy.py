@@ -23,6 +23,11 @@ def keeps_nothing(provider: Provider, call: Call) -> bool:
     return provider.kind in _KINDS and call.endpoint.name in _ENDPOINTS and call.document is not None
 
 
+def may_keep(provider: Provider) -> bool:
+    """Whether it cannot promise that of a chat."""
+    return not provider.zdr and provider.kind not in _KINDS
+
+
 def preference(provider: Provider, call: Call, said: bytes | None = None) -> dict[str, bytes]:
     """The member that has OpenRouter choose such providers only; whatever else is preferred stays.
 

@@ -15,6 +15,7 @@ from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.policy.money.credits import Credits
 from proxy.policy.operators import Hook, Login, Operator
+from proxy.policy.strategies import CandidateRule, Pool, Strategy
 from proxy.policy.use_cases.values import UseCase
 from proxy.secret import Secret
 
@@ -88,12 +89,15 @@ class Target(Struct, frozen=True):
 
 class Alias(Struct, frozen=True):
     """A name under `models:`. `defaults` holds top-level JSON members as (name, JSON text),
-    used only where the client is silent; `use` is what else it says of calls."""
+    used only where the client is silent; `use` is what else it says of calls. With `candidates`, the first of them is the
+    `target` and the others come before the `fallbacks`; each call chooses among them by `strategy`."""
 
     target: str
     fallbacks: tuple[str, ...] = ()
     defaults: tuple[tuple[str, bytes], ...] = ()
     use: UseCase | None = None
+    candidates: tuple[CandidateRule, ...] = ()
+    strategy: str = ""
 
 
 class Route(Struct, frozen=True):
@@ -116,7 +120,8 @@ class Plan(Struct, frozen=True):
     """What one call will try, first choice first. `label` is the configured name of the first
     target (an alias, else `author/slug`), fit for a metric; `defaults` and `use` as in `Alias`. `rewrite` False: the
     body goes out as it is (no `model` was sent, and none is set). `stages` are what comes first from a part of the tightest
-    budget on (hundredths of a percent, rising); `start` is the target the call begins with.
+    budget on (hundredths of a percent, rising); `start` is the target the call begins with. With a `pool`, the targets are
+    chosen anew for each call.
     """
 
     targets: tuple[Target, ...]
@@ -126,6 +131,7 @@ class Plan(Struct, frozen=True):
     use: UseCase | None = None
     stages: tuple[tuple[int, tuple[Target, ...]], ...] = ()
     start: int = 0
+    pool: Pool | None = None
 
 
 class RetryRules(Struct, frozen=True):
@@ -256,6 +262,7 @@ class Settings(Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     aliases: dict[str, Alias] = {}
     model_switches: dict[str, Switch] = {}
+    strategies: dict[str, Strategy] = {}
     default_model: str | None = None
     unknown_models: Literal["reject", "pass"] = "reject"
     lossy: Lossy = "warn"

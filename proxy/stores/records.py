@@ -76,6 +76,7 @@ class Row(Struct, frozen=True):
     tags: str = ""
     tenant: str = ""
     use_case: str = ""
+    decision: str = ""
 
 
 class Hold(Struct, frozen=True, tag="hold"):
@@ -97,6 +98,7 @@ class Hold(Struct, frozen=True, tag="hold"):
     session: str = ""
     tags: str = ""
     tenant: str = ""
+    decision: str = ""
 
 
 class Begun(Struct, frozen=True, tag="begun"):

@@ -73,6 +73,7 @@ attempts = Table(
     *(_text(name, server_default="") for name in ("session", "tags")),
     _text("tenant", server_default=""),
     _text("use_case", server_default=""),
+    _text("decision", server_default=""),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )

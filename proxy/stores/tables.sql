@@ -52,6 +52,7 @@ CREATE TABLE attempts (
   tags TEXT DEFAULT '' NOT NULL,
   tenant TEXT DEFAULT '' NOT NULL,
   use_case TEXT DEFAULT '' NOT NULL,
+  decision TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_attempts PRIMARY KEY (seq),
   CONSTRAINT uq_attempts_id UNIQUE (id)
 )

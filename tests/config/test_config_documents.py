@@ -52,7 +52,15 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
     """Yield every path of a YAML value as documentation spells it."""
     if isinstance(value, dict):
         for name, item in value.items():
-            entries = ("providers.", "models.", "model_switches.", "keys.", "tenants.", "models.NAME.variables.")
+            entries = (
+                "providers.",
+                "models.",
+                "model_switches.",
+                "strategies.",
+                "keys.",
+                "tenants.",
+                "models.NAME.variables.",
+            )
             is_entry = prefix in entries
             yield from paths(item, prefix + ("NAME" if is_entry else name) + ".")
     elif isinstance(value, list):

@@ -99,7 +99,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("routes: [{match: a, provider: zzz}]", "1:31: routes[0].provider: names no provider of this configuration; known are: openrouter"),
         ("models: {a: 5}", "1:13: models.a: must be the model it goes to, or a mapping with target"),
         ("models: {a: ''}", "1:13: models.a.target: must be a name without spaces"),
-        ("models: {a: {}}", "1:13: models.a.target: is missing"),
+        ("models: {a: {}}", "1:13: models.a: must have exactly one of target and candidates"),
         ("models: {a: {target: b, price: {}}}", "1:32: models.a.price: names no price; give input, output, cached_input, web_search or file_search"),
         ("models: {a: {target: b, price: 5}}", f"1:32: models.a.price: {MAPPING}"),
         ("models: {a: {target: b, price: {input: -1}}}", "1:40: models.a.price.input: must be at least 0"),

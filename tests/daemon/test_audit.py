@@ -79,6 +79,7 @@ ORDERS: list[Order] = [
     ("POST", "/secrets/rotate", None, "secrets.rotate", "master keys"),
     ("POST", "/secrets/prune", None, "secrets.prune", "master keys"),
     ("DELETE", "/settings/providers/gpu", None, "setting.remove", "providers.gpu"),
+    ("PUT", "/routing/strategies/own", {"weights": {"cost": 1}}, "setting.set", "strategies.own"),
     ("POST", "/reload", None, "reload", "config.yaml"),
 ]  # fmt: skip
 # these want calls, lists of models or a provider that answers: tests/daemon/test_admin.py ends a call, others have tests of their own

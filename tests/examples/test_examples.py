@@ -151,6 +151,7 @@ PLACES = {
     "tollkeeper check": "openrouter",
     "tollkeeper models": "openrouter",
     "tollkeeper images": "openrouter docs/images.md",
+    "tollkeeper route": "openrouter docs/routing.md",
     "tollkeeper import": "openrouter",
     "curl http://127.0.0.1:8655": "open",
 }

@@ -704,3 +704,15 @@ def test_an_unknown_name_goes_to_openrouter_where_names_pass() -> None:
     assert at(names_of(LOCAL, OPENROUTER, unknown_models="pass"), "no-such", "openrouter") == [
         ("openrouter", "no-such")
     ]
+
+
+def test_auto_is_whatever_chats_and_has_a_price_and_nothing_that_is_given_away() -> None:
+    names = names_of(OPENROUTER, LOCAL, listed={"local": frozenset(("qwen3",))})
+    pool = names.look_up("auto:cost").plan.pool
+    assert pool is not None and (pool.strategy, pool.is_auto) == ("cost", True)
+    seats = {seat.slug for seat in pool.seats}
+    assert {"openai/gpt-4o", "qwen/qwen3"} <= seats
+    assert not [slug for slug in seats if slug.startswith("openrouter/") or slug.endswith((":free", ":batch"))]
+    assert any(model.id.endswith(":free") for model in CATALOGUE.models)
+    with pytest.raises(ModelNotFound):
+        names.look_up("auto:nonsense")

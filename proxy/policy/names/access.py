@@ -63,6 +63,8 @@ def may_use(caller: Caller, names: Names, model: str | None, at: str | None = No
     if not is_narrowed(caller):
         return True
     found = names.look_up(model, at)
+    if found.plan.pool is not None and found.plan.pool.is_auto:
+        return True  # it chooses among what the caller may use
     is_listed = _matches(caller, found.plan.label, found.slug)
     return is_listed or (at is not None and _may_name(caller, names, found.plan.targets[0]))
 
@@ -70,6 +72,11 @@ def may_use(caller: Caller, names: Names, model: str | None, at: str | None = No
 def is_narrowed(caller: Caller) -> bool:
     """Whether the caller may use named models only."""
     return bool(caller.models or caller.also)
+
+
+def rides(caller: Caller, label: str) -> bool:
+    """Whether a caller may use a name under `models:` as it is, whatever it leads to."""
+    return not is_narrowed(caller) or _matches(caller, label)
 
 
 def _may_name(caller: Caller, names: Names, target: Target) -> bool:

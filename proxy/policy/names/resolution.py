@@ -10,13 +10,16 @@ from msgspec import Struct
 from proxy.errors import InvalidValue, ModelNotFound
 from proxy.policy.names.catalogue import Catalogue, closest
 from proxy.policy.names.places import Places, Way
+from proxy.policy.names.pools import AUTO, BUILT_IN, auto_seats, auto_strategy, pool_of
 from proxy.policy.names.spelling import spell
 from proxy.policy.names.switches import Switches, names_of
+from proxy.policy.strategies import Pool
 from proxy.policy.use_cases.chain import defaults_of, use_of
 from proxy.policy.use_cases.values import UseCase
 from proxy.policy.values import Plan, Settings, Target
 
 # Names resolved once are remembered; a client that invents names must not fill the memory.
+_OF_AUTO = 6
 MOST_REMEMBERED = 4096
 LONGEST_REMEMBERED = 200
 _TUNED = "openai/ft:"
@@ -150,10 +153,25 @@ class Names:
         name = self._settings.default_model if model is None else model
         if name is None:
             return self._unnamed()
+        if name not in self._settings.aliases and (strategy := auto_strategy(name)) is not None:
+            return self._auto(name, strategy)
         ways = self._left(name, self._expand(name, set()))
         if not ways:
             raise model_not_found(name, self.offered())
         return self._planned(name, ways)
+
+    def _auto(self, name: str, strategy: str) -> Resolution:
+        """Whatever is offered and chats; the first few stand for all where nobody chooses."""
+        known = (*self._settings.strategies, *BUILT_IN)
+        if strategy not in known:
+            raise model_not_found(name, (f"{AUTO}:{each}" for each in known))
+        own = (one for one in self.offered() if one not in self._settings.aliases)
+        seats = tuple(auto_seats(own, self._catalogue, lambda one: self._expand(one, set())))
+        if not seats:
+            raise model_not_found(name, self.offered())
+        some = seats[:_OF_AUTO]
+        plan = Plan(tuple(seat.target for seat in some), name, pool=Pool(strategy, seats, is_auto=True))
+        return Resolution(plan, name, slugs=tuple(seat.slug for seat in some))
 
     def _left(self, name: str, ways: list[Way]) -> list[Way]:
         """The ways that are not switched off for everybody."""
@@ -186,7 +204,8 @@ class Names:
             return Resolution(Plan(targets, ways[0].slug), ways[0].slug, ways[0].is_guess, own)
         label = name if alias.use is None else alias.use.name  # which is not asked for its versions
         use = use_of(aliases, name)
-        plan = Plan(targets, label, defaults_of(aliases, name), use=use, stages=self._stages(use))
+        pool = pool_of(name, aliases, ways, lambda one: self._expand(one, {name}))
+        plan = Plan(targets, label, defaults_of(aliases, name), use=use, stages=self._stages(use), pool=pool)
         return Resolution(plan, ways[0].slug, False, own)
 
     def _stages(self, use: UseCase | None) -> tuple[tuple[int, tuple[Target, ...]], ...]:

@@ -43,6 +43,10 @@ class Breaker:
         """How long it stays open at least; 0 when it is closed or a probe is due."""
         return max(0.0, self._opened_at + self._seconds - now) if self.is_open else 0.0
 
+    def seconds_to_go(self, now: float) -> float:
+        """How long no call may go out, a probe under way counted; taking no place."""
+        return self.seconds_to_probe(now) or float(self._probing)
+
     def seconds_closed_to(self, now: float) -> float:
         """0 when a call may go out (taking the probe's place if it is open), else seconds until the next probe."""
         if not self.is_open:
@@ -124,6 +128,13 @@ class Breakers:
             self._by_target.pop(target, None)
         elif target in self._by_target:
             self._by_target[target].abandoned()
+
+    def failing(self, now: float) -> dict[Target | str, float]:
+        """What is left alone, targets and whole providers, with the seconds until a probe may go there; 0: it is due."""
+        found: dict[Target | str, float] = {
+            target: one.seconds_to_go(now) for target, one in self._by_target.items() if one.is_open
+        }
+        return found | {name: one.seconds_to_go(now) for name, one in self.by_provider.items() if one.is_open}
 
     def open_targets(self, provider: str) -> list[tuple[str, Breaker]]:
         """The models of a provider that are left alone."""

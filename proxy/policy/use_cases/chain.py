@@ -45,11 +45,13 @@ def use_of(aliases: Mapping[str, Alias], name: str) -> UseCase | None:
 
 
 def _chain(aliases: Mapping[str, Alias], name: str) -> list[Alias]:
-    """Every entry from the name on; one already met stands for the model of that name."""
+    """Every entry from the name on, to the first that chooses; one already met stands for the model of that name."""
     chain: list[Alias] = []
     seen: set[str] = set()
     while name not in seen and (alias := aliases.get(name)) is not None:
         seen.add(name)
         chain.append(alias)
+        if alias.candidates:
+            break
         name = alias.target
     return chain

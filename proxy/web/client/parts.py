@@ -11,6 +11,7 @@ from proxy.exchange.client import Client, Door
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listening import Ear
 from proxy.exchange.record import Record
+from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
 from proxy.policy.names.resolution import Names
 from proxy.policy.quality.values import Watch
@@ -78,6 +79,7 @@ class Parts(Struct):
     default_provider: str
     max_body: int
     gate: Gate
+    router: Router
     closing: Closing | None = None
     own: dict[str, Own] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None

@@ -79,7 +79,7 @@ def staged(parts: Parts, plan: Plan, call: Call, record: Record, caller: Caller)
         if part >= threshold and targets:
             record.fallback = percent_text(threshold)
             rest = (target for target in plan.targets[1:] if target not in targets)
-            return replace(plan, targets=(plan.targets[0], *targets, *rest), start=1)
+            return replace(plan, targets=(plan.targets[0], *targets, *rest), start=1, pool=None)
     return plan
 
 

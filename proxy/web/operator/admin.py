@@ -39,6 +39,7 @@ from proxy.web.operator.moments import usage_params
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
 from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
+from proxy.web.operator.routing_orders import RecommendBody
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
 
@@ -191,6 +192,8 @@ async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
         return given
     raw = await read_body(request, _MOST_BODY)
     try:
+        if route.body is RecommendBody:  # an ordinary request, with members of ours
+            return {**given, **msgspec.json.decode(raw, type=dict[str, Any])}
         body = _setting(raw) if route.body is SettingBody else msgspec.json.decode(raw, type=route.body)
     except msgspec.DecodeError as error:
         raise InvalidValue(f"The body must be a JSON object: {error}.") from None

@@ -8,7 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from proxy import __version__
+from proxy.policy.routing.values import Decision
 from proxy.stores.usage import UsageReport
+from proxy.web.operator.admin_query import QUERY
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BudgetsAnswer,
@@ -31,6 +33,7 @@ from proxy.web.operator.logins import LoginAnswer, LoginBody
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
 from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.model_switching import ModelSwitchBody
+from proxy.web.operator.routing_orders import DecisionsAnswer, RecommendBody, StrategiesAnswer
 from proxy.web.operator.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
 from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
 from proxy.web.operator.stored_settings import (
@@ -127,6 +130,12 @@ ROUTES = (
           query=("dry_run",), changes=True, fails=(400, 404, 409, 503)),
     Route("POST", "/models/sync", "sync", "Fetch every provider's list of models now.", SyncLine, changes=True,
           streams=True),
+    Route("POST", "/routing/recommend", "recommend", "Which model a request would go to now, and why.", Decision,
+          body=RecommendBody, fails=(400, 404)),
+    Route("GET", "/routing/decisions", "decisions", "The latest decisions taken for calls.", DecisionsAnswer),
+    Route("GET", "/routing/strategies", "strategies", "Every strategy.", StrategiesAnswer),
+    Route("PUT", "/routing/strategies/{name}", "put_strategy", "Set a strategy of one's own, applied at once.",
+          SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 404, 409, 412, 503)),
     Route("GET", "/models/changes", "model_news", "What was new in the lists of models, the newest first.", NewsAnswer,
           query=("since",), fails=(400, 503)),
     Route("GET", "/settings", "settings", "Every entry of the configuration that is in force, and where it stands.",
@@ -156,42 +165,6 @@ ROUTES = (
           ReloadedAnswer, query=("yes",), changes=True, fails=(400, 409)),
 )  # fmt: skip
 
-_QUERY = {
-    "action": {"type": "string", "description": "Only what is called so, such as key.create, or key.*."},
-    "actor": {"type": "string", "description": "Only what they did, such as 'uid 1000', or a pattern."},
-    "before": {"type": "integer", "description": "Only rows before this one: `next` of the answer before."},
-    "query": {"type": "string", "description": "A part of the name; a whole name tells what is known of it."},
-    "author": {"type": "string", "description": "Only of this author, such as anthropic."},
-    "takes": {"type": "string", "description": "Only what takes all of these: tools,images,files,audio,json_schema …"},
-    "makes": {"type": "string", "description": "Only what makes all of these: text,images,embeddings,speech …"},
-    "max_input_usd": {"type": "string", "description": "Only up to this many USD per million input tokens."},
-    "max_output_usd": {"type": "string", "description": "Only up to this many USD per million output tokens."},
-    "min_context": {"type": "integer", "description": "Only from this context window on, in tokens."},
-    "min_output": {"type": "integer", "description": "Only what may write at least so many tokens."},
-    "free": {"type": "boolean", "description": "Only what costs nothing."},
-    "released": {"type": "string", "description": "Only from this day on; as since."},
-    "off": {"type": "boolean", "description": "Those switched off for everybody."},
-    "sort": {"type": "string", "description": "name, input, output, context, largest_output or released."},
-    "by": {
-        "type": "string",
-        "default": "day",
-        "description": "day, month, model, key, provider, tenant, session; several: key,day.",
-    },
-    "limit": {"type": "integer", "default": 100, "minimum": 1, "maximum": 1000, "description": "So many rows."},
-    "key": {"type": "string", "description": "Only keys of this name, or of a pattern such as ci-*."},
-    "model": {"type": "string", "description": "Only models of this name, or of a pattern such as openai/*."},
-    "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
-    "session": {"type": "string", "description": "Only the session of this id, or of a pattern."},
-    "tenant": {"type": "string", "description": "Only tenants of this name, or of a pattern."},
-    "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
-    "until": {"type": "string", "description": "As since; a day counts to its end."},
-    "dry_run": {"type": "string", "description": "There, though empty: only say what would change."},
-    "section": {"type": "string", "description": "Only changes of this section."},
-    "name": {"type": "string", "description": "Only changes of this entry."},
-    "yes": {"type": "string", "description": "There, though empty: every provider or budget may be dropped."},
-    "target": {"type": "string", "description": "Only what was done to this, such as keys.bob, or a pattern."},
-    "tz": {"type": "string", "description": "The zone of days, such as Europe/Berlin. Default: the machine's."},
-}
 _REASONS = {
     400: "What was asked cannot be done.",
     401: "The admin token is missing or wrong.",
@@ -225,7 +198,7 @@ def openapi() -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
-    parameters += [{"name": n, "in": "query", "schema": _QUERY[n]} for n in route.query]
+    parameters += [{"name": n, "in": "query", "schema": QUERY[n]} for n in route.query]
     done = _content("Done.", route.answer.__name__)
     if route.streams:
         done = {"description": "As it is done.", "content": {"text/event-stream": done["content"]["application/json"]}}

@@ -87,6 +87,7 @@ class PastCallAnswer(Struct, frozen=True):
     cost_usd: str
     waterfall: list[SpanAnswer]
     session: str | None = None
+    decision: str | None = None
     tags: list[str] = []
     tenant: str | None = None
     use_case: str = ""

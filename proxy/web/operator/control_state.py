@@ -108,6 +108,7 @@ class LiveState:
             keys=self.keys,
             used=parts.keys.used,
             limiter=books.limiter,
+            router=parts.router,
         )
 
     def zone(self, name: str | None) -> tzinfo:

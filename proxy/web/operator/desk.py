@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
+from proxy.exchange.routing import Router
 from proxy.exchange.rows import SHADOWS
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Standing
@@ -73,6 +74,7 @@ class Desk(Struct, frozen=True):
     keys: KeySet
     used: dict[str, int] = {}
     limiter: Limiter | None = None
+    router: Router | None = None
 
     def usage(self, ask: UsageAsk) -> UsageReport:
         """Calls, tokens and cost. Raises as `Files` does, and `Declined` for a zone nobody knows."""
@@ -102,6 +104,7 @@ class Desk(Struct, frozen=True):
             cost_usd=usd_text(sum(row.cost_pusd for row in attempts)),
             waterfall=waterfall(rows),
             session=first.session or None,
+            decision=first.decision or None,
             tags=first.tags.split(",") if first.tags else [],
             tenant=first.tenant or None,
             use_case=first.use_case,

@@ -14,6 +14,8 @@ from proxy.dialects.contract import url_for
 from proxy.errors import BudgetExceeded, InvalidValue, ModelNotFound
 from proxy.exchange.attempt import members_for
 from proxy.exchange.refusals import code_of, spent_up
+from proxy.exchange.routing import Router
+from proxy.policy.limits.limiter import Denied
 from proxy.policy.money.account import Exceeded, InFlight
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
@@ -23,6 +25,10 @@ from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import choose, named_provider
+from proxy.policy.routing.deciding import planned
+from proxy.policy.routing.values import Ask as Asked
+from proxy.policy.routing.values import Decision
+from proxy.policy.routing.words import decision_of
 from proxy.policy.tenants import most_output, scopes_of, tenants_of
 from proxy.policy.use_cases.dress import dress
 from proxy.policy.use_cases.values import NO_USE
@@ -62,20 +68,19 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
     """Everything that decides about a call. Raises `Unknown` for a key, a provider or a model nobody knows, and what is
     wrong with its variables."""
     caller = caller_of(desk, ask.key)
-    plan = _plan(desk, ask, caller)
+    plan, decision = _plan(desk, ask, caller)
     call, plan, adjusted = _call(ask, plan)
     quote, tokens = _quote(desk, call, plan, caller)
     scopes = scopes_of(caller) if caller.name else (GLOBAL,)
     under = desk.under(scopes, _subject(caller, ask, plan))
     denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic())
     hold = _hold(desk, quote, (under, caller.name), now)
-    verdict = hold.verdict if denied is None else f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}"
     shadows = _shadows(desk, quote, (under, caller.name), now)
     rows = []
     for standing in desk.books.standings(under, now):
         held = shadows[standing.budget.id][0] if standing.budget.shadow else hold.amount_pusd
-        after = None if held is None else standing.left_pusd - held
-        rows.append({**asdict(standing_row(standing)), "left_after_usd": None if after is None else usd_text(after)})
+        after = None if held is None else usd_text(standing.left_pusd - held)
+        rows.append({**asdict(standing_row(standing)), "left_after_usd": after})
     limits = [] if desk.limiter is None else desk.limiter.denied_in_shadow(scopes, tokens, time.monotonic())
     return {
         "model": ask.model,
@@ -83,6 +88,7 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "tenant": caller.tenant or None,
         "order": [asdict(each) for each in order_of(desk, caller, ask.model, plan)],
         "target": plan.label,
+        "decision": decision,
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
         "use_case": plan.use.version if plan.use else None,
         "sent": _sent(desk, call, plan, hold.maximum),
@@ -91,12 +97,16 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "hold": _bound(quote, hold),
         "tool_uses": desk.settings.money.rules.tool_uses,
         "budgets": rows,
-        "verdict": verdict,
+        "verdict": hold.verdict if denied is None else _over_limit(denied),
         "shadow_rejections": [
             *(f"{code_of(limit)} by {limit.id}" for limit in limits),
             *(f"{code} by {budget}" for budget, (_, code) in shadows.items() if code is not None),
         ],
     }
+
+
+def _over_limit(denied: Denied) -> str:
+    return f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}"
 
 
 def _subject(caller: Caller, ask: ExplainAsk, plan: Plan) -> Subject:
@@ -118,12 +128,21 @@ def caller_of(desk: Desk, name: str | None) -> Caller:
     raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
 
 
-def _plan(desk: Desk, ask: ExplainAsk, caller: Caller) -> Plan:
+def _plan(desk: Desk, ask: ExplainAsk, caller: Caller) -> tuple[Plan, Decision | None]:
     try:
         at = None if ask.provider is None else named_provider(desk.names, None, ask.provider)
-        return choose(caller, desk.names, ask.model, at)
+        return _decided(desk, choose(caller, desk.names, ask.model, at), caller, ask.max_tokens)
     except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
+
+
+def _decided(desk: Desk, plan: Plan, caller: Caller, maximum: int | None) -> tuple[Plan, Decision | None]:
+    """Where there are several candidates: what a call with an empty prompt would be told."""
+    if plan.pool is None:
+        return plan, None
+    router, asked = desk.router or Router(desk.settings, desk.names, desk.prices), Asked(output_tokens=maximum or 0)
+    choice, health = router.rehearse(plan.pool, (caller, plan), asked)
+    return planned(plan, choice) if choice.order else plan, decision_of(choice, asked, health, "")
 
 
 def _call(ask: ExplainAsk, plan: Plan) -> tuple[Call, Plan, tuple[str, ...]]:

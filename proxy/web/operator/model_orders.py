@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import tzinfo
 from typing import Any, Protocol
 
 import msgspec
@@ -89,9 +90,7 @@ class ModelOrders:
         return await asyncio.to_thread(model_list, desk.settings, desk.names, desk.prices, ask)
 
     async def _news(self, params: Params) -> Answer:
-        ask, zone = msgspec.convert(params, NewsAsk), self._state.zone(None)
-        since = 0 if ask.since is None else moment_ms(ask.since, zone, is_end=False)
-        return await asyncio.to_thread(news_since, self._state.files, since)
+        return await asyncio.to_thread(news_of, self._state.files, params, self._state.zone(None))
 
     async def sync(self, _: Params) -> AsyncIterator[SyncLine]:
         """Fetch every provider's list now. Whoever stops listening does not stop it."""
@@ -114,8 +113,10 @@ class ModelOrders:
         yield SyncLine("done", models=models, seconds=seconds, done=done, of=of, news=counted(kinds))
 
 
-def news_since(files: Files, since_ms: int) -> NewsAnswer:
-    """What the ledger has of it."""
+def news_of(files: Files, params: Params, zone: tzinfo) -> NewsAnswer:
+    """What the ledger has of it. Raises ValueError."""
+    since = msgspec.convert(params, NewsAsk).since
+    since_ms = 0 if since is None else moment_ms(since, zone, is_end=False)
     found = files.model_news(since_ms, _MOST_NEWS)
     return NewsAnswer(
         [

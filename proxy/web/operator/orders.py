@@ -24,6 +24,7 @@ from proxy.web.operator.model_orders import ModelOrders
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
+from proxy.web.operator.routing_orders import RoutingOrders
 from proxy.web.operator.secrets_orders import SecretsOrders
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
@@ -65,7 +66,7 @@ class Orders:
         self.trail = trail
         self.sessions = Sessions()
         self._host = host
-        models = ModelOrders(state, host)
+        models, settings = ModelOrders(state, host), SettingsOrders(state, host)
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
             "status": self._status,
             "usage": self._usage,
@@ -93,10 +94,9 @@ class Orders:
             "dashboard": self._dashboard,
             "audit": self._audit,
             "audit_verification": self._verified,
-            **SettingsOrders(state, host).by_name,
-            **SecretsOrders(state, host).by_name,
-            **models.by_name,
         }
+        self.by_name |= settings.by_name | models.by_name | SecretsOrders(state, host).by_name
+        self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name
         self.streams: dict[str, Callable[[Params], AsyncIterator[Struct]]] = {"sync": models.sync}
 
     async def give(self, order: str, params: Params) -> Answer:

@@ -1,0 +1,288 @@
+"""Where calls with several candidates go: what is known of these, where sessions are, who is busy; the decision itself is
+`proxy/policy/routing`. Calls with one target never come here."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from proxy.errors import NoHealthyUpstream
+from proxy.exchange.candidates import Candidates
+from proxy.exchange.job import Job
+from proxy.policy.money.books import Books
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.money.weight import likely_input_tokens
+from proxy.policy.names.access import is_narrowed, may_use, rides
+from proxy.policy.names.resolution import Names, model_not_found
+from proxy.policy.retries.breaker import Breakers
+from proxy.policy.routing.board import Board, Kind, board_of, kind_of
+from proxy.policy.routing.deciding import Chance, Choice, decide, planned
+from proxy.policy.routing.needs import needs_of
+from proxy.policy.routing.observing import Observed
+from proxy.policy.routing.sessions import Sessions, prefix_of
+from proxy.policy.routing.values import NAMED, PRIVATE, Ask, Decision, Health
+from proxy.policy.routing.words import decision_of
+from proxy.policy.strategies import Pool, Seat, Strategy
+from proxy.policy.values import Caller, Plan, Provider, Settings, Target
+
+_PUSD = 1e-12
+_BOARD_SECONDS = 0.25  # what is learnt within this time is worth no new board
+_MOST_DECISIONS = 500
+_MOST_BOARDS = 256
+_PROBE_SHARE = 0.05
+
+
+class Decided(Struct, frozen=True):
+    """A decision that was taken, with when and for whom; its words are made when somebody asks."""
+
+    id: str
+    at: float
+    key: str
+    asked: str
+    choice: Choice
+    ask: Ask
+    health: Health
+
+    def in_words(self) -> Decision:
+        """As it is shown."""
+        return decision_of(self.choice, self.ask, self.health, self.id)
+
+
+class Drawn(Struct, frozen=True):
+    """A board with when it was made and of what, and who among its candidates recovers."""
+
+    board: Board
+    at: float
+    version: int
+    shares: Mapping[Target, float]
+    seats: tuple[Seat, ...]
+
+
+def _none_failing(_: str) -> Breakers:
+    """Where no daemon runs."""
+    return Breakers(())
+
+
+class Course:
+    """One call that was routed, while it runs."""
+
+    __slots__ = ("_at", "_own", "_router", "_session")
+
+    def __init__(self, router: Router, session: bytes, own: Mapping[str, Provider]) -> None:
+        self._router = router
+        self._session = session
+        self._own = own
+        self._at: Target | None = None
+
+    def goes_to(self, target: Target) -> None:
+        """An attempt is made there."""
+        self.ended(0)
+        self._router.busy[target] = self._router.busy.get(target, 0) + 1
+        self._at = target
+
+    def ended(self, input_tokens: int) -> None:
+        """It is over; with an answer its session stays there."""
+        if (target := self._at) is None:
+            return
+        self._at = None
+        left = self._router.busy.get(target, 0) - 1
+        if left > 0:
+            self._router.busy[target] = left
+        else:
+            self._router.busy.pop(target, None)
+        if input_tokens and self._session:
+            self._router.sessions.stick(self._session, target, input_tokens, time.monotonic())
+
+    def rest(self, seconds: float) -> None:
+        """The provider says when it may be asked again."""
+        if self._at is not None:
+            whose = account(self._own, self._at.provider)
+            self._router.resting[self._at, whose] = time.monotonic() + seconds
+
+
+class Router:
+    """Of one daemon. `take_on` begins with other settings and lists; what was observed, and sessions, stay."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        names: Names,
+        prices: PriceBook,
+        breakers_of: Callable[[str], Breakers] = _none_failing,
+    ) -> None:
+        self.observed = Observed()
+        self.busy: dict[Target, int] = {}
+        self.resting: dict[tuple[Target, str], float] = {}
+        self.decided: deque[Decided] = deque(maxlen=_MOST_DECISIONS)
+        self.sessions = Sessions()
+        self.take_on(settings, names, prices, breakers_of)
+
+    def take_on(
+        self, settings: Settings, names: Names, prices: PriceBook, breakers_of: Callable[[str], Breakers]
+    ) -> None:
+        """Decide by these from now on. `breakers_of`: those of a tenant's own accounts, "" of everybody's."""
+        self._settings, self._names, self._breakers_of = settings, names, breakers_of
+        self._boards: dict[tuple[object, ...], Drawn] = {}
+        self._candidates = Candidates(settings, prices)
+        self._own: dict[tuple[object, ...], tuple[Pool, tuple[Seat, ...]]] = {}
+
+    def strategy(self, name: str) -> Strategy:
+        """One's own of that name, else a built-in one. Raises KeyError."""
+        return self._settings.strategies.get(name) or NAMED[name]
+
+    def choose(self, job: Job, books: Books) -> Job:
+        """Put the plan of the decision in the place of the job's. Raises `NoHealthyUpstream` where nobody fits."""
+        pool, record, now = job.plan.pool, job.record, time.monotonic()
+        assert pool is not None
+        intake = job.weight.intake
+        needs = needs_of(job.call, intake.images, intake.audio_seconds) | PRIVATE * job.caller.zdr
+        maximum = job.weight.asks.maximum or 0
+        seats, strategy = self.seats_for(pool, job.caller, job.plan), self.strategy(pool.strategy)
+        if not seats:
+            raise model_not_found(job.call.model or "", ())
+        likely = likely_input_tokens(job.weight)
+        ask = Ask(needs, likely, maximum, job.call.stream, *_money(books, job, strategy))
+        self.observed.is_wanted = True
+        drawn = self._drawn(seats, strategy, ask, now)
+        session = self._session(job, drawn.board.strategy)
+        stuck = self.sessions.find(session, strategy.sticky_seconds, now) if session else None
+        health = self._health(drawn, job.caller, now)
+        chance = Chance(random.random(), random.random(), random.random())
+        choice = decide(drawn.board, ask, health, stuck, chance)
+        record.decision = f"dec_{record.request_id.removeprefix('req_')}"
+        decided = Decided(record.decision, time.time(), job.caller.name, job.call.model or "", choice, ask, health)
+        self.decided.append(decided)
+        if not choice.order:
+            raise nobody(decided.in_words())
+        plan = planned(job.plan, choice)
+        job.plan = plan if job.call.ours.fallback else replace(plan, targets=plan.targets[:1])
+        record.label = job.plan.label
+        job.course = Course(self, session, job.caller.own)
+        return job
+
+    def rehearse(self, pool: Pool, who: tuple[Caller, Plan], ask: Ask) -> tuple[Choice, Health]:
+        """What a call would be told, without a draw: nothing is explored and nothing remembered."""
+        now = time.monotonic()
+        seats = self.seats_for(pool, *who)
+        drawn = self._drawn(seats, self.strategy(pool.strategy), ask, now)
+        health = self._health(drawn, who[0], now)
+        return decide(drawn.board, ask, health, None, Chance()), health
+
+    def board(self, seats: tuple[Seat, ...], strategy: Strategy, ask: Ask) -> Board:
+        """The board that calls of this kind are decided by."""
+        return self._drawn(seats, strategy, ask, time.monotonic()).board
+
+    def seats_for(self, pool: Pool, caller: Caller, plan: Plan) -> tuple[Seat, ...]:
+        """The candidates a caller may use; of `auto` all it may."""
+        is_switched = caller.name in self._names.switched_keys
+        if not is_switched and (not is_narrowed(caller) or (not pool.is_auto and rides(caller, plan.label))):
+            return pool.seats
+        whose = (id(pool), caller.name if is_switched else "", caller.models, caller.also)
+        found = self._own.get(whose)
+        if found is None or found[0] is not pool:
+            rides_ = not pool.is_auto and rides(caller, plan.label)
+            own = tuple(seat for seat in pool.seats if _may(caller, self._names, seat, rides_=rides_))
+            found = self._own[whose] = (pool, own)
+        return found[1]
+
+    def _session(self, job: Job, strategy: Strategy) -> bytes:
+        """What a session is known by, always under its key; nothing where the strategy keeps none."""
+        if not strategy.sticky_seconds:
+            return b""
+        said = job.record.marks.session.encode() or prefix_of(job.call)
+        if not said:
+            return b""
+        whole = b"\0".join((job.caller.name.encode(), strategy.name.encode(), (job.call.model or "").encode(), said))
+        return hashlib.blake2b(whole, digest_size=16).digest()
+
+    def _drawn(self, seats: tuple[Seat, ...], strategy: Strategy, ask: Ask, now: float) -> Drawn:
+        kind = kind_of(ask.input_tokens, ask.output_tokens, stream=ask.stream, used=ask.used)
+        kind = kind if strategy.kind == "budget" else replace(kind, spent_tenths=0)
+        name = (id(seats), strategy.name, kind)
+        found, version = self._boards.get(name), self.observed.version
+        if found is not None and found.seats is seats and (found.version == version or now - found.at < _BOARD_SECONDS):
+            return found
+        if len(self._boards) >= _MOST_BOARDS:
+            self._boards.clear()
+        drawn = self._boards[name] = self._draw(seats, strategy, kind, now)
+        return drawn
+
+    def _draw(self, seats: tuple[Seat, ...], strategy: Strategy, kind: Kind, now: float) -> Drawn:
+        observed, version = self.observed, self.observed.version
+        candidates = self._candidates.of(seats)
+        board = board_of(candidates, lambda target: observed.speed(target, stream=kind.stream), strategy, kind)
+        shares = {c.target: share for c in candidates if (share := observed.share(c.target, stream=kind.stream)) < 1}
+        return Drawn(board, now, version, shares, seats)
+
+    def _health(self, drawn: Drawn, caller: Caller, now: float) -> Health:
+        closed: dict[Target, str] = {}
+        shares = dict(drawn.shares)
+        failing = _failing(caller, self._breakers_of, now)
+        if not failing and not self.resting:
+            return Health(closed, shares, self.busy)
+        self.resting = {door: until for door, until in self.resting.items() if until > now}
+        for row in drawn.board.rows:
+            target = row.candidate.target
+            seconds = failing.get(target, failing.get(target.provider))
+            rests_until = self.resting.get((target, account(caller.own, target.provider)))
+            if rests_until is not None:
+                closed[target] = f"it asked to be left alone for {rests_until - now:.0f} s more (429)"
+            elif seconds:
+                closed[target] = f"it failed several times in a row; the next try is due in {seconds:.0f} s"
+            elif seconds is not None:
+                shares[target] = _PROBE_SHARE
+        if len(closed) == len(drawn.board.rows):  # better asked than refused: the breaker says the rest
+            closed = {}
+        return Health(closed, shares, self.busy)
+
+
+def account(own: Mapping[str, Provider], provider: str) -> str:
+    """Whose account a call uses there: a tenant's that has one of its own, else "" for everybody's."""
+    return own[provider].tenant if provider in own else ""
+
+
+def _failing(caller: Caller, breakers_of: Callable[[str], Breakers], now: float) -> dict[Target | str, float]:
+    """What is left alone of all that the caller's calls would meet."""
+    found = breakers_of("").failing(now)
+    if not caller.own:
+        return found
+    found = {door: seconds for door, seconds in found.items() if _provider(door) not in caller.own}
+    for tenant in {provider.tenant for provider in caller.own.values()}:
+        theirs = breakers_of(tenant).failing(now).items()
+        found |= {door: s for door, s in theirs if account(caller.own, _provider(door)) == tenant}
+    return found
+
+
+def _provider(door: Target | str) -> str:
+    return door if isinstance(door, str) else door.provider
+
+
+def _money(books: Books, job: Job, strategy: Strategy) -> tuple[float | None, float]:
+    """What the tightest budget leaves in USD, None where none binds; and the part that is spent, where that counts."""
+    now = time.time()
+    room = books.room(job.scopes, job.caller.name, now)
+    if room is None:
+        return None, 0.0
+    used = 0.0
+    if strategy.kind == "budget":
+        standings = [one for one in books.standings(job.scopes, now) if one.budget.cap_pusd]
+        used = max((one.spent_pusd / one.budget.cap_pusd for one in standings), default=0.0)
+    return room.spendable_pusd * _PUSD, used
+
+
+def nobody(decision: Decision) -> NoHealthyUpstream:
+    """No candidate fits; the first reasons say why."""
+    why = "; ".join(f"{one.model}: {one.reason}" for one in decision.dropped[:3]) or "there are none"
+    return NoHealthyUpstream(f"No candidate for this call fits: {why}. `tollkeeper route` shows all of them.")
+
+
+def _may(caller: Caller, names: Names, seat: Seat, *, rides_: bool) -> bool:
+    if caller.name in names.switched_keys and not names.is_on(seat.slug, caller.name):
+        return False
+    return rides_ or may_use(caller, names, seat.label)

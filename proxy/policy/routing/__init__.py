@@ -1,0 +1,1 @@
+"""Routing: which of several candidates a call goes to, and why."""

@@ -1,0 +1,182 @@
+"""The decision: capable, not left alone, affordable; then by score, and where a session is. One pure function for calls,
+`explain` and the recommendation alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from proxy.policy.routing.board import LIKELY_OUTPUT, Board, Row
+from proxy.policy.routing.values import Ask, Candidate, Health, Stuck
+from proxy.policy.values import Plan
+
+NEAR = 0.9  # of the best score
+_WORTH_A_TRY = 0.5
+MOST_FALLBACKS = 5
+
+Rule = Literal["only", "best", "near_best", "explore", "session", "weighted", "none"]
+
+
+class Chance(Struct, frozen=True):
+    """Three draws from 0 to 1: whether to explore, which of the near-best, whether one that recovers gets this call."""
+
+    explore: float = 1.0
+    pick: float = 0.0
+    recover: float = 1.0
+
+
+class Choice(Struct, frozen=True):
+    """`order`: the chosen one, then its fallbacks. `near` were about as good; `dropped` with the code of why: bits that it
+    does not take (above 0), -1 too small a window, -2 left alone, -3 more than the budget leaves. `kept_usd`: what
+    switching would have cost more (a session stays)."""
+
+    board: Board
+    order: tuple[Row, ...]
+    rule: Rule
+    eligible: int
+    near: int
+    dropped: tuple[tuple[Row, int], ...]
+    runner_up: Row | None = None
+    kept_usd: float = 0.0
+
+
+def decide(board: Board, ask: Ask, health: Health, stuck: Stuck | None, chance: Chance) -> Choice:
+    """Choose. An empty `order`: nobody is eligible."""
+    eligible, dropped = _eligible(board, ask, health)
+    if not eligible:
+        return Choice(board, (), "none", 0, 0, tuple(dropped))
+    if board.weights.load:
+        eligible = _by_load(board, eligible, health)
+    first = min(row.candidate.priority for row in eligible if row.candidate.weight or row is eligible[-1])
+    front = [row for row in eligible if row.candidate.priority <= first and row.candidate.weight] or eligible
+    near = [row for row in front if row.score >= front[0].score * NEAR]
+    chosen, rule = _chosen(board, front, near, chance)
+    kept_usd = 0.0
+    if stuck is not None and (held := _held(stuck, front, front[0], ask)) is not None:
+        chosen, rule, kept_usd = held[0], "session", held[1]
+    if health.shares and (better := _spared(chosen, front, health, chance)) is not None:
+        chosen, rule = better, "best"
+    rest = _drawn(front, chance.pick) if board.strategy.kind == "draw" else front
+    order = _first_few((chosen,), rest, eligible)
+    runner = next((row for row in front if row is not chosen), None)
+    return Choice(board, order, rule, len(eligible), len(near), tuple(dropped), runner, kept_usd)
+
+
+def _eligible(board: Board, ask: Ask, health: Health) -> tuple[list[Row], list[tuple[Row, int]]]:
+    needs, window = ask.needs, ask.input_tokens
+    closed, left = health.closed, ask.left_usd
+    eligible: list[Row] = []
+    dropped: list[tuple[Row, int]] = []
+    for row in board.rows:
+        candidate = row.candidate
+        if needs & ~candidate.takes:
+            dropped.append((row, needs & ~candidate.takes))
+        elif window > candidate.context > 0:
+            dropped.append((row, -1))
+        elif closed and candidate.target in closed:
+            dropped.append((row, -2))
+        elif left is not None and (cost_usd(candidate, ask) or 0.0) > left:
+            dropped.append((row, -3))
+        else:
+            eligible.append(row)
+    return eligible, dropped
+
+
+def _by_load(board: Board, eligible: Sequence[Row], health: Health) -> list[Row]:
+    weight, busy = board.weights.load, health.busy
+
+    def total(row: Row) -> float:
+        return -(row.score + weight * row.candidate.weight / (1 + busy.get(row.candidate.target, 0)))
+
+    return sorted(eligible, key=total)
+
+
+def _chosen(board: Board, front: Sequence[Row], near: Sequence[Row], chance: Chance) -> tuple[Row, Rule]:
+    strategy = board.strategy
+    if len(front) == 1:
+        return front[0], "only"
+    if strategy.kind == "draw":
+        return _drawn(front, chance.pick)[0], "weighted"
+    if board.weights.load:
+        return front[0], "best"
+    if chance.explore < strategy.explore:
+        others = [row for row in front if row is not near[0] and row.score >= front[0].score * _WORTH_A_TRY]
+        if others:
+            return min(others, key=lambda row: (row.speed.calls, -row.score)), "explore"
+    if len(near) > 1:
+        return _draw(near, chance.pick)[0], "near_best"
+    return near[0], "best"
+
+
+def _drawn(rows: Sequence[Row], pick: float) -> list[Row]:
+    """By weight, without replacement: the rest of the draw goes on with what is left of `pick`."""
+    left, order = list(rows), list[Row]()
+    while left and len(order) <= MOST_FALLBACKS:
+        row, pick = _draw(left, pick)
+        order.append(row)
+        left = [other for other in left if other is not row]
+    return order
+
+
+def _draw(rows: Sequence[Row], pick: float) -> tuple[Row, float]:
+    """One by weight, and what is left of `pick` for the next draw."""
+    point = pick * sum([row.candidate.weight for row in rows])
+    for row in rows:
+        weight = row.candidate.weight
+        if point < weight:
+            return row, min(point / weight, 0.999999)
+        point -= weight
+    return rows[-1], pick
+
+
+def _first_few(*groups: Sequence[Row]) -> tuple[Row, ...]:
+    """The first of them all, each once."""
+    found: dict[int, Row] = {}
+    for row in chain(*groups):
+        found.setdefault(id(row), row)
+        if len(found) > MOST_FALLBACKS:
+            break
+    return tuple(found.values())
+
+
+def _held(stuck: Stuck, front: Sequence[Row], best: Row, ask: Ask) -> tuple[Row, float] | None:
+    """The row a session stays with, and what leaving it would cost more; None where it is not eligible, fails, or leaving
+    pays: reading the context anew at the best one is cheaper than going on here, cached prices counted."""
+    own = next((row for row in front if row.candidate.target == stuck.target), None)
+    if own is None or own is best or own.score < best.score * _WORTH_A_TRY:
+        return None if own is None or own is not best else (own, 0.0)
+    stay, switch = cost_usd(own.candidate, ask, stuck.cached_tokens), cost_usd(best.candidate, ask)
+    if stay is None or switch is None:
+        return own, 0.0
+    return (own, switch - stay) if switch >= stay else None
+
+
+def _spared(chosen: Row, front: Sequence[Row], health: Health, chance: Chance) -> Row | None:
+    """Who goes in the place of one that recovers and does not get this call."""
+    share = health.shares.get(chosen.candidate.target, 1.0)
+    if chance.recover < share:
+        return None
+    return next((row for row in front if health.shares.get(row.candidate.target, 1.0) >= 1.0), None)
+
+
+def cost_usd(candidate: Candidate, ask: Ask, cached_tokens: int = 0) -> float | None:
+    """What the call likely costs there; None where nobody knows."""
+    if candidate.input_usd is None or candidate.output_usd is None:
+        return None
+    cached = min(cached_tokens, ask.input_tokens) if candidate.cached_usd is not None else 0
+    output = min(ask.output_tokens or LIKELY_OUTPUT, LIKELY_OUTPUT)
+    read = (ask.input_tokens - cached) * candidate.input_usd + cached * (candidate.cached_usd or 0.0)
+    return read + output * candidate.output_usd
+
+
+def planned(plan: Plan, choice: Choice) -> Plan:
+    """The targets of a choice, then what the name falls back on; called as the chosen one is."""
+    chosen = tuple(row.candidate.target for row in choice.order)
+    seats = {seat.target for seat in plan.pool.seats} if plan.pool is not None else set()
+    rest = tuple(target for target in plan.targets if target not in seats and target not in chosen)
+    label = choice.order[0].candidate.label
+    return msgspec.structs.replace(plan, targets=chosen + rest, label=label)

@@ -1,0 +1,118 @@
+"""How targets do, as it is measured here: decaying means, the newest first tokens, and who recovers. Times come in."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from proxy.policy.routing.values import Speed
+from proxy.policy.values import Target
+
+HALF_LIFE_SECONDS = 300.0
+LEAST_CALLS = 3
+_NEWEST = 12.0  # a mean rests on about so many calls at most: what has changed is seen within them
+_RING = 64
+_STREAK = 3
+_FIRST_SHARE = 0.05
+MOST_TARGETS = 2000
+
+Name = tuple[Target, bool]
+
+
+class Mean:
+    """A mean whose past fades, by time and by newer values."""
+
+    __slots__ = ("_at", "_weight", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._weight = 0.0
+        self._at = 0.0
+
+    def add(self, value: float, now: float) -> None:
+        """One more."""
+        faded = min(self._weight * 0.5 ** ((now - self._at) / HALF_LIFE_SECONDS), _NEWEST)
+        self.value += (value - self.value) / (faded + 1)
+        self._weight, self._at = faded + 1, now
+
+
+class Track:
+    """One target, streamed or not."""
+
+    __slots__ = ("calls", "errors", "first", "firsts", "rate", "share", "streak")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.first, self.rate, self.errors = Mean(), Mean(), Mean()
+        self.firsts: deque[float] = deque(maxlen=_RING)
+        self.streak = 0
+        self.share = 1.0
+
+    def succeeded(self, first_token_seconds: float | None, tokens_per_second: float | None, now: float) -> None:
+        """An answer came. Who fails no more is trusted with twice as much each time."""
+        self.calls += 1
+        self.errors.add(0.0, now)
+        self.share = _FIRST_SHARE if self.streak >= _STREAK else min(1.0, self.share * 2)
+        self.streak = 0
+        if first_token_seconds is not None:
+            self.first.add(first_token_seconds, now)
+            self.firsts.append(first_token_seconds)
+        if tokens_per_second is not None:
+            self.rate.add(tokens_per_second, now)
+
+    def failed(self, now: float) -> None:
+        """None came."""
+        self.errors.add(1.0, now)
+        self.streak += 1
+
+    @property
+    def needs_care(self) -> float:
+        """The part of its traffic it should get: little after failures in a row, until it answers again."""
+        return _FIRST_SHARE if self.streak >= _STREAK else self.share
+
+    def speed(self, else_: Speed) -> Speed:
+        """What is known by now; what too few calls say nothing of is as `else_` has it."""
+        if self.calls < LEAST_CALLS:
+            return Speed(
+                else_.first_token_seconds, else_.tokens_per_second, self.errors.value, self.calls, None, else_.basis
+            )
+        return Speed(
+            self.first.value or else_.first_token_seconds,
+            self.rate.value or else_.tokens_per_second,
+            self.errors.value,
+            self.calls,
+            sorted(self.firsts)[int(len(self.firsts) * 0.95)] if self.firsts else None,
+            "measured",
+        )
+
+
+class Observed:
+    """All of them, the longest unused forgotten first. `version` grows with what is learnt."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[Name, Track] = {}
+        self.published: dict[Target, Speed] = {}
+        self.version = 0
+        self.is_wanted = False  # as long as nobody chooses, nobody has to look
+
+    def track(self, target: Target, *, stream: bool) -> Track:
+        """The one of a target, made where there is none."""
+        found = self._tracks.pop((target, stream), None) or Track()
+        self._tracks[target, stream] = found
+        if len(self._tracks) > MOST_TARGETS:
+            del self._tracks[next(iter(self._tracks))]
+        self.version += 1
+        return found
+
+    def speed(self, target: Target, *, stream: bool) -> Speed:
+        """What is known of a target: measured here, else published, else guessed."""
+        else_ = self.published.get(target, _GUESS)
+        track = self._tracks.get((target, stream))
+        return else_ if track is None else track.speed(else_)
+
+    def share(self, target: Target, *, stream: bool) -> float:
+        """Below 1 for one that recovers."""
+        track = self._tracks.get((target, stream))
+        return 1.0 if track is None else track.needs_care
+
+
+_GUESS = Speed()

@@ -1,0 +1,40 @@
+"""The parameters of the admin port's queries, as the OpenAPI document describes them."""
+
+from __future__ import annotations
+
+QUERY = {
+    "action": {"type": "string", "description": "Only what is called so, such as key.create, or key.*."},
+    "actor": {"type": "string", "description": "Only what they did, such as 'uid 1000', or a pattern."},
+    "before": {"type": "integer", "description": "Only rows before this one: `next` of the answer before."},
+    "query": {"type": "string", "description": "A part of the name; a whole name tells what is known of it."},
+    "author": {"type": "string", "description": "Only of this author, such as anthropic."},
+    "takes": {"type": "string", "description": "Only what takes all of these: tools,images,files,audio,json_schema …"},
+    "makes": {"type": "string", "description": "Only what makes all of these: text,images,embeddings,speech …"},
+    "max_input_usd": {"type": "string", "description": "Only up to this many USD per million input tokens."},
+    "max_output_usd": {"type": "string", "description": "Only up to this many USD per million output tokens."},
+    "min_context": {"type": "integer", "description": "Only from this context window on, in tokens."},
+    "min_output": {"type": "integer", "description": "Only what may write at least so many tokens."},
+    "free": {"type": "boolean", "description": "Only what costs nothing."},
+    "released": {"type": "string", "description": "Only from this day on; as since."},
+    "off": {"type": "boolean", "description": "Those switched off for everybody."},
+    "sort": {"type": "string", "description": "name, input, output, context, largest_output or released."},
+    "by": {
+        "type": "string",
+        "default": "day",
+        "description": "day, month, model, key, provider, tenant, session; several: key,day.",
+    },
+    "limit": {"type": "integer", "default": 100, "minimum": 1, "maximum": 1000, "description": "So many rows."},
+    "key": {"type": "string", "description": "Only keys of this name, or of a pattern such as ci-*."},
+    "model": {"type": "string", "description": "Only models of this name, or of a pattern such as openai/*."},
+    "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
+    "session": {"type": "string", "description": "Only the session of this id, or of a pattern."},
+    "tenant": {"type": "string", "description": "Only tenants of this name, or of a pattern."},
+    "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
+    "until": {"type": "string", "description": "As since; a day counts to its end."},
+    "dry_run": {"type": "string", "description": "There, though empty: only say what would change."},
+    "section": {"type": "string", "description": "Only changes of this section."},
+    "name": {"type": "string", "description": "Only changes of this entry."},
+    "yes": {"type": "string", "description": "There, though empty: every provider or budget may be dropped."},
+    "target": {"type": "string", "description": "Only what was done to this, such as keys.bob, or a pattern."},
+    "tz": {"type": "string", "description": "The zone of days, such as Europe/Berlin. Default: the machine's."},
+}

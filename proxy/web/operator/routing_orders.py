@@ -1,0 +1,161 @@
+"""The operator's questions about routing: what a request would be told, what calls were told, and the strategies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from proxy.errors import ModelNotFound
+from proxy.exchange.routing import Router
+from proxy.policy.money.weight import likely_input_tokens, weigh
+from proxy.policy.names.access import choose, may_use
+from proxy.policy.routing.needs import needs_named, needs_of
+from proxy.policy.routing.values import NAMED, Ask, Decision
+from proxy.policy.routing.words import decision_of
+from proxy.policy.strategies import Pool, Seat, Strategy
+from proxy.policy.tenants import scopes_of
+from proxy.policy.values import Caller, Plan
+from proxy.web.operator.answers import Answer
+from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.desk import Desk, Unknown, instant
+from proxy.web.operator.explain import caller_of
+from proxy.wire.call import read_call
+from proxy.wire.endpoints import endpoint_for
+
+Params = dict[str, Any]
+_LIKELY_PROMPT = 1000  # tokens, where only needs are given
+_MOST_SHOWN = 100
+
+
+class RecommendBody(Struct, frozen=True):
+    """An ordinary request, with `endpoint` (default chat/completions), `strategy`, `candidates`, `key` and `needs` (what it
+    must be able to do, in the place of a body) beside its own members."""
+
+    model: str = "auto"
+    endpoint: str = "chat/completions"
+    strategy: str | None = None
+    candidates: list[str] = []
+    needs: list[str] = []
+    key: str | None = None
+
+
+class TakenDecision(Struct, frozen=True):
+    """A decision that was taken for a call."""
+
+    at: str
+    key: str
+    asked: str
+    decision: Decision
+
+
+class DecisionsAnswer(Struct, frozen=True):
+    """The latest, newest first."""
+
+    decisions: list[TakenDecision]
+
+
+class StrategiesAnswer(Struct, frozen=True):
+    """Every strategy by name; `own` are those of the configuration."""
+
+    strategies: dict[str, dict[str, Any]]
+    own: list[str]
+
+
+def recommend(desk: Desk, params: Params) -> Decision:
+    """What a request would be told now. Raises `Unknown` and ValueError."""
+    router = desk.router or Router(desk.settings, desk.names, desk.prices)
+    own = msgspec.convert({name: params[name] for name in _OWN if name in params}, RecommendBody)
+    caller = caller_of(desk, own.key)
+    plan, pool = _pool(desk, caller, own)
+    if own.strategy is not None:
+        pool = replace(pool, strategy=own.strategy)
+    try:
+        router.strategy(pool.strategy)
+    except KeyError:
+        known = ", ".join((*desk.settings.strategies, *NAMED))
+        raise Unknown(f"there is no strategy {pool.strategy!r}; there is: {known}") from None
+    room = desk.books.room(scopes_of(caller), caller.name, time.time())
+    left = None if room is None else room.spendable_pusd * 1e-12
+    ask = replace(_ask(own, params), left_usd=left)
+    choice, health = router.rehearse(pool, (caller, plan), ask)
+    return decision_of(choice, ask, health, "")
+
+
+_OWN = RecommendBody.__struct_fields__
+
+
+def _pool(desk: Desk, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
+    """The candidates: those that are named, else those of the model; one that leads to a single target is alone."""
+    names = own.candidates or [own.model]
+    seats: dict[object, Seat] = {}
+    try:
+        for name in names:
+            plan = choose(caller, desk.names, name)
+            if plan.pool is not None and not own.candidates:
+                return plan, plan.pool
+            seat = Seat(plan.targets[0], plan.label, desk.names.look_up(name).slug)
+            if may_use(caller, desk.names, name):
+                seats.setdefault(seat.target, seat)
+    except ModelNotFound as error:
+        raise Unknown(error.message) from None
+    pool = Pool(own.strategy or "balanced", tuple(seats.values()))
+    return replace(plan, targets=tuple(seat.target for seat in pool.seats)), pool
+
+
+def _ask(own: RecommendBody, params: Params) -> Ask:
+    body = {
+        name: value
+        for name, value in params.items()
+        if name not in ("endpoint", "strategy", "candidates", "needs", "key")
+    }
+    endpoint = endpoint_for("POST", f"/{own.endpoint.strip('/')}")
+    where = (f"/v1/{own.endpoint.strip('/')}", "")
+    call = read_call(endpoint, "POST", where, ("application/json", msgspec.json.encode({"model": own.model} | body)))
+    weight = weigh(call)
+    named = needs_named(own.needs)
+    is_bare = not body.keys() - {"model", "max_tokens", "max_completion_tokens", "stream"}
+    tokens = _LIKELY_PROMPT if is_bare else likely_input_tokens(weight)
+    needs = named | needs_of(call, weight.intake.images, weight.intake.audio_seconds)
+    return Ask(needs, tokens, weight.asks.maximum or 0, call.stream)
+
+
+def strategies(desk: Desk) -> StrategiesAnswer:
+    """The built-in ones and one's own."""
+    every: dict[str, Strategy] = {**NAMED, **desk.settings.strategies}
+    told = {name: {k: v for k, v in msgspec.to_builtins(one).items() if k != "name"} for name, one in every.items()}
+    return StrategiesAnswer(told, list(desk.settings.strategies))
+
+
+class RoutingOrders:
+    """`by_name` as `Orders` has them; `put_setting` is what stores a setting."""
+
+    def __init__(self, state: LiveState, put_setting: Callable[[Params], Awaitable[Answer]]) -> None:
+        self._state = state
+        self._put_setting = put_setting
+        self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
+            "recommend": self._recommend,
+            "decisions": self._decisions,
+            "strategies": self._strategies,
+            "put_strategy": self._put,
+        }
+
+    async def _recommend(self, params: Params) -> Answer:
+        return recommend(self._state.desk(), params)
+
+    async def _decisions(self, _: Params) -> Answer:
+        router = self._state.desk().router
+        latest = [] if router is None else list(router.decided)[-_MOST_SHOWN:]
+        return DecisionsAnswer(
+            [TakenDecision(instant(int(one.at * 1000)), one.key, one.asked, one.in_words()) for one in reversed(latest)]
+        )
+
+    async def _strategies(self, _: Params) -> Answer:
+        return strategies(self._state.desk())
+
+    async def _put(self, params: Params) -> Answer:
+        return await self._put_setting({**params, "section": "strategies"})
