@@ -11,23 +11,27 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from msgspec import to_builtins
 
+from proxy.cli.calibrating import calibrate, print_scores, read_labelled
 from proxy.cli.client import ask
 from proxy.cli.completing import model_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, print_table, say
 from proxy.policy.money.amounts import dollars
+from proxy.policy.quality.judging import RUBRIC
 
 _PATIENCE = 600.0  # seconds without a word
+_READABLE = click.Path(exists=True, dir_okay=False)
 
 
 @click.command("compare")
 @click.argument("prompt", required=False)
 @click.option("--models", required=True, metavar="A,B,…", shell_complete=model_names, help="The models, up to eight.")
-@click.option(
-    "--file", "file", type=click.Path(exists=True, dir_okay=False), help="A prompt a line, instead of PROMPT."
-)
+@click.option("--file", "file", type=_READABLE, help="A prompt a line, instead of PROMPT.")
 @click.option("--judge", metavar="MODEL", help="The model that says which reply is best.")
+@click.option("--calibrate", type=_READABLE, metavar="FILE", help="Try the models as judges, by labelled replies.")
+@click.option("--rubric", default=RUBRIC, metavar="TEXT", help="What the judges judge by.")
 @click.option("--repeat", type=click.IntRange(1, 10), default=1, help="How often each model is asked.")
 @click.option("--blind", is_flag=True, help="Name the models only at the end.")
 @click.option("--max-tokens", type=click.IntRange(1, 10**9), help="The most tokens of each reply.")
@@ -41,8 +45,10 @@ def compare(prompt: str | None, file: str | None, as_json: bool, config_path: st
 
     Exit status 1 where a call failed or a reply has a flag, so that it can stand in a pipeline.
     """
-    if (prompt is None) == (file is None):
-        raise click.UsageError("give a PROMPT, or --file with a prompt a line")
+    if [prompt, file, asked["calibrate"]].count(None) != 2:
+        raise click.UsageError("give a PROMPT, or --file with a prompt a line, or --calibrate")
+    if asked["calibrate"] is not None:
+        return _calibrated(asked, as_json=as_json, config_path=config_path)
     prompts = [prompt] if file is None else [line for line in Path(file).read_text().splitlines() if line.strip()]
     url = str(ask(home_or_exit(config_path), "status")["url"])
     failed = False
@@ -56,9 +62,34 @@ def compare(prompt: str | None, file: str | None, as_json: bool, config_path: st
     sys.exit(1 if failed else 0)
 
 
+def _calibrated(asked: dict[str, Any], *, as_json: bool, config_path: str | None) -> None:
+    """How well each model judges replies of which is known what they are."""
+    labelled = read_labelled(Path(asked["calibrate"]).read_text().splitlines())
+    url = str(ask(home_or_exit(config_path), "status")["url"])
+
+    def compared(body: dict[str, Any]) -> dict[str, Any]:
+        return _compared(url, {**body, "stream": True}, asked["api_key"], shows=False)
+
+    scores = calibrate(labelled, _names(asked["models"]), asked["rubric"], compared)
+    if as_json:
+        told = {name: {**to_builtins(score), "cost_usd": str(score.cost_usd)} for name, score in scores.items()}
+        click.echo(json.dumps({"replies": len(labelled), "judges": told}))
+    else:
+        print_scores(scores, labelled)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _body(prompt: str, asked: dict[str, Any]) -> dict[str, Any]:
-    names = [name.strip() for name in asked["models"].split(",") if name.strip()]
-    body = {"prompt": prompt, "models": names, "repeat": asked["repeat"], "blind": asked["blind"], "stream": True}
+    body = {
+        "prompt": prompt,
+        "models": _names(asked["models"]),
+        "repeat": asked["repeat"],
+        "blind": asked["blind"],
+        "stream": True,
+    }
     more = {"judge": asked["judge"], "max_tokens": asked["max_tokens"]}
     return body | {name: value for name, value in more.items() if value is not None}
 
@@ -67,7 +98,7 @@ def _compared(url: str, body: dict[str, Any], key: str | None, *, shows: bool) -
     """The result; what comes before is shown as it comes, where somebody looks."""
     from proxy.cli.screen.side_by_side import watching
 
-    with watching(body["models"] if not body["blind"] else None, is_on=shows and sys.stdout.isatty()) as show:
+    with watching(body["models"] if not body.get("blind") else None, is_on=shows and sys.stdout.isatty()) as show:
         for news in _events(url, body, key):
             if "result" in news:
                 result: dict[str, Any] = news["result"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.commands import typed
 from harness.daemon import Daemon
 from harness.events import chat_reply, chat_stream
 from harness.setting import CLIENT_KEY
@@ -101,3 +103,30 @@ def test_a_judge_reads_replies_under_a_budget_of_its_own_and_keeps_no_word(daemo
     stored = b"".join(file.read_bytes() for file in (daemon.folder / "state").rglob("*") if file.is_file())
     for word in ("55d1", "e8f2"):
         assert word.encode() not in stored and word not in daemon.output
+
+
+LABELLED = """{"reply": "I am Ada.", "keeps": true, "system": "You are Ada."}
+
+{"reply": "I am a model.", "keeps": false}
+{"reply": "As Ada I say no.", "keeps": true}
+"""
+
+
+def test_models_are_tried_as_judges_by_replies_of_which_is_known_what_they_are(
+    daemon: Daemon, upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "labelled.jsonl").write_text(LABELLED)
+    options = ("--calibrate", str(tmp_path / "labelled.jsonl"), "--models", "openai/gpt-4o-mini", "--rubric", "Be Ada.")
+    upstream.expect(*(sse(chat_stream(text=f'{{"keeps": {keeps}}}')) for keeps in ("true", "true", "false")))
+    config = ("--config", str(daemon.folder / "config.yaml"), "--api-key", CLIENT_KEY)
+    done = typed(daemon.folder, "compare", *options, *config, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    score = told["judges"]["openai/gpt-4o-mini"]
+    assert float(score.pop("cost_usd")) > 0
+    assert (told["replies"], score) == (3, {"right": 1, "missed": 1, "false_alarms": 1, "unreadable": 0})
+    shown = json.loads(upstream.calls[0].json["messages"][1]["content"])
+    assert (shown["rubric"], shown["system"], shown["reply"]) == ("Be Ada.", "You are Ada.", "I am Ada.")
+    (tmp_path / "labelled.jsonl").write_text('{"reply": "x", "keeps": true}\n{"reply": 3}\n')
+    wrong = typed(daemon.folder, "compare", *options, *config)
+    assert wrong.returncode == 1 and "line 2 is not" in wrong.stderr
