@@ -21,7 +21,7 @@ import structlog
 from msgspec import Struct
 
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.webhooks import Tried, Webhooks
+from proxy.exchange.webhooks import Outbox, Tried, Webhooks
 from proxy.observe.metrics import Metrics
 from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.amounts import usd_text
@@ -57,7 +57,8 @@ class Alerts:
         self._writer = books.writer
         self._metrics = metrics
         self._watched: dict[str, Budget] = {}
-        self._webhooks = Webhooks(books.writer, self._tried)
+        self._outbox = Outbox(books.writer)
+        self._webhooks = Webhooks(self._outbox, partial(tell_tried, metrics))
         self.take_on(hooks)
         books.writer.watch(self._look)
         books.watch = self.watch
@@ -65,7 +66,9 @@ class Alerts:
 
     def take_on(self, hooks: Iterable[Hook]) -> None:
         """From now on these are told as well."""
-        self._webhooks.take_on(hooks)
+        self._outbox.hooks = {hook.id: hook for hook in hooks}
+        if self._outbox.hooks:
+            self._webhooks.load()
 
     def watch(self, budgets: Iterable[Budget]) -> None:
         """From now on these are looked at. Where thresholds or the cap are others than before, now as well."""
@@ -81,7 +84,7 @@ class Alerts:
 
     def tell(self, type_: str, each: Iterable[dict[str, Any]], along: Callable[[sqlite3.Connection], object]) -> None:
         """Tell the webhooks of something else, a message of `type_` for each; kept in one transaction with `along`."""
-        made_ms, hooks = int(time.time() * 1000), list(self._webhooks.hooks)
+        made_ms, hooks = int(time.time() * 1000), list(self._outbox.hooks)
         messages = [message for data in each for message in _message(type_, data, hooks, made_ms)]
 
         def keep(driver: sqlite3.Connection) -> None:
@@ -116,7 +119,7 @@ class Alerts:
         found = [passed for passed in looked if passed is not None]
         if not found:
             return _nothing
-        messages = [message for passed in found for message in _messages(passed, self._webhooks.hooks)]
+        messages = [message for passed in found for message in _messages(passed, self._outbox.hooks)]
         outbox.put(driver, messages)
         return partial(self._told, found, messages)
 
@@ -133,15 +136,17 @@ class Alerts:
         with contextlib.suppress(RuntimeError):  # it is closed; the next start goes on
             self._loop.call_soon_threadsafe(call, *arguments)
 
-    def _tried(self, tried: Tried) -> None:
-        self._metrics.webhook(tried.outcome)
-        said = {name: value for name, value in msgspec.structs.asdict(tried).items() if value is not None}
-        if tried.outcome == "delivered":
-            log.info("webhook_delivered", **said)
-        elif tried.again_in_seconds is not None:
-            log.warning("webhook_failed", **said)
-        else:
-            log.error("webhook_undelivered", **said)
+
+def tell_tried(metrics: Metrics, tried: Tried) -> None:
+    """What became of a message, for the metric and the log."""
+    metrics.webhook(tried.outcome)
+    said = {name: value for name, value in msgspec.structs.asdict(tried).items() if value is not None}
+    if tried.outcome == "delivered":
+        log.info("webhook_delivered", **said)
+    elif tried.again_in_seconds is not None:
+        log.warning("webhook_failed", **said)
+    else:
+        log.error("webhook_undelivered", **said)
 
 
 def _nothing() -> None:

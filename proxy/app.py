@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 
 from proxy import __version__
-from proxy.alerts import Alerts
+from proxy.alerts import Alerts, tell_tried
 from proxy.changes import first_parts, first_toll, in_words, keep_up, swap, take_lists, with_versions
 from proxy.compare.opening import open_compare
 from proxy.data import snapshot_bytes
@@ -51,12 +51,12 @@ from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import NothingToRead, Reload, ReloadRefused
 from proxy.web.operator.traffic import Traffic
 from proxy.web.operator.trail import Trail
+from proxy.web.operator.webhooks import WebhookOrders
 
 log = structlog.get_logger()
 
 # what closing may take after the window, so that all of it stays below five seconds
-LOOKUP_SECONDS = 2.0
-LEDGER_SECONDS = 1.0
+LOOKUP_SECONDS, LEDGER_SECONDS = 2.0, 1.0
 
 
 class Running(Struct):
@@ -128,9 +128,9 @@ class Daemon:
         books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, background.accounts, toll.prices)
-        jobs = self._open_jobs(api, books, settings)
         state = live_state(settings, books, parts)
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
+        jobs = self._open_jobs(api, books, settings, telemetry, orders)
         admin = Admin(AdminDoor(settings, orders.sessions), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         door.server.takes, door.server.line, self.url = parts.gate.has_room_for, api, f"{door.url}/v1"
@@ -243,10 +243,10 @@ class Daemon:
         if self._shutdown is not None:
             self._shutdown.hurry()
 
-    def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings) -> Jobs:
-        jobs = Jobs(api, books, settings, self._sealer)
-        self._stack.push_async_callback(jobs.close)
-        jobs.open()
+    def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings, told: Telemetry, orders: Orders) -> Jobs:
+        jobs = Jobs(api, books, settings, self._sealer, partial(tell_tried, told.metrics))
+        self._stack.push_async_callback(jobs.open())
+        orders.by_name |= WebhookOrders(jobs.hooks).by_name
         return jobs
 
     def _sealer(self) -> Sealer | None:

@@ -31,6 +31,7 @@ _COMMANDS = (
     "dashboard",
     "audit",
     "sessions",
+    "webhooks",
     "providers",
     "usage",
     "explain",

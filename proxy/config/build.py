@@ -88,7 +88,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         results_bytes=config.results.max_bytes,
         credits=None if config.credits is None else Credits(config.credits.usd, config.credits.name),
         money=build_money(config, sources.env),
-        jobs=JobRules(config.jobs.concurrent, config.jobs.max_file, config.jobs.keep),
+        jobs=JobRules(config.jobs.concurrent, config.jobs.max_file, config.jobs.keep, config.webhooks.allow_private),
         loops=build_loops(config.sessions.loops),
         gen_ai=config.metrics.gen_ai,
         log_level=config.log.level,
@@ -113,7 +113,9 @@ def _secrets(config: Config) -> dict[str, Secret]:
     found |= {f"admins.{name}.token": one.token for name, one in config.admins.items() if one.token is not None}
     if config.auth.oidc is not None and config.auth.oidc.client_secret is not None:
         found["auth.oidc.client_secret"] = config.auth.oidc.client_secret
-    found |= {f"alerts[{index}].secret": hook.secret for index, hook in enumerate(config.alerts)}
+    for index, hook in enumerate(config.alerts):
+        found[f"alerts[{index}].secret"] = hook.secret
+        found |= {} if hook.old_secret is None else {f"alerts[{index}].old_secret": hook.old_secret}
     return found if config.admin.token is None else {**found, "admin.token": config.admin.token}
 
 

@@ -17,7 +17,7 @@ def who_operates(config: Config, beside: Callable[[str], str]) -> dict[str, Any]
         "admin_token": config.admin.token,
         "admins": _operators(config),
         "login": _login(config.auth, beside),
-        "alerts": tuple(Hook(hook.url, hook.secret) for hook in config.alerts),
+        "alerts": tuple(Hook(hook.url, hook.secret, hook.old_secret) for hook in config.alerts),
     }
 
 

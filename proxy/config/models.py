@@ -45,7 +45,7 @@ from proxy.config.models_money import (
     ResultsSection,
     SessionsSection,
 )
-from proxy.config.models_operators import AdminTokenSection, AlertSection, AuthSection, LogSection
+from proxy.config.models_operators import AdminTokenSection, AlertSection, AuthSection, LogSection, WebhooksSection
 from proxy.config.models_routing import (
     CatalogueSection,
     ModelSwitchSection,
@@ -237,6 +237,7 @@ class Config(Section):
         default=[], description="Parts of a budget whose passing is told, for every budget without alerts of its own."
     )
     alerts: list[AlertSection] = Field(default=[], description="Webhooks that are told as well.")
+    webhooks: WebhooksSection = Field(default=WebhooksSection(), description="Webhooks that clients ask for.")
     jobs: JobsSection = Field(default=JobsSection(), description="Batches: work that nobody waits for.")
     journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")
     ledger: LedgerSection = Field(default=LedgerSection(), description="The ledger of past calls.")

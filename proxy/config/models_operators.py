@@ -12,6 +12,7 @@ from proxy.config.fields import (
     BaseUrl,
     Credential,
     FilePath,
+    Flag,
     HookSecret,
     HookUrl,
     Moment,
@@ -92,7 +93,14 @@ class AlertSection(Section):
 
     url: HookUrl = Field(description="Address of the webhook; it may be in a private network.")
     secret: HookSecret = Field(description="What signs it, best as ${NAME}: whsec_ and base64, or any text.")
+    old_secret: HookSecret | None = Field(default=None, description="One that signs as well, until it is taken out.")
     name: Name | None = Field(default=None, description="What it is called, where it is stored.")
+
+
+class WebhooksSection(Section):
+    """Webhooks that clients ask for, with their jobs."""
+
+    allow_private: Flag = Field(default=False, description="True: their addresses may be in a private network.")
 
 
 class LogSection(Section):

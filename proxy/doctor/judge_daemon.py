@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.doctor.check import Check, failed, passed, warned
-from proxy.doctor.seen import ConfigSeen, DaemonSeen, PortSeen, ScrapeSeen, UnitSeen
+from proxy.doctor.seen import ConfigSeen, DaemonSeen, PortSeen, ScrapeSeen, UnitSeen, WebhooksSeen
 
 # the bounds of the alerts in prometheus/rules.yml
 SLOW_LOOP_SECONDS = 0.25
@@ -55,6 +55,15 @@ def _lock(seen: DaemonSeen) -> Check:
     step = f"if it is a daemon that hangs: kill {seen.holder}" if seen.holder else "find it: fuser -v lock"
     found = f"held by {who}, which answers nothing: a daemon that starts or hangs, or a command at work"
     return warned("daemon", "lock", found, step)
+
+
+def webhook_checks(seen: WebhooksSeen) -> list[Check]:
+    """Whether clients hear of their jobs."""
+    if seen.trouble:
+        return [warned("daemon", "webhooks", f"the jobs cannot be read ({seen.trouble})", "look at the daemon's log")]
+    step = "when it takes messages again: tollkeeper webhooks replay MESSAGE (tollkeeper webhooks list)"
+    off = [f"{one.host} of {one.key} is switched off: {one.reason}" for one in seen.off]
+    return [warned("daemon", "webhooks", found, step) for found in off]
 
 
 def port_checks(ports: list[PortSeen], *, runs: bool) -> list[Check]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
+import sqlite3
 import stat
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
-from proxy.doctor.seen import AuditSeen, JournalSeen, LedgerSeen, StateSeen
+from proxy.doctor.seen import AuditSeen, JournalSeen, LedgerSeen, StateSeen, WebhooksSeen
+from proxy.stores.database import connect
+from proxy.stores.deliveries import switched_off
 from proxy.stores.failures import LedgerUnavailable, StoreError
 from proxy.stores.opening import inspect_ledger
 from proxy.stores.queries import Files
@@ -108,6 +112,19 @@ def look_at_audit(state_dir: str) -> AuditSeen:
     except StoreError:
         return AuditSeen()
     return AuditSeen(found.rows, found.problems)
+
+
+def look_at_webhooks(state_dir: str) -> WebhooksSeen:
+    """Those that jobs were told by; none where there never was a job."""
+    path = Path(state_dir) / "jobs" / "jobs.db"
+    try:
+        if not path.exists():
+            return WebhooksSeen()
+        with closing(connect(path, "ro")) as driver:
+            has_any = driver.execute("SELECT 1 FROM sqlite_master WHERE name = 'deliveries'").fetchone()
+            return WebhooksSeen(tuple(switched_off(driver)) if has_any else ())
+    except (sqlite3.Error, OSError) as error:
+        return WebhooksSeen(trouble=str(error))
 
 
 def look_at_journal(state_dir: str) -> JournalSeen:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from proxy.policy.values import Provider, Settings
+from proxy.stores.deliveries import Off
 from proxy.stores.model_news import News
 
 NEWS_DAYS = 7
@@ -120,6 +121,13 @@ class AuditSeen(Struct, frozen=True):
 
     rows: int = 0
     problems: tuple[str, ...] = ()
+
+
+class WebhooksSeen(Struct, frozen=True):
+    """The addresses of clients' webhooks that nothing is sent to any more; `trouble` where that cannot be read."""
+
+    off: tuple[Off, ...] = ()
+    trouble: str = ""
 
 
 class JournalSeen(Struct, frozen=True):

@@ -26,12 +26,12 @@ from proxy.doctor.judge import (
     state_checks,
     zone_checks,
 )
-from proxy.doctor.judge_daemon import daemon_checks, port_checks, scrape_checks, unit_checks
+from proxy.doctor.judge_daemon import daemon_checks, port_checks, scrape_checks, unit_checks, webhook_checks
 from proxy.doctor.judge_provider import clock_checks, offline_checks, provider_checks
 from proxy.doctor.look_config import look_at_config, look_at_keys, look_at_prices
 from proxy.doctor.look_daemon import look_at_daemon, look_at_metrics, look_at_ports
 from proxy.doctor.look_provider import look_at_providers
-from proxy.doctor.look_state import look_at_audit, look_at_journal, look_at_ledger, look_at_state
+from proxy.doctor.look_state import look_at_audit, look_at_journal, look_at_ledger, look_at_state, look_at_webhooks
 from proxy.doctor.look_systemd import look_at_unit
 from proxy.doctor.seen import ConfigSeen, DaemonSeen
 from proxy.policy.values import Settings
@@ -89,6 +89,7 @@ def _state(settings: Settings) -> list[Check]:
         checks += ledger_checks(look_at_ledger(settings.state_dir))
         checks += audit_checks(look_at_audit(settings.state_dir))
         checks += journal_checks(look_at_journal(settings.state_dir))
+        checks += webhook_checks(look_at_webhooks(settings.state_dir))
     return checks
 
 

@@ -1,26 +1,28 @@
 """Signed webhooks: each message is sent until its address takes it or wants no more, over restarts as well.
 
-Nobody waits for them. The outbox in the ledger keeps a message from the transaction that makes it until it is over, so
-that one may arrive twice, under the same id, but never not at all because the daemon ended.
+Nobody waits for them. A box keeps a message from the transaction that makes it until it is over, so that one may arrive
+twice, under the same id, but never not at all because the daemon ended. Alerts have theirs in the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import random
+import socket
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 from proxy import __version__
 from proxy.policy.operators import Hook
-from proxy.policy.webhooks import meaning, signed_headers, wait_seconds
+from proxy.policy.webhooks import DAY_SECONDS, is_public, meaning, signed_headers, wait_seconds
 from proxy.stores import outbox
 from proxy.stores.failures import StoreError
 from proxy.stores.outbox import Message
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 1000
 ANSWER_SECONDS = 15.0
 AT_ONCE = 2  # to one address
+PRIVATE = "its address is private"
 _LOAD_AGAIN_SECONDS = 10.0
 
 
@@ -53,43 +56,93 @@ class Tried(Struct, frozen=True):
     again_in_seconds: float | None = None
 
 
-class Webhooks:
-    """Owned by the daemon, on its event loop."""
+class Over(Struct, frozen=True):
+    """How a message ended, after so many tries."""
 
-    def __init__(self, writer: Writer, tell: Callable[[Tried], None]) -> None:
-        """Nothing is opened before there are hooks."""
+    outcome: str
+    reason: str
+    tries: int
+
+
+class Box(Protocol):
+    """Where messages wait. `keep_seconds`: how long each is tried. What asks it raises `StoreError`, sqlite3.Error."""
+
+    keep_seconds: float
+
+    def hook(self, message: Message) -> Hook | None:
+        """Where it goes; None where that is no address any more."""
+
+    async def waiting(self) -> list[Message]:
+        """What is to be sent, oldest first."""
+
+    async def over(self, ended: Mapping[tuple[str, str], Over]) -> None:
+        """These are over."""
+
+
+class Outbox:
+    """The box of alerts, in the ledger; `hooks` are those of the configuration."""
+
+    keep_seconds = 3 * DAY_SECONDS
+
+    def __init__(self, writer: Writer) -> None:
         self.hooks: dict[str, Hook] = {}
         self._writer = writer
+
+    def hook(self, message: Message) -> Hook | None:
+        """As it is configured."""
+        return self.hooks.get(message.hook)
+
+    async def waiting(self) -> list[Message]:
+        """All there are."""
+        return await asyncio.wrap_future(self._writer.do(outbox.waiting))
+
+    async def over(self, ended: Mapping[tuple[str, str], Over]) -> None:
+        """They are removed."""
+        await asyncio.wrap_future(self._writer.do(partial(outbox.remove, names=list(ended))))
+
+
+class Webhooks:
+    """Owned by the daemon, on its event loop. With `only_public`, nothing goes to private addresses."""
+
+    def __init__(self, box: Box, tell: Callable[[Tried], None]) -> None:
+        """Nothing is opened before there is something to send."""
+        self.only_public = False
+        self._box = box
         self._tell = tell
-        self._sending: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._over: set[tuple[str, str]] = set()
+        self._sending: dict[tuple[str, str], tuple[Message, asyncio.Task[None]]] = {}
+        self._over: dict[tuple[str, str], Over] = {}
         self._gone: set[str] = set()
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, AT_ONCE))
         self._loading: asyncio.Task[None] | None = None
         self._session: ClientSession | None = None
         self._is_closed = False
 
-    def take_on(self, hooks: Iterable[Hook]) -> None:
-        """From now on these are sent to; what waits for others is dropped at its next try."""
-        self.hooks = {hook.id: hook for hook in hooks}
+    def load(self) -> None:
+        """Send what an earlier daemon left, and to those again that wanted no more."""
         self._gone.clear()
-        if self.hooks and self._loading is None:
-            self._loading = asyncio.create_task(self._load(), name="load the outbox")
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load(), name="load webhooks")
 
     def send(self, messages: Iterable[Message]) -> None:
-        """Deliver what the outbox has. Of more than `MOST_WAITING` the oldest are given up."""
+        """Deliver what the box has. Of more than `MOST_WAITING` the oldest are given up."""
         for message in messages:
             if self._is_closed or message.name in self._sending or message.name in self._over:
                 continue
             task = asyncio.create_task(self._deliver(message), name=f"webhook {message.id}")
-            self._sending[message.name] = task
+            self._sending[message.name] = message, task
             if len(self._sending) > MOST_WAITING:
                 self._drop(next(iter(self._sending)))
 
+    def again(self, messages: Iterable[Message]) -> None:
+        """Deliver these by hand, to whom nothing was sent any more as well."""
+        for message in messages:
+            self._gone.discard(message.hook)
+            self.send([message])
+
     async def close(self) -> None:
-        """Stop sending. What is not delivered waits in the outbox for the next start."""
+        """Stop sending. What is not delivered waits in its box for the next start."""
         self._is_closed = True
-        tasks = [*self._sending.values(), *([self._loading] if self._loading else [])]
+        tasks = [*(task for _, task in self._sending.values()), *([self._loading] if self._loading else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -97,10 +150,10 @@ class Webhooks:
             await self._session.close()
 
     async def _load(self) -> None:
-        """What an earlier daemon left. A ledger that cannot be read now is asked again."""
+        """A box that cannot be read now is asked again."""
         while True:
             try:
-                self.send(await asyncio.wrap_future(self._writer.do(outbox.waiting)))
+                self.send(await self._box.waiting())
                 return
             except (StoreError, sqlite3.Error):
                 await asyncio.sleep(_LOAD_AGAIN_SECONDS)
@@ -111,17 +164,17 @@ class Webhooks:
             async with self._turns[message.hook]:
                 outcome, reason = await self._try(message)
             tries += 1
-            age = time.time() - message.made_ms / 1000
-            wait = wait_seconds(tries, age, random.random()) if outcome == "failed" else None
+            left = message.made_ms / 1000 + self._box.keep_seconds - time.time()
+            wait = wait_seconds(tries, left, random.random()) if outcome == "failed" else None
             if wait is None:
                 break
-            self._tell(Tried(message.id, self._host(message.hook), "retried", reason, tries, round(wait, 1)))
+            self._tell(Tried(message.id, self._host(message), "retried", reason, tries, round(wait, 1)))
             await asyncio.sleep(wait)
-        await self._end(message.name, "given_up" if outcome == "failed" else outcome, reason, tries)
+        await self._end(message, "given_up" if outcome == "failed" else outcome, reason, tries)
 
     async def _try(self, message: Message) -> tuple[str, str]:
         """What became of it, and why in a few words."""
-        hook = self.hooks.get(message.hook)
+        hook = self._box.hook(message)
         if hook is None:
             return "dropped", "its address is not in the configuration any more"
         if message.hook in self._gone:
@@ -136,36 +189,48 @@ class Webhooks:
         return answer, f"answered {status}"
 
     def _drop(self, name: tuple[str, str]) -> None:
-        self._sending.pop(name).cancel()
-        end = self._end(name, "dropped", f"more than {MOST_WAITING} messages wait", 0)
-        self._sending[name] = asyncio.create_task(end, name=f"webhook {name[0]}")
+        message, task = self._sending.pop(name)
+        task.cancel()
+        end = self._end(message, "dropped", f"more than {MOST_WAITING} messages wait", 0)
+        self._sending[name] = message, asyncio.create_task(end, name=f"webhook {name[0]}")
 
-    async def _end(self, name: tuple[str, str], outcome: str, reason: str, tries: int) -> None:
-        """It is over, which is told once the outbox knows. A ledger that cannot be written now hears it with the next one."""
-        self._over.add(name)
-        over = frozenset(self._over)
+    async def _end(self, message: Message, outcome: str, reason: str, tries: int) -> None:
+        """It is over, which is told once the box knows. One that cannot be written now hears it with the next one."""
+        name, host = message.name, self._host(message)
+        self._over[name] = Over(outcome, reason, tries)
+        over = dict(self._over)
         with contextlib.suppress(StoreError, sqlite3.Error):
-            await asyncio.wrap_future(self._writer.do(partial(outbox.remove, names=over)))
-            self._over -= over
+            await self._box.over(over)
+            for known in over:
+                self._over.pop(known, None)
         del self._sending[name]
-        self._tell(Tried(name[0], self._host(name[1]), outcome, reason, tries))
+        if not any(hook == message.hook for _, hook in self._sending):
+            self._turns.pop(message.hook, None)
+        self._tell(Tried(message.id, host, outcome, reason, tries))
 
-    def _host(self, hook_id: str) -> str:
-        hook = self.hooks.get(hook_id)
+    def _host(self, message: Message) -> str:
+        hook = self._box.hook(message)
         return "" if hook is None else hook.host
 
     def _client(self) -> ClientSession:
         if self._session is None:
-            self._session = client()
+            self._session = client(self._socket)
         return self._session
 
+    def _socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """Looked at here is the very address that is connected to, whatever a name has led to before."""
+        family, kind, protocol, _, address = info
+        if self.only_public and not is_public(str(address[0])):
+            raise OSError(errno.EACCES, PRIVATE)
+        return socket.socket(family, kind, protocol)
 
-def client() -> ClientSession:
+
+def client(make_socket: Callable[[tuple[Any, ...]], socket.socket] | None = None) -> ClientSession:
     """What webhooks are sent with: no cookies, no connection kept, no proxy. To be closed."""
     from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
     return ClientSession(
-        connector=TCPConnector(limit=0, force_close=True),
+        connector=TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(total=ANSWER_SECONDS),
     )
@@ -179,7 +244,7 @@ async def post(session: ClientSession, hook: Hook, message_id: str, body: bytes)
     headers = {
         "content-type": "application/json",
         "user-agent": f"tollkeeper/{__version__}",
-        **signed_headers(hook.secret, message_id, int(time.time()), body),
+        **signed_headers(hook.secrets, message_id, int(time.time()), body),
     }
     url = URL(hook.url.reveal(), encoded=True)
     try:
@@ -197,6 +262,8 @@ def _reason(error: Exception) -> str:
         return "its certificate is not accepted"
     if isinstance(error, ClientSSLError):
         return "the TLS handshake failed"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return PRIVATE
     if isinstance(error, ClientConnectorDNSError):
         return "its host name has no address"
     if isinstance(error, TimeoutError):

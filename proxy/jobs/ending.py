@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import Problem
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, Answered, is_batch, result_line
 from proxy.jobs.work import Work
@@ -24,7 +25,7 @@ _NEVER: dict[str, Answered] = {
 }
 
 
-async def fail(work: Work, job: Job, *problems: Problem) -> None:
+async def fail(hooks: Hooks, job: Job, *problems: Problem) -> None:
     """The input is no batch: nothing is sent, and what is wrong is told."""
     failed = replace(
         job,
@@ -32,10 +33,10 @@ async def fail(work: Work, job: Job, *problems: Problem) -> None:
         errors=[msgspec.to_builtins(problem) for problem in problems],
         times={**job.times, "failed": int(time.time())},
     )
-    await work.ask(work.store.change, failed)
+    await hooks.end(failed)
 
 
-async def finish(work: Work, job: Job, file: KeptFile) -> None:
+async def finish(work: Work, hooks: Hooks, job: Job, file: KeptFile) -> None:
     """Write what came of a job, and say so. Done again after a kill, it comes to the same."""
     is_short = bool(await work.ask(work.store.waiting, job.id, 1))
     ended: Ended = "cancelled" if "cancelling" in job.times else "expired" if is_short else "completed"
@@ -45,7 +46,7 @@ async def finish(work: Work, job: Job, file: KeptFile) -> None:
         output = await _written(work, job, file, ended, is_good=True)
         errors = await _written(work, job, file, ended, is_good=False)
         job = replace(job, output_file=output, error_file=errors)
-    await work.ask(work.store.change, replace(job, status=ended, times={**job.times, ended: int(time.time())}))
+    await hooks.end(replace(job, status=ended, times={**job.times, ended: int(time.time())}))
     if is_batch(job):
         await work.ask(work.store.forget_results, job.id)
 

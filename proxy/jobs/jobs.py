@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from proxy.errors import CredentialUnreadable
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.client import Client
+from proxy.exchange.webhooks import Tried
 from proxy.jobs.calls import Calls
 from proxy.jobs.faults import JobsUnavailable
+from proxy.jobs.hooks import Hooks
 from proxy.jobs.later import Later
 from proxy.jobs.replies import Replies
 from proxy.jobs.runner import Runner
@@ -34,14 +36,17 @@ class Jobs:
     """Costs nothing before the first file, job or Idempotency-Key: neither a database nor a key is made, and no thread
     runs."""
 
-    def __init__(self, api: Api, books: Bookkeeping, settings: Settings, sealing: Sealing) -> None:
-        """What earlier daemons left is taken up by `open`."""
+    def __init__(
+        self, api: Api, books: Bookkeeping, settings: Settings, sealing: Sealing, told: Callable[[Tried], None]
+    ) -> None:
+        """What earlier daemons left is taken up by `open`. `told` hears what becomes of webhooks."""
         self._api = api
         work = self._work = Work(Path(settings.state_dir), sealing, books.writer)
         calls = Calls(api, books, work.open)
-        self._runner = Runner(work, calls, lambda: api.parts.max_body)
-        self._surface = Surface(work, self._runner, _limits(settings))
-        self._later = Later(work, self._runner)
+        self.hooks = Hooks(work, told)
+        self._runner = Runner(work, calls, self.hooks, lambda: api.parts.max_body)
+        self._surface = Surface(work, self._runner, self.hooks, _limits(settings))
+        self._later = Later(work, self._runner, self.hooks)
         self._replies = Replies(work, calls.was_sent, self._runner.do)
         self._tasks: list[asyncio.Task[None]] = []
         self.take_on(settings)
@@ -49,17 +54,19 @@ class Jobs:
     def take_on(self, settings: Settings) -> None:
         """From now on these rules count."""
         self._runner.concurrent = settings.jobs.concurrent
+        self.hooks.take_on(allow_private=settings.jobs.allow_private)
         self._surface.limits = _limits(settings)
         self._later.keep_seconds = self._surface.limits.keep_seconds
         self._runner.look()
 
-    def open(self) -> None:
-        """Be asked from now on, and go on with what there is."""
+    def open(self) -> Callable[[], Awaitable[None]]:
+        """Be asked from now on, and go on with what there is. What comes back closes it."""
         parts = self._api.parts
         parts.own.update(dict.fromkeys(("files", "batches", "tollkeeper/jobs"), self))
         parts.elsewhere = self
         if self._work.was_used:
             self._begin()
+        return self.close
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer a request for files, batches or jobs; False where a provider is to. Raises `ProxyError`."""
@@ -89,9 +96,11 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runner.close()
+        await self.hooks.close()
         await self._work.close()
 
     def _begin(self) -> None:
+        self.hooks.open()
         self._tasks = [
             asyncio.create_task(self._runner.run(), name="run jobs"),
             asyncio.create_task(self._keep_tidy(), name="tidy jobs"),

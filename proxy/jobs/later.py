@@ -13,6 +13,7 @@ from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send
 from proxy.jobs.calls import head_place
 from proxy.jobs.ending import opened_result
+from proxy.jobs.hooks import Hooks
 from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import CALL_PREFIX, FILE_PREFIX, job_object, status_url
 from proxy.jobs.work import Work, new_id
@@ -28,19 +29,21 @@ _NOT_OURS = frozenset({"prefer", "idempotency-key", "content-length", "expect", 
 class Later:
     """`defer` takes calls on, `answer` tells of them."""
 
-    def __init__(self, work: Work, runner: Runner) -> None:
+    def __init__(self, work: Work, runner: Runner, hooks: Hooks) -> None:
         """`keep_seconds`: how long results are kept; it changes with the configuration."""
         self.keep_seconds = _DAY_SECONDS
         self._work = work
         self._runner = runner
+        self._hooks = hooks
 
     async def defer(self, asked: Asked, client: Client) -> None:
-        """Answer 202: the call is made once a place is free. Raises `StoreError`."""
+        """Answer 202: the call is made once a place is free. Raises `InvalidValue`, `StoreError`."""
         work, head = self._work, asked.head
         assert isinstance(asked.body, bytes)
         now_ms, file_id, job_id = int(time.time() * 1000), new_id(FILE_PREFIX), new_id(CALL_PREFIX)
         expires_ms = now_ms + 1000 * (self.keep_seconds + _DAY_SECONDS)
         key = owner_of(asked.caller)
+        await self._hooks.add(key, job_id, None if head.apart is None else head.apart.hook)
         file = await work.keep(KeptFile(file_id, key, "", CALL, 0, now_ms, expires_ms, ""), [asked.body])
         headers = [(str(name), value) for name, value in head.incoming.headers if name.lower() not in _NOT_OURS]
         job = Job(

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from proxy.jobs.door import ResultDoor
 from proxy.jobs.ending import fail, finish, sealed_result
+from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import Problem, body_of, read_lines
 from proxy.jobs.pacing import again_after, answered_by
 from proxy.jobs.shapes import Answered, is_batch
@@ -71,11 +72,12 @@ class _Open(Struct):
 class Runner:
     """`concurrent` lines at once, over all jobs."""
 
-    def __init__(self, work: Work, calls: Caller, longest: Callable[[], int]) -> None:
+    def __init__(self, work: Work, calls: Caller, hooks: Hooks, longest: Callable[[], int]) -> None:
         """`longest` is how many bytes a line's body may have."""
         self.concurrent = 8
         self._work = work
         self._calls = calls
+        self._hooks = hooks
         self._longest = longest
         self._open: dict[str, _Open] = {}
         self._reading: dict[str, Job] = {}  # batches whose lines are read, as they are now
@@ -171,7 +173,9 @@ class Runner:
         for job in await work.ask(work.store.open_jobs):
             file = await work.ask(work.store.file, job.key, job.input_file)
             if file is None:
-                await fail(work, job, Problem("input_file_missing", "The batch's input file is not there any more."))
+                await fail(
+                    self._hooks, job, Problem("input_file_missing", "The batch's input file is not there any more.")
+                )
             else:
                 self.take(job, file)
 
@@ -187,10 +191,11 @@ class Runner:
         try:
             lines, problems = await work.ask(lambda: read_lines(work.chunks(file), job.endpoint, self._longest()))
         except StoreError as error:
-            await fail(work, job, Problem("input_file_unreadable", f"The input file cannot be read: {error}."))
+            unreadable = Problem("input_file_unreadable", f"The input file cannot be read: {error}.")
+            await fail(self._hooks, job, unreadable)
             return
         if problems:
-            await fail(work, job, *problems)
+            await fail(self._hooks, job, *problems)
             return
         begun = replace(self._reading[job.id], total=len(lines))
         if begun.status == "validating":
@@ -292,4 +297,4 @@ class Runner:
 
     def _over(self, entry: _Open) -> None:
         del self._open[entry.job.id]
-        self.do(finish(self._work, entry.job, entry.file))
+        self.do(finish(self._work, self._hooks, entry.job, entry.file))

@@ -117,6 +117,18 @@ def job_object(job: Job, answered: Answered | None, now: float) -> dict[str, Any
     return {**batch_object(job), "progress": round(progress, 4), "expected_end_at": expected}
 
 
+def event_body(job: Job, message_id: str) -> str:
+    """What a webhook is sent about a job that is over: a batch in the shape of OpenAI's events
+    (https://platform.openai.com/docs/api-reference/webhook-events), a call as jobs are told, without its result."""
+    if is_batch(job):
+        kind, data = f"batch.{job.status}", batch_object(job)
+    else:
+        told = call_object(job)
+        kind, data = f"job.{told['status']}", {k: v for k, v in told.items() if k not in ("result", "error")}
+    event = {"id": message_id, "object": "event", "type": kind, "created_at": max(job.times.values(), default=0)}
+    return msgspec.json.encode({**event, "data": data}).decode()
+
+
 def status_url(job_id: str) -> str:
     """Where to ask how a job stands."""
     return f"/tollkeeper/jobs/{job_id}"

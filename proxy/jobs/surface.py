@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from proxy.errors import InvalidValue, NothingThere
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send
+from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import ENDPOINTS
 from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, batch_object, file_object
@@ -48,11 +49,12 @@ class _NewBatch(Struct):
 class Surface:
     """`answer` says whether a request was ours."""
 
-    def __init__(self, work: Work, runner: Runner, limits: Limits) -> None:
+    def __init__(self, work: Work, runner: Runner, hooks: Hooks, limits: Limits) -> None:
         """`limits` change with the configuration."""
         self.limits = limits
         self._work = work
         self._runner = runner
+        self._hooks = hooks
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer a request for files or batches; False where a provider is to. Raises `ProxyError`, `StoreError`."""
@@ -132,10 +134,11 @@ class Surface:
             raise InvalidValue(f"This is no batch: {error}.") from None
         except msgspec.DecodeError:
             raise InvalidValue("The body is no JSON object.") from None
-        send(client, batch_object(await self._begin(owner_of(asked.caller), new)))
+        send(client, batch_object(await self._begin(asked, new)))
         return True
 
-    async def _begin(self, key: str, new: _NewBatch) -> Job:
+    async def _begin(self, asked: Asked, new: _NewBatch) -> Job:
+        key = owner_of(asked.caller)
         if new.endpoint not in ENDPOINTS:
             raise InvalidValue(f"A batch is of one of these: {', '.join(ENDPOINTS)}.", param="endpoint")
         file = await self._file(key, new.input_file_id)
@@ -156,6 +159,7 @@ class Surface:
             status="validating",
             created_ms=int(time.time() * 1000),
         )
+        await self._hooks.add(key, job.id, None if asked.head.apart is None else asked.head.apart.hook)
         await self._work.ask(self._work.store.add_job, job)
         self._runner.take(job, file)
         return job

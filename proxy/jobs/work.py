@@ -14,6 +14,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from proxy.stores.deliveries import Deliveries
 from proxy.stores.job_rows import CALL, Job, KeptFile
 from proxy.stores.jobs import JobStore
 from proxy.stores.master_keys import new_key
@@ -27,6 +28,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 _SMALL = "replies"
+_KEEP_TOLD_MS = 30 * 86400 * 1000  # how long it can be seen what became of webhooks
 
 
 class Sealing(Protocol):
@@ -47,6 +49,7 @@ class Work:
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, "jobs")
         self._store: JobStore | None = None
+        self._deliveries: Deliveries | None = None
         self._small_key: bytes | None = None
 
     @property
@@ -60,6 +63,13 @@ class Work:
         if self._store is None:
             self._store = JobStore(self._database)
         return self._store
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What is told of jobs, in the same database."""
+        if self._deliveries is None:
+            self._deliveries = Deliveries(self.store)
+        return self._deliveries
 
     async def ask(self, do: Callable[Asking, AnswerT], *args: Asking.args, **kwargs: Asking.kwargs) -> AnswerT:
         """Do something in the thread."""
@@ -153,6 +163,7 @@ class Work:
         for file in self.store.expired_files(now_ms):
             self.remove(file)
         self.store.remove_old_jobs(now_ms)
+        self.deliveries.forget(now_ms - _KEEP_TOLD_MS)
 
     def forget(self, job: Job) -> None:
         """Remove a job that is over, and what it was made of; files that its client may read stay."""

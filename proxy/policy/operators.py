@@ -55,15 +55,22 @@ class Login(Struct, frozen=True):
 
 
 class Hook(Struct, frozen=True):
-    """A webhook: its address, which may hold a token, and what signs the messages to it."""
+    """A webhook: its address, which may hold a token, and what signs the messages to it; `old_secret` signs as well,
+    while the receiver changes."""
 
     url: Secret
     secret: Secret
+    old_secret: Secret | None = None
 
     @property
     def id(self) -> str:
         """Stands for the address where nobody may read it."""
         return hashlib.sha256(self.url.reveal().encode()).hexdigest()[:16]
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All that sign."""
+        return (self.secret,) if self.old_secret is None else (self.secret, self.old_secret)
 
     @property
     def host(self) -> str:

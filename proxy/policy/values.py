@@ -216,11 +216,12 @@ class MoneySettings(Struct, frozen=True):
 
 class JobRules(Struct, frozen=True):
     """How batches and their files are treated: lines at once, bytes of a file, how long results are kept (None: for
-    ever)."""
+    ever), whether webhooks of clients may lead into private networks."""
 
     concurrent: int = 8
     max_file: int = 200 * 2**20
     keep_seconds: float | None = 30 * 86400.0
+    allow_private: bool = False
 
 
 class Listen(Struct, frozen=True):

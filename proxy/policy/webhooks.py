@@ -5,16 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
+from urllib.parse import urlsplit
 
+from proxy.policy.operators import Hook
 from proxy.secret import Secret
 
 Answer = Literal["delivered", "gone", "failed"]
 
 WAITS_SECONDS = (1.0, 5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0)
-LONGEST_AGE_SECONDS = 3 * 86400.0
+DAY_SECONDS = 86400.0
+
+# IPv6 addresses that stand for one of IPv4: NAT64 (RFC 6052), 6to4 (RFC 3056)
+_NAT64 = IPv6Network("64:ff9b::/96")
+_LAST_32_BITS = 0xFFFFFFFF
 
 _PREFIX = "whsec_"
+_MOST_SECRETS = 2
 
 
 def hook_key(secret: Secret) -> bytes:
@@ -35,13 +44,15 @@ def hook_key(secret: Secret) -> bytes:
     return key
 
 
-def signed_headers(secret: Secret, message_id: str, now: int, body: bytes) -> dict[str, str]:
-    """The three headers of one try at `now`, UTC epoch seconds. A message keeps its id over all tries."""
-    signed = hmac.new(hook_key(secret), f"{message_id}.{now}.".encode() + body, hashlib.sha256).digest()
+def signed_headers(secrets: Iterable[Secret], message_id: str, now: int, body: bytes) -> dict[str, str]:
+    """The three headers of one try at `now`, UTC epoch seconds. A message keeps its id over all tries. Of several
+    secrets each signs, so that a receiver may hold any of them."""
+    content = f"{message_id}.{now}.".encode() + body
+    signed = [hmac.new(hook_key(secret), content, hashlib.sha256).digest() for secret in secrets]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(now),
-        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(one).decode()}" for one in signed),
     }
 
 
@@ -52,8 +63,57 @@ def meaning(status: int) -> Answer:
     return "gone" if status == 410 else "failed"
 
 
-def wait_seconds(tries: int, age_seconds: float, jitter: float) -> float | None:
-    """How long to wait after so many tries; None where the message is too old. `jitter` is from 0 to 1."""
-    if age_seconds >= LONGEST_AGE_SECONDS:
+def wait_seconds(tries: int, left_seconds: float, jitter: float) -> float | None:
+    """How long to wait after so many tries; None where the message's time is over. `jitter` is from 0 to 1."""
+    if left_seconds <= 0:
         return None
     return WAITS_SECONDS[min(tries, len(WAITS_SECONDS)) - 1] * (0.9 + 0.2 * jitter)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the internet at large: no loopback, private, link-local or reserved one, in
+    whatever way it is written. What is no address is none."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    within = _within(found) if isinstance(found, IPv6Address) else None
+    return _is_public(found) and (within is None or _is_public(within))
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    return address.is_global and not address.is_multicast
+
+
+def _within(address: IPv6Address) -> IPv4Address | None:
+    """The address of IPv4 that one of IPv6 stands for."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & _LAST_32_BITS)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def asked_hook(url: str, secrets: str | None) -> Hook:
+    """What a client asks to be told by: an address, and one or two secrets with a space between. Raises ValueError."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or not url.isascii() or not url.isprintable() or " " in url or "#" in url:
+        raise ValueError("must be an address such as https://host/path")
+    given = [Secret(one) for one in (secrets or "").split()]
+    if not 0 < len(given) <= _MOST_SECRETS:
+        raise ValueError("wants a secret beside it that signs what is sent, or two while it changes")
+    for one in given:
+        hook_key(one)
+    return Hook(Secret(url), *given)
+
+
+def is_private(hook: Hook) -> bool:
+    """Whether its address is plainly none of the internet; where a name leads to is only known when it is asked for."""
+    host = urlsplit(hook.url.reveal()).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return not is_public(host)

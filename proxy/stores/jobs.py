@@ -135,11 +135,8 @@ class JobStore:
 
     def change(self, job: Job, tasks: Iterable[Task] = ()) -> None:
         """Put a job in the place of what it was; its lines are added. How many are done stays as counted here."""
-        kept = [name for name in Job.__struct_fields__ if name not in ("id", "completed", "failed")]
-        columns = dict(zip(Job.__struct_fields__, _columns(job), strict=True))
-        setting = ", ".join(f"{name} = ?" for name in kept)
         with self.writing() as driver:
-            driver.execute(f"UPDATE jobs SET {setting} WHERE id = ?", (*(columns[name] for name in kept), job.id))
+            put_job(driver, job)
             _add_tasks(driver, tasks)
 
     def job(self, key: str | None, job_id: str) -> Job | None:
@@ -233,6 +230,14 @@ class JobStore:
         sql = f"UPDATE lines SET {what} WHERE job = ? AND number = ? AND state < {_DONE}"
         with self.writing() as driver:
             driver.execute(sql, (request_id, task.job, task.number))
+
+
+def put_job(driver: sqlite3.Connection, job: Job) -> None:
+    """Within a transaction, as `change` does."""
+    kept = [name for name in Job.__struct_fields__ if name not in ("id", "completed", "failed")]
+    columns = dict(zip(Job.__struct_fields__, _columns(job), strict=True))
+    setting = ", ".join(f"{name} = ?" for name in kept)
+    driver.execute(f"UPDATE jobs SET {setting} WHERE id = ?", (*(columns[name] for name in kept), job.id))
 
 
 def _add_tasks(driver: sqlite3.Connection, tasks: Iterable[Task]) -> None:

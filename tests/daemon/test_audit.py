@@ -89,6 +89,7 @@ CALLS_NEEDED = {
     "POST /models/sync",
     "PATCH /models",
     "POST /models/undo",
+    "POST /webhooks/{name}/replay",
     "POST /providers/{name}/test",
 }
 

@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 from harness.daemon import Daemon
 from harness.events import chat_reply
+from harness.hooks import Receiver
 from harness.http import Connection, Reply, request_bytes
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import json_reply
 from harness.upstream import Upstream
-from money_hooks import Receiver
 
 from proxy.cli import main
 

@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 from harness.commands import typed
 from harness.daemon import Daemon
+from harness.hooks import SECRET, TOKEN, Receiver
 from harness.mock import Mock
 from harness.surroundings import free_port
 from money_books import KEY, ask, books_of, eventually, priced, toll_config
-from money_hooks import SECRET, TOKEN, Receiver
 
 TOTAL = "key:alice:total"
 KILLS = int(os.environ.get("FAULTS", "5"))

@@ -57,7 +57,7 @@ def test_the_message_about_a_model_is_the_one_that_is_sent() -> None:
 
 def test_the_code_on_the_page_verifies_it() -> None:
     secret, body = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", sample().encode()
-    headers = signed_headers(Secret(secret), "msg_1", int(time.time()), body)
+    headers = signed_headers([Secret(secret)], "msg_1", int(time.time()), body)
     names: dict[str, Any] = {"secret": secret, "body": body, "headers": headers}
     exec(fence("python", "standardwebhooks"), names)
     assert names["message"]["data"]["threshold"] == "95%"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.budgets import Budget, key_of
 from proxy.policy.operators import Hook
-from proxy.policy.webhooks import LONGEST_AGE_SECONDS, WAITS_SECONDS, hook_key, meaning, signed_headers, wait_seconds
+from proxy.policy.webhooks import WAITS_SECONDS, hook_key, is_public, meaning, signed_headers, wait_seconds
 from proxy.secret import Secret
 
 USD = 10**12
@@ -85,12 +85,19 @@ def test_a_scope_tells_its_key() -> None:
 
 
 def test_a_message_is_signed_as_the_specification_has_it() -> None:
-    headers = signed_headers(Secret(SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, BODY)
+    headers = signed_headers([Secret(SECRET)], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, BODY)
     assert headers == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
+
+
+def test_of_two_secrets_each_signs() -> None:
+    both = signed_headers([Secret(SECRET), Secret("old")], "msg_1", 1614265330, BODY)["webhook-signature"].split(" ")
+    assert both == [
+        signed_headers([Secret(one)], "msg_1", 1614265330, BODY)["webhook-signature"] for one in (SECRET, "old")
+    ]
 
 
 def test_a_secret_is_base64_behind_whsec_and_itself_otherwise() -> None:
@@ -118,12 +125,44 @@ def test_what_an_answer_means(status: int, answer: str) -> None:
 
 
 def test_waits_grow_and_end_when_the_message_is_old() -> None:
-    waits = [wait_seconds(tries, 0, 0.5) for tries in range(1, len(WAITS_SECONDS) + 3)]
+    waits = [wait_seconds(tries, 9, 0.5) for tries in range(1, len(WAITS_SECONDS) + 3)]
     assert waits == [*WAITS_SECONDS, WAITS_SECONDS[-1], WAITS_SECONDS[-1]]
     assert all(later >= earlier for earlier, later in pairwise(WAITS_SECONDS))
-    assert (wait_seconds(1, 0, 0.0), wait_seconds(1, 0, 1.0)) == (0.9, 1.1)
-    assert wait_seconds(1, LONGEST_AGE_SECONDS - 1, 0.5) is not None
-    assert wait_seconds(1, LONGEST_AGE_SECONDS, 0.5) is None
+    assert (wait_seconds(1, 9, 0.0), wait_seconds(1, 9, 1.0)) == (0.9, 1.1)
+    assert wait_seconds(1, 1, 0.5) is not None
+    assert wait_seconds(1, 0, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fc00::1", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::5db8:d822", True),
+        ("2002:7f00:1::", False),
+        ("no address", False),
+        ("", False),
+    ],
+)
+def test_only_addresses_of_the_internet_are_public(address: str, public: bool) -> None:
+    assert is_public(address) is public
 
 
 def test_a_hook_shows_its_host_alone() -> None:

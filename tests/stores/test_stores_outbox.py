@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from harness.surroundings import PATIENCE_SECONDS
 
-from proxy.exchange.webhooks import MOST_WAITING, Tried, Webhooks
+from proxy.exchange.webhooks import MOST_WAITING, Outbox, Tried, Webhooks
 from proxy.policy.operators import Hook
-from proxy.policy.webhooks import LONGEST_AGE_SECONDS
 from proxy.secret import Secret
 from proxy.stores import outbox
 from proxy.stores.journal import Journal, JournalRules
@@ -35,10 +34,12 @@ async def ended(folder: Path, waiting: list[Message], outcomes: int) -> tuple[li
     writer = Writer(journal, folder / "ledger.db", WriterRules(), print)
     writer.start()
     told: list[Tried] = []
-    sender = Webhooks(writer, told.append)
+    box = Outbox(writer)
+    sender = Webhooks(box, told.append)
     try:
         await asyncio.wrap_future(writer.do(lambda driver: outbox.put(driver, waiting)))
-        sender.take_on([NOBODY])
+        box.hooks = {NOBODY.id: NOBODY}
+        sender.load()
         async with asyncio.timeout(PATIENCE_SECONDS):
             while sum(one.again_in_seconds is None for one in told) < outcomes:
                 await asyncio.sleep(0.01)
@@ -60,7 +61,7 @@ async def test_of_too_many_that_wait_the_oldest_are_dropped(tmp_path: Path) -> N
     ("hook", "age", "outcome", "reason"),
     [
         ("another", 0.0, "dropped", "its address is not in the configuration any more"),
-        (NOBODY.id, LONGEST_AGE_SECONDS, "given_up", "no connection"),
+        (NOBODY.id, Outbox.keep_seconds, "given_up", "no connection"),
     ],
 )
 async def test_what_nobody_will_take_any_more_leaves_the_outbox(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from aiohttp import web
 from msgspec import Struct
@@ -13,11 +12,13 @@ from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
 from proxy.exchange.record import Record
 from proxy.policy.names.access import ROUTE, is_narrowed
+from proxy.policy.operators import Hook
 from proxy.policy.use_cases.dress import VARIABLES
 from proxy.policy.values import Caller
+from proxy.policy.webhooks import asked_hook
 from proxy.web.client.keys import Keyring
 from proxy.wire.endpoints import Endpoint, model_of
-from proxy.wire.headers import Headers, without_credentials
+from proxy.wire.headers import HOOK, HOOK_SECRET, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
 MOST_HEADS = 1024
@@ -27,14 +28,17 @@ _LONGEST_ONCE = 255
 
 
 class Apart(Struct, frozen=True):
-    """A call that is answered otherwise than at once: `once` is its Idempotency-Key, `later`: a job will do."""
+    """A call that is answered otherwise than at once: `once` is its Idempotency-Key, `later`: a job will do. `hook`: who
+    is to be told when that is over."""
 
     once: str | None
     later: bool
+    hook: Hook | None = None
 
 
 class Head(Struct, frozen=True):
-    """A head that was read and found to be meant for us, whoever sends it. Nothing in it is a secret.
+    """A head that was read and found to be meant for us, whoever sends it. Nothing in it is a secret but
+    what signs for a webhook.
 
     `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
@@ -133,17 +137,24 @@ def read_head(
         route=_once(headers, ROUTE),
         variables=_once(headers, VARIABLES),
         marks=marks_of_head(headers, headers.getall(TAGS, ())),
-        apart=_apart(headers) if endpoint.metered else None,
+        apart=_apart(headers) if endpoint.metered or endpoint.name == "batches" else None,
     )
 
 
-def _apart(headers: Mapping[str, str]) -> Apart | None:
+def _apart(headers: MultiMapping[str]) -> Apart | None:
     once = headers.get("Idempotency-Key")
     if once is not None and not 0 < len(once) <= _LONGEST_ONCE:
         raise InvalidValue(f"An Idempotency-Key has 1 to {_LONGEST_ONCE} characters.", param="Idempotency-Key")
     wishes = headers.get("Prefer", "")
     later = "respond-async" in [wish.partition(";")[0].strip().lower() for wish in wishes.split(",")]
-    return Apart(once, later) if later or once is not None else None
+    url = _once(headers, HOOK)
+    if not later and once is None and url is None:
+        return None
+    try:
+        hook = None if url is None else asked_hook(url, _once(headers, HOOK_SECRET))
+    except ValueError as error:
+        raise InvalidValue(f"The header {HOOK} {error}.", param=HOOK) from None
+    return Apart(once, later, hook)
 
 
 def _once(headers: MultiMapping[str], name: str) -> str | None:

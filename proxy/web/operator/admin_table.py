@@ -46,6 +46,7 @@ from proxy.web.operator.stored_settings import (
 from proxy.web.operator.tenants import TenantsAnswer
 from proxy.web.operator.traffic import CutAnswer
 from proxy.web.operator.trail import AuditAnswer, VerdictAnswer
+from proxy.web.operator.webhooks import ReplayAnswer, WebhooksAnswer
 
 MODEL_FILTERS = ModelsAsk.__struct_fields__
 _REF = "#/components/schemas/{name}"
@@ -111,6 +112,10 @@ ROUTES = (
     Route("GET", "/sessions", "sessions", "The sessions of agents used last.", SessionsAnswer, fails=(503,)),
     Route("POST", "/sessions/raise", "raise_session", "Let a session spend more, and go on.", RaisedAnswer,
           body=RaiseAsk, changes=True, fails=(400, 404, 503)),
+    Route("GET", "/webhooks", "webhooks", "What clients were told of their jobs.", WebhooksAnswer, query=("limit",),
+          fails=(400, 503)),
+    Route("POST", "/webhooks/{name}/replay", "replay_webhook", "Send one once more.", ReplayAnswer, changes=True,
+          fails=(404, 503)),
     Route("GET", "/tenants", "tenants", "Every tenant: what it says, its keys, where its budgets stand.", TenantsAnswer,
           fails=(503,)),
     Route("GET", "/tenants/{tenant}", "tenant", "One tenant.", TenantsAnswer, fails=(404, 503)),

@@ -69,6 +69,8 @@ RIGHTS = {
     "live": Right("read", "calls"),
     "providers": Right("read", "health"),
     "test_provider": Right("write", "models", "provider.test"),
+    "webhooks": Right("read", "calls"),
+    "replay_webhook": Right("write", "jobs", "webhook.replay"),
     "end": Right("write", "jobs", "call.end"),
     "reload": Right("write", "settings", "reload", writes_itself=True),
     "dashboard": Right("write", "settings", "login.link", writes_itself=True),

@@ -7,20 +7,27 @@ from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from harness.surroundings import PATIENCE_SECONDS
 from standardwebhooks import Webhook
+
+from harness.surroundings import PATIENCE_SECONDS
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 TOKEN = "token-in-the-address"
 
 
 class Receiver:
-    """`with Receiver() as receiver:`; answers with `statuses`, one after the other, then with 204. `port` 0 is any free one."""
+    """`with Receiver() as receiver:`; answers with `statuses`, one after the other, then with 204. `port` 0 is any free one.
+    `location`: where a redirect would lead; `hangs`: nothing is answered before the end. `raw` are the bodies as they came,
+    with their headers."""
 
     def __init__(self, *statuses: int, port: int = 0, secret: str | bytes = SECRET) -> None:
         self.statuses = deque(statuses)
         self.messages: list[dict[str, Any]] = []
         self.ids: list[str] = []
+        self.raw: list[tuple[bytes, dict[str, str]]] = []
+        self.location = ""
+        self.hangs = False
+        self._end = threading.Event()
         self._verifier = Webhook(secret)
         self._news = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
@@ -42,6 +49,7 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -58,18 +66,25 @@ class Receiver:
         with self._news:
             self.messages.append(message)
             self.ids.append(headers["webhook-id"])
+            self.raw.append((body, headers))
             self._news.notify_all()
             return self.statuses.popleft() if self.statuses else 204
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        take = self._take
+        receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 assert self.path == f"/hook?to={TOKEN}" and self.headers["Content-Type"] == "application/json"
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                self.send_response(take(headers, body))
+                status = receiver._take(headers, body)
+                if receiver.hangs:
+                    receiver._end.wait(PATIENCE_SECONDS)
+                    return
+                self.send_response(status)
+                if receiver.location:
+                    self.send_header("Location", receiver.location)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
