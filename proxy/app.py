@@ -37,6 +37,7 @@ from proxy.policy.values import Settings
 from proxy.shutdown import Shutdown
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
+from proxy.stores.safe import Safe
 from proxy.stores.sealing import Sealer
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
@@ -120,7 +121,7 @@ class Daemon:
         told = (telemetry.settled, telemetry.ended)
         toll = first_toll(settings, (names, catalogue, listings.images), books, (lookups, background), told)
         self._stack.callback(toll.refused.write)
-        exchange = Exchange(background.accounts, settings.retries, upstream, toll, self._tongues(settings))
+        exchange = Exchange(background.accounts, settings.retries, upstream, toll, self._tongues(settings, books))
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = self._api = Api(parts, telemetry.finished, _log_crash)
         open_compare(api, books, telemetry.judged)
@@ -143,9 +144,9 @@ class Daemon:
         self._stack.callback(self._stop_refreshing)
         self._ready = True
 
-    def _tongues(self, settings: Settings) -> Tongues:
+    def _tongues(self, settings: Settings, books: Bookkeeping) -> Tongues:
         """What is known of providers, and the results that wait to be fetched until they expire."""
-        results = Results(settings.state_dir, settings.results_bytes)
+        results = Results(settings.state_dir, settings.results_bytes, Safe(self._sealer, books.writer))
         self._stack.callback(asyncio.create_task(results.keep_swept(), name="forget results").cancel)
         return Tongues(settings.lossy, results)
 
@@ -244,15 +245,14 @@ class Daemon:
             self._shutdown.hurry()
 
     def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings, told: Telemetry, orders: Orders) -> Jobs:
-        jobs = Jobs(api, books, settings, self._sealer, partial(tell_tried, told.metrics))
+        jobs = Jobs(api, books, settings, Safe(self._sealer, books.writer), partial(tell_tried, told.metrics))
         self._stack.push_async_callback(jobs.open())
         orders.by_name |= WebhookOrders(jobs.hooks).by_name
         return jobs
 
-    def _sealer(self) -> Sealer | None:
+    def _sealer(self) -> Sealer:
         """What seals stored secrets, as it is now."""
-        vault = getattr(self.reload_now, "vault", None)
-        return None if vault is None else vault.sealer
+        return self.reload_now.vault.sealer
 
     def _open_books(self, settings: Settings) -> Bookkeeping:
         try:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import binascii
 import contextlib
+import itertools
 import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from msgspec import Struct
 
-from proxy.errors import LocalError, UpstreamBadResponse
+from proxy.errors import CredentialUnreadable, LocalError, UpstreamBadResponse
+from proxy.stores.failures import StoreError
+from proxy.stores.safe import Safe
+from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, size_of
 
 PICTURE_SECONDS = 3600
 LEFT_SECONDS = 600
@@ -32,28 +37,21 @@ _SIGNATURES = (
 
 
 class Kept(Struct):
-    """A file that is there: whose it is, until when (UTC epoch seconds), and where its content begins."""
+    """A file that is there: what it is, how many bytes, and all of them, piece by piece."""
 
-    file: BinaryIO
-    key: str
-    expires: float
+    media_type: str
     size: int
-
-    def media_type(self) -> str:
-        """What it is, by its first bytes."""
-        at = self.file.tell()
-        start = self.file.read(8)
-        self.file.seek(at)
-        found = (kind for signature, kind in _SIGNATURES if start.lstrip().startswith(signature))
-        return next(found, "application/octet-stream")
+    chunks: Iterator[bytes]
 
 
 class Results:
-    """Files by name in `state_dir/results`, readable by nobody else. Together they stay below `most_bytes`: who would expire
-    next goes first. The moment a file expires is its time of change, so that a restart forgets nothing."""
+    """Files by name in `state_dir/results`, sealed, a key for each, which a line of JSON before it holds sealed as well.
+    Together they stay below `most_bytes`: who would expire next goes first. The moment a file expires is its time of
+    change, so that a restart forgets nothing."""
 
-    def __init__(self, state_dir: str, most_bytes: int) -> None:
+    def __init__(self, state_dir: str, most_bytes: int, safe: Safe) -> None:
         self.most_bytes = most_bytes
+        self._safe = safe
         self._folder = Path(state_dir) / FOLDER
         self._sizes: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()  # pictures are written beside the loop as well
@@ -63,26 +61,31 @@ class Results:
                 self._sizes[path.name] = (found.st_mtime, found.st_size)
 
     def begin(self, name: str, key: str, seconds: float) -> Writing:
-        """A new file, which is there once it is closed. Raises `OSError`."""
+        """A new file, which is there once it is closed. Raises `OSError`, `StoreError`."""
         self.sweep(time.time())
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Writing(self, self._folder / name, key, time.time() + seconds)
 
+    def sealed(self, name: str, key: str, secret: bytes) -> str:
+        """What opens a file of this key's. Raises `StoreError`."""
+        return self._safe.seal(_place(name, key), base64.b64encode(secret).decode())[0]
+
     def find(self, name: str, key: str) -> Kept | None:
-        """The file of that name, if it is this key's, and not yet to be forgotten."""
+        """The file of that name, if it is this key's, and not yet to be forgotten. Raises `CredentialUnreadable`."""
+        path = self._folder / name
         try:
-            file = (self._folder / name).open("rb")
-        except OSError:
-            return None
-        try:
-            head = json.loads(file.readline(_LONGEST_HEAD))
-            kept = Kept(file, head["key"], head["expires"], os.fstat(file.fileno()).st_size - file.tell())
+            with path.open("rb") as file:
+                head = json.loads(file.readline(_LONGEST_HEAD))
+                start, end = file.tell(), os.fstat(file.fileno()).st_size
+            if head["key"] != key or head["expires"] <= time.time():
+                return None
+            secret = base64.b64decode(self._safe.open(_place(name, key), head["sealed"]))
+            pieces = chunks(path, secret, start)
+            first = next(pieces, b"")
         except (ValueError, KeyError, OSError):
-            kept = None
-        if kept is None or kept.key != key or kept.expires <= time.time():
-            file.close()
             return None
-        return kept
+        except StoreError as error:
+            raise CredentialUnreadable(f"What is kept here is sealed, and cannot be opened: {error}.") from None
+        return Kept(_media_type(first), size_of(end - start), itertools.chain((first,), pieces))
 
     def sweep(self, now: float) -> None:
         """Remove what has expired, and what goes beyond the most there may be."""
@@ -116,9 +119,9 @@ class Writing:
         self._results = results
         self._path = path
         self._expires = expires
-        self._part = path.with_suffix(path.suffix + ".part")
-        self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-        self.write(json.dumps({"key": key, "expires": expires}).encode() + b"\n")
+        secret = new_file_key()
+        head = {"key": key, "expires": expires, "sealed": results.sealed(path.name, key, secret)}
+        self._file = SealedWriter(path, secret, json.dumps(head).encode() + b"\n", is_lasting=False)
 
     def write(self, data: bytes) -> None:
         """More of it. Raises `OSError`."""
@@ -127,14 +130,12 @@ class Writing:
     def close(self) -> None:
         """All of it is there: from now on it can be fetched. Raises `OSError`."""
         self._file.close()
-        os.utime(self._part, (self._expires, self._expires))
-        self._part.replace(self._path)
+        os.utime(self._path, (self._expires, self._expires))
         self._results.closed(self._path, self._expires)
 
     def discard(self) -> None:
         """It is not to be kept."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        self._file.drop()
 
 
 class Absent:
@@ -142,7 +143,7 @@ class Absent:
 
     def __init__(self, results: Results, request_id: str, key: str) -> None:
         self._writing: Writing | None = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StoreError):
             self._writing = results.begin(request_id, key, LEFT_SECONDS)
 
     def write(self, data: bytes) -> None:
@@ -187,13 +188,13 @@ class Shelf:
         self._number, self._left = number, b""
         try:
             self._writing = self._results.begin(f"{self._name}.{number}", self._key, PICTURE_SECONDS)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             raise _unwritable(error) from None
 
-    def write(self, base64: bytes) -> None:
+    def write(self, text: bytes) -> None:
         """More of it. Raises `LocalError`, `UpstreamBadResponse` for what is no base64."""
         assert self._writing is not None
-        text = self._left + base64 if self._left else base64
+        text = self._left + text if self._left else text
         whole = len(text) - len(text) % 4
         self._left = text[whole:]
         try:
@@ -215,5 +216,17 @@ class Shelf:
         return f"{self._root}/tollkeeper/results/{self._name}/{self._number}"
 
 
-def _unwritable(error: OSError) -> LocalError:
-    return LocalError(f"The picture cannot be kept for its address ({error.strerror}); ask for b64_json.")
+def _unwritable(error: OSError | StoreError) -> LocalError:
+    why = (isinstance(error, OSError) and error.strerror) or error
+    return LocalError(f"The picture cannot be kept for its address ({why}); ask for b64_json.")
+
+
+def _place(name: str, key: str) -> str:
+    """What a file's key is bound to: one of another file, or of another client's, does not open it."""
+    return f"results.{name}.{key}"
+
+
+def _media_type(first: bytes) -> str:
+    """What a file is, by how it begins."""
+    found = (kind for signature, kind in _SIGNATURES if first[:8].lstrip().startswith(signature))
+    return next(found, "application/octet-stream")

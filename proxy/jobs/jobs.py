@@ -20,9 +20,10 @@ from proxy.jobs.replies import Replies
 from proxy.jobs.runner import Runner
 from proxy.jobs.surface import Surface
 from proxy.jobs.upload import Limits
-from proxy.jobs.work import Sealing, Work
+from proxy.jobs.work import Work
 from proxy.policy.values import Settings
 from proxy.stores.failures import StoreError
+from proxy.stores.safe import Safe
 from proxy.stores.sealing import Unreadable
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Asked
@@ -37,11 +38,11 @@ class Jobs:
     runs."""
 
     def __init__(
-        self, api: Api, books: Bookkeeping, settings: Settings, sealing: Sealing, told: Callable[[Tried], None]
+        self, api: Api, books: Bookkeeping, settings: Settings, safe: Safe, told: Callable[[Tried], None]
     ) -> None:
         """What earlier daemons left is taken up by `open`. `told` hears what becomes of webhooks."""
         self._api = api
-        work = self._work = Work(Path(settings.state_dir), sealing, books.writer)
+        work = self._work = Work(Path(settings.state_dir), safe)
         calls = Calls(api, books, work.open)
         self.hooks = Hooks(work, told)
         self._runner = Runner(work, calls, self.hooks, lambda: api.parts.max_body)

@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
 from proxy.stores.deliveries import Deliveries
 from proxy.stores.job_rows import CALL, Job, KeptFile
 from proxy.stores.jobs import JobStore
-from proxy.stores.master_keys import new_key
+from proxy.stores.safe import Safe
 from proxy.stores.sealed_files import SealedWriter, chunks, new_file_key, read
-from proxy.stores.sealing import Sealer
-from proxy.stores.settings import keep_data_key
-from proxy.stores.writer import Writer
 
 Asking = ParamSpec("Asking")
 AnswerT = TypeVar("AnswerT")
@@ -31,22 +28,15 @@ _SMALL = "replies"
 _KEEP_TOLD_MS = 30 * 86400 * 1000  # how long it can be seen what became of webhooks
 
 
-class Sealing(Protocol):
-    """Where secrets are sealed; None where there is no place for them."""
-
-    def __call__(self) -> Sealer | None:
-        """Whoever seals now; the master keys may be others than a moment ago."""
-
-
 class Work:
     """Opened when it is first needed. Methods that are not async are for the thread: `await work.ask(method, …)`."""
 
-    def __init__(self, state_dir: Path, sealing: Sealing, writer: Writer) -> None:
+    def __init__(self, state_dir: Path, safe: Safe) -> None:
         """Nothing is opened or made."""
         self.folder = state_dir / "jobs"
+        self.open = safe.open
         self._database = self.folder / "jobs.db"
-        self._sealing = sealing
-        self._writer = writer
+        self._safe = safe
         self._thread = ThreadPoolExecutor(1, "jobs")
         self._store: JobStore | None = None
         self._deliveries: Deliveries | None = None
@@ -83,27 +73,10 @@ class Work:
 
     async def seal(self, place: str, text: str) -> str:
         """Seal a text under everybody's data key, which is in the ledger before this returns. Raises `StoreError`."""
-        sealer = self._sealer()
-        if not sealer.masters.active and not sealer.has_keys:
-            sealer.masters.write(dict([new_key({}, time.time())]))
-        sealed = sealer.seal("", place, text, int(time.time() * 1000))
-        for key in list(sealer.fresh):
-            await asyncio.wrap_future(self._writer.submit(partial(keep_data_key, key=key)))
-            if key in sealer.fresh:
-                sealer.fresh.remove(key)
+        sealed, kept = self._safe.seal(place, text)
+        for future in kept:
+            await asyncio.wrap_future(future)
         return sealed
-
-    def open(self, place: str, sealed: str) -> str:
-        """The text again. Raises `Unreadable`."""
-        return self._sealer().open("", place, sealed)
-
-    def _sealer(self) -> Sealer:
-        from proxy.stores.sealing import Unreadable
-
-        sealer = self._sealing()
-        if sealer is None:
-            raise Unreadable("there is no place for master keys")
-        return sealer
 
     def path(self, file_id: str) -> Path:
         """Where a file lies."""

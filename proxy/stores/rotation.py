@@ -6,6 +6,7 @@ a key that is there, and the next rotation goes on from where this one ended.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _MOST_NAMED = 5
+_LONGEST_HEAD = 4096  # of a result's file
 _JOBS = ("SELECT sealed_key FROM files", "SELECT sealed FROM secrets")
 
 
@@ -159,6 +161,7 @@ def _named_in(value: Any) -> Iterable[str]:
 
 def _of_clients(state_dir: Path) -> Iterable[str]:
     """What is sealed beside the ledger: the keys of files that clients sent and got."""
+    yield from _of_results(state_dir / "results")
     jobs = state_dir / "jobs" / "jobs.db"
     if not jobs.exists():
         return
@@ -170,3 +173,13 @@ def _of_clients(state_dir: Path) -> Iterable[str]:
         raise RotationRefused(f"{jobs} cannot be read ({error})") from None
     finally:
         driver.close()
+
+
+def _of_results(folder: Path) -> Iterable[str]:
+    """The sealed keys in the heads of kept results."""
+    for path in folder.iterdir() if folder.exists() else ():
+        try:
+            with path.open("rb") as file:
+                yield str(json.loads(file.readline(_LONGEST_HEAD))["sealed"])
+        except (OSError, ValueError, KeyError):
+            continue  # gone by now, or nothing of ours

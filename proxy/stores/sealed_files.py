@@ -33,15 +33,20 @@ def new_file_key() -> bytes:
 
 
 class SealedWriter:
-    """Writes one file, for its owner alone; `size` is that of what was written. Nothing is there before `close`."""
+    """Writes one file, for its owner alone; `size` is that of what was written. Nothing is there before `close`.
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    `head` stands before it in clear; `is_lasting`: it is on disk, too, when `close` returns.
+    """
+
+    def __init__(self, path: Path, key: bytes, head: bytes = b"", *, is_lasting: bool = True) -> None:
         self.size = 0
         self._path = path
+        self._is_lasting = is_lasting
         self._unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "wb")
+        self._file.write(head)
         self._cipher = _cipher(key)
         self._number = 0
         self._pending = bytearray()
@@ -59,7 +64,8 @@ class SealedWriter:
         if self._pending or not self._number:
             self._seal(bytes(self._pending))
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._is_lasting:
+            os.fsync(self._file.fileno())
         self._file.close()
         self._unfinished.replace(self._path)
 
@@ -73,14 +79,19 @@ class SealedWriter:
         self._number += 1
 
 
-def chunks(path: Path, key: bytes) -> Iterator[bytes]:
-    """All of a file, a frame at a time. Raises `FileUnreadable`."""
+def chunks(path: Path, key: bytes, start: int = 0) -> Iterator[bytes]:
+    """All of a file behind its head of `start` bytes, a frame at a time. Raises `FileUnreadable`."""
     cipher = _cipher(key)
     with _opened(path) as descriptor:
         number = 0
-        while sealed := _frame(descriptor, number):
+        while sealed := _frame(descriptor, number, start):
             yield _open(cipher, path, number, sealed)
             number += 1
+
+
+def size_of(sealed_bytes: int) -> int:
+    """How much was written into frames of so many bytes."""
+    return sealed_bytes - _TAG_BYTES * -(-sealed_bytes // (FRAME + _TAG_BYTES))
 
 
 def read(path: Path, key: bytes, offset: int, length: int) -> bytes:
@@ -125,9 +136,9 @@ class _opened:  # noqa: N801 - a context manager, used as one
         os.close(self._descriptor)
 
 
-def _frame(descriptor: int, number: int) -> bytes:
+def _frame(descriptor: int, number: int, start: int = 0) -> bytes:
     """A sealed frame; nothing behind the last one."""
-    return os.pread(descriptor, FRAME + _TAG_BYTES, number * (FRAME + _TAG_BYTES))
+    return os.pread(descriptor, FRAME + _TAG_BYTES, start + number * (FRAME + _TAG_BYTES))
 
 
 def _open(cipher: AESGCM, path: Path, number: int, sealed: bytes) -> bytes:

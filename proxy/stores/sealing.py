@@ -87,6 +87,10 @@ class Sealer:
         self.fresh[:] = [key if self.check(key) else self.rewrapped(key) for key in self.fresh]
         self._keys = {key.id: key for key in (*self._keys.values(), *keys, *self.fresh)}
 
+    def forget(self, identity: str) -> None:
+        """A data key that was made here is in the ledger."""
+        self.fresh[:] = [key for key in self.fresh if key.id != identity]
+
     def _key_of(self, tenant: str, at_ms: int) -> DataKey:
         """The tenant's newest that can be opened, else a new one."""
         for key in reversed(self._keys.values()):

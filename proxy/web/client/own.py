@@ -20,7 +20,6 @@ from proxy.web.client.heads import Asked
 from proxy.web.client.parts import Own, Parts
 from proxy.web.pictures import Lists, estimate
 
-_AT_ONCE = 256 * 1024
 _RESULT = re.compile(r"/tollkeeper/results/(req_[0-9a-f]+)(?:/([0-9]{1,3}))?")
 
 
@@ -31,20 +30,19 @@ class KeptResults:
         self._parts = parts
 
     async def answer(self, asked: Asked, client: Client) -> bool:
-        """For who asked for it, as long as it is kept. Raises `NothingThere`."""
+        """For who asked for it, as long as it is kept. Raises `NothingThere`, `CredentialUnreadable`."""
         found = _RESULT.fullmatch(asked.head.path) if asked.head.method in ("GET", "HEAD") else None
         name = "" if found is None else ".".join(filter(None, found.groups()))
         kept = self._parts.exchange.tongues.results.find(name, owner_of(asked.caller)) if name else None
         if kept is None:
             raise NothingThere("There is no such result of this key; it may have expired, or not be there yet.")
-        with kept.file:
-            own = client.record.own_headers()
-            length, private = ("Content-Length", str(kept.size)), ("Cache-Control", "private, no-store")
-            client.begin(200, [("Content-Type", kept.media_type()), length, private, *own])
-            while client.sends_bodies and (chunk := kept.file.read(_AT_ONCE)):
-                client.say(chunk)
-                await client.room()
-            client.end()
+        own = client.record.own_headers()
+        length, private = ("Content-Length", str(kept.size)), ("Cache-Control", "private, no-store")
+        client.begin(200, [("Content-Type", kept.media_type), length, private, *own])
+        for chunk in kept.chunks if client.sends_bodies else ():
+            client.say(chunk)
+            await client.room()
+        client.end()
         return True
 
 
