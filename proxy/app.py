@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
-import msgspec
 import structlog
 from msgspec import Struct
 
@@ -26,9 +25,12 @@ from proxy.exchange.lookup import Lookups
 from proxy.exchange.results import Results
 from proxy.exchange.serve import Exchange
 from proxy.exchange.tongues import Tongues
+from proxy.exchange.trials import Step
 from proxy.exchange.upstream import Upstream
+from proxy.experiments import Experiments
 from proxy.jobs.jobs import Jobs
 from proxy.listeners import StartError, listen, refuse_unsafe_runtime
+from proxy.mocks import Mocks
 from proxy.model_news import ModelNews
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
@@ -42,6 +44,7 @@ from proxy.stores.sealing import Sealer
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
 from proxy.web.client.own_usage import live_state
+from proxy.web.operator.actor import Actor
 from proxy.web.operator.admin import Admin
 from proxy.web.operator.answers import ProviderTriedAnswer, StatusAnswer
 from proxy.web.operator.control import Control
@@ -71,6 +74,7 @@ class Running(Struct):
     alerts: Alerts
     jobs: Jobs
     admin: Admin
+    experiments: Experiments
 
 
 class Daemon:
@@ -92,8 +96,7 @@ class Daemon:
         self._running: Running | None = None
         self._shutdown: Shutdown | None = None
         self._refresher: asyncio.Task[None] | None = None
-        self._mocks: dict[str, str] = {}
-        self._ready = False
+        self._mocks = Mocks(self._stack)
 
     async def start(self) -> None:
         """Open everything, listeners last. Raises `StartError`."""
@@ -105,15 +108,14 @@ class Daemon:
             raise
 
     async def _start(self) -> None:
-        books = self._open_books(settings := await self._with_mock(self.settings))
+        books = self._open_books(settings := await self._mocks.given(self.settings))
         settings = await with_versions(settings, books, _told)
         upstream = Upstream(_told)
         self._stack.push_async_callback(upstream.close)
         catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
         listings = Listings(settings, catalogue, upstream, _told)
-        lookups = Lookups(upstream)
+        lookups, background = Lookups(upstream), Background(upstream, Accounts(settings.providers, settings.tenants))
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
-        background = Background(upstream, Accounts(settings.providers, settings.tenants))
         self._stack.push_async_callback(background.close)
         telemetry = Telemetry(settings, books, self._knows_model)
         self._stack.callback(telemetry.close)
@@ -125,24 +127,25 @@ class Daemon:
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = self._api = Api(parts, telemetry.finished, _log_crash)
         open_compare(api, books, telemetry.judged)
-        telemetry.watch(lambda: list(api.running.values()), parts.router.observed)
+        telemetry.watch(lambda: list(api.running.values()), parts.router.observed, parts.trials)
         books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, background.accounts, toll.prices)
         state = live_state(settings, books, parts)
+        alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.metrics)))
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
         jobs = self._open_jobs(api, books, settings, telemetry, orders)
+        experiments = Experiments(parts.trials, books, alerts, orders.trail)
+        await (await self._stack.enter_async_context(aclosing(experiments))).open(settings)
         admin = Admin(AdminDoor(settings, orders.sessions), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         door.server.takes, door.server.line, self.url = parts.gate.has_room_for, api, f"{door.url}/v1"
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
         self._shutdown = Shutdown(api, door)
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
-        alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.metrics)))
-        self._running = Running(api, listings, upstream, state, telemetry, alerts, jobs, admin)
+        self._running = Running(api, listings, upstream, state, telemetry, alerts, jobs, admin, experiments)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
-        self._ready = True
 
     def _tongues(self, settings: Settings, books: Bookkeeping) -> Tongues:
         """What is known of providers, and the results that wait to be fetched until they expire."""
@@ -160,7 +163,7 @@ class Daemon:
         if running is None or books is None or running.api.parts.closing is not None:
             raise ReloadRefused("the daemon is starting or stopping")
         lines = in_words(self.settings, settings)
-        complete = await with_versions(await self._with_mock(settings), books, _told)
+        complete = await with_versions(await self._mocks.given(settings), books, _told)
         try:
             await running.state.reload(complete, None if is_stored else lines)
         except Declined as error:
@@ -173,6 +176,7 @@ class Daemon:
         running.alerts.take_on(complete.alerts)
         running.jobs.take_on(complete)
         running.admin.door.take_on(complete)
+        await running.experiments.take_on(complete)
         self.settings = settings
         self._keep_fresh()
         return lines
@@ -214,6 +218,11 @@ class Daemon:
         from proxy.doctor.trial import try_named  # only where it is wanted: it costs start-up time
 
         return await try_named(name, {} if self._api is None else self._api.parts.exchange.providers)
+
+    async def tell_steps(self, steps: list[Step], actor: Actor) -> None:
+        """Write down and tell what was done to experiments."""
+        if self._running is not None:
+            await self._running.experiments.tell(steps, actor)
 
     def stop_accepting(self) -> None:
         """Take no more connections; the drain window begins. Synchronous, for a signal's callback."""
@@ -266,7 +275,7 @@ class Daemon:
         return books
 
     def _problems(self) -> list[str]:
-        if not self._ready:
+        if self._running is None:
             return ["starting"]
         problems = ["shutting down"] if self._api is None or self._api.parts.closing else []
         if self._books is not None and not self._books.journal.healthy:
@@ -276,20 +285,6 @@ class Daemon:
         if self._books is not None and self._books.writer.is_unusable:
             problems.append(self._books.writer.last_error)
         return problems
-
-    async def _with_mock(self, settings: Settings) -> Settings:
-        """Give every mock provider without an address a built-in upstream of its own."""
-        providers = dict(settings.providers)
-        for name in [name for name, one in providers.items() if one.kind == "mock" and not one.base_url]:
-            if name not in self._mocks:
-                from proxy.mock.server import start_mock  # only where it is wanted: it costs start-up time
-                from proxy.mock.state import Rules
-
-                mock = await start_mock(rules=Rules(needs_key=False))
-                self._stack.push_async_callback(mock.close)
-                self._mocks[name] = mock.base_url
-            providers[name] = msgspec.structs.replace(providers[name], base_url=self._mocks[name])
-        return msgspec.structs.replace(settings, providers=providers)
 
 
 def _log_crash(request_id: str) -> None:

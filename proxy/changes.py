@@ -66,7 +66,7 @@ def first_parts(
         gate=Gate(settings.max_body_total),
         router=Router(settings, names, exchange.toll.prices, exchange.breakers_of),
     )
-    exchange.credits = settings.credits
+    exchange.credits, parts.features = settings.credits, settings.features
     parts.own.update(answers_of_pictures(parts))
     return parts
 
@@ -126,6 +126,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
     parts.max_body, parts.exchange.credits = settings.max_body, settings.credits
+    parts.features = settings.features
     parts.gate.bodies.most = settings.max_body_total
 
 

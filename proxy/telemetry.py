@@ -21,6 +21,7 @@ from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.observing import observe
 from proxy.exchange.record import Entry, Record
+from proxy.exchange.trials import Trials
 from proxy.observe.labels import Known
 from proxy.observe.logs import lines_dropped, log_calls
 from proxy.observe.loop_lag import LoopLag
@@ -50,6 +51,7 @@ class Telemetry:
         self._books = books
         self._observed = Observed()
         self._live: Callable[[], list[Record]] = list
+        self._trials = Trials()
         self._reload = ReloadState(successful=True, success_at=time.time())
         self._lag = LoopLag(loop)
         self._lag.start()
@@ -62,9 +64,9 @@ class Telemetry:
         self.page = MetricsPage(self.metrics, self.catch_up)
         self.feed = Feed(self.catch_up)
 
-    def watch(self, live: Callable[[], list[Record]], observed: Observed) -> None:
-        """Know which calls are under way, and tell what finished ones say of their targets."""
-        self._live, self._observed = live, observed
+    def watch(self, live: Callable[[], list[Record]], observed: Observed, trials: Trials) -> None:
+        """Know which calls are under way; tell what finished ones say of their targets, and of their arms."""
+        self._live, self._observed, self._trials = live, observed, trials
 
     def finished(self, record: Record, ended: float) -> None:
         """One call is over since `ended`, monotonic: nobody changes its record any more."""
@@ -105,6 +107,8 @@ class Telemetry:
             for entry, (record, _) in zip(entries, ended, strict=True)
             if entry.flags
         ]
+        if of_arms := [one for one in zip(entries, ended, strict=True) if one[0].arm]:
+            self._trials.saw((r, at, bool(e.flags) if r.listener is not None else None) for e, (r, at) in of_arms)
         if flagged:
             self._books.writer.do(partial(keep_flags, flagged=flagged))
         if self._observed.is_wanted:

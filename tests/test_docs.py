@@ -138,7 +138,8 @@ def parts(annotation: Any) -> Iterator[Any]:
 
 FIELDS = frozenset(config_fields())
 SECTIONS = frozenset(field.rpartition(".")[0] for field in FIELDS)
-ENTRIES = ("providers", "models", "strategies", "keys", "tenants", "models.variables", "admins", "auth.oidc.groups")
+ENTRIES = ("providers", "models", "strategies", "keys", "tenants", "models.variables", "admins", "auth.oidc.groups",
+           "experiments", "features")  # fmt: skip
 
 
 def written(value: Any, path: str = "") -> Iterator[str]:

@@ -27,6 +27,7 @@ _COMMANDS = (
     "budgets",
     "settings",
     "secrets",
+    "experiments",
     "admins",
     "dashboard",
     "audit",

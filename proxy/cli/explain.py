@@ -36,7 +36,7 @@ def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: 
         click.echo(json.dumps(found, indent=1))
         return
     targets = ", then ".join(f"{target['provider']}: {target['model']}" for target in found["targets"])
-    say(f"{model} -> {found['target']} at {targets}")
+    say(f"{model} -> {found['target']} at {targets}{_experiment(found['experiment'])}")
     _say_choice(found)
     tenant = f" of {found['tenant']}" if found["tenant"] else ""
     say(f"key: {found['key'] or 'none named; budgets of everything together only'}{tenant}")
@@ -55,6 +55,14 @@ def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: 
     say(f"verdict: {found['verdict']}")
     for rejection in found["shadow_rejections"]:
         say(f"in shadow: would be refused with {rejection}")
+
+
+def _experiment(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    arms = ", ".join(f"{arm['share']:g} % {arm['target']}" for arm in found["arms"])
+    arm = f"; this one has {found['arm']}" if found["arm"] else ""
+    return f"\nexperiment {found['name']} ({found['state'].replace('_', ' ')}): {arms}{arm}"
 
 
 def _say_choice(found: dict[str, Any]) -> None:

@@ -35,6 +35,9 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
         say(", ".join(_belonging(call)))
     if call["use_case"]:
         say(f"use case: {call['use_case']}")
+    if call["arm"]:
+        experiment, _, target = call["arm"].partition("/")
+        say(f"experiment {experiment}: arm {target}")
     for opinion in call["feedback"]:
         say(f"feedback: {opinion['score']:+g}{_in_brackets(opinion['label'])}")
     if call["refused"]:

@@ -14,6 +14,8 @@ import click
 import msgspec
 
 from proxy.cli.home import Home
+from proxy.cli.stopped_experiments import ORDERS as EXPERIMENT_ORDERS
+from proxy.cli.stopped_experiments import experiments_answer
 from proxy.cli.stopped_provider import test_provider
 from proxy.cli.stopped_sessions import raise_session, sessions
 from proxy.cli.stopped_settings import STORE_ORDERS, on_ledger, settings_answer
@@ -126,10 +128,6 @@ def _names(settings: Settings) -> tuple[Names, PriceBook]:
     catalogue = with_cached(read_feed(snapshot_bytes()), settings.state_dir)
     names = Names(settings, catalogue, {})
     return names, price_book(settings, names, catalogue, cached_images(settings.state_dir))
-
-
-def _explain(settings: Settings, params: Params) -> Answer:
-    return explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time())
 
 
 def _models(settings: Settings, params: Params) -> Answer:
@@ -269,7 +267,8 @@ def _journal(settings: Settings) -> Iterator[Journal]:
 _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "usage": lambda settings, params: _desk(settings).usage(msgspec.convert(params, UsageAsk)),
     "show": lambda settings, params: _desk(settings).show(params["request_id"]),
-    "explain": _explain,
+    "explain": lambda settings, params: explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time()),
+    **{order: partial(experiments_answer, order) for order in EXPERIMENT_ORDERS},
     "models": _models,
     "model_news": lambda settings, params: news_of(Files(Path(settings.state_dir)), params, settings.money.zone),
     "images_models": lambda settings, params: images_models(_desk(settings), params),

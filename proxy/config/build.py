@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.config.build_experiments import trying
 from proxy.config.build_money import build_loops, build_money
 from proxy.config.build_operators import who_operates
 from proxy.config.build_routing import choosing
@@ -74,6 +75,7 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
         routes=() if sources.mock else tuple(Route(route.match, route.provider) for route in config.routes),
         aliases={name: alias_of(name, model) for name, model in config.models.items()},
         **choosing(config),
+        **trying(config),
         default_model=config.default_model,
         unknown_models=config.unknown_models,
         lossy=config.translation.lossy,

@@ -221,6 +221,11 @@ def _part(value: object) -> float:
     return part
 
 
+def _percent_number(value: object) -> object:
+    """A number, with or without its sign."""
+    return plain_scalar(Concealed(value.removesuffix("%").strip())) if isinstance(value, str) else value
+
+
 def _schema(*types: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": list(types)} if len(types) > 1 else types[0])
 
@@ -246,6 +251,9 @@ Money = Annotated[float, Field(gt=0, le=10**6), BeforeValidator(_unquoted)]
 Part = Annotated[float, BeforeValidator(_part), _schema({**_TEXT, "pattern": "%$"}, {"type": "number"})]
 Uptime = Part
 Percent = Annotated[str, BeforeValidator(percent), _schema({**_TEXT, "pattern": "%$"})]
+PercentNumber = Annotated[float, Field(ge=0, le=100), BeforeValidator(_percent_number), _schema(_TEXT, _NUMBER)]
+Ratio = Annotated[float, Field(ge=1, le=1000), BeforeValidator(_unquoted)]
+Step = Annotated[float, Field(gt=0), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
 Usd = Annotated[Decimal, Field(gt=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 Credential = Annotated[Secret, PlainValidator(credential), WithJsonSchema(_TEXT)]

@@ -33,6 +33,7 @@ from proxy.config.fields import (
     Uid,
     Word,
 )
+from proxy.config.models_experiments import ExperimentSection, FeatureSection
 from proxy.config.models_money import (
     BudgetPolicySection,
     BudgetSection,
@@ -212,6 +213,12 @@ class Config(Section):
     )
     model_switches: dict[Word, ModelSwitchSection] = Field(
         default={}, description="Models switched off, or on again, by patterns over author/slug and provider/model."
+    )
+    experiments: dict[Name, ExperimentSection] = Field(
+        default={}, description="Names whose calls are shared out among several models."
+    )
+    features: dict[Literal["routing", "experiments", "quality", "jobs", "dashboard"], FeatureSection] = Field(
+        default={}, description="Parts that are there or not; default: all are."
     )
     default_model: Word | None = Field(default=None, description="The model of calls that name none.")
     unknown_models: Literal["reject", "pass"] = Field(default="reject", description="Names that fit nothing.")

@@ -75,6 +75,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     use_case: str | None = None
     flags: tuple[str, ...] = ()
     decision: str | None = None
+    arm: str | None = None
 
 
 class Held(Protocol):
@@ -103,6 +104,7 @@ class Record:
 
     __slots__ = (
         "adjusted",
+        "arm",
         "asked_of",
         "at",
         "calls",
@@ -165,7 +167,7 @@ class Record:
         self.tried: list[Tried] = []
         self.calls = self.status = self.unsettled = self.cost_pusd = 0
         self.adjusted: list[str] = []
-        self.decision = self.use_case = self.fallback = ""  # its name and version; why another answers than the first
+        self.decision = self.use_case = self.arm = self.fallback = ""  # why another answers than the first
         self.listener: Listener | None = None
         self.dressed: tuple[str, ...] = ()  # what the use case has changed, whichever attempt
         self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field
@@ -278,11 +280,9 @@ class Record:
             shadow_rejections=self.shadow_rejections,
             session=self.marks.session or None,
             tags=self.marks.tags,
-            tenant=self.tenant or None,
-            use_case=self.use_case or None,
+            tenant=self.tenant or None, use_case=self.use_case or None, decision=self.decision or None, arm=self.arm or None,
             flags=() if self.listener is None or self.error else self.listener.flags(now - self.started),
-            decision=self.decision or None,
-        )
+        )  # fmt: skip
 
     def _left_early(self) -> bool:
         """The client went before what it asked for was complete; that is nobody's failure."""

@@ -45,6 +45,7 @@ def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended
         adjusted=", ".join(record.adjusted),
         message=SHADOWS.join(record.shadow_rejections) or None,
         use_case=record.use_case,
+        arm=record.arm,
         **record.times.in_ms(ended.at, ended.first_byte_at),
     )
 
@@ -67,6 +68,7 @@ def refused_row(record: Record) -> Row:
         message=record.error.message if record.error else None,
         stream=record.stream,
         use_case=record.use_case,
+        arm=record.arm,
         total_ms=_ms(time.monotonic() - record.started),
         waited_ms=_ms(record.times.waited_seconds),
         session=record.marks.session,

@@ -30,6 +30,10 @@ class Times(Struct):
         """Seconds from the call's start, to the microsecond."""
         return None if moment is None else micro(moment - self.started)
 
+    def told(self, moment: float | None) -> float | None:
+        """The same, as it is shown."""
+        return None if moment is None else micro(moment - self.started)
+
     def ours_seconds(self, until: float) -> float:
         """What is left of the time until then, which nobody else took."""
         return max(0.0, until - self.started - self.upstream_seconds - self.waited_seconds)

@@ -71,6 +71,8 @@ class Jobs:
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer a request for files, batches or jobs; False where a provider is to. Raises `ProxyError`."""
+        if not self._api.parts.features.is_on("jobs", asked.caller.name):
+            return False
         is_job = asked.head.endpoint.name == "tollkeeper/jobs"
         with _told():
             is_ours = await (self._later if is_job else self._surface).answer(asked, client)
@@ -84,7 +86,9 @@ class Jobs:
         with _told():
             if apart is None or (apart.once is not None and await self._replies.claim(asked, client)):
                 return apart is not None
-            if not apart.later or call.stream:  # a stream cannot come later; a preference may be passed over
+            if (
+                not apart.later or call.stream or not self._api.parts.features.is_on("jobs", asked.caller.name)
+            ):  # a stream cannot come later; a preference may be passed over
                 return False
             await self._later.defer(asked, client)
         if not self._tasks:

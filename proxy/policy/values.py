@@ -11,6 +11,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from proxy.policy.experiments.values import Experiment
+from proxy.policy.features import ALL_ON, Features
 from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.policy.money.credits import Credits
@@ -121,7 +123,7 @@ class Plan(Struct, frozen=True):
     target (an alias, else `author/slug`), fit for a metric; `defaults` and `use` as in `Alias`. `rewrite` False: the
     body goes out as it is (no `model` was sent, and none is set). `stages` are what comes first from a part of the tightest
     budget on (hundredths of a percent, rising); `start` is the target the call begins with. With a `pool`, the targets are
-    chosen anew for each call.
+    chosen anew for each call. `experiment`: the name of that which chooses among its arms.
     """
 
     targets: tuple[Target, ...]
@@ -132,6 +134,7 @@ class Plan(Struct, frozen=True):
     stages: tuple[tuple[int, tuple[Target, ...]], ...] = ()
     start: int = 0
     pool: Pool | None = None
+    experiment: str = ""
 
 
 class RetryRules(Struct, frozen=True):
@@ -264,6 +267,8 @@ class Settings(Struct, frozen=True):
     aliases: dict[str, Alias] = {}
     model_switches: dict[str, Switch] = {}
     strategies: dict[str, Strategy] = {}
+    experiments: dict[str, Experiment] = {}
+    features: Features = ALL_ON
     default_model: str | None = None
     unknown_models: Literal["reject", "pass"] = "reject"
     lossy: Lossy = "warn"

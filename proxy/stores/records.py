@@ -34,8 +34,8 @@ class Row(Struct, frozen=True):
     From the call's start it took `sent_ms` until the attempt began (`waited_ms` of them spent waiting: for the request's
     body, in line, between tries), `first_byte_ms` until the reply, `first_token_ms` until its first token, `total_ms`
     until its end; `connect_ms` of the attempt went into a new connection. None: it never came to that, or nobody noted it.
-    `tenant` is whose the key was then, "" nobody's; `use_case` the name and version of the entry that had its say, "" where
-    none did.
+    `tenant` is whose the key was then, "" nobody's; `use_case` the name and version of the entry that had its say, `arm`
+    an experiment and the target of its arm, with a slash between them; "" where none did.
     """
 
     id: str
@@ -77,6 +77,7 @@ class Row(Struct, frozen=True):
     tenant: str = ""
     use_case: str = ""
     decision: str = ""
+    arm: str = ""
 
 
 class Hold(Struct, frozen=True, tag="hold"):

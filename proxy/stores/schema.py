@@ -72,8 +72,7 @@ attempts = Table(
     *(_number(name, nullable=True) for name in ("first_token_ms", "waited_ms", "sent_ms", "connect_ms")),
     *(_text(name, server_default="") for name in ("session", "tags")),
     _text("tenant", server_default=""),
-    _text("use_case", server_default=""),
-    _text("decision", server_default=""),
+    *(_text(name, server_default="") for name in ("use_case", "decision", "arm")),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )
@@ -167,6 +166,17 @@ use_case_versions = Table(
     _text("name", primary_key=True),
     _number("number", primary_key=True),
     *(_text(name) for name in ("digest", "content")),
+    _number("at_ms"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# Where experiments stand and what their arms have shown, as JSON.
+experiments = Table(
+    "experiments",
+    metadata,
+    _text("name", primary_key=True),
+    _text("value"),
     _number("at_ms"),
     sqlite_strict=True,
     sqlite_with_rowid=False,

@@ -53,6 +53,7 @@ CREATE TABLE attempts (
   tenant TEXT DEFAULT '' NOT NULL,
   use_case TEXT DEFAULT '' NOT NULL,
   decision TEXT DEFAULT '' NOT NULL,
+  arm TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_attempts PRIMARY KEY (seq),
   CONSTRAINT uq_attempts_id UNIQUE (id)
 )
@@ -103,6 +104,14 @@ CREATE TABLE data_keys (
   wrapped BLOB NOT NULL,
   created_ms INTEGER NOT NULL,
   CONSTRAINT pk_data_keys PRIMARY KEY (id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE experiments (
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_experiments PRIMARY KEY (name)
 )
  WITHOUT ROWID,
  STRICT;

@@ -60,6 +60,8 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
                 "keys.",
                 "tenants.",
                 "models.NAME.variables.",
+                "experiments.",
+                "features.",
             )
             is_entry = prefix in entries
             yield from paths(item, prefix + ("NAME" if is_entry else name) + ".")

@@ -68,6 +68,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
 Order = tuple[str, str, Any, str, str]
 TERMS = {"name": "bob", "models": ["openai/*"]}
 PROVIDER = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": SECRET}
+EXPERIMENT = {"model": "smart", "arms": [{"target": "mock/a", "share": 50}, {"target": "mock/b", "share": 50}]}
 ORDERS: list[Order] = [
     ("POST", "/keys", TERMS, "key.create", "keys.bob"),
     ("PATCH", "/keys/bob", {"timing": True, "name": "rob"}, "key.update", "keys.bob"),
@@ -80,6 +81,7 @@ ORDERS: list[Order] = [
     ("POST", "/secrets/prune", None, "secrets.prune", "master keys"),
     ("DELETE", "/settings/providers/gpu", None, "setting.remove", "providers.gpu"),
     ("PUT", "/routing/strategies/own", {"weights": {"cost": 1}}, "setting.set", "strategies.own"),
+    ("PUT", "/experiments/newer", EXPERIMENT, "setting.set", "experiments.newer"),
     ("POST", "/reload", None, "reload", "config.yaml"),
 ]  # fmt: skip
 # these want calls, lists of models or a provider that answers: tests/daemon/test_admin.py ends a call, others have tests of their own
@@ -91,6 +93,8 @@ CALLS_NEEDED = {
     "POST /models/undo",
     "POST /webhooks/{name}/replay",
     "POST /providers/{name}/test",
+    # tests/daemon/test_experiments.py
+    *(f"POST /experiments/{{name}}/{step}" for step in ("ramp", "hold", "rollback", "finish")),
 }
 
 

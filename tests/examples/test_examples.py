@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 from example_blocks import BLOCKS, ROOT, Block, plain, shows
-from example_scenes import KEYS, Scene, home, in_the_open, running, with_keys
+from example_scenes import KEYS, Scene, home, in_the_open, running, said, with_keys
 from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS, surroundings
 
@@ -153,6 +153,7 @@ PLACES = {
     "tollkeeper images": "openrouter docs/images.md",
     "tollkeeper route": "openrouter docs/routing.md",
     "tollkeeper import": "openrouter",
+    "tollkeeper experiments": "running experiments",
     "curl http://127.0.0.1:8655": "open",
 }
 
@@ -161,6 +162,13 @@ def before(command: str, scene: Scene) -> None:
     """What has to have happened."""
     if command == "tollkeeper reload":
         scene.change(models={"gpt-4o-mini": "mock/echo"})
+    if command in ("tollkeeper experiments list", "tollkeeper explain smart --key alice --session s1"):
+        arms = [{"target": f"mock/echo?cost={usd}", "share": 50} for usd in ("0.002", "0.001")]
+        scene.change(models={"smart": "mock/echo"}, experiments={"newer": {"model": "smart", "arms": arms}})
+        scene.run("tollkeeper reload")
+        assert scene.daemon is not None
+        for n in range(50):
+            assert said(scene.daemon, "smart", session_id=f"s{n}").status == 200
     if command.endswith("/reload"):
         scene.change(keys={**scene.sections("keys"), "bob": {"key": "sk-b"}})
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from msgspec.structs import replace
+
 from proxy.errors import EndpointNotServed, InvalidValue, ModelNotFound
+from proxy.policy.features import Features
 from proxy.policy.names.catalogue import closest
 from proxy.policy.names.resolution import Names, model_not_found
 from proxy.policy.values import Caller, Plan, Target
@@ -87,6 +90,16 @@ def _may_name(caller: Caller, names: Names, target: Target) -> bool:
     except ModelNotFound:
         return False
     return found.plan.targets[0] == target and _matches(caller, found.plan.label, found.slug)
+
+
+def routed(features: Features, plan: Plan, caller: Caller) -> Plan:
+    """The plan as far as it may choose among candidates. Where that is switched off, the first of them serves, and what
+    chooses among everything is not there."""
+    if plan.pool is None or features.is_on("routing", caller.name):
+        return plan
+    if plan.pool.is_auto:
+        raise model_not_found(plan.label, ())
+    return replace(plan, pool=None)
 
 
 def may_serve(caller: Caller, names: Names, name: str) -> bool:

@@ -46,6 +46,7 @@ class Names:
 
     __slots__ = (
         "_catalogue",
+        "_experiments",
         "_offered",
         "_places",
         "_providers",
@@ -63,6 +64,8 @@ class Names:
         self._remembered: dict[str | None | tuple[str, str | None], Resolution] = {}
         self._offered: tuple[str, ...] = ()
         self._switches = Switches(settings.model_switches.values())
+        wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
+        self._experiments = {experiment.model: experiment.name for experiment in wanted}
 
     def look_up(self, model: str | None, at: str | None = None) -> Resolution:
         """Return the plan for a name, None being a call that names none; raises ModelNotFound.
@@ -158,7 +161,9 @@ class Names:
         ways = self._left(name, self._expand(name, set()))
         if not ways:
             raise model_not_found(name, self.offered())
-        return self._planned(name, ways)
+        found = self._planned(name, ways)
+        experiment = self._experiments.get(name) or self._experiments.get(found.plan.label)
+        return found if experiment is None else _tried(found, experiment)
 
     def _auto(self, name: str, strategy: str) -> Resolution:
         """Whatever is offered and chats; the first few stand for all where nobody chooses."""
@@ -230,6 +235,11 @@ class Names:
             return [] if way is None else [way]
         seen.add(name)
         return [way for follow in (alias.target, *alias.fallbacks) for way in self._expand(follow, seen, at)]
+
+
+def _tried(found: Resolution, experiment: str) -> Resolution:
+    plan = msgspec.structs.replace(found.plan, experiment=experiment)
+    return msgspec.structs.replace(found, plan=plan)
 
 
 def resolve(names: Names, model: str | None) -> Plan:

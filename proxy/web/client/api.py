@@ -208,7 +208,7 @@ class Api:
         asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
         call = read_call(*asked_for) if aside is None else await aside(len(body), read_call, *asked_for)
         record.model, record.stream, record.marks = call.model, call.stream, marks_of(head.marks, call.document)
-        plan = plan_for(parts, caller, call, head)
+        plan = plan_for(parts, caller, call, head, record)
         if head.model not in (None, plan.targets[0].model):
             call = replace(call, path=path_of(plan.targets[0].model))
         record.label = plan.label

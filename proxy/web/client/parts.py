@@ -13,6 +13,8 @@ from proxy.exchange.listening import Ear
 from proxy.exchange.record import Record
 from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
+from proxy.exchange.trials import Trials
+from proxy.policy.features import ALL_ON, Features
 from proxy.policy.names.resolution import Names
 from proxy.policy.quality.values import Watch
 from proxy.policy.values import Caller
@@ -85,3 +87,5 @@ class Parts(Struct):
     elsewhere: Elsewhere | None = None
     ears: Ears | None = None
     heads: Heads = field(default_factory=Heads)
+    trials: Trials = field(default_factory=Trials)
+    features: Features = ALL_ON

@@ -10,11 +10,13 @@ from proxy.errors import ModelNotFound, NoHealthyUpstream
 from proxy.exchange.client import Client
 from proxy.exchange.listening import Listener
 from proxy.exchange.record import Record
+from proxy.exchange.trials import plan_of
 from proxy.policy.money.alerts import percent_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import Subject, judge_scope
-from proxy.policy.names.access import check_shared, check_unnamed, choose, may_serve, named_provider
+from proxy.policy.names.access import check_shared, check_unnamed, choose, may_serve, named_provider, routed
 from proxy.policy.quality.reading import wanted_of
+from proxy.policy.routing.sessions import prefix_of
 from proxy.policy.tenants import scopes_of, tenants_of
 from proxy.policy.use_cases.dress import dress, given_variables
 from proxy.policy.use_cases.values import NO_USE
@@ -24,7 +26,7 @@ from proxy.web.client.parts import Parts
 from proxy.wire.call import Call
 
 
-def plan_for(parts: Parts, caller: Caller, call: Call, head: Head) -> Plan:
+def plan_for(parts: Parts, caller: Caller, call: Call, head: Head, record: Record) -> Plan:
     """Where this call may go. Calls that carry no model go as they are to the provider they name, else to the default
     one; those about a model to who would be sent its name, those about a response in the background to who has it.
 
@@ -43,7 +45,23 @@ def plan_for(parts: Parts, caller: Caller, call: Call, head: Head) -> Plan:
     for name in call.also_models:
         if not may_serve(caller, parts.names, name):
             raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
-    return plan
+    plan = _tried(parts, plan, caller, call, record) if plan.experiment else plan
+    return plan if plan.pool is None else routed(parts.features, plan, caller)
+
+
+def _tried(parts: Parts, plan: Plan, caller: Caller, call: Call, record: Record) -> Plan:
+    """The plan of the arm that this call belongs to."""
+    trial = parts.trials.find(plan.experiment)
+    if trial is None or not parts.features.is_on("experiments", caller.name):
+        return plan
+    unit = record.request_id.encode()
+    if trial.experiment.sticky == "session":
+        unit = record.marks.session.encode() or prefix_of(call)
+    place = parts.trials.assign(trial, caller.name, unit)
+    if (found := plan_of(trial, place, plan, caller, parts.names)) is None:
+        return plan
+    record.arm = trial.arm(place)
+    return found
 
 
 def _unnamed(parts: Parts, caller: Caller, call: Call, named: str | None) -> Plan:
@@ -72,6 +90,8 @@ def listed_models(parts: Parts, head: Head, caller: Caller) -> bytes | None:
 
 def staged(parts: Parts, plan: Plan, call: Call, record: Record, caller: Caller) -> Plan:
     """The plan as far as the call lets others serve it, begun where what is spent of its budgets wants it."""
+    if plan.use is not None and plan.use.watch is not None and not parts.features.is_on("quality", caller.name):
+        plan = replace(plan, use=replace(plan.use, watch=None))
     if not call.ours.fallback:
         return replace(plan, targets=plan.targets[:1], stages=())
     part = _spent_part(parts.exchange.toll.keeping.books, plan, record, caller) if plan.stages else 0

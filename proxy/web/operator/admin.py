@@ -194,7 +194,7 @@ async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
     try:
         if route.body is RecommendBody:  # an ordinary request, with members of ours
             return {**given, **msgspec.json.decode(raw, type=dict[str, Any])}
-        body = _setting(raw) if route.body is SettingBody else msgspec.json.decode(raw, type=route.body)
+        body = _setting(raw) if route.body is SettingBody else msgspec.json.decode(raw or b"{}", type=route.body)
     except msgspec.DecodeError as error:
         raise InvalidValue(f"The body must be a JSON object: {error}.") from None
     return {**given, **msgspec.to_builtins(body)}

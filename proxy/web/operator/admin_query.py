@@ -12,6 +12,7 @@ QUERY = {
     "makes": {"type": "string", "description": "Only what makes all of these: text,images,embeddings,speech …"},
     "max_input_usd": {"type": "string", "description": "Only up to this many USD per million input tokens."},
     "max_output_usd": {"type": "string", "description": "Only up to this many USD per million output tokens."},
+    "metric": {"type": "string", "description": "cost, first_token, total, errors, flags, judge or feedback."},
     "min_context": {"type": "integer", "description": "Only from this context window on, in tokens."},
     "min_output": {"type": "integer", "description": "Only what may write at least so many tokens."},
     "free": {"type": "boolean", "description": "Only what costs nothing."},

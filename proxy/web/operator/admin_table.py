@@ -29,6 +29,7 @@ from proxy.web.operator.answers import (
 from proxy.web.operator.answers_past import PastCallAnswer
 from proxy.web.operator.bodies import AdjustBody, KeyChangesBody, NewKeyBody, RollbackBody, RotateBody, SettingBody
 from proxy.web.operator.desk import FILTERS
+from proxy.web.operator.experiments import ExperimentAnswer, ExperimentsAnswer, FinishBody, RampBody, StopBody
 from proxy.web.operator.logins import LoginAnswer, LoginBody
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
 from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
@@ -143,6 +144,19 @@ ROUTES = (
           SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 404, 409, 412, 503)),
     Route("GET", "/models/changes", "model_news", "What was new in the lists of models, the newest first.", NewsAnswer,
           query=("since",), fails=(400, 503)),
+    Route("GET", "/experiments", "experiments", "Where each stands, and what its arms show.", ExperimentsAnswer),
+    Route("GET", "/experiments/{name}", "experiment", "One experiment.", ExperimentAnswer, query=("metric",),
+          fails=(400, 404)),
+    Route("PUT", "/experiments/{name}", "put_experiment", "Set one, applied at once; answered as it is then.",
+          SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 409, 412, 503)),
+    Route("POST", "/experiments/{name}/ramp", "ramp_experiment", "Go on: to a share, or to what the ramp has next.",
+          ExperimentAnswer, body=RampBody, changes=True, fails=(400, 404, 503)),
+    Route("POST", "/experiments/{name}/hold", "hold_experiment", "Stay at the share it has.", ExperimentAnswer,
+          body=StopBody, changes=True, fails=(400, 404, 503)),
+    Route("POST", "/experiments/{name}/rollback", "rollback_experiment", "Everybody back to the first arm.",
+          ExperimentAnswer, body=StopBody, changes=True, fails=(400, 404, 503)),
+    Route("POST", "/experiments/{name}/finish", "finish_experiment", "End it: all calls go to one arm.",
+          ExperimentAnswer, body=FinishBody, changes=True, fails=(400, 404, 503)),
     Route("GET", "/settings", "settings", "Every entry of the configuration that is in force, and where it stands.",
           SettingsAnswer),
     Route("GET", "/settings/history", "settings_history", "What was changed, the newest first.",

@@ -91,4 +91,5 @@ class PastCallAnswer(Struct, frozen=True):
     tags: list[str] = []
     tenant: str | None = None
     use_case: str = ""
+    arm: str = ""
     feedback: list[OpinionAnswer] = []

@@ -107,9 +107,8 @@ class LiveState:
             prices=parts.exchange.toll.prices,
             keys=self.keys,
             used=parts.keys.used,
-            limiter=books.limiter,
-            router=parts.router,
-        )
+            limiter=books.limiter, router=parts.router, trials=parts.trials,
+        )  # fmt: skip
 
     def zone(self, name: str | None) -> tzinfo:
         """A time zone by name; the machine's where there is none. Raises ValueError."""

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from proxy.exchange.routing import Router
 from proxy.exchange.rows import SHADOWS
+from proxy.exchange.trials import Trials
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import usd_text
@@ -75,6 +76,7 @@ class Desk(Struct, frozen=True):
     used: dict[str, int] = {}
     limiter: Limiter | None = None
     router: Router | None = None
+    trials: Trials | None = None
 
     def usage(self, ask: UsageAsk) -> UsageReport:
         """Calls, tokens and cost. Raises as `Files` does, and `Declined` for a zone nobody knows."""
@@ -108,6 +110,7 @@ class Desk(Struct, frozen=True):
             tags=first.tags.split(",") if first.tags else [],
             tenant=first.tenant or None,
             use_case=first.use_case,
+            arm=first.arm,
             feedback=[OpinionAnswer(one.score_milli / 1000, one.label) for one in self.files.feedback(request_id)],
         )
 

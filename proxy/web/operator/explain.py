@@ -15,8 +15,9 @@ from proxy.errors import BudgetExceeded, InvalidValue, ModelNotFound
 from proxy.exchange.attempt import members_for
 from proxy.exchange.refusals import code_of, spent_up
 from proxy.exchange.routing import Router
+from proxy.exchange.trials import plan_of
 from proxy.policy.limits.limiter import Denied
-from proxy.policy.money.account import Exceeded, InFlight
+from proxy.policy.money.account import Exceeded, InFlight, Standing
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.books import Books
 from proxy.policy.money.bounds import Bound
@@ -24,7 +25,7 @@ from proxy.policy.money.budgets import GLOBAL, Subject
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
 from proxy.policy.money.weight import likely_tokens, weigh
-from proxy.policy.names.access import choose, named_provider
+from proxy.policy.names.access import choose, named_provider, routed
 from proxy.policy.routing.deciding import planned
 from proxy.policy.routing.values import Ask as Asked
 from proxy.policy.routing.values import Decision
@@ -68,7 +69,7 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
     """Everything that decides about a call. Raises `Unknown` for a key, a provider or a model nobody knows, and what is
     wrong with its variables."""
     caller = caller_of(desk, ask.key)
-    plan, decision = _plan(desk, ask, caller)
+    plan, experiment, decision = _plan(desk, ask, caller)
     call, plan, adjusted = _call(ask, plan)
     quote, tokens = _quote(desk, call, plan, caller)
     scopes = scopes_of(caller) if caller.name else (GLOBAL,)
@@ -76,11 +77,6 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
     denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic())
     hold = _hold(desk, quote, (under, caller.name), now)
     shadows = _shadows(desk, quote, (under, caller.name), now)
-    rows = []
-    for standing in desk.books.standings(under, now):
-        held = shadows[standing.budget.id][0] if standing.budget.shadow else hold.amount_pusd
-        after = None if held is None else usd_text(standing.left_pusd - held)
-        rows.append({**asdict(standing_row(standing)), "left_after_usd": after})
     limits = [] if desk.limiter is None else desk.limiter.denied_in_shadow(scopes, tokens, time.monotonic())
     return {
         "model": ask.model,
@@ -90,13 +86,14 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "target": plan.label,
         "decision": decision,
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
+        "experiment": experiment,
         "use_case": plan.use.version if plan.use else None,
         "sent": _sent(desk, call, plan, hold.maximum),
         "adjusted": list(adjusted),
         "price": _price(quote),
         "hold": _bound(quote, hold),
         "tool_uses": desk.settings.money.rules.tool_uses,
-        "budgets": rows,
+        "budgets": [_row(one, hold, shadows) for one in desk.books.standings(under, now)],
         "verdict": hold.verdict if denied is None else _over_limit(denied),
         "shadow_rejections": [
             *(f"{code_of(limit)} by {limit.id}" for limit in limits),
@@ -107,6 +104,13 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
 
 def _over_limit(denied: Denied) -> str:
     return f"refused with 429 {code_of(denied.limit)} by {denied.limit.id}"
+
+
+def _row(standing: Standing, hold: _Hold, shadows: dict[str, tuple[int, str | None]]) -> dict[str, Any]:
+    """A budget before and after."""
+    held = shadows[standing.budget.id][0] if standing.budget.shadow else hold.amount_pusd
+    after = None if held is None else standing.left_pusd - held
+    return {**asdict(standing_row(standing)), "left_after_usd": None if after is None else usd_text(after)}
 
 
 def _subject(caller: Caller, ask: ExplainAsk, plan: Plan) -> Subject:
@@ -128,10 +132,12 @@ def caller_of(desk: Desk, name: str | None) -> Caller:
     raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
 
 
-def _plan(desk: Desk, ask: ExplainAsk, caller: Caller) -> tuple[Plan, Decision | None]:
+def _plan(desk: Desk, ask: ExplainAsk, caller: Caller) -> tuple[Plan, dict[str, Any] | None, Decision | None]:
     try:
         at = None if ask.provider is None else named_provider(desk.names, None, ask.provider)
-        return _decided(desk, choose(caller, desk.names, ask.model, at), caller, ask.max_tokens)
+        plan, experiment = _tried(desk, ask, choose(caller, desk.names, ask.model, at), caller)
+        plan, decision = _decided(desk, routed(desk.settings.features, plan, caller), caller, ask.max_tokens)
+        return plan, experiment, decision
     except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
 
@@ -143,6 +149,19 @@ def _decided(desk: Desk, plan: Plan, caller: Caller, maximum: int | None) -> tup
     router, asked = desk.router or Router(desk.settings, desk.names, desk.prices), Asked(output_tokens=maximum or 0)
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
     return planned(plan, choice) if choice.order else plan, decision_of(choice, asked, health, "")
+
+
+def _tried(desk: Desk, ask: ExplainAsk, plan: Plan, caller: Caller) -> tuple[Plan, dict[str, Any] | None]:
+    """The arm that such a call has, where that can be told; the shares of all."""
+    trial = None if desk.trials is None else desk.trials.find(plan.experiment)
+    if desk.trials is None or trial is None or not desk.settings.features.is_on("experiments", caller.name):
+        return plan, None
+    experiment, arm = trial.experiment, None
+    if experiment.sticky == "key" or (experiment.sticky == "session" and ask.session):
+        place = desk.trials.assign(trial, caller.name, ask.session.encode())
+        arm, plan = experiment.arms[place].target, plan_of(trial, place, plan, caller, desk.names) or plan
+    shares = [{"target": one.target, "share": share} for one, share in zip(experiment.arms, trial.lots, strict=True)]
+    return plan, {"name": experiment.name, "state": trial.standing.state, "arm": arm, "arms": shares}
 
 
 def _call(ask: ExplainAsk, plan: Plan) -> tuple[Call, Plan, tuple[str, ...]]:

@@ -12,12 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from proxy.exchange.listings import Listings
+from proxy.exchange.trials import Step
 from proxy.policy.money.credits import with_credits
-from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import AdjustAsk, LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
 from proxy.web.operator.desk import Declined, UsageAsk
+from proxy.web.operator.experiments import ExperimentOrders
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk
 from proxy.web.operator.model_orders import ModelOrders
@@ -52,6 +54,9 @@ class Host(Protocol):
     def whereabouts(self) -> StatusAnswer:
         """Who it is and where it listens."""
 
+    async def tell_steps(self, steps: list[Step], actor: Actor) -> None:
+        """Write down and tell what was done to experiments."""
+
     async def try_provider(self, name: str) -> ProviderTriedAnswer:
         """Ask a provider what costs nothing. Raises `Unknown` where there is none of this name."""
 
@@ -61,9 +66,7 @@ class Orders:
     raise `Declined`, ValueError, `StoreError`, `ProxyError`, TimeoutError or OSError; `reload` also what refuses a configuration."""
 
     def __init__(self, state: LiveState, traffic: Traffic, host: Host, trail: Trail) -> None:
-        self.state = state
-        self.traffic = traffic
-        self.trail = trail
+        self.state, self.traffic, self.trail = state, traffic, trail
         self.sessions = Sessions()
         self._host = host
         models, settings = ModelOrders(state, host), SettingsOrders(state, host)
@@ -97,6 +100,7 @@ class Orders:
         }
         self.by_name |= settings.by_name | models.by_name | SecretsOrders(state, host).by_name
         self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name
+        self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
         self.streams: dict[str, Callable[[Params], AsyncIterator[Struct]]] = {"sync": models.sync}
 
     async def give(self, order: str, params: Params) -> Answer:

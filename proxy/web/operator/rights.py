@@ -85,6 +85,13 @@ RIGHTS = {
     "secrets": Right("read", "settings"),
     "rotate_secrets": Right("write", "settings", "secrets.rotate", writes_itself=True),
     "prune_secrets": Right("write", "settings", "secrets.prune", writes_itself=True),
+    "experiments": Right("read", "costs"),
+    "experiment": Right("read", "costs"),
+    "put_experiment": Right("write", "routing", "setting.set", writes_itself=True),
+    "ramp_experiment": Right("write", "routing", "experiment.ramp", writes_itself=True),
+    "hold_experiment": Right("write", "routing", "experiment.hold", writes_itself=True),
+    "rollback_experiment": Right("write", "routing", "experiment.rollback", writes_itself=True),
+    "finish_experiment": Right("write", "routing", "experiment.finish", writes_itself=True),
     "audit": Right("read", "audit"),
     "audit_verification": Right("read", "audit"),
 }

@@ -1,0 +1,71 @@
+"""Experiments on the files of a daemon that does not run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from proxy.cli.stopped_settings import on_ledger
+from proxy.exchange.trials import Step, Trials, read_kept
+from proxy.policy.values import Settings
+from proxy.stores.audit import append
+from proxy.stores.database import raw, reading
+from proxy.stores.experiments import keep_experiments, kept_experiments
+from proxy.web.operator.actor import Actor
+from proxy.web.operator.answers import Answer
+from proxy.web.operator.experiments import ExperimentOrders, deed_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+ORDERS = (
+    "experiments", "experiment", "ramp_experiment", "hold_experiment", "rollback_experiment", "finish_experiment",
+)  # fmt: skip
+
+
+class _Desk(Struct):
+    trials: Trials
+
+
+class _Files:
+    """A state directory in the place of the daemon's memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._state_dir = Path(settings.state_dir)
+        self._trials = Trials()
+        ledger, kept = self._state_dir / "ledger.db", dict[str, bytes]()
+        if ledger.exists():
+            with reading(ledger) as driver:
+                kept = kept_experiments(driver)
+        read = {name: found for name, value in kept.items() if (found := read_kept(value)) is not None}
+        wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
+        self._trials.take_on(wanted, read, time.time())
+
+    def desk(self) -> _Desk:
+        """Where orders find them."""
+        return _Desk(self._trials)
+
+    async def tell(self, steps: list[Step], actor: Actor) -> None:
+        """Write them down."""
+        kept, deeds = self._trials.news(), [deed_of(step, actor) for step in steps]
+        on_ledger(self._state_dir, partial(_keep, kept=kept, deeds=deeds))
+
+
+def _keep(connection: Connection, kept: dict[str, bytes], deeds: list[Any]) -> None:
+    keep_experiments(raw(connection), kept, int(time.time() * 1000))
+    append(connection, deeds)
+
+
+def experiments_answer(order: str, settings: Settings, params: dict[str, Any]) -> Answer:
+    """Do what the daemon would."""
+    files = _Files(settings)
+    return asyncio.run(_done(ExperimentOrders(files, files.tell), order, params))
+
+
+async def _done(orders: ExperimentOrders, order: str, params: dict[str, Any]) -> Answer:
+    return await orders.by_name[order](params)
