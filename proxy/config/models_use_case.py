@@ -99,7 +99,11 @@ class UseCaseSection(Section):
 
     quality: QualitySection | None = Field(default=None, description="What is looked for in finished replies.")
     on_flag: dict[Literal[FLAGS], Literal["fallback_once"]] = Field(  # type: ignore[valid-type]  # of the detectors
-        default={}, description="What a flag does to a reply that is not streamed."
+        default={}, description="What a flag does to a reply before any of it goes out."
+    )
+
+    hold_tokens: Length | None = Field(
+        default=None, description="Of a stream, so many wait until it is known whether on_flag applies; default: none."
     )
 
     @field_validator("at")
@@ -132,6 +136,12 @@ class UseCaseSection(Section):
             if name in _NEVER_SET:
                 raise ValueError(f"cannot hold {name}, which is the client's (or target's and system's) to say")
         return _carried(value)
+
+    @model_validator(mode="after")
+    def _held_for_something(self) -> Self:
+        if self.hold_tokens is not None and not self.on_flag:
+            raise ValueError("has hold_tokens, which wait for on_flag; give both")
+        return self
 
     @model_validator(mode="after")
     def _declared(self) -> Self:

@@ -81,7 +81,8 @@ def _watch(name: str, model: ModelSection) -> Watch | None:
         for name in ("slow", "short", "empty", "cut_off", "refusal", "loop", "language", "tools")
     }
     judge = None if (j := said.judge) is None else Judge(j.model, j.rubric, hundredths(j.sample), judge_scope(name))
-    return Watch(**looked_for, json=said.json_, fallback_on=frozenset(model.on_flag), judge=judge)
+    watch = Watch(**looked_for, json=said.json_, judge=judge)
+    return replace(watch, fallback_on=frozenset(model.on_flag), hold_tokens=model.hold_tokens or 0)
 
 
 def _members(values: dict[str, Any]) -> Members:

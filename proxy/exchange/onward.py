@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
+import math
+
+from proxy.exchange.client import Client
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
+from proxy.exchange.response import Broken, NotHttp
 from proxy.policy.names.families import next_family
-from proxy.policy.quality.reading import flag_to_leave, wanted_of
+from proxy.policy.quality.reading import flag_so_far, flag_to_leave, wanted_of
 from proxy.policy.retries.retry import Again, Attempt
 
 
 def flagged(outcome: Reply | Failure, job: Job, attempt: Attempt, most_calls: int) -> Again | None:
     """A reply in hand that has a flag is asked for once more, of a model of another family; None where it stands."""
     watch = None if job.plan.use is None else job.plan.use.watch
-    if watch is None or not watch.fallback_on or not isinstance(outcome, Reply) or not outcome.whole:
+    if watch is None or not watch.fallback_on or not isinstance(outcome, Reply):
         return None
-    flag = flag_to_leave(outcome.first, watch, wanted_of(job.call))
+    if outcome.whole:
+        flag = flag_to_leave(outcome.first, watch, wanted_of(job.call))
+    elif not watch.hold_tokens or not outcome.is_event_stream:
+        return None
+    elif outcome.findings.complete:
+        flag = flag_to_leave(outcome.first, watch, wanted_of(job.call), is_events=True)
+    else:
+        flag = flag_so_far(outcome.first, watch)
     onward = next_family([target.model for target in job.plan.targets], attempt.target)
     if flag is None or onward is None or attempt.calls >= most_calls or job.record.fallback in watch.fallback_on:
         return None
     job.record.fallback = flag
     return Again(Attempt(onward, 1, attempt.calls + 1))
+
+
+async def hold_back(client: Client, outcome: Reply | Failure, job: Job) -> None:
+    """Let the first words of a stream wait, where its entry says how many, until it is known whether they go out."""
+    watch = None if job.plan.use is None else job.plan.use.watch
+    if watch is None or not watch.hold_tokens or not watch.fallback_on or client.started:
+        return
+    if not isinstance(outcome, Reply) or not outcome.is_event_stream or outcome.judged_status >= 400:
+        return
+    reader, idle = outcome.reader, outcome.provider.timeouts.idle
+    findings, chunk = reader.findings, b"-"
+    try:
+        with client.patience(idle, math.inf) as patience:
+            while chunk and findings.counted_output < watch.hold_tokens and not findings.complete:
+                chunk = await outcome.read_chunk()
+                patience.heard()
+                outcome.first += await outcome.aside(reader.held + len(chunk), reader.feed, chunk)
+    except (TimeoutError, Broken, NotHttp):
+        return  # whoever passes it on meets the same
+    except BaseException:
+        outcome.close()
+        raise
 
 
 def passed_over(outcome: Reply | Failure) -> bool:

@@ -33,7 +33,7 @@ from proxy.exchange.client import Client
 from proxy.exchange.failure import Failure
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
-from proxy.exchange.onward import flagged, passed_over
+from proxy.exchange.onward import flagged, hold_back, passed_over
 from proxy.exchange.painting import Painter, sketch
 from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
@@ -149,6 +149,8 @@ class Exchange:
                 label = job.plan.label if attempt.target == 0 else self.toll.prices.label_for(target)
                 ask = Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to)
                 outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask), way)
+                if job.plan.use is not None:
+                    await hold_back(client, outcome, job)
             except UNSAID as error:
                 outcome = Failure(error, "unhealthy")
             except BaseException:
@@ -281,8 +283,7 @@ class Exchange:
 
     async def _pause(self, seconds: float, job: Job) -> None:
         """Wait before the next attempt; nothing is on its way meanwhile."""
-        job.record.asked_of = None
-        job.record.phase = "waiting"
+        job.record.asked_of, job.record.phase = None, "waiting"
         job.record.times.waited_seconds += seconds
         await asyncio.sleep(seconds)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.commands import typed
 from harness.daemon import Daemon
-from harness.events import chat_reply, chat_stream
+from harness.events import DONE, chat_chunk, chat_reply, chat_stream
 from harness.setting import CLIENT_KEY
 from harness.steps import json_reply, sse
 from harness.upstream import Upstream
@@ -21,6 +21,12 @@ MODELS: dict[str, Any] = {
         "target": "openai/gpt-4o",
         "fallbacks": ["openai/gpt-4o-mini", "anthropic/claude-3.5-sonnet"],
         "on_flag": {"refusal": "fallback_once"},
+    },
+    "held": {
+        "target": "openai/gpt-4o",
+        "fallbacks": ["anthropic/claude-3.5-sonnet"],
+        "on_flag": {"refusal": "fallback_once", "cut_off": "fallback_once"},
+        "hold_tokens": 8,
     },
     "ada": {
         "target": "openai/gpt-4o",
@@ -71,6 +77,39 @@ def test_a_refusal_is_asked_for_once_more_of_another_family(daemon: Daemon, upst
     assert daemon.chat("moved", stream=True).header("x-tollkeeper-attempts") == "1", "streams are never held"
     upstream.expect(json_reply(chat_reply(NO)))
     assert daemon.chat("moved", tollkeeper={"fallback": False}).header("x-tollkeeper-attempts") == "1"
+
+
+def streamed(text: str, finish: str = "stop") -> bytes:
+    """A stream with an event a word."""
+    return b"".join(chat_chunk(word + " ") for word in text.split()) + chat_chunk(finish=finish) + DONE
+
+
+def said(reply: Any) -> str:
+    """The text of a streamed reply."""
+    found = [json.loads(line[6:]) for line in reply.body.decode().split("\n") if line.startswith("data: {")]
+    return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in found if chunk["choices"])
+
+
+def test_the_first_words_of_a_stream_wait_where_they_are_to(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(
+        sse(streamed(f"{NO} And so on, as long as you like.")), sse(streamed("Here it is, all of it, at once."))
+    )
+    moved = daemon.chat("held", stream=True)
+    assert said(moved) == "Here it is, all of it, at once. "
+    assert (moved.header("x-tollkeeper-attempts"), moved.header("x-tollkeeper-provider")) == ("2", "anthropic")
+    paid = daemon.asked(f"/calls/{moved.request_id}")["attempts"]
+    assert [(one["provider"], one["source"], float(one["cost_usd"]) > 0) for one in paid] == [
+        ("openrouter", "counted", True), ("anthropic", "counted", True),
+    ], "what was said and not passed on is paid for as well"  # fmt: skip
+    upstream.expect(sse(streamed("A good answer of more than eight words, passed on as it came.")))
+    stays = daemon.chat("held", stream=True)
+    assert (said(stays), stays.header("x-tollkeeper-attempts")) == (
+        "A good answer of more than eight words, passed on as it came. ", "1",
+    )  # fmt: skip
+    upstream.expect(sse(streamed("Too short", finish="length")), sse(streamed("Whole now")))
+    assert said(daemon.chat("held", stream=True)) == "Whole now "
+    upstream.expect(sse(streamed("Too short", finish="length")), sse(streamed("Too short", finish="length")))
+    assert said(daemon.chat("held", stream=True)) == "Too short ", "once, and no more"
 
 
 def judged(daemon: Daemon, reply: Any) -> dict[str, Any]:

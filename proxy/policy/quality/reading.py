@@ -55,10 +55,16 @@ def said_in(body: bytes, *, is_events: bool) -> Said:
     return heard.said()
 
 
-def flag_to_leave(body: bytes, watch: Watch, wanted: Wanted) -> Flag | None:
+def flag_to_leave(body: bytes, watch: Watch, wanted: Wanted, *, is_events: bool = False) -> Flag | None:
     """The first flag of a reply in hand that an entry wants another model for."""
-    found = flags_of(said_in(body, is_events=False), watch, wanted)
+    found = flags_of(said_in(body, is_events=is_events), watch, wanted)
     return next((flag for flag in found if flag in watch.fallback_on), None)
+
+
+def flag_so_far(begun: bytes, watch: Watch) -> Flag | None:
+    """The same of a stream that has begun: what its first words tell is told already, and nothing else is."""
+    told = flag_to_leave(begun, watch, Wanted(), is_events=True)
+    return told if told in ("refusal", "refusal_weak") else None
 
 
 def wanted_of(call: Call) -> Wanted:

@@ -39,7 +39,8 @@ class Judge(Struct, frozen=True):
 
 class Watch(Struct, frozen=True):
     """What to look for. `slow` in seconds, or above the 95th percentile of the name's own replies; `short` in characters;
-    None: not at all; `language` as ISO 639-1 has it."""
+    None: not at all; `language` as ISO 639-1 has it. `hold_tokens` of a stream wait until it is known whether another model is to
+    answer."""
 
     slow: float | Literal["p95"] | None = None
     short: int | None = None
@@ -51,6 +52,7 @@ class Watch(Struct, frozen=True):
     json: bool = True
     tools: bool = True
     fallback_on: frozenset[str] = frozenset()
+    hold_tokens: int = 0
     judge: Judge | None = None
 
 
