@@ -16,7 +16,7 @@ _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n", re.MULTILINE)
 _VOLATILE = [
     (r"uid [0-9]+", "uid N"),
     (r"(?:req|adj)_[0-9a-f]{24}", "ID"),
-    (r"gen-\d+-\w{20}|(?:sk-tk|tk-admin)-[\w-]{43}|\bd[0-9a-f]{12}\b", "ID"),
+    (r"gen-\d+-\w{20}|(?:sk-tk-|tk-admin-|token=)[\w-]{43}|\bd[0-9a-f]{12}\b", "ID"),
     (r"\bk20\d{6}\b", "LABEL"),
     (r"\b(?:sha256:)?[0-9a-f]{64}\b", "HASH"),
     (r'"at_ms": ?\d+', '"at_ms":N'),
