@@ -45,8 +45,8 @@ from proxy.stores.replay import replay
 from proxy.stores.use_cases import numbered_from
 from proxy.stores.writer import Writer, WriterRules
 from proxy.web.operator.actor import ACTOR, Actor
+from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
-from proxy.web.operator.control_state import AdjustAsk, adjusted, adjustment
 from proxy.web.operator.desk import Declined, Desk, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import (
@@ -147,7 +147,7 @@ def _adjust(settings: Settings, params: Params) -> Answer:
         books = desk.books
         if missing := books.narrowed.missing([ask.budget]):
             books.open(missing, desk.files.spent(missing))
-        record = adjustment(books, ask, now)
+        record = adjustment(desk, ask, now)
         journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)
         return adjusted(books, record, now)

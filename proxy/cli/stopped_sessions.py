@@ -25,14 +25,14 @@ from proxy.web.operator.sessions import (
 
 def sessions(desk: Desk, params: dict[str, Any]) -> SessionsAnswer:
     """Those used last."""
-    known = known_sessions(desk.files, desk.books, msgspec.convert(params, SessionsAsk))
+    known = known_sessions(desk, msgspec.convert(params, SessionsAsk))
     return session_list(known, desk.books, time.time())
 
 
 def raise_session(desk: Desk, journal: Journal, params: dict[str, Any]) -> RaisedAnswer:
     """Let one spend more; the lock is the caller's."""
     ask, now, books, files = msgspec.convert(params, RaiseAsk), time.time(), desk.books, desk.files
-    key = key_of_session(files.keys_of_session(ask.session), books, ask, now)
+    key = key_of_session(files.keys_of_session(ask.session), desk, ask, now)
     books.open(own := own_budgets(books, key, ask.session), files.spent(own))
     wanted = raising(desk.settings, books, ask, key, now)
     for record in wanted.records:

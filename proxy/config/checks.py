@@ -112,10 +112,14 @@ def _credentials(tree: Section) -> Iterator[Path]:
 
 def _whose_tenant_is_none(tree: Section) -> Iterator[Finding]:
     tenants = _section(tree.get("tenants"))
-    for name, key in _section(tree.get("keys")).items():
-        tenant = _section(key).get("tenant")
-        if isinstance(tenant, str) and tenant not in tenants:
-            yield ("keys", name, "tenant"), f"names no tenant of this configuration{suggestion(tenant, tenants)}"
+    groups = _section(_section(_section(tree.get("auth")).get("oidc")).get("groups"))
+    bound: list[tuple[Path, Section]] = [((part,), _section(tree.get(part))) for part in ("keys", "admins")]
+    for place, entries in [*bound, (("auth", "oidc", "groups"), groups)]:
+        for name, entry in entries.items():
+            tenant = _section(entry).get("tenant")
+            if isinstance(tenant, str) and tenant not in tenants:
+                sentence = f"names no tenant of this configuration{suggestion(tenant, tenants)}"
+                yield (*place, name, "tenant"), sentence
 
 
 def _family(tree: Section) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ _FILTERS = {
     "actor": "actor GLOB ?",
     "action": "action GLOB ?",
     "target": "target GLOB ?",
-    "tenant": "tenant = ?",
+    "tenants": "tenant IN (SELECT value FROM json_each(?))",
     "before": "seq < ?",
     "after": "seq > ?",
 }
@@ -39,7 +39,8 @@ _FILTERS = {
 
 class Deed(Struct, frozen=True):
     """What somebody did at `at_ms` (UTC epoch milliseconds). `actor` is a token's name, a uid, or what else gave the
-    order; `source` the way it came; `before` and `after` are of the target, as JSON has it, without secrets."""
+    order; `source` the way it came; `before` and `after` are of the target, as JSON has it, without secrets. `tenant` is
+    that of who did it, else that of the key it was done to, "" none."""
 
     at_ms: int
     actor: str
@@ -78,15 +79,15 @@ class AuditRow(Struct, frozen=True):
 
 
 class AuditQuestion(Struct, frozen=True):
-    """Which rows: `actor`, `action` and `target` are names or patterns; `before` and `after` numbers of rows. At most
-    `limit` of them, the newest first unless `oldest_first`."""
+    """Which rows: `actor`, `action` and `target` are names or patterns; `before` and `after` numbers of rows; `tenants`
+    the only ones that count, None: all. At most `limit` of them, the newest first unless `oldest_first`."""
 
     since_ms: int | None = None
     until_ms: int | None = None
     actor: str | None = None
     action: str | None = None
     target: str | None = None
-    tenant: str | None = None
+    tenants: tuple[str, ...] | None = None
     before: int | None = None
     after: int | None = None
     limit: int = 100
@@ -125,6 +126,8 @@ def digest(fields: list[Any]) -> str:
 def rows_of(driver: sqlite3.Connection, question: AuditQuestion) -> list[AuditRow]:
     """The rows asked for."""
     given = {name: getattr(question, name) for name in _FILTERS if getattr(question, name) is not None}
+    if question.tenants is not None:
+        given["tenants"] = _text(question.tenants)
     where = " AND ".join(["1", *(_FILTERS[name] for name in given)])
     order = "ASC" if question.oldest_first else "DESC"
     asked = f"SELECT {_COLUMNS} FROM audit WHERE {where} ORDER BY seq {order} LIMIT ?"  # noqa: S608

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
@@ -14,7 +13,7 @@ from proxy.stores.usage import Totals, UsageQuestion
 _ADD = "INSERT OR IGNORE INTO flags (request_id, flag, at_ms) VALUES (?, ?, ?)"
 _SUMS = ", ".join(f"a.{name}" for name in COUNTERS[2:])
 # the ids of a call's attempts begin with its own and a dot, which "/" follows
-_FLAGGED = f"""SELECT f.flag, a.key, a.provider, a.model, a.source, a.counts_call, {_SUMS} FROM flags AS f
+_FLAGGED = f"""SELECT f.flag, a.key, a.provider, a.model, a.source, a.tenant, a.session, a.counts_call, {_SUMS} FROM flags AS f
                JOIN attempts AS a ON a.id > f.request_id || '.' AND a.id < f.request_id || '/'
                WHERE f.at_ms >= ? AND f.at_ms < ?"""  # noqa: S608
 _EVER = 2**62
@@ -38,9 +37,8 @@ def flag_totals(driver: sqlite3.Connection, question: UsageQuestion) -> Totals:
     first, end = question.first_quarter, question.end_quarter
     between = (0 if first is None else first * QUARTER_MS, _EVER if end is None else end * QUARTER_MS)
     totals: Totals = {}
-    for flag, key, provider, model, source, counts_call, *counted in driver.execute(_FLAGGED, between):
-        known = {"key": key, "provider": provider, "model": model}
-        if all(fnmatchcase(known.get(of, ""), name) for of, name in question.only.items()):
+    for flag, key, provider, model, source, tenant, session, counts_call, *counted in driver.execute(_FLAGGED, between):
+        if question.asks_for((0, key, provider, model, source, tenant, session)):
             counts: Counts = [int(counts_call), 1, *counted]
             add(totals, ((flag,), source), counts)
     return totals

@@ -49,7 +49,8 @@ def _adding_up(table: str, key: Sequence[str], counters: Sequence[str]) -> str:
 
 _SPENDER = ("key", "provider", "model", "source", "tenant")
 _ADD_ATTEMPT = _insert("attempts", Row.__struct_fields__) + " ON CONFLICT (id) DO NOTHING"
-_ADD_ADJUSTMENT = _insert("adjustments", Adjusted.__struct_fields__) + " ON CONFLICT (id) DO NOTHING"
+_ADJUSTMENT = [name for name in Adjusted.__struct_fields__ if name != "tenant"]  # which the audit keeps
+_ADD_ADJUSTMENT = _insert("adjustments", _ADJUSTMENT) + " ON CONFLICT (id) DO NOTHING"
 _ADD_SPENT = _adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))
 _ADD_SUMS = _adding_up("sums", ("quarter", *_SPENDER), COUNTERS)
 _ADD_SESSIONS = _adding_up("sums_by_session", ("quarter", *_SPENDER, "session"), COUNTERS)
@@ -80,7 +81,7 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
     records = [record for _, record in batch]
     ends = [(astuple(record.row), record) for record in records if isinstance(record, _WITH_ROW)]
     fresh = _add_fresh(driver, "attempts", _ADD_ATTEMPT, ends)
-    changes = [(astuple(record), record) for record in records if isinstance(record, Adjusted)]
+    changes = [(_columns(record), record) for record in records if isinstance(record, Adjusted)]
     adjusted = _add_fresh(driver, "adjustments", _ADD_ADJUSTMENT, changes)
     _add_sums(driver, fresh)
     if any(change.actor for change in adjusted):
@@ -110,6 +111,10 @@ def rows_of(connection: Given, request_id: str) -> list[Row]:
     """The attempts of one call. Their ids begin with the call's, so that the index on ids serves."""
     between = f"{request_id}.", f"{request_id}/"  # "/" follows "."
     return [_row_of(columns) for columns in raw(connection).execute(_ROWS, (*between, request_id))]
+
+
+def _columns(change: Adjusted) -> Columns:
+    return tuple(getattr(change, name) for name in _ADJUSTMENT)
 
 
 def _row_of(columns: tuple[Any, ...]) -> Row:
@@ -190,7 +195,7 @@ def _deeds(driver: sqlite3.Connection, adjusted: list[Adjusted]) -> list[Deed]:
         if change.actor:
             who, what = (change.at_ms, change.actor, change.source), f"budgets.{change.budget}"
             was, became = ({"spent_usd": usd_text(amount)} for amount in (before, spent[charge]))
-            deeds.append(Deed(*who, "budget.adjust", what, was, became, change.reason))
+            deeds.append(Deed(*who, "budget.adjust", what, was, became, change.reason, change.tenant))
     return deeds
 
 

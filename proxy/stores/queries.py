@@ -22,7 +22,7 @@ from proxy.stores.model_news import News, newest_news
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
-from proxy.stores.sessions import KnownSession, keys_of_session, latest_sessions, with_tail
+from proxy.stores.sessions import KnownSession, SessionsQuestion, keys_of_session, latest_sessions, with_tail
 from proxy.stores.settings import DataKey, StoredSetting, data_keys, setting_history
 from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
@@ -93,14 +93,14 @@ class Files:
                 found[charge] = found.get(charge, 0) + amount
         return found
 
-    def sessions(self, since_ms: int, most: int) -> list[KnownSession]:
+    def sessions(self, question: SessionsQuestion) -> list[KnownSession]:
         """The sessions of agents used last."""
         found = self._ask(
-            lambda driver: latest_sessions(driver, since_ms, most),
+            lambda driver: latest_sessions(driver, question),
             list[KnownSession](),
             lambda records: list(records),
         )
-        return with_tail(*found, since_ms)[:most]
+        return with_tail(*found, question)[: question.most]
 
     def keys_of_session(self, session: str) -> list[str]:
         """The keys under which a session of this id has called, as far as the ledger knows."""

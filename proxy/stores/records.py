@@ -147,8 +147,8 @@ class Refused(Struct, frozen=True, tag="refused"):
 
 
 class Adjusted(Struct, frozen=True, tag="adjusted"):
-    """An operator corrected what a budget's period has spent, and said why; `actor` and `source` as the audit has them,
-    "" where it follows from something else that was done."""
+    """An operator corrected what a budget's period has spent, and said why; `actor`, `source` and `tenant` as the audit
+    has them, "" where it follows from something else that was done."""
 
     id: str
     at_ms: Milliseconds
@@ -158,6 +158,7 @@ class Adjusted(Struct, frozen=True, tag="adjusted"):
     reason: str
     actor: str = ""
     source: str = ""
+    tenant: str = ""
 
 
 Record = Hold | Begun | Settled | Corrected | Voided | Refused | Adjusted

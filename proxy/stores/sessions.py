@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ _SHOWN = ("calls", "input_tokens", "output_tokens", "cost_pusd")
 _SUMS = ", ".join(f'sum("{name}" / {_PART}), sum("{name}" % {_PART})' for name in _SHOWN)
 _LATEST = (
     f"SELECT key, session, min(quarter), max(quarter), {_SUMS} FROM sums_by_session WHERE quarter >= ? "
+    "AND (? IS NULL OR tenant IN (SELECT value FROM json_each(?))) "
     "GROUP BY key, session ORDER BY max(quarter) DESC LIMIT ?"
 )
 _KEYS = "SELECT DISTINCT key FROM sums_by_session WHERE session = ?"
@@ -33,9 +35,18 @@ class KnownSession(Struct):
     cost_pusd: int
 
 
-def latest_sessions(driver: sqlite3.Connection, since_ms: int, most: int) -> list[KnownSession]:
-    """Those that did anything since then, in whole quarter-hours."""
-    rows = driver.execute(_LATEST, (since_ms // QUARTER_MS, most))
+class SessionsQuestion(Struct, frozen=True):
+    """Those that did anything since then, in whole quarter-hours; only under keys of `tenants`, None: of all."""
+
+    since_ms: int
+    most: int
+    tenants: tuple[str, ...] | None = None
+
+
+def latest_sessions(driver: sqlite3.Connection, asked: SessionsQuestion) -> list[KnownSession]:
+    """The sessions asked for."""
+    tenants = None if asked.tenants is None else json.dumps(asked.tenants)
+    rows = driver.execute(_LATEST, (asked.since_ms // QUARTER_MS, tenants, tenants, asked.most))
     return [
         KnownSession(key, session, first * QUARTER_MS, last * QUARTER_MS, *_whole(halves))
         for key, session, first, last, *halves in rows
@@ -47,11 +58,13 @@ def keys_of_session(driver: sqlite3.Connection, session: str) -> list[str]:
     return [key for (key,) in driver.execute(_KEYS, (session,))]
 
 
-def with_tail(known: list[KnownSession], records: Iterable[Record], since_ms: int) -> list[KnownSession]:
+def with_tail(known: list[KnownSession], records: Iterable[Record], asked: SessionsQuestion) -> list[KnownSession]:
     """The same with what the journal has and the ledger has not."""
     by_name = {(one.key, one.session): one for one in known}
-    for (quarter, key, *_, session), counts in tally(records, session_of).items():
-        if not session or quarter < since_ms // QUARTER_MS:
+    for (quarter, key, *_, tenant, session), counts in tally(records, session_of).items():
+        if not session or quarter < asked.since_ms // QUARTER_MS:
+            continue
+        if asked.tenants is not None and tenant not in asked.tenants:
             continue
         at_ms, added = quarter * QUARTER_MS, dict(zip(COUNTERS, counts, strict=True))
         one = by_name.setdefault((key, session), KnownSession(key, session, at_ms, at_ms, 0, 0, 0, 0))

@@ -33,7 +33,8 @@ _MONTH = len("2026-11")
 class UsageQuestion(Struct, frozen=True):
     """`since_ms` counts from the beginning of its quarter-hour, `until_ms` to the end of its; None is no bound.
 
-    `only` has names that key, provider, model, tenant or session must have, or patterns with * ? and [ they must fit.
+    `only` has names that key, provider, model, tenant or session must have, or patterns with * ? and [ they must fit;
+    `tenants` are the only ones that count, None: all.
     """
 
     by: Dimensions
@@ -41,6 +42,7 @@ class UsageQuestion(Struct, frozen=True):
     since_ms: int | None = None
     until_ms: int | None = None
     only: dict[str, str] = {}
+    tenants: tuple[str, ...] | None = None
 
     @property
     def dimensions(self) -> tuple[By, ...]:
@@ -55,7 +57,7 @@ class UsageQuestion(Struct, frozen=True):
     @property
     def is_by_time_alone(self) -> bool:
         """Whether nobody needs to know who spent it."""
-        return not self.only and all(by in TIMES for by in self.dimensions)
+        return not self.only and self.tenants is None and all(by in TIMES for by in self.dimensions)
 
     @property
     def is_by_session(self) -> bool:
@@ -86,6 +88,8 @@ class UsageQuestion(Struct, frozen=True):
     def asks_for(self, spender: Spender) -> bool:
         """Whether it has the names that are wanted."""
         known = dict(zip(NAMED, spender[1:], strict=True))
+        if self.tenants is not None and known["tenant"] not in self.tenants:
+            return False
         return all(known[of] == name or fnmatchcase(known[of], name) for of, name in self.only.items())
 
     def day_of(self, quarter: int) -> str:

@@ -109,6 +109,8 @@ def _grouped(table: Table, question: UsageQuestion) -> Select[Any]:
     spender = [table.c[name] for name in SPENDER]
     found = select(*spender, *_halves(table)).group_by(*spender)
     whole = {of: name for of, name in question.only.items() if of in SPENDER and not _PATTERN & set(name)}
+    if question.tenants is not None:
+        found = found.where(table.c.tenant.in_(question.tenants))
     return found.where(*(table.c[of] == name for of, name in whole.items()))
 
 

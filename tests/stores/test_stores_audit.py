@@ -150,7 +150,7 @@ def test_rows_are_found_by_what_they_say(driver: sqlite3.Connection) -> None:
         (AuditQuestion(actor="uid*"), [3, 2, 1]),
         (AuditQuestion(action="key.*", before=3, limit=1), [2]),
         (AuditQuestion(target="keys.b"), [2]),
-        (AuditQuestion(tenant="acme"), [4]),
+        (AuditQuestion(tenants=("acme",)), [4]),
         (AuditQuestion(since_ms=9), [4]),
         (AuditQuestion(until_ms=9, after=1, oldest_first=True), [2, 3]),
     ):

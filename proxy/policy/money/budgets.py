@@ -42,6 +42,12 @@ def key_of(scope: str) -> str | None:
     return name if colon and prefix == "key" else None
 
 
+def tenant_of(scope: str) -> str | None:
+    """The tenant a scope is of; None where it is another one."""
+    prefix, colon, name = scope.partition(":")
+    return name if colon and prefix == "tenant" else None
+
+
 class Subject(NamedTuple):
     """An attempt, as narrowed budgets look at it. `models` are all names of all models that may serve it; `session` is the
     client's own id, "" where it sends none; `tenants` the key's and its parent."""

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.policy.operators import Role
 from proxy.stores.audit import Deed, append
@@ -61,7 +62,7 @@ def uid_of(peer: socket.socket | None) -> int | None:
 def written(work: Work, action: str, target: str, state: Callable[[Connection], Any] | None = None) -> Work:
     """The same work, and in its transaction a row of what was done; none where the work answers False.
 
-    `state` is what the target is like, before and after.
+    `state` is what the target is like, before and after; where it says of which tenant it is, so does the row.
     """
     actor = ACTOR.get()
 
@@ -70,7 +71,12 @@ def written(work: Work, action: str, target: str, state: Callable[[Connection], 
         result = work(connection)
         if result is not False:
             after = None if state is None else state(connection)
-            append(connection, [actor.deed(action, target, before, after)])
+            deed = actor.deed(action, target, before, after)
+            append(connection, [replace(deed, tenant=deed.tenant or _tenant(before) or _tenant(after))])
         return result
 
     return job
+
+
+def _tenant(state: Any) -> str:
+    return str(state.get("tenant") or "") if isinstance(state, dict) else ""

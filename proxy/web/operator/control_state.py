@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable
 from datetime import tzinfo
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.policy.money.amounts import to_pusd, usd_text
-from proxy.policy.money.books import Books
 from proxy.policy.values import Settings
 from proxy.stores import known
 from proxy.stores.audit import append
@@ -35,11 +30,12 @@ from proxy.stores.keys import (
 from proxy.stores.keyset import KeySet, changes_of, key_set, make_key, new_secret
 from proxy.stores.mark import mark_keyed
 from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted, Charge
+from proxy.stores.records import Charge
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.parts import Parts
 from proxy.web.operator.actor import ACTOR, Work
+from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BackupAnswer,
@@ -48,7 +44,8 @@ from proxy.web.operator.answers import (
     KeyRevokedAnswer,
     KeyRotatedAnswer,
 )
-from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
+from proxy.web.operator.bounds import bounds_of
+from proxy.web.operator.desk import Desk
 from proxy.web.operator.key_orders import (
     RotateAsk,
     changed,
@@ -70,15 +67,6 @@ if TYPE_CHECKING:
     from proxy.config.new_key import KeyChangesSection, NewKeySection
 
 _FLUSH_SECONDS = 5.0
-_MOST_USD = Decimal(10**6)
-
-
-class AdjustAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """`usd` is added to what the budget's current period has spent; below zero it gives back."""
-
-    budget: str
-    usd: str
-    reason: str
 
 
 class LiveState:
@@ -107,8 +95,11 @@ class LiveState:
             prices=parts.exchange.toll.prices,
             keys=self.keys,
             used=parts.keys.used,
-            limiter=books.limiter, router=parts.router, trials=parts.trials,
-        )  # fmt: skip
+            limiter=books.limiter,
+            router=parts.router,
+            trials=parts.trials,
+            bounds=bounds_of(ACTOR.get().tenant, self._settings.tenants, self.keys.each),
+        )
 
     def zone(self, name: str | None) -> tzinfo:
         """A time zone by name; the machine's where there is none. Raises ValueError."""
@@ -132,7 +123,7 @@ class LiveState:
         books, now = self._books.books, time.time()
         if missing := books.narrowed.missing([ask.budget]):
             await self._books.open(missing)
-        record = adjustment(books, ask, now)
+        record = adjustment(self.desk(), ask, now)
         position = self._books.journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)
         self._parts.exchange.toll.settled()
@@ -144,7 +135,7 @@ class LiveState:
         books, toll, now = self._books.books, self._parts.exchange.toll, time.time()
         await self.flushed()
         keys = await asyncio.to_thread(self.files.keys_of_session, ask.session)
-        key = key_of_session(keys, books, ask, now)
+        key = key_of_session(keys, self.desk(), ask, now)
         own = tuple(own_budgets(books, key, ask.session))
         with books.narrowed.using(own):
             if missing := books.narrowed.missing(own):
@@ -271,29 +262,3 @@ class LiveState:
 
 def _nothing(_: Connection) -> None:
     """The keys are read again, and nothing else."""
-
-
-def adjustment(books: Books, ask: AdjustAsk, now: float) -> Adjusted:
-    """The record of an operator's correction. Raises `Declined`."""
-    standing = books.standing(ask.budget, now)
-    if standing is None:
-        known = ", ".join(s.budget.id for s in books.state(now)) or "none"
-        raise Unknown(f"there is no budget {ask.budget!r}; there is: {known}")
-    try:
-        usd = Decimal(ask.usd)
-    except InvalidOperation:
-        raise Declined("the amount must be in US dollars such as 0.25 or -0.25") from None
-    if not usd.is_finite() or not 0 < abs(usd) <= _MOST_USD:
-        raise Declined("the amount must not be zero, and at most a million dollars either way")
-    if not ask.reason.strip():
-        raise Declined("--reason must say why")
-    identity, actor = f"adj_{secrets.token_hex(12)}", ACTOR.get()
-    what = (ask.budget, standing.period, to_pusd(usd), ask.reason.strip())
-    return Adjusted(identity, int(now * 1000), *what, actor.name, actor.source)
-
-
-def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:
-    """What became of the budget."""
-    standing = books.standing(record.budget, now)
-    assert standing is not None
-    return AdjustedAnswer(**asdict(standing_row(standing)), id=record.id, delta_usd=usd_text(record.delta_pusd))

@@ -32,6 +32,7 @@ from proxy.web.operator.answers import (
     KeysAnswer,
 )
 from proxy.web.operator.answers_past import AttemptAnswer, OpinionAnswer, PastCallAnswer, RefusalAnswer
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.waterfall import waterfall
 
 _MOST_OWN = 20
@@ -65,7 +66,8 @@ class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Desk(Struct, frozen=True):
-    """Everything an answer may need. `limiter` is that of a running daemon; `used` says when each caller last called (UTC epoch ms), where that is fresher."""
+    """Everything an answer may need. `limiter` is that of a running daemon; `used` says when each caller last called (UTC epoch ms), where that is fresher.
+    Answers hold what is within `bounds`."""
 
     settings: Settings
     files: Files
@@ -77,6 +79,7 @@ class Desk(Struct, frozen=True):
     limiter: Limiter | None = None
     router: Router | None = None
     trials: Trials | None = None
+    bounds: Bounds = Bounds()
 
     def usage(self, ask: UsageAsk) -> UsageReport:
         """Calls, tokens and cost. Raises as `Files` does, and `Declined` for a zone nobody knows."""
@@ -85,12 +88,13 @@ class Desk(Struct, frozen=True):
         except (ValueError, OSError, KeyError):
             raise Declined("--tz must be a time zone such as Europe/Berlin") from None
         only = {name: text for name in FILTERS if (text := getattr(ask, name)) is not None}
-        return self.files.usage(UsageQuestion(ask.by or "day", zone, ask.since_ms, ask.until_ms, only))
+        wanted = UsageQuestion(ask.by or "day", zone, ask.since_ms, ask.until_ms, only, self.bounds.tenants)
+        return self.files.usage(wanted)
 
     def show(self, request_id: str) -> PastCallAnswer:
         """The rows of one call. Raises `Unknown` where there is none."""
         rows = self.files.find(request_id)
-        if not rows:
+        if not rows or not self.bounds.has(rows[0].tenant):
             raise Unknown(f"no call {request_id!r} is known here; x-tollkeeper-request-id of a reply names its call")
         first, attempts = rows[0], [row for row in rows if row.provider]
         return PastCallAnswer(
@@ -125,7 +129,11 @@ class Desk(Struct, frozen=True):
     def budgets(self, now: float) -> BudgetsAnswer:
         """Where every budget in force stands; of those that are somebody's own, those in memory that have spent most."""
         own = sorted(self.books.own_state(now), key=lambda standing: standing.spent_pusd, reverse=True)
-        return BudgetsAnswer([standing_row(standing) for standing in [*self.books.state(now), *own[:_MOST_OWN]]])
+        found = [*self._within(self.books.state(now)), *self._within(own)[:_MOST_OWN]]
+        return BudgetsAnswer([standing_row(standing) for standing in found])
+
+    def _within(self, standings: list[Standing]) -> list[Standing]:
+        return [standing for standing in standings if self.bounds.has_budget(standing.budget)]
 
     def key_list(self, standings: list[Standing], now: float) -> KeysAnswer:
         """Every key in force or expired.
@@ -138,6 +146,8 @@ class Desk(Struct, frozen=True):
         own = {caller.name for caller in self.settings.callers}
         rows = []
         for caller in self.keys.each:
+            if not self.bounds.has_key(caller.name):
+                continue
             known = None if caller.name in own else stored.get(caller.name)
             budgets = [standing_row(s) for s in standings if s.budget.scope == key_scope(caller.name)]
             rows.append(self._key(caller, known, budgets, (spent.get(caller.name, usd_text(0)), now)))

@@ -143,11 +143,11 @@ def stranger(request: web.BaseRequest) -> Actor:
 
 
 def allow(actor: Actor, right: Right) -> None:
-    """Raise `RoleNotSufficient` where the actor's role has not this right."""
+    """Raise `RoleNotSufficient` where the actor's role has not this right, or their tenant cannot have it."""
     if not may(actor.role, right):
         what = f"may not {right.verb} {right.resource}"
         raise RoleNotSufficient(f"The role {actor.role} of {actor.name} {what}; that takes the role {who_may(right)}.")
-    if actor.tenant is not None:
+    if actor.tenant is not None and not right.by_tenant:
         raise RoleNotSufficient(
             f"{actor.name} is bound to the tenant {actor.tenant}, and this cannot be told by tenant; "
             "that takes an admin of no tenant."

@@ -10,14 +10,15 @@ from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.exchange.listings import Listings, Step
 from proxy.policy.names.news import counted
 from proxy.stores.queries import Files
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import instant
-from proxy.web.operator.model_rows import ModelsAsk
+from proxy.web.operator.desk import Desk, instant
+from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.models import model_list
 from proxy.web.operator.moments import moment_ms
 
@@ -87,7 +88,8 @@ class ModelOrders:
 
     async def _models(self, params: Params) -> Answer:
         desk, ask = self._state.desk(), msgspec.convert(params, ModelsAsk, strict=False)
-        return await asyncio.to_thread(model_list, desk.settings, desk.names, desk.prices, ask)
+        found = await asyncio.to_thread(model_list, desk.settings, desk.names, desk.prices, ask)
+        return found if desk.bounds.tenants is None else _of_tenants(desk, found, ask)
 
     async def _news(self, params: Params) -> Answer:
         return await asyncio.to_thread(news_of, self._state.files, params, self._state.zone(None))
@@ -124,3 +126,10 @@ def news_of(files: Files, params: Params, zone: tzinfo) -> NewsAnswer:
             for one in found
         ]
     )
+
+
+def _of_tenants(desk: Desk, found: ModelsAnswer, ask: ModelsAsk) -> ModelsAnswer:
+    """Of the names those that one of the admin's tenants may use."""
+    theirs = desk.bounds.models(desk.names, desk.settings.tenants)
+    rows = [row for row in found.models if row.name in theirs]
+    return replace(found, models=rows, known=found.known if ask.query in theirs else [])

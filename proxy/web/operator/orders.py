@@ -15,13 +15,14 @@ from proxy.exchange.listings import Listings
 from proxy.exchange.trials import Step
 from proxy.policy.money.credits import with_credits
 from proxy.web.operator.actor import ACTOR, Actor
+from proxy.web.operator.adjusting import AdjustAsk
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
-from proxy.web.operator.control_state import AdjustAsk, LiveState
+from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
 from proxy.web.operator.desk import Declined, UsageAsk
 from proxy.web.operator.experiments import ExperimentOrders
 from proxy.web.operator.explain import ExplainAsk, explain
-from proxy.web.operator.key_orders import RotateAsk
+from proxy.web.operator.key_orders import RotateAsk, no_such_key
 from proxy.web.operator.model_orders import ModelOrders
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.pictures import images_estimate, images_models
@@ -185,19 +186,30 @@ class Orders:
     async def _create(self, params: Params) -> Answer:
         from proxy.config.new_key import read_new_key
 
-        return await self.state.create(read_new_key(params))
+        asked, bounds = read_new_key(params), self.state.desk().bounds
+        return await self.state.create(asked.model_copy(update={"tenant": bounds.home(asked.tenant)}))
 
     async def _update(self, params: Params) -> Answer:
         from proxy.config.new_key import read_key_changes
 
-        asked = {name: value for name, value in params.items() if name != "key"}
-        return await self.state.update(str(params.get("key")), read_key_changes(asked))
+        name, asked = self._own(params), {name: value for name, value in params.items() if name != "key"}
+        if "tenant" in asked and not (bounds := self.state.desk().bounds).has(asked["tenant"]):
+            raise bounds.stray()
+        return await self.state.update(name, read_key_changes(asked))
 
     async def _rotate(self, params: Params) -> Answer:
+        self._own(params)
         return await self.state.rotate(msgspec.convert(params, RotateAsk))
 
     async def _revoke(self, params: Params) -> Answer:
-        return await self.state.revoke(str(params.get("key")))
+        return await self.state.revoke(self._own(params))
+
+    def _own(self, params: Params) -> str:
+        """The key an order names. Raises `Unknown` where whoever gives it has none of this name."""
+        name = str(params.get("key"))
+        if not self.state.desk().bounds.has_key(name):
+            raise no_such_key(name)
+        return name
 
     async def _backup(self, params: Params) -> Answer:
         return await self.state.backup(Path(str(params.get("file"))))
@@ -205,7 +217,7 @@ class Orders:
     async def _sessions(self, params: Params) -> Answer:
         await self.state.flushed()
         desk, ask = self.state.desk(), msgspec.convert(params, SessionsAsk)
-        known = await asyncio.to_thread(known_sessions, desk.files, desk.books, ask)
+        known = await asyncio.to_thread(known_sessions, desk, ask)
         return session_list(known, desk.books, time.time())
 
     async def _raise_session(self, params: Params) -> Answer:
@@ -217,7 +229,7 @@ class Orders:
 
     async def _live(self, _: Params) -> Answer:
         await self.traffic.feed.caught_up()
-        return self.traffic.calls(time.monotonic())
+        return self.traffic.calls(self.state.desk().bounds, time.monotonic())
 
     async def _providers(self, _: Params) -> Answer:
         return self.traffic.providers(time.monotonic())
@@ -226,12 +238,13 @@ class Orders:
         return await self._host.try_provider(str(params.get("name")))
 
     async def _end(self, params: Params) -> Answer:
-        return self.traffic.end(str(params.get("request_id")))
+        return self.traffic.end(str(params.get("request_id")), self.state.desk().bounds)
 
     async def _audit(self, params: Params) -> Answer:
         ask = msgspec.convert(params, AuditAsk, strict=False)
         await self.state.flushed()
-        return audit_answer(ask, await asyncio.to_thread(self.state.files.audit, question(ask)))
+        wanted = question(ask, self.state.desk().bounds.tenants)
+        return audit_answer(ask, await asyncio.to_thread(self.state.files.audit, wanted))
 
     async def _verified(self, params: Params) -> Answer:
         heads = heads_of(msgspec.convert(params, VerifyAsk))

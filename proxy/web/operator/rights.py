@@ -19,13 +19,15 @@ Resource = Literal[
 
 class Right(Struct, frozen=True):
     """Leave to do something. `action` is what the audit calls it; `writes_itself`: its row is written where it is done.
-    `by_section`: what it is about is what the named section of the settings holds."""
+    `by_section`: what it is about is what the named section of the settings holds. `by_tenant`: it keeps to the `Bounds` of
+    an admin of a tenant, who has no other."""
 
     verb: Verb
     resource: Resource
     action: str = ""
     writes_itself: bool = False
     by_section: bool = False
+    by_tenant: bool = False
 
 
 def _of_setting(verb: Verb, action: str = "") -> Right:
@@ -33,16 +35,16 @@ def _of_setting(verb: Verb, action: str = "") -> Right:
 
 
 def _of_key(action: str) -> Right:
-    return Right("write", "keys", action, writes_itself=True)
+    return Right("write", "keys", action, writes_itself=True, by_tenant=True)
 
 
 RIGHTS = {
     "status": Right("read", "health"),
-    "usage": Right("read", "usage"),
-    "show": Right("read", "calls"),
+    "usage": Right("read", "usage", by_tenant=True),
+    "show": Right("read", "calls", by_tenant=True),
     "tail": Right("read", "calls"),
     "explain": Right("read", "models"),
-    "models": Right("read", "models"),
+    "models": Right("read", "models", by_tenant=True),
     "recommend": Right("read", "models"),
     "decisions": Right("read", "calls"),
     "strategies": Right("read", "models"),
@@ -54,24 +56,24 @@ RIGHTS = {
     "images_models": Right("read", "models"),
     "images_estimate": Right("read", "costs"),
     "model_diff": Right("read", "models"),
-    "budgets": Right("read", "costs"),
-    "adjust": Right("write", "budgets", "budget.adjust", writes_itself=True),
-    "sessions": Right("read", "costs"),
-    "raise_session": Right("write", "budgets", "session.raise", writes_itself=True),
-    "keys": Right("read", "keys"),
-    "tenants": Right("read", "keys"),
-    "tenant": Right("read", "keys"),
+    "budgets": Right("read", "costs", by_tenant=True),
+    "adjust": Right("write", "budgets", "budget.adjust", writes_itself=True, by_tenant=True),
+    "sessions": Right("read", "costs", by_tenant=True),
+    "raise_session": Right("write", "budgets", "session.raise", writes_itself=True, by_tenant=True),
+    "keys": Right("read", "keys", by_tenant=True),
+    "tenants": Right("read", "keys", by_tenant=True),
+    "tenant": Right("read", "keys", by_tenant=True),
     "create": _of_key("key.create"),
     "update": _of_key("key.update"),
     "rotate": _of_key("key.rotate"),
     "revoke": _of_key("key.revoke"),
     "backup": Right("write", "backups", "backup"),
-    "live": Right("read", "calls"),
+    "live": Right("read", "calls", by_tenant=True),
     "providers": Right("read", "health"),
     "test_provider": Right("write", "models", "provider.test"),
     "webhooks": Right("read", "calls"),
     "replay_webhook": Right("write", "jobs", "webhook.replay"),
-    "end": Right("write", "jobs", "call.end"),
+    "end": Right("write", "jobs", "call.end", by_tenant=True),
     "reload": Right("write", "settings", "reload", writes_itself=True),
     "dashboard": Right("write", "settings", "login.link", writes_itself=True),
     "settings": Right("read", "settings"),
@@ -92,11 +94,11 @@ RIGHTS = {
     "hold_experiment": Right("write", "routing", "experiment.hold", writes_itself=True),
     "rollback_experiment": Right("write", "routing", "experiment.rollback", writes_itself=True),
     "finish_experiment": Right("write", "routing", "experiment.finish", writes_itself=True),
-    "audit": Right("read", "audit"),
+    "audit": Right("read", "audit", by_tenant=True),
     "audit_verification": Right("read", "audit"),
 }
 # paths that are no order; health itself is everybody's
-PAGES = {"/metrics": Right("read", "health"), "/openapi.json": Right("read", "health")}
+PAGES = {"/metrics": Right("read", "health"), "/openapi.json": Right("read", "health", by_tenant=True)}
 
 _SECTIONS: Mapping[str, Resource] = {
     "keys": "keys",

@@ -13,11 +13,10 @@ from proxy.policy.money.books import Books
 from proxy.policy.money.narrowed import OF
 from proxy.policy.money.periods import period_start
 from proxy.policy.values import Settings
-from proxy.stores.queries import Files
 from proxy.stores.records import Adjusted, Charge
-from proxy.stores.sessions import KnownSession
+from proxy.stores.sessions import KnownSession, SessionsQuestion
 from proxy.web.operator.actor import ACTOR
-from proxy.web.operator.desk import Declined, Moment, Unknown, instant
+from proxy.web.operator.desk import Declined, Desk, Moment, Unknown, instant
 
 _MOST_SHOWN = 100
 _MOST_USD = Decimal(10**6)
@@ -81,11 +80,11 @@ class Raising(Struct, frozen=True):
 Known = tuple[list[KnownSession], dict[Charge, int]]
 
 
-def known_sessions(files: Files, books: Books, ask: SessionsAsk) -> Known:
+def known_sessions(desk: Desk, ask: SessionsAsk) -> Known:
     """The sessions asked for, and what their own budgets have spent by the files. It may run in a thread."""
-    known = files.sessions(ask.since_ms, ask.most)
-    own = [budget for one in known for budget in own_budgets(books, one.key, one.session)]
-    return known, files.spent(own) if own else {}
+    known = desk.files.sessions(SessionsQuestion(ask.since_ms, ask.most, desk.bounds.tenants))
+    own = [budget for one in known for budget in own_budgets(desk.books, one.key, one.session)]
+    return known, desk.files.spent(own) if own else {}
 
 
 def session_list(found: Known, books: Books, now: float) -> SessionsAnswer:
@@ -126,14 +125,15 @@ def own_budgets(books: Books, key: str, session: str) -> list[str]:
     return [f"{budget.id}{OF}{key}/{session}" for budget in books.narrowed.templates() if budget.each == "session"]
 
 
-def key_of_session(known: list[str], books: Books, ask: RaiseAsk, now: float) -> str:
+def key_of_session(known: list[str], desk: Desk, ask: RaiseAsk, now: float) -> str:
     """The key that a session belongs to; `known` are those that the ledger knows of. Raises `Unknown` where there is no such session, `Declined` where there are several."""
-    if ask.key is not None:
+    if ask.key is not None and desk.bounds.has_key(ask.key):
         return ask.key
     ending = f"/{ask.session}"
-    of = [standing.budget.of for standing in books.own_state(now) if standing.budget.each == "session"]
+    of = [standing.budget.of for standing in desk.books.own_state(now) if standing.budget.each == "session"]
     keys = {name.removesuffix(ending) for name in of if name.endswith(ending)} | set(known)
-    if not keys:
+    keys = {key for key in keys if desk.bounds.has_key(key)}
+    if not keys or ask.key is not None:
         raise Unknown(f"no session {ask.session!r} is known here; `tollkeeper sessions list` names those there are")
     if len(keys) > 1:
         raise Declined(f"several keys have a session of this id; say which with --key: {', '.join(sorted(keys))}")
@@ -159,7 +159,7 @@ def raising(settings: Settings, books: Books, ask: RaiseAsk, key: str, now: floa
         assert standing is not None
         identity = f"raise_{secrets.token_hex(12)}"
         what = (id_, standing.period, -pusd, actor.reason or "the session was raised")
-        records.append(Adjusted(identity, int(now * 1000), *what, actor.name, actor.source))
+        records.append(Adjusted(identity, int(now * 1000), *what, actor.name, actor.source, actor.tenant or ""))
     return Raising(key, ask.session, pusd, tuple(records))
 
 

@@ -65,15 +65,16 @@ class Order(Struct, frozen=True):
 def tenant_list(desk: Desk, name: str | None, standings: list[Standing]) -> TenantsAnswer:
     """One tenant, or all. Raises `Unknown`, and as `Files` does; may run in a thread."""
     tenants = desk.settings.tenants
-    if name is not None and name not in tenants:
-        raise Unknown(f"there is no tenant {name!r}{suggestion(name, tenants)}; `tollkeeper tenants list` names them")
+    mine = [each for each in tenants if desk.bounds.has(each)]
+    if name is not None and name not in mine:
+        raise Unknown(f"there is no tenant {name!r}{suggestion(name, mine)}; `tollkeeper tenants list` names them")
     only = {} if name is None else {"tenant": name}
     report = desk.files.usage(UsageQuestion("tenant", desk.settings.money.zone, only=only))
     used: dict[str, dict[str, Any]] = {row["tenant"]: row for row in report.rows}
     keys: dict[str, list[str]] = {}
     for caller in desk.keys.each:
         keys.setdefault(caller.tenant, []).append(caller.name)
-    wanted = tenants if name is None else [name]
+    wanted = mine if name is None else [name]
     return TenantsAnswer(
         [_tenant(desk, tenants[each], (keys.get(each, []), used.get(each, {})), standings) for each in wanted]
     )
@@ -85,7 +86,7 @@ def _tenant(
     (keys, used), scope = known, tenant_scope(tenant.name)
     return TenantAnswer(
         name=tenant.name,
-        parent=tenant.parent,
+        parent=tenant.parent if desk.bounds.has(tenant.parent) else None,
         children=children(desk.settings.tenants, tenant.name),
         keys=keys,
         credentials={provider: _origin(one) for provider, one in tenant.credentials.items()},

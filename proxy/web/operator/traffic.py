@@ -14,6 +14,7 @@ from proxy.policy.retries.breaker import Breakers
 from proxy.policy.values import Provider
 from proxy.web.client.api import Api
 from proxy.web.operator.answers import LeftAlone, LiveAnswer, LiveCall, ProviderAnswer, ProvidersAnswer
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import Unknown, instant
 from proxy.web.operator.feed import Feed
 
@@ -34,11 +35,11 @@ class Traffic:
         self.feed = feed
         self._api = api
 
-    def calls(self, now: float) -> LiveAnswer:
-        """Calls under way, oldest first, and the latest that ended, newest first."""
+    def calls(self, bounds: Bounds, now: float) -> LiveAnswer:
+        """Calls under way, oldest first, and the latest that ended, newest first; those within bounds."""
         records = sorted(self._api.running.values(), key=lambda record: record.started)
-        under_way = [_call(record, now) for record in records if record.endpoint != "health"]
-        recent = list(self.feed.recent)[: -_RECENT - 1 : -1]
+        under_way = [_call(one, now) for one in records if one.endpoint != "health" and bounds.has(one.tenant)]
+        recent = [entry for entry in reversed(self.feed.recent) if bounds.has(entry.tenant)][:_RECENT]
         return LiveAnswer(instant(int(time.time() * 1000)), under_way, recent)
 
     def providers(self, now: float) -> ProvidersAnswer:
@@ -54,9 +55,10 @@ class Traffic:
                 rows += [row] if row.failures or row.in_flight or row.models else []
         return ProvidersAnswer(rows)
 
-    def end(self, request_id: str) -> CutAnswer:
-        """End one call; its client is told so. Raises `Unknown` where no such call is under way."""
-        if not self._api.cut(request_id, CallEnded("An operator ended this call.")):
+    def end(self, request_id: str, bounds: Bounds) -> CutAnswer:
+        """End one call; its client is told so. Raises `Unknown` where no such call is under way, within bounds."""
+        is_there = any(one.request_id == request_id and bounds.has(one.tenant) for one in self._api.running.values())
+        if not is_there or not self._api.cut(request_id, CallEnded("An operator ended this call.")):
             raise Unknown(f"no call {request_id!r} is under way")
         return CutAnswer(request_id)
 

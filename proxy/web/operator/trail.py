@@ -89,10 +89,10 @@ class VerdictAnswer(Struct, frozen=True):
     problems: list[str]
 
 
-def question(ask: AuditAsk) -> AuditQuestion:
-    """One row more than asked for tells whether there are more."""
+def question(ask: AuditAsk, tenants: tuple[str, ...] | None = None) -> AuditQuestion:
+    """One row more than asked for tells whether there are more; `tenants` are those whose rows count, None: everybody's."""
     fields = {name: getattr(ask, name) for name in AuditQuestion.__struct_fields__ if hasattr(ask, name)}
-    return AuditQuestion(**{**fields, "limit": ask.limit + 1})
+    return AuditQuestion(**{**fields, "limit": ask.limit + 1, "tenants": tenants})
 
 
 def audit_answer(ask: AuditAsk, rows: list[AuditRow]) -> AuditAnswer:

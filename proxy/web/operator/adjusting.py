@@ -1,0 +1,53 @@
+"""Correcting what a budget has spent, alike by a running daemon and on a stopped one's files."""
+
+from __future__ import annotations
+
+import secrets
+from decimal import Decimal, InvalidOperation
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.policy.money.books import Books
+from proxy.stores.records import Adjusted
+from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.answers import AdjustedAnswer
+from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
+
+_MOST_USD = Decimal(10**6)
+
+
+class AdjustAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """`usd` is added to what the budget's current period has spent; below zero it gives back."""
+
+    budget: str
+    usd: str
+    reason: str
+
+
+def adjustment(desk: Desk, ask: AdjustAsk, now: float) -> Adjusted:
+    """The record of an operator's correction. Raises `Declined`, or `RoleNotSufficient`."""
+    standing = desk.books.standing(ask.budget, now)
+    if standing is None or not desk.bounds.has_budget(standing.budget):
+        known = ", ".join(s.budget.id for s in desk.books.state(now) if desk.bounds.has_budget(s.budget)) or "none"
+        raise Unknown(f"there is no budget {ask.budget!r}; there is: {known}")
+    desk.bounds.refuse_own(standing.budget)
+    try:
+        usd = Decimal(ask.usd)
+    except InvalidOperation:
+        raise Declined("the amount must be in US dollars such as 0.25 or -0.25") from None
+    if not usd.is_finite() or not 0 < abs(usd) <= _MOST_USD:
+        raise Declined("the amount must not be zero, and at most a million dollars either way")
+    if not ask.reason.strip():
+        raise Declined("--reason must say why")
+    identity, actor = f"adj_{secrets.token_hex(12)}", ACTOR.get()
+    what = (ask.budget, standing.period, to_pusd(usd), ask.reason.strip())
+    return Adjusted(identity, int(now * 1000), *what, actor.name, actor.source, actor.tenant or "")
+
+
+def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:
+    """What became of the budget."""
+    standing = books.standing(record.budget, now)
+    assert standing is not None
+    return AdjustedAnswer(**asdict(standing_row(standing)), id=record.id, delta_usd=usd_text(record.delta_pusd))

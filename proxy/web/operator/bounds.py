@@ -1,0 +1,72 @@
+"""What an admin of a tenant sees and changes: that tenant's rows and those of its children, as if there were no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from proxy.policy.money.budgets import Budget, key_of, tenant_of
+from proxy.policy.names.access import allowed_models
+from proxy.policy.names.resolution import Names
+from proxy.policy.tenants import Tenants, children, lineage
+from proxy.policy.values import Caller
+from proxy.web.faults import RoleNotSufficient
+
+
+class Bounds(Struct, frozen=True):
+    """`tenants` are those whose rows count, the admin's own first; None: everybody's. `keys` are theirs."""
+
+    tenants: tuple[str, ...] | None = None
+    keys: frozenset[str] = frozenset()
+
+    def has(self, tenant: str | None) -> bool:
+        """Whether a row of this tenant ("" and None are nobody's) counts."""
+        return self.tenants is None or tenant in self.tenants
+
+    def has_key(self, name: str) -> bool:
+        """Whether this is one of their keys."""
+        return self.tenants is None or name in self.keys
+
+    def has_budget(self, budget: Budget) -> bool:
+        """Whether it is one of their keys', of one of their keys, or of one of them."""
+        if self.tenants is None:
+            return True
+        key, tenant = key_of(budget.scope), tenant_of(budget.scope)
+        if key is None and budget.each in ("key", "session"):
+            key = budget.of.partition("/")[0]
+        return key in self.keys or tenant in self.tenants
+
+    def refuse_own(self, budget: Budget) -> None:
+        """What bounds an admin's tenant they do not correct themselves. Raises `RoleNotSufficient`."""
+        if self.tenants and tenant_of(budget.scope) == self.tenants[0]:
+            raise RoleNotSufficient(
+                f"The budget {budget.id} bounds the tenant {self.tenants[0]} itself; an admin of no tenant corrects it."
+            )
+
+    def home(self, tenant: str | None) -> str | None:
+        """Whose a new key is, where the order names this tenant. Raises `RoleNotSufficient` for one that is not theirs."""
+        if self.tenants is None or tenant in self.tenants:
+            return tenant
+        if tenant is None:
+            return self.tenants[0]
+        raise self.stray()
+
+    def stray(self) -> RoleNotSufficient:
+        """For an order that names a tenant which is not theirs, or none."""
+        assert self.tenants is not None
+        return RoleNotSufficient(f"An admin of the tenant {self.tenants[0]} makes keys of: {', '.join(self.tenants)}.")
+
+    def models(self, names: Names, tenants: Tenants) -> frozenset[str]:
+        """The names that one of them may use."""
+        assert self.tenants is not None
+        lists = [tuple(one.models for one in lineage(tenants, name) if one.models) for name in self.tenants]
+        return frozenset(name for also in lists for name in allowed_models(Caller("", also=also), names))
+
+
+def bounds_of(tenant: str | None, tenants: Tenants, callers: Iterable[Caller]) -> Bounds:
+    """Those of an admin of a tenant; None: of everybody's."""
+    if tenant is None:
+        return Bounds()
+    known = (tenant, *children(tenants, tenant))
+    return Bounds(known, frozenset(caller.name for caller in callers if caller.tenant in known))

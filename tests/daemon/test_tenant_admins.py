@@ -1,0 +1,189 @@
+"""Admins bound to a tenant: over every path of the admin port, nothing of anybody else's is seen or changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness.daemon import Daemon, chat_body
+from harness.events import chat_chunk, chat_reply
+from harness.http import Connection, Headers, Reply, request_bytes
+from harness.setting import TIMEOUTS
+from harness.steps import chunk, json_reply, say, stream_head, then, wait_at
+from harness.upstream import Upstream
+
+from proxy.web.operator.admin_table import ROUTES
+from proxy.web.operator.rights import ROLES, may, right_of
+
+OWNER = "admin-canary-51b7"
+KEYS = {"alice": "acme", "bob": "globex", "carol": None}
+OTHERS = ("globex", "bob", "carol", "umbrella", "everybodys")
+BODIES = {
+    "adjust": {"usd": "-1", "reason": "r"},
+    "raise_session": {"session": "ses-bob", "usd": "5"},
+    "create": {"name": "new", "tenant": "globex"},
+    "update": {"models": ["x"]},
+}
+
+
+def ask(daemon: Daemon, method: str, path: str, token: str = OWNER, body: Any = None) -> Reply:
+    sent = None if body is None else json.dumps(body).encode()
+    headers: Headers = [("Authorization", f"Bearer {token}")]
+    with Connection(daemon.admin_port) as connection:
+        connection.send(request_bytes(method, path, headers, sent, f"127.0.0.1:{daemon.admin_port}"))
+        return connection.read_reply(method)
+
+
+@pytest.fixture(scope="module")
+def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    total = [{"usd": 100, "per": "total"}]
+    provider = {"kind": "openrouter", "base_url": f"{upstream_server.url}/or/api/v1", "api_key": "sk-canary"}
+    config = {
+        "admin": {"port": 0, "token": OWNER},
+        "providers": {"openrouter": {**provider, "timeouts": TIMEOUTS}},
+        "models": {"acme-story": "openai/gpt-4o", "globex-story": "openai/gpt-4o"},
+        "tenants": {
+            "umbrella": {"budgets": total},
+            "acme": {"parent": "umbrella", "models": ["acme-*"], "budgets": total},
+            "globex": {"parent": "umbrella", "models": ["globex-*"], "budgets": total},
+        },
+        "keys": {
+            name: {"key": f"sk-{name}", "budgets": total, **({"tenant": tenant} if tenant else {})}
+            for name, tenant in KEYS.items()
+        },
+        "budgets": [{"usd": 1000, "per": "total", "name": "everybodys"}],
+        "sessions": {"budget": 5},
+        "admins": {
+            **{role: {"token": f"acme-{role}", "role": role, "tenant": "acme"} for role in ROLES},
+            "above": {"token": "umbrella-owner", "role": "owner", "tenant": "umbrella"},
+        },
+        "catalogue": {"refresh": "never"},
+        "shutdown": {"drain": 1},
+    }
+    with Daemon(config, tmp_path_factory.mktemp("admins")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def calls(daemon: Daemon, upstream_server: Upstream) -> dict[str, str]:
+    """The ids of one past call of every key."""
+    upstream_server.reset()
+    upstream_server.expect(json_reply(chat_reply()), again=True)
+    ids = {}
+    for key, tenant in KEYS.items():
+        body = json.dumps(chat_body(f"{tenant or 'globex'}-story")).encode()
+        more = [("Authorization", f"Bearer sk-{key}"), ("x-session-id", f"ses-{key}")]
+        reply = daemon.ask("POST", "/v1/chat/completions", more, body)
+        assert reply.status == 200, reply.body
+        ids[key] = reply.header("x-tollkeeper-request-id") or ""
+        assert ask(daemon, "GET", f"/calls/{ids[key]}").json["key"] == key
+    for name in KEYS:  # so that the audit has rows of each, too
+        body = {"name": f"second-{name}", **({"tenant": KEYS[name]} if KEYS[name] else {})}
+        assert ask(daemon, "POST", "/keys", body=body).status == 200
+    return ids
+
+
+def whole(daemon: Daemon) -> list[Any]:
+    """All that admins of a tenant might change."""
+    return [ask(daemon, "GET", path).json for path in ("/keys", "/budgets", "/sessions", "/tenants")]
+
+
+def path_of(route: str, **names: str) -> str:
+    return "/".join(names.get(part[1:-1], "x") if part.startswith("{") else part for part in route.split("/"))
+
+
+def test_no_path_shows_or_changes_anything_of_others(daemon: Daemon, calls: dict[str, str]) -> None:
+    before, seen = whole(daemon), set()
+    theirs = {"key": "second-bob", "budget": "key:bob:total", "request_id": calls["bob"], "tenant": "globex"}
+    said = [*theirs.values(), "ses-bob"]
+    for route in ROUTES:
+        body = BODIES.get(route.order, {}) if route.body else None
+        reply = ask(daemon, route.method, path_of(route.path, section="keys", **theirs), "acme-owner", body)
+        told, where = reply.body.decode(), f"{route.method} {route.path}: {reply.status} {reply.body!r}"
+        for name in said:  # what the asker said is no news
+            told = told.replace(name, "")
+        assert [word for word in OTHERS if word in told] == [], where
+        if not right_of(route.order, {"section": "keys"}).by_tenant:
+            assert (reply.status, reply.error["code"]) == (403, "role_not_sufficient"), where
+            assert "bound to the tenant acme" in reply.error["message"]
+        elif "{" in route.path or route.changes:
+            assert reply.status in (403, 404), where
+        else:
+            assert reply.status == 200, where
+            seen.add(route.order)
+    assert {"usage", "live", "keys", "budgets", "sessions", "tenants", "models", "audit"} <= seen
+    assert whole(daemon) == before
+
+
+def test_what_is_theirs_is_all_there(daemon: Daemon, calls: dict[str, str]) -> None:
+    def seen(path: str, token: str = "acme-owner") -> Any:
+        return ask(daemon, "GET", path, token).json
+
+    for path, member in (
+        ("/keys", "name"), ("/tenants", "name"), ("/budgets", "budget"), ("/sessions", "session"), ("/models", "name"),
+    ):  # fmt: skip
+        mine = {row[member] for row in seen(path)[path[1:]]}
+        above = {row[member] for row in seen(path, "umbrella-owner")[path[1:]]}
+        everything = {row[member] for row in seen(path, OWNER)[path[1:]]}
+        assert mine and mine < above <= everything, path
+    assert {row["tenant"] for row in seen("/usage?by=tenant")["rows"]} == {"acme"}
+    assert {row["tenant"] for row in seen("/usage?by=tenant", "umbrella-owner")["rows"]} == {"acme", "globex"}
+    by_owner, by_admin = seen("/usage?key=alice", OWNER)["total"], seen("/usage")["total"]
+    assert by_owner == by_admin == seen("/usage?by=session,key")["total"] and by_owner["calls"] == 1
+    assert seen("/usage?tenant=globex")["total"]["calls"] == 0
+    assert seen(f"/calls/{calls['alice']}")["key"] == "alice"
+    assert {call["key"] for call in seen("/calls")["recent"]} == {"alice"}
+    assert [row["target"] for row in seen("/audit?action=key.create")["rows"]] == ["keys.second-alice"]
+
+
+def test_changes_stay_within_the_tenant(daemon: Daemon, calls: dict[str, str]) -> None:
+    def told(method: str, path: str, body: Any = None, token: str = "acme-operator") -> Reply:
+        return ask(daemon, method, path, token, body)
+
+    assert told("POST", "/keys", {"name": "fresh"}).status == 200
+    mine = {row["name"]: row["tenant"] for row in told("GET", "/keys").json["keys"]}
+    assert mine["fresh"] == "acme"
+    for tenant in ("globex", None, "umbrella"):
+        assert told("PATCH", "/keys/fresh", {"tenant": tenant}).error["code"] == "role_not_sufficient"
+    assert told("PATCH", "/keys/fresh", {"timing": True}).status == 200
+    assert told("POST", "/keys/fresh/rotations", {}).status == 200
+    assert told("DELETE", "/keys/fresh").status == 200
+    back = {"usd": "-0.01", "reason": "billed twice"}
+    assert told("POST", "/budgets/key:alice:total/adjustments", back).status == 200
+    own = told("POST", "/budgets/tenant:acme:total/adjustments", back)  # which bounds themselves
+    assert (own.status, own.error["code"]) == (403, "role_not_sufficient")
+    assert told("POST", "/budgets/tenant:acme:total/adjustments", back, "umbrella-owner").status == 200
+    assert told("POST", "/budgets/tenant:umbrella:total/adjustments", back).status == 404
+    raised = {"session": "ses-alice", "usd": "1"}
+    assert told("POST", "/sessions/raise", raised).status == 200
+    assert told("POST", "/sessions/raise", {**raised, "key": "bob"}).status == 404
+    rows = told("GET", "/audit", token="acme-auditor").json["rows"]
+    assert {row["actor"] for row in rows} >= {"admin operator"}
+    assert {row["action"] for row in rows} >= {"key.create", "key.update", "key.rotate", "key.revoke", "budget.adjust"}
+
+
+def test_a_call_under_way_is_its_tenants(daemon: Daemon, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.expect(then(say(stream_head()), say(chunk(chat_chunk("word"))), wait_at(gate)))
+    with daemon.open_chat("globex-story", [("Authorization", "Bearer sk-bob")], stream=True) as connection:
+        head = connection.read_head()
+        ids = [
+            [call["request_id"] for call in ask(daemon, "GET", "/calls", token).json["calls"]]
+            for token in ("acme-owner", "umbrella-owner")
+        ]
+        assert ids == [[], [head.request_id]]
+        path = f"/calls/{head.request_id}"
+        assert [ask(daemon, "DELETE", path, token).status for token in ("acme-owner", "umbrella-owner")] == [404, 200]
+        connection.read_body(head)
+    gate.open()
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+def test_a_role_in_a_tenant_may_no_more_than_elsewhere(daemon: Daemon, calls: dict[str, str], role: Any) -> None:
+    for route in ROUTES:
+        if route.method == "GET":
+            right = right_of(route.order, {"section": "keys"})
+            reply = ask(daemon, "GET", path_of(route.path, section="keys", tenant="acme"), f"acme-{role}")
+            assert (reply.status == 403) is not (may(role, right) and right.by_tenant), (role, route.path, reply.body)
