@@ -67,6 +67,7 @@ MAY_ASK_FOR_STREAM = {
     "exchange/routing.py": "streams and whole replies are measured apart",
     "exchange/observing.py": "streams and whole replies are measured apart",
     "web/operator/routing_orders.py": "a rehearsal is of a stream where the request asks for one",
+    "web/operator/simulating.py": "so is a call that is decided anew",
     "exchange/record.py": "the log line says whether the call streamed",
     "observe/metrics.py": "time to the first token is a measure of streams",
     "observe/gen_ai.py": "time to the first token is a measure of streams",

@@ -38,6 +38,7 @@ _COMMANDS = (
     "explain",
     "compare",
     "route",
+    "simulate",
     "show",
     "tail",
     "top",

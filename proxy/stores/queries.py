@@ -19,6 +19,8 @@ from proxy.stores.feedback import Feedback, feedback_of
 from proxy.stores.flags import flag_totals
 from proxy.stores.keys import StoredKey, stored_keys
 from proxy.stores.model_news import News, newest_news
+from proxy.stores.past import PastQuestion, answered
+from proxy.stores.past import with_tail as with_past_tail
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
 from proxy.stores.segments import START, Position, Reader
@@ -75,6 +77,10 @@ class Files:
 
         rows, tail = self._ask(found, list[Row](), late)
         return sorted({row.id: row for row in rows + tail}.values(), key=lambda row: row.attempt)
+
+    def answered(self, question: PastQuestion) -> list[Row]:
+        """The newest calls that were answered, the oldest of them first."""
+        return with_past_tail(*self._ask(partial(answered, question=question), list[Row](), list), question)
 
     def picture_times(self) -> dict[str, list[int]]:
         """How long calls for pictures took that went well, by model, in milliseconds; of the newest there are."""

@@ -264,3 +264,19 @@ def test_no_state_at_all_is_no_error(tmp_path: Path) -> None:
     assert desk.json("keys", "list") == {"keys": [], "open": True}
     assert "nothing to copy" in desk.refused("backup", str(tmp_path / "copy.db"))
     assert not (tmp_path / "none").exists()
+
+
+@however
+def test_what_calls_would_have_cost_elsewhere_is_told_and_nothing_is_sent(desk: Desk, how: str) -> None:
+    with called(desk, how) as request_id:
+        found = desk.json("simulate", "--candidates", "dear", "--strategy", "cost")
+        of_nobody = desk.refused("simulate", "--candidates", "dear", "--asked", "nothing-*")
+        nowhere = desk.refused("simulate", "--candidates", "dear", "--strategy", "cots")
+        text = desk.run("simulate", "--candidates", "dear").stdout
+    assert (found["calls"], found["compared"], found["changed"], found["strategy"]) == (2, 2, 2, "cost")
+    assert found["was"]["cost_usd"] == "0.080000000000" and found["would_be"]["cost_usd"] > ZERO
+    assert {one["model"]: (one["was"], one["would_be"]) for one in found["models"]}["dear"] == (0, 2)
+    assert (found["changes"][0]["request_id"], found["changes"][0]["cost_usd"]) == (request_id, "0.050000000000")
+    assert "no call" in of_nobody and "there is no strategy 'cots'" in nowhere
+    assert text.startswith("2 calls since ") and "$0.08" in text
+    assert found["calls"] == desk.json("usage")["total"]["calls"]

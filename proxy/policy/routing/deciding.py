@@ -165,12 +165,16 @@ def _spared(chosen: Row, front: Sequence[Row], health: Health, chance: Chance) -
 
 def cost_usd(candidate: Candidate, ask: Ask, cached_tokens: int = 0) -> float | None:
     """What the call likely costs there; None where nobody knows."""
+    return exact_usd(candidate, ask.input_tokens, min(ask.output_tokens or LIKELY_OUTPUT, LIKELY_OUTPUT), cached_tokens)
+
+
+def exact_usd(candidate: Candidate, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float | None:
+    """What so many tokens cost there; None where nobody knows."""
     if candidate.input_usd is None or candidate.output_usd is None:
         return None
-    cached = min(cached_tokens, ask.input_tokens) if candidate.cached_usd is not None else 0
-    output = min(ask.output_tokens or LIKELY_OUTPUT, LIKELY_OUTPUT)
-    read = (ask.input_tokens - cached) * candidate.input_usd + cached * (candidate.cached_usd or 0.0)
-    return read + output * candidate.output_usd
+    cached = min(cached_tokens, input_tokens) if candidate.cached_usd is not None else 0
+    read = (input_tokens - cached) * candidate.input_usd + cached * (candidate.cached_usd or 0.0)
+    return read + output_tokens * candidate.output_usd
 
 
 def planned(plan: Plan, choice: Choice) -> Plan:

@@ -109,6 +109,10 @@ class Observed:
         track = self._tracks.get((target, stream))
         return else_ if track is None else track.speed(else_)
 
+    def all_speeds(self) -> dict[Name, Speed]:
+        """What is known by now of all that was measured."""
+        return {name: self.speed(name[0], stream=name[1]) for name in self._tracks}
+
     def share(self, target: Target, *, stream: bool) -> float:
         """Below 1 for one that recovers."""
         track = self._tracks.get((target, stream))

@@ -37,6 +37,7 @@ from proxy.web.operator.model_switching import ModelSwitchBody
 from proxy.web.operator.routing_orders import DecisionsAnswer, RecommendBody, StrategiesAnswer
 from proxy.web.operator.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
 from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
+from proxy.web.operator.simulating import SimulateAnswer, SimulateBody
 from proxy.web.operator.stored_settings import (
     SettingAnswer,
     SettingsAnswer,
@@ -138,6 +139,8 @@ ROUTES = (
           streams=True),
     Route("POST", "/routing/recommend", "recommend", "Which model a request would go to now, and why.", Decision,
           body=RecommendBody, fails=(400, 404)),
+    Route("POST", "/routing/simulate", "simulate", "What the newest calls would have cost under another policy.",
+          SimulateAnswer, body=SimulateBody, fails=(400, 404, 503)),
     Route("GET", "/routing/decisions", "decisions", "The latest decisions taken for calls.", DecisionsAnswer),
     Route("GET", "/routing/strategies", "strategies", "Every strategy.", StrategiesAnswer),
     Route("PUT", "/routing/strategies/{name}", "put_strategy", "Set a strategy of one's own, applied at once.",

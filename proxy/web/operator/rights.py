@@ -47,6 +47,7 @@ RIGHTS = {
     "models": Right("read", "models", by_tenant=True),
     "recommend": Right("read", "models"),
     "decisions": Right("read", "calls"),
+    "simulate": Right("read", "costs"),
     "strategies": Right("read", "models"),
     "put_strategy": Right("write", "routing", "setting.set", writes_itself=True),
     "model_news": Right("read", "models"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -71,14 +72,7 @@ def recommend(desk: Desk, params: Params) -> Decision:
     router = desk.router or Router(desk.settings, desk.names, desk.prices)
     own = msgspec.convert({name: params[name] for name in _OWN if name in params}, RecommendBody)
     caller = caller_of(desk, own.key)
-    plan, pool = _pool(desk, caller, own)
-    if own.strategy is not None:
-        pool = replace(pool, strategy=own.strategy)
-    try:
-        router.strategy(pool.strategy)
-    except KeyError:
-        known = ", ".join((*desk.settings.strategies, *NAMED))
-        raise Unknown(f"there is no strategy {pool.strategy!r}; there is: {known}") from None
+    plan, pool = pool_asked(desk, caller, own)
     room = desk.books.room(scopes_of(caller), caller.name, time.time())
     left = None if room is None else room.spendable_pusd * 1e-12
     ask = replace(_ask(own, params), left_usd=left)
@@ -87,6 +81,17 @@ def recommend(desk: Desk, params: Params) -> Decision:
 
 
 _OWN = RecommendBody.__struct_fields__
+
+
+def pool_asked(desk: Desk, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
+    """What is chosen among, and how. Raises `Unknown`."""
+    plan, pool = _pool(desk, caller, own)
+    if own.strategy is not None:
+        pool = replace(pool, strategy=own.strategy)
+    if pool.strategy not in desk.settings.strategies and pool.strategy not in NAMED:
+        known = ", ".join((*desk.settings.strategies, *NAMED))
+        raise Unknown(f"there is no strategy {pool.strategy!r}; there is: {known}")
+    return plan, pool
 
 
 def _pool(desk: Desk, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
@@ -140,12 +145,20 @@ class RoutingOrders:
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
             "recommend": self._recommend,
             "decisions": self._decisions,
+            "simulate": self._simulate,
             "strategies": self._strategies,
             "put_strategy": self._put,
         }
 
     async def _recommend(self, params: Params) -> Answer:
         return recommend(self._state.desk(), params)
+
+    async def _simulate(self, params: Params) -> Answer:
+        from proxy.web.operator.simulating import simulation
+
+        rest = simulation(self._state.desk(), params)
+        await self._state.flushed()
+        return await asyncio.to_thread(rest)
 
     async def _decisions(self, _: Params) -> Answer:
         router = self._state.desk().router

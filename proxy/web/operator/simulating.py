@@ -1,0 +1,180 @@
+"""What the newest calls of the ledger would have cost and taken under another policy."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proxy.exchange.candidates import Candidates
+from proxy.exchange.routing import Router
+from proxy.policy.money.amounts import usd_text
+from proxy.policy.routing.board import Board, Kind, board_of, kind_of
+from proxy.policy.routing.replaying import Moved, Past, Replay, replay
+from proxy.policy.routing.values import Ask, Speed
+from proxy.policy.strategies import Pool, Seat
+from proxy.policy.values import Caller, Plan, Target
+from proxy.stores.past import PastQuestion
+from proxy.stores.records import Row
+from proxy.web.operator.desk import Desk, Unknown, instant
+from proxy.web.operator.routing_orders import RecommendBody, pool_asked
+
+_MOST_SHOWN = 20
+_SEED = 0  # the same question has the same answer
+
+
+class SimulateBody(Struct, frozen=True):
+    """The policy as for a recommendation (`model`, `strategy`, `candidates`), and which calls: the newest so many of those that
+    asked for a name of the pattern `asked`, under keys of the pattern `key`."""
+
+    model: str = "auto"
+    strategy: str | None = None
+    candidates: list[str] = []
+    calls: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    asked: str = "*"
+    key: str = "*"
+
+
+class Compared(Struct, frozen=True):
+    """USD of all calls together, milliseconds of one on average."""
+
+    cost_usd: str
+    latency_ms: int
+
+
+class ModelShare(Struct, frozen=True):
+    """How many calls a model answered, and would have."""
+
+    model: str
+    was: int
+    would_be: int
+
+
+class Change(Struct, frozen=True):
+    """A call that would have gone elsewhere."""
+
+    request_id: str
+    at: str
+    was: str
+    would_be: str
+    cost_usd: str
+    would_cost_usd: str
+
+
+class SimulateAnswer(Struct, frozen=True):
+    """`was` and `would_be` are of the `compared` calls: not of those that no candidate could have served (`unserved`), nor of
+    those that would have gone to one without a known price (`unpriced`). `changes` are those with the largest difference in cost."""
+
+    strategy: str
+    calls: int
+    since: str | None
+    compared: int
+    changed: int
+    unserved: int
+    unpriced: int
+    was: Compared
+    would_be: Compared
+    models: list[ModelShare]
+    changes: list[Change]
+
+
+def simulation(desk: Desk, params: dict[str, Any]) -> Callable[[], SimulateAnswer]:
+    """What is left to do of it, which may be done beside the loop. Raises `Unknown` and ValueError."""
+    own = msgspec.convert(params, SimulateBody)
+    plan, pool = pool_asked(
+        desk, Caller(""), RecommendBody(own.model, strategy=own.strategy, candidates=own.candidates)
+    )
+    router = Router(desk.settings, desk.names, desk.prices)
+    speeds = {} if desk.router is None else desk.router.observed.all_speeds()
+    boards = _Boards(desk, router, (plan, pool), speeds)
+
+    def rest() -> SimulateAnswer:
+        rows = desk.files.answered(PastQuestion(own.calls, own.asked, own.key))
+        if not rows:
+            raise Unknown("the ledger has no call that was answered with text and fits `asked` and `key`")
+        return _told(pool.strategy, rows, replay(map(_past, rows), boards.of, random.Random(_SEED).random))
+
+    return rest
+
+
+class _Boards:
+    """Of the pool, by kind of call and by who calls."""
+
+    def __init__(
+        self, desk: Desk, router: Router, where: tuple[Plan, Pool], speeds: dict[tuple[Target, bool], Speed]
+    ) -> None:
+        self._callers = {caller.name: caller for caller in desk.keys.callers}
+        self._router, self._speeds = router, speeds
+        self._plan, self._pool = where
+        self._candidates = Candidates(desk.settings, desk.prices)
+        self._strategy = router.strategy(self._pool.strategy)
+        self._found: dict[tuple[tuple[Seat, ...], Kind], Board] = {}
+
+    def of(self, past: Past) -> Board:
+        """The one a call would have been decided by; the budgets of then are not looked at."""
+        caller = self._callers.get(past.key) or Caller("")
+        seats = self._router.seats_for(self._pool, caller, self._plan)
+        ask = past.ask
+        kind = kind_of(ask.input_tokens, ask.output_tokens, stream=ask.stream, used=0.0)
+        found = self._found.get((seats, kind))
+        if found is None:
+            guess = Speed()
+            found = self._found[seats, kind] = board_of(
+                self._candidates.of(seats),
+                lambda target: self._speeds.get((target, ask.stream), guess),
+                self._strategy,
+                kind,
+            )
+        return found
+
+
+def _past(row: Row) -> Past:
+    return Past(
+        row.request_id,
+        row.at_ms / 1000,
+        row.key,
+        row.session,
+        Target(row.provider, row.upstream_model),
+        row.model,
+        Ask(0, row.input_tokens, row.output_tokens, row.stream),
+        row.cached_input_tokens,
+        row.cost_pusd,
+        max(0, row.total_ms - (row.sent_ms or 0)) / 1000,
+    )
+
+
+def _told(strategy: str, rows: list[Row], found: Replay) -> SimulateAnswer:
+    most = sorted(found.moves, key=lambda move: abs(move.cost_pusd - move.past.cost_pusd), reverse=True)[:_MOST_SHOWN]
+    names = sorted(found.was | found.would, key=lambda name: (-found.would[name], -found.was[name], name))
+    return SimulateAnswer(
+        strategy,
+        found.calls,
+        instant(rows[0].at_ms) if rows else None,
+        found.compared,
+        found.changed,
+        found.unserved,
+        found.unpriced,
+        _compared(found.was_pusd, found.was_seconds, found.compared),
+        _compared(found.would_pusd, found.would_seconds, found.compared),
+        [ModelShare(name, found.was[name], found.would[name]) for name in names],
+        [_change(move) for move in most],
+    )
+
+
+def _compared(pusd: int, seconds: float, calls: int) -> Compared:
+    return Compared(usd_text(pusd), round(1000 * seconds / calls) if calls else 0)
+
+
+def _change(move: Moved) -> Change:
+    past = move.past
+    return Change(
+        past.request_id,
+        instant(int(past.at * 1000)),
+        past.label,
+        move.label,
+        usd_text(past.cost_pusd),
+        usd_text(move.cost_pusd),
+    )
