@@ -32,6 +32,7 @@ from proxy.stores import outbox
 from proxy.stores.outbox import Message
 from proxy.stores.records import Charge
 from proxy.web.operator.desk import instant
+from proxy.web.operator.events import Events
 
 log = structlog.get_logger()
 
@@ -51,14 +52,14 @@ class Passed(Struct, frozen=True):
 class Alerts:
     """Owned by the daemon. `take_on` and `watch` belong to its event loop, the look to the thread of the ledger."""
 
-    def __init__(self, hooks: Iterable[Hook], books: Bookkeeping, metrics: Metrics) -> None:
-        """Watch the budgets in force from now on, whichever they are."""
+    def __init__(self, hooks: Iterable[Hook], books: Bookkeeping, told: tuple[Metrics, Events]) -> None:
+        """Watch the budgets in force from now on, whichever they are. `told` hear of it, too."""
+        self._metrics, self._events = told
         self._loop = asyncio.get_running_loop()
         self._writer = books.writer
-        self._metrics = metrics
         self._watched: dict[str, Budget] = {}
         self._outbox = Outbox(books.writer)
-        self._webhooks = Webhooks(self._outbox, partial(tell_tried, metrics))
+        self._webhooks = Webhooks(self._outbox, partial(tell_tried, self._metrics))
         self.take_on(hooks)
         books.writer.watch(self._look)
         books.watch = self.watch
@@ -127,6 +128,7 @@ class Alerts:
         for passed in found:
             data = passed_data(passed)
             log.warning("budget_alert", **data)
+            self._on_loop(self._events.tell, [("alert", {"type": TYPE, **data})])
             for threshold in data["thresholds"]:
                 self._metrics.budget_alert(passed.budget.id, passed.budget.per, threshold)
         if messages:

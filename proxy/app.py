@@ -132,7 +132,7 @@ class Daemon:
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, background.accounts, toll.prices)
         state = live_state(settings, books, parts)
-        alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.metrics)))
+        alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.told)))
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
         jobs = self._open_jobs(api, books, settings, telemetry, orders)
         experiments = Experiments(parts.trials, books, alerts, orders.trail)

@@ -36,6 +36,7 @@ from proxy.policy.routing.observing import Observed
 from proxy.policy.values import Settings
 from proxy.stores.flags import Flagged, keep_flags
 from proxy.stores.records import Row
+from proxy.web.operator.events import Events
 from proxy.web.operator.feed import Feed
 
 log = structlog.get_logger()
@@ -62,7 +63,12 @@ class Telemetry:
         self._odd: deque[tuple[Row, tuple[str, ...], int]] = deque()
         self.metrics = Metrics(Known(models, self._is_key, self._tenants), self._sources(), gen_ai=settings.gen_ai)
         self.page = MetricsPage(self.metrics, self.catch_up)
-        self.feed = Feed(self.catch_up)
+        self.feed = Feed(self.catch_up, lambda: books.journal.end)
+
+    @property
+    def told(self) -> tuple[Metrics, Events]:
+        """Where alerts are counted, and told as they happen."""
+        return self.metrics, self.feed.events
 
     def watch(self, live: Callable[[], list[Record]], observed: Observed, trials: Trials) -> None:
         """Know which calls are under way; tell what finished ones say of their targets, and of their arms."""

@@ -16,6 +16,7 @@ from proxy.cli.completing import key_names, model_names, tenant_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import NARROW, Table, in_units, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
+from proxy.web.operator.analytics import harmless
 from proxy.web.operator.moments import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
@@ -107,9 +108,4 @@ def _write_csv(report: dict[str, Any]) -> None:
     by = _dimensions(report)
     writer.writerow([*by, *_FIELDS])
     for row in report["rows"]:
-        writer.writerow([*(_harmless(row[name]) for name in by), *(row[name] for name in _FIELDS)])
-
-
-def _harmless(name: str) -> str:
-    """A name that a spreadsheet would take for a formula is quoted: clients choose some of them."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name
+        writer.writerow([*(harmless(row[name]) for name in by), *(row[name] for name in _FIELDS)])

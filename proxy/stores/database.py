@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote
 
 from proxy.stores.failures import LedgerDamaged, LedgerUnavailable, StoreError
+from proxy.stores.histogram import merged
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -47,6 +48,7 @@ def connect(path: Path, access: Access = "rw", busy_seconds: float = _BUSY_SECON
     try:
         for setting in _SETTINGS + _SETTINGS_OF[access]:
             connection.execute(setting)
+        connection.create_function("merged", 2, merged, deterministic=True)
     except sqlite3.Error:
         connection.close()
         raise

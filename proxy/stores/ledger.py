@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores import audit, known
+from proxy.stores import audit, known, rollups
 from proxy.stores.audit import Deed
 from proxy.stores.database import raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.segments import Position
-from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, folded, session_of, tally
+from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, Spender, add, folded, session_of, tally
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -83,7 +83,9 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
     fresh = _add_fresh(driver, "attempts", _ADD_ATTEMPT, ends)
     changes = [(_columns(record), record) for record in records if isinstance(record, Adjusted)]
     adjusted = _add_fresh(driver, "adjustments", _ADD_ADJUSTMENT, changes)
-    _add_sums(driver, fresh)
+    minutes = rollups.by_minute(fresh)
+    _add_sums(driver, minutes, fresh)
+    rollups.add(driver, minutes)
     if any(change.actor for change in adjusted):
         audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
@@ -102,9 +104,13 @@ def spent(connection: Given, budgets: Iterable[str], *periods: int) -> dict[Char
     return known.spent(raw(connection), budgets, *periods)
 
 
-def prune(connection: Given, before_ms: int) -> bool:
-    """Remove some rows of attempts older than `before_ms`; True when there may be more. Sums stay."""
-    return raw(connection).execute(_PRUNE, (before_ms,)).rowcount == _PRUNED_AT_ONCE
+def prune(connection: Given, before_ms: int | None) -> bool:
+    """Remove some rows of attempts older than `before_ms`, and minutes that are; True when there may be more. Sums stay."""
+    driver = raw(connection)
+    is_more = rollups.prune_minutes(driver, _PRUNED_AT_ONCE)
+    if before_ms is None:
+        return is_more
+    return driver.execute(_PRUNE, (before_ms,)).rowcount == _PRUNED_AT_ONCE or is_more
 
 
 def rows_of(connection: Given, request_id: str) -> list[Row]:
@@ -153,8 +159,14 @@ def _unknown(
     return list(reversed(fresh.values()))
 
 
-def _add_sums(driver: sqlite3.Connection, fresh: Sequence[WithRow | Corrected]) -> None:
-    detail = tally(fresh)
+def _add_sums(
+    driver: sqlite3.Connection, minutes: dict[rollups.Place, rollups.Sums], fresh: Sequence[WithRow | Corrected]
+) -> None:
+    detail: dict[Spender, Counts] = {}
+    for (minute, (key, tenant, provider, model, _, source)), one in minutes.items():
+        if provider:
+            spender = (minute // rollups.MINUTES_PER_QUARTER, key, provider, model, source, tenant, "")
+            add(detail, spender, one.counts[: len(COUNTERS)])
     sums = folded(detail, lambda spender: spender[:-1])
     by_day = folded(detail, lambda spender: (*spender[1:-1], spender[0] // QUARTERS_PER_DAY))
     by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
@@ -207,7 +219,10 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         same = was.id, was.source, min(was.cost_pusd, MOST_INT)
         if driver.execute(_CORRECT, (*_bounded(astuple(record.row)), *same)).rowcount:
             done.append(record)
-    _add_sums(driver, done)
+    if done:
+        _add_sums(driver, rollups.by_minute(done), done)
+        late = rollups.not_filled(driver, done)
+        rollups.add(driver, rollups.by_minute(record for record in done if record.row.id not in late))
     totals: dict[Charge, int] = {}
     for record in done:
         for charge in record.charges:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.stores import known, ledger
+from proxy.stores import known, ledger, rollups
 from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
 from proxy.stores.opening import check_before_writing
@@ -63,9 +63,13 @@ class Link:
         _, pages, done = self._driver().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(pages == done)
 
-    def prune(self, before_ms: int) -> bool:
-        """Remove some old rows; True when there may be more."""
+    def prune(self, before_ms: int | None) -> bool:
+        """Remove some old rows, and minutes of roll-ups whatever is kept; True when there may be more."""
         return self._within(lambda driver: ledger.prune(driver, before_ms))
+
+    def fill(self) -> bool:
+        """Bring some older rows into the roll-ups; True when there are more."""
+        return self._within(rollups.fill)
 
     def is_gone(self) -> bool:
         """Whether the file, or the log beside it, was removed or replaced since it was opened."""

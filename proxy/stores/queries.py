@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from proxy.stores import known
+from proxy.stores.analytics import AnalyticsQuestion, AnalyticsReport, Found, count_minutes, count_rows, rows_in
+from proxy.stores.analytics import report as analytics_report
+from proxy.stores.analytics_ledger import ledger_found
 from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_left, rows_of, verified
 from proxy.stores.database import asked, reading
 from proxy.stores.failures import LedgerTooOld
@@ -23,6 +26,7 @@ from proxy.stores.past import PastQuestion, answered
 from proxy.stores.past import with_tail as with_past_tail
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
+from proxy.stores.rollups import by_minute
 from proxy.stores.segments import START, Position, Reader
 from proxy.stores.sessions import KnownSession, SessionsQuestion, keys_of_session, latest_sessions, with_tail
 from proxy.stores.settings import DataKey, StoredSetting, data_keys, setting_history
@@ -62,6 +66,16 @@ class Files:
         totals, tail = self._ask(found, Totals(), of_tail)
         add_tail(totals, tail, question)
         return report(totals, question)
+
+    def analytics(self, question: AnalyticsQuestion) -> AnalyticsReport:
+        """The same and how long it took, by time and by names. Raises `TooMuch`, too, for what is not kept so."""
+        nothing: tuple[Found, bool] = {}, True
+        (found, complete), tail = self._ask(lambda driver: ledger_found(driver, question), nothing, list[Record])
+        if question.is_rolled_up:
+            count_minutes(found, by_minute(tail).items(), question)
+        elif "flag" not in question.names:  # what a flag was told of is in the ledger
+            count_rows(found, rows_in(tail), question)
+        return analytics_report(found, question, complete=complete)
 
     def find(self, request_id: str) -> list[Row]:
         """The attempts of one call, or why it was refused; first one first."""

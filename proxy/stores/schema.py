@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 
+from proxy.stores.rollups import MEASURES, NAMES, TIMES
 from proxy.stores.tally import COUNTERS
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")
@@ -95,6 +96,33 @@ sums_by_session = _sums(
     "sums_by_session", _number("quarter", primary_key=True), *_spender(), _text("session", primary_key=True)
 )
 sums_by_quarter = _sums("sums_by_quarter", _number("quarter", primary_key=True), _text("source", primary_key=True))
+
+
+def _rollup(name: str, *key: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        *(_number(column, primary_key=True) for column in key),
+        *(_text(column, primary_key=True) for column in NAMES),
+        *(_number(column) for column in MEASURES),
+        *(_text(column) for column in TIMES),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+# For analytics; see stores/rollups.py.
+rollup_minutes = _rollup("rollup_minutes", "minute")
+rollup_hours = _rollup("rollup_hours", "cube", "hour")
+rollup_days = _rollup("rollup_days", "cube", "day")
+rollup_state = Table(
+    "rollup_state",
+    metadata,
+    _number("one", primary_key=True, autoincrement=False),
+    *(_number(name) for name in ("folded", "filled_seq", "fill_until_seq")),
+    CheckConstraint("one = 1", name="one"),
+    sqlite_strict=True,
+)
 
 budget_spent = Table(
     "budget_spent",

@@ -169,6 +169,89 @@ CREATE TABLE outbox (
   CONSTRAINT pk_outbox PRIMARY KEY (seq)
 )
  STRICT;
+CREATE TABLE rollup_days (
+  cube INTEGER NOT NULL,
+  day INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  source TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  first_token_ms TEXT NOT NULL,
+  total_ms TEXT NOT NULL,
+  CONSTRAINT pk_rollup_days PRIMARY KEY (cube, day, "key", tenant, provider, model, endpoint, source)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_hours (
+  cube INTEGER NOT NULL,
+  hour INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  source TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  first_token_ms TEXT NOT NULL,
+  total_ms TEXT NOT NULL,
+  CONSTRAINT pk_rollup_hours PRIMARY KEY (cube, hour, "key", tenant, provider, model, endpoint, source)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_minutes (
+  minute INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  source TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  first_token_ms TEXT NOT NULL,
+  total_ms TEXT NOT NULL,
+  CONSTRAINT pk_rollup_minutes PRIMARY KEY (minute, "key", tenant, provider, model, endpoint, source)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_state (
+  one INTEGER NOT NULL,
+  folded INTEGER NOT NULL,
+  filled_seq INTEGER NOT NULL,
+  fill_until_seq INTEGER NOT NULL,
+  CONSTRAINT pk_rollup_state PRIMARY KEY (one),
+  CONSTRAINT ck_rollup_state_one CHECK (one = 1)
+)
+ STRICT;
 CREATE TABLE settings (
   seq INTEGER NOT NULL,
   section TEXT NOT NULL,

@@ -80,6 +80,7 @@ class Writer:
         self._busy_since: float | None = None
         self._look_at = 0.0
         self._prune_at = 0.0
+        self._is_filling = True  # until the ledger says that its roll-ups have every row
         self._hurry = threading.Event()
         self._progress = threading.Condition()
         self._stopping = False
@@ -162,7 +163,8 @@ class Writer:
         if self._behind_since is None and self._position < self._journal.end:
             self._behind_since = now
         is_behind = self._behind_since is not None or bool(self._jobs)
-        if (is_behind or self._is_in_trouble or self._is_pruning(now)) and (is_asked or now >= self._again_at):
+        has_more = is_behind or self._is_filling or self._is_pruning(now)
+        if (has_more or self._is_in_trouble) and (is_asked or now >= self._again_at):
             self._work()
 
     def _look(self) -> None:
@@ -176,13 +178,14 @@ class Writer:
             self._is_in_trouble, self._is_known = True, False
 
     def _is_pruning(self, now: float) -> bool:
-        return self._rules.keep_ms is not None and now >= self._prune_at
+        return not self._is_filling and now >= self._prune_at
 
     def _work(self) -> None:
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
             self._drain(is_asked=bool(jobs))
             self._run_all(jobs)
+            self._is_filling = self._is_filling and self._link.fill()
             self._prune()
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
             self._is_in_trouble, self._is_known = True, False
@@ -272,11 +275,11 @@ class Writer:
                 future.set_exception(error)
 
     def _prune(self) -> None:
-        """Remove some rows that are too old; the next round removes more where there are."""
-        now = time.monotonic()
-        if self._rules.keep_ms is None or not self._is_pruning(now):
+        """Remove some rows that are too old, once the roll-ups have them; the next round removes more where there are."""
+        now, keep_ms = time.monotonic(), self._rules.keep_ms
+        if not self._is_pruning(now):
             return
-        if not self._link.prune(int(time.time() * 1000) - self._rules.keep_ms):
+        if not self._link.prune(None if keep_ms is None else int(time.time() * 1000) - keep_ms):
             self._prune_at = now + _PRUNE_SECONDS
 
 

@@ -28,17 +28,20 @@ from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
 from proxy.web.operator.actor import ACTOR
-from proxy.web.operator.admin_table import ROUTES, Route, openapi
+from proxy.web.operator.admin_table import ROUTES, openapi
+from proxy.web.operator.analytics import as_csv
 from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.bodies import SettingBody
 from proxy.web.operator.control import under_way
 from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.door import ANYBODY, AdminDoor, allow
+from proxy.web.operator.events import Happening
 from proxy.web.operator.logins import LOGIN_PATHS, Logins
 from proxy.web.operator.moments import usage_params
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
 from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
+from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import RecommendBody
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
@@ -88,12 +91,18 @@ class Admin:
         actor = self.door.check(request, _right(method, request.path, route, params))
         ACTOR.set(actor)
         if route is not None:
+            if route.streams and request.method == "HEAD":
+                return web.Response(content_type="text/event-stream", headers=dict([SERVER_NAME]))
             if route.streams:
-                return await _streamed(request, self._orders.tell(route.order, {}))
+                since = {"after": request.headers.get("Last-Event-ID", "")} if method == "GET" else {}
+                return await _streamed(request, self._orders.tell(route.order, since))
             asked = {**params, **await _given(request, route)}
+            wants_table = route.tables and _wants_table(request, asked.pop("format", ""))
             if actor.name != ANYBODY:
                 allow(actor, right_of(route.order, asked))  # the body may have told what it is about
             answer = await self._order(route, asked)
+            if wants_table:
+                return web.Response(text=as_csv(answer), content_type="text/csv", headers=dict([SERVER_NAME]))
             return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
             raise MethodNotSupported("This path of the admin port is only read (GET).")
@@ -142,7 +151,7 @@ class Admin:
         for name in ("takes", "makes"):
             if isinstance(params.get(name), str):
                 params[name] = params[name].split(",")
-        if route.order not in ("usage", "audit"):
+        if route.order not in ("usage", "audit") and not route.tables:
             return params
         found = usage_params(params, self._orders.state.zone(params.get("tz")))
         if route.order == "audit":
@@ -157,8 +166,19 @@ async def _streamed(request: web.BaseRequest, lines: AsyncIterator[Any]) -> web.
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)
         async for line in lines:
-            await response.write(f"event: {line.event}\ndata: {msgspec.json.encode(line).decode()}\n\n".encode())
+            await response.write(line.as_event() if isinstance(line, Happening) else _event(line))
     return response
+
+
+def _event(line: Any) -> bytes:
+    return f"event: {line.event}\ndata: {msgspec.json.encode(line).decode()}\n\n".encode()
+
+
+def _wants_table(request: web.BaseRequest, asked: str) -> bool:
+    """Whether the query, or else the Accept header, asks for comma-separated values."""
+    if asked not in ("", "json", "csv"):
+        raise InvalidValue("format must be json or csv.", param="format")
+    return asked == "csv" or (not asked and request.headers.get("Accept", "").startswith("text/csv"))
 
 
 def _find(method: str, raw_path: str) -> tuple[Route | None, dict[str, str]]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 QUERY = {
+    "interval": {"type": "string", "description": "minute, hour, day or month; none: one row for all the time."},
+    "endpoint": {"type": "string", "description": "Only of this endpoint, such as chat/completions, or of a pattern."},
+    "flag": {"type": "string", "description": "Only calls whose replies had this flag, or of a pattern."},
+    "format": {"type": "string", "description": "json or csv; an Accept header of text/csv asks for the same."},
     "action": {"type": "string", "description": "Only what is called so, such as key.create, or key.*."},
     "actor": {"type": "string", "description": "Only what they did, such as 'uid 1000', or a pattern."},
     "before": {"type": "integer", "description": "Only rows before this one: `next` of the answer before."},
@@ -30,7 +34,7 @@ QUERY = {
     "provider": {"type": "string", "description": "Only providers of this name, or of a pattern."},
     "session": {"type": "string", "description": "Only the session of this id, or of a pattern."},
     "tenant": {"type": "string", "description": "Only tenants of this name, or of a pattern."},
-    "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d (ago)."},
+    "since": {"type": "string", "description": "2026-11-21, 2026-11-21T08:00, today, yesterday or 7d, 6h, 30m (ago)."},
     "until": {"type": "string", "description": "As since; a day counts to its end."},
     "dry_run": {"type": "string", "description": "There, though empty: only say what would change."},
     "section": {"type": "string", "description": "Only changes of this section."},

@@ -11,6 +11,8 @@ from proxy import __version__
 from proxy.policy.routing.values import Decision
 from proxy.stores.usage import UsageReport
 from proxy.web.operator.admin_query import QUERY
+from proxy.web.operator.analytics import AnalyticsRow
+from proxy.web.operator.analytics_table import ANALYTICS_ROUTES
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BudgetsAnswer,
@@ -34,6 +36,7 @@ from proxy.web.operator.logins import LoginAnswer, LoginBody
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
 from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.model_switching import ModelSwitchBody
+from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import DecisionsAnswer, RecommendBody, StrategiesAnswer
 from proxy.web.operator.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
 from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
@@ -67,33 +70,6 @@ class FailureAnswer(Struct, frozen=True):
     """Every answer that is no 200."""
 
     error: Failure
-
-
-class Route(Struct, frozen=True):
-    """One row. `order` is done with the path's names, the query and the body as parameters; what `changes`
-    something wants the token everywhere. `fails` are the statuses beside 401 and 403 it may answer with. `streams`: the
-    answer is told piece by piece, as server-sent events."""
-
-    method: str
-    path: str
-    order: str
-    summary: str
-    answer: type
-    query: tuple[str, ...] = ()
-    body: type | None = None
-    changes: bool = False
-    fails: tuple[int, ...] = ()
-    streams: bool = False
-
-    def match(self, method: str, segments: list[str]) -> dict[str, str] | None:
-        """The values of `{names}` in the path, where method and path fit."""
-        own = self.path.split("/")[1:]
-        if method != self.method or len(own) != len(segments):
-            return None
-        pairs = list(zip(own, segments, strict=True))
-        if any(mine != theirs for mine, theirs in pairs if not mine.startswith("{")):
-            return None
-        return {mine[1:-1]: theirs for mine, theirs in pairs if mine.startswith("{")}
 
 
 ROUTES = (
@@ -185,6 +161,7 @@ ROUTES = (
           VerdictAnswer, fails=(503,)),
     Route("POST", "/reload", "reload", "Read the configuration again: taken on whole, or not at all.",
           ReloadedAnswer, query=("yes",), changes=True, fails=(400, 409)),
+    *ANALYTICS_ROUTES,
 )  # fmt: skip
 
 _REASONS = {
@@ -201,11 +178,12 @@ _REASONS = {
 
 def openapi() -> dict[str, Any]:
     """The document, OpenAPI 3.1."""
-    types = [*{t for route in ROUTES for t in (route.answer, route.body) if t}, UsageRow, HealthAnswer, FailureAnswer,
+    types = [*{t for route in ROUTES for t in (route.answer, route.body) if t}, UsageRow, AnalyticsRow, HealthAnswer, FailureAnswer,
              LoginAnswer, LoginBody]  # fmt: skip
     _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
-    schemas["UsageReport"]["properties"]["rows"]["items"] = {"$ref": _REF.format(name="UsageRow")}
-    schemas["UsageReport"]["properties"]["total"] = {"$ref": _REF.format(name="UsageRow")}
+    for report, row in (("UsageReport", "UsageRow"), ("AnalyticsReport", "AnalyticsRow")):
+        schemas[report]["properties"]["rows"]["items"] = {"$ref": _REF.format(name=row)}
+        schemas[report]["properties"]["total"] = {"$ref": _REF.format(name=row)}
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

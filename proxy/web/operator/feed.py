@@ -8,16 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from proxy.exchange.record import Entry
+from proxy.stores.segments import START, Position
+from proxy.web.operator.events import Events
 
 REMEMBERED = 100
 MOST_WAITING = 1000
 
 
 class Feed:
-    """`recent` has the latest calls, oldest first. All but `tell` belongs to the event loop."""
+    """`recent` has the latest calls, oldest first, `events` whatever else happens as well. All but `tell` belongs to the
+    event loop."""
 
-    def __init__(self, catch_up: Callable[[], object]) -> None:
-        """`catch_up` sees to it, in a thread, that all calls which have ended are told."""
+    def __init__(self, catch_up: Callable[[], object], end: Callable[[], Position] = lambda: START) -> None:
+        """`catch_up` sees to it, in a thread, that all calls which have ended are told; `end` is the journal's."""
+        self.events = Events(end)
         self.recent: deque[Entry] = deque(maxlen=REMEMBERED)
         self._catch_up = catch_up
         self._watchers: set[asyncio.Queue[Entry]] = set()
@@ -44,6 +48,7 @@ class Feed:
 
     def _take(self, entries: Sequence[Entry]) -> None:
         self.recent.extend(entries)
+        self.events.calls(entries)
         for watcher in self._watchers:
             for entry in entries[: MOST_WAITING - watcher.qsize()]:
                 watcher.put_nowait(entry)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 _DAY = "2026-11-21"
+_AGO = {"h": timedelta(hours=1), "m": timedelta(minutes=1)}
 
 
 def moment_ms(text: str, zone: tzinfo, *, is_end: bool) -> int:
-    """UTC epoch milliseconds of `2026-11-21`, `2026-11-21T08:00`, `today`, `yesterday` or `7d` (ago).
+    """UTC epoch milliseconds of `2026-11-21`, `2026-11-21T08:00`, `today`, `yesterday`, `7d`, `6h` or `30m` (ago).
 
     A day counts from its first moment, or to its last; an hour of a day is meant exactly. Raises ValueError.
     """
     try:
+        if text[-1:] in _AGO and text[:-1].isdecimal():
+            return int((datetime.now(UTC) - int(text[:-1]) * _AGO[text[-1]]).timestamp() * 1000)
         day = _day(text, zone)
         if day is None:
             moment = datetime.fromisoformat(text)
@@ -23,7 +26,7 @@ def moment_ms(text: str, zone: tzinfo, *, is_end: bool) -> int:
             moment = datetime(after.year, after.month, after.day, tzinfo=zone)
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise ValueError("must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday or 7d") from None
+        raise ValueError("must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday, 7d or 6h") from None
 
 
 def usage_params(params: dict[str, Any], zone: tzinfo) -> dict[str, Any]:

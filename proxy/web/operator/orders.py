@@ -16,6 +16,7 @@ from proxy.exchange.trials import Step
 from proxy.policy.money.credits import with_credits
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk
+from proxy.web.operator.analytics import AnalyticsOrders
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
@@ -67,9 +68,9 @@ class Orders:
     raise `Declined`, ValueError, `StoreError`, `ProxyError`, TimeoutError or OSError; `reload` also what refuses a configuration."""
 
     def __init__(self, state: LiveState, traffic: Traffic, host: Host, trail: Trail) -> None:
-        self.state, self.traffic, self.trail = state, traffic, trail
+        self.state, self.traffic, self.trail, self._host = state, traffic, trail, host
         self.sessions = Sessions()
-        self._host = host
+        trail.told = lambda row: traffic.feed.events.tell([("change", {"action": row.action, "target": row.target})])
         models, settings = ModelOrders(state, host), SettingsOrders(state, host)
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
             "status": self._status,
@@ -100,9 +101,10 @@ class Orders:
             "audit_verification": self._verified,
         }
         self.by_name |= settings.by_name | models.by_name | SecretsOrders(state, host).by_name
-        self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name
+        self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name | AnalyticsOrders(state).by_name
         self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
-        self.streams: dict[str, Callable[[Params], AsyncIterator[Struct]]] = {"sync": models.sync}
+        events = traffic.feed.events.follow
+        self.streams: dict[str, Callable[[Params], AsyncIterator[Struct]]] = {"sync": models.sync, "events": events}
 
     async def give(self, order: str, params: Params) -> Answer:
         """Do it; what changes something is written down."""
@@ -124,9 +126,10 @@ class Orders:
         return told
 
     async def tell(self, order: str, params: Params) -> AsyncIterator[Struct]:
-        """Do it, telling piece by piece; it is written down before it begins."""
-        self.trail.note([ACTOR.get().deed(RIGHTS[order].action, RIGHTS[order].resource)])
-        await self.trail.catch_up()
+        """Do it, telling piece by piece; what changes something is written down before it begins."""
+        if RIGHTS[order].verb == "write":
+            self.trail.note([ACTOR.get().deed(RIGHTS[order].action, RIGHTS[order].resource)])
+            await self.trail.catch_up()
         async for piece in self.streams[order](params):
             yield piece
 

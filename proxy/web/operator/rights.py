@@ -95,6 +95,10 @@ RIGHTS = {
     "hold_experiment": Right("write", "routing", "experiment.hold", writes_itself=True),
     "rollback_experiment": Right("write", "routing", "experiment.rollback", writes_itself=True),
     "finish_experiment": Right("write", "routing", "experiment.finish", writes_itself=True),
+    "analytics_usage": Right("read", "analytics"),
+    "analytics_performance": Right("read", "analytics"),
+    "analytics_costs": Right("read", "analytics"),
+    "events": Right("read", "calls"),
     "audit": Right("read", "audit", by_tenant=True),
     "audit_verification": Right("read", "audit"),
 }

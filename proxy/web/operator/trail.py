@@ -139,13 +139,18 @@ def _log(row: AuditRow) -> None:
     log.info("audited", **told)
 
 
+def _nobody_listens(_: AuditRow) -> None:
+    """Nobody wants to hear of it at once."""
+
+
 class Trail:
-    """What was written down is told in the log as well; its hash there is one that nobody takes back who can write here.
+    """What was written down is told in the log as well, and `told`; its hash there is one that nobody takes back who can write here.
 
     `run` works on the ledger in a transaction.
     """
 
     def __init__(self, run: Callable[[Callable[[Connection], Any]], Awaitable[Any]], state_dir: str) -> None:
+        self.told: Callable[[AuditRow], object] = _nobody_listens
         self._run = run
         self._ledger = Path(state_dir) / "ledger.db"
         self._waiting: list[Deed] = []
@@ -169,6 +174,7 @@ class Trail:
                 return
             for row in rows:
                 _log(row)
+                self.told(row)
 
     async def _write(self, deeds: list[Deed]) -> None:
         try:

@@ -1,0 +1,220 @@
+"""Roll-ups by minute, hour and day, for analytics: kept in the transaction that brings the rows they are sums of.
+
+What comes is added to its minute. A minute is brought into its hour and its day once it has been over for a while
+(`folded` is the first one that was not yet); what comes later than that is added to all three. So whoever asks adds
+up hours or days, and the minutes from `folded` on. Hours and days are kept in several cubes, each with fewer names:
+most questions want one name, and the largest cube has almost a row for every call.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+
+from proxy.stores.histogram import Histogram, bucket_of, read, text_of
+from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
+from proxy.stores.tally import COUNTERS, counts_of
+
+NAMES = ("key", "tenant", "provider", "model", "endpoint", "source")
+CUBES: tuple[tuple[str, ...], ...] = (
+    NAMES,
+    ("provider", "model", "source"),
+    ("key", "tenant", "source"),
+    ("endpoint", "source"),
+)
+MEASURES = (*COUNTERS, "errors", "refused")
+TIMES = ("first_token_ms", "total_ms")
+MINUTE_MS = 60_000
+MINUTES_PER_QUARTER, MINUTES_PER_HOUR, MINUTES_PER_DAY = 15, 60, 1440
+MINUTES_KEPT = 8 * MINUTES_PER_DAY
+
+_LAG = 15  # minutes; most calls are over by then
+_AHEAD = 60  # minutes; whose clock is further ahead than that does not close what is still to come
+_FILLED_AT_ONCE = 1000
+_CLIENT_LEFT = 499
+
+Names = tuple[str, ...]  # in the order of NAMES; "" for one a cube does not have
+Place = tuple[int, Names]  # minute, hour or day since the epoch
+
+
+class Sums:
+    """`counts` in the order of MEASURES, and how long what went well took."""
+
+    __slots__ = ("counts", "first_token", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(MEASURES)
+        self.first_token: Histogram = {}
+        self.total: Histogram = {}
+
+    def add_row(self, row: Row, sign: int = 1) -> None:
+        """Count one attempt or refusal in, or (-1) out again."""
+        counts = self.counts
+        if not row.provider:
+            counts[-1] += sign * row.times
+            return
+        for at, count in enumerate(counts_of(row)):
+            counts[at] += sign * count
+        if row.status == _CLIENT_LEFT:
+            return
+        if row.error is not None or not 200 <= row.status < 400:
+            counts[-2] += sign
+            return
+        bucket = bucket_of(row.total_ms)
+        self.total[bucket] = self.total.get(bucket, 0) + sign
+        if row.first_token_ms is not None:
+            bucket = bucket_of(row.first_token_ms)
+            self.first_token[bucket] = self.first_token.get(bucket, 0) + sign
+
+    def add(self, other: Sums) -> None:
+        """Add all the other one has."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        for mine, theirs in ((self.first_token, other.first_token), (self.total, other.total)):
+            for bucket, count in theirs.items():
+                mine[bucket] = mine.get(bucket, 0) + count
+
+    def columns(self) -> tuple[int | str, ...]:
+        """As a row has them; no integer that a column cannot hold."""
+        counts = [max(-MOST_INT, min(count, MOST_INT)) for count in self.counts]
+        return (*counts, text_of(self.first_token), text_of(self.total))
+
+
+def by_minute(records: Iterable[Record]) -> dict[Place, Sums]:
+    """The sums of all attempts and refusals among them."""
+    found: dict[Place, Sums] = {}
+    for record in records:
+        if isinstance(record, (Settled, Voided, Refused)):
+            _sums_at(found, record.row).add_row(record.row)
+        elif isinstance(record, Corrected):
+            _sums_at(found, record.was).add_row(record.was, -1)
+            _sums_at(found, record.row).add_row(record.row)
+    return found
+
+
+def _sums_at(found: dict[Place, Sums], row: Row) -> Sums:
+    place = (
+        row.at_ms // MINUTE_MS,
+        (row.key, row.tenant, row.provider, row.model, row.endpoint, row.source),
+    )
+    sums = found.get(place)
+    if sums is None:
+        sums = found[place] = Sums()
+    return sums
+
+
+def _upsert(table: str, place: Sequence[str]) -> str:
+    columns = [*place, *NAMES, *MEASURES, *TIMES]
+    names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
+    key = ", ".join(f'"{name}"' for name in (*place, *NAMES))
+    sums = [f'"{name}" = min({MOST_INT}, {table}."{name}" + excluded."{name}")' for name in MEASURES]
+    sums += [f'"{name}" = merged({table}."{name}", excluded."{name}")' for name in TIMES]
+    return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {', '.join(sums)}"
+
+
+_ADD_MINUTES = _upsert("rollup_minutes", ("minute",))
+_COARSE = (
+    (_upsert("rollup_hours", ("cube", "hour")), MINUTES_PER_HOUR),
+    (_upsert("rollup_days", ("cube", "day")), MINUTES_PER_DAY),
+)
+_KEPT = ", ".join(f'"{name}"' for name in (*NAMES, *MEASURES, *TIMES))
+_UNFOLDED = f"SELECT minute, {_KEPT} FROM rollup_minutes WHERE minute >= ? AND minute < ?"  # noqa: S608
+_STATE = "SELECT folded, filled_seq, fill_until_seq FROM rollup_state"
+_OLD_MINUTES = (
+    "DELETE FROM rollup_minutes WHERE minute IN "
+    "(SELECT minute FROM rollup_minutes WHERE minute < (SELECT folded FROM rollup_state) - ? ORDER BY minute LIMIT ?)"
+)
+_ROW_COLUMNS = ", ".join(f'"{name}"' for name in Row.__struct_fields__)
+_UNFILLED = f"SELECT seq, {_ROW_COLUMNS} FROM attempts WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608
+
+
+def add(driver: sqlite3.Connection, fresh: dict[Place, Sums]) -> None:
+    """Add the sums of records the ledger had not, and close what minutes are over."""
+    if not fresh:
+        return
+    folded = _add(driver, fresh)
+    newest = min(max(minute for minute, _ in fresh), int(time.time() * 1000) // MINUTE_MS + _AHEAD)
+    if newest - folded >= 2 * _LAG:
+        _fold(driver, folded, newest - _LAG)
+
+
+def state(driver: sqlite3.Connection) -> tuple[int, bool]:
+    """The first minute that is in no hour yet, and whether every row of the ledger is in the roll-ups."""
+    folded, filled, until = driver.execute(_STATE).fetchone()
+    return folded, filled >= until
+
+
+def fill(driver: sqlite3.Connection) -> bool:
+    """Add some of the rows that were there before the roll-ups were; True when there are more."""
+    _, filled, until = driver.execute(_STATE).fetchone()
+    if filled >= until:
+        return False
+    found = driver.execute(_UNFILLED, (filled, until, _FILLED_AT_ONCE)).fetchall()
+    sums: dict[Place, Sums] = {}
+    for _, *columns in found:
+        row = Row(*columns)
+        _sums_at(sums, row).add_row(row)
+    _add(driver, sums)
+    is_more = len(found) == _FILLED_AT_ONCE
+    driver.execute("UPDATE rollup_state SET filled_seq = ?", (found[-1][0] if is_more else until,))
+    return is_more
+
+
+def not_filled(driver: sqlite3.Connection, corrected: Iterable[Corrected]) -> set[str]:
+    """Those whose rows are not in the roll-ups yet, by id; they will come corrected."""
+    _, filled, until = driver.execute(_STATE).fetchone()
+    if filled >= until:
+        return set()
+    asked = "SELECT seq FROM attempts WHERE id = ?"
+    ids = [record.row.id for record in corrected]
+    seqs = {identity: driver.execute(asked, (identity,)).fetchone()[0] for identity in ids}
+    return {identity for identity, seq in seqs.items() if filled < seq <= until}
+
+
+def prune_minutes(driver: sqlite3.Connection, at_once: int) -> bool:
+    """Remove some minutes that are too old; True when there may be more."""
+    return driver.execute(_OLD_MINUTES, (MINUTES_KEPT, at_once)).rowcount >= at_once
+
+
+def _add(driver: sqlite3.Connection, sums: dict[Place, Sums]) -> int:
+    """Add to minutes, and where these are folded to hours and days; return the first minute that is not."""
+    (folded, *_) = driver.execute(_STATE).fetchone()
+    kept = [
+        (minute, *names, *one.columns()) for (minute, names), one in sums.items() if minute >= folded - MINUTES_KEPT
+    ]
+    driver.executemany(_ADD_MINUTES, kept)
+    _add_coarse(driver, {place: one for place, one in sums.items() if place[0] < folded})
+    return int(folded)
+
+
+def _fold(driver: sqlite3.Connection, folded: int, until: int) -> None:
+    closed = driver.execute(_UNFOLDED, (folded, until)).fetchall()
+    _add_coarse(
+        driver, {(minute, tuple(names_and[: len(NAMES)])): _sums_of(names_and) for minute, *names_and in closed}
+    )
+    driver.execute("UPDATE rollup_state SET folded = ?", (until,))
+
+
+def _sums_of(columns: Sequence[int | str]) -> Sums:
+    sums = Sums()
+    *counts, first, total = columns[len(NAMES) :]
+    sums.counts = [int(count) for count in counts]
+    sums.first_token, sums.total = read(str(first)), read(str(total))
+    return sums
+
+
+def _add_coarse(driver: sqlite3.Connection, minutes: dict[Place, Sums]) -> None:
+    for adding, length in _COARSE if minutes else ():
+        coarse: dict[tuple[int, int, Names], Sums] = {}
+        for (minute, names), one in minutes.items():
+            for cube in range(len(CUBES)):
+                coarse.setdefault((cube, minute // length, _of_cube(cube, names)), Sums()).add(one)
+        driver.executemany(adding, [(cube, at, *names, *one.columns()) for (cube, at, names), one in coarse.items()])
+
+
+_MASKS = tuple(tuple(name in cube for name in NAMES) for cube in CUBES)
+
+
+def _of_cube(cube: int, names: Names) -> Names:
+    """The names that the cube has."""
+    return tuple([name if is_kept else "" for name, is_kept in zip(names, _MASKS[cube], strict=True)])

@@ -1,0 +1,25 @@
+"""The paths of the admin port that analyse what was used."""
+
+from __future__ import annotations
+
+from proxy.stores.analytics import AnalyticsReport
+from proxy.web.operator.analytics import ANALYTICS_FILTERS
+from proxy.web.operator.events import Happening
+from proxy.web.operator.route import Route
+
+_QUERY = ("since", "until", "interval", "by", "tz", *ANALYTICS_FILTERS, "format")
+
+
+def _analytics(name: str, first: str) -> Route:
+    summary = f"Calls, tokens, cost and times by time and by names; of an interval, {first} first."
+    return Route("GET", f"/analytics/{name}", f"analytics_{name}", summary, AnalyticsReport, query=_QUERY,
+                 fails=(400, 503), tables=True)  # fmt: skip
+
+
+ANALYTICS_ROUTES = (
+    _analytics("usage", "what has most calls"),
+    _analytics("performance", "what took longest"),
+    _analytics("costs", "what cost most"),
+    Route("GET", "/events", "events", "What happens, as it happens: calls, refusals, alerts, changes.", Happening,
+          streams=True),
+)  # fmt: skip

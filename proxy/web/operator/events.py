@@ -1,0 +1,112 @@
+"""What happens, as it happens, for pages that stay open: calls that ended, refusals, alerts, changes of settings.
+
+An event's id is the journal's end when it was told, and a number that tells apart those of one end. Who comes again with
+the last id it has gets what came since; what is not remembered any more is an event `gap`: read anew what is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.exchange.record import Entry
+from proxy.stores.segments import Position
+
+REMEMBERED = 1000
+_MOST_WAITING = 1000
+_BEAT_SECONDS = 15.0
+
+EventId = tuple[int, int, int]  # segment and offset of the journal, and a number
+
+
+class Happening(Struct, frozen=True):
+    """One event: `call` and `refusal` are finished calls as their log lines have them, `alert` what a webhook is told,
+    `change` a row of the audit, `gap` nothing. `event` is "" for a sign of life."""
+
+    event: str
+    id: EventId
+    data: Any = None
+
+    def as_event(self) -> bytes:
+        """As it is sent."""
+        if not self.event:
+            return b": keep-alive\n\n"
+        said = msgspec.json.encode(self.data).decode()
+        return f"event: {self.event}\nid: {'.'.join(map(str, self.id))}\ndata: {said}\n\n".encode()
+
+
+class Events:
+    """Belongs to the event loop. `end` says where the journal ends now."""
+
+    def __init__(self, end: Callable[[], Position]) -> None:
+        self._end = end
+        self._began: EventId = (*end(), 0)
+        self._last = self._began
+        self._recent: deque[Happening] = deque(maxlen=REMEMBERED)
+        self._watchers: set[asyncio.Queue[Happening]] = set()
+
+    def calls(self, entries: Sequence[Entry]) -> None:
+        """These calls are over."""
+        self.tell(("refusal" if _is_refusal(entry) else "call", entry) for entry in entries)
+
+    def tell(self, events: Iterable[tuple[str, Any]]) -> None:
+        """These things have happened, each a name and what is told of it."""
+        for name, data in events:
+            segment, offset = self._end()
+            number = self._last[2] + 1 if (segment, offset) <= self._last[:2] else 0
+            self._last = (*max((segment, offset), self._last[:2]), number)
+            happening = Happening(name, self._last, data)
+            if len(self._recent) == REMEMBERED:
+                self._began = self._recent[0].id
+            self._recent.append(happening)
+            for watcher in self._watchers:
+                if not watcher.full():
+                    watcher.put_nowait(happening)
+
+    async def follow(self, params: dict[str, Any]) -> AsyncIterator[Happening]:
+        """What came behind the id `after`, then what comes; one who does not keep up is told of the gap."""
+        after = _id_of(str(params.get("after", "")))
+        queue = asyncio.Queue[Happening](_MOST_WAITING)
+        self._watchers.add(queue)
+        try:
+            for happening in self._since(after):
+                yield happening
+            while True:
+                is_full = queue.full()
+                yield await _next(queue, self._last)
+                if is_full:
+                    yield Happening("gap", self._last)
+        finally:
+            self._watchers.discard(queue)
+
+    def _since(self, after: EventId | None) -> list[Happening]:
+        if after is None:
+            return [Happening("", self._last)]  # the head goes out at once
+        gap = [Happening("gap", self._began)] if after < self._began else [Happening("", self._last)]
+        return [*gap, *(one for one in self._recent if one.id > after)]
+
+
+async def _next(queue: asyncio.Queue[Happening], last: EventId) -> Happening:
+    try:
+        async with asyncio.timeout(_BEAT_SECONDS):
+            return await queue.get()
+    except TimeoutError:
+        return Happening("", last)
+
+
+def _is_refusal(entry: Entry) -> bool:
+    return not entry.attempts and entry.error is not None
+
+
+def _id_of(text: str) -> EventId | None:
+    """The id of an event of ours; None for anything else."""
+    parts = text.split(".")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        return None
+    segment, offset, number = map(int, parts)
+    return segment, offset, number

@@ -1,0 +1,209 @@
+"""Roll-ups: whatever was written in whichever order, they are the sums of the rows, and agree with `usage`."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from stores_samples import row, settled, voided
+
+from proxy.stores import rollups
+from proxy.stores.analytics import AnalyticsQuestion, By, Interval
+from proxy.stores.analytics_ledger import TooMuch
+from proxy.stores.database import connect
+from proxy.stores.histogram import bucket_of, merged, quantile, read, text_of
+from proxy.stores.ledger import apply
+from proxy.stores.opening import open_ledger
+from proxy.stores.queries import Files
+from proxy.stores.records import Adjusted, Corrected, Record, Refused
+from proxy.stores.segments import Position
+from proxy.stores.usage import UsageQuestion
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+NOON = 1_700_049_600_000  # 2023-11-15T12:00Z
+BERLIN = ZoneInfo("Europe/Berlin")
+FIELDS = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "cost_usd", "sources")
+
+
+def opened(folder: Path) -> sqlite3.Connection:
+    open_ledger(folder / "ledger.db")
+    return connect(folder / "ledger.db")
+
+
+def add(driver: sqlite3.Connection, *records: Record) -> None:
+    driver.execute("BEGIN IMMEDIATE")
+    with driver:
+        apply(driver, [(Position(1, number), record) for number, record in enumerate(records)])
+
+
+def asked(folder: Path, *by: By, interval: Interval | None = None, **more: Any) -> list[dict[str, Any]]:
+    zone = more.pop("zone", UTC)
+    return Files(folder).analytics(AnalyticsQuestion(by, zone, interval, **more)).rows
+
+
+MOMENTS = st.builds(
+    lambda days, hours, minutes: NOON + days * DAY + hours * HOUR + minutes * MINUTE,
+    st.integers(-40, 0), st.integers(-3, 14), st.integers(0, 59),
+)  # fmt: skip
+ROWS = st.fixed_dictionaries(
+    {
+        "at_ms": MOMENTS,
+        "key": st.sampled_from(["alice", "bob"]),
+        "tenant": st.sampled_from(["", "acme"]),
+        "model": st.sampled_from(["openai/gpt-4o", "local/llama"]),
+        "provider": st.sampled_from(["openrouter", "local"]),
+        "endpoint": st.sampled_from(["chat/completions", "embeddings"]),
+        "source": st.sampled_from(["reported", "computed", "none"]),
+        "status": st.sampled_from([200, 200, 500, 499]),
+        "cost_pusd": st.integers(0, 10**12),
+        "output_tokens": st.integers(0, 10**6),
+        "total_ms": st.integers(0, 10**7),
+        "first_token_ms": st.none() | st.integers(0, 10**6),
+        "session": st.sampled_from(["", "s1", "s2"]),
+    }
+)
+
+
+COMPARED: tuple[tuple[Any, Any, Any], ...] = (
+    (UTC, "day", "key"),
+    (BERLIN, "day", "model"),
+    (BERLIN, "month", "session"),
+    (UTC, None, "provider"),
+    (BERLIN, None, "tenant"),
+)
+
+
+@st.composite
+def written(draw: st.DrawFn) -> list[Record]:
+    """Calls, with retries, refusals, corrections and adjustments among them; some records twice."""
+    records: list[Record] = []
+    for number, values in enumerate(draw(st.lists(ROWS, min_size=1, max_size=25))):
+        kind = draw(st.sampled_from(["settled", "voided", "refused", "corrected", "adjusted"]))
+        name = f"r{number}"
+        if kind == "voided":
+            records.append(voided(name, **{**values, "cost_pusd": 0, "source": "none"}))
+        elif kind == "refused":
+            records.append(Refused(row(name, 0, **{**values, "provider": "", "source": "none", "times": 3})))
+        elif kind == "adjusted":
+            records.append(Adjusted(name, values["at_ms"], "global:day", 0, -5, "why"))
+        else:
+            records.append(settled(name, counts_call=draw(st.booleans()), **values))
+        if kind == "corrected":
+            was = records[-1].row  # type: ignore[union-attr]
+            records.append(Corrected(was, replace(was, cost_pusd=7, source="looked_up", output_tokens=1), ()))
+    return records + draw(st.lists(st.sampled_from(records), max_size=3))
+
+
+@settings(max_examples=8, deadline=None)
+@given(records=written(), batch=st.integers(1, 9), filled=st.booleans())
+def test_every_answer_agrees_with_usage(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], batch: int, *, filled: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    with closing(opened(folder)) as driver:
+        for start in range(0, len(records), batch):
+            add(driver, *records[start : start + batch])
+        if filled:
+            filled_anew(driver)
+    files = Files(folder)
+    for zone, interval, by in COMPARED:
+        found = files.analytics(AnalyticsQuestion((by,), zone, interval))
+        told = files.usage(UsageQuestion((interval, by) if interval else by, zone))
+        assert by_names(found.rows, interval, by) == by_names(told.rows, interval, by)
+    everything = files.analytics(AnalyticsQuestion((), UTC)).total
+    refused = {one.row.id: one.row.times for one in records if isinstance(one, Refused)}
+    assert everything["refused"] == sum(refused.values())
+    for by in ("tenant", "model", "endpoint"):
+        assert files.analytics(AnalyticsQuestion((by,), BERLIN, "hour")).total == everything  # type: ignore[arg-type]
+
+
+def by_names(rows: list[dict[str, Any]], interval: str | None, by: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The fields both have, by the time as `usage` writes it and the name."""
+    length = {"day": 10, "month": 7, None: 0}[interval]
+    return {
+        (row.get(interval or "", (row.get("at") or "")[:length]), row[by]): {field: row[field] for field in FIELDS}
+        for row in rows
+        if row.get("attempts", 1)
+    }
+
+
+def filled_anew(driver: sqlite3.Connection) -> None:
+    """As after a migration: the tables are empty, and what is there already is brought in."""
+    for table in ("minutes", "hours", "days"):
+        driver.execute(f"DELETE FROM rollup_{table}")
+    driver.execute(
+        "UPDATE rollup_state SET folded = ?, fill_until_seq = (SELECT coalesce(max(seq), 0) FROM attempts)",
+        (NOON // MINUTE,),
+    )
+    while rollups.fill(driver):
+        pass
+
+
+def test_what_is_corrected_while_older_rows_are_brought_in_counts_once(tmp_path: Path) -> None:
+    first, second = settled("a", at_ms=NOON), settled("b", at_ms=NOON + DAY)
+    with closing(opened(tmp_path)) as driver:
+        add(driver, first)
+        for table in ("minutes", "hours", "days"):
+            driver.execute(f"DELETE FROM rollup_{table}")
+        driver.execute("UPDATE rollup_state SET fill_until_seq = 1")
+        assert Files(tmp_path).analytics(AnalyticsQuestion((), UTC)).complete is False
+        add(driver, second, *(Corrected(one.row, replace(one.row, cost_pusd=5), ()) for one in (first, second)))
+        assert rollups.fill(driver) is False
+    total = Files(tmp_path).analytics(AnalyticsQuestion((), UTC)).total
+    assert (total["calls"], total["cost_usd"]) == (2, "0.000000000010")
+
+
+def test_minutes_are_told_for_a_week_and_then_by_the_hour(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as driver:
+        add(driver, *(settled(f"r{n}", at_ms=NOON - n * DAY, total_ms=100 * n) for n in range(12)))
+        add(driver, settled("late", at_ms=NOON + HOUR), settled("later", at_ms=NOON + 2 * HOUR))
+        rollups.prune_minutes(driver, 100)
+    rows = asked(tmp_path, interval="minute", since_ms=NOON - 2 * DAY)
+    assert [row["at"] for row in rows] == [
+        f"2023-11-{day}T12:00:00+00:00" for day in (13, 14, 15)
+    ] + ["2023-11-15T13:00:00+00:00", "2023-11-15T14:00:00+00:00"]  # fmt: skip
+    assert sum(row["calls"] for row in asked(tmp_path, interval="hour")) == 14
+    with pytest.raises(TooMuch, match="8 days"):
+        asked(tmp_path, interval="minute", since_ms=NOON - 9 * DAY)
+
+
+def test_names_are_asked_for_whole_or_by_pattern_and_times_are_whole_intervals(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as driver:
+        add(
+            driver, settled("a", key="ci-1", at_ms=NOON), settled("b", key="ci-2", at_ms=NOON), settled("c", at_ms=NOON)
+        )
+    assert [row["key"] for row in asked(tmp_path, "key", only={"key": "ci-*"})] == ["ci-1", "ci-2"]
+    assert [row["key"] for row in asked(tmp_path, "key", only={"key": "ci-[!1]"})] == ["ci-2"]
+    assert asked(tmp_path, "model", only={"key": "alice", "endpoint": "chat*"})[0]["calls"] == 1
+    until = NOON + 1
+    report = Files(tmp_path).analytics(AnalyticsQuestion((), BERLIN, "day", NOON - DAY, until))
+    assert (report.since, report.until) == ("2023-11-14T00:00:00+01:00", "2023-11-16T00:00:00+01:00")
+    assert [row["at"] for row in report.rows] == ["2023-11-15T00:00:00+01:00"]
+
+
+def test_a_clock_far_ahead_hides_nothing(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as driver:
+        add(driver, settled("future", at_ms=253_370_764_799_000))
+        add(driver, settled("now", at_ms=NOON), settled("odd", at_ms=0, cost_pusd=2**63 - 1))
+        add(driver, settled("odder", at_ms=0, cost_pusd=2**63 - 1))
+    assert sum(row["calls"] for row in asked(tmp_path, "model", interval="day")) == 4
+
+
+def test_percentiles_are_right_to_five_percent_and_add_up() -> None:
+    one = {bucket_of(ms): 1 for ms in (1, 10, 100)}
+    other = read(merged(text_of(one), "50:2"))
+    assert sum(other.values()) == 5
+    for ms in (1, 2, 7, 99, 1234, 3_600_000):
+        found = quantile({bucket_of(ms): 3}, 0.95)
+        assert found is not None and abs(found - ms) <= max(0.5, 0.05 * ms)
+    assert quantile({bucket_of(0): 1}, 0.5) == 0
+    assert quantile({}, 0.5) is None
+    assert quantile({bucket_of(10): 95, bucket_of(1000): 5}, 0.95) in range(9, 12)
