@@ -23,6 +23,7 @@ from proxy.policy.names.resolution import Names, model_not_found
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.board import Board, Kind, board_of, kind_of
 from proxy.policy.routing.deciding import Chance, Choice, decide, planned
+from proxy.policy.routing.health import health_of
 from proxy.policy.routing.needs import needs_of
 from proxy.policy.routing.observing import Observed
 from proxy.policy.routing.sessions import Sessions, prefix_of
@@ -35,7 +36,6 @@ _PUSD = 1e-12
 _BOARD_SECONDS = 0.25  # what is learnt within this time is worth no new board
 _MOST_DECISIONS = 500
 _MOST_BOARDS = 256
-_PROBE_SHARE = 0.05
 
 
 class Decided(Struct, frozen=True):
@@ -216,30 +216,18 @@ class Router:
     def _draw(self, seats: tuple[Seat, ...], strategy: Strategy, kind: Kind, now: float) -> Drawn:
         observed, version = self.observed, self.observed.version
         candidates = self._candidates.of(seats)
-        board = board_of(candidates, lambda target: observed.speed(target, stream=kind.stream), strategy, kind)
+        board = board_of(candidates, lambda target: observed.speed(target, now, stream=kind.stream), strategy, kind)
         shares = {c.target: share for c in candidates if (share := observed.share(c.target, stream=kind.stream)) < 1}
         return Drawn(board, now, version, shares, seats)
 
     def _health(self, drawn: Drawn, caller: Caller, now: float) -> Health:
-        closed: dict[Target, str] = {}
-        shares = dict(drawn.shares)
-        failing = _failing(caller, self._breakers_of, now)
-        if not failing and not self.resting:
-            return Health(closed, shares, self.busy)
-        self.resting = {door: until for door, until in self.resting.items() if until > now}
-        for row in drawn.board.rows:
-            target = row.candidate.target
-            seconds = failing.get(target, failing.get(target.provider))
-            rests_until = self.resting.get((target, account(caller.own, target.provider)))
-            if rests_until is not None:
-                closed[target] = f"it asked to be left alone for {rests_until - now:.0f} s more (429)"
-            elif seconds:
-                closed[target] = f"it failed several times in a row; the next try is due in {seconds:.0f} s"
-            elif seconds is not None:
-                shares[target] = _PROBE_SHARE
-        if len(closed) == len(drawn.board.rows):  # better asked than refused: the breaker says the rest
-            closed = {}
-        return Health(closed, shares, self.busy)
+        resting: dict[Target, float] = {}
+        if self.resting:
+            self.resting = {door: until for door, until in self.resting.items() if until > now}
+            own = caller.own
+            resting = {at: until for (at, whose), until in self.resting.items() if account(own, at.provider) == whose}
+        known = Health({}, drawn.shares, self.busy)
+        return health_of(drawn.board, _failing(caller, self._breakers_of, now), resting, known, now)
 
 
 def account(own: Mapping[str, Provider], provider: str) -> str:

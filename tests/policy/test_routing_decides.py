@@ -141,16 +141,16 @@ def test_three_calls_count_and_what_has_changed_is_seen_within_a_few() -> None:
     track = observed.track(target, stream=True)
     for _ in range(2):
         track.succeeded(0.1, 100.0, 0.0)
-    assert observed.speed(target, stream=True).basis == "guessed"
+    assert observed.speed(target, 1.0, stream=True).basis == "guessed"
     for _ in range(20):
         track.succeeded(0.1, 100.0, 0.0)
-    before = observed.speed(target, stream=True)
+    before = observed.speed(target, 1.0, stream=True)
     assert (before.basis, round(before.first_token_seconds, 3), before.calls) == ("measured", 0.1, 22)
     for _ in range(12):
         track.succeeded(2.0, 10.0, 1.0)
-    after = observed.speed(target, stream=True)
+    after = observed.speed(target, 1.0, stream=True)
     assert after.first_token_seconds > 1 and after.p95_seconds == 2.0
-    assert observed.speed(target, stream=False).basis == "guessed"
+    assert observed.speed(target, 1.0, stream=False).basis == "guessed"
     for _ in range(3):
         track.failed(2.0)
     assert observed.share(target, stream=True) == 0.05

@@ -8,8 +8,10 @@ from proxy.policy.routing.values import Speed
 from proxy.policy.values import Target
 
 HALF_LIFE_SECONDS = 300.0
+FORGIVEN_SECONDS = 60.0  # half of a failure, where nobody asks: else who has failed would never be asked again
 LEAST_CALLS = 3
 _NEWEST = 12.0  # a mean rests on about so many calls at most: what has changed is seen within them
+_DOUBTED = 2.0
 _RING = 64
 _STREAK = 3
 _FIRST_SHARE = 0.05
@@ -34,6 +36,14 @@ class Mean:
         self.value += (value - self.value) / (faded + 1)
         self._weight, self._at = faded + 1, now
 
+    def doubt(self) -> None:
+        """What comes next counts for more than what was."""
+        self._weight = min(self._weight, _DOUBTED)
+
+    def forgiven(self, now: float) -> float:
+        """The value, less the longer ago the last one is."""
+        return float(self.value * 0.5 ** (max(0.0, now - self._at) / FORGIVEN_SECONDS))
+
 
 class Track:
     """One target, streamed or not."""
@@ -50,6 +60,8 @@ class Track:
     def succeeded(self, first_token_seconds: float | None, tokens_per_second: float | None, now: float) -> None:
         """An answer came. Who fails no more is trusted with twice as much each time."""
         self.calls += 1
+        if self.streak:
+            self.errors.doubt()
         self.errors.add(0.0, now)
         self.share = _FIRST_SHARE if self.streak >= _STREAK else min(1.0, self.share * 2)
         self.streak = 0
@@ -69,16 +81,15 @@ class Track:
         """The part of its traffic it should get: little after failures in a row, until it answers again."""
         return _FIRST_SHARE if self.streak >= _STREAK else self.share
 
-    def speed(self, else_: Speed) -> Speed:
+    def speed(self, else_: Speed, now: float) -> Speed:
         """What is known by now; what too few calls say nothing of is as `else_` has it."""
+        errors = self.errors.forgiven(now)
         if self.calls < LEAST_CALLS:
-            return Speed(
-                else_.first_token_seconds, else_.tokens_per_second, self.errors.value, self.calls, None, else_.basis
-            )
+            return Speed(else_.first_token_seconds, else_.tokens_per_second, errors, self.calls, None, else_.basis)
         return Speed(
             self.first.value or else_.first_token_seconds,
             self.rate.value or else_.tokens_per_second,
-            self.errors.value,
+            errors,
             self.calls,
             sorted(self.firsts)[int(len(self.firsts) * 0.95)] if self.firsts else None,
             "measured",
@@ -103,15 +114,15 @@ class Observed:
         self.version += 1
         return found
 
-    def speed(self, target: Target, *, stream: bool) -> Speed:
+    def speed(self, target: Target, now: float, *, stream: bool) -> Speed:
         """What is known of a target: measured here, else published, else guessed."""
         else_ = self.published.get(target, _GUESS)
         track = self._tracks.get((target, stream))
-        return else_ if track is None else track.speed(else_)
+        return else_ if track is None else track.speed(else_, now)
 
-    def all_speeds(self) -> dict[Name, Speed]:
+    def all_speeds(self, now: float) -> dict[Name, Speed]:
         """What is known by now of all that was measured."""
-        return {name: self.speed(name[0], stream=name[1]) for name in self._tracks}
+        return {name: self.speed(name[0], now, stream=name[1]) for name in self._tracks}
 
     def share(self, target: Target, *, stream: bool) -> float:
         """Below 1 for one that recovers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -88,7 +89,7 @@ def simulation(desk: Desk, params: dict[str, Any]) -> Callable[[], SimulateAnswe
         desk, Caller(""), RecommendBody(own.model, strategy=own.strategy, candidates=own.candidates)
     )
     router = Router(desk.settings, desk.names, desk.prices)
-    speeds = {} if desk.router is None else desk.router.observed.all_speeds()
+    speeds = {} if desk.router is None else desk.router.observed.all_speeds(time.monotonic())
     boards = _Boards(desk, router, (plan, pool), speeds)
 
     def rest() -> SimulateAnswer:
