@@ -106,7 +106,8 @@ def _say(found: dict[str, Any], *, as_json: bool) -> None:
     winner = f"; winner {found['winner']}" if found["winner"] else ""
     say(f"{found['name']}: {found['state'].replace('_', ' ')}{winner}")
     columns = [("Arm", False), ("Share", True), ("Calls", True), ("Errors", True), ("Mean", True), ("95 %", True)]
-    print_table(Table(columns, [_arm(arm) for arm in found["arms"]]))
+    shadows = [{**arm, "target": f"{arm['target']} (shadow)"} for arm in found.get("shadows", ())]
+    print_table(Table(columns, [_arm(arm) for arm in (*found["arms"], *shadows)]))
     say(found["reason"])
 
 

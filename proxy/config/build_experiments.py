@@ -7,8 +7,9 @@ from typing import Any
 from proxy.config.models import Config
 from proxy.config.models_experiments import ExperimentSection
 from proxy.config.units import hundredths
-from proxy.policy.experiments.values import Arm, Experiment, Guard
+from proxy.policy.experiments.values import Arm, Experiment, Guard, Shadow
 from proxy.policy.features import Features
+from proxy.policy.money.budgets import shadow_scope
 
 
 def trying(config: Config) -> dict[str, Any]:
@@ -34,4 +35,5 @@ def _experiment(name: str, section: ExperimentSection) -> Experiment:
         tuple(section.ramp),
         section.step,
         section.min_calls,
+        tuple(Shadow(one.target, one.share, shadow_scope(name, one.target)) for one in section.shadows),
     )

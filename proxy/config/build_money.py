@@ -23,6 +23,7 @@ from proxy.policy.money.budgets import (
     Only,
     judge_scope,
     key_scope,
+    shadow_scope,
     tenant_scope,
 )
 from proxy.policy.values import MoneySettings, OwnPrice
@@ -44,7 +45,7 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     for name, tenant in config.tenants.items():
         budgets += budgets_for(tenant_scope(name), tenant.budgets, zone, alerts)
         limits += limits_for(tenant_scope(name), tenant.limits)
-    budgets += _of_judges(config, zone)
+    budgets += [*_of_judges(config, zone), *_of_shadows(config, zone)]
     prices = {
         name: OwnPrice(
             model.price.input,
@@ -74,6 +75,13 @@ def _of_judges(config: Config, zone: tzinfo) -> Iterable[Budget]:
     for name, model in config.models.items():
         if model.quality is not None and (judge := model.quality.judge) is not None:
             scope, its = judge_scope(name), judge.budget
+            yield Budget(f"{scope}:{its.per}", scope, its.per, to_pusd(its.usd), zone)
+
+
+def _of_shadows(config: Config, zone: tzinfo) -> Iterable[Budget]:
+    for name, experiment in config.experiments.items():
+        for shadow in experiment.shadows:
+            scope, its = shadow_scope(name, shadow.target), shadow.budget
             yield Budget(f"{scope}:{its.per}", scope, its.per, to_pusd(its.usd), zone)
 
 

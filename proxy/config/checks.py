@@ -146,6 +146,14 @@ def _same_user(tree: Section) -> Iterator[Finding]:
             yield ("keys", name, "uid"), f"is the same user as that of {other}; every user is one key"
 
 
+def _one_experiment_each(tree: Section) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for name, experiment in _section(tree.get("experiments")).items():
+        model = _section(experiment).get("model")
+        if isinstance(model, str) and (other := first.setdefault(model, name)) != name:
+            yield ("experiments", name, "model"), f"has an experiment already, {other}; a name has one at a time"
+
+
 def _on_loopback(section: Section) -> bool:
     host = section.get("host")
     return section.get("socket") is not None or not isinstance(host, str) or not host or is_loopback(host)
@@ -211,5 +219,6 @@ _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _whose_tenant_is_none,
     _family,
     _same_user,
+    _one_experiment_each,
     _unknown_strategy,
 )

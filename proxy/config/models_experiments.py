@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from proxy.config.fields import Count, Flag, Name, Percent, PercentNumber, Ratio, Section, Step, Word
+from proxy.config.models_use_case import OwnBudgetSection
 
 _WHOLE = 100
 _ROUNDING = 1e-6
@@ -20,6 +21,17 @@ class ArmSection(Section):
     target: Word = Field(description="The model, or a name under models.")
     share: PercentNumber = Field(
         description="Percent of calls that it gets; with a ramp, its part among the newcomers."
+    )
+
+
+class ShadowSection(Section):
+    """A model that gets copies of calls, and whose answers nobody sees."""
+
+    target: Word = Field(description="The model, or a name under models.")
+    share: PercentNumber = Field(default=5.0, description="Percent of calls that it gets a copy of.")
+    budget: OwnBudgetSection = Field(
+        default_factory=lambda: OwnBudgetSection.model_validate({"usd": "0.5", "per": "day"}),
+        description="What its copies may cost.",
     )
 
 
@@ -45,15 +57,16 @@ class ExperimentSection(Section):
         default=[], description="Percents that all arms but the first have together, one after the other."
     )
     step: Step = Field(default=86400.0, description="How long each percent of the ramp stands at least.")
+    shadows: list[ShadowSection] = Field(default=[], description="Models that get copies of calls, seen by nobody.")
     min_calls: Count = Field(default=100, description="Calls of an arm before its guard acts or its ramp goes on.")
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        targets = [arm.target for arm in self.arms]
-        if len(targets) < 2:
+        targets = [arm.target for arm in self.arms] + [shadow.target for shadow in self.shadows]
+        if len(self.arms) < 2:
             raise ValueError("needs two arms at least; the first is what the others are measured against")
         if len(set(targets)) < len(targets):
-            raise ValueError("has one target twice among its arms")
+            raise ValueError("has one target twice among its arms and shadows")
         if abs(sum(arm.share for arm in self.arms) - _WHOLE) > _ROUNDING:
             raise ValueError("has arms whose shares do not come to 100 together")
         if any(later <= earlier for earlier, later in zip(self.ramp, self.ramp[1:], strict=False)) or 0 in self.ramp:

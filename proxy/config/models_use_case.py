@@ -37,8 +37,8 @@ class VariableSection(Section):
         return self
 
 
-class JudgeBudgetSection(Section):
-    """What a judge may cost."""
+class OwnBudgetSection(Section):
+    """A budget of somebody's own."""
 
     usd: Usd = Field(description="US dollars that may be spent in the period.")
     per: BudgetPeriod = Field(description="The period; total never starts anew. Weeks start on Monday.")
@@ -50,8 +50,8 @@ class JudgeSection(Section):
     model: Word = Field(description="The model that judges.")
     rubric: str = Field(default=RUBRIC, min_length=1, max_length=4000, description="What a reply has to keep to.")
     sample: Percent = Field(default="2%", description="The part of the replies that it reads.")
-    budget: JudgeBudgetSection = Field(
-        default_factory=lambda: JudgeBudgetSection.model_validate({"usd": "0.5", "per": "day"}),
+    budget: OwnBudgetSection = Field(
+        default_factory=lambda: OwnBudgetSection.model_validate({"usd": "0.5", "per": "day"}),
         description="What it may cost.",
     )
 

@@ -12,6 +12,7 @@ from proxy.config.models import Config
 from proxy.config.problems import Path
 from proxy.config.secrets import Concealed
 from proxy.config.sentences import flat_arguments, type_at
+from proxy.config.units import WrittenFloat
 from proxy.policy.tenants import SECRET_HEADERS
 from proxy.secret import Secret
 
@@ -90,7 +91,7 @@ def lay_over(document: Document, tree: dict[str, Tree], stored: Iterable[Entry])
         if entry.section in MAPPINGS and isinstance(content, dict | None):
             if (entry.section, entry.name) not in document.names:
                 content = merged[entry.section] = {} if content is None else content
-                content[entry.name] = entry.value
+                content[entry.name] = _written(entry.value)
                 document.stored[entry.section, entry.name] = (entry.section, entry.name)
         elif entry.section in LISTS and isinstance(content, list | None):
             if not any(isinstance(item, dict) and item.get("name") == entry.name for item in content or ()):
@@ -103,8 +104,17 @@ def _named(entry: Entry) -> Tree:
     """A row of a list, with the name it is stored under where rows have names."""
     (row,) = get_args(Config.model_fields[entry.section].annotation)
     is_named = "name" in row.model_fields and isinstance(entry.value, dict)
-    value: Tree = {"name": entry.name, **entry.value} if is_named else entry.value
+    value: Tree = _written({"name": entry.name, **entry.value} if is_named else entry.value)
     return value
+
+
+def _written(value: Any) -> Any:
+    """As a file would have it: JSON's numbers have forgotten their digits, and the shortest that mean the same are those."""
+    if isinstance(value, dict):
+        return {name: _written(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_written(item) for item in value]
+    return WrittenFloat(repr(value)) if isinstance(value, float) else value
 
 
 def secret_paths(section: str, value: Any) -> Iterator[Path]:

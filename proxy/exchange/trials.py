@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from proxy.errors import ModelNotFound
 from proxy.exchange.record import Record
-from proxy.policy.experiments.assigning import arm_of
+from proxy.policy.experiments.assigning import arm_of, is_copied
 from proxy.policy.experiments.stepping import Order, live, ordered, step
-from proxy.policy.experiments.sums import Evidence, Moments, Seen
-from proxy.policy.experiments.values import Experiment, Metric, Standing, first_standing, shares
+from proxy.policy.experiments.sums import Evidence, Moments, Seen, Tally
+from proxy.policy.experiments.values import Experiment, Metric, Shadow, Standing, first_standing, shares
 from proxy.policy.names.access import choose
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller, Plan
@@ -34,6 +34,7 @@ class Kept(Struct):
     standing: Standing
     evidence: Evidence
     begun: float
+    shadows: dict[str, Tally] = {}
 
 
 class Trial:
@@ -49,6 +50,8 @@ class Trial:
             self.standing, self.begun = first_standing(experiment, now), now
             self.evidence = Evidence.begin(len(experiment.arms))
             self.is_new = True
+        known = {} if self.is_new or kept is None else kept.shadows
+        self.shadows = [known.get(shadow.target) or Tally() for shadow in experiment.shadows]
         self.lots = shares(experiment, self.standing)
 
     def stand(self, standing: Standing) -> None:
@@ -57,24 +60,52 @@ class Trial:
 
     def begin_anew(self, now: float) -> None:
         """What was seen before counts no more."""
-        self.evidence, self.begun, self.is_new = Evidence.begin(len(self.experiment.arms)), now, True
+        self.evidence, self.begun = Evidence.begin(len(self.experiment.arms)), now
+        self.shadows = [Tally() for _ in self.shadows]
 
     def kept(self) -> Kept:
         """As it is to be remembered."""
-        return Kept(self.experiment.identity, self.standing, self.evidence, self.begun)
+        shadows = {one.target: tally for one, tally in zip(self.experiment.shadows, self.shadows, strict=True)}
+        return Kept(self.experiment.identity, self.standing, self.evidence, self.begun, shadows)
 
     def arm(self, place: int) -> str:
-        """What the ledger calls an arm."""
-        return f"{self.experiment.name}/{self.experiment.arms[place].target}"
+        """What the ledger calls an arm; shadows have the places behind the others."""
+        return f"{self.experiment.name}/{self.experiment.targets[place]}"
+
+    def shadow_of(self, key: str) -> int | None:
+        """The place of the shadow arm that calls under this key's name are copies for."""
+        scopes = [shadow.scope for shadow in self.experiment.shadows]
+        return len(self.experiment.arms) + scopes.index(key) if key in scopes else None
+
+    def copied(self, request_id: str) -> list[Shadow]:
+        """The shadows that get a copy of a call, while it goes on."""
+        if self.standing.state not in ("running", "held"):
+            return []
+        unit = request_id.encode()
+        return [one for one in self.experiment.shadows if is_copied(one.scope, unit, one.share)]
+
+    def add(self, place: int, seen: Seen) -> None:
+        """One call more of an arm, or a shadow."""
+        if place < len(self.evidence.whole):
+            self.evidence.add(place, seen)
+        else:
+            self.tally(place).add(seen)
+
+    def tally(self, place: int) -> Tally:
+        """What is known of all calls of an arm, or a shadow."""
+        return (*self.evidence.whole, *self.shadows)[place]
 
 
 def plan_of(trial: Trial, place: int, plan: Plan, caller: Caller, names: Names) -> Plan | None:
-    """The plan of a call that has this arm: its model, behind it what the name usually does. Whoever may use the name may
-    use its arms, as with fallbacks. None where the arm leads nowhere: its list has lost it, or it is switched off."""
+    """The plan of a call that has this arm: its model, behind it what the name usually does, but for a shadow. Whoever may use
+    the name may use its arms, as with fallbacks. None where the arm leads nowhere: its list has lost it, or it is switched
+    off."""
     try:
-        arm = choose(replace(caller, models=(), also=()), names, trial.experiment.arms[place].target)
+        arm = choose(replace(caller, models=(), also=()), names, trial.experiment.targets[place])
     except ModelNotFound:
         return None
+    if place >= len(trial.experiment.arms):
+        return replace(plan, targets=arm.targets[:1], label=arm.label, pool=None, stages=())
     rest = tuple(target for target in plan.targets if target not in arm.targets)
     return replace(plan, targets=arm.targets + rest, label=arm.label, pool=arm.pool)
 
@@ -107,7 +138,9 @@ class Trials:
             here = {name: trial.kept() for name, trial in self._by_name.items()}
             trials = [Trial(one, here.get(one.name) or kept.get(one.name), now) for one in experiments]
             self._by_name = {trial.experiment.name: trial for trial in trials}
-            places = [(trial, place) for trial in trials for place in range(len(trial.experiment.arms))]
+            places = [
+                (trial, place) for trial in trials for place in range(len(trial.experiment.arms) + len(trial.shadows))
+            ]
             self._arms = {trial.arm(place): (trial, place) for trial, place in places}
             self._has_news = True
 
@@ -128,7 +161,7 @@ class Trials:
                 found = self._arms.get(record.arm)
                 if found is not None and (seen := seen_in(record, at, is_flagged)) is not None:
                     trial, place = found
-                    trial.evidence.add(place, seen)
+                    trial.add(place, seen)
                     self._has_news = True
 
     def look(self, opinions: Opinions, now: float) -> list[Step]:
@@ -137,8 +170,8 @@ class Trials:
         with self._lock:
             for trial in self._by_name.values():
                 experiment = trial.experiment
-                for place in range(len(experiment.arms)):
-                    trial.evidence.whole[place].metrics.update(opinions.get(trial.arm(place), {}))
+                for place in range(len(experiment.arms) + len(trial.shadows)):
+                    trial.tally(place).metrics.update(opinions.get(trial.arm(place), {}))
                 trial.evidence.roll(live(experiment, trial.standing), experiment.min_calls)
                 before, after = trial.standing, step(experiment, trial.standing, trial.evidence, now)
                 if after is not before:

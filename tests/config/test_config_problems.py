@@ -108,6 +108,8 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         # keys
         ("keys: {alice: }", "1:15: keys.alice: must have exactly one of key and key_hash, or a uid"),
         ("keys: {alice: {uid: 1000}, bob: {uid: 1000, key: a}}", "1:39: keys.bob.uid: is the same user as that of alice; every user is one key"),
+        ("experiments: {a: {model: m, arms: [{target: x, share: 60}, {target: y, share: 41}]}}", "1:18: experiments.a: has arms whose shares do not come to 100 together"),
+        ("experiments: {a: {model: m, arms: &x [{target: x, share: 60}, {target: y, share: 40}]}, b: {model: m, arms: *x}}", "1:100: experiments.b.model: has an experiment already, a; a name has one at a time"),
         ("keys: {alice: {uid: -1}}", "1:21: keys.alice.uid: must be at least 0"),
         ("keys: {alice: {uid: bob}}", "1:21: keys.alice.uid: must be a whole number, without quotes"),
         ("budgets: [{usd: 1, per: day, for: {modl: x}}]", "1:36: budgets[0].for.modl: unknown field (did you mean model?)"),

@@ -31,6 +31,10 @@ CONFIG: dict[str, Any] = {
         "steady": {
             "model": "calm",
             "arms": [{"target": "openai/gpt-4o", "share": 50}, {"target": "openai/gpt-4o-mini", "share": 50}],
+            "shadows": [
+                {"target": "mock/echo", "share": 100},
+                {"target": "mock/other", "share": 100, "budget": {"usd": 0.000000001, "per": "total"}},
+            ],
         },
     },
 }
@@ -85,6 +89,14 @@ def orders_and_switches(daemon: Daemon) -> None:
     sessions = [[("x-session-id", f"s{n}")] for n in range(8)]
     arms = [arm_of(daemon, daemon.chat("calm", headers)) for headers in sessions]
     assert len({*arms}) == 2 and arms == [arm_of(daemon, daemon.chat("calm", headers)) for headers in sessions]
+    copies = daemon.wait_for_lines(lambda line: str(line.get("key")).startswith("shadow:steady/mock/"), 32)
+    told = {(line["key"], line["arm"], line["status"], line["error"]) for line in copies}
+    assert told == {
+        ("shadow:steady/mock/echo", "steady/mock/echo", 200, None),
+        ("shadow:steady/mock/other", "steady/mock/other", 402, "budget_exceeded"),
+    }, "each within a budget of its own"
+    steady = admin(daemon, "GET", "/experiments/steady").json
+    assert [one["calls"] for one in steady["shadows"]] == [16, 0] and sum(arm["calls"] for arm in steady["arms"]) == 16
     ramped = admin(daemon, "POST", "/experiments/steady/ramp", {"share": 100}).json
     assert [arm["share"] for arm in ramped["arms"]] == [0, 100]
     assert {arm_of(daemon, daemon.chat("calm", headers)) for headers in sessions} == {"steady/openai/gpt-4o-mini"}
@@ -110,7 +122,9 @@ def orders_and_switches(daemon: Daemon) -> None:
     kept = admin(daemon, "GET", "/experiments/steady").json
     assert (kept["state"], kept["winner"]) == ("finished", "openai/gpt-4o"), "it stands where it stood"
     third = {**CONFIG["experiments"]["steady"], "model": "third"}
-    assert admin(daemon, "PUT", "/experiments/third", third).json["source"] == "store"
+    stored = admin(daemon, "PUT", "/experiments/third", third)
+    assert stored.status == 200, stored.body
+    assert stored.json["source"] == "store"
     assert [one["name"] for one in admin(daemon, "GET", "/experiments").json["experiments"]] == [
         "newer",
         "steady",

@@ -25,7 +25,7 @@ def arm_of(experiment: str, unit: bytes, shares: Sequence[float]) -> int:
     return max(place for place, share in enumerate(shares) if share)
 
 
-def is_copied(experiment: str, unit: bytes, share: float) -> bool:
+def is_copied(scope: str, unit: bytes, share: float) -> bool:
     """Whether a shadow arm gets a copy of this call."""
-    digest = hashlib.blake2b(unit, digest_size=4, key=b"shadow\0" + experiment.encode()[:57]).digest()
+    digest = hashlib.blake2b(unit, digest_size=4, key=scope.encode()[:64]).digest()
     return int.from_bytes(digest) / _WHOLE * 100 < share

@@ -23,10 +23,12 @@ class Arm(Struct, frozen=True):
 
 
 class Shadow(Struct, frozen=True):
-    """One that gets a copy of `share` percent of calls, whose answers nobody sees, within a budget of its own."""
+    """One that gets a copy of `share` percent of calls, whose answers nobody sees. `scope` is that of its own budget, and
+    what its calls stand under in logs and the ledger."""
 
     target: str
     share: float
+    scope: str
 
 
 class Guard(Struct, frozen=True):
@@ -56,6 +58,11 @@ class Experiment(Struct, frozen=True):
     def newcomers_share(self) -> float:
         """Percent that all arms but the first have, as it is written."""
         return sum(arm.share for arm in self.arms[1:])
+
+    @property
+    def targets(self) -> list[str]:
+        """Of all arms, and behind them of all shadows."""
+        return [arm.target for arm in self.arms] + [shadow.target for shadow in self.shadows]
 
     @property
     def identity(self) -> str:

@@ -36,6 +36,11 @@ def judge_scope(name: str) -> str:
     return f"judge:{name}"
 
 
+def shadow_scope(experiment: str, target: str) -> str:
+    """The scope of the copies that a shadow arm of an experiment gets."""
+    return f"shadow:{experiment}/{target}"
+
+
 def key_of(scope: str) -> str | None:
     """The key a scope is of; None where it is another one."""
     prefix, colon, name = scope.partition(":")

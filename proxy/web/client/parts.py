@@ -19,7 +19,7 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.quality.values import Watch
 from proxy.policy.values import Caller
 from proxy.web.client.gate import Gate
-from proxy.web.client.heads import Asked, Heads
+from proxy.web.client.heads import Asked, Head, Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
 from proxy.web.guard import Guard
@@ -69,6 +69,13 @@ class Ears(Protocol):
         """The one for this call."""
 
 
+class Copies(Protocol):
+    """Who makes copies of calls for shadow arms."""
+
+    def copy(self, scope: str, head: Head, caller: Caller, call: Call) -> None:
+        """Make one, soon."""
+
+
 class Parts(Struct):
     """What calls are served with. Whoever changes what heads are judged by begins new `heads`."""
 
@@ -86,6 +93,7 @@ class Parts(Struct):
     own: dict[str, Own] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None
     ears: Ears | None = None
+    copies: Copies | None = None
     heads: Heads = field(default_factory=Heads)
     trials: Trials = field(default_factory=Trials)
     features: Features = ALL_ON

@@ -45,22 +45,30 @@ def plan_for(parts: Parts, caller: Caller, call: Call, head: Head, record: Recor
     for name in call.also_models:
         if not may_serve(caller, parts.names, name):
             raise ModelNotFound("A model named in `models` or `fallbacks` is not available here.", param="models")
-    plan = _tried(parts, plan, caller, call, record) if plan.experiment else plan
+    plan = _tried(parts, plan, (head, caller), call, record) if plan.experiment else plan
     return plan if plan.pool is None else routed(parts.features, plan, caller)
 
 
-def _tried(parts: Parts, plan: Plan, caller: Caller, call: Call, record: Record) -> Plan:
-    """The plan of the arm that this call belongs to."""
-    trial = parts.trials.find(plan.experiment)
+def _tried(parts: Parts, plan: Plan, asker: tuple[Head, Caller], call: Call, record: Record) -> Plan:
+    """The plan of the arm that this call belongs to; shadow arms get their copies."""
+    trial, (head, caller) = parts.trials.find(plan.experiment), asker
     if trial is None or not parts.features.is_on("experiments", caller.name):
         return plan
-    unit = record.request_id.encode()
-    if trial.experiment.sticky == "session":
-        unit = record.marks.session.encode() or prefix_of(call)
-    place = parts.trials.assign(trial, caller.name, unit)
-    if (found := plan_of(trial, place, plan, caller, parts.names)) is None:
+    place, shadow = 0, trial.shadow_of(caller.name)
+    if shadow is None:
+        unit = record.request_id.encode()
+        if trial.experiment.sticky == "session":
+            unit = record.marks.session.encode() or prefix_of(call)
+        place = parts.trials.assign(trial, caller.name, unit)
+        for one in trial.copied(record.request_id):
+            if parts.copies is not None:
+                parts.copies.copy(one.scope, head, caller, call)
+    found = plan_of(trial, place if shadow is None else shadow, plan, caller, parts.names)
+    if found is None:
+        if shadow is not None:
+            raise ModelNotFound("The shadow arm of an experiment leads nowhere.", param="model")
         return plan
-    record.arm = trial.arm(place)
+    record.arm = trial.arm(place if shadow is None else shadow)
     return found
 
 

@@ -39,14 +39,16 @@ class ArmAnswer(Struct, frozen=True):
     metric: Measured
 
 
-class ExperimentAnswer(Struct, frozen=True):
-    """Where one stands. `winner` is the target that is proved better than all others, or that all calls go to by now."""
+class ExperimentAnswer(Struct, frozen=True, omit_defaults=True):
+    """Where one stands. `winner` is the target that is proved better than all others, or that all calls go to by now.
+    `shadows` get copies of so many percent of calls; there are none where it says none."""
 
     name: str
     state: State
     arms: list[ArmAnswer]
     winner: str | None
     reason: str
+    shadows: list[ArmAnswer] = []
 
 
 class ExperimentsAnswer(Struct, frozen=True):
@@ -91,7 +93,11 @@ def experiment_answer(trial: Trial, metric: Metric | None = None) -> ExperimentA
         for arm, share, tally in zip(experiment.arms, trial.lots, trial.evidence.whole, strict=True)
     ]
     winner = None if found.arm is None else experiment.arms[found.arm].target
-    return ExperimentAnswer(experiment.name, trial.standing.state, arms, winner, found.reason)
+    shadows = [
+        ArmAnswer(one.target, one.share, tally.calls, tally.errors, measured(tally, metric or experiment.metric))
+        for one, tally in zip(experiment.shadows, trial.shadows, strict=True)
+    ]
+    return ExperimentAnswer(experiment.name, trial.standing.state, arms, winner, found.reason, shadows)
 
 
 def step_data(step: Step) -> dict[str, Any]:

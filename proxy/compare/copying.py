@@ -1,0 +1,77 @@
+"""Copies of calls for the shadow arms of experiments: made once the call itself has its plan, answered to nobody.
+
+A copy is a call like any other, under a budget of its own and those of the caller's tenant and of everybody, with the keys of that
+tenant. No word of its reply is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from proxy.exchange.aside import LARGE
+from proxy.exchange.client import Client
+from proxy.policy.money.budgets import GLOBAL, tenant_scope
+from proxy.policy.tenants import tenants_of
+from proxy.policy.values import Caller
+from proxy.web.client.api import Api
+from proxy.web.client.heads import Asked, Head
+from proxy.wire.call import Call
+
+MOST_AT_ONCE = 8  # what comes beside so many is not copied
+
+
+class Copies:
+    """Owned by the daemon, and of its event loop."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._under_way = 0
+
+    def copy(self, scope: str, head: Head, caller: Caller, call: Call) -> None:
+        """Make a copy of a call, soon; `scope` is that of its budget, and its key's name."""
+        is_too_much = self._under_way >= MOST_AT_ONCE or len(call.body) > LARGE
+        if is_too_much or self._api.parts.closing is not None or not call.endpoint.counts:
+            return
+        self._under_way += 1
+        asked = Asked(replace(head, apart=None, cors=[]), _as_shadow(scope, caller), b"")
+        asyncio.get_running_loop().call_soon(self._api.begin, _Nobody(self._over), asked, call.body)
+
+    def _over(self) -> None:
+        self._under_way -= 1
+
+
+class _Nobody:
+    """Stands where the call's client would, and drops what it is told."""
+
+    writing_paused = False
+    is_last = False
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+
+    def begin(self, on_lost: Callable[[], None]) -> None:
+        """Nobody is here who could leave."""
+
+    def answered(self, client: Client) -> None:
+        """The call is over."""
+        self._over()
+
+    def send(self, data: bytes) -> bool:
+        """Take bytes of the reply."""
+        return True
+
+    async def drained(self) -> None:
+        """There is always room."""
+
+    def hang_up(self, last_words_seconds: float) -> None:
+        """Nothing is here to close."""
+
+
+def _as_shadow(scope: str, caller: Caller) -> Caller:
+    """Who asks the shadow arm: nobody's key, yet the caller's tenant and its privacy."""
+    tenants = tuple(tenant_scope(name) for name in tenants_of(caller))
+    whole = replace(caller, name=scope, models=(), also=(), timing=False)
+    return replace(whole, scopes=(scope, *tenants, GLOBAL))
