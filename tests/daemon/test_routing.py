@@ -14,6 +14,7 @@ StartDaemon = Callable[..., Daemon]
 
 SMART = {
     "smart": {"candidates": ["openai/gpt-4o-mini", "local/llama3.1"], "strategy": "cost"},
+    "keys": {"candidates": ["local/m", "openai/gpt-4o"], "strategy": "weighted"},
     "share": {"candidates": [{"target": "local/a", "weight": 0}, "local/b"], "strategy": "weighted"},
 }
 
@@ -62,3 +63,13 @@ def test_who_is_drained_is_only_a_fallback(daemon: Daemon, upstream: Upstream) -
     assert {daemon.chat("share").header("x-tollkeeper-model") for _ in range(5)} == {"b"}
     assert "local/a" in daemon.asked("/routing/decisions")["decisions"][0]["decision"]["fallback_models"]
     assert daemon.chat("auto:nonsense").status == 404
+
+
+def test_a_429_rests_that_account_for_as_long_as_it_says(daemon: Daemon, upstream: Upstream) -> None:
+    busy = json_reply({"error": {"message": "slow down"}}, 429, [("Retry-After", "600")])
+    upstream.expect(busy, path="/local/", again=True)
+    upstream.expect(json_reply(chat_reply()), path="/or/", again=True)
+    attempts = [daemon.chat("keys").header("x-tollkeeper-attempts") for _ in range(20)]
+    assert sorted(set(attempts)) == ["1", "2"] and attempts.count("2") == 1  # one call met it, the others went by
+    (dropped,) = daemon.asked("/routing/decisions")["decisions"][0]["decision"]["dropped"]
+    assert dropped["model"] == "local/m" and dropped["reason"].endswith("s more (429)")

@@ -73,7 +73,7 @@ class World:
         return (self.call() for _ in range(number))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_best_dies_limps_and_comes_back_and_no_call_is_lost(seed: int) -> None:
     world = World(seed)
     warm = list(world.calls(WARM))
@@ -89,16 +89,8 @@ def test_the_best_dies_limps_and_comes_back_and_no_call_is_lost(seed: int) -> No
     # left within as many calls as a breaker wants; afterwards a probe now and then
     assert sum(asked for _, asked in dead[: 2 * FAILURES_TO_OPEN]) <= FAILURES_TO_OPEN + 1
     assert sum(asked for _, asked in dead) <= FAILURES_TO_OPEN + 8
-    assert sum(asked for _, asked in limping) < LIMPING / 2
-    # back within two minutes after the last of its failures, and as before
+    assert sum(asked for _, asked in limping) < LIMPING / 10
+    # back within three minutes, and as before
     came = next(i for i in range(WELL - 40) if sum(who == BEST for who, _ in well[i : i + 40]) > 30)
     assert came * BETWEEN_CALLS_SECONDS < 180
     assert sum(who == BEST for who, _ in well[-100:]) > 90
-    print(
-        seed,
-        sum(a for _, a in dead[:20]),
-        sum(a for _, a in dead),
-        sum(a for _, a in limping),
-        came * BETWEEN_CALLS_SECONDS,
-        at_first,
-    )

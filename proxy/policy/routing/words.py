@@ -63,7 +63,7 @@ def _seconds(row: Row, ask: Ask) -> float:
 
 def _why(row: Row, code: int, ask: Ask, health: Health) -> str:
     candidate = row.candidate
-    if code & PRIVATE:
+    if code > 0 and code & PRIVATE:
         return "it may keep what it is sent, and nothing may be kept of this key's calls"
     if code > 0:
         return f"does not take {', '.join(name.replace('_', ' ') for i, name in enumerate(TAKES) if code & 1 << i)}"
