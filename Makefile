@@ -1,11 +1,12 @@
 # make run       sets everything up and starts the daemon (the built-in mock where there is no key)
 # make test      every test                  make check   formatting, lints, types, and every test
+# make dashboard builds the page of the admin port (needs npm and Node.js 20.19 or newer; run and test do it where they are there)
 # make quick     the tests that start no process and open no socket, in under a minute
 # make agents    Claude Code, Codex, Cline, opencode, Continue, aider and llm at work (AGENTS="codex llm" for some of them)
 # make coverage  how much of each package the tests reach, processes included; fails below 95 %
 # make faults    kills and disconnects by the hundred (half an hour)
 # make bench     the table of docs/performance.md (ARGS="--growth", "--others", "--translation" or "--profile" for the rest of it)
-# make examples  writes what commands print now into README and docs, and the picture of top
+# make examples  writes what commands print now into README and docs, and the pictures of top and the dashboard
 # make catalogue writes the lists of models in proxy/data again, from the packages that requirements/ names
 # make lock      refreshes requirements/     make clean   removes what make made
 
@@ -24,12 +25,17 @@ MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
 
 CATALOGUE := .catalogue
 
-.PHONY: catalogue examples run test quick agents coverage check lint types bench faults lock clean
+PAGE := proxy/data/dashboard/index.html
+PAGE_SOURCES := $(shell find dashboard/src -type f) dashboard/index.html dashboard/vite.config.ts dashboard/tsconfig.json
+# without npm and a Node.js that Vite takes there is no page, and everything else as ever
+MAYBE_PAGE := $(shell command -v npm >/dev/null && node -e '[a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019)' && echo $(PAGE))
 
-run: $(RUN)/.ready
+.PHONY: catalogue dashboard examples run test quick agents coverage check lint types bench faults lock clean
+
+run: $(RUN)/.ready $(MAYBE_PAGE)
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
 
-test: $(DEV)/.ready $(CLIENTS:%=%/.ready)
+test: $(DEV)/.ready $(CLIENTS:%=%/.ready) $(MAYBE_PAGE)
 	$(DEV)/bin/python -m pytest -n 2 $(ARGS)
 
 check: lint types test
@@ -37,7 +43,7 @@ check: lint types test
 quick: $(DEV)/.ready
 	$(DEV)/bin/python -m pytest -n 2 -m "not process" $(ARGS)
 
-coverage: $(DEV)/.ready $(CLIENTS:%=%/.ready)
+coverage: $(DEV)/.ready $(CLIENTS:%=%/.ready) $(MAYBE_PAGE)
 	$(DEV)/bin/coverage erase
 	$(DEV)/bin/coverage run -m pytest -n 2 --timeout 600 $(ARGS)
 	$(DEV)/bin/coverage combine -q
@@ -47,8 +53,20 @@ coverage: $(DEV)/.ready $(CLIENTS:%=%/.ready)
 agents: $(DEV)/.ready $(AGENTS:%=.agents/%/.ready)
 	$(DEV)/bin/python -m pytest -rs -n 0 tests/agents $(ARGS)
 
-examples: $(DEV)/.ready
+examples: $(DEV)/.ready $(MAYBE_PAGE)
 	WRITE_EXAMPLES=1 $(DEV)/bin/python -m pytest -n 0 tests/examples $(ARGS)
+	PYTHONPATH=.:tests $(DEV)/bin/python tests/dashboard/pictures.py
+
+dashboard: $(PAGE)
+
+$(PAGE): dashboard/node_modules/.ready $(PAGE_SOURCES)
+	npm run build --prefix dashboard --silent
+
+# its lock carries hashes, but not where a package was found
+dashboard/node_modules/.ready: dashboard/package-lock.json dashboard/package.json
+	@command -v npm >/dev/null || { echo "The dashboard is built with npm and Node.js 20.19 or newer; the daemon runs without it."; exit 1; }
+	npm ci --prefix dashboard --no-audit --no-fund --loglevel error
+	@touch $@
 
 lint: $(DEV)/.ready
 	$(DEV)/bin/ruff format --check .
@@ -118,7 +136,7 @@ lock:
 	$(LOCK) --allow-unsafe -o requirements/clients-openai3.txt requirements/clients-openai3.in
 	$(LOCK) -o $(CATALOGUE).txt requirements/catalogue.in && sed -n '/^litellm==/,/[^\\]$$/p' $(CATALOGUE).txt >requirements/catalogue.txt && rm $(CATALOGUE).txt
 	$(LOCK) --allow-unsafe -o requirements/aider.txt requirements/aider.in
-	for folder in requirements/agents/*; do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved); done
+	for folder in requirements/agents/* dashboard; do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved); done
 
 clean:
-	rm -rf $(RUN) $(DEV) $(CLIENTS) $(CATALOGUE) .agents .coverage* .mypy_cache .ruff_cache .hypothesis
+	rm -rf proxy/data/dashboard dashboard/node_modules $(RUN) $(DEV) $(CLIENTS) $(CATALOGUE) .agents .coverage* .mypy_cache .ruff_cache .hypothesis

@@ -73,6 +73,7 @@ MAY_ASK_FOR_STREAM = {
     "observe/gen_ai.py": "time to the first token is a measure of streams",
     "web/operator/desk.py": "an answer says whether the call streamed",
     "web/operator/traffic.py": "an answer says whether the call streams",
+    "web/operator/past_calls.py": "an answer says whether the call streamed",
     "compare/asking.py": "a comparison can be told as it streams",
     "compare/judging.py": "a stream takes its time otherwise than a reply in one piece",
     "web/client/api.py": "the log line says whether the call streamed",

@@ -1,8 +1,11 @@
-"""The lists of models shipped in the package; written by tools/make_catalogue.py."""
+"""The lists of models shipped in the package, written by tools/make_catalogue.py; and where the dashboard is."""
 
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
+
+DASHBOARD = Path(__file__).with_name("dashboard")  # the page, as it was built
 
 
 def snapshot_bytes() -> bytes:

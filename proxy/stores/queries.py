@@ -34,6 +34,7 @@ from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
 
 if TYPE_CHECKING:
+    from proxy.stores.past_calls import CallsQuestion, Place
     from proxy.stores.rotation import Use
 
 _TRIES = 3
@@ -95,6 +96,13 @@ class Files:
     def answered(self, question: PastQuestion) -> list[Row]:
         """The newest calls that were answered, the oldest of them first."""
         return with_past_tail(*self._ask(partial(answered, question=question), list[Row](), list), question)
+
+    def past_calls(self, question: CallsQuestion) -> tuple[list[list[Row]], Place | None]:
+        """The rows of past calls, the newest first, and where to go on; without what the journal alone has."""
+        from proxy.stores.past_calls import past_calls
+
+        nothing: tuple[list[list[Row]], Place | None] = ([], None)
+        return self._ask_ledger(lambda driver: past_calls(driver, question), nothing)[0]
 
     def picture_times(self) -> dict[str, list[int]]:
         """How long calls for pictures took that went well, by model, in milliseconds; of the newest there are."""

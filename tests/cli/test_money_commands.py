@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from money_commands import TOTAL, Desk
 
-from proxy.cli.usage import _harmless
+from proxy.web.operator.analytics import harmless
 
 ZERO = "0.000000000000"
 
@@ -219,7 +219,7 @@ def test_a_name_that_would_steer_a_terminal_is_shown_as_an_escape(desk: Desk) ->
     ("name", "written"), [("=1+2", "'=1+2"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("a=1", "a=1"), ("", "")]
 )
 def test_a_formula_in_a_name_reaches_no_spreadsheet(name: str, written: str) -> None:
-    assert _harmless(name) == written
+    assert harmless(name) == written
 
 
 def test_the_control_socket_is_for_its_owner_and_gone_with_the_daemon(desk: Desk) -> None:

@@ -293,6 +293,6 @@ def test_the_document_is_openapi() -> None:
 def test_the_page_of_paths_is_complete() -> None:
     lines = [line.split("|")[1].strip() for line in (DOCS / "admin.md").read_text().splitlines() if "| `" in line]
     documented = {line.strip("`") for line in lines if " /" in line}
-    plain = {f"GET {path}" for path in ("/healthz", "/readyz", "/metrics", "/openapi.json")}
+    plain = {f"GET {path}" for path in ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")}
     plain |= {f"{method} {path}" for method, path in LOGIN_PATHS}
     assert documented == plain | {f"{route.method} {route.path}" for route in ROUTES}

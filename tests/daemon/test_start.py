@@ -36,6 +36,7 @@ WAIT_FOR_USE = {
     "proxy.mock.server",
     "proxy.doctor",
     "proxy.config.new_key",
+    "proxy.web.operator.dashboard",
 }
 
 

@@ -1,21 +1,34 @@
-"""The feed of finished calls: told from a thread, taken on the event loop, never waiting for who watches."""
+"""The feed of finished calls: told from a thread, taken on the event loop, never waiting for who watches; its minutes."""
 
 from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 from proxy.exchange.record import Entry
 from proxy.stores.segments import Position
 from proxy.web.operator.events import REMEMBERED as EVENTS
 from proxy.web.operator.events import Events
 from proxy.web.operator.feed import MOST_WAITING, REMEMBERED, Feed
+from proxy.web.operator.pulse import MINUTES, Pulse
 
 
 def entries(begin: int, end: int) -> list[Entry]:
-    """Anything that can be told apart."""
-    return [cast(Entry, SimpleNamespace(attempts=1, error=None, number=number)) for number in range(begin, end)]
+    """Told apart by their numbers, with what the minutes count."""
+    return [entry(request_id=f"call {number}") for number in range(begin, end)]
+
+
+def entry(**fields: Any) -> Entry:
+    usual = {
+        "attempts": 1,
+        "error": None,
+        "request_id": "",
+        "status": 200,
+        "cost_usd": "0.5",
+        "first_token_seconds": 0.1,
+    }
+    return cast(Entry, SimpleNamespace(**{**usual, **fields}))
 
 
 async def test_who_catches_up_has_every_call_that_ended_before_and_once() -> None:
@@ -53,3 +66,43 @@ async def test_who_was_away_too_long_or_before_a_restart_is_told_of_the_gap() ->
     assert (await anext(anew)).event == "gap"
     for following in (told, again, anew):
         await following.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_place_in_it_is_found_again_by_whoever_was_there_and_nobody_else() -> None:
+    feed = Feed(lambda: None)
+    feed.tell(entries(0, 3))
+    await asyncio.sleep(0)
+    place = feed.place()
+    feed.tell(entries(3, 5))
+    await asyncio.sleep(0)
+    number = feed.number(place)
+    assert number == 3
+    assert feed.after(number) == entries(3, 5)
+    assert feed.after(feed.told) == []
+    for foreign in ("", place.replace("-", ""), "other-3", Feed(lambda: None).place(), place + "x", place + "9" * 20):
+        assert feed.number(foreign) is None, foreign
+    feed.tell(entries(5, 5 + 2 * REMEMBERED))
+    await asyncio.sleep(0)
+    assert feed.after(number) == entries(5 + REMEMBERED, 5 + 2 * REMEMBERED)
+
+
+def test_the_last_hour_is_kept_by_minutes() -> None:
+    pulse = Pulse()
+    assert pulse.minutes(0.0) == []
+    pulse.take([entry(first_token_seconds=number / 100) for number in range(1, 101)], 60.0)
+    pulse.take([entry(status=500, cost_usd=None, first_token_seconds=None)], 119.9)
+    pulse.take([entry(status=402, first_token_seconds=None)], 180.0)
+    first, second = pulse.minutes(180.0)
+    assert (first.at, first.calls, first.errors, first.cost_usd) == (
+        "1970-01-01T00:01:00.000Z",
+        101,
+        1,
+        "50.000000000000",
+    )
+    assert first.first_token_ms == {"p50": 500, "p95": 950}
+    assert (second.calls, second.errors, second.first_token_ms) == (1, 1, None)
+    assert [one.calls for one in pulse.minutes(180.0, 1)] == [1]
+    assert [one.calls for one in pulse.minutes(3600.0 + 61)] == [1]
+    for minute in range(4, 4 + 2 * MINUTES):
+        pulse.take([entry()], 60.0 * minute)
+    assert len(pulse.minutes(60.0 * (3 + 2 * MINUTES))) == MINUTES

@@ -138,6 +138,32 @@ def test_no_other_page_may_ask(listen: Listen, origin: str) -> None:
     assert (caught.value.status, caught.value.code, caught.value.should_retry) == (403, "origin_not_allowed", False)
 
 
+OWN = [
+    (NAMED, "box.example", "https://box.example", True),
+    (NAMED, "box.example:8656", "http://Box.Example:8656", True),
+    (NAMED, "box.example", "https://box.example:444", False),
+    (NAMED, "box.example", "https://sub.box.example", False),
+    (NAMED, "localhost", "https://box.example", False),
+    (EVERYWHERE, "192.0.2.9:8656", "http://192.0.2.9:8656", True),
+    (EVERYWHERE, "192.0.2.9:8656", "http://192.0.2.9:3000", False),
+    (SOCKET, "evil.example", "http://evil.example", False),
+]
+
+
+@pytest.mark.parametrize(("listen", "host", "origin", "is_own"), OWN)
+def test_a_listener_with_pages_lets_its_own_in_under_the_name_they_have(
+    listen: Listen, host: str, origin: str, is_own: bool
+) -> None:
+    request = make_mocked_request("POST", "/keys", {"Host": host, "Origin": origin})
+    if is_own:
+        Guard(listen, has_pages=True).check(request)
+    else:
+        with pytest.raises(OriginNotAllowed):
+            Guard(listen, has_pages=True).check(request)
+    with pytest.raises(OriginNotAllowed):
+        Guard(listen).check(request)
+
+
 @pytest.mark.parametrize("host", ["evil.example", "0.0.0.0"])
 def test_a_page_that_is_let_in_still_needs_our_name(host: str) -> None:
     with pytest.raises(HostNotAllowed):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -87,16 +88,17 @@ class Admin:
         if (request.method, request.path) in LOGIN_PATHS:
             self.door.check_origin(request)
             return await self._logins.answer(request)
+        if method == "GET" and (request.path == "/" or request.path.startswith("/assets/")):
+            return await self._page(request)
         route, params = _find(method, request.raw_path.partition("?")[0])
         actor = self.door.check(request, _right(method, request.path, route, params))
         ACTOR.set(actor)
         if route is not None:
             if route.streams and request.method == "HEAD":
                 return web.Response(content_type="text/event-stream", headers=dict([SERVER_NAME]))
-            if route.streams:
-                since = {"after": request.headers.get("Last-Event-ID", "")} if method == "GET" else {}
-                return await _streamed(request, self._orders.tell(route.order, since))
             asked = {**params, **await _given(request, route)}
+            if route.streams:
+                return await _streamed(request, self._orders.tell(route.order, asked))
             wants_table = route.tables and _wants_table(request, asked.pop("format", ""))
             if actor.name != ANYBODY:
                 allow(actor, right_of(route.order, asked))  # the body may have told what it is about
@@ -107,6 +109,16 @@ class Admin:
         if method != "GET":
             raise MethodNotSupported("This path of the admin port is only read (GET).")
         return await self._read(request)
+
+    async def _page(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The dashboard and its files, for everybody: what it shows, it asks for."""
+        from proxy.web.operator.dashboard import page  # only where somebody looks: it costs start-up time
+
+        self.door.check_origin(request)
+        found = await asyncio.to_thread(page, request, self._orders.whereabouts().url)
+        if found is None:
+            raise UnknownEndpoint("The dashboard has no such file; load the page again.")
+        return found
 
     async def _read(self, request: web.BaseRequest) -> web.StreamResponse:
         match request.path:
@@ -151,27 +163,32 @@ class Admin:
         for name in ("takes", "makes"):
             if isinstance(params.get(name), str):
                 params[name] = params[name].split(",")
-        if route.order not in ("usage", "audit") and not route.tables:
+        if route.order not in ("usage", "audit", "past_calls") and not route.tables:
             return params
         found = usage_params(params, self._orders.state.zone(params.get("tz")))
-        if route.order == "audit":
+        if route.order in ("audit", "past_calls"):
             found.pop("tz", None)  # of moments nobody asks for a zone
         return found
 
 
-async def _streamed(request: web.BaseRequest, lines: AsyncIterator[Any]) -> web.StreamResponse:
-    """As server-sent events, each named as its member `event` says."""
+async def _streamed(request: web.BaseRequest, lines: AsyncGenerator[Any]) -> web.StreamResponse:
+    """As server-sent events, each named as its member `event` says. What goes wrong before the first has a status."""
     headers = {**dict([SERVER_NAME]), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
     response = web.StreamResponse(headers=headers)
-    with contextlib.suppress(ConnectionError):
-        await response.prepare(request)
-        async for line in lines:
-            await response.write(line.as_event() if isinstance(line, Happening) else _event(line))
+    async with contextlib.aclosing(lines):
+        line = await anext(lines, None)
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            while line is not None:
+                await response.write(line.as_event() if isinstance(line, Happening) else _event(line))
+                line = await anext(lines, None)
     return response
 
 
 def _event(line: Any) -> bytes:
-    return f"event: {line.event}\ndata: {msgspec.json.encode(line).decode()}\n\n".encode()
+    """One, with its id where it has any."""
+    place = f"id: {line.id}\n" if getattr(line, "id", "") else ""
+    return f"{place}event: {line.event}\ndata: {msgspec.json.encode(line).decode()}\n\n".encode()
 
 
 def _wants_table(request: web.BaseRequest, asked: str) -> bool:
@@ -208,6 +225,8 @@ async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
         given["rehearse"] = query.pop("dry_run").lower() not in ("0", "false", "no")
     if (wanted := request.headers.get("If-Match")) is not None and route.answer is SettingSetAnswer:
         given["version"] = _version(wanted)
+    if (place := request.headers.get("Last-Event-ID")) is not None and route.streams:
+        given["after"] = place
     if route.body is None:
         return given
     raw = await read_body(request, _MOST_BODY)

@@ -26,16 +26,19 @@ from proxy.web.operator.answers import (
     ProvidersAnswer,
     ProviderTriedAnswer,
     ReloadedAnswer,
+    StatusAnswer,
     UsageRow,
 )
 from proxy.web.operator.answers_past import PastCallAnswer
 from proxy.web.operator.bodies import AdjustBody, KeyChangesBody, NewKeyBody, RollbackBody, RotateBody, SettingBody
 from proxy.web.operator.desk import FILTERS
 from proxy.web.operator.experiments import ExperimentAnswer, ExperimentsAnswer, FinishBody, RampBody, StopBody
-from proxy.web.operator.logins import LoginAnswer, LoginBody
+from proxy.web.operator.live import LiveLine
+from proxy.web.operator.logins import LoginAnswer, LoginBody, WaysAnswer
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
 from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.model_switching import ModelSwitchBody
+from proxy.web.operator.past_calls import PAST_FILTERS, PastCallsAnswer
 from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import DecisionsAnswer, RecommendBody, StrategiesAnswer
 from proxy.web.operator.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
@@ -101,6 +104,8 @@ ROUTES = (
     Route("POST", "/providers/{name}/test", "test_provider", "Ask it what is free.", ProviderTriedAnswer, changes=True,
           fails=(404,)),
     Route("GET", "/calls", "live", "Calls under way, and the latest that ended.", LiveAnswer),
+    Route("GET", "/calls/past", "past_calls", "Past calls, the newest first, a page at a time.", PastCallsAnswer,
+          query=("since", "until", "tz", *PAST_FILTERS, "outcome", "before", "limit"), fails=(400, 503)),
     Route("GET", "/calls/{request_id}", "show", "One past call, attempt by attempt, or why it was refused.",
           PastCallAnswer, fails=(404, 503)),
     Route("DELETE", "/calls/{request_id}", "end", "End a call under way; its client is told so.", CutAnswer,
@@ -159,6 +164,9 @@ ROUTES = (
           AuditAnswer, query=("since", "until", "tz", "actor", "action", "target", "before", "limit"), fails=(400, 503)),
     Route("GET", "/audit/verification", "audit_verification", "Whether the audit is whole: no row changed, none removed.",
           VerdictAnswer, fails=(503,)),
+    Route("GET", "/live", "live_stream", "Calls under way and calls that end, as it happens; goes on behind Last-Event-ID.",
+          LiveLine, query=("after",), fails=(503,), streams=True),
+    Route("GET", "/status", "status", "Which version this is, and where it listens.", StatusAnswer),
     Route("POST", "/reload", "reload", "Read the configuration again: taken on whole, or not at all.",
           ReloadedAnswer, query=("yes",), changes=True, fails=(400, 409)),
     *ANALYTICS_ROUTES,
@@ -179,7 +187,7 @@ _REASONS = {
 def openapi() -> dict[str, Any]:
     """The document, OpenAPI 3.1."""
     types = [*{t for route in ROUTES for t in (route.answer, route.body) if t}, UsageRow, AnalyticsRow, HealthAnswer, FailureAnswer,
-             LoginAnswer, LoginBody]  # fmt: skip
+             LoginAnswer, LoginBody, WaysAnswer]  # fmt: skip
     _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
     for report, row in (("UsageReport", "UsageRow"), ("AnalyticsReport", "AnalyticsRow")):
         schemas[report]["properties"]["rows"]["items"] = {"$ref": _REF.format(name=row)}
@@ -234,6 +242,7 @@ def _login_paths() -> dict[str, Any]:
         "/auth/login": {"get": _plain("login", away)},
         "/auth/callback": {"get": _plain("login_done", {"200": back, **done})},
         "/auth/link": {"get": _plain("login_by_link", {"303": {"description": "To the dashboard."}, **_failures(401)})},
+        "/auth/ways": {"get": _plain("login_ways", {"200": _content("How one can log in.", "WaysAnswer")})},
         "/auth/session": {
             "get": _plain("who", {"200": _content("Who asks.", "LoginAnswer"), **_failures(401)}),
             "post": {

@@ -63,6 +63,11 @@ class AdminDoor:
         self.sessions.keep(lambda holder: self._is_living(holder) if holder.token_sha256 else is_same)
         self._reads_freely = self._is_local and not settings.admins and settings.login.oidc is None
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether there is any admin token."""
+        return bool(self._by_token)
+
     def check_origin(self, request: web.BaseRequest) -> None:
         """Raise `HostNotAllowed` or `OriginNotAllowed`."""
         self._guard.check(request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -68,7 +68,7 @@ class Events:
                 if not watcher.full():
                     watcher.put_nowait(happening)
 
-    async def follow(self, params: dict[str, Any]) -> AsyncIterator[Happening]:
+    async def follow(self, params: dict[str, Any]) -> AsyncGenerator[Struct]:
         """What came behind the id `after`, then what comes; one who does not keep up is told of the gap."""
         after = _id_of(str(params.get("after", "")))
         queue = asyncio.Queue[Happening](_MOST_WAITING)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,19 +12,23 @@ from contextlib import contextmanager, suppress
 from proxy.exchange.record import Entry
 from proxy.stores.segments import START, Position
 from proxy.web.operator.events import Events
+from proxy.web.operator.pulse import Pulse
 
 REMEMBERED = 100
 MOST_WAITING = 1000
 
 
 class Feed:
-    """`recent` has the latest calls, oldest first, `events` whatever else happens as well. All but `tell` belongs to the
-    event loop."""
+    """`recent` has the latest calls, oldest first, `told` is how many there have been, places in it are told apart from
+    those of an earlier daemon; `events` is whatever else happens as well. All but `tell` belongs to the event loop."""
 
     def __init__(self, catch_up: Callable[[], object], end: Callable[[], Position] = lambda: START) -> None:
         """`catch_up` sees to it, in a thread, that all calls which have ended are told; `end` is the journal's."""
         self.events = Events(end)
         self.recent: deque[Entry] = deque(maxlen=REMEMBERED)
+        self.told = 0
+        self.pulse = Pulse()
+        self._run = secrets.token_hex(4)
         self._catch_up = catch_up
         self._watchers: set[asyncio.Queue[Entry]] = set()
         self._loop = asyncio.get_running_loop()
@@ -30,6 +36,20 @@ class Feed:
     async def caught_up(self) -> None:
         """Return once every call that has ended until now is among them."""
         await asyncio.to_thread(self._catch_up)
+
+    def place(self) -> str:
+        """Where it stands, for `number`."""
+        return f"{self._run}-{self.told}"
+
+    def number(self, place: str) -> int | None:
+        """How many calls had been told there; None for a place that is none of this feed's."""
+        run, _, told = place.partition("-")
+        return min(int(told), self.told) if run == self._run and told.isdecimal() and len(told) < 16 else None
+
+    def after(self, number: int) -> list[Entry]:
+        """The calls that were told behind so many, as far as they are remembered."""
+        fresh = self.told - number
+        return list(self.recent)[-fresh:] if fresh > 0 else []
 
     def tell(self, entries: Sequence[Entry]) -> None:
         """Calls are over. From any thread, in turn."""
@@ -49,6 +69,8 @@ class Feed:
     def _take(self, entries: Sequence[Entry]) -> None:
         self.recent.extend(entries)
         self.events.calls(entries)
+        self.told += len(entries)
+        self.pulse.take(entries, time.time())
         for watcher in self._watchers:
             for entry in entries[: MOST_WAITING - watcher.qsize()]:
                 watcher.put_nowait(entry)

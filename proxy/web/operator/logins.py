@@ -25,6 +25,7 @@ LOGIN_PATHS = frozenset(
         ("GET", "/auth/callback"),
         ("GET", "/auth/link"),
         ("GET", "/auth/session"),
+        ("GET", "/auth/ways"),
         ("POST", "/auth/session"),
         ("POST", "/auth/logout"),
     }
@@ -51,6 +52,13 @@ class LoginAnswer(Struct, frozen=True):
     page_token: str | None = None
 
 
+class WaysAnswer(Struct, frozen=True):
+    """How one can log in here: by an admin token, at a provider of identity."""
+
+    token: bool
+    oidc: bool
+
+
 class Logins:
     """Whatever stands in `LOGIN_PATHS`; everybody may ask."""
 
@@ -70,6 +78,9 @@ class Logins:
                 return await self._by_link(request)
             case "POST", "/auth/session":
                 return await self._by_token(request)
+            case "GET", "/auth/ways":
+                ways = WaysAnswer(token=self._door.has_tokens, oidc=self._door.login.oidc is not None)
+                return _json(ways)
         known = self._door.known(request)
         if known is None:
             raise InvalidApiKey("Nobody has logged in: send the cookie and the header x-tollkeeper-page, or a token.")
@@ -170,6 +181,9 @@ class Logins:
 
 
 def _answer(holder: Holder, page: str | None = None) -> web.Response:
-    body = msgspec.json.encode(LoginAnswer(holder.name, holder.role, holder.tenant, page))
+    return _json(LoginAnswer(holder.name, holder.role, holder.tenant, page))
+
+
+def _json(answer: LoginAnswer | WaysAnswer) -> web.Response:
     headers = {**dict([SERVER_NAME]), "Cache-Control": "no-store"}
-    return web.Response(body=body, headers=headers, content_type="application/json")
+    return web.Response(body=msgspec.json.encode(answer), headers=headers, content_type="application/json")

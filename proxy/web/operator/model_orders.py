@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import tzinfo
 from typing import Any, Protocol
 
@@ -94,7 +94,7 @@ class ModelOrders:
     async def _news(self, params: Params) -> Answer:
         return await asyncio.to_thread(news_of, self._state.files, params, self._state.zone(None))
 
-    async def sync(self, _: Params) -> AsyncIterator[SyncLine]:
+    async def sync(self, _: Params) -> AsyncGenerator[Struct]:
         """Fetch every provider's list now. Whoever stops listening does not stop it."""
         listings = self._host.listings
         began, of = time.monotonic(), len(listings.settings.providers)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,8 +25,10 @@ from proxy.web.operator.desk import Declined, UsageAsk
 from proxy.web.operator.experiments import ExperimentOrders
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.key_orders import RotateAsk, no_such_key
+from proxy.web.operator.live import LiveStream
 from proxy.web.operator.model_orders import ModelOrders
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
+from proxy.web.operator.past_calls import CallOrders
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.routing_orders import RoutingOrders
@@ -37,6 +40,7 @@ from proxy.web.operator.traffic import Traffic
 from proxy.web.operator.trail import AuditAsk, Trail, VerifyAsk, audit_answer, heads_of, question, shown, verdict_answer
 
 Params = dict[str, Any]
+Told = Callable[[Params], AsyncGenerator[Struct]]
 
 # whose answers are what was written, and no amounts
 _NO_AMOUNTS = frozenset({"settings", "settings history", "audit", "backups", "health"})
@@ -75,7 +79,6 @@ class Orders:
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
             "status": self._status,
             "usage": self._usage,
-            "show": self._show,
             "explain": self._explain,
             "images_models": self._images_models,
             "images_estimate": self._images_estimate,
@@ -91,7 +94,6 @@ class Orders:
             "backup": self._backup,
             "sessions": self._sessions,
             "raise_session": self._raise_session,
-            "live": self._live,
             "providers": self._providers,
             "test_provider": self._test_provider,
             "end": self._end,
@@ -103,8 +105,9 @@ class Orders:
         self.by_name |= settings.by_name | models.by_name | SecretsOrders(state, host).by_name
         self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name | AnalyticsOrders(state).by_name
         self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
-        events = traffic.feed.events.follow
-        self.streams: dict[str, Callable[[Params], AsyncIterator[Struct]]] = {"sync": models.sync, "events": events}
+        self.by_name |= CallOrders(state, traffic).by_name
+        events, live = traffic.feed.events.follow, LiveStream(traffic).lines
+        self.streams: dict[str, Told] = {"sync": models.sync, "events": events, "live_stream": live}
 
     async def give(self, order: str, params: Params) -> Answer:
         """Do it; what changes something is written down."""
@@ -125,16 +128,22 @@ class Orders:
         told: dict[str, Any] = with_credits(msgspec.to_builtins(answer), unit)
         return told
 
-    async def tell(self, order: str, params: Params) -> AsyncIterator[Struct]:
+    async def tell(self, order: str, params: Params) -> AsyncGenerator[Struct]:
         """Do it, telling piece by piece; what changes something is written down before it begins."""
-        if RIGHTS[order].verb == "write":
-            self.trail.note([ACTOR.get().deed(RIGHTS[order].action, RIGHTS[order].resource)])
+        right = RIGHTS[order]
+        if right.verb == "write":
+            self.trail.note([ACTOR.get().deed(right.action, right.resource)])
             await self.trail.catch_up()
-        async for piece in self.streams[order](params):
-            yield piece
+        async with aclosing(self.streams[order](params)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def whereabouts(self) -> StatusAnswer:
+        """Who the daemon is and where it listens."""
+        return self._host.whereabouts()
 
     async def _status(self, _: Params) -> Answer:
-        return self._host.whereabouts()
+        return self.whereabouts()
 
     async def _dashboard(self, _: Params) -> Answer:
         where = self.state.desk().settings.login.url or self._host.whereabouts().admin_url
@@ -151,10 +160,6 @@ class Orders:
         ask = msgspec.convert(params, UsageAsk)
         await self.state.flushed()
         return await asyncio.to_thread(self.state.desk().usage, ask)
-
-    async def _show(self, params: Params) -> Answer:
-        await self.state.flushed()
-        return await asyncio.to_thread(self.state.desk().show, str(params.get("request_id")))
 
     async def _explain(self, params: Params) -> Answer:
         return explain(self.state.desk(), msgspec.convert(params, ExplainAsk), time.time())
@@ -229,10 +234,6 @@ class Orders:
             deed = ACTOR.get().deed(RIGHTS["raise_session"].action, answer.session, after={"usd": answer.usd})
             self.trail.note([deed])
         return answer
-
-    async def _live(self, _: Params) -> Answer:
-        await self.traffic.feed.caught_up()
-        return self.traffic.calls(self.state.desk().bounds, time.monotonic())
 
     async def _providers(self, _: Params) -> Answer:
         return self.traffic.providers(time.monotonic())

@@ -70,6 +70,8 @@ RIGHTS = {
     "revoke": _of_key("key.revoke"),
     "backup": Right("write", "backups", "backup"),
     "live": Right("read", "calls", by_tenant=True),
+    "past_calls": Right("read", "calls"),
+    "live_stream": Right("read", "calls"),
     "providers": Right("read", "health"),
     "test_provider": Right("write", "models", "provider.test"),
     "webhooks": Right("read", "calls"),

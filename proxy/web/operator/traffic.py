@@ -37,10 +37,13 @@ class Traffic:
 
     def calls(self, bounds: Bounds, now: float) -> LiveAnswer:
         """Calls under way, oldest first, and the latest that ended, newest first; those within bounds."""
-        records = sorted(self._api.running.values(), key=lambda record: record.started)
-        under_way = [_call(one, now) for one in records if one.endpoint != "health" and bounds.has(one.tenant)]
         recent = [entry for entry in reversed(self.feed.recent) if bounds.has(entry.tenant)][:_RECENT]
-        return LiveAnswer(instant(int(time.time() * 1000)), under_way, recent)
+        return LiveAnswer(instant(int(time.time() * 1000)), self.under_way(bounds, now), recent)
+
+    def under_way(self, bounds: Bounds, now: float) -> list[LiveCall]:
+        """Calls under way, oldest first."""
+        records = sorted(self._api.running.values(), key=lambda record: record.started)
+        return [_call(one, now) for one in records if one.endpoint != "health" and bounds.has(one.tenant)]
 
     def providers(self, now: float) -> ProvidersAnswer:
         """Every configured provider: its breaker, and how many calls it has; and those that fare otherwise for a tenant

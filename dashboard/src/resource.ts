@@ -1,0 +1,45 @@
+// What the daemon says, read when a screen opens and again from time to time while somebody looks.
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { read } from "./api";
+
+export interface Resource<T> {
+  data: T | null;
+  error: Error | null;
+  loading: boolean;
+  again: () => void;
+}
+
+export function useResource<T>(path: string | null, everyMs = 0): Resource<T> {
+  const [data, setData] = useState<T | null>(null);
+  const [error, setError] = useState<Error | null>(null);
+  const [loading, setLoading] = useState(path !== null);
+  const [turn, setTurn] = useState(0);
+  const shown = useRef<string | null>(null);
+  useEffect(() => {
+    if (path === null) return;
+    const gone = new AbortController();
+    let timer = 0;
+    if (shown.current !== path) setData(null);
+    shown.current = path;
+    const look = async () => {
+      try {
+        setLoading(true);
+        setData(await read<T>(path, { signal: gone.signal }));
+        setError(null);
+      } catch (problem) {
+        if (!gone.signal.aborted) setError(problem as Error);
+      }
+      if (gone.signal.aborted) return;
+      setLoading(false);
+      if (everyMs) timer = window.setTimeout(due, everyMs);
+    };
+    const due = () => (document.hidden ? (timer = window.setTimeout(due, everyMs)) : void look());
+    void look();
+    return () => {
+      gone.abort();
+      clearTimeout(timer);
+    };
+  }, [path, everyMs, turn]);
+  const again = useCallback(() => setTurn((n) => n + 1), []);
+  return { data, error, loading, again };
+}

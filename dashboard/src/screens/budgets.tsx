@@ -1,0 +1,81 @@
+// Budgets: where each stands, corrected and made here.
+import { useState } from "preact/hooks";
+import { until } from "../format";
+import { useResource } from "../resource";
+import { go, hashOf, type Place } from "../router";
+import type { Budget } from "../types";
+import { BudgetLines } from "../ui/budgets";
+import { Card, Dialog, Head, Problem, Usd, Waiting } from "../ui/parts";
+import { Table, type Column } from "../ui/table";
+import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
+
+const PERS = ["month", "day", "week", "hour", "total"];
+const COLUMNS: Column<Budget>[] = [
+  { name: "Budget", of: (one) => <span class="cut">{one.budget}</span> },
+  { name: "Cap", of: (one) => <Usd of={one.cap_usd} />, right: true },
+  { name: "Spent", of: (one) => <Usd of={one.spent_usd} />, right: true },
+  { name: "Held", of: (one) => <Usd of={one.held_usd} />, right: true, wide: true },
+  { name: "Left", of: (one) => <Usd of={one.left_usd} />, right: true },
+  { name: "", of: (one) => <span class="soft">{until(one.resets_at)}</span>, wide: true },
+];
+
+export function Budgets({ place }: { place: Place }) {
+  const { data, error, again } = useResource<{ budgets: Budget[] }>("budgets", 5000);
+  const [making, setMaking] = useState(false);
+  const write = useWrite(again);
+  const chosen = data?.budgets.find((one) => one.budget === place.rest);
+  return (
+    <div class="stack">
+      <Head title="Budgets">
+        <button class="main" onClick={() => setMaking(true)}>
+          New budget
+        </button>
+      </Head>
+      {error && <Problem error={error} again={again} />}
+      <Card title="Where they stand">
+        {!data && !error && <Waiting />}
+        {data && (data.budgets.length ? (
+          <Table caption="Budgets" columns={COLUMNS} rows={data.budgets} id={(one) => one.budget} href={(one) => hashOf("budgets", one.budget)} />
+        ) : <BudgetLines budgets={[]} />)}
+      </Card>
+      {making && <Making write={write} close={() => setMaking(false)} />}
+      {chosen && <Correcting of={chosen} write={write} />}
+    </div>
+  );
+}
+
+function Making({ write, close }: { write: Write; close: () => void }) {
+  const send = async (given: Record<string, string>) => {
+    const value = { usd: Number(given.usd), per: given.per };
+    if (await write.run("PUT", `settings/budgets/${encodeURIComponent(given.name ?? "")}`, { body: { value } })) close();
+  };
+  return (
+    <Dialog title={<h2>New budget for everything together</h2>} onClose={close}>
+      <Form write={write} send={(given) => void send(given)} word="Set it">
+        <Text name="name" title="Name" needed />
+        <div class="pair">
+          <Text name="usd" title="USD" needed type="number" />
+          <Choice name="per" title="a" among={PERS} />
+        </div>
+        <p class="soft small">A budget of one key is set with the key.</p>
+      </Form>
+    </Dialog>
+  );
+}
+
+function Correcting({ of, write }: { of: Budget; write: Write }) {
+  const close = () => go(hashOf("budgets"));
+  const send = async (given: Record<string, string>) => {
+    const path = `budgets/${encodeURIComponent(of.budget)}/adjustments`;
+    if (await write.run("POST", path, { body: { usd: given.usd, reason: given.reason } })) close();
+  };
+  return (
+    <Dialog title={<h2>{of.budget}</h2>} onClose={close}>
+      <BudgetLines budgets={[of]} />
+      <Form write={write} send={(given) => void send(given)} word="Correct what is spent">
+        <Text name="usd" title="Add to what is spent, in USD; below zero gives back" hint="-0.25" needed />
+        <Text name="reason" title="Why" needed />
+      </Form>
+    </Dialog>
+  );
+}

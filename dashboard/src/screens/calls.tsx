@@ -1,0 +1,164 @@
+// Past calls: filters in the address, the newest first, and a sheet for each.
+import { useEffect, useState } from "preact/hooks";
+import { query, read } from "../api";
+import { count, milliseconds } from "../format";
+import { useLive } from "../live";
+import { go, hashOf, placeOf, type Place } from "../router";
+import type { PastCall } from "../types";
+import { Filter } from "../ui/filter";
+import { Outcome } from "../ui/outcome";
+import { Card, Empty, Head, Problem, Usd, Waiting, When } from "../ui/parts";
+import { Table, type Column } from "../ui/table";
+import { CallSheet } from "./call";
+
+const PAGE = 50;
+const TEXTS = ["key", "model", "provider", "tenant", "session", "tag", "error"];
+const SPANS: Record<string, string> = { "1h": "last hour", today: "today", "7d": "7 days", "30d": "30 days", "": "ever" };
+const OUTCOMES: Record<string, string> = { "": "any", ok: "ok", failed: "failed", refused: "refused" };
+
+interface Page {
+  calls: PastCall[];
+  next: string | null;
+}
+
+const COLUMNS: Column<PastCall>[] = [
+  { name: "Time", of: (call) => <When at={call.at} /> },
+  { name: "Model", of: (call) => <Model call={call} /> },
+  { name: "Key", of: (call) => <span class="cut">{call.key || "–"}</span> },
+  { name: "Outcome", of: (call) => <Outcome {...call} /> },
+  { name: "Tokens in", of: (call) => count(call.input_tokens), right: true, wide: true },
+  { name: "out", of: (call) => count(call.output_tokens), right: true, wide: true },
+  { name: "Cost", of: (call) => <Usd of={call.cost_usd} />, right: true },
+  { name: "From", of: (call) => <span class="soft">{call.refused ? "" : call.source}</span>, wide: true },
+  { name: "First token", of: (call) => milliseconds(call.first_token_ms), right: true, wide: true },
+  { name: "Took", of: (call) => milliseconds(call.total_ms), right: true },
+];
+
+function Model({ call }: { call: PastCall }) {
+  return (
+    <>
+      <span class="cut" title={call.asked}>
+        {call.asked || call.model || call.endpoint}
+      </span>
+      {call.model && call.model !== call.asked && <span class="cut small soft">{call.model}</span>}
+      {call.attempts > 1 && <span class="tag">{call.attempts} attempts</span>}
+      {call.times > 1 && <span class="tag">{count(call.times)} times</span>}
+    </>
+  );
+}
+
+// An hour is none of the server's words: it is counted from now.
+function sinceOf(span: string): string {
+  return span === "1h" ? new Date(Date.now() - 3_600_000).toISOString() : span;
+}
+
+export function Calls({ place }: { place: Place }) {
+  const given = new URLSearchParams(place.params);
+  const address = given.toString();
+  const [pages, setPages] = useState<Page[]>([]);
+  const [error, setError] = useState<Error | null>(null);
+  const [busy, setBusy] = useState(true);
+  const live = useLive();
+  const [seen, setSeen] = useState("");
+  const load = async (before: string | null, signal?: AbortSignal) => {
+    setBusy(true);
+    const asked = { ...Object.fromEntries(given), since: sinceOf(given.get("since") ?? ""), before, limit: PAGE };
+    try {
+      const page = await read<Page>(`calls/past${query(asked)}`, signal ? { signal } : {});
+      setPages((known) => (before ? [...known, page] : [page]));
+      if (!before) setSeen(live.ended[0]?.request_id ?? "");
+      setError(null);
+    } catch (problem) {
+      if (!signal?.aborted) setError(problem as Error);
+    }
+    if (!signal?.aborted) setBusy(false);
+  };
+  useEffect(() => {
+    const gone = new AbortController();
+    void load(null, gone.signal);
+    return () => gone.abort();
+  }, [address]);
+  const calls = pages.flatMap((page) => page.calls);
+  const next = pages.at(-1)?.next ?? null;
+  const fresh = Math.max(0, live.ended.findIndex((call) => call.request_id === seen));
+  return (
+    <div class="stack">
+      <Head title="Calls">
+        {seen && fresh > 0 && <button onClick={() => void load(null)}>{count(fresh)} newer</button>}
+        <button onClick={() => void load(null)}>Read again</button>
+      </Head>
+      <Filters given={given} />
+      {error && <Problem error={error} again={() => void load(null)} />}
+      <Card title="Calls" aside={next ? `${count(calls.length)}+` : count(calls.length)}>
+        {calls.length > 0 && (
+          <Table
+            caption="Past calls"
+            columns={COLUMNS}
+            rows={calls}
+            id={(call) => call.request_id}
+            href={(call) => hashOf("calls", call.request_id, given)}
+          />
+        )}
+        {!busy && !calls.length && !error && <None filtered={address !== ""} more={next !== null} />}
+        {busy && <Waiting />}
+        {next && !busy && (
+          <div class="body">
+            <button onClick={() => void load(next)}>Show more</button>
+          </div>
+        )}
+      </Card>
+      {place.rest && <CallSheet key={place.rest} id={place.rest} onClose={() => go(hashOf("calls", "", given))} />}
+    </div>
+  );
+}
+
+function None({ filtered, more }: { filtered: boolean; more: boolean }) {
+  if (more) return <Empty title="Nothing among the newest calls">Look further back with the button below.</Empty>;
+  if (filtered) {
+    return (
+      <Empty title="No call fits">
+        <a href={hashOf("calls")}>Remove the filters</a>
+      </Empty>
+    );
+  }
+  return (
+    <Empty title="No call yet">
+      <a href={hashOf("now")}>How to send the first one</a>
+    </Empty>
+  );
+}
+
+function Filters({ given }: { given: URLSearchParams }) {
+  const set = (name: string, value: string) => {
+    const changed = new URLSearchParams(placeOf(location.hash).params);
+    changed.set(name, value.trim());
+    go(hashOf("calls", "", changed), true);
+  };
+  const choice = (name: string, title: string, choices: Record<string, string>) => (
+    <label class="field">
+      {title}
+      <select value={given.get(name) ?? ""} onChange={(event) => set(name, event.currentTarget.value)}>
+        {Object.entries(choices).map(([value, word]) => (
+          <option key={value} value={value}>
+            {word}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+  return (
+    <form class="filters" role="search" aria-label="Filters of calls" onSubmit={(event) => event.preventDefault()}>
+      {choice("since", "When", SPANS)}
+      {choice("outcome", "Outcome", OUTCOMES)}
+      {TEXTS.map((name) => (
+        <Filter
+          key={name}
+          title={name[0]?.toUpperCase() + name.slice(1)}
+          hint={name === "model" ? "openai/*" : ""}
+          value={given.get(name) ?? ""}
+          set={(value) => set(name, value)}
+        />
+      ))}
+    </form>
+  );
+}

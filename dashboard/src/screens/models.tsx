@@ -1,0 +1,159 @@
+// Models: found, filtered, switched off and on; the providers' lists fetched anew, told as it goes.
+import { useState } from "preact/hooks";
+import { pageHeaders, query, refusal, wantLogin } from "../api";
+import { count } from "../format";
+import { useResource } from "../resource";
+import { go, hashOf, placeOf, type Place } from "../router";
+import { Card, Empty, Head, Problem, State, Waiting } from "../ui/parts";
+import { Table, type Column } from "../ui/table";
+import { Filter } from "../ui/filter";
+import { useWrite } from "../ui/write";
+
+interface Model {
+  name: string;
+  target: string | null;
+  problem: string | null;
+  provider: string | null;
+  context_length: number | null;
+  input_usd: string | null;
+  output_usd: string | null;
+  takes: string[];
+  makes: string[];
+}
+
+interface Step {
+  event: string;
+  provider?: string;
+  models?: number;
+  problem?: string | null;
+  done: number;
+  of: number;
+}
+
+const MOST = 200;
+const FILTERS: [string, string, string][] = [
+  ["query", "Name", "claude"],
+  ["provider", "Provider", "openrouter"],
+  ["author", "Author", "anthropic"],
+  ["takes", "Takes", "tools,images"],
+  ["max_input_usd", "Input up to, USD", "3"],
+  ["min_context", "Context from, tokens", "128000"],
+];
+const SORTS = ["name", "input", "output", "context", "released"];
+const price = (text: string | null) => (text === null ? "–" : `$${Number(text)}`);
+
+export function Models({ place }: { place: Place }) {
+  const given = place.params;
+  const asked = Object.fromEntries(given);
+  const { data, error, again } = useResource<{ models: Model[]; off: number }>(`models${query({ ...asked, limit: MOST })}`);
+  const write = useWrite(again);
+  const set = (name: string, value: string) => {
+    const changed = placeOf(location.hash).params;
+    changed.set(name, value);
+    go(hashOf("models", "", changed), true);
+  };
+  const turn = (pattern: string, enabled: boolean) => void write.run("PATCH", "models", { body: { pattern, enabled } });
+  const isOff = given.has("off");
+  const columns: Column<Model>[] = [
+    { name: "Name", of: (one) => <Named one={one} /> },
+    { name: "Goes to", of: (one) => <span class="cut soft">{one.target ?? one.problem}</span>, wide: true },
+    { name: "Input", of: (one) => price(one.input_usd), right: true },
+    { name: "Output", of: (one) => price(one.output_usd), right: true },
+    { name: "Context", of: (one) => count(one.context_length), right: true, wide: true },
+    { name: "Takes", of: (one) => <span class="cut soft">{one.takes.join(", ")}</span>, wide: true },
+    {
+      name: "Action",
+      right: true,
+      of: (one) => (
+        <button class="plain" disabled={write.busy} onClick={() => turn(one.name, isOff)} aria-label={`Switch ${one.name} ${isOff ? "on" : "off"}`}>
+          {isOff ? "Switch on" : "Switch off"}
+        </button>
+      ),
+    },
+  ];
+  return (
+    <div class="stack">
+      <Head title="Models">
+        <Sync after={again} />
+      </Head>
+      <form class="filters" role="search" aria-label="Filters of models" onSubmit={(event) => event.preventDefault()}>
+        {FILTERS.map(([name, title, hint]) => (
+          <Filter key={name} title={title} hint={hint} value={given.get(name) ?? ""} set={(value) => set(name, value)} />
+        ))}
+        <label class="field">
+          Order
+          <select value={given.get("sort") ?? "name"} onChange={(event) => set("sort", event.currentTarget.value)}>
+            {SORTS.map((sort) => <option key={sort}>{sort}</option>)}
+          </select>
+        </label>
+        <label class="row small">
+          <input type="checkbox" checked={isOff} onChange={() => set("off", isOff ? "" : "true")} />
+          Switched off{data?.off ? ` (${count(data.off)})` : ""}
+        </label>
+      </form>
+      {(error ?? write.error) && <Problem error={(error ?? write.error) as Error} again={again} />}
+      <Card title="Names clients may send" aside={data ? `${count(data.models.length)}${data.models.length === MOST ? "+" : ""}, prices per million tokens` : ""}>
+        {!data && !error && <Waiting />}
+        {data?.models.length === 0 && <Empty title="No model fits"><a href={hashOf("models")}>Remove the filters</a></Empty>}
+        {data && data.models.length > 0 && <Table caption="Models" columns={columns} rows={data.models} id={(one) => one.name} />}
+      </Card>
+    </div>
+  );
+}
+
+function Named({ one }: { one: Model }) {
+  return (
+    <>
+      <span class="cut" title={one.name}>{one.name}</span>
+      {one.problem && one.target && <span class="cut small soft">{one.problem}</span>}
+    </>
+  );
+}
+
+function Sync({ after }: { after: () => void }) {
+  const [step, setStep] = useState<Step | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const run = async () => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await streamed((told) => (told.event === "change" ? undefined : setStep(told)));
+      after();
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+    setBusy(false);
+  };
+  return (
+    <>
+      {problem && <State tone="bad">{problem}</State>}
+      {step && (
+        <span class="soft small" role="status">
+          {step.event === "done" ? `${count(step.models)} models are listed` : `${step.done} of ${step.of}: ${step.provider} ${step.problem ?? ""}`}
+        </span>
+      )}
+      <button disabled={busy} onClick={() => void run()}>
+        Fetch the lists
+      </button>
+    </>
+  );
+}
+
+async function streamed(told: (step: Step) => void): Promise<void> {
+  let reply = await fetch("models/sync", { method: "POST", headers: pageHeaders() });
+  if (reply.status === 401 && (await wantLogin())) reply = await fetch("models/sync", { method: "POST", headers: pageHeaders() });
+  if (!reply.ok || !reply.body) throw await refusal(reply);
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (text + value).split("\n\n");
+    text = parts.pop() ?? "";
+    for (const part of parts) {
+      const data = part.split("\n").find((line) => line.startsWith("data: "));
+      if (data) told(JSON.parse(data.slice(6)) as Step);
+    }
+  }
+}
+

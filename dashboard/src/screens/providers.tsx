@@ -1,0 +1,95 @@
+// Providers: how each fares, tried by a button; another one with its key.
+import { useState } from "preact/hooks";
+import { count, milliseconds } from "../format";
+import { useResource } from "../resource";
+import type { Provider } from "../types";
+import { Card, Dialog, Empty, Head, Problem, State, Waiting } from "../ui/parts";
+import { ProviderState } from "../ui/provider";
+import { Table, type Column } from "../ui/table";
+import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
+
+interface Tried {
+  provider: string;
+  ok: boolean;
+  status: number | null;
+  seconds: number;
+  asked: string;
+  meaning: string;
+  next_step: string | null;
+}
+
+export function Providers() {
+  const { data, error, again } = useResource<{ providers: Provider[] }>("providers", 5000);
+  const [tried, setTried] = useState<Tried | null>(null);
+  const [adding, setAdding] = useState(false);
+  const write = useWrite(again);
+  const test = async (name: string) => setTried(await write.run<Tried>("POST", `providers/${encodeURIComponent(name)}/test`));
+  const columns: Column<Provider>[] = [
+    { name: "Provider", of: (one) => <><strong>{one.provider}</strong> {one.tenant && <span class="tag">{one.tenant}</span>}</> },
+    { name: "State", of: (one) => <ProviderState provider={one} /> },
+    { name: "Under way", of: (one) => count(one.in_flight), right: true, wide: true },
+    { name: "Address", of: (one) => <span class="cut soft">{one.base_url}</span>, wide: true },
+    { name: "Key from", of: (one) => <span class="cut soft">{one.key_source}</span>, wide: true },
+    {
+      name: "Action",
+      right: true,
+      of: (one) => (
+        <button class="plain" disabled={write.busy} onClick={() => void test(one.provider)} aria-label={`Test ${one.provider}`}>
+          Test
+        </button>
+      ),
+    },
+  ];
+  return (
+    <div class="stack">
+      <Head title="Providers">
+        <button class="main" onClick={() => setAdding(true)}>
+          New provider
+        </button>
+      </Head>
+      {error && <Problem error={error} again={again} />}
+      {write.error && !adding && <Problem error={write.error} />}
+      {tried && <Result of={tried} />}
+      <Card title="Providers">
+        {!data && !error && <Waiting />}
+        {data?.providers.length === 0 && <Empty title="No provider is configured">Add one with its key.</Empty>}
+        {data && data.providers.length > 0 && (
+          <Table caption="Providers" columns={columns} rows={data.providers} id={(one) => `${one.provider} ${one.tenant}`} />
+        )}
+      </Card>
+      {adding && <Adding write={write} close={() => setAdding(false)} />}
+    </div>
+  );
+}
+
+function Result({ of }: { of: Tried }) {
+  return (
+    <div class={`note-box${of.ok ? "" : " bad"}`} role="status">
+      <State tone={of.ok ? "good" : "bad"}>
+        {of.provider}: {of.meaning}
+      </State>
+      <div class="soft small">
+        {of.asked} answered {of.status ?? "nothing"} in {milliseconds(1000 * of.seconds)}. {of.next_step}
+      </div>
+    </div>
+  );
+}
+
+function Adding({ write, close }: { write: Write; close: () => void }) {
+  const send = async (given: Record<string, string>) => {
+    const value = Object.fromEntries(
+      [["kind", given.kind], ["base_url", given.base_url], ["api_key", given.api_key]].filter(([, text]) => text),
+    );
+    if (await write.run("PUT", `settings/providers/${encodeURIComponent(given.name ?? "")}`, { body: { value } })) close();
+  };
+  return (
+    <Dialog title={<h2>New provider</h2>} onClose={close}>
+      <Form write={write} send={(given) => void send(given)} word="Add it">
+        <Text name="name" title="Name" hint="gpu1" needed />
+        <Choice name="kind" title="Kind" among={["openai", "openrouter", "anthropic", "mock"]} />
+        <Text name="base_url" title="Address" hint="as the kind says" />
+        <Text name="api_key" title="Its key, sealed on disk" type="password" />
+      </Form>
+    </Dialog>
+  );
+}

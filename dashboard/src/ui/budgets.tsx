@@ -1,0 +1,64 @@
+import { until } from "../format";
+import type { Budget } from "../types";
+import { Empty, Usd } from "./parts";
+
+const HIGH = 0.8;
+
+// Every budget with what is spent and held of it, the fullest first.
+export function BudgetLines({ budgets }: { budgets: Budget[] }) {
+  if (!budgets.length) {
+    return (
+      <Empty title="Nothing limits what is spent">
+        Put a line under <code>budgets:</code>, such as <code>{"- {usd: 100, per: month}"}</code>.
+      </Empty>
+    );
+  }
+  const full = (budget: Budget) => Number(budget.spent_usd) / (Number(budget.cap_usd) || 1);
+  const sorted = [...budgets].sort((one, other) => full(other) - full(one));
+  return (
+    <ul class="lines">
+      {sorted.map((budget) => (
+        <Line key={budget.budget} budget={budget} used={full(budget)} />
+      ))}
+    </ul>
+  );
+}
+
+function Line({ budget, used }: { budget: Budget; used: number }) {
+  const tone = used >= 1 ? " bad" : used >= HIGH ? " warn" : "";
+  const held = Number(budget.held_usd) / (Number(budget.cap_usd) || 1);
+  const percent = Math.round(100 * used);
+  return (
+    <li class="line">
+      <div class="top">
+        <span class="cut" title={budget.budget}>
+          {budget.budget}
+          {budget.shadow && <span class="tag"> shadow</span>}
+        </span>
+        <span class="num">
+          <Usd of={budget.spent_usd} /> <span class="soft">of</span> <Usd of={budget.cap_usd} />
+        </span>
+      </div>
+      <div
+        class={`meter${tone}`}
+        role="meter"
+        aria-label={`Spent of ${budget.budget}`}
+        aria-valuenow={percent}
+        aria-valuemin={0}
+        aria-valuemax={100}
+      >
+        <i style={{ width: `${Math.min(100, 100 * used)}%` }} />
+        <i class="held" style={{ width: `${Math.min(100, 100 * held)}%` }} />
+      </div>
+      <div class="soft small">
+        {percent} %, {until(budget.resets_at)}
+        {Number(budget.held_usd) > 0 && (
+          <>
+            {" · "}
+            <Usd of={budget.held_usd} /> held
+          </>
+        )}
+      </div>
+    </li>
+  );
+}

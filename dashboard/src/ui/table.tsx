@@ -1,0 +1,76 @@
+// A table whose rows can be opened: by a click anywhere, by the link in their first cell, by j, k and Enter.
+import type { ComponentChildren } from "preact";
+import { useRef } from "preact/hooks";
+
+export interface Column<T> {
+  name: string;
+  of: (row: T) => ComponentChildren;
+  right?: boolean;
+  wide?: boolean; // not shown where there is little room
+}
+
+interface Rows<T> {
+  caption: string;
+  columns: Column<T>[];
+  rows: T[];
+  id: (row: T) => string;
+  href?: (row: T) => string;
+  fresh?: (row: T) => boolean;
+}
+
+const classes = (column: { right?: boolean; wide?: boolean }) =>
+  `${column.right ? "right" : ""}${column.wide ? " wide" : ""}` || undefined;
+
+export function Table<T>({ caption, columns, rows, id, href, fresh }: Rows<T>) {
+  const body = useRef<HTMLTableSectionElement>(null);
+  const step = (event: KeyboardEvent) => {
+    const by = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+    const links = [...(body.current?.querySelectorAll<HTMLElement>("a[data-row]") ?? [])];
+    const at = links.indexOf(document.activeElement as HTMLElement);
+    if (!by || at < 0) return;
+    event.preventDefault();
+    links[at + by]?.focus();
+  };
+  const open = (event: MouseEvent, row: T) => {
+    const target = event.target as HTMLElement;
+    if (!href || target.closest("a, button, input, label") || getSelection()?.toString()) return;
+    location.hash = href(row);
+  };
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
+      <table>
+        <caption class="hidden">{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th key={column.name} scope="col" class={classes(column)}>
+                {column.name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody ref={body} onKeyDown={step}>
+          {rows.map((row) => (
+            <tr
+              key={id(row)}
+              class={`${href ? "opens" : ""}${fresh?.(row) ? " fresh" : ""}` || undefined}
+              onClick={(event) => open(event, row)}
+            >
+              {columns.map((column, at) => (
+                <td key={column.name} class={classes(column)}>
+                  {href && at === 0 ? (
+                    <a data-row href={href(row)}>
+                      {column.of(row)}
+                    </a>
+                  ) : (
+                    column.of(row)
+                  )}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

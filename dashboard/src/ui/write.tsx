@@ -1,0 +1,108 @@
+// Changing something: one at a time, what the daemon says against it, and what is so afterwards read back.
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { ask, type Asked } from "../api";
+import { Problem } from "./parts";
+
+export interface Write {
+  busy: boolean;
+  error: Error | null;
+  run: <T>(method: string, path: string, asked?: Asked) => Promise<T | null>;
+}
+
+export function useWrite(after: () => void): Write {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<Error | null>(null);
+  const run = async <T,>(method: string, path: string, asked: Asked = {}): Promise<T | null> => {
+    setBusy(true);
+    setError(null);
+    try {
+      const answer = await ask<T>(method, path, asked);
+      after();
+      return answer;
+    } catch (problem) {
+      setError(problem as Error);
+      return null;
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { busy, error, run };
+}
+
+// What cannot be taken back wants a second press.
+export function Twice({ word, sure, write, onSure }: { word: string; sure: string; write: Write; onSure: () => void }) {
+  const [asked, setAsked] = useState(false);
+  if (!asked) {
+    return (
+      <button type="button" class="danger" disabled={write.busy} onClick={() => setAsked(true)}>
+        {word}
+      </button>
+    );
+  }
+  return (
+    <span class="row" role="group" aria-label={word}>
+      <button type="button" class="danger" autofocus disabled={write.busy} onClick={onSure}>
+        {sure}
+      </button>
+      <button type="button" onClick={() => setAsked(false)}>
+        Keep it
+      </button>
+    </span>
+  );
+}
+
+interface Fields {
+  write: Write;
+  send: (fields: Record<string, string>) => void;
+  word: string;
+  children: ComponentChildren;
+}
+
+export function Form({ write, send, word, children }: Fields) {
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const given = new FormData(event.currentTarget as HTMLFormElement);
+    send(Object.fromEntries([...given].map(([name, value]) => [name, String(value).trim()])));
+  };
+  return (
+    <form class="form" onSubmit={submit}>
+      {children}
+      {write.error && <Problem error={write.error} />}
+      <div class="row">
+        <button class="main" disabled={write.busy}>
+          {word}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+interface Given {
+  name: string;
+  title: string;
+  hint?: string;
+  value?: string;
+  needed?: boolean;
+  type?: "text" | "number" | "password";
+}
+
+export const Text = ({ name, title, hint, value, needed, type }: Given) => (
+  <label class="field">
+    {title}
+    <input name={name} placeholder={hint} defaultValue={value ?? ""} required={needed} type={(type ?? "text") as "text"} step="any" autocomplete="off" />
+  </label>
+);
+
+export const Choice = ({ name, title, among }: { name: string; title: string; among: string[] }) => (
+  <label class="field">
+    {title}
+    <select name={name}>
+      {among.map((one) => (
+        <option key={one}>{one}</option>
+      ))}
+    </select>
+  </label>
+);
+
+export const listOf = (text: string | undefined): string[] => (text ?? "").split(",").map((one) => one.trim()).filter(Boolean);

@@ -1,0 +1,87 @@
+"""What happens, as it happens: calls under way, calls that ended, the minutes. For pages that stay open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.errors import Overloaded
+from proxy.exchange.record import Entry
+from proxy.web.operator.answers import LiveCall
+from proxy.web.operator.bounds import Bounds
+from proxy.web.operator.desk import instant
+from proxy.web.operator.pulse import MINUTES, MinuteAnswer
+from proxy.web.operator.traffic import Traffic
+
+_MOST_READERS = 64
+_AT_FIRST = 50  # calls that had ended before
+_TICK_SECONDS = 0.2
+_BEAT_TICKS = 50  # of silence, after which it says that it lives
+
+
+class LiveAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """`after`: the `id` of the event that was read last."""
+
+    after: str = ""
+
+
+class LiveLine(Struct, frozen=True):
+    """`calls` are under way, oldest first; `ended` those that ended since the event before, oldest first, without
+    `missed` ones that came too fast; `minutes` those that have changed since."""
+
+    event: str
+    id: str
+    at: str
+    calls: list[LiveCall]
+    ended: list[Entry]
+    missed: int
+    minutes: list[MinuteAnswer]
+
+
+class LiveStream:
+    """Belongs to the event loop. Nobody waits for a slow reader: it misses calls, and is told how many."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._readers = 0
+
+    async def lines(self, params: dict[str, Any]) -> AsyncGenerator[Struct]:
+        """One as soon as it is asked for, then whenever something is new. Raises `Overloaded` for one reader too many."""
+        after = msgspec.convert(params, LiveAsk).after
+        if self._readers >= _MOST_READERS:
+            raise Overloaded(f"{_MOST_READERS} pages look on already; close one of them.")
+        self._readers += 1
+        try:
+            async for line in self._lines(after):
+                yield line
+        finally:
+            self._readers -= 1
+
+    async def _lines(self, after: str) -> AsyncGenerator[Struct]:
+        feed, silent, minutes = self._traffic.feed, 0, MINUTES
+        await feed.caught_up()
+        known = feed.number(after)
+        number = max(0, feed.told - _AT_FIRST) if known is None else known
+        under_way: list[LiveCall] | None = None
+        while True:
+            calls = self._traffic.under_way(Bounds(), time.monotonic())
+            if calls or feed.told > number or under_way != calls or silent >= _BEAT_TICKS:
+                yield self._line(calls, number, minutes)
+                number, silent, minutes = feed.told, 0, 2
+            under_way = calls
+            await asyncio.sleep(_TICK_SECONDS)
+            silent += 1
+            await feed.caught_up()
+
+    def _line(self, calls: list[LiveCall], number: int, minutes: int) -> LiveLine:
+        feed, now = self._traffic.feed, time.time()
+        ended = feed.after(number)
+        missed = feed.told - number - len(ended)
+        return LiveLine(
+            "live", feed.place(), instant(int(now * 1000)), calls, ended, missed, feed.pulse.minutes(now, minutes)
+        )

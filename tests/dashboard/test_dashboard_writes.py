@@ -1,0 +1,168 @@
+"""Whatever is changed in the dashboard is so on the data port: keys, budgets, providers, models, settings; and is in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from browser import ADMIN, Visit
+from harness.daemon import Daemon
+from harness.setting import CLIENT_KEY
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+KEYS = {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "total"}]}}
+WRITING = "40[019]"  # what the console says of refusals that the test is about
+
+
+@pytest.fixture(scope="module")
+def daemon(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    config = {
+        "providers": {"mock": {}},
+        "admin": ADMIN,
+        "keys": KEYS,
+        "models": {"fast": "openai/gpt-4o"},
+        "shutdown": {"drain": 1},
+    }
+    with Daemon(config, tmp_path_factory.mktemp("written"), key=CLIENT_KEY) as running:
+        yield running
+        assert running.stop() == 0, running.output
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, daemon: Daemon) -> Iterator[Visit]:
+    """One who has logged in."""
+    visit = Visit(browser, daemon)
+    visit.open("#/calls").get_by_role("button", name="Log in").click()
+    visit.log_in()
+    yield visit
+    visit.close(expected=WRITING)
+
+
+def dialog(page: Page, button: str) -> Locator:
+    page.locator("main").get_by_role("button", name=button).click()
+    return page.get_by_role("dialog")
+
+
+def status_of(daemon: Daemon, secret: str, model: str = "openai/gpt-4o") -> int:
+    return daemon.chat(model, [("Authorization", f"Bearer {secret}")]).status
+
+
+def test_a_key_made_here_may_call_is_renewed_and_revoked(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/keys")
+    form = dialog(page, "New key")
+    form.get_by_label("Name").fill("bob")
+    form.get_by_label("Models").fill("openai/*")
+    form.get_by_label("Budget in USD").fill("2")
+    visit.judge()
+    form.get_by_role("button", name="Make it").click()
+    secret = form.locator("pre").inner_text()
+    assert (status_of(daemon, secret), status_of(daemon, secret, "anthropic/claude-sonnet-4.5")) == (200, 404)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="bob").click()
+    sheet = page.get_by_role("dialog")
+    sheet.get_by_text("key:bob:day").wait_for()
+    visit.judge()
+    sheet.get_by_role("button", name="New secret").click()
+    newer = sheet.locator("pre").inner_text()
+    assert newer != secret and status_of(daemon, newer) == status_of(daemon, secret) == 200
+    sheet.get_by_role("button", name="Revoke").click()
+    sheet.get_by_role("button", name="Revoke bob now").click()
+    sheet.wait_for(state="detached")
+    page.get_by_role("link", name="bob").wait_for(state="detached")
+    assert status_of(daemon, newer) == status_of(daemon, secret) == 401
+
+
+def test_a_key_of_the_file_is_not_changed_and_a_name_twice_is_told(visit: Visit) -> None:
+    page = visit.open("#/keys/alice")
+    page.get_by_text("It stands in the configuration file").wait_for()
+    page.keyboard.press("Escape")
+    form = dialog(page, "New key")
+    form.get_by_label("Name").fill("alice")
+    form.get_by_role("button", name="Make it").click()
+    assert "alice" in form.get_by_role("alert").inner_text()
+
+
+def test_a_budget_is_corrected_and_made_and_holds(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/budgets/key%3Aalice%3Atotal")
+    form = page.get_by_role("dialog")
+    form.get_by_label("Add to what is spent").fill("4.999999")
+    form.get_by_label("Why").fill("a test")
+    form.get_by_role("button", name="Correct what is spent").click()
+    form.wait_for(state="detached")
+    assert daemon.chat().json["error"]["code"] == "budget_exceeded"
+    page.get_by_role("link", name="key:alice:total").click()
+    form.get_by_label("Add to what is spent").fill("-4.999999")
+    form.get_by_label("Why").fill("the test is over")
+    form.get_by_role("button", name="Correct what is spent").click()
+    form.wait_for(state="detached")
+    assert daemon.chat().status == 200
+    form = dialog(page, "New budget")
+    form.get_by_label("Name").fill("all")
+    form.get_by_label("USD").fill("0.00001")
+    form.get_by_role("button", name="Set it").click()
+    page.get_by_role("link", name="global:all").wait_for()
+    assert daemon.chat().json["error"]["code"] == "budget_exceeded"
+    page = visit.open("#/settings/budgets.all")
+    sheet = page.get_by_role("dialog")
+    sheet.get_by_label("Value, as JSON").fill('{"usd": 50, "per": "month"}')
+    sheet.get_by_role("button", name="Put it in force").click()
+    sheet.get_by_text("version 2").wait_for()
+    visit.judge()
+    assert daemon.chat().status == 200
+    sheet.get_by_role("button", name="Put back").click()
+    sheet.get_by_text("version 3").wait_for()
+    assert daemon.chat().json["error"]["code"] == "budget_exceeded"
+    sheet.get_by_role("button", name="Remove", exact=True).click()
+    sheet.get_by_role("button", name="Remove it now").click()
+    sheet.wait_for(state="detached")
+    assert daemon.chat().status == 200
+
+
+def test_a_model_is_switched_off_and_on(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/models?query=fas")
+    page.get_by_role("button", name="Switch fast off", exact=True).click()
+    page.get_by_label("Switched off (1)").check()
+    on = page.get_by_role("button", name="Switch fast on", exact=True)
+    on.wait_for()
+    assert daemon.chat("fast").json["error"]["code"] == "model_not_found"
+    on.click()
+    page.get_by_text("No model fits").wait_for()
+    assert daemon.chat("fast").status == 200
+    page.get_by_role("button", name="Fetch the lists").click()
+    page.get_by_text("models are listed").wait_for()
+
+
+def test_a_provider_is_added_tried_and_serves(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/providers")
+    form = dialog(page, "New provider")
+    form.get_by_label("Name").fill("second")
+    form.get_by_label("Kind").select_option("mock")
+    form.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Test second").click()
+    page.get_by_role("status").get_by_text("second:").wait_for()
+    assert daemon.chat("second/openai/gpt-4o").status == 200
+
+
+def test_all_of_it_is_in_the_audit(visit: Visit) -> None:
+    page = visit.open("#/audit?action=key.*")
+    table = page.get_by_role("region", name="What operators did")
+    table.get_by_text("key.revoke").wait_for()
+    for action in ("key.create", "key.rotate", "keys.bob", "the admin token"):
+        assert table.get_by_text(action).count() >= 1
+    page.get_by_text("whole, ").wait_for()
+
+
+def test_what_was_spent_is_told_apart(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/costs?since=today&by=key")
+    table = page.get_by_role("region", name="Costs by key")
+    table.get_by_text("alice").wait_for()
+    page.get_by_label("Told apart by").select_option("provider")
+    page.get_by_role("region", name="Costs by provider").get_by_text("mock").first.wait_for()
+    page.get_by_role("button", name="Show the figures").click()
+    visit.judge()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert "mock" in download.value.path().read_text()
