@@ -19,13 +19,14 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.webhooks import Outbox, Tried, Webhooks
 from proxy.observe.metrics import Metrics
 from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.amounts import usd_text
-from proxy.policy.money.budgets import Budget, key_of
+from proxy.policy.money.budgets import Budget, key_of, tenant_of
 from proxy.policy.money.periods import period_end, period_start
 from proxy.policy.operators import Hook
 from proxy.stores import outbox
@@ -41,12 +42,14 @@ _LOOK_AGAIN_SECONDS = 10.0
 
 
 class Passed(Struct, frozen=True):
-    """A period of a budget has spent so much, and with that passed these thresholds, in hundredths of a percent."""
+    """A period of a budget has spent so much, and with that passed these thresholds, in hundredths of a percent. `tenant` is
+    the one it binds, or whose key; "" none."""
 
     budget: Budget
     period: int
     spent_pusd: int
     thresholds: tuple[int, ...]
+    tenant: str = ""
 
 
 class Alerts:
@@ -56,8 +59,9 @@ class Alerts:
         """Watch the budgets in force from now on, whichever they are. `told` hear of it, too."""
         self._metrics, self._events = told
         self._loop = asyncio.get_running_loop()
-        self._writer = books.writer
+        self._books, self._writer = books, books.writer
         self._watched: dict[str, Budget] = {}
+        self._tenants: dict[str, str] = {}
         self._outbox = Outbox(books.writer)
         self._webhooks = Webhooks(self._outbox, partial(tell_tried, self._metrics))
         self.take_on(hooks)
@@ -74,6 +78,7 @@ class Alerts:
     def watch(self, budgets: Iterable[Budget]) -> None:
         """From now on these are looked at. Where thresholds or the cap are others than before, now as well."""
         before, self._watched = self._watched, {budget.id: budget for budget in budgets if budget.alerts}
+        self._tenants = {caller.name: caller.tenant for caller in self._books.keys.callers if caller.tenant}
         now = time.time()
         changed = [b for b in self._watched.values() if b != before.get(b.id)]
         if changed:  # a reload that brings other webhooks has done so when this is called
@@ -117,12 +122,15 @@ class Alerts:
         """Within the transaction; what it returns tells of it, once that is over."""
         watched = self._watched
         looked = [_passed(driver, watched[id_], period) for id_, period in changed if id_ in watched] if watched else []
-        found = [passed for passed in looked if passed is not None]
+        found = [replace(passed, tenant=self._tenant_of(passed.budget)) for passed in looked if passed is not None]
         if not found:
             return _nothing
         messages = [message for passed in found for message in _messages(passed, self._outbox.hooks)]
         outbox.put(driver, messages)
         return partial(self._told, found, messages)
+
+    def _tenant_of(self, budget: Budget) -> str:
+        return tenant_of(budget.scope) or self._tenants.get(key_of(budget.scope) or "", "")
 
     def _told(self, found: list[Passed], messages: list[Message]) -> None:
         for passed in found:
@@ -188,6 +196,7 @@ def passed_data(passed: Passed) -> dict[str, Any]:
     return {
         "budget": budget.id,
         "key": key_of(budget.scope),
+        "tenant": passed.tenant or None,
         "per": budget.per,
         "threshold": thresholds[-1],
         "thresholds": thresholds,

@@ -38,7 +38,8 @@ def offline_checks(names: Sequence[str]) -> list[Check]:
 
 
 def _steps(seen: ProviderSeen) -> Iterator[Check]:
-    group = f"provider {seen.provider.name}"
+    tenant = seen.provider.tenant
+    group = f"provider {seen.provider.name}{f' (tenant {tenant})' if tenant else ''}"
     if not seen.host:
         yield passed(group, "reach", "built in; needs no network")
         return

@@ -20,14 +20,20 @@ from proxy.exchange.upstream import Answered, Upstream
 from proxy.policy.values import Provider
 
 MOST_SECONDS = 10.0
+_AT_ONCE = 50
 _ASKS_FOR_KEY = ("openrouter", "mock")  # theirs is free of charge, and knows a bad key; /models answers everybody
 
 
 async def look_at_providers(providers: Iterable[Provider]) -> list[ProviderSeen]:
-    """Each within `MOST_SECONDS`, or its own `timeouts.total` where that is shorter."""
-    upstream = Upstream()
+    """Each within `MOST_SECONDS`, or its own `timeouts.total` where that is shorter; so many at once."""
+    upstream, turn = Upstream(), asyncio.Semaphore(_AT_ONCE)
+
+    async def look(provider: Provider) -> ProviderSeen:
+        async with turn:
+            return await _look(provider, upstream)
+
     try:
-        return await asyncio.gather(*(_look(provider, upstream) for provider in providers))
+        return await asyncio.gather(*map(look, providers))
     finally:
         await upstream.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -34,6 +34,7 @@ from proxy.doctor.look_provider import look_at_providers
 from proxy.doctor.look_state import look_at_audit, look_at_journal, look_at_ledger, look_at_state, look_at_webhooks
 from proxy.doctor.look_systemd import look_at_unit
 from proxy.doctor.seen import ConfigSeen, DaemonSeen
+from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
 
 
@@ -47,7 +48,7 @@ def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[C
     checks = config_checks(config, runs=daemon.answers)
     keys, keys_seen = look_at_keys(settings)
     checks += key_checks(keys_seen)
-    checks += _providers(settings, config.keyless, offline=offline)
+    checks += _providers(config, settings, offline=offline)
     checks += zone_checks(settings, config.tz)
     prices = look_at_prices(settings, keys)
     checks += [*price_checks(settings, prices), news_check(prices.news)]
@@ -71,13 +72,19 @@ def _beside_a_broken_file(config: ConfigSeen, path: Path | None, env: Mapping[st
     return [*checks, *unit_checks(look_at_unit(env), runs=daemon.answers)]
 
 
-def _providers(settings: Settings, keyless: Collection[str], *, offline: bool) -> list[Check]:
-    """Those whose key cannot be had here are not asked."""
+def _providers(config: ConfigSeen, settings: Settings, *, offline: bool) -> list[Check]:
+    """Each with everybody's key, and with that of every tenant that has its own. Those whose key cannot be had here are
+    not asked."""
     if offline:
         return [*offline_checks(list(settings.providers)), passed("clock", "offset", "skipped (--offline)")]
-    asked = [provider for provider in settings.providers.values() if provider.name not in keyless]
+    asked = [provider for provider in settings.providers.values() if provider.name not in config.keyless]
+    if not config.problems:  # else tenants' keys, too, may be such as cannot be had here
+        accounts = Accounts(settings.providers, settings.tenants)
+        asked += [provider for tenant in settings.tenants for provider in accounts.with_key_of(tenant).values()]
     seen = asyncio.run(look_at_providers(asked))
-    left_out = [passed(f"provider {name}", "reach", "skipped; its key cannot be had here") for name in sorted(keyless)]
+    left_out = [
+        passed(f"provider {name}", "reach", "skipped; its key cannot be had here") for name in sorted(config.keyless)
+    ]
     return left_out + [check for one in seen for check in provider_checks(one)] + clock_checks(seen)
 
 

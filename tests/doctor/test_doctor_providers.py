@@ -76,6 +76,19 @@ def test_a_wrong_key_is_told_from_a_host_that_cannot_be_reached(
     assert len(upstream.calls) == 1, "nothing more is asked with a key that is refused"
 
 
+def test_the_keys_of_tenants_are_tried_too(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.expect(json_reply({"data": []}), path="/models")
+    upstream.expect(REFUSED, path="/models")
+    provider = {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": PROVIDER_KEY}
+    tenants = {"acme": {"credentials": {"p": "sk-acme-canary"}}, "globex": {}}
+    found = visit(tmp_path, usual(tmp_path, providers={"p": provider}, tenants=tenants))
+    told = [found.one(group, "key") for group in ("provider p", "provider p (tenant acme)")]
+    assert sorted(row["status"] for row in told) == ["fail", "pass"]
+    keys = {call.header("authorization") for call in upstream.calls}
+    assert keys == {f"Bearer {PROVIDER_KEY}", "Bearer sk-acme-canary"}
+    assert not any("sk-acme-canary" in str(row) for row in found.rows)
+
+
 def test_a_server_without_a_key_may_be_off(upstream: Upstream, tmp_path: Path) -> None:
     upstream.expect(json_reply({"data": []}), path="/models")
     assert asked(tmp_path, upstream.url, "openai", api_key=None).status_of("provider p", "key") == "pass"

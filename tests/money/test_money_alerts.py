@@ -74,7 +74,9 @@ def reload(daemon: Daemon, change: Callable[[dict[str, Any]], None], number: int
 
 
 def test_a_threshold_is_told_in_log_metric_and_webhook_and_no_secret_with_it(mock: Mock, tmp_path: Path) -> None:
-    with Receiver() as receiver, Daemon(config(mock, receiver), tmp_path, key=KEY) as daemon:
+    settings = config(mock, receiver := Receiver(), tenants={"acme": {}})
+    settings["keys"]["alice"]["tenant"] = "acme"
+    with receiver, Daemon(settings, tmp_path, key=KEY) as daemon:
         spend(daemon, "half")
         (message,) = receiver.wait_for(1)
         line = webhook(daemon, "delivered")
@@ -84,6 +86,7 @@ def test_a_threshold_is_told_in_log_metric_and_webhook_and_no_secret_with_it(moc
         assert message["data"] == {
             "budget": TOTAL,
             "key": "alice",
+            "tenant": "acme",
             "per": "total",
             "threshold": "50%",
             "thresholds": ["50%"],
