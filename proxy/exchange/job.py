@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from proxy.dialects import Incoming
 from proxy.exchange.painting import Sketch
 from proxy.exchange.record import Record
 from proxy.policy.limits.limiter import Taken
+from proxy.policy.limits.pace import DEFAULT
 from proxy.policy.money.weight import Weight, weigh
 from proxy.policy.values import Caller, Plan, Target
 from proxy.wire.call import Call
@@ -41,6 +43,7 @@ class Job(Struct):
     what it has taken from its limits, None until the step in which its first attempt takes its hold; tokens as
     `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
     output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several.
+    `rank`: of its priority. `leave` gives back the place it has at a target that is paced.
     """
 
     call: Call
@@ -57,6 +60,8 @@ class Job(Struct):
     sketch: Sketch | None = None
     cap: int | None = None
     course: Course | None = None
+    rank: int = DEFAULT
+    leave: Callable[[], None] | None = None
 
     def over(self) -> None:
         """The call has ended: whoever chose its targets counts it no more."""

@@ -200,6 +200,7 @@ class Record:
             ("Server", "tollkeeper"),
             *self.cors,
             *([("x-tollkeeper-decision", self.decision)] if self.decision else ()),
+            *(() if self.times.queued is None else self.times.queued.headers()),
         ]
         if self.timing:
             own.append(("Server-Timing", self.times.server_timing(time.monotonic(), began, is_whole=is_whole)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from proxy.dialects import DIALECTS, UpstreamRequest
-from proxy.errors import ModelNotFound, PolicyError
+from proxy.errors import ModelNotFound, NoHealthyUpstream, PolicyError
 from proxy.exchange.attempt import (
     Ending,
     Terms,
@@ -30,6 +31,7 @@ from proxy.exchange.attempt import (
     unhealthy,
 )
 from proxy.exchange.client import Client
+from proxy.exchange.doors import breakers_before, door_of
 from proxy.exchange.failure import Failure
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
@@ -43,6 +45,7 @@ from proxy.exchange.toll import Ask, Toll
 from proxy.exchange.tongues import Tongues, not_served
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream, Wait
+from proxy.policy.limits.pace import BATCH, CROWDED
 from proxy.policy.money.credits import Credits
 from proxy.policy.privacy import keeps_nothing
 from proxy.policy.retries.breaker import Breakers
@@ -53,6 +56,8 @@ from proxy.policy.values import Provider, RetryRules, Target
 from proxy.stores.failures import JournalUnwritable
 from proxy.translate.values import Protocol
 from proxy.wire.reader import StreamReader
+
+Made = TypeVar("Made")
 
 
 class Exchange:
@@ -68,7 +73,7 @@ class Exchange:
         self._upstream = upstream
         self.aside = upstream.aside
         self.credits: Credits | None = None  # the operator's own unit, beside USD
-        self.breakers = _breakers_before(self.providers.values())
+        self.breakers = breakers_before(self.providers.values())
         self.own_breakers: dict[str, Breakers] = {}  # of tenants with keys of their own, as far as they have called
 
     async def serve(self, client: Client, job: Job) -> None:
@@ -120,6 +125,8 @@ class Exchange:
                 reply.interpreter.note()
         elif reply.status >= 400:
             estimate_instead(reply, job)
+        if job.leave is not None or job.rank == BATCH:
+            self.toll.pacing.answered(job, reply.fields)
         if job.record.client_left is not None and job.call.endpoint.draws and reply.status < 300:
             client.keep(Absent(self.tongues.results, job.record.request_id, owner_of(job.caller)))
         job.let_go()
@@ -151,7 +158,7 @@ class Exchange:
                 outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask), way)
                 if job.plan.use is not None:
                     await hold_back(client, outcome, job)
-            except UNSAID as error:
+            except (*UNSAID, NoHealthyUpstream) as error:
                 outcome = Failure(error, "unhealthy")
             except BaseException:
                 breakers.tell(target, "nothing", time.monotonic())
@@ -211,19 +218,19 @@ class Exchange:
         provider = self._provider(job, target)
         largest, assumed = self.toll.prices.sizes(provider, target.model).max_output, self.toll.rules.unknown_maximum
         terms = Terms(tongue, self._maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
-        try:
-            return await self.aside(len(job.call.body), translate, job, attempt, provider, terms, tongues.kept)
-        except BaseException:
-            if held is not None:
-                held.withdraw()
-            raise
+        about = job, attempt, provider, terms, tongues.kept
+        return await self._under(held, len(job.call.body), translate, about)
 
     async def _paint(
         self, job: Job, provider: Provider, held: Held | None
     ) -> tuple[UpstreamRequest, StreamReader, Painter]:
-        """The request of an attempt for pictures that are made otherwise. Where that fails, there is no hold any more."""
+        """The request of an attempt for pictures that are made otherwise."""
+        return await self._under(held, len(job.call.body), paint, (job, provider, self.tongues.results))
+
+    async def _under(self, held: Held | None, size: int, make: Callable[..., Made], about: tuple[Any, ...]) -> Made:
+        """Make a request beside the loop. Where that fails, there is no hold any more."""
         try:
-            return await self.aside(len(job.call.body), paint, job, provider, self.tongues.results)
+            return await self.aside(size, make, *about)
         except BaseException:
             if held is not None:
                 held.withdraw()
@@ -242,6 +249,8 @@ class Exchange:
             seen = replace(seen, is_near=is_near(provider))
         if job.call.endpoint.draws and seen.status in TIMEOUTS:  # of OpenRouter, what was not received is not billed
             seen = replace(seen, may_be_made=provider.kind not in ("openrouter", "mock"))
+        if seen.status in CROWDED:
+            self.toll.pacing.refused(job, seen)
         bounds = rounds(job, self._rules, time.monotonic())
         verdict = judge(seen, attempt, bounds, random.uniform(0.8, 1.2))
         if bounds.elsewhere is not None and isinstance(verdict, Again) and verdict.attempt.target > attempt.target:
@@ -259,7 +268,7 @@ class Exchange:
             return self.breakers
         found = self.own_breakers.get(tenant)
         if found is None:
-            found = self.own_breakers[tenant] = _breakers_before(self.accounts.with_key_of(tenant).values())
+            found = self.own_breakers[tenant] = breakers_before(self.accounts.with_key_of(tenant).values())
         return found
 
     def take_over(self, before: Exchange) -> None:
@@ -268,7 +277,7 @@ class Exchange:
             names = [
                 name
                 for name, old in before.accounts.with_key_of(tenant).items()
-                if (new := self.accounts.with_key_of(tenant).get(name)) is not None and _door(old) == _door(new)
+                if (new := self.accounts.with_key_of(tenant).get(name)) is not None and door_of(old) == door_of(new)
             ]
             self.breakers_of(tenant).take_over(before.breakers_of(tenant), names)
 
@@ -289,12 +298,3 @@ class Exchange:
 
 
 _GOOD = Stop()
-
-
-def _breakers_before(providers: Iterable[Provider]) -> Breakers:
-    return Breakers(provider.name for provider in providers if provider.kind != "mock")
-
-
-def _door(provider: Provider) -> tuple[object, ...]:
-    """Where and as who a provider is reached."""
-    return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file

@@ -9,13 +9,24 @@ from typing import Any
 from msgspec import Struct
 
 
+class Queued(Struct, frozen=True):
+    """A place in line, counted from 1, and the seconds that were spent in it, or would be."""
+
+    place: int
+    seconds: float
+
+    def headers(self) -> list[tuple[str, str]]:
+        """As replies have it."""
+        return [("x-tollkeeper-queue-place", str(self.place)), ("x-tollkeeper-queue-seconds", f"{self.seconds:.3f}")]
+
+
 class Times(Struct):
     """Moments are monotonic seconds, None where it never came to that.
 
     `waited_seconds` were spent waiting for the request's body, in line and between tries, `upstream_seconds` for
     providers. Of the attempt under way: `sent_at` it began; `opened_at` opening a connection ended, where one was opened.
     Of the reply that goes out: when its first event came (whole ones: when they went out), and of a stream the first that
-    carries text, a tool call or reasoning.
+    carries text, a tool call or reasoning. `queued`: of a call that stood in line.
     """
 
     started: float
@@ -25,6 +36,7 @@ class Times(Struct):
     opened_at: float | None = None
     first_byte_at: float | None = None
     first_token_at: float | None = None
+    queued: Queued | None = None
 
     def since_start(self, moment: float | None) -> float | None:
         """Seconds from the call's start, to the microsecond."""

@@ -11,9 +11,11 @@ from msgspec import Struct
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
+from proxy.exchange.pacing import PATIENCE, Pacing
 from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbounded, unlisted
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.runaway import Runaway
+from proxy.exchange.times import Queued
 from proxy.exchange.waiting import Place, Queue
 from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
@@ -36,9 +38,6 @@ from proxy.policy.money.weight import likely_input_tokens
 from proxy.policy.tenants import own_scopes, tenants_of
 from proxy.policy.values import Plan, Provider
 from proxy.stores.records import Charge, Hold
-
-# The part of a client's own patience that may be spent in line, so that it still hears the answer.
-_PATIENCE = 0.9
 
 
 class Ask(Struct, frozen=True):
@@ -63,6 +62,7 @@ class Toll:
         self.refused = RefusedCalls(keeping.journal)
         self.runaway: Runaway | None = None
         self._queue = Queue()
+        self.pacing = Pacing()
 
     def watch(self, loops: Loops | None) -> None:
         """Stop agents that run away, or do not; what is known of their sessions goes on."""
@@ -83,6 +83,8 @@ class Toll:
         if job.course is not None:
             job.over()
         taken, record = job.taken, job.record
+        if job.leave is not None:
+            job.leave()
         if taken is not None:
             self.keeping.limiter.give_back(taken)
             if record.usage is not None or not record.calls:
@@ -106,8 +108,18 @@ class Toll:
         """
         if job.course is not None and job.record.target is not None:
             job.course.goes_to(job.record.target)
+        if self.pacing.paces:
+            return self._hold_paced(job, ask)
         job.under = job.scopes
         return self._hold_narrowed(job, ask) if self.keeping.books.narrowed else self._hold(job, ask)
+
+    async def _hold_paced(self, job: Job, ask: Ask) -> Held | None:
+        """The same, once it has a place at its target."""
+        if job.call.endpoint.counts:
+            where = ask.provider.tenant, ask.provider.name, ask.names[1]
+            await self.pacing.enter(job, where, self.rules.wait_seconds)
+        job.under = job.scopes
+        return await (self._hold_narrowed(job, ask) if self.keeping.books.narrowed else self._hold(job, ask))
 
     async def _hold_narrowed(self, job: Job, ask: Ask) -> Held | None:
         """The same, after it is known which of the narrowed budgets bind this attempt, and what these have spent."""
@@ -128,7 +140,7 @@ class Toll:
             return None
         quote = self._quote(job, ask)
         room = self._room(job, quote)
-        if isinstance(room, Go) and (not room.hold_pusd or not self._queue.is_before(job.caller.name)):
+        if isinstance(room, Go) and (not room.hold_pusd or not self._queue.is_before(job.caller.name, job.rank)):
             held = self._take(job, ask, quote, room)  # nothing is awaited between the verdict and this
         else:
             held = await self._take_in_line(job, ask, quote)
@@ -138,11 +150,13 @@ class Toll:
         """Wait for others' holds to settle, no longer than the client itself does."""
         record, began = job.record, time.monotonic()
         record.phase = "waiting"
-        until = min(began + self.rules.wait_seconds, began + _PATIENCE * (job.until - began))
-        with Place(self._queue, job.caller.name, lambda: not isinstance(self._decide(job, quote), Wait)) as place:
+        until = min(began + self.rules.wait_seconds, began + PATIENCE * (job.until - began))
+        at, may_go = self._queue.line.ahead(job.rank) + 1, lambda: not isinstance(self._decide(job, quote), Wait)
+        with Place(self._queue, job.caller.name, may_go, job.rank) as place:
             room = await self._turn(job, quote, place, until)
             held = self._take(job, ask, quote, room)
-        record.times.waited_seconds += time.monotonic() - began
+        record.times.queued = Queued(at, time.monotonic() - began)
+        record.times.waited_seconds += record.times.queued.seconds
         return held
 
     async def _turn(self, job: Job, quote: Quote, place: Place, until: float) -> Go:

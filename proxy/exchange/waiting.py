@@ -1,4 +1,4 @@
-"""Waiting in line for room under a budget: one is called at a time, and takes its room before the next is."""
+"""Waiting in line for room under a budget, or for a place at a provider: one is called at a time, and takes its room before the next is."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class Queue:
         self.line: Line[Place] = Line()
         self.called: Place | None = None
 
-    def is_before(self, key: str) -> bool:
-        """Whether a call of this key that comes now has to stand behind others: of its own, or one just called."""
-        return self.called is not None or key in self.line
+    def is_before(self, key: str, rank: int) -> bool:
+        """Whether a call of this key that comes now has to stand behind others: of its own, of a higher priority, or one
+        just called."""
+        return self.called is not None or self.line.is_before(key, rank)
 
     def look_again(self) -> None:
         """Something came free, or a place in the line: call the next that may go."""
@@ -30,34 +31,35 @@ class Queue:
 
 
 class Place:
-    """`with Place(queue, key, may_go) as place:` stands in line; `await place.turn(seconds)` until called.
+    """`with Place(queue, key, may_go, rank) as place:` stands in line; `await place.turn(seconds)` until called.
 
     What it was called for is to be taken within the block. A client that leaves leaves the line with it.
     """
 
-    __slots__ = ("_is_called", "_key", "_queue", "_turn", "may_go")
+    __slots__ = ("_is_called", "_key", "_queue", "_rank", "_turn", "may_go")
 
-    def __init__(self, queue: Queue, key: str, may_go: Callable[[], bool]) -> None:
+    def __init__(self, queue: Queue, key: str, may_go: Callable[[], bool], rank: int) -> None:
         self._queue = queue
+        self._rank = rank
         self._key = key
         self._turn: asyncio.Future[bool] | None = None
         self._is_called = False
         self.may_go = may_go
 
     def __enter__(self) -> Place:
-        self._queue.line.join(self._key, self)
+        self._queue.line.join(self._key, self, self._rank)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._queue.line.leave(self._key, self)
+        self._queue.line.leave(self._key, self, self._rank)
         self.answered()
 
     @property
     def is_first(self) -> bool:
         """Whether nobody of the same key came before."""
-        return self._queue.line.is_first(self._key, self)
+        return self._queue.line.is_first(self._key, self, self._rank)
 
     def call(self) -> None:
         """It is this one's turn."""

@@ -15,6 +15,7 @@ from proxy.stores.job_rows import Job
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Asked, Head, read_head
 from proxy.wire.endpoints import endpoint_for, speaks_anthropic, split_path
+from proxy.wire.headers import PRIORITY
 
 
 class Calls:
@@ -41,7 +42,7 @@ class Calls:
         caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
         if caller is None or owner_of(caller) != job.key:
             return False
-        head = head_for(job.endpoint)
+        head = head_for(job.endpoint, _OF_A_LINE)
         if job.head:
             headers = msgspec.json.decode(self._opened(head_place(job.id), job.head), type=list[tuple[str, str]])
             head = head_for(job.endpoint, headers)
@@ -59,12 +60,16 @@ class Calls:
         return any(row.provider for row in self._files.find(request_id))
 
 
+# a line of a batch has no head of its own
+_OF_A_LINE = (("Content-Type", "application/json"), (PRIORITY, "batch"))
+
+
 def head_place(job_id: str) -> str:
     """What the headers of a job's call are sealed as."""
     return f"jobs.{job_id}.head"
 
 
-def head_for(url: str, headers: Iterable[tuple[str, str]] = (("Content-Type", "application/json"),)) -> Head:
+def head_for(url: str, headers: Iterable[tuple[str, str]]) -> Head:
     """The head of a request to `url`, a path with its prefix, read as every other: its provider, tags and session count."""
     path, query, _ = split_path(url)
     kept = CIMultiDict(headers)

@@ -58,11 +58,16 @@ class Later:
             status="in_progress",
             created_ms=now_ms,
             total=1,
+            rank=head.rank,
         )
         await work.ask(work.store.add_job, job, [Task(job_id, 1, "", 0, file.size)])
+        place, seconds = self._runner.ahead(head.rank) + 1, self._runner.expected_seconds(head.rank)
         self._runner.take(job, file)
         told = {"id": job_id, "object": "job", "status": "queued", "status_url": status_url(job_id)}
-        send(client, told, 202, [("Preference-Applied", "respond-async"), ("Location", status_url(job_id))])
+        headers = [("Preference-Applied", "respond-async"), ("Location", status_url(job_id))]
+        headers += [("x-tollkeeper-queue-place", str(place))]
+        headers += [] if seconds is None else [("x-tollkeeper-queue-seconds", f"{seconds:.3f}")]
+        send(client, told, 202, headers)
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer what is asked of jobs; False where nothing of the kind is. Raises `ProxyError`, `StoreError`."""

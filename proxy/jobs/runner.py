@@ -1,4 +1,4 @@
-"""Runs the lines of jobs: a few at a time, keys in turn, each the way of every other call, under its key's budgets.
+"""Runs the lines of jobs: a few at a time, the higher priority first, keys in turn within one, each the way of every other call, under its key's budgets.
 
 Before a line is sent, the database says which call it becomes. After a kill the journal tells whether that call went
 out: then the line is `interrupted`, whatever it has cost is booked, and it is not sent again; else it waits as before.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import structlog
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from proxy.jobs.door import ResultDoor
@@ -22,6 +20,7 @@ from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import Problem, body_of, read_lines
 from proxy.jobs.pacing import again_after, answered_by
 from proxy.jobs.shapes import Answered, is_batch
+from proxy.jobs.underway import Open
 from proxy.jobs.work import Work
 from proxy.stores.failures import StoreError
 from proxy.stores.job_rows import Job, KeptFile, Task
@@ -52,23 +51,6 @@ class Caller(Protocol):
         """Whether the call that a line became before a crash has reached a provider. Not for an event loop."""
 
 
-class _Open(Struct):
-    """A job under way. `tasks` are the next lines; `has_more`: the database has others. Times are the loop's."""
-
-    job: Job
-    file: KeptFile
-    tasks: deque[Task] = field(default_factory=deque)
-    running: set[str] = field(default_factory=set)
-    has_more: bool = True
-    rests_until: float = 0.0
-    rest_seconds: float = 1.0
-
-    @property
-    def is_done(self) -> bool:
-        """Whether no line is left to send or to wait for."""
-        return not (self.tasks or self.running or self.has_more)
-
-
 class Runner:
     """`concurrent` lines at once, over all jobs."""
 
@@ -79,9 +61,10 @@ class Runner:
         self._calls = calls
         self._hooks = hooks
         self._longest = longest
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, Open] = {}
         self._reading: dict[str, Job] = {}  # batches whose lines are read, as they are now
         self._running = 0
+        self._line_seconds: float | None = None  # how long one takes, of late
         self._turns: dict[str, int] = {}  # by key, when it last had its turn
         self._turn = 0
         self._news = asyncio.Event()
@@ -106,6 +89,15 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
 
+    def ahead(self, rank: int) -> int:
+        """How many lines are to be sent, or under way, that come before a job of this rank."""
+        return sum(entry.left for entry in self._open.values() if entry.rank <= rank)
+
+    def expected_seconds(self, rank: int) -> float | None:
+        """How long a job of this rank will wait for a place; None where nothing tells how long a line takes."""
+        rounds = self.ahead(rank) // self.concurrent
+        return 0.0 if not rounds else None if self._line_seconds is None else rounds * self._line_seconds
+
     def look(self) -> None:
         """Something has changed: a place is free, or there are more of them."""
         self._news.set()
@@ -121,7 +113,9 @@ class Runner:
             self._enter(job, file)
 
     def _enter(self, job: Job, file: KeptFile) -> None:
-        self._open[job.id] = _Open(job, file, has_more=job.status == "in_progress")
+        self._open[job.id] = Open(
+            job, file, job.total - job.completed - job.failed, has_more=job.status == "in_progress"
+        )
         self.look()
 
     async def cancel(self, job: Job) -> Job:
@@ -214,7 +208,7 @@ class Runner:
             ready = [e for e in self._open.values() if (e.tasks or e.has_more) and e.rests_until <= now]
             if not ready:
                 return self._until_more(now)
-            entry = min(ready, key=lambda entry: self._turns.get(entry.job.key, 0))
+            entry = min(ready, key=lambda entry: (entry.rank, self._turns.get(entry.job.key, 0)))
             if not entry.tasks:
                 await self._fill(entry)
                 if entry.is_done:
@@ -230,15 +224,15 @@ class Runner:
         ends = [entry.job.until_ms / 1000 - time.time() for entry in self._open.values()]
         return max(0.0, min(waits + ends)) if waits + ends else None
 
-    def _is_late(self, entry: _Open) -> bool:
+    def _is_late(self, entry: Open) -> bool:
         return not entry.running and time.time() * 1000 >= entry.job.until_ms
 
-    async def _fill(self, entry: _Open) -> None:
+    async def _fill(self, entry: Open) -> None:
         found = await self._work.ask(self._work.store.waiting, entry.job.id, _AT_ONCE)
         entry.tasks.extend(found)
         entry.has_more = bool(found)
 
-    async def _begin(self, entry: _Open, task: Task) -> None:
+    async def _begin(self, entry: Open, task: Task) -> None:
         """Make the line's call; the database knows of it before a byte of it leaves."""
         work, request_id = self._work, self._calls.next_id()
         entry.running.add(request_id)
@@ -261,7 +255,8 @@ class Runner:
             gone = "The key this was asked for with does not exist any more."
             await self._ended(entry, task, Answered(code="invalid_api_key", message=gone))
 
-    async def _await(self, entry: _Open, task: Task, door: ResultDoor) -> None:
+    async def _await(self, entry: Open, task: Task, door: ResultDoor) -> None:
+        began = self._loop.time()
         reply = await door.reply
         if self._calls.is_closing and (not reply.status or reply.status == 503):
             return  # the next start sees what became of it
@@ -274,9 +269,12 @@ class Runner:
             self._left(entry, task)
             return
         entry.rest_seconds = 1.0
+        took, before = self._loop.time() - began, self._line_seconds
+        self._line_seconds = took if before is None else before + (took - before) / 8
         await self._ended(entry, task, answered_by(reply))
 
-    async def _ended(self, entry: _Open, task: Task, answered: Answered) -> None:
+    async def _ended(self, entry: Open, task: Task, answered: Answered) -> None:
+        entry.left -= 1
         try:
             await self._end(entry.file, task, answered)
         finally:
@@ -290,11 +288,11 @@ class Runner:
 
         await work.ask(keep)
 
-    def _left(self, entry: _Open, task: Task) -> None:
+    def _left(self, entry: Open, task: Task) -> None:
         entry.running.discard(task.request_id)
         self._running -= 1
         self.look()
 
-    def _over(self, entry: _Open) -> None:
+    def _over(self, entry: Open) -> None:
         del self._open[entry.job.id]
         self.do(finish(self._work, self._hooks, entry.job, entry.file))

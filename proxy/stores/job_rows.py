@@ -29,7 +29,8 @@ class KeptFile(Struct, frozen=True):
 
 class Job(Struct, frozen=True):
     """A batch, or one call (`total` 1). `times`: when it came to a state, UTC epoch seconds. `errors` as OpenAI has
-    them. `head`: what came along with a call beside its body, sealed; "" for a batch."""
+    them. `head`: what came along with a call beside its body, sealed; "" for a batch. `rank`: of
+    its priority."""
 
     id: str
     key: str
@@ -48,6 +49,7 @@ class Job(Struct, frozen=True):
     failed: int = 0
     output_file: str = ""
     error_file: str = ""
+    rank: int = 1
 
     @property
     def until_ms(self) -> int:

@@ -19,7 +19,7 @@ import msgspec
 from proxy.stores.database import connect
 from proxy.stores.job_rows import OPEN, Job, KeptFile, Task
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
 CREATE TABLE files (
   id TEXT PRIMARY KEY, key TEXT NOT NULL, filename TEXT NOT NULL, purpose TEXT NOT NULL, size INTEGER NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE jobs (
   window_seconds INTEGER NOT NULL, keep_seconds INTEGER NOT NULL, metadata TEXT NOT NULL, head TEXT NOT NULL,
   status TEXT NOT NULL, created_ms INTEGER NOT NULL, times TEXT NOT NULL, errors TEXT NOT NULL,
   total INTEGER NOT NULL, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
-  output_file TEXT NOT NULL, error_file TEXT NOT NULL
+  output_file TEXT NOT NULL, error_file TEXT NOT NULL, rank INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE INDEX ix_jobs_status ON jobs (status);
 CREATE INDEX ix_jobs_key ON jobs (key, seq);
@@ -43,6 +43,7 @@ CREATE TABLE lines (
 CREATE TABLE secrets (name TEXT PRIMARY KEY, sealed TEXT NOT NULL) STRICT;
 CREATE INDEX ix_lines_state ON lines (job, state, number);
 """
+_SINCE_1 = "ALTER TABLE jobs ADD COLUMN rank INTEGER NOT NULL DEFAULT 1"
 _WAITING, _STARTED, _DONE = range(3)
 
 
@@ -62,10 +63,10 @@ class JobStore:
         self._connection = connect(path)
         self._turn = threading.Lock()
         with self.writing() as driver:
-            if driver.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES.split(";"):
-                    driver.execute(statement)
-                driver.execute(f"PRAGMA user_version = {_VERSION}")
+            version = driver.execute("PRAGMA user_version").fetchone()[0]
+            for statement in {0: _TABLES.split(";"), 1: [_SINCE_1]}.get(version, ()):
+                driver.execute(statement)
+            driver.execute(f"PRAGMA user_version = {max(version, _VERSION)}")
 
     def close(self) -> None:
         """Nothing is asked any more."""

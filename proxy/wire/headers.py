@@ -41,6 +41,8 @@ _NEVER_UPSTREAM = HOP_BY_HOP | {
     "via",
     "x-api-key",
 }
+# whose turn it is, where calls wait
+PRIORITY = "x-tollkeeper-priority"
 # where a client's webhook is, and what signs for it
 HOOK, HOOK_SECRET = "x-tollkeeper-webhook", "x-tollkeeper-webhook-secret"
 _CREDENTIALS = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", HOOK, HOOK_SECRET})

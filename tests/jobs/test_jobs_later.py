@@ -13,6 +13,9 @@ from harness.daemon import Daemon
 from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS
 
+from proxy.stores.job_rows import Job
+from proxy.stores.jobs import JobStore
+
 ALICE, BOB = "sk-alice-later-test", "sk-bob-later-test"
 CHAT = "/v1/chat/completions"
 
@@ -30,8 +33,9 @@ def config(mock: Mock) -> dict[str, Any]:
             "fast": "openrouter/mock/echo",
             "slow": "openrouter/mock/slow?ttft=30&tokens=4",
             "bad": "openrouter/mock/error?status=400",
+            "busy": "openrouter/mock/error?status=429&retry_after=40",
         },
-        "keys": {"alice": {"key": ALICE, "models": ["fast", "slow", "bad"]}, "bob": {"key": BOB}},
+        "keys": {"alice": {"key": ALICE, "models": ["fast", "slow", "bad", "busy"]}, "bob": {"key": BOB}},
         "jobs": {"concurrent": 1},
         "shutdown": {"drain": 0},
     }
@@ -126,6 +130,36 @@ def test_a_job_is_cancelled_waiting_or_under_way(daemon: Daemon, mock: Mock) -> 
     assert len(mock.bill()) == 1
 
 
+def test_a_provider_that_is_busy_is_not_asked_again_and_who_cannot_wait_is_told_at_once(
+    daemon: Daemon, mock: Mock
+) -> None:
+    mock.forget()
+    headers = [("Authorization", f"Bearer {ALICE}"), ("x-tollkeeper-priority", "Interactive")]
+    body = {"model": "busy", "messages": [{"role": "user", "content": "x"}]}
+    first = daemon.post(CHAT, body, headers)
+    assert (first.status, first.header("retry-after"), first.header("x-tollkeeper-queue-place")) == (429, "40", None)
+    asked_before = len(mock.bill())
+    second = daemon.post(CHAT, body, [headers[0], ("x-tollkeeper-priority", "batch")])
+    assert (second.status, second.json["error"]["code"], len(mock.bill())) == (503, "no_healthy_upstream", asked_before)
+    assert second.header("x-tollkeeper-queue-place") == "1"
+    assert 0 < float(second.header("x-tollkeeper-queue-seconds") or 0) <= float(second.header("retry-after") or 0) <= 40
+    assert daemon.post(CHAT, {**body, "model": "fast"}, headers).status == 200  # the other models go on
+    third = daemon.post(CHAT, body, headers)  # somebody may ask whether it is open again
+    assert (third.status, third.header("retry-after")) == (429, "40")
+
+
+def test_a_priority_is_one_of_three_and_a_job_knows_its_place(daemon: Daemon) -> None:
+    headers = [("Authorization", f"Bearer {ALICE}"), ("x-tollkeeper-priority", "soon")]
+    body = {"model": "fast", "messages": [{"role": "user", "content": "x"}]}
+    refused = daemon.post(CHAT, body, headers)
+    assert (refused.status, refused.json["error"]["param"]) == (400, "x-tollkeeper-priority")
+    reply = daemon.post(CHAT, body, [headers[0], ("Prefer", "respond-async"), ("x-tollkeeper-priority", "batch")])
+    assert (reply.status, reply.header("x-tollkeeper-queue-place"), reply.header("x-tollkeeper-queue-seconds")) == (
+        202, "1", "0.000",
+    )  # fmt: skip
+    ended(daemon, json.loads(reply.body)["status_url"])
+
+
 def test_a_job_goes_on_after_a_restart_unless_it_was_sent(mock: Mock, tmp_path: Path) -> None:
     mock.forget()
     with Daemon(config(mock), tmp_path) as daemon:
@@ -140,3 +174,16 @@ def test_a_job_goes_on_after_a_restart_unless_it_was_sent(mock: Mock, tmp_path: 
         told = ended(daemon, sent)
         assert (told["status"], told["error"]["code"]) == ("failed", "interrupted")
     assert len(mock.bill()) == 2
+
+
+def test_jobs_of_a_version_before_go_on(tmp_path: Path) -> None:
+    job = Job("job_tk_1", "alice", CHAT, "file-tk-1", 1, 1, None, "", "in_progress", 1)
+    store = JobStore(tmp_path / "jobs.db")
+    store.add_job(job)
+    with store.writing() as driver:
+        driver.execute("ALTER TABLE jobs DROP COLUMN rank")
+        driver.execute("PRAGMA user_version = 1")
+    store.close()
+    again = JobStore(tmp_path / "jobs.db")
+    assert again.open_jobs() == [job]
+    again.close()

@@ -225,7 +225,7 @@ class Api:
             if caller.max_output is not None:
                 weight, cap = most_output(caller, call, weight)
         until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
-        job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap)
+        job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap, rank=head.rank)
         return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)
 
     async def _answered(self, asked: Asked, client: Client) -> bool:

@@ -11,6 +11,7 @@ from multidict import MultiMapping
 from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
 from proxy.exchange.record import Record
+from proxy.policy.limits.pace import DEFAULT, PRIORITIES
 from proxy.policy.names.access import ROUTE, is_narrowed
 from proxy.policy.operators import Hook
 from proxy.policy.use_cases.dress import VARIABLES
@@ -18,7 +19,7 @@ from proxy.policy.values import Caller
 from proxy.policy.webhooks import asked_hook
 from proxy.web.client.keys import Keyring
 from proxy.wire.endpoints import Endpoint, model_of
-from proxy.wire.headers import HOOK, HOOK_SECRET, Headers, without_credentials
+from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
 MOST_HEADS = 1024
@@ -43,7 +44,8 @@ class Head(Struct, frozen=True):
     `cors` are the headers for a page whose origin was let in. `read_timeout_seconds`: how long the client waits for
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
     asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `variables` what fills the
-    template of its model, as it came; `marks` what it says the call belongs to; `apart` whether it is to be answered once, or later.
+    template of its model, as it came; `marks` what it says the call belongs to; `apart` whether it is to be answered once, or later;
+    `rank` that of its priority.
     """
 
     method: str
@@ -60,6 +62,7 @@ class Head(Struct, frozen=True):
     variables: str | None = None
     marks: Marks = UNMARKED
     apart: Apart | None = None
+    rank: int = DEFAULT
 
 
 class Asked(Struct):
@@ -138,6 +141,7 @@ def read_head(
         variables=_once(headers, VARIABLES),
         marks=marks_of_head(headers, headers.getall(TAGS, ())),
         apart=_apart(headers) if endpoint.metered or endpoint.name == "batches" else None,
+        rank=_rank(_once(headers, PRIORITY)),
     )
 
 
@@ -155,6 +159,15 @@ def _apart(headers: MultiMapping[str]) -> Apart | None:
     except ValueError as error:
         raise InvalidValue(f"The header {HOOK} {error}.", param=HOOK) from None
     return Apart(once, later, hook)
+
+
+def _rank(priority: str | None) -> int:
+    if priority is None:
+        return DEFAULT
+    for rank, name in enumerate(PRIORITIES):
+        if name == priority.lower():
+            return rank
+    raise InvalidValue(f"The header {PRIORITY} is one of {', '.join(PRIORITIES)}.", param=PRIORITY)
 
 
 def _once(headers: MultiMapping[str], name: str) -> str | None:
