@@ -116,6 +116,11 @@ def orders_and_switches(daemon: Daemon) -> None:
     off = admin(daemon, "PUT", "/settings/features/experiments", {"value": {"keys": {"alice": False}}})
     assert off.status == 200, off.body
     assert arm_of(daemon, daemon.chat("calm")) is None
+    asked = daemon.ask("GET", "/tollkeeper/jobs/none")
+    assert admin(daemon, "PUT", "/settings/features/jobs", {"value": {"keys": {"alice": False}}}).status == 200
+    without = daemon.ask("GET", "/tollkeeper/jobs/none")
+    assert (asked.status, without.status) == (404, 404) and "no job" in asked.error["message"].lower()
+    assert without.error["code"] == "unknown_endpoint"
     off = admin(daemon, "PUT", "/settings/features/experiments", {"value": False})
     assert off.status == 200 and admin(daemon, "GET", "/experiments").json == {"experiments": []}
     assert admin(daemon, "DELETE", "/settings/features/experiments").status == 200

@@ -13,11 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from proxy.errors import ModelNotFound
 from proxy.policy.experiments.assigning import arm_of
 from proxy.policy.experiments.judging import best, measured, trespass
 from proxy.policy.experiments.stepping import NotNow, Order, live, ordered, step, verdict
 from proxy.policy.experiments.sums import Evidence, Moments, Seen
 from proxy.policy.experiments.values import Arm, Experiment, Guard, Standing, first_standing, shares
+from proxy.policy.features import Features
+from proxy.policy.names.access import routed
+from proxy.policy.strategies import Pool, Seat
+from proxy.policy.values import Caller, Plan, Target
 
 ARMS = (Arm("old", 95), Arm("new", 5))
 GUARD = Guard(errors=0.05, cost_ratio=1.5, first_token_ratio=2)
@@ -228,3 +233,27 @@ def test_a_report_says_why() -> None:
     assert alike.arm is None and "none is proved better yet" in alike.reason
     assert measured(evidence_of((0, 0), (1, 0)).whole[0], "cost").mean is None
     assert best(replace(HALVES, metric="feedback"), evidence_of((60, 0), (60, 0))).arm is None
+
+
+@pytest.mark.parametrize(
+    ("features", "for_alice", "for_bob"),
+    [
+        (Features(), True, True),
+        (Features(frozenset({"routing"})), False, False),
+        (Features(keys={"routing": {"alice": False}}), False, True),
+        (Features(frozenset({"routing"}), {"routing": {"alice": True}}), True, False),
+        (Features(frozenset({"jobs"}), {"quality": {"alice": False}}), True, True),
+    ],
+)
+def test_parts_are_there_for_everybody_or_by_key(features: Features, for_alice: bool, for_bob: bool) -> None:
+    seats = (Seat(Target("p", "a"), "p/a", "p/a"), Seat(Target("p", "b"), "p/b", "p/b"))
+    plan = Plan(tuple(seat.target for seat in seats), "smart", pool=Pool("cost", seats))
+    everything = replace(plan, label="auto", pool=Pool("cost", seats, is_auto=True))
+    for name, is_on in (("alice", for_alice), ("bob", for_bob)):
+        assert features.is_on("routing", name) is is_on
+        found = routed(features, plan, Caller(name))
+        assert (found.pool is not None) is is_on and found.targets == plan.targets
+        if not is_on:
+            with pytest.raises(ModelNotFound):
+                routed(features, everything, Caller(name))
+    assert features.is_on("routing") is (for_alice or for_bob)
