@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
-from proxy.stores.histogram import quantile
+from proxy.stores.histogram import quantiles
 from proxy.stores.records import Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.rollups import MEASURES, MINUTE_MS, NAMES, Place, Sums
 from proxy.stores.tally import COUNTERS
@@ -28,7 +28,7 @@ NOT_ROLLED_UP = ("session", "flag")
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 _SHOWN = ("calls", "attempts", "errors", "refused", *COUNTERS[2:5], "reasoning_tokens")
-_SHARES = (("p50", 0.5), ("p95", 0.95))
+_SHARES = {"p50": 0.5, "p95": 0.95}
 
 Key = tuple[
     int, tuple[str, ...]
@@ -185,8 +185,8 @@ def _fields(sources: Iterable[tuple[str, Sums]]) -> dict[str, Any]:
         **{name: counted[name] for name in _SHOWN},
         "cost_usd": usd_text(counted["cost_pusd"]),
         "sources": dict(sorted(origins.items())),
-        "first_token_ms": {name: quantile(total.first_token, share) for name, share in _SHARES},
-        "total_ms": {name: quantile(total.total, share) for name, share in _SHARES},
+        "first_token_ms": dict(zip(_SHARES, quantiles(total.first_token, tuple(_SHARES.values())), strict=True)),
+        "total_ms": dict(zip(_SHARES, quantiles(total.total, tuple(_SHARES.values())), strict=True)),
     }
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from proxy.stores import rollups
 from proxy.stores.analytics import DAY_MS, HOUR_MS, AnalyticsQuestion, Found, count_rows, sums_of
-from proxy.stores.histogram import read
+from proxy.stores.histogram import Adding, read
 from proxy.stores.records import MOST_INT, Row
 from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, Sums
 
@@ -53,6 +53,7 @@ def ledger_found(driver: sqlite3.Connection, question: AnalyticsQuestion) -> tup
         _count_attempts(driver, found, question)
         return found, True
     driver.create_function("begin_of", 1, _remembering(question), deterministic=True)
+    driver.create_aggregate("added", 1, Adding)  # type: ignore[arg-type]
     for part in _parts(question, folded):
         _count_part(driver, found, question, part)
     return found, is_filled
@@ -109,12 +110,12 @@ def _count_part(driver: sqlite3.Connection, found: Found, question: AnalyticsQue
     named = [f'"{name}"' for name in (*question.by, "source")]
     grouped = ", ".join(str(number) for number in range(1, len(named) + 2))
     sql = (
-        f"SELECT {begin}, {', '.join(named)}, {{sums}}, group_concat(first_token_ms, ' '), group_concat(total_ms, ' ') "
+        f"SELECT {begin}, {', '.join(named)}, {{sums}}, added(first_token_ms), added(total_ms) "
         f"FROM {part.table} WHERE {' AND '.join([*conditions, *(one for one, _ in wanted)])} GROUP BY {grouped}"
     )
     for begun, *names, counts, first, total in _summed(driver, sql, [*values, *(text for _, text in wanted)]):
         sums = Sums()
-        sums.counts, sums.first_token, sums.total = counts, read(first or ""), read(total or "")
+        sums.counts, sums.first_token, sums.total = counts, read(first), read(total)
         sums_of(found, (begun, tuple(names[:-1])), names[-1]).add(sums)
 
 

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 
-from proxy.stores.histogram import Histogram, bucket_of, read, text_of
+from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.tally import COUNTERS, counts_of
 
@@ -39,14 +39,13 @@ Place = tuple[int, Names]  # minute, hour or day since the epoch
 
 
 class Sums:
-    """`counts` in the order of MEASURES, and how long what went well took."""
+    """`counts` in the order of MEASURES, and how long what went well took, as histograms."""
 
     __slots__ = ("counts", "first_token", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * len(MEASURES)
-        self.first_token: Histogram = {}
-        self.total: Histogram = {}
+        self.first_token = self.total = 0
 
     def add_row(self, row: Row, sign: int = 1) -> None:
         """Count one attempt or refusal in, or (-1) out again."""
@@ -61,18 +60,15 @@ class Sums:
         if row.error is not None or not 200 <= row.status < 400:
             counts[-2] += sign
             return
-        bucket = bucket_of(row.total_ms)
-        self.total[bucket] = self.total.get(bucket, 0) + sign
+        self.total += sign * histogram_of(row.total_ms)
         if row.first_token_ms is not None:
-            bucket = bucket_of(row.first_token_ms)
-            self.first_token[bucket] = self.first_token.get(bucket, 0) + sign
+            self.first_token += sign * histogram_of(row.first_token_ms)
 
     def add(self, other: Sums) -> None:
         """Add all the other one has."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
-        for mine, theirs in ((self.first_token, other.first_token), (self.total, other.total)):
-            for bucket, count in theirs.items():
-                mine[bucket] = mine.get(bucket, 0) + count
+        self.first_token += other.first_token
+        self.total += other.total
 
     def columns(self) -> tuple[int | str, ...]:
         """As a row has them; no integer that a column cannot hold."""
