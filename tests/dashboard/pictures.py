@@ -20,6 +20,7 @@ DRAWN = (
     ("dashboard-now", "#/now", 1280, "light"),
     ("dashboard-now-dark", "#/now", 1280, "dark"),
     ("dashboard-now-narrow", "#/now", 390, "light"),
+    ("dashboard-costs", "#/costs?since=today", 1280, "light"),
     ("dashboard-calls", "#/calls", 1280, "light"),
     ("dashboard-call", "#/calls/{call}", 1280, "light"),
 )

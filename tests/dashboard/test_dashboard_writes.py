@@ -123,9 +123,9 @@ def test_a_budget_is_corrected_and_made_and_holds(visit: Visit, daemon: Daemon) 
 
 def test_a_model_is_switched_off_and_on(visit: Visit, daemon: Daemon) -> None:
     page = visit.open("#/models?query=fas")
-    page.get_by_role("button", name="Switch fast off", exact=True).click()
+    page.get_by_role("button", name="Switch off fast", exact=True).click()
     page.get_by_label("Switched off (1)").check()
-    on = page.get_by_role("button", name="Switch fast on", exact=True)
+    on = page.get_by_role("button", name="Switch on fast", exact=True)
     on.wait_for()
     assert daemon.chat("fast").json["error"]["code"] == "model_not_found"
     on.click()

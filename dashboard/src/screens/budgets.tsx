@@ -16,7 +16,7 @@ const COLUMNS: Column<Budget>[] = [
   { name: "Spent", of: (one) => <Usd of={one.spent_usd} />, right: true },
   { name: "Held", of: (one) => <Usd of={one.held_usd} />, right: true, wide: true },
   { name: "Left", of: (one) => <Usd of={one.left_usd} />, right: true },
-  { name: "", of: (one) => <span class="soft">{until(one.resets_at)}</span>, wide: true },
+  { name: "Resets", of: (one) => <span class="soft">{until(one.resets_at)}</span>, wide: true },
 ];
 
 export function Budgets({ place }: { place: Place }) {

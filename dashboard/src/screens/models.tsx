@@ -65,7 +65,7 @@ export function Models({ place }: { place: Place }) {
       name: "Action",
       right: true,
       of: (one) => (
-        <button class="plain" disabled={write.busy} onClick={() => turn(one.name, isOff)} aria-label={`Switch ${one.name} ${isOff ? "on" : "off"}`}>
+        <button class="plain" disabled={write.busy} onClick={() => turn(one.name, isOff)} aria-label={`Switch ${isOff ? "on" : "off"} ${one.name}`}>
           {isOff ? "Switch on" : "Switch off"}
         </button>
       ),

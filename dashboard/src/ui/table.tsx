@@ -37,7 +37,7 @@ export function Table<T>({ caption, columns, rows, id, href, fresh }: Rows<T>) {
     location.hash = href(row);
   };
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
+    <div class="scroll" tabIndex={0} role="region" aria-label={`${caption}, as a table`}>
       <table>
         <caption class="hidden">{caption}</caption>
         <thead>
