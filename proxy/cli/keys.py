@@ -36,6 +36,11 @@ def keys() -> None:
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller'. Default: all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
 @click.option("--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to. Default: none.")
+@click.option(
+    "--lossy",
+    type=click.Choice(["allow", "warn", "reject"]),
+    help="What becomes of its calls where a translation loses something. Default: as the configuration says.",
+)
 @click.option("--timing", is_flag=True, help="Its replies say where their time went, in a Server-Timing header.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
@@ -72,6 +77,11 @@ def create(**options: Any) -> None:
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now, or never.")
 @click.option(
     "--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to from now on, or none."
+)
+@click.option(
+    "--lossy",
+    type=click.Choice(["allow", "warn", "reject", "default"]),
+    help="What becomes of its calls where a translation loses something; default: as the configuration says.",
 )
 @click.option("--timing/--no-timing", default=None, help="Whether its replies say where their time went.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -158,7 +168,14 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     """Only what was given; `none`, `all` and `never` take away what was."""
     from proxy.config.new_key import read_key_changes
 
-    cleared = {"budgets": ("none",), "limits": ("none",), "models": "all", "expires": "never", "tenant": "none"}
+    cleared = {
+        "budgets": ("none",),
+        "limits": ("none",),
+        "models": "all",
+        "expires": "never",
+        "tenant": "none",
+        "lossy": "default",
+    }
     asked = {name: value for name, value in options.items() if value or value is False}
     given = {name: () if value == cleared.get(name) else value for name, value in asked.items()}
     terms = _terms({**dict.fromkeys(cleared), **{name: value or None for name, value in given.items()}})
@@ -191,7 +208,8 @@ def _terms(options: dict[str, Any]) -> dict[str, Any]:
     models = [pattern.strip() for pattern in (options["models"] or "").split(",") if pattern.strip()]
     expires_ms = 0 if seconds is None else int((time.time() + seconds) * 1000)
     terms = {"models": models, "budgets": budgets, "limits": limits, "expires_ms": expires_ms}
-    return {**terms, "timing": bool(options.get("timing")), "tenant": options.get("tenant") or None}
+    own = {name: options.get(name) or None for name in ("tenant", "lossy")}
+    return {**terms, "timing": bool(options.get("timing")), **own}
 
 
 def _cells(key: dict[str, Any]) -> list[str]:

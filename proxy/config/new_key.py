@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from proxy.config.fields import Flag, Name, Section, Word
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.policy.money.periods import LAST_START
+from proxy.policy.values import Lossy
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -29,6 +30,10 @@ class TermsSection(Section):
     )
     timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
     tenant: Name | None = Field(default=None, description="The tenant it belongs to.")
+    lossy: Lossy | None = Field(
+        default=None,
+        description="What becomes of its calls where a translation loses something; default: as elsewhere.",
+    )
 
 
 class NewKeySection(TermsSection):
@@ -38,13 +43,18 @@ class NewKeySection(TermsSection):
 
 
 class KeyChangesSection(TermsSection):
-    """What is to be different of a key: the fields that are given, each replacing what was."""
+    """What is to be different of a key: the fields that are given, each replacing what was; no tenant is one, too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_default(cls, value: Any) -> Any:
+        return {name: item for name, item in value.items() if item is not None or name in ("tenant", "lossy")}
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.model_fields_set:
             raise ValueError(
-                "nothing is to be changed: give budgets, limits, models, an expiry, timing, a tenant or a name"
+                "nothing is to be changed: give budgets, limits, models, an expiry, timing, a tenant, lossy or a name"
             )
         if self.name is None and "name" in self.model_fields_set:
             raise ValueError("a key must have a name")

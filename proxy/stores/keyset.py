@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +16,7 @@ from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.tenants import Accounts
-from proxy.policy.values import Caller, Settings
+from proxy.policy.values import Caller, Lossy, Settings
 from proxy.stores.hash_key import keyed_hash
 from proxy.stores.keys import StoredKey
 from proxy.stores.mark import is_marked
@@ -65,7 +65,9 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     unreadable = []
     for key in own:
         scope = key_scope(key.name)
-        caller = Caller(key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing, tenant=key.tenant)
+        caller = Caller(
+            key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing, tenant=key.tenant, lossy=_lossy(key)
+        )
         try:
             its_budgets, its_limits = _budgets_of(key.budgets), _limits_of(key.limits)
             callers.append(accounts.resolved(caller))
@@ -86,6 +88,10 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
         names=frozenset(caller.name for caller in callers),
         is_lost=was_keyed and not callers and not everything,
     )
+
+
+def _lossy(key: StoredKey) -> Lossy | None:
+    return next((word for word in get_args(Lossy) if word == key.lossy), None)
 
 
 def _with_former_secrets(callers: Iterable[Caller], former: Iterable[StoredKey]) -> list[Caller]:
@@ -128,6 +134,7 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
         "expires_ms": asked.expires_ms or None,
         "timing": asked.timing,
         "tenant": asked.tenant or "",
+        "lossy": asked.lossy or "",
     }
 
 

@@ -155,6 +155,7 @@ CREATE TABLE keys (
   last_used_ms INTEGER,
   timing INTEGER DEFAULT '0' NOT NULL,
   tenant TEXT DEFAULT '' NOT NULL,
+  lossy TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_keys PRIMARY KEY (seq),
   CONSTRAINT uq_keys_key_hmac UNIQUE (key_hmac)
 )

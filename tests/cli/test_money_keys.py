@@ -120,6 +120,30 @@ def test_a_key_is_told_where_its_time_went_as_long_as_that_is_wanted(desk: Desk,
         assert ask(daemon, secret).header("server-timing") is None
 
 
+def test_a_key_has_its_own_word_on_what_translations_lose(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, providers={"mock": {"speaks": ["chat"]}}, tenants={"acme": {}})
+    with desk.daemon() as daemon:
+        secret = desk.json("keys", "create", "bob", "--lossy", "reject")["key"]
+
+        def said() -> tuple[int, str]:
+            body = {"model": "mock/echo", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+            search = [{"type": "web_search_20250305", "name": "web_search"}]
+            reply = daemon.post("/v1/messages", {**body, "tools": search}, [("x-api-key", secret)])
+            return reply.status, reply.header("x-tollkeeper-adjusted") or ""
+
+        assert said() == (400, "")
+        assert [key["lossy"] for key in desk.json("keys", "list")["keys"]] == [None, "reject"]
+        for word, adjusted in (
+            ("allow", "protocol=messages>chat"),
+            ("default", "protocol=messages>chat, dropped=tools.web_search"),
+        ):
+            assert desk.json("keys", "update", "bob", "--lossy", word)["changed"] == ["lossy"]
+            assert said() == (200, adjusted)
+        for tenant in ("acme", "none"):
+            assert desk.json("keys", "update", "bob", "--tenant", tenant)["changed"] == ["tenant"]
+        assert desk.json("keys", "list")["keys"][1]["tenant"] is None
+
+
 def test_a_key_that_has_ended_is_refused_like_an_unknown_one(desk: Desk) -> None:
     with desk.daemon() as daemon:
         ended = desk.json("keys", "create", "brief", "--expires", "0s")["key"]

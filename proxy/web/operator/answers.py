@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from proxy.exchange.record import Entry
+from proxy.policy.values import Lossy
 
 
 class BudgetAnswer(Struct, frozen=True):
@@ -40,8 +41,8 @@ class AdjustedAnswer(BudgetAnswer, frozen=True, kw_only=True):
 
 
 class KeyAnswer(Struct, frozen=True):
-    """One client key: what it may, what it spent, when it was last used; `timing`: its replies say where their time went.
-    Never its secret, nor a hash of it."""
+    """One client key: what it may, what it spent, when it was last used; `timing`: its replies say where their time went;
+    `lossy`: what becomes of its calls where a translation loses something, null: as elsewhere. Never its secret, nor a hash of it."""
 
     name: str
     origin: Literal["configuration", "store"] = field(name="from")
@@ -56,6 +57,7 @@ class KeyAnswer(Struct, frozen=True):
     old_secret_until: str | None = None
     timing: bool = False
     tenant: str | None = None
+    lossy: Lossy | None = None
 
 
 class KeysAnswer(Struct, frozen=True):

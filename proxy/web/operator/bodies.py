@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from proxy.policy.values import Lossy
+
 
 class AdjustBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`usd` is added to what the budget's current period has spent; below zero it gives back."""
@@ -24,6 +26,7 @@ class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     expires_ms: int | None = None
     timing: bool = False
     tenant: str | None = None
+    lossy: Lossy | None = None
 
 
 class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -36,6 +39,7 @@ class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     expires_ms: int | UnsetType = UNSET
     timing: bool | UnsetType = UNSET
     tenant: str | None | UnsetType = UNSET
+    lossy: Lossy | None | UnsetType = UNSET
 
 
 class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):

@@ -172,6 +172,7 @@ class Desk(Struct, frozen=True):
             old_secret_until=_instant_or_none(self._former_until(caller, now)),
             timing=caller.timing,
             tenant=caller.tenant or None,
+            lossy=caller.lossy,
         )
 
     def _former_until(self, caller: Caller, now: float) -> int | None:
