@@ -16,6 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
@@ -102,7 +103,7 @@ class Telemetry:
     def _tell_calls(self, ended: list[tuple[Record, float]]) -> None:
         if not ended:
             return
-        entries = [record.entry(at) for record, at in ended]
+        entries = self._in_credits([record.entry(at) for record, at in ended])
         log_calls(
             [(entry, record.at + at - record.started) for entry, (record, at) in zip(entries, ended, strict=True)]
         )
@@ -136,6 +137,16 @@ class Telemetry:
             has[4] += row.cache_write_tokens
             has[5] += row.reasoning_tokens
         self.metrics.settled(*(CostSeen(*w[:3], has[0], w[3], Tokens(*has[1:]), w[4]) for w, has in sums.items()))
+
+    def _in_credits(self, entries: list[Entry]) -> list[Entry]:
+        """With what they cost in the operator's own unit, where there is one."""
+        unit = self._settings.credits
+        if unit is None:
+            return entries
+        return [
+            entry if entry.cost_usd is None else replace(entry, cost_credits=f"{unit.of(entry.cost_usd)} {unit.name}")
+            for entry in entries
+        ]
 
     def _tell_odd(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         for doubt in doubts:

@@ -9,9 +9,8 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import say, terminal_width
+from proxy.cli.tables import amount_of, say, terminal_width
 from proxy.cli.waterfall import waterfall_lines
-from proxy.policy.money.amounts import dollars
 
 
 @click.command("show")
@@ -52,7 +51,7 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
     for attempt in call["attempts"]:
         _print_attempt(attempt)
     if call["attempts"]:
-        say(f"cost: {dollars(call['cost_usd'])}")
+        say(f"cost: {amount_of(call, 'cost')}")
 
 
 def _belonging(call: dict[str, Any]) -> list[str]:
@@ -71,8 +70,8 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
         ("first token", _ms(attempt["first_token_ms"])),
         ("total", f"{attempt['total_ms']:,} ms"),
         ("tokens", _tokens(attempt)),
-        ("held", dollars(attempt["hold_usd"])),
-        ("cost", f"{dollars(attempt['cost_usd'])} ({attempt['source']})"),
+        ("held", amount_of(attempt, "hold")),
+        ("cost", f"{amount_of(attempt, 'cost')} ({attempt['source']})"),
         ("upstream id", attempt["upstream_id"] or "-"),
         ("adjusted", attempt["adjusted"] or "-"),
         *(("in shadow", f"would be refused with {rejection}") for rejection in attempt["shadow_rejections"]),

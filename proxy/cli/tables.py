@@ -10,6 +10,8 @@ from typing import Any
 import click
 from msgspec import Struct
 
+from proxy.policy.money.amounts import dollars
+
 NARROW = 100
 _BAR_CELLS = 10
 _BROKEN, _GAP = 10, 3  # cells of a text that is broken over lines, and between two columns
@@ -114,6 +116,13 @@ def unit_of(rows: list[dict[str, Any]], amount: str) -> str:
     """The name of the operator's own unit, in which these rows tell an amount ("cost") beside USD; "" where there is none."""
     names = [name for row in rows[:1] for name in row if name.startswith(f"{amount}_") and name != f"{amount}_usd"]
     return names[0].removeprefix(f"{amount}_") if names else ""
+
+
+def amount_of(row: dict[str, Any], amount: str) -> str:
+    """An amount a row tells ("cost") in dollars, and in the operator's own unit where there is one: $0.03 (75 credits)."""
+    unit = unit_of([row], amount)
+    beside = f" ({in_units(row[f'{amount}_{unit}'])} {unit})" if unit and row[f"{amount}_{unit}"] is not None else ""
+    return f"{dollars(row[f'{amount}_usd'])}{beside}"
 
 
 def in_units(amount: str) -> str:

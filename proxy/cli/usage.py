@@ -106,6 +106,8 @@ def _cells(row: dict[str, Any], names: list[str], shown: tuple[str, ...]) -> lis
 def _write_csv(report: dict[str, Any]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     by = _dimensions(report)
-    writer.writerow([*by, *_FIELDS])
+    unit = unit_of([report["total"]], "cost")
+    fields = [*_FIELDS, *([f"cost_{unit}"] if unit else [])]
+    writer.writerow([*by, *fields])
     for row in report["rows"]:
-        writer.writerow([*(harmless(row[name]) for name in by), *(row[name] for name in _FIELDS)])
+        writer.writerow([*(harmless(row[name]) for name in by), *(row[name] for name in fields)])

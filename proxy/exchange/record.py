@@ -76,6 +76,7 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     flags: tuple[str, ...] = ()
     decision: str | None = None
     arm: str | None = None
+    cost_credits: str | None = None
 
 
 class Held(Protocol):

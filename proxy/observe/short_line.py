@@ -33,6 +33,7 @@ class Call(Protocol):
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: str | None
+    cost_credits: str | None
     first_token_seconds: float | None
     total_seconds: float
     client_left: str | None
@@ -48,6 +49,7 @@ def short_line(call: Call, ended: datetime) -> str:
         _way(call),
         _tokens(call),
         dollars(call.cost_usd) if call.cost_usd is not None else "",
+        call.cost_credits or "",
         f"first {_seconds(call.first_token_seconds)}" if call.first_token_seconds is not None else "",
         _seconds(call.total_seconds),
         call.error or call.error_type or ("client left" if call.client_left else ""),

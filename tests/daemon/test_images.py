@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.commands import typed
 from harness.daemon import Daemon
 from harness.http import Reply
 from harness.setting import CLIENT_KEY, config_for
@@ -122,7 +123,12 @@ def test_how_providers_fare_that_draw_and_what_was_spent_in_coins(daemon: Daemon
     assert rows["openrouter"]["models"] > 10 and "anthropic" not in rows
     assert "images" not in daemon.asked("/readyz")
     total = daemon.asked("/usage")["total"]
+    line = daemon.line_of(reply)
+    assert line["cost_credits"] == f"{reply.header('x-tollkeeper-cost-coins')} coins"
     assert Decimal(total["cost_coins"]) * Decimal("0.0004") == Decimal(total["cost_usd"]) > 0
+    asked = ("--config", str(daemon.folder / "config.yaml"))
+    assert "cost: $0.03 (75 coins)" in typed(daemon.folder, "show", reply.request_id or "", *asked).stdout
+    assert typed(daemon.folder, "usage", "--csv", *asked).stdout.splitlines()[0].endswith(",cost_usd,cost_coins")
     estimate = daemon.post("/tollkeeper/images/estimate", {"model": FLUX, "size": "1024x1024"})
     assert json.loads(estimate.body)["rows"][0]["expected_coins"] == "78.643200"
 
