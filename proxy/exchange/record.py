@@ -280,8 +280,7 @@ class Record:
             overhead_seconds=micro(times.ours_seconds(times.first_byte_at or now)),
             client_left=self.client_left,
             shadow_rejections=self.shadow_rejections,
-            session=self.marks.session or None,
-            tags=self.marks.tags,
+            session=self.marks.session or None, tags=self.marks.tags,
             tenant=self.tenant or None, use_case=self.use_case or None, decision=self.decision or None, arm=self.arm or None,
             flags=() if self.listener is None or self.error else self.listener.flags(now - self.started),
         )  # fmt: skip
