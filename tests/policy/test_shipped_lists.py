@@ -30,7 +30,7 @@ rows = [(name, model) for name, data in LISTS.items() for model in read_feed(dat
 
 def test_every_list_is_small_and_nothing_else_is_shipped() -> None:
     shipped = {path.name for path in files("proxy.data").iterdir() if path.name.endswith(".json")}
-    others = {"images.json", "quality.json"}  # tests/policy/test_image_models.py, test_routing_quality.py
+    others = {"images.json", "quality.json"}  # their own tests: test_image_models.py, test_routing_decides.py
     assert shipped == {f"{name}.json" for name in LISTS} | others
     assert sum(map(len, LISTS.values())) <= 1_200_000
 
