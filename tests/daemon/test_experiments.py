@@ -121,6 +121,8 @@ def orders_and_switches(daemon: Daemon) -> None:
     without = daemon.ask("GET", "/tollkeeper/jobs/none")
     assert (asked.status, without.status) == (404, 404) and "no job" in asked.error["message"].lower()
     assert without.error["code"] == "unknown_endpoint"
+    off = admin(daemon, "PUT", "/settings/features/dashboard", {"value": False})
+    assert off.status == 200 and "switched off" in admin(daemon, "GET", "/").error["message"]
     off = admin(daemon, "PUT", "/settings/features/experiments", {"value": False})
     assert off.status == 200 and admin(daemon, "GET", "/experiments").json == {"experiments": []}
     assert admin(daemon, "DELETE", "/settings/features/experiments").status == 200

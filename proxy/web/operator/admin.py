@@ -115,6 +115,8 @@ class Admin:
         from proxy.web.operator.dashboard import page  # only where somebody looks: it costs start-up time
 
         self.door.check_origin(request)
+        if not self._orders.state.desk().settings.features.is_on("dashboard"):
+            raise UnknownEndpoint("The dashboard is switched off here (`features.dashboard`).")
         found = await asyncio.to_thread(page, request, self._orders.whereabouts().url)
         if found is None:
             raise UnknownEndpoint("The dashboard has no such file; load the page again.")
