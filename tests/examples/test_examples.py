@@ -46,6 +46,8 @@ ELSEWHERE = {
     "$ tollkeeper models sync": "of one moment; its lines: tests/money/test_model_news.py",
     "$ tollkeeper mock": "runs until it is stopped: tests/mock/test_mock_command.py",
     "tollkeeper mock": "runs until it is stopped: tests/mock/test_mock_command.py",
+    "tollkeeper simulate": "of calls that were made: tests/cli/test_money_commands.py",
+    '{"since"': "a week of somebody's calls; its members: tests/daemon/test_analytics.py",
     "$ tollkeeper models diff": "versions that changes made: tests/daemon/test_use_cases.py",
     "$ tollkeeper connect": "tests/cli/test_connect.py",
     "eval ": "completion in real shells: tests/cli/test_completion.py",
