@@ -35,6 +35,7 @@ class Work:
         """Nothing is opened or made."""
         self.folder = state_dir / "jobs"
         self.open = safe.open
+        self._since = time.time()
         self._database = self.folder / "jobs.db"
         self._safe = safe
         self._thread = ThreadPoolExecutor(1, "jobs")
@@ -127,7 +128,8 @@ class Work:
     def tidy(self) -> None:
         """Remove what a kill has left unfinished, and what nobody may read any more."""
         for unfinished in self.folder.glob(".*"):
-            unfinished.unlink(missing_ok=True)
+            if unfinished.stat().st_mtime < self._since:  # what is newer is being written
+                unfinished.unlink(missing_ok=True)
         self.expire()
 
     def expire(self) -> None:
