@@ -127,7 +127,7 @@ class Toll:
         if not narrowed:
             job.under = job.scopes
             return await self._hold(job, ask)
-        models = (*names, f"{ask.provider.name}/{names[1]}", *job.call.also_models)
+        models = (*names, f"{ask.provider.name}/{names[1]}", *job.call.also_models, job.call.model or "")
         subject = Subject(job.caller.name, ask.provider.name, models, marks.tags, marks.session, tenants_of(job.caller))
         job.under = self.keeping.books.under(job.scopes, subject)
         with narrowed.using(job.under):

@@ -39,7 +39,11 @@ def config(mock: Mock, *budgets: dict[str, Any]) -> dict[str, Any]:
     return toll_config(
         mock,
         providers={"openrouter": mock.provider(), "other": mock.provider("mock")},
-        models={**models, "elsewhere": priced("other/echo?cost=0.1", 3000)},
+        models={
+            **models,
+            "elsewhere": priced("other/echo?cost=0.1", 3000),
+            "chosen": {"candidates": ["dime", "elsewhere"], "strategy": "cost"},
+        },
         keys={"alice": {"key": KEY}, "bob": {"key": "sk-bob-money-test"}},
         budgets=list(budgets),
     )
@@ -49,6 +53,7 @@ def config(mock: Mock, *budgets: dict[str, Any]) -> dict[str, Any]:
 def daemon(mock_server: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     budgets = [
         {**ONCE, "name": "model", "for": {"model": "by-n*"}},
+        {**ONCE, "name": "chosen", "for": {"model": "chosen"}},
         {**ONCE, "for": {"provider": "other"}},
         {**ONCE, "name": "pair", "for": {"tag": "nightly", "key": "alice"}},
         {**ONCE, "name": "tags", "for": {"model": "by-tag"}, "each": "tag"},
@@ -62,6 +67,7 @@ def daemon(mock_server: Mock, tmp_path_factory: pytest.TempPathFactory) -> Itera
     ("model", "headers", "named", "other"),
     [
         ("by-name", [], "the budget of everything together for model by-n*", ("dime", [])),
+        ("chosen", [], "the budget of everything together for model chosen", ("dime", [])),
         ("elsewhere", [], "the budget of everything together for provider other", ("dime", [])),
         (
             "dime",

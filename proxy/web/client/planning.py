@@ -114,7 +114,7 @@ def staged(parts: Parts, plan: Plan, call: Call, record: Record, caller: Caller)
 def _spent_part(books: Books, plan: Plan, record: Record, caller: Caller) -> int:
     """Of the budgets that bind the first target; those of somebody's own only while they are in memory."""
     first, marks = plan.targets[0], record.marks
-    names = (plan.label, first.model, f"{first.provider}/{first.model}")
+    names = (plan.label, first.model, f"{first.provider}/{first.model}", record.model or "")
     subject = Subject(caller.name, first.provider, names, marks.tags, marks.session, tenants_of(caller))
     return books.spent_part(books.under(scopes_of(caller), subject), time.time())
 

@@ -116,7 +116,7 @@ def _row(standing: Standing, hold: _Hold, shadows: dict[str, tuple[int, str | No
 def _subject(caller: Caller, ask: ExplainAsk, plan: Plan) -> Subject:
     """The first attempt, as narrowed budgets see it."""
     target = plan.targets[0]
-    models = (plan.label, target.model, f"{target.provider}/{target.model}")
+    models = (plan.label, target.model, f"{target.provider}/{target.model}", ask.model)
     return Subject(caller.name, target.provider, models, ask.tags, ask.session, tenants_of(caller))
 
 
