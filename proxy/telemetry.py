@@ -233,7 +233,7 @@ def _seen(entry: Entry, record: Record) -> CallSeen:
         duration_seconds=entry.total_seconds,
         overhead_seconds=entry.overhead_seconds,
         provider=entry.provider,
-        model=entry.target,
+        model=entry.target or (record.label if entry.cache else None),
         key=entry.key,
         error_type=entry.error_type,
         stream=entry.stream,
@@ -246,6 +246,8 @@ def _seen(entry: Entry, record: Record) -> CallSeen:
         client_left=entry.client_left,
         rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
         flags=entry.flags,
+        cache=entry.cache,
+        saved_pusd=record.saved_pusd,
         shadow_rejected=entry.shadow_rejections and _codes(entry.shadow_rejections),
         tenant=record.tenant,
     )

@@ -52,9 +52,9 @@ def explain(model: str, variables: tuple[str, ...], as_json: bool, config_path: 
             for row in found["budgets"]
         ]
         print_table(Table(columns, rows))
+    _say_sharing(found["sharing"])
     say(f"verdict: {found['verdict']}")
-    for rejection in found["shadow_rejections"]:
-        say(f"in shadow: would be refused with {rejection}")
+    _say_shadows(found["shadow_rejections"])
 
 
 def _experiment(found: dict[str, Any] | None) -> str:
@@ -74,6 +74,24 @@ def _say_choice(found: dict[str, Any]) -> None:
     say(f"use case: {found['use_case']}; {', '.join(found['adjusted']) or 'nothing put in'}")
     say(f"sends: {found['sent']['method']} {found['sent']['url']}")
     say(found["sent"]["body"])
+
+
+def _say_shadows(rejections: list[str]) -> None:
+    for rejection in rejections:
+        say(f"in shadow: would be refused with {rejection}")
+
+
+def _say_sharing(sharing: dict[str, Any]) -> None:
+    """Whether another call's reply may serve it."""
+    told = ["sent once while under way"] if sharing["coalesce"] else []
+    if cache := sharing["cache"]:
+        told.append(f"the reply is given again for {cache['ttl_seconds']:g} s (cache of {cache['of']})")
+    if sharing["bypassed"]:
+        told.append(
+            "the reply to this one is not kept: it is not exact (temperature 0 or a seed), or its key keeps nothing"
+        )
+    for sentence in told:
+        say(f"calls that are alike: {sentence}")
 
 
 def _order(found: dict[str, Any]) -> list[list[str]]:

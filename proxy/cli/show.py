@@ -11,6 +11,7 @@ from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import amount_of, say, terminal_width
 from proxy.cli.waterfall import waterfall_lines
+from proxy.policy.money.amounts import dollars
 
 
 @click.command("show")
@@ -40,10 +41,9 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
     for opinion in call["feedback"]:
         say(f"feedback: {opinion['score']:+g}{_in_brackets(opinion['label'])}")
     if call["refused"]:
-        refused = call["refused"]
-        say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
-        if refused["times"] > 1:
-            say(f"and {refused['times'] - 1:,} more calls of this key within a second, for the same reason")
+        _say_refused(call["refused"])
+    if call["served"]:
+        _say_served(call["served"])
     if call["waterfall"]:
         say("where its time went:")
         for line in waterfall_lines(call["waterfall"], terminal_width()):
@@ -52,6 +52,19 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
         _print_attempt(attempt)
     if call["attempts"]:
         say(f"cost: {amount_of(call, 'cost')}")
+
+
+def _say_refused(refused: dict[str, Any]) -> None:
+    say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
+    if refused["times"] > 1:
+        say(f"and {refused['times'] - 1:,} more calls of this key within a second, for the same reason")
+
+
+def _say_served(served: dict[str, Any]) -> None:
+    """With whose reply, and what that had cost."""
+    how = "from the cache" if served["by"] == "hit" else "with a call under way"
+    say(f"served {how}, {served['status']}: {served['message']}")
+    say(f"saved: {dollars(served['saved_usd'])} (`tollkeeper show {served['request_id']}`)")
 
 
 def _belonging(call: dict[str, Any]) -> list[str]:

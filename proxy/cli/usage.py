@@ -20,7 +20,7 @@ from proxy.web.operator.analytics import harmless
 from proxy.web.operator.moments import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
-_FIELDS = ("calls", *_TOKENS, "cost_usd")
+_FIELDS = ("calls", *_TOKENS, "cost_usd", "cached_calls", "saved_usd")
 
 
 @click.command("usage")
@@ -87,6 +87,10 @@ def _print(report: dict[str, Any]) -> None:
     columns += [("Cost (USD)", True)]
     rows = [_cells(row, [row[name] or "-" for name in by], shown) for row in report["rows"]]
     total = _cells(report["total"], ["Total", *([""] * (len(by) - 1))], shown)
+    if report["total"]["cached_calls"]:  # many have no cache
+        columns += [("Cached calls", True), ("Saved (USD)", True)]
+        for cells, row in zip([*rows, total], [*report["rows"], report["total"]], strict=True):
+            cells += [f"{row['cached_calls']:,}", dollars(row["saved_usd"])]
     if unit := unit_of(report["rows"], "cost"):
         columns.append((f"Cost ({unit})", True))
         for cells, row in zip([*rows, total], [*report["rows"], report["total"]], strict=True):

@@ -60,7 +60,7 @@ class FeedbackSurface:
 
 def _is_of(row: Row, caller: Caller) -> bool:
     """Whether it is an answered call of this key's."""
-    return (row.key, row.tenant) == (caller.name, caller.tenant) and row.provider != ""
+    return (row.key, row.tenant) == (caller.name, caller.tenant) and (row.provider != "" or row.source == "cached")
 
 
 def _read(body: bytes) -> _Given:

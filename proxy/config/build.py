@@ -21,7 +21,7 @@ from proxy.config.oddities import oddities
 from proxy.config.problems import Path as Place
 from proxy.config.problems import path_text
 from proxy.config.secrets import Filled
-from proxy.config.use_cases import alias_of
+from proxy.config.use_cases import alias_of, sharing_of
 from proxy.policy.money.credits import Credits
 from proxy.policy.tongues import speaks_by_default
 from proxy.policy.values import (
@@ -246,4 +246,5 @@ def _caller(name: str, key: KeySection) -> Caller:
         zdr=key.privacy.zdr,
         tenant=key.tenant or "",
         uid=key.uid,
+        sharing=sharing_of(f"keys.{name}", key),
     )

@@ -54,6 +54,7 @@ from proxy.config.models_routing import (
     RouteSection,
     StrategySection,
 )
+from proxy.config.models_sharing import SharingSection
 from proxy.config.models_tenants import PrivacySection, TenantSection, TranslationSection
 from proxy.config.models_use_case import UseCaseSection
 from proxy.presets import PRESETS
@@ -135,7 +136,7 @@ class ProviderSection(Section):
         return {name: part for name, part in handler(core_schema).items() if name != "required"}
 
 
-class ModelSection(RoutedSection, UseCaseSection):
+class ModelSection(RoutedSection, SharingSection, UseCaseSection):
     """What a name clients send stands for."""
 
     price: PriceSection | None = Field(default=None, description="A price of our own, over the catalogue's.")
@@ -159,7 +160,7 @@ class RetriesSection(Section):
     longest_wait: Seconds = Field(default=8.0, description="A Retry-After above this many seconds is not waited for.")
 
 
-class KeySection(Section):
+class KeySection(SharingSection):
     """Who holds a client key, and what they may do."""
 
     key: Credential | None = Field(default=None, description="The secret itself, best as ${NAME}.")

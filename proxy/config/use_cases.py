@@ -13,17 +13,19 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from proxy.config.models import ModelSection
+from proxy.config.models_sharing import SharingSection
 from proxy.config.models_use_case import QualitySection
 from proxy.config.units import hundredths
 from proxy.policy.money.budgets import judge_scope
 from proxy.policy.quality.values import Judge, Watch
+from proxy.policy.sharing import CacheRules, Sharing, first_said
 from proxy.policy.strategies import CandidateRule
 from proxy.policy.use_cases.values import Members, UseCase, Variable
 from proxy.policy.values import Alias, Settings
 
 # an entry that has one of these says more of a call than where it goes
 _SAYING = ("system", "overrides", "fallback_on", "at", "quality", "on_flag")
-_NOT_SAID = {"price"}  # what a call costs changes nothing of it
+_NOT_SAID = {"price", "coalesce", "cache"}  # what a call costs, and how often it is sent, changes nothing of it
 _DIGEST_LENGTH = 12
 
 
@@ -44,7 +46,15 @@ def alias_of(name: str, model: ModelSection) -> Alias:
     first = (model.target,) if model.target is not None else tuple(one.target for one in candidates)
     targets = (*first, *model.fallbacks)
     strategy = model.strategy if candidates else ""
-    return Alias(targets[0], targets[1:], _members(model.defaults), _use_of(name, model), candidates, strategy)
+    use, sharing = _use_of(name, model), sharing_of(f"models.{name}", model)
+    return Alias(targets[0], targets[1:], _members(model.defaults), use, candidates, strategy, sharing)
+
+
+def sharing_of(scope: str, section: SharingSection) -> Sharing | None:
+    """What the entry at this place says of calls that are alike."""
+    said = section.cache
+    rules = None if said is None else CacheRules(said.ttl, said.when, said.max_bytes, scope)
+    return first_said([Sharing(section.coalesce, rules)])
 
 
 def _use_of(name: str, model: ModelSection) -> UseCase | None:

@@ -249,6 +249,12 @@ class Client:
         self.say(error_event(shape, error) if self._reader is None else self._reader.last_words(shape, error))
         self.door.hang_up(LAST_WORDS_SECONDS)
 
+    def break_off(self) -> None:
+        """Finish a reply that has begun as broken, its last words said already."""
+        self.rest()
+        self.keeps = False
+        self.door.hang_up(LAST_WORDS_SECONDS)
+
     def rest(self) -> None:
         """Stop the keep-alives."""
         if self._is_watched:

@@ -5,11 +5,9 @@ Nobody takes a decision from a record (architecture.md 3.10); its readers are th
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterable
-from itertools import count
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -27,6 +25,7 @@ from proxy.wire.usage import Usage
 if TYPE_CHECKING:
     from proxy.exchange.listening import Listener
 
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
 
@@ -77,6 +76,8 @@ class Entry(Struct, frozen=True, omit_defaults=False):
     decision: str | None = None
     arm: str | None = None
     cost_credits: str | None = None
+    cache: str | None = None
+    saved_usd: str | None = None
 
 
 class Held(Protocol):
@@ -84,18 +85,6 @@ class Held(Protocol):
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now."""
-
-
-class RequestIds:
-    """Ids that no other call has: a nonce of this process, and a counter."""
-
-    def __init__(self) -> None:
-        self._start = "req_" + secrets.token_hex(8)
-        self._numbers = count()
-
-    def next(self) -> str:
-        """The next one."""
-        return f"{self._start}{next(self._numbers):08x}"
 
 
 class Record:
@@ -108,6 +97,7 @@ class Record:
         "arm",
         "asked_of",
         "at",
+        "cache",
         "calls",
         "client_left",
         "cors",
@@ -135,6 +125,7 @@ class Record:
         "pending",
         "phase",
         "request_id",
+        "saved_pusd",
         "served",
         "shadow_rejections",
         "shape",
@@ -157,7 +148,7 @@ class Record:
     def __init__(self, request_id: str, now: float) -> None:
         self.request_id, self.started, self.at = request_id, now, time.time()
         self.phase: Phase = "reading"
-        self.endpoint, self.tenant = "other", ""
+        self.endpoint, self.tenant, self.cache = "other", "", ""  # what another call had to do with this one
         self.cors: list[tuple[str, str]] = []
         self.shape: Shape = "other"
         self.key: str | None = None
@@ -166,7 +157,7 @@ class Record:
         self.speaks_anthropic, self.stream, self.entered, self.marks = False, False, False, UNMARKED
         self.target: Target | None = None
         self.tried: list[Tried] = []
-        self.calls = self.status = self.unsettled = self.cost_pusd = 0
+        self.calls = self.status = self.unsettled = self.cost_pusd = self.saved_pusd = 0
         self.adjusted: list[str] = []
         self.decision = self.use_case = self.arm = self.fallback = ""  # why another answers than the first
         self.listener: Listener | None = None
@@ -203,6 +194,8 @@ class Record:
             *([("x-tollkeeper-decision", self.decision)] if self.decision else ()),
             *(() if self.times.queued is None else self.times.queued.headers()),
         ]
+        if self.cache:
+            own.append(("x-tollkeeper-cache", self.cache))
         if self.timing:
             own.append(("Server-Timing", self.times.server_timing(time.monotonic(), began, is_whole=is_whole)))
         return own
@@ -250,7 +243,7 @@ class Record:
 
     def entry(self, now: float) -> Entry:
         """The finished call as one value."""
-        times, left_early, target, usage = self.times, self._left_early(), self.target, self.usage
+        times, left_early, target = self.times, self._left_early(), self.target
         return Entry(
             request_id=self.request_id,
             upstream_request_id=self.upstream_request_id,
@@ -268,10 +261,7 @@ class Record:
             attempts=self.calls,
             tried=tuple(self.tried),
             adjusted=tuple(self.adjusted),
-            input_tokens=usage.input_tokens if usage else None,
-            output_tokens=usage.output_tokens if usage else None,
-            cached_tokens=usage.cached_tokens if usage else None,
-            reasoning_tokens=usage.reasoning_tokens if usage else None,
+            **_tokens(self.usage),
             cost_usd=usd_text(self.cost_pusd) if self.cost_source and not self.pending else None,
             cost_source="pending" if self.pending else self.cost_source,
             first_byte_seconds=times.since_start(times.first_byte_at),
@@ -282,6 +272,7 @@ class Record:
             shadow_rejections=self.shadow_rejections,
             session=self.marks.session or None, tags=self.marks.tags,
             tenant=self.tenant or None, use_case=self.use_case or None, decision=self.decision or None, arm=self.arm or None,
+            cache=self.cache or None, saved_usd=usd_text(self.saved_pusd) if self.cost_source == "cached" else None,
             flags=() if self.listener is None or self.error else self.listener.flags(now - self.started),
         )  # fmt: skip
 
@@ -298,3 +289,7 @@ class Record:
                 return "caller_model_not_available"
             return KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
+
+
+def _tokens(usage: Usage | None) -> dict[str, Any]:
+    return {name: getattr(usage, name, None) for name in _TOKENS}

@@ -78,6 +78,21 @@ def refused_row(record: Record) -> Row:
     )
 
 
+def shared_row(record: Record, status: int, of: tuple[str, str]) -> Row:
+    """The row of a call that was never sent either: what another one got served it. `of`: that one's id, and a sentence."""
+    is_good = 200 <= status < 300
+    return msgspec.structs.replace(
+        refused_row(record),
+        status=status,
+        outcome=record.cache,
+        message=of[1],
+        upstream_id=of[0],
+        source="cached" if is_good else "none",
+        saved_pusd=record.saved_pusd if is_good else 0,
+        counts_call=False,
+    )
+
+
 def interrupted_row(
     hold: Hold, settlement: Settlement, usage: Usage | None = None, upstream_id: str | None = None
 ) -> Row:

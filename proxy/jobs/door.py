@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import httptools
 from msgspec import Struct
 
 from proxy.exchange.client import Client
+from proxy.stores.job_rows import Job
 
 
 class Reply(Struct, frozen=True):
@@ -32,6 +33,11 @@ class Reading:
         self.is_whole = False
         self._most_bytes = most_bytes
         self._parser: Any = httptools.HttpResponseParser(self)
+
+    @property
+    def end(self) -> int:
+        """How many bytes of the body have come."""
+        return self.dropped + len(self.body)
 
     def feed(self, data: bytes) -> None:
         """More of it."""
@@ -92,3 +98,23 @@ class ResultDoor:
 
     def hang_up(self, last_words_seconds: float) -> None:
         """What was sent is not all of it, which its framing tells."""
+
+
+class Caller(Protocol):
+    """Whoever makes the calls (`calls.py`)."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether no call may begin any more."""
+
+    def next_id(self) -> str:
+        """The id of a call that is to be made."""
+
+    def begin(self, job: Job, body: bytes, request_id: str, door: ResultDoor) -> bool:
+        """Make a call; False where its key does not exist any more."""
+
+    def cut(self, request_id: str) -> None:
+        """End a call."""
+
+    def was_sent(self, request_id: str) -> bool:
+        """Whether the call that a line became before a crash has reached a provider. Not for an event loop."""

@@ -15,13 +15,15 @@ from proxy.exchange.webhooks import Tried
 from proxy.jobs.calls import Calls
 from proxy.jobs.faults import JobsUnavailable
 from proxy.jobs.hooks import Hooks
+from proxy.jobs.kept import Keeping
 from proxy.jobs.later import Later
 from proxy.jobs.replies import Replies
 from proxy.jobs.runner import Runner
+from proxy.jobs.sharing import Sharer
 from proxy.jobs.surface import Surface
 from proxy.jobs.upload import Limits
 from proxy.jobs.work import Work
-from proxy.policy.values import Settings
+from proxy.policy.values import Plan, Settings
 from proxy.stores.failures import StoreError
 from proxy.stores.safe import Safe
 from proxy.stores.sealing import Unreadable
@@ -49,6 +51,8 @@ class Jobs:
         self._surface = Surface(work, self._runner, self.hooks, _limits(settings))
         self._later = Later(work, self._runner, self.hooks)
         self._replies = Replies(work, calls.was_sent, self._runner.do)
+        keeping = Keeping(work, books.journal, self._runner.do)
+        self._sharer = Sharer(keeping, api.parts.drainer.left)
         self._tasks: list[asyncio.Task[None]] = []
         self.take_on(settings)
 
@@ -94,6 +98,13 @@ class Jobs:
         if not self._tasks:
             self._begin()
         return True
+
+    async def shared(self, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:
+        """Answer a call with what another one got, as keys, models and the call want it; False where it goes its way now."""
+        is_served = await self._sharer.serve(asked, client, call, plan)
+        if not self._tasks and self._work.was_used:
+            self._begin()
+        return is_served
 
     async def close(self) -> None:
         """What is under way stays as it is, for the next start."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
 
-from proxy.jobs.door import ResultDoor
+from proxy.jobs.door import Caller, ResultDoor
 from proxy.jobs.ending import fail, finish, sealed_result
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import Problem, body_of, read_lines
@@ -27,28 +27,9 @@ from proxy.stores.job_rows import Job, KeptFile, Task
 
 _AT_ONCE = 64  # lines of one job in memory
 _LONGEST_REST_SECONDS = 60.0
+_LAST_SECONDS = 2.0  # for replies to come to the disk
 
 log = structlog.get_logger()
-
-
-class Caller(Protocol):
-    """Whoever makes the calls (`calls.py`)."""
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether no call may begin any more."""
-
-    def next_id(self) -> str:
-        """The id of a call that is to be made."""
-
-    def begin(self, job: Job, body: bytes, request_id: str, door: ResultDoor) -> bool:
-        """Make a call; False where its key does not exist any more."""
-
-    def cut(self, request_id: str) -> None:
-        """End a call."""
-
-    def was_sent(self, request_id: str) -> bool:
-        """Whether the call that a line became before a crash has reached a provider. Not for an event loop."""
 
 
 class Runner:
@@ -84,7 +65,9 @@ class Runner:
                 continue
 
     async def close(self) -> None:
-        """What runs beside is ended; lines under way stay begun, for the next start to judge."""
+        """What runs beside has a moment to end; lines under way stay begun, for the next start to judge."""
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=_LAST_SECONDS)
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)

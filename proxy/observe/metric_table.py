@@ -195,6 +195,8 @@ TABLE: tuple[Row, ...] = (
         "Replies with something wrong, of models whose entry has it looked for.",
         ("model", "flag"),
     ),
+    Row("tollkeeper_cache_calls_total", "counter", "Calls by what a cache did for them.", ("model", "result")),
+    Row("tollkeeper_cache_saved_usd_total", "counter", "What replies given again had cost.", ("model", "result")),
     Row("tollkeeper_build_info", "info", "Always 1; which version this is.", ("version", "python")),
 )
 

@@ -54,6 +54,8 @@ class Metrics:
         self._fallbacks = families.counter("tollkeeper_fallbacks_total")
         self._losses = families.counter("tollkeeper_translation_losses_total")
         self._quality = families.counter("tollkeeper_quality_total")
+        self._cache = families.counter("tollkeeper_cache_calls_total")
+        self._saved = families.money("tollkeeper_cache_saved_usd_total")
         self._disconnects = families.counter("tollkeeper_client_disconnects_total")
         self._anomalies = families.counter("tollkeeper_cost_anomalies_total")
         self._budget_alerts = families.counter("tollkeeper_budget_alerts_total")
@@ -134,6 +136,10 @@ class Metrics:
             self._losses.at(*lost).add(len(same))
         for flag in call.flags:
             self._quality.at(model, flag).add(len(same))
+        if call.cache is not None:
+            self._cache.at(model, call.cache).add(len(same))
+            if saved := sum(each.saved_pusd for each in same):
+                self._saved.at(model, call.cache).add(saved)
         if call.client_left is not None:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
         if call.rejected is not None:

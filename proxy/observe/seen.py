@@ -26,7 +26,7 @@ class CallSeen(Struct, frozen=True):
 
     `model` is the configured target. `attempts` are (provider, outcome), `fallback` is (from, to)
     as models, `lost` are (from, to, field) of translations, `client_left` how far the call had got, `rejected` the code
-    of a refusal of ours, `shadow_rejected` those of refusals there would have been, `flags` what is wrong with the reply.
+    of a refusal of ours, `shadow_rejected` those of refusals there would have been, `flags` what is wrong with the reply, `cache` what another call had to do with it.
     """
 
     endpoint: str
@@ -49,6 +49,8 @@ class CallSeen(Struct, frozen=True):
     shadow_rejected: tuple[str, ...] = ()
     tenant: str = ""
     flags: tuple[str, ...] = ()
+    cache: str | None = None
+    saved_pusd: int = 0
 
 
 Kind = tuple[object, ...]
@@ -57,7 +59,7 @@ Kind = tuple[object, ...]
 # all that a call may have in common with many
 _COMMON = ("endpoint", "status", "provider", "model", "key", "tenant", "error_type", "stream")
 kind_of: Callable[[CallSeen], Kind] = attrgetter(
-    *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected", "flags"
+    *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected", "flags", "cache"
 )
 
 

@@ -17,6 +17,7 @@ from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.policy.money.credits import Credits
 from proxy.policy.operators import Hook, Login, Operator
+from proxy.policy.sharing import Sharing
 from proxy.policy.strategies import CandidateRule, Pool, Strategy
 from proxy.policy.use_cases.values import UseCase
 from proxy.secret import Secret
@@ -25,7 +26,6 @@ MaxTokensField = Literal["max_tokens", "max_completion_tokens", "none"]
 Kind = Literal["openrouter", "openai", "anthropic", "mock"]
 Tongue = Literal["chat", "completions", "responses", "messages", "images", "embeddings"]
 Lossy = Literal["allow", "warn", "reject"]
-
 
 NO_KEY = "no key configured"
 
@@ -90,9 +90,9 @@ class Target(Struct, frozen=True):
 
 
 class Alias(Struct, frozen=True):
-    """A name under `models:`. `defaults` holds top-level JSON members as (name, JSON text),
-    used only where the client is silent; `use` is what else it says of calls. With `candidates`, the first of them is the
-    `target` and the others come before the `fallbacks`; each call chooses among them by `strategy`."""
+    """A name under `models:`. `defaults` holds top-level JSON members as (name, JSON text), used only where the client is
+    silent; `use` is what else it says of calls, `sharing` of those that are alike. With `candidates`, the first of them is
+    the `target` and the others come before the `fallbacks`; each call chooses among them by `strategy`."""
 
     target: str
     fallbacks: tuple[str, ...] = ()
@@ -100,6 +100,7 @@ class Alias(Struct, frozen=True):
     use: UseCase | None = None
     candidates: tuple[CandidateRule, ...] = ()
     strategy: str = ""
+    sharing: Sharing | None = None
 
 
 class Route(Struct, frozen=True):
@@ -120,7 +121,7 @@ class Switch(Struct, frozen=True):
 
 class Plan(Struct, frozen=True):
     """What one call will try, first choice first. `label` is the configured name of the first
-    target (an alias, else `author/slug`), fit for a metric; `defaults` and `use` as in `Alias`. `rewrite` False: the
+    target (an alias, else `author/slug`), fit for a metric; `defaults`, `use` and `sharing` as in `Alias`. `rewrite` False: the
     body goes out as it is (no `model` was sent, and none is set). `stages` are what comes first from a part of the tightest
     budget on (hundredths of a percent, rising); `start` is the target the call begins with. With a `pool`, the targets are
     chosen anew for each call. `experiment`: the name of that which chooses among its arms.
@@ -135,6 +136,7 @@ class Plan(Struct, frozen=True):
     start: int = 0
     pool: Pool | None = None
     experiment: str = ""
+    sharing: Sharing | None = None
 
 
 class RetryRules(Struct, frozen=True):
@@ -152,7 +154,7 @@ class Caller(Struct, frozen=True):
     empty means all. `key_sha256` is the SHA-256 of the secret (32 bytes); of a stored key there is only
     `key_hmac`, its keyed hash. From `expires_ms` on (UTC epoch) the key is refused like an unknown one. `timing`: replies
     say where their time went. `lossy` None: what the whole configuration says. `uid`: whoever calls over a Unix
-    socket as this user needs no key."""
+    socket as this user needs no key. `sharing`: what its entry says of calls that are alike."""
 
     name: str
     models: tuple[str, ...] = ()
@@ -169,6 +171,7 @@ class Caller(Struct, frozen=True):
     max_output: int | None = None
     own: dict[str, Provider] = {}
     uid: int | None = None
+    sharing: Sharing | None = None
 
 
 class Credential(Struct, frozen=True):

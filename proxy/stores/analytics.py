@@ -181,6 +181,7 @@ def _fields(sources: Iterable[tuple[str, Sums]]) -> dict[str, Any]:
         if source != "none" and (attempts := sums.counts[MEASURES.index("attempts")]):
             origins[source] = origins.get(source, 0) + attempts
     counted = dict(zip(MEASURES, total.counts, strict=True))
+    counted["attempts"] -= origins.get("cached", 0)  # which were served without one
     return {
         **{name: counted[name] for name in _SHOWN},
         "cost_usd": usd_text(counted["cost_pusd"]),

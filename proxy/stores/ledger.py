@@ -164,7 +164,7 @@ def _add_sums(
 ) -> None:
     detail: dict[Spender, Counts] = {}
     for (minute, (key, tenant, provider, model, _, source)), one in minutes.items():
-        if provider:
+        if provider or source == "cached":
             spender = (minute // rollups.MINUTES_PER_QUARTER, key, provider, model, source, tenant, "")
             add(detail, spender, one.counts[: len(COUNTERS)])
     sums = folded(detail, lambda spender: spender[:-1])

@@ -16,13 +16,14 @@ MOST_INT = 2**63 - 1  # of a column
 
 Pusd = Annotated[int, Meta(ge=0, le=MOST_INT)]  # 1e-12 USD
 Milliseconds = Annotated[int, Meta(ge=0, le=1000 * LAST_START)]  # since the epoch, UTC
-Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "none"]
+Source = Literal["reported", "looked_up", "computed", "counted", "held", "interrupted", "unknown", "none", "cached"]
 Period = Annotated[int, Meta(ge=0, le=LAST_START)]  # its start in epoch seconds; 0 for "total"
 Charge = tuple[str, Period]  # budget id, period
 
 
 class Row(Struct, frozen=True):
-    """One attempt sent upstream, or one refused call (`provider` "" and `source` "none").
+    """One attempt sent upstream, or one call that never was (`provider` ""): refused (`source` "none"), or served with the
+    reply to another ("cached": `upstream_id` is that one, and `saved_pusd` what it cost).
 
     `id` is unique: request id, dot, number of the attempt. `at_ms` is UTC epoch milliseconds. `model` is the configured target,
     `asked` what the client wrote, `served` what the upstream says answered. `counts_call`: calls are
@@ -78,6 +79,7 @@ class Row(Struct, frozen=True):
     use_case: str = ""
     decision: str = ""
     arm: str = ""
+    saved_pusd: Pusd = 0
 
 
 class Hold(Struct, frozen=True, tag="hold"):
@@ -141,7 +143,7 @@ class Voided(Struct, frozen=True, tag="voided"):
 
 
 class Refused(Struct, frozen=True, tag="refused"):
-    """A call that was never sent, kept so that `show` can say why."""
+    """A call that was never sent, kept so that `show` can say why; one of source "cached" was served all the same."""
 
     row: Row
 

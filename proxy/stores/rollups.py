@@ -50,12 +50,13 @@ class Sums:
     def add_row(self, row: Row, sign: int = 1) -> None:
         """Count one attempt or refusal in, or (-1) out again."""
         counts = self.counts
-        if not row.provider:
+        is_cached = row.source == "cached"
+        if not row.provider and not is_cached:
             counts[-1] += sign * row.times
             return
         for at, count in enumerate(counts_of(row)):
             counts[at] += sign * count
-        if row.status == _CLIENT_LEFT:
+        if is_cached or row.status == _CLIENT_LEFT:
             return
         if row.error is not None or not 200 <= row.status < 400:
             counts[-2] += sign

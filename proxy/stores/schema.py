@@ -61,7 +61,7 @@ attempts = Table(
     _text("error", nullable=True),
     _text("message", nullable=True),
     _number("stream"),
-    *(_number(name) for name in COUNTERS[2:]),
+    *(_number(name) for name in COUNTERS[2:-1]),
     _number("hold_pusd"),
     _text("source"),
     _number("first_byte_ms", nullable=True),
@@ -74,13 +74,14 @@ attempts = Table(
     *(_text(name, server_default="") for name in ("session", "tags")),
     _text("tenant", server_default=""),
     *(_text(name, server_default="") for name in ("use_case", "decision", "arm")),
+    _number(COUNTERS[-1], server_default="0"),
     Index("ix_attempts_at_ms", "at_ms"),
     sqlite_strict=True,
 )
 
 
 def _sums(name: str, *key: Column[Any]) -> Table:
-    columns = [*key, *(_number(counter) for counter in COUNTERS)]
+    columns = [*key, *map(_number, COUNTERS[:-1]), _number(COUNTERS[-1], server_default="0")]
     return Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=False)
 
 
@@ -104,8 +105,9 @@ def _rollup(name: str, *key: str) -> Table:
         metadata,
         *(_number(column, primary_key=True) for column in key),
         *(_text(column, primary_key=True) for column in NAMES),
-        *(_number(column) for column in MEASURES),
+        *(_number(column) for column in MEASURES if column != COUNTERS[-1]),
         *(_text(column) for column in TIMES),
+        _number(COUNTERS[-1], server_default="0"),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )

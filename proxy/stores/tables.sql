@@ -54,6 +54,7 @@ CREATE TABLE attempts (
   use_case TEXT DEFAULT '' NOT NULL,
   decision TEXT DEFAULT '' NOT NULL,
   arm TEXT DEFAULT '' NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_attempts PRIMARY KEY (seq),
   CONSTRAINT uq_attempts_id UNIQUE (id)
 )
@@ -191,6 +192,7 @@ CREATE TABLE rollup_days (
   refused INTEGER NOT NULL,
   first_token_ms TEXT NOT NULL,
   total_ms TEXT NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_rollup_days PRIMARY KEY (cube, day, "key", tenant, provider, model, endpoint, source)
 )
  WITHOUT ROWID,
@@ -216,6 +218,7 @@ CREATE TABLE rollup_hours (
   refused INTEGER NOT NULL,
   first_token_ms TEXT NOT NULL,
   total_ms TEXT NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_rollup_hours PRIMARY KEY (cube, hour, "key", tenant, provider, model, endpoint, source)
 )
  WITHOUT ROWID,
@@ -240,6 +243,7 @@ CREATE TABLE rollup_minutes (
   refused INTEGER NOT NULL,
   first_token_ms TEXT NOT NULL,
   total_ms TEXT NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_rollup_minutes PRIMARY KEY (minute, "key", tenant, provider, model, endpoint, source)
 )
  WITHOUT ROWID,
@@ -281,6 +285,7 @@ CREATE TABLE sums (
   cache_write_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_sums PRIMARY KEY (quarter, "key", provider, model, source, tenant)
 )
  WITHOUT ROWID,
@@ -300,6 +305,7 @@ CREATE TABLE sums_by_day (
   cache_write_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_sums_by_day PRIMARY KEY ("key", provider, model, source, tenant, day)
 )
  WITHOUT ROWID,
@@ -315,6 +321,7 @@ CREATE TABLE sums_by_quarter (
   cache_write_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_sums_by_quarter PRIMARY KEY (quarter, source)
 )
  WITHOUT ROWID,
@@ -335,6 +342,7 @@ CREATE TABLE sums_by_session (
   cache_write_tokens INTEGER NOT NULL,
   reasoning_tokens INTEGER NOT NULL,
   cost_pusd INTEGER NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_sums_by_session PRIMARY KEY (quarter, "key", provider, model, source, tenant, session)
 )
  WITHOUT ROWID,

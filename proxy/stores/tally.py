@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-from proxy.stores.records import Corrected, Record, Row, Settled, Voided
+from proxy.stores.records import Corrected, Record, Refused, Row, Settled, Voided
 
 COUNTERS = (
     "calls",
@@ -16,6 +16,7 @@ COUNTERS = (
     "cache_write_tokens",
     "reasoning_tokens",
     "cost_pusd",
+    "saved_pusd",
 )
 QUARTER_MS = 900_000
 QUARTERS_PER_DAY = 96
@@ -27,12 +28,15 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 def counts_of(row: Row) -> Counts:
-    """What one attempt adds. One that cost nothing for sure counts as a call at most; a call counts with its last attempt."""
+    """What one attempt adds. One that cost nothing for sure counts as a call at most; a call counts with its last attempt.
+    One served without any counts as an attempt, by its source."""
     call = int(row.counts_call)
     if row.source == "none":
-        return [call, 1, 0, 0, 0, 0, 0, 0]
+        return [call, 1, 0, 0, 0, 0, 0, 0, 0]
+    if row.source == "cached":
+        return [0, 1, 0, 0, 0, 0, 0, 0, row.saved_pusd]
     tokens = [row.input_tokens, row.output_tokens, row.cached_input_tokens, row.cache_write_tokens]
-    return [call, 1, *tokens, row.reasoning_tokens, row.cost_pusd]
+    return [call, 1, *tokens, row.reasoning_tokens, row.cost_pusd, 0]
 
 
 def spender_of(row: Row) -> Spender:
@@ -46,11 +50,14 @@ def session_of(row: Row) -> Spender:
 
 
 def tally(records: Iterable[Record], spender_of: Callable[[Row], Spender] = spender_of) -> dict[Spender, Counts]:
-    """The sums of all attempts that were sent upstream."""
+    """The sums of all attempts that were sent upstream, and of calls served without one."""
     totals: dict[Spender, Counts] = {}
     for record in records:
         if isinstance(record, (Settled, Voided)):
             if record.row.provider:
+                add(totals, spender_of(record.row), counts_of(record.row))
+        elif isinstance(record, Refused):
+            if record.row.source == "cached":
                 add(totals, spender_of(record.row), counts_of(record.row))
         elif isinstance(record, Corrected):
             add(totals, spender_of(record.was), [-count for count in counts_of(record.was)])

@@ -141,7 +141,13 @@ def _fields(sources: Iterable[tuple[str, Counts]]) -> dict[str, Any]:
         if source != "none" and counts[COUNTERS.index("attempts")]:
             origins[source] = origins.get(source, 0) + counts[COUNTERS.index("attempts")]
     shown = {name: total[name] for name in _SHOWN}
-    return {**shown, "cost_usd": usd_text(total["cost_pusd"]), "sources": dict(sorted(origins.items()))}
+    return {
+        **shown,
+        "cost_usd": usd_text(total["cost_pusd"]),
+        "sources": dict(sorted(origins.items())),
+        "cached_calls": origins.get("cached", 0),
+        "saved_usd": usd_text(total["saved_pusd"]),
+    }
 
 
 def _order(by: tuple[By, ...]) -> Callable[[dict[str, Any]], Any]:

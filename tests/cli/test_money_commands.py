@@ -55,6 +55,8 @@ def test_usage_counts_every_call_whose_end_its_client_saw(desk: Desk, how: str) 
         "reasoning_tokens": 0,
         "cost_usd": "0.080000000000",
         "sources": {"reported": 2},
+        "cached_calls": 0,
+        "saved_usd": ZERO,
     }
     assert report == {"since": None, "until": None, "by": "key", "rows": [{"key": "alice", **total}], "total": total}
     assert total["input_tokens"] > 0 < total["output_tokens"]

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "docs/alerts.md": "what a webhook is sent, and what Alertmanager takes: tests/observe/test_alerts_page.py",
     "docs/clients.md": "held against what `connect` prints and run by the clients: tests/cli/test_connect*.py",
     "docs/install.md": "for the machine's administrator; tests/test_systemd.py runs what it installs, test_docker.py reads it",
+    "docs/caching.md": "tests/examples/test_caching_page.py",
     "docs/use-cases.md": "one daemon with all its entries: tests/examples/test_use_cases_page.py",
     "docs/architecture.md": "the layers, which tests/test_architecture.py holds the code to",
     "docs/performance.md": "measures for minutes: tests/test_bench.py",

@@ -50,6 +50,8 @@ def test_names_types_and_labels_are_the_ones_promised() -> None:
         "tollkeeper_config_last_reload_success_timestamp_seconds",
         "tollkeeper_translation_losses_total{from,to,field}",
         "tollkeeper_quality_total{model,flag}",
+        "tollkeeper_cache_calls_total{model,result}",
+        "tollkeeper_cache_saved_usd_total{model,result}",
         "tollkeeper_build_info{version,python}",
     ]
     assert [row.name + (f"{{{','.join(row.labels)}}}" if row.labels else "") for row in TABLE] == promised

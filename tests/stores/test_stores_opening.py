@@ -187,7 +187,7 @@ def test_a_damaged_ledger_is_refused_and_not_replaced(path: Path, offset: int) -
 def test_of_a_large_ledger_a_start_checks_what_it_reads_and_the_writer_the_rest(path: Path) -> None:
     open_ledger(path)
     name = "x" * 4000
-    run(path, *[f"INSERT INTO sums_by_quarter VALUES ({n}, '{name}', 0, 0, 0, 0, 0, 0, 0, 0)" for n in range(900)])
+    run(path, *[f"INSERT INTO sums_by_quarter VALUES ({n}, '{name}', 0, 0, 0, 0, 0, 0, 0, 0, 0)" for n in range(900)])
     (root,) = run(path, "SELECT rootpage FROM sqlite_master WHERE name = 'sums_by_quarter'")[0]
     with path.open("r+b") as file:
         file.seek((int(str(root)) - 1) * 4096 + 8)
@@ -203,7 +203,7 @@ def test_of_a_large_ledger_a_start_checks_what_it_reads_and_the_writer_the_rest(
 def test_a_large_ledger_whose_keys_are_damaged_is_refused_at_start(path: Path) -> None:
     open_ledger(path)
     name = "x" * 4000
-    run(path, *[f"INSERT INTO sums_by_quarter VALUES ({n}, '{name}', 0, 0, 0, 0, 0, 0, 0, 0)" for n in range(900)])
+    run(path, *[f"INSERT INTO sums_by_quarter VALUES ({n}, '{name}', 0, 0, 0, 0, 0, 0, 0, 0, 0)" for n in range(900)])
     (root,) = run(path, "SELECT rootpage FROM sqlite_master WHERE name = 'keys'")[0]
     with path.open("r+b") as file:
         file.seek((int(str(root)) - 1) * 4096)

@@ -75,6 +75,8 @@ A = {
     "reasoning_tokens": 2,
     "cost_usd": "0.030000000000",
     "sources": {"reported": 1},
+    "cached_calls": 0,
+    "saved_usd": "0.000000000000",
 }
 B = {**A, "cached_input_tokens": 0, "reasoning_tokens": 0, "cost_usd": "0.000000000007", "sources": {"computed": 1}}
 C = {**B, "input_tokens": 0, "output_tokens": 0, "cost_usd": "0.000000000000", "sources": {}}
@@ -86,6 +88,8 @@ TOTAL = {
     "reasoning_tokens": 2,
     "cost_usd": "0.030000000007",
     "sources": {"computed": 1, "reported": 1},
+    "cached_calls": 0,
+    "saved_usd": "0.000000000000",
 }
 
 
@@ -140,6 +144,19 @@ def test_usage_by_several_things_and_of_some_only(
     by = found.by if isinstance(found.by, list) else [found.by]
     assert [(*(row[name] for name in by), row["calls"]) for row in found.rows if row["calls"]] == rows
     assert found.total["calls"] == sum(int(str(row[-1])) for row in rows)
+
+
+@PLACES
+def test_calls_served_with_the_reply_to_another_are_no_calls_and_say_what_they_saved(
+    tmp_path: Path, keep: Keep
+) -> None:
+    served = row("e", 0, provider="", source="cached", cost_pusd=0, saved_pusd=7, session="s")
+    keep(tmp_path, [*CALLS, Refused(served), Refused(msgspec.structs.replace(served, id="f.0", request_id="f"))])
+    found = Files(tmp_path).usage(UsageQuestion("key", UTC))
+    alice = {**A, "calls": 2, "sources": {"cached": 2, "reported": 1}, "cached_calls": 2, "saved_usd": "0.000000000014"}
+    assert found.rows == [{"key": "alice", **alice}, {"key": "bob", **B}]
+    of_session = Files(tmp_path).usage(UsageQuestion("session", UTC, only={"session": "s"})).total
+    assert (of_session["calls"], of_session["cached_calls"], of_session["cost_usd"]) == (0, 2, "0.000000000000")
 
 
 def test_usage_of_nothing_is_empty(tmp_path: Path) -> None:

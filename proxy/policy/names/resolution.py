@@ -14,7 +14,7 @@ from proxy.policy.names.pools import AUTO, BUILT_IN, auto_seats, auto_strategy, 
 from proxy.policy.names.spelling import spell
 from proxy.policy.names.switches import Switches, names_of
 from proxy.policy.strategies import Pool
-from proxy.policy.use_cases.chain import defaults_of, use_of
+from proxy.policy.use_cases.chain import defaults_of, sharing_of, use_of
 from proxy.policy.use_cases.values import UseCase
 from proxy.policy.values import Plan, Settings, Target
 
@@ -210,7 +210,15 @@ class Names:
         label = name if alias.use is None else alias.use.name  # which is not asked for its versions
         use = use_of(aliases, name)
         pool = pool_of(name, aliases, ways, lambda one: self._expand(one, {name}))
-        plan = Plan(targets, label, defaults_of(aliases, name), use=use, stages=self._stages(use), pool=pool)
+        plan = Plan(
+            targets,
+            label,
+            defaults_of(aliases, name),
+            use=use,
+            stages=self._stages(use),
+            pool=pool,
+            sharing=sharing_of(aliases, name),
+        )
         return Resolution(plan, ways[0].slug, False, own)
 
     def _stages(self, use: UseCase | None) -> tuple[tuple[int, tuple[Target, ...]], ...]:

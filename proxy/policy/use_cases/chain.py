@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from proxy.policy.sharing import Sharing, first_said
 from proxy.policy.use_cases.values import Members, UseCase
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ def defaults_of(aliases: Mapping[str, Alias], name: str) -> Members:
     for alias in reversed(_chain(aliases, name)):
         merged |= dict(alias.defaults)
     return tuple(merged.items())
+
+
+def sharing_of(aliases: Mapping[str, Alias], name: str) -> Sharing | None:
+    """What is said along the chain of calls that are alike."""
+    return first_said(alias.sharing for alias in _chain(aliases, name))
 
 
 def use_of(aliases: Mapping[str, Alias], name: str) -> UseCase | None:

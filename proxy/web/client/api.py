@@ -18,11 +18,13 @@ from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Asker, Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.patience import Deadlines
-from proxy.exchange.record import Record, RequestIds
+from proxy.exchange.record import Record
+from proxy.exchange.request_ids import RequestIds
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.names.access import check_endpoint
 from proxy.policy.tenants import most_output, scopes_of
+from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.gate import Room
 from proxy.web.client.heads import Asked, head_of
@@ -32,7 +34,7 @@ from proxy.web.client.planning import dressed, listed_models, listen, plan_for, 
 from proxy.web.connection import Answered, Connection
 from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
-from proxy.wire.call import read_call
+from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import OWN, endpoint_for, path_of, speaks_anthropic, split_path
 from proxy.wire.marks import marks_of
 from proxy.wire.ours import NOTHING_OURS
@@ -211,22 +213,26 @@ class Api:
         plan = plan_for(parts, caller, call, head, record)
         if head.model not in (None, plan.targets[0].model):
             call = replace(call, path=path_of(plan.targets[0].model))
-        record.label = plan.label
+        record.label, alike = plan.label, plan.sharing or caller.sharing or head.apart
         if head.apart is not None and parts.elsewhere is not None and await parts.elsewhere.apart(asked, client, call):
             return None
-        scopes = scopes_of(caller)
         if plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS:
             plan = staged(parts, plan, call, record, caller)
             call, plan = await parts.exchange.aside(len(body), dressed, call, plan, head.variables, record)
             listen(parts, client, plan, call, caller)
+        if alike is not None and await self._shared(asked, client, call, plan):
+            return None
         weight, cap = NO_WEIGHT, None
         if head.endpoint.counts:
             weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)
-            if caller.max_output is not None:
-                weight, cap = most_output(caller, call, weight)
-        until, tokens = record.started + head.read_timeout_seconds, likely_tokens(weight)
+            weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
+        until, tokens, scopes = record.started + head.read_timeout_seconds, likely_tokens(weight), scopes_of(caller)
         job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap, rank=head.rank)
         return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)
+
+    async def _shared(self, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:
+        """Whether the reply to another call, that is alike, has served this one."""
+        return self.parts.elsewhere is not None and await self.parts.elsewhere.shared(asked, client, call, plan)
 
     async def _answered(self, asked: Asked, client: Client) -> bool:
         """Whether the request was for us alone; one that is for a provider after all may be one its key must not make."""

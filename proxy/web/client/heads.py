@@ -26,15 +26,17 @@ MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
 _NEVER = None, None
 _LONGEST_ONCE = 255
+SHARED = "x-tollkeeper-coalesce"
 
 
 class Apart(Struct, frozen=True):
     """A call that is answered otherwise than at once: `once` is its Idempotency-Key, `later`: a job will do. `hook`: who
-    is to be told when that is over."""
+    is to be told when that is over. `shared`: it says whether it is to be sent once with others that are alike."""
 
     once: str | None
     later: bool
     hook: Hook | None = None
+    shared: bool = False
 
 
 class Head(Struct, frozen=True):
@@ -151,14 +153,14 @@ def _apart(headers: MultiMapping[str]) -> Apart | None:
         raise InvalidValue(f"An Idempotency-Key has 1 to {_LONGEST_ONCE} characters.", param="Idempotency-Key")
     wishes = headers.get("Prefer", "")
     later = "respond-async" in [wish.partition(";")[0].strip().lower() for wish in wishes.split(",")]
-    url = _once(headers, HOOK)
-    if not later and once is None and url is None:
+    url, shared = _once(headers, HOOK), SHARED in headers
+    if not later and not shared and once is None and url is None:
         return None
     try:
         hook = None if url is None else asked_hook(url, _once(headers, HOOK_SECRET))
     except ValueError as error:
         raise InvalidValue(f"The header {HOOK} {error}.", param=HOOK) from None
-    return Apart(once, later, hook)
+    return Apart(once, later, hook, shared)
 
 
 def _rank(priority: str | None) -> int:

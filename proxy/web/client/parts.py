@@ -17,7 +17,7 @@ from proxy.exchange.trials import Trials
 from proxy.policy.features import ALL_ON, Features
 from proxy.policy.names.resolution import Names
 from proxy.policy.quality.values import Watch
-from proxy.policy.values import Caller
+from proxy.policy.values import Caller, Plan
 from proxy.web.client.gate import Gate
 from proxy.web.client.heads import Asked, Head, Heads
 from proxy.web.client.keys import Keyring
@@ -56,10 +56,13 @@ class Own(Protocol):
 
 
 class Elsewhere(Protocol):
-    """Whoever answers calls that are to be answered once, or later."""
+    """Whoever answers calls that are to be answered once, or later, or with others that are alike."""
 
     async def apart(self, asked: Asked, client: Client, call: Call) -> bool:
         """Answer; False where the call is to go its way now."""
+
+    async def shared(self, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:
+        """Answer with what another call got; False where this one is to go its way."""
 
 
 class Ears(Protocol):

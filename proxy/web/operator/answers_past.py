@@ -17,6 +17,18 @@ class RefusalAnswer(Struct, frozen=True):
     times: int = 1
 
 
+class ServedAnswer(Struct, frozen=True):
+    """How a call was served without an attempt: `by` is a `hit` of the cache or `coalesced`; with the reply to which
+    request, and what that had cost."""
+
+    by: str
+    request_id: str | None
+    message: str | None
+    status: int
+    saved_usd: str
+    total_ms: int
+
+
 class AttemptAnswer(Struct, frozen=True):
     """One attempt of a past call; `shadow_rejections`: what it would have been refused with, and by which budget or
     limit in shadow."""
@@ -72,7 +84,7 @@ class OpinionAnswer(Struct, frozen=True):
 
 
 class PastCallAnswer(Struct, frozen=True):
-    """One past call: its attempts, or why it was refused; `waterfall` is where its time went, as far as that was noted.
+    """One past call: its attempts, how it was served without one, or why it was refused; `waterfall` is where its time went, as far as that was noted.
     `session` is the client's own id."""
 
     request_id: str
@@ -93,3 +105,4 @@ class PastCallAnswer(Struct, frozen=True):
     use_case: str = ""
     arm: str = ""
     feedback: list[OpinionAnswer] = []
+    served: ServedAnswer | None = None

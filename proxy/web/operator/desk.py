@@ -31,7 +31,7 @@ from proxy.web.operator.answers import (
     KeyAnswer,
     KeysAnswer,
 )
-from proxy.web.operator.answers_past import AttemptAnswer, OpinionAnswer, PastCallAnswer, RefusalAnswer
+from proxy.web.operator.answers_past import AttemptAnswer, OpinionAnswer, PastCallAnswer, RefusalAnswer, ServedAnswer
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.waterfall import waterfall
 
@@ -105,7 +105,7 @@ class Desk(Struct, frozen=True):
             asked=first.asked,
             model=first.model,
             stream=first.stream,
-            refused=next((_refusal(row) for row in rows if not row.provider), None),
+            refused=next((_refusal(row) for row in rows if not row.provider and row.source != "cached"), None),
             attempts=[_attempt(row) for row in attempts],
             cost_usd=usd_text(sum(row.cost_pusd for row in attempts)),
             waterfall=waterfall(rows),
@@ -115,6 +115,7 @@ class Desk(Struct, frozen=True):
             tenant=first.tenant or None,
             use_case=first.use_case,
             arm=first.arm,
+            served=next((_served(row) for row in rows if row.source == "cached"), None),
             feedback=[OpinionAnswer(one.score_milli / 1000, one.label) for one in self.files.feedback(request_id)],
         )
 
@@ -212,6 +213,10 @@ def _attempt(row: Row) -> AttemptAnswer:
         cost_usd=usd_text(row.cost_pusd),
         shadow_rejections=row.message.split(SHADOWS) if row.message else [],
     )
+
+
+def _served(row: Row) -> ServedAnswer:
+    return ServedAnswer(row.outcome, row.upstream_id, row.message, row.status, usd_text(row.saved_pusd), row.total_ms)
 
 
 def _refusal(row: Row) -> RefusalAnswer:

@@ -30,6 +30,7 @@ from proxy.policy.routing.deciding import planned
 from proxy.policy.routing.values import Ask as Asked
 from proxy.policy.routing.values import Decision
 from proxy.policy.routing.words import decision_of
+from proxy.policy.sharing import first_said, wish_for
 from proxy.policy.tenants import most_output, scopes_of, tenants_of
 from proxy.policy.use_cases.dress import dress
 from proxy.policy.use_cases.values import NO_USE
@@ -66,8 +67,7 @@ class _Hold(Struct, frozen=True):
 
 
 def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
-    """Everything that decides about a call. Raises `Unknown` for a key, a provider or a model nobody knows, and what is
-    wrong with its variables."""
+    """Everything that decides about a call. Raises `Unknown` for names nobody knows, and what is wrong with variables."""
     caller = caller_of(desk, ask.key)
     plan, experiment, decision = _plan(desk, ask, caller)
     call, plan, adjusted = _call(ask, plan)
@@ -88,6 +88,7 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
         "experiment": experiment,
         "use_case": plan.use.version if plan.use else None,
+        "sharing": _sharing(caller, call, plan),
         "sent": _sent(desk, call, plan, hold.maximum),
         "adjusted": list(adjusted),
         "price": _price(quote),
@@ -175,6 +176,14 @@ def _call(ask: ExplainAsk, plan: Plan) -> tuple[Call, Plan, tuple[str, ...]]:
     call = read_call(endpoint, "POST", where, content)
     done = dress(call, plan.use or NO_USE, ask.variables, plan.defaults)
     return done.call, replace(plan, defaults=done.defaults), done.adjusted
+
+
+def _sharing(caller: Caller, call: Call, plan: Plan) -> dict[str, Any]:
+    """Whether it may be served with the reply to another call; an empty prompt is kept like any other."""
+    wish = wish_for(first_said((caller.sharing, plan.sharing)), call, plan.defaults, (), zdr=caller.zdr)
+    rules = wish.cache
+    cache = None if rules is None else {"ttl_seconds": rules.ttl_seconds, "when": rules.when, "of": rules.scope}
+    return {"coalesce": wish.coalesce, "cache": cache, "bypassed": wish.bypassed}
 
 
 def _sent(desk: Desk, call: Call, plan: Plan, maximum: int | None) -> dict[str, str]:
