@@ -29,6 +29,7 @@ from proxy.web.operator.rights import Right
 
 StartDaemon = Callable[..., Daemon]
 TOKEN = "admin-canary-51b7"
+ARMS = ("openai/gpt-4o", "openai/gpt-4o-mini")
 READ = Right("read", "usage")
 WITH_TOKEN: Headers = [("Authorization", f"Bearer {TOKEN}")]
 DOCS = Path(__file__).parents[2] / "docs"
@@ -49,6 +50,8 @@ def daemon(start_daemon: StartDaemon) -> Daemon:
         admin={"host": "127.0.0.1", "port": 0, "token": TOKEN},
         keys={"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "total"}]}},
         tenants={"acme": {"budgets": [{"usd": 50, "per": "month"}]}},
+        models={"smart": "openai/gpt-4o"},
+        experiments={"newer": {"model": "smart", "arms": [{"target": name, "share": 50} for name in ARMS]}},
     )
 
 
@@ -69,7 +72,7 @@ def test_every_question_is_answered_as_described(daemon: Daemon, upstream: Upstr
     call, document = daemon.chat(), described(daemon)
     paths = {"/usage": "/usage?by=key&since=7d", "/calls/{request_id}": f"/calls/{call.request_id}"}
     paths |= {"/settings/{section}": "/settings/keys", "/settings/{section}/{name}": "/settings/keys/alice"}
-    paths["/tenants/{tenant}"] = "/tenants/acme"
+    paths |= {"/tenants/{tenant}": "/tenants/acme", "/experiments/{name}": "/experiments/newer"}
     for route in ROUTES:
         if route.path == "/experiments/{name}":
             continue  # there is none
