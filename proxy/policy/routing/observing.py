@@ -81,14 +81,14 @@ class Track:
         """The part of its traffic it should get: little after failures in a row, until it answers again."""
         return _FIRST_SHARE if self.streak >= _STREAK else self.share
 
-    def speed(self, else_: Speed, now: float) -> Speed:
-        """What is known by now; what too few calls say nothing of is as `else_` has it."""
+    def speed(self, now: float) -> Speed:
+        """What is known by now; what too few calls say nothing of is guessed."""
         errors = self.errors.forgiven(now)
         if self.calls < LEAST_CALLS:
-            return Speed(else_.first_token_seconds, else_.tokens_per_second, errors, self.calls, None, else_.basis)
+            return Speed(_GUESS.first_token_seconds, _GUESS.tokens_per_second, errors, self.calls, None, _GUESS.basis)
         return Speed(
-            self.first.value or else_.first_token_seconds,
-            self.rate.value or else_.tokens_per_second,
+            self.first.value or _GUESS.first_token_seconds,
+            self.rate.value or _GUESS.tokens_per_second,
             errors,
             self.calls,
             sorted(self.firsts)[int(len(self.firsts) * 0.95)] if self.firsts else None,
@@ -101,7 +101,6 @@ class Observed:
 
     def __init__(self) -> None:
         self._tracks: dict[Name, Track] = {}
-        self.published: dict[Target, Speed] = {}
         self.version = 0
         self.is_wanted = False  # as long as nobody chooses, nobody has to look
 
@@ -115,10 +114,9 @@ class Observed:
         return found
 
     def speed(self, target: Target, now: float, *, stream: bool) -> Speed:
-        """What is known of a target: measured here, else published, else guessed."""
-        else_ = self.published.get(target, _GUESS)
+        """What is known of a target: measured here, else guessed."""
         track = self._tracks.get((target, stream))
-        return else_ if track is None else track.speed(else_, now)
+        return _GUESS if track is None else track.speed(now)
 
     def all_speeds(self, now: float) -> dict[Name, Speed]:
         """What is known by now of all that was measured."""

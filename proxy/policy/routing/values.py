@@ -30,7 +30,7 @@ NAMED: Mapping[str, Strategy] = {
     "budget_aware": Strategy("budget_aware", Weights(0.2, 0.3, 0.5), kind="budget"),
 }
 
-Basis = Literal["measured", "published", "guessed"]
+Basis = Literal["measured", "guessed"]
 
 
 class Candidate(Struct, frozen=True):
