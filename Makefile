@@ -28,7 +28,7 @@ CATALOGUE := .catalogue
 PAGE := proxy/data/dashboard/index.html
 PAGE_SOURCES := $(shell find dashboard/src -type f) dashboard/index.html dashboard/vite.config.ts dashboard/tsconfig.json
 # without npm and a Node.js that Vite takes there is no page, and everything else as ever
-MAYBE_PAGE := $(shell command -v npm >/dev/null && node -e '[a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019)' && echo $(PAGE))
+MAYBE_PAGE := $(shell command -v npm >/dev/null && node -e '[a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)' && echo $(PAGE))
 
 .PHONY: catalogue dashboard examples run test quick agents coverage check lint types bench faults lock clean
 
