@@ -11,12 +11,14 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from proxy.config.problems import ConfigProblems
 from proxy.errors import (
     ConfigRefused,
     DefinedInFile,
+    InternalError,
     InvalidValue,
     LedgerUnusable,
     NothingThere,
@@ -47,6 +49,8 @@ from proxy.web.operator.routing_orders import RecommendBody
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
 
+log = structlog.get_logger()
+
 _MOST_BODY = 2**20
 
 
@@ -75,6 +79,11 @@ class Admin:
             except ProxyError as error:
                 await self._tell_failed()
                 return error_response(error)
+            except ConnectionError:  # whoever asked has gone
+                raise
+            except Exception:
+                log.exception("crashed", request_id="", path=request.path)
+                return error_response(InternalError("A bug in Tollkeeper; its log has the details."))
 
     async def _tell_failed(self) -> None:
         """Write down who came with a wrong token."""
