@@ -1,4 +1,4 @@
-"""One browser a process, one visit a test."""
+"""One browser a module, one visit a test: while it runs, no other test of this process may run a loop of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The browser; every visit has a profile of its own."""
     with started() as running:

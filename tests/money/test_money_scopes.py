@@ -36,13 +36,14 @@ def session(name: str) -> Headers:
 
 def config(mock: Mock, *budgets: dict[str, Any]) -> dict[str, Any]:
     models = {name: priced(f"openrouter/{DIME}", 3000) for name in ("dime", "by-name", "by-tag")}
+    models["other-dime"] = priced(f"openrouter/{DIME}&ttft=0", 3000)
     return toll_config(
         mock,
         providers={"openrouter": mock.provider(), "other": mock.provider("mock")},
         models={
             **models,
             "elsewhere": priced("other/echo?cost=0.1", 3000),
-            "chosen": {"candidates": ["dime", "elsewhere"], "strategy": "cost"},
+            "chosen": {"candidates": ["dime", "other-dime"], "strategy": "cost"},
         },
         keys={"alice": {"key": KEY}, "bob": {"key": "sk-bob-money-test"}},
         budgets=list(budgets),
