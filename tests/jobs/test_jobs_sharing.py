@@ -81,7 +81,7 @@ def crowd(daemon: Daemon, number: int, content: bytes) -> Iterator[list[Connecti
         for call in calls:
             call.send(daemon.request("POST", CHAT, told, content))
         until = time.monotonic() + PATIENCE_SECONDS
-        while len(daemon.asked("/calls")["calls"]) < number:
+        while [row["phase"] != "reading" for row in daemon.asked("/calls")["calls"]] != [True] * number:
             assert time.monotonic() < until
         yield calls
 
