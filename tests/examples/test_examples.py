@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -172,6 +173,9 @@ def before(command: str, scene: Scene) -> None:
         assert scene.daemon is not None
         for n in range(50):
             assert said(scene.daemon, "smart", session_id=f"s{n}").status == 200
+        until = time.monotonic() + PATIENCE_SECONDS
+        while sum(arm["calls"] for arm in scene.daemon.asked("/experiments/newer")["arms"]) < 50:
+            assert time.monotonic() < until, "calls are counted a moment later"
     if command.endswith("/reload"):
         scene.change(keys={**scene.sections("keys"), "bob": {"key": "sk-b"}})
 
