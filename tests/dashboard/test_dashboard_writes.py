@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import ADMIN, Visit
+from browser import ADMIN, ADMIN_TOKEN, Visit
 from harness.daemon import Daemon
+from harness.http import Connection, request_bytes
 from harness.setting import CLIENT_KEY
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 KEYS = {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "total"}]}}
+# a life of a key that the page has not seen
+KEY_ORDERS: list[tuple[str, str, Any]] = [
+    ("POST", "/keys", {"name": "bob"}),
+    ("POST", "/keys/bob/rotations", {}),
+    ("DELETE", "/keys/bob", None),
+]
 WRITING = "40[019]"  # what the console says of refusals that the test is about
 
 
@@ -48,6 +56,15 @@ def dialog(page: Page, button: str) -> Locator:
 
 def status_of(daemon: Daemon, secret: str, model: str = "openai/gpt-4o") -> int:
     return daemon.chat(model, [("Authorization", f"Bearer {secret}")]).status
+
+
+def ordered(daemon: Daemon, method: str, path: str, body: Any) -> int:
+    """An order of the operator's, past the page; its status."""
+    headers = [("Authorization", f"Bearer {ADMIN_TOKEN}"), ("Content-Type", "application/json")]
+    with Connection(daemon.admin_port) as connection:
+        sent = None if body is None else json.dumps(body).encode()
+        connection.send(request_bytes(method, path, headers, sent, f"127.0.0.1:{daemon.admin_port}"))
+        return connection.read_reply(method).status
 
 
 def test_a_key_made_here_may_call_is_renewed_and_revoked(visit: Visit, daemon: Daemon) -> None:
@@ -146,16 +163,19 @@ def test_a_provider_is_added_tried_and_serves(visit: Visit, daemon: Daemon) -> N
     assert daemon.chat("second/openai/gpt-4o").status == 200
 
 
-def test_all_of_it_is_in_the_audit(visit: Visit) -> None:
+def test_all_of_it_is_in_the_audit(visit: Visit, daemon: Daemon) -> None:
+    for method, path, body in KEY_ORDERS:
+        assert ordered(daemon, method, path, body) == 200, path
     page = visit.open("#/audit?action=key.*")
     table = page.get_by_role("region", name="What operators did")
-    table.get_by_text("key.revoke").wait_for()
+    table.get_by_text("key.revoke").first.wait_for()
     for action in ("key.create", "key.rotate", "keys.bob", "the admin token"):
         assert table.get_by_text(action).count() >= 1
     page.get_by_text("whole, ").wait_for()
 
 
 def test_what_was_spent_is_told_apart(visit: Visit, daemon: Daemon) -> None:
+    assert daemon.chat("mock/openai/gpt-4o").status == 200  # by its provider, beside which there may be another
     page = visit.open("#/costs?since=today&by=key")
     table = page.get_by_role("region", name="Costs by key")
     table.get_by_text("alice").wait_for()
