@@ -11,6 +11,7 @@ import httptools
 import msgspec
 from msgspec import Struct
 
+from proxy.exchange.beside import Nobody
 from proxy.exchange.client import Client
 from proxy.exchange.record import Record
 from proxy.policy.money.amounts import usd_text
@@ -42,11 +43,8 @@ class Cell(Struct, frozen=True):
     error: str | None = None
 
 
-class CellDoor:
+class CellDoor(Nobody):
     """Stands where the call's client would; `said` gets each piece of text, `over` is done once the call is."""
-
-    writing_paused = False
-    is_last = False
 
     def __init__(self, said: Callable[[str], None]) -> None:
         self.over: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
@@ -61,9 +59,6 @@ class CellDoor:
         self._rest = b""
         self._plain = bytearray()
 
-    def begin(self, on_lost: Callable[[], None]) -> None:
-        """Nobody is here who could leave."""
-
     def answered(self, client: Client) -> None:
         """The call is over."""
         self.ended_at = time.monotonic()
@@ -77,9 +72,6 @@ class CellDoor:
         except httptools.HttpParserError:
             self.error = "upstream_bad_response"
         return True
-
-    async def drained(self) -> None:
-        """There is always room."""
 
     def hang_up(self, last_words_seconds: float) -> None:
         """The reply broke off; what it said until then stands."""

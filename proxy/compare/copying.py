@@ -12,6 +12,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from proxy.exchange.aside import LARGE
+from proxy.exchange.beside import Nobody
 from proxy.exchange.client import Client
 from proxy.policy.money.budgets import GLOBAL, tenant_scope
 from proxy.policy.tenants import tenants_of
@@ -37,37 +38,21 @@ class Copies:
             return
         self._under_way += 1
         asked = Asked(replace(head, apart=None, cors=[]), _as_shadow(scope, caller), b"")
-        asyncio.get_running_loop().call_soon(self._api.begin, _Nobody(self._over), asked, call.body)
+        asyncio.get_running_loop().call_soon(self._api.begin, _Copied(self._over), asked, call.body)
 
     def _over(self) -> None:
         self._under_way -= 1
 
 
-class _Nobody:
-    """Stands where the call's client would, and drops what it is told."""
-
-    writing_paused = False
-    is_last = False
+class _Copied(Nobody):
+    """Drops what it is told, and says when it is over."""
 
     def __init__(self, over: Callable[[], None]) -> None:
         self._over = over
 
-    def begin(self, on_lost: Callable[[], None]) -> None:
-        """Nobody is here who could leave."""
-
     def answered(self, client: Client) -> None:
         """The call is over."""
         self._over()
-
-    def send(self, data: bytes) -> bool:
-        """Take bytes of the reply."""
-        return True
-
-    async def drained(self) -> None:
-        """There is always room."""
-
-    def hang_up(self, last_words_seconds: float) -> None:
-        """Nothing is here to close."""
 
 
 def _as_shadow(scope: str, caller: Caller) -> Caller:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from proxy.exchange.beside import Before, Reading
 from proxy.exchange.client import Door
-from proxy.jobs.door import Reading
 
 # of a reply's body; also how far a client may fall behind one that is shared with it
 MOST_BYTES = 8 * 2**20
@@ -33,7 +33,7 @@ class Flight:
                 waiter.set_result(None)
 
 
-class Recording:
+class Recording(Before):
     """Stands before the client's connection and takes in what goes out over it. `stays` says whether the call goes on
     though its client has left, `ended` hears that it is over, `heard` that more has gone out."""
 
@@ -43,18 +43,8 @@ class Recording:
         self.reading = Reading(MOST_BYTES)
         self.stays = stays
         self.ended = ended
-        self._door = door
+        super().__init__(door)
         self._heard = heard
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the connection takes no other request."""
-        return self._door.is_last
-
-    @property
-    def writing_paused(self) -> bool:
-        """Whether the client is slower than we are."""
-        return self._door.writing_paused
 
     def send(self, data: bytes) -> bool:
         """Send bytes; False where the client has gone, and nobody else wants them."""
@@ -70,7 +60,3 @@ class Recording:
         except ConnectionError:
             if not self.stays():
                 raise
-
-    def hang_up(self, last_words_seconds: float) -> None:
-        """What was sent is not all of it, which its framing tells."""
-        self._door.hang_up(last_words_seconds)

@@ -14,9 +14,9 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.exchange.beside import Reply
 from proxy.exchange.record import Record
 from proxy.exchange.rows import shared_row
-from proxy.jobs.door import Reply
 from proxy.jobs.work import Work
 from proxy.policy.sharing import Wish
 from proxy.stores.cached import CacheStore, Entry

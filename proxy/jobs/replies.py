@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from proxy.exchange.beside import Reading, Reply
 from proxy.exchange.client import Client
-from proxy.jobs.door import Reading, Reply
 from proxy.jobs.faults import IdempotencyMismatch, IdempotencyResultGone
 from proxy.jobs.flights import Flight, Recording
 from proxy.jobs.work import Work
