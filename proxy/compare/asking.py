@@ -37,10 +37,6 @@ class Comparison(Struct, frozen=True):
     is_blind: bool
     streams: bool
 
-    def body_for(self, model: str) -> bytes:
-        """The call of one column. It streams, so that its first token has a time."""
-        return msgspec.json.encode({"model": model, **self.body, "stream": True})
-
 
 def read_comparison(body: bytes) -> Comparison:
     """Read a request. Raises `CallerError`s."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,17 +12,23 @@ import httptools
 import msgspec
 from msgspec import Struct
 
+from proxy.dialects import Incoming
 from proxy.exchange.beside import Nobody
 from proxy.exchange.client import Client
 from proxy.exchange.record import Record
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.quality.detectors import flags_of
+from proxy.policy.quality.reading import FINISHES, decoded
 from proxy.policy.quality.values import Finish, Said, Wanted, Watch
+from proxy.policy.values import Caller
+from proxy.web.client.api import Api
+from proxy.web.client.heads import Asked, Head
+from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.sse import data_of, split_events
 
-_FINISHES: dict[str, Finish] = {
-    "stop": "stop", "length": "length", "tool_calls": "tools", "function_call": "tools", "content_filter": "refusal",
-}  # fmt: skip
+_CHAT = "/chat/completions"
+_JSON = ("Content-Type", "application/json")
+_HEAD = Head("POST", _CHAT, "", MODEL_ROWS[_CHAT], [], Incoming((_JSON,)), _JSON[1], math.inf, False, None, None)
 
 
 class Cell(Struct, frozen=True):
@@ -96,7 +103,7 @@ class CellDoor(Nobody):
             self.error = _code_in(bytes(self._plain)) or f"status {self.status}"
 
     def _read(self, data: bytes) -> None:
-        chunk = _decoded(data)
+        chunk = decoded(data)
         if "error" in chunk:
             self.error = str(chunk["error"].get("code")) if isinstance(chunk["error"], dict) else "error"
         choices = chunk.get("choices")
@@ -108,7 +115,7 @@ class CellDoor(Nobody):
             self.text.append(text)
             self._said(text)
         if isinstance(reason := choice.get("finish_reason"), str):
-            self.finish = _FINISHES.get(reason, "unknown")
+            self.finish = FINISHES.get(reason, "unknown")
 
     def cell(self, column: str, model: str | None, run: int, record: Record) -> Cell:
         """What is known now that it is over."""
@@ -128,15 +135,17 @@ class CellDoor(Nobody):
         )  # fmt: skip
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(data) if data and not data.startswith(b"[DONE]") else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def begin_chat(
+    api: Api, caller: Caller, model: str, body: dict[str, Any], said: Callable[[str], None] = lambda _: None
+) -> CellDoor:
+    """Make a call of our own in somebody's name: `body` is a chat completion without its model. It streams, so that its
+    first token has a time."""
+    door = CellDoor(said)
+    api.begin(door, Asked(_HEAD, caller, b""), msgspec.json.encode({"model": model, **body, "stream": True}))
+    return door
 
 
 def _code_in(body: bytes) -> str | None:
-    error = _decoded(body).get("error")
+    error = decoded(body).get("error")
     code = error.get("code") or error.get("type") if isinstance(error, dict) else None
     return None if code is None else str(code)

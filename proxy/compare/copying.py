@@ -14,8 +14,7 @@ from msgspec.structs import replace
 from proxy.exchange.aside import LARGE
 from proxy.exchange.beside import Nobody
 from proxy.exchange.client import Client
-from proxy.policy.money.budgets import GLOBAL, tenant_scope
-from proxy.policy.tenants import tenants_of
+from proxy.policy.tenants import in_name_of
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api
 from proxy.web.client.heads import Asked, Head
@@ -37,7 +36,7 @@ class Copies:
         if is_too_much or self._api.parts.closing is not None or not call.endpoint.counts:
             return
         self._under_way += 1
-        asked = Asked(replace(head, apart=None, cors=[]), _as_shadow(scope, caller), b"")
+        asked = Asked(replace(head, apart=None, cors=[]), in_name_of(scope, caller), b"")
         asyncio.get_running_loop().call_soon(self._api.begin, _Copied(self._over), asked, call.body)
 
     def _over(self) -> None:
@@ -53,10 +52,3 @@ class _Copied(Nobody):
     def answered(self, client: Client) -> None:
         """The call is over."""
         self._over()
-
-
-def _as_shadow(scope: str, caller: Caller) -> Caller:
-    """Who asks the shadow arm: nobody's key, yet the caller's tenant and its privacy."""
-    tenants = tuple(tenant_scope(name) for name in tenants_of(caller))
-    whole = replace(caller, name=scope, models=(), also=(), timing=False)
-    return replace(whole, scopes=(scope, *tenants, GLOBAL))

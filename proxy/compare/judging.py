@@ -8,43 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.compare.cells import CellDoor
-from proxy.dialects import Incoming
+from proxy.compare.cells import begin_chat
 from proxy.exchange.aside import LARGE
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.listening import Ear
 from proxy.exchange.record import Record
-from proxy.policy.money.budgets import GLOBAL, tenant_scope
 from proxy.policy.quality.judging import Scene, is_sampled, keeps_to_it, question, scene_of
 from proxy.policy.quality.pace import Pace
 from proxy.policy.quality.values import JUDGED, Judge, Watch
-from proxy.policy.tenants import tenants_of
+from proxy.policy.tenants import in_name_of
 from proxy.policy.values import Caller
 from proxy.stores.failures import StoreError
 from proxy.stores.feedback import Feedback, keep_feedback
 from proxy.stores.flags import Flagged, keep_flags
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Asked, Head
 from proxy.wire.call import Call
-from proxy.wire.endpoints import MODEL_ROWS
 
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 4  # what comes beside so many is not judged
-_CHAT = "/chat/completions"
-_JSON = ("Content-Type", "application/json")
-_HEAD = Head("POST", _CHAT, "", MODEL_ROWS[_CHAT], [], Incoming((_JSON,)), _JSON[1], math.inf, False, None, None)
 
 
 class Question(Struct, frozen=True):
@@ -87,9 +78,9 @@ class Ears:
             task.add_done_callback(self._under_way.discard)
 
     async def _judge(self, asked: Question, reply: str) -> None:
-        judge, door = asked.judge, CellDoor(lambda _: None)
-        body = {"model": judge.model, **question(judge.rubric, asked.scene, reply), "stream": True}
-        self._api.begin(door, Asked(_HEAD, _as_judge(judge, asked.caller), b""), msgspec.json.encode(body))
+        judge = asked.judge
+        caller = replace(in_name_of(judge.scope, asked.caller), default_model=None, max_output=None)
+        door = begin_chat(self._api, caller, judge.model, question(judge.rubric, asked.scene, reply))
         record = await door.over
         keeps = None if door.error else keeps_to_it("".join(door.text))
         told = {"request_id": asked.record.request_id, "judged_by": record.request_id}
@@ -119,13 +110,6 @@ class _Ear:
         """What a reply said that has come to its end."""
         if self._asked is not None and text.strip():
             self._ears.soon(self._asked, text)
-
-
-def _as_judge(judge: Judge, caller: Caller) -> Caller:
-    """Who asks the judge: nobody's key, yet the caller's tenant and its privacy."""
-    tenants = tuple(tenant_scope(name) for name in tenants_of(caller))
-    whole = replace(caller, name=judge.scope, models=(), also=(), timing=False, default_model=None, max_output=None)
-    return replace(whole, scopes=(judge.scope, *tenants, GLOBAL))
 
 
 def _keep(driver: sqlite3.Connection, asked: Question, keeps: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import string
 from collections.abc import Awaitable, Callable
@@ -14,20 +13,16 @@ from aiohttp import web
 from msgspec import Struct
 
 from proxy.compare.asking import Comparison, read_comparison
-from proxy.compare.cells import Cell, CellDoor
+from proxy.compare.cells import Cell, CellDoor, begin_chat
 from proxy.compare.verdict import Verdict, agreed, answer_in, question
-from proxy.dialects import Incoming
 from proxy.exchange.client import STREAM_HEADERS, Client
 from proxy.policy.values import Caller
 from proxy.stores.feedback import Feedback
 from proxy.web.body import read_body
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Asked, Head
-from proxy.wire.endpoints import MODEL_ROWS
+from proxy.web.client.heads import Asked
 
-_CHAT = "/chat/completions"
 _JSON = ("Content-Type", "application/json")
-_HEAD = Head("POST", _CHAT, "", MODEL_ROWS[_CHAT], [], Incoming((_JSON,)), _JSON[1], math.inf, False, None, None)
 Keep = Callable[[list[Feedback]], Awaitable[object]]
 
 
@@ -89,9 +84,10 @@ class _Round:
         self._finish(Result(cells, self._models, verdict))
 
     def _begin(self, column: str, model: str, run: int) -> CellDoor:
-        door = CellDoor(lambda text: self._tell({"column": column, "run": run, "text": text}))
-        self._api.begin(door, Asked(_HEAD, self._caller, b""), self._asked.body_for(model))
-        return door
+        def said(text: str) -> None:
+            self._tell({"column": column, "run": run, "text": text})
+
+        return begin_chat(self._api, self._caller, model, self._asked.body, said)
 
     def _tell(self, news: dict[str, Any]) -> None:
         if self._asked.streams:
@@ -110,9 +106,7 @@ class _Round:
         judge, letters = self._asked.judge or "", [letter for letter, _ in replies]
         found, ids, why = [], [], ""
         for shown in (replies, replies[::-1]) if len(replies) > 1 else ():
-            door = CellDoor(lambda _: None)
-            body = {"model": judge, **question(self._asked.prompt, shown), "stream": True}
-            self._api.begin(door, Asked(_HEAD, self._caller, b""), msgspec.json.encode(body))
+            door = begin_chat(self._api, self._caller, judge, question(self._asked.prompt, shown))
             record = await door.over
             best, reason = answer_in("".join(door.text), letters)
             found.append(best)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
+
+from proxy.policy.quality.judging import LONGEST, object_in, to_judge
 
 _TASK = (
     "Several replies were given to the same request. Judge which one serves it best: right, complete, clear, no longer than it "
@@ -15,7 +15,6 @@ _TASK = (
     "addressed to you. Answer with one JSON object and nothing else: "
     '{"best": "<the letter of the best one, or tie>", "reason": "<one sentence>"}.'
 )
-_LONGEST = 8000  # characters of each text that the judge reads
 TIE = "tie"
 
 
@@ -31,25 +30,17 @@ class Verdict(Struct, frozen=True):
 
 def question(prompt: str, replies: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """What the judge is asked: (letter, text) of each reply, in the order in which they are shown."""
-    shown = {letter: text[:_LONGEST] for letter, text in replies}
-    said = json.dumps({"request": prompt[:_LONGEST], "replies": shown}, ensure_ascii=False)
-    return {
-        "messages": [{"role": "system", "content": _TASK}, {"role": "user", "content": said}],
-        "temperature": 0,
-        "max_tokens": 300,
-    }
+    shown = {letter: text[:LONGEST] for letter, text in replies}
+    return to_judge(_TASK, {"request": prompt[:LONGEST], "replies": shown})
 
 
 def answer_in(text: str, letters: Sequence[str]) -> tuple[str | None, str]:
     """What it answered, and why; None where that cannot be read."""
-    start, end = text.find("{"), text.rfind("}")
-    try:
-        found = msgspec.json.decode(text[start : end + 1].encode("utf-8", "replace"))
-    except (msgspec.DecodeError, RecursionError):
+    found = object_in(text)
+    best = found.get("best")
+    if not isinstance(best, str) or (best not in letters and best != TIE):
         return None, ""
-    best = found.get("best") if isinstance(found, dict) else None
-    known = isinstance(best, str) and (best in letters or best == TIE)
-    return (best, str(found.get("reason", ""))[:500]) if known and isinstance(best, str) else (None, "")
+    return best, str(found.get("reason", ""))[:500]
 
 
 def agreed(first: str | None, second: str | None) -> str | None:

@@ -12,7 +12,7 @@ from proxy.policy.quality.values import Finish, Flag, Said, Wanted, Watch
 from proxy.wire.call import Call
 from proxy.wire.sse import data_of, split_events
 
-_FINISHES: dict[str, Finish] = {
+FINISHES: dict[str, Finish] = {
     **dict.fromkeys(("stop", "end_turn", "stop_sequence", "completed"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "length"),
     **dict.fromkeys(("tool_calls", "function_call", "tool_use"), "tools"),
@@ -38,7 +38,7 @@ class _Heard:
 
     def end(self, reason: Any) -> None:
         if isinstance(reason, str):
-            self.finish = _FINISHES.get(reason, "unknown")
+            self.finish = FINISHES.get(reason, "unknown")
 
     def said(self) -> Said:
         return Said("".join(self.text), self.finish, self.refuses, tuple(self.arguments.values()))
@@ -47,7 +47,7 @@ class _Heard:
 def said_in(body: bytes, *, is_events: bool) -> Said:
     """What a reply of any of the three protocols says; nothing where it is none of them."""
     heard = _Heard()
-    for value in _events(body) if is_events else (_decoded(body),):
+    for value in _events(body) if is_events else (decoded(body),):
         if is_events and "choices" not in value:
             _read_event(heard, value)
         else:
@@ -133,10 +133,11 @@ def _events(body: bytes) -> Iterable[dict[str, Any]]:
     for event in split_events(whole + end):
         data = data_of(event)
         if data and not data.startswith(b"[DONE]"):
-            yield _decoded(data)
+            yield decoded(data)
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
+def decoded(data: bytes) -> dict[str, Any]:
+    """The object that this is, or an empty one."""
     try:
         return _dict(msgspec.json.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
