@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
-from aiohttp import web
 from msgspec import Meta, Struct
 
 from proxy.errors import InvalidValue, NothingThere
@@ -14,8 +13,7 @@ from proxy.exchange.client import Client
 from proxy.policy.values import Caller
 from proxy.stores.feedback import Feedback
 from proxy.stores.records import Row
-from proxy.web.body import read_body
-from proxy.web.client.heads import Asked
+from proxy.web.client.heads import Asked, body_of
 
 _SMALL_BODY = 64 * 1024
 
@@ -39,10 +37,7 @@ class FeedbackSurface:
         """Keep a score; False for any other method. Raises `ProxyError`s."""
         if asked.head.method != "POST":
             return False
-        body = asked.body
-        if isinstance(body, web.BaseRequest):
-            body = asked.body = await read_body(body, _SMALL_BODY)
-        given = _read(body)
+        given = _read(await body_of(asked, _SMALL_BODY))
         rows = [row for row in await self._find(given.request_id) if _is_of(row, asked.caller)]
         if not rows:
             raise NothingThere(

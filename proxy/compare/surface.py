@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from aiohttp import web
 from msgspec import Struct
 
 from proxy.compare.asking import Comparison, read_comparison
@@ -18,9 +17,8 @@ from proxy.compare.verdict import Verdict, agreed, answer_in, question
 from proxy.exchange.client import STREAM_HEADERS, Client
 from proxy.policy.values import Caller
 from proxy.stores.feedback import Feedback
-from proxy.web.body import read_body
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Asked
+from proxy.web.client.heads import Asked, body_of
 
 _JSON = ("Content-Type", "application/json")
 Keep = Callable[[list[Feedback]], Awaitable[object]]
@@ -45,9 +43,7 @@ class CompareSurface:
         """Answer a comparison; False for any other method. Raises `ProxyError`s."""
         if asked.head.method != "POST":
             return False
-        body = asked.body
-        if isinstance(body, web.BaseRequest):
-            body = asked.body = await read_body(body, self._api.parts.max_body)
+        body = await body_of(asked, self._api.parts.max_body)
         await _Round(self._api, asked.caller, read_comparison(body), client).run(self._keep)
         return True
 

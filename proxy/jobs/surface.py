@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import msgspec
-from aiohttp import web
 from msgspec import Meta, Struct
 
 from proxy.errors import InvalidValue, NothingThere
@@ -22,8 +21,7 @@ from proxy.jobs.upload import Limits, upload
 from proxy.jobs.work import Work, new_id
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
-from proxy.web.body import read_body
-from proxy.web.client.heads import Asked
+from proxy.web.client.heads import Asked, body_of
 
 _OURS = re.compile(rf"/(?:files/{FILE_PREFIX}[0-9a-z]+(?:/content)?|batches/{BATCH_PREFIX}[0-9a-z]+(?:/cancel)?)")
 _SMALL_BODY = 256 * 1024
@@ -121,9 +119,7 @@ class Surface:
         client.end()
 
     async def _create(self, asked: Asked, client: Client) -> bool:
-        body = asked.body
-        if isinstance(body, web.BaseRequest):
-            body = asked.body = await read_body(body, self.limits.most_body)
+        body = await body_of(asked, self.limits.most_body)
         if f'"{FILE_PREFIX}'.encode() not in body:
             return False
         if len(body) > _SMALL_BODY:

@@ -17,6 +17,7 @@ from proxy.policy.operators import Hook
 from proxy.policy.use_cases.dress import VARIABLES
 from proxy.policy.values import Caller
 from proxy.policy.webhooks import asked_hook
+from proxy.web.body import read_body
 from proxy.web.client.keys import Keyring
 from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
@@ -73,6 +74,14 @@ class Asked(Struct):
     head: Head
     caller: Caller
     body: bytes | web.BaseRequest
+
+
+async def body_of(asked: Asked, most: int) -> bytes:
+    """The body of a request that we answer ourselves, of at most so many bytes: read now where it is not in hand. Raises what
+    `read_body` does."""
+    if isinstance(asked.body, web.BaseRequest):
+        asked.body = await read_body(asked.body, most)
+    return asked.body
 
 
 class Heads:

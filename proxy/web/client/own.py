@@ -6,7 +6,6 @@ import re
 import time
 
 import msgspec
-from aiohttp import web
 
 from proxy.errors import InvalidJson, NothingThere
 from proxy.exchange.client import Client
@@ -15,8 +14,7 @@ from proxy.policy.money.budgets import Subject
 from proxy.policy.money.credits import with_credits
 from proxy.policy.tenants import own_scopes, owner_of
 from proxy.policy.values import Plan
-from proxy.web.body import read_body
-from proxy.web.client.heads import Asked
+from proxy.web.client.heads import Asked, body_of
 from proxy.web.client.parts import Own, Parts
 from proxy.web.pictures import Lists, estimate
 
@@ -72,9 +70,7 @@ class Estimates:
         return True
 
     async def _read(self, asked: Asked) -> object:
-        body = asked.body
-        if isinstance(body, web.BaseRequest):
-            body = await read_body(body, self._parts.max_body)
+        body = await body_of(asked, self._parts.max_body)
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
