@@ -57,6 +57,7 @@ from proxy.config.models_routing import (
 from proxy.config.models_sharing import SharingSection
 from proxy.config.models_tenants import PrivacySection, TenantSection, TranslationSection
 from proxy.config.models_use_case import UseCaseSection
+from proxy.config.short import Short, ShortSection
 from proxy.presets import PRESETS
 
 
@@ -136,20 +137,12 @@ class ProviderSection(Section):
         return {name: part for name, part in handler(core_schema).items() if name != "required"}
 
 
-class ModelSection(RoutedSection, SharingSection, UseCaseSection):
+class ModelSection(ShortSection, RoutedSection, SharingSection, UseCaseSection):
     """What a name clients send stands for."""
 
+    short = Short("target", "string", "The target.")
+
     price: PriceSection | None = Field(default=None, description="A price of our own, over the catalogue's.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"target": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Allow the short form in the schema as well."""
-        return {"anyOf": [{"type": "string", "description": "The target."}, handler(core_schema)]}
 
 
 class RetriesSection(Section):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, model_validator
 
 from proxy.config.fields import Count, Flag, Name, Percent, PercentNumber, Ratio, Section, Step, Word
 from proxy.config.models_use_case import OwnBudgetSection
+from proxy.config.short import Short, ShortSection
 
 _WHOLE = 100
 _ROUNDING = 1e-6
@@ -74,18 +73,10 @@ class ExperimentSection(Section):
         return self
 
 
-class FeatureSection(Section):
+class FeatureSection(ShortSection):
     """Whether a part is there; short: true or false, for everybody."""
+
+    short = Short("enabled", "boolean", "For everybody.")
 
     enabled: Flag = Field(default=True, description="For everybody.")
     keys: dict[Name, Flag] = Field(default={}, description="The same for single keys, by name.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return value if isinstance(value, dict) or value is None else {"enabled": value}
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Allow the short form in the schema as well."""
-        return {"anyOf": [{"type": "boolean", "description": "For everybody."}, handler(core_schema)]}

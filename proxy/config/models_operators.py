@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, model_validator
 
 from proxy.config.fields import (
     BaseUrl,
@@ -22,6 +20,7 @@ from proxy.config.fields import (
     TokenHash,
     Word,
 )
+from proxy.config.short import Short, ShortSection
 
 RoleName = Literal["owner", "operator", "analyst", "viewer", "auditor"]
 _ROLE = "What it may: owner, operator, analyst, viewer or auditor."
@@ -46,21 +45,13 @@ class AdminTokenSection(Section):
         return self
 
 
-class GroupSection(Section):
+class GroupSection(ShortSection):
     """What the members of a group may."""
+
+    short = Short("role", "string", "The role.")
 
     role: RoleName = Field(description=_ROLE)
     tenant: Name | None = Field(default=None, description=_TENANT)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"role": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Allow the short form in the schema as well."""
-        return {"anyOf": [{"type": "string", "description": "The role."}, handler(core_schema)]}
 
 
 class OidcSection(Section):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, model_validator
 
 from proxy.config.fields import (
     Flag,
@@ -22,6 +20,7 @@ from proxy.config.fields import (
     Weight,
     Word,
 )
+from proxy.config.short import Short, ShortSection
 
 
 class RouteSection(Section):
@@ -38,16 +37,13 @@ class CatalogueSection(Section):
     refresh: SecondsOrNever = Field(default=6 * 3600.0, description="How often it is fetched: a duration, or never.")
 
 
-class ModelSwitchSection(Section):
+class ModelSwitchSection(ShortSection):
     """Whether models may be used; short: true or false, for everybody."""
+
+    short = Short("enabled", "boolean", "For everybody.")
 
     enabled: Flag | None = Field(default=None, description="For everybody: false switches off what matches.")
     keys: dict[Name, Flag] = Field(default={}, description="The same for single keys, by name.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"enabled": value} if not isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -55,28 +51,15 @@ class ModelSwitchSection(Section):
             raise ValueError("switches nothing; give true or false, or keys")
         return self
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Allow the short form in the schema as well."""
-        return {"anyOf": [{"type": "boolean", "description": "For everybody."}, handler(core_schema)]}
 
-
-class CandidateSection(Section):
+class CandidateSection(ShortSection):
     """One of several targets; short: its name."""
+
+    short = Short("target", "string", "The target.")
 
     target: Word = Field(description="The model, or a name under models that has one target.")
     weight: Weight = Field(default=1.0, description="Its part of what is drawn; 0: only a fallback.")
     priority: Priority = Field(default=0, description="Those with the lowest number go first, while one of them fits.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"target": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Allow the short form in the schema as well."""
-        return {"anyOf": [{"type": "string", "description": "The target."}, handler(core_schema)]}
 
 
 class WeightsSection(Section):

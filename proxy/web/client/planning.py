@@ -132,6 +132,6 @@ def listen(parts: Parts, client: Client, plan: Plan, call: Call, caller: Caller)
     watch = None if plan.use is None else plan.use.watch
     if watch is None or call.endpoint.max_field is None or caller.name.startswith(judge_scope("")):
         return
-    wants_ear = parts.ears is not None and (watch.slow == "p95" or watch.judge is not None)
-    ear = parts.ears.ear_for(client.record, call, watch, caller) if parts.ears is not None and wants_ear else None
+    ears = parts.ears if watch.slow == "p95" or watch.judge is not None else None
+    ear = None if ears is None else ears.ear_for(client.record, call, watch, caller)
     client.record.listener = client.door = Listener(client.door, watch, wanted_of(call), ear)
