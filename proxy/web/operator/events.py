@@ -56,10 +56,10 @@ class Events:
 
     def tell(self, events: Iterable[tuple[str, Any]]) -> None:
         """These things have happened, each a name and what is told of it."""
-        for name, data in events:
-            segment, offset = self._end()
-            number = self._last[2] + 1 if (segment, offset) <= self._last[:2] else 0
-            self._last = (*max((segment, offset), self._last[:2]), number)
+        segment, offset = max(self._end(), self._last[:2])
+        first = self._last[2] + 1 if (segment, offset) == self._last[:2] else 0
+        for number, (name, data) in enumerate(events, first):
+            self._last = (segment, offset, number)
             happening = Happening(name, self._last, data)
             if len(self._recent) == REMEMBERED:
                 self._began = self._recent[0].id
