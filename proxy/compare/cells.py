@@ -119,14 +119,14 @@ class CellDoor(Nobody):
 
     def cell(self, column: str, model: str | None, run: int, record: Record) -> Cell:
         """What is known now that it is over."""
-        usage, entry = record.usage, record.entry(self.ended_at)
-        said = Said("".join(self.text), self.finish, self.refuses, (), entry.total_seconds)
-        first = entry.first_token_seconds
-        flowing = None if first is None else entry.total_seconds - first
+        usage, total = record.usage, self.ended_at - record.started
+        said = Said("".join(self.text), self.finish, self.refuses, (), total)
+        first = record.times.since_start(record.times.first_token_at)
+        flowing = None if first is None else total - first
         tokens = usage.output_tokens if usage else None
         return Cell(
             column, model, run, record.request_id, record.status, said.text,
-            None if first is None else round(first * 1000), round(entry.total_seconds * 1000), tokens,
+            None if first is None else round(first * 1000), round(total * 1000), tokens,
             round(tokens / flowing, 1) if tokens and flowing else None,
             usd_text(record.cost_pusd) if record.cost_source and not record.unsettled else None,
             record.cost_source,

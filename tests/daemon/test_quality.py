@@ -169,3 +169,12 @@ def test_models_are_tried_as_judges_by_replies_of_which_is_known_what_they_are(
     (tmp_path / "labelled.jsonl").write_text('{"reply": "x", "keeps": true}\n{"reply": 3}\n')
     wrong = typed(daemon.folder, "compare", *options, *config)
     assert wrong.returncode == 1 and "line 2 is not" in wrong.stderr
+
+
+def test_a_compared_reply_is_judged_once(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(sse(chat_stream(text="I am Ada.")), sse(chat_stream(text='{"keeps": true}')))
+    cell = daemon.post("/tollkeeper/compare", {"models": ["ada"], "prompt": "Who are you?"}).json["cells"][0]
+    daemon.wait_for_log(lambda line: line["event"] == "judged" and line["request_id"] == cell["request_id"])
+    upstream.expect(json_reply(chat_reply("I am Ada.")), sse(chat_stream(text='{"keeps": true}')))
+    judged(daemon, daemon.chat("ada"))
+    assert len(upstream.calls) == 4, "two replies, each judged once"
