@@ -42,7 +42,8 @@ STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 @click.option("--watch", "watches", is_flag=True, help="Read the configuration again whenever its file changes.")
 def serve(watches: bool, **options: Any) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to close
+    # until there is something to close; an exception out of a handler is turned into another one by some C callers
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     gc.disable()  # nothing a start makes is garbage; looking for some would take a tenth of its time
     import_lean()
     chosen = Chosen(**options)
