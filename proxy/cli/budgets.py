@@ -10,17 +10,19 @@ import click
 from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import Table, budget_name, in_units, moment, print_table, say, unit_of
+from proxy.cli.tables import Table, budget_name, cents, in_units, moment, print_table, say, unit_of
 from proxy.policy.money.amounts import dollars
 
+_NOTHING_AHEAD = "No budget lasts a day or longer: there is nothing to foretell."
 _AMOUNTS = ("cap_usd", "spent_usd", "held_usd", "left_usd")
 
 
 @click.group("budgets", cls=Suggesting, invoke_without_command=True)
+@click.option("--forecast", is_flag=True, help="Show where each will stand at its end, and when it runs out.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.pass_context
-def budgets(context: click.Context, as_json: bool, config_path: str | None) -> None:
+def budgets(context: click.Context, forecast: bool, as_json: bool, config_path: str | None) -> None:
     """Show every budget: its cap, what is spent, held for calls under way, and left, and when it starts anew.
 
     One in (shadow) counts and refuses nothing.
@@ -28,11 +30,13 @@ def budgets(context: click.Context, as_json: bool, config_path: str | None) -> N
     context.obj = config_path
     if context.invoked_subcommand is not None:
         return
-    found = ask(home_or_exit(config_path), "budgets")
+    found = ask(home_or_exit(config_path), "forecast" if forecast else "budgets")
     if as_json:
         click.echo(json.dumps(found, indent=1))
     elif not found["budgets"]:
-        say("No budget is configured, and no key has one.")
+        say(_NOTHING_AHEAD if forecast else "No budget is configured, and no key has one.")
+    elif forecast:
+        _print_forecast(found)
     else:
         names = [("Budget", False), ("Per", False)]
         unit = unit_of(found["budgets"], "left")
@@ -65,6 +69,23 @@ def adjust(context: click.Context, /, **options: Any) -> None:
         f"{did} {found['budget']}: {dollars(found['spent_usd'])} of {dollars(found['cap_usd'])} count as spent now, "
         f"{dollars(found['left_usd'])} left ({found['id']})"
     )
+
+
+def _print_forecast(found: dict[str, Any]) -> None:
+    """What will have been spent when each starts anew, and between which amounts that lies 8 times in 10."""
+    names = [("Budget", False), ("Per", False)]
+    numbers = [(heading, True) for heading in ("Cap", "Spent", "At its end", "8 in 10: from", "to")]
+    rest = [("Runs out", False), ("Sure", False)]
+    print_table(Table([*names, *numbers, *rest], [_ahead(row) for row in found["budgets"]]))
+    if found["left_off"]:
+        say(f"{found['left_off']} more, of which less is spent, were not looked at.")
+
+
+def _ahead(row: dict[str, Any]) -> list[str]:
+    end = row["at_end_usd"]
+    ends = ["-"] * 3 if end is None else [cents(end[share]) for share in ("p50", "p10", "p90")]
+    amounts = [dollars(row["cap_usd"]), dollars(row["spent_usd"])]
+    return [budget_name(row), row["per"], *amounts, *ends, moment(row["exhausted_at"]), row["confidence"]]
 
 
 def _cells(row: dict[str, Any], unit: str) -> list[str]:

@@ -24,6 +24,7 @@ from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
 from proxy.exchange.listings import cached_images, with_cached
 from proxy.exchange.pricing import price_book
+from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.credits import with_credits
 from proxy.policy.money.pricebook import PriceBook
@@ -49,6 +50,7 @@ from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
 from proxy.web.operator.desk import Declined, Desk, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
+from proxy.web.operator.forecasts import forecasts
 from proxy.web.operator.key_orders import (
     RotateAsk,
     changed,
@@ -136,9 +138,10 @@ def _models(settings: Settings, params: Params) -> Answer:
     return model_list(settings, names, prices, msgspec.convert(params, ModelsAsk, strict=False))
 
 
-def _keys(settings: Settings, _: Params) -> Answer:
+def _standing(answer: Callable[[Desk, list[Standing], float], Answer], settings: Settings, _: Params) -> Answer:
+    """What is answered from where the budgets stand."""
     desk, now = _desk(settings), time.time()
-    return desk.key_list(desk.books.state(now), now)
+    return answer(desk, desk.books.state(now), now)
 
 
 def _adjust(settings: Settings, params: Params) -> Answer:
@@ -276,13 +279,14 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
     "model_diff": lambda settings, params: model_diff(settings.state_dir, msgspec.convert(params, ModelDiffAsk)),
     "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
+    "forecast": partial(_standing, forecasts),
     "simulate": lambda settings, params: simulation(_desk(settings), params)(),
     "recommend": lambda settings, params: recommend(_desk(settings), params),
     "adjust": _adjust,
     "test_provider": test_provider,
     "sessions": lambda settings, params: sessions(_desk(settings), params),
     "raise_session": _raise_session,
-    "keys": _keys,
+    "keys": partial(_standing, Desk.key_list),
     **dict.fromkeys(("tenants", "tenant"), lambda settings, params: tenants_answer(_desk(settings), params)),
     "create": _create,
     "update": _update,

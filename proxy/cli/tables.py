@@ -102,6 +102,11 @@ def bar(spent: str, cap: str) -> str:
     return f"{'█' * full}{'░' * (_BAR_CELLS - full)} {int(part * 100)}%"
 
 
+def cents(usd: str) -> str:
+    """An estimate, in whole cents."""
+    return f"${Decimal(usd):,.2f}"
+
+
 def moment(instant: str | None) -> str:
     """An instant to the minute, or "-"."""
     return "-" if instant is None else f"{instant[:16].replace('T', ' ')}Z"

@@ -93,6 +93,8 @@ def test_budgets_stand_where_the_calls_left_them_and_can_be_corrected(desk: Desk
         changed = desk.json("budgets", "adjust", TOTAL, "-0.02", "--reason", "the provider gave it back")
         after = {row["budget"]: row for row in desk.json("budgets")["budgets"]}
         table = desk.run("budgets").stdout
+        ahead = {row["budget"]: row for row in desk.json("budgets", "--forecast")["budgets"]}
+        foretold = desk.run("budgets", "--forecast").stdout
     assert [before[name]["spent_usd"] for name in ("global:total", TOTAL)] == ["0.080000000000"] * 2
     assert before["global:total"]["resets_at"] is None and before[TOTAL]["resets_at"].endswith("Z")
     assert (before[TOTAL]["left_usd"], before[TOTAL]["held_usd"]) == ("0.920000000000", ZERO)
@@ -100,6 +102,9 @@ def test_budgets_stand_where_the_calls_left_them_and_can_be_corrected(desk: Desk
     assert (changed["spent_usd"], after[TOTAL]["spent_usd"]) == ("0.060000000000",) * 2
     assert after["global:total"]["spent_usd"] == "0.080000000000"
     assert "$0.06" in table and TOTAL in table
+    assert (ahead[TOTAL]["confidence"], ahead[TOTAL]["spent_usd"]) == ("low", "0.060000000000")
+    assert ahead["global:total"]["exhausted_in_seconds"] > 0 and ahead["global:total"]["at_end_usd"] is None
+    assert ahead["global:total"]["exhausted_at"][:10] in foretold and "low" in foretold
     with desk.daemon():
         again = {row["budget"]: row["spent_usd"] for row in desk.json("budgets")["budgets"]}
     assert again == {"global:total": "0.080000000000", TOTAL: "0.060000000000"}

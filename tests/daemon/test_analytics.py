@@ -67,6 +67,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield running
 
 
+def test_the_forecast_has_the_budget_with_an_interval_and_when_it_runs_out(daemon: Daemon) -> None:
+    (row,) = admin(daemon, "/forecast").json["budgets"]
+    assert (row["budget"], row["per"], row["spent_usd"]) == ("key:alice:total", "total", "0.260000000000")
+    assert (row["at_end_usd"], row["confidence"]) == (None, "low")
+    assert row["exhausted_in_seconds"] == int(99.74 / 0.26 * 3600)  # as fast as in the hour there was
+
+
 def test_analytics_agree_with_usage_and_tell_times_and_errors(daemon: Daemon) -> None:
     usage = admin(daemon, "/usage?by=model").json
     for name in ("usage", "performance", "costs"):

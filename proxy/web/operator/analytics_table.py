@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.stores.analytics import AnalyticsReport
 from proxy.web.operator.analytics import ANALYTICS_FILTERS
 from proxy.web.operator.events import Happening
+from proxy.web.operator.forecasts import ForecastAnswer
 from proxy.web.operator.route import Route
 
 _QUERY = ("since", "until", "interval", "by", "tz", *ANALYTICS_FILTERS, "format")
@@ -20,6 +21,8 @@ ANALYTICS_ROUTES = (
     _analytics("usage", "what has most calls"),
     _analytics("performance", "what took longest"),
     _analytics("costs", "what cost most"),
+    Route("GET", "/forecast", "forecast", "Where budgets will stand when they start anew, and when they run out.",
+          ForecastAnswer, fails=(503,)),
     Route("GET", "/events", "events", "What happens, as it happens: calls, refusals, alerts, changes.", Happening,
           streams=True),
 )  # fmt: skip

@@ -24,6 +24,7 @@ from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
 from proxy.web.operator.desk import Declined, UsageAsk
 from proxy.web.operator.experiments import ExperimentOrders
 from proxy.web.operator.explain import ExplainAsk, explain
+from proxy.web.operator.forecasts import ForecastOrders
 from proxy.web.operator.key_orders import RotateAsk, no_such_key
 from proxy.web.operator.live import LiveStream
 from proxy.web.operator.model_orders import ModelOrders
@@ -105,7 +106,7 @@ class Orders:
         self.by_name |= settings.by_name | models.by_name | SecretsOrders(state, host).by_name
         self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name | AnalyticsOrders(state).by_name
         self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
-        self.by_name |= CallOrders(state, traffic).by_name
+        self.by_name |= CallOrders(state, traffic).by_name | ForecastOrders(state).by_name
         events, live = traffic.feed.events.follow, LiveStream(traffic).lines
         self.streams: dict[str, Told] = {"sync": models.sync, "events": events, "live_stream": live}
 

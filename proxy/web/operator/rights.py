@@ -100,6 +100,7 @@ RIGHTS = {
     "analytics_usage": Right("read", "analytics"),
     "analytics_performance": Right("read", "analytics"),
     "analytics_costs": Right("read", "analytics"),
+    "forecast": Right("read", "analytics", by_tenant=True),
     "events": Right("read", "calls"),
     "audit": Right("read", "audit", by_tenant=True),
     "audit_verification": Right("read", "audit"),

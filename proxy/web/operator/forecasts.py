@@ -1,0 +1,156 @@
+"""Where budgets will stand when their periods end, and when they run out: asked of the roll-ups' hours."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC
+from typing import Any
+
+from msgspec import Struct
+
+from proxy.policy.analysis.forecast import HISTORY_HOURS, Ahead, Confidence, forecast
+from proxy.policy.money.account import Standing
+from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.policy.money.budgets import GLOBAL, Budget, key_of, tenant_of
+from proxy.policy.tenants import children
+from proxy.stores.analytics import HOUR_MS, AnalyticsQuestion
+from proxy.web.operator.answers import Answer
+from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.desk import Desk, instant
+
+_TOTAL_HOURS = 90 * 24  # how far ahead is looked where nothing ends
+_TOO_SHORT = ("minute", "hour")
+_MOST = 200  # budgets, each of which asks for its hours
+
+
+class AtEnd(Struct, frozen=True):
+    """What will have been spent: with one chance in ten, in two and in nine of ten at most so much."""
+
+    p10: str
+    p50: str
+    p90: str
+
+
+class BudgetForecast(Struct, frozen=True):
+    """One budget. `at_end_usd` is null for one that never starts anew, `exhausted_at` where it lasts until `resets_at`, or
+    for 90 days. `hours` of history are what it rests on."""
+
+    budget: str
+    scope: str
+    per: str
+    cap_usd: str
+    spent_usd: str
+    resets_at: str | None
+    at_end_usd: AtEnd | None
+    exhausted_at: str | None
+    exhausted_in_seconds: int | None
+    confidence: Confidence
+    hours: int
+    shadow: bool = False
+
+
+class ForecastAnswer(Struct, frozen=True):
+    """Every budget whose periods last a day or longer, the one that runs out first at the top. `left_off` more were not
+    looked at: those of which least is spent."""
+
+    at: str
+    budgets: list[BudgetForecast]
+    left_off: int = 0
+
+
+class ForecastOrders:
+    """Takes no parameters."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+        self.by_name: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {"forecast": self._forecast}
+
+    async def _forecast(self, _: dict[str, Any]) -> Answer:
+        await self._state.flushed()
+        desk, now = self._state.desk(), time.time()
+        return await asyncio.to_thread(forecasts, desk, desk.books.state(now), now)
+
+
+def forecasts(desk: Desk, standings: Sequence[Standing], now: float) -> ForecastAnswer:
+    """It asks files and may run in a thread; the books may not, so that where they stand is an argument."""
+    known: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    found = [s for s in standings if s.budget.per not in _TOO_SHORT and desk.bounds.has_budget(s.budget)]
+    found.sort(key=lambda s: s.spent_pusd * 10**6 // s.budget.cap_pusd, reverse=True)
+    rows = []
+    for standing in found[:_MOST]:
+        history: list[int] = []
+        for only in _whose(desk, standing.budget):
+            asked = tuple(sorted(only.items()))
+            if asked not in known:
+                known[asked] = _hours(desk, only, now)
+            history = _added(history, known[asked])
+        rows.append(_row(standing, history, now))
+    rows.sort(key=lambda row: (row.exhausted_in_seconds is None, row.exhausted_in_seconds or 0, row.budget))
+    return ForecastAnswer(instant(int(now * 1000)), rows, max(0, len(found) - _MOST))
+
+
+def _row(standing: Standing, history: list[int], now: float) -> BudgetForecast:
+    budget, ends = standing.budget, standing.resets_at
+    left = _TOTAL_HOURS if ends is None else max(0.0, (ends - now) / 3600)
+    elapsed = len(history) if ends is None else max(0.0, (now - standing.period) / 3600)
+    found = forecast(Ahead(standing.spent_pusd, budget.cap_pusd, elapsed, left), history)
+    out = None if found.out_in_hours is None else int(found.out_in_hours * 3600)
+    at_end = AtEnd(usd_text(found.p10_pusd), usd_text(found.p50_pusd), usd_text(found.p90_pusd))
+    return BudgetForecast(
+        budget=budget.id,
+        scope=budget.scope,
+        per=budget.per,
+        cap_usd=usd_text(budget.cap_pusd),
+        spent_usd=usd_text(standing.spent_pusd),
+        resets_at=None if ends is None else instant(ends * 1000),
+        at_end_usd=None if ends is None else at_end,
+        exhausted_at=None if out is None else instant(int((now + out) * 1000)),
+        exhausted_in_seconds=out,
+        confidence=found.confidence,
+        hours=len(history),
+        shadow=budget.shadow,
+    )
+
+
+def _whose(desk: Desk, budget: Budget) -> list[dict[str, str]]:
+    """Which roll-ups have what it binds; none where they cannot tell: by tag, or what judges spend."""
+    narrowed: dict[str, str] = {}
+    if (only := budget.only) is not None:
+        if only.tag is not None:
+            return []
+        wanted = {"model": only.model, "provider": only.provider, "key": only.key, "tenant": only.tenant}
+        narrowed = {of: pattern for of, pattern in wanted.items() if pattern is not None}
+    if budget.scope == GLOBAL:
+        return [narrowed]
+    if (key := key_of(budget.scope)) is not None:
+        return [{**narrowed, "key": key}]
+    if (tenant := tenant_of(budget.scope)) is not None:
+        return [{**narrowed, "tenant": one} for one in (tenant, *children(desk.settings.tenants, tenant))]
+    return []
+
+
+def _hours(desk: Desk, only: dict[str, str], now: float) -> list[int]:
+    """What every hour cost, from the first that anything is known of to the last that is over."""
+    end_ms = int(now * 1000) // HOUR_MS * HOUR_MS
+    since_ms = end_ms - HISTORY_HOURS * HOUR_MS
+    report = desk.files.analytics(AnalyticsQuestion((), UTC, "hour", since_ms, end_ms, only))
+    costs: dict[str, int] = {str(row["at"]): to_pusd(row["cost_usd"]) for row in report.rows}
+    if not costs:
+        return []
+    hours = [costs.get(_at(at_ms), 0) for at_ms in range(since_ms, end_ms, HOUR_MS)]
+    first = next((number for number, amount in enumerate(hours) if amount), len(hours))
+    return hours[first:]
+
+
+def _at(at_ms: int) -> str:
+    """As the rows have it."""
+    return instant(at_ms).replace(".000Z", "+00:00")
+
+
+def _added(hours: list[int], others: list[int]) -> list[int]:
+    """Two histories as one; both end now."""
+    longer, shorter = (hours, others) if len(hours) >= len(others) else (others, hours)
+    begin = len(longer) - len(shorter)
+    return [*longer[:begin], *(a + b for a, b in zip(longer[begin:], shorter, strict=True))]
