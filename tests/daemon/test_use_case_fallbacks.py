@@ -12,12 +12,14 @@ import pytest
 from harness.daemon import Daemon
 from harness.events import chat_reply
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import json_reply, reset
+from harness.steps import json_reply, reset, say, then
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 COSTS = json_reply(chat_reply(usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "cost": 0.0085}))
 GOOD = json_reply(chat_reply())
+# a byte came: or the call would be sent anew where the connection has served before (for the provider's list)
+BROKEN = then(say(b"H"), reset)
 ENTRY: dict[str, Any] = {"target": "openai/gpt-4o", "fallbacks": ["local/llama3.1"]}
 MODELS = {
     "spent": {**ENTRY, "fallback_on": ["budget"]},
@@ -82,10 +84,10 @@ def test_only_what_the_entry_names_is_fallen_back_on(
 def test_a_call_that_was_sent_and_not_answered_goes_on_only_where_that_is_written(
     daemon: Daemon, upstream: Upstream
 ) -> None:
-    upstream.expect(reset, GOOD)
+    upstream.expect(BROKEN, GOOD)
     headers = [("Authorization", "Bearer sk-bob-canary")]
     assert told(daemon.chat("patient", headers)) == (200, "local", "model=llama3.1, fallback=timeout")
-    upstream.expect(reset, again=True)
+    upstream.expect(BROKEN, again=True)
     assert daemon.chat("strict", headers).status == 502
 
 
