@@ -23,6 +23,7 @@ const GROUPS: Entry[][] = [
     { screen: "now", title: "Now", key: "n", load: async () => Now },
     { screen: "calls", title: "Calls", key: "c", load: async () => (await import("./screens/calls")).Calls },
     { screen: "costs", title: "Costs", key: "o", load: async () => (await import("./screens/costs")).Costs },
+    { screen: "explore", title: "Explore", key: "e", load: async () => (await import("./screens/explore")).Explore },
   ],
   [
     { screen: "keys", title: "Keys", key: "k", load: async () => (await import("./screens/keys")).Keys },

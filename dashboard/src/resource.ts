@@ -9,7 +9,8 @@ export interface Resource<T> {
   again: () => void;
 }
 
-export function useResource<T>(path: string | null, everyMs = 0): Resource<T> {
+// `quiet`: nobody is asked to log in for it.
+export function useResource<T>(path: string | null, everyMs = 0, quiet = false): Resource<T> {
   const [data, setData] = useState<T | null>(null);
   const [error, setError] = useState<Error | null>(null);
   const [loading, setLoading] = useState(path !== null);
@@ -24,7 +25,7 @@ export function useResource<T>(path: string | null, everyMs = 0): Resource<T> {
     const look = async () => {
       try {
         setLoading(true);
-        setData(await read<T>(path, { signal: gone.signal }));
+        setData(await read<T>(path, { signal: gone.signal, quiet }));
         setError(null);
       } catch (problem) {
         if (!gone.signal.aborted) setError(problem as Error);

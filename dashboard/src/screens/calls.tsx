@@ -3,9 +3,11 @@ import { useEffect, useState } from "preact/hooks";
 import { query, read } from "../api";
 import { count, milliseconds } from "../format";
 import { useLive } from "../live";
-import { go, hashOf, placeOf, type Place } from "../router";
+import { useResource } from "../resource";
+import { go, hashOf, type Place } from "../router";
 import type { PastCall } from "../types";
-import { Filter } from "../ui/filter";
+import { INTERVALS, OverTime, type Figures, type Report } from "../ui/figures";
+import { Filter, Select, setter } from "../ui/filter";
 import { Outcome } from "../ui/outcome";
 import { Card, Empty, Head, Problem, Usd, Waiting, When } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
@@ -14,6 +16,7 @@ import { CallSheet } from "./call";
 const PAGE = 50;
 const TEXTS = ["key", "model", "provider", "tenant", "session", "tag", "error"];
 const SPANS: Record<string, string> = { "1h": "last hour", today: "today", "7d": "7 days", "30d": "30 days", "": "ever" };
+const set = setter("calls");
 const OUTCOMES: Record<string, string> = { "": "any", ok: "ok", failed: "failed", refused: "refused" };
 
 interface Page {
@@ -47,11 +50,6 @@ function Model({ call }: { call: PastCall }) {
   );
 }
 
-// An hour is none of the server's words: it is counted from now.
-function sinceOf(span: string): string {
-  return span === "1h" ? new Date(Date.now() - 3_600_000).toISOString() : span;
-}
-
 export function Calls({ place }: { place: Place }) {
   const given = new URLSearchParams(place.params);
   const address = given.toString();
@@ -62,7 +60,7 @@ export function Calls({ place }: { place: Place }) {
   const [seen, setSeen] = useState("");
   const load = async (before: string | null, signal?: AbortSignal) => {
     setBusy(true);
-    const asked = { ...Object.fromEntries(given), since: sinceOf(given.get("since") ?? ""), before, limit: PAGE };
+    const asked = { ...Object.fromEntries(given), before, limit: PAGE };
     try {
       const page = await read<Page>(`calls/past${query(asked)}`, signal ? { signal } : {});
       setPages((known) => (before ? [...known, page] : [page]));
@@ -89,6 +87,7 @@ export function Calls({ place }: { place: Place }) {
       </Head>
       <Filters given={given} />
       {error && <Problem error={error} again={() => void load(null)} />}
+      <Histogram given={given} />
       <Card title="Calls" aside={next ? `${count(calls.length)}+` : count(calls.length)}>
         {calls.length > 0 && (
           <Table
@@ -112,6 +111,30 @@ export function Calls({ place }: { place: Place }) {
   );
 }
 
+// How many there were when. Analytics do not tell tags and errors apart, and are not everybody's: then there is none.
+function Histogram({ given }: { given: URLSearchParams }) {
+  const [since, outcome] = [given.get("since") ?? "", given.get("outcome") ?? ""];
+  const interval = { "7d": "hour", "": "day" }[since] ?? INTERVALS[since] ?? "day";
+  const only = Object.fromEntries(["key", "model", "provider", "tenant", "session"].map((name) => [name, given.get(name)]));
+  const isTold = !given.get("tag") && !given.get("error");
+  const { data } = useResource<Report>(isTold ? `analytics/usage${query({ since, interval, ...only })}` : null, 0, true);
+  if (!isTold || !data?.rows.length) return null;
+  const { title, of } = SHOWN[outcome] ?? SHOWN[""]!;
+  const name = `${title} by ${interval}`;
+  return (
+    <Card title={name} aside={count(of(data.total))}>
+      <OverTime title={name} interval={interval} times={data.rows.map((row) => row.at as string)} lines={[{ name: title, values: data.rows.map(of) }]} shown={count} />
+    </Card>
+  );
+}
+
+const SHOWN: Record<string, { title: string; of: (row: Figures) => number }> = {
+  "": { title: "Calls", of: (row) => row.calls + row.refused },
+  ok: { title: "Calls sent", of: (row) => row.calls },
+  failed: { title: "Failed attempts", of: (row) => row.errors },
+  refused: { title: "Refused calls", of: (row) => row.refused },
+};
+
 function None({ filtered, more }: { filtered: boolean; more: boolean }) {
   if (more) return <Empty title="Nothing among the newest calls">Look further back with the button below.</Empty>;
   if (filtered) {
@@ -129,27 +152,10 @@ function None({ filtered, more }: { filtered: boolean; more: boolean }) {
 }
 
 function Filters({ given }: { given: URLSearchParams }) {
-  const set = (name: string, value: string) => {
-    const changed = new URLSearchParams(placeOf(location.hash).params);
-    changed.set(name, value.trim());
-    go(hashOf("calls", "", changed), true);
-  };
-  const choice = (name: string, title: string, choices: Record<string, string>) => (
-    <label class="field">
-      {title}
-      <select value={given.get(name) ?? ""} onChange={(event) => set(name, event.currentTarget.value)}>
-        {Object.entries(choices).map(([value, word]) => (
-          <option key={value} value={value}>
-            {word}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
   return (
     <form class="filters" role="search" aria-label="Filters of calls" onSubmit={(event) => event.preventDefault()}>
-      {choice("since", "When", SPANS)}
-      {choice("outcome", "Outcome", OUTCOMES)}
+      <Select title="When" value={given.get("since") ?? ""} among={SPANS} set={(value) => set("since", value)} />
+      <Select title="Outcome" value={given.get("outcome") ?? ""} among={OUTCOMES} set={(value) => set("outcome", value)} />
       {TEXTS.map((name) => (
         <Filter
           key={name}

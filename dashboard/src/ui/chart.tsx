@@ -1,16 +1,23 @@
-// A chart of one figure over time: bars, drawn by uPlot, as wide as there is room. Its figures stand beside it as a table.
+// Figures over time, drawn by uPlot as wide as there is room: one as bars, several as lines. They stand beside it as a table.
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
+export interface Line {
+  name: string;
+  values: (number | null)[];
+}
+
 interface Given {
   title: string;
   at: number[]; // epoch seconds
-  values: number[];
+  lines: Line[];
   shown: (value: number) => string;
 }
 
 const HEIGHT = 220;
+const COLOURS = ["accent", "line-2", "line-3", "line-4", "line-5", "soft"];
+const DASHES = [[], [8, 4], [2, 3], [12, 3, 2, 3], [5, 2], [1, 5]];
 const colour = (name: string) => {
   // what light-dark() comes to, as canvas wants it
   const probe = document.createElement("i");
@@ -21,12 +28,18 @@ const colour = (name: string) => {
   return found;
 };
 
-export function Chart({ title, at, values, shown }: Given) {
+function series(lines: Line[]): uPlot.Series[] {
+  const accent = colour("accent");
+  if (lines.length === 1) return [{ fill: accent, stroke: accent, width: 0, paths: uPlot.paths.bars!({ size: [0.7, 60] }), points: { show: false } }];
+  return lines.map((_, n) => ({ stroke: colour(COLOURS[n % COLOURS.length]!), dash: DASHES[n % DASHES.length]!, width: 2, points: { size: 4 } }));
+}
+
+export function Chart({ title, at, lines, shown }: Given) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const place = box.current;
     if (!place) return;
-    const [line, text, accent] = [colour("line"), colour("soft"), colour("accent")];
+    const [line, text] = [colour("line"), colour("soft")];
     const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
     const first = at[0] ?? 0;
     const step = at.length > 1 ? Math.min(...at.slice(1).map((one, n) => one - (at[n] ?? 0))) : 86_400;
@@ -38,9 +51,9 @@ export function Chart({ title, at, values, shown }: Given) {
         cursor: { y: false },
         scales: { x: { range: () => [first - step, (at.at(-1) ?? first) + step] }, y: { range: (_, __, top) => [0, top || 1] } },
         axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map(shown) }],
-        series: [{}, { fill: accent, stroke: accent, width: 0, paths: uPlot.paths.bars!({ size: [0.7, 60] }), points: { show: false } }],
+        series: [{}, ...series(lines)],
       },
-      [at, values],
+      [at, ...lines.map(({ values }) => values)],
       place,
     );
     const watch = new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: HEIGHT }));
@@ -49,6 +62,23 @@ export function Chart({ title, at, values, shown }: Given) {
       watch.disconnect();
       plot.destroy();
     };
-  }, [at.join(), values.join()]);
-  return <div ref={box} class="chart" role="img" aria-label={`${title}, from ${shown(Math.min(...values))} to ${shown(Math.max(...values))}`} />;
+  }, [JSON.stringify([at, lines])]);
+  const values = lines.flatMap((line) => line.values.filter((value) => value !== null));
+  return (
+    <>
+      <div ref={box} class="chart" role="img" aria-label={`${title}, from ${shown(Math.min(...values))} to ${shown(Math.max(...values))}`} />
+      {lines.length > 1 && (
+        <ul class="legend small">
+          {lines.map(({ name }, n) => (
+            <li key={name} class="cut" title={name}>
+              <svg viewBox="0 0 28 8" aria-hidden="true">
+                <path d="M0 4h28" stroke={`var(--${COLOURS[n % COLOURS.length]})`} stroke-width="2" stroke-dasharray={DASHES[n % DASHES.length]!.join()} />
+              </svg>
+              {name}
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
 }
