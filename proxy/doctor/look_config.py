@@ -123,7 +123,7 @@ def _unpriced(settings: Settings, names: Names, prices: PriceBook, keys: KeySet)
             yield Unpriced(alias, "")
             continue
         for index, target in enumerate(plan.targets):
-            label = prices.label_for(target) if index else alias
+            label = prices.label_for(target, alias) if index else alias
             if prices.price(settings.providers[target.provider], label, target.model) is None:
                 yield Unpriced(alias, _spelled(target), tuple(_bound_callers(alias, names, keys)))
 

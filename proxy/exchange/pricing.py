@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from proxy.data import prices_bytes
-from proxy.errors import ModelNotFound
 from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.money.pricebook import PriceBook, PriceOverride, per_token
 from proxy.policy.names.catalogue import Catalogue
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.names.vendors import VENDORS, vendor_of
-from proxy.policy.values import Settings, Target
+from proxy.policy.values import Alias, Settings, Target
 
 
 class ShippedLists(Mapping[str, Catalogue]):
@@ -37,19 +36,34 @@ def _list_of(vendor: str) -> Catalogue:
     return read_feed(prices_bytes(vendor))
 
 
-def _first_target(names: Names, alias: str) -> Target | None:
-    """None where the alias is switched off, or leads nowhere."""
-    try:
-        return names.look_up(alias).plan.targets[0]
-    except ModelNotFound:
-        return None
+def _through(aliases: Mapping[str, Alias], overrides: Mapping[str, PriceOverride]) -> dict[tuple[str, Target], str]:
+    """For each name and each target it leads to through an entry with a price of its own, that entry: the nearest."""
+    found: dict[tuple[str, Target], str] = {}
+    for name in aliases if overrides else ():
+        for step in _followed(aliases, name):
+            if (own := overrides.get(step)) is not None and own.target is not None:
+                found.setdefault((name, own.target), step)
+    return found
+
+
+def _followed(aliases: Mapping[str, Alias], name: str) -> dict[str, None]:
+    """The name and all entries it leads to, the nearest first."""
+    seen: dict[str, None] = {name: None}
+    steps = [name]
+    for step in steps:
+        alias = aliases[step]
+        onward = (alias.target, *alias.fallbacks, *(() if alias.use is None else (to for _, to in alias.use.at)))
+        new = [to for to in dict.fromkeys(onward) if to in aliases and to not in seen]
+        seen.update(dict.fromkeys(new))
+        steps += new
+    return seen
 
 
 def price_book(settings: Settings, names: Names, catalogue: Catalogue, images: ImageCatalogue) -> PriceBook:
     """Prices by catalogue, by the vendors' shipped lists, of pictures, and of the operator's own."""
     overrides = {}
     for alias, own in settings.money.prices.items():
-        if (target := _first_target(names, alias)) is None:
+        if (found := names.behind(alias)) is None:
             continue
         overrides[alias] = PriceOverride(
             per_token(own.input_usd),
@@ -57,9 +71,9 @@ def price_book(settings: Settings, names: Names, catalogue: Catalogue, images: I
             per_token(own.cached_input_usd),
             own.web_search_usd,
             own.file_search_usd,
-            target,
+            found.plan.targets[0],
         )
     for provider in settings.providers.values():  # now rather than within a call
         if (vendor := vendor_of(provider)) in VENDORS:
             _list_of(vendor)
-    return PriceBook(catalogue, ShippedLists(), overrides, images)
+    return PriceBook(catalogue, ShippedLists(), overrides, images, through=_through(settings.aliases, overrides))

@@ -149,11 +149,10 @@ class Exchange:
             outcome = unhealthy(provider, seconds, is_whole=breakers.by_provider[target.provider].is_open)
         else:
             try:
+                prices, label = self.toll.prices, job.plan.label
                 if way == "pictures":
-                    job.sketch = await self.aside(
-                        len(job.call.body), sketch, job.call, provider, target, self.toll.prices
-                    )
-                label = job.plan.label if attempt.target == 0 else self.toll.prices.label_for(target)
+                    job.sketch = await self.aside(len(job.call.body), sketch, job.call, provider, target, prices)
+                label = prices.label_for(target, label, job.call.model) if attempt.target else label
                 ask = Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to)
                 outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask), way)
                 if job.plan.use is not None:

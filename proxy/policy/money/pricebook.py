@@ -65,7 +65,7 @@ class PriceBook:
     """What the catalogue, the vendors' own lists and the operator say. Immutable: a new catalogue makes a new book.
 
     `images` are the models OpenRouter lists as drawing. `direct` holds the lists by vendor ("openai", "mistral"; "mock" for what the mock charges otherwise than usual),
-    `overrides` are by alias.
+    `overrides` are by alias; `through` says which alias's own price counts where a name leads to a target through it.
     """
 
     def __init__(
@@ -74,12 +74,15 @@ class PriceBook:
         direct: Mapping[str, Catalogue] | None = None,
         overrides: Mapping[str, PriceOverride] | None = None,
         images: ImageCatalogue = NO_IMAGES,
+        *,
+        through: Mapping[tuple[str, Target], str] | None = None,
     ) -> None:
         """Read nothing yet; a price is read when first asked for."""
         self._catalogue = catalogue
         self.images = images
         self._direct = direct or {}
         self._overrides = overrides or {}
+        self._through = through or {}
         self._known: dict[tuple[str, str, str], Price | Free | None] = {}
         self._facts: dict[tuple[str, str], Model | None] = {}
         self._slopes: dict[tuple[str, str, str], tuple[BudgetRules, Slope | None]] = {}
@@ -127,8 +130,11 @@ class PriceBook:
 
     def _own(self, provider: Provider, label: str, model: str) -> PriceOverride | None:
         """The operator's own price of a target, asked for as `label`."""
-        override = self._overrides.get(label)
-        is_meant = override is not None and override.target in (None, Target(provider.name, model))
+        if not self._overrides:
+            return None
+        target = Target(provider.name, model)
+        override = self._overrides.get(self._through.get((label, target), label))
+        is_meant = override is not None and override.target in (None, target)
         return override if is_meant else None
 
     def is_listed(self, label: str) -> bool:
@@ -152,10 +158,11 @@ class PriceBook:
         names, name = next((own for own in lists if own[1] == model), lists[0])
         return names.near(name)
 
-    def label_for(self, target: Target) -> str:
-        """The alias whose own price is the price of this target; "" where the list's is. For fallbacks, which have
-        no alias of their own in a plan."""
-        return next((alias for alias, own in self._overrides.items() if own.target == target), "")
+    def label_for(self, target: Target, *names: str | None) -> str:
+        """The name whose own price is the price of this target: the first of `names` that leads there through one, else
+        any; "" where the list's is. For fallbacks, which have no alias of their own in a plan."""
+        led = (self._through[name, target] for name in names if name is not None and (name, target) in self._through)
+        return next(led, None) or next((alias for alias, own in self._overrides.items() if own.target == target), "")
 
     def sizes(self, provider: Provider, model: str) -> Sizes:
         """How many tokens `model` takes and gives at most, as far as anybody says."""

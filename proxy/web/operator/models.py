@@ -80,7 +80,7 @@ def _known_of(settings: Settings, names: Names, prices: PriceBook, name: str) ->
         plan = names.look_up(name).plan
     except ModelNotFound:
         return []
-    labels = [plan.label, *(prices.label_for(target) for target in plan.targets[1:])]
+    labels = [plan.label, *(prices.label_for(target, plan.label) for target in plan.targets[1:])]
     return [_known(settings, prices, target, label) for target, label in zip(plan.targets, labels, strict=True)]
 
 
