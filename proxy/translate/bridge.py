@@ -181,7 +181,7 @@ class Bridge:
         return self._writer.take()
 
     def _reply(self, body: bytes) -> Reply:
-        reply = read_reply(self.source, decode(body), self._known, self._losses)
+        reply = read_reply(self.source, decode(body), self._known, self._losses, self.identity.id)
         self._writer.thoughts += [part for part in reply.parts if isinstance(part, Reasoning)]
         self._writer.calls += [part.id for part in reply.parts if isinstance(part, ToolUse)]
         return reply

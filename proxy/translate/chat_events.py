@@ -15,7 +15,7 @@ from proxy.translate.responses_items import read_annotation
 from proxy.translate.stops import from_chat
 from proxy.translate.tools import Known
 from proxy.translate.usage import merged, usage_in, usage_of
-from proxy.translate.values import Ending, a_text
+from proxy.translate.values import Ending, a_count, a_text
 from proxy.translate.writing import StreamWriter
 
 
@@ -182,7 +182,7 @@ class _Calls:
 
     def _key(self, call: dict[str, Any]) -> int:
         """The call that is meant: a new one where index or id say so."""
-        index, identity = call.get("index"), a_text(call.get("id"))
+        index, identity = a_count(call.get("index")), a_text(call.get("id"))
         key = self._by_index.get(index) if index is not None else None
         if key is None and index is None:
             same = [known for known, told in self._ids.items() if told == identity and identity]
@@ -213,7 +213,9 @@ class _Calls:
         self._reader.close(key)
 
     def close(self) -> None:
-        """No more of any of them will come."""
+        """No more of any of them will come; one that was never named is told all the same."""
+        for key in sorted(self._ids.keys() - self._opened):
+            self._open(key, "")
         for key in sorted(self._opened - self._closed):
             self._close(key)
 

@@ -23,6 +23,7 @@ from proxy.translate.values import (
     Turn,
 )
 
+LONGEST_USER = 64  # OpenAI refuses longer ones
 # Members that servers of chat know beside OpenAI's, or that other protocols call the same.
 _SPOKEN = frozenset(
     "n seed frequency_penalty presence_penalty repetition_penalty logit_bias top_k top_a min_p chat_template_kwargs "
@@ -54,7 +55,11 @@ def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
     effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
     if thinking.on is False:  # servers disagree on how to say so, and some refuse what others read
         losses.add("reasoning")
-    _put(body, reasoning_effort=effort or None, verbosity=request.verbosity or None, user=request.user or None)
+    _put(body, reasoning_effort=effort or None, verbosity=request.verbosity or None)
+    if len(request.user) <= LONGEST_USER:
+        _put(body, user=request.user or None)
+    else:  # as Claude Code's are
+        losses.add("user")
     _put(body, service_tier=request.tier or None, metadata=request.metadata, prompt_cache_key=request.cache_key or None)
     spoken = {name: value for name, value in request.extra.items() if name in _SPOKEN}
     if len(spoken) < len(request.extra):
@@ -67,21 +72,29 @@ def _put(body: dict[str, Any], **members: Any) -> None:
 
 
 def _messages(turns: list[Turn], losses: Losses) -> list[dict[str, Any]]:
-    """The messages, what systems and developers say joined at the front: many templates take it nowhere else."""
+    """The messages, what systems and developers say joined at the front: many templates take it nowhere else.
+
+    What a user says in a row is one message, as many templates want speakers to alternate.
+    """
     system, rest = split_system(turns, losses)
     text = "\n\n".join(part.text for part in system)
     messages: list[dict[str, Any]] = [{"role": "system", "content": text}] if text else []
     for part in system:
         losses.unless_empty("cache_control", part.cache)
+    heard: list[Part] = []
     for turn in rest:
+        results = [part for part in turn.parts if isinstance(part, ToolResult)]
+        if heard and (results or turn.role == "assistant"):
+            messages.append({"role": "user", "content": _content(heard, losses)})
+            heard = []
         if turn.role == "assistant":
             messages.append(_assistant(turn.parts, losses))
-        else:
-            messages += _results(turn.parts, losses)
-            heard: list[Part] = [part for part in turn.parts if not isinstance(part, ToolResult)]
-            if heard:
-                messages.append({"role": "user", "content": _content(heard, losses)})
-    return messages
+            continue
+        for result in results:
+            messages.append(_result(result, losses))
+            heard += [part for part in result.parts if isinstance(part, Media)]
+        heard += [part for part in turn.parts if not isinstance(part, ToolResult)]
+    return messages + ([{"role": "user", "content": _content(heard, losses)}] if heard else [])
 
 
 def split_system(turns: list[Turn], losses: Losses) -> tuple[list[Text], list[Turn]]:
@@ -100,26 +113,18 @@ def split_system(turns: list[Turn], losses: Losses) -> tuple[list[Text], list[Tu
     return system, rest
 
 
-def _results(parts: list[Part], losses: Losses) -> list[dict[str, Any]]:
-    """The results of tools, and behind them what in them is no text: a message of the user."""
-    messages: list[dict[str, Any]] = []
-    shown: list[Media] = []
-    for result in parts:
-        if not isinstance(result, ToolResult):
-            continue
-        losses.unless_empty("cache_control", result.cache)
-        for part in result.parts:
-            losses.unless_empty("cache_control", part.cache)
-        text = "\n".join(part.text for part in result.parts if isinstance(part, Text))
-        if result.failed:
-            losses.add("tool_result_error", "changed")
-            text = f"Error: {text}"
-        messages.append({"role": "tool", "tool_call_id": fitting_id(result.id), "content": text})
-        shown += [part for part in result.parts if isinstance(part, Media)]
-    if shown:
-        losses.add("tool_result_media", "changed")
-        messages.append({"role": "user", "content": _content(list(shown), losses)})
-    return messages
+def _result(result: ToolResult, losses: Losses) -> dict[str, Any]:
+    """The result of a tool, in words; what in it is none follows in a message of the user."""
+    losses.unless_empty("cache_control", result.cache)
+    for part in result.parts:
+        losses.unless_empty("cache_control", part.cache)
+        if isinstance(part, Media):
+            losses.add("tool_result_media", "changed")
+    text = "\n".join(part.text for part in result.parts if isinstance(part, Text))
+    if result.failed:
+        losses.add("tool_result_error", "changed")
+        text = f"Error: {text}"
+    return {"role": "tool", "tool_call_id": fitting_id(result.id), "content": text}
 
 
 def _assistant(parts: list[Part], losses: Losses) -> dict[str, Any]:
@@ -179,7 +184,7 @@ def _content(parts: list[Part], losses: Losses) -> str | list[dict[str, Any]]:
     if all(isinstance(part, Text) for part in parts):
         return "\n".join(part.text for part in parts if isinstance(part, Text))
     written = [_part(part, losses) for part in parts]
-    return [part for part in written if part is not None]
+    return [part for part in written if part is not None] or ""
 
 
 def _part(part: Part, losses: Losses) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""How hard a model thinks, in the three ways it is asked to: one table."""
+"""How hard a model thinks, in the three ways it is asked to: one table; and what else Claude's versions differ in."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _EFFORTS_OF_MESSAGES = {
     "xhigh": "max",
     "max": "max",
 }
+_KNOWS_XHIGH = _DRAWS_ITSELF = (4, 7)
+_ONE_SAMPLER = (4, 1)
 
 
 def budget_for(effort: str, maximum: int | None) -> int | None:
@@ -35,9 +37,20 @@ def effort_for(budget: int, maximum: int | None) -> str:
     return min(("minimal", "low", "medium", "high", "xhigh"), key=lambda name: abs(SHARES[name] - share))
 
 
-def messages_effort(effort: str) -> str | None:
+def messages_effort(effort: str, model: str) -> str | None:
     """Anthropic's word for an effort."""
-    return _EFFORTS_OF_MESSAGES.get(effort)
+    knows = effort == "xhigh" and (version := _version(model)) is not None and version >= _KNOWS_XHIGH
+    return effort if knows else _EFFORTS_OF_MESSAGES.get(effort)
+
+
+def draws_itself(model: str) -> bool:
+    """Whether a model refuses to be told how words are drawn: Claude from 4.7 on."""
+    return (version := _version(model)) is not None and version >= _DRAWS_ITSELF
+
+
+def takes_one_sampler(model: str) -> bool:
+    """Whether a model refuses temperature and top_p together: Claude from 4.1 on."""
+    return (version := _version(model)) is not None and version >= _ONE_SAMPLER
 
 
 def is_adaptive(model: str) -> bool:

@@ -65,6 +65,7 @@ Field = Literal[
     "tools.web_fetch",
     "tools.web_search",
     "top_k",
+    "top_p",
     "truncation",
     "user",
     "verbosity",

@@ -22,10 +22,10 @@ class Delta(Struct):
     """The delta of a block, or of the message."""
 
     type: Any = None
-    text: str = ""
-    partial_json: str = ""
-    thinking: str = ""
-    signature: str = ""
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
     citation: Any = None
     stop_reason: Any = None
     stop_sequence: Any = None
@@ -42,7 +42,7 @@ class Event(Struct):
     """One event."""
 
     type: Any = None
-    index: Any = 0
+    index: int = 0
     message: Message | None = None
     content_block: Any = None
     delta: Delta | None = None
@@ -108,6 +108,8 @@ class MessagesEvents(StreamReader):
             self.losses.add("input_items")
 
     def _delta(self, index: Any, delta: Delta) -> None:
+        if not self.writer.begun:
+            self.writer.begin("")
         if delta.text:
             self.writer.text(delta.text)
         elif delta.partial_json:

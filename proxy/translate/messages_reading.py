@@ -43,13 +43,15 @@ _LOST: dict[str, Field] = {
     "context_management": "context_management",
     "mcp_servers": "mcp_servers",
 }
+# What Claude Code tells Anthropic of itself in front of the system's words, another text in every call: nobody else
+# reads it, and where it stands no server could go on from what it knows of the prompt.
+_ATTRIBUTION = "x-anthropic-billing-header:"
 _TIERS = {"auto": "auto", "standard_only": "default"}
 
 
 def read_messages(body: dict[str, Any], losses: Losses) -> Request:
     """Read a request. Raises `InvalidValue` where its shape is not that of messages."""
-    system = body.get("system")
-    told = read_content([{"type": "text", "text": system}] if isinstance(system, str) else system, losses)
+    told = _system(body.get("system"), losses)
     turns = [Turn("system", told)] if told else []
     for message in a_list(body.get("messages"), "messages"):
         said = an_object(message, "messages")
@@ -84,6 +86,14 @@ def read_messages(body: dict[str, Any], losses: Losses) -> Request:
             name: value for name, value in body.items() if name not in _READ and name not in _LOST and value is not None
         },
     )
+
+
+def _system(system: Any, losses: Losses) -> list[Part]:
+    told = read_content([{"type": "text", "text": system}] if isinstance(system, str) else system, losses)
+    kept = [part for part in told if not (isinstance(part, Text) and part.text.startswith(_ATTRIBUTION))]
+    if len(kept) < len(told):
+        losses.add("metadata")
+    return kept
 
 
 def read_content(content: Any, losses: Losses) -> list[Part]:

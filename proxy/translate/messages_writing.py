@@ -7,10 +7,18 @@ from typing import Any
 import msgspec
 
 from proxy.translate.chat_writing import split_system
-from proxy.translate.effort import LEAST_BUDGET, budget_for, is_adaptive, messages_effort, thinks
+from proxy.translate.effort import (
+    LEAST_BUDGET,
+    budget_for,
+    draws_itself,
+    is_adaptive,
+    messages_effort,
+    takes_one_sampler,
+    thinks,
+)
 from proxy.translate.losses import Field, Losses
 from proxy.translate.sealing import seal
-from proxy.translate.tools import as_function, fitting_id, wire_name, wrapped
+from proxy.translate.tools import apart, as_function, fitting_id, wire_name, wrapped
 from proxy.translate.values import Aim, Media, Part, Reasoning, Request, Text, Tool, ToolResult, ToolUse, Turn
 
 _TIERS = {"auto": "auto", "default": "standard_only"}
@@ -27,13 +35,15 @@ _LOST: tuple[Field, ...] = (
     "truncation",
     "max_tool_calls",
 )
-_SPOKEN = frozenset({"top_k", "cache_control", "container", "context_management", "mcp_servers"})
+_SAMPLING: tuple[Field, ...] = ("temperature", "top_p", "top_k")
+_SPOKEN = frozenset({"cache_control", "container", "context_management", "mcp_servers"})
 
 
 def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
     """The body of a request."""
     system, turns = split_system(request.turns, losses)
-    maximum = request.maximum or aim.maximum
+    _tell_apart(turns)
+    maximum = aim.maximum if request.maximum is None else request.maximum
     body: dict[str, Any] = {"model": aim.model, "max_tokens": maximum, "messages": _messages(turns, losses)}
     if words := [_text(part) for part in system if part.text]:
         body["system"] = words
@@ -41,12 +51,6 @@ def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]
         body["tools"] = [_tool(as_function(tool, "messages")) for tool in request.tools]
         if choice := _choice(request, losses):
             body["tool_choice"] = choice
-    if request.temperature is not None:
-        body["temperature"] = min(1.0, request.temperature)
-        if request.temperature > 1:
-            losses.add("temperature", "changed")
-    if request.top_p is not None:
-        body["top_p"] = request.top_p
     if stops := [text for text in request.stop if text.strip()]:
         body["stop_sequences"] = stops
     if len(stops) < len(request.stop):
@@ -60,6 +64,7 @@ def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]
     elif request.tier:
         losses.add("service_tier")
     _think(body, request, losses)
+    _sample(body, request, losses)
     _note(request, losses)
     return body | {name: value for name, value in request.extra.items() if name in _SPOKEN}
 
@@ -74,7 +79,7 @@ def _note(request: Request, losses: Losses) -> None:
     losses.unless_empty("metadata", request.metadata)
     losses.unless_empty("verbosity", request.verbosity)
     losses.unless_empty("prompt_cache_key", request.cache_key)
-    if extra.keys() - set(_LOST) - _SPOKEN - {"n"}:
+    if extra.keys() - set(_LOST) - _SPOKEN - {"n", "top_k"}:
         losses.add("other")
 
 
@@ -89,7 +94,7 @@ def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
         losses.add("reasoning")
     elif thinking.on and is_adaptive(body["model"]):
         body["thinking"] = {"type": "adaptive"}
-        if effort := messages_effort(thinking.effort):
+        if effort := messages_effort(thinking.effort, body["model"]):
             output["effort"] = effort
     elif thinking.on:
         _budget(body, request, losses)
@@ -97,9 +102,25 @@ def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
         body["thinking"] = {"type": "disabled"}
     if output:
         body["output_config"] = output
-    if body.get("thinking", {}).get("type") == "enabled" and "temperature" in body:
-        del body["temperature"]  # with thoughts there is only the usual one
-        losses.add("temperature")
+
+
+def _sample(body: dict[str, Any], request: Request, losses: Losses) -> None:
+    """Say how words are drawn, as far as this model lets itself be told: with thoughts only in the usual way."""
+    asked = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.extra.get("top_k")}
+    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if draws_itself(body["model"]) or body.get("thinking", {}).get("type") == "enabled":
+        for name in _SAMPLING:
+            if wanted.get(name, 1) != 1:
+                losses.add(name)
+        return
+    if {"temperature", "top_p"} <= wanted.keys() and takes_one_sampler(body["model"]):
+        unneeded: Field = "temperature" if wanted["temperature"] == 1 else "top_p"
+        if wanted.pop(unneeded) != 1:
+            losses.add(unneeded)
+    if wanted.get("temperature", 0) > 1:
+        losses.add("temperature", "changed")
+        wanted["temperature"] = 1.0
+    body |= wanted
 
 
 def _budget(body: dict[str, Any], request: Request, losses: Losses) -> None:
@@ -135,6 +156,19 @@ def _messages(turns: list[Turn], losses: Losses) -> list[dict[str, Any]]:
         message["content"].sort(key=lambda block: block["type"] != "tool_result")
     _trim(messages)
     return messages
+
+
+def _tell_apart(turns: list[Turn]) -> None:
+    """Give every call an id of its own, and its result with it: some servers number theirs anew in each reply."""
+    taken: set[str] = set()
+    waiting: dict[str, list[str]] = {}
+    for part in [part for turn in turns for part in turn.parts]:
+        if isinstance(part, ToolUse):
+            found = apart(part.id, taken)
+            waiting.setdefault(part.id, []).append(found)
+            part.id = found
+        elif isinstance(part, ToolResult) and waiting.get(part.id):
+            part.id = waiting[part.id].pop(0)
 
 
 def _trim(messages: list[dict[str, Any]]) -> None:
@@ -223,7 +257,8 @@ def _media(part: Media, losses: Losses) -> dict[str, Any] | None:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    said: dict[str, Any] = {"name": tool.name, "input_schema": tool.parameters}
+    schema = tool.parameters if isinstance(tool.parameters, dict) else {}
+    said: dict[str, Any] = {"name": tool.name, "input_schema": {"type": "object", **schema}}
     if tool.description:
         said["description"] = tool.description
     if tool.strict is not None:

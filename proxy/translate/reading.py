@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.translate.faults import UNREADABLE
 from proxy.translate.losses import Losses
-from proxy.translate.tools import Known, Unwrapper
+from proxy.translate.tools import Known, Unwrapper, apart
 from proxy.translate.values import Ending, Fault, ToolUse
 from proxy.translate.writing import StreamWriter
 from proxy.wire.json_text import mended
@@ -24,6 +24,7 @@ class StreamReader:
         self.known = known
         self.losses = losses
         self.over = False
+        self._ids: set[str] = set()
         self._unwrappers: dict[int, Unwrapper] = {}
 
     def see(self, data: bytes) -> None:
@@ -60,7 +61,7 @@ class StreamReader:
 
     def open(self, key: int, identity: str, name: str) -> None:
         """A function is called; it may stand for another kind of tool."""
-        use = self.known.call(identity, name)
+        use = self.known.call(apart(identity, self._ids), name)
         use.arguments = ""
         if use.kind == "custom":
             self._unwrappers[key] = Unwrapper()
@@ -80,6 +81,6 @@ class StreamReader:
             self.writer.argue(key, rest)
         self.writer.close(key)
 
-    def call(self, key: int, use: ToolUse) -> None:
-        """A tool is called that needs no unwrapping."""
-        self.writer.call(key, use)
+    def call(self, key: int, identity: str, name: str) -> None:
+        """A custom tool is called that needs no unwrapping."""
+        self.writer.call(key, ToolUse(apart(identity, self._ids), name, "", "custom"))

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from proxy.errors import InvalidValue
 from proxy.translate.chat_reading import arguments_of, read_content, read_thoughts
 from proxy.translate.losses import Losses
 from proxy.translate.messages_reading import read_block
 from proxy.translate.responses_items import read_annotations, read_output
 from proxy.translate.stops import from_chat, from_messages, from_responses
-from proxy.translate.tools import Known
+from proxy.translate.tools import Known, apart
 from proxy.translate.usage import usage_of
 from proxy.translate.values import Part, Protocol, Refusal, Reply, Text, ToolUse, a_list, a_text, an_object
 
 
-def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: Losses) -> Reply:
-    """Read a reply that is no error. Raises `InvalidValue` where its shape is not that protocol's."""
+def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: Losses, made: str) -> Reply:
+    """Read a reply that is no error; `made` is what ids begin with that a server left out.
+
+    Raises `InvalidValue` where its shape is not that protocol's.
+    """
+    if _MEMBER[protocol] not in body:
+        raise InvalidValue(f"It has no '{_MEMBER[protocol]}'.", param=_MEMBER[protocol])
     reply = _READ[protocol](body, losses)
     reply.parts = [_named(part, known, is_wrapped=protocol != "responses") for part in reply.parts]
+    taken: set[str] = set()
+    calls = [part for part in reply.parts if isinstance(part, ToolUse)]
+    for number, call in enumerate(calls):
+        call.id = apart(call.id or f"call_{made}_{number}", taken)
     reply.ending.usage = usage_of(body.get("usage"))
     return reply
 
@@ -43,12 +53,11 @@ def _chat(body: dict[str, Any], losses: Losses) -> Reply:
     parts += said
     if refusal := a_text(message.get("refusal")):
         parts.append(Refusal(refusal))
-    for number, call in enumerate(a_list(message.get("tool_calls"), "tool_calls")):
+    for call in a_list(message.get("tool_calls"), "tool_calls"):
         function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
         if isinstance(function, dict):
-            identity = a_text(call.get("id")) or f"call_{number}"
             arguments = arguments_of(function) or a_text(function.get("input"))
-            parts.append(ToolUse(identity, a_text(function.get("name")), arguments))
+            parts.append(ToolUse(a_text(call.get("id")), a_text(function.get("name")), arguments))
     ending = from_chat(choice.get("finish_reason"), choice.get("stop_reason"))
     ending.tier = a_text(body.get("service_tier"))
     return Reply(a_text(body.get("model")), parts, ending)
@@ -61,6 +70,8 @@ def _messages(body: dict[str, Any], losses: Losses) -> Reply:
 
 
 def _responses(body: dict[str, Any], losses: Losses) -> Reply:
+    if body.get("status") in ("failed", "cancelled"):
+        raise InvalidValue(f"Its status is {body['status']}.", param="status")
     items = [an_object(item, "output") for item in a_list(body.get("output"), "output")]
     parts = [part for item in items for part in read_output(item, losses)]
     ending = from_responses(body.get("status"), body.get("incomplete_details"))
@@ -69,3 +80,5 @@ def _responses(body: dict[str, Any], losses: Losses) -> Reply:
 
 
 _READ = {"chat": _chat, "messages": _messages, "responses": _responses}
+# what each says all of its words in
+_MEMBER: dict[Protocol, str] = {"chat": "choices", "messages": "content", "responses": "output"}

@@ -14,7 +14,7 @@ from proxy.translate.responses_items import read_annotation, read_output
 from proxy.translate.stops import from_responses
 from proxy.translate.tools import Known
 from proxy.translate.usage import usage_of
-from proxy.translate.values import Reasoning, ToolUse, a_text
+from proxy.translate.values import Reasoning, a_text
 from proxy.translate.writing import StreamWriter, play_part
 
 
@@ -22,8 +22,7 @@ class Event(Struct):
     """One event."""
 
     type: str = ""
-    output_index: Any = 0
-    summary_index: Any = 0
+    output_index: int = 0
     delta: Any = None
     item: Any = None
     response: Any = None
@@ -68,6 +67,8 @@ class ResponsesEvents(StreamReader):
             self._other(kind, event)
 
     def _piece(self, event: Event) -> None:
+        if not self.writer.begun:
+            self.writer.begin("")
         self._told.setdefault(event.output_index, []).append(a_text(event.delta))
 
     def _other(self, kind: str, event: Event) -> None:
@@ -95,7 +96,7 @@ class ResponsesEvents(StreamReader):
         if kind == "function_call":
             self.open(index, a_text(item.get("call_id")), a_text(item.get("name")))
         elif kind == "custom_tool_call":
-            self.call(index, ToolUse(a_text(item.get("call_id")), a_text(item.get("name")), "", "custom"))
+            self.call(index, a_text(item.get("call_id")), a_text(item.get("name")))
 
     def _whole(self, index: Any, item: dict[str, Any]) -> None:
         """An item is whole: tell what of it was not told."""

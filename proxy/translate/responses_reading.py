@@ -42,7 +42,7 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
     """Read a request. Raises `InvalidValue` where its shape is not that of Responses."""
     text = body.get("text")
     text = text if isinstance(text, dict) else {}
-    include = a_list(body.get("include"), "include")
+    include = [a_text(wanted) for wanted in a_list(body.get("include"), "include")]
     _note(body, include, losses)
     instructions = a_text(body.get("instructions"))
     turns = [Turn("system", [Text(instructions)])] if instructions else []
@@ -73,7 +73,7 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
 _NOT_EXTRA = _READ | set(_STATE) | set(_LOST)
 
 
-def _note(body: dict[str, Any], include: list[Any], losses: Losses) -> None:
+def _note(body: dict[str, Any], include: list[str], losses: Losses) -> None:
     for name in _STATE:
         if body.get(name) not in (None, False):
             losses.add(name, "refused")
@@ -130,8 +130,8 @@ def _choice(said: Any, losses: Losses) -> Choice | None:
         return Choice(MODES.get(a_text(said.get("mode")), "auto"), tuple(name for name in names if name))
     if name := a_text(said.get("name")):
         return Choice("required", (name,))
-    if said.get("type") in ACTION_MEMBER:
-        return Choice("required", (said["type"],))
+    if (kind := a_text(said.get("type"))) in ACTION_MEMBER:
+        return Choice("required", (kind,))
     losses.add("tool_choice")
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.translate.chat_writing import split_system
+from proxy.translate.chat_writing import LONGEST_USER, split_system
 from proxy.translate.effort import effort_for
 from proxy.translate.losses import Field, Losses
 from proxy.translate.media import to_url
@@ -39,6 +39,7 @@ _LOST: tuple[Field, ...] = (
     "context_management",
     "mcp_servers",
 )
+_LEAST_OUTPUT = 16  # tokens
 _SPOKEN = frozenset({"truncation", "max_tool_calls", "prompt_cache_options", "prompt_cache_retention"})
 
 
@@ -59,13 +60,13 @@ def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any
             body["parallel_tool_calls"] = request.parallel
     members = {
         "include": ["reasoning.encrypted_content"],
-        "max_output_tokens": request.maximum,
+        "max_output_tokens": _maximum(request.maximum, losses),
         "temperature": request.temperature,
         "top_p": request.top_p,
         "stream": request.stream or None,
         "text": _text(request),
         "reasoning": _reasoning(request),
-        "safety_identifier": request.user if 0 < len(request.user) <= 64 else None,
+        "safety_identifier": request.user if 0 < len(request.user) <= LONGEST_USER else None,
         "service_tier": request.tier or None,
         "metadata": request.metadata,
         "prompt_cache_key": request.cache_key or None,
@@ -75,13 +76,21 @@ def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any
     return body | {name: value for name, value in members.items() if value is not None} | spoken
 
 
+def _maximum(asked: int | None, losses: Losses) -> int | None:
+    """The limit of the output; agents ask for one token to see whether there is an answer, which is refused here."""
+    if asked is None or not 0 < asked < _LEAST_OUTPUT:
+        return asked
+    losses.add("max_tokens", "changed")
+    return _LEAST_OUTPUT
+
+
 def _note(request: Request, losses: Losses) -> None:
     """List what is asked for and not to be had here."""
     extra = request.extra
     for name in _LOST:
         losses.unless_empty(name, extra.get(name))
     losses.unless_empty("stop", request.stop)
-    if len(request.user) > 64:
+    if len(request.user) > LONGEST_USER:
         losses.add("user")
     if extra.get("n") not in (None, 1):
         losses.add("n", "changed")

@@ -86,6 +86,15 @@ def fitting_id(identity: str) -> str:
     return f"{plain[: LONGEST_ID - 9]}_{_digest(identity)}"
 
 
+def apart(identity: str, taken: set[str]) -> str:
+    """The id of a call, another where one has it already: calls are told apart by it."""
+    found, number = identity, 2
+    while found in taken:
+        found, number = f"{identity}_{number}", number + 1
+    taken.add(found)
+    return found
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
 

@@ -22,6 +22,7 @@ from upstreams import (
     tool_block,
 )
 
+from proxy.errors import InvalidValue
 from proxy.translate.values import Protocol
 
 END = [chunk({}, "stop")]
@@ -136,6 +137,7 @@ ODD_CALLS = {
     ],
     "name late": [called(0, X[:3], id="a"), called(0, X[3:], name="look"), called(1, Y, id="b", name="look")],
     "white space behind": [called(0, X, id="a", name="look"), called(1, Y, id="b", name="look"), called(0, "  \n")],
+    "same id": [called(0, X, id="a", name="look"), called(1, Y, id="a", name="look")],
     "text between": [called(0, X, id="a", name="look"), {"content": "\n"}, called(1, Y, id="b", name="look")],
 }
 
@@ -149,7 +151,60 @@ def test_calls_are_told_apart_whatever_a_server_leaves_out(name: str, target: Pr
     else:
         items = [item for item in whole["output"] if item["type"] == "function_call"]
         calls = [(item["call_id"], item["name"], item["arguments"]) for item in items]
-    assert calls == [("a", "look", {"at": "x"}), ("b", "look", {"at": "y"})]
+    second = "a_2" if name == "same id" else "b"
+    assert calls == [("a", "look", {"at": "x"}), (second, "look", {"at": "y"})]
+
+
+@pytest.mark.parametrize("target", ["messages", "responses"])
+def test_a_call_that_nobody_named_is_not_kept_quiet(target: Protocol) -> None:
+    stream = passed(bridge("chat", target), stream_of("chat", [chunk(called(0, X)), *CALLED]))
+    assert b'"name":""' in stream and b"a1b2c3_0" in stream
+
+
+def test_members_that_are_null_are_none() -> None:
+    nothing = {"text": None, "thinking": None, "partial_json": None, "signature": None}
+    said = block(0, {"type": "text", "text": None}, {**nothing, "type": "text_delta", "text": "Hi"})
+    assert told("chat", "messages", message(said))["choices"][0]["message"]["content"] == "Hi"
+
+
+NO_BEGINNING: dict[Protocol, list[dict[str, Any]]] = {
+    "messages": message(block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Hi"}))[3:],
+    "responses": numbered(
+        [
+            {"type": "response.output_text.delta", "output_index": 0, "delta": "Hi"},
+            {"type": "response.completed", "response": responses_whole(output=[])},
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("target", PROTOCOLS)
+@pytest.mark.parametrize("source", NO_BEGINNING)
+def test_a_stream_without_its_first_event_is_read(source: Protocol, target: Protocol) -> None:
+    if source != target:
+        assert "Hi" in str(told(target, source, NO_BEGINNING[source]))
+
+
+ODD_INDEXES: list[tuple[Protocol, list[Any]]] = [
+    ("chat", [chunk(called([0], X, id="a", name="look")), *CALLED]),  # type: ignore[arg-type]
+    ("messages", [{"type": "content_block_delta", "index": {}, "delta": {"text": "Hi"}}]),
+    ("responses", [{"type": "response.output_text.delta", "output_index": [1], "delta": "Hi"}]),
+]
+
+
+@pytest.mark.parametrize("target", PROTOCOLS)
+@pytest.mark.parametrize(("source", "events"), ODD_INDEXES)
+def test_an_index_that_is_none_is_no_accident(source: Protocol, events: list[Any], target: Protocol) -> None:
+    if source != target:
+        assert passed(bridge(source, target), stream_of(source, events))
+
+
+@pytest.mark.parametrize("source", PROTOCOLS)
+def test_a_body_that_is_no_reply_is_said_to_be_none(source: Protocol) -> None:
+    target: Protocol = "messages" if source == "chat" else "chat"
+    for body in (b"{}", b'{"choices": {}, "output": [], "content": {}, "status": "failed"}'):
+        with pytest.raises(InvalidValue):
+            bridge(source, target).whole(body)
 
 
 def check_messages(events: list[dict[str, Any]]) -> None:

@@ -10,13 +10,13 @@ from tongues import IDENTITY, PAIRS, bridge, events_of, lost, passed, read_strea
 from upstreams import called, chunk
 
 from proxy.errors import InvalidValue
-from proxy.translate.bridge import Bridge, read_request
+from proxy.translate.bridge import Bridge, read_request, write_request
 from proxy.translate.counting import estimate
-from proxy.translate.effort import effort_for, is_adaptive
+from proxy.translate.effort import effort_for, is_adaptive, messages_effort
 from proxy.translate.kept import KEPT_SECONDS, KeptThoughts
 from proxy.translate.losses import Losses
 from proxy.translate.tools import LONGEST, fitting_id, wire_name
-from proxy.translate.values import Protocol, Reasoning, Request, Text, ToolUse, Turn
+from proxy.translate.values import Aim, Protocol, Reasoning, Request, Text, ToolUse, Turn
 
 PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 FUNCTION = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}
@@ -32,6 +32,7 @@ def chat_to_messages(**members: Any) -> tuple[dict[str, Any], list[str]]:
 CHAT_TO_MESSAGES = [
     ({}, {"max_tokens": 9000, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}, []),
     ({"max_tokens": 5}, {"max_tokens": 5}, []),
+    ({"max_tokens": 0}, {"max_tokens": 0}, []),  # the provider says what is wrong with it
     ({"max_completion_tokens": 6}, {"max_tokens": 6}, []),
     ({"temperature": 1.5}, {"temperature": 1.0}, ["temperature"]),
     ({"temperature": 0.5, "top_p": 0.9}, {"temperature": 0.5, "top_p": 0.9}, []),
@@ -75,6 +76,12 @@ CHAT_TO_MESSAGES = [
     ({"verbosity": "low", "prompt_cache_key": "k"}, {}, ["prompt_cache_key", "verbosity"]),
     ({"never_heard_of": 1}, {}, ["other"]),
     ({"reasoning_effort": "low"}, {"thinking": {"type": "enabled", "budget_tokens": 1800}}, []),
+    (
+        {"reasoning_effort": "low", "temperature": 0.5, "top_p": 0.5, "top_k": 5},
+        {"temperature": None, "top_p": None, "top_k": None},
+        ["temperature", "top_k", "top_p"],
+    ),
+    ({"reasoning_effort": "low", "temperature": 1, "top_p": 1}, {"temperature": None, "top_p": None}, []),
     ({"reasoning": {"max_tokens": 2000}}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}, []),
     ({"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}, []),
     ({"reasoning_effort": "high", "max_tokens": 900}, {"max_tokens": 900}, ["reasoning"]),
@@ -111,6 +118,85 @@ def test_each_model_is_asked_to_think_in_its_own_way(model: str, thinking: Any, 
     assert body.get("output_config", {}).get("effort") == effort
     assert lost(losses.sort()) == ([] if thinking else ["reasoning"])
     assert is_adaptive(model) is (effort is not None)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "sent", "losses"),
+    [
+        ("claude-sonnet-4", (0.5, 0.9), (0.5, 0.9), []),
+        ("claude-opus-4-1-20250805", (0.5, 0.9), (0.5, None), ["top_p"]),
+        ("claude-sonnet-4-5", (0.5, 1), (0.5, None), []),
+        ("claude-sonnet-4-5", (1, 0.9), (None, 0.9), []),
+        ("claude-haiku-4-5", (None, 0.9), (None, 0.9), []),
+        ("claude-opus-4-7", (0.5, 1), (None, None), ["temperature"]),
+        ("claude-sonnet-5", (1, 0.9), (None, None), ["top_p"]),
+    ],
+)
+def test_each_claude_is_told_how_to_draw_as_far_as_it_lets_itself(
+    model: str, asked: tuple[Any, Any], sent: tuple[Any, Any], losses: list[str]
+) -> None:
+    found = Losses()
+    body = {"messages": HI, "temperature": asked[0], "top_p": asked[1]}
+    request = read_request("chat", json.dumps(body).encode(), found)
+    written = json.loads(write_request(request, Aim("messages", model), found))
+    assert (written.get("temperature"), written.get("top_p")) == sent
+    assert lost(found.sort()) == losses
+
+
+@pytest.mark.parametrize(("model", "word"), [("claude-opus-4-6", "max"), ("claude-opus-4-7", "xhigh")])
+def test_an_effort_is_asked_for_in_the_words_of_the_model(model: str, word: str) -> None:
+    assert messages_effort("xhigh", model) == word
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "losses"), [(1, 16, ["max_tokens"]), (16, 16, []), (0, 0, []), (None, None, [])]
+)
+def test_responses_puts_out_no_fewer_than_sixteen_tokens(asked: Any, sent: Any, losses: list[str]) -> None:
+    body, found = translated("messages", "responses", {"messages": HI, "max_tokens": asked})
+    assert body.get("max_output_tokens") == sent and lost(found) == losses
+
+
+def test_a_tool_without_a_type_of_its_parameters_takes_an_object() -> None:
+    said = [{"properties": {"at": {}}}, [], None]
+    tools = [{"type": "function", "function": {"name": "look", "parameters": schema}} for schema in said]
+    body, _ = chat_to_messages(tools=tools)
+    kinds = [tool["input_schema"]["type"] for tool in body["tools"]]
+    assert kinds == ["object"] * 3 and body["tools"][0]["input_schema"]["properties"] == {"at": {}}
+
+
+def test_calls_that_a_server_numbers_anew_in_each_reply_are_told_apart() -> None:
+    def turn(*ids: str) -> list[Any]:
+        calls = [{"id": i, "type": "function", "function": {"name": "look", "arguments": "{}"}} for i in ids]
+        results = [{"role": "tool", "tool_call_id": i, "content": str(n)} for n, i in enumerate(ids)]
+        return [{"role": "assistant", "content": None, "tool_calls": calls}, *results]
+
+    body, _ = chat_to_messages(messages=[*HI, *turn("call_0", "call_0"), *turn("call_0")])
+    blocks = [block for message in body["messages"][1:] for block in message["content"]]
+    called = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    assert called == ["call_0", "call_0_2", "call_0_3"]
+    assert [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"] == called
+
+
+ODD: list[Any] = [[], {}, 5, ["x"]]
+ODD_PARTS = [{"type": kind, "text": 5} for kind in ODD]
+ODD_MEMBERS = {
+    "messages": [{"role": [], "content": ODD_PARTS}],
+    "input": [{"type": ["message"], "role": ["x"], "content": "Hi"}, {"role": {}, "content": ODD_PARTS}],
+    "include": ODD,
+    "tools": [{"type": kind, "name": kind} for kind in ODD],
+    "tool_choice": {"type": ["x"], "name": ["x"]},
+    "response_format": {"type": ODD},
+    "metadata": {"user_id": ODD},
+    "stop": ODD,
+    "stop_sequences": ODD,
+    "max_tokens": 10**30,
+    **dict.fromkeys(("reasoning", "thinking", "text", "output_config", "stream_options", "service_tier"), ODD),
+}
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_members_of_no_known_shape_are_no_accident(source: Protocol, target: Protocol) -> None:
+    translated(source, target, ODD_MEMBERS)
 
 
 def test_efforts_and_budgets_are_one_table() -> None:
@@ -212,6 +298,27 @@ MESSAGES_TO_CHAT = [
         {"messages": [{"role": "system", "content": "Hurry."}, *HI]},
         ["system_position"],
     ),
+    (
+        {
+            "system": [
+                {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1; cch=a1;"},
+                {"type": "text", "text": "Be brief."},
+            ]
+        },
+        {"messages": [{"role": "system", "content": "Be brief."}, *HI]},
+        ["metadata"],
+    ),
+    ({"messages": [*HI, *HI]}, {"messages": [{"role": "user", "content": "Hi\nHi"}]}, []),
+    ({"metadata": {"user_id": "u" * 65}}, {"user": None}, ["user"]),
+    (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "https://x"}}]}
+            ]
+        },
+        {"messages": [{"role": "user", "content": ""}]},
+        ["documents"],
+    ),
 ]
 
 
@@ -233,13 +340,12 @@ def test_results_of_tools_for_chat() -> None:
     body, losses = messages_to_chat(
         messages=[{"role": "assistant", "content": calls}, {"role": "user", "content": results}]
     )
-    assistant, first, second, shown, said = body["messages"]
+    assistant, first, second, said = body["messages"]
     assert assistant["content"] is None
     assert [json.loads(call["function"]["arguments"]) for call in assistant["tool_calls"]] == [{"at": "a"}, {"at": "b"}]
     assert (first["tool_call_id"], first["content"]) == ("a", "1")
     assert (second["tool_call_id"], second["content"]) == ("b", "Error: No such file.")
-    assert shown == {"role": "user", "content": [PNG]}
-    assert said == {"role": "user", "content": "Go on."}
+    assert said == {"role": "user", "content": [PNG, {"type": "text", "text": "Go on."}]}
     assert losses == ["tool_result_error", "tool_result_media"]
 
 
@@ -456,13 +562,13 @@ def test_chat_for_responses() -> None:
             "seed": 1,
             "reasoning_effort": "low",
             "stream": True,
-            "max_completion_tokens": 9,
+            "max_completion_tokens": 90,
         },
     )
     assert body["instructions"] == "S" and body["store"] is False and body["stream"] is True
     assert body["input"] == [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}]
     assert [tool["type"] for tool in body["tools"]] == ["function", "custom"]
-    assert body["reasoning"] == {"effort": "low", "summary": "auto"} and body["max_output_tokens"] == 9
+    assert body["reasoning"] == {"effort": "low", "summary": "auto"} and body["max_output_tokens"] == 90
     assert lost(losses) == ["seed", "stop"]
 
 

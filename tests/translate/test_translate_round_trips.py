@@ -18,8 +18,9 @@ MAY_DIFFER: dict[str, set[str]] = {
     "turns": {"cache_control", "documents", "image_detail", "audio", "pictures", "system_position", "tool_arguments", "tool_result_error", "tool_result_media", "message_name", "citations", "thinking"},
     "tools": {"cache_control"},
     "choice": {"tool_choice"},
-    "maximum": set(),
+    "maximum": {"max_tokens"},
     "temperature": {"temperature"},
+    "top_p": {"top_p"},
     "stop": {"stop"},
     "thinking": {"reasoning"},
     "user": {"user"},
@@ -139,6 +140,8 @@ def canon(request: Request) -> dict[str, Any]:
     said["extra"] = {name: value for name, value in request.extra.items() if (name, value) != ("n", 1)}
     for tool in said["tools"]:
         tool["strict"] = tool["strict"] or None
+    for name in ("temperature", "top_p"):  # the usual one need not be said
+        said[name] = None if said[name] == 1 else said[name]
     for name in ("model", "include_usage"):
         said.pop(name)
     return said
