@@ -229,8 +229,9 @@ class Record:
     def settled_late(self) -> None:
         """A look-up has ended; with the last one the call is over for the books as well."""
         self.unsettled -= 1
-        if not self.unsettled and self.when_settled is not None:
-            self.when_settled()
+        if not self.unsettled and (tell := self.when_settled) is not None:
+            self.when_settled = None
+            tell()
 
     def tokens_used(self) -> int:
         """What the call counts against token limits."""

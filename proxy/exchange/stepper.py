@@ -116,4 +116,18 @@ class Stepper:
 
     def _end(self) -> None:
         self.done = True
-        self._ended()
+        # what is over holds nothing: `ended` leads back here, and such rings would be left to the garbage collector
+        ended, self._ended, self._coroutine = self._ended, _nothing, _OVER
+        ended()
+
+
+async def _none() -> None:
+    """Of a stepper whose coroutine has ended."""
+
+
+def _nothing() -> None:
+    """Nobody is told any more."""
+
+
+_OVER = _none()
+_OVER.close()

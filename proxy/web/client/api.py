@@ -152,6 +152,7 @@ class Api:
             self.parts.closing.finished += 1
         if record.error is not None and record.key is not None and not record.calls:
             self.parts.exchange.toll.refused.note(record)
+        record.held = None  # which knows its record: such rings would be left to the garbage collector
         ended = time.monotonic()
         if record.unsettled:
             record.when_settled = partial(self._finished, record, ended)
