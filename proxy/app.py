@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, closing
 from functools import partial
 
 import structlog
@@ -36,6 +36,7 @@ from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
+from proxy.reconciling import begin_reconciling
 from proxy.shutdown import Shutdown
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet
@@ -117,8 +118,7 @@ class Daemon:
         lookups, background = Lookups(upstream), Background(upstream, Accounts(settings.providers, settings.tenants))
         self._stack.push_async_callback(lookups.finish, LOOKUP_SECONDS)
         self._stack.push_async_callback(background.close)
-        telemetry = Telemetry(settings, books, self._knows_model)
-        self._stack.callback(telemetry.close)
+        telemetry = self._stack.enter_context(closing(Telemetry(settings, books, self._knows_model)))
         names = Names(settings, catalogue, listings.listed)
         told = (telemetry.settled, telemetry.ended)
         toll = first_toll(settings, (names, catalogue, listings.images), books, (lookups, background), told)
@@ -137,6 +137,7 @@ class Daemon:
         jobs = self._open_jobs(api, books, settings, telemetry, orders)
         experiments = Experiments(parts.trials, books, alerts, orders.trail)
         await (await self._stack.enter_async_context(aclosing(experiments))).open(settings)
+        self._stack.push_async_callback(begin_reconciling(orders, api, (upstream, lookups), (alerts, telemetry)))
         admin = Admin(AdminDoor(settings, orders.sessions), self._problems, telemetry.page, orders)
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         door.server.takes, door.server.line, self.url = parts.gate.has_room_for, api, f"{door.url}/v1"

@@ -61,6 +61,7 @@ class Telemetry:
         self._ended: deque[tuple[Record, float]] = deque()  # with the monotonic time of its end
         self._paid: deque[Row] = deque()
         self._judged: deque[str] = deque()
+        self.drift: dict[tuple[str, str], float] = {}  # of bills, by provider and tenant
         self._odd: deque[tuple[Row, tuple[str, ...], int]] = deque()
         self.metrics = Metrics(Known(models, self._is_key, self._tenants), self._sources(), gen_ai=settings.gen_ai)
         self.page = MetricsPage(self.metrics, self.catch_up)
@@ -198,7 +199,8 @@ class Telemetry:
         return Sources(
             build=Build(__version__, platform.python_version()),
             budgets=self._budgets,
-            in_flight=self._in_flight,
+            in_flight=self.in_flight,
+            drift=self.drift.copy,
             journal_bytes=lambda: books.journal.size_bytes,
             ledger_lag_seconds=lambda: books.writer.lag_seconds,
             ledger_errors=lambda: books.writer.errors,
@@ -221,7 +223,8 @@ class Telemetry:
             for standing in self._books.books.state(time.time())
         ]
 
-    def _in_flight(self) -> Mapping[str, int]:
+    def in_flight(self) -> Mapping[str, int]:
+        """Calls under way, by provider."""
         counted = Counter(record.target.provider for record in self._live() if record.target is not None)
         return {name: counted[name] for name in self._settings.providers}
 

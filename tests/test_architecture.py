@@ -36,7 +36,7 @@ ROWS = (
     ("exchange",),
     ("web",),
     ("telemetry", "changes", "watching", "listeners", "alerts", "doctor", "jobs", "compare", "mocks"),
-    ("shutdown", "reloading", "model_news", "experiments"),
+    ("shutdown", "reloading", "model_news", "experiments", "reconciling"),
     ("app",),
     ("cli",),
     ("__main__",),

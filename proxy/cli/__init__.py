@@ -35,6 +35,7 @@ _COMMANDS = (
     "webhooks",
     "providers",
     "usage",
+    "reconcile",
     "explain",
     "compare",
     "route",

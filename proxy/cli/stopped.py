@@ -68,6 +68,7 @@ from proxy.web.operator.model_rows import ModelsAsk
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.models import model_list
 from proxy.web.operator.pictures import images_estimate, images_models
+from proxy.web.operator.reconciliation import reconciliation
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.routing_orders import recommend
 from proxy.web.operator.simulating import simulation
@@ -279,6 +280,7 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
     "model_diff": lambda settings, params: model_diff(settings.state_dir, msgspec.convert(params, ModelDiffAsk)),
     "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
+    "reconciliation": lambda settings, params: reconciliation(_desk(settings), params, time.time()),
     "forecast": partial(_standing, forecasts),
     "simulate": lambda settings, params: simulation(_desk(settings), params)(),
     "recommend": lambda settings, params: recommend(_desk(settings), params),

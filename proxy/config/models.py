@@ -211,9 +211,9 @@ class Config(Section):
     experiments: dict[Name, ExperimentSection] = Field(
         default={}, description="Names whose calls are shared out among several models."
     )
-    features: dict[Literal["routing", "experiments", "quality", "jobs", "dashboard"], FeatureSection] = Field(
-        default={}, description="Parts that are there or not; default: all are."
-    )
+    features: dict[
+        Literal["routing", "experiments", "quality", "jobs", "dashboard", "reconciliation"], FeatureSection
+    ] = Field(default={}, description="Parts that are there or not; default: all are.")
     default_model: Word | None = Field(default=None, description="The model of calls that name none.")
     unknown_models: Literal["reject", "pass"] = Field(default="reject", description="Names that fit nothing.")
     translation: TranslationSection = Field(

@@ -66,6 +66,11 @@ class Lookups:
         task.add_done_callback(lambda _: done())
         return True
 
+    @property
+    def waiting(self) -> int:
+        """How many costs are not known yet."""
+        return len(self._tasks)
+
     async def finish(self, seconds: float) -> None:
         """At shutdown: let look-ups run on for a while, then settle what is left without an answer."""
         tasks = [*self._tasks, *self._listening]
@@ -88,12 +93,13 @@ class Lookups:
         for wait in WAITS_SECONDS:
             await asyncio.sleep(wait)
             async with self._room:
-                found = await self._ask(provider, generation_id)
+                found = await self.ask(provider, generation_id)
             if found is not None:
                 return found
         return None
 
-    async def _ask(self, provider: Provider, generation_id: str) -> Usage | None:
+    async def ask(self, provider: Provider, generation_id: str) -> Usage | None:
+        """What `/generation` says now; None where it knows nothing."""
         headers = DIALECTS[provider.kind].headers(_GENERATION, provider, Incoming(()))
         try:
             body = await self._upstream.get_json(provider, f"/generation?id={quote(generation_id, safe='')}", headers)

@@ -146,6 +146,12 @@ TABLE: tuple[Row, ...] = (
     Row("tollkeeper_fallbacks_total", "counter", "Calls that another model served than the first.", ("from", "to")),
     Row("tollkeeper_requests_in_flight", "gauge", "Calls under way upstream.", ("provider",)),
     Row(
+        "tollkeeper_reconcile_drift_ratio",
+        "gauge",
+        "Today's bill for our own use beyond what the ledger has, as a part of it; tenant is whose key it is.",
+        ("provider", "tenant"),
+    ),
+    Row(
         "tollkeeper_client_disconnects_total",
         "counter",
         "Clients that left, by how far their call had got.",

@@ -40,12 +40,13 @@ class Build(Struct, frozen=True):
 class Sources(Struct, frozen=True):
     """Where to read at a scrape. Every one is called on the event loop's thread and must not wait.
 
-    `in_flight` names every configured provider, the idle ones with 0.
+    `in_flight` names every configured provider, the idle ones with 0; `drift` has provider and tenant of each bill.
     """
 
     build: Build
     budgets: Callable[[], Iterable[BudgetState]]
     in_flight: Callable[[], Mapping[str, int]]
+    drift: Callable[[], Mapping[tuple[str, str], float]]
     journal_bytes: Callable[[], int]
     ledger_lag_seconds: Callable[[], float]
     ledger_errors: Callable[[], int]
@@ -60,6 +61,7 @@ class Readings(Struct, frozen=True):
     build: Build
     budgets: tuple[BudgetState, ...]
     in_flight: tuple[tuple[str, int], ...]
+    drift: tuple[tuple[tuple[str, str], float], ...]
     journal_bytes: int
     ledger_lag_seconds: float
     ledger_errors: int
@@ -74,6 +76,7 @@ def read(sources: Sources) -> Readings:
         build=sources.build,
         budgets=tuple(sources.budgets()),
         in_flight=tuple(sources.in_flight().items()),
+        drift=tuple(sources.drift().items()),
         journal_bytes=sources.journal_bytes(),
         ledger_lag_seconds=sources.ledger_lag_seconds(),
         ledger_errors=sources.ledger_errors(),
@@ -90,6 +93,10 @@ def collect(readings: Readings) -> Iterator[Metric]:
     for provider, calls in readings.in_flight:
         in_flight.add_metric([provider], calls)
     yield in_flight
+    drift = _gauge("tollkeeper_reconcile_drift_ratio")
+    for account, ratio in readings.drift:
+        drift.add_metric(account, ratio)
+    yield drift
     yield _gauge("tollkeeper_journal_bytes", readings.journal_bytes)
     yield _gauge("tollkeeper_ledger_lag_seconds", readings.ledger_lag_seconds)
     yield _counter("tollkeeper_ledger_errors_total", readings.ledger_errors)

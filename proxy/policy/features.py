@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Feature = Literal["routing", "experiments", "quality", "jobs", "dashboard"]
+Feature = Literal["routing", "experiments", "quality", "jobs", "dashboard", "reconciliation"]
 
 
 class Features(Struct, frozen=True):

@@ -34,6 +34,8 @@ from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
 
 if TYPE_CHECKING:
+    from proxy.policy.analysis.bills import BillDay
+    from proxy.stores.bills import KeptCorrection
     from proxy.stores.past_calls import CallsQuestion, Place
     from proxy.stores.rotation import Use
 
@@ -166,6 +168,20 @@ class Files:
     def model_news(self, since_ms: int, most: int) -> list[News]:
         """What was new in the providers' lists of models since then, the newest first."""
         return self._ask_ledger(lambda driver: newest_news(driver, since_ms, most), list[News]())[0]
+
+    def bills(self, day: str) -> tuple[list[BillDay], list[KeptCorrection]]:
+        """What providers billed on days from this UTC one on, beside what is booked, and the corrections; the newest first."""
+        from proxy.stores.bills import days_since
+
+        nothing: tuple[list[BillDay], list[KeptCorrection]] = ([], [])
+        return self._ask_ledger(lambda driver: days_since(driver, day), nothing)[0]
+
+    def newest_bills(self) -> list[BillDay]:
+        """The newest day of every key."""
+        from proxy.stores.bills import newest_days
+
+        nothing: dict[tuple[str, str], BillDay] = {}
+        return list(self._ask_ledger(newest_days, nothing)[0].values())
 
     def feedback(self, request_id: str) -> list[Feedback]:
         """What people and judges think of a call."""

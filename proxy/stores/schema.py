@@ -80,6 +80,11 @@ attempts = Table(
 )
 
 
+def _kept(name: str, *columns: Column[Any] | Index) -> Table:
+    """One without a number for its rows."""
+    return Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=False)
+
+
 def _sums(name: str, *key: Column[Any]) -> Table:
     columns = [*key, *map(_number, COUNTERS[:-1]), _number(COUNTERS[-1], server_default="0")]
     return Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=False)
@@ -126,15 +131,12 @@ rollup_state = Table(
     sqlite_strict=True,
 )
 
-budget_spent = Table(
+budget_spent = _kept(
     "budget_spent",
-    metadata,
     _text("budget", primary_key=True),
     _number("period", primary_key=True),
     _number("spent_pusd"),
     _number("alerted_pusd", server_default="0"),  # the highest threshold somebody was told of
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 adjustments = Table(
@@ -191,59 +193,44 @@ settings = Table(
 )
 
 # What entries of `models:` have said, each saying once; numbers count from 1.
-use_case_versions = Table(
+use_case_versions = _kept(
     "use_case_versions",
-    metadata,
     _text("name", primary_key=True),
     _number("number", primary_key=True),
     *(_text(name) for name in ("digest", "content")),
     _number("at_ms"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 # Where experiments stand and what their arms have shown, as JSON.
-experiments = Table(
+experiments = _kept(
     "experiments",
-    metadata,
     _text("name", primary_key=True),
     _text("value"),
     _number("at_ms"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 # What was wrong with replies, never what they said.
-flags = Table(
+flags = _kept(
     "flags",
-    metadata,
     *(_text(name, primary_key=True) for name in ("request_id", "flag")),
     _number("at_ms"),
     Index("ix_flags_at_ms", "at_ms"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 # What people and judges think of replies; the last of a label counts.
-feedback = Table(
+feedback = _kept(
     "feedback",
-    metadata,
     *(_text(name, primary_key=True) for name in ("request_id", "label")),
     _text("key"),
     _number("score_milli"),
     _number("at_ms"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
-data_keys = Table(
+data_keys = _kept(
     "data_keys",
-    metadata,
     *(_text(name, primary_key=name == "id") for name in ("id", "tenant", "label")),
     Column("wrapped", LargeBinary(), nullable=False),
     _number("created_ms"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 # A chain: every row holds the hash of the one before it. Rows are only ever added.
@@ -271,6 +258,17 @@ catalogue_changes = Table(
     _number("at_ms"),
     *(_text(name) for name in ("kind", "provider", "model", "before", "after", "aliases")),
     sqlite_strict=True,
+)
+
+# What providers billed, day by day, as JSON, and what the ledger's sum lacks beside it; rows of calls stay as they are.
+bill_days = _kept(
+    "bill_days", *(_text(name, primary_key=True) for name in ("provider", "tenant", "day")), _text("value")
+)
+bill_corrections = _kept(
+    "bill_corrections",
+    *(_text(name, primary_key=True) for name in ("provider", "tenant", "day")),
+    *(_number(name) for name in ("at_ms", "delta_pusd")),
+    _text("cause"),
 )
 
 journal_position = Table(

@@ -77,6 +77,26 @@ CREATE TABLE audit (
 )
  STRICT;
 CREATE INDEX ix_audit_at_ms ON audit (at_ms);
+CREATE TABLE bill_corrections (
+  provider TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  day TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  delta_pusd INTEGER NOT NULL,
+  cause TEXT NOT NULL,
+  CONSTRAINT pk_bill_corrections PRIMARY KEY (provider, tenant, day)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE bill_days (
+  provider TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  day TEXT NOT NULL,
+  value TEXT NOT NULL,
+  CONSTRAINT pk_bill_days PRIMARY KEY (provider, tenant, day)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE budget_spent (
   budget TEXT NOT NULL,
   period INTEGER NOT NULL,

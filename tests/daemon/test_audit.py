@@ -82,6 +82,7 @@ ORDERS: list[Order] = [
     ("DELETE", "/settings/providers/gpu", None, "setting.remove", "providers.gpu"),
     ("PUT", "/routing/strategies/own", {"weights": {"cost": 1}}, "setting.set", "strategies.own"),
     ("PUT", "/experiments/newer", EXPERIMENT, "setting.set", "experiments.newer"),
+    ("POST", "/reconciliation", None, "bills.read", "models"),
     ("POST", "/reload", None, "reload", "config.yaml"),
 ]  # fmt: skip
 # these want calls, lists of models or a provider that answers: tests/daemon/test_admin.py ends a call, others have tests of their own

@@ -39,6 +39,7 @@ class State:
             build=Build("1.2.3", "3.11.2"),
             budgets=self.budgets,
             in_flight=lambda: self.in_flight,
+            drift=lambda: {("openrouter", ""): 0.004},
             journal_bytes=lambda: 4096,
             ledger_lag_seconds=lambda: 0.25,
             ledger_errors=lambda: self.ledger_errors,

@@ -37,6 +37,7 @@ def test_names_types_and_labels_are_the_ones_promised() -> None:
         "tollkeeper_upstream_attempts_total{provider,outcome}",
         "tollkeeper_fallbacks_total{from,to}",
         "tollkeeper_requests_in_flight{provider}",
+        "tollkeeper_reconcile_drift_ratio{provider,tenant}",
         "tollkeeper_client_disconnects_total{phase}",
         "tollkeeper_cost_anomalies_total{kind}",
         "tollkeeper_budget_alerts_total{budget,per,threshold}",

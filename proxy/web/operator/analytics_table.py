@@ -6,6 +6,7 @@ from proxy.stores.analytics import AnalyticsReport
 from proxy.web.operator.analytics import ANALYTICS_FILTERS
 from proxy.web.operator.events import Happening
 from proxy.web.operator.forecasts import ForecastAnswer
+from proxy.web.operator.reconciliation import ReconciliationAnswer
 from proxy.web.operator.route import Route
 
 _QUERY = ("since", "until", "interval", "by", "tz", *ANALYTICS_FILTERS, "format")
@@ -23,6 +24,10 @@ ANALYTICS_ROUTES = (
     _analytics("costs", "what cost most"),
     Route("GET", "/forecast", "forecast", "Where budgets will stand when they start anew, and when they run out.",
           ForecastAnswer, fails=(503,)),
+    Route("GET", "/reconciliation", "reconciliation", "What providers billed, beside what the ledger has, day by day.",
+          ReconciliationAnswer, query=("since",), fails=(400, 503)),
+    Route("POST", "/reconciliation", "reconcile", "Read every bill now; answered as GET is.", ReconciliationAnswer,
+          changes=True, fails=(503,)),
     Route("GET", "/events", "events", "What happens, as it happens: calls, refusals, alerts, changes.", Happening,
           streams=True),
 )  # fmt: skip

@@ -31,6 +31,7 @@ from proxy.stores.keyset import KeySet, changes_of, key_set, make_key, new_secre
 from proxy.stores.mark import mark_keyed
 from proxy.stores.queries import Files
 from proxy.stores.records import Charge
+from proxy.stores.writer import Writer
 from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.parts import Parts
@@ -112,6 +113,11 @@ class LiveState:
     def files(self) -> Files:
         """The ledger and the journal."""
         return self._books.files
+
+    @property
+    def writer(self) -> Writer:
+        """Who works on the ledger."""
+        return self._books.writer
 
     async def flushed(self) -> None:
         """Bring the ledger up to date, as far as it can be written; the journal has the rest."""

@@ -100,6 +100,8 @@ RIGHTS = {
     "analytics_usage": Right("read", "analytics"),
     "analytics_performance": Right("read", "analytics"),
     "analytics_costs": Right("read", "analytics"),
+    "reconciliation": Right("read", "costs", by_tenant=True),
+    "reconcile": Right("write", "models", "bills.read"),
     "forecast": Right("read", "analytics", by_tenant=True),
     "events": Right("read", "calls"),
     "audit": Right("read", "audit", by_tenant=True),

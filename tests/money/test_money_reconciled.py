@@ -1,0 +1,80 @@
+"""The bill of a provider against the ledger on the real daemon: late settlements, clients that leave, others on the same key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from harness.commands import typed
+from harness.crowd import Leave, crowd
+from harness.daemon import Daemon
+from harness.hooks import Receiver
+from harness.mock import Mock
+from harness.surroundings import PATIENCE_SECONDS
+from money_books import KEY, ask, eventually, priced, toll_config
+
+CALLS, LATE, LEAVERS = 100, 5, 3
+
+
+def reconciled(daemon: Daemon, *words: str) -> dict[str, Any]:
+    done = typed(daemon.folder, "reconcile", "--json", *words, "--config", str(daemon.folder / "config.yaml"))
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def by_others(mock: Mock, usd: str) -> None:
+    """Somebody else calls with the same key."""
+    body = {"model": f"mock/echo?cost={usd}", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"Authorization": "Bearer sk-upstream", "Content-Type": "application/json"}
+    request = Request(f"{mock.root}/api/v1/chat/completions", json.dumps(body).encode(), headers)  # noqa: S310
+    with urlopen(request, timeout=PATIENCE_SECONDS) as reply:  # noqa: S310
+        assert reply.status == 200
+
+
+def test_late_settlements_and_leavers_drift_little_and_foreign_use_is_told_apart(mock: Mock, tmp_path: Path) -> None:
+    models = {
+        "plain": priced("openrouter/mock/echo?cost=0.01&misses=0", 100),
+        "late": priced("openrouter/mock/cut?cost=0.01&misses=1", 100),  # its cost is looked up some seconds later
+        "slow": priced("openrouter/mock/slow?ttft=0.05&interval=0.02&tokens=30&misses=0&cost=0.01", 100),
+    }
+    budgets = {"budgets": [{"usd": 40, "per": "total"}]}
+    with Receiver() as receiver, Daemon(
+        toll_config(mock, budgets, models=models, alerts=[receiver.hook]), tmp_path, key=KEY
+    ) as daemon:  # fmt: skip
+        assert reconciled(daemon)["days"] == []
+        (begun,) = reconciled(daemon, "--now")["days"]
+        assert (begun["provider"], begun["state"], begun["billed_usd"]) == ("openrouter", "open", "0.000000000000")
+
+        kinds = ["late"] * LATE + ["slow"] * LEAVERS + ["plain"] * (CALLS - LATE - LEAVERS)
+        bodies = [ask(kind, stream=kind != "plain", max_tokens=40) for kind in kinds]
+        leaves = [Leave(2_500, 1) if kind == "slow" else None for kind in kinds]
+        crowd(daemon, bodies, leave_after=leaves.__getitem__)
+        books = eventually(daemon, lambda books: not books.held and len(books.rows) == len(mock.bill()) >= CALLS)
+        (day,) = reconciled(daemon, "--now")["days"]
+        assert (day["calls"], day["foreign_usd"]) == (CALLS, "0.000000000000")
+        assert abs(day["drift_percent"]) <= 0.5
+        assert float(day["billed_usd"]) == float(mock.billed())
+        assert day["sampled_calls"] and float(day["sampled_off_usd"]) == 0
+
+        by_others(mock, "0.5")
+        (day,) = reconciled(daemon, "--now")["days"]
+        assert day["foreign_usd"] == "0.500000000000" and abs(day["drift_percent"]) <= 0.5
+        assert not [message for message in receiver.messages if message["type"] == "bill.drift"]  # seen once
+        reconciled(daemon, "--now")
+        line = daemon.wait_for_log(lambda line: line.get("event") == "bill_drift")
+        assert line["foreign_usd"] == "0.500000000000"
+        reconciled(daemon, "--now")
+        receiver.wait_for(1)
+        (message,) = [message for message in receiver.messages if message["type"] == "bill.drift"]
+        assert (message["data"]["provider"], message["data"]["foreign_usd"]) == ("openrouter", "0.500000000000")
+
+        after = eventually(daemon, lambda books: True)
+        assert (after.rows, after.spent) == (books.rows, books.spent)  # nothing was billed for asking
+        assert abs(daemon.metric("tollkeeper_reconcile_drift_ratio", provider="openrouter")) <= 0.005
+    stopped = reconciled(daemon)
+    assert stopped["days"][0]["foreign_usd"] == "0.500000000000"
+    table = typed(tmp_path, "reconcile", "--config", str(tmp_path / "config.yaml")).stdout
+    assert "openrouter" in table and "$0.50" in table
