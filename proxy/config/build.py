@@ -41,6 +41,7 @@ from proxy.presets import PRESETS
 from proxy.secret import Secret
 
 _MOCK = Provider(name="mock", kind="mock", base_url="", key_source="no key needed", free=False)
+_HAS_BATCHES = "https://api.openai.com/"
 MOCK = replace(_MOCK, speaks=speaks_by_default(_MOCK))
 
 
@@ -149,7 +150,8 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         zdr=section.zdr,
     )
     speaks = speaks_by_default(made) if section.speaks is None else frozenset(section.speaks)
-    return replace(made, speaks=speaks)
+    batches = made.base_url.startswith(_HAS_BATCHES) if section.batches is None else section.batches
+    return replace(made, speaks=speaks, batches=batches and made.kind == "openai")
 
 
 def _key(name: str, section: ProviderSection, sources: Sources) -> tuple[Secret | None, str]:

@@ -120,6 +120,9 @@ class ProviderSection(Section):
     speaks: list[Literal["chat", "completions", "responses", "messages", "images", "embeddings"]] | None = Field(
         default=None, description="The protocols it speaks; default by kind, else unknown until tried."
     )
+    batches: Flag | None = Field(
+        default=None, description="Whether batches go to its own batch, at half the price; default: at api.openai.com."
+    )
     enabled: Flag = Field(default=True, description="False: no call goes there; fallbacks go on.")
     zdr: Flag = Field(
         default=False, description="It keeps nothing of a call: it is yours, or you have that in writing."

@@ -146,15 +146,17 @@ class Bookkeeping:
         """Settle what a crash interrupted: by asking where the upstream had begun, else at the hold. Responses in the
         background are waited for as before, be it a crash or an orderly end that came between."""
         for orphan in self.orphans:
+            if orphan.hold.batch:  # whoever works on jobs knows more
+                continue
             provider = accounts.find(orphan.hold.provider, orphan.hold.tenant)
             if provider is None or orphan.generation_id is None:
-                _interrupted(keeping, orphan, None)
+                interrupted(keeping, orphan, None)
             elif orphan.background:
                 keeping.wait_for(*_unfinished(orphan, provider, prices))
             elif Lookups.possible(provider):
                 keeping.lookups.start(provider, orphan.generation_id, _teller(keeping, orphan))
             else:
-                _interrupted(keeping, orphan, None)
+                interrupted(keeping, orphan, None)
 
     def close(self, seconds: float) -> None:
         """Bring the ledger up to date, then close; what it does not take in time stays in the journal."""
@@ -169,7 +171,8 @@ def _nobody_watches(_: Iterable[Budget]) -> None:
     """Nobody wants to know which budgets are in force."""
 
 
-def _interrupted(keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None:
+def interrupted(keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None:
+    """Settle what a crash interrupted, by what its provider tells of it, else at its hold."""
     hold = orphan.hold
     if usage is not None and usage.cost_usd is not None:
         settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
@@ -179,7 +182,7 @@ def _interrupted(keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> Non
 
 
 def _teller(keeping: Keeping, orphan: OpenHold) -> Callable[[Usage | None], None]:
-    return lambda usage: _interrupted(keeping, orphan, usage)
+    return lambda usage: interrupted(keeping, orphan, usage)
 
 
 def _unfinished(orphan: OpenHold, provider: Provider, prices: PriceBook) -> tuple[Unfinished, Running]:

@@ -70,7 +70,7 @@ class Exchange:
         self.providers = accounts.providers
         self.tongues = tongues
         self._rules = rules
-        self._upstream = upstream
+        self.upstream = upstream
         self.aside = upstream.aside
         self.credits: Credits | None = None  # the operator's own unit, beside USD
         self.breakers = breakers_before(self.providers.values())
@@ -175,7 +175,7 @@ class Exchange:
         provider = self._provider(job, job.plan.targets[attempt.target])
         interpreter: Interpreter | Painter | None = None
         if way is None:
-            request, reader = prepare(job, attempt, provider, self._maximum(job, held, attempt))
+            request, reader = prepare(job, attempt, provider, self.maximum(job, held, attempt))
         elif way == "pictures":
             request, reader, interpreter = await self._paint(job, provider, held)
         else:
@@ -186,7 +186,7 @@ class Exchange:
         client.sent()
         record.findings, record.held, record.asked_of = reader.findings, held, provider
         try:
-            outcome = await self._upstream.send(
+            outcome = await self.upstream.send(
                 provider, request, reader, job.call, Wait(job.until, client, held, attempt.resent)
             )
         except JournalUnwritable:
@@ -216,7 +216,7 @@ class Exchange:
         target, tongues = job.plan.targets[attempt.target], self.tongues
         provider = self._provider(job, target)
         largest, assumed = self.toll.prices.sizes(provider, target.model).max_output, self.toll.rules.unknown_maximum
-        terms = Terms(tongue, self._maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
+        terms = Terms(tongue, self.maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
         about = job, attempt, provider, terms, tongues.kept
         return await self._under(held, len(job.call.body), translate, about)
 
@@ -280,7 +280,7 @@ class Exchange:
             ]
             self.breakers_of(tenant).take_over(before.breakers_of(tenant), names)
 
-    def _maximum(self, job: Job, held: Held | None, attempt: Attempt) -> int | None:
+    def maximum(self, job: Job, held: Held | None, attempt: Attempt) -> int | None:
         """The limit of output tokens that a budget, a repair or a tenant has set."""
         found = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
         if job.cap is None:

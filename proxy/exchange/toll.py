@@ -118,6 +118,10 @@ class Toll:
         if job.call.endpoint.counts:
             where = ask.provider.tenant, ask.provider.name, ask.names[1]
             await self.pacing.enter(job, where, self.rules.wait_seconds)
+        return await self.hold_unpaced(job, ask)
+
+    async def hold_unpaced(self, job: Job, ask: Ask) -> Held | None:
+        """`hold` for a call that needs no place at its target."""
         job.under = job.scopes
         return await (self._hold_narrowed(job, ask) if self.keeping.books.narrowed else self._hold(job, ask))
 

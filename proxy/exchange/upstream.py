@@ -7,9 +7,10 @@ read whole, or a stream whose first event has been seen.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -130,17 +131,27 @@ class Upstream:
 
     async def get(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> Answered:
         """The same with the answer as it came. Raises `UpstreamUnreachable` where there was none."""
-        request = UpstreamRequest("GET", provider.base_url + path, headers, [])
+        return await self.ask(provider, UpstreamRequest("GET", provider.base_url + path, headers, []), 60)
+
+    async def ask(self, provider: Provider, request: UpstreamRequest, seconds: float) -> Answered:
+        """The same for any request of our own."""
+        async with self.asking(provider, request, seconds) as response:
+            body = await _whole(response)
+        return Answered(response.status, response.header("date"), body)
+
+    @contextlib.asynccontextmanager
+    async def asking(self, provider: Provider, request: UpstreamRequest, seconds: float) -> AsyncIterator[Response]:
+        """The same, to be read within: of any size. Raises `UpstreamUnreachable` where it breaks off, too."""
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(seconds):
                 response = await self._pool.ask(*self._addressed(provider, request), provider.timeouts.connect)
                 try:
-                    body = await _whole(response)
+                    yield response
                 finally:
-                    response.release()
+                    response.release() if response.at_end else response.close()
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
+            path = request.url.removeprefix(provider.base_url)
             raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {_reason(error)}.") from None
-        return Answered(response.status, response.header("date"), body)
 
     async def _ask(self, provider: Provider, request: UpstreamRequest, wait: Wait) -> Response:
         """Send as soon as a connection stands: what is due then is done in the same step as the first write."""

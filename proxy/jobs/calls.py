@@ -42,7 +42,7 @@ class Calls:
         caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
         if caller is None or owner_of(caller) != job.key:
             return False
-        head = head_for(job.endpoint, _OF_A_LINE)
+        head = head_of_line(job.endpoint)
         if job.head:
             headers = msgspec.json.decode(self._opened(head_place(job.id), job.head), type=list[tuple[str, str]])
             head = head_for(job.endpoint, headers)
@@ -67,6 +67,11 @@ _OF_A_LINE = (("Content-Type", "application/json"), (PRIORITY, "batch"))
 def head_place(job_id: str) -> str:
     """What the headers of a job's call are sealed as."""
     return f"jobs.{job_id}.head"
+
+
+def head_of_line(url: str) -> Head:
+    """The head of a line of a batch for `url`."""
+    return head_for(url, _OF_A_LINE)
 
 
 def head_for(url: str, headers: Iterable[tuple[str, str]]) -> Head:

@@ -36,10 +36,11 @@ async def fail(hooks: Hooks, job: Job, *problems: Problem) -> None:
     await hooks.end(failed)
 
 
-async def finish(work: Work, hooks: Hooks, job: Job, file: KeptFile) -> None:
-    """Write what came of a job, and say so. Done again after a kill, it comes to the same."""
-    is_short = bool(await work.ask(work.store.waiting, job.id, 1))
-    ended: Ended = "cancelled" if "cancelling" in job.times else "expired" if is_short else "completed"
+async def finish(work: Work, hooks: Hooks, job: Job, file: KeptFile, ended: Ended | None = None) -> None:
+    """Write what came of a job, and say so. Done again after a kill, it comes to the same. `ended` where that is known."""
+    if ended is None or "cancelling" in job.times:
+        is_short = bool(await work.ask(work.store.waiting, job.id, 1))
+        ended = "cancelled" if "cancelling" in job.times else "expired" if is_short else "completed"
     if is_batch(job):
         job = replace(job, status="finalizing", times={**job.times, "finalizing": int(time.time())})
         await work.ask(work.store.change, job)

@@ -14,6 +14,7 @@ from proxy.exchange.client import Client
 from proxy.exchange.webhooks import Tried
 from proxy.jobs.calls import Calls
 from proxy.jobs.faults import JobsUnavailable
+from proxy.jobs.handing import Hander
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.kept import Keeping
 from proxy.jobs.later import Later
@@ -47,7 +48,8 @@ class Jobs:
         work = self._work = Work(Path(settings.state_dir), safe)
         calls = Calls(api, books, work.open)
         self.hooks = Hooks(work, told)
-        self._runner = Runner(work, calls, self.hooks, lambda: api.parts.max_body)
+        self._hander = Hander(work, self.hooks, api, books)
+        self._runner = Runner(work, calls, self.hooks, self._hander, lambda: api.parts.max_body)
         self._surface = Surface(work, self._runner, self.hooks, _limits(settings))
         self._later = Later(work, self._runner, self.hooks)
         self._replies = Replies(work, calls.was_sent, self._runner.do)
@@ -71,6 +73,8 @@ class Jobs:
         parts.elsewhere = self
         if self._work.was_used:
             self._begin()
+        else:
+            self._hander.settle_strays()
         return self.close
 
     async def answer(self, asked: Asked, client: Client) -> bool:
@@ -111,6 +115,7 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._hander.close()
         await self._runner.close()
         await self.hooks.close()
         await self._work.close()

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from proxy.jobs.door import Caller, ResultDoor
 from proxy.jobs.ending import fail, finish, sealed_result
+from proxy.jobs.handing import Hander
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import Problem, body_of, read_lines
 from proxy.jobs.pacing import again_after, answered_by
@@ -35,12 +36,14 @@ log = structlog.get_logger()
 class Runner:
     """`concurrent` lines at once, over all jobs."""
 
-    def __init__(self, work: Work, calls: Caller, hooks: Hooks, longest: Callable[[], int]) -> None:
+    def __init__(self, work: Work, calls: Caller, hooks: Hooks, hander: Hander, longest: Callable[[], int]) -> None:
         """`longest` is how many bytes a line's body may have."""
         self.concurrent = 8
         self._work = work
         self._calls = calls
         self._hooks = hooks
+        self._hander = hander
+        hander.enter = self._enter
         self._longest = longest
         self._open: dict[str, Open] = {}
         self._reading: dict[str, Job] = {}  # batches whose lines are read, as they are now
@@ -106,6 +109,8 @@ class Runner:
         entry = self._open.get(job.id)
         now = self._reading.get(job.id) if entry is None else entry.job
         if now is None:
+            if (handed := await self._hander.cancel(job)) is not None:
+                return handed
             return await self._work.ask(self._work.store.job, None, job.id) or job
         cancelled = replace(now, status="cancelling", times={**now.times, "cancelling": int(time.time())})
         if entry is None:
@@ -140,7 +145,7 @@ class Runner:
         for task in await work.ask(work.store.started):
             job = await work.ask(work.store.job, None, task.job)
             file = None if job is None else await work.ask(work.store.file, job.key, job.input_file)
-            if job is None or file is None:
+            if job is None or file is None or job.is_handed:
                 continue
             if await work.ask(self._calls.was_sent, task.request_id):
                 lost = "Tollkeeper ended while this call was under way; it is not sent again unasked."
@@ -153,8 +158,11 @@ class Runner:
                 await fail(
                     self._hooks, job, Problem("input_file_missing", "The batch's input file is not there any more.")
                 )
+            elif job.is_handed:
+                await self._hander.resume(job, file)
             else:
                 self.take(job, file)
+        self._hander.settle_strays()
 
     async def _validate(self, job: Job, file: KeptFile) -> None:
         try:
@@ -180,7 +188,12 @@ class Runner:
         self._reading[job.id] = begun
         tasks = [Task(job.id, line.number, line.custom_id, line.offset, line.length) for line in lines]
         await work.ask(work.store.change, begun, tasks)
-        self._enter(self._reading[job.id], file)  # which may have been cancelled meanwhile
+        is_handed = await self._hander.take(self._reading[job.id], file, tasks)
+        now = self._reading[job.id]  # which may have been cancelled meanwhile
+        if not is_handed:
+            self._enter(now, file)
+        elif now.status == "cancelling":
+            await self._hander.cancel(now)
 
     async def _begin_some(self) -> float | None:
         """Begin what there is room for; seconds until there may be more, None where only news can tell."""

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from proxy.stores.job_rows import Job, KeptFile
+from proxy.policy.money.amounts import usd_text
+from proxy.stores.job_rows import Handed, Job, KeptFile
 
 FILE_PREFIX = "file-tk-"
 BATCH_PREFIX = "batch_tk_"
@@ -71,8 +72,27 @@ def batch_object(job: Job) -> dict[str, Any]:
         "created_at": job.created_ms // 1000,
         "expires_at": job.created_ms // 1000 + job.window_seconds,
         **{f"{name}_at": job.times.get(name) for name in _TIMES},
-        "request_counts": {"total": job.total, "completed": job.completed, "failed": job.failed},
+        "request_counts": {"total": job.total, **_counts(job)},
         "metadata": job.metadata,
+        **({} if job.handed is None or not job.is_handed else {"tollkeeper": _handed(job, job.handed)}),
+    }
+
+
+def _counts(job: Job) -> dict[str, int]:
+    """What is done here; of a batch that a provider does, as far as it says while it is under way."""
+    done = job.completed, job.failed
+    if job.handed is not None and job.is_handed and job.status in ("in_progress", "cancelling"):
+        done = max(done, job.handed.counts)
+    return {"completed": done[0], "failed": done[1]}
+
+
+def _handed(job: Job, handed: Handed) -> dict[str, Any]:
+    """Whose batch answers it, and what that has saved so far."""
+    return {
+        "provider": handed.provider,
+        "provider_batch_id": handed.batch or None,
+        "cost_usd": usd_text(job.cost_pusd),
+        "saved_usd": usd_text(job.saved_pusd),
     }
 
 

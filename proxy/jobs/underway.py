@@ -1,14 +1,19 @@
-"""A job under way, as the runner has it."""
+"""A job under way: as the runner has it, and as one that a provider's own batch answers."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.jobs.shapes import is_batch
 from proxy.policy.limits.pace import BATCH
-from proxy.stores.job_rows import Job, KeptFile, Task
+from proxy.policy.values import Provider
+from proxy.stores.job_rows import Handed, Job, KeptFile, Task
+from proxy.stores.records import Hold
 
 
 class Open(Struct):
@@ -33,3 +38,24 @@ class Open(Struct):
     def is_done(self) -> bool:
         """Whether no line is left to send or to wait for."""
         return not (self.tasks or self.running or self.has_more)
+
+
+class Handing(Struct, eq=False):
+    """One that is on its way: its lines without an answer, and what is held, by the ids of the calls they stand for."""
+
+    job: Job
+    file: KeptFile
+    provider: Provider
+    lines: dict[str, Task]
+    holds: dict[str, Hold]
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def handed(self) -> Handed:
+        """How it stands there."""
+        assert self.job.handed is not None
+        return self.job.handed
+
+    def now(self, **changes: Any) -> None:
+        """It stands otherwise."""
+        self.job = replace(self.job, handed=replace(self.handed, **changes))

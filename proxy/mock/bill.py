@@ -27,6 +27,7 @@ class Row(Struct):
     completed: bool = False
     ended: bool = False
     free: bool = False
+    in_batch: bool = False
 
     def refuse(self, status: int) -> None:
         """The call failed before it produced anything: it costs nothing."""
@@ -50,6 +51,11 @@ class Row(Struct):
 
     @property
     def cost(self) -> Decimal:
+        """USD; in a batch half of it."""
+        return self._cost / 2 if self.in_batch else self._cost
+
+    @property
+    def _cost(self) -> Decimal:
         """USD. A stream of OpenRouter's that said nothing is free (zero-completion insurance)."""
         cost, planned = self.turn.answer.cost, self.turn.answer.output_tokens
         if self.free:

@@ -79,7 +79,7 @@ async def serve_call(state: State, request: web.Request, profile: Profile, endpo
         asked = read_asked(profile, endpoint, fields)
         if endpoint == "embeddings":
             media.dimensions_of(asked)
-        turn = _turn(state, asked, upload)
+        turn = price_turn(state, asked, upload)
     except (CallerError, Objection) as error:
         return failed(state, profile, endpoint, failure_of(error))
     row = Row(turn.reply_id, turn, _streams(asked), _misses(state, turn))
@@ -132,7 +132,8 @@ def _inline_audio(fields: Fields) -> media.Upload | None:
         raise InvalidValue("input_audio.data must be base64.", param="input_audio") from None
 
 
-def _turn(state: State, asked: Asked, upload: media.Upload | None) -> Turn:
+def price_turn(state: State, asked: Asked, upload: media.Upload | None) -> Turn:
+    """A call with its answer, and what that costs."""
     behaviour = state.behaviour(asked.model)
     turn = state.unanswered(asked, behaviour, served_name(asked.model))
     if refusal(turn) is None and behaviour.name == "afford":
@@ -176,7 +177,7 @@ async def _answer(request: web.Request, row: Row, upload: media.Upload | None) -
         return web.Response(body=body, headers=_headers(turn, "application/json"))
     if row.streamed:
         return await play_stream(request, _headers(turn, stream_type(turn.asked.profile)), row, _script(row))
-    content_type, body = _whole(row, upload)
+    content_type, body = whole(row, upload)
     return await play_body(request, _headers(turn, content_type), row, body)
 
 
@@ -190,7 +191,7 @@ def _script(row: Row) -> Iterator[Step]:
     return steps(turn, FRAMES.get(turn.asked.endpoint, media.images_frames)(turn))
 
 
-def _whole(row: Row, upload: media.Upload | None) -> tuple[str, bytes]:
+def whole(row: Row, upload: media.Upload | None) -> tuple[str, bytes]:
     """The content type and body of a reply that is not streamed."""
     turn, endpoint = row.turn, row.turn.asked.endpoint
     if turn.behaviour.name in ("first-event-error", "mid-stream-error"):

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from proxy.errors import CallerError
+from proxy.mock import batches
 from proxy.mock.account import credits_body, generation_body, key_body
 from proxy.mock.asked import Profile, read_asked
 from proxy.mock.bill import Bill
@@ -121,6 +122,8 @@ def build_app(rules: Rules = RULES) -> web.Application:
         for method, path, handler in _ROUTES:
             if profile != "anthropic" or path in _ANTHROPIC_PATHS:
                 app.router.add_route(method, prefix + path, _bound(handler, profile, path.strip("/")))
+    for method, path, handler in batches.ROUTES:
+        app.router.add_route(method, "/openai/v1" + path, _bound(handler, "openai", path.strip("/")))
     app.router.add_get("/mock/bill", _bill)
     app.router.add_delete("/mock/bill", _forget)
     app.router.add_route("*", "/mock/redirected", _redirected)
@@ -210,6 +213,8 @@ async def _upload(state: State, request: web.Request, profile: Profile) -> web.S
     if upload is None:
         return failed(state, profile, "files", Failure(400, "'file' is a required property", param="file"))
     purpose = str(fields.get("purpose", "user_data"))
+    if purpose == "batch" and profile == "openai" and not upload.name.endswith(".jsonl"):
+        return failed(state, profile, "files", Failure(400, "Invalid file format for Batch API. Must be .jsonl"))
     file = StoredFile(f"file-{state.suffix()}", upload.name, purpose, upload.content, state.now())
     if not state.files.add(file):
         return failed(state, profile, "files", Failure(413, "The mock keeps no more files; delete some."))

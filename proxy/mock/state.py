@@ -9,6 +9,7 @@ import string
 import time
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ from proxy.mock.behaviours import Behaviour, parse_behaviour, without_fault
 from proxy.mock.bill import Bill
 from proxy.mock.files import Files
 from proxy.secret import Secret
+
+if TYPE_CHECKING:
+    from proxy.mock.batches import MockBatch
 
 _ALPHABET = string.ascii_letters + string.digits
 _MOST_NAMES = 10_000
@@ -50,6 +54,7 @@ class State:
         self.misses = misses
         self.bill = Bill()
         self.files = Files()
+        self.batches: dict[str, MockBatch] = {}
         self.background = Background()
         self._calls: dict[str, int] = {}
 

@@ -60,7 +60,7 @@ class Provider(Struct, frozen=True):
     `max_tokens_field` is the member that limits chat's output there ("none": no member, on any endpoint), None the
     usual one; without `stream_options` that member is never put in. `speaks` None: unknown until it is tried. `shut`
     says why no call goes there now: it is switched off, or (`is_unreadable`) its stored key cannot be opened. `zdr`: it
-    keeps nothing of a call, says the operator. `tenant` is whose key it has; "" everybody's.
+    keeps nothing of a call, says the operator. `tenant` is whose key it has; "" everybody's. `batches`: of its own, as OpenAI's.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Provider(Struct, frozen=True):
     is_unreadable: bool = False
     zdr: bool = False
     tenant: str = ""
+    batches: bool = False
 
 
 class Target(Struct, frozen=True):
@@ -221,8 +222,7 @@ class MoneySettings(Struct, frozen=True):
 
 
 class JobRules(Struct, frozen=True):
-    """How batches and their files are treated: lines at once, bytes of a file, how long results are kept (None: for
-    ever), whether webhooks of clients may lead into private networks."""
+    """Of batches: lines at once, bytes of a file, how long results are kept (None: for ever); may webhooks be private."""
 
     concurrent: int = 8
     max_file: int = 200 * 2**20

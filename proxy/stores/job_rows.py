@@ -27,10 +27,22 @@ class KeptFile(Struct, frozen=True):
     sealed_key: str
 
 
+class Handed(Struct, frozen=True):
+    """A batch that a provider's own batch answers: with whose key, and what it is called there. `creating`: it may be there,
+    and its id is not known; `refused`: it is answered line by line after all. `counts` are (completed, failed) as told there."""
+
+    provider: str
+    tenant: str
+    state: Literal["uploading", "creating", "running", "refused"]
+    file: str = ""
+    batch: str = ""
+    counts: tuple[int, int] = (0, 0)
+
+
 class Job(Struct, frozen=True):
     """A batch, or one call (`total` 1). `times`: when it came to a state, UTC epoch seconds. `errors` as OpenAI has
     them. `head`: what came along with a call beside its body, sealed; "" for a batch. `rank`: of
-    its priority."""
+    its priority. `cost_pusd` and `saved_pusd` are summed up of lines that were handed on."""
 
     id: str
     key: str
@@ -50,6 +62,14 @@ class Job(Struct, frozen=True):
     output_file: str = ""
     error_file: str = ""
     rank: int = 1
+    handed: Handed | None = None
+    cost_pusd: int = 0
+    saved_pusd: int = 0
+
+    @property
+    def is_handed(self) -> bool:
+        """Whether a provider's own batch answers it."""
+        return self.handed is not None and self.handed.state != "refused"
 
     @property
     def until_ms(self) -> int:

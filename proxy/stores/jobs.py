@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from proxy.stores.database import connect
-from proxy.stores.job_rows import OPEN, Job, KeptFile, Task
+from proxy.stores.job_rows import OPEN, Handed, Job, KeptFile, Task
 
-_VERSION = 2
+_VERSION = 3
 _TABLES = """
 CREATE TABLE files (
   id TEXT PRIMARY KEY, key TEXT NOT NULL, filename TEXT NOT NULL, purpose TEXT NOT NULL, size INTEGER NOT NULL,
@@ -31,7 +31,8 @@ CREATE TABLE jobs (
   window_seconds INTEGER NOT NULL, keep_seconds INTEGER NOT NULL, metadata TEXT NOT NULL, head TEXT NOT NULL,
   status TEXT NOT NULL, created_ms INTEGER NOT NULL, times TEXT NOT NULL, errors TEXT NOT NULL,
   total INTEGER NOT NULL, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
-  output_file TEXT NOT NULL, error_file TEXT NOT NULL, rank INTEGER NOT NULL DEFAULT 1
+  output_file TEXT NOT NULL, error_file TEXT NOT NULL, rank INTEGER NOT NULL DEFAULT 1,
+  handed TEXT NOT NULL DEFAULT 'null', cost_pusd INTEGER NOT NULL DEFAULT 0, saved_pusd INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX ix_jobs_status ON jobs (status);
 CREATE INDEX ix_jobs_key ON jobs (key, seq);
@@ -44,10 +45,16 @@ CREATE TABLE secrets (name TEXT PRIMARY KEY, sealed TEXT NOT NULL) STRICT;
 CREATE INDEX ix_lines_state ON lines (job, state, number);
 """
 _SINCE_1 = "ALTER TABLE jobs ADD COLUMN rank INTEGER NOT NULL DEFAULT 1"
+_SINCE_2 = [
+    "ALTER TABLE jobs ADD COLUMN handed TEXT NOT NULL DEFAULT 'null'",
+    "ALTER TABLE jobs ADD COLUMN cost_pusd INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN saved_pusd INTEGER NOT NULL DEFAULT 0",
+]
 _WAITING, _STARTED, _DONE = range(3)
 
 
-_JSON = ("metadata", "times", "errors")
+_JSON = ("metadata", "times", "errors", "handed")
+_COUNTED = ("completed", "failed", "cost_pusd", "saved_pusd")  # line by line
 _FIELDS = ", ".join(Job.__struct_fields__)
 _FILE_FIELDS = ", ".join(KeptFile.__struct_fields__)
 _TASK_FIELDS = ", ".join(Task.__struct_fields__)
@@ -64,7 +71,7 @@ class JobStore:
         self._turn = threading.Lock()
         with self.writing() as driver:
             version = driver.execute("PRAGMA user_version").fetchone()[0]
-            for statement in {0: _TABLES.split(";"), 1: [_SINCE_1]}.get(version, ()):
+            for statement in {0: _TABLES.split(";"), 1: [_SINCE_1, *_SINCE_2], 2: _SINCE_2}.get(version, ()):
                 driver.execute(statement)
             driver.execute(f"PRAGMA user_version = {max(version, _VERSION)}")
 
@@ -193,26 +200,42 @@ class JobStore:
         sql = f"SELECT {_TASK_FIELDS} FROM lines WHERE job = ? AND state = {_WAITING} ORDER BY number LIMIT ?"
         return [Task(*row) for row in self._rows(sql, job_id, most)]
 
-    def started(self) -> list[Task]:
-        """Lines that were begun and have no result: after a start, those a crash or an end of the daemon interrupted."""
-        return [Task(*row) for row in self._rows(f"SELECT {_TASK_FIELDS} FROM lines WHERE state = {_STARTED}")]
+    def started(self, job_id: str = "") -> list[Task]:
+        """Lines that were begun and have no result: after a start, those a crash or an end of the daemon interrupted. Of one
+        job, or of all."""
+        sql = f"SELECT {_TASK_FIELDS} FROM lines WHERE state = {_STARTED} AND ? IN (job, '')"
+        return [Task(*row) for row in self._rows(sql, job_id)]
 
     def start(self, task: Task, request_id: str) -> None:
         """The line becomes this call, in a moment."""
         self._set(task, f"state = {_STARTED}, request_id = ?", request_id)
 
+    def hand_on(self, job: Job, tasks: Iterable[Task]) -> None:
+        """A provider's own batch is to answer these lines, each under the id of the call it stands for."""
+        sql = f"UPDATE lines SET state = {_STARTED}, request_id = ? WHERE job = ? AND number = ? AND state < {_DONE}"
+        with self.writing() as driver:
+            put_job(driver, job)
+            driver.executemany(sql, [(task.request_id, task.job, task.number) for task in tasks])
+
+    def take_back(self, job: Job) -> None:
+        """It does not: its lines wait again."""
+        with self.writing() as driver:
+            put_job(driver, job)
+            sql = f"UPDATE lines SET state = {_WAITING}, request_id = '' WHERE job = ? AND state = {_STARTED}"
+            driver.execute(sql, (job.id,))
+
     def put_back(self, task: Task) -> None:
         """The line was not sent, or may be sent again: it waits."""
         self._set(task, f"state = {_WAITING}, request_id = ?", "")
 
-    def end(self, task: Task, sealed: bytes, *, is_good: bool) -> None:
-        """The line has its result; counted once."""
+    def end(self, task: Task, sealed: bytes, *, is_good: bool, pusd: tuple[int, int] = (0, 0)) -> None:
+        """The line has its result; counted once, with what it has cost and saved."""
         done, failed = (1, 0) if is_good else (0, 1)
         sql = f"UPDATE lines SET state = {_DONE}, is_good = ?, result = ? WHERE job = ? AND number = ? AND state < {_DONE}"
         with self.writing() as driver:
             if driver.execute(sql, (done, sealed, task.job, task.number)).rowcount:
-                counting = "UPDATE jobs SET completed = completed + ?, failed = failed + ? WHERE id = ?"
-                driver.execute(counting, (done, failed, task.job))
+                adding = ", ".join(f"{name} = {name} + ?" for name in _COUNTED)
+                driver.execute(f"UPDATE jobs SET {adding} WHERE id = ?", (done, failed, *pusd, task.job))
 
     def results(self, job_id: str, *, is_good: bool) -> Iterator[Task]:
         """Its lines that ended well, or all others, in order, some at a time; one that was never sent has no result."""
@@ -235,7 +258,7 @@ class JobStore:
 
 def put_job(driver: sqlite3.Connection, job: Job) -> None:
     """Within a transaction, as `change` does."""
-    kept = [name for name in Job.__struct_fields__ if name not in ("id", "completed", "failed")]
+    kept = [name for name in Job.__struct_fields__ if name not in ("id", *_COUNTED)]
     columns = dict(zip(Job.__struct_fields__, _columns(job), strict=True))
     setting = ", ".join(f"{name} = ?" for name in kept)
     driver.execute(f"UPDATE jobs SET {setting} WHERE id = ?", (*(columns[name] for name in kept), job.id))
@@ -256,4 +279,5 @@ def _columns(job: Job) -> tuple[Any, ...]:
 
 def _job(row: tuple[Any, ...]) -> Job:
     fields = dict(zip(Job.__struct_fields__, row, strict=True))
-    return Job(**{**fields, **{name: msgspec.json.decode(fields[name]) for name in _JSON}})
+    fields |= {name: msgspec.json.decode(fields[name]) for name in _JSON}
+    return Job(**{**fields, "handed": msgspec.convert(fields["handed"], Handed | None)})

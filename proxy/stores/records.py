@@ -23,7 +23,8 @@ Charge = tuple[str, Period]  # budget id, period
 
 class Row(Struct, frozen=True):
     """One attempt sent upstream, or one call that never was (`provider` ""): refused (`source` "none"), or served with the
-    reply to another ("cached": `upstream_id` is that one, and `saved_pusd` what it cost).
+    reply to another ("cached": `upstream_id` is that one, and `saved_pusd` what it cost). Of a line of a provider's own batch
+    `saved_pusd` is what it would have cost more on its own.
 
     `id` is unique: request id, dot, number of the attempt. `at_ms` is UTC epoch milliseconds. `model` is the configured target,
     `asked` what the client wrote, `served` what the upstream says answered. `counts_call`: calls are
@@ -83,7 +84,8 @@ class Row(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True, tag="hold"):
-    """Written before the upstream sees a byte."""
+    """Written before the upstream sees a byte. `batch` is the job whose lines a provider's own batch answers, "" for every
+    other call: then the hold stays until that is over."""
 
     id: str
     at_ms: Milliseconds
@@ -102,6 +104,7 @@ class Hold(Struct, frozen=True, tag="hold"):
     tags: str = ""
     tenant: str = ""
     decision: str = ""
+    batch: str = ""
 
 
 class Begun(Struct, frozen=True, tag="begun"):

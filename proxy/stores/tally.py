@@ -36,7 +36,7 @@ def counts_of(row: Row) -> Counts:
     if row.source == "cached":
         return [0, 1, 0, 0, 0, 0, 0, 0, row.saved_pusd]
     tokens = [row.input_tokens, row.output_tokens, row.cached_input_tokens, row.cache_write_tokens]
-    return [call, 1, *tokens, row.reasoning_tokens, row.cost_pusd, 0]
+    return [call, 1, *tokens, row.reasoning_tokens, row.cost_pusd, row.saved_pusd]
 
 
 def spender_of(row: Row) -> Spender:

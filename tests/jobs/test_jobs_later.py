@@ -181,7 +181,8 @@ def test_jobs_of_a_version_before_go_on(tmp_path: Path) -> None:
     store = JobStore(tmp_path / "jobs.db")
     store.add_job(job)
     with store.writing() as driver:
-        driver.execute("ALTER TABLE jobs DROP COLUMN rank")
+        for column in ("rank", "handed", "cost_pusd", "saved_pusd"):
+            driver.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         driver.execute("PRAGMA user_version = 1")
     store.close()
     again = JobStore(tmp_path / "jobs.db")

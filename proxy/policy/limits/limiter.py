@@ -168,6 +168,15 @@ class Limiter:
             if (bucket := self._buckets.get(limit_id)) is not None and bucket.under_way > 0:
                 bucket.under_way -= 1
 
+    def withdraw(self, scopes: tuple[str, ...], taken: Iterable[Taken], now: float) -> None:
+        """Calls that had taken from every limit of these scopes are not made after all."""
+        for one in taken:
+            self.give_back(one)
+            self.correct(one, 0, now)
+            for bucket in self._of(scopes):
+                if bucket.of == "requests":
+                    bucket.correct(-1, _ns(now))
+
     def correct(self, taken: Taken, tokens: int, now: float) -> None:
         """Count the tokens a call really used in the place of those reserved; to be told once."""
         for limit_id, reserved in taken.tokens:

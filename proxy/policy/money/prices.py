@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+_IN_BATCH = Decimal("0.5")
 _ZERO = Decimal(0)
 # What is charged by the token, and so moves with a factor.
 TOKEN_FIELDS = (
@@ -158,6 +159,11 @@ class Price(Struct, frozen=True):
             if (name, text) == (member, value):
                 return self.times(factor)
         return self
+
+    def in_batch(self) -> Price:
+        """The price in a provider's own batch: its list's, else half, as providers have it (wire.md 5)."""
+        listed = self.under("service_tier", "batch")
+        return self.times(_IN_BATCH) if listed is self else listed
 
     def times(self, factor: Decimal) -> Price:
         """Every price of a token multiplied, in every tier; fees stay."""

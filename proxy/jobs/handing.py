@@ -1,0 +1,286 @@
+"""Hands a batch on to its provider's own batch, where that is cheaper and all its lines' holds fit at once.
+
+What is done next is in the database before it is done. A batch there is known by our id in its metadata, so that one whose
+making was cut off is found again, not made twice. Holds stay in the journal until the answers are here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+
+import structlog
+from msgspec.structs import replace
+
+from proxy.errors import ProviderError
+from proxy.exchange.bookkeeping import Bookkeeping, interrupted
+from proxy.jobs.ending import Ended, finish, sealed_result
+from proxy.jobs.hooks import Hooks
+from proxy.jobs.lines import MOST_LINES, body_of
+from proxy.jobs.offered import ENDPOINTS, Offer, Offers, Unfit, told_by, unanswered
+from proxy.jobs.provider import Declined, ProviderBatches, Standing
+from proxy.jobs.shapes import Answered
+from proxy.jobs.underway import Handing
+from proxy.jobs.work import Work
+from proxy.policy.tenants import owner_of
+from proxy.stores.failures import JournalUnwritable, StoreError
+from proxy.stores.job_rows import Handed, Job, KeptFile, Task
+from proxy.web.client.api import Api
+
+_AT_ONCE = 64  # lines that are read together
+_MOST_BYTES = 200 * 2**20  # of a provider's input file
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 60.0
+_DAY_SECONDS = 86400
+_LOOKS, _BETWEEN_LOOKS_SECONDS = 2, 3.0  # before a batch that is not there was never made
+
+log = structlog.get_logger()
+
+
+class Hander:
+    """`take` says whether a batch goes there; `enter` gets one that does not after all."""
+
+    def __init__(self, work: Work, hooks: Hooks, api: Api, books: Bookkeeping) -> None:
+        """Holds of batches that an earlier daemon left are ours to resolve."""
+        self.enter: Callable[[Job, KeptFile], None] = _nobody
+        self._work = work
+        self._hooks = hooks
+        self._api = api
+        self._offers = Offers(api)
+        self._there = ProviderBatches(api.parts.exchange.upstream)
+        self._left = [orphan for orphan in books.orphans if orphan.hold.batch]
+        self._open: dict[str, Handing] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, job: Job, file: KeptFile, tasks: list[Task]) -> bool:
+        """Hand a batch on that was read and not begun. Raises `StoreError`."""
+        caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
+        if caller is None or owner_of(caller) != job.key or job.endpoint not in ENDPOINTS or job.handed is not None:
+            return False
+        offer = Offer()
+        try:
+            for at in range(0, len(tasks), _AT_ONCE):
+                for line in await self._work.ask(self._read, file, tasks[at : at + _AT_ONCE]):
+                    await self._offers.add(offer, job, caller, line)
+                if sum(map(len, offer.lines)) > _MOST_BYTES:
+                    raise Unfit("its file would be too large there")
+        except Unfit as error:
+            self._offers.withdraw(offer)
+            log.debug("batch_not_handed_on", batch=job.id, reason=str(error))
+            return False
+        except BaseException:
+            self._offers.withdraw(offer)
+            raise
+        assert offer.provider is not None
+        handed = Handed(offer.provider.name, offer.provider.tenant, "uploading")
+        named = [replace(task, request_id=hold.request_id) for task, hold in zip(tasks, offer.holds, strict=True)]
+        entry = Handing(
+            replace(job, handed=handed),
+            file,
+            offer.provider,
+            {task.request_id: task for task in named},
+            {hold.request_id: hold for hold in offer.holds},
+        )
+        self._begin(entry, offer.lines)
+        return True
+
+    def _read(self, file: KeptFile, tasks: list[Task]) -> list[bytes]:
+        return [body_of(self._work.read(file, task.offset, task.length)) for task in tasks]
+
+    async def resume(self, job: Job, file: KeptFile) -> None:
+        """Go on with one that an earlier daemon left."""
+        holds = {orphan.hold.request_id: orphan.hold for orphan in self._left if orphan.hold.batch == job.id}
+        self._left = [orphan for orphan in self._left if orphan.hold.batch != job.id]
+        assert job.handed is not None
+        provider = self._api.parts.exchange.accounts.find(job.handed.provider, job.handed.tenant)
+        if provider is None:
+            log.error("job_trouble", reason=f"{job.id} is at {job.handed.provider}, which is no provider any more")
+            return
+        tasks = await self._work.ask(self._work.store.started, job.id)
+        self._begin(Handing(job, file, provider, {task.request_id: task for task in tasks}, holds), None)
+
+    def settle_strays(self) -> None:
+        """What was held for batches that nobody knows any more has cost what was held."""
+        for orphan in self._left:
+            interrupted(self._offers.keeping, orphan, None)
+        self._left = []
+
+    async def cancel(self, job: Job) -> Job | None:
+        """Have it end early, there and here; None where it is none of ours, or over."""
+        entry = self._open.get(job.id)
+        if entry is None:
+            return None
+        entry.job = replace(entry.job, status="cancelling", times={**entry.job.times, "cancelling": int(time.time())})
+        entry.news.set()
+        await self._work.ask(self._work.store.change, entry.job)
+        return entry.job
+
+    async def close(self) -> None:
+        """What is there goes on there."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, entry: Handing, lines: list[bytes] | None) -> None:
+        self._open[entry.job.id] = entry
+        task = asyncio.create_task(self._run(entry, lines), name=f"batch {entry.job.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, entry: Handing, lines: list[bytes] | None) -> None:
+        try:
+            found = await self._sent(entry, lines)
+            if found is not None:
+                found = await self._awaited(entry, found)
+            if found is not None and found.status != "failed":
+                await self._take_in(entry, found)
+            else:
+                await self._give_up(entry, is_declined=found is not None or lines is not None)
+        except (StoreError, OSError, sqlite3.Error) as error:
+            log.error("job_trouble", reason=str(error))
+        finally:
+            if self._open.get(entry.job.id) is entry:
+                del self._open[entry.job.id]
+
+    async def _sent(self, entry: Handing, lines: list[bytes] | None) -> Standing | None:
+        """The batch there, made now or before; None where there is none."""
+        if lines is not None:
+            try:
+                return await self._create(entry, lines)
+            except (Declined, JournalUnwritable) as error:
+                log.warning("batch_declined", batch=entry.job.id, reason=str(error))
+                return None
+            except ProviderError as error:
+                log.warning("batch_uncertain", batch=entry.job.id, reason=error.message)
+        if entry.handed.state == "uploading":
+            return None
+        if entry.handed.state == "running":
+            return Standing(entry.handed.batch, "validating")
+        return await self._found(entry)
+
+    async def _create(self, entry: Handing, lines: list[bytes]) -> Standing:
+        work, there, provider = self._work, self._there, entry.provider
+        await work.ask(work.store.change, entry.job)
+        file_id = await there.upload(provider, entry.job.id, list(lines))
+        lines.clear()
+        entry.now(state="creating", file=file_id)
+        await work.ask(work.store.hand_on, entry.job, entry.lines.values())
+        if entry.job.status == "cancelling":
+            raise Declined("it was cancelled before")
+        self._offers.write_down(entry.holds.values())
+        return await self._known(entry, await there.create(provider, file_id, entry.job.endpoint, entry.job.id))
+
+    async def _known(self, entry: Handing, found: Standing) -> Standing:
+        """From now on it is known what it is called there."""
+        entry.now(state="running", batch=found.id)
+        await self._work.ask(self._work.store.change, entry.job)
+        log.info("batch_handed_on", batch=entry.job.id, provider=entry.provider.name, provider_batch=found.id)
+        return found
+
+    async def _found(self, entry: Handing) -> Standing | None:
+        """The batch whose making was cut off; None once it is known that there is none."""
+        looks, wait = 0, _BETWEEN_LOOKS_SECONDS
+        while looks < _LOOKS:
+            try:
+                found = await self._there.find(entry.provider, entry.job.id, entry.job.created_ms / 1000 - _DAY_SECONDS)
+                if found is not None:
+                    return await self._known(entry, found)
+                looks += 1
+            except (Declined, ProviderError) as error:
+                log.warning("batch_uncertain", batch=entry.job.id, reason=str(error))
+            wait = await _rest(entry, wait)
+        return None
+
+    async def _awaited(self, entry: Handing, found: Standing) -> Standing | None:
+        """How it stands once it is over; None where its provider does not know it any more."""
+        wait, is_told = _FIRST_WAIT_SECONDS, False
+        while not found.is_over:
+            wait = await _rest(entry, wait)
+            accounts = self._api.parts.exchange.accounts
+            entry.provider = accounts.find(entry.handed.provider, entry.handed.tenant) or entry.provider
+            try:
+                if entry.job.status == "cancelling" and not is_told:
+                    await self._there.cancel(entry.provider, found.id)
+                    is_told = True
+                found = await self._there.see(entry.provider, found.id)
+            except (Declined, ProviderError) as error:  # it is there, whatever its provider says at the moment
+                log.warning("batch_uncertain", batch=entry.job.id, reason=str(error))
+            if found.counts != entry.handed.counts:
+                entry.now(counts=found.counts)
+                await self._work.ask(self._work.store.change, entry.job)
+        if found.status == "failed":
+            log.warning("batch_declined", batch=entry.job.id, reason=str(found.errors))
+        return found
+
+    async def _take_in(self, entry: Handing, found: Standing) -> None:
+        """Every line has its end, whether the provider has one for it or not; those taken in before are passed over."""
+        for file_id in filter(None, (found.output_file_id, found.error_file_id)):
+            await self._read_results(entry, file_id)
+        for request_id in list(entry.holds | entry.lines):
+            await self._ended(entry, request_id, unanswered(found.status))
+        ended: Ended | None = "expired" if found.status == "expired" else None
+        await finish(self._work, self._hooks, entry.job, entry.file, ended)
+        for file_id in filter(None, (entry.handed.file, found.output_file_id, found.error_file_id)):
+            with contextlib.suppress(Declined, ProviderError):
+                await self._there.remove(entry.provider, file_id)
+
+    async def _read_results(self, entry: Handing, file_id: str) -> None:
+        """Read a file of results, from its beginning where it breaks off."""
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                async for line in self._there.lines(entry.provider, file_id):
+                    await self._ended(entry, *told_by(line))
+            except ProviderError as error:
+                log.warning("batch_uncertain", batch=entry.job.id, reason=error.message)
+                wait = await _rest(entry, wait)
+            else:
+                return
+
+    async def _ended(self, entry: Handing, request_id: str, answered: Answered) -> None:
+        """One line: in the database first, so that what it has saved is counted once; then in the books."""
+        work, task, hold = self._work, entry.lines.pop(request_id, None), entry.holds.pop(request_id, None)
+        billed = None if hold is None else self._offers.billed(entry.provider, hold, answered)
+        if task is not None:
+            pusd = (0, 0) if billed is None else (billed.settlement.cost_pusd, billed.saved_pusd)
+
+            def keep() -> None:
+                sealed = sealed_result(work, entry.file, task, answered)
+                work.store.end(task, sealed, is_good=answered.is_good, pusd=pusd)
+
+            await work.ask(keep)
+        if hold is not None and billed is not None:
+            self._offers.settle(hold, answered, billed, entry.handed.batch)
+
+    async def _give_up(self, entry: Handing, *, is_declined: bool) -> None:
+        """There is no such batch: its lines are answered one by one, unless it may be handed on anew."""
+        if entry.handed.state == "uploading":
+            self._offers.free(entry.holds.values())
+        else:
+            for hold in entry.holds.values():
+                self._offers.void(hold)
+        entry.now(state="refused")
+        if not is_declined:
+            entry.job = replace(entry.job, handed=None)
+        work = self._work
+        await work.ask(work.store.take_back, entry.job)
+        if not is_declined and entry.job.status == "in_progress":
+            tasks = await work.ask(work.store.waiting, entry.job.id, MOST_LINES)
+            if await self.take(entry.job, entry.file, tasks):
+                return
+        self.enter(entry.job, entry.file)
+
+
+async def _rest(entry: Handing, seconds: float) -> float:
+    """Wait, unless it is cancelled meanwhile; and how long to wait the next time."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(entry.news.wait(), seconds * random.uniform(0.8, 1.2))
+    entry.news.clear()
+    return min(1.5 * seconds, _LONGEST_WAIT_SECONDS)
+
+
+def _nobody(job: Job, file: KeptFile) -> None:
+    """Nobody is there yet."""

@@ -1,0 +1,237 @@
+"""The lines of a batch as a provider's own batch gets them: each planned and held like every other call, all or none; and
+what each has cost, once its answer is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from proxy.errors import ProxyError
+from proxy.exchange.attempt import prepare
+from proxy.exchange.job import Job as CallJob
+from proxy.exchange.keeping import Keeping
+from proxy.exchange.record import Record
+from proxy.exchange.rows import interrupted_row, paid
+from proxy.exchange.toll import Ask
+from proxy.jobs.calls import head_of_line
+from proxy.jobs.shapes import Answered
+from proxy.policy.limits.limiter import Taken
+from proxy.policy.money.pricebook import Free
+from proxy.policy.money.prices import FREE_OF_CHARGE, Price
+from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, settle
+from proxy.policy.money.weight import likely_tokens, weigh
+from proxy.policy.retries.retry import Attempt
+from proxy.policy.tenants import most_output, scopes_of
+from proxy.policy.values import Caller, Plan, Provider, Target
+from proxy.stores.job_rows import Job
+from proxy.stores.records import Hold
+from proxy.web.client.api import Api
+from proxy.web.client.planning import plan_for
+from proxy.wire.call import Call, read_call
+from proxy.wire.findings import Findings
+from proxy.wire.marks import marks_of
+from proxy.wire.ours import NOTHING_OURS
+
+# what OpenAI's batches may be of, less what costs nothing
+ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
+_LOST = "The provider's batch is over, and has no answer to this line; what it may have cost is booked."
+
+
+class Unfit(Exception):
+    """These lines are not for a provider's own batch."""
+
+
+class Offer(Struct):
+    """The lines of one batch, for one target of one provider: what is held for each, and what would be sent of it."""
+
+    target: Target | None = None
+    provider: Provider | None = None
+    holds: list[Hold] = []
+    lines: list[bytes] = []
+    taken: list[Taken] = []
+    scopes: tuple[str, ...] = ()
+
+
+class Billed(Struct, frozen=True):
+    """What one line has cost, and by how much less than on its own."""
+
+    settlement: Settlement
+    findings: Findings
+    saved_pusd: int
+
+
+class Offers:
+    """Holds for lines, and settles them."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    @property
+    def keeping(self) -> Keeping:
+        """The books, as they are in force."""
+        return self._api.parts.exchange.toll.keeping
+
+    async def add(self, offer: Offer, job: Job, caller: Caller, body: bytes) -> None:
+        """One more line. Raises `Unfit` where it had to go another way, or could not go now."""
+        try:
+            await self._add(offer, job, caller, body)
+        except ProxyError as error:
+            raise Unfit(str(error)) from None
+
+    async def _add(self, offer: Offer, job: Job, caller: Caller, body: bytes) -> None:
+        parts, head, now = self._api.parts, head_of_line(job.endpoint), time.monotonic()
+        record = Record(self._api.next_id(), now)
+        record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
+        record.key, record.tenant = caller.name, caller.tenant
+        call = read_call(head.endpoint, "POST", (head.path, ""), (head.content_type, body))
+        record.model, record.marks = call.model, marks_of(head.marks, call.document)
+        plan = plan_for(parts, caller, call, head, record)
+        target, provider = self._to(caller, plan, call)
+        if offer.target is None:
+            offer.target, offer.provider = target, provider
+        if target != offer.target:
+            raise Unfit("its lines go to different models")
+        weight, cap = weigh(call, plan.defaults), None
+        if caller.max_output is not None:
+            weight, cap = most_output(caller, call, weight)
+        scopes, tokens = scopes_of(caller), likely_tokens(weight)
+        asking = CallJob(
+            call, weight, caller, plan, head.incoming, record, now, scopes, tokens, cap=cap, rank=head.rank
+        )
+        toll, attempt = parts.exchange.toll, Attempt()
+        held = await toll.hold_unpaced(asking, Ask(1, provider, (plan.label, target.model)))
+        if held is None:
+            raise Unfit("its lines cost nothing")
+        if asking.taken is not None:  # nothing of it is under way here
+            offer.taken.append(asking.taken)
+            toll.keeping.limiter.give_back(asking.taken)
+        offer.scopes = scopes
+        offer.holds.append(replace(held.hold, batch=job.id))
+        request, _ = prepare(asking, attempt, provider, parts.exchange.maximum(asking, held, attempt))
+        offer.lines.append(b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}\n' % (
+            record.request_id.encode(), job.endpoint.encode(), b"".join(request.pieces)
+        ))  # fmt: skip
+
+    def _to(self, caller: Caller, plan: Plan, call: Call) -> tuple[Target, Provider]:
+        """Where a line goes, if nothing but that provider has a say in it, and its batches are cheaper."""
+        target = plan.targets[0]
+        provider = caller.own.get(target.provider) or self._api.parts.exchange.providers[target.provider]
+        if not provider.batches or provider.shut or caller.zdr:
+            raise Unfit("its provider has no batches for this key")
+        if plan.use is not None or plan.pool is not None or plan.experiment or plan.sharing or caller.sharing:
+            raise Unfit("more is to be done for its lines than to send them")
+        told = call.document.values if call.document is not None else {}
+        if call.ours is not NOTHING_OURS or "background" in told or not plan.rewrite:
+            raise Unfit("a line wants more than an answer")
+        price = self._api.parts.exchange.toll.prices.price(provider, plan.label, target.model)
+        if price is None or isinstance(price, Free) or price.in_batch() == price:
+            raise Unfit("it would not be cheaper")
+        return target, provider
+
+    def write_down(self, holds: Iterable[Hold]) -> None:
+        """In the step before the lines go. Raises `JournalUnwritable`."""
+        for hold in holds:
+            self.keeping.journal.append(hold)
+
+    def withdraw(self, offer: Offer) -> None:
+        """Nothing was sent, and nothing is written of it."""
+        self.keeping.limiter.withdraw(offer.scopes, offer.taken, time.monotonic())
+        self.free(offer.holds)
+
+    def free(self, holds: Iterable[Hold]) -> None:
+        """The same of holds alone."""
+        for hold in holds:
+            self.keeping.books.void(hold.id)
+        self.keeping.freed()
+
+    def void(self, hold: Hold) -> None:
+        """What was held for a line that was not answered there, and has cost nothing."""
+        self.keeping.settle(replace(interrupted_row(hold, _FREE), outcome="withdrawn", counts_call=False), hold, _FREE)
+
+    def billed(self, provider: Provider, hold: Hold, answered: Answered) -> Billed:
+        """What an answer says of its cost."""
+        findings = Findings(head_of_line(f"/v1/{hold.endpoint}").endpoint.shape)
+        if answered.body:
+            findings.see(answered.body)
+        if answered.code:
+            lost = Settlement(hold.amount_pusd, "held" if hold.amount_pusd else "unknown")
+            return Billed(lost if answered.code == "interrupted" else _FREE, findings, 0)
+        prices, now = self._prices(provider, hold).by(findings.served_model), datetime.now(UTC)
+        failed = has_failed(findings, draws=False)
+        ending = Ending(status=answered.status, failed=failed, usage=findings.usage, hhmm=now.hour * 100 + now.minute)
+        alone = settle(ending, prices, hold.amount_pusd)
+        cheaper = replace(prices, own=None if prices.own is None else prices.own.in_batch())
+        there = settle(ending, cheaper, hold.amount_pusd)
+        saved = alone.cost_pusd - there.cost_pusd if there.source == "computed" else 0
+        return Billed(there, findings, max(0, saved))
+
+    def settle(self, hold: Hold, answered: Answered, billed: Billed, batch_id: str) -> None:
+        """Book it, once: a line that was settled before is passed over."""
+        usage, row = billed.settlement.usage or billed.findings.usage, interrupted_row(hold, billed.settlement)
+        row = replace(
+            paid(row, billed.settlement, usage),
+            served=billed.findings.served_model,
+            status=answered.status,
+            outcome=answered.code or str(answered.status),
+            error=answered.code or (str(answered.status) if answered.status >= 400 else None),
+            upstream_id=billed.findings.generation_id,
+            adjusted=f"batch={batch_id}",
+            saved_pusd=billed.saved_pusd,
+            total_ms=max(0, int(time.time() * 1000) - hold.at_ms),
+        )
+        self.keeping.settle(row, hold, billed.settlement)
+        self.keeping.ended(row)
+
+    def _prices(self, provider: Provider, hold: Hold) -> Prices:
+        book, names = self._api.parts.exchange.toll.prices, (hold.model, hold.upstream_model)
+        price = book.price(provider, *names)
+        own: Price | None = FREE_OF_CHARGE if isinstance(price, Free) else price
+        return Prices(own, partial(book.listed, provider), partial(book.served_price, provider, names))
+
+
+class _Reply(Struct):
+    status_code: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Error(Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Told(Struct):
+    custom_id: str
+    response: _Reply | None = None
+    error: _Error | None = None
+
+
+def told_by(line: bytes) -> tuple[str, Answered]:
+    """A line of a provider's results: the call it stands for ("": it is no such line), and how it ended."""
+    try:
+        told = msgspec.json.decode(line, type=_Told)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = _Told("")
+    if told.response is not None and told.response.status_code:
+        body, status = bytes(told.response.body), told.response.status_code
+        return told.custom_id, Answered(status, told.custom_id, body, content_type="application/json")
+    error = told.error or _Error()
+    message = error.message or "The provider's batch has no answer to this line."
+    return told.custom_id, Answered(code=error.code or "server_error", message=message)
+
+
+def unanswered(status: str) -> Answered:
+    """How a line ended that a provider's batch says nothing of, by how that ended."""
+    if status == "cancelled":
+        return Answered(code="batch_cancelled", message="The batch was cancelled before this request was answered.")
+    if status == "expired":
+        return Answered(code="batch_expired", message="This request could not be executed before the batch expired.")
+    return Answered(code="interrupted", message=_LOST)
+
+
+_FREE = Settlement(0, "none", void=True)
