@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from proxy.translate.chat_reading import arguments_of, read_detail
 from proxy.translate.faults import INCOMPLETE, fault_of
+from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.reading import StreamReader
 from proxy.translate.responses_items import read_annotation
@@ -38,6 +39,7 @@ class Choice(Struct):
     index: Any = 0
     delta: Delta | None = None
     message: Delta | None = None
+    logprobs: Any = None
     finish_reason: Any = None
     native_finish_reason: Any = None
     stop_reason: Any = None
@@ -94,11 +96,18 @@ class ChatEvents(StreamReader):
     def _choice(self, choice: Choice) -> None:
         delta = choice.delta or choice.message
         if delta is not None:
+            if choice.logprobs:
+                self._note_likely(choice.logprobs, delta)
             self._delta(delta)
         if choice.finish_reason == "error" or choice.error:
             self.fail(fault_of({"error": choice.error} if choice.error else {"message": INCOMPLETE.message}))
         elif choice.finish_reason:
             self._ending = from_chat(choice.finish_reason, choice.stop_reason)
+
+    def _note_likely(self, said: Any, delta: Delta) -> None:
+        """Keep how likely words were; nobody else says it of thoughts and calls."""
+        if isinstance(said, dict) and not (delta.tool_calls or delta.reasoning or delta.reasoning_content):
+            self.writer.likely(read_logprobs(said.get("content")))
 
     def _delta(self, delta: Delta) -> None:
         if delta.reasoning_details or delta.reasoning or delta.reasoning_content:

@@ -73,11 +73,12 @@ def read_chat(body: dict[str, Any], losses: Losses) -> Request:
         metadata=body.get("metadata"),
         verbosity=a_text(body.get("verbosity")),
         cache_key=a_text(body.get("prompt_cache_key")),
+        logprobs=body.get("logprobs") is True,
+        top_logprobs=a_count(body.get("top_logprobs")),
         extra={name: value for name, value in body.items() if name not in _READ and value is not None},
     )
-    for name in ("store", "logprobs"):
-        if body.get(name) is True:
-            losses.add(name)
+    if body.get("store") is True:
+        losses.add("store")
     _rejoin(request.turns)
     return request
 

@@ -44,7 +44,14 @@ class ChatStream(StreamWriter):
 
     def text(self, text: str) -> None:
         self._settle_thought()
-        self._out.append(b'%b{"content":%b}%b' % (self._before, encode(text), self._after))
+        after = self._after
+        if self._likely:
+            after = after.replace(b"null", encode(self._told_likely()), 1)  # its first is that of `logprobs`
+        self._out.append(b'%b{"content":%b}%b' % (self._before, encode(text), after))
+
+    def _told_likely(self) -> dict[str, Any] | None:
+        told, self._likely = self._likely, []
+        return chat_logprobs(told)
 
     def refuse(self, text: str) -> None:
         self._settle_thought()
@@ -94,7 +101,8 @@ class ChatStream(StreamWriter):
         self.ended = True
         stop = settled(ending.stop, has_tools=bool(self._ordinals))
         head = self._before[: -len(b',"choices":[{"index":0,"delta":')]
-        finish = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": to_chat(stop)}
+        finish = {"index": 0, "delta": {}, "logprobs": self._told_likely()}
+        finish["finish_reason"] = to_chat(stop)
         finish["native_finish_reason"] = ending.native or None
         tier = b',"service_tier":' + encode(ending.tier) if ending.tier else b""
         rest = b',"usage":null' if self._include_usage else b""
@@ -106,6 +114,11 @@ class ChatStream(StreamWriter):
     def fail(self, fault: Fault) -> None:
         self.ended = True
         self._out.append(b"data: " + encode({"error": openai_object(fault)}) + b"\n\n")
+
+
+def chat_logprobs(tokens: list[Any]) -> dict[str, Any] | None:
+    """How likely tokens were; None where nobody says."""
+    return {"content": tokens, "refusal": None} if tokens else None
 
 
 def annotation(citation: Citation) -> dict[str, Any]:

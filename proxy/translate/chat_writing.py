@@ -61,6 +61,7 @@ def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
     else:  # as Claude Code's are
         losses.add("user")
     _put(body, service_tier=request.tier or None, metadata=request.metadata, prompt_cache_key=request.cache_key or None)
+    _put(body, logprobs=request.logprobs or None, top_logprobs=request.top_logprobs)
     spoken = {name: value for name, value in request.extra.items() if name in _SPOKEN}
     if len(spoken) < len(request.extra):
         losses.add("other")

@@ -76,6 +76,7 @@ def _note(request: Request, losses: Losses) -> None:
         losses.unless_empty(name, extra.get(name))
     if extra.get("n") not in (None, 1):
         losses.add("n", "changed")
+    losses.unless_empty("logprobs", request.logprobs or None)
     losses.unless_empty("metadata", request.metadata)
     losses.unless_empty("verbosity", request.verbosity)
     losses.unless_empty("prompt_cache_key", request.cache_key)

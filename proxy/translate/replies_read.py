@@ -6,6 +6,8 @@ from typing import Any
 
 from proxy.errors import InvalidValue
 from proxy.translate.chat_reading import arguments_of, read_content, read_thoughts
+from proxy.translate.faults import fault_of
+from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.messages_reading import read_block
 from proxy.translate.responses_items import read_annotations, read_output
@@ -20,6 +22,8 @@ def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: L
 
     Raises `InvalidValue` where its shape is not that protocol's.
     """
+    if body.get("error"):
+        raise InvalidValue(f"It is an error: {fault_of(body).message}")
     if _MEMBER[protocol] not in body:
         raise InvalidValue(f"It has no '{_MEMBER[protocol]}'.", param=_MEMBER[protocol])
     reply = _READ[protocol](body, losses)
@@ -47,9 +51,12 @@ def _chat(body: dict[str, Any], losses: Losses) -> Reply:
     citations = read_annotations(message.get("annotations"), losses)
     if citations and not any(isinstance(part, Text) for part in said):
         said.append(Text(""))
+    told = choice.get("logprobs")
+    likely = read_logprobs(told.get("content")) if isinstance(told, dict) else []
     for part in said:
         if isinstance(part, Text):
             part.citations, citations = citations, []
+            part.logprobs, likely = likely, []
     parts += said
     if refusal := a_text(message.get("refusal")):
         parts.append(Refusal(refusal))

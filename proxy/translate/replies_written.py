@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from proxy.translate import responses_output
-from proxy.translate.chat_stream import annotation
+from proxy.translate.chat_stream import annotation, chat_logprobs
 from proxy.translate.chat_writing import details
 from proxy.translate.faults import named_id
 from proxy.translate.messages_stream import web_citation
@@ -47,7 +47,8 @@ def chat_reply(reply: Reply, identity: Identity, *, shown: bool) -> dict[str, An
         message["reasoning_details"] = blocks
     ending = reply.ending
     finish = to_chat(settled(ending.stop, has_tools=bool(calls)))
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    likely = [token for part in texts for token in part.logprobs]
+    choice = {"index": 0, "message": message, "logprobs": chat_logprobs(likely), "finish_reason": finish}
     choice["native_finish_reason"] = ending.native or None
     return {
         "id": named_id("chat", identity),
@@ -128,4 +129,4 @@ def responses_reply(reply: Reply, identity: Identity) -> dict[str, Any]:
 def _said(part: Text | Refusal) -> list[dict[str, Any]]:
     if isinstance(part, Refusal):
         return [refusal_part(part.text)]
-    return [text_part(part.text, [responses_output.annotation(citation) for citation in part.citations])]
+    return [text_part(part.text, [responses_output.annotation(citation) for citation in part.citations], part.logprobs)]

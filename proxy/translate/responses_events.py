@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.translate.faults import INCOMPLETE, fault_of
+from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.reading import StreamReader
 from proxy.translate.responses_items import read_annotation, read_output
@@ -24,6 +25,7 @@ class Event(Struct):
     type: str = ""
     output_index: int = 0
     delta: Any = None
+    logprobs: Any = None
     item: Any = None
     response: Any = None
     annotation: Any = None
@@ -46,6 +48,7 @@ class ResponsesEvents(StreamReader):
         self._told: dict[Any, list[str]] = {}
         self._open: dict[Any, str] = {}
         self._done: set[Any] = set()
+        self._seen: set[str] = set()
 
     def see(self, data: bytes) -> None:
         if self.over or data.startswith(b"[DONE]") or (event := self.decoded(_decoder, data)) is None:
@@ -53,6 +56,8 @@ class ResponsesEvents(StreamReader):
         kind = event.type
         if kind == "response.output_text.delta":
             self._piece(event)
+            if event.logprobs:
+                self.writer.likely(read_logprobs(event.logprobs))
             self.writer.text(a_text(event.delta))
         elif kind in _CALLS:
             self._piece(event)
@@ -92,6 +97,7 @@ class ResponsesEvents(StreamReader):
     def _added(self, index: Any, item: dict[str, Any]) -> None:
         if not self.writer.begun:
             self.writer.begin("")
+        self._seen |= _names(item)
         kind = self._open[index] = a_text(item.get("type"))
         if kind == "function_call":
             self.open(index, a_text(item.get("call_id")), a_text(item.get("name")))
@@ -106,6 +112,7 @@ class ResponsesEvents(StreamReader):
         if kind in _STREAMED and index not in self._open:
             self._added(index, item)
         self._done.add(index)
+        self._seen |= _names(item)
         told = "".join(self._told.pop(index, []))
         if kind in _STREAMED:
             whole = a_text(item.get("arguments")) or a_text(item.get("input"))
@@ -135,7 +142,8 @@ class ResponsesEvents(StreamReader):
         output = response.get("output")
         for index, item in enumerate(output if isinstance(output, list) else []):
             if isinstance(item, dict) and index not in self._done and index not in self._told:
-                self._whole(index, item)
+                if not self._seen & _names(item):  # some servers count otherwise at the end
+                    self._whole(index, item)
         for index in [index for index, kind in self._open.items() if kind in _STREAMED and index not in self._done]:
             self.close(index)
         ending = from_responses(response.get("status"), response.get("incomplete_details"))
@@ -146,3 +154,8 @@ class ResponsesEvents(StreamReader):
         if not self.over:
             self.fail(INCOMPLETE)
         return self.over
+
+
+def _names(item: dict[str, Any]) -> set[str]:
+    """What an item is known by, wherever it stands."""
+    return {a_text(item.get("id")), a_text(item.get("call_id"))} - {""}

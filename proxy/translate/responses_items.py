@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.media import from_url
 from proxy.translate.sealing import unseal
@@ -127,7 +128,8 @@ def read_parts(content: Any, losses: Losses) -> list[Part]:
 def _part(part: dict[str, Any], losses: Losses) -> Part | None:
     kind = part.get("type")
     if kind in ("input_text", "output_text", "text", "summary_text"):
-        return Text(a_text(part.get("text")), read_annotations(part.get("annotations"), losses))
+        citations, told = read_annotations(part.get("annotations"), losses), part.get("logprobs")
+        return Text(a_text(part.get("text")), citations, logprobs=read_logprobs(told) if told else [])
     if kind == "refusal":
         return Refusal(a_text(part.get("refusal")))
     if kind == "input_image":

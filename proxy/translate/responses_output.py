@@ -62,9 +62,9 @@ def message_item(item_id: str, content: list[dict[str, Any]], status: str = "com
     return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}
 
 
-def text_part(text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+def text_part(text: str, annotations: list[dict[str, Any]], logprobs: list[Any]) -> dict[str, Any]:
     """Words of a message."""
-    return {"type": "output_text", "annotations": annotations, "logprobs": [], "text": text}
+    return {"type": "output_text", "annotations": annotations, "logprobs": logprobs, "text": text}
 
 
 def refusal_part(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from proxy.translate.chat_reading import MODES, read_format
+from proxy.translate.logprobs import INCLUDED
 from proxy.translate.losses import Field, Losses, tool_field
 from proxy.translate.responses_items import read_items
 from proxy.translate.tools import ACTION_MEMBER
@@ -34,8 +35,7 @@ _STATE: tuple[Field, ...] = ("previous_response_id", "conversation", "background
 _LOST: tuple[Field, ...] = ("truncation", "max_tool_calls", "context_management")
 _KINDS: dict[str, ToolKind] = {kind: kind for kind in get_args(ToolKind)}
 _USUAL = {"truncation": "disabled"}
-_LOGPROBS = "message.output_text.logprobs"
-_KNOWN = frozenset({"reasoning.encrypted_content", _LOGPROBS})
+_KNOWN = frozenset({"reasoning.encrypted_content", INCLUDED})
 
 
 def read_responses(body: dict[str, Any], losses: Losses) -> Request:
@@ -66,6 +66,8 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
         metadata=body.get("metadata") or None,
         verbosity=a_text(text.get("verbosity")),
         cache_key=a_text(body.get("prompt_cache_key")),
+        logprobs=INCLUDED in include,
+        top_logprobs=a_count(body.get("top_logprobs")) if INCLUDED in include else None,
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
     )
 
@@ -83,8 +85,6 @@ def _note(body: dict[str, Any], include: list[str], losses: Losses) -> None:
     losses.unless_empty("metadata", body.get("client_metadata"))
     if body.get("store") is True:
         losses.add("store")
-    if _LOGPROBS in include:
-        losses.add("logprobs")
     if any(wanted not in _KNOWN for wanted in include):
         losses.add("include")
 

@@ -36,6 +36,7 @@ class ResponsesStream(StreamWriter):
         self._content: list[dict[str, Any]] = []
         self._words: list[str] = []
         self._notes: list[dict[str, Any]] = []
+        self._part_likely: list[Any] = []
         self._begun: dict[str, Any] = {}
 
     @property
@@ -74,7 +75,14 @@ class ResponsesStream(StreamWriter):
         if self._open != "text":
             self._part("text")
         self._words.append(text)
-        self._delta(b"response.output_text.delta", self._place, text, b',"logprobs":[]')
+        rest = b',"logprobs":' + encode(self._told_likely()) if self._likely else b',"logprobs":[]'
+        self._delta(b"response.output_text.delta", self._place, text, rest)
+
+    def _told_likely(self) -> list[Any]:
+        """The tokens that were noted for what is told now; the part they are of ends on all of them."""
+        told, self._likely = self._likely, []
+        self._part_likely += told
+        return told
 
     def refuse(self, text: str) -> None:
         if self._open != "refusal":
@@ -100,7 +108,7 @@ class ResponsesStream(StreamWriter):
             item = out.message_item(self._item_id, [], "in_progress")
             self._event("response.output_item.added", {"output_index": self._index, "item": item})
         self._open = kind
-        part = out.text_part("", []) if kind == "text" else out.refusal_part("")
+        part = out.text_part("", [], []) if kind == "text" else out.refusal_part("")
         place = {**self._where(), "content_index": len(self._content)}
         self._place = encode(place)[1:-1]
         self._event("response.content_part.added", {**place, "part": part})
@@ -108,14 +116,15 @@ class ResponsesStream(StreamWriter):
     def _end_part(self) -> None:
         text, place = "".join(self._words), {**self._where(), "content_index": len(self._content)}
         if self._open == "text":
-            part = out.text_part(text, self._notes)
-            self._event("response.output_text.done", {**place, "text": text, "logprobs": []})
+            self._told_likely()
+            part = out.text_part(text, self._notes, self._part_likely)
+            self._event("response.output_text.done", {**place, "text": text, "logprobs": self._part_likely})
         else:
             part = out.refusal_part(text)
             self._event("response.refusal.done", {**place, "refusal": text})
         self._event("response.content_part.done", {**place, "part": part})
         self._content.append(part)
-        self._words, self._notes = [], []
+        self._words, self._notes, self._part_likely = [], [], []
 
     def _end_item(self) -> None:
         """The item of words or thoughts that is under way is whole."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from proxy.translate.chat_writing import LONGEST_USER, split_system
 from proxy.translate.effort import effort_for
+from proxy.translate.logprobs import INCLUDED
 from proxy.translate.losses import Field, Losses
 from proxy.translate.media import to_url
 from proxy.translate.responses_output import call_item
@@ -59,7 +60,8 @@ def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any
         if request.parallel is not None:
             body["parallel_tool_calls"] = request.parallel
     members = {
-        "include": ["reasoning.encrypted_content"],
+        "include": ["reasoning.encrypted_content", *([INCLUDED] if request.logprobs else [])],
+        "top_logprobs": request.top_logprobs,
         "max_output_tokens": _maximum(request.maximum, losses),
         "temperature": request.temperature,
         "top_p": request.top_p,

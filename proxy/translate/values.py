@@ -30,11 +30,12 @@ class Citation(Struct):
 
 
 class Text(Struct):
-    """Words. `cache` is Anthropic's `cache_control`."""
+    """Words. `cache` is Anthropic's `cache_control`, `logprobs` how likely each token was, as `read_logprobs` gives it."""
 
     text: str
     citations: list[Citation] = field(default_factory=list)
     cache: Any = None
+    logprobs: list[Any] = field(default_factory=list)
 
 
 class Media(Struct):
@@ -145,7 +146,10 @@ class Thinking(Struct):
 
 
 class Request(Struct):
-    """One request, in no protocol. `extra` holds members that other protocols call the same."""
+    """One request, in no protocol. `extra` holds members that other protocols call the same.
+
+    `logprobs`: it wants to be told how likely the tokens were, and `top_logprobs` others in their place.
+    """
 
     model: str = ""
     turns: list[Turn] = field(default_factory=list)
@@ -165,6 +169,8 @@ class Request(Struct):
     metadata: Any = None
     verbosity: str = ""
     cache_key: str = ""
+    logprobs: bool = False
+    top_logprobs: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from proxy.translate.values import Citation, Ending, Fault, Identity, Part, Reasoning, Refusal, Reply, Text, ToolUse
@@ -24,6 +26,7 @@ class StreamWriter:
         self.thoughts: list[Reasoning] = []
         self.calls: list[str] = []
         self._out: list[bytes] = []
+        self._likely: list[Any] = []
         self._thought: Reasoning | None = None
         self._thinking: list[str] = []
 
@@ -43,6 +46,10 @@ class StreamWriter:
     def text(self, text: str) -> None:
         """The assistant says this."""
         raise NotImplementedError
+
+    def likely(self, tokens: list[Any]) -> None:
+        """How likely the tokens of what is said next were."""
+        self._likely += tokens
 
     def cite(self, citation: Citation) -> None:
         """What it says comes from there."""
@@ -116,6 +123,7 @@ def play(reply: Reply, writer: StreamWriter) -> None:
 def play_part(part: Part, key: int, writer: StreamWriter) -> None:
     """Write one part of a reply; `key` is that of a tool's call."""
     if isinstance(part, Text):
+        writer.likely(part.logprobs)
         if part.text:
             writer.text(part.text)
         for citation in part.citations:

@@ -161,6 +161,14 @@ def test_a_call_that_nobody_named_is_not_kept_quiet(target: Protocol) -> None:
     assert b'"name":""' in stream and b"a1b2c3_0" in stream
 
 
+def test_items_that_are_counted_otherwise_at_the_end_are_told_once() -> None:
+    events = [
+        {**event, **({"output_index": event["output_index"] + 5} if "output_index" in event else {})}
+        for event in responses_story()
+    ]
+    assert told("chat", "responses", events) == told("chat", "responses", responses_story())
+
+
 def test_members_that_are_null_are_none() -> None:
     nothing = {"text": None, "thinking": None, "partial_json": None, "signature": None}
     said = block(0, {"type": "text", "text": None}, {**nothing, "type": "text_delta", "text": "Hi"})
@@ -205,6 +213,8 @@ def test_a_body_that_is_no_reply_is_said_to_be_none(source: Protocol) -> None:
     for body in (b"{}", b'{"choices": {}, "output": [], "content": {}, "status": "failed"}'):
         with pytest.raises(InvalidValue):
             bridge(source, target).whole(body)
+    with pytest.raises(InvalidValue, match="It is an error: Out of memory."):
+        bridge(source, target).whole(b'{"error": {"message": "Out of memory."}, "choices": [], "output": []}')
 
 
 def check_messages(events: list[dict[str, Any]]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from tongues import IDENTITY, PAIRS, bridge, passed, read_stream, read_whole, stream_of
-from upstreams import STORIES, whole_body
+from tongues import IDENTITY, PAIRS, bridge, events_of, lost, passed, read_stream, read_whole, stream_of, translated
+from upstreams import STORIES, chat_whole, chunk, responses_story, responses_whole, whole_body
 
 from proxy.translate.values import Protocol
 
@@ -54,3 +55,59 @@ def counts(target: Protocol, usage: dict[str, Any]) -> tuple[int, int, int, int]
 def test_every_bucket_of_the_usage_arrives(source: Protocol, target: Protocol) -> None:
     whole = read_whole(target, bridge(source, target).whole(whole_body(source)))
     assert counts(target, whole["usage"]) == (100, 40, 60, 7)
+
+
+def likely(token: str, *tops: str) -> dict[str, Any]:
+    """How likely a token was, and others in its place."""
+    told = [{"token": one, "logprob": -0.5, "bytes": list(one.encode())} for one in (token, *tops)]
+    return {**told[0], "top_logprobs": told[1:]}
+
+
+TOKENS = [likely("I ", "You "), likely("look: ", "see: "), likely("é😀")]
+
+
+def with_logprobs(source: Protocol) -> tuple[list[Any], dict[str, Any]]:
+    """A story told in tokens, whole and in events; the events of Responses say no bytes, and chat's may say none."""
+    if source == "chat":
+        words = [{"content": one["token"]} for one in TOKENS]
+        bare, whole = [{**one, "bytes": None} for one in TOKENS], chat_whole()
+        events = [chunk(said) for said in words] + [chunk({}, "stop", usage=whole["usage"])]
+        for event, token in zip(events, bare, strict=False):
+            event["choices"][0]["logprobs"] = {"content": [token], "refusal": None}
+        whole["choices"][0] |= {"message": {"role": "assistant", "content": "I look: é😀"}, "finish_reason": "stop"}
+        whole["choices"][0]["logprobs"] = {"content": TOKENS, "refusal": None}
+        return events, whole
+    whole = responses_whole()
+    whole["output"] = whole["output"][1:2]
+    whole["output"][0]["content"][0]["logprobs"] = TOKENS
+    said = [event for event in responses_story() if event.get("output_index") == 1 and "delta" not in event]
+    told = [{"token": one["token"], "logprob": -0.5, "top_logprobs": one["top_logprobs"]} for one in TOKENS]
+    place = {"type": "response.output_text.delta", "output_index": 1, "content_index": 0}
+    deltas = [{**place, "delta": one["token"], "logprobs": [one]} for one in told]
+    created = {"type": "response.created", "response": {**whole, "output": []}}
+    return [created, *said[:2], *deltas, *said[2:], {"type": "response.completed", "response": whole}], whole
+
+
+@pytest.mark.parametrize(("source", "target"), [("chat", "responses"), ("responses", "chat")])
+def test_the_likelihood_of_tokens_is_told_where_both_tell_it(source: Protocol, target: Protocol) -> None:
+    events, body = with_logprobs(source)
+    whole = read_whole(target, bridge(source, target).whole(json.dumps(body).encode()))
+    stream = passed(bridge(source, target), stream_of(source, events))
+    assert read_stream(target, stream) == whole
+    part = whole["choices"][0]["logprobs"] if target == "chat" else whole["output"][0]["content"][0]
+    kept = part["content"] if target == "chat" else part["logprobs"]
+    assert [one["token"] for one in kept] == ["I ", "look: ", "é😀"] and kept[0] == TOKENS[0]
+    first = next(event for event in events_of(stream) if "I " in str(event))  # with its words, not at the end
+    assert "'logprob': -0.5" in str(first)
+
+
+@pytest.mark.parametrize(("source", "target"), [("chat", "responses"), ("responses", "chat")])
+def test_the_likelihood_of_tokens_is_asked_for(source: Protocol, target: Protocol) -> None:
+    included = "message.output_text.logprobs"
+    asked: dict[Protocol, dict[str, Any]] = {
+        "chat": {"messages": [], "logprobs": True, "top_logprobs": 3},
+        "responses": {"input": "Hi", "include": [included], "top_logprobs": 3},
+    }
+    body, losses = translated(source, target, asked[source])
+    assert body["top_logprobs"] == 3 and lost(losses) == []
+    assert body["logprobs"] is True if target == "chat" else included in body["include"]
