@@ -52,6 +52,7 @@ from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Declined
 from proxy.web.operator.door import AdminDoor
+from proxy.web.operator.jobs import JobOrders
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import NothingToRead, Reload, ReloadRefused
 from proxy.web.operator.traffic import Traffic
@@ -257,7 +258,7 @@ class Daemon:
     def _open_jobs(self, api: Api, books: Bookkeeping, settings: Settings, told: Telemetry, orders: Orders) -> Jobs:
         jobs = Jobs(api, books, settings, Safe(self._sealer, books.writer), partial(tell_tried, told.metrics))
         self._stack.push_async_callback(jobs.open())
-        orders.by_name |= WebhookOrders(jobs.hooks).by_name
+        orders.by_name |= WebhookOrders(jobs.hooks).by_name | JobOrders(jobs).by_name
         return jobs
 
     def _sealer(self) -> Sealer:

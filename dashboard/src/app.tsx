@@ -30,6 +30,8 @@ const GROUPS: Entry[][] = [
     { screen: "budgets", title: "Budgets", key: "b", load: async () => (await import("./screens/budgets")).Budgets },
     { screen: "providers", title: "Providers", key: "p", load: async () => (await import("./screens/providers")).Providers },
     { screen: "models", title: "Models", key: "m", load: async () => (await import("./screens/models")).Models },
+    { screen: "routing", title: "Routing", key: "r", load: async () => (await import("./screens/routing")).Routing },
+    { screen: "jobs", title: "Jobs", key: "j", load: async () => (await import("./screens/jobs")).Jobs },
   ],
   [
     { screen: "audit", title: "Audit", key: "a", load: async () => (await import("./screens/audit")).Audit },

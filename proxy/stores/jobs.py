@@ -152,10 +152,10 @@ class JobStore:
         rows = self._rows(f"SELECT {_FIELDS} FROM jobs WHERE id = ? AND ? IN (key, '')", job_id, key or "")
         return _job(rows[0]) if rows else None
 
-    def jobs(self, key: str, prefix: str, after: str, most: int) -> list[Job]:
-        """This key's whose id begins so, the newest first, behind the job `after` ("" for all)."""
+    def jobs(self, key: str | None, prefix: str, after: str, most: int) -> list[Job]:
+        """This key's whose id begins so, the newest first, behind the job `after` ("" for all); None for a key: everybody's."""
         sql = (
-            f"SELECT {_FIELDS} FROM jobs WHERE key = ? AND substr(id, 1, ?) = ? "
+            f"SELECT {_FIELDS} FROM jobs WHERE {'? IS NULL' if key is None else 'key = ?'} AND substr(id, 1, ?) = ? "
             "AND (? = '' OR seq < (SELECT seq FROM jobs WHERE id = ?)) ORDER BY seq DESC LIMIT ?"
         )
         return [_job(row) for row in self._rows(sql, key, len(prefix), prefix, after, after, most)]

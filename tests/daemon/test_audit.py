@@ -92,6 +92,7 @@ CALLS_NEEDED = {
     "POST /models/sync",
     "PATCH /models",
     "POST /models/undo",
+    "DELETE /jobs/{name}",  # tests/dashboard
     "POST /webhooks/{name}/replay",
     "POST /providers/{name}/test",
     # tests/daemon/test_experiments.py

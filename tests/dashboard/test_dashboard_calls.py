@@ -117,7 +117,20 @@ def test_every_screen_is_usable_by_everybody(visit: Visit, scheme: str, width: i
     visit.close()
 
 
-SCREENS = ["now", "calls", "costs", "explore", "keys", "budgets", "providers", "models", "audit", "settings"]
+SCREENS = [
+    "now",
+    "calls",
+    "costs",
+    "explore",
+    "keys",
+    "budgets",
+    "providers",
+    "models",
+    "routing",
+    "jobs",
+    "audit",
+    "settings",
+]
 
 
 @pytest.mark.usefixtures("called")

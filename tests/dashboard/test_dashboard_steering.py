@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import ADMIN, Visit
-from harness.daemon import Daemon
+from harness.daemon import Daemon, chat_body
+from harness.hooks import SECRET, Receiver
 from harness.setting import CLIENT_KEY
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ CONFIG: dict[str, Any] = {
     "providers": {"mock": {}},
     "admin": ADMIN,
     "keys": {"alice": {"key": CLIENT_KEY}},
+    "models": {"smart": "openai/gpt-4o"},
+    "webhooks": {"allow_private": True},
     "shutdown": {"drain": 1},
 }
 
@@ -65,3 +68,100 @@ def test_any_figure_is_drawn_listed_saved_and_kept_as_a_view(visit: Visit) -> No
     page.get_by_role("link", name="The calls").click()
     page.get_by_role("region", name="Calls by minute").get_by_role("img").wait_for()
     assert page.get_by_role("region", name="Past calls").get_by_role("row").count() == 2
+
+
+def deferred(daemon: Daemon, model: str, *headers: tuple[str, str]) -> str:
+    """The id of a job."""
+    return str(
+        daemon.post("/v1/chat/completions", chat_body(model), [("Prefer", "respond-async"), *headers]).json["id"]
+    )
+
+
+def test_a_job_is_seen_and_cancelled(visit: Visit, daemon: Daemon) -> None:
+    job = deferred(daemon, "mock/hang")
+    page = visit.open("#/jobs")
+    page.get_by_role("button", name=f"Cancel {job}").click()
+    page.get_by_role("row").filter(has_text=job).get_by_text("cancelled").wait_for()
+    visit.judge()
+    assert daemon.ask("GET", f"/tollkeeper/jobs/{job}").json["status"] in ("cancelled", "failed")
+
+
+def test_a_webhook_is_seen_and_sent_again(visit: Visit, daemon: Daemon) -> None:
+    with Receiver() as receiver:
+        hook = ("x-tollkeeper-webhook", receiver.hook["url"]), ("x-tollkeeper-webhook-secret", SECRET)
+        job = deferred(daemon, "openai/gpt-4o", *hook)
+        receiver.wait_for(1)
+        page = visit.open("#/jobs")
+        row = page.get_by_role("region", name="Webhooks, as a table").get_by_role("row").filter(has_text=job)
+        row.get_by_text("delivered").wait_for()
+        row.get_by_role("button", name="Send").click()
+        first, again = receiver.wait_for(2)
+    assert first["id"] == again["id"]
+
+
+def served(daemon: Daemon, model: str) -> str | None:
+    """The model that answered."""
+    reply = daemon.chat(model)
+    assert reply.status == 200, reply.json
+    return reply.header("x-tollkeeper-model")
+
+
+def test_a_strategy_is_tried_on_past_calls_and_kept(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/routing")
+    past = page.get_by_role("region", name="The last seven days under it")
+    past.get_by_text("Would have gone elsewhere").wait_for()
+    for dial in ("Speed", "Quality"):
+        page.get_by_role("slider", name=dial).fill("0")
+    page.get_by_role("slider", name="Cost").fill("1")
+    page.get_by_label("Among the models of").fill("openai/gpt-4o, openai/gpt-4o-mini")
+    page.get_by_label("Among the models of").press("Enter")
+    past.get_by_role("row").filter(has_text="openai/gpt-4o-mini").wait_for()
+    visit.judge()
+    page.get_by_label("Its name", exact=True).fill("thrifty")
+    page.get_by_role("button", name="Keep it as a strategy").click()
+    page.get_by_text("1 of your own").wait_for()
+    assert daemon.asked("/routing/strategies")["strategies"]["thrifty"]["weights"]["cost"] == 1
+    page.get_by_role("region", name="Try a request").get_by_label("Strategy").select_option("thrifty")
+    page.get_by_label("Only among").fill("openai/gpt-4o, openai/gpt-4o-mini")
+    page.get_by_role("button", name="Where would it go?").click()
+    page.get_by_role("status").get_by_text(re.compile("^openai/gpt-4o(-mini)?, likely")).wait_for()
+
+
+def test_a_name_with_fallbacks_is_in_force(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/routing")
+    card = page.get_by_role("region", name="Names and their fallbacks", exact=True)
+    card.get_by_label("Name", exact=True).fill("steady")
+    card.get_by_label("Goes to").fill("mock/error")
+    card.get_by_label("Fallbacks, with").fill("openai/gpt-4o-mini")
+    card.get_by_role("button", name="Put the name in force").click()
+    card.get_by_role("link", name="steady").wait_for()
+    assert served(daemon, "steady") == "openai/gpt-4o-mini"
+
+
+def test_an_experiment_is_begun_ramped_held_rolled_back_and_finished(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/routing")
+    page.get_by_role("button", name="New experiment").click()
+    form = page.get_by_role("dialog")
+    for label, text in (("Its name", "newer"), ("The name that", "smart"), ("As it is", "openai/gpt-4o")):
+        form.get_by_label(label).fill(text)
+    form.get_by_label("Instead").fill("openai/gpt-4o-mini")
+    visit.judge()
+    form.get_by_role("button", name="Begin it").click()
+    one = page.get_by_role("region", name="Experiment newer")
+    one.get_by_text("running", exact=True).wait_for()
+    visit.judge()
+    one.get_by_label("Share of newer").fill("100")
+    one.get_by_role("button", name="Go on").click()
+    one.get_by_role("row").filter(has_text="gpt-4o-mini").get_by_text("100 %").wait_for()
+    assert served(daemon, "smart") == "openai/gpt-4o-mini"
+    one.get_by_role("button", name="Hold").click()
+    one.get_by_text("held", exact=True).wait_for()
+    one.get_by_role("button", name="Roll back").click()
+    one.get_by_role("button", name="Roll newer back now").click()
+    one.get_by_text("rolled back", exact=True).wait_for()
+    assert served(daemon, "smart") == "openai/gpt-4o"
+    one.get_by_role("button", name="Go on").click()
+    one.get_by_role("button", name="Finish").click()
+    one.get_by_role("button", name="All calls to").click()
+    one.get_by_text("finished", exact=True).wait_for()
+    assert served(daemon, "smart") == "openai/gpt-4o-mini"

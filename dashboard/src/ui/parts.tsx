@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { clock, usd } from "../format";
 
-type Tone = "good" | "warn" | "bad" | "idle";
+export type Tone = "good" | "warn" | "bad" | "idle";
 
 export function Head({ title, children }: { title: string; children?: ComponentChildren }) {
   useEffect(() => {

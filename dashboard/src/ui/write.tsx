@@ -42,7 +42,7 @@ export function Twice({ word, sure, write, onSure }: { word: string; sure: strin
   }
   return (
     <span class="row" role="group" aria-label={word}>
-      <button type="button" class="danger" autofocus disabled={write.busy} onClick={onSure}>
+      <button type="button" class="danger" autofocus disabled={write.busy} onClick={() => (setAsked(false), onSure())}>
         {sure}
       </button>
       <button type="button" onClick={() => setAsked(false)}>
@@ -94,12 +94,22 @@ export const Text = ({ name, title, hint, value, needed, type }: Given) => (
   </label>
 );
 
-export const Choice = ({ name, title, among }: { name: string; title: string; among: string[] }) => (
+interface Chosen {
+  name?: string;
+  title: string;
+  among: string[];
+  value?: string;
+  set?: (value: string) => void;
+}
+
+export const Choice = ({ name, title, among, value, set }: Chosen) => (
   <label class="field">
     {title}
-    <select name={name}>
+    <select name={name} value={value} onChange={(event) => set?.(event.currentTarget.value)}>
       {among.map((one) => (
-        <option key={one}>{one}</option>
+        <option key={one} value={one}>
+          {one || "–"}
+        </option>
       ))}
     </select>
   </label>

@@ -33,6 +33,7 @@ from proxy.web.operator.answers_past import PastCallAnswer
 from proxy.web.operator.bodies import AdjustBody, KeyChangesBody, NewKeyBody, RollbackBody, RotateBody, SettingBody
 from proxy.web.operator.desk import FILTERS
 from proxy.web.operator.experiments import ExperimentAnswer, ExperimentsAnswer, FinishBody, RampBody, StopBody
+from proxy.web.operator.jobs import JobAnswer, JobsAnswer
 from proxy.web.operator.live import LiveLine
 from proxy.web.operator.logins import LoginAnswer, LoginBody, WaysAnswer
 from proxy.web.operator.model_orders import NewsAnswer, SyncLine
@@ -93,6 +94,10 @@ ROUTES = (
     Route("GET", "/sessions", "sessions", "The sessions of agents used last.", SessionsAnswer, fails=(503,)),
     Route("POST", "/sessions/raise", "raise_session", "Let a session spend more, and go on.", RaisedAnswer,
           body=RaiseAsk, changes=True, fails=(400, 404, 503)),
+    Route("GET", "/jobs", "jobs", "Everybody's jobs, the newest first, and how far each is.", JobsAnswer,
+          query=("limit", "after"), fails=(400, 503)),
+    Route("DELETE", "/jobs/{name}", "cancel_job", "Cancel one under way: nothing more of it is sent.", JobAnswer,
+          changes=True, fails=(400, 404, 503)),
     Route("GET", "/webhooks", "webhooks", "What clients were told of their jobs.", WebhooksAnswer, query=("limit",),
           fails=(400, 503)),
     Route("POST", "/webhooks/{name}/replay", "replay_webhook", "Send one once more.", ReplayAnswer, changes=True,

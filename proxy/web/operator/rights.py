@@ -74,6 +74,8 @@ RIGHTS = {
     "live_stream": Right("read", "calls"),
     "providers": Right("read", "health"),
     "test_provider": Right("write", "models", "provider.test"),
+    "jobs": Right("read", "calls"),
+    "cancel_job": Right("write", "jobs", "job.cancel"),
     "webhooks": Right("read", "calls"),
     "replay_webhook": Right("write", "jobs", "webhook.replay"),
     "end": Right("write", "jobs", "call.end", by_tenant=True),

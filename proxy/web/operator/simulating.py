@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import astuple, replace
 
 from proxy.exchange.candidates import Candidates
 from proxy.exchange.routing import Router
@@ -16,11 +18,12 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.routing.board import Board, Kind, board_of, kind_of
 from proxy.policy.routing.replaying import Moved, Past, Replay, replay
 from proxy.policy.routing.values import Ask, Speed
-from proxy.policy.strategies import Pool, Seat
+from proxy.policy.strategies import Pool, Seat, Strategy, Weights
 from proxy.policy.values import Caller, Plan, Target
 from proxy.stores.past import PastQuestion
 from proxy.stores.records import Row
 from proxy.web.operator.desk import Desk, Unknown, instant
+from proxy.web.operator.moments import moment_ms
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 
 _MOST_SHOWN = 20
@@ -29,7 +32,8 @@ _SEED = 0  # the same question has the same answer
 
 class SimulateBody(Struct, frozen=True):
     """The policy as for a recommendation (`model`, `strategy`, `candidates`), and which calls: the newest so many of those that
-    asked for a name of the pattern `asked`, under keys of the pattern `key`."""
+    asked for a name of the pattern `asked`, under keys of the pattern `key`, since `since` (a day, or `7d`). `weights`: in
+    the place of the strategy's own."""
 
     model: str = "auto"
     strategy: str | None = None
@@ -37,6 +41,8 @@ class SimulateBody(Struct, frozen=True):
     calls: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     asked: str = "*"
     key: str = "*"
+    since: str | None = None
+    weights: Weights | None = None
 
 
 class Compared(Struct, frozen=True):
@@ -90,28 +96,40 @@ def simulation(desk: Desk, params: dict[str, Any]) -> Callable[[], SimulateAnswe
     )
     router = Router(desk.settings, desk.names, desk.prices)
     speeds = {} if desk.router is None else desk.router.observed.all_speeds(time.monotonic())
-    boards = _Boards(desk, router, (plan, pool), speeds)
+    strategy = router.strategy(pool.strategy)
+    if own.weights is not None:
+        strategy = replace(strategy, weights=_to_one(own.weights), kind="score")
+    boards = _Boards(desk, router, (plan, pool, strategy), speeds)
+    since_ms = 0 if own.since is None else moment_ms(own.since, desk.settings.money.zone, is_end=False)
 
     def rest() -> SimulateAnswer:
-        rows = desk.files.answered(PastQuestion(own.calls, own.asked, own.key))
+        found = desk.files.answered(PastQuestion(own.calls, own.asked, own.key))
+        rows = [row for row in found if row.at_ms >= since_ms]
         if not rows:
-            raise Unknown("the ledger has no call that was answered with text and fits `asked` and `key`")
+            raise Unknown("the ledger has no call that was answered with text and fits `asked`, `key` and `since`")
         return _told(pool.strategy, rows, replay(map(_past, rows), boards.of, random.Random(_SEED).random))
 
     return rest
+
+
+def _to_one(weights: Weights) -> Weights:
+    """The same as parts of 1. Raises ValueError."""
+    parts = astuple(weights)
+    if min(parts) < 0 or not 0 < sum(parts) < math.inf:
+        raise ValueError("weights must not be below 0, and one of cost, speed, quality and load must be above")
+    return Weights(*(part / sum(parts) for part in parts))
 
 
 class _Boards:
     """Of the pool, by kind of call and by who calls."""
 
     def __init__(
-        self, desk: Desk, router: Router, where: tuple[Plan, Pool], speeds: dict[tuple[Target, bool], Speed]
+        self, desk: Desk, router: Router, where: tuple[Plan, Pool, Strategy], speeds: dict[tuple[Target, bool], Speed]
     ) -> None:
         self._callers = {caller.name: caller for caller in desk.keys.callers}
         self._router, self._speeds = router, speeds
-        self._plan, self._pool = where
+        self._plan, self._pool, self._strategy = where
         self._candidates = Candidates(desk.settings, desk.prices)
-        self._strategy = router.strategy(self._pool.strategy)
         self._found: dict[tuple[tuple[Seat, ...], Kind], Board] = {}
 
     def of(self, past: Past) -> Board:

@@ -1,0 +1,130 @@
+// Strategies: sliders for what counts, and what the calls of the last week would have cost and taken under them.
+import { useEffect, useState } from "preact/hooks";
+import { ask } from "../api";
+import { count, milliseconds, share, usd } from "../format";
+import { Card, Empty, Problem, State } from "../ui/parts";
+import { Table, type Column } from "../ui/table";
+import { Choice, Form, listOf, Text, useWrite } from "../ui/write";
+import type { Stored } from "./routing";
+
+type Weights = Record<"cost" | "speed" | "quality" | "load", number>;
+
+export interface Known {
+  strategies: Record<string, { weights: Weights }>;
+  own: string[];
+}
+
+interface Simulated {
+  calls: number;
+  compared: number;
+  changed: number;
+  unserved: number;
+  unpriced: number;
+  was: Figures;
+  would_be: Figures;
+  models: Share[];
+}
+
+interface Figures {
+  cost_usd: string;
+  latency_ms: number;
+}
+
+interface Share {
+  model: string;
+  was: number;
+  would_be: number;
+}
+
+const DIALS: [keyof Weights, string][] = [["cost", "Cost"], ["speed", "Speed"], ["quality", "Quality"], ["load", "Little load"]];
+const MOST = 10_000;
+const PAUSE_MS = 250;
+const STEPS = 20;
+
+export function Strategies({ known, stored, after }: { known: Known; stored: Stored["sections"][string]; after: () => void }) {
+  const [from, setFrom] = useState("balanced");
+  const [weights, setWeights] = useState<Weights>(known.strategies.balanced!.weights);
+  const [model, setModel] = useState("auto");
+  const write = useWrite(after);
+  const choose = (name: string) => {
+    setFrom(name);
+    setWeights(known.strategies[name]!.weights);
+  };
+  const send = (given: Record<string, string>) => {
+    const before = (stored[given.name ?? ""]?.value ?? {}) as object;
+    void write.run("PUT", `routing/strategies/${encodeURIComponent(given.name ?? "")}`, { body: { value: { ...before, weights } } });
+  };
+  return (
+    <Card title="Strategies" aside={`${count(known.own.length)} of your own`}>
+      <div class="body stack">
+        <div class="pair">
+          <Choice title="Begin with" among={Object.keys(known.strategies)} value={from} set={choose} />
+          <label class="field">
+            Among the models of
+            <input value={model} onChange={(event) => setModel(event.currentTarget.value.trim() || "auto")} />
+          </label>
+        </div>
+        <div class="pair">
+          {DIALS.map(([name, title]) => (
+            <label class="field" key={name}>
+              <span>{title} <span class="num">{share(weights[name], Object.values(weights).reduce((sum, one) => sum + one, 0))}</span></span>
+              <input type="range" min="0" max="1" step={1 / STEPS} value={weights[name]} onInput={(event) => setWeights({ ...weights, [name]: Number(event.currentTarget.value) })} />
+            </label>
+          ))}
+        </div>
+        <Effect model={model} weights={weights} />
+        <Form write={write} send={send} word="Keep it as a strategy">
+          <Text key={from} name="name" title="Its name" hint="thrifty" value={known.own.includes(from) ? from : ""} needed />
+        </Form>
+      </div>
+    </Card>
+  );
+}
+
+// What is asked for while a dial turns is forgotten for what it says when it rests.
+function Effect({ model, weights }: { model: string; weights: Weights }) {
+  const [told, setTold] = useState<Simulated | null>(null);
+  const [error, setError] = useState<Error | null>(null);
+  const asked = JSON.stringify({ ...readAsked(model), weights, since: "7d", calls: MOST });
+  const isNothing = !Object.values(weights).some((one) => one > 0);
+  useEffect(() => {
+    if (isNothing) return;
+    const gone = new AbortController();
+    const timer = setTimeout(() => {
+      ask<Simulated>("POST", "routing/simulate", { body: JSON.parse(asked), signal: gone.signal, quiet: true }).then(
+        (answer) => (setTold(answer), setError(null)),
+        (problem: Error) => gone.signal.aborted || (setTold(null), setError(problem)),
+      );
+    }, PAUSE_MS);
+    return () => (clearTimeout(timer), gone.abort());
+  }, [asked]);
+  if (isNothing) return <p class="soft">Something must count.</p>;
+  if (error) return "status" in error && error.status === 404 ? <Empty title="No call of the last seven days to try it on" /> : <Problem error={error} />;
+  if (!told) return null;
+  const { was, would_be: would } = told;
+  return (
+    <section aria-label="The last seven days under it" aria-live="polite" class="stack">
+      <dl class="facts">
+        <div><dt>Cost</dt><dd><Change was={Number(was.cost_usd)} would={Number(would.cost_usd)} shown={(value) => usd(String(value))} /></dd></div>
+        <div><dt>Time of a call</dt><dd><Change was={was.latency_ms} would={would.latency_ms} shown={milliseconds} /></dd></div>
+        <div><dt>Would have gone elsewhere</dt><dd>{count(told.changed)} of {count(told.compared)} calls</dd></div>
+      </dl>
+      {told.unserved + told.unpriced > 0 && <p class="soft small">{count(told.unserved)} could not have been served, {count(told.unpriced)} would have gone where no price is known.</p>}
+      {told.models.length > 0 && <Table caption="Calls by model" columns={MODELS} rows={told.models.slice(0, 8)} id={(one) => one.model} />}
+    </section>
+  );
+}
+
+const readAsked = (model: string) => (model.includes(",") ? { candidates: listOf(model) } : { model });
+
+function Change({ was, would, shown }: { was: number; would: number; shown: (value: number) => string }) {
+  const tone = would < was ? "good" : "warn";
+  const by = was && would !== was ? `${would < was ? "−" : "+"}${share(Math.abs(would - was), was)}` : "";
+  return <>{shown(would)} <span class="soft">instead of {shown(was)}</span> {by && <State tone={tone}>{by}</State>}</>;
+}
+
+const MODELS: Column<Share>[] = [
+  { name: "Model", of: (one) => <span class="cut">{one.model}</span> },
+  { name: "Calls it answered", of: (one) => count(one.was), right: true },
+  { name: "Would have", of: (one) => count(one.would_be), right: true },
+];
