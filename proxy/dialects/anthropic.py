@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proxy.dialects.contract import Incoming, bearer, crossing
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
@@ -33,3 +35,7 @@ class Anthropic:
     def affordable(self, status: int, body: bytes) -> int | None:
         """Anthropic names no number."""
         return None
+
+    def is_about_one_model(self, fields: Mapping[str, str], body: bytes) -> bool:
+        """Its limits are those of a model in an organisation."""
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct, field
@@ -60,6 +60,9 @@ class Dialect(Protocol):
 
     def affordable(self, status: int, body: bytes) -> int | None:
         """The output tokens the account can still pay, where a 402 says so."""
+
+    def is_about_one_model(self, fields: Mapping[str, str], body: bytes) -> bool:
+        """Whether a 429 concerns only the model that was asked; else all of the account. `fields` are the reply's headers."""
 
 
 def bearer(provider: Provider) -> Headers:

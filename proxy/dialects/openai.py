@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proxy.dialects.contract import Incoming, bearer, crossing
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
@@ -28,3 +30,7 @@ class OpenAI:
     def affordable(self, status: int, body: bytes) -> int | None:
         """OpenAI names no number."""
         return None
+
+    def is_about_one_model(self, fields: Mapping[str, str], body: bytes) -> bool:
+        """OpenAI counts by model, and says of which ("Rate limit reached for gpt-4o in organization …"); others who name one do."""
+        return b"limit reached for " in body

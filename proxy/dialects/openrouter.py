@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from proxy.dialects.contract import Incoming, bearer, crossing
 from proxy.policy.values import Provider
@@ -36,3 +37,8 @@ class OpenRouter:
         """The N of "can only afford N" in a 402, when a call of N tokens makes sense at all."""
         match = _AFFORD.search(body) if status == 402 else None
         return int(match[1]) or None if match else None
+
+    def is_about_one_model(self, fields: Mapping[str, str], body: bytes) -> bool:
+        """Its own limiter sends `X-RateLimit-*` (wire.md 1.1), and counts free models apart; else one of the model's hosts was busy."""
+        own = any(name.startswith("x-ratelimit-") for name in fields) or b'"X-RateLimit-' in body
+        return not own or b"free-models" in body

@@ -24,7 +24,7 @@ class Course(Protocol):
     def goes_to(self, target: Target) -> None:
         """An attempt is made there."""
 
-    def rest(self, seconds: float) -> None:
+    def rest(self, seconds: float, *, is_whole: bool) -> None:
         """The provider of that attempt says when it may be asked again."""
 
     def ended(self, input_tokens: int) -> None:

@@ -216,6 +216,7 @@ class Reply:
             quota=status == 429 and any(code in self.first for code in _SPENT_CODES),
             affordable=dialect.affordable(self.status, self.first),
             missing=self.missing,
+            is_of_account=status == 429 and not dialect.is_about_one_model(self.fields, self.first),
         )
 
     @property

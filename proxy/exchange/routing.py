@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proxy.errors import NoHealthyUpstream
 from proxy.exchange.candidates import Candidates
+from proxy.exchange.doors import door_of
 from proxy.exchange.job import Job
 from proxy.policy.money.books import Books
 from proxy.policy.money.pricebook import PriceBook
@@ -99,11 +100,11 @@ class Course:
         if input_tokens and self._session:
             self._router.sessions.stick(self._session, target, input_tokens, time.monotonic())
 
-    def rest(self, seconds: float) -> None:
-        """The provider says when it may be asked again."""
-        if self._at is not None:
-            whose = account(self._own, self._at.provider)
-            self._router.resting[self._at, whose] = time.monotonic() + seconds
+    def rest(self, seconds: float, *, is_whole: bool) -> None:
+        """The provider says when it may be asked again: for that model, or for any with that key."""
+        if (at := self._at) is not None:
+            door = at.provider if is_whole else at
+            self._router.resting[door, account(self._own, at.provider)] = time.monotonic() + seconds
 
 
 class Router:
@@ -118,19 +119,26 @@ class Router:
     ) -> None:
         self.observed = Observed()
         self.busy: dict[Target, int] = {}
-        self.resting: dict[tuple[Target, str], float] = {}
+        self.resting: dict[tuple[Target | str, str], float] = {}  # by model or provider, and whose account
         self.decided: deque[Decided] = deque(maxlen=_MOST_DECISIONS)
         self.sessions = Sessions()
+        self._settings = settings
         self.take_on(settings, names, prices, breakers_of)
 
     def take_on(
         self, settings: Settings, names: Names, prices: PriceBook, breakers_of: Callable[[str], Breakers]
     ) -> None:
         """Decide by these from now on. `breakers_of`: those of a tenant's own accounts, "" of everybody's."""
+        self._forget_rests(self._settings.providers, settings.providers)
         self._settings, self._names, self._breakers_of = settings, names, breakers_of
         self._boards: dict[tuple[object, ...], Drawn] = {}
         self._candidates = Candidates(settings, prices)
         self._own: dict[tuple[object, ...], tuple[Pool, tuple[Seat, ...]]] = {}
+
+    def _forget_rests(self, before: Mapping[str, Provider], now: Mapping[str, Provider]) -> None:
+        """An account with another key or address has asked for no rest."""
+        same = {name for name, new in now.items() if name in before and door_of(before[name]) == door_of(new)}
+        self.resting = {(at, whose): s for (at, whose), s in self.resting.items() if whose or _provider(at) in same}
 
     def strategy(self, name: str) -> Strategy:
         """One's own of that name, else a built-in one. Raises KeyError."""
@@ -221,11 +229,11 @@ class Router:
         return Drawn(board, now, version, shares, seats)
 
     def _health(self, drawn: Drawn, caller: Caller, now: float) -> Health:
-        resting: dict[Target, float] = {}
+        resting: dict[Target | str, float] = {}
         if self.resting:
             self.resting = {door: until for door, until in self.resting.items() if until > now}
             own = caller.own
-            resting = {at: until for (at, whose), until in self.resting.items() if account(own, at.provider) == whose}
+            resting = {at: s for (at, whose), s in self.resting.items() if account(own, _provider(at)) == whose}
         known = Health({}, drawn.shares, self.busy)
         return health_of(drawn.board, _failing(caller, self._breakers_of, now), resting, known, now)
 

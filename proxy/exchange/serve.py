@@ -243,7 +243,7 @@ class Exchange:
             return Again(replace(attempt, calls=attempt.calls + 1, translated=True))
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
         if job.course is not None and seen.status == 429 and seen.retry_after:
-            job.course.rest(seen.retry_after)
+            job.course.rest(seen.retry_after, is_whole=seen.is_of_account)
         if seen.trouble == "unreachable":
             seen = replace(seen, is_near=is_near(provider))
         if job.call.endpoint.draws and seen.status in TIMEOUTS:  # of OpenRouter, what was not received is not billed

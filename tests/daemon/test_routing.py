@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from harness.daemon import Daemon
 from harness.events import chat_reply
+from harness.http import Connection, request_bytes
 from harness.steps import json_reply
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
+TOKEN = "admin-canary-14"
 
 SMART = {
     "smart": {"candidates": ["openai/gpt-4o-mini", "local/llama3.1"], "strategy": "cost"},
-    "keys": {"candidates": ["local/m", "openai/gpt-4o"], "strategy": "weighted"},
+    "first": {"candidates": ["oai/m", {"target": "brief/m", "priority": 1}], "strategy": "weighted"},
+    "accounts": {"candidates": ["oai/m", "oai/n", "brief/m"], "strategy": "weighted"},
     "share": {"candidates": [{"target": "local/a", "weight": 0}, "local/b"], "strategy": "weighted"},
 }
 
@@ -65,11 +70,64 @@ def test_who_is_drained_is_only_a_fallback(daemon: Daemon, upstream: Upstream) -
     assert daemon.chat("auto:nonsense").status == 404
 
 
-def test_a_429_rests_that_account_for_as_long_as_it_says(daemon: Daemon, upstream: Upstream) -> None:
-    busy = json_reply({"error": {"message": "slow down"}}, 429, [("Retry-After", "600")])
-    upstream.expect(busy, path="/local/", again=True)
-    upstream.expect(json_reply(chat_reply()), path="/or/", again=True)
-    attempts = [daemon.chat("keys").header("x-tollkeeper-attempts") for _ in range(20)]
-    assert sorted(set(attempts)) == ["1", "2"] and attempts.count("2") == 1  # one call met it, the others went by
-    (dropped,) = daemon.asked("/routing/decisions")["decisions"][0]["decision"]["dropped"]
-    assert dropped["model"] == "local/m" and dropped["reason"].endswith("s more (429)")
+BUSY = {"error": {"message": "slow down"}}
+OF_ONE = {"error": {"message": "Rate limit reached for m in organization org-1 on requests per min (RPM)."}}
+
+
+def drawn_by(daemon: Daemon, name: str, calls: int = 24) -> list[tuple[str | None, str | None, str | None]]:
+    """Where calls went, and how many attempts each took."""
+    replies = [daemon.chat(name) for _ in range(calls)]
+    assert {reply.status for reply in replies} == {200}
+    said = ("x-tollkeeper-provider", "x-tollkeeper-model", "x-tollkeeper-attempts")
+    return [tuple(reply.header(one) for one in said) for reply in replies]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "path", "rests", "goes_on"),
+    [
+        (BUSY, "/oai/", {"oai/m", "oai/n"}, {"brief"}),
+        (OF_ONE, "/oai/", {"oai/m"}, {"brief", "oai"}),
+    ],
+)
+def test_a_429_rests_that_key_for_as_long_as_it_says(
+    daemon: Daemon, upstream: Upstream, refusal: dict[str, Any], path: str, rests: set[str], goes_on: set[str]
+) -> None:
+    """All it serves, but where the reply speaks of one model; other keys of the same provider go on at once."""
+    upstream.expect(json_reply(refusal, 429, [("Retry-After", "600")]), path=path)
+    upstream.expect(json_reply(chat_reply()), path=path, again=True)
+    upstream.expect(json_reply(chat_reply()), path="/brief/", again=True)
+    first = drawn_by(daemon, "first", 1)
+    assert first == [("brief", "m", "2")]
+    later = drawn_by(daemon, "accounts")
+    assert {at for at, _, _ in later} == goes_on and {tries for _, _, tries in later} == {"1"}
+    dropped = daemon.asked("/routing/decisions")["decisions"][0]["decision"]["dropped"]
+    assert {one["model"] for one in dropped} == rests
+    assert all(one["reason"].endswith("s more (429)") for one in dropped)
+
+
+def ask(daemon: Daemon, method: str, path: str, body: Any) -> int:
+    with Connection(daemon.admin_port) as connection:
+        sent = json.dumps(body).encode()
+        connection.send(
+            request_bytes(method, path, [("Authorization", f"Bearer {TOKEN}")], sent, f"127.0.0.1:{daemon.admin_port}")
+        )
+        return connection.read_reply(method).status
+
+
+def test_a_deployment_that_is_drained_gets_no_new_calls_and_comes_back(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon(catalogue={"refresh": "never"}, admin={"host": "127.0.0.1", "port": 0, "token": TOKEN})
+    upstream.expect(json_reply(chat_reply()), again=True)
+
+    def weigh(weight: int) -> None:
+        both = [{"target": "oai/m", "weight": weight}, {"target": "brief/m", "weight": 1}]
+        value = {"candidates": both, "strategy": "weighted"}
+        assert ask(daemon, "PUT", "/settings/models/both", value) == 200
+
+    weigh(1)
+    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "brief"}
+    weigh(0)
+    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"brief"}
+    weigh(1)
+    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "brief"}

@@ -242,3 +242,25 @@ def test_the_url_is_the_base_plus_the_path_and_the_query_as_they_came() -> None:
 def test_a_request_can_be_logged_without_its_key_and_its_query() -> None:
     request = UpstreamRequest("POST", "https://up.example/v1/x?key=canary", [("Authorization", "canary")], [b"canary"])
     assert repr(request) == "<UpstreamRequest POST https://up.example/v1/x>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "body", "due"),
+    [
+        (
+            "openai",
+            {},
+            b'{"error":{"message":"Rate limit reached for gpt-4o in organization org-1 on tokens per min"}}',
+            True,
+        ),
+        ("openai", {}, b'{"error":{"message":"slow down"}}', False),
+        ("openai", {}, b"", False),
+        ("anthropic", {"retry-after": "3"}, b'{"type":"error","error":{"type":"rate_limit_error"}}', True),
+        ("openrouter", {"x-ratelimit-reset": "1"}, b'{"error":{"code":429}}', False),
+        ("openrouter", {}, b'{"error":{"metadata":{"headers":{"X-RateLimit-Reset":"1"}}}}', False),
+        ("openrouter", {"x-ratelimit-reset": "1"}, b"Rate limit exceeded: free-models-per-min", True),
+        ("openrouter", {}, b'{"error":{"code":429,"metadata":{"provider_name":"X"}}}', True),
+    ],
+)
+def test_whose_a_429_is(kind: Kind, fields: dict[str, str], body: bytes, due: bool) -> None:
+    assert DIALECTS[kind].is_about_one_model(fields, body) is due

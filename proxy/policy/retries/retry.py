@@ -38,7 +38,7 @@ class Seen(Struct, frozen=True):
     closed as the request went out; "no_answer" sent, and not even headers came; "no_event" a stream that began and broke before its first event. `is_near`: it was to
     run on this machine. `missing`: what an error says is not there.
     `retry_after` in seconds. `quota`: a 429 that means spent money. `affordable`: the output
-    tokens a 402 says the account can still pay. `may_be_made`: somebody on the way stopped waiting for what is made, and
+    tokens a 402 says the account can still pay. `is_of_account`: a 429 for whatever is asked there. `may_be_made`: somebody on the way stopped waiting for what is made, and
     billed, all the same.
     """
 
@@ -50,6 +50,7 @@ class Seen(Struct, frozen=True):
     is_near: bool = False
     missing: Missing = "unknown"
     may_be_made: bool = False
+    is_of_account: bool = False
 
 
 class Attempt(Struct, frozen=True):

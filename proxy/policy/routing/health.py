@@ -12,10 +12,14 @@ PROBE_SHARE = 0.05
 
 
 def health_of(
-    board: Board, failing: Mapping[Target | str, float], resting: Mapping[Target, float], known: Health, now: float
+    board: Board,
+    failing: Mapping[Target | str, float],
+    resting: Mapping[Target | str, float],
+    known: Health,
+    now: float,
 ) -> Health:
-    """`failing` as `Breakers.failing` has it; `resting` until when (as `now`) a target has asked for a rest; `known` is what
-    holds whoever fails."""
+    """`failing` as `Breakers.failing` has it; `resting` until when (as `now`) a target or a whole provider has asked for
+    a rest; `known` is what holds whoever fails."""
     if not failing and not resting:
         return known
     closed: dict[Target, str] = {}
@@ -23,8 +27,8 @@ def health_of(
     for row in board.rows:
         target = row.candidate.target
         seconds = failing.get(target, failing.get(target.provider))
-        if target in resting:
-            closed[target] = f"it asked to be left alone for {resting[target] - now:.0f} s more (429)"
+        if until := max(resting.get(target, 0.0), resting.get(target.provider, 0.0)):
+            closed[target] = f"it asked to be left alone for {until - now:.0f} s more (429)"
         elif seconds:
             closed[target] = f"it failed several times in a row; the next try is due in {seconds:.0f} s"
         elif seconds is not None:
