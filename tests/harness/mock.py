@@ -14,13 +14,16 @@ from harness.surroundings import PATIENCE_SECONDS
 
 
 class Mock:
-    """`with Mock() as mock:`; `root` is its address without a path, `bill` what it charged since `forget`."""
+    """`with Mock() as mock:`; `root` is its address without a path, `bill` what it charged since `forget`. `port` 0: any."""
 
     root = ""
     _process: subprocess.Popen[str]
 
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "proxy", "mock", "--port", "0"]
+        command = [sys.executable, "-m", "proxy", "mock", "--port", str(self._port)]
         self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
