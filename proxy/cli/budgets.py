@@ -33,7 +33,7 @@ def budgets(context: click.Context, forecast: bool, as_json: bool, config_path: 
     found = ask(home_or_exit(config_path), "forecast" if forecast else "budgets")
     if as_json:
         click.echo(json.dumps(found, indent=1))
-    elif not found["budgets"]:
+    elif not found["budgets"] and not found.get("credits"):
         say(_NOTHING_AHEAD if forecast else "No budget is configured, and no key has one.")
     elif forecast:
         _print_forecast(found)
@@ -77,6 +77,12 @@ def _print_forecast(found: dict[str, Any]) -> None:
     numbers = [(heading, True) for heading in ("Cap", "Spent", "At its end", "8 in 10: from", "to")]
     rest = [("Runs out", False), ("Sure", False)]
     print_table(Table([*names, *numbers, *rest], [_ahead(row) for row in found["budgets"]]))
+    for row in found["credits"]:
+        until = "lasts 90 days or more" if row["exhausted_at"] is None else f"lasts until {moment(row['exhausted_at'])}"
+        whose = f" ({row['tenant']})" if row["tenant"] else ""
+        say(
+            f"{row['provider']}{whose}: {dollars(row['left_usd'])} under its key's limit {until} ({row['confidence']})."
+        )
     if found["left_off"]:
         say(f"{found['left_off']} more, of which less is spent, were not looked at.")
 

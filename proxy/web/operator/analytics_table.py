@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.stores.analytics import AnalyticsReport
 from proxy.web.operator.analytics import ANALYTICS_FILTERS
+from proxy.web.operator.anomalies import AnomaliesAnswer
 from proxy.web.operator.events import Happening
 from proxy.web.operator.forecasts import ForecastAnswer
 from proxy.web.operator.reconciliation import ReconciliationAnswer
@@ -24,6 +25,8 @@ ANALYTICS_ROUTES = (
     _analytics("costs", "what cost most"),
     Route("GET", "/forecast", "forecast", "Where budgets will stand when they start anew, and when they run out.",
           ForecastAnswer, fails=(503,)),
+    Route("GET", "/anomalies", "anomalies", "What is unusual since the hour before this one, and why.",
+          AnomaliesAnswer, fails=(503,)),
     Route("GET", "/reconciliation", "reconciliation", "What providers billed, beside what the ledger has, day by day.",
           ReconciliationAnswer, query=("since",), fails=(400, 503)),
     Route("POST", "/reconciliation", "reconcile", "Read every bill now; answered as GET is.", ReconciliationAnswer,

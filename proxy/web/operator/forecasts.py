@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -51,12 +52,27 @@ class BudgetForecast(Struct, frozen=True):
     shadow: bool = False
 
 
+class CreditForecast(Struct, frozen=True):
+    """What the limit of a provider's key left when it was read (`read_at`), and when that runs out; null: not within 90 days.
+    `tenant` null: everybody's key."""
+
+    provider: str
+    tenant: str | None
+    left_usd: str
+    read_at: str
+    exhausted_at: str | None
+    exhausted_in_seconds: int | None
+    confidence: Confidence
+    hours: int
+
+
 class ForecastAnswer(Struct, frozen=True):
     """Every budget whose periods last a day or longer, the one that runs out first at the top. `left_off` more were not
     looked at: those of which least is spent."""
 
     at: str
     budgets: list[BudgetForecast]
+    credits: list[CreditForecast]
     left_off: int = 0
 
 
@@ -88,7 +104,33 @@ def forecasts(desk: Desk, standings: Sequence[Standing], now: float) -> Forecast
             history = _added(history, known[asked])
         rows.append(_row(standing, history, now))
     rows.sort(key=lambda row: (row.exhausted_in_seconds is None, row.exhausted_in_seconds or 0, row.budget))
-    return ForecastAnswer(instant(int(now * 1000)), rows, max(0, len(found) - _MOST))
+    return ForecastAnswer(instant(int(now * 1000)), rows, _credits(desk, now), max(0, len(found) - _MOST))
+
+
+def _credits(desk: Desk, now: float) -> list[CreditForecast]:
+    """Of the keys whose provider names a limit."""
+    rows = []
+    for bill in desk.files.newest_bills():
+        seen = bill.seen
+        if seen.left_pusd is None or not desk.bounds.has(bill.tenant):
+            continue
+        only = {"provider": bill.provider, **({"tenant": bill.tenant} if bill.tenant else {})}
+        history = _hours(desk, only, now)
+        found = forecast(Ahead(0, max(0, seen.left_pusd), len(history), _TOTAL_HOURS), history)
+        out = None if found.out_in_hours is None else int(found.out_in_hours * 3600)
+        rows.append(
+            CreditForecast(
+                provider=bill.provider,
+                tenant=bill.tenant or None,
+                left_usd=usd_text(seen.left_pusd),
+                read_at=instant(seen.at_ms),
+                exhausted_at=None if out is None else instant(int((now + out) * 1000)),
+                exhausted_in_seconds=out,
+                confidence=found.confidence,
+                hours=len(history),
+            )
+        )
+    return rows
 
 
 def _row(standing: Standing, history: list[int], now: float) -> BudgetForecast:
@@ -136,7 +178,7 @@ def _hours(desk: Desk, only: dict[str, str], now: float) -> list[int]:
     end_ms = int(now * 1000) // HOUR_MS * HOUR_MS
     since_ms = end_ms - HISTORY_HOURS * HOUR_MS
     report = desk.files.analytics(AnalyticsQuestion((), UTC, "hour", since_ms, end_ms, only))
-    costs: dict[str, int] = {str(row["at"]): to_pusd(row["cost_usd"]) for row in report.rows}
+    costs: dict[str, int] = {str(row["at"]): to_pusd(Decimal(row["cost_usd"])) for row in report.rows}
     if not costs:
         return []
     hours = [costs.get(_at(at_ms), 0) for at_ms in range(since_ms, end_ms, HOUR_MS)]

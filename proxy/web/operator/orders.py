@@ -18,6 +18,7 @@ from proxy.policy.money.credits import with_credits
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk
 from proxy.web.operator.analytics import AnalyticsOrders
+from proxy.web.operator.anomalies import AnomalyOrders
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
@@ -107,6 +108,7 @@ class Orders:
         self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name | AnalyticsOrders(state).by_name
         self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
         self.by_name |= CallOrders(state, traffic).by_name | ForecastOrders(state).by_name
+        self.by_name |= AnomalyOrders(state).by_name
         events, live = traffic.feed.events.follow, LiveStream(traffic).lines
         self.streams: dict[str, Told] = {"sync": models.sync, "events": events, "live_stream": live}
 

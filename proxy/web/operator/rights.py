@@ -104,6 +104,7 @@ RIGHTS = {
     "analytics_costs": Right("read", "analytics"),
     "reconciliation": Right("read", "costs", by_tenant=True),
     "reconcile": Right("write", "models", "bills.read"),
+    "anomalies": Right("read", "analytics"),
     "forecast": Right("read", "analytics", by_tenant=True),
     "events": Right("read", "calls"),
     "audit": Right("read", "audit", by_tenant=True),

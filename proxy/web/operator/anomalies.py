@@ -1,0 +1,158 @@
+"""What is unusual of late: asked of the roll-ups, and of the sessions of the last hour."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from proxy.policy.analysis.anomalies import Anomaly, Figures, Kind, Of, of_key, of_model, of_session
+from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.stores.analytics import DAY_MS, HOUR_MS, AnalyticsQuestion, By
+from proxy.stores.analytics_ledger import TooMuch
+from proxy.stores.rollups import MINUTE_MS
+from proxy.web.operator.answers import Answer
+from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.desk import Desk, instant
+
+_USUAL_DAYS, _HOURS_DAYS = 7, 28
+_LOOP_MS = 30 * MINUTE_MS
+
+
+class AnomalyRow(Struct, frozen=True):
+    """One thing that is unusual: `now` against `usual`, both in `unit`, and `why`. `cost_usd` is what it has cost beyond the
+    usual."""
+
+    kind: Kind
+    of: Of
+    name: str
+    now: float
+    usual: float
+    unit: str
+    cost_usd: str
+    why: str
+
+
+class AnomaliesAnswer(Struct, frozen=True):
+    """Since the beginning of the hour before this one; what has cost most comes first."""
+
+    at: str
+    since: str
+    anomalies: list[AnomalyRow]
+
+
+class AnomalyOrders:
+    """Takes no parameters."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+        self.by_name: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {"anomalies": self._anomalies}
+
+    async def _anomalies(self, _: dict[str, Any]) -> Answer:
+        await self._state.flushed()
+        return await asyncio.to_thread(anomalies, self._state.desk(), time.time())
+
+
+def anomalies(desk: Desk, now: float) -> AnomaliesAnswer:
+    """It asks files and may run in a thread. Raises as `Files` does."""
+    now_ms = int(now * 1000)
+    since_ms = now_ms // HOUR_MS * HOUR_MS - HOUR_MS
+    found = [*_of_keys(desk, since_ms, now_ms), *_of_models(desk, since_ms, now_ms), *_of_sessions(desk, now_ms)]
+    found.sort(key=lambda one: (-one.cost_pusd, one.kind, one.name))
+    rows = [
+        AnomalyRow(a.kind, a.of, a.name, round(a.now, 6), round(a.usual, 6), a.unit, usd_text(a.cost_pusd), a.why)
+        for a in found
+    ]
+    return AnomaliesAnswer(instant(now_ms), instant(since_ms), rows)
+
+
+def _of_keys(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
+    found: list[Anomaly] = []
+    parts: dict[str, list[tuple[str, int]]] = {}
+    for row in _rows(desk, ("key", "model"), since_ms, now_ms):
+        parts.setdefault(row["key"], []).append((row["model"], _pusd(row)))
+    recent = _rows(desk, ("key",), since_ms, now_ms)
+    if not recent:
+        return []
+    hours: dict[str, dict[str, int]] = {}
+    question = AnalyticsQuestion(("key",), UTC, "hour", since_ms - _HOURS_DAYS * DAY_MS, since_ms)
+    for row in desk.files.analytics(question).rows:
+        hours.setdefault(row["key"], {})[row["at"]] = _pusd(row)
+    for row in recent:
+        past = hours.get(row["key"], {})
+        first = min(past, default="")
+        count = 0 if not first else (since_ms - _ms(first)) // HOUR_MS
+        spent = [*past.values(), *[0] * (count - len(past))]  # hours without a call cost nothing
+        found += of_key(row["key"], _figures(row, since_ms, now_ms), spent, parts.get(row["key"], []))
+    return found
+
+
+def _of_models(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
+    begun_ms = since_ms - _USUAL_DAYS * DAY_MS
+    usual = {row["model"]: _figures(row, begun_ms, since_ms) for row in _rows(desk, ("model",), begun_ms, since_ms)}
+    found: list[Anomaly] = []
+    for row in _rows(desk, ("model",), since_ms, now_ms):
+        if row["model"] in usual:
+            found += of_model(row["model"], _figures(row, since_ms, now_ms), usual[row["model"]])
+    return found
+
+
+def _of_sessions(desk: Desk, now_ms: int) -> list[Anomaly]:
+    """Of the last half hour; nothing where so many calls were made that they cannot be added up one by one."""
+    question = AnalyticsQuestion(("session",), UTC, "minute", now_ms - _LOOP_MS, now_ms)
+    try:
+        rows = desk.files.analytics(question).rows
+    except TooMuch:
+        return []
+    by_session: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["session"]:
+            by_session.setdefault(row["session"], []).append(row)
+    found: list[Anomaly] = []
+    for session, minutes in by_session.items():
+        latest = _without_pause(minutes)
+        calls, inputs = [row["calls"] for row in latest], [row["input_tokens"] for row in latest]
+        found += of_session(session, calls, inputs, sum(map(_pusd, latest)))
+    return found
+
+
+def _without_pause(minutes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The latest minutes that follow one another."""
+    latest: list[dict[str, Any]] = []
+    for row in reversed(minutes):
+        if latest and _ms(latest[-1]["at"]) - _ms(row["at"]) > MINUTE_MS:
+            break
+        latest.append(row)
+    return latest[::-1]
+
+
+def _rows(desk: Desk, by: tuple[By, ...], since_ms: int, until_ms: int) -> list[dict[str, Any]]:
+    return desk.files.analytics(AnalyticsQuestion(by, UTC, None, since_ms, until_ms)).rows
+
+
+def _figures(row: dict[str, Any], since_ms: int, until_ms: int) -> Figures:
+    return Figures(
+        hours=(until_ms - since_ms) / HOUR_MS,
+        calls=row["calls"],
+        attempts=row["attempts"],
+        errors=row["errors"],
+        refused=row["refused"],
+        input_tokens=row["input_tokens"],
+        output_tokens=row["output_tokens"],
+        cached_tokens=row["cached_input_tokens"],
+        cost_pusd=_pusd(row),
+        first_token_ms=row["first_token_ms"]["p95"],
+    )
+
+
+def _pusd(row: dict[str, Any]) -> int:
+    return to_pusd(Decimal(row["cost_usd"]))
+
+
+def _ms(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp() * 1000)
