@@ -28,6 +28,19 @@ const colour = (name: string) => {
   return found;
 };
 
+// of the axis, for its longest figure: the tiniest costs have the most digits
+const roomFor = (_: uPlot, shown: string[] | null) => Math.max(70, 20 + 7 * Math.max(0, ...(shown ?? []).map((text) => text.length)));
+
+// of the other axis: the day as it is said elsewhere, and its 24 hours; [least seconds between two, what each says, the first, a new day's]
+const rows = (of: [number, string, string | null, string | null][]) =>
+  of.map(([least, said, first, day]) => [least, said, first, null, day, null, null, null, 1]) as uPlot.Axis.Values;
+const CLOCK = rows([
+  [31_536_000, "{YYYY}", null, null],
+  [2_419_200, "{MMM}", "\n{YYYY}", null],
+  [86_400, "{D} {MMM}", "\n{YYYY}", null],
+  [60, "{HH}:{mm}", "\n{D} {MMM}", "\n{D} {MMM}"],
+]);
+
 function series(lines: Line[]): uPlot.Series[] {
   const accent = colour("accent");
   if (lines.length === 1) return [{ fill: accent, stroke: accent, width: 0, paths: uPlot.paths.bars!({ size: [0.7, 60] }), points: { show: false } }];
@@ -50,7 +63,7 @@ export function Chart({ title, at, lines, shown }: Given) {
         legend: { show: false },
         cursor: { y: false },
         scales: { x: { range: () => [first - step, (at.at(-1) ?? first) + step] }, y: { range: (_, __, top) => [0, top || 1] } },
-        axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map(shown) }],
+        axes: [{ ...axis, values: CLOCK }, { ...axis, size: roomFor, values: (_, ticks) => ticks.map(shown) }],
         series: [{}, ...series(lines)],
       },
       [at, ...lines.map(({ values }) => values)],
