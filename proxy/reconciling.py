@@ -1,6 +1,7 @@
 """Compares what providers say they billed with what the ledger has, every ten minutes, beside calls and never in their way.
 
-Only questions that cost nothing are asked: OpenRouter's `/key`, and `/generation` of a few calls (wire.md 1.11 and 3.5).
+Only questions that cost nothing are asked: OpenRouter's `/key`, `/generation` of a few calls (wire.md 1.11 and 1.13), and, with
+an admin key, the reports of accounts.
 """
 
 from __future__ import annotations
@@ -23,10 +24,22 @@ from proxy.errors import ProviderError
 from proxy.exchange.listings import own_headers
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.upstream import Upstream
-from proxy.policy.analysis.bills import BillDay, Reading, begin, correction, follow, key_reading, sampled
+from proxy.policy.analysis import reports
+from proxy.policy.analysis.bills import (
+    CLOSED,
+    IN_A_ROW,
+    BillDay,
+    Reading,
+    begin,
+    correction,
+    follow,
+    key_reading,
+    midnight_after,
+    sampled,
+)
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.values import Provider
-from proxy.stores.bills import keep_days, newest_days, sample_of
+from proxy.stores.bills import days_since, keep_days, newest_days, sample_of
 from proxy.stores.failures import StoreError
 from proxy.stores.usage import UsageQuestion
 from proxy.telemetry import Telemetry
@@ -39,7 +52,7 @@ log = structlog.get_logger()
 
 TYPE = "bill.drift"
 EVERY_SECONDS = 600.0
-_IN_A_ROW = 2
+_REPORT_SECONDS = 3600.0
 _json = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 ResultT = TypeVar("ResultT")
@@ -66,6 +79,7 @@ class Reconciler:
         self._upstream, self._lookups = asks
         self._alerts, self._telemetry = told
         self._turn = asyncio.Lock()
+        self._next_reports = 0.0
         self.problems: dict[Account, str] = {}
         self._task = asyncio.create_task(self._run(), name="reconcile")
 
@@ -100,7 +114,46 @@ class Reconciler:
                 pending = self._telemetry.in_flight().get(account[0], 0) + self._lookups.waiting
                 reading = Reading(int(time.time() * 1000), label, billed, pusd, calls, pending, left)
                 days += await self._followed(known.get(account), reading, asked[account])
-            await self._keep(days)
+            await self._keep(days + await self._reports())
+
+    async def _reports(self) -> list[BillDay]:
+        """What accounts' own reports say of the latest days that are not closed; asked once an hour, with an admin key."""
+        admins = [one for one in self._api.parts.exchange.accounts.providers.values() if one.admin_key is not None]
+        now = time.monotonic()
+        if not admins or now < self._next_reports:
+            return []
+        self._next_reports = now + _REPORT_SECONDS
+        over = reports.days_over(int(time.time() * 1000))
+        known, _ = await self._do(partial(days_since, day=over[0]))
+        done = {(day.provider, day.day) for day in known if day.state in CLOSED}
+        found: list[BillDay] = []
+        for one in admins:
+            if days := [day for day in over if (f"{one.name}{reports.ACCOUNT}", day) not in done]:
+                found += await self._reported(replace(one, api_key=one.admin_key), days)
+        return found
+
+    async def _reported(self, admin: Provider, days: list[str]) -> list[BillDay]:
+        bodies = []
+        try:
+            for path in reports.paths(admin.kind, days):
+                bodies.append(_json.decode(await self._upstream.get_json(admin, path, own_headers(admin))))
+            costs = reports.read_costs(admin.kind, bodies)
+        except (ProviderError, msgspec.DecodeError, reports.NotAReport) as error:
+            log.warning("reconciliation_waits", reason=f"the report of {admin.name}: {error}")
+            return []
+        now_ms = int(time.time() * 1000)
+        return [
+            reports.account_day(admin.name, day, costs.get(day, {}), await self._booked_on(admin.name, day), now_ms)
+            for day in days
+            if bodies
+        ]
+
+    async def _booked_on(self, provider: str, day: str) -> dict[str, tuple[int, int]]:
+        """What the ledger has of a provider on a UTC day, by model."""
+        end = midnight_after(day)
+        question = UsageQuestion("model", UTC, end - 86_400_000, end, {"provider": provider})
+        report = await asyncio.to_thread(self._state.files.usage, question)
+        return {row["model"]: (to_pusd(Decimal(row["cost_usd"])), row["calls"]) for row in report.rows}
 
     def _accounts(self) -> Iterator[tuple[Account, Provider]]:
         """Every key that its provider tells the bill of."""
@@ -152,9 +205,9 @@ class Reconciler:
 
     async def _keep(self, days: list[BillDay]) -> None:
         """Keep days and corrections; tell, once a day, of what has been too far apart at two looks in a row."""
-        news = [day for day in days if day.over >= _IN_A_ROW and not day.told]
+        news = [day for day in days if day.over >= IN_A_ROW and not day.told]
         days = [replace(day, told=day.told or day in news) for day in days]
-        made = [one for day in days if day.state in ("matched", "explained") and (one := correction(day))]
+        made = [one for day in days if day.state in CLOSED and (one := correction(day))]
         keep = partial(keep_days, days=days, corrections=made, at_ms=int(time.time() * 1000))
         for day in news:
             log.warning("bill_drift", **msgspec.to_builtins(day_row(day)))
@@ -163,7 +216,8 @@ class Reconciler:
         else:
             await self._do(keep)
         for day in days:
-            self._telemetry.drift[(day.provider, day.tenant)] = day.drift_ratio
+            if day.source == "key":
+                self._telemetry.drift[(day.provider, day.tenant)] = day.drift_ratio
 
     async def _do(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         return await asyncio.wrap_future(self._state.writer.do(work))

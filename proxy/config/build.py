@@ -148,6 +148,7 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         shut=off or unreadable,
         is_unreadable=bool(unreadable) and not off,
         zdr=section.zdr,
+        admin_key=section.admin_key if not unreadable else None,
     )
     speaks = speaks_by_default(made) if section.speaks is None else frozenset(section.speaks)
     batches = made.base_url.startswith(_HAS_BATCHES) if section.batches is None else section.batches

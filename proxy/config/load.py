@@ -192,7 +192,7 @@ def _written_secrets(filled: Filled) -> Iterator[bool]:
     places.append(("auth", "oidc", "client_secret"))
     for name, provider in _sections(filled.tree, "providers").items():
         members = provider if isinstance(provider, dict) else {}
-        places.append(("providers", name, "api_key"))
+        places += [("providers", name, member) for member in ("api_key", "admin_key")]
         headers = [header for header in _sections(members, "headers") if str(header).lower() in SECRET_HEADERS]
         places += [("providers", name, "headers", header) for header in headers]
         if "@" in str(members.get("proxy")):

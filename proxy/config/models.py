@@ -105,6 +105,9 @@ class ProviderSection(Section):
     api_key_file: FilePath | None = Field(
         default=None, description="A file holding the key, or a systemd credential's name."
     )
+    admin_key: Credential | None = Field(
+        default=None, description="A management or admin key of the account: only its bill is read with it."
+    )
     base_url: BaseUrl | None = Field(default=None, description="Address up to and including /v1; default by kind.")
     headers: Headers = Field(default={}, description="Headers added to every call.")
     timeouts: TimeoutsSection = Field(default=TimeoutsSection(), description="How long to wait for it.")

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from proxy.errors import CallerError
-from proxy.mock import batches
+from proxy.mock import batches, reports
 from proxy.mock.account import credits_body, generation_body, key_body
 from proxy.mock.asked import Profile, read_asked
 from proxy.mock.bill import Bill
@@ -124,6 +124,8 @@ def build_app(rules: Rules = RULES) -> web.Application:
                 app.router.add_route(method, prefix + path, _bound(handler, profile, path.strip("/")))
     for method, path, handler in batches.ROUTES:
         app.router.add_route(method, "/openai/v1" + path, _bound(handler, "openai", path.strip("/")))
+    for path, profile in reports.ROUTES:
+        app.router.add_get(path, _bound(reports.serve, profile, "reports"))
     app.router.add_get("/mock/bill", _bill)
     app.router.add_delete("/mock/bill", _forget)
     app.router.add_route("*", "/mock/redirected", _redirected)

@@ -162,6 +162,7 @@ def _with_own_key(provider: Provider, tenant: str, credential: Credential) -> Pr
         provider,
         tenant=tenant,
         api_key=None if credential.unreadable else credential.key,
+        admin_key=None,
         key_source=credential.source,
         headers=tuple((name, value) for name, value in provider.headers if name.lower() not in SECRET_HEADERS),
         shut=provider.shut if is_off else credential.unreadable,

@@ -53,15 +53,14 @@ class Provider(Struct, frozen=True):
     """One configured upstream.
 
     `base_url` has no trailing slash; the upstream's URL is it plus the path without /v1.
-    `api_key` None sends no credential. `key_source` says in words where the key comes from
-    ("environment variable OPENROUTER_API_KEY"), for error messages. `proxy` is the URL of
-    an HTTP proxy to go through, or "environment", or None for a direct connection.
+    `api_key` None sends no credential. `key_source` says in words where the key comes from ("environment variable
+    OPENROUTER_API_KEY"), for error messages. `proxy` is the URL of an HTTP proxy to go through, "environment", or None.
     `ca_file` holds the authorities to believe, in PEM, instead of SSL_CERT_FILE's or the system's.
     `max_tokens_field` is the member that limits chat's output there ("none": no member, on any endpoint), None the
     usual one; without `stream_options` that member is never put in. `speaks` None: unknown until it is tried. `shut`
     says why no call goes there now: it is switched off, or (`is_unreadable`) its stored key cannot be opened. `zdr`: it
-    keeps nothing of a call, says the operator. `tenant` is whose key it has; "" everybody's. `batches`: of its own, as OpenAI's.
-    """
+    keeps nothing of a call, says the operator. `tenant` is whose key it has; "" everybody's. `admin_key` reads the bill
+    of the account, and nothing else. `batches`: of its own, as OpenAI's."""
 
     name: str
     kind: Kind
@@ -81,6 +80,7 @@ class Provider(Struct, frozen=True):
     zdr: bool = False
     tenant: str = ""
     batches: bool = False
+    admin_key: Secret | None = None
 
 
 class Target(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from harness.commands import typed
@@ -22,7 +23,24 @@ def reconciled(daemon: Daemon, *words: str) -> dict[str, Any]:
     done = typed(daemon.folder, "reconcile", "--json", *words, "--config", str(daemon.folder / "config.yaml"))
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    found["account"] = [row for row in found["days"] if row["provider"] == "openrouter/account"]
+    return {**found, "days": [row for row in found["days"] if row not in found["account"]]}
+
+
+def status_of(url: str, **headers: str) -> int:
+    try:
+        with urlopen(Request(url, headers=headers), timeout=PATIENCE_SECONDS) as reply:  # noqa: S310
+            return int(reply.status)
+    except HTTPError as error:
+        return error.code
+
+
+def test_only_an_admin_key_is_told_what_an_account_costs(mock: Mock) -> None:
+    for path, refused in (("/api/v1/activity", 403), ("/openai/v1/organization/costs", 403)):
+        told = [status_of(f"{mock.root}{path}", Authorization=f"Bearer {key}") for key in ("sk-one", "sk-admin-one")]
+        assert told == [refused, 200]
+    claude = f"{mock.root}/anthropic/v1/organizations/cost_report"
+    assert [status_of(claude, **{"x-api-key": key}) for key in ("sk-ant-one", "sk-ant-admin-one")] == [401, 200]
 
 
 def by_others(mock: Mock, usd: str) -> None:
@@ -40,12 +58,17 @@ def test_late_settlements_and_leavers_drift_little_and_foreign_use_is_told_apart
         "late": priced("openrouter/mock/cut?cost=0.01&misses=1", 100),  # its cost is looked up some seconds later
         "slow": priced("openrouter/mock/slow?ttft=0.05&interval=0.02&tokens=30&misses=0&cost=0.01", 100),
     }
+    providers = {"openrouter": mock.provider(admin_key="sk-or-admin")}
     budgets = {"budgets": [{"usd": 40, "per": "total"}]}
     with Receiver() as receiver, Daemon(
-        toll_config(mock, budgets, models=models, alerts=[receiver.hook]), tmp_path, key=KEY
+        toll_config(mock, budgets, models=models, alerts=[receiver.hook], providers=providers), tmp_path, key=KEY
     ) as daemon:  # fmt: skip
         assert reconciled(daemon)["days"] == []
-        (begun,) = reconciled(daemon, "--now")["days"]
+        first = reconciled(daemon, "--now")
+        (begun,) = first["days"]
+        assert [(row["state"], row["source"]) for row in first["account"]] == [
+            ("provisional", "report"), ("matched", "report"), ("matched", "report"),
+        ]  # fmt: skip
         assert (begun["provider"], begun["state"], begun["billed_usd"]) == ("openrouter", "open", "0.000000000000")
 
         kinds = ["late"] * LATE + ["slow"] * LEAVERS + ["plain"] * (CALLS - LATE - LEAVERS)

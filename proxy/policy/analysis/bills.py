@@ -19,6 +19,8 @@ from proxy.policy.money.amounts import PUSD_PER_USD, to_pusd
 State = Literal["open", "provisional", "matched", "explained"]
 Cause = Literal["foreign use", "late settlement", "lower price", "higher price", "another key", "rounding", "unknown"]
 
+CLOSED: tuple[State, ...] = ("matched", "explained")
+IN_A_ROW = 2  # readings that are too far apart, until somebody is told
 LEAST_DRIFT_PUSD = PUSD_PER_USD // 20  # $0.05
 _PART = 100  # of what was billed: 1 %
 _LATE_MS = 3_600_000  # after midnight a day ends, whatever is still under way
