@@ -89,7 +89,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
             chunk = await _what_follows(client, reply)
         else:
             while (chunk := reply.take()) is None:
-                reply.show(None if interpreter is not None or is_silent else passing)
+                reply.show(None if is_silent else passing)
                 await reply.news()
             reply.show(None)
         if not chunk:
@@ -107,11 +107,12 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
 class _Passing:
     """Passes on what can be nothing but one more piece of text, in the step in which it came."""
 
-    __slots__ = ("_client", "_door", "_patience", "_reader", "_settler")
+    __slots__ = ("_client", "_door", "_interpreter", "_patience", "_reader", "_settler")
 
     def __init__(self, client: Client, reply: Reply, patience: Patience) -> None:
         self._client = client
         self._door = client.door
+        self._interpreter = reply.interpreter
         self._reader = reply.reader
         self._settler = reply.settler
         self._patience = patience
@@ -124,7 +125,7 @@ class _Passing:
         if not self._reader.passes(data, None if settler is None else settler.look_at):
             return False
         self._patience.heard()
-        client.say(data)
+        client.say(data if self._interpreter is None else self._interpreter.feed(data))
         return True
 
 

@@ -28,7 +28,8 @@ from proxy.translate.responses_writing import write_responses
 from proxy.translate.tools import Known, wire_name
 from proxy.translate.values import Aim, Choice, Fault, Identity, Protocol, Reasoning, Reply, Request, ToolUse
 from proxy.translate.writing import StreamWriter, encode, play
-from proxy.wire.json_text import mended
+from proxy.wire.alike import Alike
+from proxy.wire.json_text import is_utf_8, mended
 from proxy.wire.sse import EventCutter, data_of, split_events
 
 _READ: dict[Protocol, Callable[[dict[str, Any], Losses], Request]] = {
@@ -90,7 +91,18 @@ class Bridge:
     `source` is whom the request went to, `target` who asked. `losses` goes on growing while the reply is read.
     """
 
-    __slots__ = ("_cutter", "_known", "_losses", "_reader", "_request", "_writer", "identity", "source", "target")
+    __slots__ = (
+        "_alike",
+        "_cutter",
+        "_known",
+        "_losses",
+        "_reader",
+        "_request",
+        "_writer",
+        "identity",
+        "source",
+        "target",
+    )
 
     def __init__(self, source: Protocol, target: Protocol, request: Request, identity: Identity) -> None:
         self.source: Protocol = source
@@ -99,6 +111,7 @@ class Bridge:
         self._request = request
         self._known = Known(request.tools, source)
         self._losses = Losses()
+        self._alike = Alike() if source == "chat" else None
         self._cutter = EventCutter()
         self._writer = self._new_writer()
         self._reader = self._new_reader()
@@ -139,7 +152,16 @@ class Bridge:
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that the client gets for these bytes."""
+        if not self._cutter.tail and self._is_more(chunk):
+            return self._writer.take()
         return self._read(self._cutter.feed(chunk)) if chunk else b""
+
+    def _is_more(self, event: bytes) -> bool:
+        """Whether it is one more piece of the words under way and nothing else, as most events are; then it was told."""
+        if self._alike is None or self._reader.over:
+            return False
+        text = self._alike.text_of(event)
+        return text is not None and is_utf_8(text) and self._writer.more(text)
 
     def finish(self) -> bytes:
         """The upstream's stream is at its end: what the client's ends on, an error where it was cut."""
@@ -159,8 +181,12 @@ class Bridge:
         for event in split_events(block):
             if over.over:
                 break
+            if self._is_more(event):
+                continue
             if data := data_of(event):
                 see(data)
+                if self._alike is not None:
+                    self._alike.learn(event)
             elif data is None and event.startswith(b":") and self._writer.begun:
                 self._writer.ping()
         return self._writer.take()

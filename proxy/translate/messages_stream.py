@@ -23,6 +23,7 @@ class MessagesStream(StreamWriter):
         self._shown = shown
         self._index = -1
         self._open = ""
+        self._more = b""
         self._tool: int | None = None
         self._later: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
@@ -49,6 +50,10 @@ class MessagesStream(StreamWriter):
         self._index += 1
         self._open = kind
         self._event({"type": "content_block_start", "index": self._index, "content_block": block})
+        self._more = (
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":'
+            b'{"type":"text_delta","text":"' % self._index
+        )
 
     def _stop(self) -> None:
         if not self._open:
@@ -79,6 +84,12 @@ class MessagesStream(StreamWriter):
         self._delta(b"text", b"text", text)
 
     refuse = text
+
+    def more(self, text: bytes) -> bool:
+        if self._open != "text":
+            return False
+        self._out.append(b'%b%b"}}\n\n' % (self._more, text))
+        return True
 
     def cite(self, citation: Citation) -> None:
         if self._waits(self.cite, citation):

@@ -10,6 +10,11 @@ from proxy.translate import responses_output as out
 from proxy.translate.values import Citation, Ending, Fault, Identity, ToolUse
 from proxy.translate.writing import StreamWriter, encode
 
+_MORE = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b,'
+    b'"delta":"%b","logprobs":[]}\n\n'
+)
+
 
 class _Call(Struct):
     """A call under way: where it stands, and what came of its arguments."""
@@ -77,6 +82,14 @@ class ResponsesStream(StreamWriter):
         self._words.append(text)
         rest = b',"logprobs":' + encode(self._told_likely()) if self._likely else b',"logprobs":[]'
         self._delta(b"response.output_text.delta", self._place, text, rest)
+
+    def more(self, text: bytes) -> bool:
+        if self._open != "text" or self._likely:
+            return False
+        self._words.append(text.decode())
+        self._out.append(_MORE % (self._number, self._place, text))
+        self._number += 1
+        return True
 
     def _told_likely(self) -> list[Any]:
         """The tokens that were noted for what is told now; the part they are of ends on all of them."""

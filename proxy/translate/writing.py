@@ -55,6 +55,10 @@ class StreamWriter:
         """What it says comes from there."""
         raise NotImplementedError
 
+    def more(self, text: bytes) -> bool:
+        """The assistant goes on with this, as it stands in JSON without an escape; False where no words are under way."""
+        return False
+
     def refuse(self, text: str) -> None:
         """It declines, in these words."""
         raise NotImplementedError

@@ -13,7 +13,7 @@ import pytest
 from harness.daemon import Daemon
 from harness.events import OPENAI_USAGE, anthropic_stream, chat_chunk, chat_reply, chat_stream, usage_chunk
 from harness.setting import CLIENT_KEY, config_for
-from harness.steps import chunk, close, json_reply, plain_reply, say, sse, stream_head, then
+from harness.steps import chunk, close, json_reply, plain_reply, say, sse, sse_apart, stream_head, then
 from harness.upstream import Upstream
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -207,6 +207,19 @@ def test_a_stream_that_breaks_off_ends_in_an_error_of_the_clients_protocol(daemo
     last = json.loads(reply.body.rstrip().rpartition(b"data: ")[2])
     assert last["type"] == "response.failed" and not reply.complete
     assert last["response"]["error"]["code"] == "upstream_reset"
+
+
+def test_pieces_that_come_one_by_one_are_all_told(daemon: Daemon, upstream: Upstream) -> None:
+    words = [f"word{number} " for number in range(40)]
+    usage = {"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43}
+    pieces = [*map(chat_chunk, words), chat_chunk(finish="stop"), usage_chunk(usage), b"data: [DONE]\n\n"]
+    upstream.expect(sse_apart(pieces), sse_apart(pieces))
+    with claude(daemon) as client, client.messages.stream(**MESSAGES) as told:
+        message = told.get_final_message()
+    assert message.content[0].text == "".join(words) and message.usage.output_tokens == 40
+    with codex(daemon) as client, client.responses.stream(**RESPONSES) as stream:
+        response = stream.get_final_response()
+    assert response.output_text == "".join(words) and response.usage.output_tokens == 40
 
 
 def test_state_that_nobody_keeps_is_refused(daemon: Daemon, upstream: Upstream) -> None:

@@ -40,6 +40,22 @@ def test_the_cuts_of_a_stream_do_not_show(source: Protocol, target: Protocol) ->
     assert passed(bridge(source, target), stream.replace(b"\n", b"\r\n"), 5) == expected
 
 
+@pytest.mark.parametrize("target", ["messages", "responses"])
+def test_pieces_that_are_alike_are_said_as_any_other(target: Protocol) -> None:
+    """Most of a stream is one event again and again with other words; thoughts, escapes and bytes of no text between."""
+    words = ["I ", "look", ": é😀", ' "so" \\', "\n", "and ", "on ", "", " go"]
+    said = [chunk({"content": word}) for word in words]
+    events = [*said, chunk({"reasoning": "Hm."}), *said, chunk({}, "stop")]
+    stream = stream_of("chat", events)
+    whole = read_stream(target, passed(bridge("chat", target), stream))
+    assert str(whole).count("and on  go") == 2 and "Hm." in str(whole)
+    one_by_one = bridge("chat", target)
+    pieces = [one_by_one.feed(piece + b"\n\n") for piece in stream.split(b"\n\n") if piece]
+    assert read_stream(target, b"".join(pieces)) == whole
+    strange = stream.replace(b'"on "', b'"\xff\xfe"', 1)
+    assert passed(bridge("chat", target), strange).decode()
+
+
 def counts(target: Protocol, usage: dict[str, Any]) -> tuple[int, int, int, int]:
     """Input with all of the cache, output, read from the cache, thoughts."""
     if target == "messages":
