@@ -27,10 +27,12 @@ const GROUPS: Entry[][] = [
   ],
   [
     { screen: "keys", title: "Keys", key: "k", load: async () => (await import("./screens/keys")).Keys },
+    { screen: "tenants", title: "Tenants", key: "t", load: async () => (await import("./screens/tenants")).Tenants },
     { screen: "budgets", title: "Budgets", key: "b", load: async () => (await import("./screens/budgets")).Budgets },
     { screen: "providers", title: "Providers", key: "p", load: async () => (await import("./screens/providers")).Providers },
     { screen: "models", title: "Models", key: "m", load: async () => (await import("./screens/models")).Models },
     { screen: "routing", title: "Routing", key: "r", load: async () => (await import("./screens/routing")).Routing },
+    { screen: "playground", title: "Playground", key: "y", load: async () => (await import("./screens/playground")).Playground },
     { screen: "jobs", title: "Jobs", key: "j", load: async () => (await import("./screens/jobs")).Jobs },
   ],
   [

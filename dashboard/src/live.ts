@@ -1,6 +1,7 @@
 // One stream of events for the whole page: calls under way, calls that ended, the last hour by minutes.
 import { useEffect, useState } from "preact/hooks";
 import { pageHeaders, refusal, Refused, wantLogin } from "./api";
+import { events } from "./stream";
 import type { EndedCall, LiveCall, Minute } from "./types";
 
 const KEPT = 200;
@@ -88,18 +89,9 @@ async function stream(signal: AbortSignal, begun: () => void): Promise<void> {
   } catch {
     throw new Refused(0, "unreachable", "The daemon cannot be reached. Is it running?");
   }
-  if (!reply.ok || !reply.body) throw await refusal(reply);
-  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const parts = (text + value).split("\n\n");
-    text = parts.pop() ?? "";
-    for (const part of parts) {
-      const data = part.split("\n").find((line) => line.startsWith("data: "));
-      if (data) take(JSON.parse(data.slice(6)) as Line);
-    }
+  if (!reply.ok) throw await refusal(reply);
+  for await (const data of events(reply)) {
+    take(JSON.parse(data) as Line);
     begun();
   }
 }

@@ -53,11 +53,13 @@ def started() -> Iterator[Browser]:
 class Visit:
     """One person's browser before one daemon. `trouble` is what must not be: errors in the console, requests to others."""
 
-    def __init__(self, browser: Browser, daemon: Daemon, **options: Any) -> None:
-        self.daemon = daemon
+    def __init__(self, browser: Browser, daemon: Daemon, *, address: str = "", **options: Any) -> None:
+        """`address`: where the page is, if not at the daemon itself."""
+        self.address = address or daemon.admin_url
+        self._calls = daemon.url.removesuffix("/v1")
         self.trouble: list[str] = []
         self.requests: list[Request] = []
-        self.context: BrowserContext = browser.new_context(base_url=daemon.admin_url, **options)
+        self.context: BrowserContext = browser.new_context(**options)
         self.context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda told: self._told(told.type, told.text))
@@ -70,14 +72,14 @@ class Visit:
 
     def _asked(self, request: Request) -> None:
         self.requests.append(request)
-        if not request.url.startswith((self.daemon.admin_url, self.daemon.url.removesuffix("/v1"), "data:")):
+        if not request.url.startswith((self.address, self._calls, "data:")):
             self.trouble.append(f"asked for {request.url}")
 
     def open(self, hash_: str = "", width: int = 1280, scheme: Any = "light") -> Page:
         """The page at a place."""
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        self.page.goto(f"/{hash_}")
+        self.page.goto(f"{self.address}/{hash_}")
         return self.page
 
     def log_in(self) -> None:
@@ -91,6 +93,10 @@ class Visit:
         self.page.evaluate(AXE.read_text())
         found = self.page.evaluate(_FOUND)
         assert found == [], f"{self.page.url}: {found}"
+        self.judge_width()
+
+    def judge_width(self) -> None:
+        """Nothing sticks out."""
         width = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width[0] <= width[1], f"{self.page.url} sticks out: {width}"
 

@@ -165,3 +165,59 @@ def test_an_experiment_is_begun_ramped_held_rolled_back_and_finished(visit: Visi
     one.get_by_role("button", name="All calls to").click()
     one.get_by_text("finished", exact=True).wait_for()
     assert served(daemon, "smart") == "openai/gpt-4o-mini"
+
+
+def test_a_tenant_is_made_and_changed_and_its_credential_never_shown(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/tenants")
+    page.get_by_role("button", name="New tenant").click()
+    form = page.get_by_role("dialog")
+    for label, text in (
+        ("Name", "acme"),
+        ("Models", "openai/*"),
+        ("A key of its own", "mock"),
+        ("That key", "sk-of-acme-0001"),
+    ):
+        form.get_by_label(label).fill(text)
+    visit.judge()
+    form.get_by_role("button", name="Make it").click()
+    page.get_by_role("link", name="acme").click()
+    sheet = page.get_by_role("dialog")
+    sheet.get_by_text("mock: ").wait_for()
+    sheet.get_by_label("Budget in USD").fill("0.000001")
+    sheet.get_by_role("button", name="Put it in force").click()
+    sheet.get_by_role("meter").wait_for()
+    visit.judge()
+    assert "sk-of-acme-0001" not in page.content()
+    stored = daemon.asked("/settings/tenants/acme")["value"]
+    assert stored["models"] == ["openai/*"] and stored["credentials"]["mock"].endswith("0001")
+    (tenant,) = daemon.asked("/tenants")["tenants"]
+    assert "unreadable" not in tenant["credentials"]["mock"]
+    page.keyboard.press("Escape")
+    page.goto(f"{daemon.admin_url}/#/keys")
+    page.get_by_role("button", name="New key").click()
+    form.get_by_label("Name").fill("acme-site")
+    form.get_by_label("Tenant").fill("acme")
+    form.get_by_role("button", name="Make it").click()
+    bearer = [("Authorization", f"Bearer {form.locator('pre').inner_text()}")]
+    assert daemon.chat("openai/gpt-4o", bearer).json["error"]["code"] == "budget_exceeded"
+    assert daemon.chat("anthropic/claude-sonnet-4.5", bearer).json["error"]["code"] == "model_not_found"
+
+
+def test_several_models_answer_side_by_side(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/playground")
+    page.get_by_label("Prompt").fill("Good morning")
+    page.get_by_label("Model A").fill("mock/echo")
+    page.get_by_label("Model B").fill("openai/gpt-4o")
+    page.get_by_role("button", name="Ask them").click()
+    page.get_by_role("alert").get_by_text("key").wait_for()
+    page.get_by_label("Client key").fill(CLIENT_KEY)
+    page.get_by_role("button", name="Ask them").click()
+    for title in ("A: mock/echo", "B: openai/gpt-4o"):
+        page.get_by_role("region", name=title).get_by_text("Good morning").wait_for()
+        page.get_by_role("region", name=title).get_by_role("link", name="The call").wait_for()
+    visit.judge()
+    page.get_by_label("Model B").fill("")
+    page.get_by_label("Model A").fill("mock/image")
+    page.get_by_label("What it makes").select_option("pictures")
+    page.get_by_role("button", name="Ask them").click()
+    page.get_by_role("img", name="Picture 1 of A").wait_for()

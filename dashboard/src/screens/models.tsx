@@ -4,6 +4,7 @@ import { pageHeaders, query, refusal, wantLogin } from "../api";
 import { count } from "../format";
 import { useResource } from "../resource";
 import { go, hashOf, placeOf, type Place } from "../router";
+import { events } from "../stream";
 import { Card, Empty, Head, Problem, State, Waiting } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 import { Filter } from "../ui/filter";
@@ -143,17 +144,6 @@ function Sync({ after }: { after: () => void }) {
 async function streamed(told: (step: Step) => void): Promise<void> {
   let reply = await fetch("models/sync", { method: "POST", headers: pageHeaders() });
   if (reply.status === 401 && (await wantLogin())) reply = await fetch("models/sync", { method: "POST", headers: pageHeaders() });
-  if (!reply.ok || !reply.body) throw await refusal(reply);
-  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let text = ""; ; ) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const parts = (text + value).split("\n\n");
-    text = parts.pop() ?? "";
-    for (const part of parts) {
-      const data = part.split("\n").find((line) => line.startsWith("data: "));
-      if (data) told(JSON.parse(data.slice(6)) as Step);
-    }
-  }
+  if (!reply.ok) throw await refusal(reply);
+  for await (const data of events(reply)) told(JSON.parse(data) as Step);
 }
-

@@ -1,6 +1,7 @@
 // A table whose rows can be opened: by a click anywhere, by the link in their first cell, by j, k and Enter.
 import type { ComponentChildren } from "preact";
-import { useRef } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
+import { count } from "../format";
 
 export interface Column<T> {
   name: string;
@@ -18,10 +19,13 @@ interface Rows<T> {
   fresh?: (row: T) => boolean;
 }
 
+const STEP = 500; // rows at a time: more are slow to lay out, and nobody reads them
+
 const classes = (column: { right?: boolean; wide?: boolean }) =>
   `${column.right ? "right" : ""}${column.wide ? " wide" : ""}` || undefined;
 
 export function Table<T>({ caption, columns, rows, id, href, fresh }: Rows<T>) {
+  const [most, setMost] = useState(STEP);
   const body = useRef<HTMLTableSectionElement>(null);
   const step = (event: KeyboardEvent) => {
     const by = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
@@ -50,7 +54,7 @@ export function Table<T>({ caption, columns, rows, id, href, fresh }: Rows<T>) {
           </tr>
         </thead>
         <tbody ref={body} onKeyDown={step}>
-          {rows.map((row) => (
+          {rows.slice(0, most).map((row) => (
             <tr
               key={id(row)}
               class={`${href ? "opens" : ""}${fresh?.(row) ? " fresh" : ""}` || undefined}
@@ -71,6 +75,11 @@ export function Table<T>({ caption, columns, rows, id, href, fresh }: Rows<T>) {
           ))}
         </tbody>
       </table>
+      {rows.length > most && (
+        <div class="body more">
+          <button onClick={() => setMost(most + STEP)}>{count(rows.length - most)} more</button>
+        </div>
+      )}
     </div>
   );
 }
