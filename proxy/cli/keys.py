@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -16,10 +16,32 @@ from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, bar, moment, print_table, say
 from proxy.policy.money.amounts import dollars
 
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
 
 @click.group("keys", cls=Suggesting)
 def keys() -> None:
     """Make, change, list and revoke client keys; those of the configuration are listed beside them."""
+
+
+def _own_words(*default: str) -> Callable[[CommandT], CommandT]:
+    """Options for what a key may have its own word on; `default` takes that away."""
+    usual = "Default: as elsewhere." if not default else "default: as elsewhere."
+    sooner = "|".join(("DURATION", "on", "off", *default))
+    lossy = click.Choice(["allow", "warn", "reject", *default])
+    same = click.Choice(["on", "off", *default])
+    options = (
+        click.option("--cache", metavar=sooner, help=f"How long exact answers are given again, such as 1h. {usual}"),
+        click.option("--coalesce", type=same, help=f"Whether identical calls under way are sent once. {usual}"),
+        click.option("--lossy", type=lossy, help=f"What becomes of calls whose translation loses something. {usual}"),
+    )
+
+    def given(command: CommandT) -> CommandT:
+        for option in options:
+            command = option(command)
+        return command
+
+    return given
 
 
 @keys.command("create")
@@ -36,11 +58,7 @@ def keys() -> None:
 @click.option("--models", metavar="PATTERNS", help="Models it may use, such as 'openai/*,storyteller'. Default: all.")
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
 @click.option("--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to. Default: none.")
-@click.option(
-    "--lossy",
-    type=click.Choice(["allow", "warn", "reject"]),
-    help="What becomes of its calls where a translation loses something. Default: as the configuration says.",
-)
+@_own_words()
 @click.option("--timing", is_flag=True, help="Its replies say where their time went, in a Server-Timing header.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
@@ -78,11 +96,7 @@ def create(**options: Any) -> None:
 @click.option(
     "--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to from now on, or none."
 )
-@click.option(
-    "--lossy",
-    type=click.Choice(["allow", "warn", "reject", "default"]),
-    help="What becomes of its calls where a translation loses something; default: as the configuration says.",
-)
+@_own_words("default")
 @click.option("--timing/--no-timing", default=None, help="Whether its replies say where their time went.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
@@ -174,7 +188,7 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
         "models": "all",
         "expires": "never",
         "tenant": "none",
-        "lossy": "default",
+        **dict.fromkeys(("lossy", "coalesce", "cache"), "default"),
     }
     asked = {name: value for name, value in options.items() if value or value is False}
     given = {name: () if value == cleared.get(name) else value for name, value in asked.items()}
@@ -193,7 +207,7 @@ def _checked(params: dict[str, Any], read: Callable[[dict[str, Any]], object]) -
 
 def _terms(options: dict[str, Any]) -> dict[str, Any]:
     """The terms of a key as the options spell them, as JSON has them."""
-    from proxy.config.new_key import budget_term, limit_term
+    from proxy.config.new_key import budget_term, cache_term, limit_term
     from proxy.config.units import duration_seconds
 
     option = "--budget"
@@ -209,6 +223,7 @@ def _terms(options: dict[str, Any]) -> dict[str, Any]:
     expires_ms = 0 if seconds is None else int((time.time() + seconds) * 1000)
     terms = {"models": models, "budgets": budgets, "limits": limits, "expires_ms": expires_ms}
     own = {name: options.get(name) or None for name in ("tenant", "lossy")}
+    own |= {name: cache_term(text) if (text := options.get(name)) else None for name in ("coalesce", "cache")}
     return {**terms, "timing": bool(options.get("timing")), **own}
 
 

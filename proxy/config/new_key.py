@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from proxy.config.fields import Flag, Name, Section, Word
 from proxy.config.models_money import BudgetSection, LimitSection
+from proxy.config.models_sharing import SharingSection
 from proxy.policy.money.periods import LAST_START
 from proxy.policy.values import Lossy
 
@@ -18,7 +19,11 @@ SectionT = TypeVar("SectionT", bound=Section)
 _LIMIT = re.compile(r"(?:(requests|tokens|concurrent):)?([0-9]{1,15})(?:/([a-z]+))?")
 
 
-class TermsSection(Section):
+# of these, none is a term as well: as elsewhere
+_MAY_BE_NONE = ("tenant", "lossy", "coalesce", "cache")
+
+
+class TermsSection(SharingSection):
     """The terms of a key; its secret is made here."""
 
     name: Name | None = Field(default=None, description="What the key is called; calls are counted under it.")
@@ -48,13 +53,13 @@ class KeyChangesSection(TermsSection):
     @model_validator(mode="before")
     @classmethod
     def _empty_means_default(cls, value: Any) -> Any:
-        return {name: item for name, item in value.items() if item is not None or name in ("tenant", "lossy")}
+        return {name: item for name, item in value.items() if item is not None or name in _MAY_BE_NONE}
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.model_fields_set:
             raise ValueError(
-                "nothing is to be changed: give budgets, limits, models, an expiry, timing, a tenant, lossy or a name"
+                "nothing is to be changed: give budgets, limits, models, an expiry, timing, a tenant, lossy, coalesce, cache or a name"
             )
         if self.name is None and "name" in self.model_fields_set:
             raise ValueError("a key must have a name")
@@ -98,6 +103,13 @@ def limit_term(text: str) -> dict[str, object]:
         raise ValueError("must be such as 60/minute, tokens:100000/minute, concurrent:8 or shadow:60/minute")
     term: dict[str, object] = {match[1] or "requests": int(match[2]), **shadow}
     return {**term, "per": match[3]} if match[3] else term
+
+
+def cache_term(text: str) -> bool | dict[str, object]:
+    """Read `on`, `off`, or how long answers are kept such as `1h`, as `cache:` has it."""
+    if text in ("on", "off"):
+        return text == "on"
+    return {"ttl": text}
 
 
 def _in_shadow(text: str) -> tuple[str, dict[str, object]]:

@@ -23,3 +23,10 @@ class JobsUnavailable(LocalError):
     """The place of batches and their files cannot be read or written."""
 
     code = "jobs_unavailable"
+
+
+class NotCached(CallerError):
+    """Only a reply that is kept would do, and there is none (RFC 9111 5.2.1.7)."""
+
+    status = 504
+    code = "not_cached"

@@ -14,6 +14,7 @@ from functools import partial
 from proxy.exchange.client import Client
 from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
+from proxy.jobs.faults import NotCached
 from proxy.jobs.flights import Flight, Recording
 from proxy.jobs.kept import Keeping, Kept, Sought
 from proxy.jobs.passing import pass_on, say_again, tell_failure
@@ -85,10 +86,12 @@ class Sharer:
         said = first_said((caller.sharing, plan.sharing))
         if plan.experiment:  # which is about what differs
             record.cache = "bypass" if said is not None else ""
-            return False
+            said = None
         wish = wish_for(said, call, plan.defaults, head, zdr=caller.zdr)
         if wish.bypassed:
             record.cache = "bypass"
+        if wish.only_kept and (wish.cache is None or not wish.reads):
+            raise _not_kept("is kept of calls like this one")
         if not wish.coalesce and wish.cache is None:
             return False
         told = (plan.targets, plan.start, caller.max_output)
@@ -98,6 +101,8 @@ class Sharer:
                 self._hit(client, kept)
                 return True
             record.cache = "miss" if wish.reads else "bypass"
+            if wish.only_kept:
+                raise _not_kept("that is new enough is kept of this call")
         if wish.coalesce and await self._follow(sought, client):
             return True
         self._lead(sought, client, plan)
@@ -151,6 +156,12 @@ class Sharer:
 
     def _unwanted(self, leader: Leader) -> None:
         self._left(leader.stepper, leader.record)
+
+
+def _not_kept(what: str) -> NotCached:
+    return NotCached(
+        f"Nothing {what}, and `Cache-Control: only-if-cached` wants nothing else; leave it out to ask anew."
+    )
 
 
 def _place(sought: Sought, record: Record) -> Place:

@@ -23,6 +23,7 @@ _SILENT = frozenset(
     "x-request-id x-real-ip x-client-request-id x-session-id x-claude-code-session-id session-id session_id "
     "x-session-affinity x-tollkeeper-coalesce x-tollkeeper-priority x-tollkeeper-tags".split()
 )
+ONLY_IF_CACHED = "only-if-cached"  # RFC 9111 5.2.1.7
 _SILENT_PREFIXES = ("x-stainless-", "sec-", "x-forwarded-", "cf-")
 _LONG_NUMBER = re.compile(rb"[0-9]{17}")
 _ALWAYS_ALIKE = frozenset(("embeddings", "moderations"))
@@ -50,13 +51,15 @@ _NOTHING = Sharing()
 
 class Wish(Struct, frozen=True):
     """What becomes of one call: whether it shares what is under way, and by what rules its reply is kept. `reads`: one
-    that was kept may serve it, if it is at most `max_age` seconds old. `bypassed`: it could have been kept."""
+    that was kept may serve it, if it is at most `max_age` seconds old. `bypassed`: it could have been kept. `only_kept`: nothing
+    else will do."""
 
     coalesce: bool = False
     cache: CacheRules | None = None
     reads: bool = True
     max_age: float = inf
     bypassed: bool = False
+    only_kept: bool = False
 
 
 def first_said(entries: Iterable[Sharing | None]) -> Sharing | None:
@@ -76,13 +79,15 @@ def wish_for(sharing: Sharing | None, call: Call, defaults: Defaults, head: Head
     asked = _first(head, "x-tollkeeper-coalesce").strip().lower()
     coalesce = said.coalesce if asked not in ("true", "false") else asked == "true"
     rules = said.cache if said.cache is not None and said.cache.ttl_seconds else None
-    if not _may_be_alike(call):
-        return Wish(bypassed=rules is not None)
     control = _directives(_first(head, "cache-control"))
+    only_kept = ONLY_IF_CACHED in control
+    if not _may_be_alike(call):
+        return Wish(bypassed=rules is not None, only_kept=only_kept)
     if rules is None or zdr or "no-store" in control or not (rules.when == "always" or is_exact(call, defaults)):
-        return Wish(bool(coalesce), bypassed=rules is not None)
+        return Wish(bool(coalesce), bypassed=rules is not None, only_kept=only_kept)
     max_age = _seconds(control.get("max-age"))
-    return Wish(bool(coalesce), rules, reads="no-cache" not in control and max_age > 0, max_age=max_age)
+    reads = "no-cache" not in control and max_age > 0
+    return Wish(bool(coalesce), rules, reads=reads, max_age=max_age, only_kept=only_kept)
 
 
 def is_exact(call: Call, defaults: Defaults) -> bool:

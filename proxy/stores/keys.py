@@ -20,7 +20,8 @@ class StoredKey(Struct, frozen=True):
     """`models` are patterns; `limits` and `budgets` are what the configuration would hold, as JSON text.
 
     `tenant` is whose it is, "" nobody's; `lossy` what becomes of its calls where a translation loses something, "" what
-    is said elsewhere. A key with a new secret has a row for each; that of the old one is revoked from
+    is said elsewhere; `coalesce` and `cache` what it says of calls that are
+    alike, as JSON text, "" nothing. A key with a new secret has a row for each; that of the old one is revoked from
     some moment on, to come or past.
     """
 
@@ -36,6 +37,8 @@ class StoredKey(Struct, frozen=True):
     timing: bool = False
     tenant: str = ""
     lossy: str = ""
+    coalesce: str = ""
+    cache: str = ""
 
 
 def create_key(connection: Connection, key: StoredKey) -> None:
@@ -64,13 +67,17 @@ def stored_keys(driver: sqlite3.Connection) -> list[StoredKey]:
 
 def key_terms(connection: Connection, name: str) -> dict[str, Any] | None:
     """What the live key of this name may, as the audit has it; None where there is none."""
-    columns = "models, limits, budgets, expires_ms, timing, tenant, lossy"
+    columns = "models, limits, budgets, expires_ms, timing, tenant, lossy, coalesce, cache"
     asked = f"SELECT {columns} FROM keys WHERE name = ? AND revoked_ms IS NULL"  # noqa: S608
     found = raw(connection).execute(asked, (name,)).fetchone()
     if found is None:
         return None
     terms = {field: msgspec.json.decode(text) for field, text in zip(columns.split(", "), found[:3], strict=False)}
-    return {**terms, "expires_ms": found[3], "timing": bool(found[4]), "tenant": found[5], "lossy": found[6]}
+    terms |= {"expires_ms": found[3], "timing": bool(found[4]), "tenant": found[5], "lossy": found[6]}
+    return terms | {
+        "coalesce": msgspec.json.decode(found[7] or "null"),
+        "cache": msgspec.json.decode(found[8] or "null"),
+    }
 
 
 def revoke_key(connection: Connection, name: str, at_ms: int) -> bool:

@@ -14,7 +14,10 @@ from msgspec.structs import replace
 
 from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
+from proxy.config.models_sharing import SharingSection
+from proxy.config.use_cases import sharing_of
 from proxy.policy.money.budgets import Budget, Limit, key_scope
+from proxy.policy.sharing import Sharing
 from proxy.policy.tenants import Accounts
 from proxy.policy.values import Caller, Lossy, Settings
 from proxy.stores.hash_key import keyed_hash
@@ -69,6 +72,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
             key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing, tenant=key.tenant, lossy=_lossy(key)
         )
         try:
+            caller = replace(caller, sharing=_sharing_of(key))
             its_budgets, its_limits = _budgets_of(key.budgets), _limits_of(key.limits)
             callers.append(accounts.resolved(caller))
         except (ValueError, KeyError):  # no bound is worse than no key; nor is there one without its tenant
@@ -135,7 +139,18 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
         "timing": asked.timing,
         "tenant": asked.tenant or "",
         "lossy": asked.lossy or "",
+        "coalesce": "" if asked.coalesce is None else _text(asked.coalesce),
+        "cache": "" if asked.cache is None else _text(asked.cache.model_dump(mode="json")),
     }
+
+
+def _sharing_of(key: StoredKey) -> Sharing | None:
+    if not (key.coalesce or key.cache):
+        return None
+    said = {
+        name: msgspec.json.decode(text or "null") for name, text in (("coalesce", key.coalesce), ("cache", key.cache))
+    }
+    return sharing_of(f"keys.{key.name}", SharingSection.model_validate(said))
 
 
 @lru_cache(maxsize=1024)  # of ten thousand keys most are bounded as others are
@@ -152,5 +167,5 @@ def _terms(text: str) -> list[dict[str, Any]]:
     return msgspec.json.decode(text, type=list[dict[str, Any]])
 
 
-def _text(terms: list[dict[str, Any]]) -> str:
+def _text(terms: object) -> str:
     return msgspec.json.encode(terms).decode()

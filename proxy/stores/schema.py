@@ -164,7 +164,7 @@ keys = Table(
     *(_number(name, nullable=True) for name in ("expires_ms", "revoked_ms", "last_used_ms")),
     _number("timing", server_default="0"),
     _text("tenant", server_default=""),
-    _text("lossy", server_default=""),
+    *(_text(name, server_default="") for name in ("lossy", "coalesce", "cache")),
     sqlite_strict=True,
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))

@@ -177,6 +177,8 @@ CREATE TABLE keys (
   timing INTEGER DEFAULT '0' NOT NULL,
   tenant TEXT DEFAULT '' NOT NULL,
   lossy TEXT DEFAULT '' NOT NULL,
+  coalesce TEXT DEFAULT '' NOT NULL,
+  cache TEXT DEFAULT '' NOT NULL,
   CONSTRAINT pk_keys PRIMARY KEY (seq),
   CONSTRAINT uq_keys_key_hmac UNIQUE (key_hmac)
 )

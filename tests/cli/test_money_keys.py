@@ -144,6 +144,30 @@ def test_a_key_has_its_own_word_on_what_translations_lose(tmp_path: Path) -> Non
         assert desk.json("keys", "list")["keys"][1]["tenant"] is None
 
 
+def test_a_key_has_its_own_word_on_what_is_kept_and_shared(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        secret = desk.json("keys", "create", "bob", "--coalesce", "on", "--cache", "1h")["key"]
+
+        def caches() -> list[str | None]:
+            body = {"model": "mock/echo", "seed": 1, "messages": [{"role": "user", "content": "hi"}]}
+            head = [("Authorization", f"Bearer {secret}")]
+            replies = [daemon.post("/v1/chat/completions", body, head) for _ in range(2)]
+            return [reply.header("x-tollkeeper-cache") for reply in replies]
+
+        assert caches() == ["miss", "hit"]
+        told = desk.json("keys", "list")["keys"][1]
+        kept = {"ttl": 3600.0, "when": "deterministic", "max_bytes": 256 * 2**20}
+        assert (told["coalesce"], told["cache"]) == (True, kept)
+        assert desk.json("keys", "update", "bob", "--cache", "off")["changed"] == ["cache"]
+        assert caches() == [None, None]
+        defaults = "--cache", "default", "--coalesce", "default"
+        assert desk.json("keys", "update", "bob", *defaults)["changed"] == ["cache", "coalesce"]
+        told = desk.json("keys", "list")["keys"][1]
+        assert (told["coalesce"], told["cache"]) == (None, None)
+    refused = desk.run("keys", "update", "bob", "--cache", "soon")
+    assert refused.returncode == 2 and "cache.ttl" in refused.stderr
+
+
 def test_a_key_that_has_ended_is_refused_like_an_unknown_one(desk: Desk) -> None:
     with desk.daemon() as daemon:
         ended = desk.json("keys", "create", "brief", "--expires", "0s")["key"]

@@ -344,6 +344,24 @@ def test_a_client_has_its_word(daemon: Daemon, upstream: Upstream, control: str,
     assert [post(daemon, content, **head).header("x-tollkeeper-cache") for head in told] == expected
 
 
+def test_only_a_kept_answer_will_do(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(answer("kept"))
+    content, only = body(text="only", seed=1), {"Cache_Control": "only-if-cached"}
+
+    def refused(content: dict[str, Any], name: str = "alice") -> Any:
+        reply = post(daemon, content, name, **only)
+        assert (reply.status, reply.header("x-should-retry")) == (504, "false")
+        return reply.json["error"]["code"]
+
+    assert refused(content) == "not_cached"
+    assert post(daemon, content).status == 200
+    kept = post(daemon, content, **only)
+    assert (kept.status, kept.header("x-tollkeeper-cache")) == (200, "hit")
+    others = [(content, "dave"), (body(text="by chance"), "alice"), (body("plain", text="only", seed=1), "bob")]
+    assert [refused(one, name) for one, name in others] == ["not_cached"] * 3
+    assert len(upstream.calls) == 1
+
+
 def test_nobody_reads_another_s_answers(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(*(answer(name) for name in ("alice", "bob", "carol", "dave", "zoe")))
     content = body(text="mine", temperature=0)

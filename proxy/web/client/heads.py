@@ -14,6 +14,7 @@ from proxy.exchange.record import Record
 from proxy.policy.limits.pace import DEFAULT, PRIORITIES
 from proxy.policy.names.access import ROUTE, is_narrowed
 from proxy.policy.operators import Hook
+from proxy.policy.sharing import ONLY_IF_CACHED
 from proxy.policy.use_cases.dress import VARIABLES
 from proxy.policy.values import Caller
 from proxy.policy.webhooks import asked_hook
@@ -32,7 +33,7 @@ SHARED = "x-tollkeeper-coalesce"
 
 class Apart(Struct, frozen=True):
     """A call that is answered otherwise than at once: `once` is its Idempotency-Key, `later`: a job will do. `hook`: who
-    is to be told when that is over. `shared`: it says whether it is to be sent once with others that are alike."""
+    is to be told when that is over. `shared`: it says whether it is to be sent once with others that are alike, or only a kept reply will do."""
 
     once: str | None
     later: bool
@@ -162,7 +163,7 @@ def _apart(headers: MultiMapping[str]) -> Apart | None:
         raise InvalidValue(f"An Idempotency-Key has 1 to {_LONGEST_ONCE} characters.", param="Idempotency-Key")
     wishes = headers.get("Prefer", "")
     later = "respond-async" in [wish.partition(";")[0].strip().lower() for wish in wishes.split(",")]
-    url, shared = _once(headers, HOOK), SHARED in headers
+    url, shared = _once(headers, HOOK), SHARED in headers or ONLY_IF_CACHED in headers.get("Cache-Control", "").lower()
     if not later and not shared and once is None and url is None:
         return None
     try:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from proxy.exchange.record import Entry
+from proxy.policy.sharing import When
 from proxy.policy.values import Lossy
 
 
@@ -40,9 +41,18 @@ class AdjustedAnswer(BudgetAnswer, frozen=True, kw_only=True):
     delta_usd: str
 
 
+class CacheAnswer(Struct, frozen=True):
+    """What is kept of a key's calls, and for how many seconds (`ttl`); 0: nothing."""
+
+    ttl: float
+    when: When
+    max_bytes: int
+
+
 class KeyAnswer(Struct, frozen=True):
     """One client key: what it may, what it spent, when it was last used; `timing`: its replies say where their time went;
-    `lossy`: what becomes of its calls where a translation loses something, null: as elsewhere. Never its secret, nor a hash of it."""
+    `lossy`: what becomes of its calls where a translation loses something, null: as elsewhere, as
+    of `coalesce` and `cache`. Never its secret, nor a hash of it."""
 
     name: str
     origin: Literal["configuration", "store"] = field(name="from")
@@ -58,6 +68,8 @@ class KeyAnswer(Struct, frozen=True):
     timing: bool = False
     tenant: str | None = None
     lossy: Lossy | None = None
+    coalesce: bool | None = None
+    cache: CacheAnswer | None = None
 
 
 class KeysAnswer(Struct, frozen=True):

@@ -27,6 +27,8 @@ class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     timing: bool = False
     tenant: str | None = None
     lossy: Lossy | None = None
+    coalesce: bool | None = None
+    cache: bool | dict[str, Any] | None = None
 
 
 class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -40,6 +42,8 @@ class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     timing: bool | UnsetType = UNSET
     tenant: str | None | UnsetType = UNSET
     lossy: Lossy | None | UnsetType = UNSET
+    coalesce: bool | None | UnsetType = UNSET
+    cache: bool | dict[str, Any] | None | UnsetType = UNSET
 
 
 class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):

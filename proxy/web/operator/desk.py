@@ -19,6 +19,7 @@ from proxy.policy.money.budgets import Limit, Subject, key_scope
 from proxy.policy.money.periods import LAST_START
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.names.resolution import Names
+from proxy.policy.sharing import Sharing
 from proxy.policy.values import Caller, Settings
 from proxy.stores.keys import StoredKey
 from proxy.stores.keyset import KeySet
@@ -28,6 +29,7 @@ from proxy.stores.usage import Dimensions, UsageQuestion, UsageReport
 from proxy.web.operator.answers import (
     BudgetAnswer,
     BudgetsAnswer,
+    CacheAnswer,
     KeyAnswer,
     KeysAnswer,
 )
@@ -174,12 +176,19 @@ class Desk(Struct, frozen=True):
             timing=caller.timing,
             tenant=caller.tenant or None,
             lossy=caller.lossy,
+            coalesce=None if caller.sharing is None else caller.sharing.coalesce,
+            cache=_cache(caller.sharing),
         )
 
     def _former_until(self, caller: Caller, now: float) -> int | None:
         """Until when a secret the key had before goes on."""
         former = [other.expires_ms or 0 for other in self.keys.callers if other.name == caller.name]
         return next((until for until in former[1:] if until > now * 1000), None)
+
+
+def _cache(sharing: Sharing | None) -> CacheAnswer | None:
+    rules = None if sharing is None else sharing.cache
+    return None if rules is None else CacheAnswer(rules.ttl_seconds, rules.when, rules.max_bytes)
 
 
 def standing_row(standing: Standing) -> BudgetAnswer:
