@@ -120,8 +120,8 @@ class Telemetry:
         if flagged:
             self._books.writer.do(partial(keep_flags, flagged=flagged))
         if self._observed.is_wanted:
-            for record, at in ended:
-                observe(self._observed, record, at)
+            for entry, (record, at) in zip(entries, ended, strict=True):
+                observe(self._observed, record, at, entry.flags)
 
     def _tell_costs(self, rows: list[Row]) -> None:
         """Their sums, by what the metrics tell them apart by."""

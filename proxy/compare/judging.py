@@ -92,6 +92,7 @@ class Ears:
             self._judged(asked.record.label or "")
         with contextlib.suppress(StoreError):  # of a ledger that is locked or full others tell
             await asyncio.wrap_future(self._books.writer.do(partial(_keep, asked=asked, keeps=keeps)))
+        self._api.parts.router.observed.thought(asked.record.request_id, "judge", 1.0 if keeps else -1.0)
 
 
 class _Ear:

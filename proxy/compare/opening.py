@@ -13,6 +13,7 @@ from proxy.compare.judging import Ears
 from proxy.compare.surface import CompareSurface
 from proxy.errors import LedgerUnusable
 from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.policy.routing.observing import Observed
 from proxy.stores.failures import StoreError
 from proxy.stores.feedback import Feedback, keep_feedback
 from proxy.stores.records import Row
@@ -24,7 +25,7 @@ _FLUSH_SECONDS = 5.0
 def open_compare(api: Api, books: Bookkeeping, judged: Callable[[str], None]) -> None:
     """Be asked from now on, and listen to replies; `judged` is told of each name whose reply a judge finds wanting."""
     api.parts.ears, api.parts.copies = Ears(api, books, judged), Copies(api)
-    kept = _Kept(books)
+    kept = _Kept(books, api.parts.router.observed)
     api.parts.own["tollkeeper/compare"] = CompareSurface(api, kept.keep)
     api.parts.own["tollkeeper/feedback"] = FeedbackSurface(kept.find, kept.keep)
 
@@ -32,8 +33,9 @@ def open_compare(api: Api, books: Bookkeeping, judged: Callable[[str], None]) ->
 class _Kept:
     """The ledger, as these two need it. Raises `LedgerUnusable`."""
 
-    def __init__(self, books: Bookkeeping) -> None:
+    def __init__(self, books: Bookkeeping, observed: Observed) -> None:
         self._books = books
+        self._observed = observed
 
     async def find(self, request_id: str) -> list[Row]:
         """The rows of a call, those the ledger has not taken in yet among them."""
@@ -48,5 +50,7 @@ class _Kept:
         try:
             work = partial(keep_feedback, given=given, at_ms=int(time.time() * 1000))
             await asyncio.wrap_future(self._books.writer.do(work))
+            for one in given:
+                self._observed.thought(one.request_id, one.label, one.score_milli / 1000)
         except StoreError as error:
             raise LedgerUnusable(str(error)) from None

@@ -9,8 +9,9 @@ from proxy.policy.values import Target
 _REFUSING = frozenset(("401", "402", "403", "404", "408", "429"))
 
 
-def observe(observed: Observed, record: Record, ended: float) -> None:
-    """What a finished call says of the targets it tried. Times are monotonic seconds."""
+def observe(observed: Observed, record: Record, ended: float, flags: tuple[str, ...]) -> None:
+    """What a finished call says of the targets it tried, and its `flags` of the one that answered. Times are monotonic
+    seconds."""
     for tried in record.tried[:-1]:
         if _is_bad(tried.outcome):
             observed.track(Target(tried.provider, tried.model), stream=record.stream).failed(ended)
@@ -27,6 +28,8 @@ def observe(observed: Observed, record: Record, ended: float) -> None:
     seconds = ended - times.sent_at - (first or 0.0)
     rate = usage.output_tokens / seconds if usage is not None and usage.output_tokens > 1 and seconds > 0 else None
     track.succeeded(first, rate, ended)
+    looked_at = None if record.listener is None else flags
+    observed.evidence.ended(record.request_id, record.target, record.task, looked_at)
 
 
 def _is_bad(outcome: str) -> bool:

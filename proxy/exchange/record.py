@@ -15,6 +15,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.times import Times, instant, micro
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.billing import Serving, closing_stops_billing
+from proxy.policy.routing.evidence import PLAIN
 from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Shape
 from proxy.wire.error_objects import KIND_OF_STATUS, Missing
@@ -134,6 +135,7 @@ class Record:
         "status",
         "stream",
         "target",
+        "task",
         "tenant",
         "times",
         "timing",
@@ -160,6 +162,7 @@ class Record:
         self.calls = self.status = self.unsettled = self.cost_pusd = self.saved_pusd = 0
         self.adjusted: list[str] = []
         self.decision = self.use_case = self.arm = self.fallback = ""  # why another answers than the first
+        self.task = PLAIN
         self.listener: Listener | None = None
         self.dressed: tuple[str, ...] = ()  # what the use case has changed, whichever attempt
         self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field

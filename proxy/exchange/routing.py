@@ -63,6 +63,7 @@ class Drawn(Struct, frozen=True):
     version: int
     shares: Mapping[Target, float]
     seats: tuple[Seat, ...]
+    task: str
 
 
 def _none_failing(_: str) -> Breakers:
@@ -163,6 +164,7 @@ class Router:
         health = self._health(drawn, job.caller, now)
         chance = Chance(random.random(), random.random(), random.random())
         choice = decide(drawn.board, ask, health, stuck, chance)
+        record.task = drawn.task
         record.decision = f"dec_{record.request_id.removeprefix('req_')}"
         decided = Decided(record.decision, time.time(), job.caller.name, job.call.model or "", choice, ask, health)
         self.decided.append(decided)
@@ -210,7 +212,7 @@ class Router:
         return hashlib.blake2b(whole, digest_size=16).digest()
 
     def _drawn(self, seats: tuple[Seat, ...], strategy: Strategy, ask: Ask, now: float) -> Drawn:
-        kind = kind_of(ask.input_tokens, ask.output_tokens, stream=ask.stream, used=ask.used)
+        kind = kind_of(ask, stream=ask.stream)
         kind = kind if strategy.kind == "budget" else replace(kind, spent_tenths=0)
         name = (id(seats), strategy.name, kind)
         found, version = self._boards.get(name), self.observed.version
@@ -224,9 +226,11 @@ class Router:
     def _draw(self, seats: tuple[Seat, ...], strategy: Strategy, kind: Kind, now: float) -> Drawn:
         observed, version = self.observed, self.observed.version
         candidates = self._candidates.of(seats)
+        if observed.evidence.shown:
+            candidates = tuple(observed.evidence.seen(one, kind.task) for one in candidates)
         board = board_of(candidates, lambda target: observed.speed(target, now, stream=kind.stream), strategy, kind)
         shares = {c.target: share for c in candidates if (share := observed.share(c.target, stream=kind.stream)) < 1}
-        return Drawn(board, now, version, shares, seats)
+        return Drawn(board, now, version, shares, seats, kind.task)
 
     def _health(self, drawn: Drawn, caller: Caller, now: float) -> Health:
         resting: dict[Target | str, float] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.daemon import Daemon
 from harness.events import chat_reply
 from harness.http import Connection, request_bytes
 from harness.steps import json_reply
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
@@ -131,3 +133,32 @@ def test_a_deployment_that_is_drained_gets_no_new_calls_and_comes_back(
     assert {at for at, _, _ in drawn_by(daemon, "both")} == {"brief"}
     weigh(1)
     assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "brief"}
+
+
+def test_what_people_say_of_replies_moves_where_such_calls_go(start_daemon: StartDaemon, upstream: Upstream) -> None:
+    """Two that nobody knows, of the same price: after bad words the other one is the better of the two, and the decision says
+    why; of another kind of task nothing has been said."""
+    best = {"weights": {"quality": 1}, "explore": "0%", "sticky": 0}
+    both = {"candidates": ["brief/m", "slow/n"], "strategy": "best"}
+    daemon = start_daemon(catalogue={"refresh": "never"}, models={"both": both}, strategies={"best": best})
+    upstream.expect(json_reply(chat_reply()), again=True)
+    replies = [daemon.chat("both") for _ in range(24)]
+    good = [reply.header("x-tollkeeper-provider") == "slow" for reply in replies]
+    for reply, score in zip(replies, good, strict=True):
+        said = {"request_id": reply.request_id, "score": score}
+        assert daemon.post("/v1/tollkeeper/feedback", said).status == 200
+
+    def quality() -> str:
+        assert daemon.chat("both", tools=[]).status == 200
+        told = daemon.asked("/routing/decisions")["decisions"][0]["decision"]
+        return next(reason for reason in told["reasons"] if reason.startswith("quality"))
+
+    until = time.monotonic() + PATIENCE_SECONDS
+    due = f"a guess: no table has it; of text here {sum(good)} opinions, 0 of 0 replies flawed"
+    while due not in quality():  # a decision may go by what was known a moment before
+        assert time.monotonic() < until, quality()
+    assert {at for at, _, _ in drawn_by(daemon, "both", 5)} == {"slow"}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    assert daemon.chat("both", tools=tools).status == 200
+    told = daemon.asked("/routing/decisions")["decisions"][0]["decision"]
+    assert any(reason.endswith("(a guess: no table has it)") for reason in told["reasons"])

@@ -106,7 +106,7 @@ def test_the_least_busy_goes_first() -> None:
 
 
 def test_a_spent_budget_makes_cost_weigh_more() -> None:
-    full, empty = (kind_of(500, 0, stream=True, used=used) for used in (0.0, 1.0))
+    full, empty = (kind_of(Ask(0, 500, used=used), stream=True) for used in (0.0, 1.0))
     assert chosen(decide(board("budget_aware", CHEAP, GOOD, kind=full), Ask(), Health(), None, Chance())) == "good"
     assert chosen(decide(board("budget_aware", CHEAP, GOOD, kind=empty), Ask(), Health(), None, Chance())) == "cheap"
 

@@ -8,7 +8,8 @@ from math import log
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.policy.routing.values import Candidate, Speed
+from proxy.policy.routing.evidence import PLAIN, task_of
+from proxy.policy.routing.values import Ask, Candidate, Speed
 from proxy.policy.strategies import Strategy, Weights
 from proxy.policy.values import Target
 
@@ -43,17 +44,18 @@ class Board(Struct, frozen=True):
 
 class Kind(Struct, frozen=True):
     """What calls have in common that share a board: the part of their tokens that is input, in quarters, whether they
-    stream, the part of the budget that is spent, in tenths."""
+    stream, the part of the budget that is spent, in tenths; the kind of task."""
 
     input_quarters: int = 2
     stream: bool = False
     spent_tenths: int = 0
+    task: str = PLAIN
 
 
-def kind_of(input_tokens: int, output_tokens: int, *, stream: bool, used: float) -> Kind:
+def kind_of(ask: Ask, *, stream: bool) -> Kind:
     """The kind of a call."""
-    output = min(output_tokens or LIKELY_OUTPUT, LIKELY_OUTPUT)
-    return Kind(round(4 * input_tokens / (input_tokens + output)), stream, min(10, max(0, int(used * 10))))
+    output, spent = min(ask.output_tokens or LIKELY_OUTPUT, LIKELY_OUTPUT), min(10, max(0, int(ask.used * 10)))
+    return Kind(round(4 * ask.input_tokens / (ask.input_tokens + output)), stream, spent, task_of(ask.needs))
 
 
 def board_of(

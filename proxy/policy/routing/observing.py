@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from proxy.policy.routing.evidence import Evidence
 from proxy.policy.routing.values import Speed
 from proxy.policy.values import Target
 
@@ -102,6 +103,7 @@ class Observed:
     def __init__(self) -> None:
         self._tracks: dict[Name, Track] = {}
         self.version = 0
+        self.evidence = Evidence()
         self.is_wanted = False  # as long as nobody chooses, nobody has to look
 
     def track(self, target: Target, *, stream: bool) -> Track:
@@ -112,6 +114,12 @@ class Observed:
             del self._tracks[next(iter(self._tracks))]
         self.version += 1
         return found
+
+    def thought(self, request_id: str, label: str, score: float) -> None:
+        """What somebody thinks of a reply, from -1 to 1."""
+        if self.is_wanted:
+            self.evidence.thought(request_id, label, score)
+            self.version += 1
 
     def speed(self, target: Target, now: float, *, stream: bool) -> Speed:
         """What is known of a target: measured here, else guessed."""

@@ -96,6 +96,8 @@ def simulation(desk: Desk, params: dict[str, Any]) -> Callable[[], SimulateAnswe
     )
     router = Router(desk.settings, desk.names, desk.prices)
     speeds = {} if desk.router is None else desk.router.observed.all_speeds(time.monotonic())
+    if desk.router is not None:
+        router.observed.evidence = desk.router.observed.evidence
     strategy = router.strategy(pool.strategy)
     if own.weights is not None:
         strategy = replace(strategy, weights=_to_one(own.weights), kind="score")
@@ -136,13 +138,13 @@ class _Boards:
         """The one a call would have been decided by; the budgets of then are not looked at."""
         caller = self._callers.get(past.key) or Caller("")
         seats = self._router.seats_for(self._pool, caller, self._plan)
-        ask = past.ask
-        kind = kind_of(ask.input_tokens, ask.output_tokens, stream=ask.stream, used=0.0)
+        ask, evidence = past.ask, self._router.observed.evidence
+        kind = kind_of(ask, stream=ask.stream)
         found = self._found.get((seats, kind))
         if found is None:
             guess = Speed()
             found = self._found[seats, kind] = board_of(
-                self._candidates.of(seats),
+                [evidence.seen(one, kind.task) for one in self._candidates.of(seats)],
                 lambda target: self._speeds.get((target, ask.stream), guess),
                 self._strategy,
                 kind,
