@@ -6,7 +6,6 @@ Everything is told with the numbers it was judged by; nothing is told of what is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 from typing import Literal
 
 from msgspec import Struct
@@ -100,8 +99,8 @@ def _spending(name: str, now: Figures, hours: Sequence[int], parts: Sequence[tup
     """Above the median of such hours by several median deviations."""
     if len(hours) < _LEAST_HOURS or not now.hours:
         return []
-    rate, usual = now.cost_pusd / now.hours, median(hours)
-    spread = median(abs(hour - usual) for hour in hours)
+    rate, usual = now.cost_pusd / now.hours, _median(hours)
+    spread = _median([abs(hour - usual) for hour in hours])
     if rate - usual < LEAST_USD_PUSD or rate < _TWICE * usual or rate < usual + _SPREADS * spread:
         return []
     model, cost = max(parts, key=lambda part: part[1], default=("", 0))
@@ -186,6 +185,10 @@ def _silent_zero(name: str, now: Figures, usual: Figures) -> Anomaly | None:
         return None
     why = f"{now.calls} calls with {now.output_tokens:,} tokens written cost nothing, usually {_usd(was)} a call"
     return Anomaly("silent_zero", "model", name, 0.0, was / PUSD_PER_USD, "USD a call", 0, why)
+
+
+def _median(amounts: Sequence[int]) -> int:
+    return sorted(amounts)[len(amounts) // 2]
 
 
 def _times(now: float, usual: float) -> float:

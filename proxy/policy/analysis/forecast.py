@@ -7,7 +7,6 @@ How much days differ, and how far the last ones are from the usual, says how wid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from math import sqrt
 from typing import Literal
 
@@ -17,8 +16,8 @@ HISTORY_HOURS = 28 * 24
 _WEEK, _DAY = 168, 24
 _LEAST_HOURS = 48  # with less than that the present rate goes on
 _LEVEL_HOURS = 48
-_BELIEVED = Fraction(3, 4)
-_LEAST_LEVEL, _MOST_LEVEL = Fraction(1, 4), Fraction(4)
+_BELIEVED = 0.75
+_LEAST_LEVEL, _MOST_LEVEL = 0.25, 4.0
 _TENTH = 1.2816  # of a normal distribution: a tenth lies beyond so many deviations
 _LEAST_SPREAD, _UNSURE_SPREAD = 0.05, 0.5
 _MOST_SPREAD = 2.0
@@ -56,9 +55,9 @@ def forecast(ahead: Ahead, history: Sequence[int]) -> Forecast:
     spread = min(_MOST_SPREAD, sqrt(_spread(history, ahead.left_hours) ** 2 + moved**2))
     low, high = max(0.0, 1 - _TENTH * spread), 1 + _TENTH * spread
     return Forecast(
-        p10_pusd=ahead.spent_pusd + int(rest * Fraction(low)),
+        p10_pusd=ahead.spent_pusd + int(rest * low),
         p50_pusd=ahead.spent_pusd + int(rest),
-        p90_pusd=ahead.spent_pusd + int(rest * Fraction(high)),
+        p90_pusd=ahead.spent_pusd + int(rest * high),
         out_in_hours=_out_in(ahead, hours),
         confidence=_confidence(history),
     )
@@ -70,39 +69,39 @@ def _confidence(history: Sequence[int]) -> Confidence:
     return "high" if len(history) >= 2 * _WEEK else "medium"
 
 
-def _expected(ahead: Ahead, history: Sequence[int]) -> tuple[list[Fraction], float]:
+def _expected(ahead: Ahead, history: Sequence[int]) -> tuple[list[float], float]:
     """What each of the next hours will cost, as many as there are left, and by which part that was moved from the usual."""
     count = max(1, -int(-ahead.left_hours // 1))
     if len(history) < _LEAST_HOURS:
-        known = Fraction(ahead.elapsed_hours) if ahead.elapsed_hours > 0 else Fraction(1)
-        rate = ahead.spent_pusd / max(known, Fraction(1, 60))
-        return [Fraction(rate)] * count, 0.0
+        known = ahead.elapsed_hours if ahead.elapsed_hours > 0 else 1.0
+        rate = ahead.spent_pusd / max(known, 1 / 60)
+        return [rate] * count, 0.0
     cycle = _WEEK if len(history) >= 2 * _WEEK else _DAY
     profile = _profile(history, cycle)
     level = _level(history, profile, cycle)
-    return [level * profile[(len(history) + hour) % cycle] for hour in range(count)], float(abs(level - 1))
+    return [level * profile[(len(history) + hour) % cycle] for hour in range(count)], abs(level - 1)
 
 
-def _profile(history: Sequence[int], cycle: int) -> list[Fraction]:
+def _profile(history: Sequence[int], cycle: int) -> list[float]:
     """What an hour of the cycle costs on average."""
     sums, counts = [0] * cycle, [0] * cycle
     for at, amount in enumerate(history):
         sums[at % cycle] += amount
         counts[at % cycle] += 1
-    return [Fraction(total, count) for total, count in zip(sums, counts, strict=True)]
+    return [total / count for total, count in zip(sums, counts, strict=True)]
 
 
-def _level(history: Sequence[int], profile: list[Fraction], cycle: int) -> Fraction:
+def _level(history: Sequence[int], profile: list[float], cycle: int) -> float:
     """By how much the last two days, and the last cycle, were above or below what such times cost; mostly believed."""
     ratios = [_ratio(history, profile, hours) for hours in (_LEVEL_HOURS, max(_LEVEL_HOURS, cycle))]
-    return 1 + _BELIEVED * (sum(ratios, Fraction(0)) / len(ratios) - 1)
+    return 1 + _BELIEVED * (sum(ratios) / len(ratios) - 1)
 
 
-def _ratio(history: Sequence[int], profile: list[Fraction], hours: int) -> Fraction:
+def _ratio(history: Sequence[int], profile: list[float], hours: int) -> float:
     first = len(history) - hours
     usual = sum(profile[at % len(profile)] for at in range(first, len(history)))
     if not usual:
-        return Fraction(1)
+        return 1.0
     return min(max(sum(history[first:]) / usual, _LEAST_LEVEL), _MOST_LEVEL)
 
 
@@ -118,19 +117,19 @@ def _spread(history: Sequence[int], left_hours: float) -> float:
     return max(_LEAST_SPREAD, deviation / sqrt(max(1.0, left_hours / _DAY)))
 
 
-def _sum_until(hours: list[Fraction], left: float) -> Fraction:
+def _sum_until(hours: list[float], left: float) -> float:
     whole = int(left)
-    part = Fraction(left) - whole
-    return sum(hours[:whole], Fraction(0)) + (hours[whole] * part if part and whole < len(hours) else 0)
+    part = left - whole
+    return sum(hours[:whole]) + (hours[whole] * part if part and whole < len(hours) else 0)
 
 
-def _out_in(ahead: Ahead, hours: list[Fraction]) -> float | None:
-    room = Fraction(ahead.cap_pusd - ahead.spent_pusd)
+def _out_in(ahead: Ahead, hours: list[float]) -> float | None:
+    room = float(ahead.cap_pusd - ahead.spent_pusd)
     if room <= 0:
         return 0.0
     for hour, amount in enumerate(hours):
         if amount >= room:
-            out = hour + float(room / amount)
+            out = hour + room / amount
             return out if out < ahead.left_hours else None
         room -= amount
     return None
