@@ -136,7 +136,7 @@ class Alerts:
         for passed in found:
             data = passed_data(passed)
             log.warning("budget_alert", **data)
-            self._on_loop(self._events.tell, [("alert", {"type": TYPE, **data})])
+            self._on_loop(self._events.tell, [("alert", {"type": TYPE, **data}, passed.tenant)])
             for threshold in data["thresholds"]:
                 self._metrics.budget_alert(passed.budget.id, passed.budget.per, threshold)
         if messages:

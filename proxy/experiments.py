@@ -73,7 +73,7 @@ class Experiments:
             await asyncio.sleep(LOOK_SECONDS)
             if self._settings is not None:
                 await self.take_on(self._settings)
-            if self._trials.names:
+            if self._trials.each:
                 await self.look()
 
     async def look(self) -> None:

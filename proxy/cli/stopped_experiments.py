@@ -31,6 +31,10 @@ ORDERS = (
 class _Desk(Struct):
     trials: Trials
 
+    def has_model(self, _: str) -> bool:
+        """Whoever has the files may know of all."""
+        return True
+
 
 class _Files:
     """A state directory in the place of the daemon's memory."""

@@ -128,9 +128,9 @@ class Trials:
         self._has_news = False
 
     @property
-    def names(self) -> list[str]:
-        """Of those under way."""
-        return list(self._by_name)
+    def each(self) -> list[Trial]:
+        """Those under way."""
+        return list(self._by_name.values())
 
     def take_on(self, experiments: Iterable[Experiment], kept: Mapping[str, Kept], now: float) -> None:
         """From now on these; each goes on where it is in memory, else where it was kept."""

@@ -15,7 +15,7 @@ from proxy.jobs.work import Work, new_id
 from proxy.policy.operators import Hook
 from proxy.policy.webhooks import DAY_SECONDS, is_private
 from proxy.secret import Secret
-from proxy.stores.deliveries import Delivery
+from proxy.stores.deliveries import Delivery, Tenants
 from proxy.stores.job_rows import Job
 from proxy.stores.outbox import Message
 from proxy.stores.sealing import Unreadable
@@ -60,18 +60,19 @@ class Hooks:
         if wanted is not None:
             self._sender.send(await self._work.ask(self._opened, [wanted]))
 
-    async def again(self, message_id: str) -> bool:
-        """Send one once more, by hand; False where there is none, or its job is under way. Raises `StoreError`."""
+    async def again(self, message_id: str, tenants: Tenants) -> bool:
+        """Send one of these tenants' once more, by hand; False where there is none, or its job is under way. Raises
+        `StoreError`."""
         if not self._work.was_used:
             return False
-        wanted = await self._work.ask(lambda: self._work.deliveries.again(message_id, int(time.time() * 1000)))
+        wanted = await self._work.ask(lambda: self._work.deliveries.again(message_id, tenants, int(time.time() * 1000)))
         if wanted is not None:
             self._sender.again(await self._work.ask(self._opened, [wanted]))
         return wanted is not None
 
-    async def newest(self, most: int) -> list[Delivery]:
-        """The last messages."""
-        return await self._work.ask(lambda: self._work.deliveries.newest(most)) if self._work.was_used else []
+    async def newest(self, most: int, tenants: Tenants) -> list[Delivery]:
+        """The last messages about jobs of these tenants."""
+        return await self._work.ask(lambda: self._work.deliveries.newest(most, tenants)) if self._work.was_used else []
 
     def open(self) -> None:
         """Go on with what an earlier daemon left."""

@@ -37,7 +37,8 @@ Found = dict[tuple[Key, str], Sums]  # and the source
 
 
 class AnalyticsQuestion(Struct, frozen=True):
-    """`interval` None: one row for all the time. `only` has names or patterns with * ? and [ for any of `By`.
+    """`interval` None: one row for all the time. `only` has names or patterns with * ? and [ for any of `By`;
+    `tenants` are the only ones that count, None: all.
 
     What counts is whole minutes, hours or days of `zone`: `since_ms` from the beginning of its own, `until_ms` to the
     end of its.
@@ -50,11 +51,12 @@ class AnalyticsQuestion(Struct, frozen=True):
     until_ms: int | None = None
     only: dict[str, str] = {}
     order: Order = "cost"
+    tenants: tuple[str, ...] | None = None
 
     @property
     def names(self) -> frozenset[str]:
         """Every name that matters."""
-        return frozenset((*self.by, *self.only))
+        return frozenset((*self.by, *self.only, *(() if self.tenants is None else ("tenant",))))
 
     @property
     def is_rolled_up(self) -> bool:
@@ -87,6 +89,8 @@ class AnalyticsQuestion(Struct, frozen=True):
 
     def asks_for(self, known: dict[str, str]) -> bool:
         """Whether these names are wanted."""
+        if self.tenants is not None and known["tenant"] not in self.tenants:
+            return False
         return all(known[of] == name or fnmatchcase(known[of], name) for of, name in self.only.items())
 
     def _whole(self, at_ms: int) -> int:

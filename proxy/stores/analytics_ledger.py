@@ -102,7 +102,9 @@ def _count_part(driver: sqlite3.Connection, found: Found, question: AnalyticsQue
     conditions, values = [f"{part.unit} >= ? AND {part.unit} < ?"], list[Any]([part.first, part.end])
     if part.cube is not None:
         conditions, values = ["cube = ?", *conditions], [part.cube, *values]
-    wanted = [(f'"{name}" {_fits(text)} ?', _globbed(text)) for name, text in question.only.items()]
+    wanted = [(f'"{name}" {_fits(text)} ?', [_globbed(text)]) for name, text in question.only.items()]
+    if (tenants := question.tenants) is not None:
+        wanted.append((f"tenant IN ({', '.join('?' * len(tenants))})", [*tenants]))
     at_ms = f"{part.unit} * {part.unit_ms}"
     begin = {"hour": f"{at_ms} / {HOUR_MS} * {HOUR_MS}", "minute": at_ms, None: "0"}.get(
         question.interval, f"begin_of({at_ms})"
@@ -113,7 +115,9 @@ def _count_part(driver: sqlite3.Connection, found: Found, question: AnalyticsQue
         f"SELECT {begin}, {', '.join(named)}, {{sums}}, added(first_token_ms), added(total_ms) "
         f"FROM {part.table} WHERE {' AND '.join([*conditions, *(one for one, _ in wanted)])} GROUP BY {grouped}"
     )
-    for begun, *names, counts, first, total in _summed(driver, sql, [*values, *(text for _, text in wanted)]):
+    for begun, *names, counts, first, total in _summed(
+        driver, sql, [*values, *(text for _, texts in wanted for text in texts)]
+    ):
         sums = Sums()
         sums.counts, sums.first_token, sums.total = counts, read(first), read(total)
         sums_of(found, (begun, tuple(names[:-1])), names[-1]).add(sums)

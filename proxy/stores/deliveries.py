@@ -6,6 +6,7 @@ that was answered 410, nothing more goes there until one is sent again by hand a
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from typing import Literal
@@ -30,6 +31,9 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS ix_deliveries_state ON deliveries (state)",
     "CREATE INDEX IF NOT EXISTS ix_deliveries_address ON deliveries (address, ended_ms)",
 )
+# keys of a tenant are written `tenant/key`
+_OF_TENANTS = "AND (? IS NULL OR substr(key, 1, instr(key, '/') - 1) IN (SELECT value FROM json_each(?)))"
+Tenants = tuple[str, ...] | None  # names; None: everybody's, of a tenant or not
 State = Literal["pending", "waiting", "delivered", "given_up", "gone", "dropped", "off"]
 
 
@@ -107,18 +111,21 @@ class Deliveries:
             sql = "UPDATE deliveries SET state = ?, reason = ?, tries = ?, ended_ms = ? WHERE id = ? AND state = 'waiting'"
             driver.execute(sql, (outcome, *about, now_ms, message_id))
 
-    def again(self, message_id: str, now_ms: int) -> Delivery | None:
-        """Send it once more, whatever has become of it. None: there is none that has a word."""
+    def again(self, message_id: str, tenants: Tenants, now_ms: int) -> Delivery | None:
+        """Send it once more, whatever has become of it. None: there is none of these tenants that has a word."""
         with self._jobs.writing() as driver:
+            if not _found(driver, f"id = ? {_OF_TENANTS}", message_id, *_listed(tenants)):
+                return None
             sql = "UPDATE deliveries SET state = 'waiting', made_ms = ?, ended_ms = NULL WHERE id = ? AND state != 'pending'"
             driver.execute(sql, (now_ms, message_id))
             found = _found(driver, "id = ? AND state = 'waiting'", message_id)
         return found[0] if found else None
 
-    def newest(self, most: int) -> list[Delivery]:
-        """The last ones, the newest first."""
+    def newest(self, most: int, tenants: Tenants) -> list[Delivery]:
+        """The last ones of these tenants, the newest first."""
+        where = f"state != 'pending' {_OF_TENANTS} ORDER BY made_ms DESC, seq DESC LIMIT ?"
         with self._jobs.writing() as driver:
-            return _found(driver, "state != 'pending' ORDER BY made_ms DESC, seq DESC LIMIT ?", most)
+            return _found(driver, where, *_listed(tenants), most)
 
     def forget(self, before_ms: int) -> None:
         """Those that are over since before then, and those whose job is not there any more."""
@@ -147,6 +154,12 @@ def _last(driver: sqlite3.Connection, address: str, most: int) -> list[Delivery]
     """How the last ones that were tried ended."""
     tried = "address = ? AND state IN ('delivered', 'given_up', 'gone') ORDER BY ended_ms DESC, seq DESC LIMIT ?"
     return _found(driver, tried, address, most)
+
+
+def _listed(tenants: Tenants) -> tuple[str | None, str | None]:
+    """The values of `_OF_TENANTS`."""
+    names = None if tenants is None else json.dumps(tenants)
+    return names, names
 
 
 def _found(driver: sqlite3.Connection, where: str, *values: object) -> list[Delivery]:

@@ -31,7 +31,8 @@ Place = tuple[int, int]  # at_ms and seq of a row
 
 class CallsQuestion(Struct, frozen=True):
     """Which calls: `only` has patterns by the names of `_FILTERS`; `outcome` is one of `_OUTCOMES`, of any attempt;
-    they began from `since_ms` on and before `until_ms` (UTC epoch milliseconds), and stand behind `before`."""
+    they began from `since_ms` on and before `until_ms` (UTC epoch milliseconds), and stand behind `before`; `tenants` are the
+    only ones that count, None: all."""
 
     only: dict[str, str] = {}
     outcome: str | None = None
@@ -39,6 +40,7 @@ class CallsQuestion(Struct, frozen=True):
     until_ms: int = _EVER
     before: Place | None = None
     limit: int = 50
+    tenants: tuple[str, ...] | None = None
     at_once: int = 20_000  # rows looked at between two looks at the clock
     longest_seconds: float = 0.4
 
@@ -46,8 +48,7 @@ class CallsQuestion(Struct, frozen=True):
 def past_calls(driver: sqlite3.Connection, question: CallsQuestion) -> tuple[list[list[Row]], Place | None]:
     """The rows of each call, and where to go on; None where there is nothing more. A question that fits little is
     answered with what was found in its time, and the place up to which was looked."""
-    where = " AND ".join(["1", *(_FILTERS[name] for name in question.only), _OUTCOMES.get(question.outcome or "", "1")])
-    values = [value for name, text in question.only.items() for value in [text] * _FILTERS[name].count("?")]
+    where, values = _wanted(question)
     asked = (
         f"SELECT request_id, at_ms, seq {_BEFORE} AND (at_ms, seq) >= (?, ?) AND {where} ORDER BY at_ms DESC, seq DESC"  # noqa: S608
     )
@@ -69,6 +70,16 @@ def past_calls(driver: sqlite3.Connection, question: CallsQuestion) -> tuple[lis
         place = edge
         if time.monotonic() > until:
             return _calls(driver, found), place
+
+
+def _wanted(question: CallsQuestion) -> tuple[str, list[str]]:
+    """What an attempt must be like, as SQL, and the values in it."""
+    wanted = [*(_FILTERS[name] for name in question.only), _OUTCOMES.get(question.outcome or "", "1")]
+    values = [value for name, text in question.only.items() for value in [text] * _FILTERS[name].count("?")]
+    if question.tenants is not None:
+        wanted.append(f"tenant IN ({', '.join('?' * len(question.tenants))})")
+        values += question.tenants
+    return " AND ".join(wanted), values
 
 
 def _between(request_id: str) -> tuple[str, str]:

@@ -208,11 +208,11 @@ def test_three_given_up_in_a_row_switch_an_address_off(tmp_path: Path) -> None:
         told(number, "given_up")
     assert off() == 1
     told(10, "off")
-    assert deliveries.again("msg_10", 11) is not None and off() == 1
+    assert deliveries.again("msg_10", None, 11) is not None and off() == 1
     deliveries.over("msg_10", "delivered", ("answered 204", 1), 12)
     assert off() == 0
     for number in range(20, 20 + OFF_AFTER - 1):
         told(number, "given_up")
-    assert off() == 0 and len(deliveries.newest(100)) == 6
+    assert off() == 0 and len(deliveries.newest(100, None)) == 6
     deliveries.forget(100)
-    assert deliveries.newest(100) == []
+    assert deliveries.newest(100, None) == []

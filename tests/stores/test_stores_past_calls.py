@@ -50,6 +50,7 @@ QUESTIONS = [
     (CallsQuestion({"tag": "ev"}), []),
     (CallsQuestion({"session": "s1", "key": "bob"}), ["old"]),
     (CallsQuestion({"tenant": "acme"}), ["hard"]),
+    (CallsQuestion(tenants=("acme", "globex")), ["hard"]),
     (CallsQuestion({"error": "budget_*"}), ["poor"]),
     (CallsQuestion(outcome="refused"), ["poor"]),
     (CallsQuestion(outcome="failed"), ["hard"]),

@@ -118,6 +118,9 @@ def test_every_answer_agrees_with_usage(
         found = files.analytics(AnalyticsQuestion((by,), zone, interval))
         told = files.usage(UsageQuestion((interval, by) if interval else by, zone))
         assert by_names(found.rows, interval, by) == by_names(told.rows, interval, by)
+        theirs = files.analytics(AnalyticsQuestion((by,), zone, interval, tenants=("acme",)))
+        mine = files.usage(UsageQuestion((interval, by) if interval else by, zone, tenants=("acme",)))
+        assert by_names(theirs.rows, interval, by) == by_names(mine.rows, interval, by)
     everything = files.analytics(AnalyticsQuestion((), UTC)).total
     refused = {one.row.id: one.row.times for one in records if isinstance(one, Refused)}
     assert everything["refused"] == sum(refused.values())

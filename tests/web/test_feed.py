@@ -8,10 +8,14 @@ from typing import Any, cast
 
 from proxy.exchange.record import Entry
 from proxy.stores.segments import Position
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.events import REMEMBERED as EVENTS
 from proxy.web.operator.events import Events
 from proxy.web.operator.feed import MOST_WAITING, REMEMBERED, Feed
 from proxy.web.operator.pulse import MINUTES, Pulse
+
+ALL = Bounds()
+ACME = Bounds(("acme",))
 
 
 def entries(begin: int, end: int) -> list[Entry]:
@@ -27,6 +31,7 @@ def entry(**fields: Any) -> Entry:
         "status": 200,
         "cost_usd": "0.5",
         "first_token_seconds": 0.1,
+        "tenant": None,
     }
     return cast(Entry, SimpleNamespace(**{**usual, **fields}))
 
@@ -56,13 +61,13 @@ async def test_a_watcher_that_does_not_keep_up_misses_calls_and_only_the_latest_
 
 async def test_who_was_away_too_long_or_before_a_restart_is_told_of_the_gap() -> None:
     events = Events(lambda: Position(3, 400))
-    events.tell(("change", number) for number in range(EVENTS + 10))
-    told = events.follow({"after": "3.400.5"})
+    events.tell(("change", number, "") for number in range(EVENTS + 10))
+    told = events.follow({"after": "3.400.5"}, ALL)
     assert (await anext(told)).event == "gap"
     assert [(await anext(told)).data for _ in range(2)] == [10, 11]
-    again = events.follow({"after": f"3.400.{EVENTS + 9}"})
+    again = events.follow({"after": f"3.400.{EVENTS + 9}"}, ALL)
     assert [(await anext(again)).event, (await anext(again)).data] == ["", EVENTS + 9]
-    anew = Events(lambda: Position(3, 900)).follow({"after": f"3.400.{EVENTS + 10}"})
+    anew = Events(lambda: Position(3, 900)).follow({"after": f"3.400.{EVENTS + 10}"}, ALL)
     assert (await anext(anew)).event == "gap"
     for following in (told, again, anew):
         await following.aclose()  # type: ignore[attr-defined]
@@ -77,22 +82,26 @@ async def test_a_place_in_it_is_found_again_by_whoever_was_there_and_nobody_else
     await asyncio.sleep(0)
     number = feed.number(place)
     assert number == 3
-    assert feed.after(number) == entries(3, 5)
-    assert feed.after(feed.told) == []
+    assert feed.after(number, ALL) == entries(3, 5)
+    assert feed.after(feed.told, ALL) == []
+    feed.tell([entry(tenant="acme"), entry(tenant="globex")])
+    await asyncio.sleep(0)
+    assert [one.tenant for one in feed.after(number, ACME)] == ["acme"]
+    assert (feed.count(ACME), feed.count(ALL)) == (1, 7)
     for foreign in ("", place.replace("-", ""), "other-3", Feed(lambda: None).place(), place + "x", place + "9" * 20):
         assert feed.number(foreign) is None, foreign
     feed.tell(entries(5, 5 + 2 * REMEMBERED))
     await asyncio.sleep(0)
-    assert feed.after(number) == entries(5 + REMEMBERED, 5 + 2 * REMEMBERED)
+    assert feed.after(number, ALL) == entries(5 + REMEMBERED, 5 + 2 * REMEMBERED)
 
 
 def test_the_last_hour_is_kept_by_minutes() -> None:
     pulse = Pulse()
-    assert pulse.minutes(0.0) == []
+    assert pulse.minutes(0.0, ALL) == []
     pulse.take([entry(first_token_seconds=number / 100) for number in range(1, 101)], 60.0)
     pulse.take([entry(status=500, cost_usd=None, first_token_seconds=None)], 119.9)
     pulse.take([entry(status=402, first_token_seconds=None)], 180.0)
-    first, second = pulse.minutes(180.0)
+    first, second = pulse.minutes(180.0, ALL)
     assert (first.at, first.calls, first.errors, first.cost_usd) == (
         "1970-01-01T00:01:00.000Z",
         101,
@@ -101,8 +110,10 @@ def test_the_last_hour_is_kept_by_minutes() -> None:
     )
     assert first.first_token_ms == {"p50": 500, "p95": 950}
     assert (second.calls, second.errors, second.first_token_ms) == (1, 1, None)
-    assert [one.calls for one in pulse.minutes(180.0, 1)] == [1]
-    assert [one.calls for one in pulse.minutes(3600.0 + 61)] == [1]
+    assert [one.calls for one in pulse.minutes(180.0, ALL, 1)] == [1]
+    assert [one.calls for one in pulse.minutes(3600.0 + 61, ALL)] == [1]
+    pulse.take([entry(tenant="acme"), entry(tenant="globex", status=500)], 3600.0)
+    assert [(one.calls, one.errors) for one in pulse.minutes(3600.0, ACME)] == [(1, 0)]
     for minute in range(4, 4 + 2 * MINUTES):
         pulse.take([entry()], 60.0 * minute)
-    assert len(pulse.minutes(60.0 * (3 + 2 * MINUTES))) == MINUTES
+    assert len(pulse.minutes(60.0 * (3 + 2 * MINUTES), ALL)) == MINUTES

@@ -97,7 +97,8 @@ def analytics(desk: Desk, ask: AnalyticsAsk, how: tuple[Order, tzinfo], now: flo
         since_ms = int(now * 1000) - _SHORT_MS[ask.interval]
     only = {name: text for name in ANALYTICS_FILTERS if (text := getattr(ask, name)) is not None}
     by = tuple(dict.fromkeys(ask.by))
-    report = desk.files.analytics(AnalyticsQuestion(by, zone, ask.interval, since_ms, ask.until_ms, only, order))
+    question = AnalyticsQuestion(by, zone, ask.interval, since_ms, ask.until_ms, only, order, desk.bounds.tenants)
+    report = desk.files.analytics(question)
     if len(report.rows) > MOST_ROWS:
         raise Declined(
             f"the answer has {len(report.rows):,} rows; ask for a longer interval, a shorter time or less by"

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from proxy.errors import ModelNotFound
 from proxy.policy.money.budgets import Budget, key_of, tenant_of
-from proxy.policy.names.access import allowed_models
+from proxy.policy.names.access import allowed_models, may_use
 from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import Tenants, children, lineage
 from proxy.policy.values import Caller
+from proxy.stores.keyset import KeySet
 from proxy.web.faults import RoleNotSufficient
 
 
@@ -62,6 +64,20 @@ class Bounds(Struct, frozen=True):
         assert self.tenants is not None
         lists = [tuple(one.models for one in lineage(tenants, name) if one.models) for name in self.tenants]
         return frozenset(name for also in lists for name in allowed_models(Caller("", also=also), names))
+
+    def has_model(self, name: str, names: Names, keys: KeySet) -> bool:
+        """Whether this name is theirs alone: what all who use it do shows nothing of anybody else."""
+        if self.tenants is None:
+            return True
+        users = [caller.name for caller in keys.each if _may_use(caller, names, name)]
+        return not keys.is_open and bool(users) and self.keys.issuperset(users)
+
+
+def _may_use(caller: Caller, names: Names, name: str) -> bool:
+    try:
+        return may_use(caller, names, name)
+    except ModelNotFound:
+        return False
 
 
 def bounds_of(tenant: str | None, tenants: Tenants, callers: Iterable[Caller]) -> Bounds:

@@ -121,6 +121,10 @@ class Desk(Struct, frozen=True):
             feedback=[OpinionAnswer(one.score_milli / 1000, one.label) for one in self.files.feedback(request_id)],
         )
 
+    def has_model(self, name: str) -> bool:
+        """Whether what all who use this name do is within bounds."""
+        return self.bounds.has_model(name, self.names, self.keys)
+
     def under(self, scopes: tuple[str, ...], subject: Subject) -> tuple[str, ...]:
         """The budgets that bind an attempt, all of them in memory. It may ask files; what belongs to the loop is opened
         before by whoever has one."""

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from proxy.exchange.record import Entry
 from proxy.stores.segments import Position
+from proxy.web.operator.bounds import Bounds
 
 REMEMBERED = 1000
 _MOST_WAITING = 1000
@@ -26,11 +27,12 @@ EventId = tuple[int, int, int]  # segment and offset of the journal, and a numbe
 
 class Happening(Struct, frozen=True):
     """One event: `call` and `refusal` are finished calls as their log lines have them, `alert` what a webhook is told,
-    `change` a row of the audit, `gap` nothing. `event` is "" for a sign of life."""
+    `change` a row of the audit, `gap` nothing. `event` is "" for a sign of life. `tenant`: whose it is, "" nobody's."""
 
     event: str
     id: EventId
     data: Any = None
+    tenant: str = ""
 
     def as_event(self) -> bytes:
         """As it is sent."""
@@ -48,33 +50,33 @@ class Events:
         self._began: EventId = (*end(), 0)
         self._last = self._began
         self._recent: deque[Happening] = deque(maxlen=REMEMBERED)
-        self._watchers: set[asyncio.Queue[Happening]] = set()
+        self._watchers: dict[asyncio.Queue[Happening], Bounds] = {}
 
     def calls(self, entries: Sequence[Entry]) -> None:
         """These calls are over."""
-        self.tell(("refusal" if _is_refusal(entry) else "call", entry) for entry in entries)
+        self.tell(("refusal" if _is_refusal(entry) else "call", entry, entry.tenant or "") for entry in entries)
 
-    def tell(self, events: Iterable[tuple[str, Any]]) -> None:
-        """These things have happened, each a name and what is told of it."""
+    def tell(self, events: Iterable[tuple[str, Any, str]]) -> None:
+        """These things have happened, each a name, what is told of it, and whose it is."""
         segment, offset = max(self._end(), self._last[:2])
         first = self._last[2] + 1 if (segment, offset) == self._last[:2] else 0
-        for number, (name, data) in enumerate(events, first):
+        for number, (name, data, tenant) in enumerate(events, first):
             self._last = (segment, offset, number)
-            happening = Happening(name, self._last, data)
+            happening = Happening(name, self._last, data, tenant)
             if len(self._recent) == REMEMBERED:
                 self._began = self._recent[0].id
             self._recent.append(happening)
-            for watcher in self._watchers:
-                if not watcher.full():
+            for watcher, bounds in self._watchers.items():
+                if bounds.has(tenant) and not watcher.full():
                     watcher.put_nowait(happening)
 
-    async def follow(self, params: dict[str, Any]) -> AsyncGenerator[Struct]:
-        """What came behind the id `after`, then what comes; one who does not keep up is told of the gap."""
+    async def follow(self, params: dict[str, Any], bounds: Bounds) -> AsyncGenerator[Struct]:
+        """What came behind the id `after`, then what comes, within bounds; one who does not keep up is told of the gap."""
         after = _id_of(str(params.get("after", "")))
         queue = asyncio.Queue[Happening](_MOST_WAITING)
-        self._watchers.add(queue)
+        self._watchers[queue] = bounds
         try:
-            for happening in self._since(after):
+            for happening in self._since(after, bounds):
                 yield happening
             while True:
                 is_full = queue.full()
@@ -82,13 +84,13 @@ class Events:
                 if is_full:
                     yield Happening("gap", self._last)
         finally:
-            self._watchers.discard(queue)
+            del self._watchers[queue]
 
-    def _since(self, after: EventId | None) -> list[Happening]:
+    def _since(self, after: EventId | None, bounds: Bounds) -> list[Happening]:
         if after is None:
             return [Happening("", self._last)]  # the head goes out at once
         gap = [Happening("gap", self._began)] if after < self._began else [Happening("", self._last)]
-        return [*gap, *(one for one in self._recent if one.id > after)]
+        return [*gap, *(one for one in self._recent if one.id > after and bounds.has(one.tenant))]
 
 
 async def _next(queue: asyncio.Queue[Happening], last: EventId) -> Happening:

@@ -131,6 +131,9 @@ class Having(Protocol):
     def trials(self) -> Trials | None:
         """Those."""
 
+    def has_model(self, name: str) -> bool:
+        """Whether whoever asks may know what is done under this name."""
+
 
 class Keeper(Protocol):
     """The daemon, or the files of one that does not run."""
@@ -163,8 +166,7 @@ class ExperimentOrders:
             self.by_name["put_experiment"] = lambda params: put_setting({**params, "section": "experiments"})
 
     async def _all(self, _: Params) -> Answer:
-        trials = self._trials
-        return ExperimentsAnswer([experiment_answer(self._find(name)) for name in trials.names])
+        return ExperimentsAnswer([experiment_answer(trial) for trial in self._shown()])
 
     async def _one(self, params: Params) -> Answer:
         ask = msgspec.convert(params, ExperimentAsk)
@@ -188,8 +190,12 @@ class ExperimentOrders:
         return self._state.desk().trials or Trials()
 
     def _find(self, name: str) -> Trial:
-        trials = self._trials
-        if (trial := trials.find(name)) is None:
-            known = ", ".join(trials.names) or "none"
-            raise Unknown(f"there is no experiment {name!r}; there is: {known}")
-        return trial
+        shown = {trial.experiment.name: trial for trial in self._shown()}
+        if name not in shown:
+            raise Unknown(f"there is no experiment {name!r}; there is: {', '.join(shown) or 'none'}")
+        return shown[name]
+
+    def _shown(self) -> list[Trial]:
+        """Those that whoever asks may know of."""
+        desk = self._state.desk()
+        return [trial for trial in (desk.trials or Trials()).each if desk.has_model(trial.experiment.model)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from proxy.exchange.record import Entry
 from proxy.stores.segments import START, Position
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.events import Events
 from proxy.web.operator.pulse import Pulse
 
@@ -27,6 +28,7 @@ class Feed:
         self.events = Events(end)
         self.recent: deque[Entry] = deque(maxlen=REMEMBERED)
         self.told = 0
+        self._told_of = Counter[str]()
         self.pulse = Pulse()
         self._run = secrets.token_hex(4)
         self._catch_up = catch_up
@@ -46,10 +48,14 @@ class Feed:
         run, _, told = place.partition("-")
         return min(int(told), self.told) if run == self._run and told.isdecimal() and len(told) < 16 else None
 
-    def after(self, number: int) -> list[Entry]:
-        """The calls that were told behind so many, as far as they are remembered."""
+    def count(self, bounds: Bounds) -> int:
+        """How many calls within bounds have been told."""
+        return self.told if bounds.tenants is None else sum(self._told_of[name] for name in bounds.tenants)
+
+    def after(self, number: int, bounds: Bounds) -> list[Entry]:
+        """The calls within bounds that were told behind so many of all, as far as they are remembered."""
         fresh = self.told - number
-        return list(self.recent)[-fresh:] if fresh > 0 else []
+        return [entry for entry in list(self.recent)[-fresh:] if bounds.has(entry.tenant)] if fresh > 0 else []
 
     def tell(self, entries: Sequence[Entry]) -> None:
         """Calls are over. From any thread, in turn."""
@@ -70,6 +76,7 @@ class Feed:
         self.recent.extend(entries)
         self.events.calls(entries)
         self.told += len(entries)
+        self._told_of.update(entry.tenant for entry in entries if entry.tenant)
         self.pulse.take(entries, time.time())
         for watcher in self._watchers:
             for entry in entries[: MOST_WAITING - watcher.qsize()]:

@@ -50,38 +50,36 @@ class LiveStream:
         self._traffic = traffic
         self._readers = 0
 
-    async def lines(self, params: dict[str, Any]) -> AsyncGenerator[Struct]:
-        """One as soon as it is asked for, then whenever something is new. Raises `Overloaded` for one reader too many."""
+    async def lines(self, params: dict[str, Any], bounds: Bounds) -> AsyncGenerator[Struct]:
+        """One as soon as it is asked for, then whenever something within bounds is new. Raises `Overloaded` for one
+        reader too many."""
         after = msgspec.convert(params, LiveAsk).after
         if self._readers >= _MOST_READERS:
             raise Overloaded(f"{_MOST_READERS} pages look on already; close one of them.")
         self._readers += 1
         try:
-            async for line in self._lines(after):
+            async for line in self._lines(after, bounds):
                 yield line
         finally:
             self._readers -= 1
 
-    async def _lines(self, after: str) -> AsyncGenerator[Struct]:
+    async def _lines(self, after: str, bounds: Bounds) -> AsyncGenerator[Struct]:
         feed, silent, minutes = self._traffic.feed, 0, MINUTES
         await feed.caught_up()
         known = feed.number(after)
         number = max(0, feed.told - _AT_FIRST) if known is None else known
+        shown = number if bounds.tenants is None else feed.count(bounds) - len(feed.after(number, bounds))
         under_way: list[LiveCall] | None = None
         while True:
-            calls = self._traffic.under_way(Bounds(), time.monotonic())
-            if calls or feed.told > number or under_way != calls or silent >= _BEAT_TICKS:
-                yield self._line(calls, number, minutes)
-                number, silent, minutes = feed.told, 0, 2
+            calls, fresh = self._traffic.under_way(bounds, time.monotonic()), feed.count(bounds) - shown
+            if calls or fresh or under_way != calls or silent >= _BEAT_TICKS:
+                ended = feed.after(number, bounds)
+                now = time.time()
+                told = feed.pulse.minutes(now, bounds, minutes)
+                at = instant(int(now * 1000))
+                yield LiveLine("live", feed.place(), at, calls, ended, fresh - len(ended), told)
+                number, shown, silent, minutes = feed.told, shown + fresh, 0, 2
             under_way = calls
             await asyncio.sleep(_TICK_SECONDS)
             silent += 1
             await feed.caught_up()
-
-    def _line(self, calls: list[LiveCall], number: int, minutes: int) -> LiveLine:
-        feed, now = self._traffic.feed, time.time()
-        ended = feed.after(number)
-        missed = feed.told - number - len(ended)
-        return LiveLine(
-            "live", feed.place(), instant(int(now * 1000)), calls, ended, missed, feed.pulse.minutes(now, minutes)
-        )

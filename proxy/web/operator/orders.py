@@ -15,6 +15,7 @@ from msgspec import Struct
 from proxy.exchange.listings import Listings
 from proxy.exchange.trials import Step
 from proxy.policy.money.credits import with_credits
+from proxy.stores.audit import AuditRow
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk
 from proxy.web.operator.analytics import AnalyticsOrders
@@ -76,7 +77,7 @@ class Orders:
     def __init__(self, state: LiveState, traffic: Traffic, host: Host, trail: Trail) -> None:
         self.state, self.traffic, self.trail, self._host = state, traffic, trail, host
         self.sessions = Sessions()
-        trail.told = lambda row: traffic.feed.events.tell([("change", {"action": row.action, "target": row.target})])
+        trail.told = self._tell_change
         models, settings = ModelOrders(state, host), SettingsOrders(state, host)
         self.by_name: dict[str, Callable[[Params], Awaitable[Answer]]] = {
             "status": self._status,
@@ -109,8 +110,17 @@ class Orders:
         self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
         self.by_name |= CallOrders(state, traffic).by_name | ForecastOrders(state).by_name
         self.by_name |= AnomalyOrders(state).by_name
-        events, live = traffic.feed.events.follow, LiveStream(traffic).lines
-        self.streams: dict[str, Told] = {"sync": models.sync, "events": events, "live_stream": live}
+        self._live = LiveStream(traffic)
+        self.streams: dict[str, Told] = {"sync": models.sync, "events": self._events, "live_stream": self._lines}
+
+    def _tell_change(self, row: AuditRow) -> None:
+        self.traffic.feed.events.tell([("change", {"action": row.action, "target": row.target}, row.tenant)])
+
+    def _events(self, params: Params) -> AsyncGenerator[Struct]:
+        return self.traffic.feed.events.follow(params, self.state.desk().bounds)
+
+    def _lines(self, params: Params) -> AsyncGenerator[Struct]:
+        return self._live.lines(params, self.state.desk().bounds)
 
     async def give(self, order: str, params: Params) -> Answer:
         """Do it; what changes something is written down."""

@@ -94,13 +94,14 @@ class CallOrders:
         return await asyncio.to_thread(self._state.desk().show, str(params.get("request_id")))
 
     async def _past_calls(self, params: dict[str, Any]) -> Answer:
-        question = calls_question(msgspec.convert(params, PastCallsAsk, strict=False))
+        asked, bounds = msgspec.convert(params, PastCallsAsk, strict=False), self._state.desk().bounds
+        question = calls_question(asked, bounds.tenants)
         await self._state.flushed()
         return calls_answer(await asyncio.to_thread(self._state.files.past_calls, question))
 
 
-def calls_question(ask: PastCallsAsk) -> CallsQuestion:
-    """The same for the ledger. Raises ValueError."""
+def calls_question(ask: PastCallsAsk, tenants: tuple[str, ...] | None = None) -> CallsQuestion:
+    """The same for the ledger; `tenants` as there. Raises ValueError."""
     only = {name: text for name in PAST_FILTERS if (text := getattr(ask, name))}
     return CallsQuestion(
         only=only,
@@ -109,6 +110,7 @@ def calls_question(ask: PastCallsAsk) -> CallsQuestion:
         **({} if ask.until_ms is None else {"until_ms": ask.until_ms}),
         before=None if ask.before is None else _place(ask.before),
         limit=ask.limit,
+        tenants=tenants,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
@@ -11,10 +12,12 @@ from msgspec import Struct
 
 from proxy.exchange.record import Entry
 from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import instant
 
 MINUTES = 60
 _MOST_TIMES = 1000  # of a minute, for its percentiles
+_MOST_TIMES_OF_TENANT = 100
 
 
 class MinuteAnswer(Struct, frozen=True):
@@ -27,12 +30,34 @@ class MinuteAnswer(Struct, frozen=True):
     first_token_ms: dict[str, int] | None
 
 
-class _Minute(Struct):
-    number: int  # since the epoch
+class _Sums(Struct):
+    """`first_token_seconds` of the first calls of a minute, at most so many as are kept."""
+
     calls: int = 0
     errors: int = 0
     cost_pusd: int = 0
-    first_token_seconds: list[float] = msgspec.field(default_factory=list)
+    first_token_seconds: array[float] = msgspec.field(default_factory=lambda: array("d"))
+
+    def take(self, entry: Entry, most_times: int) -> None:
+        """One call more."""
+        self.calls += 1
+        self.errors += entry.status >= 400
+        self.cost_pusd += to_pusd(Decimal(entry.cost_usd)) if entry.cost_usd else 0
+        if entry.first_token_seconds is not None and len(self.first_token_seconds) < most_times:
+            self.first_token_seconds.append(entry.first_token_seconds)
+
+    def add(self, other: _Sums) -> None:
+        """And those."""
+        self.calls += other.calls
+        self.errors += other.errors
+        self.cost_pusd += other.cost_pusd
+        self.first_token_seconds.extend(other.first_token_seconds)
+
+
+class _Minute(Struct):
+    number: int  # since the epoch
+    all: _Sums = msgspec.field(default_factory=_Sums)
+    of_tenants: dict[str, _Sums] = {}
 
 
 class Pulse:
@@ -48,20 +73,27 @@ class Pulse:
             self._minutes.append(_Minute(number))
         minute = self._minutes[-1]
         for entry in entries:
-            minute.calls += 1
-            minute.errors += entry.status >= 400
-            minute.cost_pusd += to_pusd(Decimal(entry.cost_usd)) if entry.cost_usd else 0
-            if entry.first_token_seconds is not None and len(minute.first_token_seconds) < _MOST_TIMES:
-                minute.first_token_seconds.append(entry.first_token_seconds)
+            minute.all.take(entry, _MOST_TIMES)
+            if entry.tenant:
+                minute.of_tenants.setdefault(entry.tenant, _Sums()).take(entry, _MOST_TIMES_OF_TENANT)
 
-    def minutes(self, now: float, last: int = MINUTES) -> list[MinuteAnswer]:
-        """Of the last minutes those in which calls ended, oldest first."""
+    def minutes(self, now: float, bounds: Bounds, last: int = MINUTES) -> list[MinuteAnswer]:
+        """Of the last minutes those in which calls within bounds ended, oldest first."""
         first = int(now // 60) - last + 1
-        return [_answer(minute) for minute in self._minutes if minute.number >= first]
+        found = [(minute.number, _within(minute, bounds)) for minute in self._minutes if minute.number >= first]
+        return [_answer(number, sums) for number, sums in found if sums.calls]
 
 
-def _answer(minute: _Minute) -> MinuteAnswer:
-    times = sorted(minute.first_token_seconds)
+def _within(minute: _Minute, bounds: Bounds) -> _Sums:
+    if bounds.tenants is None:
+        return minute.all
+    whole = _Sums()
+    for name in minute.of_tenants.keys() & set(bounds.tenants):
+        whole.add(minute.of_tenants[name])
+    return whole
+
+
+def _answer(number: int, sums: _Sums) -> MinuteAnswer:
+    times = sorted(sums.first_token_seconds)
     shares = {f"p{of}": round(1000 * times[(len(times) - 1) * of // 100]) for of in (50, 95)} if times else None
-    at = instant(60_000 * minute.number)
-    return MinuteAnswer(at, minute.calls, minute.errors, usd_text(minute.cost_pusd), shares)
+    return MinuteAnswer(instant(60_000 * number), sums.calls, sums.errors, usd_text(sums.cost_pusd), shares)

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from proxy.stores.deliveries import Delivery
+from proxy.stores.deliveries import Delivery, Tenants
 from proxy.web.operator.answers import Answer
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import Unknown, instant
 
 
@@ -48,18 +49,20 @@ class ReplayAnswer(Struct, frozen=True):
 class Telling(Protocol):
     """Whoever sends them."""
 
-    async def newest(self, most: int) -> list[Delivery]:
-        """The last messages."""
+    async def newest(self, most: int, tenants: Tenants) -> list[Delivery]:
+        """The last messages about jobs of these tenants."""
 
-    async def again(self, message_id: str) -> bool:
-        """Send one once more; False where there is none."""
+    async def again(self, message_id: str, tenants: Tenants) -> bool:
+        """Send one of these tenants' once more; False where there is none."""
 
 
 class WebhookOrders:
     """`by_name` are the orders."""
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: Telling, bounds: Callable[[], Bounds]) -> None:
+        """`bounds` are those of whoever gives the order."""
         self._telling = telling
+        self._bounds = bounds
         self.by_name: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "webhooks": self._webhooks,
             "replay_webhook": self._replay,
@@ -67,11 +70,11 @@ class WebhookOrders:
 
     async def _webhooks(self, params: dict[str, Any]) -> Answer:
         ask = msgspec.convert(params, WebhooksAsk, strict=False)
-        return WebhooksAnswer([_row(one) for one in await self._telling.newest(ask.limit)])
+        return WebhooksAnswer([_row(one) for one in await self._telling.newest(ask.limit, self._bounds().tenants)])
 
     async def _replay(self, params: dict[str, Any]) -> Answer:
         message_id = str(params.get("name"))
-        if not await self._telling.again(message_id):
+        if not await self._telling.again(message_id, self._bounds().tenants):
             raise Unknown(f"there is no webhook {message_id} to send again; `tollkeeper webhooks list` has them")
         return ReplayAnswer(message_id)
 
