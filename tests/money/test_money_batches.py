@@ -15,7 +15,7 @@ from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS
 from money_books import KEY, USD, eventually, priced, toll_config
 
-LINES = 400
+LINES = int(os.environ.get("BATCH_LINES", "400"))
 KILLS = int(os.environ.get("FAULTS", "3"))
 CENT = 0.01
 MODEL = f"openrouter/mock/slow?ttft=0.02&interval=0.001&tokens=2&cost={CENT}"
@@ -58,13 +58,13 @@ def test_kills_leave_every_line_with_one_end_and_a_true_bill(mock: Mock, tmp_pat
                 file = asked(daemon, "POST", "/v1/files", *multipart(b"".join(map(line, range(LINES)))))
                 wanted = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
                 batch_id = asked(daemon, "POST", "/v1/batches", (), json.dumps(wanted).encode())["id"]
-            wanted_lines = len(mock.bill()) + chance.randint(5, 40)
+            wanted_lines = len(mock.bill()) + chance.randint(5, 40) * max(1, LINES // 400)
             until = time.monotonic() + PATIENCE_SECONDS
             while len(mock.bill()) < wanted_lines:
                 assert time.monotonic() < until
             os.kill(daemon.pid, signal.SIGKILL)
     with Daemon(config, tmp_path, key=KEY) as daemon:
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + PATIENCE_SECONDS * max(1, LINES // 400)
         while (batch := asked(daemon, "GET", f"/v1/batches/{batch_id}"))["status"] != "completed":
             assert time.monotonic() < until, batch
         good, bad = results(daemon, batch["output_file_id"]), results(daemon, batch["error_file_id"])
@@ -76,6 +76,7 @@ def test_kills_leave_every_line_with_one_end_and_a_true_bill(mock: Mock, tmp_pat
     assert batch["request_counts"] == {"total": LINES, "completed": len(good), "failed": len(bad)}
     assert len(bill) <= LINES, "a line was sent twice"
     assert len(good) <= len(bill) <= len(good) + len(bad)
-    own = [row for row in books.rows.values() if row.request_id in {g["response"]["request_id"] for g in good.values()}]
+    ids = {line["response"]["request_id"] for line in good.values()}
+    own = [row for row in books.rows.values() if row.request_id in ids]
     assert [row.cost_pusd for row in own] == [USD // 100] * len(good)
     assert books.cost >= mock.billed()
