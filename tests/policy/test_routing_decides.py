@@ -150,7 +150,11 @@ def test_three_calls_count_and_what_has_changed_is_seen_within_a_few() -> None:
         track.succeeded(2.0, 10.0, 1.0)
     after = observed.speed(target, 1.0, stream=True)
     assert after.first_token_seconds > 1 and after.p95_seconds == 2.0
-    assert observed.speed(target, 1.0, stream=False).basis == "guessed"
+    for _ in range(5):
+        observed.track(target, stream=False).succeeded(
+            None, None, 1.0
+        )  # of one token, and not streamed: nothing to measure
+    assert observed.speed(target, 1.0, stream=False) == Speed(calls=5)
     for _ in range(3):
         track.failed(2.0)
     assert observed.share(target, stream=True) == 0.05

@@ -83,9 +83,9 @@ class Track:
         return _FIRST_SHARE if self.streak >= _STREAK else self.share
 
     def speed(self, now: float) -> Speed:
-        """What is known by now; what too few calls say nothing of is guessed."""
+        """What is known by now; what too few calls say nothing of, or none of them, is guessed."""
         errors = self.errors.forgiven(now)
-        if self.calls < LEAST_CALLS:
+        if self.calls < LEAST_CALLS or not (self.first.value or self.rate.value):
             return Speed(_GUESS.first_token_seconds, _GUESS.tokens_per_second, errors, self.calls, None, _GUESS.basis)
         return Speed(
             self.first.value or _GUESS.first_token_seconds,
