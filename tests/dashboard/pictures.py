@@ -21,6 +21,10 @@ DRAWN = (
     ("dashboard-now-dark", "#/now", 1280, "dark"),
     ("dashboard-now-narrow", "#/now", 390, "light"),
     ("dashboard-costs", "#/costs?since=today", 1280, "light"),
+    ("dashboard-explore", "#/explore?since=today&metric=tokens", 1280, "light"),
+    ("dashboard-explore-dark", "#/explore?since=today&metric=tokens", 1280, "dark"),
+    ("dashboard-routing", "#/routing", 1280, "light"),
+    ("dashboard-routing-narrow", "#/routing", 390, "light"),
     ("dashboard-calls", "#/calls", 1280, "light"),
     ("dashboard-call", "#/calls/{call}", 1280, "light"),
 )
@@ -52,8 +56,8 @@ def main() -> None:
         for file, place, width, scheme in DRAWN:
             visit = Visit(browser, daemon)
             page = visit.open(place.format(call=call), width, scheme)
-            page.locator("table").first.wait_for()
-            page.wait_for_timeout(700)
+            page.locator("table, .chart").first.wait_for()
+            page.wait_for_timeout(1500)
             page.screenshot(path=PICTURES / f"{file}.png")
             visit.close()
 

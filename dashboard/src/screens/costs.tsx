@@ -38,6 +38,7 @@ export function Costs({ place }: { place: Place }) {
       {error && <Problem error={error} again={() => (times.again(), parts.again())} />}
       {(!times.data || !parts.data) && !error && <Waiting />}
       {times.data && <Times rows={times.data.rows} metric={metric} interval={interval} total={times.data.total} />}
+      <Bills />
       {parts.data && <Parts report={parts.data} by={by} />}
     </div>
   );
@@ -51,6 +52,39 @@ function Times({ rows, metric, interval, total }: { rows: Figures[]; metric: str
   return (
     <Card title={name} aside={<><Usd of={total.cost_usd} /> in {count(total.calls)} calls</>}>
       <OverTime title={name} interval={interval} times={points.map((row) => row.at as string)} lines={[{ name: title, values: points.map(of) }]} shown={shown} />
+    </Card>
+  );
+}
+
+interface BillDay {
+  provider: string;
+  tenant: string | null;
+  day: string;
+  state: string;
+  billed_usd: string;
+  booked_usd: string;
+  foreign_usd: string;
+  drift_usd: string;
+  causes: string[];
+}
+
+const BILLS: Column<BillDay>[] = [
+  { name: "Day", of: (one) => <span class="num">{one.day}</span> },
+  { name: "Provider", of: (one) => <>{one.provider} {one.tenant && <span class="tag">{one.tenant}</span>}</> },
+  { name: "Billed", of: (one) => <Usd of={one.billed_usd} />, right: true },
+  { name: "In the ledger", of: (one) => <Usd of={one.booked_usd} />, right: true },
+  { name: "By others", of: (one) => <Usd of={one.foreign_usd} />, right: true, wide: true },
+  { name: "Drift", of: (one) => <Usd of={one.drift_usd} />, right: true },
+  { name: "State", of: (one) => <span title={one.causes.join("; ")}>{one.state}</span> },
+];
+
+// What providers billed beside what the ledger has; those who may not see it, or have no such provider, see nothing.
+function Bills() {
+  const { data } = useResource<{ days: BillDay[] }>("reconciliation", 0, true);
+  if (!data?.days.length) return null;
+  return (
+    <Card title="Bills and the ledger" aside="30 days">
+      <Table caption="Bills and the ledger" columns={BILLS} rows={data.days} id={(one) => `${one.day} ${one.provider} ${one.tenant}`} />
     </Card>
   );
 }

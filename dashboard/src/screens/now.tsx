@@ -164,14 +164,20 @@ function JustEnded({ live }: { live: Live }) {
   );
 }
 
+interface Forecast {
+  budgets: { budget: string; exhausted_at: string | null }[];
+}
+
 function Budgets() {
+  const ahead = useResource<Forecast>("forecast", 60_000, true);
+  const ends = new Map(ahead.data?.budgets.flatMap((one) => (one.exhausted_at ? [[one.budget, one.exhausted_at] as const] : [])));
   const { data, error, again } = useResource<{ budgets: Budget[] }>("budgets", 5000);
   return (
     <Card title="Budgets">
       <div class="body">
         {error && <Problem error={error} again={again} />}
         {!data && !error && <Waiting />}
-        {data && <BudgetLines budgets={data.budgets} />}
+        {data && <BudgetLines budgets={data.budgets} ends={ends} />}
       </div>
     </Card>
   );

@@ -1,11 +1,12 @@
-import { until } from "../format";
+import { clock, until } from "../format";
 import type { Budget } from "../types";
 import { Empty, Usd } from "./parts";
 
 const HIGH = 0.8;
 
 // Every budget with what is spent and held of it, the fullest first.
-export function BudgetLines({ budgets }: { budgets: Budget[] }) {
+// `ends`: when those run out that will, by the forecast.
+export function BudgetLines({ budgets, ends }: { budgets: Budget[]; ends?: Map<string, string> }) {
   if (!budgets.length) {
     return (
       <Empty title="Nothing limits what is spent">
@@ -18,13 +19,13 @@ export function BudgetLines({ budgets }: { budgets: Budget[] }) {
   return (
     <ul class="lines">
       {sorted.map((budget) => (
-        <Line key={budget.budget} budget={budget} used={full(budget)} />
+        <Line key={budget.budget} budget={budget} used={full(budget)} end={ends?.get(budget.budget)} />
       ))}
     </ul>
   );
 }
 
-function Line({ budget, used }: { budget: Budget; used: number }) {
+function Line({ budget, used, end }: { budget: Budget; used: number; end: string | undefined }) {
   const tone = used >= 1 ? " bad" : used >= HIGH ? " warn" : "";
   const held = Number(budget.held_usd) / (Number(budget.cap_usd) || 1);
   const percent = Math.round(100 * used);
@@ -50,6 +51,11 @@ function Line({ budget, used }: { budget: Budget; used: number }) {
         <i style={{ width: `${Math.min(100, 100 * used)}%` }} />
         <i class="held" style={{ width: `${Math.min(100, 100 * held)}%` }} />
       </div>
+      {end && used < 1 && (
+        <div class="state warn small" title={end}>
+          runs out about {clock(end).slice(0, -3)}
+        </div>
+      )}
       <div class="soft small">
         {percent} %, {until(budget.resets_at)}
         {Number(budget.held_usd) > 0 && (

@@ -1,0 +1,154 @@
+"""What is hard for a page: a path prefix, hundreds of calls at once, names without end, ten thousand rows."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browser import ADMIN, Visit
+from harness.daemon import Daemon
+from harness.setting import CLIENT_KEY
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+PREFIX = "/tolls/here"
+CALLS = 300
+
+
+@pytest.fixture(scope="module")
+def daemon(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    keys = {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "month"}]}}
+    config = {"providers": {"mock": {}}, "admin": ADMIN, "keys": keys, "shutdown": {"drain": 1}}
+    with Daemon(config, tmp_path_factory.mktemp("tried"), key=CLIENT_KEY) as running:
+        assert running.chat("openai/gpt-4o").status == 200
+        yield running
+        assert running.stop() == 0, running.output
+
+
+@contextmanager
+def behind_a_proxy(daemon: Daemon) -> Iterator[str]:
+    """The address of a reverse proxy that takes a prefix away and passes everything else on, streams as they come."""
+
+    class Passing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith(f"{PREFIX}/"):
+                self.send_error(404)
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            upstream = http.client.HTTPConnection("127.0.0.1", daemon.admin_port)
+            upstream.request(self.command, self.path.removeprefix(PREFIX), body, dict(self.headers.items()))
+            reply = upstream.getresponse()
+            self.send_response(reply.status)
+            for name, value in reply.getheaders():
+                if name.lower() != "transfer-encoding":
+                    self.send_header(name, value)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            with suppress(OSError):  # the browser has left
+                while piece := reply.read1(65536):
+                    self.wfile.write(piece)
+            upstream.close()
+
+        do_POST = do_PUT = do_DELETE = do_PATCH = do_GET
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Passing)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_it_works_under_a_path_prefix_and_logs_in_there(browser: Browser, daemon: Daemon) -> None:
+    with behind_a_proxy(daemon) as address:
+        visit = Visit(browser, daemon, address=address)
+        page = visit.open("#/now")
+        page.get_by_text("live", exact=True).wait_for()
+        page.get_by_role("link", name="Keys").click()
+        page.get_by_role("button", name="New key").click()
+        form = page.get_by_role("dialog")
+        form.get_by_label("Name").fill("prefixed")
+        form.get_by_label("Models").fill("openai/*")
+        form.get_by_role("button", name="Make it").click()
+        visit.log_in()
+        assert form.locator("pre").inner_text().startswith("sk-tk-")
+        page.reload()
+        page.get_by_role("button", name="Log out").wait_for()
+        assert all(one.url.startswith(f"{address}/") for one in visit.requests)
+        page.get_by_role("link", name="prefixed").click()
+        page.get_by_role("button", name="Revoke").click()
+        page.get_by_role("button", name="Revoke prefixed now").click()
+        page.get_by_role("link", name="prefixed").wait_for(state="detached")
+        visit.close(expected="401")
+
+
+def test_hundreds_of_calls_at_once_are_all_counted_and_a_few_shown(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon)
+    page = visit.open("#/now")
+    page.get_by_text("live", exact=True).wait_for()
+    before = daemon.asked("/analytics/usage?since=1h")["total"]["calls"]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: daemon.chat("openai/gpt-4o").status, range(CALLS))) == {200}
+    page.get_by_text(f"of {before + CALLS} in 15 minutes").wait_for()
+    table = page.get_by_role("region", name="Calls that have just ended")
+    assert table.get_by_role("row").count() == 31
+    page.keyboard.press("?")
+    page.get_by_role("dialog").get_by_text("Keys", exact=True).first.wait_for()
+    visit.close()
+
+
+def test_names_without_end_and_ten_thousand_rows_stick_out_nowhere(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon)
+    long = "ein-außerordentlich-langer-name-" * 4
+    key = {
+        "from": "store",
+        "models": [long] * 2,
+        "limits": [long],
+        "budgets": [],
+        "spent_usd": "123456789.123456789012",
+    }
+    key |= {"expired": False, "expires_at": None, "last_used_at": None, "tenant": long}
+    keys = [{**key, "name": f"{number}-{long}"} for number in range(10_000)]
+    body = json.dumps({"keys": keys, "open": False})
+    for width in (320, 1280):
+        page = visit.open("#/now", width)
+        page.route("**/keys", lambda route: route.fulfill(body=body, content_type="application/json"))
+        page.goto(f"{daemon.admin_url}/#/keys")
+        table = page.get_by_role("region", name="Client keys, as a table")
+        page.get_by_role("button", name="9,500 more").wait_for()
+        assert table.get_by_role("row").count() == 501
+        visit.judge_width()
+        table.get_by_role("link").first.click()
+        page.get_by_role("dialog").get_by_text("Its calls").wait_for()
+        visit.judge_width()
+        page.keyboard.press("Escape")
+    visit.close()
+
+
+def test_a_budget_says_when_it_runs_out(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon)
+    page = visit.open("#/calls")
+    end = json.dumps(
+        {"budgets": [{"budget": "key:alice:month", "exhausted_at": "2031-05-06T07:08:09.000Z"}], "credits": []}
+    )
+    page.route("**/forecast", lambda route: route.fulfill(body=end, content_type="application/json"))
+    page.get_by_role("link", name="Now").click()
+    page.get_by_text("runs out about").wait_for()
+    visit.judge()
+    page.unroute_all()
+    page.reload()
+    page.get_by_text("key:alice:month").wait_for()
+    assert {one["budget"] for one in daemon.asked("/forecast")["budgets"]} == {"key:alice:month"}
+    visit.close()
