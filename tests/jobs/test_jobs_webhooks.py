@@ -108,6 +108,23 @@ def test_a_redirect_is_not_followed_and_who_hangs_holds_up_nobody(daemon: Daemon
         assert not elsewhere.messages and len(hanging.messages) == 2
 
 
+def test_who_lies_is_believed_by_the_status_alone(daemon: Daemon) -> None:
+    """First words that are no HTTP, which is no answer; then a 200 whose body never comes."""
+    lies = [b"250 OK, mail accepted\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\nx"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE_SECONDS)
+        job = begin(daemon, f"http://127.0.0.1:{server.getsockname()[1]}/hook")
+        for lie in lies:
+            line, _ = server.accept()
+            with line:
+                while b"job.succeeded" not in line.recv(65536):
+                    pass
+                line.sendall(lie)
+                if lie is lies[-1]:
+                    until(lambda: rows(daemon)[job]["state"] == "delivered")
+    assert rows(daemon)[job]["tries"] == 2
+
+
 def test_who_wants_no_more_is_switched_off_until_one_is_sent_by_hand(daemon: Daemon) -> None:
     def doctor() -> str:
         return typed(daemon.folder, "doctor", "--offline", "--config", str(daemon.folder / "config.yaml")).stdout
