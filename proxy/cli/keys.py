@@ -59,6 +59,7 @@ def _own_words(*default: str) -> Callable[[CommandT], CommandT]:
 @click.option("--expires", metavar="DURATION", help="When it ends, such as 30d from now. Default: never.")
 @click.option("--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to. Default: none.")
 @_own_words()
+@click.option("--uid", metavar="NUMBER", help="The user of this machine (id -u) who needs no secret on a Unix socket.")
 @click.option("--timing", is_flag=True, help="Its replies say where their time went, in a Server-Timing header.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
@@ -97,6 +98,7 @@ def create(**options: Any) -> None:
     "--tenant", metavar="NAME", shell_complete=tenant_names, help="The tenant it belongs to from now on, or none."
 )
 @_own_words("default")
+@click.option("--uid", metavar="NUMBER", help="The user of this machine who needs no secret on a Unix socket, or none.")
 @click.option("--timing/--no-timing", default=None, help="Whether its replies say where their time went.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
@@ -189,6 +191,7 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
         "expires": "never",
         "tenant": "none",
         **dict.fromkeys(("lossy", "coalesce", "cache"), "default"),
+        "uid": "none",
     }
     asked = {name: value for name, value in options.items() if value or value is False}
     given = {name: () if value == cleared.get(name) else value for name, value in asked.items()}
@@ -224,6 +227,8 @@ def _terms(options: dict[str, Any]) -> dict[str, Any]:
     terms = {"models": models, "budgets": budgets, "limits": limits, "expires_ms": expires_ms}
     own = {name: options.get(name) or None for name in ("tenant", "lossy")}
     own |= {name: cache_term(text) if (text := options.get(name)) else None for name in ("coalesce", "cache")}
+    uid = options["uid"] or None
+    own["uid"] = int(uid) if uid and uid.isdecimal() else uid
     return {**terms, "timing": bool(options.get("timing")), **own}
 
 

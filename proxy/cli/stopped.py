@@ -58,8 +58,7 @@ from proxy.web.operator.key_orders import (
     made,
     no_such_key,
     refuse_configured,
-    refuse_stray,
-    refuse_taken,
+    refuse_terms,
     renamed,
     rotated,
 )
@@ -165,24 +164,21 @@ def _raise_session(settings: Settings, params: Params) -> Answer:
 
 def _create(settings: Settings, params: Params) -> Answer:
     asked = read_new_key(params)
-    refuse_taken(settings, asked.name)
-    refuse_stray(settings, asked.tenant)
+    keys = key_set(settings, Files(Path(settings.state_dir)).stored_keys())
+    refuse_terms(settings, keys, asked.name, asked)
     key, secret = make_key(asked, int(time.time() * 1000), hash_key(Path(settings.state_dir)))
-    was_open = key_set(settings, Files(Path(settings.state_dir)).stored_keys()).is_open
     _run(settings, key_work("create", key.name, lambda connection: create_key(connection, key)))
     mark_keyed(settings)
-    return made(key, secret, was_open=was_open)
+    return made(key, secret, was_open=keys.is_open)
 
 
 def _update(settings: Settings, params: Params) -> Answer:
     """Under another name the key goes on with what it has spent."""
     name, asked = params["key"], read_key_changes({k: v for k, v in params.items() if k != "key"})
     refuse_configured(settings, name)
-    refuse_stray(settings, asked.tenant)
-    if asked.name is not None:
-        refuse_taken(settings, asked.name)
-    now = time.time()
-    former, changes = _desk(settings).books.state(now), changes_of(asked)
+    now, desk = time.time(), _desk(settings)
+    refuse_terms(settings, desk.keys, name, asked)
+    former, changes = desk.books.state(now), changes_of(asked)
     at_ms = int(now * 1000)
     work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
     if not _run(settings, work):

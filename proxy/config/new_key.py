@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from proxy.config.fields import Flag, Name, Section, Word
+from proxy.config.fields import Flag, Name, Section, Uid, Word
 from proxy.config.models_money import BudgetSection, LimitSection
 from proxy.config.models_sharing import SharingSection
 from proxy.policy.money.periods import LAST_START
@@ -20,7 +20,7 @@ _LIMIT = re.compile(r"(?:(requests|tokens|concurrent):)?([0-9]{1,15})(?:/([a-z]+
 
 
 # of these, none is a term as well: as elsewhere
-_MAY_BE_NONE = ("tenant", "lossy", "coalesce", "cache")
+_MAY_BE_NONE = ("tenant", "lossy", "coalesce", "cache", "uid")
 
 
 class TermsSection(SharingSection):
@@ -39,6 +39,7 @@ class TermsSection(SharingSection):
         default=None,
         description="What becomes of its calls where a translation loses something; default: as elsewhere.",
     )
+    uid: Uid | None = Field(default=None, description="A user of this machine, who needs no secret on a Unix socket.")
 
 
 class NewKeySection(TermsSection):
@@ -59,7 +60,7 @@ class KeyChangesSection(TermsSection):
     def _changes_something(self) -> Self:
         if not self.model_fields_set:
             raise ValueError(
-                "nothing is to be changed: give budgets, limits, models, an expiry, timing, a tenant, lossy, coalesce, cache or a name"
+                "nothing is to be changed: give budgets, limits, models, an expiry, timing, a tenant, lossy, coalesce, cache, a uid or a name"
             )
         if self.name is None and "name" in self.model_fields_set:
             raise ValueError("a key must have a name")

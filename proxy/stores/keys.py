@@ -21,7 +21,7 @@ class StoredKey(Struct, frozen=True):
 
     `tenant` is whose it is, "" nobody's; `lossy` what becomes of its calls where a translation loses something, "" what
     is said elsewhere; `coalesce` and `cache` what it says of calls that are
-    alike, as JSON text, "" nothing. A key with a new secret has a row for each; that of the old one is revoked from
+    alike, as JSON text, "" nothing; `uid` a user of this machine, who needs no secret on a Unix socket. A key with a new secret has a row for each; that of the old one is revoked from
     some moment on, to come or past.
     """
 
@@ -39,6 +39,7 @@ class StoredKey(Struct, frozen=True):
     lossy: str = ""
     coalesce: str = ""
     cache: str = ""
+    uid: int | None = None
 
 
 def create_key(connection: Connection, key: StoredKey) -> None:
@@ -67,7 +68,7 @@ def stored_keys(driver: sqlite3.Connection) -> list[StoredKey]:
 
 def key_terms(connection: Connection, name: str) -> dict[str, Any] | None:
     """What the live key of this name may, as the audit has it; None where there is none."""
-    columns = "models, limits, budgets, expires_ms, timing, tenant, lossy, coalesce, cache"
+    columns = "models, limits, budgets, expires_ms, timing, tenant, lossy, coalesce, cache, uid"
     asked = f"SELECT {columns} FROM keys WHERE name = ? AND revoked_ms IS NULL"  # noqa: S608
     found = raw(connection).execute(asked, (name,)).fetchone()
     if found is None:
@@ -77,6 +78,7 @@ def key_terms(connection: Connection, name: str) -> dict[str, Any] | None:
     return terms | {
         "coalesce": msgspec.json.decode(found[7] or "null"),
         "cache": msgspec.json.decode(found[8] or "null"),
+        "uid": found[9],
     }
 
 

@@ -68,9 +68,8 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
     unreadable = []
     for key in own:
         scope = key_scope(key.name)
-        caller = Caller(
-            key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing, tenant=key.tenant, lossy=_lossy(key)
-        )
+        about = key.name, key.models, b"", key.expires_ms, key.key_hmac, key.timing
+        caller = Caller(*about, tenant=key.tenant, lossy=_lossy(key), uid=key.uid)
         try:
             caller = replace(caller, sharing=_sharing_of(key))
             its_budgets, its_limits = _budgets_of(key.budgets), _limits_of(key.limits)
@@ -139,6 +138,7 @@ def _kept(asked: TermsSection) -> dict[str, Any]:
         "timing": asked.timing,
         "tenant": asked.tenant or "",
         "lossy": asked.lossy or "",
+        "uid": asked.uid,
         "coalesce": "" if asked.coalesce is None else _text(asked.coalesce),
         "cache": "" if asked.cache is None else _text(asked.cache.model_dump(mode="json")),
     }

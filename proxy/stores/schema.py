@@ -165,6 +165,7 @@ keys = Table(
     _number("timing", server_default="0"),
     _text("tenant", server_default=""),
     *(_text(name, server_default="") for name in ("lossy", "coalesce", "cache")),
+    _number("uid", nullable=True),
     sqlite_strict=True,
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))

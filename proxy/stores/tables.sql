@@ -179,6 +179,7 @@ CREATE TABLE keys (
   lossy TEXT DEFAULT '' NOT NULL,
   coalesce TEXT DEFAULT '' NOT NULL,
   cache TEXT DEFAULT '' NOT NULL,
+  uid INTEGER,
   CONSTRAINT pk_keys PRIMARY KEY (seq),
   CONSTRAINT uq_keys_key_hmac UNIQUE (key_hmac)
 )

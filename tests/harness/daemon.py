@@ -22,7 +22,7 @@ from harness.http import Connection, Headers, Reply, request_bytes
 from harness.surroundings import PATIENCE_SECONDS, surroundings
 
 REPOSITORY = Path(__file__).parents[2]
-_LISTENING = re.compile(r"Listening on (http://127\.0\.0\.1:(\d+)/v1)")
+_LISTENING = re.compile(r"Listening on (http://127\.0\.0\.1:(\d+)/v1|unix:\S+)")
 _ADMIN = re.compile(r"Admin on (http://127\.0\.0\.1:(\d+))")
 # LISTEN_PID must name the daemon itself, which takes this process over
 _HAND_OVER = """

@@ -32,7 +32,9 @@ class Keyring:
         callers = list(callers)
         keyed_callers = [caller for caller in callers if caller.key_hmac or caller.key_sha256]
         self._callers = {caller.key_hmac or keyed(key, caller.key_sha256): caller for caller in keyed_callers}
-        self._by_uid = {caller.uid: caller for caller in callers if caller.uid is not None}
+        self._by_uid = {
+            caller.uid: caller for caller in reversed(callers) if caller.uid is not None
+        }  # the first one counts
         self._is_open = not callers if is_open is None else is_open
         self._line_key = secrets.token_bytes(32)
         self._by_line: dict[bytes, Caller] = {}

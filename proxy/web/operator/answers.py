@@ -52,7 +52,7 @@ class CacheAnswer(Struct, frozen=True):
 class KeyAnswer(Struct, frozen=True):
     """One client key: what it may, what it spent, when it was last used; `timing`: its replies say where their time went;
     `lossy`: what becomes of its calls where a translation loses something, null: as elsewhere, as
-    of `coalesce` and `cache`. Never its secret, nor a hash of it."""
+    of `coalesce` and `cache`; `uid`: the user of this machine who needs none. Never its secret, nor a hash of it."""
 
     name: str
     origin: Literal["configuration", "store"] = field(name="from")
@@ -69,6 +69,7 @@ class KeyAnswer(Struct, frozen=True):
     tenant: str | None = None
     lossy: Lossy | None = None
     coalesce: bool | None = None
+    uid: int | None = None
     cache: CacheAnswer | None = None
 
 

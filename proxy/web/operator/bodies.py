@@ -27,6 +27,7 @@ class NewKeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     timing: bool = False
     tenant: str | None = None
     lossy: Lossy | None = None
+    uid: int | None = None
     coalesce: bool | None = None
     cache: bool | dict[str, Any] | None = None
 
@@ -42,6 +43,7 @@ class KeyChangesBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     timing: bool | UnsetType = UNSET
     tenant: str | None | UnsetType = UNSET
     lossy: Lossy | None | UnsetType = UNSET
+    uid: int | None | UnsetType = UNSET
     coalesce: bool | None | UnsetType = UNSET
     cache: bool | dict[str, Any] | None | UnsetType = UNSET
 

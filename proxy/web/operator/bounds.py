@@ -54,6 +54,11 @@ class Bounds(Struct, frozen=True):
             return self.tenants[0]
         raise self.stray()
 
+    def refuse_user(self, uid: object) -> None:
+        """Users of this machine are nobody's of a tenant. Raises `RoleNotSufficient`."""
+        if self.tenants is not None and uid is not None:
+            raise RoleNotSufficient("Which user of this machine a key is says an admin of no tenant.")
+
     def stray(self) -> RoleNotSufficient:
         """For an order that names a tenant which is not theirs, or none."""
         assert self.tenants is not None

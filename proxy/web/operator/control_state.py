@@ -55,8 +55,7 @@ from proxy.web.operator.key_orders import (
     no_such_key,
     refuse_configured,
     refuse_loss,
-    refuse_stray,
-    refuse_taken,
+    refuse_terms,
     renamed,
     rotated,
 )
@@ -159,8 +158,7 @@ class LiveState:
     async def create(self, asked: NewKeySection) -> KeyMadeAnswer:
         """Make a key; it works from now on."""
         async with self._turn:
-            refuse_taken(self._settings, asked.name)
-            refuse_stray(self._settings, asked.tenant)
+            refuse_terms(self._settings, self.keys, asked.name, asked)
             key, secret = make_key(asked, int(time.time() * 1000), self._books.hash_key)
             was_open = self.keys.is_open
             await self._change(key_work("create", asked.name, lambda connection: create_key(connection, key)))
@@ -170,9 +168,7 @@ class LiveState:
         """Give a key other terms or another name; calls under way keep what they have."""
         async with self._turn:
             refuse_configured(self._settings, name)
-            refuse_stray(self._settings, asked.tenant)
-            if asked.name is not None:
-                refuse_taken(self._settings, asked.name)
+            refuse_terms(self._settings, self.keys, name, asked)
             at_ms, former = int(time.time() * 1000), self._books.books.state(time.time())
             changes = changes_of(asked)
             work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)

@@ -180,6 +180,7 @@ class Desk(Struct, frozen=True):
             timing=caller.timing,
             tenant=caller.tenant or None,
             lossy=caller.lossy,
+            uid=caller.uid,
             coalesce=None if caller.sharing is None else caller.sharing.coalesce,
             cache=_cache(caller.sharing),
         )

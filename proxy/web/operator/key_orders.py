@@ -12,7 +12,7 @@ from proxy.config.problems import suggestion
 from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import key_scope
-from proxy.policy.values import Settings
+from proxy.policy.values import Caller, Settings
 from proxy.stores.keys import StoredKey, key_terms
 from proxy.stores.keyset import KeySet
 from proxy.stores.records import Adjusted
@@ -21,7 +21,7 @@ from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotat
 from proxy.web.operator.desk import Declined, Unknown, instant
 
 if TYPE_CHECKING:
-    from proxy.config.new_key import KeyChangesSection
+    from proxy.config.new_key import KeyChangesSection, TermsSection
 
 
 class RotateAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +86,24 @@ def no_such_key(name: str) -> Unknown:
     return Unknown(f"there is no key named {name!r} in the store; `tollkeeper keys list` names them")
 
 
-def refuse_taken(settings: Settings, name: str) -> None:
+def refuse_terms(settings: Settings, keys: KeySet, name: str, asked: TermsSection) -> None:
+    """What a key of this name cannot be."""
+    if asked.name is not None:
+        _refuse_taken(settings, asked.name)
+    _refuse_stray(settings, asked.tenant)
+    if asked.uid is not None:
+        _refuse_user(settings, [caller for caller in keys.each if caller.name != name], asked.uid)
+
+
+def _refuse_user(settings: Settings, others: list[Caller], uid: int) -> None:
+    """Every user of this machine is one key, and known over a Unix socket only."""
+    if settings.listen.socket is None:
+        raise Declined("a uid counts on a Unix socket only, and `listen: socket:` is not set: it would let nobody in")
+    if (other := next((caller.name for caller in others if caller.uid == uid), None)) is not None:
+        raise Declined(f"the user {uid} is the key {other!r} already; every user is one key")
+
+
+def _refuse_taken(settings: Settings, name: str) -> None:
     """A key of the configuration would win over a new one of its name."""
     if name in {caller.name for caller in settings.callers}:
         raise Declined(f"the configuration has a key named {name!r} already; choose another name")
@@ -101,7 +118,7 @@ def refuse_loss(before: KeySet, after: KeySet) -> None:
         raise Declined(f"stored keys would be left without their tenant: {names}; give them another, or revoke them")
 
 
-def refuse_stray(settings: Settings, tenant: str | None) -> None:
+def _refuse_stray(settings: Settings, tenant: str | None) -> None:
     """A key's tenant must be there."""
     if tenant and tenant not in settings.tenants:
         raise Declined(

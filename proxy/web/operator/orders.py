@@ -208,14 +208,17 @@ class Orders:
         from proxy.config.new_key import read_new_key
 
         asked, bounds = read_new_key(params), self.state.desk().bounds
+        bounds.refuse_user(asked.uid)
         return await self.state.create(asked.model_copy(update={"tenant": bounds.home(asked.tenant)}))
 
     async def _update(self, params: Params) -> Answer:
         from proxy.config.new_key import read_key_changes
 
         name, asked = self._own(params), {name: value for name, value in params.items() if name != "key"}
-        if "tenant" in asked and not (bounds := self.state.desk().bounds).has(asked["tenant"]):
+        bounds = self.state.desk().bounds
+        if "tenant" in asked and not bounds.has(asked["tenant"]):
             raise bounds.stray()
+        bounds.refuse_user(asked.get("uid"))
         return await self.state.update(name, read_key_changes(asked))
 
     async def _rotate(self, params: Params) -> Answer:
