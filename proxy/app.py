@@ -14,7 +14,8 @@ import structlog
 from msgspec import Struct
 
 from proxy import __version__
-from proxy.alerts import Alerts, tell_tried
+from proxy.alerts.budgets import Alerts, tell_tried
+from proxy.alerts.rules import Rules, open_alerts
 from proxy.changes import first_parts, first_toll, in_words, keep_up, swap, take_lists, with_versions
 from proxy.compare.opening import open_compare
 from proxy.data import snapshot_bytes
@@ -74,6 +75,7 @@ class Running(Struct):
     state: LiveState
     telemetry: Telemetry
     alerts: Alerts
+    rules: Rules
     jobs: Jobs
     admin: Admin
     experiments: Experiments
@@ -133,8 +135,8 @@ class Daemon:
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
         books.resolve_orphans(toll.keeping, background.accounts, toll.prices)
         state = live_state(settings, books, parts)
-        alerts = await self._stack.enter_async_context(aclosing(Alerts(settings.alerts, books, telemetry.told)))
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
+        alerts, rules = await open_alerts(self._stack, settings, books, telemetry.told, orders)
         jobs = self._open_jobs(api, books, settings, telemetry, orders)
         experiments = Experiments(parts.trials, books, alerts, orders.trail)
         await (await self._stack.enter_async_context(aclosing(experiments))).open(settings)
@@ -145,7 +147,7 @@ class Daemon:
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
         self._shutdown = Shutdown(api, door)
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
-        self._running = Running(api, listings, upstream, state, telemetry, alerts, jobs, admin, experiments)
+        self._running = Running(api, listings, upstream, state, telemetry, alerts, rules, jobs, admin, experiments)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
 
@@ -176,6 +178,7 @@ class Daemon:
         swap(running.api.parts, complete, running.listings, running.upstream)
         running.telemetry.reloaded(complete)
         running.alerts.take_on(complete.alerts)
+        running.rules.take_on(complete.alert_rules)
         running.jobs.take_on(complete)
         running.admin.door.take_on(complete)
         await running.experiments.take_on(complete)

@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from proxy.alerts import Alerts
+from proxy.alerts.budgets import Alerts
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.exchange.trials import Step, Trials, read_kept
 from proxy.policy.experiments.sums import Moments

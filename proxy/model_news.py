@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from msgspec.structs import asdict
 
-from proxy.alerts import Alerts
+from proxy.alerts.budgets import Alerts
 from proxy.errors import ModelNotFound
 from proxy.policy.names.news import Change
 from proxy.policy.values import Target

@@ -139,7 +139,7 @@ def parts(annotation: Any) -> Iterator[Any]:
 FIELDS = frozenset(config_fields())
 SECTIONS = frozenset(field.rpartition(".")[0] for field in FIELDS)
 ENTRIES = ("providers", "models", "strategies", "keys", "tenants", "models.variables", "admins", "auth.oidc.groups",
-           "experiments", "features")  # fmt: skip
+           "experiments", "features", "alert_rules")  # fmt: skip
 
 
 def written(value: Any, path: str = "") -> Iterator[str]:
@@ -271,6 +271,7 @@ def test_the_examples_of_names_are_what_becomes_of_them(column: int) -> None:
         "ANTHROPIC_API_KEY": "c",
         "ALICE_KEY": "d",
         "ALERT_SECRET": "e",
+        "SMTP_PASSWORD": "g",
         "ACME_KEY": "f",
     }
     env = {1: {"OPENROUTER_API_KEY": "a"}, 2: {k: v for k, v in env.items() if "ROUTER" not in k}, 3: env}[column]

@@ -28,6 +28,7 @@ _COMMANDS = (
     "settings",
     "secrets",
     "experiments",
+    "alerts",
     "admins",
     "dashboard",
     "audit",

@@ -24,6 +24,7 @@ from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
 from proxy.exchange.listings import cached_images, with_cached
 from proxy.exchange.pricing import price_book
+from proxy.policy.alerting.prometheus import rules_file
 from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.credits import with_credits
@@ -47,6 +48,7 @@ from proxy.stores.use_cases import numbered_from
 from proxy.stores.writer import Writer, WriterRules
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
+from proxy.web.operator.alerting import RulesFileAnswer, rules_answer
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
 from proxy.web.operator.desk import Declined, Desk, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
@@ -270,6 +272,8 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "show": lambda settings, params: _desk(settings).show(params["request_id"]),
     "explain": lambda settings, params: explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time()),
     **{order: partial(experiments_answer, order) for order in EXPERIMENT_ORDERS},
+    "alert_rules": lambda settings, _: rules_answer(settings.alert_rules),
+    "alert_rules_file": lambda settings, _: RulesFileAnswer(rules_file(settings.alert_rules.values())),
     "models": _models,
     "model_news": lambda settings, params: news_of(Files(Path(settings.state_dir)), params, settings.money.zone),
     "images_models": lambda settings, params: images_models(_desk(settings), params),

@@ -117,8 +117,10 @@ def _secrets(config: Config) -> dict[str, Secret]:
     if config.auth.oidc is not None and config.auth.oidc.client_secret is not None:
         found["auth.oidc.client_secret"] = config.auth.oidc.client_secret
     for index, hook in enumerate(config.alerts):
-        found[f"alerts[{index}].secret"] = hook.secret
-        found |= {} if hook.old_secret is None else {f"alerts[{index}].old_secret": hook.old_secret}
+        secrets = {f"alerts[{index}].secret": hook.secret, f"alerts[{index}].old_secret": hook.old_secret}
+        found |= {place: secret for place, secret in secrets.items() if secret is not None}
+    if config.smtp is not None and config.smtp.password is not None:
+        found["smtp.password"] = config.smtp.password
     return found if config.admin.token is None else {**found, "admin.token": config.admin.token}
 
 
@@ -214,7 +216,8 @@ def _keyless(providers: Mapping[str, Provider], tenants: Mapping[str, TenantSect
 def _never_told(config: Config) -> tuple[str, ...]:
     budgets = [budget for key in config.keys.values() for budget in key.budgets] + config.budgets
     budgets += [budget for tenant in config.tenants.values() for budget in tenant.budgets]
-    if not config.alerts or config.budget_alerts or any(budget.alerts for budget in budgets):
+    is_told = config.budget_alerts or config.alert_rules or any(budget.alerts for budget in budgets)
+    if not config.alerts or is_told:
         return ()
     return ("alerts names webhooks, and no budget has anything to tell them: add budget_alerts: [80%, 95%]",)
 

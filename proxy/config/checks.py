@@ -154,6 +154,20 @@ def _one_experiment_each(tree: Section) -> Iterator[Finding]:
             yield ("experiments", name, "model"), f"has an experiment already, {other}; a name has one at a time"
 
 
+def _told_of_rules(tree: Section) -> Iterator[Finding]:
+    """Rules name who is told; a mailbox wants a server."""
+    told = [_section(one) for one in _list(tree.get("alerts"))]
+    names = [one["name"] for one in told if isinstance(one.get("name"), str)]
+    for name, rule in _section(tree.get("alert_rules")).items():
+        for index, wanted in enumerate(_list(_section(rule).get("to"))):
+            if isinstance(wanted, str) and wanted not in names:
+                near = suggestion(wanted, names) or f"; known are: {', '.join(names) or 'none'}"
+                yield ("alert_rules", name, "to", index), f"is the name of nothing under alerts{near}"
+    for index, one in enumerate(told):
+        if one.get("mail") is not None and tree.get("smtp") is None:
+            yield ("alerts", index, "mail"), "is a mailbox, and smtp names no server to send mail by"
+
+
 def _on_loopback(section: Section) -> bool:
     host = section.get("host")
     return section.get("socket") is not None or not isinstance(host, str) or not host or is_loopback(host)
@@ -221,4 +235,5 @@ _CHECKS: tuple[Callable[[Section], Iterator[Finding]], ...] = (
     _same_user,
     _one_experiment_each,
     _unknown_strategy,
+    _told_of_rules,
 )

@@ -200,8 +200,9 @@ def _written_secrets(filled: Filled) -> Iterator[bool]:
     for place in places:
         yield _value_at(filled.tree, place) is not None and place not in filled.variables
     hooks = filled.tree.get("alerts")
-    for index in range(len(hooks) if isinstance(hooks, list) else 0):
-        yield ("alerts", index, "secret") not in filled.variables
+    for index, hook in enumerate(hooks if isinstance(hooks, list) else []):
+        yield _value_at(hook, ("secret",)) is not None and ("alerts", index, "secret") not in filled.variables
+    yield _value_at(filled.tree, ("smtp", "password")) is not None and ("smtp", "password") not in filled.variables
 
 
 def _value_at(tree: Any, path: tuple[str, ...]) -> Any:

@@ -33,6 +33,7 @@ from proxy.config.fields import (
     Uid,
     Word,
 )
+from proxy.config.models_alerting import AlertRuleSection
 from proxy.config.models_experiments import ExperimentSection, FeatureSection
 from proxy.config.models_money import (
     BudgetPolicySection,
@@ -46,7 +47,14 @@ from proxy.config.models_money import (
     ResultsSection,
     SessionsSection,
 )
-from proxy.config.models_operators import AdminTokenSection, AlertSection, AuthSection, LogSection, WebhooksSection
+from proxy.config.models_operators import (
+    AdminTokenSection,
+    AlertSection,
+    AuthSection,
+    LogSection,
+    SmtpSection,
+    WebhooksSection,
+)
 from proxy.config.models_routing import (
     CatalogueSection,
     ModelSwitchSection,
@@ -243,7 +251,9 @@ class Config(Section):
     budget_alerts: list[Percent] = Field(
         default=[], description="Parts of a budget whose passing is told, for every budget without alerts of its own."
     )
-    alerts: list[AlertSection] = Field(default=[], description="Webhooks that are told as well.")
+    alerts: list[AlertSection] = Field(default=[], description="Webhooks and mailboxes that are told as well.")
+    smtp: SmtpSection | None = Field(default=None, description="The server that mail goes out by.")
+    alert_rules: dict[Name, AlertRuleSection] = Field(default={}, description="Alert rules of one's own.")
     webhooks: WebhooksSection = Field(default=WebhooksSection(), description="Webhooks that clients ask for.")
     jobs: JobsSection = Field(default=JobsSection(), description="Batches: work that nobody waits for.")
     journal: JournalSection = Field(default=JournalSection(), description="The write-ahead journal.")

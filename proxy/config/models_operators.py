@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from proxy.config.fields import (
     BaseUrl,
@@ -13,6 +14,7 @@ from proxy.config.fields import (
     Flag,
     HookSecret,
     HookUrl,
+    Host,
     Moment,
     Name,
     Section,
@@ -22,9 +24,20 @@ from proxy.config.fields import (
 )
 from proxy.config.short import Short, ShortSection
 
+_MAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,190}")
 RoleName = Literal["owner", "operator", "analyst", "viewer", "auditor"]
+_LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?")
 _ROLE = "What it may: owner, operator, analyst, viewer or auditor."
 _TENANT = "It sees this tenant's rows only."
+
+
+def _mail_address(value: str) -> str:
+    if not _MAIL.fullmatch(value):
+        raise ValueError("must be one mail address such as ops@example.org")
+    return value
+
+
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
 
 
 class AdminTokenSection(Section):
@@ -80,12 +93,51 @@ class AuthSection(Section):
 
 
 class AlertSection(Section):
-    """Where alerts are sent."""
+    """Where alerts are sent: a webhook, or a mailbox."""
 
-    url: HookUrl = Field(description="Address of the webhook; it may be in a private network.")
-    secret: HookSecret = Field(description="What signs it, best as ${NAME}: whsec_ and base64, or any text.")
+    url: HookUrl | None = Field(default=None, description="Address of the webhook; it may be in a private network.")
+    secret: HookSecret | None = Field(
+        default=None, description="What signs it, best as ${NAME}: whsec_ and base64, or any text."
+    )
     old_secret: HookSecret | None = Field(default=None, description="One that signs as well, until it is taken out.")
-    name: Name | None = Field(default=None, description="What it is called, where it is stored.")
+    form: Literal["standard", "slack", "discord", "ntfy"] = Field(
+        default="standard", description="What is sent: our JSON, signed, or what such a chat takes."
+    )
+    mail: MailAddress | None = Field(default=None, description="A mailbox instead of a url; smtp says by which server.")
+    name: Name | None = Field(default=None, description="What it is called, where rules and the store name it.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.url is None) == (self.mail is None):
+            raise ValueError("must have exactly one of url and mail")
+        if self.mail is not None and self.model_fields_set & {"secret", "old_secret", "form"}:
+            raise ValueError("is a mailbox: secret, old_secret and form are for a url")
+        if self.url is not None and self.form == "standard" and self.secret is None:
+            raise ValueError("needs a secret that signs what is sent, or the form of a chat: slack, discord or ntfy")
+        return self
+
+
+class SmtpSection(Section):
+    """The server that mail goes out by."""
+
+    host: Host = Field(description="Its name, with :port where that is not the usual one.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="starttls (port 587), tls from the start (465), or none (25)."
+    )
+    sender: MailAddress = Field(description="The address mail comes from.")
+    user: Word | None = Field(default=None, description="The name to log in with; none: no login.")
+    password: Credential | None = Field(default=None, description="Its password, best as ${NAME}.")
+    ca_file: FilePath | None = Field(
+        default=None, description="PEM file of the authorities to believe; else SSL_CERT_FILE's, else the system's."
+    )
+
+    @model_validator(mode="after")
+    def _whole_login(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("must have both user and password, or neither")
+        if self.user is not None and self.security == "none" and not _LOOPBACK.fullmatch(self.host):
+            raise ValueError("would send the password in the clear; security must be starttls or tls")
+        return self
 
 
 class WebhooksSection(Section):

@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from proxy import __version__
-from proxy.policy.operators import Hook
+from proxy.policy.alerting.notices import as_form, in_words
+from proxy.policy.operators import Hook, Told
 from proxy.policy.webhooks import DAY_SECONDS, is_public, meaning, signed_headers, wait_seconds
 from proxy.stores import outbox
 from proxy.stores.failures import StoreError
@@ -69,7 +71,7 @@ class Box(Protocol):
 
     keep_seconds: float
 
-    def hook(self, message: Message) -> Hook | None:
+    def hook(self, message: Message) -> Told | None:
         """Where it goes; None where that is no address any more."""
 
     async def waiting(self) -> list[Message]:
@@ -85,10 +87,10 @@ class Outbox:
     keep_seconds = 3 * DAY_SECONDS
 
     def __init__(self, writer: Writer) -> None:
-        self.hooks: dict[str, Hook] = {}
+        self.hooks: dict[str, Told] = {}
         self._writer = writer
 
-    def hook(self, message: Message) -> Hook | None:
+    def hook(self, message: Message) -> Told | None:
         """As it is configured."""
         return self.hooks.get(message.hook)
 
@@ -139,6 +141,18 @@ class Webhooks:
             self._gone.discard(message.hook)
             self.send([message])
 
+    async def send_once(self, told: Told, message_id: str, body: str) -> int:
+        """Send one message once, as that address wants it; the status of the answer. Raises `Undelivered`."""
+        if isinstance(told, Hook):
+            url, said = as_form(told.form, told.url.reveal(), body)
+            return await post(self._client(), told, url, (message_id, said))
+        from proxy.exchange.mail import MailRefused, send_mail  # only where it is wanted: it costs start-up time
+
+        try:
+            return await asyncio.to_thread(send_mail, told, message_id, in_words(msgspec.json.decode(body)))
+        except MailRefused as error:
+            raise Undelivered(str(error)) from None
+
     async def close(self) -> None:
         """Stop sending. What is not delivered waits in its box for the next start."""
         self._is_closed = True
@@ -180,7 +194,7 @@ class Webhooks:
         if message.hook in self._gone:
             return "gone", "the address has answered 410 before"
         try:
-            status = await post(self._client(), hook, message.id, message.body.encode())
+            status = await self.send_once(hook, message.id, message.body)
         except Undelivered as error:
             return "failed", str(error)
         answer = meaning(status)
@@ -236,17 +250,18 @@ def client(make_socket: Callable[[tuple[Any, ...]], socket.socket] | None = None
     )
 
 
-async def post(session: ClientSession, hook: Hook, message_id: str, body: bytes) -> int:
-    """Send one message once; the status of the answer, of which nothing else counts. Raises `Undelivered`."""
+async def post(session: ClientSession, hook: Hook, address: str, message: tuple[str, bytes]) -> int:
+    """Send one message, its id and its body, once; the status of the answer, of which nothing else counts.
+
+    Raises `Undelivered`.
+    """
     from aiohttp import ClientError
     from yarl import URL
 
-    headers = {
-        "content-type": "application/json",
-        "user-agent": f"tollkeeper/{__version__}",
-        **signed_headers(hook.secrets, message_id, int(time.time()), body),
-    }
-    url = URL(hook.url.reveal(), encoded=True)
+    message_id, body = message
+    signed = signed_headers(hook.secrets, message_id, int(time.time()), body) if hook.secrets else {}
+    headers = {"content-type": "application/json", "user-agent": f"tollkeeper/{__version__}", **signed}
+    url = URL(address, encoded=True)
     try:
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as reply:
             return reply.status

@@ -13,7 +13,7 @@ from proxy.exchange.webhooks import Over, Tried, Webhooks
 from proxy.jobs.shapes import event_body
 from proxy.jobs.work import Work, new_id
 from proxy.policy.operators import Hook
-from proxy.policy.webhooks import DAY_SECONDS, is_private
+from proxy.policy.webhooks import DAY_SECONDS, is_private, signed_hook
 from proxy.secret import Secret
 from proxy.stores.deliveries import Delivery, Tenants
 from proxy.stores.job_rows import Job
@@ -105,7 +105,7 @@ class Hooks:
                 url, *secrets = msgspec.json.decode(self._work.open(_place(one.id), one.sealed), type=list[str])
             except Unreadable:
                 continue
-            self._hooks[one.id] = Hook(Secret(url), *map(Secret, secrets))
+            self._hooks[one.id] = signed_hook(url, list(map(Secret, secrets)))
         return [Message(one.id, one.address, one.body, one.made_ms) for one in wanted]
 
 

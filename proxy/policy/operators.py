@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from proxy.policy.alerting.notices import Form
 from proxy.secret import Secret
 
 Role = Literal["owner", "operator", "analyst", "viewer", "auditor"]
@@ -56,11 +57,13 @@ class Login(Struct, frozen=True):
 
 class Hook(Struct, frozen=True):
     """A webhook: its address, which may hold a token, and what signs the messages to it; `old_secret` signs as well,
-    while the receiver changes."""
+    while the receiver changes. A chat, which takes a `form` of its own, may want no signature."""
 
     url: Secret
-    secret: Secret
+    secret: Secret | None
     old_secret: Secret | None = None
+    form: Form = "standard"
+    name: str = ""
 
     @property
     def id(self) -> str:
@@ -70,9 +73,42 @@ class Hook(Struct, frozen=True):
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """All that sign."""
-        return (self.secret,) if self.old_secret is None else (self.secret, self.old_secret)
+        return tuple([one for one in (self.secret, self.old_secret) if one is not None])
 
     @property
     def host(self) -> str:
         """What may be shown of the address."""
         return urlsplit(self.url.reveal()).netloc.rpartition("@")[2]
+
+
+class Smtp(Struct, frozen=True):
+    """The server that mail goes out by; `user` None: without a login."""
+
+    host: str
+    port: int
+    security: Literal["starttls", "tls", "none"]
+    sender: str
+    user: str | None = None
+    password: Secret | None = None
+    ca_file: str | None = None
+
+
+class Mailbox(Struct, frozen=True):
+    """An address that is told by mail."""
+
+    address: str
+    smtp: Smtp
+    name: str = ""
+
+    @property
+    def id(self) -> str:
+        """Stands for it in the ledger."""
+        return hashlib.sha256(f"mailto:{self.address}".encode()).hexdigest()[:16]
+
+    @property
+    def host(self) -> str:
+        """What may be shown of it."""
+        return self.address.rpartition("@")[2]
+
+
+Told = Hook | Mailbox

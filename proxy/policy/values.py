@@ -11,12 +11,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from proxy.policy.alerting.rules import AlertRule
 from proxy.policy.experiments.values import Experiment
 from proxy.policy.features import ALL_ON, Features
 from proxy.policy.loops import Loops
 from proxy.policy.money.budgets import Budget, BudgetRules, Limit
 from proxy.policy.money.credits import Credits
-from proxy.policy.operators import Hook, Login, Operator
+from proxy.policy.operators import Login, Operator, Told
 from proxy.policy.sharing import Sharing
 from proxy.policy.strategies import CandidateRule, Pool, Strategy
 from proxy.policy.use_cases.values import UseCase
@@ -31,9 +32,8 @@ NO_KEY = "no key configured"
 
 
 class Timeouts(Struct, frozen=True):
-    """Seconds. `first_byte` counts silence before the first event of a streamed reply. `idle` is silence once bytes
-    flow. A call that is not streamed may take `unstreamed`, None being `total` as well; one for pictures `images`, streamed
-    or not."""
+    """Seconds. `first_byte` counts silence before the first event of a streamed reply, `idle` silence once bytes flow. A call
+    that is not streamed may take `unstreamed` (None: `total`), one for pictures `images`."""
 
     connect: float = 5.0
     first_byte: float = 120.0
@@ -141,8 +141,8 @@ class Plan(Struct, frozen=True):
 
 
 class RetryRules(Struct, frozen=True):
-    """`attempts` tries per target, waits of `first_wait` doubling (seconds); a `Retry-After`
-    above `longest_wait` is not waited for. At most `most_calls` upstream calls per client call."""
+    """`attempts` tries per target, waits of `first_wait` doubling (seconds); a `Retry-After` above `longest_wait` is not waited
+    for. At most `most_calls` upstream calls per client call."""
 
     attempts: int = 3
     first_wait: float = 1.0
@@ -286,7 +286,8 @@ class Settings(Struct, frozen=True):
     results_bytes: int = 2**30
     credits: Credits | None = None
     money: MoneySettings = MoneySettings()
-    alerts: tuple[Hook, ...] = ()
+    alerts: tuple[Told, ...] = ()
+    alert_rules: dict[str, AlertRule] = {}
     jobs: JobRules = JobRules()
     loops: Loops | None = None
     gen_ai: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 from urllib.parse import urlsplit
@@ -106,7 +106,7 @@ def asked_hook(url: str, secrets: str | None) -> Hook:
         raise ValueError("wants a secret beside it that signs what is sent, or two while it changes")
     for one in given:
         hook_key(one)
-    return Hook(Secret(url), *given)
+    return signed_hook(url, given)
 
 
 def is_private(hook: Hook) -> bool:
@@ -117,3 +117,9 @@ def is_private(hook: Hook) -> bool:
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
     return not is_public(host)
+
+
+def signed_hook(url: str, secrets: Sequence[Secret]) -> Hook:
+    """An address and one or two that sign, the newest first."""
+    first, *rest = secrets
+    return Hook(Secret(url), first, rest[0] if rest else None)

@@ -40,8 +40,8 @@ class AnalyticsQuestion(Struct, frozen=True):
     """`interval` None: one row for all the time. `only` has names or patterns with * ? and [ for any of `By`;
     `tenants` are the only ones that count, None: all.
 
-    What counts is whole minutes, hours or days of `zone`: `since_ms` from the beginning of its own, `until_ms` to the
-    end of its.
+    What counts is whole minutes, hours or days of `zone` (`to_the_minute`: minutes, though without an interval):
+    `since_ms` from the beginning of its own, `until_ms` to the end of its.
     """
 
     by: tuple[By, ...]
@@ -52,6 +52,7 @@ class AnalyticsQuestion(Struct, frozen=True):
     only: dict[str, str] = {}
     order: Order = "cost"
     tenants: tuple[str, ...] | None = None
+    to_the_minute: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -93,15 +94,23 @@ class AnalyticsQuestion(Struct, frozen=True):
             return False
         return all(known[of] == name or fnmatchcase(known[of], name) for of, name in self.only.items())
 
+    @property
+    def is_of_minutes(self) -> bool:
+        """Whether it counts by the minute."""
+        return self.interval == "minute" or self.to_the_minute
+
+    @property
+    def _step_ms(self) -> int:
+        return MINUTE_MS if self.is_of_minutes else HOUR_MS
+
     def _whole(self, at_ms: int) -> int:
         if self.interval in ("minute", "hour", None):
-            step = MINUTE_MS if self.interval == "minute" else HOUR_MS
-            return at_ms - at_ms % step
+            return at_ms - at_ms % self._step_ms
         return _midnight(datetime.fromtimestamp(_sane(at_ms) / 1000, self.zone).date(), self.zone)
 
     def _after(self, begun: int) -> int:
         if self.interval in ("minute", "hour", None):
-            return begun + (MINUTE_MS if self.interval == "minute" else HOUR_MS)
+            return begun + self._step_ms
         day = datetime.fromtimestamp(_sane(begun) / 1000, self.zone).date()
         return _midnight(day + timedelta(days=1), self.zone)
 

@@ -63,7 +63,7 @@ def _parts(question: AnalyticsQuestion, folded: int) -> Iterator[_Part]:
     """Each moment in one of them."""
     first_ms, end_ms = question.from_ms, question.end_ms
     end_minute = -(-end_ms // MINUTE_MS)
-    if question.interval == "minute":
+    if question.is_of_minutes:
         if question.since_ms is None or first_ms // MINUTE_MS < folded - rollups.MINUTES_KEPT:
             raise TooMuch("minutes are kept for 8 days: say since when within them, or ask by the hour")
         yield _Part("rollup_minutes", "minute", MINUTE_MS, first_ms // MINUTE_MS, end_minute)

@@ -1,9 +1,8 @@
 """The tables of the ledger. A change here comes with a migration, its name in `known.REVISIONS`, and
 `python -m tools.make_tables`.
 
-Spending is read from `budget_spent` and usage from the four tables of sums, never from
-`attempts`, which may have millions of rows and lose the oldest. Sums are kept by
-quarter-hour because every zone's days begin on one.
+Spending is read from `budget_spent` and usage from the four tables of sums, never from `attempts`, which may have
+millions of rows and lose the oldest. Sums are kept by quarter-hour because every zone's days begin on one.
 """
 
 from __future__ import annotations
@@ -208,6 +207,17 @@ experiments = _kept(
     _text("name", primary_key=True),
     _text("value"),
     _number("at_ms"),
+)
+
+# Where alert rules stand, as JSON.
+alert_states = Table(
+    "alert_states",
+    metadata,
+    _text("rule", primary_key=True),
+    _text("subject", primary_key=True),
+    _text("value"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 # What was wrong with replies, never what they said.

@@ -12,6 +12,14 @@ CREATE TABLE adjustments (
   CONSTRAINT uq_adjustments_id UNIQUE (id)
 )
  STRICT;
+CREATE TABLE alert_states (
+  rule TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  value TEXT NOT NULL,
+  CONSTRAINT pk_alert_states PRIMARY KEY (rule, subject)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE attempts (
   seq INTEGER NOT NULL,
   id TEXT NOT NULL,

@@ -27,6 +27,7 @@ ENV = {
     "ALICE_KEY": "c",
     "TOLLKEEPER_ADMIN_TOKEN": "d",
     "ALERT_SECRET": "e",
+    "SMTP_PASSWORD": "g",
     "ACME_KEY": "f",
 }
 

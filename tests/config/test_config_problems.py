@@ -142,7 +142,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("budgets: [{usd: 5, per: day, alerts: [80]}]", f"1:39: budgets[0].alerts[0]: {PERCENT}"),
         ("budget_alerts: [80%, 0%]", f"1:22: budget_alerts[1]: {PERCENT}"),
         ("budget_alerts: 80%", "1:16: budget_alerts: must be a list"),
-        ("alerts: [{url: 'https://x'}]", "1:10: alerts[0].secret: is missing"),
+        ("alerts: [{url: 'https://x'}]", "1:10: alerts[0]: needs a secret that signs what is sent, or the form of a chat: slack, discord or ntfy"),
         ("alerts: [{url: hooks.example.org, secret: s}]", f"1:16: alerts[0].url: {HOOK}"),
         ("alerts: [{url: 'https://x/a#b', secret: s}]", f"1:16: alerts[0].url: {HOOK}"),
         ("alerts: [{url: 'https://x', secret: ''}]", "1:37: alerts[0].secret: is empty"),

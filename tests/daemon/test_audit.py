@@ -83,6 +83,8 @@ ORDERS: list[Order] = [
     ("PUT", "/routing/strategies/own", {"weights": {"cost": 1}}, "setting.set", "strategies.own"),
     ("PUT", "/experiments/newer", EXPERIMENT, "setting.set", "experiments.newer"),
     ("POST", "/reconciliation", None, "bills.read", "models"),
+    ("PUT", "/alerts/rules/dear", {"metric": "cost_usd", "above": 5}, "setting.set", "alert_rules.dear"),
+    ("POST", "/alerts/rules/dear/test", {}, "alert.test", "dear"),
     ("POST", "/reload", None, "reload", "config.yaml"),
 ]  # fmt: skip
 # these want calls, lists of models or a provider that answers: tests/daemon/test_admin.py ends a call, others have tests of their own

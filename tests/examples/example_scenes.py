@@ -23,6 +23,8 @@ ALICE, ADMIN = "sk-alice-example", "token-example"
 PROMPT = "Every call passes the toll, and every toll is written down."
 KEYS = {
     "ALERT_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "SMTP_PASSWORD": "smtp-secret",
+    "SLACK_URL": "https://hooks.slack.com/services/T/B/x",
     "OPENROUTER_API_KEY": "sk-or-example",
     "ANTHROPIC_API_KEY": "sk-ant-example",
     "ALICE_KEY": ALICE,

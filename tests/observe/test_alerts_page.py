@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from live_prometheus import ALERTMANAGER, ROOT, program
 
-from proxy.alerts import TYPE, Passed, message_body, passed_data
+from proxy.alerts.budgets import TYPE, Passed, message_body, passed_data
 from proxy.model_news import TYPE as MODEL_CHANGED
 from proxy.model_news import news_data
 from proxy.policy.money.budgets import Budget

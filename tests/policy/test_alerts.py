@@ -168,5 +168,5 @@ def test_only_addresses_of_the_internet_are_public(address: str, public: bool) -
 def test_a_hook_shows_its_host_alone() -> None:
     hook = Hook(Secret("https://user:pass@hooks.example.org:8443/in?token=canary"), Secret("whsec_AAEC"))
     assert hook.host == "hooks.example.org:8443"
-    assert repr(hook) == "Hook(url=Secret(***), secret=Secret(***), old_secret=None)"
+    assert repr(hook) == "Hook(url=Secret(***), secret=Secret(***), old_secret=None, form='standard', name='')"
     assert len(hook.id) == 16

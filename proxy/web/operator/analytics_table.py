@@ -1,14 +1,23 @@
-"""The paths of the admin port that analyse what was used."""
+"""The paths of the admin port that analyse what was used, and alert rules over that."""
 
 from __future__ import annotations
 
 from proxy.stores.analytics import AnalyticsReport
+from proxy.web.operator.alerting import (
+    AlertRuleAnswer,
+    AlertRulesAnswer,
+    AlertTestBody,
+    AlertTriedAnswer,
+    RulesFileAnswer,
+)
 from proxy.web.operator.analytics import ANALYTICS_FILTERS
 from proxy.web.operator.anomalies import AnomaliesAnswer
+from proxy.web.operator.bodies import SettingBody
 from proxy.web.operator.events import Happening
 from proxy.web.operator.forecasts import ForecastAnswer
 from proxy.web.operator.reconciliation import ReconciliationAnswer
 from proxy.web.operator.route import Route
+from proxy.web.operator.stored_settings import SettingSetAnswer
 
 _QUERY = ("since", "until", "interval", "by", "tz", *ANALYTICS_FILTERS, "format")
 
@@ -31,6 +40,14 @@ ANALYTICS_ROUTES = (
           ReconciliationAnswer, query=("since",), fails=(400, 503)),
     Route("POST", "/reconciliation", "reconcile", "Read every bill now; answered as GET is.", ReconciliationAnswer,
           changes=True, fails=(503,)),
+    Route("GET", "/alerts/rules", "alert_rules", "Every alert rule: what it says, what it measured last, where it stands.",
+          AlertRulesAnswer),
+    Route("GET", "/alerts/rules/{name}", "alert_rule", "One alert rule.", AlertRuleAnswer, fails=(404,)),
+    Route("PUT", "/alerts/rules/{name}", "put_alert_rule", "Set one, looked at at once; answered as it is then.",
+          SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 409, 412, 503)),
+    Route("POST", "/alerts/rules/{name}/test", "test_alert_rule", "Measure it now, and send a test to those it tells.",
+          AlertTriedAnswer, body=AlertTestBody, changes=True, fails=(400, 404, 503)),
+    Route("GET", "/alerts/prometheus", "alert_rules_file", "The same rules as a file for Prometheus.", RulesFileAnswer),
     Route("GET", "/events", "events", "What happens, as it happens: calls, refusals, alerts, changes.", Happening,
           streams=True),
 )  # fmt: skip

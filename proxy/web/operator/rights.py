@@ -106,6 +106,11 @@ RIGHTS = {
     "reconcile": Right("write", "models", "bills.read"),
     "anomalies": Right("read", "analytics"),
     "forecast": Right("read", "analytics", by_tenant=True),
+    "alert_rules": Right("read", "analytics"),
+    "alert_rule": Right("read", "analytics"),
+    "alert_rules_file": Right("read", "analytics"),
+    "put_alert_rule": Right("write", "limits", "setting.set", writes_itself=True),
+    "test_alert_rule": Right("write", "limits", "alert.test"),
     "events": Right("read", "calls", by_tenant=True),
     "audit": Right("read", "audit", by_tenant=True),
     "audit_verification": Right("read", "audit"),
@@ -121,6 +126,7 @@ _SECTIONS: Mapping[str, Resource] = {
     "routes": "routing",
     "strategies": "routing",
     "experiments": "routing",
+    "alert_rules": "limits",
 }
 
 _Rights = frozenset[tuple[Verb, Resource]]

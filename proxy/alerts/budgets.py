@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -22,16 +22,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.webhooks import Outbox, Tried, Webhooks
+from proxy.exchange.webhooks import Outbox, Tried, Undelivered, Webhooks
 from proxy.observe.metrics import Metrics
 from proxy.policy.money.alerts import newly_passed, percent_text, threshold_pusd
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import Budget, key_of, tenant_of
 from proxy.policy.money.periods import period_end, period_start
-from proxy.policy.operators import Hook
+from proxy.policy.operators import Told
+from proxy.policy.webhooks import meaning
 from proxy.stores import outbox
 from proxy.stores.outbox import Message
 from proxy.stores.records import Charge
+from proxy.web.operator.alerting import Sent
 from proxy.web.operator.desk import instant
 from proxy.web.operator.events import Events
 
@@ -55,7 +57,7 @@ class Passed(Struct, frozen=True):
 class Alerts:
     """Owned by the daemon. `take_on` and `watch` belong to its event loop, the look to the thread of the ledger."""
 
-    def __init__(self, hooks: Iterable[Hook], books: Bookkeeping, told: tuple[Metrics, Events]) -> None:
+    def __init__(self, hooks: Iterable[Told], books: Bookkeeping, told: tuple[Metrics, Events]) -> None:
         """Watch the budgets in force from now on, whichever they are. `told` hear of it, too."""
         self._metrics, self._events = told
         self._loop = asyncio.get_running_loop()
@@ -69,7 +71,7 @@ class Alerts:
         books.watch = self.watch
         self.watch(books.keys.budgets)
 
-    def take_on(self, hooks: Iterable[Hook]) -> None:
+    def take_on(self, hooks: Iterable[Told]) -> None:
         """From now on these are told as well."""
         self._outbox.hooks = {hook.id: hook for hook in hooks}
         if self._outbox.hooks:
@@ -88,10 +90,15 @@ class Alerts:
         """What is not delivered waits for the next start."""
         await self._webhooks.close()
 
-    def tell(self, type_: str, each: Iterable[dict[str, Any]], along: Callable[[sqlite3.Connection], object]) -> None:
-        """Tell the webhooks of something else, a message of `type_` for each; kept in one transaction with `along`."""
-        made_ms, hooks = int(time.time() * 1000), list(self._outbox.hooks)
-        messages = [message for data in each for message in _message(type_, data, hooks, made_ms)]
+    def tell(
+        self, type_: str, each: Iterable[dict[str, Any]], along: Callable[[sqlite3.Connection], object], *,
+        to: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """Tell of something else, a message of `type_` for each; kept in one transaction with `along`. `to`: names of those
+        who are told; none means all."""
+        made_ms, hooks, news = int(time.time() * 1000), [one.id for one in self._named(to)], list(each)
+        messages = [message for data in news for message in _message(type_, data, hooks, made_ms)]
+        self._events.tell([("alert", {"type": type_, **data}) for data in news])
 
         def keep(driver: sqlite3.Connection) -> None:
             along(driver)
@@ -104,6 +111,21 @@ class Alerts:
                 self._on_loop(self._webhooks.send, messages)
 
         self._writer.do(keep).add_done_callback(kept)
+
+    async def try_out(self, type_: str, data: dict[str, Any], to: Sequence[str]) -> list[Sent]:
+        """Send a message once, to each of those named, and say what became of it."""
+        name, body = f"msg_{secrets.token_hex(12)}", message_body(type_, data, int(time.time() * 1000))
+        return list(await asyncio.gather(*(self._try(one, name, body) for one in self._named(to))))
+
+    async def _try(self, told: Told, name: str, body: str) -> Sent:
+        try:
+            status = await self._webhooks.send_once(told, name, body)
+        except Undelivered as error:
+            return Sent(told.name, told.host, False, str(error))
+        return Sent(told.name, told.host, meaning(status) == "delivered", f"answered {status}")
+
+    def _named(self, names: Sequence[str]) -> list[Told]:
+        return [one for one in self._outbox.hooks.values() if not names or one.name in names]
 
     def _look_at(self, charges: list[Charge]) -> None:
         look = partial(self._look, changed=charges)

@@ -1,0 +1,174 @@
+"""Looks at alert rules while calls go on: each is measured from time to time, what follows is kept and told in one step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC
+from functools import partial
+
+import msgspec
+import structlog
+
+from proxy.alerts.budgets import Alerts
+from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.observe.metrics import Metrics
+from proxy.policy.alerting.rules import EXACT_SECONDS, AlertRule, measured
+from proxy.policy.alerting.standing import Change, Standing, judge_all
+from proxy.policy.values import Settings
+from proxy.stores.alert_states import drop_rules, keep_states, kept_states
+from proxy.stores.analytics import AnalyticsQuestion
+from proxy.stores.failures import StoreError
+from proxy.stores.queries import Files
+from proxy.web.operator.alerting import AlertOrders, Sent, notice_data
+from proxy.web.operator.events import Events
+from proxy.web.operator.orders import Orders
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 1.0
+MOST_WATCHED = 1000  # by one rule: there is no end to what some names may be
+_FLUSH_SECONDS = 5.0
+
+Values = Mapping[str, float | None]  # by what is watched; "" all together
+Source = Callable[[AlertRule], Awaitable[Values]]
+
+
+class Rules:
+    """Owned by the daemon. `sources` measure what is no analytics, by the name a measure has for them."""
+
+    def __init__(self, alerts: Alerts, books: Bookkeeping, rules: Mapping[str, AlertRule]) -> None:
+        self.sources: dict[str, Source] = {"analytics": self._analytics}
+        self.rules: dict[str, AlertRule] = {}
+        self.values: dict[str, Values] = {}
+        self.standings: dict[str, dict[str, Standing]] = {}
+        self._alerts, self._books = alerts, books
+        self._looked: dict[str, float] = {}
+        self._dropped = set[str]()
+        self._is_open = False
+        self._task: asyncio.Task[None] | None = None
+        self.take_on(rules)
+
+    def take_on(self, rules: Mapping[str, AlertRule]) -> None:
+        """From now on these; one that is another than before begins anew."""
+        before, self.rules = self.rules, dict(rules)
+        for name in before:
+            if before[name] != rules.get(name):
+                self._dropped.add(name)
+                for known in (self.values, self.standings, self._looked):
+                    known.pop(name, None)
+        if self.rules and self._task is None:
+            self._task = asyncio.create_task(self._run(), name="look at alert rules")
+
+    async def aclose(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except (StoreError, sqlite3.Error, TimeoutError) as error:
+                log.warning("alert_rules_wait", reason=str(error) or "the ledger does not answer")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """See to all that are due."""
+        now = time.monotonic()
+        due = [rule for rule in self.rules.values() if rule.enabled and self._is_due(rule, now)]
+        if not due:
+            return
+        await self._open()
+        await asyncio.to_thread(self._books.writer.flush, _FLUSH_SECONDS)
+        for rule in due:
+            self._looked[rule.name] = now
+            await self._judge(rule, await self.measure(rule))
+
+    def _is_due(self, rule: AlertRule, now: float) -> bool:
+        looked = self._looked.get(rule.name)
+        return looked is None or now - looked >= rule.look_seconds
+
+    async def _open(self) -> None:
+        """Where they stood when the daemon ended, asked for once; what became of other rules is forgotten."""
+        do = self._books.writer.do
+        if not self._is_open:
+            kept = await asyncio.wrap_future(do(kept_states))
+            for (rule, subject), value in kept.items():
+                found = _read(value)
+                if rule not in self.rules or found is None:
+                    self._dropped.add(rule)
+                elif rule not in self._dropped:
+                    self.standings.setdefault(rule, {})[subject] = found
+            self._is_open = True
+        if self._dropped:
+            dropped, self._dropped = self._dropped, set()
+            await asyncio.wrap_future(do(partial(drop_rules, rules=dropped)))
+
+    async def measure(self, rule: AlertRule) -> Values:
+        """What it is about, now."""
+        return await self.sources[rule.measure.source](rule)
+
+    async def _analytics(self, rule: AlertRule) -> Values:
+        return await asyncio.to_thread(_measured, self._books.files, rule, int(time.time() * 1000))
+
+    async def _judge(self, rule: AlertRule, values: Values) -> None:
+        if self.rules.get(rule.name) != rule:  # it was changed meanwhile
+            return
+        before = self.standings.get(rule.name, {})
+        changes = judge_all(rule, before, values, time.time())
+        after = {**before, **{change.subject: change.standing for change in changes}}
+        self.values[rule.name] = values
+        self.standings[rule.name] = {subject: one for subject, one in after.items() if one is not None}
+        if changes:
+            await self._keep(rule, changes)
+
+    async def _keep(self, rule: AlertRule, changes: list[Change]) -> None:
+        """Where they stand is kept with the messages about it."""
+        kept = {(rule.name, one.subject): msgspec.json.encode(one.standing) for one in changes if one.standing}
+        gone = [(rule.name, one.subject) for one in changes if one.standing is None]
+        keep, told = partial(keep_states, kept=kept, forgotten=gone), [one for one in changes if one.notice]
+        if not told:
+            await asyncio.wrap_future(self._books.writer.do(keep))
+        for number, one in enumerate(told):
+            data = notice_data(rule, one.subject, one.value)
+            log.warning("alert_rule", state=one.notice, **data)
+            self._alerts.tell(f"alert.{one.notice}", [data], _nothing if number else keep, to=rule.to)
+
+    async def try_out(self, rule: AlertRule, value: float | None) -> list[Sent]:
+        """Send those it goes to a test, once, and say what became of it."""
+        return await self._alerts.try_out("alert.test", notice_data(rule, "", value), rule.to)
+
+
+async def open_alerts(
+    stack: AsyncExitStack, settings: Settings, books: Bookkeeping, told: tuple[Metrics, Events], orders: Orders
+) -> tuple[Alerts, Rules]:
+    """Watch budgets and rules until the stack is closed, and take the orders about them."""
+    alerts = await stack.enter_async_context(aclosing(Alerts(settings.alerts, books, told)))
+    rules = await stack.enter_async_context(aclosing(Rules(alerts, books, settings.alert_rules)))
+    orders.by_name |= AlertOrders(rules, orders.by_name["put_setting"]).by_name
+    return alerts, rules
+
+
+def _measured(files: Files, rule: AlertRule, now_ms: int) -> Values:
+    since_ms = now_ms - int(rule.over_seconds * 1000)
+    by = () if rule.each is None else (rule.each,)
+    is_exact = rule.over_seconds <= EXACT_SECONDS
+    report = files.analytics(AnalyticsQuestion(by, UTC, since_ms=since_ms, only=rule.only, to_the_minute=is_exact))
+    if rule.each is None:
+        return {"": measured(rule, report.total)}
+    return {row[rule.each]: measured(rule, row) for row in report.rows[:MOST_WATCHED] if row[rule.each]}
+
+
+def _read(value: bytes) -> Standing | None:
+    with contextlib.suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(value, type=Standing)
+    return None
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """All is kept by then."""

@@ -1,0 +1,167 @@
+"""What an alert rule is, and the numbers it may be about. A new number is a row of `MEASURES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Severity = Literal["page", "ticket"]
+Each = Literal["key", "tenant", "provider", "model", "endpoint"]
+Unit = Literal["USD", "part", "ms", "tokens", "calls"]
+Figures = Mapping[str, Any]  # a row of analytics
+Value = Callable[[Figures, float], float | None]
+
+HOUR_SECONDS = 3600.0
+EXACT_SECONDS = 6 * HOUR_SECONDS  # windows up to here are counted to the minute, longer ones to the hour
+_LOOK_PART, _LOOK_LEAST, _LOOK_MOST = 150, 2.0, 300.0
+
+
+class AlertRule(Struct, frozen=True):
+    """`metric` over the last `over_seconds` is more than `above`, or less than `below`, for `for_seconds` on end. It clears
+    once it is back at `clear`. `only` narrows what counts (names or patterns of analytics), `each` watches every one of
+    these names by itself. Fewer calls than `min_calls` say nothing. One notice at most in `every_seconds`. `to`: names of
+    `alerts`; none means all."""
+
+    name: str
+    metric: str
+    above: float | None = None
+    below: float | None = None
+    over_seconds: float = HOUR_SECONDS
+    for_seconds: float = 0.0
+    clear: float | None = None
+    each: Each | None = None
+    only: dict[str, str] = {}
+    min_calls: int = 0
+    every_seconds: float = 24 * HOUR_SECONDS
+    severity: Severity = "ticket"
+    to: tuple[str, ...] = ()
+    enabled: bool = True
+
+    @property
+    def measure(self) -> Measure:
+        """What it is about."""
+        return MEASURES[self.metric]
+
+    @property
+    def limit(self) -> float:
+        """What must not be passed."""
+        return self.above if self.above is not None else self.below or 0.0
+
+    @property
+    def look_seconds(self) -> float:
+        """How often it is worth a look."""
+        return min(_LOOK_MOST, max(_LOOK_LEAST, self.over_seconds / _LOOK_PART))
+
+    def is_passed(self, value: float, *, is_firing: bool = False) -> bool:
+        """Whether a value is beyond the limit; once it fires, beyond what clears it."""
+        limit = self.clear if is_firing and self.clear is not None else self.limit
+        return value > limit if self.above is not None else value < limit
+
+
+class Measure(Struct, frozen=True):
+    """A number that rules may be about: `value` reads it from a row of analytics and the window's seconds, None where there
+    is nothing to measure. `source` names who measures it where that is not analytics. `query` is the same for Prometheus,
+    over series that have `labels`; "" where there is none."""
+
+    unit: Unit
+    says: str
+    value: Value | None = None
+    source: str = "analytics"
+    query: str = ""
+    labels: frozenset[str] = frozenset()
+
+
+def measured(rule: AlertRule, figures: Figures) -> float | None:
+    """The value of a rule's metric in a row of analytics."""
+    read = rule.measure.value
+    if read is None or figures["calls"] + figures["refused"] < rule.min_calls:
+        return None
+    return read(figures, rule.over_seconds)
+
+
+def _count(name: str) -> Value:
+    return lambda figures, _: float(figures[name])
+
+
+def _part(of: str, *whole: str) -> Value:
+    def read(figures: Figures, _: float) -> float | None:
+        total = sum(figures[name] for name in whole)
+        return figures[of] / total if total else None
+
+    return read
+
+
+def _time(name: str, share: str) -> Value:
+    def read(figures: Figures, _: float) -> float | None:
+        found = figures[name][share]
+        return None if found is None else float(found)
+
+    return read
+
+
+def _per_call(figures: Figures, _: float) -> float | None:
+    return float(figures["cost_usd"]) / figures["calls"] if figures["calls"] else None
+
+
+def _not_reported(figures: Figures, _: float) -> float | None:
+    return float(figures["sources"].get("unknown", 0))
+
+
+_BY_KEY = frozenset(("provider", "model", "key"))
+_TOKENS = "sum{by} (increase(tollkeeper_tokens_total{where}[{over}]))"
+_COST = "sum{by} (increase(tollkeeper_cost_usd_total{where}[{over}]))"
+_ATTEMPTS = "sum{by} (increase(tollkeeper_upstream_attempts_total{where}[{over}]))"
+_FAILED = 'sum{by} (increase(tollkeeper_upstream_attempts_total{where,outcome!~"2.."}[{over}]))'
+
+
+def _tokens(kind: str) -> str:
+    return _TOKENS.replace("{where}", f'{{where,type="{kind}"}}')
+
+
+def _quantile(share: str, series: str) -> str:
+    summed = f"sum{{by,le}} (rate(tollkeeper_{series}_seconds_bucket{{where}}[{{over}}]))"
+    return f"1000 * histogram_quantile({share}, {summed})"
+
+
+MEASURES: dict[str, Measure] = {
+    "cost_usd": Measure("USD", "What calls cost.", lambda f, _: float(f["cost_usd"]), query=_COST, labels=_BY_KEY),
+    "cost_usd_per_hour": Measure(
+        "USD", "The same, by the hour.", lambda f, seconds: float(f["cost_usd"]) * HOUR_SECONDS / seconds,
+        query="3600 * " + _COST.replace("increase", "rate"), labels=_BY_KEY),
+    "cost_usd_per_call": Measure("USD", "What a call cost on average.", _per_call),
+    "calls": Measure("calls", "Calls that were sent to a provider.", _count("calls")),
+    "attempts": Measure("calls", "Tries at a provider.", _count("attempts"), query=_ATTEMPTS,
+                        labels=frozenset(("provider",))),
+    "errors": Measure("calls", "Tries that failed.", _count("errors"), query=_FAILED, labels=frozenset(("provider",))),
+    "error_ratio": Measure("part", "The part of tries that failed.", _part("errors", "attempts"),
+                           query=f"{_FAILED} / ({_ATTEMPTS} > 0)", labels=frozenset(("provider",))),
+    "refused": Measure("calls", "Calls that were refused and never sent.", _count("refused"),
+                       query="sum{by} (increase(tollkeeper_rejections_total{where}[{over}]))",
+                       labels=frozenset(("key",))),
+    "refused_ratio": Measure("part", "The part of calls that were refused.", _part("refused", "calls", "refused")),
+    "unknown_costs": Measure("calls", "Tries whose cost nobody knows.", _not_reported),
+    "input_tokens": Measure("tokens", "Tokens that went in.", _count("input_tokens"), query=_tokens("input"),
+                            labels=_BY_KEY),
+    "output_tokens": Measure("tokens", "Tokens that came out.", _count("output_tokens"), query=_tokens("output"),
+                             labels=_BY_KEY),
+    "reasoning_tokens": Measure("tokens", "Those of them that were thought.", _count("reasoning_tokens"),
+                                query=_tokens("reasoning"), labels=_BY_KEY),
+    "cache_hit_ratio": Measure(
+        "part", "The part of the input that the provider had in its cache.",
+        _part("cached_input_tokens", "input_tokens"),
+        query=f"{_tokens('cached_input')} / ({_tokens('input')} > 0)", labels=_BY_KEY),
+    **{
+        f"first_token_ms_{share}": Measure(
+            "ms", f"Time to the first token; {says}.", _time("first_token_ms", share),
+            query=_quantile(number, "time_to_first_token"), labels=frozenset(("provider", "model")))
+        for share, number, says in (("p50", "0.5", "half take less"), ("p95", "0.95", "95 of 100 take less"))
+    },
+    **{
+        f"total_ms_{share}": Measure(
+            "ms", f"Time to the last byte; {says}.", _time("total_ms", share),
+            query=_quantile(number, "request_duration"), labels=frozenset(("provider", "model", "endpoint")))
+        for share, number, says in (("p50", "0.5", "half take less"), ("p95", "0.95", "95 of 100 take less"))
+    },
+}  # fmt: skip

@@ -1,0 +1,187 @@
+"""Alert rules in a real daemon: measured, told once to webhook, chats and mail, over a kill; tried by path and command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from harness.commands import typed
+from harness.daemon import Daemon
+from harness.hooks import Receiver
+from harness.http import Connection, Reply, request_bytes
+from harness.mails import PASSWORD, USER, MailServer
+from harness.setting import CLIENT_KEY
+from harness.surroundings import PATIENCE_SECONDS
+
+TOKEN = "admin-canary-aa01"
+
+
+class Chats:
+    """Three chats at one address: what came to which path."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[str, dict[str, Any]]] = []
+        self._news = threading.Condition()
+        chats = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                assert "webhook-signature" not in self.headers
+                with chats._news:
+                    chats.came.append((self.path, body))
+                    chats._news.notify_all()
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.root = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def wait_for(self, number: int) -> dict[str, dict[str, Any]]:
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.came) >= number, PATIENCE_SECONDS), self.came
+            return dict(self.came)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    assert shutil.which("openssl"), "openssl is not on the PATH; install the Debian package `openssl`"
+    folder = tmp_path_factory.mktemp("certificate")
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-out", "pem", "-subj", "/CN=x"]
+    more = ["-days", "30", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", *made, *more], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def mails(certificate: Path) -> Iterator[MailServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "pem", certificate / "key")
+    with MailServer(context) as server:
+        yield server
+
+
+def config(receiver: Receiver, chats: Chats, mails: MailServer, certificate: Path) -> dict[str, Any]:
+    smtp = {"host": f"127.0.0.1:{mails.port}", "sender": "toll@example.org", "user": USER, "password": PASSWORD}
+    told = [
+        {**receiver.hook, "name": "ops"},
+        *({"url": f"{chats.root}/{form}", "form": form, "name": form} for form in ("slack", "discord", "ntfy")),
+        {"mail": "ops@example.org", "name": "mail"},
+    ]
+    return {
+        "providers": {"mock": {}, "dead": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "free": True}},
+        "models": {"smart": "mock/echo", "dead": "dead/llama"},
+        "keys": {"alice": {"key": CLIENT_KEY}},
+        "admin": {"host": "127.0.0.1", "port": 0, "token": TOKEN},
+        "retries": {"attempts": 1},
+        "smtp": {**smtp, "ca_file": str(certificate / "pem")},
+        "alerts": told,
+        "alert_rules": {"busy": {"metric": "calls", "above": 2, "over": "5m", "each": "key"}},
+    }
+
+
+def admin(daemon: Daemon, method: str, path: str, body: Any = None) -> Reply:
+    sent = None if body is None else json.dumps(body).encode()
+    with Connection(daemon.admin_port) as connection:
+        headers = [("Authorization", f"Bearer {TOKEN}")]
+        connection.send(request_bytes(method, path, headers, sent, f"127.0.0.1:{daemon.admin_port}"))
+        return connection.read_reply(method)
+
+
+def told(daemon: Daemon, what: str, rule: str) -> dict[str, Any]:
+    """The log line of a notice, once it is there."""
+    return daemon.wait_for_log(
+        lambda line: line.get("event") == "alert_rule" and (line["state"], line["rule"]) == (what, rule)
+    )
+
+
+def test_a_rule_is_told_once_everywhere_and_others_come_and_go(
+    mails: MailServer, certificate: Path, tmp_path: Path
+) -> None:
+    with Receiver() as receiver, Chats() as chats:
+        settings = config(receiver, chats, mails, certificate)
+        with Daemon(settings, tmp_path, key=CLIENT_KEY) as daemon:
+            assert {daemon.chat("smart").status for _ in range(3)} == {200}
+            (message,) = receiver.wait_for(1)
+            assert (message["type"], message["data"]["subject"], message["data"]["value"]) == (
+                "alert.firing",
+                "alice",
+                3,
+            )
+            came = chats.wait_for(3)
+            assert set(came) == {"/slack", "/discord", "/"}, "ntfy takes JSON at its root"
+            assert came["/slack"]["text"].startswith("*Alert busy (key alice) fires*")
+            (mail,) = mails.wait_for(1)
+            assert (mail["Subject"], mail["To"]) == ("[tollkeeper] Alert busy (key alice) fires", "ops@example.org")
+            assert mail.get_content().strip() == came["/"]["message"]
+            (rule,) = admin(daemon, "GET", "/alerts/rules").json["rules"]
+            assert (rule["state"], rule["watched"][0]["subject"]) == ("firing", "alice")
+            stored_rules(daemon, receiver)
+            tried(daemon, mails)
+            os.kill(daemon.pid, signal.SIGKILL)
+        number = len(receiver.messages)
+        with Daemon(settings, tmp_path, key=CLIENT_KEY) as daemon:
+            standing = admin(daemon, "GET", "/alerts/rules/busy").json
+            while standing["state"] != "firing" or standing["watched"][0]["value"] is None:
+                standing = admin(daemon, "GET", "/alerts/rules/busy").json
+            assert len(receiver.messages) == number, "who was told before a kill is not told again"
+            assert daemon.stop() == 0
+        assert PASSWORD not in daemon.output and CLIENT_KEY not in daemon.output
+
+
+def stored_rules(daemon: Daemon, receiver: Receiver) -> None:
+    """Set, told, over, changed, removed."""
+    failing = {"metric": "error_ratio", "above": "20%", "over": "5m", "only": {"key": "alice"}, "to": ["ops"]}
+    assert daemon.chat("dead").status >= 500
+    assert admin(daemon, "PUT", "/alerts/rules/failing", failing).status == 200
+    assert told(daemon, "firing", "failing")["value"] == 0.25
+    assert {daemon.chat("smart").status for _ in range(4)} == {200}
+    assert told(daemon, "resolved", "failing")["value"] == 0.125
+    kinds = [message["type"] for message in receiver.wait_for(3)]
+    assert kinds == ["alert.firing", "alert.firing", "alert.resolved"]
+    wrong = admin(daemon, "PUT", "/alerts/rules/failing", {**failing, "metric": "error_rate"})
+    assert wrong.status == 400 and "error_ratio" in wrong.error["message"]
+    wrong = admin(daemon, "PUT", "/alerts/rules/failing", {**failing, "to": ["opps"]})
+    assert wrong.status == 400 and "did you mean" in wrong.error["message"]
+    assert admin(daemon, "PUT", "/alerts/rules/busy", failing).status == 409, "it stands in the file"
+    assert admin(daemon, "DELETE", "/settings/alert_rules/failing").status == 200
+    assert admin(daemon, "GET", "/alerts/rules/failing").status == 404
+
+
+def tried(daemon: Daemon, mails: MailServer) -> None:
+    """By the path and the command."""
+    found = admin(daemon, "POST", "/alerts/rules/busy/test").json
+    assert found["passed"] and [(one["name"], one["delivered"]) for one in found["sent"]] == [
+        (name, True) for name in ("ops", "slack", "discord", "ntfy", "mail")
+    ]
+    assert mails.wait_for(2)[-1]["Subject"] == "[tollkeeper] Alert busy is tried out"
+    file = str(daemon.folder / "config.yaml")
+    done = typed(daemon.folder, "alerts", "test", "busy", "--quiet", "--config", file)
+    assert done.returncode == 0 and "It would fire." in done.stdout
+    done = typed(daemon.folder, "alerts", "list", "--config", file)
+    assert "calls above 2" in done.stdout and "key alice" in done.stdout
+    done = typed(daemon.folder, "alerts", "prometheus", "--config", file)
+    assert done.stdout.startswith("# busy: there is no series for calls")
