@@ -63,6 +63,7 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
                 "models.NAME.variables.",
                 "experiments.",
                 "features.",
+                "alert_rules.",
             )
             is_entry = prefix in entries
             yield from paths(item, prefix + ("NAME" if is_entry else name) + ".")

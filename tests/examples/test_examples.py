@@ -163,6 +163,7 @@ PLACES = {
     "tollkeeper route": "openrouter docs/routing.md",
     "tollkeeper import": "openrouter",
     "tollkeeper experiments": "running experiments",
+    "tollkeeper alerts": "running alerts",
     "curl http://127.0.0.1:8655": "open",
 }
 
@@ -181,6 +182,14 @@ def before(command: str, scene: Scene) -> None:
         until = time.monotonic() + PATIENCE_SECONDS
         while sum(arm["calls"] for arm in scene.daemon.asked("/experiments/newer")["arms"]) < 50:
             assert time.monotonic() < until, "calls are counted a moment later"
+    if command.startswith("tollkeeper alerts"):
+        rule = {"metric": "cost_usd", "above": 5, "over": "1h", "lasts": "10m", "each": "key"}
+        scene.change(alert_rules={"dear": rule})
+        scene.run("tollkeeper reload")
+        assert scene.daemon is not None
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not scene.daemon.asked("/alerts/rules/dear")["watched"]:
+            assert time.monotonic() < until, "rules are looked at a moment later"
     if command.endswith("/reload"):
         scene.change(keys={**scene.sections("keys"), "bob": {"key": "sk-b"}})
 
