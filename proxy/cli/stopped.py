@@ -24,7 +24,6 @@ from proxy.data import snapshot_bytes
 from proxy.errors import ProxyError
 from proxy.exchange.listings import cached_images, with_cached
 from proxy.exchange.pricing import price_book
-from proxy.policy.alerting.prometheus import rules_file
 from proxy.policy.money.account import Standing
 from proxy.policy.money.books import Books
 from proxy.policy.money.credits import with_credits
@@ -48,7 +47,7 @@ from proxy.stores.use_cases import numbered_from
 from proxy.stores.writer import Writer, WriterRules
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
-from proxy.web.operator.alerting import RulesFileAnswer, rules_answer
+from proxy.web.operator.alerting import OF_SETTINGS
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
 from proxy.web.operator.desk import Declined, Desk, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
@@ -244,11 +243,6 @@ def _audit(settings: Settings, params: Params) -> Answer:
     return audit_answer(ask, Files(state_dir).audit(question(ask)))
 
 
-def _verified(settings: Settings, params: Params) -> Answer:
-    ask = msgspec.convert(params, VerifyAsk)
-    return verdict_answer(Files(Path(settings.state_dir)).audit_verdict(heads_of(ask)))
-
-
 def _run(settings: Settings, work: Callable[[Connection], Any]) -> Any:
     """Work on the ledger, made where there is none."""
     return on_ledger(Path(settings.state_dir), work)
@@ -272,8 +266,7 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "show": lambda settings, params: _desk(settings).show(params["request_id"]),
     "explain": lambda settings, params: explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time()),
     **{order: partial(experiments_answer, order) for order in EXPERIMENT_ORDERS},
-    "alert_rules": lambda settings, _: rules_answer(settings.alert_rules),
-    "alert_rules_file": lambda settings, _: RulesFileAnswer(rules_file(settings.alert_rules.values())),
+    **{order: lambda settings, _, tell=tell: tell(settings.alert_rules) for order, tell in OF_SETTINGS.items()},
     "models": _models,
     "model_news": lambda settings, params: news_of(Files(Path(settings.state_dir)), params, settings.money.zone),
     "images_models": lambda settings, params: images_models(_desk(settings), params),
@@ -296,5 +289,7 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "revoke": _revoke,
     "backup": _backup,
     "audit": _audit,
-    "audit_verification": _verified,
+    "audit_verification": lambda settings, params: verdict_answer(
+        Files(Path(settings.state_dir)).audit_verdict(heads_of(msgspec.convert(params, VerifyAsk)))
+    ),
 }

@@ -195,3 +195,10 @@ def found_rule(rules: Mapping[str, AlertRule], params: Params) -> AlertRule:
     if name not in rules:
         raise Unknown(f"there is no alert rule {name!r}; there is: {', '.join(rules) or 'none'}")
     return rules[name]
+
+
+# what may be told where no daemon looks at them
+OF_SETTINGS: Mapping[str, Callable[[Mapping[str, AlertRule]], Answer]] = {
+    "alert_rules": rules_answer,
+    "alert_rules_file": lambda rules: RulesFileAnswer(rules_file(rules.values())),
+}
