@@ -19,7 +19,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from proxy.alerts import Alerts
+from proxy.alerts.budgets import Alerts
 from proxy.errors import ProviderError
 from proxy.exchange.listings import own_headers
 from proxy.exchange.lookup import Lookups
