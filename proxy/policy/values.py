@@ -254,9 +254,8 @@ class Settings(Struct, frozen=True):
 
     `source` is its file, None where the environment decided; `written` are its sections, those written empty among
     them. `environment` is what variables say beside it, keys of providers aside; `unused` are those that say nothing
-    after all. `open`: where no key is left, everybody may call again. `loops` None: no agent is stopped for running
-    away. `gen_ai`: metrics under OpenTelemetry's names as well. `master_key_file` is where the keys of stored secrets
-    are.
+    after all. `open`: where no key is left, everybody may call again. `gen_ai`: metrics under OpenTelemetry's names as
+    well. `master_key_file` is where the keys of stored secrets are.
     """
 
     listen: Listen
