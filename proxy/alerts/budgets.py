@@ -98,7 +98,7 @@ class Alerts:
         who are told; none means all."""
         made_ms, hooks, news = int(time.time() * 1000), [one.id for one in self._named(to)], list(each)
         messages = [message for data in news for message in _message(type_, data, hooks, made_ms)]
-        self._events.tell([("alert", {"type": type_, **data}) for data in news])
+        self._events.tell([("alert", {"type": type_, **data}, "") for data in news])
 
         def keep(driver: sqlite3.Connection) -> None:
             along(driver)
