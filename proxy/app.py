@@ -177,8 +177,7 @@ class Daemon:
         running.listings.settings = complete
         swap(running.api.parts, complete, running.listings, running.upstream)
         running.telemetry.reloaded(complete)
-        running.alerts.take_on(complete.alerts)
-        running.rules.take_on(complete.alert_rules)
+        running.rules.reload(complete)
         running.jobs.take_on(complete)
         running.admin.door.take_on(complete)
         await running.experiments.take_on(complete)

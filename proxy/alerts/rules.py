@@ -64,6 +64,11 @@ class Rules:
         if self.rules and self._task is None:
             self._task = asyncio.create_task(self._run(), name="look at alert rules")
 
+    def reload(self, settings: Settings) -> None:
+        """From now on these are told, and these rules hold."""
+        self._alerts.take_on(settings.alerts)
+        self.take_on(settings.alert_rules)
+
     async def aclose(self) -> None:
         """Look no more."""
         if self._task is not None:
