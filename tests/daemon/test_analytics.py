@@ -74,6 +74,13 @@ def test_the_forecast_has_the_budget_with_an_interval_and_when_it_runs_out(daemo
     assert row["exhausted_in_seconds"] == int(99.74 / 0.26 * 3600)  # as fast as in the hour there was
 
 
+@pytest.mark.parametrize(("since", "status"), [("7d", 200), ("2026-11-20", 200), ("soon", 400)])
+def test_bills_are_asked_for_as_other_figures_are(daemon: Daemon, since: str, status: int) -> None:
+    reply = admin(daemon, f"/reconciliation?since={since}")
+    assert reply.status == status
+    assert status != 200 or reply.json == {"days": [], "corrections": []}
+
+
 def test_analytics_agree_with_usage_and_tell_times_and_errors(daemon: Daemon) -> None:
     usage = admin(daemon, "/usage?by=model").json
     for name in ("usage", "performance", "costs"):

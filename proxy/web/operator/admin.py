@@ -174,10 +174,10 @@ class Admin:
         for name in ("takes", "makes"):
             if isinstance(params.get(name), str):
                 params[name] = params[name].split(",")
-        if route.order not in ("usage", "audit", "past_calls") and not route.tables:
+        if route.order not in ("usage", "audit", "past_calls", "reconciliation") and not route.tables:
             return params
         found = usage_params(params, self._orders.state.zone(params.get("tz")))
-        if route.order in ("audit", "past_calls"):
+        if route.order in ("audit", "past_calls", "reconciliation"):
             found.pop("tz", None)  # of moments nobody asks for a zone
         return found
 
