@@ -36,6 +36,7 @@ const GROUPS: Entry[][] = [
     { screen: "jobs", title: "Jobs", key: "j", load: async () => (await import("./screens/jobs")).Jobs },
   ],
   [
+    { screen: "alerts", title: "Alerts", key: "l", load: async () => (await import("./screens/alerts")).Alerts },
     { screen: "audit", title: "Audit", key: "a", load: async () => (await import("./screens/audit")).Audit },
     { screen: "settings", title: "Settings", key: "s", load: async () => (await import("./screens/settings")).Settings },
   ],

@@ -1,0 +1,186 @@
+// Alerts: rules of one's own over what is measured, tried by a button; and who is told.
+import { useState } from "preact/hooks";
+import { count } from "../format";
+import { useResource } from "../resource";
+import { go, hashOf, type Place } from "../router";
+import { Card, Code, Dialog, Empty, Head, Problem, State, Waiting, When, type Tone } from "../ui/parts";
+import { Table, type Column } from "../ui/table";
+import { Choice, Form, Text, Twice, useWrite, type Write } from "../ui/write";
+import type { Stored } from "./routing";
+
+interface Watched {
+  subject: string;
+  state: string;
+  value: number | null;
+  since: string | null;
+}
+
+interface Rule {
+  name: string;
+  rule: Record<string, unknown>;
+  unit: string;
+  state: string;
+  watched: Watched[];
+}
+
+interface Measure {
+  metric: string;
+  unit: string;
+  says: string;
+}
+
+interface Tried {
+  passed: boolean;
+  unit: string;
+  watched: Watched[];
+  sent: { name: string; host: string; delivered: boolean; reason: string }[];
+}
+
+const TONES: Record<string, Tone> = { ok: "good", firing: "bad", pending: "warn" };
+const EACH = ["", "key", "tenant", "provider", "model", "endpoint"];
+const figure = (value: number | null, unit: string) =>
+  value === null ? "nothing to measure" : unit === "part" ? `${Number((100 * value).toPrecision(4))} %` : `${unit === "USD" ? "$" : ""}${Number(value.toPrecision(6))}${unit === "USD" ? "" : ` ${unit}`}`;
+
+function limitOf({ above, below }: Record<string, unknown>, unit: string): string {
+  return above !== undefined ? `above ${figure(Number(above), unit)}` : `below ${figure(Number(below), unit)}`;
+}
+
+const COLUMNS: Column<Rule>[] = [
+  { name: "Rule", of: (one) => <span class="cut" title={one.name}>{one.name}</span> },
+  { name: "Watches", of: (one) => `${String(one.rule.metric)}${one.rule.each ? ` of each ${String(one.rule.each)}` : ""}` },
+  { name: "Fires", of: (one) => `${limitOf(one.rule, one.unit)} over ${String(one.rule.over ?? "1h")}` },
+  { name: "Last", of: (one) => (one.watched[0] ? figure(one.watched[0].value, one.unit) : "–"), right: true, wide: true },
+  { name: "State", of: (one) => <State tone={TONES[one.state] ?? "idle"}>{one.state}</State> },
+];
+
+export function Alerts({ place }: { place: Place }) {
+  const { data, error, again } = useResource<{ rules: Rule[]; measures: Measure[] }>("alerts/rules", 5000);
+  const [making, setMaking] = useState(false);
+  const write = useWrite(again);
+  const chosen = data?.rules.find((one) => one.name === place.rest);
+  return (
+    <div class="stack">
+      <Head title="Alerts">
+        <button class="main" disabled={!data} onClick={() => setMaking(true)}>
+          New rule
+        </button>
+      </Head>
+      {error && <Problem error={error} again={again} />}
+      <Card title="Rules" aside={data ? count(data.rules.length) : ""}>
+        {!data && !error && <Waiting />}
+        {data?.rules.length === 0 && <Empty title="No rule yet">A rule watches what is spent, fails, or takes long, and tells you. Budgets tell by themselves.</Empty>}
+        {data && data.rules.length > 0 && (
+          <Table caption="Rules" columns={COLUMNS} rows={data.rules} id={(one) => one.name} href={(one) => hashOf("alerts", one.name)} />
+        )}
+      </Card>
+      <Told />
+      <Prometheus />
+      {making && data && (
+        <Dialog title={<h2>New rule</h2>} onClose={() => setMaking(false)}>
+          <Terms write={write} measures={data.measures} before={{}} done={() => setMaking(false)} />
+        </Dialog>
+      )}
+      {chosen && data && <One key={chosen.name} of={chosen} measures={data.measures} write={write} />}
+    </div>
+  );
+}
+
+const WATCHED: Column<Watched & { unit: string }>[] = [
+  { name: "What", of: (one) => <span class="cut">{one.subject || "all together"}</span> },
+  { name: "Measured", of: (one) => figure(one.value, one.unit), right: true },
+  { name: "State", of: (one) => <State tone={TONES[one.state] ?? "idle"}>{one.state}</State> },
+  { name: "Since", of: (one) => (one.since ? <When at={one.since} /> : "–"), wide: true },
+];
+
+function One({ of, measures, write }: { of: Rule; measures: Measure[]; write: Write }) {
+  const [tried, setTried] = useState<Tried | null>(null);
+  const trying = useWrite(() => undefined);
+  const close = () => go(hashOf("alerts"));
+  const test = async () => setTried(await trying.run<Tried>("POST", `alerts/rules/${encodeURIComponent(of.name)}/test`, { body: {} }));
+  const remove = async () => (await write.run("DELETE", `settings/alert_rules/${encodeURIComponent(of.name)}`)) && close();
+  return (
+    <Dialog sheet title={<h2>{of.name}</h2>} onClose={close}>
+      {of.watched.length > 0 && <Table caption={`What ${of.name} watches`} columns={WATCHED} rows={of.watched.map((one) => ({ ...one, unit: of.unit }))} id={(one) => one.subject} />}
+      {trying.error && <Problem error={trying.error} />}
+      {tried && <Result of={tried} />}
+      <div class="row">
+        <button disabled={trying.busy} onClick={() => void test()}>
+          Measure it now, and send a test
+        </button>
+        <Twice word="Remove" sure={`Remove ${of.name} now`} write={write} onSure={() => void remove()} />
+      </div>
+      <Terms name={of.name} write={write} measures={measures} before={of.rule} done={() => undefined} />
+    </Dialog>
+  );
+}
+
+function Result({ of }: { of: Tried }) {
+  const first = of.watched[0];
+  return (
+    <div class="note-box" role="status">
+      <State tone={of.passed ? "warn" : "good"}>{of.passed ? "It would fire" : "It would not fire"}</State>
+      <p>{first ? `${first.subject || "All together"}: ${figure(first.value, of.unit)}` : "There is nothing to measure yet."}</p>
+      <ul class="plain-list">
+        {of.sent.map((one) => <li key={one.name}>{one.name || one.host}: {one.delivered ? "taken" : `not taken, ${one.reason}`}</li>)}
+      </ul>
+      {!of.sent.length && <p class="soft small">Nobody is told: there is nobody under alerts.</p>}
+    </div>
+  );
+}
+
+// What is not in the form stays as it was.
+function Terms({ name, write, measures, before, done }: { name?: string; write: Write; measures: Measure[]; before: Record<string, unknown>; done: () => void }) {
+  const [metric, setMetric] = useState(String(before.metric ?? measures[0]?.metric ?? ""));
+  const text = (member: string) => String(before[member] ?? "");
+  const measure = measures.find((one) => one.metric === metric);
+  const send = async (given: Record<string, string>) => {
+    const { above: _, below: __, each: ___, ...rest } = before;
+    const limit = { [given.side ?? "above"]: given.limit };
+    const value = { ...rest, metric, ...limit, over: given.over || "1h", ...(given.each ? { each: given.each } : {}) };
+    if (await write.run("PUT", `alerts/rules/${encodeURIComponent(name ?? given.name ?? "")}`, { body: { value } })) done();
+  };
+  return (
+    <Form write={write} send={(given) => void send(given)} word={name ? "Put it in force" : "Make it"}>
+      {!name && <Text name="name" title="Name" hint="dear-hour" needed />}
+      <Choice title="What is measured" among={measures.map((one) => one.metric)} value={metric} set={setMetric} />
+      {measure && <p class="soft small">{measure.says}, in {measure.unit === "part" ? "parts of 1, or percent" : measure.unit}</p>}
+      <div class="pair">
+        <Choice name="side" title="It fires" among={["above", "below"]} {...(before.below === undefined ? {} : { value: "below" })} />
+        <Text name="limit" title="this limit" hint="5" value={text("above") || text("below")} needed />
+        <Text name="over" title="over the last" hint="1h" value={text("over")} />
+        <Choice name="each" title="of each" among={EACH} value={text("each")} />
+      </div>
+    </Form>
+  );
+}
+
+// Who is told, and what budgets tell; both stand among the settings.
+function Told() {
+  const { data } = useResource<Stored>("settings");
+  const to = Object.entries(data?.sections.alerts ?? {});
+  return (
+    <Card title="Who is told" aside={<a href={hashOf("settings")}>Settings</a>}>
+      {to.length ? (
+        <ul class="body lines">
+          {to.map(([name, one]) => <li key={name}><strong>{name}</strong> <span class="soft cut">{String((one.value as { url?: string; to?: string }).url ?? (one.value as { to?: string }).to ?? "")}</span></li>)}
+        </ul>
+      ) : (
+        <Empty title="Nobody">Put a webhook or mail under <code>alerts:</code>; what fires is in the log either way.</Empty>
+      )}
+    </Card>
+  );
+}
+
+function Prometheus() {
+  const [open, setOpen] = useState(false);
+  const { data, error } = useResource<{ rules: string }>(open ? "alerts/prometheus" : null);
+  return (
+    <Card title="The same for Prometheus">
+      <div class="body stack">
+        <button class="plain" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "Hide the file" : "Show the file"}</button>
+        {error && <Problem error={error} />}
+        {data && open && <Code>{data.rules}</Code>}
+      </div>
+    </Card>
+  );
+}
