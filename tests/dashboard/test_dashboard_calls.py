@@ -130,6 +130,7 @@ SCREENS = [
     "routing",
     "playground",
     "jobs",
+    "alerts",
     "audit",
     "settings",
 ]

@@ -99,6 +99,28 @@ def test_a_webhook_is_seen_and_sent_again(visit: Visit, daemon: Daemon) -> None:
     assert first["id"] == again["id"]
 
 
+def test_a_rule_is_made_tried_fires_and_goes(visit: Visit, daemon: Daemon) -> None:
+    assert daemon.chat("openai/gpt-4o").status == 200
+    page = visit.open("#/alerts")
+    page.get_by_role("button", name="New rule").click()
+    for label, text in (("Name", "busy-hour"), ("this limit", "0"), ("over the last", "1h")):
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("What is measured").select_option("calls")
+    page.get_by_role("button", name="Make it").click()
+    row = page.get_by_role("row").filter(has_text="busy-hour")
+    row.get_by_text("firing").wait_for()
+    visit.judge()
+    assert daemon.asked("/alerts/rules/busy-hour")["state"] == "firing"
+    row.get_by_role("link").click()
+    page.get_by_role("button", name="Measure it now").click()
+    page.get_by_text("It would fire").wait_for()
+    visit.judge()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove busy-hour now").click()
+    row.wait_for(state="detached")
+    assert [rule["name"] for rule in daemon.asked("/alerts/rules")["rules"]] == []
+
+
 def served(daemon: Daemon, model: str) -> str | None:
     """The model that answered."""
     reply = daemon.chat(model)
