@@ -40,6 +40,10 @@ def offline_checks(names: Sequence[str]) -> list[Check]:
 def _steps(seen: ProviderSeen) -> Iterator[Check]:
     tenant = seen.provider.tenant
     group = f"provider {seen.provider.name}{f' (tenant {tenant})' if tenant else ''}"
+    if seen.provider.is_unreadable:
+        why = f"its stored key cannot be opened, so that nothing was asked: {seen.provider.shut}"
+        yield failed(group, "key", why, "put that master key back, or store the key again")
+        return
     if not seen.host:
         yield passed(group, "reach", "built in; needs no network")
         return

@@ -1,4 +1,4 @@
-"""Looks at the configuration: the file, the secrets beside it, the keys in the ledger, the prices of its models."""
+"""Looks at the configuration: the file and what is stored over it, their secrets, the keys, the prices of its models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.config.discover import key_file
-from proxy.config.load import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, path_text
 from proxy.data import snapshot_bytes
@@ -27,6 +26,7 @@ from proxy.policy.names.feed import accept, read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import scopes_of
 from proxy.policy.values import Settings, Target
+from proxy.stores.effective import load_effective
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet, key_set
 from proxy.stores.model_news import News
@@ -40,11 +40,11 @@ def look_at_config(path: Path | None, env: Mapping[str, str]) -> ConfigSeen:
     """Read it as the daemon would; where only secrets are missing, without them."""
     file, tz = None if path is None else str(path), env.get("TZ", "")
     try:
-        loaded = load(path, env)
+        loaded = load_effective(path, env).loaded
     except ConfigProblems as error:
         problems = tuple(str(problem) for problem in error.problems)
         try:
-            settings = load(path, env, needs_secrets=False).settings
+            settings = load_effective(path, env, needs_secrets=False).loaded.settings
         except ConfigProblems:
             return ConfigSeen(file, problems=problems)
         places = [problem.path for problem in error.problems]

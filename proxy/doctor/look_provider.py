@@ -40,7 +40,7 @@ async def look_at_providers(providers: Iterable[Provider]) -> list[ProviderSeen]
 
 async def _look(provider: Provider, upstream: Upstream) -> ProviderSeen:
     seen = ProviderSeen(provider)
-    if not provider.base_url:
+    if not provider.base_url or provider.is_unreadable:
         return seen
     seen.asked = f"GET {provider.base_url}{_path(provider)}"
     seconds = min(MOST_SECONDS, provider.timeouts.total)

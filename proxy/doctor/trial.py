@@ -21,10 +21,6 @@ async def try_named(name: str, providers: Mapping[str, Provider]) -> ProviderTri
 
 async def try_provider(provider: Provider) -> ProviderTriedAnswer:
     """Ask what costs nothing: about the key, or for the list of models."""
-    if provider.is_unreadable:
-        meaning = f"its stored key cannot be opened, so that nothing was asked: {provider.shut}"
-        step = "put that master key back, or store the key again"
-        return ProviderTriedAnswer(provider.name, False, None, 0.0, "nothing", meaning, step)
     began = time.monotonic()
     (seen,) = await look_at_providers([provider])
     last, seconds = provider_checks(seen)[-1], round(time.monotonic() - began, 3)

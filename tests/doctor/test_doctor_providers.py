@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doctor_visits import BODY, PROVIDER_KEY, PROXY_PASSWORD, Visit, usual, visit
+import yaml
+from doctor_visits import BODY, CLIENT_KEY, PROVIDER_KEY, PROXY_PASSWORD, Visit, usual, visit
+from harness.commands import typed
+from harness.daemon import Daemon
 from harness.mock import Mock
 from harness.steps import Wire, hang, head, json_reply, say, then
 from harness.upstream import Upstream
@@ -87,6 +90,32 @@ def test_the_keys_of_tenants_are_tried_too(upstream: Upstream, tmp_path: Path) -
     keys = {call.header("authorization") for call in upstream.calls}
     assert keys == {f"Bearer {PROVIDER_KEY}", "Bearer sk-acme-canary"}
     assert not any("sk-acme-canary" in str(row) for row in found.rows)
+
+
+def test_what_is_stored_is_tried_as_what_the_file_says(upstream: Upstream, tmp_path: Path) -> None:
+    provider = {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": PROVIDER_KEY}
+    file = tmp_path / "config.yaml"
+    with Daemon(usual(tmp_path, providers={"p": provider}), tmp_path, key=CLIENT_KEY):
+        pass  # its start makes the state directory
+    stored = yaml.safe_dump({**provider, "api_key": "sk-stored-canary"})
+    for place, value in (("providers.q", stored), ("tenants.acme", "{credentials: {q: sk-acme-canary}}")):
+        done = typed(tmp_path, "settings", "set", place, value, "--config", str(file))
+        assert done.returncode == 0, done.stderr
+    for _ in range(3):
+        upstream.expect(json_reply({"data": []}), path="/models")
+    found = visit(tmp_path)
+    for group in ("provider p", "provider q", "provider q (tenant acme)"):
+        assert found.one(group, "key")["found"] == "accepted; it lists 0 models", group
+    keys = {call.header("authorization") for call in upstream.calls}
+    assert keys == {f"Bearer {key}" for key in (PROVIDER_KEY, "sk-stored-canary", "sk-acme-canary")}
+    (tmp_path / "state" / "master.key").unlink()
+    upstream.expect(json_reply({"data": []}), path="/models")
+    lost = visit(tmp_path)
+    assert lost.failed == [("provider q", "key"), ("provider q (tenant acme)", "key")], "and no other key is sent there"
+    assert lost.one("provider q", "key")["found"].startswith(
+        "its stored key cannot be opened, so that nothing was asked"
+    )
+    assert not any(key in str(found.rows + lost.rows) for key in ("sk-stored-canary", "sk-acme-canary"))
 
 
 def test_a_server_without_a_key_may_be_off(upstream: Upstream, tmp_path: Path) -> None:
