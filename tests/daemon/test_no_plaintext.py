@@ -24,9 +24,14 @@ ENV = {
     "HOOK_SECRET": "whsec_" + base64.b64encode(b"webhook-canary-05 padded").decode(),
     "ACME_KEY": "sk-or-acme-canary-000006",
     "BEARER": "Bearer header-canary-0000007",
+    "OIDC_SECRET": "oidc-client-canary-0000017",
 }
 STORED = {"provider": "sk-stored-provider-08", "tenant": "sk-stored-tenant-0009", "header": "header-stored-canary-10",
           "key": "sk-stored-client-0011", "hook": "webhook-stored-canary-12", "login": "proxy-password-0013"}  # fmt: skip
+HOOK = {
+    "address": "hooks/address-canary-018",
+    "call's secret": "whsec_" + base64.b64encode(b"webhook-canary-19 padded").decode(),
+}
 WRONG = {"client": "sk-wrong-client-canary14", "admin": "admin-wrong-canary-00015"}
 PROMPT = "the plaintext of a prompt, canary 16"
 PNG = b"\x89PNG"
@@ -45,6 +50,15 @@ def config(mock: Mock) -> dict[str, Any]:
         "keys": {"alice": {"key": "${ALICE_KEY}", "budgets": [{"usd": 50, "per": "total"}]}},
         "admin": {"host": "127.0.0.1", "port": 0, "token": "${ADMIN_TOKEN}"},
         "admins": {"ops": {"token": "${OPS_TOKEN}", "role": "operator"}},
+        "auth": {
+            "oidc": {
+                "issuer": "http://127.0.0.1:9",
+                "client_id": "t",
+                "client_secret": "${OIDC_SECRET}",
+                "groups": {"leads": "owner"},
+            }
+        },
+        "webhooks": {"allow_private": True},
         "alerts": [{"url": f"{mock.root}/nowhere", "secret": "${HOOK_SECRET}"}],
         "budget_alerts": ["1%"],
         "shutdown": {"drain": 1},
@@ -56,7 +70,7 @@ class Walk:
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
-        self.secrets = {**ENV, **STORED, **WRONG, "prompt": PROMPT}
+        self.secrets = {**ENV, **STORED, **HOOK, **WRONG, "prompt": PROMPT}
         self.key = ENV["ALICE_KEY"]
 
     def admin(self, method: str, path: str, body: Any = None, token: str = ENV["ADMIN_TOKEN"]) -> bytes:
@@ -123,7 +137,9 @@ def call(walk: Walk) -> bytes:
         assert "choices" in walk.ask(CHAT, chat(), key=key)
     for _ in range(2):
         assert "choices" in walk.ask(CHAT, chat(), ("Idempotency-Key", "once"))
-    later = walk.ask(CHAT, chat(), ("Prefer", "respond-async"))["status_url"]
+    hook = [("x-tollkeeper-webhook", f"http://127.0.0.1:9/{HOOK['address']}")]
+    hook += [("x-tollkeeper-webhook-secret", HOOK["call's secret"])]
+    later = walk.ask(CHAT, chat(), ("Prefer", "respond-async"), *hook)["status_url"]
     line = {"custom_id": "a", "method": "POST", "url": CHAT, "body": chat()}
     file = walk.ask("/v1/files", *upload(json.dumps(line).encode()))
     batch = walk.ask("/v1/batches", {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"})
@@ -173,7 +189,17 @@ def test_no_file_holds_a_secret_in_clear(tmp_path: Path) -> None:
         picture = call(walk)
         assert picture[:20] not in b"".join(file.read_bytes() for file in (tmp_path / "state" / "results").iterdir())
         told = b"".join(
-            walk.admin("GET", path) for path in ("/settings", "/settings/history", "/audit", "/secrets", "/keys")
+            walk.admin("GET", path)
+            for path in (
+                "/settings",
+                "/settings/history",
+                "/audit",
+                "/secrets",
+                "/keys",
+                "/metrics",
+                "/webhooks",
+                "/jobs",
+            )
         )
         walk.command("backup", str(tmp_path / "backup.db"))
         assert found_in(told + daemon.output.encode(), walk.secrets) == []
