@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from datetime import tzinfo
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,10 +12,11 @@ import click
 import msgspec
 from msgspec import Struct
 
-from proxy.cli.client import follow
-from proxy.cli.home import home_or_exit
-from proxy.cli.screen.columns import Printer, lay_out
-from proxy.cli.screen.entries import COLUMNS, cells, is_failure
+from proxy.cli.client import ask, follow
+from proxy.cli.home import Home, home_or_exit
+from proxy.cli.screen.columns import Printer, beside, lay_out
+from proxy.cli.screen.entries import COLUMNS, UNIT_FROM, cells, is_failure
+from proxy.cli.tables import unit_of
 from proxy.exchange.record import Entry
 
 
@@ -86,7 +87,7 @@ def tail(**options: Any) -> None:
         if options["as_json"]:
             _print_as_they_are(lines, wanted)
         else:
-            _print(lines, wanted, home.zone)
+            _print(lines, wanted, home)
     except msgspec.ValidationError as error:
         raise click.ClickException(f"the daemon is of another version: {error}") from None
     except KeyboardInterrupt:
@@ -100,13 +101,22 @@ def _print_as_they_are(lines: Iterator[bytes], wanted: Wanted) -> None:
             click.echo(line)
 
 
-def _print(lines: Iterator[bytes], wanted: Wanted, zone: tzinfo) -> None:
+def _print(lines: Iterator[bytes], wanted: Wanted, home: Home) -> None:
     """A terminal may change its width between two lines."""
     decoder, printer = msgspec.json.Decoder(Entry), Printer()
     next(lines)
+    columns = beside(COLUMNS, "Cost", _unit(home), UNIT_FROM)
     if printer.is_terminal:
-        printer.say(lay_out(COLUMNS, printer.room).headings())
+        printer.say(lay_out(columns, printer.room).headings())
     for line in lines:
         entry = decoder.decode(line) if line else None
         if entry is not None and wanted.has(entry):
-            printer.say(lay_out(COLUMNS, printer.room).row(cells(entry, zone)))
+            printer.say(lay_out(columns, printer.room).row(cells(entry, home.zone)))
+
+
+def _unit(home: Home) -> str:
+    """The operator's own, as the daemon tells amounts; "" where there is none, or the ledger cannot be used now."""
+    try:
+        return unit_of([ask(home, "usage", {"by": "key", "since_ms": int(time.time() * 1000)})["total"]], "cost")
+    except click.ClickException:
+        return ""

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from screen_values import NOW, budget, entry, live_call, provider, snapshot_of
 
 from proxy.cli.screen import entries, rows
-from proxy.cli.screen.columns import Column, fit, lay_out, plain, width_of
+from proxy.cli.screen.columns import ROOMY, Column, beside, fit, lay_out, plain, width_of
 from proxy.cli.screen.drawing import Paper, Rows, draw, share_out
 from proxy.cli.screen.entries import error_share, note, per_minute
 from proxy.cli.screen.view import View
@@ -36,7 +36,17 @@ def texts(
     return [plain(line) for line in draw(now, view or View(), Paper(*size, UTC), gone)]
 
 
-@pytest.mark.parametrize("columns", [rows.CALLS, rows.BUDGETS, entries.COLUMNS], ids=["calls", "budgets", "ended"])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        rows.CALLS,
+        rows.BUDGETS,
+        entries.COLUMNS,
+        beside(rows.CALLS, "Cost", "coins", ROOMY),
+        beside(rows.BUDGETS, "of", "coins", rows.BUDGETS_UNIT_FROM),
+        beside(entries.COLUMNS, "Cost", "coins", entries.UNIT_FROM),
+    ],
+)
 def test_columns_fill_every_width_from_80_on_and_never_pass_it(columns: tuple[Column, ...]) -> None:
     for width in range(80, 260):
         layout = lay_out(columns, width)

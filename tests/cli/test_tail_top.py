@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -74,6 +75,20 @@ def test_lines_come_through_a_pipe_one_by_one_and_whole(desk: Desk) -> None:
             assert seen.process.wait(PATIENCE_SECONDS) == 1
             assert seen.process.stderr is not None
             assert seen.process.stderr.read() == "Error: the daemon went away\n"
+
+
+def test_a_unit_of_ones_own_stands_beside_dollars(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, credits={"usd": "0.0004"})
+    with desk.daemon() as daemon:
+        chat(daemon, "mock/echo?cost=0.03")
+        with tail(desk, "-n", "1") as seen:
+            assert re.search(r" \$0\.03 +75 ", seen.line())
+        with daemon.open_chat("mock/slow?tokens=999&ttft=0&interval=0.1", stream=True, max_tokens=999) as stream:
+            stream.read_head()
+            wide, narrow = (desk.run("top", "--once", env={"COLUMNS": str(width)}).stdout for width in (130, 80))
+    assert wide.count("in credits") == 3 and "in credits" not in narrow
+    assert re.search(r"mock/echo\?cost=0\.03 .* \$0\.03 +75 ", wide)
+    assert re.search(r"key:alice:day .* \$1\.00 +2,500 ", wide)
 
 
 def test_json_lines_are_those_of_the_log(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.cli.tables import terminal_width, visible
 
@@ -57,6 +58,23 @@ def lay_out(columns: Sequence[Column], room: int | None) -> Layout:
         neediest = max(shown, key=lambda column: column.most - widths[column])
         widths[neediest] += widths[neediest] < neediest.most
     return Layout([(column, widths[column]) for column in shown], gap)
+
+
+def beside(columns: Sequence[Column], heading: str, unit: str, shown_from: int) -> Sequence[Column]:
+    """With the operator's own unit behind the amount of this heading; as they are where there is none ("")."""
+    if not unit:
+        return columns
+    own = Column(in_unit(unit), 10, is_number=True, most=14, shown_from=shown_from)
+    found: list[Column] = []
+    for column in columns:  # what comes on wider lines only waits for as many cells more
+        later = column.shown_from + own.width + 2 if column.shown_from > shown_from else column.shown_from
+        found += [replace(column, shown_from=later), *([own] if column.heading == heading else [])]
+    return found
+
+
+def in_unit(unit: str) -> str:
+    """The heading of amounts in it."""
+    return f"in {unit}"
 
 
 def fit(text: str, width: int, *, is_number: bool = False, cuts: bool = True) -> str:

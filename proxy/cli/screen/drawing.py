@@ -7,10 +7,10 @@ from datetime import tzinfo
 from msgspec import Struct
 
 from proxy import __version__
-from proxy.cli.screen.columns import Line, Span, fit, lay_out, width_of
-from proxy.cli.screen.entries import COLUMNS, cells, error_share, per_minute
+from proxy.cli.screen.columns import ROOMY, Line, Span, beside, fit, lay_out, width_of
+from proxy.cli.screen.entries import COLUMNS, UNIT_FROM, cells, error_share, per_minute
 from proxy.cli.screen.numbers import percentile, rate, seconds, span
-from proxy.cli.screen.rows import BUDGETS, CALLS, budget_cells, call_cells, fullest
+from proxy.cli.screen.rows import BUDGETS, BUDGETS_UNIT_FROM, CALLS, budget_cells, call_cells, fullest
 from proxy.cli.screen.snapshot import Snapshot
 from proxy.cli.screen.view import View
 from proxy.policy.money.amounts import dollars
@@ -145,11 +145,11 @@ def _calls(now: Snapshot, view: View, paper: Paper, most: int | None) -> list[Li
     order = f"by {view.sort}{', reversed' if view.is_reversed else ''}"
     kept = f'with "{view.filter}", ' if view.filter else ""
     number = f"{len(here)} of {len(now.live.calls)}, " if len(here) < len(now.live.calls) else ""
-    layout = lay_out(CALLS, paper.width)
+    layout = lay_out(beside(CALLS, "Cost", now.unit, ROOMY), paper.width)
     lines = [_rule("Under way", f"{number}{kept}{order}", paper.width), layout.headings()]
     for row, call in enumerate(here, first):
         is_selected = most is not None and row == cursor
-        line = layout.row(call_cells(call, is_selected=is_selected))
+        line = layout.row(call_cells(call, is_selected=is_selected) | now.beside(call.request_id))
         lines.append([(text, "reverse") for text, _ in line] if is_selected else line)
     if not here:
         lines.append([("  none", "dim")])
@@ -159,13 +159,16 @@ def _calls(now: Snapshot, view: View, paper: Paper, most: int | None) -> list[Li
 def _budgets(now: Snapshot, width: int, most: int | None) -> list[Line]:
     budgets = now.budgets if most is None else fullest(now.budgets, most)
     number = f"the fullest {most} of {len(now.budgets)}" if len(budgets) < len(now.budgets) else ""
-    layout = lay_out(BUDGETS, width)
-    rows = [layout.row(budget_cells(budget, now.burn.per_hour(budget.scope), now.now, layout)) for budget in budgets]
+    layout = lay_out(beside(BUDGETS, "of", now.unit, BUDGETS_UNIT_FROM), width)
+    rows = [
+        layout.row(budget_cells(budget, now.burn.per_hour(budget.scope), now.now, layout) | now.beside(budget.budget))
+        for budget in budgets
+    ]
     return [_rule("Budgets", number, width), layout.headings(), *rows]
 
 
 def _recent(now: Snapshot, view: View, paper: Paper, most: int | None) -> list[Line]:
-    layout = lay_out(COLUMNS, paper.width)
+    layout = lay_out(beside(COLUMNS, "Cost", now.unit, UNIT_FROM), paper.width)
     entries = [entry for entry in now.live.recent if view.passes(entry)][:most]
     rows = [layout.row(cells(entry, paper.zone)) for entry in entries]
     return _exactly([_rule("Ended", "", paper.width), layout.headings(), *(rows or [[("none", "dim")]])], most)

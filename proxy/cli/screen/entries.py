@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 
-from proxy.cli.screen.columns import Column, Span
+from proxy.cli.screen.columns import Column, Span, in_unit
 from proxy.cli.screen.numbers import count, seconds
+from proxy.cli.tables import in_units
 from proxy.exchange.record import Entry
 from proxy.policy.money.amounts import dollars
 
 _CLIENT_LEFT = 499
 _NOBODYS_FAILURE = "caller_cancelled"
 
+UNIT_FROM = 122
 COLUMNS = (
     Column("Ended", 8),
     Column("St", 3, is_number=True),
@@ -31,6 +33,7 @@ COLUMNS = (
 def cells(entry: Entry, zone: tzinfo) -> dict[str, Span]:
     """By heading; the time is when it ended, in `zone`."""
     tone = _tone(entry)
+    amount, _, unit = (entry.cost_credits or "").partition(" ")
     return {
         "Ended": (f"{ended(entry).astimezone(zone):%H:%M:%S}", "dim"),
         "St": (str(entry.status or "-"), tone),
@@ -39,6 +42,7 @@ def cells(entry: Entry, zone: tzinfo) -> dict[str, Span]:
         "Provider": (entry.provider or "-", ""),
         "In/out": (_tokens(entry), ""),
         "Cost": (dollars(entry.cost_usd), ""),
+        **({in_unit(unit): (in_units(amount), "")} if unit else {}),
         "First": (seconds(entry.first_token_seconds), "dim"),
         "Total": (seconds(entry.total_seconds), ""),
         "Note": (note(entry), tone if is_failure(entry) else "dim"),

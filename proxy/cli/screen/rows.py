@@ -28,6 +28,7 @@ CALLS = (
     Column("Cost", 9, is_number=True),
     Column("Request", 28, shown_from=140),
 )
+BUDGETS_UNIT_FROM = 106
 BUDGETS = (
     Column("Budget", 18, most=34),
     Column(_SPENT, 10, most=24),

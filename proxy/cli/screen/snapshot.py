@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from proxy.cli.screen.columns import Span, in_unit
 from proxy.cli.screen.forecast import Burn, burn_of
+from proxy.cli.tables import in_units, unit_of
 from proxy.web.operator.answers import BudgetAnswer, BudgetsAnswer, LiveAnswer, ProviderAnswer, ProvidersAnswer
 
 
 class Snapshot(Struct, frozen=True):
-    """`now` is the daemon's clock; `up_seconds` None where nobody knows."""
+    """`now` is the daemon's clock; `up_seconds` None where nobody knows. `unit` is the operator's own ("" none), and
+    `in_units` what calls under way cost in it by their ids, and budgets' caps by their names."""
 
     now: datetime
     live: LiveAnswer
@@ -23,6 +26,12 @@ class Snapshot(Struct, frozen=True):
     burn: Burn
     today_usd: Decimal
     up_seconds: float | None
+    unit: str = ""
+    in_units: dict[str, str] = {}
+
+    def beside(self, name: str) -> dict[str, Span]:
+        """The cell of a call or a budget in that unit, by heading."""
+        return {in_unit(self.unit): (in_units(self.in_units[name]), "")} if self.unit else {}
 
 
 class _Row(Struct):
@@ -43,6 +52,7 @@ def snapshot(answers: dict[str, Any], running_since: float | None) -> Snapshot:
     """
     live = msgspec.convert(answers["live"], LiveAnswer)
     usage, today = msgspec.convert(answers["usage"], _Usage), msgspec.convert(answers["today"], _Usage)
+    unit = unit_of([answers["usage"]["total"]], "cost")
     now = datetime.fromisoformat(live.at)
     # usage counts whole quarter-hours: from the one in which the hour began
     counted = int((now - datetime.fromisoformat(usage.since)).total_seconds())
@@ -54,4 +64,11 @@ def snapshot(answers: dict[str, Any], running_since: float | None) -> Snapshot:
         burn=burn_of(counted, usage.total.cost_usd, {row.key or "": row.cost_usd for row in usage.rows}),
         today_usd=Decimal(today.total.cost_usd),
         up_seconds=None if running_since is None else max(0.0, now.timestamp() - running_since),
+        unit=unit,
+        in_units=_in_units(answers, unit) if unit else {},
     )
+
+
+def _in_units(answers: dict[str, Any], unit: str) -> dict[str, str]:
+    costs = {row["request_id"]: row[f"cost_{unit}"] for row in answers["live"]["calls"]}
+    return costs | {row["budget"]: row[f"cap_{unit}"] for row in answers["budgets"]["budgets"]}
