@@ -41,6 +41,8 @@ _COMMANDS = (
     "compare",
     "route",
     "simulate",
+    "savings",
+    "what-if",
     "show",
     "tail",
     "top",
@@ -99,7 +101,7 @@ class _Lazy(Suggesting):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        name = cmd_name + "_" * keyword.iskeyword(cmd_name)
+        name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
         command = getattr(importlib.import_module(f"proxy.cli.{name}"), name)
         return command if isinstance(command, click.Command) else None
 

@@ -71,6 +71,7 @@ from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.reconciliation import reconciliation
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.routing_orders import recommend
+from proxy.web.operator.savings import savings, what_if
 from proxy.web.operator.simulating import simulation
 from proxy.web.operator.tenants import tenants_answer
 from proxy.web.operator.trail import AuditAsk, VerifyAsk, audit_answer, heads_of, question, verdict_answer
@@ -276,6 +277,8 @@ _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
     "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
     "reconciliation": lambda settings, params: reconciliation(_desk(settings), params, time.time()),
     "forecast": partial(_standing, forecasts),
+    "savings": lambda settings, params: savings(_desk(settings), params, time.time()),
+    "what_if": lambda settings, params: what_if(_desk(settings), params, time.time()),
     "simulate": lambda settings, params: simulation(_desk(settings), params)(),
     "recommend": lambda settings, params: recommend(_desk(settings), params),
     "adjust": _adjust,

@@ -12,11 +12,13 @@ from example_blocks import BLOCKS
 from proxy.web.operator.anomalies import AnomaliesAnswer
 from proxy.web.operator.forecasts import ForecastAnswer
 from proxy.web.operator.reconciliation import ReconciliationAnswer
+from proxy.web.operator.savings import SavingsAnswer
 
 ANSWERS: dict[str, Any] = {
     '"budgets"': ForecastAnswer,
     '"anomalies"': AnomaliesAnswer,
     '"corrections"': ReconciliationAnswer,
+    '"savings"': SavingsAnswer,
 }
 
 

@@ -54,6 +54,10 @@ log = structlog.get_logger()
 _MOST_BODY = 2**20
 
 
+# of moments nobody asks for a zone
+_SINCE = ("audit", "past_calls", "reconciliation", "savings", "what_if")
+
+
 class Page(Protocol):
     """What makes /metrics."""
 
@@ -174,11 +178,11 @@ class Admin:
         for name in ("takes", "makes"):
             if isinstance(params.get(name), str):
                 params[name] = params[name].split(",")
-        if route.order not in ("usage", "audit", "past_calls", "reconciliation") and not route.tables:
+        if route.order not in ("usage", *_SINCE) and not route.tables:
             return params
         found = usage_params(params, self._orders.state.zone(params.get("tz")))
-        if route.order in ("audit", "past_calls", "reconciliation"):
-            found.pop("tz", None)  # of moments nobody asks for a zone
+        if route.order in _SINCE:
+            found.pop("tz", None)
         return found
 
 

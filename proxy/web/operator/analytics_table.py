@@ -17,6 +17,7 @@ from proxy.web.operator.events import Happening
 from proxy.web.operator.forecasts import ForecastAnswer
 from proxy.web.operator.reconciliation import ReconciliationAnswer
 from proxy.web.operator.route import Route
+from proxy.web.operator.savings import SavingsAnswer, WhatIfAnswer
 from proxy.web.operator.stored_settings import SettingSetAnswer
 
 _QUERY = ("since", "until", "interval", "by", "tz", *ANALYTICS_FILTERS, "format")
@@ -36,6 +37,10 @@ ANALYTICS_ROUTES = (
           ForecastAnswer, fails=(503,)),
     Route("GET", "/anomalies", "anomalies", "What is unusual since the hour before this one, and why.",
           AnomaliesAnswer, fails=(503,)),
+    Route("GET", "/savings", "savings", "What would have cost less, by how much, how sure that is, and how to try it.",
+          SavingsAnswer, query=("since",), fails=(400, 503)),
+    Route("GET", "/what-if", "what_if", "What past calls would have cost at the price of another model.",
+          WhatIfAnswer, query=("model", "since", "only"), fails=(400, 404, 503)),
     Route("GET", "/reconciliation", "reconciliation", "What providers billed, beside what the ledger has, day by day.",
           ReconciliationAnswer, query=("since",), fails=(400, 503)),
     Route("POST", "/reconciliation", "reconcile", "Read every bill now; answered as GET is.", ReconciliationAnswer,

@@ -35,6 +35,7 @@ from proxy.web.operator.past_calls import CallOrders
 from proxy.web.operator.pictures import images_estimate, images_models
 from proxy.web.operator.rights import RIGHTS
 from proxy.web.operator.routing_orders import RoutingOrders
+from proxy.web.operator.savings import SavingsOrders
 from proxy.web.operator.secrets_orders import SecretsOrders
 from proxy.web.operator.sessions import RaiseAsk, SessionsAsk, known_sessions, session_list
 from proxy.web.operator.settings_orders import Reload, SettingsOrders
@@ -109,7 +110,7 @@ class Orders:
         self.by_name |= RoutingOrders(state, settings.by_name["put_setting"]).by_name | AnalyticsOrders(state).by_name
         self.by_name |= ExperimentOrders(state, host.tell_steps, settings.by_name["put_setting"]).by_name
         self.by_name |= CallOrders(state, traffic).by_name | ForecastOrders(state).by_name
-        self.by_name |= AnomalyOrders(state).by_name
+        self.by_name |= AnomalyOrders(state).by_name | SavingsOrders(state).by_name
         self._live = LiveStream(traffic)
         self.streams: dict[str, Told] = {"sync": models.sync, "events": self._events, "live_stream": self._lines}
 

@@ -105,6 +105,8 @@ RIGHTS = {
     "reconciliation": Right("read", "costs", by_tenant=True),
     "reconcile": Right("write", "models", "bills.read"),
     "anomalies": Right("read", "analytics"),
+    "savings": Right("read", "costs"),
+    "what_if": Right("read", "costs"),
     "forecast": Right("read", "analytics", by_tenant=True),
     "alert_rules": Right("read", "analytics"),
     "alert_rule": Right("read", "analytics"),

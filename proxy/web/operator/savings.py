@@ -1,0 +1,207 @@
+"""What would have cost less, and what another model would have cost: the sums of the roll-ups at other prices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.errors import ModelNotFound
+from proxy.exchange.candidates import Candidates
+from proxy.policy.analysis.savings import Advice, Choice, Confidence, Kind, Spent, advise, at_price
+from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.policy.money.pricebook import Free
+from proxy.policy.names.resolution import resolve
+from proxy.policy.strategies import Seat
+from proxy.policy.values import Caller
+from proxy.stores.analytics import DAY_MS, AnalyticsQuestion
+from proxy.web.operator.answers import Answer
+from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.desk import Desk, Moment, Unknown, instant
+from proxy.web.operator.routing_orders import RecommendBody, pool_asked
+from proxy.wire.usage import Usage
+
+_USUAL_DAYS = 30
+_TEXT = "chat/completions, completions, responses, messages"
+
+
+class SavingRow(Struct, frozen=True):
+    """One thing that would have cost `saves_usd` less of what was spent in this time, and how to try it: a command, or a
+    sentence. `to`: the model to go to, null where it stays the same."""
+
+    kind: Kind
+    model: str
+    provider: str
+    to: str | None
+    saves_usd: str
+    confidence: Confidence
+    why: str
+    how: str
+
+
+class SavingsAnswer(Struct, frozen=True):
+    """What saves most comes first. They do not add up: two may be about the same calls."""
+
+    since: str
+    spent_usd: str
+    savings: list[SavingRow]
+
+
+class WhatIfRow(Struct, frozen=True):
+    """The calls of one name at one provider."""
+
+    model: str
+    provider: str
+    calls: int
+    was_usd: str
+    would_be_usd: str
+
+
+class WhatIfAnswer(Struct, frozen=True):
+    """What calls of text have cost, and the same tokens at the price of `model`; what cost most comes first."""
+
+    model: str
+    provider: str
+    since: str
+    was_usd: str
+    would_be_usd: str
+    rows: list[WhatIfRow]
+
+
+class SavingsAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """Since when; None: 30 days."""
+
+    since_ms: Moment | None = None
+
+
+class WhatIfAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """`only`: of the calls of these names, a pattern."""
+
+    model: str
+    since_ms: Moment | None = None
+    only: str | None = None
+
+
+class SavingsOrders:
+    """`savings` and `what_if`."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+        self.by_name: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
+            "savings": self._savings,
+            "what_if": self._what_if,
+        }
+
+    async def _savings(self, params: dict[str, Any]) -> Answer:
+        await self._state.flushed()
+        return await asyncio.to_thread(savings, self._state.desk(), params, time.time())
+
+    async def _what_if(self, params: dict[str, Any]) -> Answer:
+        await self._state.flushed()
+        return await asyncio.to_thread(what_if, self._state.desk(), params, time.time())
+
+
+def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
+    """The answer. It asks files and may run in a thread. Raises as `Files` does."""
+    since_ms = _since(msgspec.convert(params, SavingsAsk).since_ms, now)
+    spent = list(_spent(desk, since_ms))
+    others = list(_choices(desk))
+    found = [one for each in spent for one in _advised(desk, each, others)]
+    found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
+    return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), [_row(one) for one in found])
+
+
+def what_if(desk: Desk, params: dict[str, Any], now: float) -> WhatIfAnswer:
+    """The answer. Raises as `Files` does, and `Unknown` for a model that is not there or has no price."""
+    ask = msgspec.convert(params, WhatIfAsk)
+    since_ms = _since(ask.since_ms, now)
+    choice = _choice_of(desk, ask.model, None)
+    if choice is None:
+        raise Unknown(f"no price is known of {ask.model!r}; `tollkeeper models` shows those there are")
+    found: list[tuple[Spent, int]] = []
+    for spent in _spent(desk, since_ms, ask.only):
+        cost = at_price(spent, choice.price)
+        if cost is None:
+            raise Unknown(f"{ask.model!r} is not priced by the token")
+        found.append((spent, cost))
+    rows = [
+        WhatIfRow(one.model, one.provider, one.calls, usd_text(one.cost_pusd), usd_text(cost)) for one, cost in found
+    ]
+    was, would_be = sum(one.cost_pusd for one, _ in found), sum(cost for _, cost in found)
+    return WhatIfAnswer(ask.model, choice.provider, instant(since_ms), usd_text(was), usd_text(would_be), rows)
+
+
+def _since(since_ms: int | None, now: float) -> int:
+    return int(now * 1000) - _USUAL_DAYS * DAY_MS if since_ms is None else max(0, since_ms)
+
+
+def _spent(desk: Desk, since_ms: int, only: str | None = None) -> Iterator[Spent]:
+    """What calls of text have used, by name and provider."""
+    for endpoint in _TEXT.split(", "):
+        names = {"endpoint": endpoint} if only is None else {"endpoint": endpoint, "model": only}
+        question = AnalyticsQuestion(
+            ("model", "provider"), UTC, None, since_ms, only=names, tenants=desk.bounds.tenants
+        )
+        for row in desk.files.analytics(question).rows:
+            if row["provider"]:
+                usage = Usage(row["input_tokens"], row["output_tokens"], row["cached_input_tokens"],
+                              reasoning_tokens=row["reasoning_tokens"])  # fmt: skip
+                yield Spent(row["model"], row["provider"], row["calls"], usage, to_pusd(Decimal(row["cost_usd"])))
+
+
+def _advised(desk: Desk, spent: Spent, others: list[Choice]) -> list[Advice]:
+    own = _choice_of(desk, spent.model, spent.provider)
+    return [] if own is None else advise(spent, own, others)
+
+
+def _choice_of(desk: Desk, name: str, provider: str | None) -> Choice | None:
+    """What a name leads to, at one provider or at its first; None where it is gone, or nobody knows its price."""
+    try:
+        plan = resolve(desk.names, name)
+    except ModelNotFound:
+        return None
+    target = next((one for one in plan.targets if provider in (None, one.provider)), None)
+    if target is None:
+        return None
+    seat = Seat(target, plan.label, desk.names.look_up(name).slug or target.model)
+    return next(_chosen(desk, (seat,)), None)
+
+
+def _choices(desk: Desk) -> Iterator[Choice]:
+    """Every model there is that everybody may be sent to."""
+    try:
+        _, pool = pool_asked(desk, Caller(""), RecommendBody(model="auto"))
+    except Unknown:
+        return
+    yield from _chosen(desk, pool.seats)
+
+
+def _chosen(desk: Desk, seats: tuple[Seat, ...]) -> Iterator[Choice]:
+    for seat, one in zip(seats, Candidates(desk.settings, desk.prices).of(seats), strict=True):
+        provider = desk.settings.providers[seat.target.provider]
+        price = desk.prices.price(provider, seat.label, seat.target.model)
+        if price is not None and not one.shut:
+            own = None if isinstance(price, Free) else price
+            facts = one.takes, one.context, one.quality, one.quality_source
+            yield Choice(seat.label, seat.slug, provider.name, own, *facts, has_batches=provider.batches)
+
+
+def _row(one: Advice) -> SavingRow:
+    return SavingRow(
+        one.kind, one.model, one.provider, one.to, usd_text(one.saves_pusd), one.confidence, one.why, _how(one)
+    )
+
+
+def _how(one: Advice) -> str:
+    if one.to is not None:
+        arms = f'[{{"target": "{one.model}", "share": 95}}, {{"target": "{one.to}", "share": 5}}]'
+        return f"""tollkeeper settings set experiments.cheaper '{{"model": "{one.model}", "arms": {arms}, "sticky": "session"}}'"""
+    if one.kind == "batch":
+        return "send what can wait as a batch: docs/jobs.md"
+    return "keep the beginning of prompts the same from call to call; Anthropic's models want `cache_control` as well"

@@ -1,0 +1,77 @@
+"""What would have cost less, as it is asked of a ledger: by command, and over HTTP."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from contextlib import closing
+
+import pytest
+from money_commands import Desk
+
+from proxy.stores.database import connect
+from proxy.stores.ledger import apply
+from proxy.stores.records import Row, Settled
+from proxy.stores.segments import Position
+
+CALLS = 1000
+AT_MS = int(time.time() * 1000) - 3_600_000
+MEMBERS = {
+    "providers": {"openrouter": {"api_key": "sk-or-canary", "base_url": "http://127.0.0.1:9/api/v1"}},
+    "catalogue": {"refresh": "never"},
+    "models": {},
+}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A thousand calls of gpt-4o, each of 4,000 tokens in, none of them cached, and 100 out: $11 at its price."""
+    desk = Desk(tmp_path_factory.mktemp("spent"), **MEMBERS)
+    rows = [_row(number) for number in range(CALLS)]
+    with closing(connect(desk.folder / "state" / "ledger.db")) as driver:
+        driver.execute("BEGIN IMMEDIATE")
+        with driver:
+            apply(driver, [(Position(1, number + 1), Settled(row, ())) for number, row in enumerate(rows)])
+    return desk
+
+
+def _row(number: int) -> Row:
+    return Row(
+        f"req_{number}.1", f"req_{number}", 1, AT_MS + number, key="alice", endpoint="chat/completions",
+        asked="openai/gpt-4o", model="openai/gpt-4o", provider="openrouter", upstream_model="openai/gpt-4o", status=200,
+        outcome="200", input_tokens=4000, output_tokens=100, cost_pusd=11 * 10**9, source="reported", counts_call=True,
+    )  # fmt: skip
+
+
+def test_another_models_price_is_put_to_what_was_used(desk: Desk) -> None:
+    found = desk.json("what-if", "--model", "openai/gpt-4o-mini", "--since", "7d")
+    assert (found["was_usd"], found["would_be_usd"]) == ("11.000000000000", "0.660000000000")
+    assert [(row["model"], row["provider"], row["calls"]) for row in found["rows"]] == [
+        ("openai/gpt-4o", "openrouter", CALLS)
+    ]
+    assert desk.json("what-if", "--model", "openai/gpt-4o-mini", "--only", "claude-*", "--since", "7d")["rows"] == []
+    text = desk.run("what-if", "--model", "openai/gpt-4o-mini", "--since", "7d").stdout
+    assert "At openai/gpt-4o-mini" in text and "$0.66" in text
+    assert "no price is known of" in desk.refused("what-if", "--model", "nobody/nothing")
+
+
+def test_what_would_have_cost_less_is_told_and_tried_by_the_command_it_names(desk: Desk) -> None:
+    found = desk.json("savings", "--since", "7d")
+    assert found["spent_usd"] == "11.000000000000"
+    told = {one["kind"]: one for one in found["savings"]}
+    assert set(told) == {"cheaper_model", "prompt_cache"}
+    assert told["prompt_cache"]["saves_usd"] == "2.500000000000"  # half of four million tokens, at $1.25 less
+    text = desk.run("savings", "--since", "7d").stdout
+    assert text.startswith("$11.00 were spent on calls of text since ") and "try: tollkeeper settings set" in text
+    how = shlex.split(told["cheaper_model"]["how"])
+    done = desk.run(*how[1:])
+    assert done.returncode == 0, done.stderr
+    (experiment,) = desk.json("experiments", "list")["experiments"]
+    assert (experiment["name"], experiment["arms"][0]["target"]) == ("cheaper", "openai/gpt-4o")
+
+
+def test_the_daemon_says_the_same(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        assert daemon.asked("/savings?since=7d")["spent_usd"] == "11.000000000000"
+        assert daemon.asked("/what-if?model=openai/gpt-4o-mini&since=7d")["would_be_usd"] == "0.660000000000"
+    assert desk.json("savings", "--since", "2100-01-01")["savings"] == []
