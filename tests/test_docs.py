@@ -84,9 +84,12 @@ COMMANDS = dict(commands(main))
 ALWAYS = {"--help", "-h", "--version"}
 
 
+def shown(command: click.Command) -> list[click.Option]:
+    return [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+
+
 def options(command: click.Command) -> set[str]:
-    declared = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
-    return {name for option in declared for name in (*option.opts, *option.secondary_opts)}
+    return {name for option in shown(command) for name in (*option.opts, *option.secondary_opts)}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -97,7 +100,7 @@ def test_every_command_has_a_section_with_its_options_and_a_sample(name: str) ->
     assert options(COMMANDS[name]) | arguments <= documented
     assert {word for word in documented if word.startswith("-")} <= options(COMMANDS[name]) | ALWAYS
     assert f"$ tollkeeper {name}" in text
-    assert all(option.help for option in COMMANDS[name].params if isinstance(option, click.Option))
+    assert all(option.help for option in shown(COMMANDS[name]))
 
 
 def mentions(page: Path) -> Iterator[str]:

@@ -46,9 +46,15 @@ def budgets(context: click.Context, forecast: bool, as_json: bool, config_path: 
         print_table(Table([*names, *numbers, ("Starts anew", False)], [_cells(row, unit) for row in found["budgets"]]))
 
 
+def _without(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(f"the amount takes no option: budgets adjust BUDGET {value} --reason TEXT", context)
+
+
 @budgets.command("adjust", context_settings={"ignore_unknown_options": True})
 @click.argument("budget")
 @click.argument("amount")
+@click.option("--usd", hidden=True, is_eager=True, expose_value=False, callback=_without)
 @click.option("--reason", required=True, help="Why; kept beside the correction.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")

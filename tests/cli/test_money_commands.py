@@ -131,6 +131,13 @@ def test_an_adjustment_that_makes_no_sense_changes_nothing(
     assert {row["spent_usd"] for row in desk.json("budgets")["budgets"]} == {ZERO}
 
 
+@pytest.mark.parametrize("amount", [("--usd", "-5"), ("--usd=-5",)])
+def test_an_amount_in_an_option_is_told_its_place(desk: Desk, amount: tuple[str, ...]) -> None:
+    done = desk.run("budgets", "adjust", TOTAL, *amount, "--reason", "x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the amount takes no option: budgets adjust BUDGET -5 --reason TEXT" in done.stderr
+
+
 @however
 def test_explain_says_what_would_become_of_a_call(desk: Desk, how: str) -> None:
     with called(desk, how):

@@ -47,13 +47,18 @@ def texts(
         beside(entries.COLUMNS, "Cost", "coins", entries.UNIT_FROM),
     ],
 )
-def test_columns_fill_every_width_from_80_on_and_never_pass_it(columns: tuple[Column, ...]) -> None:
-    for width in range(80, 260):
+def test_columns_fill_every_width_from_40_on_and_never_pass_it(columns: tuple[Column, ...]) -> None:
+    for width in range(40, 260):
         layout = lay_out(columns, width)
         shown = [column for column, _ in layout.columns]
         assert width_of(layout.headings()) <= width, width
         assert all(column.most == 0 or cells <= column.most for column, cells in layout.columns)
         assert {column for column in columns if not column.shown_from} <= set(shown)
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 80, 200])
+def test_the_whole_screen_is_as_wide_as_its_terminal(width: int) -> None:
+    assert max(map(cell_len, texts(BUSY, size=(width, None)))) == width
 
 
 def test_all_columns_are_shown_whole_in_a_file() -> None:

@@ -195,6 +195,15 @@ def test_top_follows_the_size_of_its_terminal(desk: Desk, streams: dict[str, Str
             terminal.wait(lambda screen, size=size: fits(screen, size) and "── Under way" in screen)
 
 
+def test_top_once_fills_each_terminal_and_breaks_no_line(desk: Desk, daemon: Daemon) -> None:
+    with Tmux(40, 30) as terminal:
+        for width in (40, 80, 200):
+            terminal.resize(width, 30)
+            terminal.run(f"clear; COLUMNS= {command(desk, 'top', '--once')} && echo who''le")
+            screen = terminal.wait_for("\nwhole", f"── Under way {'─' * (width - 23)} by age ──")
+            assert re.search(r"^\d\d:\d\d:\d\d +200 +alice .*\$1\.20", screen, re.MULTILINE), screen
+
+
 def test_top_waits_for_a_daemon_that_is_started_again(desk: Desk) -> None:
     with Tmux(100, 30) as terminal:
         with desk.daemon():

@@ -76,7 +76,7 @@ def _rows(now: Snapshot, height: int) -> Rows:
 
 
 def _head(now: Snapshot, paper: Paper) -> list[Line]:
-    """Name and clock, then the numbers of the whole under their names."""
+    """Name and clock, then the numbers of the whole under their names, as many as find room."""
     recent = now.live.recent
     share, first = error_share(recent), [e.first_token_seconds for e in recent if e.first_token_seconds is not None]
     facts: list[tuple[str, int, Span]] = [
@@ -87,12 +87,19 @@ def _head(now: Snapshot, paper: Paper) -> list[Line]:
         ("Last hour", 11, (f"{rate(now.burn.per_hour(GLOBAL))}/h", "bold")),
         ("Today", 12, (dollars(str(now.today_usd)), "bold")),
     ]
-    gap = "   " if paper.width >= 79 else " "
+    gap = "   " if paper.width >= 80 else " "
+    room = paper.width
+    for fact in tuple(facts):
+        if len(gap) + fact[1] > room:
+            facts.remove(fact)
+        else:
+            room -= len(gap) + fact[1]
     names = [(gap + fit(name, width, is_number=True), "dim") for name, width, _ in facts]
     values = [(gap + fit(text, width, is_number=True), style) for _, width, (text, style) in facts]
+    name, clock = f"tollkeeper {__version__}", f"{now.now.astimezone(paper.zone):%H:%M:%S}"
     up = "" if now.up_seconds is None else f"   up {span(now.up_seconds)}"
-    title = (f"tollkeeper {__version__}", "bold"), (up, "dim")
-    return [_apart([*title], [(f"{now.now.astimezone(paper.zone):%H:%M:%S}", "dim")], paper.width), names, values]
+    title = (name, "bold"), (up if len(f"{name}{up} {clock}") <= paper.width else "", "dim")
+    return [_apart([*title], [(clock, "dim")], paper.width), names, values]
 
 
 def _apart(left: Line, right: Line, width: int) -> Line:

@@ -19,13 +19,13 @@ COLUMNS = (
     Column("Ended", 8),
     Column("St", 3, is_number=True),
     Column("Key", 8, most=16),
-    Column("Model", 18, most=40),
+    Column("Model", 8, most=40),
     Column("Provider", 10, most=16, shown_from=100),
-    Column("In/out", 9, is_number=True),
+    Column("In/out", 9, is_number=True, shown_from=70),
     Column("Cost", 9, is_number=True),
     Column("First", 6, is_number=True, shown_from=112),
-    Column("Total", 6, is_number=True),
-    Column("Note", 12, most=22),
+    Column("Total", 6, is_number=True, shown_from=60),
+    Column("Note", 12, most=22, shown_from=53),
     Column("Request", 28, shown_from=140),
 )
 

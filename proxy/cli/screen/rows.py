@@ -20,11 +20,11 @@ CALLS = (
     Column("", 1),
     Column("Age", 7, is_number=True),
     Column("Key", 8, most=16),
-    Column("Model", 16, most=44),
-    Column("Provider", 10, most=16),
-    Column("Phase", 9),
-    Column("Tokens", 6, is_number=True),
-    Column("Tok/s", 6, is_number=True),
+    Column("Model", 11, most=44),
+    Column("Provider", 10, most=16, shown_from=68),
+    Column("Phase", 9, shown_from=50),
+    Column("Tokens", 6, is_number=True, shown_from=57),
+    Column("Tok/s", 6, is_number=True, shown_from=75),
     Column("Cost", 9, is_number=True),
     Column("Request", 28, shown_from=140),
 )
@@ -34,9 +34,9 @@ BUDGETS = (
     Column(_SPENT, 10, most=24),
     Column("", 4, is_number=True),
     Column("of", 10, is_number=True, shown_from=ROOMY),
-    Column("$/hour", 9, is_number=True),
-    Column("At this rate", 19),
-    Column("Resets in", 10),
+    Column("$/hour", 9, is_number=True, shown_from=44),
+    Column("At this rate", 19, shown_from=64),
+    Column("Resets in", 10, shown_from=75),
 )
 
 
