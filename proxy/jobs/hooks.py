@@ -15,8 +15,8 @@ from proxy.jobs.work import Work, new_id
 from proxy.policy.operators import Hook
 from proxy.policy.webhooks import DAY_SECONDS, is_private, signed_hook
 from proxy.secret import Secret
-from proxy.stores.deliveries import Delivery, Tenants
-from proxy.stores.job_rows import Job
+from proxy.stores.deliveries import Delivery
+from proxy.stores.job_rows import Job, Tenants
 from proxy.stores.outbox import Message
 from proxy.stores.sealing import Unreadable
 from proxy.wire.headers import HOOK

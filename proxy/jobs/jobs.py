@@ -26,7 +26,7 @@ from proxy.jobs.upload import Limits
 from proxy.jobs.work import Work
 from proxy.policy.values import Plan, Settings
 from proxy.stores.failures import StoreError
-from proxy.stores.job_rows import OPEN, Job
+from proxy.stores.job_rows import OPEN, Job, Tenants
 from proxy.stores.safe import Safe
 from proxy.stores.sealing import Unreadable
 from proxy.web.client.api import Api
@@ -104,14 +104,14 @@ class Jobs:
             self._begin()
         return True
 
-    async def newest(self, after: str, most: int) -> list[Job]:
-        """Everybody's, the newest first, behind the job `after` ("" for all). Raises `StoreError`."""
+    async def newest(self, tenants: Tenants, after: str, most: int) -> list[Job]:
+        """Those of these tenants, the newest first, behind the job `after` ("" for all). Raises `StoreError`."""
         work = self._work
-        return await work.ask(work.store.jobs, None, "", after, most) if work.was_used else []
+        return await work.ask(work.store.jobs_of, tenants, after, most) if work.was_used else []
 
-    async def cancel(self, job_id: str) -> Job | None:
-        """Cancel one under way; one that is over, or is being cancelled, as it is; None where there is none. Raises `StoreError`."""
-        job = await self._work.ask(lambda: self._work.store.job(None, job_id)) if self._work.was_used else None
+    async def cancel(self, tenants: Tenants, job_id: str) -> Job | None:
+        """Cancel one of theirs under way; one that is over, or is being cancelled, as it is; None where there is none. Raises `StoreError`."""
+        job = await self._work.ask(lambda: self._work.store.job_of(tenants, job_id)) if self._work.was_used else None
         is_open = job is not None and job.status in OPEN and job.status != "cancelling"
         return await self._runner.cancel(job) if job is not None and is_open else job
 

@@ -111,7 +111,7 @@ class Runner:
         if now is None:
             if (handed := await self._hander.cancel(job)) is not None:
                 return handed
-            return await self._work.ask(self._work.store.job, None, job.id) or job
+            return await self._work.ask(self._work.store.job_of, None, job.id) or job
         cancelled = replace(now, status="cancelling", times={**now.times, "cancelling": int(time.time())})
         if entry is None:
             self._reading[job.id] = cancelled
@@ -143,7 +143,7 @@ class Runner:
         work = self._work
         await work.ask(work.tidy)
         for task in await work.ask(work.store.started):
-            job = await work.ask(work.store.job, None, task.job)
+            job = await work.ask(work.store.job_of, None, task.job)
             file = None if job is None else await work.ask(work.store.file, job.key, job.input_file)
             if job is None or file is None or job.is_handed:
                 continue

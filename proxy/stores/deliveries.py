@@ -6,7 +6,6 @@ that was answered 410, nothing more goes there until one is sent again by hand a
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.stores.job_rows import Job
+from proxy.stores.job_rows import OF_TENANTS, Job, Tenants, listed
 from proxy.stores.jobs import JobStore, put_job
 
 OFF_AFTER = 3
@@ -31,9 +30,6 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS ix_deliveries_state ON deliveries (state)",
     "CREATE INDEX IF NOT EXISTS ix_deliveries_address ON deliveries (address, ended_ms)",
 )
-# keys of a tenant are written `tenant/key`
-_OF_TENANTS = "AND (? IS NULL OR substr(key, 1, instr(key, '/') - 1) IN (SELECT value FROM json_each(?)))"
-Tenants = tuple[str, ...] | None  # names; None: everybody's, of a tenant or not
 State = Literal["pending", "waiting", "delivered", "given_up", "gone", "dropped", "off"]
 
 
@@ -114,7 +110,7 @@ class Deliveries:
     def again(self, message_id: str, tenants: Tenants, now_ms: int) -> Delivery | None:
         """Send it once more, whatever has become of it. None: there is none of these tenants that has a word."""
         with self._jobs.writing() as driver:
-            if not _found(driver, f"id = ? {_OF_TENANTS}", message_id, *_listed(tenants)):
+            if not _found(driver, f"id = ? {OF_TENANTS}", message_id, *listed(tenants)):
                 return None
             sql = "UPDATE deliveries SET state = 'waiting', made_ms = ?, ended_ms = NULL WHERE id = ? AND state != 'pending'"
             driver.execute(sql, (now_ms, message_id))
@@ -123,9 +119,9 @@ class Deliveries:
 
     def newest(self, most: int, tenants: Tenants) -> list[Delivery]:
         """The last ones of these tenants, the newest first."""
-        where = f"state != 'pending' {_OF_TENANTS} ORDER BY made_ms DESC, seq DESC LIMIT ?"
+        where = f"state != 'pending' {OF_TENANTS} ORDER BY made_ms DESC, seq DESC LIMIT ?"
         with self._jobs.writing() as driver:
-            return _found(driver, where, *_listed(tenants), most)
+            return _found(driver, where, *listed(tenants), most)
 
     def forget(self, before_ms: int) -> None:
         """Those that are over since before then, and those whose job is not there any more."""
@@ -154,12 +150,6 @@ def _last(driver: sqlite3.Connection, address: str, most: int) -> list[Delivery]
     """How the last ones that were tried ended."""
     tried = "address = ? AND state IN ('delivered', 'given_up', 'gone') ORDER BY ended_ms DESC, seq DESC LIMIT ?"
     return _found(driver, tried, address, most)
-
-
-def _listed(tenants: Tenants) -> tuple[str | None, str | None]:
-    """The values of `_OF_TENANTS`."""
-    names = None if tenants is None else json.dumps(tenants)
-    return names, names
 
 
 def _found(driver: sqlite3.Connection, where: str, *values: object) -> list[Delivery]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -12,6 +13,17 @@ OPEN: tuple[Status, ...] = ("validating", "in_progress", "finalizing", "cancelli
 
 # what a file is for: a client's batch, what came of one, and the body of a call that is made later, which nobody lists
 BATCH, OUTPUT, CALL = "batch", "batch_output", "call"
+
+
+# keys of a tenant are written `tenant/key`
+OF_TENANTS = "AND (? IS NULL OR substr(key, 1, instr(key, '/') - 1) IN (SELECT value FROM json_each(?)))"
+Tenants = tuple[str, ...] | None  # names; None: everybody's, of a tenant or not
+
+
+def listed(tenants: Tenants) -> tuple[str | None, str | None]:
+    """The values of `OF_TENANTS`."""
+    names = None if tenants is None else json.dumps(tenants)
+    return names, names
 
 
 class KeptFile(Struct, frozen=True):

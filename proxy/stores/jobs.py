@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from proxy.stores.database import connect
-from proxy.stores.job_rows import OPEN, Handed, Job, KeptFile, Task
+from proxy.stores.job_rows import OF_TENANTS, OPEN, Handed, Job, KeptFile, Task, Tenants, listed
 
 _VERSION = 3
 _TABLES = """
@@ -147,18 +147,30 @@ class JobStore:
             put_job(driver, job)
             _add_tasks(driver, tasks)
 
-    def job(self, key: str | None, job_id: str) -> Job | None:
-        """The job of this id, if it is this key's; None for a key: whosever it is."""
-        rows = self._rows(f"SELECT {_FIELDS} FROM jobs WHERE id = ? AND ? IN (key, '')", job_id, key or "")
+    def job(self, key: str, job_id: str) -> Job | None:
+        """The job of this id, if it is this key's."""
+        return self._one("id = ? AND key = ?", job_id, key)
+
+    def job_of(self, tenants: Tenants, job_id: str) -> Job | None:
+        """The same, if it is of one of these."""
+        return self._one(f"id = ? {OF_TENANTS}", job_id, *listed(tenants))
+
+    def jobs(self, key: str, prefix: str, after: str, most: int) -> list[Job]:
+        """This key's whose id begins so, the newest first, behind the job `after` ("" for all)."""
+        return self._behind("key = ? AND substr(id, 1, ?) = ?", (key, len(prefix), prefix), after, most)
+
+    def jobs_of(self, tenants: Tenants, after: str, most: int) -> list[Job]:
+        """All of these, in the same order."""
+        return self._behind(f"TRUE {OF_TENANTS}", listed(tenants), after, most)
+
+    def _one(self, where: str, *values: str | None) -> Job | None:
+        rows = self._rows(f"SELECT {_FIELDS} FROM jobs WHERE {where}", *values)
         return _job(rows[0]) if rows else None
 
-    def jobs(self, key: str | None, prefix: str, after: str, most: int) -> list[Job]:
-        """This key's whose id begins so, the newest first, behind the job `after` ("" for all); None for a key: everybody's."""
-        sql = (
-            f"SELECT {_FIELDS} FROM jobs WHERE {'? IS NULL' if key is None else 'key = ?'} AND substr(id, 1, ?) = ? "
-            "AND (? = '' OR seq < (SELECT seq FROM jobs WHERE id = ?)) ORDER BY seq DESC LIMIT ?"
-        )
-        return [_job(row) for row in self._rows(sql, key, len(prefix), prefix, after, after, most)]
+    def _behind(self, where: str, values: tuple[str | int | None, ...], after: str, most: int) -> list[Job]:
+        page = "(? = '' OR seq < (SELECT seq FROM jobs WHERE id = ?)) ORDER BY seq DESC LIMIT ?"
+        rows = self._rows(f"SELECT {_FIELDS} FROM jobs WHERE {where} AND {page}", *values, after, after, most)
+        return [_job(row) for row in rows]
 
     def open_jobs(self) -> list[Job]:
         """Those that are not over, the oldest first."""

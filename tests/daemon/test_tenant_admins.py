@@ -130,11 +130,12 @@ def path_of(route: str, **names: str) -> str:
 def test_no_path_shows_or_changes_anything_of_others(daemon: Daemon, calls: dict[str, str]) -> None:
     before = whole(daemon)
     (hook,) = [row["id"] for row in ask(daemon, "GET", "/webhooks").json["webhooks"] if row["key"] == "globex/bob"]
+    (job,) = [row["id"] for row in ask(daemon, "GET", "/jobs").json["jobs"] if row["key"] == "globex/bob"]
     theirs = {"key": "second-bob", "budget": "key:bob:total", "request_id": calls["bob"], "tenant": "globex"}
     for route in ROUTES:
         if route.streams and right_of(route.order, {}).by_tenant:
             continue  # they never end: the next test
-        theirs["name"] = hook if "webhook" in route.path else "globex-try"
+        theirs["name"] = {"webhooks": hook, "jobs": job}.get(route.path.split("/")[1], "globex-try")
         said = [*theirs.values(), "ses-bob"]
         body = BODIES.get(route.order, {}) if route.body else None
         reply = ask(daemon, route.method, path_of(route.path, section="keys", **theirs), "acme-owner", body)
@@ -201,11 +202,14 @@ def test_what_is_theirs_is_all_there(daemon: Daemon, calls: dict[str, str]) -> N
         if route.method == "GET" and "{" in route.path and right_of(route.order, {}).by_tenant:
             assert ask(daemon, "GET", path_of(route.path, **mine), "acme-owner").status == 200, route.path
     for path, member, found in (
-        ("/calls/past", "calls", "alice"), ("/webhooks", "webhooks", "acme/alice"), ("/experiments", "experiments", "acme-try"),
+        ("/calls/past", "calls", "alice"), ("/webhooks", "webhooks", "acme/alice"),
+        ("/jobs", "jobs", "acme/alice"), ("/experiments", "experiments", "acme-try"),
     ):  # fmt: skip
         assert {row.get("key", row.get("name")) for row in seen(path)[member]} == {found}, path
     (hook,) = (row["id"] for row in seen("/webhooks")["webhooks"])
     assert ask(daemon, "POST", f"/webhooks/{hook}/replay", "acme-owner").status == 200
+    (job,) = (row["id"] for row in seen("/jobs")["jobs"])
+    assert ask(daemon, "DELETE", f"/jobs/{job}", "acme-owner").error["message"].startswith(f"The job {job} is over")
     assert seen(f"/calls/{calls['alice']}")["key"] == "alice"
     assert {call["key"] for call in seen("/calls")["recent"]} == {"alice"}
     assert [row["target"] for row in seen("/audit?action=key.create")["rows"]] == ["keys.second-alice"]

@@ -94,6 +94,8 @@ def test_what_is_unusual_is_told_with_its_reason_what_cost_most_first(desk: Any)
         in told["cache_hits", "model", "m"].why
     )
     assert told["loop", "session", "ses-1"].cost_usd == "0.080000000000"
+    others = SimpleNamespace(**{**vars(desk), "bounds": Bounds(("globex",))})
+    assert anomalies(others, NOW).anomalies == [], "nothing of anybody else's"
 
 
 def test_an_empty_ledger_has_neither(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def _of_keys(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
     if not recent:
         return []
     hours: dict[str, dict[str, int]] = {}
-    question = AnalyticsQuestion(("key",), UTC, "hour", since_ms - _HOURS_DAYS * DAY_MS, since_ms)
+    past_ms, tenants = since_ms - _HOURS_DAYS * DAY_MS, desk.bounds.tenants
+    question = AnalyticsQuestion(("key",), UTC, "hour", past_ms, since_ms, tenants=tenants)
     for row in desk.files.analytics(question).rows:
         hours.setdefault(row["key"], {})[row["at"]] = _pusd(row)
     for row in recent:
@@ -104,7 +105,7 @@ def _of_models(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
 
 def _of_sessions(desk: Desk, now_ms: int) -> list[Anomaly]:
     """Of the last half hour; nothing where so many calls were made that they cannot be added up one by one."""
-    question = AnalyticsQuestion(("session",), UTC, "minute", now_ms - _LOOP_MS, now_ms)
+    question = AnalyticsQuestion(("session",), UTC, "minute", now_ms - _LOOP_MS, now_ms, tenants=desk.bounds.tenants)
     try:
         rows = desk.files.analytics(question).rows
     except TooMuch:
@@ -132,7 +133,7 @@ def _without_pause(minutes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _rows(desk: Desk, by: tuple[By, ...], since_ms: int, until_ms: int) -> list[dict[str, Any]]:
-    return desk.files.analytics(AnalyticsQuestion(by, UTC, None, since_ms, until_ms)).rows
+    return desk.files.analytics(AnalyticsQuestion(by, UTC, None, since_ms, until_ms, tenants=desk.bounds.tenants)).rows
 
 
 def _figures(row: dict[str, Any], since_ms: int, until_ms: int) -> Figures:

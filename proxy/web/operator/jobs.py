@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from proxy.stores.job_rows import OPEN, Job
+from proxy.stores.job_rows import OPEN, Job, Tenants
 from proxy.web.operator.answers import Answer
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import Declined, Unknown, instant
 
 _ENDS = ("completed", "failed", "expired", "cancelled")
@@ -52,18 +53,20 @@ class JobsAnswer(Struct, frozen=True):
 class Working(Protocol):
     """Whoever runs them."""
 
-    async def newest(self, after: str, most: int) -> list[Job]:
-        """The last ones."""
+    async def newest(self, tenants: Tenants, after: str, most: int) -> list[Job]:
+        """The last ones of these tenants."""
 
-    async def cancel(self, job_id: str) -> Job | None:
-        """Cancel one, if it is under way; None where there is none."""
+    async def cancel(self, tenants: Tenants, job_id: str) -> Job | None:
+        """Cancel one of theirs, if it is under way; None where there is none."""
 
 
 class JobOrders:
     """`by_name` are the orders."""
 
-    def __init__(self, working: Working) -> None:
+    def __init__(self, working: Working, bounds: Callable[[], Bounds]) -> None:
+        """`bounds` are those of whoever gives the order."""
         self._working = working
+        self._bounds = bounds
         self.by_name: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "jobs": self._jobs,
             "cancel_job": self._cancel,
@@ -71,12 +74,12 @@ class JobOrders:
 
     async def _jobs(self, params: dict[str, Any]) -> Answer:
         ask = msgspec.convert(params, JobsAsk, strict=False)
-        found, now = await self._working.newest(ask.after, ask.limit + 1), time.time()
+        found, now = await self._working.newest(self._bounds().tenants, ask.after, ask.limit + 1), time.time()
         return JobsAnswer([job_answer(one, now) for one in found[: ask.limit]], len(found) > ask.limit)
 
     async def _cancel(self, params: dict[str, Any]) -> Answer:
         job_id = str(params.get("name"))
-        job = await self._working.cancel(job_id)
+        job = await self._working.cancel(self._bounds().tenants, job_id)
         if job is None:
             raise Unknown(f"there is no job {job_id}; /jobs has them")
         if job.status not in ("cancelling", "cancelled"):

@@ -21,6 +21,7 @@ from proxy.web.operator.adjusting import AdjustAsk
 from proxy.web.operator.analytics import AnalyticsOrders
 from proxy.web.operator.anomalies import AnomalyOrders
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
+from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
 from proxy.web.operator.desk import Declined, UsageAsk
@@ -117,11 +118,15 @@ class Orders:
     def _tell_change(self, row: AuditRow) -> None:
         self.traffic.feed.events.tell([("change", {"action": row.action, "target": row.target}, row.tenant)])
 
+    def bounds(self) -> Bounds:
+        """Those of whoever gives the order."""
+        return self.state.desk().bounds
+
     def _events(self, params: Params) -> AsyncGenerator[Struct]:
-        return self.traffic.feed.events.follow(params, self.state.desk().bounds)
+        return self.traffic.feed.events.follow(params, self.bounds())
 
     def _lines(self, params: Params) -> AsyncGenerator[Struct]:
-        return self._live.lines(params, self.state.desk().bounds)
+        return self._live.lines(params, self.bounds())
 
     async def give(self, order: str, params: Params) -> Answer:
         """Do it; what changes something is written down."""

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from proxy.stores.deliveries import Delivery, Tenants
+from proxy.stores.deliveries import Delivery
+from proxy.stores.job_rows import Tenants
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import Unknown, instant
