@@ -21,6 +21,7 @@ QUERY = {
     "max_input_usd": {"type": "string", "description": "Only up to this many USD per million input tokens."},
     "max_output_usd": {"type": "string", "description": "Only up to this many USD per million output tokens."},
     "metric": {"type": "string", "description": "cost, first_token, total, errors, flags, judge or feedback."},
+    "only": {"type": "string", "description": "Only calls of models of this name, or of a pattern such as gpt-*."},
     "min_context": {"type": "integer", "description": "Only from this context window on, in tokens."},
     "min_output": {"type": "integer", "description": "Only what may write at least so many tokens."},
     "free": {"type": "boolean", "description": "Only what costs nothing."},
