@@ -52,6 +52,7 @@ def daemon(start_daemon: StartDaemon) -> Daemon:
         tenants={"acme": {"budgets": [{"usd": 50, "per": "month"}]}},
         models={"smart": "openai/gpt-4o"},
         experiments={"newer": {"model": "smart", "arms": [{"target": name, "share": 50} for name in ARMS]}},
+        alert_rules={"busy": {"metric": "calls", "above": 5}},
     )
 
 
@@ -73,6 +74,7 @@ def test_every_question_is_answered_as_described(daemon: Daemon, upstream: Upstr
     paths = {"/usage": "/usage?by=key&since=7d", "/calls/{request_id}": f"/calls/{call.request_id}"}
     paths |= {"/settings/{section}": "/settings/keys", "/settings/{section}/{name}": "/settings/keys/alice"}
     paths |= {"/tenants/{tenant}": "/tenants/acme", "/experiments/{name}": "/experiments/newer"}
+    paths |= {"/what-if": "/what-if?model=openai/gpt-4o", "/alerts/rules/{name}": "/alerts/rules/busy"}
     for route in ROUTES:
         if route.method == "GET" and not route.streams:
             reply = admin(daemon, "GET", paths.get(route.path, route.path))
