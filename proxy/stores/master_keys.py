@@ -67,6 +67,7 @@ class MasterKeys:
         path = self.path.resolve()  # of a link, what it leads to
         unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # before a first start there is none
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)

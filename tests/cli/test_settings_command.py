@@ -81,3 +81,14 @@ def test_what_is_exported_passes_the_check_and_comes_back_whole(desk: Desk, tmp_
 )
 def test_what_cannot_be_done_is_a_sentence(desk: Desk, words: tuple[str, ...], sentence: str) -> None:
     assert sentence.format(folder=desk.folder) in desk.refused("settings", *words)
+
+
+def test_a_secret_can_be_stored_before_the_first_start(tmp_path: Path) -> None:
+    desk = Desk.__new__(Desk)
+    desk.folder = tmp_path
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}/new/state\nproviders: {{mock: {{}}}}\n")
+    (tmp_path / "config.yaml").chmod(0o600)
+    done = desk.run("settings", "set", "providers.openrouter", '{"api_key": "sk-or-canary"}')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "new" / "state").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new" / "state" / "master.key").stat().st_mode & 0o777 == 0o600
