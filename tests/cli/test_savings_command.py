@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from contextlib import closing
@@ -9,10 +10,12 @@ from contextlib import closing
 import pytest
 from money_commands import Desk
 
+from proxy.policy.analysis.savings import Advice
 from proxy.stores.database import connect
 from proxy.stores.ledger import apply
 from proxy.stores.records import Row, Settled
 from proxy.stores.segments import Position
+from proxy.web.operator.savings import _row as _row_of
 
 CALLS = 1000
 AT_MS = int(time.time() * 1000) - 3_600_000
@@ -27,7 +30,7 @@ MEMBERS = {
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """A thousand calls of gpt-4o, each of 4,000 tokens in, none of them cached, and 100 out: $11 at its price."""
     desk = Desk(tmp_path_factory.mktemp("spent"), **MEMBERS)
-    rows = [_row(number) for number in range(CALLS)]
+    rows = [_row(number, "responses" if number % 4 == 0 else "chat/completions") for number in range(CALLS)]
     with closing(connect(desk.folder / "state" / "ledger.db")) as driver:
         driver.execute("BEGIN IMMEDIATE")
         with driver:
@@ -35,9 +38,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return desk
 
 
-def _row(number: int) -> Row:
+def _row(number: int, endpoint: str) -> Row:
     return Row(
-        f"req_{number}.1", f"req_{number}", 1, AT_MS + number, key="alice", endpoint="chat/completions",
+        f"req_{number}.1", f"req_{number}", 1, AT_MS + number, key="alice", endpoint=endpoint,
         asked="openai/gpt-4o", model="openai/gpt-4o", provider="openrouter", upstream_model="openai/gpt-4o", status=200,
         outcome="200", input_tokens=4000, output_tokens=100, cost_pusd=11 * 10**9, source="reported", counts_call=True,
     )  # fmt: skip
@@ -75,3 +78,11 @@ def test_the_daemon_says_the_same(desk: Desk) -> None:
         assert daemon.asked("/savings?since=7d")["spent_usd"] == "11.000000000000"
         assert daemon.asked("/what-if?model=openai/gpt-4o-mini&since=7d")["would_be_usd"] == "0.660000000000"
     assert desk.json("savings", "--since", "2100-01-01")["savings"] == []
+
+
+def test_a_name_that_a_client_chose_is_quoted_in_the_command() -> None:
+    name = "x'; touch /tmp/pwned; '"
+    row = _row_of(Advice("cheaper_model", name, "here", "maker/small", 1, "low", "why"))
+    *words, value = shlex.split(row.how)
+    assert words == ["tollkeeper", "settings", "set", "experiments.cheaper"]
+    assert json.loads(value)["model"] == name

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC
@@ -20,7 +22,7 @@ from proxy.policy.money.pricebook import Free
 from proxy.policy.names.resolution import resolve
 from proxy.policy.strategies import Seat
 from proxy.policy.values import Caller
-from proxy.stores.analytics import DAY_MS, AnalyticsQuestion
+from proxy.stores.analytics import DAY_MS, AnalyticsQuestion, By
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Desk, Moment, Unknown, instant
@@ -28,7 +30,8 @@ from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 from proxy.wire.usage import Usage
 
 _USUAL_DAYS = 30
-_TEXT = "chat/completions, completions, responses, messages"
+_SUMMED = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_TEXT = frozenset({"chat/completions", "completions", "responses", "messages"})
 
 
 class SavingRow(Struct, frozen=True):
@@ -110,9 +113,10 @@ class SavingsOrders:
 def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
     """The answer. It asks files and may run in a thread. Raises as `Files` does."""
     since_ms = _since(msgspec.convert(params, SavingsAsk).since_ms, now)
-    spent = list(_spent(desk, since_ms))
-    others = list(_choices(desk))
-    found = [one for each in spent for one in _advised(desk, each, others)]
+    spent, choices = list(_spent(desk, since_ms)), _Choices(desk)
+    others = list(choices.every())
+    owned = [(each, own) for each in spent if (own := choices.of(each.model, each.provider)) is not None]
+    found = [one for each, own in owned for one in advise(each, own, others)]
     found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
     return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), [_row(one) for one in found])
 
@@ -121,7 +125,7 @@ def what_if(desk: Desk, params: dict[str, Any], now: float) -> WhatIfAnswer:
     """The answer. Raises as `Files` does, and `Unknown` for a model that is not there or has no price."""
     ask = msgspec.convert(params, WhatIfAsk)
     since_ms = _since(ask.since_ms, now)
-    choice = _choice_of(desk, ask.model, None)
+    choice = _Choices(desk).of(ask.model, None)
     if choice is None:
         raise Unknown(f"no price is known of {ask.model!r}; `tollkeeper models` shows those there are")
     found: list[tuple[Spent, int]] = []
@@ -142,54 +146,58 @@ def _since(since_ms: int | None, now: float) -> int:
 
 
 def _spent(desk: Desk, since_ms: int, only: str | None = None) -> Iterator[Spent]:
-    """What calls of text have used, by name and provider."""
-    for endpoint in _TEXT.split(", "):
-        names = {"endpoint": endpoint} if only is None else {"endpoint": endpoint, "model": only}
-        question = AnalyticsQuestion(
-            ("model", "provider"), UTC, None, since_ms, only=names, tenants=desk.bounds.tenants
-        )
-        for row in desk.files.analytics(question).rows:
-            if row["provider"]:
-                usage = Usage(row["input_tokens"], row["output_tokens"], row["cached_input_tokens"],
-                              reasoning_tokens=row["reasoning_tokens"])  # fmt: skip
-                yield Spent(row["model"], row["provider"], row["calls"], usage, to_pusd(Decimal(row["cost_usd"])))
+    """What calls of text have used, by name and provider, whichever endpoint they came by; what cost most first."""
+    names = {} if only is None else {"model": only}
+    by: tuple[By, ...] = ("model", "provider", "endpoint")
+    question = AnalyticsQuestion(by, UTC, None, since_ms, only=names, tenants=desk.bounds.tenants)
+    sums: dict[tuple[str, str], list[int]] = {}
+    for row in desk.files.analytics(question).rows:
+        if row["provider"] and row["endpoint"] in _TEXT:
+            found = [*(row[name] for name in _SUMMED), to_pusd(Decimal(row["cost_usd"]))]
+            before = sums.get((row["model"], row["provider"]), [0] * len(found))
+            sums[row["model"], row["provider"]] = [a + b for a, b in zip(before, found, strict=True)]
+    for (model, provider), (calls, read, written, cached, thought, cost) in sorted(
+        sums.items(), key=lambda one: -one[1][-1]
+    ):
+        yield Spent(model, provider, calls, Usage(read, written, cached, reasoning_tokens=thought), cost)
 
 
-def _advised(desk: Desk, spent: Spent, others: list[Choice]) -> list[Advice]:
-    own = _choice_of(desk, spent.model, spent.provider)
-    return [] if own is None else advise(spent, own, others)
+class _Choices:
+    """The models of one desk, looked up once each."""
 
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._candidates = Candidates(desk.settings, desk.prices)
 
-def _choice_of(desk: Desk, name: str, provider: str | None) -> Choice | None:
-    """What a name leads to, at one provider or at its first; None where it is gone, or nobody knows its price."""
-    try:
-        plan = resolve(desk.names, name)
-    except ModelNotFound:
-        return None
-    target = next((one for one in plan.targets if provider in (None, one.provider)), None)
-    if target is None:
-        return None
-    seat = Seat(target, plan.label, desk.names.look_up(name).slug or target.model)
-    return next(_chosen(desk, (seat,)), None)
+    def of(self, name: str, provider: str | None) -> Choice | None:
+        """What a name leads to, at one provider or at its first; None where it is gone, or nobody knows its price."""
+        names = self._desk.names
+        try:
+            plan = resolve(names, name)
+        except ModelNotFound:
+            return None
+        target = next((one for one in plan.targets if provider in (None, one.provider)), None)
+        if target is None:
+            return None
+        seat = Seat(target, plan.label, names.look_up(name).slug or target.model)
+        return next(self._chosen((seat,)), None)
 
+    def every(self) -> Iterator[Choice]:
+        """Every model there is that everybody may be sent to."""
+        try:
+            _, pool = pool_asked(self._desk, Caller(""), RecommendBody(model="auto"))
+        except Unknown:
+            return
+        yield from self._chosen(pool.seats)
 
-def _choices(desk: Desk) -> Iterator[Choice]:
-    """Every model there is that everybody may be sent to."""
-    try:
-        _, pool = pool_asked(desk, Caller(""), RecommendBody(model="auto"))
-    except Unknown:
-        return
-    yield from _chosen(desk, pool.seats)
-
-
-def _chosen(desk: Desk, seats: tuple[Seat, ...]) -> Iterator[Choice]:
-    for seat, one in zip(seats, Candidates(desk.settings, desk.prices).of(seats), strict=True):
-        provider = desk.settings.providers[seat.target.provider]
-        price = desk.prices.price(provider, seat.label, seat.target.model)
-        if price is not None and not one.shut:
-            own = None if isinstance(price, Free) else price
-            facts = one.takes, one.context, one.quality, one.quality_source
-            yield Choice(seat.label, seat.slug, provider.name, own, *facts, has_batches=provider.batches)
+    def _chosen(self, seats: tuple[Seat, ...]) -> Iterator[Choice]:
+        for seat, one in zip(seats, self._candidates.of(seats), strict=True):
+            provider = self._desk.settings.providers[seat.target.provider]
+            price = self._desk.prices.price(provider, seat.label, seat.target.model)
+            if price is not None and not one.shut:
+                own = None if isinstance(price, Free) else price
+                facts = one.takes, one.context, one.quality, one.quality_source
+                yield Choice(seat.label, seat.slug, provider.name, own, *facts, has_batches=provider.batches)
 
 
 def _row(one: Advice) -> SavingRow:
@@ -200,8 +208,9 @@ def _row(one: Advice) -> SavingRow:
 
 def _how(one: Advice) -> str:
     if one.to is not None:
-        arms = f'[{{"target": "{one.model}", "share": 95}}, {{"target": "{one.to}", "share": 5}}]'
-        return f"""tollkeeper settings set experiments.cheaper '{{"model": "{one.model}", "arms": {arms}, "sticky": "session"}}'"""
+        arms = [{"target": one.model, "share": 95}, {"target": one.to, "share": 5}]
+        value = json.dumps({"model": one.model, "arms": arms, "sticky": "session"})
+        return f"tollkeeper settings set experiments.cheaper {shlex.quote(value)}"  # clients choose some of the names
     if one.kind == "batch":
         return "send what can wait as a batch: docs/jobs.md"
     return "keep the beginning of prompts the same from call to call; Anthropic's models want `cache_control` as well"
