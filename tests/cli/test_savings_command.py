@@ -6,6 +6,8 @@ import json
 import shlex
 import time
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from money_commands import Desk
@@ -29,8 +31,12 @@ MEMBERS = {
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """A thousand calls of gpt-4o, each of 4,000 tokens in, none of them cached, and 100 out: $11 at its price."""
-    desk = Desk(tmp_path_factory.mktemp("spent"), **MEMBERS)
-    rows = [_row(number, "responses" if number % 4 == 0 else "chat/completions") for number in range(CALLS)]
+    return filled(tmp_path_factory.mktemp("spent"), MEMBERS)
+
+
+def filled(folder: Path, members: dict[str, Any], cost_pusd: int = 11 * 10**9) -> Desk:
+    desk = Desk(folder, **members)
+    rows = [_row(number, cost_pusd, "responses" if number % 4 == 0 else "chat/completions") for number in range(CALLS)]
     with closing(connect(desk.folder / "state" / "ledger.db")) as driver:
         driver.execute("BEGIN IMMEDIATE")
         with driver:
@@ -38,11 +44,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return desk
 
 
-def _row(number: int, endpoint: str) -> Row:
+def _row(number: int, cost_pusd: int, endpoint: str) -> Row:
     return Row(
         f"req_{number}.1", f"req_{number}", 1, AT_MS + number, key="alice", endpoint=endpoint,
         asked="openai/gpt-4o", model="openai/gpt-4o", provider="openrouter", upstream_model="openai/gpt-4o", status=200,
-        outcome="200", input_tokens=4000, output_tokens=100, cost_pusd=11 * 10**9, source="reported", counts_call=True,
+        outcome="200", input_tokens=4000, output_tokens=100, cost_pusd=cost_pusd, source="reported", counts_call=True,
     )  # fmt: skip
 
 
@@ -86,3 +92,11 @@ def test_a_name_that_a_client_chose_is_quoted_in_the_command() -> None:
     *words, value = shlex.split(row.how)
     assert words == ["tollkeeper", "settings", "set", "experiments.cheaper"]
     assert json.loads(value)["model"] == name
+
+
+def test_another_provider_of_the_same_model_is_told_where_it_costs_less(tmp_path: Path) -> None:
+    providers = {**MEMBERS["providers"], "openai": {"api_key": "sk-oa-canary", "base_url": "http://127.0.0.1:9/v1"}}
+    desk = filled(tmp_path, {**MEMBERS, "providers": providers}, cost_pusd=12 * 10**9)
+    (told,) = [one for one in desk.json("savings")["savings"] if one["kind"] == "cheaper_provider"]
+    assert (told["to"], told["saves_usd"], told["confidence"]) == ("openai/gpt-4o", "1.000000000000", "high")
+    assert told["how"] == "send calls with the header `x-tollkeeper-route: openai`"

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.errors import ModelNotFound
+from proxy.errors import InvalidValue, ModelNotFound
 from proxy.exchange.candidates import Candidates
 from proxy.policy.analysis.savings import Advice, Choice, Confidence, Kind, Spent, advise, at_price
 from proxy.policy.money.amounts import to_pusd, usd_text
@@ -114,9 +114,9 @@ def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
     """The answer. It asks files and may run in a thread. Raises as `Files` does."""
     since_ms = _since(msgspec.convert(params, SavingsAsk).since_ms, now)
     spent, choices = list(_spent(desk, since_ms)), _Choices(desk)
-    others = list(choices.every())
+    every = list(choices.every())
     owned = [(each, own) for each in spent if (own := choices.of(each.model, each.provider)) is not None]
-    found = [one for each, own in owned for one in advise(each, own, others)]
+    found = [one for each, own in owned for one in advise(each, own, [*every, *choices.elsewhere(each)])]
     found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
     return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), [_row(one) for one in found])
 
@@ -190,6 +190,22 @@ class _Choices:
             return
         yield from self._chosen(pool.seats)
 
+    def elsewhere(self, spent: Spent) -> Iterator[Choice]:
+        """The same model at the other providers whose lists have it."""
+        names = self._desk.names
+        for provider in names.providers:
+            try:
+                found = names.look_up(spent.model, provider)
+            except (ModelNotFound, InvalidValue):
+                continue
+            target = found.plan.targets[0]
+            known = self._desk.prices.facts(self._desk.settings.providers[target.provider], target.model)
+            if target.provider != spent.provider and known is not None:
+                seat = Seat(
+                    target, f"{target.provider}/{target.model}", names.look_up(spent.model).slug or target.model
+                )
+                yield from self._chosen((seat,))
+
     def _chosen(self, seats: tuple[Seat, ...]) -> Iterator[Choice]:
         for seat, one in zip(seats, self._candidates.of(seats), strict=True):
             provider = self._desk.settings.providers[seat.target.provider]
@@ -207,6 +223,8 @@ def _row(one: Advice) -> SavingRow:
 
 
 def _how(one: Advice) -> str:
+    if one.kind == "cheaper_provider" and one.to is not None:
+        return f"send calls with the header `x-tollkeeper-route: {one.to.partition('/')[0]}`"
     if one.to is not None:
         arms = [{"target": one.model, "share": 95}, {"target": one.to, "share": 5}]
         value = json.dumps({"model": one.model, "arms": arms, "sticky": "session"})
