@@ -102,9 +102,7 @@ def load_text(text: str, file: Path | None, env: Mapping[str, str], wanted: Want
 
 
 def _not_opened(laid: Iterable[Entry]) -> Iterator[str]:
-    for entry in laid:
-        if entry.unreadable:
-            yield f"the secret stored for {entry.section}.{entry.name} cannot be opened: {entry.unreadable}"
+    return (entry.complaint for entry in laid if entry.unreadable)
 
 
 def _shaped(document: Document, tree: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:

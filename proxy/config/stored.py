@@ -39,6 +39,11 @@ class Entry(Struct, frozen=True):
     version: int = 1
     unreadable: str = ""
 
+    @property
+    def complaint(self) -> str:
+        """Which secret could not be opened, and why."""
+        return f"the secret stored for {self.section}.{self.name} cannot be opened: {self.unreadable}"
+
 
 class Written(Struct, frozen=True):
     """One entry as somebody wrote it, its secrets masked. `line` is that of the file, None elsewhere; `version` is 0 but

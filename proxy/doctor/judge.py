@@ -46,7 +46,7 @@ def config_checks(seen: ConfigSeen, *, runs: bool = False) -> list[Check]:
     return [
         *([] if seen.problems else [passed("config", "file", where)]),
         *(_missing(problem, runs=runs) for problem in seen.problems),
-        *_providers(seen.settings, runs=runs),
+        *_providers(seen, seen.settings, runs=runs),
         *_readable(seen),
         *(_address("data address", seen.settings.listen, "a client's key")),
         *(_address("admin address", seen.settings.admin, "the admin token")),
@@ -61,7 +61,7 @@ def _missing(problem: str, *, runs: bool) -> Check:
     return warned("config", "secret", f"{problem}, here; the daemon that runs has an environment of its own", step)
 
 
-def _providers(settings: Settings, *, runs: bool) -> Iterator[Check]:
+def _providers(seen: ConfigSeen, settings: Settings, *, runs: bool) -> Iterator[Check]:
     if not settings.providers and runs:
         found = "none here; the daemon that runs has a key in its own environment, or was started with --mock"
         yield warned("config", "providers", found, "run this with the daemon's environment")
@@ -72,8 +72,9 @@ def _providers(settings: Settings, *, runs: bool) -> Iterator[Check]:
         return
     sources = [f"{provider.name} ({provider.key_source})" for provider in settings.providers.values()]
     yield passed("config", "providers", ", ".join(sources))
+    elsewhere = {entry.complaint for entry in seen.unopened}  # `sealed_checks` has more to say of these
     for warning in settings.warnings:
-        if not _is_of_file(settings, warning):
+        if not _is_of_file(settings, warning) and warning not in elsewhere:
             found, _, step = warning.partition(": ")
             yield warned("config", "provider key", found, step)
 

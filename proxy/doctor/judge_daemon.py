@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import ConfigSeen, DaemonSeen, PortSeen, ScrapeSeen, UnitSeen, WebhooksSeen
+from proxy.stores.master_keys import VARIABLE
 
 # the bounds of the alerts in prometheus/rules.yml
 SLOW_LOOP_SECONDS = 0.25
@@ -55,6 +56,29 @@ def _lock(seen: DaemonSeen) -> Check:
     step = f"if it is a daemon that hangs: kill {seen.holder}" if seen.holder else "find it: fuser -v lock"
     found = f"held by {who}, which answers nothing: a daemon that starts or hangs, or a command at work"
     return warned("daemon", "lock", found, step)
+
+
+def sealed_checks(config: ConfigSeen, daemon: DaemonSeen) -> list[Check]:
+    """Whether stored secrets can be opened where they are needed: by the daemon, which may have master keys of its own."""
+    there = daemon.unopened
+    here = {f"{entry.section}.{entry.name}": entry.unreadable for entry in config.unopened}
+    if there is None:
+        return [_sealed_here(place, why, runs=daemon.answers) for place, why in here.items()]
+    step = "put that master key back where the daemon has it, then `tollkeeper reload`; or store the secret again"
+    lost = [
+        failed("config", "stored secret", f"the daemon cannot open that of {place}: {why}", step)
+        for place, why in there.items()
+    ]
+    found = "that of {} can be opened by the daemon alone, which has master keys that are not here"
+    return [*lost, *(passed("config", "stored secret", found.format(place)) for place in here if place not in there)]
+
+
+def _sealed_here(place: str, why: str, *, runs: bool) -> Check:
+    if runs:
+        found = f"that of {place} cannot be opened here, and the daemon does not tell whether it can: {why}"
+        return warned("config", "stored secret", found, "tollkeeper secrets status")
+    step = f"put it back; if the daemon gets it as {VARIABLE} or a systemd credential, run this as it is run"
+    return failed("config", "stored secret", f"that of {place} cannot be opened: {why}", step)
 
 
 def webhook_checks(seen: WebhooksSeen) -> list[Check]:

@@ -10,6 +10,7 @@ import msgspec
 
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import ProviderSeen
+from proxy.policy.values import Provider
 
 FEWEST_DAYS = 14
 LEAST_USD = Decimal(1)
@@ -37,9 +38,18 @@ def offline_checks(names: Sequence[str]) -> list[Check]:
     return [passed(f"provider {name}", "reach", "skipped (--offline)") for name in names]
 
 
+def sealed_check(provider: Provider, *, runs: bool) -> Check:
+    """It was not asked: its stored key does not open here; whether that is wrong another check says."""
+    how = "" if provider.tenant or not runs else f"; `tollkeeper providers test {provider.name}` has the daemon ask"
+    return passed(_group(provider), "key", f"skipped; its stored key cannot be opened here{how}")
+
+
+def _group(provider: Provider) -> str:
+    return f"provider {provider.name}{f' (tenant {provider.tenant})' if provider.tenant else ''}"
+
+
 def _steps(seen: ProviderSeen) -> Iterator[Check]:
-    tenant = seen.provider.tenant
-    group = f"provider {seen.provider.name}{f' (tenant {tenant})' if tenant else ''}"
+    group = _group(seen.provider)
     if seen.provider.is_unreadable:
         why = f"its stored key cannot be opened, so that nothing was asked: {seen.provider.shut}"
         yield failed(group, "key", why, "put that master key back, or store the key again")

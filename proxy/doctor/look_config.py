@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from proxy.config.discover import key_file
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, path_text
+from proxy.config.stored import Entry
 from proxy.data import snapshot_bytes
 from proxy.doctor.seen import NEWS_DAYS, ConfigSeen, KeysSeen, PricesSeen, Unpriced
 from proxy.errors import ModelNotFound
@@ -26,7 +27,7 @@ from proxy.policy.names.feed import accept, read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.tenants import scopes_of
 from proxy.policy.values import Settings, Target
-from proxy.stores.effective import load_effective
+from proxy.stores.effective import Effective, load_effective
 from proxy.stores.failures import StoreError
 from proxy.stores.keyset import KeySet, key_set
 from proxy.stores.model_news import News
@@ -40,18 +41,23 @@ def look_at_config(path: Path | None, env: Mapping[str, str]) -> ConfigSeen:
     """Read it as the daemon would; where only secrets are missing, without them."""
     file, tz = None if path is None else str(path), env.get("TZ", "")
     try:
-        loaded = load_effective(path, env).loaded
+        effective = load_effective(path, env)
     except ConfigProblems as error:
         problems = tuple(str(problem) for problem in error.problems)
         try:
-            settings = load_effective(path, env, needs_secrets=False).loaded.settings
+            known = load_effective(path, env, needs_secrets=False)
         except ConfigProblems:
             return ConfigSeen(file, problems=problems)
-        places = [problem.path for problem in error.problems]
+        settings, places = known.loaded.settings, [problem.path for problem in error.problems]
         keyless = [name for name in settings.providers if any(_is_within(place, name) for place in places)]
-        return ConfigSeen(file, settings, problems, frozenset(keyless), tz=tz)
+        return ConfigSeen(file, settings, problems, frozenset(keyless), unopened=_unopened(known), tz=tz)
+    loaded = effective.loaded
     readable = tuple(_readable_key_files(loaded.config, path, env))
-    return ConfigSeen(file, loaded.settings, readable=readable, tz=tz)
+    return ConfigSeen(file, loaded.settings, readable=readable, unopened=_unopened(effective), tz=tz)
+
+
+def _unopened(effective: Effective) -> tuple[Entry, ...]:
+    return tuple(entry for entry in effective.vault.entries if entry.unreadable)
 
 
 def _is_within(place: str, provider: str) -> bool:

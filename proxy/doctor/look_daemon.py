@@ -36,7 +36,19 @@ def look_at_daemon(state_dir: str) -> DaemonSeen:
         return DaemonSeen(answers=True, holder=holder)
     names = ("pid", "version", "config", "url", "admin_url")
     unspoken = told.get("unspoken", {})
-    return DaemonSeen(answers=True, holder=holder, unspoken=unspoken, **{name: told[name] for name in names})
+    unopened = _unopened(state_dir)
+    rest = {name: told[name] for name in names}
+    return DaemonSeen(answers=True, holder=holder, unspoken=unspoken, unopened=unopened, **rest)
+
+
+def _unopened(state_dir: str) -> dict[str, str] | None:
+    """The stored entries that it cannot open, and why: its master keys may be such as only it has."""
+    try:
+        status, body = ask(f"unix:{state_dir}/{SOCKET_NAME}", "/secrets", method="POST")
+        rows = msgspec.json.decode(body, type=dict[str, Any])["unreadable"] if status == 200 else None
+    except (OSError, msgspec.DecodeError, KeyError):
+        return None
+    return None if rows is None else {row["entry"]: row["problem"] for row in rows}
 
 
 def _holder(state_dir: Path) -> int | None:

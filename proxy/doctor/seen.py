@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from proxy.config.stored import Entry
 from proxy.policy.values import Provider, Settings
 from proxy.stores.deliveries import Off
 from proxy.stores.model_news import News
@@ -20,7 +21,8 @@ class ConfigSeen(Struct, frozen=True):
     """The configuration that would be used (`file` None: the environment's), or everything that is wrong with it.
 
     With both, `problems` are secrets that cannot be had here, those of the providers `keyless` among them.
-    `readable` are key files others can read, with their modes. `tz` is the TZ variable.
+    `readable` are key files others can read, with their modes. `unopened` are stored entries with a secret that the
+    master keys at hand do not open. `tz` is the TZ variable.
     """
 
     file: str | None
@@ -28,6 +30,7 @@ class ConfigSeen(Struct, frozen=True):
     problems: tuple[str, ...] = ()
     keyless: frozenset[str] = frozenset()
     readable: tuple[tuple[str, int], ...] = ()
+    unopened: tuple[Entry, ...] = ()
     tz: str = ""
 
 
@@ -141,7 +144,8 @@ class DaemonSeen(Struct, frozen=True):
     """Whether a daemon answers on the control socket. `holder` is who has the lock (0: nobody can say), None nobody.
     `is_hidden`: this user may not ask it.
 
-    `url` and `admin_url` are `http://host:port` or `unix:PATH`; empty where it did not tell.
+    `url` and `admin_url` are `http://host:port` or `unix:PATH`; empty where it did not tell. `unopened` has why it cannot
+    open what is stored, by entry; None where it did not tell.
     """
 
     answers: bool = False
@@ -154,6 +158,7 @@ class DaemonSeen(Struct, frozen=True):
     admin_url: str = ""
     holder: int | None = None
     unspoken: Mapping[str, Sequence[str]] = {}
+    unopened: Mapping[str, str] | None = None
 
 
 class PortSeen(Struct, frozen=True):

@@ -26,8 +26,15 @@ from proxy.doctor.judge import (
     state_checks,
     zone_checks,
 )
-from proxy.doctor.judge_daemon import daemon_checks, port_checks, scrape_checks, unit_checks, webhook_checks
-from proxy.doctor.judge_provider import clock_checks, offline_checks, provider_checks
+from proxy.doctor.judge_daemon import (
+    daemon_checks,
+    port_checks,
+    scrape_checks,
+    sealed_checks,
+    unit_checks,
+    webhook_checks,
+)
+from proxy.doctor.judge_provider import clock_checks, offline_checks, provider_checks, sealed_check
 from proxy.doctor.look_config import look_at_config, look_at_keys, look_at_prices
 from proxy.doctor.look_daemon import look_at_daemon, look_at_metrics, look_at_ports
 from proxy.doctor.look_provider import look_at_providers
@@ -45,10 +52,10 @@ def visit(path: Path | None, env: Mapping[str, str], *, offline: bool) -> list[C
         return _beside_a_broken_file(config, path, env)
     settings = config.settings
     daemon = look_at_daemon(settings.state_dir)
-    checks = config_checks(config, runs=daemon.answers)
+    checks = config_checks(config, runs=daemon.answers) + sealed_checks(config, daemon)
     keys, keys_seen = look_at_keys(settings)
     checks += key_checks(keys_seen)
-    checks += _providers(config, settings, offline=offline)
+    checks += _providers(config, daemon, offline=offline)
     checks += zone_checks(settings, config.tz)
     prices = look_at_prices(settings, keys)
     checks += [*price_checks(settings, prices), news_check(prices.news)]
@@ -72,19 +79,22 @@ def _beside_a_broken_file(config: ConfigSeen, path: Path | None, env: Mapping[st
     return [*checks, *unit_checks(look_at_unit(env), runs=daemon.answers)]
 
 
-def _providers(config: ConfigSeen, settings: Settings, *, offline: bool) -> list[Check]:
+def _providers(config: ConfigSeen, daemon: DaemonSeen, *, offline: bool) -> list[Check]:
     """Each with everybody's key, and with that of every tenant that has its own. Those whose key cannot be had here are
     not asked."""
+    settings = config.settings
+    assert settings is not None
     if offline:
         return [*offline_checks(list(settings.providers)), passed("clock", "offset", "skipped (--offline)")]
     asked = [provider for provider in settings.providers.values() if provider.name not in config.keyless]
     if not config.problems:  # else tenants' keys, too, may be such as cannot be had here
         accounts = Accounts(settings.providers, settings.tenants)
         asked += [provider for tenant in settings.tenants for provider in accounts.with_key_of(tenant).values()]
-    seen = asyncio.run(look_at_providers(asked))
+    seen = asyncio.run(look_at_providers([one for one in asked if not one.is_unreadable]))
     left_out = [
         passed(f"provider {name}", "reach", "skipped; its key cannot be had here") for name in sorted(config.keyless)
     ]
+    left_out += [sealed_check(one, runs=daemon.answers) for one in asked if one.is_unreadable]
     return left_out + [check for one in seen for check in provider_checks(one)] + clock_checks(seen)
 
 

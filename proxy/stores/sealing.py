@@ -104,7 +104,10 @@ class Sealer:
     def _wrapped(self, identity: str, tenant: str, plain: bytes, created_ms: int) -> DataKey:
         label = self.masters.active
         if not label:
-            raise Unreadable(self.masters.trouble or f"there is no master key in {self.masters.source}")
+            missing = ", ".join(sorted({key.label for key in self._keys.values()}))
+            hint = f", and what is stored hangs on {missing}: put it back, or run this as the daemon is run"
+            absent = f"there is no master key in {self.masters.source}{hint if missing else ''}"
+            raise Unreadable(self.masters.trouble or absent)
         nonce = secrets.token_bytes(_NONCE_BYTES)
         wrapped = nonce + self._master(label).encrypt(nonce, plain, _bound(tenant, identity))
         return DataKey(identity, tenant, label, wrapped, created_ms)

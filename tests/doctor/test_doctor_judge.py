@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from proxy.config.stored import Entry
 from proxy.doctor import judge, judge_daemon, judge_provider
 from proxy.doctor.check import Check, is_well
 from proxy.doctor.seen import (
@@ -317,6 +318,26 @@ DAEMONS = [
 def test_the_daemon_and_its_lock(seen: DaemonSeen, answers: str, lock: str) -> None:
     checks = judge_daemon.daemon_checks(seen, CONFIG, "1")
     assert judged(checks) == [("control socket", answers), *([("lock", lock)] if lock else [])]
+
+
+@pytest.mark.parametrize(
+    ("here", "daemon", "statuses", "says"),
+    [
+        ("", DaemonSeen(), [], ""),
+        ("k1 is not here", DaemonSeen(), ["fail"], "that of providers.q cannot be opened: k1 is not here"),
+        ("k1 is not here", RUNS, ["warn"], "the daemon does not tell whether it can: k1 is not here"),
+        ("k1 is not here", msgspec.structs.replace(RUNS, unopened={}), ["pass"], "by the daemon alone"),
+        ("k1 is not here", msgspec.structs.replace(RUNS, unopened={"providers.q": "no k1"}), ["fail"], "daemon cannot"),
+        ("", msgspec.structs.replace(RUNS, unopened={"tenants.a": "no k1"}), ["fail"], "open that of tenants.a: no k1"),
+    ],
+)
+def test_stored_secrets_count_as_the_daemon_can_open_them(
+    here: str, daemon: DaemonSeen, statuses: list[str], says: str
+) -> None:
+    entries = (Entry("providers", "q", {}, unreadable=here),) if here else ()
+    checks = judge_daemon.sealed_checks(ConfigSeen("/c.yaml", unopened=entries), daemon)
+    assert [check.status for check in checks] == statuses
+    assert all(says in check.found for check in checks)
 
 
 def test_what_a_provider_was_seen_not_to_speak_is_said() -> None:

@@ -108,14 +108,23 @@ def test_what_is_stored_is_tried_as_what_the_file_says(upstream: Upstream, tmp_p
         assert found.one(group, "key")["found"] == "accepted; it lists 0 models", group
     keys = {call.header("authorization") for call in upstream.calls}
     assert keys == {f"Bearer {key}" for key in (PROVIDER_KEY, "sk-stored-canary", "sk-acme-canary")}
-    (tmp_path / "state" / "master.key").unlink()
+    away = (tmp_path / "state" / "master.key").rename(tmp_path / "away")
     upstream.expect(json_reply({"data": []}), path="/models")
     lost = visit(tmp_path)
-    assert lost.failed == [("provider q", "key"), ("provider q (tenant acme)", "key")], "and no other key is sent there"
-    assert lost.one("provider q", "key")["found"].startswith(
-        "its stored key cannot be opened, so that nothing was asked"
-    )
-    assert not any(key in str(found.rows + lost.rows) for key in ("sk-stored-canary", "sk-acme-canary"))
+    assert lost.failed == [("config", "stored secret")] * 2, "and no other key is sent there"
+    for group in ("provider q", "provider q (tenant acme)"):
+        assert lost.one(group, "key")["found"] == "skipped; its stored key cannot be opened here", group
+    has_it = {"TOLLKEEPER_MASTER_KEYS": away.read_text().strip()}
+    with Daemon(usual(tmp_path, providers={"p": provider}), tmp_path, key=CLIENT_KEY, env=has_it):
+        upstream.expect(json_reply({"data": []}), path="/models")
+        asked = visit(tmp_path)  # in a terminal without the daemon's master key
+    assert asked.failed == []
+    told = [row["found"] for row in asked.rows if row["name"] == "stored secret"]
+    assert told == [
+        f"that of {place} can be opened by the daemon alone, which has master keys that are not here"
+        for place in ("providers.q", "tenants.acme")
+    ]
+    assert not any(key in str(found.rows + lost.rows + asked.rows) for key in ("sk-stored-canary", "sk-acme-canary"))
 
 
 def test_a_server_without_a_key_may_be_off(upstream: Upstream, tmp_path: Path) -> None:
