@@ -27,7 +27,7 @@ _ATTEMPTS = f"SELECT {_COLUMNS}, '' FROM attempts AS a WHERE a.at_ms >= ? AND a.
 _FLAGGED = f"""SELECT {_COLUMNS}, f.flag FROM flags AS f
                JOIN attempts AS a ON a.id > f.request_id || '.' AND a.id < f.request_id || '/'
                WHERE f.at_ms >= ? AND f.at_ms < ?"""  # noqa: S608
-_COUNT = "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE at_ms >= ? AND at_ms < ? LIMIT ?)"
+_COUNT = "SELECT count(*) FROM (SELECT 1 {asked} LIMIT ?)"
 
 
 class TooMuch(ValueError):
@@ -151,13 +151,16 @@ def _globbed(text: str) -> str:
 
 
 def _count_attempts(driver: sqlite3.Connection, found: Found, question: AnalyticsQuestion) -> None:
-    """Row by row, by what only rows have."""
-    is_flagged = "flag" in question.names
-    between = (question.from_ms, min(question.end_ms, MOST_INT))
-    counted = _COUNT.format(table="flags" if is_flagged else "attempts")
-    if driver.execute(counted, (*between, MOST_ATTEMPTS + 1)).fetchone()[0] > MOST_ATTEMPTS:
+    """Row by row, by what only rows have. Those of tenants that do not count are not counted against the asker, either."""
+    asked = _FLAGGED if "flag" in question.names else _ATTEMPTS
+    values: list[Any] = [question.from_ms, min(question.end_ms, MOST_INT)]
+    if (tenants := question.tenants) is not None:
+        asked += f" AND a.tenant IN ({', '.join('?' * len(tenants))})"
+        values += tenants
+    counted = _COUNT.format(asked=asked[asked.index("FROM") :])
+    if driver.execute(counted, (*values, MOST_ATTEMPTS + 1)).fetchone()[0] > MOST_ATTEMPTS:
         raise TooMuch(f"by session or flag at most {MOST_ATTEMPTS:,} attempts are added up: ask for a shorter time")
-    count_rows(found, _asked_once(driver.execute(_FLAGGED if is_flagged else _ATTEMPTS, between), question), question)
+    count_rows(found, _asked_once(driver.execute(asked, values), question), question)
 
 
 def _asked_once(rows: Iterable[tuple[Any, ...]], question: AnalyticsQuestion) -> Iterator[tuple[Row, str, int]]:

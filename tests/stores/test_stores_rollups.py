@@ -17,13 +17,13 @@ from stores_samples import row, settled, voided
 
 from proxy.stores import rollups
 from proxy.stores.analytics import AnalyticsQuestion, By, Interval
-from proxy.stores.analytics_ledger import TooMuch
+from proxy.stores.analytics_ledger import MOST_ATTEMPTS, TooMuch
 from proxy.stores.database import connect
 from proxy.stores.histogram import histogram_of, merged, quantiles, read, text_of
 from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted, Corrected, Record, Refused
+from proxy.stores.records import Adjusted, Corrected, Record, Refused, Row
 from proxy.stores.segments import Position
 from proxy.stores.usage import UsageQuestion
 
@@ -212,3 +212,20 @@ def test_percentiles_are_right_to_five_percent_and_add_up() -> None:
     for one in (0, histogram_of(0), -histogram_of(7), mixed, 2**30 * histogram_of(10**12)):
         assert read(text_of(one)) == one
         assert read(merged(text_of(one), text_of(mixed))) == one + mixed
+
+
+def test_of_sessions_only_those_of_the_tenants_asked_for_count_against_what_is_added_up(tmp_path: Path) -> None:
+    columns = ", ".join(f'"{name}"' for name in Row.__struct_fields__ if name != "id")
+    with closing(opened(tmp_path)) as driver:
+        add(driver, settled("a", at_ms=NOON, tenant="acme"), settled("b", at_ms=NOON, tenant="globex"))
+        driver.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+            f"INSERT INTO attempts (id, {columns}) SELECT 'x' || i, {columns} FROM attempts, n WHERE tenant = 'globex'",  # noqa: S608
+            (MOST_ATTEMPTS,),
+        )
+    for tenants in (None, ("globex",)):
+        with pytest.raises(TooMuch, match="150,000 attempts"):
+            Files(tmp_path).analytics(AnalyticsQuestion(("session",), UTC, tenants=tenants))
+    for by in ("session", "flag"):
+        found = Files(tmp_path).analytics(AnalyticsQuestion((by,), UTC, tenants=("acme",)))  # type: ignore[arg-type]
+        assert found.total["calls"] == (1 if by == "session" else 0)
