@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from harness.daemon import Daemon
+from harness.daemon import REPOSITORY, Daemon
 from harness.http import Connection, Headers, Reply, request_bytes
 from harness.setting import CLIENT_KEY
 
+from proxy.config.stored import SECTIONS as ENTRIES
 from proxy.policy.operators import Role
 from proxy.web.operator.admin_table import ROUTES, openapi
 from proxy.web.operator.logins import LOGIN_PATHS
-from proxy.web.operator.rights import PAGES, RIGHTS, ROLES, Right, may, right_of
+from proxy.web.operator.rights import PAGES, RIGHTS, ROLES, Resource, Right, Verb, may, right_of
 
 OWNER = "admin-canary-51b7"
 ROLE_NAMES: tuple[Role, ...] = get_args(Role)
@@ -109,6 +110,65 @@ def test_the_table_is_the_one_of_the_design() -> None:
     assert reads["auditor"] == {"audit", "settings history"}
     assert writes["viewer"] == writes["analyst"] == writes["auditor"] == set()
     assert all(writes["owner"] >= writes[role] and reads["owner"] >= reads[role] for role in ROLE_NAMES)
+
+
+def described(words: str) -> set[str]:
+    """Resources as the page of roles tells them."""
+    named = {"[audit](audit.md)": "audit", "the history of settings": "settings history", " and ": ", ", "the ": ""}
+    for said, meant in named.items():
+        words = words.replace(said, meant)
+    return set() if words == "nothing" else set(filter(None, words.split(", ")))
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The cells of the table below this line of the page."""
+    lines = (REPOSITORY / "docs" / "roles.md").read_text().partition(f"{heading}\n")[2].partition("\n\n")[0]
+    return [line.strip("| ").split(" | ") for line in lines.splitlines()[1:]]
+
+
+def test_the_page_says_of_every_role_what_the_table_of_rights_says() -> None:
+    told: dict[str, dict[str, set[str]]] = {}
+    for role, reads, changes in rows_of("| role | reads | changes |"):
+        known, _, more = reads.rpartition("; ")
+        former = told[known.split()[2]]["read"] if known else set()
+        told[role] = {"read": former | described(more), "write": described(changes)}
+    everything = {"everything"}
+    assert told.pop("owner") == {"read": everything, "write": everything}
+    assert told == {
+        role: {verb: {resource for known, resource in ROLES[role] if known == verb} for verb in ("read", "write")}
+        for role in ROLE_NAMES
+        if role != "owner"
+    }
+
+
+def test_the_page_says_of_every_path_what_it_takes() -> None:
+    """In the order of the table of rights, and of paths."""
+    every = [("GET", path, right) for path, right in PAGES.items()]
+    every += [(route.method, route.path, RIGHTS[route.order]) for route in ROUTES]
+    expected = [
+        [f"{verb} {'what the section takes' if by_section else resource}", ", ".join(paths), "yes" if by_tenant else "no"]
+        for by_section in (False, True)
+        for resource in get_args(Resource)
+        for verb in get_args(Verb)
+        for by_tenant in (True, False)
+        if (paths := [
+            f"`{method} {path}`"
+            for method, path, right in every
+            if (right.by_section, right.resource, right.verb, right.by_tenant) == (by_section, resource, verb, by_tenant)
+        ])
+    ]  # fmt: skip
+    assert rows_of("| takes | paths | in a tenant |") == expected, as_table(expected)
+    taken = {section: right_of("setting", {"section": section}).resource for section in sorted(ENTRIES)}
+    sections = [
+        [", ".join(f"`{section}`" for section, known in taken.items() if known == resource), resource]
+        for resource in get_args(Resource)
+        if resource in taken.values()
+    ]
+    assert rows_of("| section | takes |") == sections, as_table(sections)
+
+
+def as_table(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def test_with_admins_reading_wants_a_token_but_for_health_ready_and_metrics(daemon: Daemon) -> None:

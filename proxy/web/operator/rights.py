@@ -125,6 +125,7 @@ _SECTIONS: Mapping[str, Resource] = {
     "budgets": "budgets",
     "limits": "limits",
     "models": "models",
+    "model_switches": "models",
     "routes": "routing",
     "strategies": "routing",
     "experiments": "routing",
