@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from harness.daemon import Daemon
+from harness.daemon import REPOSITORY, Daemon
 from harness.events import chat_reply
 from harness.http import Connection, Headers, Reply, request_bytes
 from harness.setting import CLIENT_KEY, config_for
@@ -21,6 +21,7 @@ from harness.steps import json_reply
 from harness.upstream import Upstream
 
 from proxy.config.load import load_text
+from proxy.config.stored import SECTIONS
 from proxy.stores.master_keys import MasterKeys
 from proxy.stores.sealing import Sealer
 from proxy.stores.vault import Vault
@@ -233,7 +234,9 @@ def state_files(daemon: Daemon) -> list[Path]:
     return [file for file in daemon.folder.rglob("*") if file.is_file() and file.name != "config.yaml"]
 
 
-def test_every_path_of_settings_is_in_the_table() -> None:
+def test_every_path_and_section_of_settings_is_told() -> None:
+    page = " ".join((REPOSITORY / "docs" / "settings.md").read_text().split())
+    assert f"that have entries: {', '.join(f'`{section}`' for section in SECTIONS)}. " in page
     assert {route.order for route in ROUTES if route.path.startswith("/settings")} == {
         "settings", "settings_of", "setting", "put_setting", "delete_setting", "settings_history", "rollback_setting",
     }  # fmt: skip
