@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from proxy.errors import DuplicateKey, InvalidJson, JsonTooDeep
 from proxy.wire.json_text import SMALL, check_parts, mended
+from proxy.wire.media import LONG, Brief, Lacking, without_long_strings
 
 _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -25,9 +26,13 @@ _KNOWN = frozenset(
     "model messages input prompt stream stream_options max_tokens max_completion_tokens max_output_tokens "
     "models fallbacks n tools temperature metadata user provider seed stop tollkeeper".split()
 )
-_members: msgspec.json.Decoder[dict[str, bytes | Raw]] = msgspec.json.Decoder(dict[str, Raw])
+_NOTHING_LACKING: Lacking = {}
+_members: msgspec.json.Decoder[dict[str, Text]] = msgspec.json.Decoder(dict[str, Raw])
 _json = msgspec.json.Decoder().decode
 _lenient = msgspec.json.Decoder(float_hook=float)
+
+
+Text = bytes | Raw | memoryview
 
 
 class Member(Struct, frozen=True):
@@ -35,21 +40,24 @@ class Member(Struct, frozen=True):
 
     start: int
     end: int
-    value: bytes | Raw
+    value: Text
 
 
 class JsonObject(Struct, eq=False):
     """The bytes as they came, and the text of every member's value. Where they stand is worked out when somebody asks.
 
     `gap` is what stands behind every colon and comma of a text spelled as encoders do, which begins at `start`; for any
-    other its members are `placed` at once.
+    other its members are `placed` at once. `brief`: the same with a name in the place of every long string, where there
+    are any; `lacking` is by how many bytes each name is shorter.
     """
 
     body: bytes
-    values: dict[str, bytes | Raw]
+    values: dict[str, Text]
     start: int = 0
     gap: bytes = b""
     placed: dict[str, Member] | None = None
+    brief: JsonObject | None = None
+    lacking: Lacking = _NOTHING_LACKING
 
     @property
     def members(self) -> dict[str, Member]:
@@ -79,7 +87,7 @@ class JsonObject(Struct, eq=False):
             return _odd_value(name, text)
 
 
-def _odd_value(name: str, text: bytes | Raw) -> Any:
+def _odd_value(name: str, text: Text) -> Any:
     try:  # numbers of any size are JSON, and so are halves of characters
         return _lenient.decode(mended(bytes(text)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -92,6 +100,10 @@ def read_object(body: bytes) -> JsonObject:
     Raises `InvalidJson`, `DuplicateKey`, `JsonTooDeep` or `RequestTooLarge`; never anything else.
     """
     start = len(_BOM) if body.startswith(_BOM) else 0
+    if len(body) > 2 * LONG and (brief := without_long_strings(body)) is not None:
+        document = _read_brief(body, brief, start)
+        if document is not None:
+            return document
     if len(body) > SMALL:
         check_parts(body)
     try:
@@ -103,6 +115,25 @@ def read_object(body: bytes) -> JsonObject:
         return _read(body, mended(body), start)
     except msgspec.DecodeError as error:
         raise InvalidJson(f"The request body is not valid JSON: {_without_input(error)}.") from None
+
+
+def _read_brief(body: bytes, brief: Brief, start: int) -> JsonObject | None:
+    """Read `body` by what is short of it; None where that is no JSON by itself. Raises what `read_object` does."""
+    if len(brief.text) > SMALL:
+        check_parts(brief.text)
+    try:
+        short = _read(brief.text, brief.text, start)
+    except msgspec.DecodeError:
+        return None
+    if not brief.lacking.keys().isdisjoint(short.values):  # two long names may be the same
+        return None
+    placed: dict[str, Member] = {}
+    for name, member in short.members.items():
+        begins, ends = brief.place(member.start), brief.place(member.end)
+        is_whole = ends - begins == member.end - member.start
+        placed[name] = Member(begins, ends, member.value if is_whole else memoryview(body)[begins:ends])
+    values = {name: member.value for name, member in placed.items()}
+    return JsonObject(body, values, start, placed=placed, brief=short, lacking=brief.lacking)
 
 
 def _read(body: bytes, text: bytes, start: int) -> JsonObject:
@@ -156,7 +187,7 @@ def without(document: JsonObject, name: str) -> bytes:
     return body[: body.index(b"{") + 1] + body[end:]
 
 
-def _gap_of(text: bytes, start: int, found: dict[str, bytes | Raw]) -> bytes | None:
+def _gap_of(text: bytes, start: int, found: dict[str, Text]) -> bytes | None:
     """What stands behind every colon and comma of a text spelled as encoders do; None for any other.
 
     That the members put together again are the text proves that none was there twice.
@@ -164,7 +195,7 @@ def _gap_of(text: bytes, start: int, found: dict[str, bytes | Raw]) -> bytes | N
     after_colon = text.find(b":", start, start + _LONGEST_USUAL_KEY) + 1
     gap = b" " if after_colon and text[after_colon : after_colon + 1] == b" " else b""
     before, behind = b"," + gap + b'"', b'":' + gap
-    pieces: list[bytes | Raw] = []
+    pieces: list[Text] = []
     for key, value in found.items():
         pieces += (before, key.encode("utf-8", "surrogatepass"), behind, value)
     if not pieces:
@@ -186,7 +217,7 @@ def _place(document: JsonObject) -> dict[str, Member]:
     return members
 
 
-def _walk(body: bytes, start: int, found: dict[str, bytes | Raw]) -> dict[str, Member]:
+def _walk(body: bytes, start: int, found: dict[str, Text]) -> dict[str, Member]:
     """Walk `{ key : value ,` with the known length of each value.
 
     A repeated key is collapsed by the decoder, so the walk meets a member too many, or a value

@@ -1,4 +1,4 @@
-"""Long `data:` URLs, taken out of a JSON text before it is decoded: of a request with a picture they are nearly all.
+"""Long strings, taken out of a JSON text before it is parsed: of a request with a picture they are nearly all.
 
 Nobody reads more of one than its length. One without an escape ends at the next quote, so that what is left has the
 same structure.
@@ -7,29 +7,77 @@ same structure.
 from __future__ import annotations
 
 import secrets
+import sys
+from bisect import bisect_right
 
-_URL = b'"data:'
-_LONG = 4096
+from msgspec import Struct
+
+LONG = 8192
 _NONCE = secrets.token_hex(8)  # no client knows the names
+_OUTSIDE = b",:]} \t\r\n"  # what stands behind a string
 
 Lacking = dict[str, int]  # by how many bytes a name is shorter than what it stands for
 
 
-def without_data(text: bytes, start: int, end: int) -> tuple[bytes, Lacking]:
-    """The JSON text from `start` to `end` with a name in the place of every long `data:` URL."""
+class Brief(Struct, frozen=True):
+    """A text with a name in the place of every long string. `cuts`: where each name ends in it, and by how many bytes
+    that end lies further on in the text as it came."""
+
+    text: bytes
+    cuts: list[tuple[int, int]]
+    lacking: Lacking
+
+    def place(self, at: int) -> int:
+        """Where in the text as it came an offset outside the names lies."""
+        before = bisect_right(self.cuts, (at, sys.maxsize))
+        return at + self.cuts[before - 1][1] if before else at
+
+
+def without_long_strings(text: bytes) -> Brief | None:
+    """The text in brief; None where it has nothing long without a quote.
+
+    What stands between two quotes may lie outside strings as well: a name in its place is no JSON, which tells. Whether
+    every character of a long string may stand in one is not looked into but for line ends, which end none for anybody.
+    """
     pieces: list[bytes] = []
+    cuts: list[tuple[int, int]] = []
     lacking: Lacking = {}
-    at, ascii_only = start, text.isascii()
-    opening = text.find(_URL, start, end) if ascii_only else -1
-    while opening >= 0:
-        closing = text.find(b'"', opening + 1, end)
+    size, done, is_ascii = 0, 0, text.isascii()
+    for opening, closing in _stretches(text):
+        if not _is_plain(text, opening, closing, is_ascii=is_ascii):
+            continue
+        name = f"data:{_NONCE}-{len(cuts)}"
+        pieces += (text[done:opening], name.encode())
+        size += opening - done + len(name)
+        lacking[name] = closing - opening - len(name)
+        cuts.append((size, closing - size))
+        done = closing
+    if not cuts:
+        return None
+    pieces.append(text[done:])
+    return Brief(b"".join(pieces), cuts, lacking)
+
+
+def _stretches(text: bytes) -> list[tuple[int, int]]:
+    """Where no quote stands for more than `LONG` bytes: all that are twice as long, and by chance shorter ones."""
+    found = []
+    at, done = LONG, 0
+    while at < len(text):
+        opening = text.rfind(b'"', done, at) + 1
+        closing = text.find(b'"', at)
         if closing < 0:
             break
-        if closing - opening > _LONG and text[opening - 1] != 0x5C and text.find(b"\\", opening, closing) < 0:
-            name = f"data:{_NONCE}-{len(lacking)}"
-            lacking[name] = closing - opening - 1 - len(name)
-            pieces += (text[at : opening + 1], name.encode())
-            at = closing
-        opening = text.find(_URL, closing, end)
-    pieces.append(text[at:end])
-    return b"".join(pieces), lacking
+        if opening and closing - opening > LONG:
+            found.append((opening, closing))
+            done = closing
+        at = max(at, closing) + LONG
+    return found
+
+
+def _is_plain(text: bytes, opening: int, closing: int, *, is_ascii: bool) -> bool:
+    """Whether a string there is the same text for everybody: no escape, no line end, no broken UTF-8."""
+    if text[opening - 2] == 0x5C or text[opening] in _OUTSIDE:
+        return False
+    if text.find(b"\\", opening, closing) >= 0 or text.find(b"\n", opening, closing) >= 0:
+        return False
+    return is_ascii or text[opening:closing].isascii()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from proxy.policy.money.weight import weigh_all, weigh_plain
+from proxy.policy.money.weight import to_weigh, weigh_all, weigh_plain
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for
 
@@ -70,3 +71,35 @@ PLAIN = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":
 )
 def test_only_texts_are_plain(body: bytes, is_plain: bool) -> None:
     assert (weigh_plain(asked("/chat/completions", body)) is not None) is is_plain
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 30_000}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "A" * 30_000, "format": "wav"}}
+SHOWN = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 30_000}
+TEXT = {"type": "text", "text": "A" * 30_000}
+
+
+@pytest.mark.parametrize(
+    ("path", "member", "value"),
+    [
+        ("/chat/completions", "messages", [{"role": "user", "content": [PICTURE, TEXT, SOUND, PICTURE]}]),
+        ("/chat/completions", "messages", [{"role": "user", "content": "A" * 30_000}]),
+        ("/chat/completions", "messages", "A" * 30_000),
+        ("/chat/completions", "prediction", {"type": "content", "content": "A" * 30_000}),
+        ("/responses", "input", [{"role": "user", "content": [SHOWN, {"type": "input_text", "text": "A" * 30_000}]}]),
+        ("/responses", "input", "A" * 30_000),
+        ("/embeddings", "input", ["A" * 30_000, "B"]),
+        ("/audio/speech", "input", "A" * 30_000),
+        ("/completions", "prompt", ["A" * 30_000]),
+    ],
+)
+def test_a_request_weighs_the_same_without_its_long_strings(path: str, member: str, value: Any) -> None:
+    call = asked(path, json.dumps({"model": "m", member: value, "max_tokens": 7}).encode())
+    assert call.document is not None
+    assert call.document.brief is not None
+    bare = replace(call, document=replace(call.document, brief=None, lacking={}))
+    assert weigh_all(call) == weigh_all(bare)
+    assert to_weigh(bare) == len(call.body)
+    assert (to_weigh(call) < 1000) is (
+        isinstance(value, list) and member in ("messages", "input") and "emb" not in path
+    )

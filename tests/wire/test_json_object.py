@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -133,6 +134,68 @@ def test_what_is_not_one_plain_object_is_refused(body: bytes, error: type[Caller
         read_object(bom + body)
     assert caught.value.status == 400
     assert caught.value.should_retry is False
+
+
+PICTURE = b'"data:image/png;base64,' + b"iVBORw0KGgo/" * 3000 + b'"'
+
+
+@pytest.mark.parametrize("bom", [b"", BOM])
+@pytest.mark.parametrize(("body", "expected"), PLACED[1:])
+def test_long_strings_change_nothing(body: bytes, expected: dict[str, bytes], bom: bytes) -> None:
+    if not expected:
+        return
+    for before in (b'{"P":' + PICTURE + b",", b'{"P":[ {"url":' + PICTURE + b"},\n" + PICTURE + b"] ,"):
+        text = bom + body.replace(b"{", before, 1)
+        document = read_object(text)
+        assert document.body is text
+        picture = before[5:].strip(b" ,")
+        assert places(text) == {"P": picture, **expected}
+        assert {name: bytes(value) for name, value in document.values.items()} == {"P": picture, **expected}
+        assert document.value("P") == json.loads(picture)
+
+
+@pytest.mark.parametrize(("body", "error"), [case for case in REFUSED if case[0].startswith(b"{")])
+def test_long_strings_hide_nothing(body: bytes, error: type[CallerError]) -> None:
+    with pytest.raises(error):
+        read_object(body.replace(b"{", b'{"P":' + PICTURE + b",", 1))
+
+
+LONG = b"A" * 40_000
+ODD_LONG = [
+    (b'{"' + LONG + b'":1,"' + LONG + b'":1}', DuplicateKey),
+    (b'{"' + LONG + b'":1,"' + LONG + b'B":1}', 1),
+    (b'{"a":"' + LONG + b'","b":1,"a":"' + LONG + b'"}', DuplicateKey),
+    (b'{"a":"\\"' + LONG + b'"}', '"' + LONG.decode()),
+    (b'{"a":"\\\\"' + LONG + b'"}', InvalidJson),
+    (b'{"a":"' + LONG + b'\\"' + LONG + b'"}', LONG.decode() + '"' + LONG.decode()),
+    (b'{"a":"' + LONG + b"\n" + LONG + b'"}', InvalidJson),
+    (b'{"a":"' + LONG + b"\xff" + b'"}', InvalidJson),
+    (b'{"a":"' + LONG + "é".encode() + b'"}', LONG.decode() + "é"),
+    ('{"é":"é","a":"'.encode() + LONG + b'"}', LONG.decode()),
+    (b'{"a":' + LONG + b',"b":"c"}', InvalidJson),
+    (b'{"a":[' + b"7," * 20_000 + b'7],"b":"c"}', [7] * 20_001),
+    (b'{"a":"b",' + b" " * 40_000 + b'"c":"d"}', "b"),
+    (b'{"a":"' + LONG + b'"', InvalidJson),
+    (b'{"a":"' + LONG, InvalidJson),
+    (b'"' + LONG + b'"', InvalidJson),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), ODD_LONG)
+def test_odd_long_strings_are_what_they_are(body: bytes, expected: object) -> None:
+    if isinstance(expected, type):
+        with pytest.raises(expected):
+            read_object(body).value("a")
+        return
+    document = read_object(body)
+    assert document.value("a" if "a" in document.values else LONG.decode()) == expected
+    assert {name: bytes(member.value) for name, member in document.members.items()} == places(body)
+
+
+def test_an_error_behind_a_long_string_says_where_it_is() -> None:
+    body = b'{"a":' + PICTURE + b',"b":01}'
+    with pytest.raises(InvalidJson, match=f"byte {len(body) - 2}"):
+        read_object(body)
 
 
 def test_an_error_names_only_members_whose_names_are_ours_too() -> None:

@@ -14,7 +14,7 @@ from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
 from proxy.wire.json_object import JsonObject
 from proxy.wire.json_text import is_utf_8
-from proxy.wire.media import Lacking, without_data
+from proxy.wire.media import Lacking
 
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
 # Where none of this stands in a list of messages, they hold no parts, marks or recordings (a name may be escaped).
@@ -46,7 +46,7 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
         fields = read_form(call.body, call.content_type, ASKS_FIELDS)
         members = {name: field.text for name, field in fields.items()}
     elif call.document is not None:
-        members, lacking = _members_of(call.document, len(call.body))
+        members, lacking = _members_of(call, call.document)
     added = applied_defaults(call, defaults, call.endpoint.max_field)
     for name, text in added:
         members[name] = msgspec.json.decode(text)
@@ -59,16 +59,26 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
     )
 
 
-def _members_of(document: JsonObject, size: int) -> tuple[dict[str, Any], Lacking]:
-    """The members to look into, decoded; of many messages with pictures less their data."""
-    members = {name: document.value(name) for name in document.values if name in _WANTED and name != "messages"}
-    if "messages" not in document.values:
-        return members, {}
-    if size <= _SMALL:
-        return {**members, "messages": document.value("messages")}, {}
-    place = document.members["messages"]
-    text, lacking = without_data(document.body, place.start, place.end)
-    return {**members, "messages": JsonObject(text, {"messages": text}).value("messages")}, lacking
+def to_weigh(call: Call) -> int:
+    """How much of a request is looked into to weigh it: all but the long strings of its conversation."""
+    document = call.document
+    if document is None or document.brief is None:
+        return len(call.body)
+    return sum(len(memoryview(_telling(call, document, name).values[name])) for name in document.values)
+
+
+def _members_of(call: Call, document: JsonObject) -> tuple[dict[str, Any], Lacking]:
+    """The members to look into, decoded; those of a conversation less their long strings."""
+    wanted = [name for name in document.values if name in _WANTED]
+    return {name: _telling(call, document, name).value(name) for name in wanted}, document.lacking
+
+
+def _telling(call: Call, document: JsonObject, name: str) -> JsonObject:
+    """What to read a member in."""
+    if document.brief is None or not (name == "messages" or (name == "input" and call.endpoint.shape == "responses")):
+        return document
+    text = document.brief.values[name]
+    return document.brief if bytes(memoryview(text)[:1]) == b"[" else document
 
 
 def weigh_plain(call: Call) -> Weight | None:

@@ -21,7 +21,7 @@ from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record
 from proxy.exchange.request_ids import RequestIds
 from proxy.exchange.stepper import Stepper
-from proxy.policy.money.weight import likely_tokens, weigh
+from proxy.policy.money.weight import likely_tokens, to_weigh, weigh
 from proxy.policy.names.access import check_endpoint
 from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import Plan
@@ -207,9 +207,9 @@ class Api:
         if head.endpoint.name in OWN and await self._answered(asked, client):
             return None
         body = asked.body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
-        aside = None if len(body) <= LARGE else parts.exchange.aside
+        aside, large = parts.exchange.aside, len(body) > LARGE
         asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
-        call = read_call(*asked_for) if aside is None else await aside(len(body), read_call, *asked_for)
+        call = await aside(len(body), read_call, *asked_for) if large else read_call(*asked_for)
         record.model, record.stream, record.marks = call.model, call.stream, marks_of(head.marks, call.document)
         plan = plan_for(parts, caller, call, head, record)
         if head.model not in (None, plan.targets[0].model):
@@ -225,7 +225,7 @@ class Api:
             return None
         weight, cap = NO_WEIGHT, None
         if head.endpoint.counts:
-            weight = weigh(call, plan.defaults) if aside is None else await aside(len(body), weigh, call, plan.defaults)
+            weight = await aside(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
             weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
         until, tokens, scopes = record.started + head.read_timeout_seconds, likely_tokens(weight), scopes_of(caller)
         job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap, rank=head.rank)
