@@ -23,6 +23,7 @@ from proxy.exchange.listings import Listings
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
 from proxy.exchange.probing import keep_asking, stand_ins
+from proxy.exchange.published import ask_published, keep_published
 from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
@@ -141,8 +142,10 @@ def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
 
 async def keep_up(parts: Parts, listings: Listings, upstream: Upstream) -> None:
     """What goes on beside calls, until cancelled: lists are fetched, and workers that stand in for others asked."""
+    listings.beside = partial(ask_published, parts.router, upstream)
     await asyncio.gather(
         listings.keep_fresh(),
+        keep_published(parts.router, upstream),
         keep_asking(
             stand_ins(listings.settings, parts.names), upstream, lambda name: parts.exchange.breakers.by_provider[name]
         ),

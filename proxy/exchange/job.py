@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -26,6 +26,9 @@ class Course(Protocol):
 
     def rest(self, seconds: float, *, is_whole: bool) -> None:
         """The provider of that attempt says when it may be asked again."""
+
+    def answered(self, fields: Mapping[str, str]) -> None:
+        """It came with these headers."""
 
     def ended(self, input_tokens: int) -> None:
         """It is over; so many tokens were read, 0 where there was no answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -69,7 +69,7 @@ class _NotBelieved(Exception):
 
 class Listings:
     """What the providers say they serve. `changed` is called after every round, `found` with what a list has that it had
-    not, `told` with (event, reason)."""
+    not, `told` with (event, reason); `beside` asks for what the lists do not tell."""
 
     def __init__(self, settings: Settings, catalogue: Catalogue, upstream: Upstream, told: Told) -> None:
         self.catalogue = catalogue
@@ -78,6 +78,7 @@ class Listings:
         self.settings = settings
         self.changed: Callable[[], object] = _nothing
         self.found: Callable[[tuple[Change, ...]], object] = _nothing
+        self.beside: Callable[[], Awaitable[object]] = _none
         self._upstream = upstream
         self._told = told
         self._rows: list[dict[str, Any]] = []  # of models that draw, as they came
@@ -92,11 +93,17 @@ class Listings:
     async def keep_fresh(self) -> None:
         """Fetch everything now and then again every `catalogue: refresh`, until cancelled."""
         while self.settings.catalogue_refresh is not None:
-            await self.sync(_nothing)
+            await self._round(_nothing)
             await asyncio.sleep(self.settings.catalogue_refresh)
 
     async def sync(self, tell: Callable[[Step], object]) -> list[Step]:
-        """Fetch every list once, and take them on; `tell` gets each step as it is done. One round at a time."""
+        """Fetch every list once, and take them on; `tell` gets each step as it is done."""
+        steps = await self._round(tell)
+        await self.beside()
+        return steps
+
+    async def _round(self, tell: Callable[[Step], object]) -> list[Step]:
+        """One at a time."""
         async with self._turn:
             rounds = [self._step(provider, tell) for provider in self.settings.providers.values()]
             steps = await asyncio.gather(*rounds)
@@ -191,6 +198,10 @@ class Listings:
 
 def _nothing(_: Any = None) -> None:
     """Nobody wants to know."""
+
+
+async def _none() -> None:
+    """There is nothing else."""
 
 
 def _kept(file: Path) -> dict[str, dict[str, Listed]]:

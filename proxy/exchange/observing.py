@@ -24,10 +24,15 @@ def observe(observed: Observed, record: Record, ended: float, flags: tuple[str, 
         return
     if record.client_left is not None or record.status >= 400:
         return
-    first = None if times.first_token_at is None else max(0.0, times.first_token_at - times.sent_at)
-    seconds = ended - times.sent_at - (first or 0.0)
-    rate = usage.output_tokens / seconds if usage is not None and usage.output_tokens > 1 and seconds > 0 else None
-    track.succeeded(first, rate, ended)
+    if record.stream:
+        first = None if times.first_token_at is None else max(0.0, times.first_token_at - times.sent_at)
+        seconds = ended - times.sent_at - (first or 0.0)
+        rate = usage.output_tokens / seconds if usage is not None and usage.output_tokens > 1 and seconds > 0 else None
+        track.succeeded(first, rate, ended)
+    else:
+        came = ended if times.first_byte_at is None else times.first_byte_at
+        tokens = None if usage is None else usage.output_tokens
+        track.succeeded_whole(tokens, max(0.0, came - times.sent_at), ended)
     looked_at = None if record.listener is None else flags
     observed.evidence.ended(record.request_id, record.target, record.task, looked_at)
 

@@ -8,18 +8,20 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.errors import NoHealthyUpstream
+from proxy.errors import ModelNotFound, NoHealthyUpstream
 from proxy.exchange.candidates import Candidates
-from proxy.exchange.doors import door_of
 from proxy.exchange.job import Job
+from proxy.exchange.resting import Resting, account, failing
 from proxy.policy.money.books import Books
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.weight import likely_input_tokens
 from proxy.policy.names.access import is_narrowed, may_use, rides
+from proxy.policy.names.pools import AUTO
 from proxy.policy.names.resolution import Names, model_not_found
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.board import Board, Kind, board_of, kind_of
@@ -105,7 +107,12 @@ class Course:
         """The provider says when it may be asked again: for that model, or for any with that key."""
         if (at := self._at) is not None:
             door = at.provider if is_whole else at
-            self._router.resting[door, account(self._own, at.provider)] = time.monotonic() + seconds
+            self._router.resting.asked(door, account(self._own, at.provider), time.monotonic() + seconds)
+
+    def answered(self, fields: Mapping[str, str]) -> None:
+        """With these headers, which may say that nothing more is left there."""
+        if (at := self._at) is not None:
+            self._router.resting.told(at, account(self._own, at.provider), fields, time.monotonic())
 
 
 class Router:
@@ -120,30 +127,36 @@ class Router:
     ) -> None:
         self.observed = Observed()
         self.busy: dict[Target, int] = {}
-        self.resting: dict[tuple[Target | str, str], float] = {}  # by model or provider, and whose account
+        self.resting = Resting()
         self.decided: deque[Decided] = deque(maxlen=_MOST_DECISIONS)
         self.sessions = Sessions()
-        self._settings = settings
+        self.settings = settings
+        self._is_auto_asked = False
         self.take_on(settings, names, prices, breakers_of)
 
     def take_on(
         self, settings: Settings, names: Names, prices: PriceBook, breakers_of: Callable[[str], Breakers]
     ) -> None:
         """Decide by these from now on. `breakers_of`: those of a tenant's own accounts, "" of everybody's."""
-        self._forget_rests(self._settings.providers, settings.providers)
-        self._settings, self._names, self._breakers_of = settings, names, breakers_of
+        self.resting.forget(self.settings.providers, settings.providers)
+        self.settings, self._names, self._breakers_of = settings, names, breakers_of
         self._boards: dict[tuple[object, ...], Drawn] = {}
         self._candidates = Candidates(settings, prices)
         self._own: dict[tuple[object, ...], tuple[Pool, tuple[Seat, ...]]] = {}
 
-    def _forget_rests(self, before: Mapping[str, Provider], now: Mapping[str, Provider]) -> None:
-        """An account with another key or address has asked for no rest."""
-        same = {name for name, new in now.items() if name in before and door_of(before[name]) == door_of(new)}
-        self.resting = {(at, whose): s for (at, whose), s in self.resting.items() if whose or _provider(at) in same}
-
     def strategy(self, name: str) -> Strategy:
         """One's own of that name, else a built-in one. Raises KeyError."""
-        return self._settings.strategies.get(name) or NAMED[name]
+        return self.settings.strategies.get(name) or NAMED[name]
+
+    def chosen_among(self) -> set[Target]:
+        """All candidates there are: of every name, and of `auto` once somebody has asked for it."""
+        asked = [name for name, alias in self.settings.aliases.items() if alias.candidates]
+        found: set[Target] = set()
+        for name in [*asked, *((AUTO,) if self._is_auto_asked else ())]:
+            with suppress(ModelNotFound):
+                pool = self._names.look_up(name).plan.pool
+                found |= set() if pool is None else {seat.target for seat in pool.seats}
+        return found
 
     def choose(self, job: Job, books: Books) -> Job:
         """Put the plan of the decision in the place of the job's. Raises `NoHealthyUpstream` where nobody fits."""
@@ -190,6 +203,7 @@ class Router:
 
     def seats_for(self, pool: Pool, caller: Caller, plan: Plan) -> tuple[Seat, ...]:
         """The candidates a caller may use; of `auto` all it may."""
+        self._is_auto_asked = self._is_auto_asked or pool.is_auto
         is_switched = caller.name in self._names.switched_keys
         if not is_switched and (not is_narrowed(caller) or (not pool.is_auto and rides(caller, plan.label))):
             return pool.seats
@@ -233,34 +247,10 @@ class Router:
         return Drawn(board, now, version, shares, seats, kind.task)
 
     def _health(self, drawn: Drawn, caller: Caller, now: float) -> Health:
-        resting: dict[Target | str, float] = {}
-        if self.resting:
-            self.resting = {door: until for door, until in self.resting.items() if until > now}
-            own = caller.own
-            resting = {at: s for (at, whose), s in self.resting.items() if account(own, _provider(at)) == whose}
         known = Health({}, drawn.shares, self.busy)
-        return health_of(drawn.board, _failing(caller, self._breakers_of, now), resting, known, now)
-
-
-def account(own: Mapping[str, Provider], provider: str) -> str:
-    """Whose account a call uses there: a tenant's that has one of its own, else "" for everybody's."""
-    return own[provider].tenant if provider in own else ""
-
-
-def _failing(caller: Caller, breakers_of: Callable[[str], Breakers], now: float) -> dict[Target | str, float]:
-    """What is left alone of all that the caller's calls would meet."""
-    found = breakers_of("").failing(now)
-    if not caller.own:
-        return found
-    found = {door: seconds for door, seconds in found.items() if _provider(door) not in caller.own}
-    for tenant in {provider.tenant for provider in caller.own.values()}:
-        theirs = breakers_of(tenant).failing(now).items()
-        found |= {door: s for door, s in theirs if account(caller.own, _provider(door)) == tenant}
-    return found
-
-
-def _provider(door: Target | str) -> str:
-    return door if isinstance(door, str) else door.provider
+        return health_of(
+            drawn.board, failing(caller, self._breakers_of, now), self.resting.of(caller.own, now), known, now
+        )
 
 
 def _money(books: Books, job: Job, strategy: Strategy) -> tuple[float | None, float]:

@@ -125,8 +125,8 @@ class Exchange:
                 reply.interpreter.note()
         elif reply.status >= 400:
             estimate_instead(reply, job)
-        if job.leave is not None or job.rank == BATCH:
-            self.toll.pacing.answered(job, reply.fields)
+        if job.leave is not None or job.rank == BATCH or job.course is not None:
+            self.toll.answered(job, reply.fields)
         if job.record.client_left is not None and job.call.endpoint.draws and reply.status < 300:
             client.keep(Absent(self.tongues.results, job.record.request_id, owner_of(job.caller)))
         job.let_go()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.runaway import Runaway
 from proxy.exchange.times import Queued
 from proxy.exchange.waiting import Place, Queue
+from proxy.policy.limits.pace import BATCH
 from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
 from proxy.policy.money.budgets import BudgetRules, Subject
@@ -77,6 +78,14 @@ class Toll:
     def settled(self) -> None:
         """A hold was resolved, or a budget changed: the next in line that may go is called."""
         self._queue.look_again()
+
+    def answered(self, job: Job, fields: Mapping[str, str]) -> None:
+        """A call that was paced, or whose target was chosen among several, or that nobody waits for, has a reply with these
+        headers: they may say how much is left there."""
+        if job.leave is not None or job.rank == BATCH:
+            self.pacing.answered(job, fields)
+        if job.course is not None:
+            job.course.answered(fields)
 
     def release(self, job: Job) -> None:
         """A call is over: what it took from its limits and did not use is given back."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from proxy.mock.behaviours import OWN_OPTIONS
+from proxy.mock.behaviours import OWN_OPTIONS, parse_behaviour
 
 _CREATED = 1_754_587_407
 _DEFAULT = {"prompt": "0.000001", "completion": "0.000002"}
@@ -149,6 +149,40 @@ def openrouter_model(model: Model) -> dict[str, Any]:
     }
 
 
+def _model_endpoints(name: str, model: Model, *, is_known: bool) -> dict[str, Any]:
+    """The reply of `GET /models/{author}/{slug}/endpoints`, whose percentiles are shown to who has a key alone: here they are
+    what the name orders (`mock/slow?ttft=2&interval=0.05`). Of a model that waits for nothing there are none, as of one that
+    nobody has used lately."""
+    row, asked = openrouter_model(model), parse_behaviour(name)
+    latency = _percentiles(asked.ttft * 1000, 1.5) if is_known and asked.ttft else None
+    throughput = _percentiles(1 / asked.interval, 0.8) if is_known and asked.interval else None
+    endpoint = {
+        "name": f"Mock | {model.slug}",
+        "model_id": model.id,
+        "model_name": model.name,
+        "context_length": model.context,
+        "pricing": {"discount": 0, **model.pricing},
+        "provider_name": "Mock",
+        "tag": "mock",
+        "quantization": None,
+        "max_completion_tokens": model.longest_output,
+        "max_prompt_tokens": None,
+        "supported_parameters": _PARAMETERS,
+        "status": 0,
+        **dict.fromkeys(("uptime_last_5m", "uptime_last_30m", "uptime_last_1d"), 99.9 if latency else None),
+        "latency_last_30m": latency,
+        "throughput_last_30m": throughput,
+        "supports_implicit_caching": False,
+    }
+    told = ("id", "name", "created", "description", "architecture")
+    return {"data": {**{part: row[part] for part in told}, "endpoints": [endpoint]}}
+
+
+def _percentiles(median: float, step: float) -> dict[str, float]:
+    """As OpenRouter has them; each is `step` times the one before."""
+    return {name: round(median * step**at, 3) for at, name in enumerate(("p50", "p75", "p90", "p99"))}
+
+
 def openai_model(name: str) -> dict[str, Any]:
     """One entry of OpenAI's `/models`."""
     return {"id": name, "object": "model", "created": _CREATED, "owned_by": "mock"}
@@ -176,11 +210,15 @@ def models_list(profile: str) -> dict[str, Any]:
     return {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
 
 
-def model_entry(profile: str, name: str) -> dict[str, Any] | None:
-    """The reply of `GET /models/{id}`, or None for a model nobody lists."""
+def model_entry(profile: str, name: str, *, is_known: bool) -> dict[str, Any] | None:
+    """The reply of `GET /models/{id}`, of OpenRouter's `/models/{id}/endpoints` as well, or None for a model nobody lists. Raises
+    `InvalidValue` for an option that nobody knows."""
     if profile == "openrouter":
-        model = find_model(name)
-        return None if model is None else {"data": openrouter_model(model)}
+        plain = name.removesuffix("/endpoints")
+        model = find_model(plain)
+        if model is None:
+            return None
+        return {"data": openrouter_model(model)} if plain == name else _model_endpoints(plain, model, is_known=is_known)
     if name not in direct_names(profile):
         return None
     return openai_model(name) if profile == "openai" else anthropic_model(name)

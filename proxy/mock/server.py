@@ -164,7 +164,10 @@ async def _models(state: State, request: web.Request, profile: Profile) -> web.S
 
 async def _model(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
     name = request.match_info["name"]
-    entry = model_entry(profile, name)
+    try:
+        entry = model_entry(profile, name, is_known="authorization" in request.headers)
+    except CallerError as error:
+        return failed(state, profile, "models", failure_of(error))
     if entry is None:
         failure = Failure(404, f"The model '{name}' does not exist.", "model_not_found")
         return failed(state, profile, "models", failure)

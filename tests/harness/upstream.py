@@ -1,8 +1,8 @@
 """A scripted upstream on raw sockets: says exactly the bytes a test wants and remembers the bytes it was sent.
 
 It runs in a thread of the test process. `expect` queues a script; each request takes the first one that
-fits. Unless a script asks for it by its path, `GET …/models` is answered with an empty list and `GET …/generation` with a cost, and neither is counted, as
-daemons ask for them by themselves.
+fits. Unless a script asks for it by its path, `GET …/models` is answered with an empty list, `GET …/models/NAME/endpoints` with
+404 and `GET …/generation` with a cost, and none is counted, as daemons ask for them by themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from harness.steps import Script, Wire, json_reply
 from harness.surroundings import PATIENCE_SECONDS
 
 _EMPTY_LIST = json_reply({"object": "list", "data": []})
+_NOT_LISTED = json_reply({"error": {"message": "Not Found", "code": 404}}, 404)
 
 
 @dataclass
@@ -191,7 +192,8 @@ class Upstream:
         call = Call(wire.number, head, body, time.monotonic(), wire.closed, lambda: wire.sent_bytes)
         if self._is_plain_listing(call):
             listed = self.models.get(call.target.partition("?")[0])
-            await (_EMPTY_LIST if listed is None else json_reply(listed))(wire)
+            nothing = _EMPTY_LIST if call.target.partition("?")[0].endswith("/models") else _NOT_LISTED
+            await (nothing if listed is None else json_reply(listed))(wire)
             return
         if call.request_line.startswith("GET") and "/generation?id=gen-" in call.target:
             await json_reply({"data": {"total_cost": 0.0125, "tokens_prompt": 7, "tokens_completion": 3}})(wire)
@@ -205,7 +207,9 @@ class Upstream:
 
     def _is_plain_listing(self, call: Call) -> bool:
         asked = any("/models" in expected.path and expected.path in call.target for expected in self._scripts)
-        return call.request_line.startswith("GET") and call.target.partition("?")[0].endswith("/models") and not asked
+        path = call.target.partition("?")[0]
+        is_listing = path.endswith("/models") or ("/v1/models/" in path and path.endswith("/endpoints"))
+        return call.request_line.startswith("GET") and is_listing and not asked
 
     def _take(self, call: Call) -> Script:
         for expected in self._scripts:

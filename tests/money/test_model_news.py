@@ -47,7 +47,10 @@ def daemon(upstream_server: Upstream, receiver: Receiver, tmp_path_factory: pyte
     upstream_server.reset()
     config = config_for(
         upstream_server,
-        models={"fast": {"target": "acme/model-2", "fallbacks": ["acme/model-9"]}},
+        models={
+            "fast": {"target": "acme/model-2", "fallbacks": ["acme/model-9"]},
+            "either": {"candidates": ["acme/model-20", "acme/model-21", "acme/model-22"], "strategy": "speed"},
+        },
         keys={"alice": {"key": CLIENT_KEY}, "bob": {"key": "sk-bob"}},
         alerts=[receiver.hook],
         admin={"host": "127.0.0.1", "port": 0, "token": TOKEN},
@@ -146,8 +149,8 @@ def test_models_are_switched_off_and_on_for_everybody_and_for_one_key(daemon: Da
     listed_for_bob = daemon.ask("GET", "/v1/models", [("Authorization", "Bearer sk-bob")]).json["data"]
     assert listed_for_bob == []
     told = command(daemon, "models", "disable", "acme/*")
-    assert "1,001 of the names" in told and asked("fast")[0] == 404
-    assert json.loads(command(daemon, "models", "--off", "--limit", "3", "--json"))[0]["name"] == "fast"
+    assert "1,002 of the names" in told and asked("fast")[0] == 404
+    assert json.loads(command(daemon, "models", "--off", "--limit", "3", "--json"))[0]["name"] == "either"
     command(daemon, "models", "enable", "acme/*")  # the narrower one with it
     assert (asked("fast"), asked("acme/model-2", "sk-bob")[0]) == ((200, "acme/model-2"), 404)
     command(daemon, "models", "undo")
@@ -172,6 +175,36 @@ def test_the_list_is_filtered_and_sorted(daemon: Daemon, upstream: Upstream) -> 
     assert "acme/model-9 " in table and "pictures" in table
     compared = command(daemon, "models", "compare", "acme/model-1", "fast")
     assert "openrouter: acme/model-1" in compared and "8,000" in compared
+
+
+def test_what_openrouter_publishes_of_speeds_counts_until_calls_here_have_shown_better(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    def published(number: int, first_ms: float, rate: float) -> None:
+        host = {"status": 0, "latency_last_30m": {"p50": first_ms}, "throughput_last_30m": {"p50": rate}}
+        said = {"data": {"id": f"acme/model-{number}", "endpoints": [host]}}
+        upstream.models[f"/or/api/v1/models/acme/model-{number}/endpoints"] = json.dumps(said).encode()
+
+    def chosen() -> tuple[str, str]:
+        body = {"model": "either", "messages": [{"role": "user", "content": "hi"}]}
+        told = admin(daemon, "POST", "/routing/recommend", body).json
+        return told["selected_model"], next(one for one in told["reasons"] if one.startswith("first token"))
+
+    upstream.models[LIST] = listed(*map(row, range(MANY)))
+    published(20, 900, 30)
+    published(21, 400, 120)
+    synced(daemon)
+    assert chosen() == (
+        "acme/model-21",
+        "first token after 0.40 s, then 120 tokens a second (as its provider published of the last half hour)",
+    )
+    published(20, 100, 200)
+    upstream.models["/or/api/v1/models/acme/model-21/endpoints"] = b'{"data": {"endpoints": null}}'
+    synced(daemon)  # what cannot be read leaves what was known
+    assert chosen()[0] == "acme/model-20"
+    line = daemon.wait_for_log(lambda line: line.get("event") == "speeds_not_refreshed")
+    assert "of acme/model-21 cannot be read" in line["reason"]
+    assert not [call for call in upstream.calls if "/endpoints" in call.target]
 
 
 def test_a_daemon_knows_what_the_one_before_it_saw(daemon: Daemon, upstream: Upstream, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.policy.routing.board import Board
-from proxy.policy.routing.values import Health
+from proxy.policy.routing.values import Health, Rest
 from proxy.policy.values import Target
 
 PROBE_SHARE = 0.05
@@ -14,12 +14,12 @@ PROBE_SHARE = 0.05
 def health_of(
     board: Board,
     failing: Mapping[Target | str, float],
-    resting: Mapping[Target | str, float],
+    resting: Mapping[Target | str, Rest],
     known: Health,
     now: float,
 ) -> Health:
-    """`failing` as `Breakers.failing` has it; `resting` until when (as `now`) a target or a whole provider has asked for
-    a rest; `known` is what holds whoever fails."""
+    """`failing` as `Breakers.failing` has it; `resting` which targets or whole providers want no calls (until when: as
+    `now`); `known` is what holds whoever fails."""
     if not failing and not resting:
         return known
     closed: dict[Target, str] = {}
@@ -27,8 +27,10 @@ def health_of(
     for row in board.rows:
         target = row.candidate.target
         seconds = failing.get(target, failing.get(target.provider))
-        if until := max(resting.get(target, 0.0), resting.get(target.provider, 0.0)):
-            closed[target] = f"it asked to be left alone for {until - now:.0f} s more (429)"
+        rests = [rest for door in (target, target.provider) if (rest := resting.get(door)) is not None]
+        if rests:
+            rest = max(rests, key=lambda one: one.until)
+            closed[target] = f"its account is to be left alone for {rest.until - now:.0f} s more ({rest.why})"
         elif seconds:
             closed[target] = f"it failed several times in a row; the next try is due in {seconds:.0f} s"
         elif seconds is not None:

@@ -30,7 +30,7 @@ NAMED: Mapping[str, Strategy] = {
     "budget_aware": Strategy("budget_aware", Weights(0.2, 0.3, 0.5), kind="budget"),
 }
 
-Basis = Literal["measured", "guessed"]
+Basis = Literal["measured", "published", "guessed"]
 
 
 class Candidate(Struct, frozen=True):
@@ -85,6 +85,13 @@ class Stuck(Struct, frozen=True):
 
     target: Target
     cached_tokens: int
+
+
+class Rest(Struct, frozen=True):
+    """Until when (monotonic seconds) an account wants no calls, and why: what it said, in a word or two."""
+
+    until: float
+    why: str
 
 
 class Health(Struct, frozen=True):

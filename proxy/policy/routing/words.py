@@ -106,6 +106,7 @@ def _errors(speed: Speed) -> str:
 def _speed_text(speed: Speed) -> str:
     said = {
         "measured": f"as {speed.calls} calls here showed",
+        "published": "as its provider published of the last half hour",
         "guessed": f"a guess: {speed.calls} calls here say too little",
     }[speed.basis]
     p95 = "" if speed.p95_seconds is None else f", 95 % within {speed.p95_seconds:.2f} s"

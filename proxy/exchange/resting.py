@@ -1,0 +1,67 @@
+"""Which accounts are to be left alone by those that choose: what breakers say, and what providers have said themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from proxy.exchange.doors import door_of
+from proxy.policy.limits.pace import left_of
+from proxy.policy.retries.breaker import Breakers
+from proxy.policy.routing.values import Rest
+from proxy.policy.values import Caller, Provider, Target
+
+Door = Target | str  # a model at a provider, or all of a provider
+
+
+class Resting:
+    """By door, and by whose account it is: a tenant's, "" everybody's. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._rests: dict[tuple[Door, str], Rest] = {}
+
+    def asked(self, door: Door, whose: str, until: float) -> None:
+        """It has said when it may be asked again."""
+        self._rests[door, whose] = Rest(until, "429")
+
+    def told(self, target: Target, whose: str, fields: Mapping[str, str], now: float) -> None:
+        """It has answered, and says in its headers what it still gives. With nothing left, it would refuse the next call."""
+        for left in left_of(fields, datetime.now(UTC)):
+            if left.remaining == 0 and (seconds := left.seconds_until(1)) > 0:
+                self._rests[target, whose] = Rest(now + seconds, f"no {left.of} left")
+
+    def forget(self, before: Mapping[str, Provider], now: Mapping[str, Provider]) -> None:
+        """An account with another key or address has asked for no rest."""
+        same = {name for name, new in now.items() if name in before and door_of(before[name]) == door_of(new)}
+        self._rests = {
+            (at, whose): rest for (at, whose), rest in self._rests.items() if whose or provider_of(at) in same
+        }
+
+    def of(self, own: Mapping[str, Provider], now: float) -> dict[Door, Rest]:
+        """Those that a caller with these accounts of its own would meet."""
+        if not self._rests:
+            return {}
+        self._rests = {door: rest for door, rest in self._rests.items() if rest.until > now}
+        return {at: rest for (at, whose), rest in self._rests.items() if account(own, provider_of(at)) == whose}
+
+
+def account(own: Mapping[str, Provider], provider: str) -> str:
+    """Whose account a call uses there: a tenant's that has one of its own, else "" for everybody's."""
+    return own[provider].tenant if provider in own else ""
+
+
+def failing(caller: Caller, breakers_of: Callable[[str], Breakers], now: float) -> dict[Door, float]:
+    """What is left alone of all that the caller's calls would meet."""
+    found = breakers_of("").failing(now)
+    if not caller.own:
+        return found
+    found = {door: seconds for door, seconds in found.items() if provider_of(door) not in caller.own}
+    for tenant in {provider.tenant for provider in caller.own.values()}:
+        theirs = breakers_of(tenant).failing(now).items()
+        found |= {door: s for door, s in theirs if account(caller.own, provider_of(door)) == tenant}
+    return found
+
+
+def provider_of(door: Door) -> str:
+    """The name of the provider a door is of."""
+    return door if isinstance(door, str) else door.provider
