@@ -67,6 +67,7 @@ def first_parts(
         gate=Gate(settings.max_body_total),
         router=Router(settings, names, exchange.toll.prices, exchange.breakers_of),
     )
+    parts.router.resting.pacing, parts.router.resting.places = exchange.toll.pacing, exchange.toll.places
     exchange.credits, parts.features = settings.credits, settings.features
     parts.own.update(answers_of_pictures(parts))
     return parts
@@ -95,6 +96,7 @@ def first_toll(
     )
     toll = Toll(keeping, price_book(settings, *lists), settings.money.rules)
     toll.watch(settings.loops)
+    toll.places.take_on(settings.providers, settings.money.limits)
     return toll
 
 
@@ -118,6 +120,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     toll, before = parts.exchange.toll, parts.exchange
     toll.rules = settings.money.rules
     toll.watch(settings.loops)
+    toll.places.take_on(settings.providers, settings.money.limits)
     toll.settled()  # caps may have changed: who waits for room looks again
     accounts = toll.keeping.background.accounts = Accounts(settings.providers, settings.tenants)
     before.tongues.lossy = settings.lossy

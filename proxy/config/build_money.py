@@ -23,6 +23,7 @@ from proxy.policy.money.budgets import (
     Only,
     judge_scope,
     key_scope,
+    provider_scope,
     shadow_scope,
     tenant_scope,
 )
@@ -45,6 +46,8 @@ def build_money(config: Config, env: Mapping[str, str]) -> MoneySettings:
     for name, tenant in config.tenants.items():
         budgets += budgets_for(tenant_scope(name), tenant.budgets, zone, alerts)
         limits += limits_for(tenant_scope(name), tenant.limits)
+    for name, provider in config.providers.items():
+        limits += limits_for(provider_scope(name), provider.limits)
     budgets += [*_of_judges(config, zone), *_of_shadows(config, zone)]
     prices = {
         name: OwnPrice(

@@ -135,6 +135,7 @@ class ProviderSection(Section):
         default=None, description="Whether batches go to its own batch, at half the price; default: at api.openai.com."
     )
     enabled: Flag = Field(default=True, description="False: no call goes there; fallbacks go on.")
+    limits: list[LimitSection] = Field(default=[], description="What its account is asked for at most.")
     zdr: Flag = Field(
         default=False, description="It keeps nothing of a call: it is yours, or you have that in writing."
     )
@@ -144,6 +145,13 @@ class ProviderSection(Section):
         if self.api_key is not None and self.api_key_file is not None:
             raise ValueError("api_key and api_key_file are both given; keep one")
         return self
+
+    @field_validator("limits")
+    @classmethod
+    def _in_force(cls, limits: list[LimitSection]) -> list[LimitSection]:
+        if any(limit.shadow for limit in limits):
+            raise ValueError("shadow is for limits of callers: of a provider's they would say nothing")
+        return limits
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -45,7 +45,7 @@ class Job(Struct):
     `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `taken` is
     what it has taken from its limits, None until the step in which its first attempt takes its hold; tokens as
     `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
-    output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several.
+    output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place` has what its attempt took from which limits of a provider, after how many calls.
     `rank`: of its priority. `leave` gives back the place it has at a target that is paced.
     """
 
@@ -63,6 +63,7 @@ class Job(Struct):
     sketch: Sketch | None = None
     cap: int | None = None
     course: Course | None = None
+    place: tuple[tuple[str, ...], Taken, int] | None = None
     rank: int = DEFAULT
     leave: Callable[[], None] | None = None
 

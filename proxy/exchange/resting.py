@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from proxy.exchange.doors import door_of
-from proxy.policy.limits.pace import left_of
+from proxy.exchange.pacing import Pacing
+from proxy.exchange.places import Places, said_of
+from proxy.policy.limits.pace import DEFAULT, left_of
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.values import Rest
 from proxy.policy.values import Caller, Provider, Target
@@ -19,6 +21,8 @@ class Resting:
 
     def __init__(self) -> None:
         self._rests: dict[tuple[Door, str], Rest] = {}
+        self.pacing: Pacing | None = None  # both where a daemon runs
+        self.places: Places | None = None
 
     def asked(self, door: Door, whose: str, until: float) -> None:
         """It has said when it may be asked again."""
@@ -37,12 +41,23 @@ class Resting:
             (at, whose): rest for (at, whose), rest in self._rests.items() if whose or provider_of(at) in same
         }
 
-    def of(self, own: Mapping[str, Provider], now: float) -> dict[Door, Rest]:
-        """Those that a caller with these accounts of its own would meet."""
-        if not self._rests:
-            return {}
-        self._rests = {door: rest for door, rest in self._rests.items() if rest.until > now}
-        return {at: rest for (at, whose), rest in self._rests.items() if account(own, provider_of(at)) == whose}
+    def of(self, own: Mapping[str, Provider], tokens: int, now: float) -> dict[Door, Rest]:
+        """Those that a call of so many tokens would meet, by a caller with these accounts of its own."""
+        found: dict[Door, Rest] = {}
+        if self.pacing is not None and self.pacing.paces:
+            for (whose, provider, model), pace in self.pacing.paces.items():
+                if whose == account(own, provider) and not pace.may_go(DEFAULT, now):
+                    rest = pace.expected_seconds(DEFAULT, 0, now)
+                    found[Target(provider, model)] = Rest(now + rest, "it refused more at once")
+        if self.places is not None and self.places.names:
+            for name, denied in self.places.full(tokens, now).items():
+                if not account(own, name):
+                    found[name] = Rest(now + denied.retry_after_seconds, said_of(denied))
+        if self._rests:
+            self._rests = {door: rest for door, rest in self._rests.items() if rest.until > now}
+            said = {at: rest for (at, whose), rest in self._rests.items() if account(own, provider_of(at)) == whose}
+            found |= said
+        return found
 
 
 def account(own: Mapping[str, Provider], provider: str) -> str:

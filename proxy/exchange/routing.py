@@ -174,7 +174,7 @@ class Router:
         drawn = self._drawn(seats, strategy, ask, now)
         session = self._session(job, drawn.board.strategy)
         stuck = self.sessions.find(session, strategy.sticky_seconds, now) if session else None
-        health = self._health(drawn, job.caller, now)
+        health = self._health(drawn, job.caller, ask, now)
         chance = Chance(random.random(), random.random(), random.random())
         choice = decide(drawn.board, ask, health, stuck, chance)
         record.task = drawn.task
@@ -194,7 +194,7 @@ class Router:
         now = time.monotonic()
         seats = self.seats_for(pool, *who)
         drawn = self._drawn(seats, self.strategy(pool.strategy), ask, now)
-        health = self._health(drawn, who[0], now)
+        health = self._health(drawn, who[0], ask, now)
         return decide(drawn.board, ask, health, None, Chance()), health
 
     def board(self, seats: tuple[Seat, ...], strategy: Strategy, ask: Ask) -> Board:
@@ -246,11 +246,10 @@ class Router:
         shares = {c.target: share for c in candidates if (share := observed.share(c.target, stream=kind.stream)) < 1}
         return Drawn(board, now, version, shares, seats, kind.task)
 
-    def _health(self, drawn: Drawn, caller: Caller, now: float) -> Health:
+    def _health(self, drawn: Drawn, caller: Caller, ask: Ask, now: float) -> Health:
         known = Health({}, drawn.shares, self.busy)
-        return health_of(
-            drawn.board, failing(caller, self._breakers_of, now), self.resting.of(caller.own, now), known, now
-        )
+        resting = self.resting.of(caller.own, ask.input_tokens, now)
+        return health_of(drawn.board, failing(caller, self._breakers_of, now), resting, known, now)
 
 
 def _money(books: Books, job: Job, strategy: Strategy) -> tuple[float | None, float]:

@@ -12,6 +12,7 @@ from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
 from proxy.exchange.pacing import PATIENCE, Pacing
+from proxy.exchange.places import Places
 from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbounded, unlisted
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.runaway import Runaway
@@ -64,6 +65,7 @@ class Toll:
         self.runaway: Runaway | None = None
         self._queue = Queue()
         self.pacing = Pacing()
+        self.places = Places(keeping.limiter)
 
     def watch(self, loops: Loops | None) -> None:
         """Stop agents that run away, or do not; what is known of their sessions goes on."""
@@ -94,6 +96,8 @@ class Toll:
         taken, record = job.taken, job.record
         if job.leave is not None:
             job.leave()
+        if job.place is not None:
+            self.places.leave(job)
         if taken is not None:
             self.keeping.limiter.give_back(taken)
             if record.usage is not None or not record.calls:
@@ -117,6 +121,8 @@ class Toll:
         """
         if job.course is not None and job.record.target is not None:
             job.course.goes_to(job.record.target)
+        if self.places.names:
+            self.places.take(job, ask.provider)
         if self.pacing.paces:
             return self._hold_paced(job, ask)
         job.under = job.scopes

@@ -135,6 +135,36 @@ def test_a_deployment_that_is_drained_gets_no_new_calls_and_comes_back(
     assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "brief"}
 
 
+def test_an_account_is_asked_for_no_more_than_its_limits_and_than_it_says_is_left(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon = start_daemon(
+        catalogue={"refresh": "never"},
+        admin={"host": "127.0.0.1", "port": 0, "token": TOKEN},
+    )
+    limited = {"kind": "openai", "base_url": f"{upstream.url}/brief/v1", "limits": [{"requests": 2, "per": "hour"}]}
+    assert ask(daemon, "PUT", "/settings/providers/spare", limited) == 200
+    both = {"candidates": ["spare/m", {"target": "oai/m", "priority": 1}], "strategy": "weighted"}
+    assert ask(daemon, "PUT", "/settings/models/both", both) == 200
+    told = [("x-ratelimit-limit-requests", "60"), ("x-ratelimit-remaining-requests", "0")]
+    upstream.expect(json_reply(chat_reply(), 200, [*told, ("x-ratelimit-reset-requests", "10m")]), path="/oai/")
+    upstream.expect(json_reply(chat_reply()), again=True)
+    assert drawn_by(daemon, "both", 3) == [("spare", "m", "1"), ("spare", "m", "1"), ("oai", "m", "1")]
+    direct = daemon.chat("spare/m")
+    assert (direct.status, direct.error["code"]) == (503, "no_healthy_upstream")
+    assert "its limit of 2 requests per hour is reached" in direct.error["message"]
+    assert int(direct.header("retry-after") or 0) > 60
+    # now both want no calls: what is left is to ask, and the one that only said so answers
+    assert drawn_by(daemon, "both", 1) == [("oai", "m", "1")]
+    limited["limits"] = []
+    assert ask(daemon, "PUT", "/settings/providers/spare", limited) == 200
+    assert drawn_by(daemon, "both", 2) == [("spare", "m", "1")] * 2
+    decided = daemon.asked("/routing/decisions")["decisions"]
+    dropped = [one["reason"] for decision in decided for one in decision["decision"]["dropped"]]
+    assert any(reason.endswith("s more (no requests left)") for reason in dropped)
+    assert any(reason.endswith("s more (its limit of 2 requests per hour is reached)") for reason in dropped)
+
+
 def test_what_people_say_of_replies_moves_where_such_calls_go(start_daemon: StartDaemon, upstream: Upstream) -> None:
     """Two that nobody knows, of the same price: after bad words the other one is the better of the two, and the decision says
     why; of another kind of task nothing has been said."""

@@ -31,6 +31,11 @@ def tenant_scope(name: str) -> str:
     return f"tenant:{name}"
 
 
+def provider_scope(name: str) -> str:
+    """The scope of every attempt at a provider, by everybody's account there."""
+    return f"provider:{name}"
+
+
 def judge_scope(name: str) -> str:
     """The scope of whoever judges the replies of a name under `models:`."""
     return f"judge:{name}"

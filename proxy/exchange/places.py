@@ -1,0 +1,65 @@
+"""What the operator lets the account at each provider be asked for (`providers.NAME.limits`), one attempt after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from proxy.errors import NoHealthyUpstream
+from proxy.exchange.job import Job
+from proxy.policy.limits.limiter import Denied, Limiter
+from proxy.policy.money.budgets import Limit, provider_scope
+from proxy.policy.values import Provider
+
+
+class Places:
+    """`names` are the providers that have limits: nothing is asked of the calls of others. A tenant's own account has none."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self.names: tuple[str, ...] = ()
+
+    def take_on(self, providers: Iterable[str], limits: Iterable[Limit]) -> None:
+        """Of the configuration that is in force from now on."""
+        scopes = {limit.scope for limit in limits}
+        self.names = tuple(name for name in providers if provider_scope(name) in scopes)
+
+    def take(self, job: Job, provider: Provider) -> None:
+        """Take from all limits of that account at once. Raises `NoHealthyUpstream` where one is reached, and takes nothing."""
+        self.leave(job)
+        if provider.name not in self.names or provider.tenant:
+            return
+        scopes, now = (provider_scope(provider.name),), time.monotonic()
+        if (denied := self._limiter.judge(scopes, job.likely_tokens, now)) is not None:
+            raise NoHealthyUpstream(
+                f"{provider.name} takes no more calls for now: {said_of(denied)}. Try again in "
+                f"{denied.retry_after_seconds:.1f} s.",
+                retry_after=denied.retry_after_seconds,
+            )
+        job.place = scopes, self._limiter.add(scopes, job.likely_tokens, now), job.record.calls
+
+    def leave(self, job: Job) -> None:
+        """The attempt is over: tokens count as they were used, and one that was never sent counts nowhere."""
+        if job.place is None:
+            return
+        (scopes, taken, calls_before), record = job.place, job.record
+        job.place = None
+        if record.calls == calls_before:
+            self._limiter.withdraw(scopes, (taken,), time.monotonic())
+            return
+        self._limiter.give_back(taken)
+        if record.usage is not None:
+            self._limiter.correct(taken, record.tokens_used(), time.monotonic())
+
+    def full(self, tokens: int, now: float) -> dict[str, Denied]:
+        """The providers whose limits leave no room for a call of so many tokens."""
+        found = {name: self._limiter.judge((provider_scope(name),), tokens, now) for name in self.names}
+        return {name: denied for name, denied in found.items() if denied is not None}
+
+
+def said_of(denied: Denied) -> str:
+    """The limit in the way, in words."""
+    limit = denied.limit
+    if limit.of == "concurrent":
+        return f"its limit of {limit.amount} calls at once is reached"
+    return f"its limit of {limit.amount} {limit.of} per {limit.per} is reached"
