@@ -112,7 +112,9 @@ def test_the_example_shows_every_field_in_its_place() -> None:
     }
     of_everything = {field for field in fields() if field.startswith("limits[].") or field == "budgets[].tz"}
     of_everything |= {
-        field for field in fields() if field.startswith(("tenants.NAME.limits[].", "tenants.NAME.budgets[]."))
+        field
+        for field in fields()
+        if field.startswith(("tenants.NAME.limits[].", "tenants.NAME.budgets[].", "providers.NAME.limits[]."))
     }
     assert set(fields()) - shown - of_everything == set(commented)
     assert all(line in text for line in commented.values())
