@@ -1,6 +1,6 @@
 // What the daemon says, read when a screen opens and again from time to time while somebody looks.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { read } from "./api";
+import { read, Refused } from "./api";
 
 export interface Resource<T> {
   data: T | null;
@@ -23,16 +23,18 @@ export function useResource<T>(path: string | null, everyMs = 0, quiet = false):
     if (shown.current !== path) setData(null);
     shown.current = path;
     const look = async () => {
+      let mayAsk = true;
       try {
         setLoading(true);
         setData(await read<T>(path, { signal: gone.signal, quiet }));
         setError(null);
       } catch (problem) {
+        mayAsk = !(problem instanceof Refused && problem.status === 403);
         if (!gone.signal.aborted) setError(problem as Error);
       }
       if (gone.signal.aborted) return;
       setLoading(false);
-      if (everyMs) timer = window.setTimeout(due, everyMs);
+      if (everyMs && mayAsk) timer = window.setTimeout(due, everyMs);
     };
     const due = () => (document.hidden ? (timer = window.setTimeout(due, everyMs)) : void look());
     void look();

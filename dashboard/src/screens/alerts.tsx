@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { count } from "../format";
 import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
-import { Card, Code, Dialog, Empty, Head, Problem, State, Waiting, When, type Tone } from "../ui/parts";
+import { Card, Code, Dialog, Empty, Head, Problem, State, Usd, Waiting, When, type Tone } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 import { Choice, Form, Text, Twice, useWrite, type Write } from "../ui/write";
 import type { Stored } from "./routing";
@@ -73,6 +73,7 @@ export function Alerts({ place }: { place: Place }) {
           <Table caption="Rules" columns={COLUMNS} rows={data.rules} id={(one) => one.name} href={(one) => hashOf("alerts", one.name)} />
         )}
       </Card>
+      <Unusual />
       <Told />
       <Prometheus />
       {making && data && (
@@ -154,17 +155,48 @@ function Terms({ name, write, measures, before, done }: { name?: string; write: 
   );
 }
 
+interface Anomaly {
+  kind: string;
+  of: string;
+  name: string;
+  cost_usd: string;
+  why: string;
+}
+
+// What stands out without a rule; those who may not see it see nothing.
+function Unusual() {
+  const { data } = useResource<{ since: string; anomalies: Anomaly[] }>("anomalies", 60_000, true);
+  if (!data) return null;
+  return (
+    <Card title="Unusual" aside={<>since <When at={data.since} /></>}>
+      {data.anomalies.length ? (
+        <ul class="body lines">
+          {data.anomalies.map((one) => (
+            <li key={`${one.kind} ${one.of} ${one.name}`} class="advice">
+              <div class="row"><State tone="warn">{one.kind.replaceAll("_", " ")}</State><span class="wraps">{one.of} <strong>{one.name}</strong></span></div>
+              <p class="soft small wraps">{one.why}.{Number(one.cost_usd) > 0 && <> It has cost <Usd of={one.cost_usd} /> more than usual.</>}</p>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <Empty title="Nothing stands out">Spending, costs of a call, errors and times are as they usually are.</Empty>
+      )}
+    </Card>
+  );
+}
+
 // Who is told, and what budgets tell; both stand among the settings.
 function Told() {
-  const { data } = useResource<Stored>("settings");
+  const { data, error } = useResource<Stored>("settings/alerts");
   const to = Object.entries(data?.sections.alerts ?? {});
   return (
     <Card title="Who is told" aside={<a href={hashOf("settings")}>Settings</a>}>
+      {error && <div class="body"><Problem error={error} /></div>}
       {to.length ? (
         <ul class="body lines">
           {to.map(([name, one]) => <li key={name}><strong>{name}</strong> <span class="soft cut">{String((one.value as { url?: string; to?: string }).url ?? (one.value as { to?: string }).to ?? "")}</span></li>)}
         </ul>
-      ) : (
+      ) : data && (
         <Empty title="Nobody">Put a webhook or mail under <code>alerts:</code>; what fires is in the log either way.</Empty>
       )}
     </Card>

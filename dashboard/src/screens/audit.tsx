@@ -5,7 +5,7 @@ import { count } from "../format";
 import { useResource } from "../resource";
 import { go, hashOf, placeOf, type Place } from "../router";
 import { Filter } from "../ui/filter";
-import { Card, Empty, Head, Problem, State, Waiting, When } from "../ui/parts";
+import { Card, Code, Dialog, Empty, Head, Problem, State, Waiting, When } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 
 interface Row {
@@ -54,6 +54,7 @@ export function Audit({ place }: { place: Place }) {
   };
   const rows = pages.flatMap((page) => page.rows);
   const next = pages.at(-1)?.next ?? null;
+  const chosen = rows.find((row) => String(row.seq) === place.rest);
   return (
     <div class="stack">
       <Head title="Audit">
@@ -75,16 +76,37 @@ export function Audit({ place }: { place: Place }) {
         ))}
       </form>
       {error && <Problem error={error} again={() => void load(null)} />}
-      <Card title="Deeds" aside={`${count(rows.length)}${next ? "+" : ""}`}>
+      <Card title="What was done" aside={`${count(rows.length)}${next ? "+" : ""}`}>
         {!pages.length && !error && <Waiting />}
         {pages.length > 0 && !rows.length && <Empty title="Nothing was done yet">Whatever an operator changes leaves a row here.</Empty>}
-        {rows.length > 0 && <Table caption="What operators did" columns={COLUMNS} rows={rows} id={(row) => String(row.seq)} />}
+        {rows.length > 0 && <Table caption="What operators did" columns={COLUMNS} rows={rows} id={(row) => String(row.seq)} href={(row) => hashOf("audit", String(row.seq), place.params)} />}
         {next && (
           <div class="body">
             <button onClick={() => void load(next)}>Show more</button>
           </div>
         )}
       </Card>
+      {chosen && <Whole of={chosen} close={() => go(hashOf("audit", "", place.params))} />}
     </div>
+  );
+}
+
+function Whole({ of, close }: { of: Row; close: () => void }) {
+  return (
+    <Dialog sheet title={<h2>{of.action}</h2>} onClose={close}>
+      <dl class="facts">
+        <div><dt>When</dt><dd><When at={of.at} /></dd></div>
+        <div><dt>Who</dt><dd>{of.actor}</dd></div>
+        <div><dt>From</dt><dd>{of.source}</dd></div>
+        <div><dt>Target</dt><dd>{of.target}</dd></div>
+        <div><dt>Why</dt><dd>{of.reason || "not said"}</dd></div>
+      </dl>
+      {[["Before", of.before], ["After", of.after]].map(([title, value]) => value !== null && value !== undefined && (
+        <section key={String(title)}>
+          <h3>{String(title)}</h3>
+          <Code>{JSON.stringify(value, null, 2)}</Code>
+        </section>
+      ))}
+    </Dialog>
   );
 }

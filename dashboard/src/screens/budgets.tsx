@@ -4,23 +4,25 @@ import { until } from "../format";
 import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
 import type { Budget } from "../types";
-import { BudgetLines } from "../ui/budgets";
-import { Card, Dialog, Head, Problem, Usd, Waiting } from "../ui/parts";
+import { BudgetLines, useEnds } from "../ui/budgets";
+import { Card, Dialog, Head, Problem, State, Usd, Waiting, When } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
 
 const PERS = ["month", "day", "week", "hour", "total"];
-const COLUMNS: Column<Budget>[] = [
+const columns = (ends: Map<string, string>): Column<Budget>[] => [
   { name: "Budget", of: (one) => <span class="cut">{one.budget}</span> },
   { name: "Cap", of: (one) => <Usd of={one.cap_usd} />, right: true },
   { name: "Spent", of: (one) => <Usd of={one.spent_usd} />, right: true },
   { name: "Held", of: (one) => <Usd of={one.held_usd} />, right: true, wide: true },
   { name: "Left", of: (one) => <Usd of={one.left_usd} />, right: true },
+  { name: "Lasts", of: (one) => <Lasts one={one} end={ends.get(one.budget)} /> },
   { name: "Resets", of: (one) => <span class="soft">{until(one.resets_at)}</span>, wide: true },
 ];
 
 export function Budgets({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ budgets: Budget[] }>("budgets", 5000);
+  const ends = useEnds();
   const [making, setMaking] = useState(false);
   const write = useWrite(again);
   const chosen = data?.budgets.find((one) => one.budget === place.rest);
@@ -35,13 +37,18 @@ export function Budgets({ place }: { place: Place }) {
       <Card title="Where they stand">
         {!data && !error && <Waiting />}
         {data && (data.budgets.length ? (
-          <Table caption="Budgets" columns={COLUMNS} rows={data.budgets} id={(one) => one.budget} href={(one) => hashOf("budgets", one.budget)} />
+          <Table caption="Budgets" columns={columns(ends)} rows={data.budgets} id={(one) => one.budget} href={(one) => hashOf("budgets", one.budget)} />
         ) : <BudgetLines budgets={[]} />)}
       </Card>
       {making && <Making write={write} close={() => setMaking(false)} />}
       {chosen && <Correcting of={chosen} write={write} />}
     </div>
   );
+}
+
+function Lasts({ one, end }: { one: Budget; end: string | undefined }) {
+  if (Number(one.left_usd) <= 0) return <State tone="bad">nothing is left</State>;
+  return end ? <State tone="warn">until <When at={end} /></State> : <State tone="good">as it goes now</State>;
 }
 
 function Making({ write, close }: { write: Write; close: () => void }) {

@@ -1,12 +1,14 @@
-// Where the money went: by time as a chart with its table, and by whatever one likes to tell it apart by.
+// Where the money went: by time as a chart with its table, and by whatever one likes to tell it apart by; what is ahead.
 import { query } from "../api";
 import { count, share } from "../format";
 import { useResource } from "../resource";
 import type { Place } from "../router";
 import { BYS, Download, INTERVALS, METRICS, OverTime, SPANS, type Figures, type Report } from "../ui/figures";
 import { Filter, Select, setter, words } from "../ui/filter";
-import { Card, Empty, Head, Problem, Usd, Waiting } from "../ui/parts";
+import { Card, Empty, Head, Problem, State, Usd, Waiting, When, type Tone } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
+import { useWrite } from "../ui/write";
+import { Forecast, Savings } from "./ahead";
 
 const SHOWN = ["cost", "calls", "tokens", "errors", "first_token"];
 const set = setter("costs");
@@ -38,8 +40,10 @@ export function Costs({ place }: { place: Place }) {
       {error && <Problem error={error} again={() => (times.again(), parts.again())} />}
       {(!times.data || !parts.data) && !error && <Waiting />}
       {times.data && <Times rows={times.data.rows} metric={metric} interval={interval} total={times.data.total} />}
-      <Bills />
       {parts.data && <Parts report={parts.data} by={by} />}
+      <Forecast />
+      <Savings since={since} />
+      <Bills />
     </div>
   );
 }
@@ -68,6 +72,13 @@ interface BillDay {
   causes: string[];
 }
 
+interface Bill {
+  days: BillDay[];
+  corrections: { at: string; provider: string; day: string; delta_usd: string; cause: string }[];
+}
+
+const TONES: Record<string, Tone> = { matched: "good", explained: "good" };
+
 const BILLS: Column<BillDay>[] = [
   { name: "Day", of: (one) => <span class="num">{one.day}</span> },
   { name: "Provider", of: (one) => <>{one.provider} {one.tenant && <span class="tag">{one.tenant}</span>}</> },
@@ -75,16 +86,24 @@ const BILLS: Column<BillDay>[] = [
   { name: "In the ledger", of: (one) => <Usd of={one.booked_usd} />, right: true },
   { name: "By others", of: (one) => <Usd of={one.foreign_usd} />, right: true, wide: true },
   { name: "Drift", of: (one) => <Usd of={one.drift_usd} />, right: true },
-  { name: "State", of: (one) => <span title={one.causes.join("; ")}>{one.state}</span> },
+  { name: "State", of: (one) => <><State tone={TONES[one.state] ?? "idle"}>{one.state}</State>{one.causes.length > 0 && <div class="small soft">{one.causes.join(", ")}</div>}</> },
 ];
 
 // What providers billed beside what the ledger has; those who may not see it, or have no such provider, see nothing.
 function Bills() {
-  const { data } = useResource<{ days: BillDay[] }>("reconciliation", 0, true);
+  const { data, again } = useResource<Bill>("reconciliation", 0, true);
+  const write = useWrite(again);
   if (!data?.days.length) return null;
+  const read = <button disabled={write.busy} onClick={() => void write.run("POST", "reconciliation")}>Read the bills now</button>;
   return (
-    <Card title="Bills and the ledger" aside="30 days">
+    <Card title="Bills and the ledger" aside={read}>
+      {write.error && <div class="body"><Problem error={write.error} /></div>}
       <Table caption="Bills and the ledger" columns={BILLS} rows={data.days} id={(one) => `${one.day} ${one.provider} ${one.tenant}`} />
+      {data.corrections.length > 0 && (
+        <ul class="body lines small soft" aria-label="Corrections">
+          {data.corrections.map((one) => <li key={`${one.day} ${one.provider}`}><When at={one.at} />: <Usd of={one.delta_usd} /> put to {one.day} of {one.provider}, {one.cause}</li>)}
+        </ul>
+      )}
     </Card>
   );
 }
@@ -92,14 +111,14 @@ function Bills() {
 function Parts({ report, by }: { report: Report; by: string }) {
   const whole = Number(report.total.cost_usd);
   const columns: Column<Figures>[] = [
-    { name: by, of: (row) => <span class="cut">{String(row[by] ?? "") || "none"}</span> },
+    { name: by[0]!.toUpperCase() + by.slice(1), of: (row) => <span class="cut">{String(row[by] ?? "") || "none"}</span> },
     { name: "Share", of: (row) => <Bar part={whole ? Number(row.cost_usd) / whole : 0} />, wide: true },
     { name: "Cost", of: (row) => <Usd of={row.cost_usd} />, right: true },
     { name: "Of all", of: (row) => share(Number(row.cost_usd), whole), right: true, wide: true },
     { name: "Calls", of: (row) => count(row.calls), right: true },
     { name: "Input tokens", of: (row) => count(row.input_tokens), right: true, wide: true },
     { name: "Output tokens", of: (row) => count(row.output_tokens), right: true, wide: true },
-    { name: "Failed", of: (row) => count(row.errors), right: true, wide: true },
+    { name: "Failed attempts", of: (row) => count(row.errors), right: true, wide: true },
   ];
   return (
     <Card title={`By ${by}`} aside={count(report.rows.length)}>

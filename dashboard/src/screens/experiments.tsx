@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { count, share } from "../format";
 import { useResource } from "../resource";
+import { go, hashOf, type Place } from "../router";
 import { Card, Dialog, Empty, Problem, State, type Tone } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 import { Choice, Form, Text, Twice, useWrite, type Write } from "../ui/write";
@@ -34,17 +35,23 @@ const ARMS: Column<Arm>[] = [
   { name: "95 % within", of: (arm) => `${figure(arm.metric.low)} … ${figure(arm.metric.high)}`, right: true, wide: true },
 ];
 
-export function Experiments() {
+// `experiment` and `to` in the address: one that advice has thought of.
+export function Experiments({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ experiments: Experiment[] }>("experiments", 5000);
-  const [making, setMaking] = useState(false);
+  const advised = place.params.get("experiment");
+  const [making, setMaking] = useState(advised !== null);
   const write = useWrite(again);
+  const close = () => {
+    setMaking(false);
+    if (advised !== null) go(hashOf("routing"), true);
+  };
   return (
     <Card title="Experiments" aside={<button onClick={() => setMaking(true)}>New experiment</button>}>
       {error && <Problem error={error} again={again} />}
       {write.error && !making && <Problem error={write.error} />}
       {data?.experiments.length === 0 && <Empty title="No experiment yet">One shares the calls of a name out among models, and says which does better.</Empty>}
       {data?.experiments.map((one) => <One key={one.name} of={one} write={write} />)}
-      {making && <Making write={write} close={() => setMaking(false)} />}
+      {making && <Making write={write} close={close} model={advised ?? ""} to={place.params.get("to") ?? ""} />}
     </Card>
   );
 }
@@ -84,7 +91,7 @@ function Under({ of, write, order }: { of: Experiment; write: Write; order: (wha
   );
 }
 
-function Making({ write, close }: { write: Write; close: () => void }) {
+function Making({ write, close, model, to }: { write: Write; close: () => void; model: string; to: string }) {
   const send = async (given: Record<string, string>) => {
     const part = Number(given.share);
     const arms = [{ target: given.first, share: 100 - part }, { target: given.second, share: part }];
@@ -95,10 +102,10 @@ function Making({ write, close }: { write: Write; close: () => void }) {
   return (
     <Dialog title={<h2>New experiment</h2>} onClose={close}>
       <Form write={write} send={(given) => void send(given)} word="Begin it">
-        <Text name="name" title="Its name" hint="newer" needed />
-        <Text name="model" title="The name that clients send" hint="smart" needed />
-        <Text name="first" title="As it is" hint="openai/gpt-4o" needed />
-        <Text name="second" title="Instead" hint="openai/gpt-5-mini" needed />
+        <Text name="name" title="Its name" hint="newer" value={to && "cheaper"} needed />
+        <Text name="model" title="The name that clients send" hint="smart" value={model} needed />
+        <Text name="first" title="As it is" hint="openai/gpt-4o" value={model} needed />
+        <Text name="second" title="Instead" hint="openai/gpt-5-mini" value={to} needed />
         <div class="pair">
           <Text name="share" title="Its share, percent" value="5" type="number" needed />
           <Choice name="metric" title="Measured by" among={METRICS} />

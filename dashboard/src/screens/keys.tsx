@@ -1,5 +1,6 @@
 // Client keys: what each may and has spent; made, renewed and revoked here.
 import { useState } from "preact/hooks";
+import { count } from "../format";
 import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
 import type { Budget } from "../types";
@@ -28,7 +29,7 @@ const COLUMNS: Column<Key>[] = [
   { name: "Name", of: (key) => <span class="cut">{key.name}</span> },
   { name: "Tenant", of: (key) => key.tenant ?? "–", wide: true },
   { name: "Models", of: (key) => <span class="cut">{key.models.join(", ") || "all"}</span>, wide: true },
-  { name: "Budgets", of: (key) => <span class="cut">{key.budgets.map((one) => <span key={one.budget}><Usd of={one.cap_usd} /> a {one.per} </span>)}</span> },
+  { name: "Budgets", of: (key) => <span class="cut">{key.budgets.length ? key.budgets.map((one, n) => <span key={one.budget}>{n ? ", " : ""}<Usd of={one.cap_usd} /> {one.per === "total" ? "in all" : `a ${one.per}`}</span>) : "–"}</span> },
   { name: "Spent", of: (key) => <Usd of={key.spent_usd} />, right: true },
   { name: "Last used", of: (key) => (key.last_used_at ? <When at={key.last_used_at} /> : "never"), wide: true },
   { name: "State", of: (key) => <State tone={key.expired ? "bad" : "good"}>{key.expired ? "expired" : "in force"}</State> },
@@ -48,7 +49,7 @@ export function Keys({ place }: { place: Place }) {
       </Head>
       {error && <Problem error={error} again={again} />}
       {data?.open && <p class="note-box">Everybody on this machine may call without a key. With the first key, only keys may.</p>}
-      <Card title="Client keys">
+      <Card title="Client keys" aside={data ? count(data.keys.length) : ""}>
         {!data && !error && <Waiting />}
         {data?.keys.length === 0 && <Empty title="No key yet">A key gives a client its own budget, limits and models.</Empty>}
         {data && data.keys.length > 0 && (
@@ -127,7 +128,7 @@ function One({ of, write }: { of: Key; write: Write }) {
       </p>
       {of.budgets.length > 0 && <BudgetLines budgets={of.budgets} />}
       {made && <Secret {...made} />}
-      {write.error && <Problem error={write.error} />}
+      {of.from === "store" && <Terms key={JSON.stringify([of.models, of.budgets.map((one) => one.cap_usd), of.expires_at, of.tenant])} of={of} write={write} />}
       {of.from === "store" ? (
         <div class="row">
           <button disabled={write.busy} onClick={() => void rotate()}>
@@ -139,5 +140,41 @@ function One({ of, write }: { of: Key; write: Write }) {
         <p class="note-box">It stands in the configuration file; change it there, and reload.</p>
       )}
     </Dialog>
+  );
+}
+
+// What is left empty is none. Limits stay as they are unless one is given; several budgets are too much for these fields.
+function Terms({ of, write }: { of: Key; write: Write }) {
+  const first = of.budgets[0];
+  const isPlain = of.budgets.length <= 1 && !first?.shadow;
+  const pers = first && !PERS.includes(first.per) ? [first.per, ...PERS] : PERS;
+  const send = (given: Record<string, string>) => {
+    const isSame = !isPlain || (given.usd === (first ? String(Number(first.cap_usd)) : "") && given.per === (first?.per ?? PERS[0]));
+    const body = {
+      models: listOf(given.models),
+      tenant: given.tenant || null,
+      ...(isSame ? {} : { budgets: given.usd ? [{ usd: Number(given.usd), per: given.per }] : [] }),
+      ...(given.requests ? { limits: [{ requests: Number(given.requests), per: "minute" }] } : {}),
+      ...(given.days ? { expires_ms: Date.now() + Number(given.days) * DAY_MS } : {}),
+    };
+    void write.run("PATCH", `keys/${encodeURIComponent(of.name)}`, { body });
+  };
+  return (
+    <Form write={write} send={send} word="Put it in force">
+      <Text name="models" title="Models, with commas; none: all" hint="openai/*, storyteller" value={of.models.join(", ")} />
+      {isPlain ? (
+        <div class="pair">
+          <Text name="usd" title="Budget in USD" hint="none" type="number" value={first ? String(Number(first.cap_usd)) : ""} />
+          <Choice name="per" title="a" among={pers} value={first?.per ?? PERS[0]!} />
+        </div>
+      ) : (
+        <p class="soft small">Its budgets are changed by <code>tollkeeper keys update {of.name} --budget …</code></p>
+      )}
+      <div class="pair">
+        <Text name="requests" title="Requests a minute" hint={of.limits.join(", ") || "no limit"} type="number" />
+        <Text name="days" title="Ends after days" hint={of.expires_at ? "as it is" : "never"} type="number" />
+        <Text name="tenant" title="Tenant" hint="none" value={of.tenant ?? ""} />
+      </div>
+    </Form>
   );
 }

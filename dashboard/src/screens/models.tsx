@@ -1,4 +1,4 @@
-// Models: found, filtered, switched off and on; the providers' lists fetched anew, told as it goes.
+// Models: found, filtered, compared, switched off and on, one or many; the providers' lists fetched anew, told as it goes.
 import { useState } from "preact/hooks";
 import { pageHeaders, query, refusal, wantLogin } from "../api";
 import { count } from "../format";
@@ -9,17 +9,22 @@ import { Card, Empty, Head, Problem, State, Waiting } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 import { Filter } from "../ui/filter";
 import { useWrite } from "../ui/write";
+import { Chosen, Switching } from "./choosing";
 
-interface Model {
+export interface Model {
   name: string;
   target: string | null;
   problem: string | null;
   provider: string | null;
+  author: string | null;
   context_length: number | null;
+  max_output: number | null;
   input_usd: string | null;
   output_usd: string | null;
   takes: string[];
   makes: string[];
+  released: string | null;
+  ends: string | null;
 }
 
 interface Step {
@@ -41,7 +46,7 @@ const FILTERS: [string, string, string][] = [
   ["min_context", "Context from, tokens", "128000"],
 ];
 const SORTS = ["name", "input", "output", "context", "released"];
-const price = (text: string | null) => (text === null ? "–" : `$${Number(text)}`);
+export const price = (text: string | null) => (text === null ? "–" : `$${Number(text)}`);
 
 export function Models({ place }: { place: Place }) {
   const given = place.params;
@@ -55,13 +60,18 @@ export function Models({ place }: { place: Place }) {
   };
   const turn = (pattern: string, enabled: boolean) => void write.run("PATCH", "models", { body: { pattern, enabled } });
   const isOff = given.has("off");
+  const [chosen, setChosen] = useState<Model[]>([]);
+  const [switching, setSwitching] = useState(false);
+  const isChosen = (one: Model) => chosen.some(({ name }) => name === one.name);
+  const choose = (one: Model) => setChosen(isChosen(one) ? chosen.filter(({ name }) => name !== one.name) : [...chosen, one]);
   const columns: Column<Model>[] = [
+    { name: "Choose", plain: true, of: (one) => <input type="checkbox" aria-label={`Choose ${one.name}`} checked={isChosen(one)} onChange={() => choose(one)} /> },
     { name: "Name", of: (one) => <Named one={one} /> },
-    { name: "Goes to", of: (one) => <span class="cut soft">{one.target ?? one.problem}</span>, wide: true },
     { name: "Input", of: (one) => price(one.input_usd), right: true },
     { name: "Output", of: (one) => price(one.output_usd), right: true },
     { name: "Context", of: (one) => count(one.context_length), right: true, wide: true },
-    { name: "Takes", of: (one) => <span class="cut soft">{one.takes.join(", ")}</span>, wide: true },
+    { name: "Provider", of: (one) => <span class="soft">{one.provider}</span>, wide: true },
+    { name: "Takes", of: (one) => <span class="soft small">{one.takes.join(", ").replaceAll("_", " ")}</span>, wide: true },
     {
       name: "Action",
       right: true,
@@ -75,6 +85,7 @@ export function Models({ place }: { place: Place }) {
   return (
     <div class="stack">
       <Head title="Models">
+        <button onClick={() => setSwitching(true)}>Switch many</button>
         <Sync after={again} />
       </Head>
       <form class="filters" role="search" aria-label="Filters of models" onSubmit={(event) => event.preventDefault()}>
@@ -92,12 +103,14 @@ export function Models({ place }: { place: Place }) {
           Switched off{data?.off ? ` (${count(data.off)})` : ""}
         </label>
       </form>
-      {(error ?? write.error) && <Problem error={(error ?? write.error) as Error} again={again} />}
+      {(error ?? (switching ? null : write.error)) && <Problem error={(error ?? write.error) as Error} again={again} />}
+      {chosen.length > 0 && <Chosen chosen={chosen} write={write} clear={() => setChosen([])} />}
       <Card title="Names clients may send" aside={data ? `${count(data.models.length)}${data.models.length === MOST ? "+" : ""}, prices per million tokens` : ""}>
         {!data && !error && <Waiting />}
         {data?.models.length === 0 && <Empty title="No model fits"><a href={hashOf("models")}>Remove the filters</a></Empty>}
         {data && data.models.length > 0 && <Table caption="Models" columns={columns} rows={data.models} id={(one) => one.name} />}
       </Card>
+      {switching && <Switching write={write} close={() => setSwitching(false)} />}
     </div>
   );
 }
@@ -106,7 +119,7 @@ function Named({ one }: { one: Model }) {
   return (
     <>
       <span class="cut" title={one.name}>{one.name}</span>
-      {one.problem && one.target && <span class="cut small soft">{one.problem}</span>}
+      {(one.problem ?? one.target) !== `${one.provider}: ${one.name}` && <span class="cut small soft" title={one.problem ?? one.target ?? ""}>{one.problem ?? one.target}</span>}
     </>
   );
 }

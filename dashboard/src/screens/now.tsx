@@ -6,10 +6,10 @@ import { useLive, type Live } from "../live";
 import { useResource } from "../resource";
 import { hashOf } from "../router";
 import type { Budget, EndedCall, LiveCall, Minute, Provider } from "../types";
-import { BudgetLines } from "../ui/budgets";
+import { BudgetLines, useEnds } from "../ui/budgets";
 import { Outcome } from "../ui/outcome";
 import { Card, Empty, Head, Problem, Spark, State, Usd, Waiting, When } from "../ui/parts";
-import { ProviderState } from "../ui/provider";
+import { LastHour, ProviderState, useLastHour } from "../ui/provider";
 import { Table, type Column } from "../ui/table";
 import { Welcome } from "./welcome";
 
@@ -164,13 +164,8 @@ function JustEnded({ live }: { live: Live }) {
   );
 }
 
-interface Forecast {
-  budgets: { budget: string; exhausted_at: string | null }[];
-}
-
 function Budgets() {
-  const ahead = useResource<Forecast>("forecast", 60_000, true);
-  const ends = new Map(ahead.data?.budgets.flatMap((one) => (one.exhausted_at ? [[one.budget, one.exhausted_at] as const] : [])));
+  const ends = useEnds();
   const { data, error, again } = useResource<{ budgets: Budget[] }>("budgets", 5000);
   return (
     <Card title="Budgets">
@@ -184,6 +179,7 @@ function Budgets() {
 }
 
 function Providers() {
+  const hours = useLastHour();
   const { data, error, again } = useResource<{ providers: Provider[] }>("providers", 5000);
   return (
     <Card title="Providers">
@@ -201,10 +197,11 @@ function Providers() {
               <div class="top row">
                 <strong>{one.provider}</strong>
                 {one.tenant && <span class="tag">{one.tenant}</span>}
-                <ProviderState provider={one} />
+                <ProviderState provider={one} hours={hours} />
               </div>
               <div class="soft small">
-                {count(one.in_flight)} under way{one.failures ? `, ${count(one.failures)} failures in a row` : ""}
+                <LastHour provider={one} hours={hours} />
+                <div>{count(one.in_flight)} under way{one.failures ? `, ${count(one.failures)} failures in a row` : ""}</div>
                 {one.models.map((alone) => (
                   <div key={alone.model}>
                     {alone.model} is left alone, again in {seconds(alone.retry_in_seconds)}

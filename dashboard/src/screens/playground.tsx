@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { refusal } from "../api";
 import { count, milliseconds } from "../format";
 import { useResource } from "../resource";
-import { hashOf } from "../router";
+import { hashOf, type Place } from "../router";
 import { events } from "../stream";
 import type { Status } from "../types";
 import { Card, Head, Problem, State, Usd } from "../ui/parts";
@@ -48,7 +48,7 @@ const LETTERS = "ABCD";
 const EMPTY: Column = { text: "", pictures: [], cell: null, error: "" };
 const said = (error: Cell["error"]) => (typeof error === "string" ? error : (error?.message ?? ""));
 
-export function Playground() {
+export function Playground({ place }: { place: Place }) {
   const status = useResource<Status>("status");
   const [columns, setColumns] = useState<Record<string, Column>>({});
   const [result, setResult] = useState<Result | null>(null);
@@ -82,7 +82,7 @@ export function Playground() {
           <textarea name="prompt" required />
         </label>
         <div class="pair">
-          {Array.from({ length: COLUMNS }, (_, n) => <Text key={n} name={LETTERS[n]!} title={`Model ${LETTERS[n]}`} hint={n ? "none" : "openai/gpt-4o-mini"} needed={n === 0} />)}
+          {Array.from({ length: COLUMNS }, (_, n) => <Text key={n} name={LETTERS[n]!} title={`Model ${LETTERS[n]}`} hint={n ? "none" : "openai/gpt-4o-mini"} value={place.params.get(LETTERS[n]!.toLowerCase()) ?? ""} needed={n === 0} />)}
         </div>
         <div class="pair">
           <label class="field">
@@ -94,7 +94,7 @@ export function Playground() {
           </label>
           <Text name="max_tokens" title="Tokens at most" value="500" type="number" />
           <Text name="judge" title="Judged by" hint="nobody" />
-          <Text name="key" title="Client key; it is kept nowhere" hint="none needed while there are none" type="password" />
+          <Text name="key" title="Client key; it is kept nowhere" hint="sk-…" type="password" />
         </div>
         <label class="row small"><input type="checkbox" name="blind" /> Blind: which is which is told at the end</label>
         <div class="row">

@@ -4,7 +4,7 @@ import { count, milliseconds } from "../format";
 import { useResource } from "../resource";
 import type { Provider } from "../types";
 import { Card, Dialog, Empty, Head, Problem, State, Waiting } from "../ui/parts";
-import { ProviderState } from "../ui/provider";
+import { LastHour, ProviderState, useLastHour } from "../ui/provider";
 import { Table, type Column } from "../ui/table";
 import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
 
@@ -23,10 +23,11 @@ export function Providers() {
   const [tried, setTried] = useState<Tried | null>(null);
   const [adding, setAdding] = useState(false);
   const write = useWrite(again);
+  const hours = useLastHour();
   const test = async (name: string) => setTried(await write.run<Tried>("POST", `providers/${encodeURIComponent(name)}/test`));
   const columns: Column<Provider>[] = [
     { name: "Provider", of: (one) => <><strong>{one.provider}</strong> {one.tenant && <span class="tag">{one.tenant}</span>}</> },
-    { name: "State", of: (one) => <ProviderState provider={one} /> },
+    { name: "State", of: (one) => <><ProviderState provider={one} hours={hours} /><div class="soft small"><LastHour provider={one} hours={hours} /></div></> },
     { name: "Under way", of: (one) => count(one.in_flight), right: true, wide: true },
     { name: "Address", of: (one) => <span class="cut soft">{one.base_url}</span>, wide: true },
     { name: "Key from", of: (one) => <span class="cut soft">{one.key_source}</span>, wide: true },

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { usd, milliseconds, share } from "../format";
 import { useResource } from "../resource";
-import { hashOf } from "../router";
+import { hashOf, type Place } from "../router";
 import { Card, Empty, Head, Problem, Waiting } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 import { Choice, Form, listOf, Text, useWrite } from "../ui/write";
@@ -23,19 +23,19 @@ export interface Stored {
   sections: Record<string, Record<string, { value: unknown; source: string }>>;
 }
 
-export function Routing() {
+export function Routing({ place }: { place: Place }) {
   const known = useResource<Known>("routing/strategies");
-  const stored = useResource<Stored>("settings");
-  const error = known.error ?? stored.error;
+  const own = useResource<Stored>("settings/strategies");
+  const names = useResource<Stored>("settings/models");
   return (
     <div class="stack">
       <Head title="Routing" />
-      {error && <Problem error={error} again={() => (known.again(), stored.again())} />}
-      {!known.data && !error && <Waiting />}
-      {known.data && <Strategies known={known.data} stored={stored.data?.sections.strategies ?? {}} after={() => (known.again(), stored.again())} />}
+      {known.error && <Problem error={known.error} again={known.again} />}
+      {!known.data && !known.error && <Waiting />}
+      {known.data && <Strategies known={known.data} stored={own.data?.sections.strategies ?? {}} after={() => (known.again(), own.again())} />}
       {known.data && <Try strategies={Object.keys(known.data.strategies)} />}
-      <Chains models={stored.data?.sections.models} after={stored.again} />
-      <Experiments />
+      <Chains models={names.data?.sections.models} error={names.error} after={names.again} />
+      <Experiments place={place} />
     </div>
   );
 }
@@ -108,7 +108,7 @@ const CHAINS: Column<Chain>[] = [
   { name: "Stands in", of: (one) => <span class="cut soft">{one.source}</span>, wide: true },
 ];
 
-function Chains({ models, after }: { models: Stored["sections"][string] | undefined; after: () => void }) {
+function Chains({ models, error, after }: { models: Stored["sections"][string] | undefined; error: Error | null; after: () => void }) {
   const write = useWrite(after);
   const send = (given: Record<string, string>) => {
     const value = { target: given.target, fallbacks: listOf(given.fallbacks) };
@@ -117,9 +117,10 @@ function Chains({ models, after }: { models: Stored["sections"][string] | undefi
   const rows = Object.entries(models ?? {}).map(([name, { value, source }]) => chainOf(name, value, source));
   return (
     <Card title="Names and their fallbacks">
+      {error && <div class="body"><Problem error={error} again={after} /></div>}
       {rows.length ? (
         <Table caption="Names and their fallbacks" columns={CHAINS} rows={rows} id={(one) => one.name} href={(one) => hashOf("settings", `models.${one.name}`)} />
-      ) : (
+      ) : models && (
         <Empty title="No name of your own yet">A name leads to a model, and to others when that one does not answer.</Empty>
       )}
       <div class="body">

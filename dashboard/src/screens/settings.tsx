@@ -4,7 +4,7 @@ import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
 import { Card, Dialog, Empty, Head, Problem, Waiting, When } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Form, Text, Twice, useWrite } from "../ui/write";
+import { Choice, Form, Text, Twice, useWrite } from "../ui/write";
 
 interface Setting {
   version: number;
@@ -37,6 +37,7 @@ export function Settings({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ sections: Record<string, Record<string, Setting>> }>("settings");
   const reload = useWrite(again);
   const [told, setTold] = useState("");
+  const [making, setMaking] = useState(false);
   const sections = Object.entries(data?.sections ?? {}).map(([section, entries]): [string, Entry[]] => [
     section,
     Object.entries(entries).map(([name, one]) => ({ ...one, section, name })),
@@ -49,6 +50,7 @@ export function Settings({ place }: { place: Place }) {
   return (
     <div class="stack">
       <Head title="Settings">
+        <button onClick={() => setMaking(true)}>New entry</button>
         <button disabled={reload.busy} onClick={() => void again_()}>
           Read the file again
         </button>
@@ -63,18 +65,56 @@ export function Settings({ place }: { place: Place }) {
       {data && !sections.some(([, entries]) => entries.length) && <Empty title="No setting has an entry">The defaults are in force.</Empty>}
       {sections.filter(([, entries]) => entries.length).map(([section, entries]) => (
         <Card key={section} title={section}>
-          <Table
+          <div class="even"><Table
             caption={`Settings of ${section}`}
             columns={COLUMNS}
             rows={entries}
             id={(one) => one.name}
             href={(one) => hashOf("settings", `${section}.${one.name}`)}
-          />
+          /></div>
         </Card>
       ))}
       {chosen && <One key={place.rest} of={chosen} after={again} />}
+      {making && data && <Making sections={Object.keys(data.sections)} after={again} close={() => setMaking(false)} />}
     </div>
   );
+}
+
+// JSON as the configuration has it; what the daemon says against it is told by `write`.
+function Making({ sections, after, close }: { sections: string[]; after: () => void; close: () => void }) {
+  const write = useWrite(after);
+  const [wrong, setWrong] = useState("");
+  const send = async (given: Record<string, string>) => {
+    const value = parsed(given.value ?? "");
+    setWrong(value === undefined ? NOT_JSON : "");
+    if (value === undefined) return;
+    const path = `settings/${given.section}/${encodeURIComponent(given.name ?? "")}`;
+    if (await write.run("PUT", path, { body: { value, reason: given.reason ?? "" }, headers: { "If-Match": '"0"' } })) close();
+  };
+  return (
+    <Dialog title={<h2>New entry</h2>} onClose={close}>
+      <Form write={write} send={(given) => void send(given)} word="Put it in force">
+        <Choice name="section" title="Section" among={sections} />
+        <Text name="name" title="Name" needed />
+        <label class="field">
+          Value, as JSON
+          <textarea name="value" placeholder={'{"usd": 100, "per": "month"}'} required />
+        </label>
+        <Text name="reason" title="Why" />
+        {wrong && <p role="alert">{wrong}</p>}
+      </Form>
+    </Dialog>
+  );
+}
+
+const NOT_JSON = "This is not JSON.";
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 function One({ of, after }: { of: Entry; after: () => void }) {
@@ -84,13 +124,9 @@ function One({ of, after }: { of: Entry; after: () => void }) {
   const path = `settings/${encodeURIComponent(of.section)}/${encodeURIComponent(of.name)}`;
   const isStored = of.source === "store";
   const send = async (given: Record<string, string>) => {
-    try {
-      const body = { value: JSON.parse(given.value ?? "") as unknown, reason: given.reason ?? "" };
-      setWrong("");
-      await write.run("PUT", path, { body, headers: { "If-Match": `"${of.version}"` } });
-    } catch {
-      setWrong("This is not JSON.");
-    }
+    const value = parsed(given.value ?? "");
+    setWrong(value === undefined ? NOT_JSON : "");
+    if (value !== undefined) await write.run("PUT", path, { body: { value, reason: given.reason ?? "" }, headers: { "If-Match": `"${of.version}"` } });
   };
   const remove = async () => (await write.run("DELETE", path)) && close();
   return (

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "../api";
 import { count, milliseconds, share, usd } from "../format";
-import { Card, Empty, Problem, State } from "../ui/parts";
+import { Card, Empty, Problem, State, Waiting } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 import { Choice, Form, listOf, Text, useWrite } from "../ui/write";
 import type { Stored } from "./routing";
@@ -40,6 +40,7 @@ const DIALS: [keyof Weights, string][] = [["cost", "Cost"], ["speed", "Speed"], 
 const MOST = 10_000;
 const PAUSE_MS = 250;
 const STEPS = 20;
+const SHOWN = 10; // models
 
 export function Strategies({ known, stored, after }: { known: Known; stored: Stored["sections"][string]; after: () => void }) {
   const [from, setFrom] = useState("balanced");
@@ -100,8 +101,9 @@ function Effect({ model, weights }: { model: string; weights: Weights }) {
   }, [asked]);
   if (isNothing) return <p class="soft">Something must count.</p>;
   if (error) return "status" in error && error.status === 404 ? <Empty title="No call of the last seven days to try it on" /> : <Problem error={error} />;
-  if (!told) return null;
+  if (!told) return <Waiting />;
   const { was, would_be: would } = told;
+  const most = [...told.models].sort((one, other) => Math.max(other.was, other.would_be) - Math.max(one.was, one.would_be));
   return (
     <section aria-label="The last seven days under it" aria-live="polite" class="stack">
       <dl class="facts">
@@ -110,16 +112,21 @@ function Effect({ model, weights }: { model: string; weights: Weights }) {
         <div><dt>Would have gone elsewhere</dt><dd>{count(told.changed)} of {count(told.compared)} calls</dd></div>
       </dl>
       {told.unserved + told.unpriced > 0 && <p class="soft small">{count(told.unserved)} could not have been served, {count(told.unpriced)} would have gone where no price is known.</p>}
-      {told.models.length > 0 && <Table caption="Calls by model" columns={MODELS} rows={told.models.slice(0, 8)} id={(one) => one.model} />}
+      {told.models.some((one) => !one.was) && <p class="soft small">The time of a model that has answered nothing here yet is a guess.</p>}
+      {told.models.length > 0 && <Table caption="Calls by model" columns={MODELS} rows={most.slice(0, SHOWN)} id={(one) => one.model} />}
+      {most.length > SHOWN && <p class="soft small">{count(most.length - SHOWN)} more models have fewer calls.</p>}
     </section>
   );
 }
 
 const readAsked = (model: string) => (model.includes(",") ? { candidates: listOf(model) } : { model });
 
+// Beyond twice as much nobody reads a percentage.
+const times = (ratio: number) => (ratio >= 1000 ? "more than 1,000 times" : `${ratio.toLocaleString("en-US", { maximumSignificantDigits: 2 })} times`);
+
 function Change({ was, would, shown }: { was: number; would: number; shown: (value: number) => string }) {
   const tone = would < was ? "good" : "warn";
-  const by = was && would !== was ? `${would < was ? "−" : "+"}${share(Math.abs(would - was), was)}` : "";
+  const by = !was || would === was ? "" : would >= 2 * was ? `${times(would / was)} as much` : `${would < was ? "−" : "+"}${share(Math.abs(would - was), was)}`;
   return <>{shown(would)} <span class="soft">instead of {shown(was)}</span> {by && <State tone={tone}>{by}</State>}</>;
 }
 

@@ -1,11 +1,22 @@
 import { clock, until } from "../format";
+import { useResource } from "../resource";
 import type { Budget } from "../types";
 import { Empty, Usd } from "./parts";
 
 const HIGH = 0.8;
+const OFTEN_MS = 60_000;
+
+interface Forecast {
+  budgets: { budget: string; exhausted_at: string | null }[];
+}
+
+// When those run out that will, by the forecast; of none for those who may not see it.
+export function useEnds(): Map<string, string> {
+  const { data } = useResource<Forecast>("forecast", OFTEN_MS, true);
+  return new Map(data?.budgets.flatMap((one) => (one.exhausted_at ? [[one.budget, one.exhausted_at] as const] : [])));
+}
 
 // Every budget with what is spent and held of it, the fullest first.
-// `ends`: when those run out that will, by the forecast.
 export function BudgetLines({ budgets, ends }: { budgets: Budget[]; ends?: Map<string, string> }) {
   if (!budgets.length) {
     return (

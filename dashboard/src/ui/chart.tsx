@@ -62,7 +62,7 @@ export function Chart({ title, at, lines, shown }: Given) {
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false },
-        scales: { x: { range: () => [first - step, (at.at(-1) ?? first) + step] }, y: { range: (_, __, top) => [0, top || 1] } },
+        scales: { x: { range: () => [first - step, (at.at(-1) ?? first) + step] }, y: { range: (_, __, top) => [0, 1.06 * (top || 1)] } },
         axes: [{ ...axis, values: CLOCK }, { ...axis, size: roomFor, values: (_, ticks) => ticks.map(shown) }],
         series: [{}, ...series(lines)],
       },

@@ -8,6 +8,7 @@ import { Table, type Column } from "./table";
 export interface Figures {
   at: string | null;
   calls: number;
+  attempts: number;
   errors: number;
   refused: number;
   input_tokens: number;

@@ -1,6 +1,7 @@
 // The small parts every screen is made of.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Refused } from "../api";
 import { clock, usd } from "../format";
 
 export type Tone = "good" | "warn" | "bad" | "idle";
@@ -45,7 +46,11 @@ export const When = ({ at }: { at: string }) => (
   </time>
 );
 
+// What one's role may not see is no failure, and trying again does not help.
+export const isForbidden = (error: Error | null): boolean => error instanceof Refused && error.status === 403;
+
 export function Problem({ error, again }: { error: Error; again?: () => void }) {
+  if (isForbidden(error)) return <div class="note-box soft" role="status">{error.message}</div>;
   return (
     <div class="note-box bad row" role="alert">
       <span>{error.message}</span>

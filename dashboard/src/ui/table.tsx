@@ -8,6 +8,7 @@ export interface Column<T> {
   of: (row: T) => ComponentChildren;
   right?: boolean;
   wide?: boolean; // not shown where there is little room
+  plain?: boolean; // its name is for those who cannot see what it is
 }
 
 interface Rows<T> {
@@ -48,7 +49,7 @@ export function Table<T>({ caption, columns, rows, id, href, fresh }: Rows<T>) {
           <tr>
             {columns.map((column) => (
               <th key={column.name} scope="col" class={classes(column)}>
-                {column.name}
+                {column.plain ? <span class="hidden">{column.name}</span> : column.name}
               </th>
             ))}
           </tr>
