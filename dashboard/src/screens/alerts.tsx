@@ -47,10 +47,10 @@ function limitOf({ above, below }: Record<string, unknown>, unit: string): strin
 
 const COLUMNS: Column<Rule>[] = [
   { name: "Rule", of: (one) => <span class="cut" title={one.name}>{one.name}</span> },
-  { name: "Watches", of: (one) => `${String(one.rule.metric)}${one.rule.each ? ` of each ${String(one.rule.each)}` : ""}` },
+  { name: "State", of: (one) => <State tone={TONES[one.state] ?? "idle"}>{one.state}</State> },
+  { name: "Watches", of: (one) => `${String(one.rule.metric).replaceAll("_", " ")}${one.rule.each ? ` of each ${String(one.rule.each)}` : ""}`, wide: true },
   { name: "Fires", of: (one) => `${limitOf(one.rule, one.unit)} over ${String(one.rule.over ?? "1h")}` },
   { name: "Last", of: (one) => (one.watched[0] ? figure(one.watched[0].value, one.unit) : "–"), right: true, wide: true },
-  { name: "State", of: (one) => <State tone={TONES[one.state] ?? "idle"}>{one.state}</State> },
 ];
 
 export function Alerts({ place }: { place: Place }) {
@@ -197,7 +197,7 @@ function Told() {
           {to.map(([name, one]) => <li key={name}><strong>{name}</strong> <span class="soft cut">{String((one.value as { url?: string; to?: string }).url ?? (one.value as { to?: string }).to ?? "")}</span></li>)}
         </ul>
       ) : data && (
-        <Empty title="Nobody">Put a webhook or mail under <code>alerts:</code>; what fires is in the log either way.</Empty>
+        <Empty title="Nobody">Put a webhook or mail under <code>alerts</code>, in the file or as a new entry of the <a href={hashOf("settings")}>settings</a>; what fires is in the log either way.</Empty>
       )}
     </Card>
   );

@@ -12,8 +12,8 @@ import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
 const PERS = ["month", "day", "week", "hour", "total"];
 const columns = (ends: Map<string, string>): Column<Budget>[] => [
   { name: "Budget", of: (one) => <span class="cut">{one.budget}</span> },
-  { name: "Cap", of: (one) => <Usd of={one.cap_usd} />, right: true },
-  { name: "Spent", of: (one) => <Usd of={one.spent_usd} />, right: true },
+  { name: "Cap", of: (one) => <Usd of={one.cap_usd} />, right: true, wide: true },
+  { name: "Spent", of: (one) => <Usd of={one.spent_usd} />, right: true, wide: true },
   { name: "Held", of: (one) => <Usd of={one.held_usd} />, right: true, wide: true },
   { name: "Left", of: (one) => <Usd of={one.left_usd} />, right: true },
   { name: "Lasts", of: (one) => <Lasts one={one} end={ends.get(one.budget)} /> },

@@ -27,7 +27,7 @@ interface Page {
 const COLUMNS: Column<PastCall>[] = [
   { name: "Time", of: (call) => <When at={call.at} /> },
   { name: "Model", of: (call) => <Model call={call} /> },
-  { name: "Key", of: (call) => <span class="cut">{call.key || "–"}</span> },
+  { name: "Key", of: (call) => <span class="cut">{call.key || "–"}</span>, wide: true },
   { name: "Outcome", of: (call) => <Outcome {...call} /> },
   { name: "Tokens in", of: (call) => count(call.input_tokens), right: true, wide: true },
   { name: "out", of: (call) => count(call.output_tokens), right: true, wide: true },

@@ -19,6 +19,7 @@ const RECENT_MS = 15 * 60_000;
 export function Now() {
   const live = useLive();
   const past = useResource<{ calls: unknown[] }>("calls/past?limit=1");
+  const isKnown = past.data || past.error || live.ended.length > 0 || live.calls.length > 0;
   const isNew = past.data?.calls.length === 0 && live.ended.length === 0 && live.calls.length === 0;
   return (
     <div class="stack">
@@ -26,7 +27,7 @@ export function Now() {
         <Connection live={live} />
       </Head>
       {live.state === "lost" && <Problem error={new Error(`${live.problem} This page goes on when it is back.`)} />}
-      {isNew ? <Welcome /> : <Busy live={live} />}
+      {isNew ? <Welcome /> : isKnown && <Busy live={live} />}
     </div>
   );
 }

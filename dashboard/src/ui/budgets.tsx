@@ -1,5 +1,6 @@
 import { clock, until } from "../format";
 import { useResource } from "../resource";
+import { hashOf } from "../router";
 import type { Budget } from "../types";
 import { Empty, Usd } from "./parts";
 
@@ -21,7 +22,7 @@ export function BudgetLines({ budgets, ends }: { budgets: Budget[]; ends?: Map<s
   if (!budgets.length) {
     return (
       <Empty title="Nothing limits what is spent">
-        Put a line under <code>budgets:</code>, such as <code>{"- {usd: 100, per: month}"}</code>.
+        Set one under <a href={hashOf("budgets")}>Budgets</a>, or in the file under <code>budgets:</code>, such as <code>{"- {usd: 100, per: month}"}</code>.
       </Empty>
     );
   }

@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { useColours } from "./theme";
 
 export interface Line {
   name: string;
@@ -41,14 +42,15 @@ const CLOCK = rows([
   [60, "{HH}:{mm}", "\n{D} {MMM}", "\n{D} {MMM}"],
 ]);
 
-function series(lines: Line[]): uPlot.Series[] {
+function series(lines: Line[], moments: number): uPlot.Series[] {
   const accent = colour("accent");
   if (lines.length === 1) return [{ fill: accent, stroke: accent, width: 0, paths: uPlot.paths.bars!({ size: [0.7, 60] }), points: { show: false } }];
-  return lines.map((_, n) => ({ stroke: colour(COLOURS[n % COLOURS.length]!), dash: DASHES[n % DASHES.length]!, width: 2, points: { size: 4 } }));
+  return lines.map((_, n) => ({ stroke: colour(COLOURS[n % COLOURS.length]!), dash: DASHES[n % DASHES.length]!, width: 2, points: { size: moments > 2 ? 4 : 9 } }));
 }
 
 export function Chart({ title, at, lines, shown }: Given) {
   const box = useRef<HTMLDivElement>(null);
+  const colours = useColours();
   useEffect(() => {
     const place = box.current;
     if (!place) return;
@@ -64,7 +66,7 @@ export function Chart({ title, at, lines, shown }: Given) {
         cursor: { y: false },
         scales: { x: { range: () => [first - step, (at.at(-1) ?? first) + step] }, y: { range: (_, __, top) => [0, 1.06 * (top || 1)] } },
         axes: [{ ...axis, values: CLOCK }, { ...axis, size: roomFor, values: (_, ticks) => ticks.map(shown) }],
-        series: [{}, ...series(lines)],
+        series: [{}, ...series(lines, at.length)],
       },
       [at, ...lines.map(({ values }) => values)],
       place,
@@ -75,7 +77,7 @@ export function Chart({ title, at, lines, shown }: Given) {
       watch.disconnect();
       plot.destroy();
     };
-  }, [JSON.stringify([at, lines])]);
+  }, [JSON.stringify([at, lines]), colours]);
   const values = lines.flatMap((line) => line.values.filter((value) => value !== null));
   return (
     <>
