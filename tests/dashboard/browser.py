@@ -82,9 +82,9 @@ class Visit:
         self.page.goto(f"{self.address}/{hash_}")
         return self.page
 
-    def log_in(self) -> None:
-        """By the admin token, in the form that is open."""
-        self.page.get_by_label("Admin token").fill(ADMIN_TOKEN)
+    def log_in(self, token: str = ADMIN_TOKEN) -> None:
+        """By a token of an admin, in the form that is open."""
+        self.page.get_by_label("Admin token").fill(token)
         self.page.get_by_role("dialog").get_by_role("button", name="Log in").click()
         self.page.get_by_label("Admin token").wait_for(state="detached")
 

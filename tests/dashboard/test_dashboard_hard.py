@@ -12,8 +12,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import ADMIN, Visit
+from browser import ADMIN, ADMIN_TOKEN, Visit
 from harness.daemon import Daemon
+from harness.http import Connection, request_bytes
 from harness.setting import CLIENT_KEY
 
 if TYPE_CHECKING:
@@ -152,3 +153,24 @@ def test_a_budget_says_when_it_runs_out(browser: Browser, daemon: Daemon) -> Non
     page.get_by_text("key:alice:month").wait_for()
     assert {one["budget"] for one in daemon.asked("/forecast")["budgets"]} == {"key:alice:month"}
     visit.close()
+
+
+def test_who_may_little_is_told_so_calmly_and_sees_the_rest(browser: Browser, daemon: Daemon) -> None:
+    """The last one of this daemon: with an admin of their own, reading takes a token."""
+    with Connection(daemon.admin_port) as connection:
+        for name, role in (("vera", "viewer"), ("otto", "operator")):
+            body = json.dumps({"value": {"role": role, "token": f"{name}-canary-0001"}}).encode()
+            headers = [("Authorization", f"Bearer {ADMIN_TOKEN}"), ("Content-Type", "application/json")]
+            connection.send(request_bytes("PUT", f"/settings/admins/{name}", headers, body, "127.0.0.1"))
+            assert connection.read_reply().status == 200
+    for name, told in (
+        ("vera", "The role viewer of admin vera may not read costs"),
+        ("otto", "No name of your own yet"),
+    ):
+        visit = Visit(browser, daemon)
+        page = visit.open("#/routing")
+        visit.log_in(f"{name}-canary-0001")
+        page.get_by_text(told).first.wait_for()
+        assert page.get_by_role("alert").count() == 0
+        visit.judge()
+        visit.close(expected="40[134]")

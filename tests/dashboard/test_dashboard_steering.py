@@ -34,16 +34,6 @@ def daemon(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert running.stop() == 0, running.output
 
 
-@pytest.fixture(scope="module")
-def visit(browser: Browser, daemon: Daemon) -> Iterator[Visit]:
-    """One who has logged in."""
-    visit = Visit(browser, daemon)
-    visit.open("#/explore").get_by_role("button", name="Log in").click()
-    visit.log_in()
-    yield visit
-    visit.close(expected="40[019]")
-
-
 def test_any_figure_is_drawn_listed_saved_and_kept_as_a_view(visit: Visit) -> None:
     page = visit.open("#/explore?since=1h&metric=calls")
     page.get_by_role("region", name="Calls by model and minute").get_by_role("img").wait_for()
@@ -51,6 +41,11 @@ def test_any_figure_is_drawn_listed_saved_and_kept_as_a_view(visit: Visit) -> No
     table = page.get_by_role("region", name=re.compile("Figures of calls by model and minute"))
     assert {"openai/gpt-4o", "openai/gpt-4o-mini"} <= set(table.get_by_role("columnheader").all_inner_texts())
     visit.judge()
+    drawn = "document.querySelector('.chart canvas').toDataURL()"
+    light = page.evaluate(drawn)
+    page.emulate_media(color_scheme="dark")
+    page.get_by_role("region", name="Calls by model and minute").get_by_role("img").wait_for()
+    assert page.evaluate(drawn) != light
     page.get_by_label("Only model").fill("*-mini")
     page.get_by_label("Only model").press("Enter")
     table.get_by_role("columnheader", name="openai/gpt-4o", exact=True).wait_for(state="detached")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ KEY_ORDERS: list[tuple[str, str, Any]] = [
     ("POST", "/keys/bob/rotations", {}),
     ("DELETE", "/keys/bob", None),
 ]
-WRITING = "40[019]"  # what the console says of refusals that the test is about
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,6 @@ def daemon(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with Daemon(config, tmp_path_factory.mktemp("written"), key=CLIENT_KEY) as running:
         yield running
         assert running.stop() == 0, running.output
-
-
-@pytest.fixture(scope="module")
-def visit(browser: Browser, daemon: Daemon) -> Iterator[Visit]:
-    """One who has logged in."""
-    visit = Visit(browser, daemon)
-    visit.open("#/calls").get_by_role("button", name="Log in").click()
-    visit.log_in()
-    yield visit
-    visit.close(expected=WRITING)
 
 
 def dialog(page: Page, button: str) -> Locator:
@@ -82,6 +72,14 @@ def test_a_key_made_here_may_call_is_renewed_and_revoked(visit: Visit, daemon: D
     sheet = page.get_by_role("dialog")
     sheet.get_by_text("key:bob:day").wait_for()
     visit.judge()
+    sheet.get_by_label("Models").fill("anthropic/*")
+    sheet.get_by_role("button", name="Put it in force").click()
+    sheet.get_by_role("definition").filter(has_text="anthropic/*").wait_for()
+    assert (status_of(daemon, secret), status_of(daemon, secret, "anthropic/claude-sonnet-4.5")) == (404, 200)
+    sheet.get_by_label("Models").fill("")
+    sheet.get_by_role("button", name="Put it in force").click()
+    sheet.get_by_role("definition").filter(has_text="all").wait_for()
+    sheet.get_by_text("key:bob:day").wait_for()  # what was not touched is as it was
     sheet.get_by_role("button", name="New secret").click()
     newer = sheet.locator("pre").inner_text()
     assert newer != secret and status_of(daemon, newer) == status_of(daemon, secret) == 200
@@ -152,15 +150,60 @@ def test_a_model_is_switched_off_and_on(visit: Visit, daemon: Daemon) -> None:
     page.get_by_text("models are listed").wait_for()
 
 
+def test_models_are_compared_and_switched_many_at_a_time(visit: Visit, daemon: Daemon) -> None:
+    page = visit.open("#/models?query=openai/gpt-4o")
+    for name in ("openai/gpt-4o", "openai/gpt-4o-mini"):
+        page.get_by_label(f"Choose {name}", exact=True).check()
+    page.get_by_role("button", name="Compare").click()
+    table = page.get_by_role("dialog").get_by_role("table", name="Models compared")
+    table.get_by_role("columnheader", name="openai/gpt-4o-mini", exact=True).wait_for()
+    assert "$" in table.get_by_role("row").filter(has_text="A call of").inner_text()
+    visit.judge()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Switch them off").click()
+    page.get_by_label("Switched off (2)").wait_for()
+    assert daemon.chat("openai/gpt-4o-mini").json["error"]["code"] == "model_not_found"
+    form = dialog(page, "Switch many")
+    form.get_by_label("Every model that fits").fill("openai/gpt-4o*")
+    form.get_by_text("names fit: ").wait_for()
+    visit.judge()
+    form.get_by_role("button", name="Switch on").click()
+    form.get_by_text("Switched on: ").wait_for()
+    assert daemon.chat("openai/gpt-4o-mini").status == 200
+    form.get_by_role("button", name="Take the latest switching back").click()
+    form.get_by_text("Taken back: ").wait_for()
+    assert daemon.chat("openai/gpt-4o-mini").json["error"]["code"] == "model_not_found"
+    form.get_by_role("button", name="Switch on").click()
+    form.get_by_text("Switched on: ").wait_for()
+    page.keyboard.press("Escape")
+
+
+def test_an_entry_of_any_section_is_made(visit: Visit, daemon: Daemon) -> None:
+    form = dialog(visit.open("#/settings"), "New entry")
+    form.get_by_label("Section").select_option("models")
+    form.get_by_label("Name").fill("quick")
+    form.get_by_label("Value, as JSON").fill("openai/gpt-4o")
+    form.get_by_role("button", name="Put it in force").click()
+    form.get_by_text("This is not JSON.").wait_for()
+    form.get_by_label("Value, as JSON").fill('"openai/gpt-4o"')
+    form.get_by_role("button", name="Put it in force").click()
+    form.wait_for(state="detached")
+    assert daemon.chat("quick").status == 200
+
+
 def test_a_provider_is_added_tried_and_serves(visit: Visit, daemon: Daemon) -> None:
     page = visit.open("#/providers")
     form = dialog(page, "New provider")
     form.get_by_label("Name").fill("second")
     form.get_by_label("Kind").select_option("mock")
     form.get_by_role("button", name="Add it").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("button", name="Test second"))
+    row.get_by_text("not called in the last hour").wait_for()
     page.get_by_role("button", name="Test second").click()
     page.get_by_role("status").get_by_text("second:").wait_for()
     assert daemon.chat("second/openai/gpt-4o").status == 200
+    page.reload()
+    row.get_by_text("answers", exact=True).wait_for()
 
 
 def test_all_of_it_is_in_the_audit(visit: Visit, daemon: Daemon) -> None:
@@ -172,6 +215,10 @@ def test_all_of_it_is_in_the_audit(visit: Visit, daemon: Daemon) -> None:
     for action in ("key.create", "key.rotate", "keys.bob", "the admin token"):
         assert table.get_by_text(action).count() >= 1
     page.get_by_text("whole, ").wait_for()
+    table.get_by_role("row").filter(has_text="key.create").filter(has_text="keys.bob").get_by_role("link").first.click()
+    page.get_by_role("dialog").get_by_role("heading", name="After").wait_for()
+    visit.judge()
+    page.keyboard.press("Escape")
 
 
 def test_what_was_spent_is_told_apart(visit: Visit, daemon: Daemon) -> None:
@@ -186,3 +233,24 @@ def test_what_was_spent_is_told_apart(visit: Visit, daemon: Daemon) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as CSV").click()
     assert "mock" in download.value.path().read_text()
+
+
+def test_bills_what_is_ahead_and_what_would_cost_less_stand_by_the_costs(visit: Visit, daemon: Daemon) -> None:
+    assert ordered(daemon, "POST", "/reconciliation", None) == 200
+    assert daemon.chat("openai/gpt-4o?cost=0.3").status == 200
+    page = visit.open("#/costs?since=today")
+    bill = page.get_by_role("table", name="Bills and the ledger").get_by_role("row").filter(has_text="open")
+    page.get_by_role("button", name="Read the bills now").click()
+    bill.filter(has_text=re.compile(r"\$0\.30.*\$0\.30")).first.wait_for()
+    ahead = page.get_by_role("table", name="Where budgets will stand").get_by_role("row").filter(has_text="alice")
+    ahead.get_by_text("it lasts").or_(ahead.locator("time")).first.wait_for()
+    advice = page.get_by_role("region", name="What would have cost less").get_by_role("listitem")
+    advice.filter(has_text="openai/gpt-4o?cost=0.3").get_by_text("unproven").wait_for()
+    visit.judge()
+    advice.filter(has_text="openai/gpt-4o?cost=0.3").get_by_role("link").click()
+    form = page.get_by_role("dialog")
+    assert form.get_by_label("The name that clients send").input_value() == "openai/gpt-4o?cost=0.3"
+    form.get_by_role("button", name="Begin it").click()
+    page.get_by_role("region", name="Experiment cheaper").get_by_text("running").wait_for()
+    (arms,) = [one["arms"] for one in daemon.asked("/experiments")["experiments"]]
+    assert [arm["share"] for arm in arms] == [95, 5]
