@@ -22,6 +22,7 @@ from proxy.jobs.work import Work, new_id
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
 from proxy.web.client.heads import Asked, body_of
+from proxy.web.upload import Upload
 
 _OURS = re.compile(rf"/(?:files/{FILE_PREFIX}[0-9a-z]+(?:/content)?|batches/{BATCH_PREFIX}[0-9a-z]+(?:/cancel)?)")
 _SMALL_BODY = 256 * 1024
@@ -79,6 +80,7 @@ class Surface:
 
     async def _upload(self, asked: Asked, client: Client) -> bool:
         given = (asked.head.content_type, self.limits)
+        assert not isinstance(asked.body, Upload)
         kept = await upload(self._work, owner_of(asked.caller), asked.body, given)
         if isinstance(kept, bytes):
             asked.body = kept

@@ -67,7 +67,9 @@ async def _read(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:
         while True:
             if content.is_eof() and content.total_bytes == size:
                 break
-            late = loop.call_later(_patience(size, time.monotonic() - began), content.set_exception, TimeoutError())
+            late = loop.call_later(
+                patience_seconds(size, time.monotonic() - began), content.set_exception, TimeoutError()
+            )
             try:
                 # of a body whose length is known, one piece as it came: joining what has come would be a copy more
                 chunk = await content.readany() if request.content_length is None else (await content.readchunk())[0]
@@ -80,16 +82,19 @@ async def _read(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:
                 raise _too_large(most)
             yield chunk
     except TimeoutError:
-        raise RequestTimeout(
-            f"The request body stopped arriving for {SILENCE_SECONDS:g} s, or came at less than 1 KiB/s."
-        ) from None
+        raise too_slow() from None
     except (HTTPException, aiohttp.ClientError, web.RequestPayloadError):
         raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
 
 
-def _patience(size: int, seconds: float) -> float:
+def patience_seconds(size: int, seconds: float) -> float:
     """How long to wait for more of a body that has come to `size` bytes in so many seconds."""
     return min(SILENCE_SECONDS, max(0.0, SLOW_AFTER_SECONDS + size / LEAST_BYTES_PER_SECOND - seconds))
+
+
+def too_slow() -> RequestTimeout:
+    """The error for a body that does not keep coming."""
+    return RequestTimeout(f"The request body stopped arriving for {SILENCE_SECONDS:g} s, or came at less than 1 KiB/s.")
 
 
 async def _go_on(request: web.BaseRequest) -> None:

@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         """A call of the quick lane is over."""
         self.finish()
         if not client.keeps or client.gone:
-            if self.transport is not None:
+            if self.transport is not None and (client.gone or self._lane is None or not self._lane.let_pass()):
                 self.transport.close()
         elif self._lane is not None:
             self._lane.go_on()

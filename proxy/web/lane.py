@@ -1,7 +1,7 @@
 """The quick lane: requests as nearly all clients send them, framed here and answered past the HTTP library.
 
 Quick is what is plain: a head that the library has read twice before, byte for byte but for its credential and the
-length of its body, and a body in hand within a second. The library reads everything else; what is then done is the same.
+length of its body, and a body in hand within a second, or too large for that. The library reads everything else; what is then done is the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import re
 from enum import Enum
 from typing import Any, Protocol
 
-# Larger bodies are read by the library, within the bounds on all that are read at once.
+from proxy.web.upload import Upload
+
+# Larger bodies are read once their call has its turn, within the bounds on all that are read at once.
 LARGEST_BODY = 64 * 1024
 LARGEST_HEAD = 16 * 1024
 PATIENCE_SECONDS = 1.0
@@ -44,7 +46,7 @@ class Line(Protocol):
     def remember(self, digest: bytes, known: Any) -> None:
         """Know it by this digest of a head and its credential."""
 
-    def begin(self, door: Any, head: Any, body: bytes) -> None:
+    def begin(self, door: Any, head: Any, body: bytes | Upload) -> None:
         """Answer."""
 
 
@@ -69,7 +71,7 @@ class State(Enum):
 class Lane:
     """Of one connection. `digest`: of the head of the plain request that the library has; None where it has another."""
 
-    __slots__ = ("_behind", "_door", "_key", "_late", "_left", "_line", "_state", "_waiting", "digest")
+    __slots__ = ("_behind", "_door", "_key", "_late", "_left", "_line", "_state", "_upload", "_waiting", "digest")
 
     def __init__(self, door: Door, line: Line, key: bytes) -> None:
         """`key` is that of the digests, by which heads are known without anything of them being kept."""
@@ -82,6 +84,7 @@ class Lane:
         self._behind = b""
         self._left = 0
         self._late: asyncio.TimerHandle | None = None
+        self._upload: Upload | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -104,8 +107,19 @@ class Lane:
                 self._state = State.CLOSED
             self._door.pass_on(data)
 
+    def let_pass(self) -> bool:
+        """The connection is to end; False where nothing of a body is still to come."""
+        if self._upload is None or not self._upload.unread:
+            return False
+        self._upload.let_pass()
+        return True
+
     def go_on(self) -> None:
         """The call under way is over."""
+        if self._upload is not None:
+            if self.let_pass():
+                return
+            self._upload = None
         if self._behind:  # in a turn of its own, as there may be many
             asyncio.get_running_loop().call_soon(self._catch_up)
         elif self._state is State.BUSY:
@@ -132,15 +146,21 @@ class Lane:
         head, length = _split_length(data, end)
         digest = self._digest_of(head)
         known = self._line.known(digest, None, length) or self._recognised(head, digest, length)
-        if known is None or length > LARGEST_BODY:
+        if known is None:
             self._lend(data, head, end + length - len(data))
-        elif len(data) < end + length:
-            self._wait(data)
+        elif len(data) >= end + length:
+            self._begin(known, data[end : end + length], data[end + length :])
+        elif length > LARGEST_BODY:
+            self._upload = Upload(self._door, length, data[end:])
+            self._begin(known, self._upload, b"")
         else:
-            self._state = State.BUSY
-            self._behind = data[end + length :]
-            self._stop_waiting()
-            self._line.begin(self._door, known, data[end : end + length])
+            self._wait(data)
+
+    def _begin(self, known: Any, body: bytes | Upload, behind: bytes) -> None:
+        self._state = State.BUSY
+        self._behind = behind
+        self._stop_waiting()
+        self._line.begin(self._door, known, body)
 
     def _recognised(self, head: bytes, digest: bytes, length: int) -> Any:
         """What is known of a head whoever sent it, and of this sender; `digest` is that of the two together."""

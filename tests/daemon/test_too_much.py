@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from harness.crowd import Answer, read_answer
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply
@@ -78,11 +79,16 @@ def test_a_flood_by_one_key_leaves_another_its_turns(start_daemon: StartDaemon, 
     assert flood.answers["a"] < 50 * 200, flood.answers
 
 
-def test_bodies_are_read_together_up_to_their_ceiling(start_daemon: StartDaemon, upstream: Upstream) -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+def test_bodies_are_read_together_up_to_their_ceiling(
+    start_daemon: StartDaemon, upstream: Upstream, is_known: bool
+) -> None:
     upstream.expect(json_reply(chat_reply()), again=True)
     daemon = start_daemon(keys=KEYS, max_body_total="4MiB")
     body = json.dumps(chat_body(user="x" * 2**20)).encode()
     with ExitStack() as stack:
+        for _ in range(2 if is_known else 0):
+            assert ask(daemon, "a").status == 200
         unfinished = [stack.enter_context(daemon.connect()) for _ in range(8)]
         for connection in unfinished:
             connection.send(request(daemon, "a", body)[:-1000])

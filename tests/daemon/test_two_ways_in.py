@@ -56,6 +56,9 @@ CASES = {
     "a reply that is no JSON": Case(script=plain_reply(b"\x00\x01", headers=[("Content-Type", "audio/mpeg")])),
     "a reply without a body": Case(script=plain_reply(b"", 204)),
     "an unknown model": Case(chat_body("nobody/knows"), None),
+    "a large chat": Case(chat_body(user="x" * 500_000)),
+    "a large stream": Case(chat_body(stream=True, user="x" * 70_000), sse(chat_stream())),
+    "a large body that is no JSON": Case(b"{" + b" " * 500_000, None),
     "no JSON": Case(b"{", None),
     "a member twice": Case(b'{"model":"a","model":"b"}', None),
     "no body": Case(b"", GOOD),
@@ -136,3 +139,17 @@ def test_requests_sent_at_once_are_answered_in_their_order(daemon: Daemon, upstr
             assert connection.read_reply().json == reply
         connection.send(request * 4)
         assert [connection.read_reply().json for _ in range(4)] == replies[2:]
+
+
+def test_large_requests_sent_at_once_are_answered_in_their_order(daemon: Daemon, upstream: Upstream) -> None:
+    replies = [chat_reply(f"answer {number}") for number in range(6)]
+    upstream.expect(*map(json_reply, replies))
+    bodies = [json.dumps(chat_body(user="x" * size)).encode() for size in (1, 1, 300_000, 1, 2**21, 70_000)]
+    requests = [daemon.request("POST", CHAT, [BEARER, ("X-Large", "at once")], body) for body in bodies]
+    with daemon.connect() as connection:
+        for request, reply in zip(requests[:2], replies[:2], strict=True):
+            connection.send(request)
+            assert connection.read_reply().json == reply
+        connection.send(b"".join(requests[2:]))
+        assert [connection.read_reply().json for _ in range(4)] == replies[2:]
+    assert [call.body for call in upstream.calls] == bodies

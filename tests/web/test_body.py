@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.web.body import _patience
+from proxy.web.body import patience_seconds
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from proxy.web.body import _patience
     ],
 )
 def test_patience_grows_with_what_has_come(size: int, seconds: float, patience: float) -> None:
-    assert _patience(size, seconds) == pytest.approx(patience)
+    assert patience_seconds(size, seconds) == pytest.approx(patience)

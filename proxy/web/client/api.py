@@ -27,13 +27,15 @@ from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.gate import Room
-from proxy.web.client.heads import Asked, head_of
+from proxy.web.client.heads import Asked, Head, head_of
 from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.planning import dressed, listed_models, listen, plan_for, staged
 from proxy.web.connection import Answered, Connection
 from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
+from proxy.web.lane import LARGEST_BODY
+from proxy.web.upload import Upload
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import OWN, endpoint_for, path_of, speaks_anthropic, split_path
 from proxy.wire.marks import marks_of
@@ -59,7 +61,8 @@ class Api:
         parts = self.parts
         if parts.closing is not None or body_bytes > parts.max_body:
             return None
-        return parts.heads.asked(digest, credential, parts.keys)
+        asked = parts.heads.asked(digest, credential, parts.keys)
+        return None if body_bytes > LARGEST_BODY and asked is not None and not _reads_all(asked.head) else asked
 
     def remember(self, digest: bytes, known: Asked) -> None:
         """Know a head by this digest of it and its credential."""
@@ -69,8 +72,8 @@ class Api:
         """The id of a request that is still to begin."""
         return self._ids.next()
 
-    def begin(self, door: Entrance, asked: Asked, body: bytes, request_id: str | None = None) -> None:
-        """Answer a request whose head is known and whose body is in hand."""
+    def begin(self, door: Entrance, asked: Asked, body: bytes | Upload, request_id: str | None = None) -> None:
+        """Answer a request whose head is known."""
         asked.body = body
         record = Record(request_id or self._ids.next(), time.monotonic())
         client = Client(door, Asker(asked.head.method, is_http_1_0=False, keeps=True), record, self._deadlines)
@@ -246,11 +249,12 @@ class Api:
         check_endpoint(asked.caller, endpoint)
         return False
 
-    async def _read(self, request: web.BaseRequest, record: Record) -> bytes:
+    async def _read(self, request: web.BaseRequest | Upload, record: Record) -> bytes:
         """The body, read to its end, which is not our time."""
         began = time.monotonic()
         with Room(self.parts.gate.bodies, record.key or "") as room:
-            body = await read_body(request, self.parts.max_body, room)
+            read = request.read(room) if isinstance(request, Upload) else read_body(request, self.parts.max_body, room)
+            body = await read
         record.times.waited_seconds += time.monotonic() - began
         return body
 
@@ -263,10 +267,21 @@ class Api:
             return
         record.phase = "done" if record.phase == "reading" else record.phase
         is_unread = not isinstance(request, Asked) and not request.content.is_eof()
-        is_last = isinstance(error, ShuttingDown) or (is_unread and isinstance(error, Overloaded))
+        is_last = (
+            isinstance(error, ShuttingDown) or (is_unread and isinstance(error, Overloaded)) or _is_coming(request)
+        )
         if is_last or error.status in (408, 413, 415, 417):
             client.keeps = False
         client.whole(error.status, *error_reply(error, record.refusal_headers(), anthropic=record.speaks_anthropic))
+
+
+def _reads_all(head: Head) -> bool:
+    """Whether the body of such a request is read here, and nowhere else."""
+    return head.method == "POST" and head.endpoint.name not in OWN
+
+
+def _is_coming(request: Asked | web.BaseRequest) -> bool:
+    return isinstance(request, Asked) and isinstance(request.body, Upload)
 
 
 def _tell(over: asyncio.Future[None]) -> None:

@@ -20,6 +20,7 @@ from proxy.policy.values import Caller
 from proxy.policy.webhooks import asked_hook
 from proxy.web.body import read_body
 from proxy.web.client.keys import Keyring
+from proxy.web.upload import Upload
 from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
@@ -74,7 +75,7 @@ class Asked(Struct):
 
     head: Head
     caller: Caller
-    body: bytes | web.BaseRequest
+    body: bytes | web.BaseRequest | Upload
 
 
 async def body_of(asked: Asked, most: int) -> bytes:
@@ -82,6 +83,7 @@ async def body_of(asked: Asked, most: int) -> bytes:
     `read_body` does."""
     if isinstance(asked.body, web.BaseRequest):
         asked.body = await read_body(asked.body, most)
+    assert isinstance(asked.body, bytes)
     return asked.body
 
 
