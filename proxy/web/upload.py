@@ -1,6 +1,6 @@
 """A large body, read by the loop straight into the memory in which it stays: nothing is put together from pieces.
 
-Memory is reserved as bytes come, four times as much as there are at most, and counts as taken from then on.
+Memory is reserved as bytes come, eight times as much as there are at most, and counts as taken from then on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from proxy.errors import InvalidValue, ProxyError
 from proxy.exchange.stepper import Signal
 from proxy.web.body import Room, patience_seconds, too_slow
 
-FIRST_BYTES = 256 * 1024
-GROWTH = 4
+FIRST_BYTES = 512 * 1024
+GROWTH = 8
 LINGER_SECONDS = 2.0
 _SCRATCH_BYTES = 64 * 1024
 

@@ -14,6 +14,8 @@ from msgspec import Struct
 
 LONG = 8192
 _NONCE = secrets.token_hex(8)  # no client knows the names
+_PIECE = 64 * 1024
+_LONGEST_CHARACTER = 4
 _OUTSIDE = b",:]} \t\r\n"  # what stands behind a string
 
 Lacking = dict[str, int]  # by how many bytes a name is shorter than what it stands for
@@ -36,15 +38,16 @@ class Brief(Struct, frozen=True):
 def without_long_strings(text: bytes) -> Brief | None:
     """The text in brief; None where it has nothing long without a quote.
 
-    What stands between two quotes may lie outside strings as well: a name in its place is no JSON, which tells. Whether
-    every character of a long string may stand in one is not looked into but for line ends, which end none for anybody.
+    What stands between two quotes may lie outside strings as well: a name in its place is no JSON, which tells. Not looked
+    into is whether every byte of a long string may stand in one: but for what lies there, nobody takes it for longer or
+    shorter than it is.
     """
     pieces: list[bytes] = []
     cuts: list[tuple[int, int]] = []
     lacking: Lacking = {}
-    size, done, is_ascii = 0, 0, text.isascii()
+    size = done = 0
     for opening, closing in _stretches(text):
-        if not _is_plain(text, opening, closing, is_ascii=is_ascii):
+        if not _is_plain(text, opening, closing):
             continue
         name = f"data:{_NONCE}-{len(cuts)}"
         pieces += (text[done:opening], name.encode())
@@ -74,10 +77,17 @@ def _stretches(text: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def _is_plain(text: bytes, opening: int, closing: int, *, is_ascii: bool) -> bool:
-    """Whether a string there is the same text for everybody: no escape, no line end, no broken UTF-8."""
-    if text[opening - 2] == 0x5C or text[opening] in _OUTSIDE:
+def _is_plain(text: bytes, opening: int, closing: int) -> bool:
+    """Whether what stands there is, if it is a string, the same for everybody: without an escape or a line end, and no
+    character at its end that is cut off, with which careless readers take the quote."""
+    if (
+        text[opening - 2] == 0x5C
+        or text[opening] in _OUTSIDE
+        or not text[closing - _LONGEST_CHARACTER : closing].isascii()
+    ):
         return False
-    if text.find(b"\\", opening, closing) >= 0 or text.find(b"\n", opening, closing) >= 0:
-        return False
-    return is_ascii or text[opening:closing].isascii()
+    for start in range(opening, closing, _PIECE):  # what has just been searched is searched again quicker
+        end = min(start + _PIECE, closing)
+        if text.find(b"\\", start, end) >= 0 or text.find(b"\n", start, end) >= 0:
+            return False
+    return True
