@@ -1,6 +1,7 @@
 """`python -m bench`: measure, print the table, with other proxies in the same run.
 
-Three rounds take about ten minutes, `--quick` about two. What else it measures: `--growth`, `--others`, `--profile`, `--translation`.
+Three rounds take about ten minutes, `--quick` about two. What else it measures: `--growth`, `--others`, `--profile`, `--questions`,
+`--translation`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import growth, others, profiling, translating
+from bench import growth, others, profiling, questions, translating
 from bench.contenders import CONTENDERS, US
 from bench.ledger import fill
 from bench.measure import FULL, QUICK, Bench, Results, measure, started
@@ -30,6 +31,7 @@ from bench.upstreams import start_upstreams
 # above this share the numbers say as much about the neighbours as about the proxies
 MOST_DISTURBED = 0.05
 GROWTH_ROWS = 1_000_000
+QUESTIONS_ROWS = 10_000_000
 
 Part = Callable[[Bench, argparse.Namespace], object]
 
@@ -38,7 +40,7 @@ def main() -> int:
     """Run; 1 with one line on stderr where that is not possible."""
     options = _options()
     part: Part = _compare
-    for name, other in (("growth", _grow), ("others", _others), ("profile", _profile), ("translation", _translate)):
+    for name, other in _PARTS.items():
         if getattr(options, name):
             part = other
     try:
@@ -75,6 +77,7 @@ def _options() -> argparse.Namespace:
     what.add_argument("--growth", action="store_true", help="what a call costs as keys, models, rows and streams grow")
     what.add_argument("--others", action="store_true", help="beside other LLM gateways, from their packages")
     what.add_argument("--profile", action="store_true", help="where a small call and an event spend it")
+    what.add_argument("--questions", action="store_true", help="how long answers over a large ledger take")
     what.add_argument(
         "--translation", action="store_true", help="an event said in another protocol, beside one as it came"
     )
@@ -119,6 +122,19 @@ def _profile(bench: Bench, _options: argparse.Namespace) -> object:
 
 def _translate(bench: Bench, _options: argparse.Namespace) -> object:
     return translating.run(bench)
+
+
+def _ask(bench: Bench, options: argparse.Namespace) -> object:
+    return questions.run(bench, options.ledger_rows or QUESTIONS_ROWS)
+
+
+_PARTS: dict[str, Part] = {
+    "growth": _grow,
+    "others": _others,
+    "profile": _profile,
+    "questions": _ask,
+    "translation": _translate,
+}
 
 
 def _compile_to(folder: Path) -> None:

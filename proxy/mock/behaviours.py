@@ -30,6 +30,7 @@ class Behaviour(Struct, frozen=True):
     cost_style: Literal["plain", "sci"] = "plain"
     usage_shape: Literal[1, 2, 3] = 3
     bills_after_disconnect: bool = False
+    discount: Annotated[float, Meta(ge=0, le=1)] = 0.0
     misses: Count | None = None
     times: Count | None = None
     strict: bool = True
@@ -59,6 +60,7 @@ EXPECTED = {
     "cost_style": "plain or sci",
     "usage_shape": "1, 2 or 3",
     "bills_after_disconnect": "1 or 0",
+    "discount": "a part from 0 to 1",
     "misses": "a whole number from 0 to 1000000",
     "times": "a whole number from 0 to 1000000",
     "strict": "1 or 0",
@@ -82,7 +84,7 @@ EXPECTED = {
 }
 _EVERYWHERE = (
     *("tokens", "ttft", "interval", "cost", "cost_style", "usage_shape"),
-    *("bills_after_disconnect", "misses", "times", "strict"),
+    *("bills_after_disconnect", "discount", "misses", "times", "strict"),
 )
 _ERROR = ("status", "retry_after", "retry_after_ms", "code", "message")
 

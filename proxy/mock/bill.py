@@ -51,6 +51,17 @@ class Row(Struct):
 
     @property
     def cost(self) -> Decimal:
+        """USD that are billed."""
+        return self._told - self.discount
+
+    @property
+    def discount(self) -> Decimal:
+        """USD that the bill leaves off what the reply says."""
+        part = self.turn.behaviour.discount
+        return (self._told * Decimal(str(part))).quantize(_PUSD) if part else Decimal(0)
+
+    @property
+    def _told(self) -> Decimal:
         """USD; in a batch half of it."""
         return self._cost / 2 if self.in_batch else self._cost
 

@@ -76,7 +76,7 @@ def test_what_would_have_cost_less_is_told_and_tried_by_the_command_it_names(des
     done = desk.run(*how[1:])
     assert done.returncode == 0, done.stderr
     (experiment,) = desk.json("experiments", "list")["experiments"]
-    assert (experiment["name"], experiment["arms"][0]["target"]) == ("cheaper", "openai/gpt-4o")
+    assert f"experiments.{experiment['name']}" in how and experiment["arms"][0]["target"] == "openai/gpt-4o"
 
 
 def test_the_daemon_says_the_same(desk: Desk) -> None:
@@ -90,7 +90,7 @@ def test_a_name_that_a_client_chose_is_quoted_in_the_command() -> None:
     name = "x'; touch /tmp/pwned; '"
     row = _row_of(Advice("cheaper_model", name, "here", "maker/small", 1, "low", "why"))
     *words, value = shlex.split(row.how)
-    assert words == ["tollkeeper", "settings", "set", "experiments.cheaper"]
+    assert words == ["tollkeeper", "settings", "set", "experiments.pwned-to-small"]
     assert json.loads(value)["model"] == name
 
 

@@ -8,11 +8,10 @@ import shutil
 import signal
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from harness.commands import typed
@@ -21,49 +20,30 @@ from harness.hooks import Receiver
 from harness.http import Connection, Reply, request_bytes
 from harness.mails import PASSWORD, USER, MailServer
 from harness.setting import CLIENT_KEY
-from harness.surroundings import PATIENCE_SECONDS
+from harness.taking import Taker
 
 TOKEN = "admin-canary-aa01"
 
 
-class Chats:
+class Chats(Taker[tuple[str, dict[str, Any]]]):
     """Three chats at one address: what came to which path."""
 
     def __init__(self) -> None:
-        self.came: list[tuple[str, dict[str, Any]]] = []
-        self._news = threading.Condition()
         chats = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 assert "webhook-signature" not in self.headers
-                with chats._news:
-                    chats.came.append((self.path, body))
-                    chats._news.notify_all()
+                chats.take((self.path, body))
                 self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.root = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def wait_for(self, number: int) -> dict[str, dict[str, Any]]:
-        with self._news:
-            assert self._news.wait_for(lambda: len(self.came) >= number, PATIENCE_SECONDS), self.came
-            return dict(self.came)
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        self.root = f"http://127.0.0.1:{self.port}"
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +111,7 @@ def test_a_rule_is_told_once_everywhere_and_others_come_and_go(
                 "alice",
                 3,
             )
-            came = chats.wait_for(3)
+            came = dict(chats.wait_for(3))
             assert set(came) == {"/slack", "/discord", "/"}, "ntfy takes JSON at its root"
             assert came["/slack"]["text"].startswith("*Alert busy (key alice) fires*")
             (mail,) = mails.wait_for(1)

@@ -5,34 +5,36 @@ from __future__ import annotations
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 from standardwebhooks import Webhook
 
 from harness.surroundings import PATIENCE_SECONDS
+from harness.taking import Taker
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 TOKEN = "token-in-the-address"
 
 
-class Receiver:
+class Receiver(Taker[dict[str, Any]]):
     """`with Receiver() as receiver:`; answers with `statuses`, one after the other, then with 204. `port` 0 is any free one.
     `location`: where a redirect would lead; `hangs`: nothing is answered before the end. `raw` are the bodies as they came,
     with their headers."""
 
     def __init__(self, *statuses: int, port: int = 0, secret: str | bytes = SECRET) -> None:
         self.statuses = deque(statuses)
-        self.messages: list[dict[str, Any]] = []
         self.ids: list[str] = []
         self.raw: list[tuple[bytes, dict[str, str]]] = []
         self.location = ""
         self.hangs = False
         self._end = threading.Event()
         self._verifier = Webhook(secret)
-        self._news = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.port = self._server.server_port
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", port), self._handler()))
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What was verified, tries that were answered with an error among it."""
+        return self.came
 
     @property
     def hook(self) -> dict[str, Any]:
@@ -44,30 +46,16 @@ class Receiver:
         """The same where nobody listens yet."""
         return {"url": f"http://127.0.0.1:{port}/hook?to={TOKEN}", "secret": SECRET}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._end.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def wait_for(self, number: int) -> list[dict[str, Any]]:
-        """The messages that were verified, tries that were answered with an error among them."""
-        with self._news:
-            fits = self._news.wait_for(lambda: len(self.messages) >= number, PATIENCE_SECONDS)
-            assert fits, f"{len(self.messages)} of {number} messages came"
-            return list(self.messages)
+        super().__exit__(*error)
 
     def _take(self, headers: dict[str, str], body: bytes) -> int:
         message = self._verifier.verify(body, headers)
         with self._news:
-            self.messages.append(message)
             self.ids.append(headers["webhook-id"])
             self.raw.append((body, headers))
-            self._news.notify_all()
+            self.take(message)
             return self.statuses.popleft() if self.statuses else 204
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

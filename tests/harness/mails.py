@@ -5,46 +5,23 @@ from __future__ import annotations
 import base64
 import socketserver
 import ssl
-import threading
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Self, cast
+from typing import cast
 
-from harness.surroundings import PATIENCE_SECONDS
+from harness.taking import Taker
 
 USER, PASSWORD = "tollkeeper", "mail-canary-77"
 
 
-class MailServer:
+class MailServer(Taker[EmailMessage]):
     """`with MailServer(context) as server:`; with a TLS context it offers STARTTLS and wants a login behind it."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        self.mails: list[EmailMessage] = []
-        self._news = threading.Condition()
         self._context = context
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.port = self._server.server_address[1]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def wait_for(self, number: int) -> list[EmailMessage]:
-        with self._news:
-            assert self._news.wait_for(lambda: len(self.mails) >= number, PATIENCE_SECONDS), len(self.mails)
-            return list(self.mails)
-
-    def _take(self, raw: bytes) -> None:
-        with self._news:
-            self.mails.append(cast(EmailMessage, message_from_bytes(raw, policy=policy.default)))
-            self._news.notify_all()
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
+        server.daemon_threads = True
+        super().__init__(server)
 
     def _handler(self) -> type[socketserver.StreamRequestHandler]:
         server = self
@@ -83,7 +60,8 @@ class MailServer:
                     return self.say("530 log in")
                 if verb == "DATA":
                     self.say("354 go on")
-                    server._take(b"".join(iter(self.rfile.readline, b".\r\n")))
+                    raw = b"".join(iter(self.rfile.readline, b".\r\n"))
+                    server.take(cast(EmailMessage, message_from_bytes(raw, policy=policy.default)))
                 return self.say("221 bye" if verb == "QUIT" else "250 ok")
 
             def secure(self, context: ssl.SSLContext) -> None:

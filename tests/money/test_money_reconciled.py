@@ -8,6 +8,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pytest
 from harness.commands import typed
 from harness.crowd import Leave, crowd
 from harness.daemon import Daemon
@@ -52,10 +53,20 @@ def by_others(mock: Mock, usd: str) -> None:
         assert reply.status == 200
 
 
+def a_discount_is_found(daemon: Daemon) -> None:
+    """The bill has less than the replies said: a sample of calls tells why."""
+    before = float(reconciled(daemon)["days"][0]["drift_usd"])
+    assert {daemon.post("/v1/chat/completions", ask("cheap")).status for _ in range(4)} == {200}
+    (day,) = reconciled(daemon, "--now")["days"]
+    assert float(day["drift_usd"]) - before == pytest.approx(-0.2)
+    assert (day["causes"], float(day["sampled_off_usd"])) == (["foreign use", "lower price"], -0.2)
+
+
 def test_late_settlements_and_leavers_drift_little_and_foreign_use_is_told_apart(mock: Mock, tmp_path: Path) -> None:
     models = {
         "plain": priced("openrouter/mock/echo?cost=0.01&misses=0", 100),
         "late": priced("openrouter/mock/cut?cost=0.01&misses=1", 100),  # its cost is looked up some seconds later
+        "cheap": priced("openrouter/mock/echo?cost=0.2&discount=0.25&misses=0", 100),
         "slow": priced("openrouter/mock/slow?ttft=0.05&interval=0.02&tokens=30&misses=0&cost=0.01", 100),
     }
     providers = {"openrouter": mock.provider(admin_key="sk-or-admin")}
@@ -97,6 +108,7 @@ def test_late_settlements_and_leavers_drift_little_and_foreign_use_is_told_apart
         after = eventually(daemon, lambda books: True)
         assert (after.rows, after.spent) == (books.rows, books.spent)  # nothing was billed for asking
         assert abs(daemon.metric("tollkeeper_reconcile_drift_ratio", provider="openrouter")) <= 0.005
+        a_discount_is_found(daemon)
     stopped = reconciled(daemon)
     assert stopped["days"][0]["foreign_usd"] == "0.500000000000"
     table = typed(tmp_path, "reconcile", "--config", str(tmp_path / "config.yaml")).stdout

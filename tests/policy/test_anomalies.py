@@ -13,10 +13,10 @@ from proxy.policy.analysis.anomalies import Anomaly, Figures, of_key, of_model, 
 USD = 10**12
 USUAL = Figures(
     hours=168, calls=10_000, attempts=10_000, errors=50, input_tokens=20_000_000, output_tokens=1_000_000,
-    cached_tokens=12_000_000, cost_pusd=100 * USD, first_token_ms=700,
+    cached_input_tokens=12_000_000, cost_pusd=100 * USD, first_token_ms=700,
 )  # fmt: skip
 NOW = Figures(
-    hours=1.5, calls=100, attempts=100, errors=1, input_tokens=200_000, output_tokens=10_000, cached_tokens=120_000,
+    hours=1.5, calls=100, attempts=100, errors=1, input_tokens=200_000, output_tokens=10_000, cached_input_tokens=120_000,
     cost_pusd=USD, first_token_ms=720,
 )  # fmt: skip
 
@@ -31,14 +31,14 @@ def only(found: Sequence[Anomaly]) -> Anomaly | None:
     [
         ({}, None, ""),
         ({"cost_pusd": 3 * USD}, "cost_per_call", "the price is another one"),
-        ({"cost_pusd": 3 * USD, "input_tokens": 800_000, "cached_tokens": 480_000}, "cost_per_call", "calls read 4.0 times as many tokens"),
+        ({"cost_pusd": 3 * USD, "input_tokens": 800_000, "cached_input_tokens": 480_000}, "cost_per_call", "calls read 4.0 times as many tokens"),
         ({"cost_pusd": 3 * USD, "output_tokens": 50_000}, "cost_per_call", "calls write 5.0 times as many tokens"),
         ({"calls": 9, "cost_pusd": USD}, None, ""),
         ({"errors": 20}, "errors", "20 of 100 attempts failed, usually 0.5%"),
         ({"errors": 9}, None, ""),
-        ({"cached_tokens": 15_000}, "cache_hits", "150 tokens a call, 1,200 before. Their beginning is the same up to about token 150,"),
-        ({"cached_tokens": 0}, "cache_hits", "another one from its first tokens on"),
-        ({"cached_tokens": 80_000}, None, ""),
+        ({"cached_input_tokens": 15_000}, "cache_hits", "150 tokens a call, 1,200 before. Their beginning is the same up to about token 150,"),
+        ({"cached_input_tokens": 0}, "cache_hits", "another one from its first tokens on"),
+        ({"cached_input_tokens": 80_000}, None, ""),
         ({"first_token_ms": 2_400}, "first_token", "95 of 100 first tokens come within 2,400 ms, usually 700 ms; calls read about"),
         ({"first_token_ms": 1_100}, None, ""),
         ({"first_token_ms": None}, None, ""),

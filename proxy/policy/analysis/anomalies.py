@@ -37,7 +37,7 @@ class Figures(Struct, frozen=True):
     refused: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cached_tokens: int = 0
+    cached_input_tokens: int = 0
     cost_pusd: int = 0
     first_token_ms: int | None = None  # of 95 in 100
 
@@ -48,7 +48,7 @@ class Figures(Struct, frozen=True):
     @property
     def cached_share(self) -> float:
         """The part of what was read that a provider's cache had."""
-        return self.cached_tokens / self.input_tokens if self.input_tokens else 0.0
+        return self.cached_input_tokens / self.input_tokens if self.input_tokens else 0.0
 
 
 class Anomaly(Struct, frozen=True):
@@ -152,7 +152,7 @@ def _cache_hits(name: str, now: Figures, usual: Figures) -> Anomaly | None:
     share, was = now.cached_share, usual.cached_share
     if was < _WAS_CACHED or share > was * _FALLEN:
         return None
-    has, had = now.per_call(now.cached_tokens), usual.per_call(usual.cached_tokens)
+    has, had = now.per_call(now.cached_input_tokens), usual.per_call(usual.cached_input_tokens)
     where = (
         f"the same up to about token {has:,.0f}, and others behind it"
         if has >= 1

@@ -80,6 +80,11 @@ class BillDay(Struct, frozen=True, kw_only=True):
         return self.drift_pusd / whole if whole > 0 else 0.0
 
     @property
+    def known_causes(self) -> tuple[Cause, ...]:
+        """What explains it, of a day that goes on as far as is known by now."""
+        return tuple(_causes(self)) if self.state not in CLOSED and _is_apart(self) else self.causes
+
+    @property
     def is_over(self) -> bool:
         """Whether that, or foreign use, is above 1 % and above $0.05, and above what is under way may cost."""
         slack = _TWICE * (self.pending_first + self.seen.pending) * self.booked_pusd // max(1, self.calls)

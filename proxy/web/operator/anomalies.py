@@ -137,18 +137,9 @@ def _rows(desk: Desk, by: tuple[By, ...], since_ms: int, until_ms: int) -> list[
 
 
 def _figures(row: dict[str, Any], since_ms: int, until_ms: int) -> Figures:
-    return Figures(
-        hours=(until_ms - since_ms) / HOUR_MS,
-        calls=row["calls"],
-        attempts=row["attempts"],
-        errors=row["errors"],
-        refused=row["refused"],
-        input_tokens=row["input_tokens"],
-        output_tokens=row["output_tokens"],
-        cached_tokens=row["cached_input_tokens"],
-        cost_pusd=_pusd(row),
-        first_token_ms=row["first_token_ms"]["p95"],
-    )
+    counted = {name: row[name] for name in Figures.__struct_fields__ if isinstance(row.get(name), int)}
+    hours, first_token_ms = (until_ms - since_ms) / HOUR_MS, row["first_token_ms"]["p95"]
+    return Figures(hours, cost_pusd=_pusd(row), first_token_ms=first_token_ms, **counted)
 
 
 def _pusd(row: dict[str, Any]) -> int:

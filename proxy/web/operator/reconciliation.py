@@ -110,7 +110,7 @@ def day_row(day: BillDay) -> BillDayRow:
         drift_usd=usd_text(day.drift_pusd),
         drift_percent=round(100 * day.drift_ratio, 3),
         calls=day.calls,
-        causes=list(day.causes),
+        causes=list(day.known_causes),
         sampled_calls=day.sampled,
         sampled_off_usd=usd_text(day.sampled_off_pusd),
         source=day.source,

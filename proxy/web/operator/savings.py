@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,6 +32,7 @@ from proxy.wire.usage import Usage
 
 _USUAL_DAYS = 30
 _SUMMED = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_NO_NAME, _HALF = re.compile(r"[^A-Za-z0-9._-]+"), 30  # a name has at most 64 characters
 _TEXT = frozenset({"chat/completions", "completions", "responses", "messages"})
 
 
@@ -222,13 +224,20 @@ def _row(one: Advice) -> SavingRow:
     )
 
 
+def _experiment(model: str, to: str) -> str:
+    """A name of its own for each pair of models, of what names of experiments are made of."""
+    names = (_NO_NAME.sub("-", name.rpartition("/")[2]).strip("-._")[:_HALF] for name in (model, to))
+    return "-to-".join(name or "model" for name in names)
+
+
 def _how(one: Advice) -> str:
     if one.kind == "cheaper_provider" and one.to is not None:
         return f"send calls with the header `x-tollkeeper-route: {one.to.partition('/')[0]}`"
     if one.to is not None:
         arms = [{"target": one.model, "share": 95}, {"target": one.to, "share": 5}]
         value = json.dumps({"model": one.model, "arms": arms, "sticky": "session"})
-        return f"tollkeeper settings set experiments.cheaper {shlex.quote(value)}"  # clients choose some of the names
+        # clients choose some of the names
+        return f"tollkeeper settings set experiments.{_experiment(one.model, one.to)} {shlex.quote(value)}"
     if one.kind == "batch":
         return "send what can wait as a batch: docs/jobs.md"
     return "keep the beginning of prompts the same from call to call; Anthropic's models want `cache_control` as well"
