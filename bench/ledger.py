@@ -7,7 +7,6 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -19,11 +18,9 @@ from bench.measure import Bench, running
 from bench.payloads import small_request
 from bench.processes import run_ours
 from bench.upstreams import Upstream
-from proxy.stores import rollups
-from proxy.stores.database import connect
 from proxy.stores.hash_key import hash_key, keyed_hash
-from proxy.stores.histogram import histogram_of
-from proxy.stores.rollups import MEASURES, MINUTE_MS, MINUTES_PER_HOUR, NAMES, Place, Sums
+from proxy.stores.histogram import histogram_of, text_of
+from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, MINUTES_KEPT, MINUTES_PER_DAY, MINUTES_PER_HOUR, NAMES
 
 KEYS, MODELS = 20, 50
 _CALLS = KEYS * MODELS
@@ -32,7 +29,7 @@ _QUARTERS = _DAYS * 96
 _DAY_MS = 86_400_000
 _SHIFTED = {"sums": ("quarter", _QUARTERS), "sums_by_quarter": ("quarter", _QUARTERS), "sums_by_day": ("day", _DAYS)}
 _IN_SESSIONS, _FLAGGED = "m-0", "m-1"  # a model whose calls are those of agents, one whose replies are flagged
-_TIMES = 16  # mixtures of how long calls took
+_MIXTURES = 16  # mixtures of how long calls took
 
 
 def add_keys(folder: Path, upstream: Upstream, count: int) -> None:
@@ -71,9 +68,9 @@ def fill(bench: Bench, rows: int, folder: Path | None = None) -> None:
         database.execute("PRAGMA synchronous = OFF")
         _copy_attempts(database, copies=rows // _CALLS)
         _add_sessions_and_flags(database)
+        _roll_up(database, copies=rows // _CALLS)
         for table, (column, most) in _SHIFTED.items():
             _copy_sums(database, table, column, min(most, rows // _CALLS))
-    _roll_up(folder / "state" / "ledger.db", copies=rows // _CALLS)
     print(f"{rows:,} rows in {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
@@ -118,43 +115,39 @@ def _add_sessions_and_flags(database: sqlite3.Connection) -> None:
     )
 
 
-def _roll_up(path: Path, copies: int) -> None:
-    """Bring the copies into the roll-ups: by the minute as far back as these are kept, before that by the hour."""
-    with closing(connect(path)) as database:
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("BEGIN")
-        names, sums = (", ".join(f'"{name}"' for name in NAMES)), ", ".join(f'sum("{name}")' for name in MEASURES)
-        made = database.execute(f"SELECT {names}, {sums} FROM rollup_minutes GROUP BY {names}").fetchall()
-        newest = database.execute("SELECT max(minute) FROM rollup_minutes").fetchone()[0]
-        database.execute("UPDATE rollup_state SET folded = ?", (newest,))
-        moments = Counter(
-            _unit(newest - (copies - copy) * _step_ms(copies) // MINUTE_MS, newest) for copy in range(copies)
-        )
-        mixtures = {number: [_times(number) for _ in range(_TIMES)] for number in set(moments.values())}
+def _roll_up(database: sqlite3.Connection, copies: int) -> None:
+    """Bring the copies into the roll-ups, as folding would have."""
+    begun = database.execute("SELECT min(minute) FROM rollup_minutes").fetchone()[0]
+    measures = ", ".join(f'sum("{name}") AS "{name}"' for name in MEASURES)
+    for cube, of_cube in enumerate(CUBES):
+        names = ", ".join(f'"{name}"' if name in of_cube else f"'' AS \"{name}\"" for name in NAMES)
+        grouped = ", ".join(str(number + 2) for number in range(len(NAMES)))
+        made = f"SELECT {cube} AS cube, {names}, {measures} FROM rollup_minutes GROUP BY {grouped}"
+        database.execute(f"INSERT INTO made {made}" if cube else f"CREATE TEMP TABLE made AS {made}")
+    ages = [(copies - copy) * _step_ms(copies) // MINUTE_MS for copy in range(copies)]
+    for unit, minutes in (("minute", 1), ("hour", MINUTES_PER_HOUR), ("day", MINUTES_PER_DAY)):
+        moments = Counter((begun - age) // minutes for age in ages if minutes > 1 or age < MINUTES_KEPT)
+        mixtures = {number: [_times(number) for _ in range(_MIXTURES)] for number in set(moments.values())}
         for moment, number in sorted(moments.items()):
-            rollups.add(database, dict(_sums(made, moment, number, mixtures[number])))
-        database.execute("COMMIT")
+            _add_made(database, unit, moment, number, mixtures[number][moment % _MIXTURES])
+    database.execute("UPDATE rollup_state SET folded = ?", (begun,))
 
 
-def _unit(minute: int, newest: int) -> int:
-    return minute if minute >= newest - rollups.MINUTES_KEPT else minute - minute % MINUTES_PER_HOUR
+def _add_made(database: sqlite3.Connection, unit: str, moment: int, number: int, times: tuple[str, str]) -> None:
+    """What was made, so many times at this moment."""
+    names = ", ".join(f'"{name}"' for name in (*(() if unit == "minute" else ("cube",)), *NAMES))
+    measures, sums = (", ".join(f'"{name}"{of}' for name in MEASURES) for of in ("", f" * {number}"))
+    database.execute(
+        f"INSERT INTO rollup_{unit}s ({unit}, {names}, {measures}, first_token_ms, total_ms) "
+        f"SELECT ?, {names}, {sums}, ?, ? FROM made {'WHERE cube = 0' if unit == 'minute' else ''}",
+        (moment, *times),
+    )
 
 
-def _times(number: int) -> tuple[int, int]:
+def _times(number: int) -> tuple[str, str]:
     """Histograms of first tokens and of whole calls, of so many."""
     whole = [int(random.lognormvariate(7.5, 0.6)) for _ in range(number)]
-    return sum(histogram_of(took // 4) for took in whole), sum(histogram_of(took) for took in whole)
-
-
-def _sums(
-    made: list[tuple[int | str, ...]], moment: int, number: int, times: list[tuple[int, int]]
-) -> Iterator[tuple[Place, Sums]]:
-    """What was made, so many times at this moment."""
-    for at, row in enumerate(made):
-        sums = Sums()
-        sums.counts = [int(count) * number for count in row[len(NAMES) :]]
-        sums.first_token, sums.total = times[at % len(times)]
-        yield (moment, tuple(str(name) for name in row[: len(NAMES)])), sums
+    return text_of(sum(histogram_of(took // 4) for took in whole)), text_of(sum(map(histogram_of, whole)))
 
 
 def _copy_sums(database: sqlite3.Connection, table: str, shifted: str, copies: int) -> None:

@@ -56,7 +56,7 @@ PATHS = (
     "/calls",
     "/calls/past",
     "/calls/past?key=k1",
-    "/calls/past?outcome=errors",
+    "/calls/past?outcome=failed",
     "/alerts/rules",
 )
 """Of the admin port; `tollkeeper usage` is asked beside them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC
 from decimal import Decimal
 from functools import partial
@@ -36,6 +36,7 @@ from proxy.policy.analysis.bills import (
     key_reading,
     midnight_after,
     sampled,
+    with_credit,
 )
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.values import Provider
@@ -45,12 +46,14 @@ from proxy.stores.usage import UsageQuestion
 from proxy.telemetry import Telemetry
 from proxy.web.client.api import Api
 from proxy.web.operator.control_state import LiveState
+from proxy.web.operator.forecasts import credit_forecast
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.reconciliation import ReconciliationOrders, day_row
 
 log = structlog.get_logger()
 
-TYPE = "bill.drift"
+TYPE, CREDIT_TYPE = "bill.drift", "credit.runs_out"
+LEAST_CREDIT_SECONDS = 48 * 3600
 EVERY_SECONDS = 600.0
 _REPORT_SECONDS = 3600.0
 _json = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
@@ -170,6 +173,8 @@ class Reconciler:
         try:
             body = await self._upstream.get_json(provider, "/key", own_headers(provider))
             found = key_reading(_json.decode(body).get("data") or {})
+            if found is not None and provider.admin_key is not None:
+                found = with_credit(found, await self._credit(replace(provider, api_key=provider.admin_key)))
         except (ProviderError, msgspec.DecodeError, AttributeError) as error:
             problem = str(error)
         if found is not None:
@@ -178,6 +183,11 @@ class Reconciler:
             self.problems[account] = problem
             log.warning("reconciliation_waits", reason=problem)
         return found
+
+    async def _credit(self, admin: Provider) -> Mapping[str, Any]:
+        """What the account has left, which only a management key is told (wire.md 1.13)."""
+        body = await self._upstream.get_json(admin, "/credits", own_headers(admin))
+        return _json.decode(body).get("data") or {}
 
     async def _booked(self) -> Booked:
         """What the ledger has for every key, since ever."""
@@ -206,7 +216,14 @@ class Reconciler:
     async def _keep(self, days: list[BillDay]) -> None:
         """Keep days and corrections; tell, once a day, of what has been too far apart at two looks in a row."""
         news = [day for day in days if day.over >= IN_A_ROW and not day.told]
-        days = [replace(day, told=day.told or day in news) for day in days]
+        low = [found for day in days if (found := await self._low(day)) is not None]
+        accounts = {(found["provider"], found["tenant"] or "") for found in low}
+        days = [
+            replace(
+                day, told=day.told or day in news, told_credit=day.told_credit or (day.provider, day.tenant) in accounts
+            )
+            for day in days
+        ]
         made = [one for day in days if day.state in CLOSED and (one := correction(day))]
         keep = partial(keep_days, days=days, corrections=made, at_ms=int(time.time() * 1000))
         for day in news:
@@ -215,9 +232,26 @@ class Reconciler:
             self._alerts.tell(TYPE, [msgspec.to_builtins(day_row(day)) for day in news], keep)
         else:
             await self._do(keep)
+        if low:
+            self._alerts.tell(CREDIT_TYPE, low, _nothing)
         for day in days:
             if day.source == "key":
                 self._telemetry.drift[(day.provider, day.tenant)] = day.drift_ratio
 
+    async def _low(self, day: BillDay) -> dict[str, Any] | None:
+        """What is told, once a day, of credit that does not last; None where it does."""
+        if day.told_credit or day.state in CLOSED:
+            return None
+        found = await asyncio.to_thread(credit_forecast, self._state.desk(), day, time.time())
+        if found is None or found.exhausted_in_seconds is None or found.exhausted_in_seconds > LEAST_CREDIT_SECONDS:
+            return None
+        told: dict[str, Any] = msgspec.to_builtins(found)
+        log.warning("credit_runs_out", **told)
+        return told
+
     async def _do(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         return await asyncio.wrap_future(self._state.writer.do(work))
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """All is kept by then."""

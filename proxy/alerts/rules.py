@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from proxy.alerts.budgets import Alerts
+from proxy.alerts.sources import SOURCES
 from proxy.exchange.bookkeeping import Bookkeeping
 from proxy.observe.metrics import Metrics
 from proxy.policy.alerting.rules import EXACT_SECONDS, AlertRule, measured
@@ -24,7 +25,8 @@ from proxy.stores.alert_states import drop_rules, keep_states, kept_states
 from proxy.stores.analytics import AnalyticsQuestion
 from proxy.stores.failures import StoreError
 from proxy.stores.queries import Files
-from proxy.web.operator.alerting import AlertOrders, Sent, notice_data
+from proxy.web.operator.alerting import AlertOrders, Found, Sent, Values, notice_data
+from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.events import Events
 from proxy.web.operator.orders import Orders
 
@@ -34,15 +36,14 @@ LOOK_SECONDS = 1.0
 MOST_WATCHED = 1000  # by one rule: there is no end to what some names may be
 _FLUSH_SECONDS = 5.0
 
-Values = Mapping[str, float | None]  # by what is watched; "" all together
-Source = Callable[[AlertRule], Awaitable[Values]]
+Measuring = Callable[[AlertRule], Awaitable[Found]]
 
 
 class Rules:
-    """Owned by the daemon. `sources` measure what is no analytics, by the name a measure has for them."""
+    """Owned by the daemon."""
 
-    def __init__(self, alerts: Alerts, books: Bookkeeping, rules: Mapping[str, AlertRule]) -> None:
-        self.sources: dict[str, Source] = {"analytics": self._analytics}
+    def __init__(self, alerts: Alerts, books: Bookkeeping, rules: Mapping[str, AlertRule], state: LiveState) -> None:
+        self._state = state
         self.rules: dict[str, AlertRule] = {}
         self.values: dict[str, Values] = {}
         self.standings: dict[str, dict[str, Standing]] = {}
@@ -114,14 +115,16 @@ class Rules:
             dropped, self._dropped = self._dropped, set()
             await asyncio.wrap_future(do(partial(drop_rules, rules=dropped)))
 
-    async def measure(self, rule: AlertRule) -> Values:
+    async def measure(self, rule: AlertRule) -> Found:
         """What it is about, now."""
-        return await self.sources[rule.measure.source](rule)
+        now = time.time()
+        if rule.measure.source == "analytics":
+            return await asyncio.to_thread(_measured, self._books.files, rule, int(now * 1000))
+        desk = self._state.desk()
+        return await asyncio.to_thread(SOURCES[rule.measure.source], rule, desk, desk.books.state(now), now)
 
-    async def _analytics(self, rule: AlertRule) -> Values:
-        return await asyncio.to_thread(_measured, self._books.files, rule, int(time.time() * 1000))
-
-    async def _judge(self, rule: AlertRule, values: Values) -> None:
+    async def _judge(self, rule: AlertRule, found: Found) -> None:
+        values = found.values
         if self.rules.get(rule.name) != rule:  # it was changed meanwhile
             return
         before = self.standings.get(rule.name, {})
@@ -130,9 +133,9 @@ class Rules:
         self.values[rule.name] = values
         self.standings[rule.name] = {subject: one for subject, one in after.items() if one is not None}
         if changes:
-            await self._keep(rule, changes)
+            await self._keep(rule, changes, found.why)
 
-    async def _keep(self, rule: AlertRule, changes: list[Change]) -> None:
+    async def _keep(self, rule: AlertRule, changes: list[Change], why: Mapping[str, str]) -> None:
         """Where they stand is kept with the messages about it."""
         kept = {(rule.name, one.subject): msgspec.json.encode(one.standing) for one in changes if one.standing}
         gone = [(rule.name, one.subject) for one in changes if one.standing is None]
@@ -140,7 +143,7 @@ class Rules:
         if not told:
             await asyncio.wrap_future(self._books.writer.do(keep))
         for number, one in enumerate(told):
-            data = notice_data(rule, one.subject, one.value)
+            data = notice_data(rule, one.subject, one.value, why.get(one.subject))
             log.warning("alert_rule", state=one.notice, **data)
             self._alerts.tell(f"alert.{one.notice}", [data], _nothing if number else keep, to=rule.to)
 
@@ -154,19 +157,19 @@ async def open_alerts(
 ) -> tuple[Alerts, Rules]:
     """Watch budgets and rules until the stack is closed, and take the orders about them."""
     alerts = await stack.enter_async_context(aclosing(Alerts(settings.alerts, books, told)))
-    rules = await stack.enter_async_context(aclosing(Rules(alerts, books, settings.alert_rules)))
+    rules = await stack.enter_async_context(aclosing(Rules(alerts, books, settings.alert_rules, orders.state)))
     orders.by_name |= AlertOrders(rules, orders.by_name["put_setting"]).by_name
     return alerts, rules
 
 
-def _measured(files: Files, rule: AlertRule, now_ms: int) -> Values:
+def _measured(files: Files, rule: AlertRule, now_ms: int) -> Found:
     since_ms = now_ms - int(rule.over_seconds * 1000)
     by = () if rule.each is None else (rule.each,)
     is_exact = rule.over_seconds <= EXACT_SECONDS
     report = files.analytics(AnalyticsQuestion(by, UTC, since_ms=since_ms, only=rule.only, to_the_minute=is_exact))
     if rule.each is None:
-        return {"": measured(rule, report.total)}
-    return {row[rule.each]: measured(rule, row) for row in report.rows[:MOST_WATCHED] if row[rule.each]}
+        return Found({"": measured(rule, report.total)})
+    return Found({row[rule.each]: measured(rule, row) for row in report.rows[:MOST_WATCHED] if row[rule.each]})
 
 
 def _read(value: bytes) -> Standing | None:

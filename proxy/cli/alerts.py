@@ -12,6 +12,7 @@ from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, print_table, say
 from proxy.policy.alerting.notices import amount
+from proxy.policy.alerting.rules import MEASURES
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 _CONFIG = click.option(
@@ -73,11 +74,16 @@ def prometheus(config_path: str | None) -> None:
 def _rows(found: dict[str, Any]) -> list[list[str]]:
     rule, unit = found["rule"], found["unit"]
     side = "above" if "above" in rule else "below"
-    about = [found["name"], f"{rule['metric']} {side} {amount(rule[side], unit)}", rule.get("over", "1h")]
+    watches = MEASURES[rule["metric"]].watches
+    over = "" if watches else rule.get("over", "1h")
+    about = [found["name"], f"{rule['metric']} {side} {amount(rule[side], unit)}", over]
     watched = [one for one in found["watched"] if one["subject"]]
     own = [*about, found["state"], amount(found["watched"][0]["value"], unit) if found["watched"] else "-"]
     if not watched:
         return [own]
     firing = [one for one in watched if one["state"] != "ok"]
-    each = [["", f"  {rule['each']} {one['subject']}", "", one["state"], amount(one["value"], unit)] for one in firing]
+    each = [
+        ["", f"  {rule.get('each') or watches} {one['subject']}", "", one["state"], amount(one["value"], unit)]
+        for one in firing
+    ]
     return [[*about, found["state"], f"{len(watched):,} watched"], *each]

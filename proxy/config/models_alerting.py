@@ -73,3 +73,16 @@ class AlertRuleSection(Section):
         ):
             raise ValueError("clears on the wrong side: clear must not lie beyond what it fires at")
         return self
+
+    @model_validator(mode="after")
+    def _of_what_is_measured(self) -> Self:
+        measure = MEASURES[self.metric]
+        idle = {"each", "over", "min_calls"} & self.model_fields_set if measure.watches else set[str]()
+        if idle:
+            raise ValueError(
+                f"{self.metric} stands as it is, of every {measure.watches} by itself: leave {min(idle)} out"
+            )
+        odd = [name for name, text in self.only if text is not None and name not in measure.only]
+        if odd:
+            raise ValueError(f"{self.metric} knows no {odd[0]}: only takes {' and '.join(sorted(measure.only))}")
+        return self

@@ -52,8 +52,7 @@ def generation_body(row: Row) -> dict[str, Any]:
         "upstream_inference_cost": None,
         "cache_discount": number(row.discount) if row.discount else None,
         "is_byok": False,
-        "latency": 1,
-        "generation_time": 1,
+        **dict.fromkeys(("latency", "generation_time"), 1),
         "moderation_latency": None,
         "provider_responses": [],
     }

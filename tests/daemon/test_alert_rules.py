@@ -73,8 +73,8 @@ def config(receiver: Receiver, chats: Chats, mails: MailServer, certificate: Pat
     ]
     return {
         "providers": {"mock": {}, "dead": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "free": True}},
-        "models": {"smart": "mock/echo", "dead": "dead/llama"},
-        "keys": {"alice": {"key": CLIENT_KEY}},
+        "models": {"smart": "mock/echo?cost=0.01", "dead": "dead/llama"},
+        "keys": {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 9, "per": "day"}, {"usd": 90, "per": "total"}]}},
         "admin": {"host": "127.0.0.1", "port": 0, "token": TOKEN},
         "retries": {"attempts": 1},
         "smtp": {**smtp, "ca_file": str(certificate / "pem")},
@@ -142,6 +142,19 @@ def stored_rules(daemon: Daemon, receiver: Receiver) -> None:
     assert told(daemon, "resolved", "failing")["value"] == 0.125
     kinds = [message["type"] for message in receiver.wait_for(3)]
     assert kinds == ["alert.firing", "alert.firing", "alert.resolved"]
+    assert {daemon.chat("no-such-model").status for _ in range(12)} == {404}
+    standing = {
+        "end": ({"metric": "budget_end_ratio", "above": 0, "to": ["ops"]}, "key:alice:day"),
+        "out": ({"metric": "budget_hours", "below": 10**9, "only": {"key": "al*"}, "to": ["ops"]}, "key:alice:total"),
+        "odd": ({"metric": "anomaly_refusals", "above": 0, "to": ["ops"]}, "refusals of key alice"),
+    }
+    for name, (rule, subject) in standing.items():
+        assert admin(daemon, "PUT", f"/alerts/rules/{name}", rule).status == 200
+        line = told(daemon, "firing", name)
+        assert (line["subject"], line["over"]) == (subject, None) and line["why"]
+    for member, said in (({"each": "key"}, "leave each out"), ({"only": {"model": "x"}}, "knows no model")):
+        wrong = admin(daemon, "PUT", "/alerts/rules/out", {**standing["out"][0], **member})
+        assert wrong.status == 400 and said in wrong.error["message"]
     wrong = admin(daemon, "PUT", "/alerts/rules/failing", {**failing, "metric": "error_rate"})
     assert wrong.status == 400 and "error_ratio" in wrong.error["message"]
     wrong = admin(daemon, "PUT", "/alerts/rules/failing", {**failing, "to": ["opps"]})

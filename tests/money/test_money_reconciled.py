@@ -18,6 +18,7 @@ from harness.surroundings import PATIENCE_SECONDS
 from money_books import KEY, ask, eventually, priced, toll_config
 
 CALLS, LATE, LEAVERS = 100, 5, 3
+TOKEN = "admin-canary-bb02"
 
 
 def reconciled(daemon: Daemon, *words: str) -> dict[str, Any]:
@@ -53,12 +54,35 @@ def by_others(mock: Mock, usd: str) -> None:
         assert reply.status == 200
 
 
+def operator(daemon: Daemon, method: str, path: str, body: Any) -> Any:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    request = Request(f"{daemon.admin_url}{path}", json.dumps(body).encode(), headers, method=method)  # noqa: S310
+    with urlopen(request, timeout=PATIENCE_SECONDS) as reply:  # noqa: S310
+        return json.loads(reply.read())
+
+
 def a_discount_is_found(daemon: Daemon) -> None:
     """The bill has less than the replies said: a sample of calls tells why."""
     before = float(reconciled(daemon)["days"][0]["drift_usd"])
     assert {daemon.post("/v1/chat/completions", ask("cheap")).status for _ in range(4)} == {200}
     (day,) = reconciled(daemon, "--now")["days"]
     assert float(day["drift_usd"]) - before == pytest.approx(-0.2)
+    runs_out = daemon.wait_for_log(lambda line: line.get("event") == "credit_runs_out")
+    assert (runs_out["provider"], runs_out["confidence"]) == ("openrouter", "low")
+    (credit,) = daemon.asked("/forecast")["credits"]
+    assert 90 < float(credit["left_usd"]) < 100 and credit["exhausted_in_seconds"] < 48 * 3600
+    fires = {
+        "drift": ({"metric": "drift_ratio", "above": "1%"}, True),
+        "lost": ({"metric": "drift_usd", "above": 100}, False),
+        "others": ({"metric": "foreign_usd", "above": 0.1, "only": {"provider": "openrouter"}}, True),
+        "credit": ({"metric": "credit_hours", "below": 48}, True),
+        "elsewhere": ({"metric": "credit_hours", "below": 48, "only": {"tenant": "acme"}}, False),
+    }
+    for name, (rule, is_passed) in fires.items():
+        assert operator(daemon, "PUT", f"/alerts/rules/{name}", rule)["version"] == 1
+        found = operator(daemon, "POST", f"/alerts/rules/{name}/test", {"notify": False})
+        assert found["passed"] == is_passed, found
+        assert {one["subject"] for one in found["watched"]} <= {"openrouter", "openrouter/account"}
     assert (day["causes"], float(day["sampled_off_usd"])) == (["foreign use", "lower price"], -0.2)
 
 
@@ -70,9 +94,10 @@ def test_late_settlements_and_leavers_drift_little_and_foreign_use_is_told_apart
         "slow": priced("openrouter/mock/slow?ttft=0.05&interval=0.02&tokens=30&misses=0&cost=0.01", 100),
     }
     providers = {"openrouter": mock.provider(admin_key="sk-or-admin")}
+    admin = {"host": "127.0.0.1", "port": 0, "token": TOKEN}
     budgets = {"budgets": [{"usd": 40, "per": "total"}]}
     with Receiver() as receiver, Daemon(
-        toll_config(mock, budgets, models=models, alerts=[receiver.hook], providers=providers), tmp_path, key=KEY
+        toll_config(mock, budgets, models=models, alerts=[receiver.hook], providers=providers, admin=admin), tmp_path, key=KEY
     ) as daemon:  # fmt: skip
         assert reconciled(daemon)["days"] == []
         first = reconciled(daemon, "--now")

@@ -166,6 +166,8 @@ def test_prometheus_takes_all_that_its_series_can_say_and_is_told_what_they_cann
     assert "# tenants: the series of cost_usd has no label tenant" in text
     assert "# off: it is not enabled" in text and "# all-unknown_costs: there is no series" in text
     assert r"[^a].*b." in text and "for: 10m" in text
+    drifting = rules_file([AlertRule("bill", "drift_ratio", above=0.01, only={"provider": "openrouter"})])
+    assert 'expr: "abs(tollkeeper_reconcile_drift_ratio{provider=\\"openrouter\\"}) > 0.01"' in drifting
     assert rules_file([]) == "groups:\n  - name: tollkeeper-own\n    rules: []\n"
 
 

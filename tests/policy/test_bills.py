@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from proxy.policy.analysis.bills import BillDay, Reading, begin, correction, follow, key_reading, sampled
+from proxy.policy.analysis.bills import BillDay, Reading, begin, correction, follow, key_reading, sampled, with_credit
 
 CENT = 10**10
 MINUTE = 60_000
@@ -103,6 +103,21 @@ def test_what_is_too_far_apart_is_above_one_percent_and_five_cents(
     day = day_of(read(0, 0, 0, 0), read(10, billed, booked, 10, pending))
     assert day.is_over is is_over
     assert day.over == int(is_over)
+
+
+@pytest.mark.parametrize(
+    ("limit", "credit", "left"),
+    [
+        (None, {"total_credits": 100, "total_usage": Decimal("98.5")}, 150),
+        (20, {"total_credits": 100, "total_usage": 20}, 20),
+        (2000, {"total_credits": 10, "total_usage": 20}, 0),
+        (20, {}, 20),
+        (None, {"total_credits": True, "total_usage": 1}, None),
+    ],
+)
+def test_the_least_of_limit_and_credit_is_left(limit: int | None, credit: dict[str, Any], left: int | None) -> None:
+    cents = None if limit is None else limit * CENT
+    assert with_credit(("sk", 7, cents), credit) == ("sk", 7, None if left is None else left * CENT)
 
 
 def test_a_sample_of_calls_tells_of_a_discount() -> None:

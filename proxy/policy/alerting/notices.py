@@ -11,7 +11,8 @@ from msgspec import Struct
 
 Form = Literal["standard", "slack", "discord", "ntfy"]
 _MOST_CHARACTERS = 1900  # Discord takes 2,000
-_UNITS = {"USD": "${:.6g}", "part": "{:.4g} %", "ms": "{:.0f} ms", "tokens": "{:,.0f} tokens", "calls": "{:,.0f}"}
+_UNITS = {"USD": "${:.6g}", "part": "{:.4g} %", "ms": "{:.0f} ms", "tokens": "{:,.0f} tokens", "calls": "{:,.0f}", "hours": "{:.4g} h",
+          "number": "{:,.6g}"}  # fmt: skip
 _HUNDRED = 100
 
 
@@ -47,7 +48,9 @@ def _of_rule(what: str, data: Mapping[str, Any]) -> tuple[str, str]:
     value, limit = amount(data["value"], data["unit"]), amount(data["limit"], data["unit"])
     only = "".join(f", {name} {pattern}" for name, pattern in data["only"].items())
     bound = "above" if data["is_above"] else "below"
-    text = f"{data['metric']} over the last {data['over']}{only}: {value}; it is not to be {bound} {limit}."
+    over = f" over the last {data['over']}" if data["over"] else ""
+    text = f"{data['metric']}{over}{only}: {value}; it is not to be {bound} {limit}."
+    text += f"\n{data['why']}" if data.get("why") else ""
     return f"Alert {data['rule']}{subject} {title}", text
 
 

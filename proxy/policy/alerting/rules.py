@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
+from proxy.policy.analysis.anomalies import Kind
+
 Severity = Literal["page", "ticket"]
 Each = Literal["key", "tenant", "provider", "model", "endpoint"]
-Unit = Literal["USD", "part", "ms", "tokens", "calls"]
+Unit = Literal["USD", "part", "ms", "tokens", "calls", "hours", "number"]
+Source = Literal["analytics", "budgets", "credits", "bills", "anomalies"]
 Figures = Mapping[str, Any]  # a row of analytics
 Value = Callable[[Figures, float], float | None]
 
 HOUR_SECONDS = 3600.0
 EXACT_SECONDS = 6 * HOUR_SECONDS  # windows up to here are counted to the minute, longer ones to the hour
 _LOOK_PART, _LOOK_LEAST, _LOOK_MOST = 150, 2.0, 300.0
+_LOOK_STANDING = 60.0
 
 
 class AlertRule(Struct, frozen=True):
@@ -52,6 +56,8 @@ class AlertRule(Struct, frozen=True):
     @property
     def look_seconds(self) -> float:
         """How often it is worth a look."""
+        if self.measure.watches:
+            return _LOOK_STANDING
         return min(_LOOK_MOST, max(_LOOK_LEAST, self.over_seconds / _LOOK_PART))
 
     def is_passed(self, value: float, *, is_firing: bool = False) -> bool:
@@ -62,15 +68,18 @@ class AlertRule(Struct, frozen=True):
 
 class Measure(Struct, frozen=True):
     """A number that rules may be about: `value` reads it from a row of analytics and the window's seconds, None where there
-    is nothing to measure. `source` names who measures it where that is not analytics. `query` is the same for Prometheus,
-    over series that have `labels`; "" where there is none."""
+    is nothing to measure. `source` names who measures it. What is no analytics stands as it is now, for each of what it
+    `watches`, whatever the window. `only` is what may narrow it. `query` is the same for Prometheus, over series that have
+    `labels`; "" where there is none."""
 
     unit: Unit
     says: str
     value: Value | None = None
-    source: str = "analytics"
+    source: Source = "analytics"
     query: str = ""
     labels: frozenset[str] = frozenset()
+    watches: str = ""
+    only: frozenset[str] = frozenset(get_args(Each))
 
 
 def measured(rule: AlertRule, figures: Figures) -> float | None:
@@ -107,6 +116,19 @@ def _per_call(figures: Figures, _: float) -> float | None:
 
 def _not_reported(figures: Figures, _: float) -> float | None:
     return float(figures["sources"].get("unknown", 0))
+
+
+def _budgets(unit: Unit, says: str) -> Measure:
+    return Measure(unit, says, source="budgets", watches="budget", only=frozenset(("key", "tenant")))
+
+
+def _bills(unit: Unit, says: str, query: str = "") -> Measure:
+    labels = frozenset(("provider", "tenant"))
+    return Measure(unit, says, source="bills", query=query, labels=labels, watches="provider", only=labels)
+
+
+def _anomalies(says: str, unit: Unit = "number") -> Measure:
+    return Measure(unit, says, source="anomalies", watches="anomaly", only=frozenset(("key", "model")))
 
 
 _BY_KEY = frozenset(("provider", "model", "key"))
@@ -164,4 +186,15 @@ MEASURES: dict[str, Measure] = {
             query=_quantile(number, "request_duration"), labels=frozenset(("provider", "model", "endpoint")))
         for share, number, says in (("p50", "0.5", "half take less"), ("p95", "0.95", "95 of 100 take less"))
     },
+    "budget_end_ratio": _budgets("part", "What a budget is expected to have spent when it starts anew, as a part of its cap."),
+    "budget_hours": _budgets("hours", "When a budget is spent at the expected rate, where that is before it starts anew."),
+    "credit_hours": Measure("hours", "When the limit of a provider's key is used up at the expected rate, within 90 days.",
+                            source="credits", watches="provider", only=frozenset(("provider", "tenant"))),
+    "drift_ratio": _bills("part", "How far a provider's bill for your own use and the ledger are apart, of the newest day.",
+                          "abs(tollkeeper_reconcile_drift_ratio{where})"),
+    "drift_usd": _bills("USD", "The same as an amount."),
+    "foreign_usd": _bills("USD", "What others used of the same key on that day."),
+    "anomalies": _anomalies("1 for everything that is unusual of late."),
+    "anomaly_usd": _anomalies("What each of it has cost beyond the usual.", "USD"),
+    **{f"anomaly_{kind}": _anomalies(f"1 for each `{kind}`.") for kind in get_args(Kind)},
 }  # fmt: skip

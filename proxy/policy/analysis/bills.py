@@ -46,7 +46,8 @@ class Reading(Struct, frozen=True):
 
 class BillDay(Struct, frozen=True, kw_only=True):
     """One day of one key: `tenant` is whose it is, "" everybody's. `foreign_pusd` of what was billed came while nothing of
-    ours was under way. `over` readings in a row were too far apart. Of `sampled` calls the provider said another cost by
+    ours was under way. `over` readings in a row were too far apart; whether somebody was
+    `told` of that, and of its credit (`told_credit`). Of `sampled` calls the provider said another cost by
     `sampled_off_pusd` in all. `seen` is the newest reading, `source` where what was billed is known from."""
 
     provider: str
@@ -64,6 +65,7 @@ class BillDay(Struct, frozen=True, kw_only=True):
     keys: int = 1
     over: int = 0
     told: bool = False
+    told_credit: bool = False
     sampled: int = 0
     sampled_off_pusd: int = 0
     causes: tuple[Cause, ...] = ()
@@ -164,6 +166,16 @@ def key_reading(data: Mapping[str, Any]) -> tuple[str, int, int | None] | None:
         return None
     left = _usd(data.get("limit_remaining"))
     return str(data.get("label")), to_pusd(used + byok), None if left is None else to_pusd(left)
+
+
+def with_credit(found: tuple[str, int, int | None], data: Mapping[str, Any]) -> tuple[str, int, int | None]:
+    """The same with what OpenRouter's `/credits` leaves, where that is less than the key's limit or it has none."""
+    label, billed, left = found
+    bought, used = _usd(data.get("total_credits")), _usd(data.get("total_usage"))
+    if bought is None or used is None:
+        return found
+    credit = to_pusd(max(Decimal(0), bought - used))
+    return label, billed, credit if left is None else min(left, credit)
 
 
 def _taken(day: BillDay, reading: Reading) -> BillDay:

@@ -43,11 +43,12 @@ class AlertRuleAnswer(Struct, frozen=True):
 
 
 class MeasureAnswer(Struct, frozen=True):
-    """A number that rules may be about."""
+    """A number that rules may be about. `watches`: what it is measured of, each by itself; null where a rule says that."""
 
     metric: str
     unit: str
     says: str
+    watches: str | None = None
 
 
 class AlertRulesAnswer(Struct, frozen=True):
@@ -88,6 +89,13 @@ class RulesFileAnswer(Struct, frozen=True):
     rules: str
 
 
+class Found(Struct, frozen=True):
+    """What was measured, by what is watched ("" all together), and what explains it where more is known than the number."""
+
+    values: Values
+    why: Mapping[str, str] = {}
+
+
 class Rules(Protocol):
     """Whoever looks at them."""
 
@@ -95,14 +103,14 @@ class Rules(Protocol):
     values: dict[str, Values]
     standings: dict[str, dict[str, Standing]]
 
-    async def measure(self, rule: AlertRule) -> Values:
+    async def measure(self, rule: AlertRule) -> Found:
         """What it is about, now."""
 
     async def try_out(self, rule: AlertRule, value: float | None) -> list[Sent]:
         """Send a test."""
 
 
-def notice_data(rule: AlertRule, subject: str, value: float | None) -> dict[str, Any]:
+def notice_data(rule: AlertRule, subject: str, value: float | None, why: str | None = None) -> dict[str, Any]:
     """What log, events and webhooks say of a rule."""
     return {
         "rule": rule.name,
@@ -111,11 +119,12 @@ def notice_data(rule: AlertRule, subject: str, value: float | None) -> dict[str,
         "value": value,
         "limit": rule.limit,
         "is_above": rule.above is not None,
-        "over": duration(rule.over_seconds),
+        "over": None if rule.measure.watches else duration(rule.over_seconds),
         "only": rule.only,
-        "each": rule.each,
+        "each": rule.each or rule.measure.watches or None,
         "subject": subject or None,
         "severity": rule.severity,
+        "why": why,
     }
 
 
@@ -136,7 +145,9 @@ def rules_answer(rules: Mapping[str, AlertRule], values: Mapping[str, Values] | 
     told = [
         rule_answer(rule, (values or {}).get(name), (standings or {}).get(name, {})) for name, rule in rules.items()
     ]
-    return AlertRulesAnswer(told, [MeasureAnswer(name, one.unit, one.says) for name, one in MEASURES.items()])
+    return AlertRulesAnswer(
+        told, [MeasureAnswer(name, one.unit, one.says, one.watches or None) for name, one in MEASURES.items()]
+    )
 
 
 def rule_answer(rule: AlertRule, values: Values | None, standings: Mapping[str, Standing]) -> AlertRuleAnswer:
@@ -181,7 +192,7 @@ class AlertOrders:
     async def _test(self, params: Params) -> Answer:
         rule = found_rule(self._rules.rules, params)
         body = msgspec.convert({name: value for name, value in params.items() if name != "name"}, AlertTestBody)
-        values = await self._rules.measure(rule)
+        values = (await self._rules.measure(rule)).values
         known = [value for value in values.values() if value is not None]
         worst = (max if rule.above is not None else min)(known, default=None)
         sent = await self._rules.try_out(rule, worst) if body.notify else []

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from proxy.policy.analysis.bills import BillDay
 from proxy.policy.analysis.forecast import HISTORY_HOURS, Ahead, Confidence, forecast
 from proxy.policy.money.account import Standing
 from proxy.policy.money.amounts import to_pusd, usd_text
@@ -104,33 +105,35 @@ def forecasts(desk: Desk, standings: Sequence[Standing], now: float) -> Forecast
             history = _added(history, known[asked])
         rows.append(_row(standing, history, now))
     rows.sort(key=lambda row: (row.exhausted_in_seconds is None, row.exhausted_in_seconds or 0, row.budget))
-    return ForecastAnswer(instant(int(now * 1000)), rows, _credits(desk, now), max(0, len(found) - _MOST))
+    return ForecastAnswer(instant(int(now * 1000)), rows, credit_forecasts(desk, now), max(0, len(found) - _MOST))
 
 
-def _credits(desk: Desk, now: float) -> list[CreditForecast]:
+def credit_forecasts(desk: Desk, now: float) -> list[CreditForecast]:
     """Of the keys whose provider names a limit."""
-    rows = []
-    for bill in desk.files.newest_bills():
-        seen = bill.seen
-        if seen.left_pusd is None or not desk.bounds.has(bill.tenant):
-            continue
-        only = {"provider": bill.provider, **({"tenant": bill.tenant} if bill.tenant else {})}
-        history = _hours(desk, only, now)
-        found = forecast(Ahead(0, max(0, seen.left_pusd), len(history), _TOTAL_HOURS), history)
-        out = None if found.out_in_hours is None else int(found.out_in_hours * 3600)
-        rows.append(
-            CreditForecast(
-                provider=bill.provider,
-                tenant=bill.tenant or None,
-                left_usd=usd_text(seen.left_pusd),
-                read_at=instant(seen.at_ms),
-                exhausted_at=None if out is None else instant(int((now + out) * 1000)),
-                exhausted_in_seconds=out,
-                confidence=found.confidence,
-                hours=len(history),
-            )
-        )
-    return rows
+    rows = [credit_forecast(desk, bill, now) for bill in desk.files.newest_bills() if desk.bounds.has(bill.tenant)]
+    return [row for row in rows if row is not None]
+
+
+def credit_forecast(desk: Desk, bill: BillDay, now: float) -> CreditForecast | None:
+    """Of one of them; None where it has no limit. With little history the present rate is what was billed this day."""
+    seen = bill.seen
+    if seen.left_pusd is None:
+        return None
+    only = {"provider": bill.provider, **({"tenant": bill.tenant} if bill.tenant else {})}
+    history = _hours(desk, only, now)
+    billed, elapsed = bill.billed_pusd, (seen.at_ms - bill.since_ms) / HOUR_MS
+    found = forecast(Ahead(billed, billed + max(0, seen.left_pusd), elapsed, _TOTAL_HOURS), history)
+    out = None if found.out_in_hours is None else int(found.out_in_hours * 3600)
+    return CreditForecast(
+        provider=bill.provider,
+        tenant=bill.tenant or None,
+        left_usd=usd_text(seen.left_pusd),
+        read_at=instant(seen.at_ms),
+        exhausted_at=None if out is None else instant(int((now + out) * 1000)),
+        exhausted_in_seconds=out,
+        confidence=found.confidence,
+        hours=len(history),
+    )
 
 
 def _row(standing: Standing, history: list[int], now: float) -> BudgetForecast:
