@@ -19,6 +19,7 @@ from proxy.web.connection import Server
 
 BACKLOG = 1024
 _LAST_SECONDS = 0.1  # what a request still under way gets when the listener closes
+_OF_ROOT = 1024  # the first port that is for everybody
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -96,6 +97,8 @@ async def listen(
 
 def _reason(error: OSError, where: Listen) -> str:
     """The system's word; of a port that is taken, by whom, and what to do about it."""
+    if error.errno in (errno.EACCES, errno.EPERM) and where.socket is None and where.port < _OF_ROOT:
+        return f"ports below {_OF_ROOT} are for root; take others with --port and --admin-port"
     if error.errno != errno.EADDRINUSE:
         return error.strerror or str(error)
     taken = os.strerror(error.errno)

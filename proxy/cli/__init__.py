@@ -59,8 +59,18 @@ _COMMANDS = (
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE})
 
 
+_ANY_LENGTH = 1000
+
+
 class Suggesting(click.Group):
-    """Says which command a mistyped one may have been, as click does for options."""
+    """Says which command a mistyped one may have been, as click does for options, and what each does in a whole sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Click cuts sentences off where the line ends; here they go on in the next one."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(_ANY_LENGTH)) for name, command in commands if command is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

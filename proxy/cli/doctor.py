@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from proxy.doctor.check import Check
 
-_WIDEST = 100
+_WIDEST, _NARROW = 100, 60
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 _NAME_COLUMN = 8
 
@@ -31,11 +31,13 @@ def doctor(config_path: str | None, offline: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    from proxy.cli.home import readable_file
+    from proxy.cli.home import readable_file, refuse_strangers
     from proxy.doctor.check import is_well
     from proxy.doctor.visit import visit
 
-    checks = visit(readable_file(config_path), os.environ, offline=offline)
+    file = readable_file(config_path)
+    refuse_strangers(file)
+    checks = visit(file, os.environ, offline=offline)
     if as_json:
         rows = [msgspec.structs.asdict(check) for check in checks]
         click.echo(json.dumps({"ok": is_well(checks), "checks": rows}, indent=1))
@@ -59,9 +61,11 @@ def _print(checks: Sequence[Check]) -> None:
         if check.group != group:
             group = check.group
             console.print(Text(group, style="bold"))
-        indent = _NAME_COLUMN + column
+        indent = _NAME_COLUMN + column if width >= _NARROW else _NAME_COLUMN
         lines = _wrapped(visible(check.found), width - indent)
-        console.print(Text.assemble("  ", (check.status, _STYLES[check.status]), f"  {check.name:<{column}}{lines[0]}"))
+        lines = lines if width >= _NARROW else ["", *lines]  # below the name
+        name = f"{check.name:<{column}}{lines[0]}".rstrip()
+        console.print(Text.assemble("  ", (check.status, _STYLES[check.status]), f"  {name}"))
         more = lines[1:] + ([] if check.next is None else _wrapped(f"next: {visible(check.next)}", width - indent))
         for line in more:
             console.print(Text(" " * indent + line))

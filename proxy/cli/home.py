@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import sys
 from datetime import tzinfo
@@ -16,6 +15,7 @@ from msgspec import Struct
 from proxy.config.discover import find_config
 from proxy.config.locate import locate
 from proxy.config.problems import ConfigProblems
+from proxy.observe.holders import user_name
 from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def not_yours(place: Path, file: Path | None) -> click.ClickException:
     words = [sys.argv[0] if Path(sys.argv[0]).name == "tollkeeper" else "tollkeeper", *sys.argv[1:]]
     if file is not None and not any(word.partition("=")[0] == "--config" for word in words):
         words += ["--config", str(file.absolute())]
-    become = ["sudo"] if owner == 0 else ["sudo", "-u", _name(owner)]
+    become = ["sudo"] if owner == 0 else ["sudo", "-u", user_name(owner)]
     return click.ClickException(
-        f"{place} belongs to the user {_name(owner)}, and you are {_name(me)}; type: {shlex.join(become + words)}"
+        f"{place} belongs to the user {user_name(owner)}, and you are {user_name(me)}; type: {shlex.join(become + words)}"
     )
 
 
@@ -107,6 +107,16 @@ def is_anothers(state_dir: Path) -> bool:
         return True
     me = os.geteuid()
     return owner != me and (me == 0 or not os.access(state_dir, os.R_OK | os.W_OK | os.X_OK))
+
+
+def refuse_strangers(file: Path | None) -> None:
+    """End the command where its state is out of this user's reach; a configuration that is broken is not judged here."""
+    try:
+        state_dir = Path(locate(file, os.environ).state_dir)
+    except ConfigProblems:
+        return
+    if os.geteuid() != 0 and is_anothers(state_dir):
+        raise not_yours(state_dir, file)
 
 
 def _is_hidden(file: Path) -> bool:
@@ -126,10 +136,3 @@ def _owner(place: Path) -> int:
         except OSError:
             continue
     return 0
-
-
-def _name(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return f"#{user}"

@@ -16,6 +16,13 @@ from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, bar, moment, print_table, say
 from proxy.policy.money.amounts import dollars
 
+_TERMS = {
+    "expires": "when it ends",
+    "lossy": "what translations may lose",
+    "uid": "the user it is",
+    "cache": "what is kept",
+}
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
@@ -109,9 +116,9 @@ def update(key: str, config_path: str | None, as_json: bool, reason: str, **opti
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    called = "" if found["name"] == key else f", and is called {found['name']}"
-    terms = ", ".join(name for name in found["changed"] if name != "name")
-    say(f"The key {key} has other {terms} from now on{called}." if terms else f"The key {key} is now {found['name']}.")
+    called = "" if found["name"] == key else f", now {found['name']}"
+    terms = ", ".join(_TERMS.get(name, name) for name in found["changed"] if name != "name")
+    say(f"Changed for the key {key}{called}: {terms}." if terms else f"The key {key} is now {found['name']}.")
     for budget in found["carried"]:
         say(f"{budget} goes on with what {key} has spent.")
 

@@ -103,7 +103,11 @@ def _print_lines(rows: list[dict[str, Any]], query: str | None) -> None:
         says = [text for text in (row["target"], row["problem"]) if text]
         say(f"{row['name']:{width}}  ->  {' - '.join(says)}")
     if not rows:
-        say("No name is known: no provider is configured." if query is None else f"No name contains {query!r}.")
+        say(
+            "No name is known: no provider is configured, or none has been asked for its models."
+            if query is None
+            else f"No name contains {query!r}."
+        )
 
 
 def _print_known(known: list[dict[str, Any]]) -> None:

@@ -184,7 +184,7 @@ def _update(settings: Settings, params: Params) -> Answer:
     at_ms = int(now * 1000)
     work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
     if not _run(settings, work):
-        raise no_such_key(name)
+        raise no_such_key(name, _desk(settings).keys.each)
     carried = renamed(_desk(settings).books, former, (name, asked.name), now)
     if carried:
         with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
@@ -199,7 +199,7 @@ def _rotate(settings: Settings, params: Params) -> Answer:
     (secret, key_hmac), times_ms = new_secret(hash_key(Path(settings.state_dir))), ask.times_ms(time.time())
     work = key_work("rotate", ask.key, lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms))
     if not _run(settings, work):
-        raise no_such_key(ask.key)
+        raise no_such_key(ask.key, _desk(settings).keys.each)
     return rotated(ask, secret, times_ms)
 
 
@@ -207,7 +207,7 @@ def _revoke(settings: Settings, params: Params) -> Answer:
     name, at_ms = params["key"], int(time.time() * 1000)
     refuse_configured(settings, name)
     if not _run(settings, key_work("revoke", name, lambda connection: revoke_key(connection, name, at_ms))):
-        raise no_such_key(name)
+        raise no_such_key(name, _desk(settings).keys.each)
     return KeyRevokedAnswer(name)
 
 

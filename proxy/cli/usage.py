@@ -13,13 +13,14 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.completing import key_names, model_names, tenant_names
-from proxy.cli.home import home_or_exit
+from proxy.cli.home import Home, home_or_exit
 from proxy.cli.tables import NARROW, Table, in_units, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
 from proxy.web.operator.analytics import harmless
 from proxy.web.operator.moments import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_FILTERS = ("key", "model", "provider", "tenant", "session")
 _FIELDS = ("calls", *_TOKENS, "cost_usd", "cached_calls", "saved_usd")
 
 
@@ -48,15 +49,36 @@ def usage(**options: Any) -> None:
         "since_ms": given_moment_ms(options["since"], zone, "--since", is_end=False),
         "until_ms": given_moment_ms(options["until"], zone, "--until", is_end=True),
         "tz": options["tz"],
-        **{name: options[name] for name in ("key", "model", "provider", "tenant", "session")},
+        **{name: options[name] for name in _FILTERS},
     }
+    _refuse_backwards(params)
     report = ask(home, "usage", params)
     if options["as_json"]:
         click.echo(json.dumps(report, indent=1))
     elif options["as_csv"]:
         _write_csv(report)
-    else:
+    elif report["rows"]:
         _print(report)
+    else:
+        say(f"No calls{_filtered(home, params)} in this time.")
+
+
+def _refuse_backwards(params: dict[str, Any]) -> None:
+    since, until = params["since_ms"], params["until_ms"]
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until is before --since: nothing lies between them")
+
+
+def _filtered(home: Home, params: dict[str, Any]) -> str:
+    """What the calls were asked to be of, each with the near name that has calls where it was mistyped."""
+    from proxy.config.problems import suggestion
+
+    said = []
+    for name in _FILTERS:
+        if wanted := params[name]:
+            known = {row[name] or "" for row in ask(home, "usage", {"by": [name]})["rows"]}
+            said.append(f"{name} {wanted}{'' if wanted in known or '*' in wanted else suggestion(wanted, known)}")
+    return f" of {' and '.join(said)}" if said else ""
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -77,9 +99,6 @@ def given_moment_ms(text: str | None, zone: tzinfo, option: str, *, is_end: bool
 def _print(report: dict[str, Any]) -> None:
     """The table; below 100 columns the kinds of tokens that are parts of others are left out."""
     by = _dimensions(report)
-    if not report["rows"]:
-        say("No calls in this time.")
-        return
     shown = _TOKENS if terminal_width() >= NARROW else _TOKENS[:2]
     headings = {"input_tokens": "Input", "output_tokens": "Output", "cached_input_tokens": "Cached"}
     columns = [*((name.capitalize(), False) for name in by), ("Calls", True)]

@@ -81,9 +81,14 @@ def _read(section: type[SectionT], tree: Mapping[str, Any]) -> SectionT:
     try:
         return section.model_validate(dict(tree))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        sentence = str(first["msg"]).removeprefix("Value error, ")
+        from proxy.config.sentences import sentence_of  # brings all of the configuration along
+
+        first = error.errors(include_url=False)[0]
+        kind, place = first["type"], ".".join(str(step) for step in first["loc"])
+        if kind == "extra_forbidden" or not place:  # a key of the configuration has other fields
+            sentence = str(first["msg"]).removeprefix("Value error, ")
+        else:
+            sentence = sentence_of(kind, ("keys", "", *first["loc"]), first.get("ctx", {}), first["input"])
         raise ValueError(f"{place}: {sentence}" if place else sentence) from None
 
 

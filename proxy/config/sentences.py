@@ -47,18 +47,22 @@ def shape_problems(document: Document, error: ValidationError) -> Iterator[Probl
         is_name = bool(path) and path[-1] == "[key]"
         if is_name:
             path = path[:-1]
-        sentence = _sentence(found["type"], path, found.get("ctx", {}), found["input"])
+        sentence = sentence_of(found["type"], path, found.get("ctx", {}), found["input"])
         at_name = is_name or found["type"] == "extra_forbidden"
         yield document.problem(path, sentence, at_name=at_name)
 
 
-def _sentence(kind: str, path: Path, details: Details, value: object) -> str:
+def sentence_of(kind: str, path: Path, details: Details, value: object) -> str:
+    """What is wrong at a place of the configuration, in one of pydantic's kinds of errors."""
     if kind == "extra_forbidden":
         return _unknown_field(path)
     if kind == "literal_error" and (words := words_at(path)):
         return f"must be {_either(words)}{suggestion(value, words) if isinstance(value, str) else ''}"
     if kind == "missing" and path[0] == "providers" and path[-1] == "kind":
-        return "is missing: write kind: openrouter, openai, anthropic or mock (openai fits every compatible server)"
+        near = suggestion(str(path[1]), ("openrouter", "openai", "anthropic", "mock"))
+        return (
+            f"is missing{near}: write kind: openrouter, openai, anthropic or mock (openai fits every compatible server)"
+        )
     if kind == "model_type" and path[0] == "models" and path[-1] != "price":
         return "must be the model it goes to, or a mapping with target"
     if kind in _BOUNDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,21 @@ _LISTENING = "0A"  # of the kernel's tables of TCP sockets
 
 
 def who_has(port: int) -> str:
-    """The listening process as name and id; "" where this user may not know."""
-    sockets = {f"socket:[{inode}]" for inode in _listeners(port)}
-    for folder in Path("/proc").glob("[0-9]*"):
+    """The listening process as name and id, or whose it is where this user may not see more; "" where nobody knows."""
+    owners = dict(_listeners(port))
+    sockets = {f"socket:[{inode}]" for inode in owners}
+    for folder in Path("/proc").glob("[0-9]*") if sockets else ():
         if sockets & set(_descriptors(folder / "fd")):
             return f"{_text(folder / 'comm').strip() or 'somebody'} (process {folder.name})"
-    return ""
+    return next((f"a process of the user {user_name(int(owner))}" for owner in owners.values()), "")
+
+
+def user_name(user: int) -> str:
+    """Of this machine; a number that has no name stands for itself."""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"#{user}"
 
 
 def _text(path: Path) -> str:
@@ -25,11 +35,12 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _listeners(port: int) -> Iterator[str]:
+def _listeners(port: int) -> Iterator[tuple[str, str]]:
+    """Inode and user of each."""
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         for fields in map(str.split, _text(table).splitlines()[1:]):
             if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                yield fields[9]
+                yield fields[9], fields[7]
 
 
 def _descriptors(folder: Path) -> Iterator[str]:

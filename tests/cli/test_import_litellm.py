@@ -79,7 +79,7 @@ def test_what_is_written_passes_check_and_every_name_answers(mock: Mock, tmp_pat
     theirs.write_text(WORKING.replace("ROOT", mock.root))
     done = typed(tmp_path, "import", "litellm", str(theirs), "--output", str(ours))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert "canary" not in done.stderr + ours.read_text()
+    assert "canary" not in done.stderr + ours.read_text() and "&" not in ours.read_text()
     assert ours.stat().st_mode & 0o777 == 0o600
     checked = typed(tmp_path, "check", str(ours), **SECRETS)
     assert checked.returncode == 0, checked.stdout
@@ -184,7 +184,7 @@ def test_a_setting_of_theirs_is_one_of_ours(rows: str, section: str, expected: A
         (model('"team/*"', 'model: "openai/*"'), "'team/*': by the rules of names here it would go elsewhere"),
         (model('"openai/*"', 'model: "openai/*"', "temperature: 0"), "are of single models here, not of a pattern"),
         (model("a", "model: openai/x", "timeout: soon"), "is no number of seconds"),
-        (model("a", "model: openai/x", "weight: 2"), "targets are tried in their order"),
+        (model("a", "model: openai/x", "weight: 2"), "are tried in their order; `experiments:` shares"),
         (model("a", "model: openai/x", "input_cost_per_second: 1"), "only prices of tokens"),
         (model("a", "model: openai/x") + "litellm_settings: {max_budget: 1, budget_duration: 10d}\n", "in total here"),
         (model("a", "model: openai/x") + "router_settings: {fallbacks: [{b: [a]}]}\n", "'b' is not moved"),

@@ -117,7 +117,10 @@ def test_budgets_stand_where_the_calls_left_them_and_can_be_corrected(desk: Desk
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("key:nobody:day", "1", "--reason", "x"), "there is no budget 'key:nobody:day'; there is: global:total, key:"),
+        (
+            ("key:alise:day", "1", "--reason", "x"),
+            "there is no budget 'key:alise:day' (did you mean key:alice:day?); there is: global:total, key:",
+        ),
         ((TOTAL, "much", "--reason", "x"), "must be in US dollars"),
         ((TOTAL, "nan", "--reason", "x"), "must not be zero"),
         ((TOTAL, "0", "--reason", "x"), "must not be zero"),
@@ -189,7 +192,8 @@ def test_usage_by_several_things_at_once_and_of_one_key_only(desk: Desk) -> None
         report = desk.json("usage", "--by", "key", "--by", "month", "--by", "model", "--key", "al*")
         table = desk.run("usage", "--by", "key", "--by", "model", env={"COLUMNS": "200"}).stdout.splitlines()
         csv_ = desk.run("usage", "--by", "key", "--by", "day", "--by", "model", "--csv", "--model", "mock/*").stdout
-        assert desk.run("usage", "--provider", "other").stdout == "No calls in this time.\n"
+        none = desk.run("usage", "--provider", "other", "--key", "alise", "--model", "x*").stdout
+        assert none == "No calls of key alise (did you mean alice?) and model x* and provider other in this time.\n"
     assert report["by"] == ["key", "month", "model"]
     assert [(row["key"], row["model"], row["calls"]) for row in report["rows"]] == [
         ("alice", "mock/echo?cost=0.03", 1),
@@ -208,9 +212,11 @@ def test_usage_counts_from_and_to_the_days_that_are_named(desk: Desk) -> None:
             assert desk.json("usage", "--since", since, "--until", until)["total"]["calls"] == calls
         empty = desk.run("usage", "--until", "2020-01-01")
         wrong = desk.run("usage", "--since", "soon")
+        backwards = desk.run("usage", "--since", "today", "--until", "2d")
         nowhere = desk.run("usage", "--tz", "Mars/Olympus")
     assert empty.stdout == "No calls in this time.\n"
     assert wrong.returncode == 2 and "must be a date such as" in wrong.stderr
+    assert backwards.returncode == 2 and "--until is before --since" in backwards.stderr
     assert nowhere.returncode == 2 and "must be a time zone" in nowhere.stderr
 
 

@@ -225,7 +225,7 @@ def test_a_key_gets_other_terms_and_keeps_its_secret_and_what_it_spent(desk: Des
         told = desk.run(
             "keys", "update", "bob", "--budget", "0.03/day", "--limit", "none", "--models", "mock/*", "--expires", "30d"
         )
-        assert told.stdout == "The key bob has other budgets, expires, limits, models from now on.\n", told.stderr
+        assert told.stdout == "Changed for the key bob: budgets, when it ends, limits, models.\n", told.stderr
         _, bob = desk.json("keys", "list")["keys"]
     assert (bob["limits"], bob["models"], bob["budgets"][0]["cap_usd"]) == ([], ["mock/*"], "0.030000000000")
     assert (bob["spent_usd"], bob["budgets"][0]["spent_usd"]) == ("0.030000000000", "0.030000000000")
@@ -284,6 +284,8 @@ def test_an_update_of_nothing_and_an_odd_grace_are_usage_errors(desk: Desk) -> N
     for words in (("update", "bob"), ("update", "bob", "--budget", "5"), ("rotate", "bob", "--grace", "soon")):
         done = desk.run("keys", *words)
         assert (done.returncode, done.stdout) == (2, ""), done
+    done = desk.run("keys", "rotate", "alicia")
+    assert (done.returncode, "no key named 'alicia' in the store (did you mean alice?)" in done.stderr) == (1, True)
 
 
 def test_on_a_clash_the_configuration_wins_and_says_so(desk: Desk) -> None:
@@ -345,10 +347,13 @@ def test_what_is_no_term_is_said_to_be_none(read: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("tree", "sentence"),
     [
-        ({}, "name: Field required"),
+        ({}, "name: is missing"),
         ({"name": "not a name"}, "name: is no usable name"),
-        ({"name": "bob", "budgets": [{"usd": "5", "per": "fortnight"}]}, "budgets.0.per: Input should be"),
-        ({"name": "bob", "budgets": [{"usd": "0", "per": "day"}]}, "budgets.0.usd: "),
+        (
+            {"name": "bob", "budgets": [{"usd": "5", "per": "fortnight"}]},
+            "budgets.0.per: must be minute, hour, day, week, month or total",
+        ),
+        ({"name": "bob", "budgets": [{"usd": "0", "per": "day"}]}, "budgets.0.usd: must be more than 0"),
         ({"name": "bob", "limits": [{"concurrent": 8, "per": "day"}]}, "limits.0: per does not go with concurrent"),
         ({"name": "bob", "limits": [{"requests": 8}]}, "limits.0: per is missing"),
         ({"name": "bob", "secret": "mine"}, "secret: "),

@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from alembic import command
 from alembic.config import Config
 from harness.commands import Done, typed
 from harness.daemon import REPOSITORY, Daemon
-from harness.surroundings import PATIENCE_SECONDS, as_user, surroundings
+from harness.surroundings import PATIENCE_SECONDS, as_user, free_port, surroundings
 from sqlalchemy import Engine
 
 from proxy.stores.database import engine_for
@@ -257,16 +258,34 @@ def public(another_user: None) -> Iterator[Path]:
 
 
 def test_another_users_daemon_is_one_sentence_with_what_to_type(public: Path) -> None:
-    with Daemon(CONFIG, public, env=SECRETS):
+    ports = {name: {"host": "127.0.0.1", "port": free_port()} for name in ("listen", "admin")}
+    ports["admin"]["token"] = "${ADMIN_TOKEN}"
+    with Daemon({**CONFIG, **ports}, public, env=SECRETS) as running:
         config = public / "config.yaml"
         config.chmod(0o644)
-        for words in (("usage",), ("keys", "list"), ("top", "--once"), ("tail",), ("backup", "x"), ("models",)):
+        for words in (
+            ("usage",),
+            ("keys", "list"),
+            ("top", "--once"),
+            ("tail",),
+            ("backup", "x"),
+            ("models",),
+            ("doctor",),
+        ):
             done = run(public, *words, "--config", str(config), folder=public, user=NOBODY)
             typed = " ".join(("tollkeeper", *words, "--config", str(config)))
             assert (done.returncode, done.stdout) == (1, "")
             assert done.stderr == (
                 f"Error: {public / 'state'} belongs to the user root, and you are nobody; type: sudo {typed}\n"
             )
+        for words in (("connect", "curl"), ("health",)):  # what needs nothing of its state
+            done = run(public, *words, "--config", str(config), folder=public, user=NOBODY)
+            assert (done.returncode, running.url.rpartition(":")[0] in done.stdout) == (0, True), done.stderr
+        taken = str(urlsplit(running.url).port)
+        (public / "home").mkdir()
+        shutil.chown(public / "home", NOBODY)
+        done = run(public / "home", "serve", "--mock", "--port", taken, folder=public, user=NOBODY)
+        assert "Address already in use by a process of the user root; stop it, or take others with" in done.stderr
 
 
 def test_another_users_configuration_is_the_same_sentence(public: Path) -> None:

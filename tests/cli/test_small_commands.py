@@ -67,6 +67,7 @@ def test_a_command_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
     assert (done.returncode, "No such command 'sevre' (did you mean serve?)" in done.stderr) == (2, True)
     done = typed(tmp_path, "keys", "crate")
     assert (done.returncode, "No such command 'crate' (did you mean create?)" in done.stderr) == (2, True)
+    assert "last used.\n" in typed(tmp_path, "keys", "--help").stdout, "sentences are whole"
     done = typed(tmp_path, "zzzz")
     assert (done.returncode, "No such command 'zzzz'\n" in done.stderr) == (2, True)
 

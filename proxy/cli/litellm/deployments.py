@@ -39,12 +39,14 @@ _DEFAULTS = frozenset(
 )
 _READ = frozenset(("model", "custom_llm_provider", "api_key", "api_base", "base_url", "organization", "extra_headers",
                    "headers", "timeout", "stream_timeout", "extra_body", "order", *_DEFAULTS, *_PRICES))  # fmt: skip
-_OF_KEYS = "limits and budgets are of keys or of everything here, not of one model"
+_OF_KEYS = "limits are of keys or of everything here, not of one model"
+_NARROWED = "a budget of one model is a row of `budgets:` here: {usd: 5, per: day, for: {model: NAME}}"
+_IN_ORDER = "deployments of one name are tried in their order; `experiments:` shares calls out, see docs/experiments.md"
 _ONE_SETTING = "how often is tried again is one setting for all here, retries:"
 _REASONS = {
     "rpm": _OF_KEYS, "tpm": _OF_KEYS, "rpd": _OF_KEYS, "tpd": _OF_KEYS, "max_parallel_requests": _OF_KEYS,
-    "max_budget": _OF_KEYS, "budget_duration": _OF_KEYS, "max_retries": _ONE_SETTING, "num_retries": _ONE_SETTING,
-    "weight": "calls are not shared out; targets are tried in their order",
+    "max_budget": _NARROWED, "budget_duration": _NARROWED, "max_retries": _ONE_SETTING, "num_retries": _ONE_SETTING,
+    "weight": _IN_ORDER,
     "tags": "nothing is routed by tags here",
     "drop_params": "requests pass unchanged, and nothing is dropped from them",
     "mock_response": "the built-in mock provider answers for tests, see docs/mock.md",

@@ -163,7 +163,7 @@ class _Assembly:
                     path, f"the price of {other!r} counts where it is asked for, not where it stands in"
                 )
             for one in models if name == "*" else [name]:
-                if other not in (one, *models[one].get("fallbacks", ())):
+                if other not in (one, models[one]["target"], *models[one].get("fallbacks", ())):
                     models[one].setdefault("fallbacks", []).append(other)
 
     def _routes(self) -> Iterator[dict[str, str]]:

@@ -20,7 +20,10 @@ _DATABASE = (
     "keys, teams, spending and models kept in LiteLLM's database are in no file; `tollkeeper keys create` makes keys"
 )
 _ONE_KIND = "a fallback follows every failure that may go elsewhere here, whatever its kind"
-_IN_ORDER = "calls are not shared out; targets are tried in their order"
+_IN_ORDER = (
+    "deployments of one name are tried in their order; `strategy:` chooses among `candidates:`, see docs/routing.md"
+)
+_CACHE = "exact answers are kept by `cache: {ttl: 1h}` of a model or a key here, see docs/caching.md"
 _ALWAYS = "metrics, log and ledger are always on here, see docs/monitoring.md"
 _REASONS = {
     "database_url": _DATABASE, "store_model_in_db": _DATABASE, "default_team_settings": _DATABASE,
@@ -28,14 +31,14 @@ _REASONS = {
     "routing_strategy": _IN_ORDER, "routing_strategy_args": _IN_ORDER,
     "callbacks": _ALWAYS, "success_callback": _ALWAYS, "failure_callback": _ALWAYS, "service_callback": _ALWAYS,
     "drop_params": "requests pass unchanged, and nothing is dropped from them",
-    "cache": "replies are not kept here", "cache_params": "replies are not kept here",
+    "cache": _CACHE, "cache_params": _CACHE,
     "allowed_fails": "a breaker stands before every target", "cooldown_time": "a breaker stands before every target",
     "set_verbose": "log: {level: debug} says more", "redis_host": "one process needs no Redis",
     "redis_port": "one process needs no Redis", "redis_password": "one process needs no Redis",
     "environment_variables": "variables belong into the environment of the daemon",
     "include": "the files named there are not read; import each, or join them first",
-    "provider_budget_config": "budgets are of keys or of everything here",
-    "alerting": "alerts come from Prometheus, see docs/monitoring.md",
+    "provider_budget_config": "a budget of one provider is a row of `budgets:` here: {usd: 5, per: day, for: {provider: NAME}}",
+    "alerting": "`alerts:` tells chats, mail and webhooks here, see docs/alerts.md",
 }  # fmt: skip
 _NO_COUNTERPART = "has no counterpart here"
 

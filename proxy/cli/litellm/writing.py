@@ -19,7 +19,11 @@ class _Line(dict[str, Any]):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes scalars that our loader reads as they were meant."""
+    """Writes scalars that our loader reads as they were meant, and everything where it counts: nothing by reference."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """No `&id001`, whatever is the same object."""
+        return True
 
 
 def _line(dumper: yaml.SafeDumper, value: dict[str, Any]) -> yaml.Node:

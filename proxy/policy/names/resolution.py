@@ -258,5 +258,6 @@ def resolve(names: Names, model: str | None) -> Plan:
 def model_not_found(name: str, candidates: Iterable[str]) -> ModelNotFound:
     """Build the one answer for names unknown and not allowed alike."""
     near = closest(name, (candidate for candidate in candidates if candidate != name))
-    hint = f"The nearest names are {', '.join(near)}." if near else "GET /v1/models lists the names that work."
+    many = "name is" if len(near) == 1 else "names are"
+    hint = f"The nearest {many} {', '.join(near)}." if near else "GET /v1/models lists the names that work."
     return ModelNotFound(f"No model of this name is available here. {hint}", param="model")

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from proxy.config.problems import suggestion
 from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.books import Books
 from proxy.stores.records import Adjusted
@@ -16,6 +17,7 @@ from proxy.web.operator.answers import AdjustedAnswer
 from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
 
 _MOST_USD = Decimal(10**6)
+_MOST_NAMES = 20
 
 
 class AdjustAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,8 +32,9 @@ def adjustment(desk: Desk, ask: AdjustAsk, now: float) -> Adjusted:
     """The record of an operator's correction. Raises `Declined`, or `RoleNotSufficient`."""
     standing = desk.books.standing(ask.budget, now)
     if standing is None or not desk.bounds.has_budget(standing.budget):
-        known = ", ".join(s.budget.id for s in desk.books.state(now) if desk.bounds.has_budget(s.budget)) or "none"
-        raise Unknown(f"there is no budget {ask.budget!r}; there is: {known}")
+        raise _no_such_budget(
+            ask.budget, [s.budget.id for s in desk.books.state(now) if desk.bounds.has_budget(s.budget)]
+        )
     desk.bounds.refuse_own(standing.budget)
     try:
         usd = Decimal(ask.usd)
@@ -51,3 +54,10 @@ def adjusted(books: Books, record: Adjusted, now: float) -> AdjustedAnswer:
     standing = books.standing(record.budget, now)
     assert standing is not None
     return AdjustedAnswer(**asdict(standing_row(standing)), id=record.id, delta_usd=usd_text(record.delta_pusd))
+
+
+def _no_such_budget(name: str, known: list[str]) -> Unknown:
+    """The near name, and those there are; of many the first."""
+    more = f" and {len(known) - _MOST_NAMES} more (`tollkeeper budgets`)" if len(known) > _MOST_NAMES else ""
+    there = f"there is: {', '.join(known[:_MOST_NAMES]) or 'none'}{more}"
+    return Unknown(f"there is no budget {name!r}{suggestion(name, known)}; {there}")

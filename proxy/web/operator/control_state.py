@@ -173,7 +173,7 @@ class LiveState:
             changes = changes_of(asked)
             work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
             if not await self._change(work):
-                raise no_such_key(name)
+                raise no_such_key(name, self.keys.each)
             carried = renamed(self._books.books, former, (name, asked.name), time.time())
             for record in carried:
                 self._books.journal.append(record)
@@ -188,7 +188,7 @@ class LiveState:
             (secret, key_hmac), times_ms = new_secret(self._books.hash_key), ask.times_ms(time.time())
             work = key_work("rotate", ask.key, lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms))
             if not await self._change(work):
-                raise no_such_key(ask.key)
+                raise no_such_key(ask.key, self.keys.each)
             return rotated(ask, secret, times_ms)
 
     async def revoke(self, name: str) -> KeyRevokedAnswer:
@@ -197,7 +197,7 @@ class LiveState:
             refuse_configured(self._settings, name)
             at_ms = int(time.time() * 1000)
             if not await self._change(key_work("revoke", name, lambda connection: revoke_key(connection, name, at_ms))):
-                raise no_such_key(name)
+                raise no_such_key(name, self.keys.each)
             return KeyRevokedAnswer(name)
 
     async def note_use(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict, replace
 
+from proxy.config.problems import suggestion
 from proxy.dialects.contract import url_for
 from proxy.errors import BudgetExceeded, InvalidValue, ModelNotFound
 from proxy.exchange.attempt import members_for
@@ -130,7 +131,8 @@ def caller_of(desk: Desk, name: str | None) -> Caller:
     for caller in desk.keys.callers:
         if caller.name == name:
             return caller
-    raise Unknown(f"there is no key named {name!r}; `tollkeeper keys list` names them")
+    near = suggestion(name, [caller.name for caller in desk.keys.callers if desk.bounds.has_key(caller.name)])
+    raise Unknown(f"there is no key named {name!r}{near}; `tollkeeper keys list` names them")
 
 
 def _plan(desk: Desk, ask: ExplainAsk, caller: Caller) -> tuple[Plan, dict[str, Any] | None, Decision | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
@@ -81,9 +82,10 @@ def sha256_of(secret: str) -> str:
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
-def no_such_key(name: str) -> Unknown:
-    """For a name that no key of the store has."""
-    return Unknown(f"there is no key named {name!r} in the store; `tollkeeper keys list` names them")
+def no_such_key(name: str, known: Iterable[Caller]) -> Unknown:
+    """For a name that no key of the store has; `known` are those that whoever asks may know of."""
+    near = suggestion(name, [caller.name for caller in known])
+    return Unknown(f"there is no key named {name!r} in the store{near}; `tollkeeper keys list` names them")
 
 
 def refuse_terms(settings: Settings, keys: KeySet, name: str, asked: TermsSection) -> None:

@@ -237,8 +237,9 @@ class Orders:
     def _own(self, params: Params) -> str:
         """The key an order names. Raises `Unknown` where whoever gives it has none of this name."""
         name = str(params.get("key"))
-        if not self.state.desk().bounds.has_key(name):
-            raise no_such_key(name)
+        desk = self.state.desk()
+        if not desk.bounds.has_key(name):
+            raise no_such_key(name, [caller for caller in desk.keys.each if desk.bounds.has_key(caller.name)])
         return name
 
     async def _backup(self, params: Params) -> Answer:
