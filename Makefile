@@ -1,7 +1,7 @@
 # make run       sets everything up and starts the daemon (the built-in mock where there is no key)
 # make test      every test                  make check   formatting, lints, types, and every test
 # make dashboard builds the page of the admin port (needs npm and Node.js 20.19 or newer; run and test do it where they are there)
-# make quick     the tests that start no process and open no socket, in under a minute
+# make quick     the tests that start no process and open no socket, in a minute or two
 # make agents    Claude Code, Codex, Cline, opencode, Continue, aider and llm at work (AGENTS="codex llm" for some of them)
 # make coverage  how much of each package the tests reach, processes included; fails below 95 %
 # make faults    kills and disconnects by the hundred (half an hour)

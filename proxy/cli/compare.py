@@ -22,6 +22,9 @@ from proxy.policy.money.amounts import dollars
 from proxy.policy.quality.judging import RUBRIC
 
 _PATIENCE = 600.0  # seconds without a word
+_KEY_WANTED = (
+    "a client key of this Tollkeeper pays for this, and none that is valid was given: --api-key, or TOLLKEEPER_KEY"
+)
 _READABLE = click.Path(exists=True, dir_okay=False)
 
 
@@ -35,9 +38,7 @@ _READABLE = click.Path(exists=True, dir_okay=False)
 @click.option("--repeat", type=click.IntRange(1, 10), default=1, help="How often each model is asked.")
 @click.option("--blind", is_flag=True, help="Name the models only at the end.")
 @click.option("--max-tokens", type=click.IntRange(1, 10**9), help="The most tokens of each reply.")
-@click.option(
-    "--api-key", envvar="TOLLKEEPER_API_KEY", metavar="KEY", help="The client key that pays (or TOLLKEEPER_API_KEY)."
-)
+@click.option("--api-key", envvar="TOLLKEEPER_KEY", metavar="KEY", help="The client key that pays (or TOLLKEEPER_KEY).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a prompt.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 def compare(prompt: str | None, file: str | None, as_json: bool, config_path: str | None, **asked: Any) -> None:
@@ -117,7 +118,8 @@ def _events(url: str, body: dict[str, Any], key: str | None) -> Iterator[dict[st
         connection.request("POST", "/tollkeeper/compare", json.dumps(body), headers)
         reply = connection.getresponse()
         if reply.status != 200:
-            raise click.ClickException(str(json.loads(reply.read())["error"]["message"]))
+            said = str(json.loads(reply.read())["error"]["message"])
+            raise click.ClickException(_KEY_WANTED if reply.status == 401 else said)
         for line in reply:
             if line.startswith(b"data: {"):
                 yield json.loads(line[6:])

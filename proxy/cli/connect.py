@@ -145,8 +145,8 @@ def _notes(client: Client, settings: Settings, situation: Situation, broken: str
     if settings.providers and not any(may_speak(p, client.protocol) for p in settings.providers.values()):
         notes.append(
             f"Warning: {client.title} calls /v1/{client.protocol}, which {' and '.join(settings.providers)} "
-            f"do{'es' if len(settings.providers) == 1 else ''} not speak; "
-            f"a provider of kind openrouter or {'anthropic' if client.protocol == 'messages' else 'openai'} does."
+            f"do{'es' if len(settings.providers) == 1 else ''} not speak: its calls are translated, which may lose something. "
+            f"A provider of kind openrouter or {'anthropic' if client.protocol == 'messages' else 'openai'} speaks it."
         )
     if not settings.providers:
         notes.append("No provider is configured: only `tollkeeper serve --mock` would answer.")

@@ -20,12 +20,27 @@ from proxy.web.operator.analytics import harmless
 from proxy.web.operator.moments import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
+_DIMENSIONS = ("day", "month", "model", "key", "provider", "tenant", "session", "flag")
 _FILTERS = ("key", "model", "provider", "tenant", "session")
 _FIELDS = ("calls", *_TOKENS, "cost_usd", "cached_calls", "saved_usd")
 
 
-@click.command("usage")
-@click.option("--by", type=click.Choice(["day", "month", "model", "key", "provider", "tenant", "session", "flag"]), multiple=True,
+class _Usage(click.Command):
+    """Says of a bare `month` that it goes behind --by."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = set(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            bare = next((name for name in _DIMENSIONS if name in given and f"({name}" in error.message), None)
+            if bare is None:
+                raise
+            raise click.UsageError(f"{error.message} (did you mean --by {bare}?)", ctx) from None
+
+
+@click.command("usage", cls=_Usage)
+@click.option("--by", type=click.Choice(_DIMENSIONS), multiple=True,
               help="What a row stands for; may be repeated. Default: day.")  # fmt: skip
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="Only of this key, or of a pattern: 'ci-*'.")
 @click.option("--model", metavar="NAME", shell_complete=model_names, help="The same for the model: 'openai/*'.")

@@ -136,9 +136,13 @@ OWN = "own: {kind: openai, base_url: 'http://127.0.0.1:1/v1', free: true}"
 @pytest.mark.parametrize(
     ("name", "providers", "warning"),
     [
-        ("claude-code", OPENAI, "Claude Code calls /v1/messages, which openai does not speak"),
-        ("anthropic-python", OPENAI, "a provider of kind openrouter or anthropic does."),
-        ("codex", ANTHROPIC, "a provider of kind openrouter or openai does."),
+        (
+            "claude-code",
+            OPENAI,
+            "Claude Code calls /v1/messages, which openai does not speak: its calls are translated",
+        ),
+        ("anthropic-python", OPENAI, "A provider of kind openrouter or anthropic speaks it."),
+        ("codex", ANTHROPIC, "A provider of kind openrouter or openai speaks it."),
         ("codex", f"{ANTHROPIC}, other: {{kind: anthropic, api_key: k}}", "which anthropic and other do not speak"),
         ("codex", OPENAI, None),
         ("claude-code", ANTHROPIC, None),

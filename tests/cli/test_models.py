@@ -109,7 +109,7 @@ def test_without_a_name_it_is_a_list(file: Path) -> None:
 def test_a_part_of_names_lists_them_and_a_misspelled_name_is_told(file: Path) -> None:
     assert "openai/gpt-4o-mini" in run(file, "gpt-4o-mi")
     (row,) = json.loads(run(file, "gtp-4o", "--json"))
-    assert row["target"] is None and row["known"] == [] and "nearest names" in row["problem"]
+    assert row["target"] is None and row["known"] == [] and "nearest name is openai/gpt-4o." in row["problem"]
 
 
 def test_a_fetched_list_says_when(file: Path, tmp_path: Path) -> None:

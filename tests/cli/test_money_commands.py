@@ -213,9 +213,11 @@ def test_usage_counts_from_and_to_the_days_that_are_named(desk: Desk) -> None:
         empty = desk.run("usage", "--until", "2020-01-01")
         wrong = desk.run("usage", "--since", "soon")
         backwards = desk.run("usage", "--since", "today", "--until", "2d")
+        bare = desk.run("usage", "--by", "key", "month")
         nowhere = desk.run("usage", "--tz", "Mars/Olympus")
     assert empty.stdout == "No calls in this time.\n"
     assert wrong.returncode == 2 and "must be a date such as" in wrong.stderr
+    assert bare.returncode == 2 and "extra argument (month) (did you mean --by month?)" in bare.stderr
     assert backwards.returncode == 2 and "--until is before --since" in backwards.stderr
     assert nowhere.returncode == 2 and "must be a time zone" in nowhere.stderr
 

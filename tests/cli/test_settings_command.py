@@ -74,7 +74,7 @@ def test_what_is_exported_passes_the_check_and_comes_back_whole(desk: Desk, tmp_
         (("set", "budgets.x", "{usd: 5"), "is not closed"),
         (("set", "models.x", "mock/echo", "--version", "3"), "models.x has version 0 by now, not 3"),
         (("remove", "models.nobody"), "models has no 'nobody'"),
-        (("get", "modles.dear"), "no section 'modles' has entries to set"),
+        (("get", "modles.dear"), "no section 'modles' has entries to set (did you mean models?)"),
         (("rollback", "models.dear", "9"), "models.dear had no version 9"),
         (("diff", "models.dear"), "models.dear has no version"),
     ],

@@ -118,7 +118,7 @@ def test_the_exit_status_is_for_pipelines(daemon: Daemon, tmp_path: Path, models
         models,
         "--json",
     ]
-    env = surroundings(daemon.folder, TOLLKEEPER_API_KEY="sk-alice-canary")
+    env = surroundings(daemon.folder, TOLLKEEPER_KEY="sk-alice-canary")
     done = subprocess.run(
         [*command, "--config", str(daemon.folder / "config.yaml")], check=False, cwd=REPOSITORY, env=env,
         capture_output=True, text=True, timeout=PATIENCE_SECONDS,

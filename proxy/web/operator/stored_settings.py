@@ -169,7 +169,9 @@ def without_seals(value: Any) -> Any:
 
 def _refuse_section(section: str) -> None:
     if section not in SECTIONS:
-        raise Unknown(f"no section {section!r} has entries to set; there is: {', '.join(SECTIONS)}")
+        raise Unknown(
+            f"no section {section!r} has entries to set{suggestion(section, SECTIONS)}; there is: {', '.join(SECTIONS)}"
+        )
 
 
 def _not_there(layers: Layers, section: str, name: str) -> Unknown:
