@@ -83,7 +83,7 @@ def test_what_nobody_has_is_404_with_the_near_names_in_the_envelope_of_the_asker
 ) -> None:
     ours = daemon.ask("GET", "/v1/models/lama9-8b")
     assert (ours.status, ours.error["code"], ours.error["param"]) == (404, "model_not_found", "model")
-    assert "nearest name is llama9:8b." in ours.error["message"]
+    assert "nearest names are llama9:8b" in ours.error["message"]
     theirs = daemon.ask("GET", "/v1/models/lama9-8b", ANTHROPIC)
     assert (theirs.status, theirs.json["type"], theirs.json["request_id"]) == (404, "error", theirs.request_id)
     assert theirs.json["error"] == {
