@@ -1,20 +1,23 @@
 """A large body, read by the loop straight into the memory in which it stays: nothing is put together from pieces.
 
-Memory is reserved as bytes come, eight times as much as there are at most, and counts as taken from then on.
+Memory is reserved as bytes come, sixteen times as much as there are at most, and not touched before it is written to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from proxy.errors import InvalidValue, ProxyError
 from proxy.exchange.stepper import Signal
 from proxy.web.body import Room, patience_seconds, too_slow
 
-FIRST_BYTES = 512 * 1024
-GROWTH = 8
+FIRST_BYTES = 256 * 1024
+GROWTH = 16
 LINGER_SECONDS = 2.0
 _SCRATCH_BYTES = 64 * 1024
 
@@ -26,13 +29,13 @@ class Upload(asyncio.BufferedProtocol):
     connection is due.
     """
 
-    __slots__ = ("_came", "_door", "_error", "_late", "_loop", "_memory", "_news", "_passes", "_reserved", "_room",
+    __slots__ = ("_came", "_door", "_error", "_late", "_loop", "_memory", "_news", "_passes", "_room",
                  "_transport", "_view", "content_length", "size", "unread")  # fmt: skip
 
     def __init__(self, door: Any, content_length: int, begun: bytes) -> None:
         """`door` is the connection's protocol, `begun` what came with the head."""
         self.content_length = content_length
-        self.size = self._reserved = len(begun)
+        self.size = len(begun)
         self.unread = True
         self._loop = asyncio.get_running_loop()
         self._door = door
@@ -53,7 +56,7 @@ class Upload(asyncio.BufferedProtocol):
         self._room, began = room, self._loop.time()
         self._came = began
         try:
-            self._reserve()
+            room.grow(self.size)
             self._watch(began)
             self._transport.resume_reading()
             while self.unread and self._error is None:
@@ -72,6 +75,9 @@ class Upload(asyncio.BufferedProtocol):
 
     def let_pass(self) -> None:
         """Read on for two seconds at most, so that the client comes to read its answer, and close."""
+        if self.size >= self.content_length:
+            self._transport.close()
+            return
         self._passes, self._view = True, memoryview(bytearray(_SCRATCH_BYTES))
         self._loop.call_later(LINGER_SECONDS, self._transport.close)
         self._transport.resume_reading()
@@ -88,14 +94,15 @@ class Upload(asyncio.BufferedProtocol):
         """So many bytes have come."""
         self.size += nbytes
         self._came = self._loop.time()
+        try:
+            if self._room is not None:
+                self._room.grow(self.size)
+        except ProxyError as error:
+            self._fail(error)
+            return
         if self.size >= self.content_length:
             self._transport.pause_reading()
             self._loop.call_soon(self._whole)  # until it returns, the loop holds on to the memory
-        elif self.size == self._reserved and not self._passes:
-            try:
-                self._reserve()
-            except ProxyError as error:
-                self._fail(error)
 
     def eof_received(self) -> bool | None:
         """The client says no more."""
@@ -128,14 +135,9 @@ class Upload(asyncio.BufferedProtocol):
         self._transport.pause_reading()
         self._news.fire()
 
-    def _reserve(self) -> None:
-        """Have room for as much again. Raises what `room` raises."""
-        self._reserved = min(self.content_length, max(FIRST_BYTES, GROWTH * self.size))
-        if self._room is not None:
-            self._room.grow(self._reserved)
-
     def _grow(self) -> None:
-        memory = io.BytesIO(bytes(self._reserved))  # which becomes its own, and is not copied
+        reserved = min(self.content_length, max(FIRST_BYTES, GROWTH * self.size))
+        memory = io.BytesIO(_allocator()(reserved))  # which becomes its own, and is not copied
         view = memory.getbuffer()
         view[: self.size] = self._view
         self._view.release()
@@ -153,3 +155,16 @@ class Upload(asyncio.BufferedProtocol):
             self._late = self._loop.call_later(left, self._watch, began)
         else:
             self._fail(too_slow())
+
+
+@cache
+def _allocator() -> Callable[[int], bytes]:
+    """Makes bytes of a length without writing to them, which would be a pass more over memory that is full a moment
+    later; zeros in a Python built without ctypes."""
+    try:
+        ctypes = importlib.import_module("ctypes")
+    except ImportError:
+        return bytes
+    make = ctypes.pythonapi.PyBytes_FromStringAndSize
+    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_char_p, ctypes.c_ssize_t]
+    return partial(make, None)
