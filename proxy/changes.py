@@ -187,7 +187,7 @@ def _has_lost_budgets(old: Settings, new: Settings) -> bool:
 
 
 def in_words(old: Settings, new: Settings) -> list[str]:
-    """What differs, a line each; secrets are named, never shown."""
+    """What differs, a line each, and what is doubtful of it; secrets are named, never shown."""
     lines: list[str] = []
     for field in Settings.__struct_fields__:
         if field in _NOT_SETTINGS:
@@ -197,7 +197,7 @@ def in_words(old: Settings, new: Settings) -> list[str]:
             continue
         needs = " (takes effect after a restart)" if field in _NEED_RESTART else ""
         lines += [line + needs for line in _field_in_words(field, before, after)]
-    return lines
+    return lines + [f"warning: {warning}" for warning in new.warnings if warning not in old.warnings]
 
 
 def _field_in_words(field: str, before: Any, after: Any) -> Iterator[str]:

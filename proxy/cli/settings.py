@@ -146,7 +146,8 @@ def rollback(entry: str, version: int, reason: str, dry_run: bool, config_path: 
 @settings.command("export")
 @_CONFIG
 def export(config_path: str | None) -> None:
-    """What is stored, as a configuration file to keep; in the place of each secret stands that it is in the store."""
+    """What is stored, and what it names of the file, as a configuration to keep; in the place of each secret stands that
+    it is in the store."""
     from proxy.config.exported import exported
 
     found = ask(home_or_exit(config_path), "settings")["sections"]
@@ -159,16 +160,18 @@ def export(config_path: str | None) -> None:
 @_DRY_RUN
 @_CONFIG
 def import_(file: Path, reason: str, dry_run: bool, config_path: str | None) -> None:
-    """Store the entries of a file as `settings export` writes it: all of them, or none."""
-    from proxy.config.exported import read_exported
+    """Store the entries of a file as `settings export` writes it: all of them, or none; what the configuration says as
+    well is left there."""
+    from proxy.config.exported import not_in_file, read_exported
     from proxy.config.problems import ConfigProblems
 
     try:
         changes = read_exported(file)
     except ConfigProblems as problems:
         raise click.ClickException(str(problems)) from None
-    asked = {"changes": changes, "reason": reason, "rehearse": dry_run}
-    found = ask(home_or_exit(config_path), "change_settings", asked)
+    home = home_or_exit(config_path)
+    changes = not_in_file(changes, ask(home, "settings")["sections"])
+    found = ask(home, "change_settings", {"changes": changes, "reason": reason, "rehearse": dry_run})
     _say_changes(found["changes"], is_rehearsal=dry_run)
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.config.build_experiments import trying
-from proxy.config.build_money import build_loops, build_money
+from proxy.config.build_money import build_loops, build_money, idle_budgets
 from proxy.config.build_operators import who_operates
 from proxy.config.build_routing import choosing
 from proxy.config.discover import NO_PROVIDER, beside, master_key_file, state_dir
@@ -107,7 +107,8 @@ def build(config: Config, sources: Sources, warnings: tuple[str, ...] = ()) -> S
 def _doubtful(config: Config, sources: Sources, providers: Mapping[str, Provider]) -> tuple[str, ...]:
     """What works, and is likely not meant so."""
     odd = tuple(oddities(sources.filled.tree, tuple(providers.values()), _secrets(config)))
-    return _keyless(providers, config.tenants) + odd + _never_told(config) + _without_socket(config)
+    idle = tuple(idle_budgets(config, tuple(providers)))
+    return _keyless(providers, config.tenants) + odd + _never_told(config) + _without_socket(config) + idle
 
 
 def _secrets(config: Config) -> dict[str, Secret]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from proxy.config.discover import machine_zone
 from proxy.config.models import Config
 from proxy.config.models_money import BudgetSection, LimitSection, LoopsSection
+from proxy.config.problems import suggestion
 from proxy.policy.loops import Loops
 from proxy.policy.money.amounts import to_pusd
 from proxy.policy.money.budgets import (
@@ -132,6 +134,24 @@ def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
 def _hundredths(percents: Iterable[str]) -> tuple[int, ...]:
     """Of a percent each, rising; one written twice is one."""
     return tuple(sorted({int(Decimal(text.removesuffix("%")) * 100) for text in percents}))
+
+
+def idle_budgets(config: Config, providers: Iterable[str]) -> Iterator[str]:
+    """Those that bound nothing, as nothing is called what they are for; keys and models there may be in the store."""
+    places = [
+        (f"{part}.{name}.budgets", entry.budgets)
+        for part in ("keys", "tenants")
+        for name, entry in getattr(config, part).items()
+    ]
+    for place, sections in (("budgets", config.budgets), *places):
+        for section in sections:
+            for kind, known in (("tenant", tuple(config.tenants)), ("provider", tuple(providers))):
+                pattern = None if section.only is None else getattr(section.only, kind)
+                if pattern is not None and not any(fnmatchcase(name, pattern) for name in known):
+                    yield (
+                        f"one of {place} is for the {kind} {pattern}, which there is not{suggestion(pattern, known)}, "
+                        "and bounds nothing: correct its name, or take it out"
+                    )
 
 
 def _kind(section: LimitSection) -> LimitOf:

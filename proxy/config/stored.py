@@ -25,6 +25,7 @@ LISTS = tuple(
 )
 SECTIONS = MAPPINGS + LISTS
 
+MASK = "…"  # no key holds such a character
 _SHOWN = 4  # the end of a secret that tells one from another
 _LEAST_SHOWN = 12
 
@@ -152,15 +153,15 @@ def _plain(value: Any) -> Any:
 
 
 def mask(secret: str) -> str:
-    """What may be shown of a secret; no key holds such a character."""
-    return f"…{secret[-_SHOWN:]}" if len(secret) >= _LEAST_SHOWN else "…"
+    """What may be shown of a secret."""
+    return f"{MASK}{secret[-_SHOWN:]}" if len(secret) >= _LEAST_SHOWN else MASK
 
 
 def with_former(section: str, value: Any, former: Any) -> Any:
     """The value with every masked secret, as it was shown, put back to what it stands for."""
     before = {path: at(former, path) for path in secret_paths(section, former)}
     for path in secret_paths(section, value):
-        if path in before and at(value, path) in ("…", mask(before[path])):
+        if path in before and at(value, path) in (MASK, mask(before[path])):
             value = put(value, path, before[path])
     return value
 

@@ -76,7 +76,7 @@ def _providers(seen: ConfigSeen, settings: Settings, *, runs: bool) -> Iterator[
     for warning in settings.warnings:
         if not _is_of_file(settings, warning) and warning not in elsewhere:
             found, _, step = warning.partition(": ")
-            yield warned("config", "provider key", found, step)
+            yield warned("config", "provider key" if found.startswith("provider ") else "settings", found, step)
 
 
 def _is_of_file(settings: Settings, warning: str) -> bool:
@@ -265,8 +265,11 @@ def ledger_checks(seen: LedgerSeen) -> list[Check]:
     return [passed("state", "ledger", "sound" if seen.is_whole else "opens; too large to be checked to its end")]
 
 
-def audit_checks(seen: AuditSeen) -> list[Check]:
-    """Nothing of what operators did was changed or removed."""
+def audit_checks(seen: AuditSeen, ledger: LedgerSeen) -> list[Check]:
+    """Nothing of what operators did was changed or removed; of a ledger that cannot be read another check speaks."""
+    if seen.trouble and not ledger.trouble:
+        step = "tollkeeper audit --verify; the ledger was sound otherwise: see who writes to it"
+        return [failed("state", "audit", f"it cannot be read ({seen.trouble})", step)]
     if seen.problems:
         more = f" (and {len(seen.problems) - 1} more)" if len(seen.problems) > 1 else ""
         step = "tollkeeper audit --verify; compare it with the lines `audited` of the log, or with an export"

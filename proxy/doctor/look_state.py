@@ -106,11 +106,13 @@ def look_at_ledger(state_dir: str) -> LedgerSeen:
 
 
 def look_at_audit(state_dir: str) -> AuditSeen:
-    """Read its chain from end to end; of a ledger that cannot be read another check speaks."""
+    """Read its chain from end to end."""
     try:
         found = Files(Path(state_dir)).audit_verdict()
-    except StoreError:
-        return AuditSeen()
+    except LedgerUnavailable as error:
+        return AuditSeen(trouble=error.reason)
+    except StoreError as error:
+        return AuditSeen(trouble=str(error))
     return AuditSeen(found.rows, found.problems)
 
 

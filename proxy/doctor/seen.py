@@ -120,10 +120,11 @@ class LedgerSeen(Struct, frozen=True):
 
 
 class AuditSeen(Struct, frozen=True):
-    """How many rows the audit has, and what is wrong with their chain."""
+    """How many rows the audit has, and what is wrong with their chain; `trouble` where it cannot be read."""
 
     rows: int = 0
     problems: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 class WebhooksSeen(Struct, frozen=True):

@@ -103,8 +103,9 @@ def _state(settings: Settings) -> list[Check]:
     checks = state_checks(seen, settings.money.journal_max_bytes)
     checks += sqlite_checks(sqlite3.sqlite_version_info)
     if seen.exists and not seen.trouble:
-        checks += ledger_checks(look_at_ledger(settings.state_dir))
-        checks += audit_checks(look_at_audit(settings.state_dir))
+        ledger = look_at_ledger(settings.state_dir)
+        checks += ledger_checks(ledger)
+        checks += audit_checks(look_at_audit(settings.state_dir), ledger)
         checks += journal_checks(look_at_journal(settings.state_dir))
         checks += webhook_checks(look_at_webhooks(settings.state_dir))
     return checks

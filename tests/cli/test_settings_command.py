@@ -56,9 +56,11 @@ def test_what_is_exported_passes_the_check_and_comes_back_whole(desk: Desk, tmp_
     file = tmp_path / "team.yaml"
     said(desk, "set", "providers.gpu1", f'{{kind: openai, base_url: "http://127.0.0.1:9/v1", api_key: {SECRET}}}')
     said(desk, "set", "budgets.team1", "{usd: 5, per: day}")
+    said(desk, "set", "tenants.acme", "{credentials: {mock: sk-acme-canary-77}}")  # mock is the file's
     file.write_text(said(desk, "export"))
     file.chmod(0o600)
-    load(file, {})  # as `check` does it
+    assert list(load(file, {}).settings.providers) == ["mock", "gpu1"]  # as `check` does it
+    assert said(desk, "import", str(file)) == "nothing has changed\n"
     for entry in ("providers.gpu1", "budgets.team1"):
         said(desk, "set", entry, "{usd: 6, per: day}" if "budget" in entry else "{kind: mock}")
     said(desk, "rollback", "providers.gpu1", "1")
@@ -72,6 +74,7 @@ def test_what_is_exported_passes_the_check_and_comes_back_whole(desk: Desk, tmp_
         (("set", "keys.alice", "{}"), "keys.alice stands in {folder}/config.yaml, line "),
         (("set", "budgets.x", "{usd: 5, per: dya}"), "budgets.x.per: must be minute"),
         (("set", "budgets.x", "{usd: 5"), "is not closed"),
+        (("set", "tenants.x", "{credentials: {mock: …abcd}}"), "tenants.x.credentials.mock is a secret as it is shown"),
         (("set", "models.x", "mock/echo", "--version", "3"), "models.x has version 0 by now, not 3"),
         (("remove", "models.nobody"), "models has no 'nobody'"),
         (("get", "modles.dear"), "no section 'modles' has entries to set (did you mean models?)"),

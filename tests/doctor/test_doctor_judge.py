@@ -200,9 +200,12 @@ def test_the_ledger(seen: LedgerSeen, status: str) -> None:
 
 
 def test_the_audit() -> None:
-    assert [only(judge.audit_checks(seen)) for seen in (AuditSeen(), AuditSeen(3))] == ["pass", "pass"]
-    (check,) = judge.audit_checks(AuditSeen(3, ("row 2 was changed", "row 3 is missing")))
+    assert [only(judge.audit_checks(seen, LedgerSeen())) for seen in (AuditSeen(), AuditSeen(3))] == ["pass", "pass"]
+    (check,) = judge.audit_checks(AuditSeen(3, ("row 2 was changed", "row 3 is missing")), LedgerSeen())
     assert (check.status, check.found) == ("fail", "it is not whole: row 2 was changed (and 1 more)")
+    gone = AuditSeen(trouble="no such table: audit")
+    assert only(judge.audit_checks(gone, LedgerSeen())) == "fail"
+    assert only(judge.audit_checks(gone, LedgerSeen(trouble="damaged"))) == "pass", "that is told of the ledger"
 
 
 def test_the_journal() -> None:

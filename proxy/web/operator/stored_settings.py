@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from proxy.config.problems import suggestion
-from proxy.config.stored import SECTIONS, Entry, Layers, Written, with_former
+from proxy.config.problems import path_text, suggestion
+from proxy.config.stored import MASK, SECTIONS, Entry, Layers, Written, at, secret_paths, with_former
 from proxy.stores.settings import StoredSetting
 from proxy.stores.vault import Change, Told, Vault
 from proxy.web.operator.desk import Declined, Unknown, instant
@@ -115,8 +115,16 @@ def changes_asked(layers: Layers, vault: Vault, ask: Iterable[Wanted]) -> list[C
         if wanted.value is None and former is None:
             raise _not_there(layers, wanted.section, wanted.name)
         value = wanted.value if former is None else with_former(wanted.section, wanted.value, former.value)
+        _refuse_masked(wanted, value)
         found[wanted.section, wanted.name] = Change(wanted.section, wanted.name, value)
     return list(found.values())
+
+
+def _refuse_masked(wanted: Wanted, value: Any) -> None:
+    for path in secret_paths(wanted.section, value):
+        if at(value, path).startswith(MASK):
+            place = path_text((wanted.section, wanted.name, *path))
+            raise Declined(f"{place} is a secret as it is shown, and none is stored there: write the secret itself")
 
 
 def told(actor: str, reason: str) -> Told:
