@@ -36,7 +36,7 @@ def exceeded(verdict: Verdict, amount: int, caller: Caller) -> PolicyError:
         left = f"${_usd(verdict.left_pusd)} left of ${_usd(budget.cap_pusd)}"
     return spent_up(budget)(
         f"This call may cost up to ${_usd(amount)}, and {_named(budget, caller)} has {left}. {_resets(verdict.resets_at)} "
-        f"{_way_on(budget)}"
+        f"{_way_on(budget, amount)}"
     )
 
 
@@ -45,10 +45,10 @@ def spent_up(budget: Budget) -> type[PolicyError]:
     return SessionBudgetExceeded if budget.each == "session" else BudgetExceeded
 
 
-def _way_on(budget: Budget) -> str:
+def _way_on(budget: Budget, amount: int) -> str:
     if budget.each != "session":
         return "A smaller maximum of output tokens may fit."
-    return f"An operator lets the session go on: {_raise(_session(budget), budget.cap_pusd)}"
+    return f"An operator lets the session go on: {_raise(_session(budget), max(budget.cap_pusd, amount))}"
 
 
 def _raise(session: str, pusd: int) -> str:
