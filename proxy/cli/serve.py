@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.config.stored import Entry, Layers
     from proxy.reloading import Source
     from proxy.stores.effective import Effective
+    from proxy.stores.vault import Vault
     from proxy.watching import Watch
 
 SWITCH_SECONDS = 0.0005
@@ -171,6 +173,7 @@ async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch
     beside = [asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")]
     if watched is not None:
         beside.append(asyncio.create_task(watched.run(reloader.quietly), name="watch the configuration"))
+    await reloader.with_vault(_with_master_key)
     await stopping.wait()
     notifier.stopping(daemon.status())
     notifier.extend_timeout(daemon.settings.drain + STOP_SECONDS)
@@ -178,6 +181,16 @@ async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch
     for task in beside:
         task.cancel()
     return 0
+
+
+async def _with_master_key(vault: Vault) -> None:
+    """The first one, so that it can be copied before anything hangs on it; where it cannot be made, the first secret that
+    is to be stored says why."""
+    from proxy.stores.master_keys import MasterKeysUnusable
+
+    if vault.is_read:
+        with contextlib.suppress(MasterKeysUnusable):
+            await asyncio.to_thread(vault.sealer.begin, time.time())
 
 
 async def _started(daemon: Daemon, stopping: asyncio.Event) -> bool:

@@ -132,7 +132,7 @@ def _without(masters: MasterKeys, old: Iterable[str]) -> None:
 def _nothing_to_wrap(masters: MasterKeys, problems: dict[str, str]) -> str:
     if problems:
         return f"nothing that is stored can be opened: {next(iter(problems.values()))}"
-    return f"there is no master key in {masters.source} yet; the first secret that is stored makes one"
+    return f"there is no master key in {masters.source} yet; the first start of the daemon, or the first secret that is stored, makes one"
 
 
 def _still_needed(needed: Iterable[DataKey], used: dict[str, Use]) -> str:

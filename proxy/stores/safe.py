@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from proxy.stores.master_keys import new_key
 from proxy.stores.sealing import Sealer
 from proxy.stores.settings import DataKey, keep_data_key
 from proxy.stores.writer import Writer
@@ -25,8 +24,7 @@ class Safe:
     def seal(self, place: str, text: str) -> tuple[str, list[Future[None]]]:
         """The sealed text, and what is done once its data key is in the ledger. Raises `StoreError`."""
         sealer = self._sealing()
-        if not sealer.masters.active and not sealer.has_keys:
-            sealer.masters.write(dict([new_key({}, time.time())]))
+        sealer.begin(time.time())
         sealed = sealer.seal("", place, text, int(time.time() * 1000))
         return sealed, [self._kept(sealer, key) for key in list(sealer.fresh)]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from proxy.stores.failures import StoreError
-from proxy.stores.master_keys import KEY_BYTES, MasterKeys
+from proxy.stores.master_keys import KEY_BYTES, MasterKeys, new_key
 from proxy.stores.settings import DataKey
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ class Sealer:
     def keys(self) -> list[DataKey]:
         """The data keys, the oldest first."""
         return list(self._keys.values())
+
+    def begin(self, now: float) -> None:
+        """Make a first master key, where there is none and nothing was ever sealed. Raises `MasterKeysUnusable`."""
+        if not self.masters.active and not self.has_keys:
+            self.masters.write(dict([new_key({}, now)]))
 
     def seal(self, tenant: str, place: str, text: str, at_ms: int) -> str:
         """`v1.<id of the data key>.<nonce>.<ciphertext>`. Raises `Unreadable` where there is no master key."""

@@ -17,13 +17,15 @@ from proxy.config.stored import Entry, at, put, secret_paths
 from proxy.stores.database import reading
 from proxy.stores.failures import StoreError
 from proxy.stores.known import REVISIONS, revision_of
-from proxy.stores.master_keys import MasterKeys, new_key, read_master_keys
+from proxy.stores.master_keys import MasterKeys, read_master_keys
 from proxy.stores.sealing import Sealer, Unreadable
 from proxy.stores.settings import DataKey, StoredSetting, data_keys, keep_data_key, keep_setting, stored_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+# what a start finds before it brings the tables up to date: what is stored counts from its first call on
+_KNOW_SETTINGS = REVISIONS[REVISIONS.index("0006") :]
 _SEALED = "sealed"  # the member that stands for a secret in what is stored
 
 
@@ -116,8 +118,7 @@ class Vault:
     def _row(self, change: Change, told: Told, now: float) -> StoredSetting:
         value, tenant = change.value, tenant_of(change.section, change.name)
         for path in list(secret_paths(change.section, value)):
-            if not self.sealer.masters.active and not self.sealer.has_keys:
-                self.sealer.masters.write(dict([new_key({}, now)]))
+            self.sealer.begin(now)
             text = self.sealer.seal(tenant, _place(change, path), at(value, path), told.at_ms)
             value = put(value, path, {_SEALED: text})
         version = self.versions.get((change.section, change.name), 0) + 1
@@ -162,7 +163,7 @@ def _read(ledger: Path) -> tuple[list[StoredSetting], list[DataKey]]:
     if not ledger.exists():
         return [], []
     with reading(ledger) as driver:
-        if revision_of(driver, ledger) != REVISIONS[-1]:
+        if revision_of(driver, ledger) not in _KNOW_SETTINGS:
             return [], []  # of an older version, which had none
         return stored_settings(driver), data_keys(driver)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.stores.database import connect
+from proxy.stores.known import REVISIONS
 from proxy.stores.link import Link
 from proxy.stores.master_keys import VARIABLE, MasterKeys, MasterKeysUnusable, new_key, read_master_keys
 from proxy.stores.opening import open_ledger
@@ -70,6 +71,15 @@ def test_each_change_is_a_version_and_what_was_removed_is_gone(folder: Path) -> 
     with closing(connect(folder / "ledger.db", "ro")) as driver:
         history = [(row.version, row.value, row.actor, row.reason) for row in setting_history(driver)]
     assert history == [(3, None, "uid 1", "because"), (2, "a/c", "uid 1", "because"), (1, "a/b", "uid 1", "because")]
+
+
+def test_what_an_older_version_has_stored_is_there_at_the_first_start(folder: Path) -> None:
+    """Which reads it before it brings the tables up to date; they are the same since there are any."""
+    change(folder, "providers", "local", LOCAL)
+    for revision in REVISIONS[REVISIONS.index("0006") :]:
+        with closing(connect(folder / "ledger.db")) as driver:
+            driver.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        assert [entry.value for entry in opened(folder).entries] == [LOCAL], revision
 
 
 def other_key(folder: Path) -> str:
