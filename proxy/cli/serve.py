@@ -163,12 +163,7 @@ async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch
     for line in start_lines(keyed, daemon.url, daemon.admin_url, is_open=daemon.keys.is_open):
         click.echo(line)
     sys.stdout.flush()
-    # what start-up made stays for good: keep the collector from walking it with every call's garbage
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    gc.enable()
-    # the ledger's thread is to give the interpreter back to the calls at once, not after its usual 5 ms
-    sys.setswitchinterval(SWITCH_SECONDS)
+    _serve_quickly()
     notifier.ready(daemon.status())
     beside = [asyncio.create_task(keep_telling(notifier, daemon.status), name="tell systemd")]
     if watched is not None:
@@ -181,6 +176,15 @@ async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch
     for task in beside:
         task.cancel()
     return 0
+
+
+def _serve_quickly() -> None:
+    # what start-up made stays for good: keep the collector from walking it with every call's garbage
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
+    # the ledger's thread is to give the interpreter back to the calls at once, not after its usual 5 ms
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 async def _with_master_key(vault: Vault) -> None:

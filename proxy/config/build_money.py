@@ -138,20 +138,20 @@ def _hundredths(percents: Iterable[str]) -> tuple[int, ...]:
 
 def idle_budgets(config: Config, providers: Iterable[str]) -> Iterator[str]:
     """Those that bound nothing, as nothing is called what they are for; keys and models there may be in the store."""
-    places = [
-        (f"{part}.{name}.budgets", entry.budgets)
-        for part in ("keys", "tenants")
-        for name, entry in getattr(config, part).items()
-    ]
-    for place, sections in (("budgets", config.budgets), *places):
-        for section in sections:
-            for kind, known in (("tenant", tuple(config.tenants)), ("provider", tuple(providers))):
-                pattern = None if section.only is None else getattr(section.only, kind)
-                if pattern is not None and not any(fnmatchcase(name, pattern) for name in known):
-                    yield (
-                        f"one of {place} is for the {kind} {pattern}, which there is not{suggestion(pattern, known)}, "
-                        "and bounds nothing: correct its name, or take it out"
-                    )
+    known = {"tenant": tuple(config.tenants), "provider": tuple(providers)}
+    for place, budget in _each_budget(config):
+        named = {} if budget.only is None else {kind: getattr(budget.only, kind) for kind in known}
+        for kind, pattern in named.items():
+            if pattern is not None and not any(fnmatchcase(name, pattern) for name in known[kind]):
+                near = suggestion(pattern, known[kind])
+                yield f"one of {place} is for the {kind} {pattern}, which there is not{near}, and bounds nothing: correct its name, or take it out"
+
+
+def _each_budget(config: Config) -> Iterator[tuple[str, BudgetSection]]:
+    yield from (("budgets", budget) for budget in config.budgets)
+    for part, entries in (("keys", config.keys), ("tenants", config.tenants)):
+        for name, entry in entries.items():
+            yield from ((f"{part}.{name}.budgets", budget) for budget in entry.budgets)
 
 
 def _kind(section: LimitSection) -> LimitOf:
