@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from datetime import UTC
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -10,14 +13,19 @@ from msgspec.structs import replace
 
 from proxy.data import snapshot_bytes
 from proxy.errors import EndpointNotServed, InvalidValue, ModelNotFound
+from proxy.policy.limits.limiter import Limiter
+from proxy.policy.money.account import Fits
+from proxy.policy.money.books import Books
+from proxy.policy.money.budgets import GLOBAL, Budget, Limit, key_scope, tenant_scope
 from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import allowed_models, check_shared, choose
 from proxy.policy.names.feed import read_feed
 from proxy.policy.names.resolution import Names
 from proxy.policy.privacy import keeps_nothing, preference
-from proxy.policy.tenants import Accounts, children, is_own, is_within, most_output, own_scopes
+from proxy.policy.tenants import Accounts, children, is_own, is_within, most_output, own_scopes, scopes_of
 from proxy.policy.values import Alias, Caller, Credential, Listen, Provider, Settings, Tenant
 from proxy.secret import Secret
+from proxy.web.client.keys import Keyring
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for
 
@@ -245,3 +253,48 @@ def test_a_preference_that_says_something_twice_is_replaced() -> None:
     body = b'{"model":"m","messages":[],"provider":{"zdr":false,"zdr":false}}'
     twice = read_call(endpoint_for("POST", "/chat/completions"), "POST", ("/chat/completions", ""), ("", body))
     assert json.loads(preference(SHARED, twice)["provider"]) == {"zdr": True, "data_collection": "deny"}
+
+
+def lines_of_a_call(tenants: int, keys: int) -> int:
+    """How many lines are run for the admission of one call and its end, where there are so many."""
+    known = {"above": Tenant("above"), **{f"t{n}": Tenant(f"t{n}", "above", max_output=9) for n in range(tenants)}}
+    accounts = Accounts(PROVIDERS, known)
+    callers = [
+        accounts.resolved(Caller(f"k{n}", key_sha256=sha256(b"sk-%d" % n).digest(), tenant=f"t{n % tenants}"))
+        for n in range(keys)
+    ]
+    scopes = [GLOBAL, *(tenant_scope(name) for name in known), *(key_scope(caller.name) for caller in callers)]
+    keyring = Keyring(callers, b"k" * 32)
+    books = Books(Budget(f"{scope}:month", scope, "month", 10**15, UTC) for scope in scopes)
+    limiter = Limiter(Limit(f"{scope}:minute", scope, "requests", 1000, "minute") for scope in scopes)
+    lines = 0
+
+    def count(frame: object, event: str, argument: object) -> Any:
+        nonlocal lines
+        lines += 1
+        return count
+
+    def call_once(number: int, hold: str) -> None:
+        caller = keyring.caller_of(b"Authorization: Bearer sk-%d" % number)
+        assert caller is not None
+        accounts.find("openrouter", caller.tenant)
+        under = scopes_of(caller)
+        assert limiter.judge(under, 10, 1.0) is None
+        taken = limiter.add(under, 10, 1.0)
+        assert isinstance(books.judge(under, caller.name, 10, 1e9), Fits)
+        assert len(books.take(hold, under, caller.name, 10, 1e9)) == 4
+        books.settle(hold, 7)
+        limiter.give_back(taken)
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        call_once(keys - 1, "first")
+        call_once(keys - 1, "second")
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def test_a_call_takes_no_more_where_there_are_a_thousand_tenants_and_ten_thousand_keys() -> None:
+    assert lines_of_a_call(1000, 10_000) == lines_of_a_call(1, 1)
