@@ -230,30 +230,17 @@ class Telemetry:
 
 
 def _seen(entry: Entry, record: Record) -> CallSeen:
-    return CallSeen(
-        endpoint=entry.endpoint,
-        status=entry.status,
-        duration_seconds=entry.total_seconds,
-        overhead_seconds=entry.overhead_seconds,
-        provider=entry.provider,
-        model=entry.target or (record.label if entry.cache else None),
-        key=entry.key,
-        error_type=entry.error_type,
-        stream=entry.stream,
-        first_token_seconds=entry.first_token_seconds,
-        input_tokens=entry.input_tokens or 0,
-        output_tokens=entry.output_tokens or 0,
-        attempts=tuple([(tried.provider, tried.outcome) for tried in entry.tried]),
-        fallback=None if len(entry.tried) < 2 else _fallback(entry),
-        lost=record.losses,
-        client_left=entry.client_left,
-        rejected=entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
-        flags=entry.flags,
-        cache=entry.cache,
-        saved_pusd=record.saved_pusd,
-        shadow_rejected=entry.shadow_rejections and _codes(entry.shadow_rejections),
-        tenant=record.tenant,
-    )
+    return CallSeen(  # in the order of its fields, which is quicker than by their names
+        entry.endpoint, entry.status, entry.total_seconds, entry.overhead_seconds, entry.provider,
+        entry.target or (record.label if entry.cache else None),
+        entry.key, entry.error_type, entry.stream, entry.first_token_seconds, entry.input_tokens or 0, entry.output_tokens or 0,
+        tuple([(tried.provider, tried.outcome) for tried in entry.tried]),
+        None if len(entry.tried) < 2 else _fallback(entry),
+        record.losses, entry.client_left,
+        entry.error if not entry.attempts and (entry.error_type or "").startswith("policy_") else None,
+        entry.shadow_rejections and _codes(entry.shadow_rejections),
+        record.tenant, entry.flags, entry.cache, record.saved_pusd,
+    )  # fmt: skip
 
 
 def _fallback(entry: Entry) -> tuple[str, str] | None:

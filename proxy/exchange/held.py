@@ -265,16 +265,10 @@ class Held:
     def _ended(self, outcome: Reply | Failure) -> Ended:
         findings = outcome.findings
         left = self._record.client_left is not None and not outcome.complete
-        return Ended(
-            at=time.monotonic(),
-            status=499 if left else (outcome.judged_status or 0),
-            outcome=outcome.label,
-            error=outcome.error_code,
-            usage=findings.usage if findings else None,
-            served=findings.served_model if findings else None,
-            upstream_id=outcome.generation_id,
-            first_byte_at=outcome.first_byte_at,
-        )
+        usage, served = (findings.usage, findings.served_model) if findings else (None, None)
+        status, identity = 499 if left else (outcome.judged_status or 0), outcome.generation_id
+        end = time.monotonic(), status, outcome.label, outcome.error_code
+        return Ended(*end, usage, served, identity, outcome.first_byte_at)
 
     def _looked_up(self, usage: Usage | None, fallback: Settlement, ended: Ended) -> None:
         """The provider has told, or will not tell."""

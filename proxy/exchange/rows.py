@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from proxy.exchange.record import Record
+from proxy.exchange.times import InMs
 from proxy.policy.money.settlement import Settlement
 from proxy.stores.records import Hold, Row
 from proxy.wire.usage import Usage
@@ -33,21 +33,10 @@ SHADOWS = "; "  # between what budgets and limits in shadow would have refused a
 
 def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
     """The row of an attempt that was sent upstream."""
-    return _held_row(
-        hold,
-        settlement,
-        ended.usage,
-        served=ended.served,
-        status=ended.status,
-        outcome=ended.outcome,
-        error=record.error.code if record.error else ended.error,
-        upstream_id=ended.upstream_id,
-        adjusted=", ".join(record.adjusted),
-        message=SHADOWS.join(record.shadow_rejections) or None,
-        use_case=record.use_case,
-        arm=record.arm,
-        **record.times.in_ms(ended.at, ended.first_byte_at),
-    )
+    error = record.error.code if record.error else ended.error
+    said = ", ".join(record.adjusted), SHADOWS.join(record.shadow_rejections) or None, error
+    took = record.times.in_ms(ended.at, ended.first_byte_at)
+    return _held_row((hold, settlement, ended), took, said, (record.use_case, record.arm))
 
 
 def refused_row(record: Record) -> Row:
@@ -97,39 +86,29 @@ def interrupted_row(
     hold: Hold, settlement: Settlement, usage: Usage | None = None, upstream_id: str | None = None
 ) -> Row:
     """The row of an attempt that a crash cut off; what is known of it is its hold."""
-    return _held_row(hold, settlement, usage, outcome="interrupted", upstream_id=upstream_id)
+    ended = Ended(0.0, 0, "interrupted", usage=usage, upstream_id=upstream_id)
+    return _held_row((hold, settlement, ended), (None, 0, None, None, None, None), ("", None, None), ("", ""))
 
 
-def _held_row(hold: Hold, settlement: Settlement, usage: Usage | None, **ended: Any) -> Row:
-    """What the hold, the cost and the usage of an attempt say in its row, with how it `ended`."""
-    usage = usage or _NOTHING
+def _held_row(
+    attempt: tuple[Hold, Settlement, Ended], took: InMs, said: tuple[str, str | None, str | None], by: tuple[str, str]
+) -> Row:
+    """What the hold, the cost and the usage of an attempt say in its row, with how it ended and how long it `took`. `said`:
+    what was adjusted, what entries in shadow said, the error; `by` the use case and the arm.
+
+    In the order of the row's fields: by their names it takes four times as long.
+    """
+    hold, settlement, ended = attempt
+    usage, (adjusted, message, error), (use_case, arm) = ended.usage or _NOTHING, said, by
+    first_byte, total, first_token, waited, sent, connect = took
     return Row(
-        id=hold.id,
-        request_id=hold.request_id,
-        attempt=hold.attempt,
-        at_ms=hold.at_ms,
-        key=hold.key,
-        endpoint=hold.endpoint,
-        asked=hold.asked,
-        model=hold.model,
-        provider=hold.provider,
-        upstream_model=hold.upstream_model,
-        stream=hold.stream,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_input_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        cost_pusd=settlement.cost_pusd,
-        hold_pusd=hold.amount_pusd,
-        source=settlement.source,
-        counts_call=hold.attempt == 1,
-        session=hold.session,
-        decision=hold.decision,
-        tags=hold.tags,
-        tenant=hold.tenant,
-        **ended,
-    )
+        hold.id, hold.request_id, hold.attempt, hold.at_ms, hold.key, hold.endpoint, hold.asked, hold.model,
+        hold.provider, hold.upstream_model, ended.served, ended.status, ended.outcome, error, message, hold.stream,
+        usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens,
+        settlement.cost_pusd, hold.amount_pusd, settlement.source, first_byte, total, ended.upstream_id, adjusted,
+        hold.attempt == 1, 1, first_token, waited, sent, connect, hold.session, hold.tags, hold.tenant, use_case,
+        hold.decision, arm,
+    )  # fmt: skip
 
 
 def paid(row: Row, settlement: Settlement, usage: Usage | None) -> Row:

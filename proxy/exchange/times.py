@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
 from msgspec import Struct
+
+# milliseconds from the call's start to the reply, its end, its first token; spent waiting; to the attempt's beginning; and what
+# of it went into a connection
+InMs = tuple[int | None, int, int | None, int | None, int | None, int | None]
 
 
 class Queued(Struct, frozen=True):
@@ -42,26 +45,22 @@ class Times(Struct):
         """Seconds from the call's start, to the microsecond."""
         return None if moment is None else micro(moment - self.started)
 
-    def told(self, moment: float | None) -> float | None:
-        """The same, as it is shown."""
-        return None if moment is None else micro(moment - self.started)
-
     def ours_seconds(self, until: float) -> float:
         """What is left of the time until then, which nobody else took."""
         return max(0.0, until - self.started - self.upstream_seconds - self.waited_seconds)
 
-    def in_ms(self, ended_at: float, first_byte_at: float | None) -> dict[str, Any]:
+    def in_ms(self, ended_at: float, first_byte_at: float | None) -> InMs:
         """The columns of the row of the attempt under way, whose reply began at `first_byte_at`. Once for every attempt:
         `round` and a function for each would be ten calls."""
         start, opened, token = self.started, self.opened_at, self.first_token_at
-        return {
-            "waited_ms": int(self.waited_seconds * 1000 + 0.5),
-            "sent_ms": int((self.sent_at - start) * 1000 + 0.5),
-            "connect_ms": None if opened is None else int((opened - self.sent_at) * 1000 + 0.5),
-            "first_byte_ms": None if first_byte_at is None else int((first_byte_at - start) * 1000 + 0.5),
-            "first_token_ms": None if token is None else int((token - start) * 1000 + 0.5),
-            "total_ms": int((ended_at - start) * 1000 + 0.5),
-        }
+        return (
+            None if first_byte_at is None else int((first_byte_at - start) * 1000 + 0.5),
+            int((ended_at - start) * 1000 + 0.5),
+            None if token is None else int((token - start) * 1000 + 0.5),
+            int(self.waited_seconds * 1000 + 0.5),
+            int((self.sent_at - start) * 1000 + 0.5),
+            None if opened is None else int((opened - self.sent_at) * 1000 + 0.5),
+        )
 
     def server_timing(self, now: float, began: float | None, *, is_whole: bool) -> str:
         """What a `Server-Timing` header says as its head goes out, in milliseconds (W3C Server Timing 3).

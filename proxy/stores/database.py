@@ -55,6 +55,13 @@ def connect(path: Path, access: Access = "rw", busy_seconds: float = _BUSY_SECON
     return connection
 
 
+_AS_IT_IS: dict[None, None] = {}
+# The driver asks whatever is no plain number or text how to be kept: of None and bool, of which every row has some, it
+# takes longer over that than over everything else. Both are kept as what they are.
+sqlite3.register_adapter(type(None), _AS_IT_IS.get)
+sqlite3.register_adapter(bool, int)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """One moment of the file, changing nothing. Raises `LedgerDamaged` or `LedgerUnavailable`."""

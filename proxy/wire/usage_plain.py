@@ -57,19 +57,11 @@ def read_plain(usage: dict[str, Any]) -> Usage | None:
         return None
     if cost is not None and (isinstance(usage["cost"], str) or not _is_amount(Decimal(cost))):
         return None
-    return Usage(
-        input_tokens=plain.prompt_tokens,
-        output_tokens=plain.completion_tokens,
-        cached_tokens=read.cached_tokens or 0,
-        cache_write_tokens=read.cache_write_tokens or 0,
-        reasoning_tokens=written.reasoning_tokens or 0,
-        image_input_tokens=read.image_tokens or 0,
-        image_tokens=written.image_tokens or 0,
-        text_output_tokens=written.text_tokens or 0,
-        audio_input_tokens=read.audio_tokens or 0,
-        audio_output_tokens=written.audio_tokens or 0,
-        cost_usd=None if cost is None else Decimal(cost),
-    )
+    return Usage(  # in the order of its fields, which is quicker than by their names
+        plain.prompt_tokens, plain.completion_tokens, read.cached_tokens or 0, 0, 0, read.cache_write_tokens or 0, 0,
+        written.reasoning_tokens or 0, read.image_tokens or 0, written.image_tokens or 0, written.text_tokens or 0,
+        read.audio_tokens or 0, written.audio_tokens or 0, None, 0, 0, 0, 0, 0, None if cost is None else Decimal(cost),
+    )  # fmt: skip
 
 
 def _is_amount(usd: Decimal) -> bool:
