@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from datetime import UTC
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores_samples import DAY, MONTH, begun, hold, opened, settled, voided
+from stores_samples import DAY, MONTH, begun, hold, opened, row, settled, voided
 
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import Budget, Per
 from proxy.stores.frames import HEADER, checksum, framed, unframed
 from proxy.stores.opened import OpenHolds
-from proxy.stores.records import Adjusted, Charge, Record, Settled
+from proxy.stores.records import Adjusted, Charge, Corrected, Record, Refused, Row, Settled
 from proxy.stores.replay import OpenHold, added_spending, replay
 from proxy.stores.segments import START, segment_path
 
@@ -141,45 +143,84 @@ def test_any_part_of_a_journal_in_any_order_books_no_less_than_what_was_settled(
     assert all(standing.held_pusd == 0 for standing in books.state(now))
 
 
-def bent(record: Record, **members: Any) -> bytes:
-    """A record as another version would have written it: members changed, or (...) left out."""
-    values = {"type": type(record).__name__.lower(), **msgspec.to_builtins(record), **members}
-    return frame_of(msgspec.msgpack.encode({name: value for name, value in values.items() if value is not ...}))
+Form = Callable[[dict[str, Any]], Any]
+
+
+def spelled(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as they were written at first, each with its name."""
+    return {name: value for name, value in fields.items() if value is not ...}
+
+
+def listed(fields: dict[str, Any]) -> list[Any]:
+    """Fields as they are written now, in their order; there are none behind one that is left out."""
+    return list(takewhile(lambda value: value is not ..., fields.values()))
+
+
+def bent(form: Form, record: Record, changes: dict[str, Any] | None = None, **members: Any) -> bytes:
+    """A record as another version would have written it: members changed, added at the end, or (...) left out."""
+    values = {"type": type(record).__name__.lower(), **msgspec.structs.asdict(record), **members}
+    if isinstance(record, Settled) and "row" not in members:
+        values["row"] = form({**msgspec.structs.asdict(record.row), **(changes or {})})
+    return frame_of(msgspec.msgpack.encode(form(values)))
 
 
 def frame_of(payload: bytes) -> bytes:
     return HEADER.pack(len(payload), checksum(payload)) + payload
 
 
-def with_row(record: Settled, **members: Any) -> bytes:
-    return bent(record, row={**msgspec.to_builtins(record.row), **members})
-
-
 HELD = OpenHold(hold("a"), None, 1)
+FORMS: list[Form] = [spelled, listed]
 ODD = [
-    ("a record of a later version", bent(hold("a"), type="doubled")),
-    ("an end without its row", bent(settled("a"), row=...)),
-    ("an end whose row lacks a field", with_row(settled("a"), request_id=1)),
-    ("an end that gives money back", with_row(settled("a"), cost_pusd=-5)),
-    ("an end dearer than any column", with_row(settled("a"), cost_pusd=2**63)),
-    ("an end in a period before time", bent(settled("a"), charges=[("key:alice:day", -1)])),
-    ("an end in a period after time", bent(settled("a"), charges=[("key:alice:day", 10**17)])),
-    ("an end of another moment", with_row(settled("a"), at_ms=10**17)),
+    (f"{what}, {form.__name__}", bent(form, record, changes, **members))
+    for what, record, changes, members in [
+        ("a record of a later version", hold("a"), None, {"type": "doubled"}),
+        ("an end without its row", settled("a"), None, {"row": ...}),
+        ("an end whose row lacks a field", settled("a"), {"request_id": 1}, {}),
+        ("an end that gives money back", settled("a"), {"cost_pusd": -5}, {}),
+        ("an end dearer than any column", settled("a"), {"cost_pusd": 2**63}, {}),
+        ("an end in a period before time", settled("a"), None, {"charges": [("key:alice:day", -1)]}),
+        ("an end in a period after time", settled("a"), None, {"charges": [("key:alice:day", 10**17)]}),
+        ("an end of another moment", settled("a"), {"at_ms": 10**17}, {}),
+        ("an end whose row is a number", settled("a"), None, {"row": 7}),
+    ]
+    for form in FORMS
+] + [
     (
         "an end that is no text",
         frame_of(framed(settled("a", key="clair"))[HEADER.size :].replace(b"clair", b"cl\xffir")),
     ),
+    (
+        "a record that is no text, spelled",
+        frame_of(bent(spelled, settled("a", key="clair"))[HEADER.size :].replace(b"clair", b"cl\xffir")),
+    ),
     ("an end that is a list", frame_of(msgspec.msgpack.encode([1, 2]))),
+    ("a record that is a number", frame_of(msgspec.msgpack.encode(7))),
+    ("a record of nothing", frame_of(b"")),
+    ("an empty record, spelled", frame_of(msgspec.msgpack.encode({}))),
     ("an end nested beyond reading", frame_of(b"\x82\xa4type\xa7settled\xa1x" + b"\x91" * 100_000 + b"\xc0")),
+    ("an end nested beyond reading, listed", frame_of(b"\x93\xa7settled" + b"\x91" * 100_000 + b"\xc0\xc0")),
 ]
 
 
-def test_an_end_of_an_earlier_version_says_nothing_of_what_was_not_noted_then() -> None:
-    later = ("times", "first_token_ms", "waited_ms", "sent_ms", "connect_ms")
-    row = {name: value for name, value in msgspec.to_builtins(settled("a").row).items() if name not in later}
-    found = unframed(bent(settled("a"), row=row)[HEADER.size :])
+@pytest.mark.parametrize("form", FORMS)
+def test_an_end_of_an_earlier_version_says_nothing_of_what_was_not_noted_then(form: Form) -> None:
+    later = "times", "first_token_ms", "waited_ms", "sent_ms", "connect_ms", "session", "tags", "tenant", "use_case"
+    later += "decision", "arm", "saved_pusd"
+    found = unframed(bent(form, settled("a"), dict.fromkeys(later, ...))[HEADER.size :])
     assert found == settled("a")
-    assert [getattr(settled("a").row, name) for name in later] == [1, None, None, None, None]
+    assert [getattr(settled("a").row, name) for name in later[:5]] == [1, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [hold("a"), begun("a"), settled("a", session="s"), voided("a"), Corrected(row("a"), row("a", cost_pusd=5), (DAY,)),
+     Refused(row("a")), Adjusted("x", 5, "global:day", 0, -7, "why")],
+)  # fmt: skip
+def test_a_record_as_it_was_written_at_first_is_the_record_of_today(record: Record) -> None:
+    named = {name: spelled(msgspec.structs.asdict(value)) if isinstance(value, Row) else value
+             for name, value in msgspec.structs.asdict(record).items()}  # fmt: skip
+    payload = msgspec.msgpack.encode({"type": type(record).__name__.lower(), **named})
+    assert unframed(payload) == record == unframed(framed(record)[HEADER.size :])
 
 
 @pytest.mark.parametrize("stranger", [frame for _, frame in ODD], ids=[name for name, _ in ODD])
@@ -191,11 +232,12 @@ def test_what_cannot_be_placed_is_told_and_the_hold_stays(tmp_path: Path, strang
     assert "a record this version does not know" in problem.what
 
 
-def test_members_that_a_later_version_added_are_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_members_that_a_later_version_added_are_passed_over(tmp_path: Path, form: Form) -> None:
     frames = [
-        bent(hold("a"), urgency="high"),
-        bent(begun("a"), region="eu"),
-        with_row(settled("b"), mood=[1, {"x": 2}]),
+        bent(form, hold("a"), urgency="high"),
+        bent(form, begun("a"), region="eu"),
+        bent(form, settled("b"), {"mood": [1, {"x": 2}]}),
     ]
     segment_path(tmp_path, 1).write_bytes(b"".join(frames))
     found = replay(tmp_path)
@@ -203,10 +245,11 @@ def test_members_that_a_later_version_added_are_passed_over(tmp_path: Path) -> N
     assert (found.spent, found.problems) == ({DAY: 30_000_000_000}, ())
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("members", "amount", "charges"),
     [
-        ({"asked": ..., "stream": "yes"}, 1_000, (DAY, MONTH)),
+        ({"asked": 7, "stream": "yes"}, 1_000, (DAY, MONTH)),
         ({"amount_pusd": -7}, 0, (DAY, MONTH)),
         ({"amount_pusd": 2**64 - 1}, 2**63 - 1, (DAY, MONTH)),
         ({"charges": [DAY, ("global:month", -1), ("global:day", 10**17)]}, 1_000, (DAY,)),
@@ -214,9 +257,9 @@ def test_members_that_a_later_version_added_are_passed_over(tmp_path: Path) -> N
     ],
 )
 def test_of_a_hold_that_is_odd_the_money_is_kept(
-    tmp_path: Path, members: dict[str, Any], amount: int, charges: tuple[Charge, ...]
+    tmp_path: Path, members: dict[str, Any], amount: int, charges: tuple[Charge, ...], form: Form
 ) -> None:
-    segment_path(tmp_path, 1).write_bytes(bent(hold("a"), **members))
+    segment_path(tmp_path, 1).write_bytes(bent(form, hold("a"), **members))
     found = replay(tmp_path)
     (one,) = found.holds
     assert (one.hold.id, one.hold.request_id) == ("a.1", "a")
