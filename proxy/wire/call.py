@@ -15,9 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from proxy.errors import DuplicateKey, InvalidJson, InvalidValue
+from proxy.wire.body_template import BodyTemplates
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, edit_for, read_object, splice, without
+from proxy.wire.json_text import SMALL
 from proxy.wire.ours import NOTHING_OURS, OURS, OURS_IN_FORM, Ours, read_ours, refuse_ours
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -41,6 +43,8 @@ _JSON = "application/json"
 _HOTTEST_OF_MESSAGES = 1.0  # Anthropic's: a higher temperature is refused
 _SMALL = 64 * 1024  # is rather copied than viewed
 
+Said = tuple[str | None, bool, tuple[str, ...], tuple[str, ...]]  # model, stream, also_models, max_fields of a call
+_templates = BodyTemplates()
 Defaults = tuple[tuple[str, bytes], ...]
 Pieces = list[bytes | memoryview]
 
@@ -111,6 +115,9 @@ def _read_form_call(bare: Call) -> Call:
 
 
 def _read_json_call(bare: Call) -> Call:
+    known = _templates.find(bare.endpoint.name, bare.body) if len(bare.body) <= SMALL else None
+    if known is not None and known.template is not None:
+        return _call_of(bare, known, known.template.said)
     document = read_object(bare.body)
     values = document.values
     others = values.keys() - _USUAL
@@ -126,10 +133,16 @@ def _read_json_call(bare: Call) -> Call:
     is_stream = "stream" in values and document.value("stream") is True
     also = _also_models(document) if others else ()
     limits = tuple([name for name in MAX_FIELDS if name in values and document.value(name) is not None])
-    return Call(  # in the order of its fields, which is quicker than by their names
-        bare.endpoint, bare.path, bare.query, bare.method, bare.body, bare.content_type, model, is_stream, also, limits,
-        NOTHING_OURS, document,
-    )  # fmt: skip
+    said = model, is_stream, also, limits
+    if len(bare.body) <= SMALL:
+        _templates.learn(bare.endpoint.name, document, said)
+    return _call_of(bare, document, said)
+
+
+def _call_of(bare: Call, document: JsonObject, said: Said) -> Call:
+    """In the order of its fields, which is quicker than by their names."""
+    about = bare.endpoint, bare.path, bare.query, bare.method, bare.body, bare.content_type
+    return Call(*about, *said, NOTHING_OURS, document)
 
 
 def _without_ours(bare: Call, *, is_form: bool) -> Call:
@@ -187,8 +200,8 @@ def outgoing(call: Call, change: Change) -> Pieces:
     if not change.members and not change.include_usage and call.model is not None and len(call.body) < _SMALL:
         if change.model is None or change.model == call.model:
             return [call.body]
-        named = call.document.members["model"]
-        return [call.body[: named.start], _json_text(change.model), call.body[named.end :]]
+        start, end = call.document.place_of("model")
+        return [call.body[:start], _json_text(change.model), call.body[end:]]
     return _spliced(call.document, _edits(call, change))
 
 

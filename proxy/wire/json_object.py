@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -17,6 +17,9 @@ from msgspec import Raw, Struct
 from proxy.errors import DuplicateKey, InvalidJson, JsonTooDeep
 from proxy.wire.json_text import SMALL, check_parts, mended
 from proxy.wire.media import LONG, Brief, Lacking, without_long_strings
+
+if TYPE_CHECKING:
+    from proxy.wire.body_template import BodyTemplate
 
 _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -48,7 +51,7 @@ class JsonObject(Struct, eq=False):
 
     `gap` is what stands behind every colon and comma of a text spelled as encoders do, which begins at `start`; for any
     other its members are `placed` at once. `brief`: the same with a name in the place of every long string, where there
-    are any; `lacking` is by how many bytes each name is shorter.
+    are any; `lacking` is by how many bytes each name is shorter. `template` is there where all but its messages came before.
     """
 
     body: bytes
@@ -58,6 +61,7 @@ class JsonObject(Struct, eq=False):
     placed: dict[str, Member] | None = None
     brief: JsonObject | None = None
     lacking: Lacking = _NOTHING_LACKING
+    template: BodyTemplate | None = None
 
     @property
     def members(self) -> dict[str, Member]:
@@ -65,6 +69,13 @@ class JsonObject(Struct, eq=False):
         if self.placed is None:
             self.placed = _place(self)
         return self.placed
+
+    def place_of(self, name: str) -> tuple[int, int]:
+        """Where the value of a member stands, which is there and is not the messages."""
+        if self.template is not None:
+            return self.template.place_of(name, len(self.body))
+        member = self.members[name]
+        return member.start, member.end
 
     @property
     def end(self) -> int:

@@ -52,7 +52,7 @@ def marks_of(head: Marks, document: JsonObject | None) -> Marks:
     """The same with what the body says, where the head names no session."""
     if head.session or document is None:
         return head
-    members = document.members
+    members = document.values
     session = _session(document.value("session_id")) if "session_id" in members else ""
     if not session and "metadata" in members:
         session = _of_metadata(document.value("metadata"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -86,29 +86,39 @@ def weigh_plain(call: Call) -> Weight | None:
     document = call.document
     if document is None or len(call.body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
         return None
+    template = document.template
+    asks: Asks | Literal[False] | None = None if template is None else template.weighed
+    if asks is None:
+        asks = _asks_beside_messages(call, document)
+        if template is not None:
+            template.weighed = asks
+    messages = document.values.get("messages")
+    if not asks or (messages is not None and not _is_text(bytes(messages))) or not is_utf_8(call.body):
+        return None
+    return Weight(call.endpoint.name, len(call.body), Intake(len(call.body)), asks)
+
+
+def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[False]:
+    """What a chat asks for, whatever its messages say; False where that is more than text."""
     maxima = MAXIMA[call.endpoint.shape]
     for name in document.values.keys() & _WANTED:
-        if name not in maxima and not _is_plain(name, bytes(document.values[name])):
-            return None
-    if not is_utf_8(call.body):
-        return None
+        is_text = name == "system" and bytes(document.values[name]).startswith(b'"')
+        if name not in maxima and name != "messages" and not is_text:
+            return False
     maximum = None
     for name in call.max_fields:
         if name in maxima:
             limit = document.value(name)
             if type(limit) is not int or limit <= 0:
-                return None
+                return False
             maximum = limit if maximum is None or limit > maximum else maximum
-    asks = _plain_asks(maximum) if maximum is not None or call.endpoint.max_field is None else _LOWERED
-    return Weight(call.endpoint.name, len(call.body), Intake(len(call.body)), asks)
+    return _plain_asks(maximum) if maximum is not None or call.endpoint.max_field is None else _LOWERED
 
 
-def _is_plain(name: str, value: bytes) -> bool:
-    """Whether a member is text and nothing else."""
-    if name != "messages":
-        return name == "system" and value.startswith(b'"')
+def _is_text(messages: bytes) -> bool:
+    """Whether messages are text and nothing else."""
     quoted, marked, spoken, escaped = _MORE
-    return not (quoted in value or marked in value or spoken in value or escaped in value)
+    return not (quoted in messages or marked in messages or spoken in messages or escaped in messages)
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,95 @@
+"""Bodies that differ from one read before in their messages only, as nearly all bodies of one client do.
+
+What such a body says beside its messages is known by its bytes before and behind them. That these are those of the body
+before, and that one JSON value stands between them, proves that the whole is a JSON object with the same members.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from proxy.wire.json_object import JsonObject
+
+LONGEST_BEFORE = 4096
+MOST_BYTES = 4 * 2**20  # of all that are known, before they are learnt anew
+MOST_ENDS = 16  # of bodies that begin alike
+_USUAL_BYTES = 2048  # what one takes beside its text
+_NAME = b'"messages":'
+_value = msgspec.json.Decoder(Raw).decode
+
+
+class BodyTemplate(Struct, eq=False):
+    """All of a body but its messages: what stands before and behind them, and what a call says with it. `document` is the
+    one it was learnt from, without its messages. `weighed` is what was found out about it beside them, by whoever weighs."""
+
+    before: bytes
+    behind: bytes
+    values: dict[str, bytes | Raw]
+    gap: bytes
+    places: dict[str, tuple[int, int]]
+    said: tuple[Any, ...]
+    weighed: Any = None
+
+    def fill(self, body: bytes) -> JsonObject | None:
+        """The object that a body is which begins like this; None where it goes on otherwise, or is none."""
+        if not body.endswith(self.behind):
+            return None
+        text = body[len(self.before) : len(body) - len(self.behind)]
+        try:
+            _value(text)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return None
+        return JsonObject(body, {**self.values, "messages": text}, 0, self.gap, template=self)
+
+    def place_of(self, name: str, size: int) -> tuple[int, int]:
+        """Where the value of a member other than the messages stands in a body of so many bytes."""
+        start, end = self.places[name]
+        return (start, end) if start > 0 else (size + start, size + end)
+
+
+class BodyTemplates:
+    """Those that are known. From any thread: what two learn at once, one of them may forget."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], list[BodyTemplate]] = {}
+        self._bytes = 0
+
+    def find(self, endpoint: str, body: bytes) -> JsonObject | None:
+        """The body as an object, where it is one that came before but for its messages."""
+        start = body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME)
+        if body[start : start + 1] == b" ":
+            start += 1
+        for template in self._known.get((endpoint, body[:start]), ()):
+            if (document := template.fill(body)) is not None:
+                return document
+        return None
+
+    def learn(self, endpoint: str, document: JsonObject, said: tuple[Any, ...]) -> None:
+        """Know bodies like this one again, where it is spelled as encoders do. `said` is what a call says beside its
+        messages."""
+        if document.placed is not None or document.start or "messages" not in document.values:
+            return
+        body, places = document.body, document.members
+        messages = places["messages"]
+        before, behind = body[: messages.start], body[messages.end :]
+        if body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME) + len(document.gap) != len(before):
+            return
+        self._bytes += len(before) + 2 * len(behind) + _USUAL_BYTES
+        if self._bytes > MOST_BYTES:
+            self._known, self._bytes = {}, 0
+        far = {name: len(body) if place.start > messages.start else 0 for name, place in places.items()}
+        found = BodyTemplate(
+            before,
+            behind,
+            {name: b"" if name == "messages" else bytes(value) for name, value in document.values.items()},
+            document.gap,
+            {name: (place.start - far[name], place.end - far[name]) for name, place in places.items()},
+            said,
+        )
+        others = [one for one in self._known.get((endpoint, before), ()) if one.behind != behind]
+        others = others if len(others) < MOST_ENDS else []
+        # the longest first: a shorter end may be part of it
+        self._known[endpoint, before] = sorted([found, *others], key=lambda one: -len(one.behind))

@@ -1,0 +1,181 @@
+"""Bodies that are known but for their messages: the same as if they had been read anew, or not known."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.errors import CallerError
+from proxy.policy.money.weight import weigh, weigh_all
+from proxy.wire.body_template import LONGEST_BEFORE, MOST_BYTES, MOST_ENDS, BodyTemplates
+from proxy.wire.call import Call, Change, outgoing, read_call
+from proxy.wire.endpoints import MODEL_ROWS
+from proxy.wire.json_object import JsonObject, read_object
+
+CHAT = "chat/completions"
+SAID = ("m", False, (), ())
+MESSAGES = [{"role": "user", "content": "hi"}]
+SEPARATORS = [(",", ":"), (", ", ": ")]
+
+texts = st.text(max_size=12).filter(lambda text: text.isprintable())
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+names = st.sampled_from(["model", "stream", "max_tokens", "tools", "metadata", "über", "temperature"])
+
+
+def body_of(members: dict[str, Any], separators: tuple[str, str] = (",", ":")) -> bytes:
+    return json.dumps(members, separators=separators, ensure_ascii=False).encode()
+
+
+def known(body: bytes) -> BodyTemplates:
+    templates = BodyTemplates()
+    templates.learn(CHAT, read_object(body), SAID)
+    return templates
+
+
+def seen(document: JsonObject) -> dict[str, tuple[int, int, bytes]]:
+    return {name: (member.start, member.end, bytes(member.value)) for name, member in document.members.items()}
+
+
+@given(
+    before=st.dictionaries(names, values, max_size=3),
+    behind=st.dictionaries(names, values, max_size=3),
+    first=values,
+    second=values,
+    separators=st.sampled_from(SEPARATORS),
+)
+@settings(max_examples=200)
+def test_a_body_that_is_known_is_what_reading_it_would_say(
+    before: dict[str, Any], behind: dict[str, Any], first: Any, second: Any, separators: tuple[str, str]
+) -> None:
+    members = {**before, "messages": first, **{k: v for k, v in behind.items() if k not in before}}
+    templates = known(body_of(members, separators))
+    body = body_of({**members, "messages": second}, separators)
+    found, read = templates.find(CHAT, body), read_object(body)
+    if '"messages":' in json.dumps(before):  # nested, it hides where they stand
+        return
+    assert found is not None
+    assert seen(found) == seen(read)
+    assert list(found.values) == list(read.values)
+    assert [found.place_of(name) for name in members if name != "messages"] == [
+        read.place_of(name) for name in members if name != "messages"
+    ]
+
+
+@given(body=st.sampled_from([body_of({"model": "m", "messages": MESSAGES, "stream": True})]), data=st.data())
+@settings(max_examples=300)
+def test_what_is_not_quite_such_a_body_is_not_taken_for_one(body: bytes, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(body)))
+    cut = data.draw(st.integers(0, 3))
+    odd = body[:at] + data.draw(st.binary(max_size=3)) + body[at + cut :]
+    found = known(body).find(CHAT, odd)
+    if found is not None:
+        assert seen(found) == seen(read_object(odd))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m","messages":[],"messages":[]}',
+        b'{"model":"m","messages":[]}}',
+        b'{"model":"m","messages":[] "x"}',
+        b'{"model":"m","messages":}',
+        b'{"model":"m","messages":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"model":"m","messages":"\xff}',
+        b'{"model":"m","messages":["\\ud83d"]}',
+        b'{"model":"m","messages" :[]}',
+        b'{"model":"m"}',
+        b"",
+        b"null",
+    ],
+)
+def test_what_has_to_be_read_with_care_is_read_so(body: bytes) -> None:
+    assert known(b'{"model":"m","messages":[1]}').find(CHAT, body) is None
+
+
+def test_bodies_that_begin_alike_are_told_apart_by_their_ends() -> None:
+    bodies = [body_of({"messages": [n], "model": f"m{n % (MOST_ENDS + 3)}"}) for n in range(MOST_ENDS + 3)]
+    bodies += [b'{"messages":[1]}', b'{"messages":["}"],"n":1}', b'{"messages":["\\"n\\":1}"]}']
+    templates = BodyTemplates()
+    for body in bodies:
+        templates.learn(CHAT, read_object(body), SAID)
+    for body in bodies:
+        found = templates.find(CHAT, body)
+        assert found is None or seen(found) == seen(read_object(body))
+    assert sum(templates.find(CHAT, body) is not None for body in bodies) in range(3, MOST_ENDS + 1)
+    assert templates.find("messages", bodies[0]) is None
+
+
+def test_nothing_is_learnt_of_what_is_odd_and_never_too_much() -> None:
+    templates = BodyTemplates()
+    for odd in (
+        b'{ "messages" : [] }',
+        b'\xef\xbb\xbf{"messages":[]}',
+        b'{"model":"m"}',
+        b'{"a":{"messages":1},"messages":[]}',
+    ):
+        templates.learn(CHAT, read_object(odd), SAID)
+        assert templates.find(CHAT, odd) is None
+    long = body_of({"system": "x" * LONGEST_BEFORE, "messages": []})
+    templates.learn(CHAT, read_object(long), SAID)
+    assert templates.find(CHAT, long) is None
+    first = body_of({"messages": []})
+    templates.learn(CHAT, read_object(first), SAID)
+    assert templates.find(CHAT, first) is not None
+    large = "x" * (MOST_BYTES // 16)
+    for n in range(9):
+        templates.learn(CHAT, read_object(body_of({"n": n, "messages": [], "system": large})), SAID)
+    assert templates.find(CHAT, first) is None
+
+
+def asked(body: bytes, path: str = "/chat/completions") -> Call:
+    return read_call(MODEL_ROWS[path], "POST", (path, ""), ("application/json", body))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"model": "a", "messages": MESSAGES},
+        {"messages": MESSAGES, "model": "a", "stream": True, "max_tokens": 7},
+        {"messages": MESSAGES, "model": "a", "max_tokens": 0},
+        {"messages": MESSAGES, "model": "a", "max_tokens": None, "max_completion_tokens": 9},
+        {"messages": MESSAGES, "model": "a", "tools": [{"type": "web_search"}]},
+        {"messages": MESSAGES, "model": "a", "fallbacks": ["b"]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}], "model": "a"},
+        {"system": "s", "messages": MESSAGES, "model": "a"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/chat/completions", "/messages"])
+def test_the_second_call_of_a_client_says_weighs_and_sends_what_its_first_would(
+    members: dict[str, Any], path: str
+) -> None:
+    asked(body_of(members), path)
+    body = body_of({**members, "messages": [*members["messages"], {"role": "user", "content": "more"}]})
+    second = asked(body, path)
+    assert second.document is not None
+    assert second.document.template is not None
+    assert second.model == "a"
+    assert (second.stream, second.also_models) == (members.get("stream", False), tuple(members.get("fallbacks", ())))
+    assert second.max_fields == tuple(n for n in ("max_tokens", "max_completion_tokens") if members.get(n) is not None)
+    assert weigh(second) == weigh_all(second) == weigh(second)
+    sent = b"".join(outgoing(second, Change("other/model")))
+    assert sent == body.replace(b'"model":"a"', b'"model":"other/model"')
+
+
+@pytest.mark.parametrize("body", [b'{"messages":[],"tollkeeper":{"fallback":false}}', b'{"messages":[],"MODEL":"x"}'])
+def test_a_body_with_members_of_ours_or_an_odd_model_is_read_each_time(body: bytes) -> None:
+    outcomes = []
+    for _ in range(2):
+        try:
+            outcomes.append((asked(body).ours.fallback, asked(body).body))
+        except CallerError as error:
+            outcomes.append(error.code)
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] in ((False, b'{"messages":[]}'), "duplicate_key")
