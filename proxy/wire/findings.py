@@ -16,11 +16,10 @@ from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
 from proxy.wire.error_objects import code_of, status_of
 from proxy.wire.events import Event, read_event, read_inner, read_value
-from proxy.wire.merging import merge, of_timings
 from proxy.wire.response import Standing
 from proxy.wire.tools import ToolRuns
-from proxy.wire.usage import Usage, read_usage
-from proxy.wire.usage_plain import read_plain
+from proxy.wire.usage import Usage
+from proxy.wire.usage_told import UsageTold
 
 _MOST_CHOICES = 128  # `n` goes no further (wire.md 2.2)
 _TERMS = ("service_tier", "speed", "inference_geo")
@@ -41,15 +40,13 @@ class Findings:
 
     __slots__ = (
         "_finished",
-        "_is_first_count",
         "_is_midway",
         "_open",
         "_shape",
         "_tier",
-        "_timings",
+        "_told",
         "_runs",
         "_standing",
-        "_usage",
         "_usage_as_of",
         "_usage_read",
         "countable",
@@ -66,15 +63,13 @@ class Findings:
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        self._usage: dict[str, Any] = {}
+        self._told = UsageTold()
         self._usage_as_of = -1
         self._usage_read: Usage | None = None
-        self._timings: dict[str, Any] = {}
         self._runs: ToolRuns | None = None
         self._open: frozenset[int] = frozenset()
         self._finished: frozenset[int] = frozenset()
         self.terminal = False
-        self._is_first_count = False  # message_start tells what was written before anything was (wire.md 3.3)
         self._is_midway = False  # the usage read last counts on: it came with a piece of the answer
         self._tier: Any = None
         self.countable = False
@@ -115,26 +110,32 @@ class Findings:
         return self._usage_read
 
     def _read_usage(self) -> Usage | None:
-        told = self._usage or self._timings
-        if not told:
+        usage = self._told.read(counts_both=self._shape != "other")
+        if usage is None:
             return None
-        usage = read_plain(told) or read_usage(told, counts_both=self._shape != "other")
         usage = usage if self._runs is None else self._runs.added_to(usage)
         model = self.served_model or ""
         if "-search-" in model and self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(model):
             usage = msgspec.structs.replace(usage, web_searches=1)
         cost = None if self._is_midway and not self.complete else usage.cost_usd
-        is_uncounted = self._is_uncounted(usage)
+        is_uncounted = self._told.is_first_count or (usage.uncounted and not self._leaves_out_nothing())
         if cost is usage.cost_usd and is_uncounted is usage.uncounted:
             return usage
         return msgspec.structs.replace(usage, cost_usd=cost, uncounted=is_uncounted)
 
+    def _leaves_out_nothing(self) -> bool:
+        """Whether nothing was written where nothing is said of it: OpenAI's older completions leave out what is 0."""
+        usage = self._told.usage()
+        read, total = usage.get("prompt_tokens"), usage.get("total_tokens")
+        return self._shape == "completions" and read is not None and read == total and not self.counted_output
+
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
         """What the reply says it was served at, where that may have its own price: tier, Anthropic's speed and place."""
-        if self._tier is None and self._usage.keys().isdisjoint(_TERMS):
+        usage = self._told.usage()
+        if self._tier is None and usage.keys().isdisjoint(_TERMS):
             return ()
-        told = {"service_tier": self._tier, **{name: self._usage[name] for name in _TERMS if name in self._usage}}
+        told = {"service_tier": self._tier, **{name: usage[name] for name in _TERMS if name in usage}}
         return tuple((name, value) for name, value in told.items() if isinstance(value, str))
 
     @property
@@ -181,7 +182,7 @@ class Findings:
             self._see_choices(event)
         failed = event.error is not UNSET and self._see_error(event.error)
         is_usual = event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end"
-        if (event.usage is not UNSET or not is_usual) and self._see_usages(event, is_usual=is_usual):
+        if (event.usage is not UNSET or not is_usual) and self._told.see(event, is_usual=is_usual):
             self._is_midway = self.is_under_way(event) and not failed
             self.usage_only = not event.choices and not failed
         if event.type is not None or event.delta:
@@ -208,13 +209,6 @@ class Findings:
     def is_under_way(self, event: Event) -> bool:
         """Whether the event is a piece of an answer that goes on."""
         return any(choice.delta is not UNSET for choice in event.choices or ()) and bool(self._open)
-
-    def _is_uncounted(self, usage: Usage) -> bool:
-        """Whether the usage does not say how much was written, or not yet."""
-        # OpenAI's older completions leave out what is 0
-        read, total = self._usage.get("prompt_tokens"), self._usage.get("total_tokens")
-        says_nothing = self._shape == "completions" and read is not None and read == total
-        return self._is_first_count or (usage.uncounted and not (says_nothing and not self.counted_output))
 
     def _see_identity(self, identity: Any, model: Any, tier: Any) -> None:
         if isinstance(identity, str) and self.generation_id is None:
@@ -258,35 +252,6 @@ class Findings:
         if kind == "error" and self.error is None and self._shape == "responses":
             self.error = read_value(Raw(data))  # its error stands at the top level (wire.md 2.4)
 
-    def _see_usages(self, event: Event, *, is_usual: bool) -> bool:
-        """Read usage wherever it stands in the event; True where it is `usage` itself."""
-        is_there = event.usage is not UNSET and self._see_usage(read_value(event.usage))
-        if is_usual:
-            return is_there
-        groq, meta = read_value(event.x_groq), read_value(event.meta)
-        if isinstance(groq, dict) and not is_there:
-            self._see_usage(groq.get("usage"))
-        if isinstance(meta, dict) and "billed_units" in meta and not is_there:
-            self._see_usage(meta)
-        if event.usage_info is not UNSET:
-            self._see_usage(read_value(event.usage_info))
-        if event.type == "message-end" and isinstance(event.delta, dict):
-            self._see_usage(event.delta.get("usage"))
-        timings = read_value(event.timings)
-        if isinstance(timings, dict):
-            self._timings = of_timings(timings)
-        return is_there
-
-    def _see_usage(self, usage: Any) -> bool:
-        if not isinstance(usage, dict):
-            return False
-        if not self._usage:
-            self._usage = {name: value for name, value in usage.items() if value is not None}
-        else:
-            merge(self._usage, usage, loose=("output_tokens",) if self._is_first_count else ())
-        self._is_first_count = self._is_first_count and usage.get("output_tokens") is None
-        return True
-
     def _see_nested(self, raw: Raw) -> None:
         inner = read_inner(raw)
         if inner is None:
@@ -295,5 +260,5 @@ class Findings:
         self._see_error(inner.error)
         self._tools().ended(inner.output, inner.tool_usage, inner.tools)
         self.response.see(inner)
-        if inner.usage is not UNSET and self._see_usage(read_value(inner.usage)):
-            self._is_first_count = self._shape == "messages"
+        if inner.usage is not UNSET and self._told.add(read_value(inner.usage)):
+            self._told.is_first_count = self._shape == "messages"

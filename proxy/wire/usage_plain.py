@@ -5,15 +5,17 @@ Whatever is odd about a usage is left to `usage.py`, which reads these as well, 
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, ValidationError, convert
+import msgspec
+from msgspec import Meta, Raw, Struct
 
 from proxy.wire.usage import Usage
 
 _MOST_COUNT = 10**12
 _MOST_USD = 1_000_000
+_NULL = Raw(b"null")
 
 _Count = Annotated[int, Meta(ge=0, le=_MOST_COUNT)]
 
@@ -39,28 +41,31 @@ class _Plain(Struct, forbid_unknown_fields=True):
     prompt_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
     completion_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
     total_tokens: int
-    cost: int | Decimal | None = None
+    cost: Raw = _NULL
     is_byok: Literal[False] | None = None
-    cost_details: Any = None
-    prompt_tokens_details: _Read = _Read()
-    completion_tokens_details: _Written = _Written()
+    cost_details: Raw = _NULL
+    prompt_tokens_details: _Read | None = None
+    completion_tokens_details: _Written | None = None
 
 
-def read_plain(usage: dict[str, Any]) -> Usage | None:
-    """The usage, where it is plain; None where it has to be read with care."""
+_NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
+_plain = msgspec.json.Decoder(_Plain).decode
+
+
+def read_plain(text: bytes) -> Usage | None:
+    """The usage of this JSON text, where it is plain; None where it has to be read with care."""
     try:
-        plain = convert(usage, _Plain)
-    except ValidationError:
+        plain = _plain(text)
+        cost = None if plain.cost == _NULL else Decimal(bytes(plain.cost).decode())
+    except (msgspec.DecodeError, InvalidOperation, UnicodeDecodeError, RecursionError):
         return None
-    cost, read, written = plain.cost, plain.prompt_tokens_details, plain.completion_tokens_details
-    if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
+    if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens or not (cost is None or _is_amount(cost)):
         return None
-    if cost is not None and (isinstance(usage["cost"], str) or not _is_amount(Decimal(cost))):
-        return None
+    read, written = plain.prompt_tokens_details or _NOTHING_READ, plain.completion_tokens_details or _NOTHING_WRITTEN
     return Usage(  # in the order of its fields, which is quicker than by their names
         plain.prompt_tokens, plain.completion_tokens, read.cached_tokens or 0, 0, 0, read.cache_write_tokens or 0, 0,
         written.reasoning_tokens or 0, read.image_tokens or 0, written.image_tokens or 0, written.text_tokens or 0,
-        read.audio_tokens or 0, written.audio_tokens or 0, None, 0, 0, 0, 0, 0, None if cost is None else Decimal(cost),
+        read.audio_tokens or 0, written.audio_tokens or 0, None, 0, 0, 0, 0, 0, cost,
     )  # fmt: skip
 
 
