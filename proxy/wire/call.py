@@ -19,7 +19,6 @@ from proxy.wire.body_template import BodyTemplates
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, edit_for, read_object, splice, without
-from proxy.wire.json_text import SMALL
 from proxy.wire.ours import NOTHING_OURS, OURS, OURS_IN_FORM, Ours, read_ours, refuse_ours
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -115,7 +114,7 @@ def _read_form_call(bare: Call) -> Call:
 
 
 def _read_json_call(bare: Call) -> Call:
-    known = _templates.find(bare.endpoint.name, bare.body) if len(bare.body) <= SMALL else None
+    known = _templates.find(bare.endpoint.name, bare.body) if len(bare.body) <= _SMALL else None
     if known is not None and known.template is not None:
         return _call_of(bare, known, known.template.said)
     document = read_object(bare.body)
@@ -134,7 +133,7 @@ def _read_json_call(bare: Call) -> Call:
     also = _also_models(document) if others else ()
     limits = tuple([name for name in MAX_FIELDS if name in values and document.value(name) is not None])
     said = model, is_stream, also, limits
-    if len(bare.body) <= SMALL:
+    if len(bare.body) <= _SMALL:
         _templates.learn(bare.endpoint.name, document, said)
     return _call_of(bare, document, said)
 
