@@ -23,6 +23,12 @@ CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
 CONFIGS := $(TOLLKEEPER_CONFIG)$(wildcard $(CONFIG_HOME)/tollkeeper/config.yaml /etc/tollkeeper/config.yaml)
 MOCK := $(if $(strip $(KEYS)$(CONFIGS)$(ARGS)),,--mock)
 
+# most tests wait for a process most of the time, so there are more workers than cores; each goes on where its module lies
+WORKERS ?= 4
+TESTS := -m pytest -n $(WORKERS) --dist worksteal
+# what Python compiled once, it need not compile in every worker and every daemon
+unexport PYTHONDONTWRITEBYTECODE
+
 CATALOGUE := .catalogue
 
 PAGE := proxy/data/dashboard/index.html
@@ -30,21 +36,30 @@ PAGE_SOURCES := $(shell find dashboard/src -type f) dashboard/index.html dashboa
 # without npm and a Node.js that Vite takes there is no page, and everything else as ever
 MAYBE_PAGE := $(shell command -v npm >/dev/null && node -e '[a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)' && echo $(PAGE))
 
-.PHONY: catalogue dashboard examples run test quick agents coverage check lint types bench faults lock clean
+# four at once, as one waits for the network while another unpacks; what each prints stays together where make can do that
+AT_ONCE = @$(MAKE) --no-print-directory -j4 $(addprefix --,$(filter output-sync,$(.FEATURES)))
+READY := $(DEV)/.ready $(CLIENTS:%=%/.ready) $(MAYBE_PAGE)
+
+.PHONY: catalogue dashboard examples run ready test quick agents coverage check lint types collect bench faults lock clean
 
 run: $(RUN)/.ready
 	@$(if $(MAYBE_PAGE),npm_config_fetch_retries=0 $(MAKE) --no-print-directory $(MAYBE_PAGE) || echo "The dashboard is not built for what is told above. The daemon runs without it; make dashboard tries again." >&2)
 	@$(RUN)/bin/tollkeeper serve $(MOCK) $(ARGS)
 
-test: $(DEV)/.ready $(CLIENTS:%=%/.ready) $(MAYBE_PAGE)
-	$(DEV)/bin/python -m pytest -n 2 $(ARGS)
+ready: $(READY)
 
-check: lint types test
+test:
+	$(AT_ONCE) ready
+	$(DEV)/bin/python $(TESTS) $(ARGS)
+
+check:
+	$(AT_ONCE) lint types collect ready $(ALSO)
+	$(DEV)/bin/python $(TESTS) $(ARGS)
 
 quick: $(DEV)/.ready
-	$(DEV)/bin/python -m pytest -n 2 -m "not process" $(ARGS)
+	$(DEV)/bin/python $(TESTS) -m "not process" $(ARGS)
 
-coverage: $(DEV)/.ready $(CLIENTS:%=%/.ready) $(MAYBE_PAGE)
+coverage: $(READY)
 	$(DEV)/bin/coverage erase
 	$(DEV)/bin/coverage run -m pytest -n 2 --timeout 600 $(ARGS)
 	$(DEV)/bin/coverage combine -q
@@ -76,6 +91,10 @@ lint: $(DEV)/.ready
 types: $(DEV)/.ready
 	$(DEV)/bin/mypy
 
+# the tests' assertions are rewritten once, which every worker would do for itself; what is wrong, the tests themselves say
+collect: $(DEV)/.ready
+	@$(DEV)/bin/python -m pytest --collect-only -qq >/dev/null || true
+
 faults: $(DEV)/.ready
 	FAULTS=200 $(DEV)/bin/python -m pytest -n 2 tests/money --timeout 1800 $(ARGS)
 
@@ -90,15 +109,15 @@ $(RUN)/.ready: requirements/base.txt requirements/build.txt pyproject.toml
 	$(RUN)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
+# what is imported is compiled then, and of what tests and their clients are made of, most is not
 $(DEV)/.ready: requirements/dev.txt pyproject.toml
 	$(SUITABLE)
 	@echo "Setting up $(DEV), once: about 80 packages, a few minutes."
 	@$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/python $(PIP) --require-hashes -r requirements/dev.txt
+	$(DEV)/bin/python $(PIP) --no-compile --require-hashes -r requirements/dev.txt
 	$(DEV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# nobody imports most of it, so that compiling it all would take longer than the tests
 $(CLIENTS:%=%/.ready): .venv-%/.ready: requirements/%.txt
 	$(SUITABLE)
 	@echo "Setting up $(@D), once: clients the tests drive, a few minutes."

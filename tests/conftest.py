@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,24 @@ def open_daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def start_daemon(upstream: Upstream, tmp_path: Path) -> Iterator[StartDaemon]:
     """Start a daemon of one's own: `start_daemon(retries={...})` changes members of the usual configuration."""
+    with _starting(upstream, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_shared(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDaemon]:
+    """The same for a daemon that several tests of a module ask, and none changes."""
+    with _starting(upstream_server, tmp_path_factory.mktemp("shared")) as start:
+        yield start
+
+
+@contextmanager
+def _starting(upstream: Upstream, home: Path) -> Iterator[StartDaemon]:
     with ExitStack() as stack:
         running: list[Daemon] = []
 
         def start(args: Sequence[str] = (), most_descriptors: int | None = None, **members: Any) -> Daemon:
-            folder = tmp_path / f"daemon{len(running)}"
+            folder = home / f"daemon{len(running)}"
             folder.mkdir()
             config = config_for(upstream, **members)
             running.append(

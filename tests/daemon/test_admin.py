@@ -35,25 +35,35 @@ WITH_TOKEN: Headers = [("Authorization", f"Bearer {TOKEN}")]
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def admin(daemon: Daemon, method: str, path: str, headers: Headers = (), body: Any = None) -> Reply:
+def admin(daemon: Daemon, method: str, path: str, headers: Headers = (), body: Any = None, **source: str) -> Reply:
     """One request to the admin port."""
     sent = None if body is None else json.dumps(body).encode()
-    with Connection(daemon.admin_port) as connection:
+    with Connection(daemon.admin_port, **source) as connection:
         connection.send(request_bytes(method, path, headers, sent, f"127.0.0.1:{daemon.admin_port}"))
         return connection.read_reply(method)
 
 
+# a token for the admin port, and a budget to look at
+MEMBERS: dict[str, Any] = {
+    "admin": {"host": "127.0.0.1", "port": 0, "token": TOKEN},
+    "keys": {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "total"}]}},
+    "tenants": {"acme": {"budgets": [{"usd": 50, "per": "month"}]}},
+    "models": {"smart": "openai/gpt-4o"},
+    "experiments": {"newer": {"model": "smart", "arms": [{"target": name, "share": 50} for name in ARMS]}},
+    "alert_rules": {"busy": {"metric": "calls", "above": 5}},
+}
+
+
 @pytest.fixture
 def daemon(start_daemon: StartDaemon) -> Daemon:
-    """One whose admin port has a token, with a budget to look at."""
-    return start_daemon(
-        admin={"host": "127.0.0.1", "port": 0, "token": TOKEN},
-        keys={"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "total"}]}},
-        tenants={"acme": {"budgets": [{"usd": 50, "per": "month"}]}},
-        models={"smart": "openai/gpt-4o"},
-        experiments={"newer": {"model": "smart", "arms": [{"target": name, "share": 50} for name in ARMS]}},
-        alert_rules={"busy": {"metric": "calls", "above": 5}},
-    )
+    """One to change."""
+    return start_daemon(**MEMBERS)
+
+
+@pytest.fixture(scope="module")
+def refusing(start_shared: StartDaemon) -> Daemon:
+    """One that is only asked for what it refuses."""
+    return start_shared(**MEMBERS)
 
 
 def described(daemon: Daemon) -> dict[str, Any]:
@@ -91,19 +101,26 @@ def test_every_question_is_answered_as_described(daemon: Daemon, upstream: Upstr
 
 
 CHANGES = [(route.method, route.path) for route in ROUTES if route.changes]
+STRANGERS: dict[str, Headers] = {
+    "nothing": [],
+    "wrong": [("Authorization", "Bearer wrong")],
+    "client": [("Authorization", f"Bearer {CLIENT_KEY}")],
+}
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)
-@pytest.mark.parametrize(
-    "headers", [[], [("Authorization", "Bearer wrong")], [("Authorization", f"Bearer {CLIENT_KEY}")]]
-)
+@pytest.mark.parametrize("stranger", STRANGERS)
 def test_what_changes_something_wants_the_token_on_loopback_too(
-    daemon: Daemon, method: str, path: str, headers: Headers
+    refusing: Daemon, method: str, path: str, stranger: str
 ) -> None:
-    before = admin(daemon, "GET", "/keys").json, admin(daemon, "GET", "/budgets").json
-    reply = admin(daemon, method, path.replace("{name}", "alice"), headers, {"name": "eve"})
+    # each from an address of its own, as one that guesses has to wait
+    source = f"127.0.{list(STRANGERS).index(stranger) + 1}.{CHANGES.index((method, path)) + 1}"
+    before = admin(refusing, "GET", "/keys").json, admin(refusing, "GET", "/budgets").json
+    reply = admin(
+        refusing, method, path.replace("{name}", "alice"), STRANGERS[stranger], {"name": "eve"}, source=source
+    )
     assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
-    assert (admin(daemon, "GET", "/keys").json, admin(daemon, "GET", "/budgets").json) == before
+    assert (admin(refusing, "GET", "/keys").json, admin(refusing, "GET", "/budgets").json) == before
 
 
 def test_without_a_token_nothing_can_be_changed(start_daemon: StartDaemon) -> None:
@@ -268,9 +285,9 @@ BAD = [
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "code"), BAD)
 def test_what_cannot_be_answered_says_why(
-    daemon: Daemon, method: str, path: str, body: Any, status: int, code: str
+    refusing: Daemon, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
-    reply = admin(daemon, method, path, WITH_TOKEN, body)
+    reply = admin(refusing, method, path, WITH_TOKEN, body)
     assert (reply.status, reply.error["code"]) == (status, code), reply.body
     assert reply.error["message"].endswith((".", "?"))
 
@@ -281,11 +298,11 @@ def test_what_cannot_be_answered_says_why(
 )
 @pytest.mark.parametrize(("method", "path"), [("GET", "/healthz"), ("GET", "/calls"), ("POST", "/reload")])
 def test_foreign_hosts_and_pages_are_refused_whatever_they_know(
-    daemon: Daemon, headers: Headers, code: str, method: str, path: str
+    refusing: Daemon, headers: Headers, code: str, method: str, path: str
 ) -> None:
-    host = dict(headers).get("Host", f"127.0.0.1:{daemon.admin_port}")
+    host = dict(headers).get("Host", f"127.0.0.1:{refusing.admin_port}")
     others = [pair for pair in headers if pair[0] != "Host"]
-    with Connection(daemon.admin_port) as connection:
+    with Connection(refusing.admin_port) as connection:
         connection.send(request_bytes(method, path, [*WITH_TOKEN, *others], None, host))
         reply = connection.read_reply(method)
     assert (reply.status, reply.error["code"]) == (403, code)

@@ -54,10 +54,10 @@ class Reply:
 
 
 class Connection:
-    """One TCP connection to the daemon; `seen` is told of every reply read to its end."""
+    """One TCP connection to the daemon; `seen` is told of every reply read to its end, `source` is our address."""
 
-    def __init__(self, port: int, seen: Callable[[Reply], None] = lambda _: None) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+    def __init__(self, port: int, seen: Callable[[Reply], None] = lambda _: None, *, source: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS, (source, 0))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self._seen = seen
