@@ -41,7 +41,7 @@ from proxy.presets import PRESETS
 from proxy.secret import Secret
 
 _MOCK = Provider(name="mock", kind="mock", base_url="", key_source="no key needed", free=False)
-_HAS_BATCHES = "https://api.openai.com/"
+_HAS_BATCHES = {"openai": "https://api.openai.com/", "anthropic": "https://api.anthropic.com/"}
 MOCK = replace(_MOCK, speaks=speaks_by_default(_MOCK))
 
 
@@ -154,8 +154,9 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         admin_key=section.admin_key if not unreadable else None,
     )
     speaks = speaks_by_default(made) if section.speaks is None else frozenset(section.speaks)
-    batches = made.base_url.startswith(_HAS_BATCHES) if section.batches is None else section.batches
-    return replace(made, speaks=speaks, batches=batches and made.kind == "openai")
+    at = _HAS_BATCHES.get(made.kind)
+    batches = at is not None and (made.base_url.startswith(at) if section.batches is None else section.batches)
+    return replace(made, speaks=speaks, batches=batches)
 
 
 def _key(name: str, section: ProviderSection, sources: Sources) -> tuple[Secret | None, str]:

@@ -132,7 +132,8 @@ class ProviderSection(Section):
         default=None, description="The protocols it speaks; default by kind, else unknown until tried."
     )
     batches: Flag | None = Field(
-        default=None, description="Whether batches go to its own batch, at half the price; default: at api.openai.com."
+        default=None,
+        description="Whether batches go to its own batch, at half the price; default: at OpenAI and Anthropic.",
     )
     enabled: Flag = Field(default=True, description="False: no call goes there; fallbacks go on.")
     limits: list[LimitSection] = Field(default=[], description="What its account is asked for at most.")

@@ -23,6 +23,7 @@ from proxy.translate.images.writing import write_chat, write_images
 from proxy.translate.values import Fault
 from proxy.wire.call import Call
 from proxy.wire.endpoints import MODEL_ROWS, Shape
+from proxy.wire.headers import root_of
 
 if TYPE_CHECKING:
     from proxy.exchange.job import Job
@@ -107,7 +108,7 @@ class Painter:
         self._reply: WholeReply | EventReply | None = None
         self._shelf = None
         if self._drawing.wants_url:
-            self._shelf = Shelf(results, job.record.request_id, owner_of(job.caller), _root(job))
+            self._shelf = Shelf(results, job.record.request_id, owner_of(job.caller), root_of(job.incoming.headers))
 
     @property
     def at_boundary(self) -> bool:
@@ -175,11 +176,3 @@ def _decoded(body: bytes) -> object:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-
-
-def _root(job: Job) -> str:
-    """Scheme and host by which the client reached us; behind a proxy that speaks TLS, it says so."""
-    headers = {name.lower(): value for name, value in job.incoming.headers}
-    host = headers.get("host", "")
-    scheme = "https" if headers.get("x-forwarded-proto", "").strip().lower() == "https" else "http"
-    return f"{scheme}://{host}" if host else ""

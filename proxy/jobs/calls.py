@@ -42,11 +42,7 @@ class Calls:
         caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
         if caller is None or owner_of(caller) != job.key:
             return False
-        head = head_of_line(job.endpoint)
-        if job.head:
-            headers = msgspec.json.decode(self._opened(head_place(job.id), job.head), type=list[tuple[str, str]])
-            head = head_for(job.endpoint, headers)
-        self._api.begin(door, Asked(head, caller, b""), body, request_id)
+        self._api.begin(door, Asked(head_of_job(job, self._opened), caller, b""), body, request_id)
         return True
 
     def cut(self, request_id: str) -> None:
@@ -60,6 +56,9 @@ class Calls:
         return any(row.provider for row in self._files.find(request_id))
 
 
+# what is of the connection, or of the way a call was asked for
+_NOT_KEPT = frozenset({"prefer", "idempotency-key", "content-length", "expect", "host", "x-stainless-read-timeout"})
+
 # a line of a batch has no head of its own
 _OF_A_LINE = (("Content-Type", "application/json"), (PRIORITY, "batch"))
 
@@ -67,6 +66,18 @@ _OF_A_LINE = (("Content-Type", "application/json"), (PRIORITY, "batch"))
 def head_place(job_id: str) -> str:
     """What the headers of a job's call are sealed as."""
     return f"jobs.{job_id}.head"
+
+
+def kept_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What is kept of a request's head for a call that is made later."""
+    return [(str(name), value) for name, value in headers if name.lower() not in _NOT_KEPT]
+
+
+def head_of_job(job: Job, opened: Callable[[str, str], str]) -> Head:
+    """The head of a job's calls: the one it came with, else that of a line. Raises `StoreError`."""
+    if not job.head:
+        return head_of_line(job.endpoint)
+    return head_for(job.endpoint, msgspec.json.decode(opened(head_place(job.id), job.head), type=list[tuple[str, str]]))
 
 
 def head_of_line(url: str) -> Head:

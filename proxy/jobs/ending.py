@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -11,9 +12,10 @@ from msgspec.structs import replace
 
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import Problem
-from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, Answered, is_batch, result_line
+from proxy.jobs.messages import told_lines
+from proxy.jobs.shapes import FILE_PREFIX, Answered, is_batch, is_of_messages, result_line
 from proxy.jobs.work import Work
-from proxy.stores.job_rows import OUTPUT, Job, KeptFile, Task
+from proxy.stores.job_rows import CALL, OUTPUT, Job, KeptFile, Task
 from proxy.stores.sealed_files import seal, unseal
 
 Ended = Literal["completed", "cancelled", "expired"]
@@ -44,9 +46,7 @@ async def finish(work: Work, hooks: Hooks, job: Job, file: KeptFile, ended: Ende
     if is_batch(job):
         job = replace(job, status="finalizing", times={**job.times, "finalizing": int(time.time())})
         await work.ask(work.store.change, job)
-        output = await _written(work, job, file, ended, is_good=True)
-        errors = await _written(work, job, file, ended, is_good=False)
-        job = replace(job, output_file=output, error_file=errors)
+        job = await _with_results(work, job, file, ended)
     await hooks.end(replace(job, status=ended, times={**job.times, ended: int(time.time())}))
     if is_batch(job):
         await work.ask(work.store.forget_results, job.id)
@@ -64,39 +64,44 @@ def opened_result(work: Work, file: KeptFile, task: Task) -> Answered | None:
     return msgspec.msgpack.decode(unseal(work.key_of(file), _place(task), task.result), type=Answered)
 
 
-async def _written(work: Work, job: Job, file: KeptFile, ended: Ended, *, is_good: bool) -> str:
-    """The id of a file with all results of one kind; "" where there is none."""
-    lines = _lines(work, job, file, ended, is_good=is_good)
+async def _with_results(work: Work, job: Job, file: KeptFile, ended: Ended) -> Job:
+    """The job with its files: OpenAI has two of them, Anthropic one, and how many requests ended how."""
+    good, bad = (_ends(work, job, file, ended, is_good=is_good) for is_good in (True, False))
+    if is_of_messages(job):
+        counts: dict[str, int] = {}
+        ends = ((task.custom_id, answered) for task, answered in chain(good, bad))
+        results = await _written(work, job, CALL, "results", told_lines(ends, counts))
+        return replace(job, output_file=results, metadata=counts)
+    output = await _written(work, job, OUTPUT, "output", _lines(job, good))
+    errors = await _written(work, job, OUTPUT, "error", _lines(job, bad))
+    return replace(job, output_file=output, error_file=errors)
+
+
+async def _written(work: Work, job: Job, purpose: str, kind: str, lines: Iterator[bytes]) -> str:
+    """The id of a file with these lines; "" where there is none."""
     first = await work.ask(next, lines, None)
     if first is None:
         return ""
-    now_ms, kind = int(time.time() * 1000), "output" if is_good else "error"
+    now_ms = int(time.time() * 1000)
     expires_ms = now_ms + 1000 * job.keep_seconds
-    made = KeptFile(
-        FILE_PREFIX + job.id.removeprefix(BATCH_PREFIX) + kind[0],
-        job.key,
-        f"{job.id}_{kind}.jsonl",
-        OUTPUT,
-        0,
-        now_ms,
-        expires_ms,
-        sealed_key="",
-    )
-    await work.keep(made, _all(first, lines))
+    name = FILE_PREFIX + _number(job) + kind[0]
+    made = KeptFile(name, job.key, f"{job.id}_{kind}.jsonl", purpose, 0, now_ms, expires_ms, sealed_key="")
+    await work.keep(made, chain([first], lines))
     return made.id
 
 
-def _all(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _lines(work: Work, job: Job, file: KeptFile, ended: Ended, *, is_good: bool) -> Iterator[bytes]:
+def _ends(work: Work, job: Job, file: KeptFile, ended: Ended, *, is_good: bool) -> Iterator[tuple[Task, Answered]]:
     for task in work.store.results(job.id, is_good=is_good):
-        answered = opened_result(work, file, task) or _NEVER[ended]
-        yield result_line(
-            f"batch_req_{job.id.removeprefix(BATCH_PREFIX)[:24]}{task.number:06x}", task.custom_id, answered
-        )
+        yield task, opened_result(work, file, task) or _NEVER[ended]
+
+
+def _lines(job: Job, ends: Iterator[tuple[Task, Answered]]) -> Iterator[bytes]:
+    for task, answered in ends:
+        yield result_line(f"batch_req_{_number(job)[:24]}{task.number:06x}", task.custom_id, answered)
+
+
+def _number(job: Job) -> str:
+    return job.id.rpartition("_")[2]
 
 
 def _place(task: Task) -> str:

@@ -18,11 +18,13 @@ from msgspec.structs import replace
 
 from proxy.errors import ProviderError
 from proxy.exchange.bookkeeping import Bookkeeping, interrupted
+from proxy.jobs.calls import head_of_job
 from proxy.jobs.ending import Ended, finish, sealed_result
 from proxy.jobs.hooks import Hooks
-from proxy.jobs.lines import MOST_LINES, body_of
-from proxy.jobs.offered import ENDPOINTS, Offer, Offers, Unfit, told_by, unanswered
-from proxy.jobs.provider import Declined, ProviderBatches, Standing
+from proxy.jobs.lines import body_of
+from proxy.jobs.offered import Offer, Offers, Unfit, unanswered
+from proxy.jobs.provider import Batches, Declined, FileBatches, Standing, Wanted
+from proxy.jobs.provider_messages import MessageBatches
 from proxy.jobs.shapes import Answered
 from proxy.jobs.underway import Handing
 from proxy.jobs.work import Work
@@ -49,8 +51,9 @@ class Hander:
         self._work = work
         self._hooks = hooks
         self._api = api
-        self._offers = Offers(api)
-        self._there = ProviderBatches(api.parts.exchange.upstream)
+        upstream = api.parts.exchange.upstream
+        self._there: dict[str, Batches] = {"openai": FileBatches(upstream), "anthropic": MessageBatches(upstream)}
+        self._offers = Offers(api, self._there)
         self._left = [orphan for orphan in books.orphans if orphan.hold.batch]
         self._open: dict[str, Handing] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -58,9 +61,9 @@ class Hander:
     async def take(self, job: Job, file: KeptFile, tasks: list[Task]) -> bool:
         """Hand a batch on that was read and not begun. Raises `StoreError`."""
         caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
-        if caller is None or owner_of(caller) != job.key or job.endpoint not in ENDPOINTS or job.handed is not None:
+        if caller is None or owner_of(caller) != job.key or job.handed is not None:
             return False
-        offer = Offer()
+        offer = Offer(head_of_job(job, self._work.open))
         try:
             for at in range(0, len(tasks), _AT_ONCE):
                 for line in await self._work.ask(self._read, file, tasks[at : at + _AT_ONCE]):
@@ -84,7 +87,7 @@ class Hander:
             {task.request_id: task for task in named},
             {hold.request_id: hold for hold in offer.holds},
         )
-        self._begin(entry, offer.lines)
+        self._begin(entry, Wanted(job.id, job.endpoint, list(entry.lines), offer.lines, offer.head.incoming))
         return True
 
     def _read(self, file: KeptFile, tasks: list[Task]) -> list[bytes]:
@@ -96,8 +99,9 @@ class Hander:
         self._left = [orphan for orphan in self._left if orphan.hold.batch != job.id]
         assert job.handed is not None
         provider = self._api.parts.exchange.accounts.find(job.handed.provider, job.handed.tenant)
-        if provider is None:
-            log.error("job_trouble", reason=f"{job.id} is at {job.handed.provider}, which is no provider any more")
+        if provider is None or provider.kind not in self._there:
+            reason = f"{job.id} is at {job.handed.provider}, which is no provider with batches any more"
+            log.error("job_trouble", reason=reason)
             return
         tasks = await self._work.ask(self._work.store.started, job.id)
         self._begin(Handing(job, file, provider, {task.request_id: task for task in tasks}, holds), None)
@@ -124,32 +128,32 @@ class Hander:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, entry: Handing, lines: list[bytes] | None) -> None:
+    def _begin(self, entry: Handing, wanted: Wanted | None) -> None:
         self._open[entry.job.id] = entry
-        task = asyncio.create_task(self._run(entry, lines), name=f"batch {entry.job.id}")
+        task = asyncio.create_task(self._run(entry, wanted), name=f"batch {entry.job.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, entry: Handing, lines: list[bytes] | None) -> None:
+    async def _run(self, entry: Handing, wanted: Wanted | None) -> None:
         try:
-            found = await self._sent(entry, lines)
+            found = await self._sent(entry, wanted)
             if found is not None:
                 found = await self._awaited(entry, found)
             if found is not None and found.status != "failed":
                 await self._take_in(entry, found)
             else:
-                await self._give_up(entry, is_declined=found is not None or lines is not None)
+                await self._give_up(entry, is_declined=found is not None or wanted is not None)
         except (StoreError, OSError, sqlite3.Error) as error:
             log.error("job_trouble", reason=str(error))
         finally:
             if self._open.get(entry.job.id) is entry:
                 del self._open[entry.job.id]
 
-    async def _sent(self, entry: Handing, lines: list[bytes] | None) -> Standing | None:
+    async def _sent(self, entry: Handing, wanted: Wanted | None) -> Standing | None:
         """The batch there, made now or before; None where there is none."""
-        if lines is not None:
+        if wanted is not None:
             try:
-                return await self._create(entry, lines)
+                return await self._create(entry, wanted)
             except (Declined, JournalUnwritable) as error:
                 log.warning("batch_declined", batch=entry.job.id, reason=str(error))
                 return None
@@ -161,17 +165,16 @@ class Hander:
             return Standing(entry.handed.batch, "validating")
         return await self._found(entry)
 
-    async def _create(self, entry: Handing, lines: list[bytes]) -> Standing:
-        work, there, provider = self._work, self._there, entry.provider
+    async def _create(self, entry: Handing, wanted: Wanted) -> Standing:
+        work, there, provider = self._work, self._there[entry.provider.kind], entry.provider
         await work.ask(work.store.change, entry.job)
-        file_id = await there.upload(provider, entry.job.id, list(lines))
-        lines.clear()
+        file_id = await there.upload(provider, wanted)
         entry.now(state="creating", file=file_id)
         await work.ask(work.store.hand_on, entry.job, entry.lines.values())
         if entry.job.status == "cancelling":
             raise Declined("it was cancelled before")
         self._offers.write_down(entry.holds.values())
-        return await self._known(entry, await there.create(provider, file_id, entry.job.endpoint, entry.job.id))
+        return await self._known(entry, await there.create(provider, file_id, wanted))
 
     async def _known(self, entry: Handing, found: Standing) -> Standing:
         """From now on it is known what it is called there."""
@@ -182,10 +185,14 @@ class Hander:
 
     async def _found(self, entry: Handing) -> Standing | None:
         """The batch whose making was cut off; None once it is known that there is none."""
-        looks, wait = 0, _BETWEEN_LOOKS_SECONDS
+        looks, wait, there = 0, _BETWEEN_LOOKS_SECONDS, self._there[entry.provider.kind]
+        wanted, since = (
+            Wanted(entry.job.id, entry.job.endpoint, list(entry.lines)),
+            entry.job.created_ms / 1000 - _DAY_SECONDS,
+        )
         while looks < _LOOKS:
             try:
-                found = await self._there.find(entry.provider, entry.job.id, entry.job.created_ms / 1000 - _DAY_SECONDS)
+                found = await there.find(entry.provider, wanted, since)
                 if found is not None:
                     return await self._known(entry, found)
                 looks += 1
@@ -196,18 +203,21 @@ class Hander:
 
     async def _awaited(self, entry: Handing, found: Standing) -> Standing | None:
         """How it stands once it is over; None where its provider does not know it any more."""
-        wait, is_told = _FIRST_WAIT_SECONDS, False
+        wait, is_told, there = _FIRST_WAIT_SECONDS, False, self._there[entry.provider.kind]
         while not found.is_over:
             wait = await _rest(entry, wait)
             accounts = self._api.parts.exchange.accounts
-            entry.provider = accounts.find(entry.handed.provider, entry.handed.tenant) or entry.provider
+            now = accounts.find(entry.handed.provider, entry.handed.tenant)
+            entry.provider = now if now is not None and now.kind == entry.provider.kind else entry.provider
             try:
                 if entry.job.status == "cancelling" and not is_told:
-                    await self._there.cancel(entry.provider, found.id)
+                    await there.cancel(entry.provider, found.id)
                     is_told = True
-                found = await self._there.see(entry.provider, found.id)
+                found = await there.see(entry.provider, found.id)
             except (Declined, ProviderError) as error:  # it is there, whatever its provider says at the moment
                 log.warning("batch_uncertain", batch=entry.job.id, reason=str(error))
+                if time.time() > entry.job.until_ms / 1000 + _DAY_SECONDS:
+                    return Standing(found.id, "lost")
             if found.counts != entry.handed.counts:
                 entry.now(counts=found.counts)
                 await self._work.ask(self._work.store.change, entry.job)
@@ -225,15 +235,15 @@ class Hander:
         await finish(self._work, self._hooks, entry.job, entry.file, ended)
         for file_id in filter(None, (entry.handed.file, found.output_file_id, found.error_file_id)):
             with contextlib.suppress(Declined, ProviderError):
-                await self._there.remove(entry.provider, file_id)
+                await self._there[entry.provider.kind].remove(entry.provider, file_id)
 
     async def _read_results(self, entry: Handing, file_id: str) -> None:
         """Read a file of results, from its beginning where it breaks off."""
         wait = _FIRST_WAIT_SECONDS
         while True:
             try:
-                async for line in self._there.lines(entry.provider, file_id):
-                    await self._ended(entry, *told_by(line))
+                async for request_id, answered in self._there[entry.provider.kind].results(entry.provider, file_id):
+                    await self._ended(entry, request_id, answered)
             except ProviderError as error:
                 log.warning("batch_uncertain", batch=entry.job.id, reason=error.message)
                 wait = await _rest(entry, wait)
@@ -268,7 +278,7 @@ class Hander:
         work = self._work
         await work.ask(work.store.take_back, entry.job)
         if not is_declined and entry.job.status == "in_progress":
-            tasks = await work.ask(work.store.waiting, entry.job.id, MOST_LINES)
+            tasks = await work.ask(work.store.waiting, entry.job.id, max(1, entry.job.total))
             if await self.take(entry.job, entry.file, tasks):
                 return
         self.enter(entry.job, entry.file)

@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.errors import InvalidValue
 from proxy.exchange.webhooks import Over, Tried, Webhooks
-from proxy.jobs.shapes import event_body
+from proxy.jobs.told import event_body
 from proxy.jobs.work import Work, new_id
 from proxy.policy.operators import Hook
 from proxy.policy.webhooks import DAY_SECONDS, is_private, signed_hook

@@ -18,6 +18,7 @@ from proxy.jobs.handing import Hander
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.kept import Keeping
 from proxy.jobs.later import Later
+from proxy.jobs.message_surface import MessageSurface
 from proxy.jobs.replies import Replies
 from proxy.jobs.runner import Runner
 from proxy.jobs.sharing import Sharer
@@ -52,7 +53,12 @@ class Jobs:
         self._hander = Hander(work, self.hooks, api, books)
         self._runner = Runner(work, calls, self.hooks, self._hander, lambda: api.parts.max_body)
         self._surface = Surface(work, self._runner, self.hooks, _limits(settings))
+        self._messages = MessageSurface(work, self._runner, self.hooks, _limits(settings))
         self._later = Later(work, self._runner, self.hooks)
+        self._by_name: dict[str, Later | MessageSurface] = {
+            "tollkeeper/jobs": self._later,
+            "messages/batches": self._messages,
+        }
         self._replies = Replies(work, calls.was_sent, self._runner.do)
         keeping = Keeping(work, books.journal, self._runner.do)
         self._sharer = Sharer(keeping, api.parts.drainer.left)
@@ -63,14 +69,14 @@ class Jobs:
         """From now on these rules count."""
         self._runner.concurrent = settings.jobs.concurrent
         self.hooks.take_on(allow_private=settings.jobs.allow_private)
-        self._surface.limits = _limits(settings)
+        self._surface.limits = self._messages.limits = _limits(settings)
         self._later.keep_seconds = self._surface.limits.keep_seconds
         self._runner.look()
 
     def open(self) -> Callable[[], Awaitable[None]]:
         """Be asked from now on, and go on with what there is. What comes back closes it."""
         parts = self._api.parts
-        parts.own.update(dict.fromkeys(("files", "batches", "tollkeeper/jobs"), self))
+        parts.own.update(dict.fromkeys(("files", "batches", "messages/batches", "tollkeeper/jobs"), self))
         parts.elsewhere = self
         if self._work.was_used:
             self._begin()
@@ -82,9 +88,8 @@ class Jobs:
         """Answer a request for files, batches or jobs; False where a provider is to. Raises `ProxyError`."""
         if not self._api.parts.features.is_on("jobs", asked.caller.name):
             return False
-        is_job = asked.head.endpoint.name == "tollkeeper/jobs"
         with _told():
-            is_ours = await (self._later if is_job else self._surface).answer(asked, client)
+            is_ours = await self._by_name.get(asked.head.endpoint.name, self._surface).answer(asked, client)
         if is_ours and not self._tasks and self._work.was_used:
             self._begin()
         return is_ours

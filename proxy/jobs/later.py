@@ -11,11 +11,12 @@ import msgspec
 from proxy.errors import NothingThere
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send
-from proxy.jobs.calls import head_place
+from proxy.jobs.calls import head_place, kept_headers
 from proxy.jobs.ending import opened_result
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.runner import Runner
-from proxy.jobs.shapes import CALL_PREFIX, FILE_PREFIX, job_object, status_url
+from proxy.jobs.shapes import CALL_PREFIX, FILE_PREFIX, status_url
+from proxy.jobs.told import job_object
 from proxy.jobs.work import Work, new_id
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import CALL, OPEN, Job, KeptFile, Task
@@ -23,7 +24,6 @@ from proxy.web.client.heads import Asked
 
 _DAY_SECONDS = 24 * 3600
 _PATH = re.compile(r"/tollkeeper/jobs(?:/([0-9a-z_]+))?")
-_NOT_OURS = frozenset({"prefer", "idempotency-key", "content-length", "expect", "host", "x-stainless-read-timeout"})
 
 
 class Later:
@@ -45,7 +45,7 @@ class Later:
         key = owner_of(asked.caller)
         await self._hooks.add(key, job_id, None if head.apart is None else head.apart.hook)
         file = await work.keep(KeptFile(file_id, key, "", CALL, 0, now_ms, expires_ms, ""), [asked.body])
-        headers = [(str(name), value) for name, value in head.incoming.headers if name.lower() not in _NOT_OURS]
+        headers = kept_headers(head.incoming.headers)
         job = Job(
             id=job_id,
             key=key,

@@ -68,14 +68,16 @@ def split(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         yield at, rest
 
 
-def read_lines(chunks: Iterable[bytes], url: str, longest: int) -> tuple[list[Line], list[Problem]]:
-    """The lines of a batch for `url`, or what is wrong with it; a body has `longest` bytes at most."""
+def read_lines(
+    chunks: Iterable[bytes], url: str, longest: int, most: int = MOST_LINES
+) -> tuple[list[Line], list[Problem]]:
+    """The lines of a batch for `url`, at most so many, or what is wrong with it; a body has `longest` bytes at most."""
     lines: list[Line] = []
     problems: list[Problem] = []
     seen: set[str] = set()
     for number, (offset, text) in enumerate(split(chunks), 1):
-        if number > MOST_LINES:
-            problems.append(Problem("too_many_requests", f"A batch has at most {MOST_LINES:,} lines; split the file."))
+        if number > most:
+            problems.append(Problem("too_many_requests", f"A batch has at most {most:,} lines; split the file."))
             break
         found = _read(number, text, url, longest)
         if isinstance(found, str) and found in seen:

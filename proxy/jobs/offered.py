@@ -4,11 +4,10 @@ what each has cost, once its answer is there."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,6 +19,7 @@ from proxy.exchange.record import Record
 from proxy.exchange.rows import interrupted_row, paid
 from proxy.exchange.toll import Ask
 from proxy.jobs.calls import head_of_line
+from proxy.jobs.provider import Batches
 from proxy.jobs.shapes import Answered
 from proxy.policy.limits.limiter import Taken
 from proxy.policy.money.pricebook import Free
@@ -28,18 +28,28 @@ from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.policy.retries.retry import Attempt
 from proxy.policy.tenants import most_output, scopes_of
-from proxy.policy.values import Caller, Plan, Provider, Target
+from proxy.policy.values import Caller, Plan, Provider, Target, Tongue
 from proxy.stores.job_rows import Job
 from proxy.stores.records import Hold
 from proxy.web.client.api import Api
+from proxy.web.client.heads import Head
 from proxy.web.client.planning import plan_for
 from proxy.wire.call import Call, read_call
 from proxy.wire.findings import Findings
 from proxy.wire.marks import marks_of
 from proxy.wire.ours import NOTHING_OURS
 
-# what OpenAI's batches may be of, less what costs nothing
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
+# what batches of a kind of provider may be of, less what costs nothing: the path, and the protocol that is
+_OF_KIND: dict[str, dict[str, Tongue]] = {
+    "openai": {
+        "/chat/completions": "chat",
+        "/completions": "completions",
+        "/responses": "responses",
+        "/embeddings": "embeddings",
+    },
+    "anthropic": {"/messages": "messages"},
+}
+_ONE_MODEL = frozenset({"openai"})  # kinds whose batches are of one
 _LOST = "The provider's batch is over, and has no answer to this line; what it may have cost is booked."
 
 
@@ -48,8 +58,10 @@ class Unfit(Exception):
 
 
 class Offer(Struct):
-    """The lines of one batch, for one target of one provider: what is held for each, and what would be sent of it."""
+    """The lines of one batch, that came with this head, for one provider: what is held for each, and what would be sent of it.
+    `target` is that of the first."""
 
+    head: Head
     target: Target | None = None
     provider: Provider | None = None
     holds: list[Hold] = []
@@ -69,8 +81,10 @@ class Billed(Struct, frozen=True):
 class Offers:
     """Holds for lines, and settles them."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, there: Mapping[str, Batches]) -> None:
+        """`there`: by kinds of providers."""
         self._api = api
+        self._there = there
 
     @property
     def keeping(self) -> Keeping:
@@ -85,18 +99,18 @@ class Offers:
             raise Unfit(str(error)) from None
 
     async def _add(self, offer: Offer, job: Job, caller: Caller, body: bytes) -> None:
-        parts, head, now = self._api.parts, head_of_line(job.endpoint), time.monotonic()
+        parts, head, now = self._api.parts, offer.head, time.monotonic()
         record = Record(self._api.next_id(), now)
         record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
         record.key, record.tenant = caller.name, caller.tenant
         call = read_call(head.endpoint, "POST", (head.path, ""), (head.content_type, body))
         record.model, record.marks = call.model, marks_of(head.marks, call.document)
         plan = plan_for(parts, caller, call, head, record)
-        target, provider = self._to(caller, plan, call)
+        target, provider = self._to(caller, plan, call, head)
         if offer.target is None:
             offer.target, offer.provider = target, provider
-        if target != offer.target:
-            raise Unfit("its lines go to different models")
+        if provider != offer.provider or (target != offer.target and provider.kind in _ONE_MODEL):
+            raise Unfit("its lines go to different models or providers")
         weight, cap = weigh(call, plan.defaults), None
         if caller.max_output is not None:
             weight, cap = most_output(caller, call, weight)
@@ -114,17 +128,27 @@ class Offers:
         offer.scopes = scopes
         offer.holds.append(replace(held.hold, batch=job.id))
         request, _ = prepare(asking, attempt, provider, parts.exchange.maximum(asking, held, attempt))
-        offer.lines.append(b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}\n' % (
-            record.request_id.encode(), job.endpoint.encode(), b"".join(request.pieces)
-        ))  # fmt: skip
+        body = b"".join(request.pieces)
+        offer.lines.append(self._there[provider.kind].line(record.request_id, job.endpoint, body))
 
-    def _to(self, caller: Caller, plan: Plan, call: Call) -> tuple[Target, Provider]:
+    def _to(self, caller: Caller, plan: Plan, call: Call, head: Head) -> tuple[Target, Provider]:
         """Where a line goes, if nothing but that provider has a say in it, and its batches are cheaper."""
         target = plan.targets[0]
         provider = caller.own.get(target.provider) or self._api.parts.exchange.providers[target.provider]
         if not provider.batches or provider.shut or caller.zdr:
             raise Unfit("its provider has no batches for this key")
-        if plan.use is not None or plan.pool is not None or plan.experiment or plan.sharing or caller.sharing:
+        tongue = _OF_KIND[provider.kind].get(head.path)
+        if tongue is None or (provider.speaks is not None and tongue not in provider.speaks):
+            raise Unfit("its provider's batches are of other endpoints")
+        asks_more = head.variables is not None or head.apart is not None
+        if (
+            asks_more
+            or plan.use is not None
+            or plan.pool is not None
+            or plan.experiment
+            or plan.sharing
+            or caller.sharing
+        ):
             raise Unfit("more is to be done for its lines than to send them")
         told = call.document.values if call.document is not None else {}
         if call.ours is not NOTHING_OURS or "background" in told or not plan.rewrite:
@@ -193,36 +217,6 @@ class Offers:
         price = book.price(provider, *names)
         own: Price | None = FREE_OF_CHARGE if isinstance(price, Free) else price
         return Prices(own, partial(book.listed, provider), partial(book.served_price, provider, names))
-
-
-class _Reply(Struct):
-    status_code: int
-    body: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Error(Struct):
-    code: str | None = None
-    message: str | None = None
-
-
-class _Told(Struct):
-    custom_id: str
-    response: _Reply | None = None
-    error: _Error | None = None
-
-
-def told_by(line: bytes) -> tuple[str, Answered]:
-    """A line of a provider's results: the call it stands for ("": it is no such line), and how it ended."""
-    try:
-        told = msgspec.json.decode(line, type=_Told)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        told = _Told("")
-    if told.response is not None and told.response.status_code:
-        body, status = bytes(told.response.body), told.response.status_code
-        return told.custom_id, Answered(status, told.custom_id, body, content_type="application/json")
-    error = told.error or _Error()
-    message = error.message or "The provider's batch has no answer to this line."
-    return told.custom_id, Answered(code=error.code or "server_error", message=message)
 
 
 def unanswered(status: str) -> Answered:

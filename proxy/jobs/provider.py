@@ -1,13 +1,14 @@
-"""Batches at a provider that has them as OpenAI does: `/files` and `/batches` (https://platform.openai.com/docs/api-reference/batch).
+"""Batches at a provider that has them as OpenAI does: `/files` and `/batches` (https://platform.openai.com/docs/api-reference/batch);
+and what is the same wherever they are.
 
-Nothing is known here of money or of lines: what goes up, how it stands, what came of it.
+Nothing is known here of money: what goes up, how it stands, what came of it.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec import Struct
 from proxy.dialects import DIALECTS, Incoming, UpstreamRequest
 from proxy.errors import UpstreamBadResponse
 from proxy.exchange.upstream import Upstream
+from proxy.jobs.shapes import Answered
 from proxy.policy.values import Provider
 from proxy.wire.call import Call, Pieces
 from proxy.wire.endpoints import Endpoint
@@ -24,9 +26,10 @@ from proxy.wire.headers import replaced
 
 NAME = "tollkeeper_batch"  # in the batch's metadata there: by which it is found again
 _LARGEST_LINE = 64 * 2**20
-_MOST_PAGES = 100
-_ASK_SECONDS, _TRANSFER_SECONDS = 60.0, 3600.0
+MOST_PAGES = 100
+_ASK_SECONDS, TRANSFER_SECONDS = 60.0, 3600.0
 _ASKING = Endpoint("batches")
+_NOTHING = Incoming(())
 
 _Counts = dict[str, int]
 ShapeT = TypeVar("ShapeT", bound=Struct)
@@ -69,59 +72,57 @@ class _File(Struct):
     id: str
 
 
-class ProviderBatches:
-    """Raises `Declined` for a no that is one, `ProviderError` for whatever may be otherwise in a moment."""
+class Wanted(Struct):
+    """A batch that is to be there: `name` is ours, `endpoint` that of its lines, `ids` stand for them; `lines` are there until they
+    are sent. `incoming` is what came along with it."""
+
+    name: str
+    endpoint: str
+    ids: list[str]
+    lines: list[bytes] = []
+    incoming: Incoming = _NOTHING
+
+
+class Batches(Protocol):
+    """Those of one kind of provider. Raises `Declined` for a no that is one, `ProviderError` for whatever may be otherwise in a
+    moment."""
+
+    def line(self, request_id: str, endpoint: str, body: bytes) -> bytes:
+        """One line, as it is sent."""
+
+    async def upload(self, provider: Provider, wanted: Wanted) -> str:
+        """Send the input file up; its id there, "" where there is none."""
+
+    async def create(self, provider: Provider, file_id: str, wanted: Wanted) -> Standing:
+        """Have the lines answered."""
+
+    async def find(self, provider: Provider, wanted: Wanted, since: float) -> Standing | None:
+        """The batch made for these, not before `since` (UTC epoch seconds); None where there is none."""
+
+    async def see(self, provider: Provider, batch_id: str) -> Standing:
+        """How it stands."""
+
+    async def cancel(self, provider: Provider, batch_id: str) -> None:
+        """Have it end early."""
+
+    async def remove(self, provider: Provider, file_id: str) -> None:
+        """Remove a file there."""
+
+    def results(self, provider: Provider, file_id: str) -> AsyncIterator[tuple[str, Answered]]:
+        """How lines ended, by the ids they were sent under, as they come."""
+
+
+class Asking:
+    """How a provider is asked for its batches."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
-    async def upload(self, provider: Provider, name: str, lines: Pieces) -> str:
-        """Send the input file up; its id there."""
-        boundary = secrets.token_hex(16)
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{boundary}\r\n'
-            f'Content-Disposition: form-data; name="file"; filename="{name}.jsonl"\r\n'
-            "Content-Type: application/jsonl\r\n\r\n"
-        )
-        pieces: Pieces = [head.encode(), *lines, f"\r\n--{boundary}--\r\n".encode()]
-        body = await self._ask(provider, "/files", pieces, f"multipart/form-data; boundary={boundary}")
-        return _read(provider, body, _File).id
-
-    async def create(self, provider: Provider, file_id: str, endpoint: str, name: str) -> Standing:
-        """Have the lines of a file answered."""
-        asked = {"input_file_id": file_id, "endpoint": endpoint, "completion_window": "24h", "metadata": {NAME: name}}
-        return _read(provider, await self._ask(provider, "/batches", [msgspec.json.encode(asked)]), Standing)
-
-    async def find(self, provider: Provider, name: str, since: float) -> Standing | None:
-        """The batch made under this name, not before `since` (UTC epoch seconds); None where there is none."""
-        after = ""
-        for _ in range(_MOST_PAGES):
-            page = _read(provider, await self._ask(provider, f"/batches?limit=100{after}"), _Page)
-            for found in page.data:
-                if (found.metadata or {}).get(NAME) == name:
-                    return found
-            if not page.has_more or not page.data or page.data[-1].created_at < since:
-                return None
-            after = f"&after={quote(page.data[-1].id, safe='')}"
-        return None
-
-    async def see(self, provider: Provider, batch_id: str) -> Standing:
-        """How it stands."""
-        return _read(provider, await self._ask(provider, f"/batches/{quote(batch_id, safe='')}"), Standing)
-
-    async def cancel(self, provider: Provider, batch_id: str) -> None:
-        """Have it end early."""
-        await self._ask(provider, f"/batches/{quote(batch_id, safe='')}/cancel", [])
-
-    async def remove(self, provider: Provider, file_id: str) -> None:
-        """Remove a file there."""
-        await self._ask(provider, f"/files/{quote(file_id, safe='')}", None, "DELETE")
-
-    async def lines(self, provider: Provider, file_id: str) -> AsyncIterator[bytes]:
-        """The lines of a result file, as they come."""
-        request = _request(provider, f"/files/{quote(file_id, safe='')}/content", None, "")
+    async def lines(self, provider: Provider, path: str) -> AsyncIterator[bytes]:
+        """The lines of results, as they come."""
         rest = b""
-        async with self._upstream.asking(provider, request, _TRANSFER_SECONDS) as response:
+        request = _request(provider, path, None, "")
+        async with self._upstream.asking(provider, request, TRANSFER_SECONDS) as response:
             if response.status != 200:
                 raise UpstreamBadResponse(f"{provider.name} answered {response.status} for the results of a batch.")
             while chunk := await response.read():
@@ -133,10 +134,12 @@ class ProviderBatches:
         if rest:
             yield rest
 
-    async def _ask(self, provider: Provider, path: str, pieces: Pieces | None = None, kind: str = "") -> bytes:
+    async def ask(
+        self, provider: Provider, path: str, pieces: Pieces | None = None, kind: str = "", incoming: Incoming = _NOTHING
+    ) -> bytes:
         """The body of a good answer. `kind`: of what is sent, or the method where nothing is."""
-        seconds = _ASK_SECONDS if pieces is None or not kind else _TRANSFER_SECONDS
-        answered = await self._upstream.ask(provider, _request(provider, path, pieces, kind), seconds)
+        seconds = _ASK_SECONDS if pieces is None or not kind else TRANSFER_SECONDS
+        answered = await self._upstream.ask(provider, _request(provider, path, pieces, kind, incoming), seconds)
         if answered.status == 200:
             return answered.body
         said = _said(answered.body) or f"status {answered.status}"
@@ -145,15 +148,79 @@ class ProviderBatches:
         raise UpstreamBadResponse(f"{provider.name} answered {answered.status} for {path.partition('?')[0]}: {said}")
 
 
-def _request(provider: Provider, path: str, pieces: Pieces | None, kind: str) -> UpstreamRequest:
+class FileBatches(Asking):
+    """OpenAI's."""
+
+    def line(self, request_id: str, endpoint: str, body: bytes) -> bytes:
+        """One line of the input file."""
+        return b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}\n' % (
+            request_id.encode(),
+            endpoint.encode(),
+            body,
+        )
+
+    async def upload(self, provider: Provider, wanted: Wanted) -> str:
+        """Send the input file up; its id there."""
+        boundary = secrets.token_hex(16)
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{boundary}\r\n'
+            f'Content-Disposition: form-data; name="file"; filename="{wanted.name}.jsonl"\r\n'
+            "Content-Type: application/jsonl\r\n\r\n"
+        )
+        pieces: Pieces = [head.encode(), *wanted.lines, f"\r\n--{boundary}--\r\n".encode()]
+        wanted.lines = []
+        body = await self.ask(provider, "/files", pieces, f"multipart/form-data; boundary={boundary}")
+        return read(provider, body, _File).id
+
+    async def create(self, provider: Provider, file_id: str, wanted: Wanted) -> Standing:
+        """Have the lines of a file answered."""
+        asked = {"input_file_id": file_id, "endpoint": wanted.endpoint, "completion_window": "24h"}
+        body = msgspec.json.encode({**asked, "metadata": {NAME: wanted.name}})
+        return read(provider, await self.ask(provider, "/batches", [body]), Standing)
+
+    async def find(self, provider: Provider, wanted: Wanted, since: float) -> Standing | None:
+        """The batch that has our name."""
+        after = ""
+        for _ in range(MOST_PAGES):
+            page = read(provider, await self.ask(provider, f"/batches?limit=100{after}"), _Page)
+            for found in page.data:
+                if (found.metadata or {}).get(NAME) == wanted.name:
+                    return found
+            if not page.has_more or not page.data or page.data[-1].created_at < since:
+                return None
+            after = f"&after={quote(page.data[-1].id, safe='')}"
+        return None
+
+    async def see(self, provider: Provider, batch_id: str) -> Standing:
+        """How it stands."""
+        return read(provider, await self.ask(provider, f"/batches/{quote(batch_id, safe='')}"), Standing)
+
+    async def cancel(self, provider: Provider, batch_id: str) -> None:
+        """Have it end early."""
+        await self.ask(provider, f"/batches/{quote(batch_id, safe='')}/cancel", [])
+
+    async def remove(self, provider: Provider, file_id: str) -> None:
+        """Remove a file there."""
+        await self.ask(provider, f"/files/{quote(file_id, safe='')}", None, "DELETE")
+
+    async def results(self, provider: Provider, file_id: str) -> AsyncIterator[tuple[str, Answered]]:
+        """The lines of a result file."""
+        async for line in self.lines(provider, f"/files/{quote(file_id, safe='')}/content"):
+            yield _told_by(line)
+
+
+def _request(
+    provider: Provider, path: str, pieces: Pieces | None, kind: str, incoming: Incoming = _NOTHING
+) -> UpstreamRequest:
     method = "POST" if pieces is not None else kind or "GET"
-    headers = DIALECTS[provider.kind].headers(Call(_ASKING, path, "", method, b""), provider, Incoming(()))
+    headers = DIALECTS[provider.kind].headers(Call(_ASKING, path, "", method, b""), provider, incoming)
     if pieces is not None:
         headers = replaced(headers, [("Content-Type", kind or "application/json")])
     return UpstreamRequest(method, provider.base_url + path, headers, pieces or [])
 
 
-def _read(provider: Provider, body: bytes, shape: type[ShapeT]) -> ShapeT:
+def read(provider: Provider, body: bytes, shape: type[ShapeT]) -> ShapeT:
+    """A value in a provider's words."""
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -165,3 +232,33 @@ def _said(body: bytes) -> str:
         return message_of(msgspec.json.decode(body)) or ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+
+
+class _Reply(Struct):
+    status_code: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Error(Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Told(Struct):
+    custom_id: str
+    response: _Reply | None = None
+    error: _Error | None = None
+
+
+def _told_by(line: bytes) -> tuple[str, Answered]:
+    """A line of a provider's results: the call it stands for ("": it is no such line), and how it ended."""
+    try:
+        told = msgspec.json.decode(line, type=_Told)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = _Told("")
+    if told.response is not None and told.response.status_code:
+        body, status = bytes(told.response.body), told.response.status_code
+        return told.custom_id, Answered(status, told.custom_id, body, content_type="application/json")
+    error = told.error or _Error()
+    message = error.message or "The provider's batch has no answer to this line."
+    return told.custom_id, Answered(code=error.code or "server_error", message=message)

@@ -18,9 +18,10 @@ from proxy.jobs.door import Caller, ResultDoor
 from proxy.jobs.ending import fail, finish, sealed_result
 from proxy.jobs.handing import Hander
 from proxy.jobs.hooks import Hooks
-from proxy.jobs.lines import Problem, body_of, read_lines
+from proxy.jobs.lines import MOST_LINES, Problem, body_of, read_lines
+from proxy.jobs.messages import MOST_REQUESTS
 from proxy.jobs.pacing import again_after, answered_by
-from proxy.jobs.shapes import Answered, is_batch
+from proxy.jobs.shapes import Answered, is_batch, is_of_messages
 from proxy.jobs.underway import Open
 from proxy.jobs.work import Work
 from proxy.stores.failures import StoreError
@@ -47,6 +48,7 @@ class Runner:
         self._longest = longest
         self._open: dict[str, Open] = {}
         self._reading: dict[str, Job] = {}  # batches whose lines are read, as they are now
+        self._came: set[str] | None = set()  # who came before what was left had been looked at
         self._running = 0
         self._line_seconds: float | None = None  # how long one takes, of late
         self._turns: dict[str, int] = {}  # by key, when it last had its turn
@@ -92,6 +94,8 @@ class Runner:
         """Run a job, once, however often it is named; a batch is read first."""
         if job.id in self._open or job.id in self._reading:
             return
+        if self._came is not None:
+            self._came.add(job.id)
         if job.status == "validating":
             self._reading[job.id] = job
             self.do(self._validate(job, file))
@@ -152,7 +156,8 @@ class Runner:
                 await self._end(file, task, Answered(code="interrupted", message=lost))
             else:
                 await work.ask(work.store.put_back, task)
-        for job in await work.ask(work.store.open_jobs):
+        left = await work.ask(work.store.open_jobs)
+        for job in [job for job in left if job.id not in (self._came or ())]:
             file = await work.ask(work.store.file, job.key, job.input_file)
             if file is None:
                 await fail(
@@ -162,6 +167,7 @@ class Runner:
                 await self._hander.resume(job, file)
             else:
                 self.take(job, file)
+        self._came = None
         self._hander.settle_strays()
 
     async def _validate(self, job: Job, file: KeptFile) -> None:
@@ -172,9 +178,9 @@ class Runner:
 
     async def _read(self, job: Job, file: KeptFile) -> None:
         """Read a batch's lines, and let them be run; or say why it is none."""
-        work = self._work
+        work, most = self._work, MOST_REQUESTS if is_of_messages(job) else MOST_LINES
         try:
-            lines, problems = await work.ask(lambda: read_lines(work.chunks(file), job.endpoint, self._longest()))
+            lines, problems = await work.ask(lambda: read_lines(work.chunks(file), job.endpoint, self._longest(), most))
         except StoreError as error:
             unreadable = Problem("input_file_unreadable", f"The input file cannot be read: {error}.")
             await fail(self._hooks, job, unreadable)

@@ -1,4 +1,4 @@
-"""What clients read: file and batch objects and the lines of their results, as OpenAI has them; jobs as we do. Pure."""
+"""What clients read: files, batches and the lines of their results, as OpenAI has them; jobs as we do. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores.job_rows import Handed, Job, KeptFile
+from proxy.stores.job_rows import Job, KeptFile
 
 FILE_PREFIX = "file-tk-"
 BATCH_PREFIX = "batch_tk_"
+MESSAGES_PREFIX = "msgbatch_tk_"
 CALL_PREFIX = "job_tk_"
 
 _TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
@@ -38,7 +39,12 @@ class Answered(Struct, frozen=True):
 
 def is_batch(job: Job) -> bool:
     """Whether it is a batch, not one call."""
-    return job.id.startswith(BATCH_PREFIX)
+    return job.id.startswith((BATCH_PREFIX, MESSAGES_PREFIX))
+
+
+def is_of_messages(job: Job) -> bool:
+    """Whether it is a batch as Anthropic has them (`messages.py`)."""
+    return job.id.startswith(MESSAGES_PREFIX)
 
 
 def file_object(file: KeptFile) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def batch_object(job: Job) -> dict[str, Any]:
         **{f"{name}_at": job.times.get(name) for name in _TIMES},
         "request_counts": {"total": job.total, **_counts(job)},
         "metadata": job.metadata,
-        **({} if job.handed is None or not job.is_handed else {"tollkeeper": _handed(job, job.handed)}),
+        **handed_object(job),
     }
 
 
@@ -86,14 +92,17 @@ def _counts(job: Job) -> dict[str, int]:
     return {"completed": done[0], "failed": done[1]}
 
 
-def _handed(job: Job, handed: Handed) -> dict[str, Any]:
-    """Whose batch answers it, and what that has saved so far."""
-    return {
-        "provider": handed.provider,
-        "provider_batch_id": handed.batch or None,
+def handed_object(job: Job) -> dict[str, Any]:
+    """A member more of a batch that a provider's own answers: whose that is, and what it has saved so far."""
+    if job.handed is None or not job.is_handed:
+        return {}
+    told = {
+        "provider": job.handed.provider,
+        "provider_batch_id": job.handed.batch or None,
         "cost_usd": usd_text(job.cost_pusd),
         "saved_usd": usd_text(job.saved_pusd),
     }
+    return {"tollkeeper": told}
 
 
 def call_object(job: Job, answered: Answered | None = None) -> dict[str, Any]:
@@ -123,30 +132,8 @@ def _result(answered: Answered) -> dict[str, Any]:
     """Whatever came, in JSON: as it is, as text, or in base64."""
     told = {"status_code": answered.status, "request_id": answered.request_id, "content_type": answered.content_type}
     if answered.content_type.startswith(("application/json", "text/")) or not answered.content_type:
-        return {**told, "body": _json(answered.body)}
+        return {**told, "body": json_of(answered.body)}
     return {**told, "body_base64": base64.b64encode(answered.body).decode()}
-
-
-def job_object(job: Job, answered: Answered | None, now: float) -> dict[str, Any]:
-    """A job of either kind; of a batch under way also how far it is, and when it will end if it goes on so."""
-    if not is_batch(job):
-        return call_object(job, answered)
-    done, began = job.completed + job.failed, job.times.get("in_progress", now)
-    expected = int(now + (now - began) * (job.total - done) / done) if done and job.status == "in_progress" else None
-    progress = done / job.total if job.total else 0.0
-    return {**batch_object(job), "progress": round(progress, 4), "expected_end_at": expected}
-
-
-def event_body(job: Job, message_id: str) -> str:
-    """What a webhook is sent about a job that is over: a batch in the shape of OpenAI's events
-    (https://platform.openai.com/docs/api-reference/webhook-events), a call as jobs are told, without its result."""
-    if is_batch(job):
-        kind, data = f"batch.{job.status}", batch_object(job)
-    else:
-        told = call_object(job)
-        kind, data = f"job.{told['status']}", {k: v for k, v in told.items() if k not in ("result", "error")}
-    event = {"id": message_id, "object": "event", "type": kind, "created_at": max(job.times.values(), default=0)}
-    return msgspec.json.encode({**event, "data": data}).decode()
 
 
 def status_url(job_id: str) -> str:
@@ -160,13 +147,13 @@ def result_line(line_id: str, custom_id: str, answered: Answered) -> bytes:
     if answered.code:
         error = {"code": answered.code, "message": answered.message}
     else:
-        body = {"status_code": answered.status, "request_id": answered.request_id, "body": _json(answered.body)}
+        body = {"status_code": answered.status, "request_id": answered.request_id, "body": json_of(answered.body)}
         response = body
     line = {"id": line_id, "custom_id": custom_id, "response": response, "error": error}
     return msgspec.json.encode(line) + b"\n"
 
 
-def _json(body: bytes) -> Any:
+def json_of(body: bytes) -> Any:
     """The body as it came where it is JSON on one line, else as a value or text."""
     try:
         value = msgspec.json.decode(body)

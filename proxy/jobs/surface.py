@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,7 +11,7 @@ from msgspec import Meta, Struct
 
 from proxy.errors import InvalidValue, NothingThere
 from proxy.exchange.client import Client
-from proxy.jobs.answering import asked_of, limit_of, send
+from proxy.jobs.answering import asked_of, limit_of, send, send_file
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import ENDPOINTS
 from proxy.jobs.runner import Runner
@@ -73,7 +72,7 @@ class Surface:
         if kind == "batches":
             send(client, batch_object(await self._batch(key, identity, cancels=bool(what))))
         elif what:
-            await self._content(await self._file(key, identity), client)
+            await send_file(client, self._work, await self._file(key, identity), "application/octet-stream")
         else:
             send(client, await self._told(await self._file(key, identity), head.method))
         return True
@@ -109,16 +108,6 @@ class Surface:
             raise InvalidValue(f"The file is being worked on by {job}; cancel that first.", param="id")
         await self._work.ask(self._work.remove, file)
         return {"id": file.id, "object": "file", "deleted": True}
-
-    async def _content(self, file: KeptFile, client: Client) -> None:
-        headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(file.size))]
-        client.begin(200, [*headers, *client.record.own_headers(is_whole=False)])
-        chunks = iter(self._work.chunks(file))
-        async for chunk in _in_thread(self._work, chunks):
-            client.say(chunk)
-            await client.room()
-        client.record.phase = "done"
-        client.end()
 
     async def _create(self, asked: Asked, client: Client) -> bool:
         body = await body_of(asked, self.limits.most_body)
@@ -183,11 +172,6 @@ class Surface:
         if job.status not in ("validating", "in_progress"):
             raise InvalidValue(f"A batch that is {job.status} cannot be cancelled.", param="id")
         return await self._runner.cancel(job)
-
-
-async def _in_thread(work: Work, chunks: Any) -> AsyncIterator[bytes]:
-    while (chunk := await work.ask(next, chunks, None)) is not None:
-        yield chunk
 
 
 def _page(objects: list[dict[str, Any]], query: str) -> dict[str, Any]:

@@ -143,9 +143,10 @@ class Work:
     def forget(self, job: Job) -> None:
         """Remove a job that is over, and what it was made of; files that its client may read stay."""
         self.store.remove_job(job.id)
-        file = self.store.file(job.key, job.input_file)
-        if file is not None and file.purpose == CALL:
-            self.remove(file)
+        for file_id in (job.input_file, job.output_file):
+            file = self.store.file(job.key, file_id)
+            if file is not None and file.purpose == CALL:
+                self.remove(file)
 
     def remove(self, file: KeptFile) -> None:
         """Remove a file: first from the database, so that nothing names what is not there."""

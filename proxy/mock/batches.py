@@ -44,7 +44,7 @@ def create(state: State, asked: dict[str, Any], now: float) -> MockBatch | Failu
     file = state.files.find(str(asked["input_file_id"]))
     assert file is not None
     lines, problems = _read(file.content, f"/v1/{endpoint}")
-    wait = 0.0 if problems else max((_seconds(endpoint, line) for line in lines), default=0.0)
+    wait = 0.0 if problems else max((seconds_of("openai", endpoint, line["body"]) for line in lines), default=0.0)
     name = f"batch_{state.suffix()}"
     told: dict[str, Any] = {
         "id": name,
@@ -157,9 +157,10 @@ def _problem(line: dict[str, Any], url: str, before: Lines, names: set[str]) -> 
     return "mismatched_model" if before and before[0].get("body", {}).get("model") != body.get("model") else None
 
 
-def _seconds(endpoint: str, line: dict[str, Any]) -> float:
+def seconds_of(profile: Profile, endpoint: str, fields: dict[str, Any]) -> float:
+    """How long a line takes."""
     try:
-        return parse_behaviour(read_asked("openai", endpoint, line["body"]).model).ttft
+        return parse_behaviour(read_asked(profile, endpoint, fields).model).ttft
     except CallerError:
         return 0.0
 
@@ -169,7 +170,7 @@ def _finish(state: State, batch: MockBatch) -> None:
     good: list[bytes] = []
     bad: list[bytes] = []
     for line in batch.lines:
-        status, body = _answer(state, told["endpoint"].removeprefix("/v1/"), line["body"])
+        status, body = answered(state, "openai", told["endpoint"].removeprefix("/v1/"), line["body"])
         response = {"status_code": status, "request_id": f"req_{state.suffix()}", "body": msgspec.Raw(body)}
         name = f"batch_req_{state.suffix()}"
         result = {"id": name, "custom_id": line["custom_id"], "response": response, "error": None}
@@ -187,24 +188,25 @@ def _kept(state: State, name: str, lines: list[bytes]) -> str | None:
     return file.id
 
 
-def _answer(state: State, endpoint: str, fields: dict[str, Any]) -> tuple[int, bytes]:
+def answered(state: State, profile: Profile, endpoint: str, fields: dict[str, Any]) -> tuple[int, bytes]:
     """One line's status and body, on the bill at half the price."""
     request_id = f"req_{state.suffix()}"
     try:
         fields = read_json(msgspec.json.encode(fields))
         content = Content("application/json", fields, False)
-        sent = Sent("openai", endpoint, f"/v1/{endpoint}", {"Authorization": "Bearer sk-batch"}, content)
+        head = {"authorization": "Bearer sk-batch", "anthropic-version": "2023-06-01"}
+        sent = Sent(profile, endpoint, f"/v1/{endpoint}", head, content)
         if state.is_strict and (failure := refused(sent, needs_key=False)) is not None:
             raise Objection(failure)
-        turn = price_turn(state, read_asked("openai", endpoint, fields), None)
+        turn = price_turn(state, read_asked(profile, endpoint, fields), None)
     except (CallerError, Objection) as error:
         failure = failure_of(error)
-        return failure.status, encoded("openai", endpoint, failure, request_id)
+        return failure.status, encoded(profile, endpoint, failure, request_id)
     row = Row(turn.reply_id, turn, streamed=False, polls_left=0, in_batch=True)
     state.bill.add(row)
     if (failed_with := refusal(turn)) is not None:
         row.refuse(failed_with.status)
-        return failed_with.status, encoded("openai", endpoint, failed_with, request_id)
+        return failed_with.status, encoded(profile, endpoint, failed_with, request_id)
     row.complete()
     return 200, whole(row, None)[1]
 

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from proxy.errors import CallerError
-from proxy.mock import batches, reports
+from proxy.mock import batches, message_batches, reports
 from proxy.mock.account import credits_body, generation_body, key_body
 from proxy.mock.asked import Profile, read_asked
 from proxy.mock.bill import Bill
@@ -122,8 +122,9 @@ def build_app(rules: Rules = RULES) -> web.Application:
         for method, path, handler in _ROUTES:
             if profile != "anthropic" or path in _ANTHROPIC_PATHS:
                 app.router.add_route(method, prefix + path, _bound(handler, profile, path.strip("/")))
-    for method, path, handler in batches.ROUTES:
-        app.router.add_route(method, "/openai/v1" + path, _bound(handler, "openai", path.strip("/")))
+    for prefix, profile in PREFIXES[2:]:
+        for method, path, handler in batches.ROUTES if profile == "openai" else message_batches.ROUTES:
+            app.router.add_route(method, prefix + path, _bound(handler, profile, path.strip("/")))
     for path, profile in reports.ROUTES:
         app.router.add_get(path, _bound(reports.serve, profile, "reports"))
     app.router.add_get("/mock/bill", _bill)
@@ -275,8 +276,7 @@ async def _redirected(request: web.Request) -> web.Response:
 async def _nowhere(request: web.Request) -> web.StreamResponse:
     """A path nobody serves, in the words of the provider whose prefix it has."""
     profile = next((name for prefix, name in PREFIXES if request.path.startswith(prefix + "/")), PREFIXES[0][1])
-    failure = Failure(404, f"Invalid URL ({request.method} {request.path})")
-    return failed(request.app[STATE], profile, "other", failure)
+    return failed(request.app[STATE], profile, "other", Failure(404, f"Invalid URL ({request.method} {request.path})"))
 
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (

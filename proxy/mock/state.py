@@ -23,6 +23,7 @@ from proxy.secret import Secret
 
 if TYPE_CHECKING:
     from proxy.mock.batches import MockBatch
+    from proxy.mock.message_batches import MockMessageBatch
 
 _ALPHABET = string.ascii_letters + string.digits
 _MOST_NAMES = 10_000
@@ -55,6 +56,7 @@ class State:
         self.bill = Bill()
         self.files = Files()
         self.batches: dict[str, MockBatch] = {}
+        self.message_batches: dict[str, MockMessageBatch] = {}
         self.background = Background()
         self._calls: dict[str, int] = {}
 

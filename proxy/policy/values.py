@@ -60,7 +60,7 @@ class Provider(Struct, frozen=True):
     usual one; without `stream_options` that member is never put in. `speaks` None: unknown until it is tried. `shut`
     says why no call goes there now: it is switched off, or (`is_unreadable`) its stored key cannot be opened. `zdr`: it
     keeps nothing of a call, says the operator. `tenant` is whose key it has; "" everybody's. `admin_key` reads the bill
-    of the account, and nothing else. `batches`: of its own, as OpenAI's."""
+    of the account, and nothing else. `batches`: of its own, as its kind has them."""
 
     name: str
     kind: Kind

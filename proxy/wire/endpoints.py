@@ -139,7 +139,7 @@ OWN_PATHS = (
     "tollkeeper/feedback",
 )
 _OURS = "tollkeeper"
-OWN = frozenset({"files", "batches", *OWN_PATHS, _OURS})
+OWN = frozenset({"files", "batches", "messages/batches", *OWN_PATHS, _OURS})
 
 _FREE_PATHS = {
     method: re.compile(

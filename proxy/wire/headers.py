@@ -177,3 +177,11 @@ def content_kind(content_type: str) -> str:
     if plain == "text/event-stream":
         return "events"
     return "json" if plain == "application/json" or plain.endswith("+json") else ""
+
+
+def root_of(headers: Iterable[tuple[str, str]]) -> str:
+    """Scheme and host by which a client reached us, "" where it named none; behind a proxy that speaks TLS, that says so."""
+    told = {name.lower(): value for name, value in headers}
+    host = told.get("host", "")
+    scheme = "https" if told.get("x-forwarded-proto", "").strip().lower() == "https" else "http"
+    return f"{scheme}://{host}" if host else ""

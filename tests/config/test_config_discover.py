@@ -217,6 +217,7 @@ def test_every_value_arrives_where_the_daemon_looks_for_it(tmp_path: Path) -> No
             api_key=Secret("k"),
             key_source=f"providers.anthropic.api_key in {file}",
             speaks=frozenset({"messages", "chat"}),
+            batches=True,
         ),
     }
     assert settings.routes == (Route("anthropic/*", "anthropic"),)

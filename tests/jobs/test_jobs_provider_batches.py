@@ -43,6 +43,7 @@ def config(mock: Mock) -> dict[str, Any]:
             "cheap": {"target": "openai/mock/echo", "price": PRICE},
             "slow": {"target": "openai/mock/slow?ttft=600", "price": PRICE},
             "soon": {"target": "openai/mock/slow?ttft=1", "price": PRICE},
+            "later": {"target": "openai/mock/slow?ttft=4", "price": PRICE},
             "plain": {"target": "plain/mock/echo", "price": PRICE},
         },
         "keys": {
@@ -194,8 +195,9 @@ def test_a_kill_finds_the_batch_again_and_makes_no_second_one(mock: Mock, tmp_pa
     before = len(list(provider(mock).batches.list()))
     with Daemon(config(mock), tmp_path) as daemon:
         client = user(daemon)
-        batch = begin(client, lines(4, "soon"))
+        batch = begin(client, lines(4, "later"))
         there = handed(client, batch)["provider_batch_id"]
+        assert held(daemon) > 0
         os.kill(daemon.pid, signal.SIGKILL)
     database = sqlite3.connect(tmp_path / "state" / "jobs" / "jobs.db")
     with database:
@@ -204,7 +206,6 @@ def test_a_kill_finds_the_batch_again_and_makes_no_second_one(mock: Mock, tmp_pa
     database.close()
     with Daemon(config(mock), tmp_path) as daemon:
         client = user(daemon)
-        assert held(daemon) > 0
         batch = until(client, batch)
         assert batch.status == "completed" and handed(client, batch)["provider_batch_id"] == there
         assert len(answers(client, batch.output_file_id)) == 4 and held(daemon) == 0

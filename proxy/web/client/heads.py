@@ -29,6 +29,7 @@ MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
 _NEVER = None, None
 _LONGEST_ONCE = 255
+_BATCHES = ("batches", "messages/batches")
 SHARED = "x-tollkeeper-coalesce"
 
 
@@ -154,7 +155,7 @@ def read_head(
         route=_once(headers, ROUTE),
         variables=_once(headers, VARIABLES),
         marks=marks_of_head(headers, headers.getall(TAGS, ())),
-        apart=_apart(headers) if endpoint.metered or endpoint.name == "batches" else None,
+        apart=_apart(headers) if endpoint.metered or endpoint.name in _BATCHES else None,
         rank=_rank(_once(headers, PRIORITY)),
     )
 

@@ -96,7 +96,7 @@ def job_answer(job: Job, now: float) -> JobAnswer:
     return JobAnswer(
         id=job.id,
         key=job.key,
-        kind="batch" if job.id.startswith("batch_") else "call",
+        kind="batch" if job.id.startswith(("batch_", "msgbatch_")) else "call",
         endpoint=job.endpoint,
         status=job.status,
         is_open=job.status in OPEN,

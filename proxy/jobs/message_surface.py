@@ -1,0 +1,137 @@
+"""`/messages/batches` as Anthropic has them: what comes inline is kept as a file of lines, and run like every batch."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import msgspec
+
+from proxy.errors import InvalidValue, NothingThere, UnknownEndpoint
+from proxy.exchange.client import Client
+from proxy.jobs.answering import asked_of, limit_of, send, send_file
+from proxy.jobs.calls import head_place, kept_headers
+from proxy.jobs.hooks import Hooks
+from proxy.jobs.messages import message_batch, read_requests
+from proxy.jobs.runner import Runner
+from proxy.jobs.shapes import FILE_PREFIX, MESSAGES_PREFIX
+from proxy.jobs.upload import Limits
+from proxy.jobs.work import Work, new_id
+from proxy.policy.tenants import owner_of
+from proxy.stores.job_rows import CALL, OPEN, Job, KeptFile
+from proxy.web.client.heads import Asked, body_of
+from proxy.wire.headers import PRIORITY, root_of
+
+_ALL = "/messages/batches"
+_OURS = re.compile(rf"{_ALL}/({MESSAGES_PREFIX}[0-9a-z]+)(?:/(results|cancel))?")
+_DAY_SECONDS = 86400
+_MOST_LISTED, _MOST_KEPT = 1000, 1_000_000
+
+
+class MessageSurface:
+    """`answer` says whether a request was ours."""
+
+    def __init__(self, work: Work, runner: Runner, hooks: Hooks, limits: Limits) -> None:
+        """`limits` change with the configuration."""
+        self.limits = limits
+        self._work = work
+        self._runner = runner
+        self._hooks = hooks
+
+    async def answer(self, asked: Asked, client: Client) -> bool:
+        """Answer a request for batches of messages; False where a provider is to. Raises `ProxyError`, `StoreError`."""
+        head, key = asked.head, owner_of(asked.caller)
+        root = root_of(head.incoming.headers)
+        if head.path == _ALL and head.method == "POST":
+            send(client, message_batch(await self._begin(asked), root, time.time()))
+            return True
+        if head.path == _ALL and head.method in ("GET", "HEAD"):
+            return await self._list(key, asked, client)
+        if (match := _OURS.fullmatch(head.path)) is None:
+            return False
+        job, did = await self._job(key, match[1]), (head.method.replace("HEAD", "GET"), match[2])
+        if did == ("GET", "results"):
+            await send_file(client, self._work, await self._results(job), "application/x-jsonl")
+        elif did == ("DELETE", None):
+            send(client, await self._delete(job))
+        elif did in (("GET", None), ("POST", "cancel")):
+            job = await self._cancel(job) if match[2] else job
+            send(client, message_batch(job, root, time.time()))
+        else:
+            raise UnknownEndpoint(f"{head.method} is nothing that can be done to {head.path}.")
+        return True
+
+    async def _begin(self, asked: Asked) -> Job:
+        work, head, key = self._work, asked.head, owner_of(asked.caller)
+        body, url = await body_of(asked, self.limits.most_body), f"/v1/messages{head.query}"
+        lines = await work.ask(read_requests, body, url)
+        now_ms, job_id, keep_seconds = int(time.time() * 1000), new_id(MESSAGES_PREFIX), self.limits.keep_seconds
+        headers = [
+            pair for pair in kept_headers(head.incoming.headers) if pair[0].lower() not in ("content-type", PRIORITY)
+        ]
+        headers += [("Content-Type", "application/json"), (PRIORITY, "batch")]
+        await self._hooks.add(key, job_id, None if head.apart is None else head.apart.hook)
+        expires_ms = now_ms + 1000 * (keep_seconds + _DAY_SECONDS)
+        file = await work.keep(KeptFile(new_id(FILE_PREFIX), key, "", CALL, 0, now_ms, expires_ms, ""), lines)
+        job = Job(
+            id=job_id,
+            key=key,
+            endpoint=url,
+            input_file=file.id,
+            window_seconds=_DAY_SECONDS,
+            keep_seconds=keep_seconds,
+            metadata=None,
+            head=await work.seal(head_place(job_id), msgspec.json.encode(headers).decode()),
+            status="validating",
+            created_ms=now_ms,
+            total=len(lines),
+        )
+        await work.ask(work.store.add_job, job)
+        self._runner.take(job, file)
+        return job
+
+    async def _job(self, key: str, job_id: str) -> Job:
+        job = None
+        if self._work.was_used:
+            job = await self._work.ask(lambda: self._work.store.job(key, job_id))
+        if job is None:
+            raise NothingThere(f"No message batch found with id '{job_id}'.", param="id")
+        return job
+
+    async def _list(self, key: str, asked: Asked, client: Client) -> bool:
+        """This key's batches; those at the provider where it has none here."""
+        work, query = self._work, asked_of(asked.head.query)
+        most, before = limit_of(query, _MOST_LISTED), query.get("before_id")
+        if not work.was_used or not await work.ask(lambda: work.store.jobs(key, MESSAGES_PREFIX, "", 1)):
+            return False
+        if before is None:
+            found = await work.ask(work.store.jobs, key, MESSAGES_PREFIX, query.get("after_id", ""), most + 1)
+            page, has_more = found[:most], len(found) > most
+        else:
+            newest = await work.ask(work.store.jobs, key, MESSAGES_PREFIX, "", _MOST_KEPT)
+            at = next((at for at, job in enumerate(newest) if job.id == before), 0)
+            page, has_more = newest[max(0, at - most) : at], at > most
+        root, now = root_of(asked.head.incoming.headers), time.time()
+        ends: dict[str, Any] = {"first_id": page[0].id, "last_id": page[-1].id} if page else {}
+        told = {"data": [message_batch(job, root, now) for job in page], "has_more": has_more}
+        send(client, {**told, "first_id": None, "last_id": None, **ends})
+        return True
+
+    async def _results(self, job: Job) -> KeptFile:
+        file = await self._work.ask(self._work.store.file, job.key, job.output_file) if job.output_file else None
+        if file is None or job.status in OPEN:
+            why = "it is still being processed" if job.status in OPEN else "none came of it, or their time is over"
+            raise NothingThere(f"The message batch '{job.id}' has no results: {why}.", param="id")
+        return file
+
+    async def _cancel(self, job: Job) -> Job:
+        if job.status not in OPEN:
+            raise InvalidValue(f"The message batch '{job.id}' has ended, and cannot be canceled.", param="id")
+        return await self._runner.cancel(job) if job.status in ("validating", "in_progress") else job
+
+    async def _delete(self, job: Job) -> dict[str, Any]:
+        if job.status in OPEN:
+            raise InvalidValue(f"The message batch '{job.id}' is still being processed; cancel it first.", param="id")
+        await self._work.ask(self._work.forget, job)
+        return {"id": job.id, "type": "message_batch_deleted"}
