@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from proxy.errors import InvalidValue, NothingThere
+from proxy.errors import InvalidValue, NothingThere, UnknownEndpoint
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send, send_file
 from proxy.jobs.hooks import Hooks
@@ -24,6 +24,13 @@ from proxy.web.client.heads import Asked, body_of
 from proxy.web.upload import Upload
 
 _OURS = re.compile(rf"/(?:files/{FILE_PREFIX}[0-9a-z]+(?:/content)?|batches/{BATCH_PREFIX}[0-9a-z]+(?:/cancel)?)")
+_READING = ("GET", "HEAD")
+_DONE: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("files",): (*_READING, "DELETE"),
+    ("files", "content"): _READING,
+    ("batches",): _READING,
+    ("batches", "cancel"): ("POST",),
+}
 _SMALL_BODY = 256 * 1024
 _MOST_FILES = 10_000
 _HOURS = 3600
@@ -59,16 +66,19 @@ class Surface:
         head, key = asked.head, owner_of(asked.caller)
         if head.path == "/files" and head.method == "POST":
             return await self._upload(asked, client)
-        if head.path == "/files" and (purpose := asked_of(head.query).get("purpose", "")) in (BATCH, OUTPUT):
+        reads = head.method in _READING
+        if head.path == "/files" and reads and (purpose := asked_of(head.query).get("purpose", "")) in (BATCH, OUTPUT):
             send(client, await self._files(key, head.query, purpose))
             return True
         if head.path == "/batches" and head.method == "POST":
             return await self._create(asked, client)
-        if head.path == "/batches":
+        if head.path == "/batches" and reads:
             return await self._batches(key, head.query, client)
         if _OURS.fullmatch(head.path) is None:
             return False
         _, kind, identity, *what = head.path.split("/")
+        if head.method not in _DONE[(kind, *what)]:
+            raise UnknownEndpoint(f"{head.method} is nothing that can be done to {head.path}.")
         if kind == "batches":
             send(client, batch_object(await self._batch(key, identity, cancels=bool(what))))
         elif what:

@@ -141,6 +141,9 @@ def test_files_and_batches_are_their_key_s_alone(daemon: Daemon) -> None:
         lambda: bob.files.content(output),
         lambda: bob.files.delete(batch.input_file_id),
         lambda: begin(bob, lines(1), input_file_id=batch.input_file_id),
+        lambda: alice.get(f"/batches/{batch.id}/cancel", cast_to=object),  # which is no way to cancel one
+        lambda: alice.delete(f"/batches/{batch.id}", cast_to=object),
+        lambda: alice.put(f"/files/{output}", body={}, cast_to=object),
     ):
         with pytest.raises(openai.NotFoundError):
             asked()

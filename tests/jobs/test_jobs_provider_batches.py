@@ -38,6 +38,7 @@ def config(mock: Mock) -> dict[str, Any]:
         "providers": {
             "openai": mock.provider("openai", batches=True),
             "plain": mock.provider("openai"),
+            "nowhere": {**mock.provider("openai", batches=True), "base_url": f"{mock.root}/api/v1"},  # which has none
         },
         "models": {
             "cheap": {"target": "openai/mock/echo", "price": PRICE},
@@ -45,6 +46,7 @@ def config(mock: Mock) -> dict[str, Any]:
             "soon": {"target": "openai/mock/slow?ttft=1", "price": PRICE},
             "later": {"target": "openai/mock/slow?ttft=4", "price": PRICE},
             "plain": {"target": "plain/mock/echo", "price": PRICE},
+            "declined": {"target": "nowhere/mock/echo", "price": PRICE},
         },
         "keys": {
             "alice": {"key": ALICE, "budgets": [{"usd": 100, "per": "total"}]},
@@ -154,6 +156,7 @@ def test_lines_the_provider_refuses_cost_nothing_and_are_errors(daemon: Daemon) 
     ("key", "content", "why"),
     [
         (ALICE, lines(2, "plain"), "its provider has none"),
+        (ALICE, lines(2, "declined"), "its provider declines it"),
         (ALICE, lines(1, "cheap") + lines(1, "plain").replace(b'"c0"', b'"c1"'), "two targets"),
         (BOB, lines(4, "cheap"), "the budget holds three at once"),
     ],
@@ -164,6 +167,7 @@ def test_everything_else_is_answered_here(daemon: Daemon, key: str, content: byt
     batch = until(client, begin(client, content))
     assert batch.status == "completed" and "tollkeeper" not in (batch.model_extra or {}), why
     assert batch.request_counts is not None and batch.request_counts.completed == batch.request_counts.total
+    assert held(daemon) == 0
 
 
 def test_limits_of_requests_are_not_used_up_by_a_batch_that_does_not_fit(daemon: Daemon) -> None:
@@ -240,8 +244,20 @@ def test_the_mock_refuses_what_openai_refuses(mock: Mock) -> None:
     other = client.files.create(file=("in.jsonl", b"{}"), purpose="user_data")
     with pytest.raises(openai.BadRequestError, match="purpose"):
         client.batches.create(input_file_id=other.id, endpoint=URL, completion_window="24h")
-    mixed = client.files.create(file=("in.jsonl", lines(1, "mock/a") + lines(1, "mock/b")), purpose="batch")
-    batch = until(client, client.batches.create(input_file_id=mixed.id, endpoint=URL, completion_window="24h"))
-    assert batch.status == "failed" and batch.errors is not None and batch.errors.data is not None
-    assert [one.code for one in batch.errors.data] == ["duplicate_custom_id"]
-    client.files.delete(other.id), client.files.delete(mixed.id)
+    client.files.delete(other.id)
+    line = lines(1, "mock/a")
+    for content, code in (
+        (b"", "empty_file"),
+        (b"{\n", "invalid_json_line"),
+        (line + line, "duplicate_custom_id"),
+        (line + lines(1, "mock/b").replace(b'"c0"', b'"c1"'), "mismatched_model"),
+        (line.replace(b"POST", b"GET"), "invalid_method"),
+        (line.replace(b"/v1/chat/completions", b"/v1/embeddings"), "mismatched_url"),
+        (line.replace(b"/v1/chat/completions", b"/chat"), "invalid_url"),
+        (lines(1, "mock/a", stream=True), "invalid_request"),
+    ):
+        file = client.files.create(file=("in.jsonl", content), purpose="batch")
+        batch = until(client, client.batches.create(input_file_id=file.id, endpoint=URL, completion_window="24h"))
+        assert batch.status == "failed" and batch.errors is not None and batch.errors.data is not None
+        assert [one.code for one in batch.errors.data] == [code]
+        client.files.delete(file.id)
