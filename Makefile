@@ -5,7 +5,7 @@
 # make agents    Claude Code, Codex, Cline, opencode, Continue, aider and llm at work (AGENTS="codex llm" for some of them)
 # make coverage  how much of each package the tests reach, processes included; fails below 95 %
 # make faults    kills and disconnects by the hundred (half an hour)
-# make bench     the table of docs/performance.md (ARGS="--growth", "--others", "--translation" or "--profile" for the rest of it)
+# make bench     the table of docs/performance.md (ARGS="--growth", "--others", "--translation", "--questions" or "--profile" for the rest of it)
 # make examples  writes what commands print now into README and docs, and the pictures of top and the dashboard
 # make catalogue writes the lists of models in proxy/data again, from the packages that requirements/ names
 # make lock      refreshes requirements/     make clean   removes what make made

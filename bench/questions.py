@@ -20,7 +20,7 @@ from bench.latency import Aim, first_bytes
 from bench.ledger import KEYS, MODELS, fill
 from bench.measure import Bench, running
 from bench.payloads import small_request
-from bench.processes import BenchError, run_ours
+from bench.processes import BenchError, cpu_seconds, run_ours
 
 MUST_SECONDS, AIM_SECONDS = 1.0, 0.3
 _MOST_SECONDS = 120
@@ -68,11 +68,16 @@ def run(bench: Bench, rows: int) -> dict[str, list[float]]:
     start = partial(tollkeeper.start, grown=Grown(KEYS, MODELS))
     with running(start, bench.folder, bench.upstreams.plain) as contender:
         root = _admin_root(bench.folder / "tollkeeper.log")
-        found = {path: [_seconds(partial(_ask, root + path)) for _ in range(bench.effort.rounds + 1)] for path in PATHS}
+        times = range(bench.effort.rounds + 1)
+        found, used = dict[str, list[float]](), dict[str, float]()
+        for path in PATHS:
+            before = cpu_seconds(contender.process.pids)
+            found[path] = [_seconds(partial(_ask, root + path)) for _ in times]
+            used[path] = (cpu_seconds(contender.process.pids) - before) / len(times)
         config = str(bench.folder / "config.yaml")
         usage = partial(run_ours, "usage", "--by", "model", "--config", config)
-        found["tollkeeper usage --by model"] = [_seconds(usage) for _ in range(bench.effort.rounds + 1)]
-        print(table(found))
+        found["tollkeeper usage --by model"] = [_seconds(usage) for _ in times]
+        print(table(found, used))
         alone = _calls(contender, bench)
         with _asking(root):
             beside = _calls(contender, bench)
@@ -82,13 +87,14 @@ def run(bench: Bench, rows: int) -> dict[str, list[float]]:
     return {**found, "calls alone": alone, "calls beside": beside}
 
 
-def table(found: dict[str, list[float]]) -> str:
-    """One line a question: the first answer, and the median of those after it."""
-    lines = ["| question | first, s | then, s | must: 1 s | aim: 0.3 s |", "|---|--:|--:|---|---|"]
+def table(found: dict[str, list[float]], used: dict[str, float]) -> str:
+    """One line a question: the first answer, the median of those after it, and the daemon's processor time for one."""
+    lines = ["| question | first, s | then, s | CPU, s | must: 1 s | aim: 0.3 s |", "|---|--:|--:|--:|---|---|"]
     for name, (first, *others) in found.items():
         then = median(others)
         said = ["met" if max(first, then) <= most else "**not met**" for most in (MUST_SECONDS, AIM_SECONDS)]
-        lines.append(f"| {' | '.join([f'`{name}`', f'{first:.3f}', f'{then:.3f}', *said])} |")
+        cpu = f"{used[name]:.2f}" if name in used else "–"
+        lines.append(f"| {' | '.join([f'`{name}`', f'{first:.3f}', f'{then:.3f}', cpu, *said])} |")
     return "\n".join(lines)
 
 

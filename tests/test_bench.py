@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import translating
+from bench import questions, translating
 from bench.calls import is_whole
 from bench.contenders import CONTENDERS, US
 from bench.growth import Curve
@@ -68,6 +68,12 @@ def test_a_translated_event_is_judged_beside_a_native_one_of_its_round() -> None
     assert chat == "| chat | 10.0 | native |  |  |"
     assert messages == "| messages | 14.0 | 1.30 × | ≤ 1.5 ×: met | ≤ 1.2 ×: **not met** |"
     assert responses == "| responses | 16.0 | 1.60 × | ≤ 1.5 ×: **not met** | ≤ 1.2 ×: **not met** |"
+
+
+def test_a_question_is_judged_by_its_slowest_answer() -> None:
+    text = questions.table({"/forecast": [0.9, 0.2, 0.1], "usage": [0.2, 1.2]}, {"/forecast": 0.15})
+    assert line(text, "/forecast") == "| `/forecast` | 0.900 | 0.150 | 0.15 | met | **not met** |"
+    assert line(text, "`usage`") == "| `usage` | 0.200 | 1.200 | – | **not met** | **not met** |"
 
 
 def test_a_picture_is_a_document_with_every_point() -> None:

@@ -28,6 +28,7 @@ NOT_ROLLED_UP = ("session", "flag")
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 _SHOWN = ("calls", "attempts", "errors", "refused", *COUNTERS[2:5], "reasoning_tokens")
+_COST = MEASURES.index("cost_pusd")
 _SHARES = {"p50": 0.5, "p95": 0.95}
 
 Key = tuple[
@@ -38,7 +39,7 @@ Found = dict[tuple[Key, str], Sums]  # and the source
 
 class AnalyticsQuestion(Struct, frozen=True):
     """`interval` None: one row for all the time. `only` has names or patterns with * ? and [ for any of `By`;
-    `tenants` are the only ones that count, None: all.
+    `tenants` and `keys` are the only ones that count, None: all; without `with_times` nothing is said of these.
 
     What counts is whole minutes, hours or days of `zone` (`to_the_minute`: minutes, though without an interval):
     `since_ms` from the beginning of its own, `until_ms` to the end of its.
@@ -53,11 +54,18 @@ class AnalyticsQuestion(Struct, frozen=True):
     order: Order = "cost"
     tenants: tuple[str, ...] | None = None
     to_the_minute: bool = False
+    keys: tuple[str, ...] | None = None
+    with_times: bool = True
 
     @property
     def names(self) -> frozenset[str]:
         """Every name that matters."""
-        return frozenset((*self.by, *self.only, *(() if self.tenants is None else ("tenant",))))
+        return frozenset((*self.by, *self.only, *(name for name, _ in self.among)))
+
+    @property
+    def among(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The names that must be one of some."""
+        return [(name, some) for name, some in (("tenant", self.tenants), ("key", self.keys)) if some is not None]
 
     @property
     def is_rolled_up(self) -> bool:
@@ -90,7 +98,7 @@ class AnalyticsQuestion(Struct, frozen=True):
 
     def asks_for(self, known: dict[str, str]) -> bool:
         """Whether these names are wanted."""
-        if self.tenants is not None and known["tenant"] not in self.tenants:
+        if any(known[name] not in some for name, some in self.among):
             return False
         return all(known[of] == name or fnmatchcase(known[of], name) for of, name in self.only.items())
 
@@ -162,6 +170,14 @@ def sums_of(found: Found, key: Key, source: str) -> Sums:
     if sums is None:
         sums = found[place] = Sums()
     return sums
+
+
+def costs(found: Found) -> dict[Key, int]:
+    """What each row cost, 1e-12 USD."""
+    totals: dict[Key, int] = {}
+    for (key, _), sums in found.items():
+        totals[key] = totals.get(key, 0) + sums.counts[_COST]
+    return totals
 
 
 def report(found: Found, question: AnalyticsQuestion, *, complete: bool) -> AnalyticsReport:

@@ -103,16 +103,16 @@ def _count_part(driver: sqlite3.Connection, found: Found, question: AnalyticsQue
     if part.cube is not None:
         conditions, values = ["cube = ?", *conditions], [part.cube, *values]
     wanted = [(f'"{name}" {_fits(text)} ?', [_globbed(text)]) for name, text in question.only.items()]
-    if (tenants := question.tenants) is not None:
-        wanted.append((f"tenant IN ({', '.join('?' * len(tenants))})", [*tenants]))
+    wanted += [(f'"{name}" IN ({", ".join("?" * len(some))})', [*some]) for name, some in question.among]
     at_ms = f"{part.unit} * {part.unit_ms}"
     begin = {"hour": f"{at_ms} / {HOUR_MS} * {HOUR_MS}", "minute": at_ms, None: "0"}.get(
         question.interval, f"begin_of({at_ms})"
     )
     named = [f'"{name}"' for name in (*question.by, "source")]
     grouped = ", ".join(str(number) for number in range(1, len(named) + 2))
+    times = "added(first_token_ms), added(total_ms)" if question.with_times else "'', ''"
     sql = (
-        f"SELECT {begin}, {', '.join(named)}, {{sums}}, added(first_token_ms), added(total_ms) "
+        f"SELECT {begin}, {', '.join(named)}, {{sums}}, {times} "
         f"FROM {part.table} WHERE {' AND '.join([*conditions, *(one for one, _ in wanted)])} GROUP BY {grouped}"
     )
     for begun, *names, counts, first, total in _summed(

@@ -58,7 +58,9 @@ def past_calls(driver: sqlite3.Connection, question: CallsQuestion) -> tuple[lis
     until = time.monotonic() + question.longest_seconds
     while True:
         edge = _edge(driver, place, question)
-        rows = driver.execute(asked, (*place, question.since_ms, *(edge or (0, 0)), *values))
+        # SQLite takes one lower bound for its index: the nearer one, or it goes through all that is older
+        oldest_ms = max(question.since_ms, edge[0] if edge else 0)
+        rows = driver.execute(asked, (*place, oldest_ms, *(edge or (0, 0)), *values))
         for request_id, *at in rows:
             if request_id in found or driver.execute(shown, (*_between(request_id), *first, *values)).fetchone():
                 continue  # another attempt of it was as good

@@ -11,8 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec.structs import replace
+
 from proxy.stores import known
-from proxy.stores.analytics import AnalyticsQuestion, AnalyticsReport, Found, count_minutes, count_rows, rows_in
+from proxy.stores.analytics import (
+    AnalyticsQuestion,
+    AnalyticsReport,
+    Found,
+    Key,
+    costs,
+    count_minutes,
+    count_rows,
+    rows_in,
+)
 from proxy.stores.analytics import report as analytics_report
 from proxy.stores.analytics_ledger import ledger_found
 from proxy.stores.audit import AuditQuestion, AuditRow, Head, Verdict, nothing_left, rows_of, verified
@@ -72,13 +83,21 @@ class Files:
 
     def analytics(self, question: AnalyticsQuestion) -> AnalyticsReport:
         """The same and how long it took, by time and by names. Raises `TooMuch`, too, for what is not kept so."""
+        found, complete = self._found(question)
+        return analytics_report(found, question, complete=complete)
+
+    def costs(self, question: AnalyticsQuestion) -> dict[Key, int]:
+        """What each row of that cost, 1e-12 USD."""
+        return costs(self._found(replace(question, with_times=False))[0])
+
+    def _found(self, question: AnalyticsQuestion) -> tuple[Found, bool]:
         nothing: tuple[Found, bool] = {}, True
         (found, complete), tail = self._ask(lambda driver: ledger_found(driver, question), nothing, list[Record])
         if question.is_rolled_up:
             count_minutes(found, by_minute(tail).items(), question)
         elif "flag" not in question.names:  # what a flag was told of is in the ledger
             count_rows(found, rows_in(tail), question)
-        return analytics_report(found, question, complete=complete)
+        return found, complete
 
     def find(self, request_id: str) -> list[Row]:
         """The attempts of one call, or why it was refused; first one first."""

@@ -79,15 +79,15 @@ def _of_keys(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
     recent = _rows(desk, ("key",), since_ms, now_ms)
     if not recent:
         return []
-    hours: dict[str, dict[str, int]] = {}
+    hours: dict[str, dict[int, int]] = {}
     past_ms, tenants = since_ms - _HOURS_DAYS * DAY_MS, desk.bounds.tenants
-    question = AnalyticsQuestion(("key",), UTC, "hour", past_ms, since_ms, tenants=tenants)
-    for row in desk.files.analytics(question).rows:
-        hours.setdefault(row["key"], {})[row["at"]] = _pusd(row)
+    keys = tuple(row["key"] for row in recent)
+    question = AnalyticsQuestion(("key",), UTC, "hour", past_ms, since_ms, tenants=tenants, keys=keys)
+    for (at_ms, (key,)), pusd in desk.files.costs(question).items():
+        hours.setdefault(key, {})[at_ms] = pusd
     for row in recent:
         past = hours.get(row["key"], {})
-        first = min(past, default="")
-        count = 0 if not first else (since_ms - _ms(first)) // HOUR_MS
+        count = (since_ms - min(past, default=since_ms)) // HOUR_MS
         spent = [*past.values(), *[0] * (count - len(past))]  # hours without a call cost nothing
         found += of_key(row["key"], _figures(row, since_ms, now_ms), spent, parts.get(row["key"], []))
     return found

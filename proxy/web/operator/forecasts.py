@@ -6,15 +6,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
-from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.policy.analysis.bills import BillDay
 from proxy.policy.analysis.forecast import HISTORY_HOURS, Ahead, Confidence, forecast
 from proxy.policy.money.account import Standing
-from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import GLOBAL, Budget, key_of, tenant_of
 from proxy.policy.tenants import children
 from proxy.stores.analytics import HOUR_MS, AnalyticsQuestion
@@ -24,7 +24,8 @@ from proxy.web.operator.desk import Desk, instant
 
 _TOTAL_HOURS = 90 * 24  # how far ahead is looked where nothing ends
 _TOO_SHORT = ("minute", "hour")
-_MOST = 200  # budgets, each of which asks for its hours
+_MOST = 200  # budgets, most of which ask for their hours
+_PATTERN = frozenset("*?[")
 
 
 class AtEnd(Struct, frozen=True):
@@ -92,18 +93,10 @@ class ForecastOrders:
 
 def forecasts(desk: Desk, standings: Sequence[Standing], now: float) -> ForecastAnswer:
     """It asks files and may run in a thread; the books may not, so that where they stand is an argument."""
-    known: dict[tuple[tuple[str, str], ...], list[int]] = {}
     found = [s for s in standings if s.budget.per not in _TOO_SHORT and desk.bounds.has_budget(s.budget)]
     found.sort(key=lambda s: s.spent_pusd * 10**6 // s.budget.cap_pusd, reverse=True)
-    rows = []
-    for standing in found[:_MOST]:
-        history: list[int] = []
-        for only in _whose(desk, standing.budget):
-            asked = tuple(sorted(only.items()))
-            if asked not in known:
-                known[asked] = _hours(desk, only, now)
-            history = _added(history, known[asked])
-        rows.append(_row(standing, history, now))
+    histories = _Histories(desk, now, [standing.budget for standing in found[:_MOST]])
+    rows = [_row(standing, histories.of(standing.budget), now) for standing in found[:_MOST]]
     rows.sort(key=lambda row: (row.exhausted_in_seconds is None, row.exhausted_in_seconds or 0, row.budget))
     return ForecastAnswer(instant(int(now * 1000)), rows, credit_forecasts(desk, now), max(0, len(found) - _MOST))
 
@@ -176,22 +169,52 @@ def _whose(desk: Desk, budget: Budget) -> list[dict[str, str]]:
     return []
 
 
+class _Histories:
+    """What every hour cost, of what each of some budgets binds; those of single keys are read together."""
+
+    def __init__(self, desk: Desk, now: float, budgets: Sequence[Budget]) -> None:
+        self._desk, self._now = desk, now
+        self._known: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        keys = {only["key"] for budget in budgets for only in _whose(desk, budget) if only.keys() == {"key"}}
+        plain = tuple(key for key in keys if not _PATTERN & set(key))
+        if plain:
+            by_key: dict[str, dict[int, int]] = {key: {} for key in plain}
+            question = replace(_asked({}, now), by=("key",), keys=plain)
+            for (at_ms, (key,)), pusd in desk.files.costs(question).items():
+                by_key[key][at_ms] = pusd
+            self._known = {(("key", key),): _in_a_row(costs, now) for key, costs in by_key.items()}
+
+    def of(self, budget: Budget) -> list[int]:
+        """Of one of them, from the first hour that anything is known of to the last that is over."""
+        history: list[int] = []
+        for only in _whose(self._desk, budget):
+            asked = tuple(sorted(only.items()))
+            if asked not in self._known:
+                self._known[asked] = _hours(self._desk, only, self._now)
+            history = _added(history, self._known[asked])
+        return history
+
+
 def _hours(desk: Desk, only: dict[str, str], now: float) -> list[int]:
-    """What every hour cost, from the first that anything is known of to the last that is over."""
-    end_ms = int(now * 1000) // HOUR_MS * HOUR_MS
-    since_ms = end_ms - HISTORY_HOURS * HOUR_MS
-    report = desk.files.analytics(AnalyticsQuestion((), UTC, "hour", since_ms, end_ms, only))
-    costs: dict[str, int] = {str(row["at"]): to_pusd(Decimal(row["cost_usd"])) for row in report.rows}
-    if not costs:
-        return []
-    hours = [costs.get(_at(at_ms), 0) for at_ms in range(since_ms, end_ms, HOUR_MS)]
+    costs = desk.files.costs(_asked(only, now))
+    return _in_a_row({at_ms: pusd for (at_ms, _), pusd in costs.items()}, now)
+
+
+def _asked(only: dict[str, str], now: float) -> AnalyticsQuestion:
+    end_ms = _this_hour(now)
+    return AnalyticsQuestion((), UTC, "hour", end_ms - HISTORY_HOURS * HOUR_MS, end_ms, only)
+
+
+def _this_hour(now: float) -> int:
+    return int(now * 1000) // HOUR_MS * HOUR_MS
+
+
+def _in_a_row(costs: dict[int, int], now: float) -> list[int]:
+    """By the hour (UTC epoch milliseconds), as a list that ends with the last one that is over."""
+    end_ms = _this_hour(now)
+    hours = [costs.get(at_ms, 0) for at_ms in range(end_ms - HISTORY_HOURS * HOUR_MS, end_ms, HOUR_MS)]
     first = next((number for number, amount in enumerate(hours) if amount), len(hours))
     return hours[first:]
-
-
-def _at(at_ms: int) -> str:
-    """As the rows have it."""
-    return instant(at_ms).replace(".000Z", "+00:00")
 
 
 def _added(hours: list[int], others: list[int]) -> list[int]:

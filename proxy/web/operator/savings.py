@@ -151,7 +151,7 @@ def _spent(desk: Desk, since_ms: int, only: str | None = None) -> Iterator[Spent
     """What calls of text have used, by name and provider, whichever endpoint they came by; what cost most first."""
     names = {} if only is None else {"model": only}
     by: tuple[By, ...] = ("model", "provider", "endpoint")
-    question = AnalyticsQuestion(by, UTC, None, since_ms, only=names, tenants=desk.bounds.tenants)
+    question = AnalyticsQuestion(by, UTC, None, since_ms, only=names, tenants=desk.bounds.tenants, with_times=False)
     sums: dict[tuple[str, str], list[int]] = {}
     for row in desk.files.analytics(question).rows:
         if row["provider"] and row["endpoint"] in _TEXT:
