@@ -46,6 +46,7 @@ from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, rep
 
 if TYPE_CHECKING:
     from proxy.policy.analysis.bills import BillDay
+    from proxy.policy.analysis.savings import Held
     from proxy.stores.bills import KeptCorrection
     from proxy.stores.past_calls import CallsQuestion, Place
     from proxy.stores.rotation import Use
@@ -98,6 +99,13 @@ class Files:
         elif "flag" not in question.names:  # what a flag was told of is in the ledger
             count_rows(found, rows_in(tail), question)
         return found, complete
+
+    def holds(self, since_ms: int, endpoints: frozenset[str], tenants: tuple[str, ...] | None) -> list[Held]:
+        """What the newest calls held of budgets, beside what they came to."""
+        from proxy.stores.holds import holds
+
+        nothing: list[Held] = []
+        return self._ask_ledger(lambda driver: holds(driver, since_ms, endpoints, tenants), nothing)[0]
 
     def find(self, request_id: str) -> list[Row]:
         """The attempts of one call, or why it was refused; first one first."""

@@ -49,6 +49,7 @@ def _row(number: int, cost_pusd: int, endpoint: str) -> Row:
         f"req_{number}.1", f"req_{number}", 1, AT_MS + number, key="alice", endpoint=endpoint,
         asked="openai/gpt-4o", model="openai/gpt-4o", provider="openrouter", upstream_model="openai/gpt-4o", status=200,
         outcome="200", input_tokens=4000, output_tokens=100, cost_pusd=cost_pusd, source="reported", counts_call=True,
+        hold_pusd=60 * 10**9,
     )  # fmt: skip
 
 
@@ -68,7 +69,9 @@ def test_what_would_have_cost_less_is_told_and_tried_by_the_command_it_names(des
     found = desk.json("savings", "--since", "7d")
     assert found["spent_usd"] == "11.000000000000"
     told = {one["kind"]: one for one in found["savings"]}
-    assert set(told) == {"cheaper_model", "prompt_cache"}
+    assert set(told) == {"cheaper_model", "prompt_cache", "maximum"}
+    assert told["maximum"]["saves_usd"] == "0.000000000000"
+    assert "holds $0.06 of its budgets" in told["maximum"]["why"] and "than 100 tokens" in told["maximum"]["why"]
     assert told["prompt_cache"]["saves_usd"] == "2.500000000000"  # half of four million tokens, at $1.25 less
     text = desk.run("savings", "--since", "7d").stdout
     assert text.startswith("$11.00 were spent on calls of text since ") and "try: tollkeeper settings set" in text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.policy.analysis.savings import Choice, Spent, advise, at_price
+from proxy.policy.analysis.savings import Choice, Held, Spent, advise, at_price, unused_maximum
 from proxy.policy.money.prices import Override, Price
 from proxy.wire.usage import Usage
 
@@ -43,6 +43,19 @@ def other(**changes: Any) -> Choice:
 )  # fmt: skip
 def test_the_same_tokens_at_another_price(price: Price | None, cost: int | None) -> None:
     assert at_price(spent(), price) == cost
+
+
+@pytest.mark.parametrize(
+    ("held", "is_told"),
+    [
+        (Held("big", "here", 100, 80, USD, USD // 10), True),
+        (Held("big", "here", 100, 80, USD, USD // 3), False),
+        (Held("big", "here", 5, 80, USD, USD // 10), False),
+        (Held("big", "here", 100, 0, USD // 1000, 0), False),
+    ],
+)
+def test_a_maximum_that_is_never_used_is_told_of_enough_calls_and_money(held: Held, is_told: bool) -> None:
+    assert (unused_maximum(held) is not None) == is_told
 
 
 TABLE: list[tuple[str, Choice, tuple[str, str] | None]] = [

@@ -14,7 +14,7 @@ from proxy.policy.money.costs import cost_usd
 from proxy.policy.money.prices import Price
 from proxy.wire.usage import Usage
 
-Kind = Literal["cheaper_provider", "cheaper_model", "prompt_cache", "batch"]
+Kind = Literal["cheaper_provider", "cheaper_model", "prompt_cache", "batch", "maximum"]
 Confidence = Literal["high", "medium", "low", "unproven"]
 
 LEAST_PUSD = PUSD_PER_USD // 100
@@ -22,6 +22,7 @@ _LEAST_CALLS = 20
 _LEAST_CACHED_INPUT = 1024  # tokens a prompt has before OpenAI's and Anthropic's caches take it (wire.md 4)
 _LITTLE_CACHED = 0.2
 _AS_GOOD = 0.02  # so much less of the table's 0 to 1 is no difference
+_IDLE = 4  # a hold so many times the dearest call is more than ever came
 _ROOM = 4  # a model must take so many times what calls bring on average
 
 
@@ -38,6 +39,18 @@ class Spent(Struct, frozen=True):
     def input_each(self) -> int:
         """What a call reads, on average."""
         return self.usage.input_tokens // max(1, self.calls)
+
+
+class Held(Struct, frozen=True):
+    """What calls of a name at a provider held of their budgets on average, beside the dearest of them (1e-12 USD) and the
+    longest reply."""
+
+    model: str
+    provider: str
+    calls: int
+    longest_tokens: int
+    hold_pusd: int
+    dearest_pusd: int
 
 
 class Choice(Struct, frozen=True):
@@ -88,6 +101,18 @@ def advise(spent: Spent, own: Choice, others: Sequence[Choice]) -> list[Advice]:
         _batch(spent, own),
     ]
     return sorted((a for a in found if a is not None and a.saves_pusd >= LEAST_PUSD), key=lambda a: -a.saves_pusd)
+
+
+def unused_maximum(held: Held) -> Advice | None:
+    """A maximum that replies never come near saves nothing, but holds back what a budget has."""
+    if held.calls < _LEAST_CALLS or held.hold_pusd < max(LEAST_PUSD, _IDLE * held.dearest_pusd):
+        return None
+    hold, dearest = (dollars(usd_text(pusd)) for pusd in (held.hold_pusd, held.dearest_pusd))
+    why = (
+        f"until it ends a call holds {hold} of its budgets, and none of the newest {held.calls:,} cost more than {dearest}: no reply was "
+        f"longer than {held.longest_tokens:,} tokens"
+    )
+    return Advice("maximum", held.model, held.provider, None, 0, "high", why)
 
 
 def _elsewhere(spent: Spent, own: Choice, others: Sequence[Choice]) -> Advice | None:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from proxy.errors import InvalidValue, ModelNotFound
 from proxy.exchange.candidates import Candidates
-from proxy.policy.analysis.savings import Advice, Choice, Confidence, Kind, Spent, advise, at_price
+from proxy.policy.analysis.savings import Advice, Choice, Confidence, Kind, Spent, advise, at_price, unused_maximum
 from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.pricebook import Free
 from proxy.policy.names.resolution import resolve
@@ -119,6 +119,8 @@ def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
     every = list(choices.every())
     owned = [(each, own) for each in spent if (own := choices.of(each.model, each.provider)) is not None]
     found = [one for each, own in owned for one in advise(each, own, [*every, *choices.elsewhere(each)])]
+    held = desk.files.holds(since_ms, _TEXT, desk.bounds.tenants)
+    found += [one for each in held if (one := unused_maximum(each)) is not None]
     found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
     return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), [_row(one) for one in found])
 
@@ -238,6 +240,8 @@ def _how(one: Advice) -> str:
         value = json.dumps({"model": one.model, "arms": arms, "sticky": "session"})
         # clients choose some of the names
         return f"tollkeeper settings set experiments.{_experiment(one.model, one.to)} {shlex.quote(value)}"
+    if one.kind == "maximum":
+        return "send `max_tokens` a little above the longest reply, or set it under `defaults:` of the name"
     if one.kind == "batch":
         return "send what can wait as a batch: docs/jobs.md"
     return "keep the beginning of prompts the same from call to call; Anthropic's models want `cache_control` as well"
