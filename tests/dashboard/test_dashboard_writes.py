@@ -253,6 +253,6 @@ def test_bills_what_is_ahead_and_what_would_cost_less_stand_by_the_costs(visit: 
     form = page.get_by_role("dialog")
     assert form.get_by_label("The name that clients send").input_value() == DEAR
     form.get_by_role("button", name="Begin it").click()
-    page.get_by_role("region", name="Experiment cheaper").get_by_text("running").wait_for()
+    page.get_by_role("region", name=re.compile("Experiment gpt-4o-cost-0.3-to-")).get_by_text("running").wait_for()
     (arms,) = [one["arms"] for one in daemon.asked("/experiments")["experiments"]]
     assert [arm["share"] for arm in arms] == [95, 5]

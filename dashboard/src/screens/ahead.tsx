@@ -98,7 +98,7 @@ export function Savings({ since }: { since: string }) {
 }
 
 function Advice({ one }: { one: Saving }) {
-  const tried = { experiment: one.model, to: one.to ?? "" };
+  const tried = { experiment: one.model, to: one.to ?? "", called: /experiments\.(\S+)/.exec(one.how)?.[1] ?? "" };
   return (
     <li class="advice">
       <div class="row">

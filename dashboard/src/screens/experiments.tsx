@@ -35,7 +35,7 @@ const ARMS: Column<Arm>[] = [
   { name: "95 % within", of: (arm) => `${figure(arm.metric.low)} … ${figure(arm.metric.high)}`, right: true, wide: true },
 ];
 
-// `experiment` and `to` in the address: one that advice has thought of.
+// `experiment`, `to` and `called` in the address: one that advice has thought of.
 export function Experiments({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ experiments: Experiment[] }>("experiments", 5000);
   const advised = place.params.get("experiment");
@@ -51,7 +51,7 @@ export function Experiments({ place }: { place: Place }) {
       {write.error && !making && <Problem error={write.error} />}
       {data?.experiments.length === 0 && <Empty title="No experiment yet">One shares the calls of a name out among models, and says which does better.</Empty>}
       {data?.experiments.map((one) => <One key={one.name} of={one} write={write} />)}
-      {making && <Making write={write} close={close} model={advised ?? ""} to={place.params.get("to") ?? ""} />}
+      {making && <Making write={write} close={close} model={advised ?? ""} to={place.params.get("to") ?? ""} name={place.params.get("called") ?? ""} />}
     </Card>
   );
 }
@@ -91,7 +91,7 @@ function Under({ of, write, order }: { of: Experiment; write: Write; order: (wha
   );
 }
 
-function Making({ write, close, model, to }: { write: Write; close: () => void; model: string; to: string }) {
+function Making({ write, close, model, to, name }: { write: Write; close: () => void; model: string; to: string; name: string }) {
   const send = async (given: Record<string, string>) => {
     const part = Number(given.share);
     const arms = [{ target: given.first, share: 100 - part }, { target: given.second, share: part }];
@@ -102,7 +102,7 @@ function Making({ write, close, model, to }: { write: Write; close: () => void; 
   return (
     <Dialog title={<h2>New experiment</h2>} onClose={close}>
       <Form write={write} send={(given) => void send(given)} word="Begin it">
-        <Text name="name" title="Its name" hint="newer" value={to && "cheaper"} needed />
+        <Text name="name" title="Its name" hint="newer" value={name} needed />
         <Text name="model" title="The name that clients send" hint="smart" value={model} needed />
         <Text name="first" title="As it is" hint="openai/gpt-4o" value={model} needed />
         <Text name="second" title="Instead" hint="openai/gpt-5-mini" value={to} needed />
