@@ -1,4 +1,5 @@
-"""Draws the pictures of the dashboard in docs/pictures: `make examples` runs it. A daemon with the mock, and a month of traffic."""
+"""Draws the pictures of the dashboard in docs/pictures: `make examples` runs it. A daemon before
+the mock, and a month of traffic."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from browser import ADMIN, Visit, started
 from harness.daemon import REPOSITORY, Daemon, chat_body
+from harness.mock import Mock
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -22,10 +24,12 @@ KEYS: dict[str, dict[str, Any]] = {
     "support": {"key": "sk-support-of-the-pictures", "tenant": "acme", "limits": [{"requests": 600, "per": "minute"}]},
 }
 CONFIG = {
-    "providers": {"mock": {}},
     "admin": ADMIN,
     "keys": KEYS,
-    "tenants": {"acme": {"budgets": [{"usd": 25, "per": "month"}]}, "globex": {"models": ["openai/*"], "privacy": {"zdr": True}}},
+    "tenants": {
+        "acme": {"budgets": [{"usd": 25, "per": "month"}]},
+        "globex": {"models": ["openai/*"], "privacy": {"zdr": True}},
+    },
     "models": {"smart": {"target": "openai/gpt-4o", "fallbacks": ["anthropic/claude-sonnet-4.5"]}},
     "budgets": [{"usd": 40, "per": "month"}],
     "alert_rules": {
@@ -60,7 +64,7 @@ def played(page: Page) -> None:
 
 def compared(page: Page) -> None:
     """Three models beside each other."""
-    for name in ("anthropic/claude-sonnet-4.5", "openai/gpt-5-mini", "smart"):
+    for name in ("openai/gpt-5", "openai/gpt-5-mini", "openai/gpt-5-nano"):
         page.get_by_label(f"Choose {name}", exact=True).check()
     page.get_by_role("button", name="Compare").click()
 
@@ -69,15 +73,15 @@ DRAWN = (
     Drawn("dashboard-now", "#/now"),
     Drawn("dashboard-now-dark", "#/now", scheme="dark"),
     Drawn("dashboard-now-narrow", "#/now", width=390),
-    Drawn("dashboard-costs", "#/costs?since=30d", height=1500),
+    Drawn("dashboard-costs", "#/costs?since=30d", height=1760),
     Drawn("dashboard-explore", "#/explore?since=30d&metric=tokens"),
     Drawn("dashboard-explore-dark", "#/explore?since=30d&metric=tokens", scheme="dark"),
     Drawn("dashboard-routing", "#/routing"),
     Drawn("dashboard-routing-narrow", "#/routing", width=390),
     Drawn("dashboard-calls", "#/calls"),
     Drawn("dashboard-call", "#/calls/{call}"),
-    Drawn("dashboard-models", "#/models", act=compared),
-    Drawn("dashboard-tenants", "#/tenants/acme"),
+    Drawn("dashboard-models", "#/models?query=openai%2Fgpt-5", act=compared),
+    Drawn("dashboard-tenants", "#/tenants", height=520),
     Drawn("dashboard-playground", "#/playground?a=openai%2Fgpt-4o&b=anthropic%2Fclaude-sonnet-4.5", act=played),
     Drawn("dashboard-jobs", "#/jobs", height=520),
     Drawn("dashboard-alerts", "#/alerts", height=700),
@@ -135,13 +139,13 @@ def aged(folder: Path) -> None:
 
 def main() -> None:
     """Draw them all."""
-    with tempfile.TemporaryDirectory() as name, started() as browser:
-        folder = Path(name)
-        with Daemon(CONFIG, folder) as daemon:
+    with tempfile.TemporaryDirectory() as name, Mock() as mock, started() as browser:
+        folder, config = Path(name), {**CONFIG, "providers": {"openrouter": mock.provider(), "mock": {}}}
+        with Daemon(config, folder) as daemon:
             traffic(daemon, 120)
             assert daemon.stop() == 0, daemon.output
         aged(folder)
-        with Daemon(CONFIG, folder) as daemon:
+        with Daemon(config, folder) as daemon:
             call = traffic(daemon, 40)
             deferred(daemon)
             for drawn in DRAWN:
@@ -149,7 +153,8 @@ def main() -> None:
                 page = visit.open(drawn.place.format(call=call), drawn.width, drawn.scheme)
                 page.set_viewport_size({"width": drawn.width, "height": drawn.height})
                 page.locator("main .card, main form").first.wait_for()
-                page.wait_for_timeout(2500)
+                page.wait_for_timeout(1500)
+                page.locator("main .wait").first.wait_for(state="detached")
                 if drawn.act is not None:
                     drawn.act(page)
                 page.screenshot(path=PICTURES / f"{drawn.file}.png")

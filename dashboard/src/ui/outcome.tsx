@@ -11,8 +11,8 @@ export function Outcome({ status, error, refused }: Ended) {
   if (status < 400 && !error) return <State tone="good">{status || "ok"}</State>;
   const tone = refused || status === 429 || status === 402 ? "warn" : "bad";
   return (
-    <State tone={tone}>
-      {status} {error === String(status) ? "" : error}
-    </State>
+    <>
+      <State tone={tone}>{status}</State> {error && error !== String(status) && <span class="cut small soft" title={error}>{error}</span>}
+    </>
   );
 }
