@@ -207,7 +207,7 @@ def report(table: Table) -> str:
     return "\n".join(lines)
 
 
-def decision_seconds(candidates: int = 500, rounds: int = 200) -> dict[str, float]:
+def decision_seconds(candidates: int = 500, rounds: int = 60) -> dict[str, float]:
     """Processor time of one decision, the median of as many, by strategy; and of the board they share, made anew."""
     dice, needs = Random(14), BITS["tools"]
     many = [
@@ -241,8 +241,9 @@ def main() -> int:
     parser.add_argument("--price", action="append", default=[], metavar="MODEL=USD", help="per million tokens")
     options = parser.parse_args()
     if not options.files:
-        for name, seconds in decision_seconds().items():
-            print(f"{name}: {seconds * 1000:.3f} ms among 500 candidates")
+        for candidates in (10, 100, 500, 1000):
+            for name, seconds in decision_seconds(candidates).items():
+                print(f"{name}: {seconds * 1000:.3f} ms among {candidates:,} candidates")
         return 0
     try:
         prices = {name: float(usd) for name, _, usd in (said.rpartition("=") for said in options.price)}

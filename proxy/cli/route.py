@@ -24,6 +24,14 @@ from proxy.policy.money.amounts import dollars
     "--strategy", metavar="NAME", help="cost, speed, quality, balanced, least_busy, budget_aware, or one's own."
 )
 @click.option("--needs", multiple=True, metavar="WHAT", help="images, files, audio, tools, json_schema, reasoning …")
+@click.option("--first-token", metavar="DURATION", help="Only what says its first token within it, such as 3s.")
+@click.option(
+    "--usd-per-mtok",
+    metavar="USD",
+    type=click.FloatRange(0, 10**6),
+    help="Only what costs no more for a million tokens.",
+)
+@click.option("--uptime", metavar="PERCENT", help="Only where this part of calls succeeds, such as 99%.")
 @click.option("--max-tokens", type=click.IntRange(1, 10**12), help="The maximum of output tokens it would set.")
 @click.option("--key", metavar="NAME", shell_complete=key_names, help="The name of the client key that would call.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -31,12 +39,19 @@ from proxy.policy.money.amounts import dollars
 def route(prompt: str | None, as_json: bool, config_path: str | None, **asked: Any) -> None:
     """Say which model a request with PROMPT would go to, why, what was left out, and what it likely costs and takes."""
     given = {name: value for name, value in asked.items() if value not in (None, ())}
+    ceilings = {name: given.pop(name) for name in ("first_token", "usd_per_mtok", "uptime") if name in given}
+    if ceilings:
+        given["ceilings"] = ceilings
     if prompt is not None:
         given["messages"] = [{"role": "user", "content": prompt}]
     found = ask(home_or_exit(config_path), "recommend", given)
     if as_json:
         click.echo(json.dumps(found, indent=1))
-        return
+    else:
+        _tell(found)
+
+
+def _tell(found: dict[str, Any]) -> None:
     say(found["selected_model"] or "No candidate fits.")
     if found["fallback_models"]:
         say(f"then: {', '.join(found['fallback_models'])}")

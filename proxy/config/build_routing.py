@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import astuple, replace
+
 from proxy.config.models import Config
-from proxy.config.models_routing import StrategySection
+from proxy.config.models_routing import CeilingsSection, StrategySection
+from proxy.config.new_key import read_section
 from proxy.policy.strategies import Ceilings, Strategy, Weights
 from proxy.policy.values import Switch
 
@@ -20,12 +23,26 @@ def choosing(config: Config) -> dict[str, Any]:
 
 def strategy_of(name: str, section: StrategySection) -> Strategy:
     """A strategy of one's own; weights come to 1 together, so that scores can be compared."""
-    own, most = section.weights, section.ceilings
+    own = section.weights
     total = own.cost + own.speed + own.quality + own.load
     return Strategy(
         name,
         Weights(own.cost / total, own.speed / total, own.quality / total, own.load / total),
-        Ceilings(most.usd_per_mtok, most.first_token, None if most.uptime is None else 1 - most.uptime),
+        _ceilings(section.ceilings),
         section.sticky,
         section.explore,
     )
+
+
+def ceilings_of(strategy: Strategy, given: dict[str, Any]) -> Strategy:
+    """A strategy with these ceilings beside its own, as they are written there. Raises ValueError."""
+    try:
+        own, more = strategy.ceilings, _ceilings(read_section(CeilingsSection, given))
+    except ValueError as error:
+        raise ValueError(f"of `ceilings`, {error}") from None
+    chosen = [theirs if new is None else new for theirs, new in zip(astuple(own), astuple(more), strict=True)]
+    return replace(strategy, ceilings=Ceilings(*chosen))
+
+
+def _ceilings(most: CeilingsSection) -> Ceilings:
+    return Ceilings(most.usd_per_mtok, most.first_token, None if most.uptime is None else 1 - most.uptime)

@@ -69,15 +69,16 @@ class KeyChangesSection(TermsSection):
 
 def read_new_key(tree: Mapping[str, Any]) -> NewKeySection:
     """Check what was asked for. Raises ValueError with one sentence, which holds none of it."""
-    return _read(NewKeySection, tree)
+    return read_section(NewKeySection, tree)
 
 
 def read_key_changes(tree: Mapping[str, Any]) -> KeyChangesSection:
     """The same for a key there is."""
-    return _read(KeyChangesSection, tree)
+    return read_section(KeyChangesSection, tree)
 
 
-def _read(section: type[SectionT], tree: Mapping[str, Any]) -> SectionT:
+def read_section(section: type[SectionT], tree: Mapping[str, Any]) -> SectionT:
+    """Any section by itself. Raises ValueError with one sentence, which holds nothing of it."""
     try:
         return section.model_validate(dict(tree))
     except ValidationError as error:

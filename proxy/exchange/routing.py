@@ -36,7 +36,8 @@ from proxy.policy.strategies import Pool, Seat, Strategy
 from proxy.policy.values import Caller, Plan, Provider, Settings, Target
 
 _PUSD = 1e-12
-_BOARD_SECONDS = 0.25  # what is learnt within this time is worth no new board
+# what is learnt within this time is worth no new board: for each of its candidates it takes some five microseconds
+_BOARD_SECONDS, _CANDIDATE_SECONDS = 0.25, 0.001
 _MOST_DECISIONS = 500
 _MOST_BOARDS = 256
 
@@ -189,11 +190,14 @@ class Router:
         job.course = Course(self, session, job.caller.own)
         return job
 
-    def rehearse(self, pool: Pool, who: tuple[Caller, Plan], ask: Ask) -> tuple[Choice, Health]:
-        """What a call would be told, without a draw: nothing is explored and nothing remembered."""
+    def rehearse(
+        self, pool: Pool, who: tuple[Caller, Plan], ask: Ask, strategy: Strategy | None = None
+    ) -> tuple[Choice, Health]:
+        """What a call would be told, without a draw: nothing is explored and nothing remembered. By the pool's strategy, or by
+        one that nobody has written down."""
         now = time.monotonic()
-        seats = self.seats_for(pool, *who)
-        drawn = self._drawn(seats, self.strategy(pool.strategy), ask, now)
+        kind = kind_of(ask, stream=ask.stream)
+        drawn = self._draw(self.seats_for(pool, *who), strategy or self.strategy(pool.strategy), kind, now)
         health = self._health(drawn, who[0], ask, now)
         return decide(drawn.board, ask, health, None, Chance()), health
 
@@ -230,8 +234,9 @@ class Router:
         kind = kind if strategy.kind == "budget" else replace(kind, spent_tenths=0)
         name = (id(seats), strategy.name, kind)
         found, version = self._boards.get(name), self.observed.version
-        if found is not None and found.seats is seats and (found.version == version or now - found.at < _BOARD_SECONDS):
-            return found
+        if found is not None and found.seats is seats:
+            if found.version == version or now - found.at < _BOARD_SECONDS + len(seats) * _CANDIDATE_SECONDS:
+                return found
         if len(self._boards) >= _MOST_BOARDS:
             self._boards.clear()
         drawn = self._boards[name] = self._draw(seats, strategy, kind, now)

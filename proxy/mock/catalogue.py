@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -82,6 +83,7 @@ MODELS: dict[str, Model] = {
     model.id: model
     for model in (*(Model(f"mock/{name}", f"mock/{name}", f"Mock: {name}", _DEFAULT) for name in OWN_OPTIONS), *_ODD)
 }
+_NUMBERED = re.compile(r"(?:mock/)?model-([1-9]\d{0,4})", re.ASCII)
 _DIRECT = {
     "openai": {"gpt-5-mini": MODELS["openai/gpt-5-mini"]},
     "anthropic": {"claude-sonnet-4-5-20250929": MODELS["anthropic/claude-sonnet-4.5"]},
@@ -91,6 +93,8 @@ _DIRECT = {
 def find_model(name: str) -> Model | None:
     """Find an entry by id, canonical slug, or the bare name a direct provider uses; options are ignored."""
     plain = name.partition("?")[0]
+    if (numbered := _NUMBERED.fullmatch(plain)) is not None:
+        return numbered_model(int(numbered[1]))
     for candidate in (plain, f"mock/{plain}"):
         if candidate in MODELS:
             return MODELS[candidate]
@@ -98,6 +102,13 @@ def find_model(name: str) -> Model | None:
         if plain in names:
             return names[plain]
     return next((model for model in MODELS.values() if model.slug == plain), None)
+
+
+def numbered_model(number: int) -> Model:
+    """One of as many as are wanted, at a price of its own."""
+    name, prompt = f"mock/model-{number}", Decimal(number % 997 + 1) / 50_000_000
+    pricing = {"prompt": f"{prompt:f}", "completion": f"{4 * prompt:f}"}
+    return Model(name, name, f"Mock: model {number}", pricing, 8192 * 2 ** (number % 6))
 
 
 def price_of(name: str) -> Price:
@@ -193,17 +204,17 @@ def anthropic_model(name: str) -> dict[str, Any]:
     return {"id": name, "type": "model", "display_name": name, "created_at": "2025-08-07T00:00:00Z"}
 
 
-def direct_names(profile: str) -> list[str]:
-    """The bare names a direct provider lists: every behaviour, and its one real model."""
-    return [*OWN_OPTIONS, *_DIRECT[profile]]
+def direct_names(profile: str, more: int = 0) -> list[str]:
+    """The bare names a direct provider lists: every behaviour, its one real model, and so many more."""
+    return [*OWN_OPTIONS, *_DIRECT[profile], *(f"model-{number}" for number in range(1, more + 1))]
 
 
-def models_list(profile: str) -> dict[str, Any]:
-    """The whole reply of `GET /models`."""
+def models_list(profile: str, more: int = 0) -> dict[str, Any]:
+    """The whole reply of `GET /models`, with so many models more."""
     if profile == "openrouter":
-        entries = [openrouter_model(model) for model in MODELS.values()]
+        entries = [openrouter_model(model) for model in (*MODELS.values(), *map(numbered_model, range(1, more + 1)))]
         return {"data": entries, "total_count": len(entries), "links": {"next": None}}
-    names = direct_names(profile)
+    names = direct_names(profile, more)
     if profile == "openai":
         return {"object": "list", "data": [openai_model(name) for name in names]}
     data = [anthropic_model(name) for name in names]
@@ -219,6 +230,6 @@ def model_entry(profile: str, name: str, *, is_known: bool) -> dict[str, Any] | 
         if model is None:
             return None
         return {"data": openrouter_model(model)} if plain == name else _model_endpoints(plain, model, is_known=is_known)
-    if name not in direct_names(profile):
+    if name not in direct_names(profile) and not _NUMBERED.fullmatch(name):
         return None
     return openai_model(name) if profile == "openai" else anthropic_model(name)

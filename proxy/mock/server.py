@@ -160,7 +160,7 @@ def _json(state: State, profile: Profile, value: dict[str, Any]) -> web.Response
 
 
 async def _models(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:
-    return _json(state, profile, models_list(profile))
+    return _json(state, profile, models_list(profile, state.models))
 
 
 async def _model(state: State, request: web.Request, profile: Profile) -> web.StreamResponse:

@@ -34,13 +34,14 @@ class Rules(Struct, frozen=True):
 
     `key` is what they must present (None: any key will do). `strict`: what the real provider would refuse is refused;
     with `needs_key` that is also a call of a real model without any key. `lookup_misses` is how often `/generation`
-    answers 404 after a call has ended.
+    answers 404 after a call has ended. `models` more are listed.
     """
 
     key: Secret | None = None
     strict: bool = True
     needs_key: bool = True
     lookup_misses: int = 1
+    models: int = 0
 
 
 class State:
@@ -53,6 +54,7 @@ class State:
         self.is_strict = rules.strict
         self.needs_key = rules.needs_key
         self.misses = misses
+        self.models = rules.models
         self.bill = Bill()
         self.files = Files()
         self.batches: dict[str, MockBatch] = {}

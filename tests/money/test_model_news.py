@@ -198,6 +198,17 @@ def test_what_openrouter_publishes_of_speeds_counts_until_calls_here_have_shown_
         "acme/model-21",
         "first token after 0.40 s, then 120 tokens a second (as its provider published of the last half hour)",
     )
+    wrong = admin(daemon, "POST", "/routing/recommend", {"model": "either", "ceilings": {"first_token": "soon"}})
+    assert (wrong.status, "Of `ceilings`, first_token: must be a duration" in wrong.json["error"]["message"]) == (
+        400,
+        True,
+    )
+    by_command = json.loads(command(daemon, "route", "hi", "--model", "either", "--first-token", "500ms", "--json"))
+    assert (by_command["selected_model"], by_command["fallback_models"]) == ("acme/model-21", [])
+    assert {one["model"]: one["reason"] for one in by_command["dropped"]} == {
+        "acme/model-20": "first token after 0.9 s (published), above the ceiling of 0.5 s",
+        "acme/model-22": "first token after 2.0 s (guessed), above the ceiling of 0.5 s",
+    }
     published(20, 100, 200)
     upstream.models["/or/api/v1/models/acme/model-21/endpoints"] = b'{"data": {"endpoints": null}}'
     synced(daemon)  # what cannot be read leaves what was known

@@ -54,14 +54,14 @@ def decide(board: Board, ask: Ask, health: Health, stuck: Stuck | None, chance: 
     first = min(row.candidate.priority for row in eligible if row.candidate.weight or row is eligible[-1])
     front = [row for row in eligible if row.candidate.priority <= first and row.candidate.weight] or eligible
     near = [row for row in front if row.score >= front[0].score * NEAR]
-    chosen, rule = _chosen(board, front, near, chance)
+    drawn = _drawn(front, chance.pick) if board.strategy.kind == "draw" else front
+    chosen, rule = _chosen(board, drawn, near, chance)
     kept_usd = 0.0
     if stuck is not None and (held := _held(stuck, front, front[0], ask)) is not None:
         chosen, rule, kept_usd = held[0], "session", held[1]
     if health.shares and (better := _spared(chosen, front, health, chance)) is not None:
         chosen, rule = better, "best"
-    rest = _drawn(front, chance.pick) if board.strategy.kind == "draw" else front
-    order = _first_few((chosen,), rest, eligible)
+    order = _first_few((chosen,), drawn, eligible)
     runner = next((row for row in front if row is not chosen), None)
     return Choice(board, order, rule, len(eligible), len(near), tuple(dropped), runner, kept_usd)
 
@@ -100,7 +100,7 @@ def _chosen(board: Board, front: Sequence[Row], near: Sequence[Row], chance: Cha
     if len(front) == 1:
         return front[0], "only"
     if strategy.kind == "draw":
-        return _drawn(front, chance.pick)[0], "weighted"
+        return front[0], "weighted"
     if board.weights.load:
         return front[0], "best"
     if chance.explore < strategy.explore:

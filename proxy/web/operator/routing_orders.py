@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.config.build_routing import ceilings_of
 from proxy.errors import ModelNotFound
 from proxy.exchange.routing import Router
 from proxy.policy.money.weight import likely_input_tokens, weigh
@@ -34,8 +35,9 @@ _MOST_SHOWN = 100
 
 
 class RecommendBody(Struct, frozen=True):
-    """An ordinary request, with `endpoint` (default chat/completions), `strategy`, `candidates`, `key` and `needs` (what it
-    must be able to do, in the place of a body) beside its own members."""
+    """An ordinary request, with `endpoint` (default chat/completions), `strategy`, `candidates`, `key`, `needs` (what it
+    must be able to do, in the place of a body) and `ceilings` (as those of a strategy, before its own) beside its own
+    members."""
 
     model: str = "auto"
     endpoint: str = "chat/completions"
@@ -43,6 +45,7 @@ class RecommendBody(Struct, frozen=True):
     candidates: list[str] = []
     needs: list[str] = []
     key: str | None = None
+    ceilings: dict[str, Any] = {}
 
 
 class TakenDecision(Struct, frozen=True):
@@ -76,7 +79,8 @@ def recommend(desk: Desk, params: Params) -> Decision:
     room = desk.books.room(scopes_of(caller), caller.name, time.time())
     left = None if room is None else room.spendable_pusd * 1e-12
     ask = replace(_ask(own, params), left_usd=left)
-    choice, health = router.rehearse(pool, (caller, plan), ask)
+    strategy = ceilings_of(router.strategy(pool.strategy), own.ceilings)
+    choice, health = router.rehearse(pool, (caller, plan), ask, strategy)
     return decision_of(choice, ask, health, "")
 
 
@@ -113,11 +117,7 @@ def _pool(desk: Desk, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
 
 
 def _ask(own: RecommendBody, params: Params) -> Ask:
-    body = {
-        name: value
-        for name, value in params.items()
-        if name not in ("endpoint", "strategy", "candidates", "needs", "key")
-    }
+    body = {name: value for name, value in params.items() if name == "model" or name not in _OWN}
     endpoint = endpoint_for("POST", f"/{own.endpoint.strip('/')}")
     where = (f"/v1/{own.endpoint.strip('/')}", "")
     call = read_call(endpoint, "POST", where, ("application/json", msgspec.json.encode({"model": own.model} | body)))
