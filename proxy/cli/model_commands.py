@@ -191,6 +191,11 @@ def _other_prices(facts: dict[str, Any]) -> str:
     return f"{price['cached_input_usd']} cached" if isinstance(price, dict) and "cached_input_usd" in price else ""
 
 
+def seconds_text(seconds: float | None, unknown: str = "") -> str:
+    """To the hundredth."""
+    return unknown if seconds is None else f"{seconds:.2f} s"
+
+
 _COMPARED = (
     ("goes to", lambda facts: facts["target"] or ""),
     ("$/M input", lambda facts: per_million(facts["input_usd"])),
@@ -198,6 +203,11 @@ _COMPARED = (
     ("other prices", _other_prices),
     ("context window", lambda facts: size(facts["context_length"])),
     ("largest output", lambda facts: size(facts["max_output"])),
+    ("first token", lambda facts: seconds_text(facts["first_token_seconds"], "?")),
+    (
+        "tokens a second",
+        lambda facts: "?" if facts["tokens_per_second"] is None else f"{facts['tokens_per_second']:.0f}",
+    ),
     ("takes", lambda facts: ", ".join(facts["takes"]).replace("_", " ")),
     ("makes", lambda facts: ", ".join(facts["makes"]).replace("_", " ")),
     ("released", lambda facts: facts["released"] or "?"),

@@ -11,13 +11,16 @@ from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.completing import model_names
 from proxy.cli.home import home_or_exit
-from proxy.cli.model_commands import COMMANDS, per_million, size
+from proxy.cli.model_commands import COMMANDS, per_million, seconds_text, size
 from proxy.cli.tables import Table, print_table, say
 
 _COLUMNS = (
     ("Name", False), ("At", False), ("$/M in", True), ("$/M out", True), ("Context", True), ("Output", True),
-    ("Released", False), ("Takes", False),
+    ("Released", False), ("First token", True), ("Tokens/s", True), ("Takes", False),
 )  # fmt: skip
+
+_ORDERS = ("name", "input", "output", "context", "largest_output", "released", "first_token", "speed")
+_OF_SPEED = ("First token", "Tokens/s")
 
 
 @click.command("models")
@@ -31,11 +34,12 @@ _COLUMNS = (
 @click.option("--max-output", "max_output_usd", metavar="USD", help="The same for output tokens.")
 @click.option("--min-context", type=click.IntRange(1), help="Only from this context window on, in tokens.")
 @click.option("--min-output", type=click.IntRange(1), help="Only what may write so many tokens.")
+@click.option("--max-first-token", type=click.FloatRange(0), metavar="SECONDS", help="Only what begins by then.")
+@click.option("--min-speed", type=click.FloatRange(0), metavar="N", help="Only what says so many tokens a second.")
 @click.option("--free", is_flag=True, help="Only what costs nothing.")
 @click.option("--released", metavar="DATE", help="Only from this day on: 2026-11-21, today, or 30d (ago).")
 @click.option("--off", is_flag=True, help="Those that are switched off for everybody.")
-@click.option("--sort", type=click.Choice(["name", "input", "output", "context", "largest_output", "released"]),
-              help="Cheapest, largest or newest first.")  # fmt: skip
+@click.option("--sort", type=click.Choice(_ORDERS), help="Cheapest, largest, newest or quickest first.")
 @click.option("--limit", type=click.IntRange(1), help="So many at most.")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (default: searched for).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
@@ -90,11 +94,14 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             size(row["context_length"]),
             size(row["max_output"]),
             row["released"] or "",
+            seconds_text(row["first_token_seconds"]),
+            "" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:.0f}",
             ", ".join(row["takes"]).replace("_", " "),
         ]
         for row in rows
     ]
-    print_table(Table(_COLUMNS, cells))
+    shown = [at for at, (title, _) in enumerate(_COLUMNS) if title not in _OF_SPEED or any(row[at] for row in cells)]
+    print_table(Table([_COLUMNS[at] for at in shown], [[row[at] for at in shown] for row in cells]))
 
 
 def _print_lines(rows: list[dict[str, Any]], query: str | None) -> None:

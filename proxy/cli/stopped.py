@@ -64,7 +64,7 @@ from proxy.web.operator.key_orders import (
     rotated,
 )
 from proxy.web.operator.model_orders import news_of
-from proxy.web.operator.model_rows import ModelsAsk
+from proxy.web.operator.model_rows import Known, ModelsAsk
 from proxy.web.operator.model_versions import ModelDiffAsk, model_diff
 from proxy.web.operator.models import model_list
 from proxy.web.operator.pictures import images_estimate, images_models
@@ -136,8 +136,7 @@ def _names(settings: Settings) -> tuple[Names, PriceBook]:
 
 
 def _models(settings: Settings, params: Params) -> Answer:
-    names, prices = _names(settings)
-    return model_list(settings, names, prices, msgspec.convert(params, ModelsAsk, strict=False))
+    return model_list(Known(settings, *_names(settings)), msgspec.convert(params, ModelsAsk, strict=False))
 
 
 def _standing(answer: Callable[[Desk, list[Standing], float], Answer], settings: Settings, _: Params) -> Answer:

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 EVERY_SECONDS = 1800.0  # it is of the last half hour
 _LOOK_SECONDS = 60.0
 _ROUND_SECONDS = 60.0
+WAITED_SECONDS = 5.0  # by who waits for it; what is not read by then is read in the next round
 _AT_ONCE = 4
 
 Said = dict[Target, tuple[Speed | None, float]]
@@ -32,11 +33,13 @@ async def keep_published(router: Router, upstream: Upstream) -> None:
     """Ask every half hour, and soon for what has become a candidate since, until cancelled; not where lists are not to be
     refreshed."""
     while router.settings.catalogue_refresh is not None:
-        await ask_published(router, upstream, EVERY_SECONDS)
+        await ask_published(router, upstream, EVERY_SECONDS, _ROUND_SECONDS)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def ask_published(router: Router, upstream: Upstream, least_age_seconds: float = 0.0) -> None:
+async def ask_published(
+    router: Router, upstream: Upstream, least_age_seconds: float = 0.0, within_seconds: float = WAITED_SECONDS
+) -> None:
     """Ask for all whose answer is that old. Who cannot be asked is left for the next round, with what it said before."""
     providers, known, now = router.settings.providers, router.observed.published, time.monotonic()
     due = [
@@ -50,10 +53,10 @@ async def ask_published(router: Router, upstream: Upstream, least_age_seconds: f
         places = asyncio.Semaphore(_AT_ONCE)
         rounds = asyncio.gather(*(_ask(upstream, providers[at.provider], at, (said, places)) for at in due))
         try:
-            async with asyncio.timeout(_ROUND_SECONDS):
+            async with asyncio.timeout(within_seconds):
                 problems = await rounds
         except TimeoutError:
-            problems = [f"some did not answer within {_ROUND_SECONDS:.0f} s"]
+            problems = [f"some did not answer within {within_seconds:.0f} s"]
         router.observed.publish(said)
         _tell(problems)
 

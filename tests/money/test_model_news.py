@@ -209,6 +209,14 @@ def test_what_openrouter_publishes_of_speeds_counts_until_calls_here_have_shown_
         "acme/model-20": "first token after 0.9 s (published), above the ceiling of 0.5 s",
         "acme/model-22": "first token after 2.0 s (guessed), above the ceiling of 0.5 s",
     }
+    quick = daemon.asked("/models?max_first_token=1&sort=first_token&author=acme")["models"]
+    assert [(one["name"], one["first_token_seconds"], one["tokens_per_second"]) for one in quick] == [
+        ("acme/model-21", 0.4, 120.0), ("acme/model-20", 0.9, 30.0), ("either", 0.9, 30.0),
+    ]  # fmt: skip
+    assert [one["name"] for one in daemon.asked("/models?min_speed=100")["models"]] == ["acme/model-21"]
+    assert "0.40 s" in command(daemon, "models", "compare", "acme/model-21", "acme/model-3")
+    table = command(daemon, "models", "--max-first-token", "0.5", "--sort", "speed")
+    assert "First token" in table and "acme/model-21" in table and "acme/model-20" not in table
     published(20, 100, 200)
     upstream.models["/or/api/v1/models/acme/model-21/endpoints"] = b'{"data": {"endpoints": null}}'
     synced(daemon)  # what cannot be read leaves what was known

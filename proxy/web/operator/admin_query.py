@@ -27,7 +27,12 @@ QUERY = {
     "free": {"type": "boolean", "description": "Only what costs nothing."},
     "released": {"type": "string", "description": "Only from this day on; as since."},
     "off": {"type": "boolean", "description": "Those switched off for everybody."},
-    "sort": {"type": "string", "description": "name, input, output, context, largest_output or released."},
+    "sort": {
+        "type": "string",
+        "description": "name, input, output, context, largest_output, released, first_token or speed.",
+    },
+    "max_first_token": {"type": "number", "description": "Only what says its first token within so many seconds."},
+    "min_speed": {"type": "number", "description": "Only what says at least so many tokens a second."},
     "by": {
         "type": "string",
         "default": "day",

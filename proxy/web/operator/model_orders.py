@@ -18,7 +18,7 @@ from proxy.stores.queries import Files
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Desk, instant
-from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
+from proxy.web.operator.model_rows import Known, ModelsAnswer, ModelsAsk
 from proxy.web.operator.models import model_list
 from proxy.web.operator.moments import moment_ms
 
@@ -88,7 +88,11 @@ class ModelOrders:
 
     async def _models(self, params: Params) -> Answer:
         desk, ask = self._state.desk(), msgspec.convert(params, ModelsAsk, strict=False)
-        found = await asyncio.to_thread(model_list, desk.settings, desk.names, desk.prices, ask)
+        observed = None if desk.router is None else desk.router.observed
+        if observed is not None and (ask.max_first_token or ask.min_speed or ask.sort in ("first_token", "speed")):
+            observed.is_wanted = True  # from now on, if nobody has chosen before
+        told = Known(desk.settings, desk.names, desk.prices, observed)
+        found = await asyncio.to_thread(model_list, told, ask)
         return found if desk.bounds.tenants is None else _of_tenants(desk, found, ask)
 
     async def _news(self, params: Params) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container, Iterable
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
@@ -15,7 +16,9 @@ from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import Price
 from proxy.policy.names.catalogue import MODES, TAKES
 from proxy.policy.names.resolution import Names
-from proxy.policy.values import Settings
+from proxy.policy.routing.observing import Observed
+from proxy.policy.routing.values import UNKNOWN, Speed
+from proxy.policy.values import Settings, Target
 from proxy.web.operator.moments import moment_ms
 
 _OFF = "it is switched off for everybody"
@@ -24,14 +27,15 @@ _PER_MILLION = Decimal(1_000_000)
 _TAKES = {"images": "pictures", "image": "pictures", "vision": "pictures", "schema": "json_schema"}
 _MAKES = {"text": "chat", "images": "image", "audio": "speech", "embeddings": "embedding"}
 
-Sort = Literal["name", "input", "output", "context", "largest_output", "released"]
+Sort = Literal["name", "input", "output", "context", "largest_output", "released", "first_token", "speed"]
 
 
 class ModelAnswer(Struct, frozen=True):
     """A name clients may send, the targets it leads to, in order, and what may be wrong with it.
 
     The rest is of the first target; None is not known. Prices are decimal strings in USD per million tokens, "0" where
-    nothing is charged, sizes tokens. `released` and `ends` are days.
+    nothing is charged, sizes tokens. `released` and `ends` are days. Speeds are those that calls have shown, else those its
+    provider has published lately.
     """
 
     name: str
@@ -47,6 +51,8 @@ class ModelAnswer(Struct, frozen=True):
     makes: list[str] = []
     released: str | None = None
     ends: str | None = None
+    first_token_seconds: float | None = None
+    tokens_per_second: float | None = None
 
 
 class ModelsAnswer(Struct, frozen=True):
@@ -59,16 +65,25 @@ class ModelsAnswer(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """What is known of models."""
+    """What is known of models. `observed`: how they do, where a daemon runs."""
 
     settings: Settings
     names: Names
     prices: PriceBook
+    observed: Observed | None = None
+
+    def speed(self, target: Target) -> Speed:
+        """Of its streams, else of its other replies; guessed where neither is known."""
+        if self.observed is None:
+            return UNKNOWN
+        now = time.monotonic()
+        found = [self.observed.speed(target, now, stream=stream) for stream in (True, False)]
+        return next((speed for speed in found if speed.basis != "guessed"), UNKNOWN)
 
 
 class ModelsAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """A part of the names to list, or a whole one; None lists all of them. What is not known of a model does not pass a
-    filter. Prices in USD per million tokens; `released` is a day from which on; `off`: those switched off for everybody."""
+    filter. Prices in USD per million tokens, speeds in seconds and tokens a second; `released` is a day from which on; `off`: those switched off for everybody."""
 
     query: str | None = None
     provider: str | None = None
@@ -79,6 +94,8 @@ class ModelsAsk(Struct, frozen=True, forbid_unknown_fields=True):
     max_output_usd: Decimal | None = None
     min_context: int | None = None
     min_output: int | None = None
+    max_first_token: float | None = None
+    min_speed: float | None = None
     free: bool = False
     released: str | None = None
     off: bool = False
@@ -99,7 +116,8 @@ def row_of(known: Known, name: str, off: Container[str] = ()) -> ModelAnswer:
     plan, target = found.plan, found.plan.targets[0]
     provider = settings.providers[target.provider]
     facts, sizes = prices.facts(provider, target.model), prices.sizes(provider, target.model)
-    price = prices.price(provider, plan.label, target.model)
+    price, speed = prices.price(provider, plan.label, target.model), known.speed(target)
+    is_guess = speed.basis == "guessed"
     return ModelAnswer(
         name,
         ", then ".join(f"{target.provider}: {target.model}" for target in plan.targets),
@@ -114,6 +132,8 @@ def row_of(known: Known, name: str, off: Container[str] = ()) -> ModelAnswer:
         makes=[] if facts is None else list(facts.modes),
         released=None if facts is None or not facts.created else _day(facts.created),
         ends=None if facts is None else facts.expires,
+        first_token_seconds=None if is_guess else round(speed.first_token_seconds, 3),
+        tokens_per_second=None if is_guess else round(speed.tokens_per_second, 1),
     )
 
 
@@ -142,10 +162,12 @@ def _filters(ask: ModelsAsk, zone: tzinfo) -> Iterable[Callable[[ModelAnswer], b
         yield lambda row: row.author == ask.author
     if ask.free:
         yield lambda row: row.input_usd == "0" and row.output_usd == "0"
-    for field, most in (("input_usd", ask.max_input_usd), ("output_usd", ask.max_output_usd)):
+    tops = (("input_usd", ask.max_input_usd), ("output_usd", ask.max_output_usd))
+    for field, most in (*tops, ("first_token_seconds", ask.max_first_token)):
         if most is not None:
             yield _at_most(field, most)
-    for field, least in (("context_length", ask.min_context), ("max_output", ask.min_output)):
+    sizes = (("context_length", ask.min_context), ("max_output", ask.min_output))
+    for field, least in (*sizes, ("tokens_per_second", ask.min_speed)):
         if least is not None:
             yield _at_least(field, least)
     if ask.released is not None:
@@ -153,11 +175,11 @@ def _filters(ask: ModelsAsk, zone: tzinfo) -> Iterable[Callable[[ModelAnswer], b
         yield lambda row: row.released is not None and row.released >= since
 
 
-def _at_most(field: str, most: Decimal) -> Callable[[ModelAnswer], bool]:
-    return lambda row: (usd := getattr(row, field)) is not None and Decimal(usd) <= most
+def _at_most(field: str, most: Decimal | float) -> Callable[[ModelAnswer], bool]:
+    return lambda row: (found := getattr(row, field)) is not None and Decimal(found) <= Decimal(most)
 
 
-def _at_least(field: str, least: int) -> Callable[[ModelAnswer], bool]:
+def _at_least(field: str, least: float) -> Callable[[ModelAnswer], bool]:
     return lambda row: (getattr(row, field) or 0) >= least
 
 
@@ -184,7 +206,7 @@ def _day(created: int) -> str | None:
 
 
 def _cheapest(field: str) -> Callable[[ModelAnswer], Any]:
-    """Unknown prices last."""
+    """The least first, those that nobody knows last."""
     return lambda row: (getattr(row, field) is None, Decimal(getattr(row, field) or 0), row.name)
 
 
@@ -198,5 +220,7 @@ _ORDERS: dict[Sort, Callable[[ModelAnswer], Any]] = {
     "output": _cheapest("output_usd"),
     "context": _largest("context_length"),
     "largest_output": _largest("max_output"),
+    "first_token": _cheapest("first_token_seconds"),
+    "speed": _largest("tokens_per_second"),
     "released": lambda row: (row.released is None, [-ord(char) for char in row.released or ""], row.name),
 }

@@ -38,13 +38,14 @@ PIECES = {
 FIELDS = (*TOKEN_FIELDS, *PIECES)
 
 
-def model_list(settings: Settings, names: Names, prices: PriceBook, ask: ModelsAsk) -> ModelsAnswer:
+def model_list(told: Known, ask: ModelsAsk) -> ModelsAnswer:
     """The names clients may send, and what is known of the one that was asked for. Raises ValueError for a filter that
     says nothing."""
+    settings, names, prices = told.settings, told.names, told.prices
     query, off = ask.query, names.switched_off()
     listed = [name for name in (off if ask.off else names.offered()) if query is None or query.lower() in name.lower()]
-    told, gone = Known(settings, names, prices), frozenset(off)
-    own = [] if query is None or is_filtered(ask) else [_checked(settings, names, prices, query)]
+    gone = frozenset(off)
+    own = [] if query is None or is_filtered(ask) else [_checked(told, query)]
     rows = own + [row_of(told, name, gone) for name in listed if not own or name != query]
     rows = wanted(rows, ask, settings.money.zone)
     known = _known_of(settings, names, prices, query) if query and own else []
@@ -53,13 +54,13 @@ def model_list(settings: Settings, names: Names, prices: PriceBook, ask: ModelsA
     return ModelsAnswer(rows, known, len(off))
 
 
-def _checked(settings: Settings, names: Names, prices: PriceBook, name: str) -> ModelAnswer:
+def _checked(told: Known, name: str) -> ModelAnswer:
     """The same for a name that may be mistyped: one that no list has is sent on as it is, but not under a budget."""
-    row = row_of(Known(settings, names, prices), name)
+    row = row_of(told, name)
     if row.target is None:
         return row
-    target = names.look_up(name).plan.targets[0]
-    near = prices.near(settings.providers[target.provider], target.model)
+    target = told.names.look_up(name).plan.targets[0]
+    near = told.prices.near(told.settings.providers[target.provider], target.model)
     if near is None:
         return row
     alike = f"; near it: {', '.join(near)}" if near else ""
