@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         "_paused_reading",
         "_poll",
         "_response",
+        "_rested",
         "_sent_at",
         "_served",
         "_transport",
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser: HttpResponseParser | None = None
+        self._rested: HttpResponseParser | None = None  # has read a reply to its end, and may read the next
         self._method = ""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -107,7 +109,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The end; for a reply without a length it is the end of its body."""
-        self.lost = True
+        self.lost, self._rested = True, None
         response = self._response
         if response is not None and not response.ended and response.error is None:
             if exc is None and response.until_close:
@@ -192,7 +194,7 @@ class Connection(asyncio.Protocol):
         try:
             if transport is None or self.lost:
                 raise Broken
-            self._parser = HttpResponseParser(self)
+            self._parser, self._rested = self._rested or HttpResponseParser(self), None
             self._method, self._response, self._interim, self._head_bytes = method, None, 0, 0
             self._sent_at = self._loop.time()
             if sum(map(len, pieces)) < JOIN_BELOW_BYTES:
@@ -241,10 +243,11 @@ class Connection(asyncio.Protocol):
 
     def done(self, response: Response) -> None:
         """A reply was taken to its end: wait for the next request, or close."""
-        self._parser = self._response = None
+        parser, self._parser, self._response = self._parser, None, None
         if self.lost or self._is_spoilt or not response.ended or self.free is None:
             self.abort()
             return
+        self._rested = None if self._method == "HEAD" else parser  # which waits for a body there
         self.flow()
         self._served += 1
         self.give_back()
@@ -259,7 +262,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
-        self._parser = None
+        self._parser = self._rested = None
         if self._transport is not None and not self.lost:
             self._transport.abort()
 
