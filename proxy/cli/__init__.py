@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import keyword
 import os
 import sys
@@ -92,6 +93,8 @@ class _Lazy(Suggesting):
         """Where what is printed finds no place, that is a sentence; a reader who has left needs none."""
         if sys.stdout is None:  # it was closed
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of few characters gets ? for the others
+            sys.stdout.reconfigure(errors="replace")
         try:
             try:
                 return super().main(*args, **extra)

@@ -28,7 +28,8 @@ def health(url: str | None, config_path: str | None) -> None:
     try:
         status = _status_of(url)
     except (OSError, ValueError, HTTPException) as error:
-        _unwell(f"{url}: {getattr(error, 'reason', None) or error}")
+        reason = getattr(error, "reason", None) or error
+        _unwell(f"{url}: {getattr(reason, 'strerror', None) or reason}")
     if status != 200:
         _unwell(f"{url}: {status}")
     click.echo(f"{url}: {status}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -23,7 +24,7 @@ _json = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _STEPS = {
     "dns": "check base_url, and the resolver: getent hosts {host}",
     "connect": "check base_url and the way there: curl -sv {url}",
-    "certificate": "check the clock, base_url, and what stands between: openssl s_client -connect {host}:443",
+    "certificate": "check the clock, base_url, and what stands between: openssl s_client -connect {peer}",
     "answer": "try it by hand: curl -sv {url}",
 }
 
@@ -66,7 +67,8 @@ def _steps(seen: ProviderSeen) -> Iterator[Check]:
         yield _certificate(seen, group)
     if seen.trouble:
         url = seen.provider.base_url
-        step = _STEPS[seen.stage].format(host=seen.through or seen.host, url=url)
+        peer = f"{seen.host}:{urlsplit(url).port or 443}{f' -proxy {seen.through}' if seen.through else ''}"
+        step = _STEPS[seen.stage].format(host=seen.through or seen.host, url=url, peer=peer)
         yield _graver(seen)(group, seen.stage, seen.trouble, step)
     elif seen.status is not None:
         yield _answered(seen, group, seen.status)

@@ -18,8 +18,10 @@ _WHY = {
     64: "its certificate is for another name",
 }
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
-_SPEAKS = "what answers there does not speak TLS; is it http: instead of https:?"
-BROKEN_OFF = "the TLS handshake was broken off by the other side; is it http: instead of https:?"
+_SPEAKS = "what answers there does not speak TLS; perhaps base_url should have http: in the place of https:"
+BROKEN_OFF = (
+    "the TLS handshake was broken off by the other side; perhaps base_url should have http: in the place of https:"
+)
 
 
 def client_context(ca_file: str | None) -> ssl.SSLContext:

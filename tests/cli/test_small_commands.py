@@ -41,7 +41,7 @@ def test_health_where_nobody_listens_is_one_sentence(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/healthz"
     done = typed(tmp_path, "health", "--url", url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{url}: [Errno 111] Connection refused\n"
+    assert done.stderr == f"{url}: Connection refused\n"
 
 
 def test_health_of_something_that_is_no_url_is_a_usage_error(tmp_path: Path) -> None:
@@ -102,3 +102,13 @@ def test_output_that_finds_no_place_is_a_sentence_and_a_reader_who_left_needs_no
     assert [done.returncode for done in ended] == [1, 1]
     sentence = "tollkeeper: what is printed cannot be written: No space left on device\n"
     assert [done.stderr for done in ended] == [sentence, ""]
+
+
+def test_a_terminal_of_few_characters_gets_question_marks_for_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("providers: {mock: }\nstate_dir: state\nkeys: {a: {key: sk-a, budgets: [{usd: 5, per: day}]}}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "keys", "list", "--config", str(file)], check=False, cwd=REPOSITORY,
+        env=surroundings(tmp_path, PYTHONIOENCODING="latin-1"), capture_output=True, timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    assert (done.returncode, b"??????????" in done.stdout) == (0, True), done.stderr

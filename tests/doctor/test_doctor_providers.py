@@ -293,6 +293,9 @@ def test_a_certificate_is_shown_with_its_days(
     assert words in found.one("provider p", "certificate")["found"].replace("self signed", "self-signed")
     assert found.failed == ([("provider p", "certificate")] if status == "fail" else [])
     assert len(server.calls) == (0 if status == "fail" else 1)
+    if status == "fail":
+        step = found.one("provider p", "certificate")["next"]
+        assert step.endswith(f"openssl s_client -connect {server.url.removeprefix('https://')}")
 
 
 def test_a_ca_file_is_believed(tmp_path: Path, keys: Path) -> None:
