@@ -18,11 +18,14 @@ Table = tuple[str, list[str]]  # its header, empty for what stands above all tab
 
 
 def merged(language: str, old: str, ours: str) -> str | None:
-    """`old` with what `ours` sets; None where that cannot be done for certain."""
+    """`old` with what `ours` sets, itself where it says so already; None where that cannot be done for certain."""
     read, put, expected = _LANGUAGES[language]
     try:
+        before, wanted = read(old), expected(read(old), read(ours))
+        if before == wanted:
+            return old
         text = put(_whole_lines(old), ours)
-        return text if read(text) == expected(read(old), read(ours)) else None
+        return text if read(text) == wanted else None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return None
 

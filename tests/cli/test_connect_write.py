@@ -221,6 +221,12 @@ def seat(tmp_path: Path) -> Iterator[Seat]:
     return Seat(home)
 
 
+@pytest.mark.parametrize("client", ["codex", "opencode", "continue", "llm"])
+def test_a_file_that_says_so_already_stays_as_it_is_laid_out(client: str) -> None:
+    part = ours(client)
+    assert merged(part.language, part.text, part.text) == part.text
+
+
 def test_a_file_that_is_not_there_is_written_without_a_question(seat: Seat) -> None:
     done = seat.connect("codex", "--write")
     assert (done.returncode, done.stdout) == (0, "export TOLLKEEPER_KEY=anything\ncodex\n"), done
