@@ -49,10 +49,12 @@ run: $(RUN)/.ready
 ready: $(READY)
 
 test:
+	$(SUITABLE)
 	$(AT_ONCE) ready
 	$(DEV)/bin/python $(TESTS) $(ARGS)
 
 check:
+	$(SUITABLE)
 	$(AT_ONCE) lint types collect ready $(ALSO)
 	$(DEV)/bin/python $(TESTS) $(ARGS)
 

@@ -8,7 +8,6 @@ from msgspec.structs import astuple, replace
 
 from proxy.config.models import Config
 from proxy.config.models_routing import CeilingsSection, StrategySection
-from proxy.config.new_key import read_section
 from proxy.policy.strategies import Ceilings, Strategy, Weights
 from proxy.policy.values import Switch
 
@@ -37,6 +36,8 @@ def strategy_of(name: str, section: StrategySection) -> Strategy:
 def ceilings_of(strategy: Strategy, given: dict[str, Any]) -> Strategy:
     """A strategy with these ceilings beside its own, as they are written there. Raises ValueError."""
     try:
+        from proxy.config.new_key import read_section  # only where somebody asks
+
         own, more = strategy.ceilings, _ceilings(read_section(CeilingsSection, given))
     except ValueError as error:
         raise ValueError(f"of `ceilings`, {error}") from None

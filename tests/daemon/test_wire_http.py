@@ -80,7 +80,7 @@ def test_a_path_in_no_row_is_the_same_with_every_prefix(
 )
 def test_T87_T88_paths_and_queries_reach_the_upstream_as_sent(daemon: Daemon, upstream: Upstream, path: str) -> None:
     query = "?beta=true&x=%20a+b&y=%7e~%3A:&z=a/b?c&&empty="
-    upstream.expect(json_reply({"ok": 1}))
+    upstream.expect(json_reply({"ok": 1}), path=path)
     assert daemon.ask("GET", "/v1" + path + query).status == 200
     assert upstream.call.request_line == f"GET /or/api/v1{path}{query} HTTP/1.1"
 

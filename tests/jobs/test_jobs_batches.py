@@ -228,4 +228,3 @@ def test_a_daemon_without_batches_makes_no_place_for_them(mock: Mock, tmp_path: 
         with pytest.raises(openai.NotFoundError):
             user.batches.retrieve("batch_tk_0")
         assert not (tmp_path / "state" / "jobs").exists()
-        assert not (tmp_path / "state" / "master.key").exists()

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from harness.daemon import Daemon
 from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS
@@ -52,7 +51,8 @@ class Books:
             ledger.row_factory = sqlite3.Row
             ledger.execute("BEGIN")
             for columns in ledger.execute("SELECT * FROM attempts"):
-                self._take(msgspec.convert(dict(columns), Row, strict=False))
+                told = {name: columns[name] for name in Row.__struct_fields__}
+                self._take(Row(**{**told, "stream": bool(told["stream"]), "counts_call": bool(told["counts_call"])}))
             for budget, period, spent in ledger.execute("SELECT budget, period, spent_pusd FROM budget_spent"):
                 self.spent[budget, period] += spent
             found = ledger.execute("SELECT segment, offset FROM journal_position").fetchone()

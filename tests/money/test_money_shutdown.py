@@ -86,7 +86,8 @@ def test_a_second_sigterm_cuts_all_at_once_and_settles_them(start_toll: StartTol
     daemon = start_toll(alice=ALICE, models=MODELS, shutdown={"drain": 300})
     answers, took = asyncio.run(streams_cut(daemon, mock, ["endless"] * STREAMS, signals=2))
     assert took <= BEYOND_WINDOW_SECONDS
-    assert all(map(is_cut, answers))
+    # on a busy machine the provider may have begun an answer of which no byte has reached its client yet
+    assert all(is_cut(answer) or (answer.status == 503 and b"shutting_down" in answer.body) for answer in answers)
     assert stopped(daemon) == {"finished": 0, "cut": STREAMS, "refused": 0, "ledger_complete": True}
     check_all_settled(books_of(daemon), mock, STREAMS)
 
