@@ -55,7 +55,7 @@ class Section(BaseModel):
     def _empty_means_default(cls, value: Any) -> Any:
         if value is None:
             return {}
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or None not in value.values():
             return value
         optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
         return {name: item for name, item in value.items() if item is not None or name not in optional}
