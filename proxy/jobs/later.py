@@ -85,9 +85,7 @@ class Later:
         return True
 
     async def _job(self, key: str, job_id: str) -> Job:
-        job = None
-        if self._work.was_used:
-            job = await self._work.ask(lambda: self._work.store.job(key, job_id))
+        job = await self._work.job(key, job_id)
         if job is None:
             raise NothingThere(f"There is no job {job_id} of this key.", param="id")
         return job
@@ -95,9 +93,7 @@ class Later:
     async def _list(self, key: str, query: str) -> dict[str, Any]:
         asked = asked_of(query)
         most = limit_of(asked)
-        found: list[Job] = []
-        if self._work.was_used:
-            found = await self._work.ask(self._work.store.jobs, key, "", asked.get("after", ""), most + 1)
+        found = await self._work.jobs(key, "", asked.get("after", ""), most + 1)
         data = [job_object(job, None, time.time()) for job in found[:most]]
         return {"object": "list", "data": data, "has_more": len(found) > most}
 

@@ -92,9 +92,7 @@ class MessageSurface:
         return job
 
     async def _job(self, key: str, job_id: str) -> Job:
-        job = None
-        if self._work.was_used:
-            job = await self._work.ask(lambda: self._work.store.job(key, job_id))
+        job = await self._work.job(key, job_id)
         if job is None:
             raise NothingThere(f"No message batch found with id '{job_id}'.", param="id")
         return job
@@ -103,13 +101,13 @@ class MessageSurface:
         """This key's batches; those at the provider where it has none here."""
         work, query = self._work, asked_of(asked.head.query)
         most, before = limit_of(query, _MOST_LISTED), query.get("before_id")
-        if not work.was_used or not await work.ask(lambda: work.store.jobs(key, MESSAGES_PREFIX, "", 1)):
+        if not await work.jobs(key, MESSAGES_PREFIX, "", 1):
             return False
         if before is None:
-            found = await work.ask(work.store.jobs, key, MESSAGES_PREFIX, query.get("after_id", ""), most + 1)
+            found = await work.jobs(key, MESSAGES_PREFIX, query.get("after_id", ""), most + 1)
             page, has_more = found[:most], len(found) > most
         else:
-            newest = await work.ask(work.store.jobs, key, MESSAGES_PREFIX, "", _MOST_KEPT)
+            newest = await work.jobs(key, MESSAGES_PREFIX, "", _MOST_KEPT)
             at = next((at for at, job in enumerate(newest) if job.id == before), 0)
             page, has_more = newest[max(0, at - most) : at], at > most
         root, now = root_of(asked.head.incoming.headers), time.time()

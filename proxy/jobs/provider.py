@@ -113,10 +113,21 @@ class Batches(Protocol):
 
 
 class Asking:
-    """How a provider is asked for its batches."""
+    """How a provider is asked for its batches, which are at `batches`, and what goes into and comes out of them at `files`."""
+
+    batches = "/batches"
+    files = "/files"
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+
+    async def cancel(self, provider: Provider, batch_id: str) -> None:
+        """Have it end early."""
+        await self.ask(provider, f"{at(self.batches, batch_id)}/cancel", [])
+
+    async def remove(self, provider: Provider, file_id: str) -> None:
+        """Remove a file there, or what stands for one."""
+        await self.ask(provider, at(self.files, file_id), None, "DELETE")
 
     async def lines(self, provider: Provider, path: str) -> AsyncIterator[bytes]:
         """The lines of results, as they come."""
@@ -169,20 +180,20 @@ class FileBatches(Asking):
         )
         pieces: Pieces = [head.encode(), *wanted.lines, f"\r\n--{boundary}--\r\n".encode()]
         wanted.lines = []
-        body = await self.ask(provider, "/files", pieces, f"multipart/form-data; boundary={boundary}")
+        body = await self.ask(provider, self.files, pieces, f"multipart/form-data; boundary={boundary}")
         return read(provider, body, _File).id
 
     async def create(self, provider: Provider, file_id: str, wanted: Wanted) -> Standing:
         """Have the lines of a file answered."""
         asked = {"input_file_id": file_id, "endpoint": wanted.endpoint, "completion_window": "24h"}
         body = msgspec.json.encode({**asked, "metadata": {NAME: wanted.name}})
-        return read(provider, await self.ask(provider, "/batches", [body]), Standing)
+        return read(provider, await self.ask(provider, self.batches, [body]), Standing)
 
     async def find(self, provider: Provider, wanted: Wanted, since: float) -> Standing | None:
         """The batch that has our name."""
         after = ""
         for _ in range(MOST_PAGES):
-            page = read(provider, await self.ask(provider, f"/batches?limit=100{after}"), _Page)
+            page = read(provider, await self.ask(provider, f"{self.batches}?limit=100{after}"), _Page)
             for found in page.data:
                 if (found.metadata or {}).get(NAME) == wanted.name:
                     return found
@@ -193,20 +204,17 @@ class FileBatches(Asking):
 
     async def see(self, provider: Provider, batch_id: str) -> Standing:
         """How it stands."""
-        return read(provider, await self.ask(provider, f"/batches/{quote(batch_id, safe='')}"), Standing)
-
-    async def cancel(self, provider: Provider, batch_id: str) -> None:
-        """Have it end early."""
-        await self.ask(provider, f"/batches/{quote(batch_id, safe='')}/cancel", [])
-
-    async def remove(self, provider: Provider, file_id: str) -> None:
-        """Remove a file there."""
-        await self.ask(provider, f"/files/{quote(file_id, safe='')}", None, "DELETE")
+        return read(provider, await self.ask(provider, at(self.batches, batch_id)), Standing)
 
     async def results(self, provider: Provider, file_id: str) -> AsyncIterator[tuple[str, Answered]]:
         """The lines of a result file."""
-        async for line in self.lines(provider, f"/files/{quote(file_id, safe='')}/content"):
+        async for line in self.lines(provider, f"{at(self.files, file_id)}/content"):
             yield _told_by(line)
+
+
+def at(path: str, identity: str) -> str:
+    """Where the one of an id is."""
+    return f"{path}/{quote(identity, safe='')}"
 
 
 def _request(

@@ -13,13 +13,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from proxy.errors import UpstreamBadResponse
-from proxy.jobs.provider import MOST_PAGES, Asking, Standing, Wanted, read
+from proxy.jobs.provider import MOST_PAGES, Asking, Standing, Wanted, at, read
 from proxy.jobs.shapes import Answered
 from proxy.policy.values import Provider
 from proxy.wire.endpoints import split_path
 from proxy.wire.error_objects import status_of
 
-_PATH = "/messages/batches"
 _NEVER = {
     "canceled": Answered(code="batch_cancelled", message="The batch was canceled before this request was sent."),
     "expired": Answered(code="batch_expired", message="This request could not be executed before the batch expired."),
@@ -59,7 +58,9 @@ class _Told(Struct):
 
 
 class MessageBatches(Asking):
-    """Anthropic's."""
+    """Anthropic's: a batch is removed with its requests and results, so that it stands for their files, too."""
+
+    batches = files = "/messages/batches"
 
     def line(self, request_id: str, endpoint: str, body: bytes) -> bytes:
         """One request."""
@@ -73,7 +74,7 @@ class MessageBatches(Asking):
         """Have the requests answered."""
         pieces = [piece for line in wanted.lines for piece in (b",", line)]
         pieces[0], wanted.lines = b'{"requests":[', []
-        path, kind = f"{_PATH}{split_path(wanted.endpoint)[1]}", "application/json"
+        path, kind = f"{self.batches}{split_path(wanted.endpoint)[1]}", "application/json"
         body = await self.ask(provider, path, [*pieces, b"]}"], kind, wanted.incoming)
         return read(provider, body, _Batch).standing
 
@@ -81,7 +82,7 @@ class MessageBatches(Asking):
         """The one whose results are those of our requests. Raises `UpstreamBadResponse` while one that might be it is under way."""
         after, open_ones, ids = "", 0, set(wanted.ids)
         for _ in range(MOST_PAGES):
-            page = read(provider, await self.ask(provider, f"{_PATH}?limit=100{after}"), _Page)
+            page = read(provider, await self.ask(provider, f"{self.batches}?limit=100{after}"), _Page)
             for found in page.data:
                 if found.created_at.timestamp() < since or sum(found.request_counts.values()) != len(ids):
                     continue
@@ -105,19 +106,11 @@ class MessageBatches(Asking):
 
     async def see(self, provider: Provider, batch_id: str) -> Standing:
         """How it stands."""
-        return read(provider, await self.ask(provider, f"{_PATH}/{quote(batch_id, safe='')}"), _Batch).standing
-
-    async def cancel(self, provider: Provider, batch_id: str) -> None:
-        """Have it end early."""
-        await self.ask(provider, f"{_PATH}/{quote(batch_id, safe='')}/cancel", [])
-
-    async def remove(self, provider: Provider, file_id: str) -> None:
-        """Remove a batch with its requests and results."""
-        await self.ask(provider, f"{_PATH}/{quote(file_id, safe='')}", None, "DELETE")
+        return read(provider, await self.ask(provider, at(self.batches, batch_id)), _Batch).standing
 
     async def results(self, provider: Provider, file_id: str) -> AsyncIterator[tuple[str, Answered]]:
         """The results of a batch."""
-        async for line in self.lines(provider, f"{_PATH}/{quote(file_id, safe='')}/results"):
+        async for line in self.lines(provider, f"{at(self.files, file_id)}/results"):
             yield _told_by(line)
 
 

@@ -163,18 +163,16 @@ class Surface:
 
     async def _batches(self, key: str, query: str, client: Client) -> bool:
         """This key's batches; those at the provider where it has none here."""
-        if not self._work.was_used or not await self._work.ask(lambda: self._work.store.jobs(key, BATCH_PREFIX, "", 1)):
+        if not await self._work.jobs(key, BATCH_PREFIX, "", 1):
             return False
         asked = asked_of(query)
         most = limit_of(asked)
-        found = await self._work.ask(self._work.store.jobs, key, BATCH_PREFIX, asked.get("after", ""), most + 1)
+        found = await self._work.jobs(key, BATCH_PREFIX, asked.get("after", ""), most + 1)
         send(client, _list([batch_object(job) for job in found[:most]], has_more=len(found) > most))
         return True
 
     async def _batch(self, key: str, batch_id: str, *, cancels: bool) -> Job:
-        job = None
-        if self._work.was_used:
-            job = await self._work.ask(lambda: self._work.store.job(key, batch_id))
+        job = await self._work.job(key, batch_id)
         if job is None:
             raise NothingThere(f"No batch found with id '{batch_id}'.", param="id")
         if not cancels or job.status == "cancelling":

@@ -66,6 +66,14 @@ class Work:
         """Do something in the thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(do, *args, **kwargs))
 
+    async def job(self, key: str, job_id: str) -> Job | None:
+        """One of this key's; None where it has none of that id."""
+        return await self.ask(lambda: self.store.job(key, job_id)) if self.was_used else None
+
+    async def jobs(self, key: str, prefix: str, after: str, most: int) -> list[Job]:
+        """Those of this key whose ids begin so, the newest first, behind `after` ("": from the newest on)."""
+        return await self.ask(lambda: self.store.jobs(key, prefix, after, most)) if self.was_used else []
+
     async def close(self) -> None:
         """Finish what the thread is at, and close the database."""
         if self._store is not None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from proxy.stores import rollups
 from proxy.stores.analytics import DAY_MS, HOUR_MS, AnalyticsQuestion, Found, count_rows, sums_of
+from proxy.stores.database import marks
 from proxy.stores.histogram import Adding, read
 from proxy.stores.records import MOST_INT, Row
 from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, Sums
@@ -103,7 +104,7 @@ def _count_part(driver: sqlite3.Connection, found: Found, question: AnalyticsQue
     if part.cube is not None:
         conditions, values = ["cube = ?", *conditions], [part.cube, *values]
     wanted = [(f'"{name}" {_fits(text)} ?', [_globbed(text)]) for name, text in question.only.items()]
-    wanted += [(f'"{name}" IN ({", ".join("?" * len(some))})', [*some]) for name, some in question.among]
+    wanted += [(f'"{name}" IN ({marks(some)})', [*some]) for name, some in question.among]
     at_ms = f"{part.unit} * {part.unit_ms}"
     begin = {"hour": f"{at_ms} / {HOUR_MS} * {HOUR_MS}", "minute": at_ms, None: "0"}.get(
         question.interval, f"begin_of({at_ms})"
@@ -155,7 +156,7 @@ def _count_attempts(driver: sqlite3.Connection, found: Found, question: Analytic
     asked = _FLAGGED if "flag" in question.names else _ATTEMPTS
     values: list[Any] = [question.from_ms, min(question.end_ms, MOST_INT)]
     if (tenants := question.tenants) is not None:
-        asked += f" AND a.tenant IN ({', '.join('?' * len(tenants))})"
+        asked += f" AND a.tenant IN ({marks(tenants)})"
         values += tenants
     counted = _COUNT.format(asked=asked[asked.index("FROM") :])
     if driver.execute(counted, (*values, MOST_ATTEMPTS + 1)).fetchone()[0] > MOST_ATTEMPTS:

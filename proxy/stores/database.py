@@ -8,7 +8,7 @@ that it comes when it is first used.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -71,6 +71,11 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise trouble(path, error) from error
+
+
+def marks(values: Sized) -> str:
+    """What stands in a statement for each of so many values."""
+    return ", ".join("?" * len(values))
 
 
 def engine_for(file: Path | sqlite3.Connection, busy_seconds: float = _BUSY_SECONDS) -> Engine:

@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.stores.database import marks
 from proxy.stores.job_rows import OF_TENANTS, Job, Tenants, listed
 from proxy.stores.jobs import JobStore, put_job
 
@@ -75,10 +76,9 @@ class Deliveries:
 
     def add(self, wanted: Delivery) -> None:
         """Somebody wants to be told of a job that comes now."""
-        marks = ", ".join("?" * len(Delivery.__struct_fields__))
         row = tuple(getattr(wanted, name) for name in Delivery.__struct_fields__)
         with self._jobs.writing() as driver:
-            driver.execute(f"INSERT INTO deliveries ({_FIELDS}) VALUES ({marks})", row)
+            driver.execute(f"INSERT INTO deliveries ({_FIELDS}) VALUES ({marks(row)})", row)
 
     def end(self, job: Job, word: Callable[[Job, str], str], now_ms: int) -> Delivery | None:
         """The job is over; whoever wants to be told is now to be told `word` of it under the message's id. None: nobody."""

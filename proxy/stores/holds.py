@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from proxy.policy.analysis.savings import Held
+from proxy.stores.database import marks
 
 _LOOKED_AT = 20_000
 _NEWEST = """SELECT model, provider, tenant, endpoint, status, output_tokens, hold_pusd, cost_pusd FROM attempts
@@ -18,10 +19,6 @@ def holds(
     driver: sqlite3.Connection, since_ms: int, endpoints: frozenset[str], tenants: tuple[str, ...] | None
 ) -> list[Held]:
     """By name and provider, of calls to these endpoints that went well; only of `tenants`, None: of all."""
-    more = "" if tenants is None else f"AND tenant IN ({_marks(tenants)})"
-    sql = _HELD.format(texts=_marks(endpoints), more=more)
+    more = "" if tenants is None else f"AND tenant IN ({marks(tenants)})"
+    sql = _HELD.format(texts=marks(endpoints), more=more)
     return [Held(*row) for row in driver.execute(sql, (since_ms, _LOOKED_AT, *endpoints, *(tenants or ())))]
-
-
-def _marks(names: frozenset[str] | tuple[str, ...]) -> str:
-    return ", ".join("?" * len(names))

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.stores.database import connect
+from proxy.stores.database import connect, marks
 from proxy.stores.job_rows import OF_TENANTS, OPEN, Handed, Job, KeptFile, Task, Tenants, listed
 
 _VERSION = 3
@@ -109,9 +109,9 @@ class JobStore:
     def add_file(self, file: KeptFile) -> None:
         """Keep a file that is written."""
         with self.writing() as driver:
-            marks = ", ".join("?" * len(KeptFile.__struct_fields__))
             driver.execute(
-                f"INSERT OR REPLACE INTO files ({_FILE_FIELDS}) VALUES ({marks})", msgspec.structs.astuple(file)
+                f"INSERT OR REPLACE INTO files ({_FILE_FIELDS}) VALUES ({marks(KeptFile.__struct_fields__)})",
+                msgspec.structs.astuple(file),
             )
 
     def file(self, key: str, file_id: str) -> KeptFile | None:
@@ -136,9 +136,8 @@ class JobStore:
 
     def add_job(self, job: Job, tasks: Iterable[Task] = ()) -> None:
         """Take a job on; the lines of a batch come once they are read."""
-        marks = ", ".join("?" * len(Job.__struct_fields__))
         with self.writing() as driver:
-            driver.execute(f"INSERT INTO jobs ({_FIELDS}) VALUES ({marks})", _columns(job))
+            driver.execute(f"INSERT INTO jobs ({_FIELDS}) VALUES ({marks(Job.__struct_fields__)})", _columns(job))
             _add_tasks(driver, tasks)
 
     def change(self, job: Job, tasks: Iterable[Task] = ()) -> None:
@@ -174,9 +173,9 @@ class JobStore:
 
     def open_jobs(self) -> list[Job]:
         """Those that are not over, the oldest first."""
-        marks = ", ".join("?" * len(OPEN))
         return [
-            _job(row) for row in self._rows(f"SELECT {_FIELDS} FROM jobs WHERE status IN ({marks}) ORDER BY seq", *OPEN)
+            _job(row)
+            for row in self._rows(f"SELECT {_FIELDS} FROM jobs WHERE status IN ({marks(OPEN)}) ORDER BY seq", *OPEN)
         ]
 
     def only_task(self, job_id: str) -> Task | None:
@@ -192,9 +191,8 @@ class JobStore:
 
     def remove_old_jobs(self, now_ms: int) -> None:
         """Forget jobs that are over and whose results nobody keeps any more."""
-        marks = ", ".join("?" * len(OPEN))
         old = (
-            f"SELECT id FROM jobs WHERE status NOT IN ({marks}) AND "
+            f"SELECT id FROM jobs WHERE status NOT IN ({marks(OPEN)}) AND "
             "created_ms + 1000 * (window_seconds + keep_seconds) <= ?"
         )
         with self.writing() as driver:
@@ -203,8 +201,7 @@ class JobStore:
 
     def uses(self, file_id: str) -> str | None:
         """The job under way that reads a file."""
-        marks = ", ".join("?" * len(OPEN))
-        rows = self._rows(f"SELECT id FROM jobs WHERE input_file = ? AND status IN ({marks})", file_id, *OPEN)
+        rows = self._rows(f"SELECT id FROM jobs WHERE input_file = ? AND status IN ({marks(OPEN)})", file_id, *OPEN)
         return str(rows[0][0]) if rows else None
 
     def waiting(self, job_id: str, most: int) -> list[Task]:

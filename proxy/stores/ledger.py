@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 from proxy.policy.money.amounts import usd_text
 from proxy.stores import audit, known, rollups
 from proxy.stores.audit import Deed
-from proxy.stores.database import raw
+from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.segments import Position
 from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, Spender, add, folded, session_of, tally
@@ -38,7 +38,7 @@ def _named(columns: Iterable[str], text: str = '"{}"') -> str:
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({_named(columns)}) VALUES ({_named(columns, '?')})"
+    return f"INSERT INTO {table} ({_named(columns)}) VALUES ({marks(columns)})"
 
 
 def _adding_up(table: str, key: Sequence[str], counters: Sequence[str]) -> str:
@@ -154,7 +154,7 @@ def _unknown(
     ids = list(fresh)
     for start in range(0, len(ids), _MOST_PARAMETERS):
         part = ids[start : start + _MOST_PARAMETERS]
-        for (there,) in driver.execute(f"SELECT id FROM {table} WHERE id IN ({_named(part, '?')})", part).fetchall():
+        for (there,) in driver.execute(f"SELECT id FROM {table} WHERE id IN ({marks(part)})", part).fetchall():
             del fresh[there]
     return list(reversed(fresh.values()))
 

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 
+from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.tally import COUNTERS, counts_of
@@ -102,11 +103,13 @@ def _sums_at(found: dict[Place, Sums], row: Row) -> Sums:
 
 def _upsert(table: str, place: Sequence[str]) -> str:
     columns = [*place, *NAMES, *MEASURES, *TIMES]
-    names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
+    names = ", ".join(f'"{name}"' for name in columns)
     key = ", ".join(f'"{name}"' for name in (*place, *NAMES))
     sums = [f'"{name}" = min({MOST_INT}, {table}."{name}" + excluded."{name}")' for name in MEASURES]
     sums += [f'"{name}" = merged({table}."{name}", excluded."{name}")' for name in TIMES]
-    return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {', '.join(sums)}"
+    return (
+        f"INSERT INTO {table} ({names}) VALUES ({marks(columns)}) ON CONFLICT ({key}) DO UPDATE SET {', '.join(sums)}"
+    )
 
 
 _ADD_MINUTES = _upsert("rollup_minutes", ("minute",))

@@ -22,8 +22,9 @@ _value = msgspec.json.Decoder(Raw).decode
 
 
 class BodyTemplate(Struct, eq=False):
-    """All of a body but its messages: what stands before and behind them, and what a call says with it. `document` is the
-    one it was learnt from, without its messages. `weighed` is what was found out about it beside them, by whoever weighs."""
+    """All of a body but its messages: what stands before and behind them, the `values` of its members (that of the messages
+    is empty), and what a call `said` with it. `places`: where each value begins and ends, counted from the end of the body for
+    those behind the messages. `weighed` is what it asks for beside them, kept by whoever weighs."""
 
     before: bytes
     behind: bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ CANARY = "canary-of-a-batch-81c2"
 OVER = ("completed", "failed", "expired", "cancelled")
 
 
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with Mock() as running:
-        yield running
-
-
 def config(mock: Mock) -> dict[str, Any]:
     return {
         "providers": {"openrouter": mock.provider()},
@@ -43,14 +36,6 @@ def config(mock: Mock) -> dict[str, Any]:
         "jobs": {"concurrent": 1, "max_file": "1MiB"},
         "retries": {"first_wait": 0.01},
     }
-
-
-@pytest.fixture(scope="module")
-def daemon(mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(config(mock), tmp_path_factory.mktemp("jobs")) as running:
-        yield running
-        assert '"crashed"' not in running.output and "job_trouble" not in running.output
-        assert running.stop() == 0
 
 
 def client(daemon: Daemon, key: str = ALICE) -> OpenAI:

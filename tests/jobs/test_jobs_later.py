@@ -20,12 +20,6 @@ ALICE, BOB = "sk-alice-later-test", "sk-bob-later-test"
 CHAT = "/v1/chat/completions"
 
 
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with Mock() as running:
-        yield running
-
-
 def config(mock: Mock) -> dict[str, Any]:
     return {
         "providers": {"openrouter": mock.provider(), "other": mock.provider("openai")},

@@ -18,16 +18,9 @@ from anthropic.types.messages import MessageBatch
 from harness.daemon import Daemon
 from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS
+from own_batches import PRICE, TOKEN_USD, handed, held, usage
 
 ALICE, BOB = "sk-alice-messages", "sk-bob-messages"
-PRICE = {"input": 0, "output": 100}  # USD per million: each token of output is 1e-4, and half of that in a batch
-TOKEN_USD = Decimal("0.0001")
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with Mock() as running:
-        yield running
 
 
 def config(mock: Mock) -> dict[str, Any]:
@@ -55,14 +48,6 @@ def config(mock: Mock) -> dict[str, Any]:
         },
         "retries": {"first_wait": 0.01},
     }
-
-
-@pytest.fixture(scope="module")
-def daemon(mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(config(mock), tmp_path_factory.mktemp("messages")) as running:
-        yield running
-        assert '"crashed"' not in running.output and "job_trouble" not in running.output
-        assert running.stop() == 0
 
 
 CLIENTS: dict[tuple[str, str], Anthropic] = {}
@@ -103,26 +88,8 @@ def ended(client: Anthropic, batch: MessageBatch) -> MessageBatch:
     return batch
 
 
-def handed(client: Anthropic, batch: MessageBatch) -> dict[str, Any]:
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while not (told := (batch.model_extra or {}).get("tollkeeper") or {}).get("provider_batch_id"):
-        assert time.monotonic() < give_up, batch
-        time.sleep(0.05)
-        batch = client.messages.batches.retrieve(batch.id)
-    return dict(told)
-
-
 def results(client: Anthropic, batch: MessageBatch) -> dict[str, Any]:
     return {one.custom_id: one.result for one in client.messages.batches.results(batch.id)}
-
-
-def usage(daemon: Daemon, key: str = ALICE) -> dict[str, Any]:
-    total: dict[str, Any] = daemon.ask("GET", "/tollkeeper/usage", [("Authorization", f"Bearer {key}")]).json["total"]
-    return total
-
-
-def held(daemon: Daemon) -> float:
-    return daemon.metric("tollkeeper_budget_held_usd")
 
 
 def test_every_provider_answers_and_each_request_has_its_end(daemon: Daemon) -> None:
@@ -189,16 +156,16 @@ def test_what_is_no_batch_is_refused_at_once(daemon: Daemon, body: Any, says: st
 
 
 def test_the_provider_answers_several_models_at_half_the_price(daemon: Daemon, mock: Mock) -> None:
-    client, billed, before = user(daemon), len(mock.bill()), usage(daemon)
+    client, billed, before = user(daemon), len(mock.bill()), usage(daemon, ALICE)
     asked = [request("a"), request("b", "soon"), request("hot", temperature=3)]
     batch = ended(client, client.messages.batches.create(requests=asked))
     assert (batch.request_counts.succeeded, batch.request_counts.errored) == (2, 1)
-    found, told = results(client, batch), handed(client, batch)
+    found, told = results(client, batch), handed(client.messages.batches.retrieve, batch)
     half = sum(one.message.usage.output_tokens for one in found.values() if one.type == "succeeded") * TOKEN_USD / 2
     assert found["hot"].error.error.type == "invalid_request_error"
     assert told["provider"] == "anthropic" and Decimal(told["cost_usd"]) == Decimal(told["saved_usd"]) == half > 0
     assert len(mock.bill()) == billed + 2 and held(daemon) == 0
-    after = usage(daemon)
+    after = usage(daemon, ALICE)
     assert Decimal(after["cost_usd"]) - Decimal(before["cost_usd"]) == half
     assert Decimal(after["saved_usd"]) - Decimal(before["saved_usd"]) == half
     assert told["provider_batch_id"] not in [one.id for one in provider(mock).messages.batches.list()]
@@ -216,7 +183,7 @@ def test_cancelling_ends_it_early_there_and_here(daemon: Daemon, mock: Mock, mod
     client = user(daemon)
     batch = client.messages.batches.create(requests=[request(f"c{at}", model) for at in range(12)])
     if model == "slow":
-        handed(client, batch)
+        handed(client.messages.batches.retrieve, batch)
         assert held(daemon) > 0
     with pytest.raises(anthropic.BadRequestError, match="cancel it first"):
         client.messages.batches.delete(batch.id)
@@ -240,7 +207,7 @@ def test_a_kill_in_the_making_finds_the_batch_by_its_results(mock: Mock, tmp_pat
     with Daemon(config(mock), tmp_path) as daemon:
         client = user(daemon)
         batch = client.messages.batches.create(requests=[request(f"c{at}", "slow") for at in range(4)])
-        there = handed(client, batch)["provider_batch_id"]
+        there = handed(client.messages.batches.retrieve, batch)["provider_batch_id"]
         os.kill(daemon.pid, signal.SIGKILL)
     database = sqlite3.connect(tmp_path / "state" / "jobs" / "jobs.db")
     with database:
@@ -257,9 +224,9 @@ def test_a_kill_in_the_making_finds_the_batch_by_its_results(mock: Mock, tmp_pat
         assert held(daemon) > 0
         ended(provider(mock), provider(mock).messages.batches.cancel(there))
         batch = ended(client, batch)
-        assert handed(client, batch)["provider_batch_id"] == there and held(daemon) == 0
+        assert handed(client.messages.batches.retrieve, batch)["provider_batch_id"] == there and held(daemon) == 0
         assert batch.request_counts.canceled == 4 == len(results(client, batch))
-        assert len(mock.bill()) == billed and Decimal(usage(daemon)["cost_usd"]) == 0
+        assert len(mock.bill()) == billed and Decimal(usage(daemon, ALICE)["cost_usd"]) == 0
     left = [one.id for one in provider(mock).messages.batches.list()]
     assert other.id in left and there not in left
 

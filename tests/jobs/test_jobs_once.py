@@ -26,12 +26,6 @@ ALICE, BOB = "sk-alice-once-test", "sk-bob-once-test"
 CHAT = "/v1/chat/completions"
 
 
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with Mock() as running:
-        yield running
-
-
 def config(mock: Mock) -> dict[str, Any]:
     budget = {"budgets": [{"usd": 100, "per": "day"}]}
     return {

@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,11 @@ from harness.mock import Mock
 from harness.surroundings import PATIENCE_SECONDS
 from openai import OpenAI
 from openai.types import Batch
+from own_batches import PRICE, TOKEN_USD, handed, held, usage
 
 ALICE, BOB, CAROL = "sk-alice-own-batch", "sk-bob-own-batch", "sk-carol-own-batch"
 URL = "/v1/chat/completions"
-PRICE = {"input": 0, "output": 100}  # USD per million: each token of output is 1e-4, and half of that in a batch
-TOKEN_USD = Decimal("0.0001")
 OVER = ("completed", "failed", "expired", "cancelled")
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with Mock() as running:
-        yield running
 
 
 def config(mock: Mock) -> dict[str, Any]:
@@ -55,14 +47,6 @@ def config(mock: Mock) -> dict[str, Any]:
         },
         "retries": {"first_wait": 0.01},
     }
-
-
-@pytest.fixture(scope="module")
-def daemon(mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(config(mock), tmp_path_factory.mktemp("own")) as running:
-        yield running
-        assert '"crashed"' not in running.output and "job_trouble" not in running.output
-        assert running.stop() == 0
 
 
 def user(daemon: Daemon, key: str = ALICE) -> OpenAI:
@@ -95,30 +79,11 @@ def until(client: OpenAI, batch: Batch, *states: str) -> Batch:
     return batch
 
 
-def handed(client: OpenAI, batch: Batch) -> dict[str, Any]:
-    """What is told of the provider's batch, once it is known there."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while not (told := (batch.model_extra or {}).get("tollkeeper") or {}).get("provider_batch_id"):
-        assert time.monotonic() < give_up, batch
-        time.sleep(0.05)
-        batch = client.batches.retrieve(batch.id)
-    return dict(told)
-
-
 def answers(client: OpenAI, file_id: str | None) -> dict[str, Any]:
     if file_id is None:
         return {}
     found = [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
     return {line["custom_id"]: line for line in found}
-
-
-def usage(daemon: Daemon, key: str) -> dict[str, Any]:
-    total: dict[str, Any] = daemon.ask("GET", "/tollkeeper/usage", [("Authorization", f"Bearer {key}")]).json["total"]
-    return total
-
-
-def held(daemon: Daemon) -> float:
-    return daemon.metric("tollkeeper_budget_held_usd")
 
 
 def test_a_batch_is_answered_by_the_provider_at_half_the_price(daemon: Daemon, mock: Mock) -> None:
@@ -131,7 +96,7 @@ def test_a_batch_is_answered_by_the_provider_at_half_the_price(daemon: Daemon, m
     assert sorted(found) == [f"c{at}" for at in range(5)]
     bodies = [line["response"]["body"] for line in found.values()]
     half = Decimal(sum(body["usage"]["completion_tokens"] for body in bodies)) * TOKEN_USD / 2
-    told = handed(client, batch)
+    told = handed(client.batches.retrieve, batch)
     assert told["provider"] == "openai" and Decimal(told["cost_usd"]) == Decimal(told["saved_usd"]) == half > 0
     assert len(mock.bill()) == before[0] + 5 and held(daemon) == 0
     after = usage(daemon, ALICE)
@@ -184,7 +149,7 @@ def test_limits_of_requests_are_not_used_up_by_a_batch_that_does_not_fit(daemon:
 def test_cancelling_is_passed_on_and_frees_what_was_held(daemon: Daemon, mock: Mock) -> None:
     client = user(daemon)
     batch = begin(client, lines(3, "slow"))
-    there = handed(client, batch)["provider_batch_id"]
+    there = handed(client.batches.retrieve, batch)["provider_batch_id"]
     assert held(daemon) > 0
     assert client.batches.cancel(batch.id).status == "cancelling"
     batch = until(client, batch)
@@ -200,7 +165,7 @@ def test_a_kill_finds_the_batch_again_and_makes_no_second_one(mock: Mock, tmp_pa
     with Daemon(config(mock), tmp_path) as daemon:
         client = user(daemon)
         batch = begin(client, lines(4, "later"))
-        there = handed(client, batch)["provider_batch_id"]
+        there = handed(client.batches.retrieve, batch)["provider_batch_id"]
         assert held(daemon) > 0
         os.kill(daemon.pid, signal.SIGKILL)
     database = sqlite3.connect(tmp_path / "state" / "jobs" / "jobs.db")
@@ -211,10 +176,10 @@ def test_a_kill_finds_the_batch_again_and_makes_no_second_one(mock: Mock, tmp_pa
     with Daemon(config(mock), tmp_path) as daemon:
         client = user(daemon)
         batch = until(client, batch)
-        assert batch.status == "completed" and handed(client, batch)["provider_batch_id"] == there
+        assert batch.status == "completed" and handed(client.batches.retrieve, batch)["provider_batch_id"] == there
         assert len(answers(client, batch.output_file_id)) == 4 and held(daemon) == 0
         assert usage(daemon, ALICE)["calls"] == 4 == len(mock.bill())
-        assert Decimal(usage(daemon, ALICE)["cost_usd"]) == Decimal(handed(client, batch)["cost_usd"])
+        assert Decimal(usage(daemon, ALICE)["cost_usd"]) == Decimal(handed(client.batches.retrieve, batch)["cost_usd"])
         assert len(list(provider(mock).batches.list())) == before + 1
 
 
@@ -222,7 +187,7 @@ def test_one_that_was_never_made_is_made_after_a_kill(mock: Mock, tmp_path: Path
     with Daemon(config(mock), tmp_path) as daemon:
         client = user(daemon)
         batch = begin(client, lines(4, "soon"))
-        there = handed(client, batch)["provider_batch_id"]
+        there = handed(client.batches.retrieve, batch)["provider_batch_id"]
         os.kill(daemon.pid, signal.SIGKILL)
     database = sqlite3.connect(tmp_path / "state" / "jobs" / "jobs.db")
     with database:  # under another name there, it is none of this batch
@@ -233,7 +198,7 @@ def test_one_that_was_never_made_is_made_after_a_kill(mock: Mock, tmp_path: Path
     with Daemon(config(mock), tmp_path) as daemon:
         client = user(daemon)
         batch = until(client, client.batches.retrieve(batch.id + "0"))
-        assert batch.status == "completed" and handed(client, batch)["provider_batch_id"] != there
+        assert batch.status == "completed" and handed(client.batches.retrieve, batch)["provider_batch_id"] != there
         assert held(daemon) == 0
 
 

@@ -34,12 +34,6 @@ def config(mock: Mock, **members: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[Mock]:
-    with Mock() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def daemon(mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with Daemon(config(mock, webhooks={"allow_private": True}), tmp_path_factory.mktemp("hooks")) as running:
         yield running
