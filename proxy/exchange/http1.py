@@ -28,7 +28,8 @@ STALE_SECONDS = 1.0
 JOIN_BELOW_BYTES = 64 * 1024
 
 _STATUSES = range(200, 600)
-_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+# Bytes that wait to be read, too: nobody has asked for them, and the next call would take them for its reply.
+_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Connection(asyncio.Protocol):
@@ -267,7 +268,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def is_gone(self) -> bool:
-        """Whether the other side has closed its end; asked of the system, which knows before the loop does."""
+        """Whether the other side has closed its end, or said what nobody asked for; asked of the system, which knows before
+        the loop does."""
         if self._poll is None:
             socket = None if self._transport is None else self._transport.get_extra_info("socket")
             if socket is None or socket.fileno() < 0:
