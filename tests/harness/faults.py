@@ -47,14 +47,18 @@ def take_all_space(disk: Path) -> Path:
 
 
 def attach(pid: int, *options: str) -> subprocess.Popen[bytes]:
-    """strace on every thread of a process, once it has attached."""
-    # what it traces goes to stderr, and the first word of it is that it has attached
+    """strace on every thread of a process, once it has attached or, where it kills at once, done that."""
     command = ["strace", "-f", "-qq", *options, "-o", "/dev/null", "-p", str(pid)]
     tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + PATIENCE_SECONDS
-    while not _is_traced(pid):
-        assert time.monotonic() < until, "strace does not attach"
-        assert tracer.poll() is None, "strace ended"
+    try:
+        while not _is_traced(pid):
+            assert time.monotonic() < until, "strace does not attach"
+            assert tracer.poll() is None, "strace ended"
+    except BaseException:
+        tracer.kill()
+        tracer.wait()
+        raise
     return tracer
 
 
@@ -65,5 +69,13 @@ def detach(tracer: subprocess.Popen[bytes]) -> None:
 
 
 def _is_traced(pid: int) -> bool:
-    states = [task / "status" for task in Path(f"/proc/{pid}/task").iterdir()]
-    return all("TracerPid:\t0\n" not in state.read_text() for state in states)
+    """Whether strace has every thread there is; threads come and go meanwhile, and a process that was killed has none."""
+    states = [_state(task) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all("TracerPid:\t0\n" not in state or "State:\tZ" in state for state in states)
+
+
+def _state(task: Path) -> str:
+    try:
+        return (task / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
