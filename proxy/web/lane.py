@@ -30,6 +30,7 @@ _CREDENTIALS = (
     b"\r\napi-key: ",
 )
 _PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.1\r\n")
+_PRINTED = re.compile(rb"[\t -~\x80-\xff]*")
 _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)
 
 
@@ -165,6 +166,8 @@ class Lane:
     def _recognised(self, head: bytes, digest: bytes, length: int) -> Any:
         """What is known of a head whoever sent it, and of this sender; `digest` is that of the two together."""
         rest, credential = _split_credential(head)
+        if not _PRINTED.fullmatch(credential):  # nobody has read it yet, and the library refuses what controls
+            return None
         known = self._line.known(self._digest_of(rest), credential, length)
         if known is not None:
             self._line.remember(digest, known)

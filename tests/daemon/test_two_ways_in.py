@@ -153,3 +153,19 @@ def test_large_requests_sent_at_once_are_answered_in_their_order(daemon: Daemon,
         connection.send(b"".join(requests[2:]))
         assert [connection.read_reply().json for _ in range(4)] == replies[2:]
     assert [call.body for call in upstream.calls] == bodies
+
+
+@pytest.mark.parametrize("control", [b"\n", b"\x0b", b"\r", b"\x00", b"\nTransfer-Encoding: chunked"])
+def test_a_credential_with_a_control_character_is_refused_both_ways(
+    daemon: Daemon, upstream: Upstream, control: bytes
+) -> None:
+    upstream.expect(GOOD, GOOD)
+    good = daemon.request("POST", CHAT, [("X-Control", control.hex()), BEARER], json.dumps(chat_body()).encode())
+    with daemon.connect() as connection:
+        for _ in range(2):
+            connection.send(good)
+            assert connection.read_reply().status == 200
+        connection.send(good.replace(CLIENT_KEY.encode(), CLIENT_KEY.encode() + control))
+        reply = connection.read_reply()
+    assert reply.status == 400
+    assert len(upstream.calls) == 2
