@@ -63,6 +63,20 @@ export async function ask<T>(method: string, path: string, asked: Asked = {}): P
 
 export const read = <T>(path: string, asked?: Asked): Promise<T> => ask<T>("GET", path, asked);
 
+const early = new Map<string, Promise<unknown>>();
+
+// What the first screen shows is asked for while that is still being drawn.
+export function readEarly(paths: string[]): void {
+  for (const path of paths) early.set(path, read(path, { quiet: true }).catch(() => undefined));
+}
+
+// Once, and undefined where there was no answer: then it is asked for as ever.
+export function takeEarly<T>(path: string): Promise<T | undefined> | undefined {
+  const found = early.get(path);
+  early.delete(path);
+  return found as Promise<T | undefined> | undefined;
+}
+
 async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
   const reply = await sent(method, path, asked);
   if (!reply.ok) throw await refusal(reply);

@@ -1,5 +1,5 @@
 // One stream of events for the whole page: calls under way, calls that ended, the last hour by minutes.
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { pageHeaders, refusal, Refused, wantLogin } from "./api";
 import { events } from "./stream";
 import type { EndedCall, LiveCall, Minute } from "./types";
@@ -31,7 +31,7 @@ const readers = new Set<(now: Live) => void>();
 
 export function useLive(): Live {
   const [now, setNow] = useState(live);
-  useEffect(() => {
+  useLayoutEffect(() => {
     readers.add(setNow);
     if (!going) start();
     return () => void readers.delete(setNow);

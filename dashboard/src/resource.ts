@@ -1,6 +1,6 @@
 // What the daemon says, read when a screen opens and again from time to time while somebody looks.
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { read, Refused } from "./api";
+import { useCallback, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { read, Refused, takeEarly } from "./api";
 
 export interface Resource<T> {
   data: T | null;
@@ -16,7 +16,8 @@ export function useResource<T>(path: string | null, everyMs = 0, quiet = false):
   const [loading, setLoading] = useState(path !== null);
   const [turn, setTurn] = useState(0);
   const shown = useRef<string | null>(null);
-  useEffect(() => {
+  // at once, and not after the next frame, which the answer would wait for
+  useLayoutEffect(() => {
     if (path === null) return;
     const gone = new AbortController();
     let timer = 0;
@@ -26,7 +27,7 @@ export function useResource<T>(path: string | null, everyMs = 0, quiet = false):
       let mayAsk = true;
       try {
         setLoading(true);
-        setData(await read<T>(path, { signal: gone.signal, quiet }));
+        setData((await takeEarly<T>(path)) ?? (await read<T>(path, { signal: gone.signal, quiet })));
         setError(null);
       } catch (problem) {
         mayAsk = !(problem instanceof Refused && problem.status === 403);

@@ -9,16 +9,18 @@ import type { Budget, EndedCall, LiveCall, Minute, Provider } from "../types";
 import { BudgetLines, useEnds } from "../ui/budgets";
 import { Outcome } from "../ui/outcome";
 import { Card, Empty, Head, Problem, Spark, State, Usd, Waiting, When } from "../ui/parts";
-import { LastHour, ProviderState, useLastHour } from "../ui/provider";
+import { LAST_HOUR, LastHour, ProviderState, useLastHour } from "../ui/provider";
 import { Table, type Column } from "../ui/table";
 import { Welcome } from "./welcome";
 
+const PAST = "calls/past?limit=1";
+export const FIRST = [PAST, "budgets", "providers", LAST_HOUR];
 const SHOWN = 30;
 const RECENT_MS = 15 * 60_000;
 
 export function Now() {
   const live = useLive();
-  const past = useResource<{ calls: unknown[] }>("calls/past?limit=1");
+  const past = useResource<{ calls: unknown[] }>(PAST);
   const isKnown = past.data || past.error || live.ended.length > 0 || live.calls.length > 0;
   const isNew = past.data?.calls.length === 0 && live.ended.length === 0 && live.calls.length === 0;
   return (
@@ -27,7 +29,7 @@ export function Now() {
         <Connection live={live} />
       </Head>
       {live.state === "lost" && <Problem error={new Error(`${live.problem} This page goes on when it is back.`)} />}
-      {isNew ? <Welcome /> : isKnown && <Busy live={live} />}
+      {!isKnown ? <Waiting /> : isNew ? <Welcome /> : <Busy live={live} />}
     </div>
   );
 }

@@ -6,12 +6,13 @@ import { State } from "./parts";
 
 const MANY = 0.05; // so many failures are worth a look
 const OFTEN_MS = 15_000;
+export const LAST_HOUR = "analytics/performance?since=1h&by=provider";
 
 type Hours = Map<string, Figures>;
 
 // What each has done in the last hour, by its name; null for those who may not see it.
 export function useLastHour(): Hours | null {
-  const { data } = useResource<Report>("analytics/performance?since=1h&by=provider", OFTEN_MS, true);
+  const { data } = useResource<Report>(LAST_HOUR, OFTEN_MS, true);
   return data && new Map(data.rows.map((row) => [String(row.provider), row]));
 }
 
