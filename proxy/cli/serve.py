@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SWITCH_SECONDS = 0.0005
 GC_THRESHOLDS = (50_000, 20, 50)  # a call makes hardly any cycles
+MOST_NAMES = 20  # of keys, in the line that names them
 STOP_SECONDS = 10.0  # what stopping may take beyond the drain window
 
 
@@ -245,13 +246,20 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
         where = provider.base_url or "built in"
         lines.append(f"Provider {provider.name} ({provider.kind}): {where}; {provider.key_source}")
     lines += environment_lines(settings)
-    keys = ", ".join(caller.name for caller in settings.callers)
+    keys = _some(caller.name for caller in settings.callers)
     nobody = "Keys: none; open to everybody on this machine" if is_open else "Keys: none left; nobody may call"
     lines.append(f"Keys: {keys}" if keys else nobody)
     lines += [f"Admin on {admin_url}", f"Listening on {url}"]
     if all(provider.kind == "mock" for provider in settings.providers.values()) and not url.startswith("unix:"):
         lines += _snippets(url, is_open=is_open)
     return lines
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of them, and how many there are besides."""
+    found = list(names)
+    rest = len(found) - MOST_NAMES
+    return ", ".join(found) if rest <= 0 else f"{', '.join(found[:MOST_NAMES])} and {rest:,} more"
 
 
 def environment_lines(settings: Settings) -> list[str]:

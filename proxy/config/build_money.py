@@ -166,6 +166,8 @@ def _identities(scope: str, entries: list[tuple[str, bool]]) -> list[str]:
     The n-th of its name is numbered from the second on, those in shadow after the others: one that is tried out beside
     another renames nothing, and one that stands alone has the same id when it is in force.
     """
+    if not entries:  # as of most keys
+        return []
     seen, found = Counter[str](), [""] * len(entries)
     for index in sorted(range(len(entries)), key=lambda at: entries[at][1]):
         name = entries[index][0]

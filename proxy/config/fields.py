@@ -45,6 +45,12 @@ _WEEK = 7 * 86400
 _LONGEST_SOCKET_PATH = 107  # sun_path of Linux, less its NUL
 
 
+def none_of(kind: type[list[Any] | dict[Any, Any]], description: str) -> Any:
+    """A field that has nothing in it by default, made anew for each of the many entries there may be: pydantic would copy
+    one default over and over."""
+    return Field(default_factory=kind, json_schema_extra={"default": kind()}, description=description)
+
+
 class Section(BaseModel):
     """A mapping of known fields. A field left empty (null) has its default, as when all below it is commented out."""
 

@@ -7,11 +7,12 @@ duplicate names, second documents, tags and alias bombs are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from proxy.config.problems import ConfigProblems, Path, Problem, path_text
 from proxy.config.scalars import Scalar, plain_scalar
@@ -20,8 +21,8 @@ from proxy.config.syntax import syntax_sentence
 Tree = Scalar | list["Tree"] | dict[str, "Tree"]
 Place = tuple[int, int]
 
-MOST_CHARACTERS = 2**20
-MOST_NODES = 100_000
+MOST_CHARACTERS = 2**22
+MOST_VALUES = 500_000
 DEEPEST = 64
 STORED = "stored settings"
 
@@ -32,9 +33,18 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
+class Node(Struct):
+    """A value and its place; `content` of a mapping is name → (place of the name, value)."""
+
+    place: Place
+    content: Scalar | list[Node] | dict[str, tuple[Place, Node]]
+    pending: tuple[Place, str] | None = None
+    anchor: str | None = None
+
+
 @dataclass(slots=True)
 class Document:
-    """A file as read: its values, where each stands, and what was wrong so far.
+    """A file as read: its values, where each stands below `root`, and what was wrong so far.
 
     `variables` are the names of those that say what the file does not, by the path of what they say.
     `stored` are the paths of what stands in the store instead, each with the one it is told by.
@@ -42,8 +52,7 @@ class Document:
 
     file: str
     tree: dict[str, Tree] = field(default_factory=dict)
-    values: dict[Path, Place] = field(default_factory=dict)
-    names: dict[Path, Place] = field(default_factory=dict)
+    root: Node | None = None
     problems: list[Problem] = field(default_factory=list)
     variables: dict[Path, str] = field(default_factory=dict)
     stored: dict[Path, Path] = field(default_factory=dict)
@@ -51,31 +60,46 @@ class Document:
     @property
     def has_content(self) -> bool:
         """False for a file that is empty, null, or nothing but comments; `{}` is something."""
-        return () in self.values
+        return self.root is not None
+
+    def place(self, path: Path) -> Place | None:
+        """Where the value of `path` begins; None where the file has none."""
+        found = self._found(path)
+        return None if found is None else found[1].place
+
+    def place_of_name(self, path: Path) -> Place | None:
+        """Where the last name of `path` stands; None where the file has none."""
+        found = self._found(path)
+        return None if found is None else found[0]
+
+    def _found(self, path: Path) -> tuple[Place | None, Node] | None:
+        """The place of the name and the value."""
+        if self.root is None:
+            return None
+        found: tuple[Place | None, Node] = (None, self.root)
+        for step in path:
+            content = found[1].content
+            if isinstance(content, dict) and step in content:
+                found = content[str(step)]
+            elif isinstance(content, list) and isinstance(step, int) and step < len(content):
+                found = (None, content[step])
+            else:
+                return None
+        return found
 
     def problem(self, path: Path, sentence: str, *, at_name: bool = False) -> Problem:
         """Point at the value of `path` (or at its name), else at the nearest thing around it."""
         if (told := self.stored.get(path[:2])) is not None:
             return Problem(STORED, 0, 0, path_text((*told, *path[2:])), sentence)
-        place = self.names.get(path) if at_name else None
+        place = self.place_of_name(path) if at_name else None
         around = path
         while place is None and around:
             if around in self.variables:
                 return Problem(self.variables[around], 0, 0, "", sentence)
-            place = self.values.get(around)
+            place = self.place(around)
             around = around[:-1]
-        line, column = place or self.values.get((), (0, 0))
+        line, column = place or self.place(()) or (0, 0)
         return Problem(self.file, line, column, path_text(path), sentence)
-
-
-@dataclass(slots=True)
-class _Node:
-    """A value and its place; `content` of a mapping is name → (place of the name, value)."""
-
-    place: Place
-    content: Scalar | list[_Node] | dict[str, tuple[Place, _Node]]
-    pending: tuple[Place, str] | None = None
-    anchor: str | None = None
 
 
 class _TooMuch(Exception):
@@ -83,7 +107,16 @@ class _TooMuch(Exception):
 
 
 def parse(text: str, file: str, parser: Any = PARSER) -> Document:
-    """Read one document; raises ConfigProblems where the text is no YAML, collects what is merely wrong."""
+    """Read one document; raises ConfigProblems where the text is no YAML, collects what is merely wrong.
+
+    Text that was read last is not read again: a change of what is stored reads the file as well.
+    """
+    read = _parsed(text, file, parser)
+    return Document(file, read.tree, read.root, list(read.problems))
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str, file: str, parser: Any) -> Document:
     document = Document(file)
     text = text.removeprefix("\ufeff")
     _refuse_unreadable(text, file)
@@ -101,16 +134,16 @@ def parse(text: str, file: str, parser: Any = PARSER) -> Document:
         problem = Problem(file, *root.place, "", "the file must hold `name: value` lines at its top level")
         raise ConfigProblems([*document.problems, problem])
     try:
-        document.tree = _Expansion(document).mapping(root, ())
+        document.root, document.tree = root, _Expansion().mapping(root.content, 0)
     except _TooMuch:
-        sentence = f"the aliases (*name) expand to more than {MOST_NODES} values or {DEEPEST} levels"
+        sentence = f"its values are more than {MOST_VALUES:,}, or {DEEPEST} levels deep, what aliases (*name) stand for counted each time"
         raise ConfigProblems([*document.problems, Problem(file, *root.place, "", sentence)]) from None
     return document
 
 
 def _refuse_unreadable(text: str, file: str) -> None:
     if len(text) > MOST_CHARACTERS:
-        raise ConfigProblems([Problem(file, 0, 0, "", "the file is larger than 1 MiB; a configuration never is")])
+        raise ConfigProblems([Problem(file, 0, 0, "", "the file is larger than 4 MiB; a configuration never is")])
     if match := _FORBIDDEN.search(text):
         breaks = list(_LINE_BREAK.finditer(text, 0, match.start()))
         column = match.start() - (breaks[-1].end() if breaks else 0) + 1
@@ -123,10 +156,10 @@ class _Builder:
 
     def __init__(self, document: Document) -> None:
         """Report into `document`."""
-        self.root: _Node | None = None
+        self.root: Node | None = None
         self._document = document
-        self._open: list[_Node] = []
-        self._anchors: dict[str, _Node] = {}
+        self._open: list[Node] = []
+        self._anchors: dict[str, Node] = {}
         self._documents = 0
 
     def take(self, event: yaml.Event) -> None:
@@ -135,27 +168,43 @@ class _Builder:
         place = (mark.line + 1, mark.column + 1)
         match event:
             case yaml.ScalarEvent():
-                self._add(_Node(place, self._scalar(event, place), anchor=event.anchor))
-            case yaml.AliasEvent():
-                self._add(self._aliased(event, place))
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                self._refuse_tag(event.tag, place)
-                content: dict[str, tuple[Place, _Node]] | list[_Node]
-                content = {} if isinstance(event, yaml.MappingStartEvent) else []
-                self._enter(_Node(place, content, anchor=event.anchor))
+                self._take_scalar(event, place)
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 self._add(self._open.pop())
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._refuse_tag(event.tag, place)
+                content: dict[str, tuple[Place, Node]] | list[Node]
+                content = {} if isinstance(event, yaml.MappingStartEvent) else []
+                self._enter(Node(place, content, anchor=event.anchor))
+            case yaml.AliasEvent():
+                self._add(self._aliased(event, place))
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
                     self._stop(place, "a second document starts here; a configuration is one document")
 
-    def _enter(self, node: _Node) -> None:
+    def _take_scalar(self, event: yaml.ScalarEvent, place: Place) -> None:
+        text = event.value
+        if event.tag is not None:
+            self._refuse_tag(event.tag, place)
+        if event.style == '"' and _UNFIT.search(text):  # elsewhere such a character would stand in the file itself
+            self._report(place, "text cannot hold the NUL character or half of a surrogate pair")
+            text = ""
+        parent = self._open[-1] if self._open else None
+        if parent is not None and parent.pending is None and type(parent.content) is dict:
+            parent.pending = (place, text or self._nameless(place))
+            if event.anchor is not None:
+                self._anchors[event.anchor] = Node(place, text)
+            return
+        is_text = event.tag is not None or not event.implicit[0]
+        self._add(Node(place, text if is_text else plain_scalar(text), anchor=event.anchor))
+
+    def _enter(self, node: Node) -> None:
         if len(self._open) >= DEEPEST:
             self._stop(node.place, f"nested more than {DEEPEST} levels deep")
         self._open.append(node)
 
-    def _add(self, node: _Node) -> None:
+    def _add(self, node: Node) -> None:
         if node.anchor is not None:
             self._anchors[node.anchor] = node
         if not self._open:
@@ -164,45 +213,30 @@ class _Builder:
         parent = self._open[-1]
         if isinstance(parent.content, list):
             parent.content.append(node)
+        elif parent.pending is None:  # an alias, or what is no text
+            is_text = isinstance(node.content, str) and node.content
+            parent.pending = (node.place, str(node.content) if is_text else self._nameless(node.place))
         elif isinstance(parent.content, dict):
-            self._add_to_mapping(parent, parent.content, node)
+            place, name = parent.pending
+            if name in parent.content:
+                first = parent.content[name][0][0]
+                self._report(place, f"is given twice; the first is on line {first}")
+            elif name:
+                parent.content[name] = (place, node)
+            parent.pending = None
 
-    def _add_to_mapping(self, parent: _Node, members: dict[str, tuple[Place, _Node]], node: _Node) -> None:
-        if parent.pending is None:
-            parent.pending = (node.place, self._name(node))
-            return
-        place, name = parent.pending
-        parent.pending = None
-        if name in members:
-            first = members[name][0][0]
-            self._report(place, f"is given twice; the first is on line {first}", (*self._path(), name))
-        elif name:
-            members[name] = (place, node)
-
-    def _name(self, node: _Node) -> str:
-        if isinstance(node.content, str) and node.content:
-            return node.content
-        self._report(node.place, "a name must stand before the colon, as plain text")
+    def _nameless(self, place: Place) -> str:
+        self._report(place, "a name must stand before the colon, as plain text")
         return ""
 
-    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Scalar:
-        self._refuse_tag(event.tag, place)
-        if _UNFIT.search(event.value):
-            self._report(place, "text cannot hold the NUL character or half of a surrogate pair")
-            return ""
-        is_name = bool(self._open) and isinstance(self._open[-1].content, dict) and self._open[-1].pending is None
-        if is_name or event.tag is not None or not event.implicit[0]:
-            return str(event.value)
-        return plain_scalar(event.value)
-
-    def _aliased(self, event: yaml.AliasEvent, place: Place) -> _Node:
+    def _aliased(self, event: yaml.AliasEvent, place: Place) -> Node:
         known = self._anchors.get(event.anchor or "")
         if known is None:
             self._report(
                 place, "an alias (*) whose anchor (&) has not ended above; put text that starts with * in quotes"
             )
-            return _Node(place, None)
-        return _Node(known.place, known.content)
+            return Node(place, None)
+        return Node(known.place, known.content)
 
     def _refuse_tag(self, tag: str | None, place: Place) -> None:
         if tag not in _STRING_TAGS:
@@ -217,9 +251,9 @@ class _Builder:
                 steps.append(node.pending[1])
         return tuple(steps)
 
-    def _report(self, place: Place, sentence: str, path: Path | None = None) -> None:
-        path = self._path() if path is None else path
-        self._document.problems.append(Problem(self._document.file, *place, path_text(path), sentence))
+    def _report(self, place: Place, sentence: str) -> None:
+        path = path_text(self._path())
+        self._document.problems.append(Problem(self._document.file, *place, path, sentence))
 
     def _stop(self, place: Place, sentence: str) -> None:
         self._report(place, sentence)
@@ -227,31 +261,22 @@ class _Builder:
 
 
 class _Expansion:
-    """Turns nodes into plain values, noting the place of every path; aliases count each time they are used."""
+    """Turns nodes into plain values; what aliases stand for counts each time."""
 
-    def __init__(self, document: Document) -> None:
-        """Note places in `document`."""
-        self._document = document
-        self._nodes = 0
+    def __init__(self) -> None:
+        self._values = 0
 
-    def mapping(self, node: _Node, path: Path) -> dict[str, Tree]:
+    def mapping(self, members: dict[str, tuple[Place, Node]], depth: int) -> dict[str, Tree]:
         """Expand a mapping with everything below it."""
-        self._document.values[path] = node.place
-        return dict(self._members(node, path))
+        return {name: self._value(node, depth + 1) for name, (_, node) in members.items()}
 
-    def _members(self, node: _Node, path: Path) -> Iterator[tuple[str, Tree]]:
-        members = node.content if isinstance(node.content, dict) else {}
-        for name, (place, value) in members.items():
-            self._document.names[*path, name] = place
-            yield name, self._value(value, (*path, name))
-
-    def _value(self, node: _Node, path: Path) -> Tree:
-        self._nodes += 1
-        if self._nodes > MOST_NODES or len(path) > DEEPEST:
+    def _value(self, node: Node, depth: int) -> Tree:
+        self._values += 1
+        if self._values > MOST_VALUES or depth > DEEPEST:
             raise _TooMuch
-        if isinstance(node.content, dict):
-            return self.mapping(node, path)
-        self._document.values[path] = node.place
-        if isinstance(node.content, list):
-            return [self._value(item, (*path, index)) for index, item in enumerate(node.content)]
-        return node.content
+        content = node.content
+        if isinstance(content, dict):
+            return self.mapping(content, depth)
+        if isinstance(content, list):
+            return [self._value(item, depth + 1) for item in content]
+        return content

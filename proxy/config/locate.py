@@ -45,8 +45,8 @@ def _written(text: str, file: str, env: Mapping[str, str]) -> dict[str, str]:
         document = parse(text, file)
     except ConfigProblems:
         document = _lines_of_them(text, file)
-    places = {name: document.tree[name] for name in _PLACES if name in document.tree}
-    filled = fill_in(Document(file, places, document.values), env)
+    document.tree = {name: document.tree[name] for name in _PLACES if name in document.tree}
+    filled = fill_in(document, env)
     if filled.problems:
         raise ConfigProblems(filled.problems)
     return {name: str(value) for name, value in filled.tree.items() if isinstance(value, str)}
@@ -68,7 +68,7 @@ def read_text(file: Path) -> str:
             content = stream.read(MOST_BYTES + 1)
         if len(content) <= MOST_BYTES:
             return content.decode()
-        sentence = "the file is larger than 4 MiB; a configuration never is"
+        sentence = "the file is larger than 16 MiB; a configuration never is"
     except FileNotFoundError:
         sentence = "there is no such file; `tollkeeper init` writes one to start from"
     except UnicodeDecodeError as error:

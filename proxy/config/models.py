@@ -32,6 +32,7 @@ from proxy.config.fields import (
     Timeout,
     Uid,
     Word,
+    none_of,
 )
 from proxy.config.models_alerting import AlertRuleSection
 from proxy.config.models_experiments import ExperimentSection, FeatureSection
@@ -182,9 +183,9 @@ class KeySection(SharingSection):
     key: Credential | None = Field(default=None, description="The secret itself, best as ${NAME}.")
     key_hash: KeyHash | None = Field(default=None, description="sha256:<hex> of a generated secret.")
     uid: Uid | None = Field(default=None, description="A user of this machine, who needs no secret on a Unix socket.")
-    models: list[Word] = Field(default=[], description="Patterns over aliases and author/slug; default: all models.")
-    limits: list[LimitSection] = Field(default=[], description="Limits of this key.")
-    budgets: list[BudgetSection] = Field(default=[], description="Budgets of this key.")
+    models: list[Word] = none_of(list, "Patterns over aliases and author/slug; default: all models.")
+    limits: list[LimitSection] = none_of(list, "Limits of this key.")
+    budgets: list[BudgetSection] = none_of(list, "Budgets of this key.")
     timing: Flag = Field(default=False, description="Replies say where their time went, in a Server-Timing header.")
     translation: TranslationSection | None = Field(default=None, description="Translation, for this key.")
     tenant: Name | None = Field(default=None, description="The tenant it belongs to.")

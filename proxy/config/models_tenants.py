@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from proxy.config.fields import Count, Credential, FilePath, Flag, Name, Section, Word
+from proxy.config.fields import Count, Credential, FilePath, Flag, Name, Section, Word, none_of
 from proxy.config.models_money import BudgetSection, LimitSection
 
 
@@ -28,17 +28,15 @@ class TenantSection(Section):
     """A site, a team or a customer: what all its keys have together."""
 
     parent: Name | None = Field(default=None, description="A tenant that has this one; it has no parent itself.")
-    credentials: dict[Name, Credential] = Field(
-        default={}, description="Its own keys of providers, by the provider's name, best as ${NAME}."
+    credentials: dict[Name, Credential] = none_of(
+        dict, "Its own keys of providers, by the provider's name, best as ${NAME}."
     )
-    credential_files: dict[Name, FilePath] = Field(
-        default={}, description="The same as files, or names of systemd credentials."
-    )
+    credential_files: dict[Name, FilePath] = none_of(dict, "The same as files, or names of systemd credentials.")
     default_model: Word | None = Field(default=None, description="The model of its calls that name none.")
     max_output: Count | None = Field(default=None, description="The most output tokens one of its calls may ask for.")
-    models: list[Word] = Field(default=[], description="Patterns over aliases and author/slug; default: all models.")
-    limits: list[LimitSection] = Field(default=[], description="Limits of all its keys together.")
-    budgets: list[BudgetSection] = Field(default=[], description="Budgets of all its keys together.")
+    models: list[Word] = none_of(list, "Patterns over aliases and author/slug; default: all models.")
+    limits: list[LimitSection] = none_of(list, "Limits of all its keys together.")
+    budgets: list[BudgetSection] = none_of(list, "Budgets of all its keys together.")
     translation: TranslationSection | None = Field(default=None, description="Translation, for this tenant.")
     privacy: PrivacySection = Field(default=PrivacySection(), description="Privacy of all its calls.")
 

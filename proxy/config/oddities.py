@@ -29,16 +29,14 @@ def oddities(tree: Mapping[str, Any], providers: Iterable[Provider], keys: Mappi
             yield f"provider {provider.name} has a local base_url without a path, and such servers answer below /v1: {better}"
 
 
-def _bare_variables(value: Any, path: Path) -> Iterator[str]:
+def _bare_variables(entries: Mapping[str, Any] | list[Any], path: Path) -> Iterator[str]:
     """A text that is a variable without braces, which stays as it is."""
-    if isinstance(value, dict):
-        for name, item in value.items():
+    for name, item in entries.items() if isinstance(entries, Mapping) else enumerate(entries):
+        if isinstance(item, dict | list):
             yield from _bare_variables(item, (*path, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _bare_variables(item, (*path, index))
-    elif isinstance(value, str) and not isinstance(value, Concealed) and _BARE_VARIABLE.fullmatch(value):
-        yield f"{path_text(path)} begins with $ and is taken as it stands: a variable is written with braces, ${{NAME}}"
+        elif isinstance(item, str) and _BARE_VARIABLE.fullmatch(item) and not isinstance(item, Concealed):
+            place = path_text((*path, name))
+            yield f"{place} begins with $ and is taken as it stands: a variable is written with braces, ${{NAME}}"
 
 
 def _is_quoted(text: str) -> bool:

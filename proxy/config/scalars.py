@@ -17,6 +17,7 @@ _PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _INFINITY = re.compile(r"([-+]?)\.(?:inf|Inf|INF)", re.ASCII)
 _NOT_A_NUMBER = frozenset((".nan", ".NaN", ".NAN"))
+_FIRST_OF_NUMBERS = frozenset("+-.0123456789")
 
 
 def plain_scalar(text: str) -> Scalar:
@@ -25,7 +26,7 @@ def plain_scalar(text: str) -> Scalar:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    return _number(text) if len(text) <= LONGEST_NUMBER else text
+    return _number(text) if text[0] in _FIRST_OF_NUMBERS and len(text) <= LONGEST_NUMBER else text
 
 
 def _number(text: str) -> Scalar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, get_args, get_origin
 
 from msgspec import Struct
@@ -47,7 +48,7 @@ class Entry(Struct, frozen=True):
 
 
 class Written(Struct, frozen=True):
-    """One entry as somebody wrote it, its secrets masked. `line` is that of the file, None elsewhere; `version` is 0 but
+    """One entry as somebody wrote it. `line` is that of the file, None elsewhere; `version` is 0 but
     in the store."""
 
     value: Any
@@ -64,10 +65,23 @@ class Layers:
 
     def section(self, section: str) -> dict[str, Written]:
         """Its entries by name; those of a list in the file are called by their place, from #1."""
-        found = {name: Written(masked(section, value), line, 0) for name, value, line in self._in_file(section)}
+        return {name: _shown(section, written) for name, written in self._as_written(section).items()}
+
+    def entry(self, section: str, name: str) -> Written | None:
+        """One of them; None where there is none."""
+        written = self._as_written(section).get(name)
+        return None if written is None else _shown(section, written)
+
+    def names(self, section: str) -> list[str]:
+        """What its entries are called."""
+        return list(self._as_written(section))
+
+    def _as_written(self, section: str) -> dict[str, Written]:
+        """Its entries with their secrets."""
+        found = {name: Written(value, line, 0) for name, value, line in self._in_file(section)}
         for entry in self.stored:
             if entry.section == section and entry.name not in found:
-                found[entry.name] = Written(masked(section, entry.value), None, entry.version)
+                found[entry.name] = Written(entry.value, None, entry.version)
         for path, variable in self.document.variables.items():
             if path[0] == section and path[1] not in found and path[2:] == ("api_key",):
                 found[str(path[1])] = Written({"api_key": f"${{{variable}}}"}, None, 0)
@@ -75,18 +89,29 @@ class Layers:
 
     def line_of(self, section: str, name: str) -> int | None:
         """Where the file has this entry; None where it has none."""
+        if section in MAPPINGS:
+            place = self.document.place_of_name((section, name))
+            return None if place is None else place[0]
         return next((line for known, _, line in self._in_file(section) if known == name), None)
 
     def _in_file(self, section: str) -> Iterator[tuple[str, Any, int]]:
         content = self.document.tree.get(section)
         if isinstance(content, dict):
             for name, value in content.items():
-                yield name, value, self.document.names[section, name][0]
+                yield name, value, self._line((section, name))
         elif isinstance(content, list):
             for index, value in enumerate(content):
                 named = value.get("name") if isinstance(value, dict) else None
                 name = named if isinstance(named, str) else f"#{index + 1}"
-                yield name, value, self.document.values[section, index][0]
+                yield name, value, self._line((section, index))
+
+    def _line(self, path: Path) -> int:
+        place = self.document.place_of_name(path) or self.document.place(path)
+        return 0 if place is None else place[0]
+
+
+def _shown(section: str, written: Written) -> Written:
+    return Written(masked(section, written.value), written.line, written.version)
 
 
 def lay_over(document: Document, tree: dict[str, Tree], stored: Iterable[Entry]) -> dict[str, Tree]:
@@ -95,7 +120,7 @@ def lay_over(document: Document, tree: dict[str, Tree], stored: Iterable[Entry])
     for entry in stored:
         content = merged.get(entry.section)
         if entry.section in MAPPINGS and isinstance(content, dict | None):
-            if (entry.section, entry.name) not in document.names:
+            if document.place((entry.section, entry.name)) is None:
                 content = merged[entry.section] = {} if content is None else content
                 content[entry.name] = _written(entry.value)
                 document.stored[entry.section, entry.name] = (entry.section, entry.name)
@@ -129,9 +154,14 @@ def secret_paths(section: str, value: Any) -> Iterator[Path]:
     for path in _texts(value, ()):
         header = str(path[-1]).lower() if path[-2:-1] == ("headers",) else ""
         is_login = path[-1:] == ("proxy",) and "@" in at(value, path)
-        kind = type_at((section, first, *path))
-        if kind is Secret or Secret in flat_arguments(kind) or header in SECRET_HEADERS or is_login:
+        if _is_secret((section, first, *path)) or header in SECRET_HEADERS or is_login:
             yield path
+
+
+@lru_cache(maxsize=1024)  # entries look alike
+def _is_secret(path: Path) -> bool:
+    kind = type_at(path)
+    return kind is Secret or Secret in flat_arguments(kind)
 
 
 def masked(section: str, value: Any) -> Any:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from harness.commands import typed
 from harness.daemon import REPOSITORY, Daemon
@@ -19,6 +20,7 @@ from harness.tmux import Tmux, needs_tmux
 
 from proxy.cli.serve import start_lines
 from proxy.config.load import load
+from proxy.policy.values import Caller
 
 
 def serve(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -74,6 +76,15 @@ def test_the_hints_at_start_work_with_keys() -> None:
     assert "anything" not in keyed
     assert "curl" not in "\n".join(start_lines(settings, "unix:/x.sock/v1", admin))
     assert 'api_key="anything"' in "\n".join(start_lines(settings, url, admin))
+
+
+def test_of_many_keys_the_start_names_the_first_and_says_how_many_there_are() -> None:
+    settings = load(None, {}, mock=True).settings
+    for count, ends in ((20, "k18, k19"), (21, "k18, k19 and 1 more"), (10_000, "k18, k19 and 9,980 more")):
+        many = msgspec.structs.replace(settings, callers=tuple(Caller(f"k{n}") for n in range(count)))
+        (line,) = [line for line in start_lines(many, "unix:/x/v1", "", is_open=False) if line.startswith("Keys: ")]
+        assert line.startswith("Keys: k0, k1, ")
+        assert line.endswith(ends)
 
 
 @needs_tmux

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -151,32 +153,31 @@ class Desk(Struct, frozen=True):
         report = self.files.usage(UsageQuestion("key", self.settings.money.zone))
         spent: dict[str, str] = {row["key"]: row["cost_usd"] for row in report.rows}
         own = {caller.name for caller in self.settings.callers}
+        terms, former = terms_of(self.keys.limits, standings), self._former_until(now)
         rows = []
         for caller in self.keys.each:
-            if not self.bounds.has_key(caller.name):
-                continue
-            known = None if caller.name in own else stored.get(caller.name)
-            budgets = [standing_row(s) for s in standings if s.budget.scope == key_scope(caller.name)]
-            rows.append(self._key(caller, known, budgets, (spent.get(caller.name, usd_text(0)), now)))
+            if self.bounds.has_key(caller.name):
+                known, (limits, budgets) = stored.get(caller.name), terms[key_scope(caller.name)]
+                about = {
+                    "spent_usd": spent.get(caller.name, usd_text(0)),
+                    "expired": caller.expires_ms is not None and now * 1000 >= caller.expires_ms,
+                    "old_secret_until": _instant_or_none(former.get(caller.name)),
+                    "limits": [limit_text(limit) for limit in limits],
+                    "budgets": [standing_row(standing) for standing in budgets],
+                }
+                rows.append(self._key(caller, None if caller.name in own else known, about))
         return KeysAnswer(rows, self.keys.is_open)
 
-    def _key(
-        self, caller: Caller, known: StoredKey | None, budgets: list[BudgetAnswer], spent_now: tuple[str, float]
-    ) -> KeyAnswer:
-        scope, (spent_usd, now) = key_scope(caller.name), spent_now
+    def _key(self, caller: Caller, known: StoredKey | None, about: dict[str, Any]) -> KeyAnswer:
         used_ms = self.used.get(caller.name) or (known.last_used_ms if known else None)
         return KeyAnswer(
+            **about,
             name=caller.name,
             origin="store" if known else "configuration",
             models=list(caller.models),
-            limits=[limit_text(limit) for limit in self.keys.limits if limit.scope == scope],
-            budgets=budgets,
-            spent_usd=spent_usd,
-            expired=caller.expires_ms is not None and now * 1000 >= caller.expires_ms,
             created_at=_instant_or_none(known.created_ms if known else None),
             expires_at=_instant_or_none(known.expires_ms if known else None),
             last_used_at=_instant_or_none(used_ms),
-            old_secret_until=_instant_or_none(self._former_until(caller, now)),
             timing=caller.timing,
             tenant=caller.tenant or None,
             lossy=caller.lossy,
@@ -185,10 +186,28 @@ class Desk(Struct, frozen=True):
             cache=_cache(caller.sharing),
         )
 
-    def _former_until(self, caller: Caller, now: float) -> int | None:
-        """Until when a secret the key had before goes on."""
-        former = [other.expires_ms or 0 for other in self.keys.callers if other.name == caller.name]
-        return next((until for until in former[1:] if until > now * 1000), None)
+    def _former_until(self, now: float) -> dict[str, int]:
+        """Until when secrets that keys had before go on, by key."""
+        newest = {id(caller) for caller in self.keys.each}
+        former = [caller for caller in self.keys.callers if id(caller) not in newest]
+        found: dict[str, int] = {}
+        for caller in former:
+            if (until := caller.expires_ms or 0) > now * 1000:
+                found.setdefault(caller.name, until)
+        return found
+
+
+Terms = defaultdict[str, tuple[list[Limit], list[Standing]]]
+
+
+def terms_of(limits: Iterable[Limit], standings: Iterable[Standing]) -> Terms:
+    """What bounds each scope."""
+    found: Terms = defaultdict(lambda: ([], []))
+    for limit in limits:
+        found[limit.scope][0].append(limit)
+    for standing in standings:
+        found[standing.budget.scope][1].append(standing)
+    return found
 
 
 def _cache(sharing: Sharing | None) -> CacheAnswer | None:

@@ -154,7 +154,7 @@ class SettingsOrders:
         self.by_name = dict(zip(SETTINGS_ORDERS, each, strict=True))
 
     async def _settings(self, params: Params) -> Answer:
-        return all_of(self._layers, msgspec.convert(params, PartAsk).section)
+        return await asyncio.to_thread(all_of, self._layers, msgspec.convert(params, PartAsk).section)
 
     async def _setting(self, params: Params) -> Answer:
         return one(self._layers, str(params.get("section")), str(params.get("name")))
@@ -233,7 +233,7 @@ class SettingsOrders:
 
     def _now(self, change: Change) -> SettingAnswer:
         """The entry as it is in force; its version and no value where it was removed."""
-        found = self._layers.section(change.section).get(change.name)
+        found = self._layers.entry(change.section, change.name)
         if found is None:
             return SettingAnswer(self._vault.versions.get((change.section, change.name), 0), None, "store")
         return one(self._layers, change.section, change.name)

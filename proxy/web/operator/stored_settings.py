@@ -135,7 +135,7 @@ def told(actor: str, reason: str) -> Told:
 def one(layers: Layers, section: str, name: str) -> SettingAnswer:
     """One entry as it is in force. Raises `Unknown`."""
     _refuse_section(section)
-    found = layers.section(section).get(name)
+    found = layers.entry(section, name)
     if found is None:
         raise _not_there(layers, section, name)
     return SettingAnswer(found.version, found.value, _source(layers, found))
@@ -183,7 +183,7 @@ def _refuse_section(section: str) -> None:
 
 
 def _not_there(layers: Layers, section: str, name: str) -> Unknown:
-    known = list(layers.section(section))
+    known = layers.names(section)
     near = suggestion(name, known) or f"; there is: {', '.join(known[:20]) or 'nothing'}"
     return Unknown(f"{section} has no {name!r}{near}")
 

@@ -17,7 +17,7 @@ from proxy.policy.tenants import children, lineage
 from proxy.policy.values import NO_KEY, Caller, Credential, Plan, Settings, Tenant
 from proxy.stores.usage import UsageQuestion
 from proxy.web.operator.answers import BudgetAnswer
-from proxy.web.operator.desk import Desk, Unknown, limit_text, standing_row
+from proxy.web.operator.desk import Desk, Terms, Unknown, limit_text, standing_row, terms_of
 
 
 class TenantAnswer(Struct, frozen=True):
@@ -74,16 +74,14 @@ def tenant_list(desk: Desk, name: str | None, standings: list[Standing]) -> Tena
     keys: dict[str, list[str]] = {}
     for caller in desk.keys.each:
         keys.setdefault(caller.tenant, []).append(caller.name)
-    wanted = mine if name is None else [name]
+    wanted, terms = mine if name is None else [name], terms_of(desk.keys.limits, standings)
     return TenantsAnswer(
-        [_tenant(desk, tenants[each], (keys.get(each, []), used.get(each, {})), standings) for each in wanted]
+        [_tenant(desk, tenants[each], (keys.get(each, []), used.get(each, {})), terms) for each in wanted]
     )
 
 
-def _tenant(
-    desk: Desk, tenant: Tenant, known: tuple[list[str], dict[str, Any]], standings: list[Standing]
-) -> TenantAnswer:
-    (keys, used), scope = known, tenant_scope(tenant.name)
+def _tenant(desk: Desk, tenant: Tenant, known: tuple[list[str], dict[str, Any]], terms: Terms) -> TenantAnswer:
+    (keys, used), (limits, budgets) = known, terms[tenant_scope(tenant.name)]
     return TenantAnswer(
         name=tenant.name,
         parent=tenant.parent if desk.bounds.has(tenant.parent) else None,
@@ -93,8 +91,8 @@ def _tenant(
         default_model=tenant.default_model,
         max_output=tenant.max_output,
         models=list(tenant.models),
-        limits=[limit_text(limit) for limit in desk.keys.limits if limit.scope == scope],
-        budgets=[standing_row(standing) for standing in standings if standing.budget.scope == scope],
+        limits=[limit_text(limit) for limit in limits],
+        budgets=[standing_row(standing) for standing in budgets],
         translation=tenant.lossy,
         zdr=tenant.zdr,
         calls=used.get("calls", 0),
