@@ -159,13 +159,15 @@ COMMANDS = {command.name or "": command for command in (sync, compare, enable, d
 def _switch(asked: dict[str, Any], *, enabled: bool) -> None:
     config_path, dry_run = asked.pop("config_path"), asked.pop("dry_run")
     found = ask(home_or_exit(config_path), "switch_models", {**asked, "enabled": enabled, "rehearse": dry_run})
-    _say_switched(found, config_path)
+    _say_switched(found, config_path, asked["key"])
 
 
-def _say_switched(found: dict[str, Any], config_path: str | None) -> None:
+def _say_switched(found: dict[str, Any], config_path: str | None, key: str | None = None) -> None:
     for line in found["changes"] or ["nothing changes" if found["rehearsed"] else "nothing has changed"]:
         say(line)
-    if found["changes"] and not found["rehearsed"]:
+    if key is not None and found["changes"] and not found["rehearsed"]:
+        say(f"That is so for the key {key} alone; `tollkeeper models undo` takes this back.")
+    elif found["changes"] and not found["rehearsed"]:
         off = ask(home_or_exit(config_path), "models", {"off": True})["off"]
         say(f"{off:,} of the names are switched off for everybody now; `tollkeeper models undo` takes this back.")
 

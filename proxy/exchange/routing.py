@@ -43,7 +43,8 @@ _MOST_BOARDS = 256
 
 
 class Decided(Struct, frozen=True):
-    """A decision that was taken, with when and for whom; its words are made when somebody asks."""
+    """A decision that was taken, with when and for whom; its words are made when somebody asks. `for_call`: else it was only
+    recommended."""
 
     id: str
     at: float
@@ -52,6 +53,7 @@ class Decided(Struct, frozen=True):
     choice: Choice
     ask: Ask
     health: Health
+    for_call: bool = True
 
     def in_words(self) -> Decision:
         """As it is shown."""

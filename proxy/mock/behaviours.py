@@ -13,13 +13,14 @@ from proxy.errors import InvalidValue
 
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Nth = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class Behaviour(Struct, frozen=True):
     """A parsed model name. `after` counts data events; None means before the headers (hang) or the usual place.
 
-    `times` limits a fault to the first calls of that exact model name; later ones echo. Without `strict` the mock
-    takes what the real provider would refuse.
+    `times` limits a fault to the first calls of that exact model name, `every` to each so-many-th; others echo. Without
+    `strict` the mock takes what the real provider would refuse.
     """
 
     name: str = "echo"
@@ -33,6 +34,7 @@ class Behaviour(Struct, frozen=True):
     discount: Annotated[float, Meta(ge=0, le=1)] = 0.0
     misses: Count | None = None
     times: Count | None = None
+    every: Nth | None = None
     strict: bool = True
     status: Annotated[int, Meta(ge=200, le=599)] = 500
     retry_after: str | None = None
@@ -63,6 +65,7 @@ EXPECTED = {
     "discount": "a part from 0 to 1",
     "misses": "a whole number from 0 to 1000000",
     "times": "a whole number from 0 to 1000000",
+    "every": "a whole number from 1 to 1000000",
     "strict": "1 or 0",
     "status": "an HTTP status from 200 to 599",
     "retry_after": "the text of a Retry-After header",
@@ -84,7 +87,7 @@ EXPECTED = {
 }
 _EVERYWHERE = (
     *("tokens", "ttft", "interval", "cost", "cost_style", "usage_shape"),
-    *("bills_after_disconnect", "discount", "misses", "times", "strict"),
+    *("bills_after_disconnect", "discount", "misses", "times", "every", "strict"),
 )
 _ERROR = ("status", "retry_after", "retry_after_ms", "code", "message")
 
@@ -146,8 +149,14 @@ def parse_behaviour(model: str) -> Behaviour:
 
 
 def without_fault(behaviour: Behaviour) -> Behaviour:
-    """The same options on an ordinary echo: what follows once `times` faults were served."""
+    """The same options on an ordinary echo: what a call gets whose turn to go wrong it is not."""
     return msgspec.structs.replace(behaviour, name="echo")
+
+
+def goes_wrong(behaviour: Behaviour, call: int) -> bool:
+    """Whether so-many-th call of a name, counted from 1, meets its fault."""
+    is_early = behaviour.times is None or call <= behaviour.times
+    return is_early and (behaviour.every is None or call % behaviour.every == 0)
 
 
 def _typed(name: str, options: dict[str, str]) -> Behaviour:

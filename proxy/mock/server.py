@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from proxy.errors import CallerError
-from proxy.mock import batches, message_batches, reports
+from proxy.mock import batches, message_batches, reports, steering
 from proxy.mock.account import credits_body, generation_body, key_body
 from proxy.mock.asked import Profile, read_asked
 from proxy.mock.bill import Bill
@@ -127,8 +128,8 @@ def build_app(rules: Rules = RULES) -> web.Application:
             app.router.add_route(method, prefix + path, _bound(handler, profile, path.strip("/")))
     for path, profile in reports.ROUTES:
         app.router.add_get(path, _bound(reports.serve, profile, "reports"))
-    app.router.add_get("/mock/bill", _bill)
-    app.router.add_delete("/mock/bill", _forget)
+    for method, path, steer in steering.ROUTES:
+        app.router.add_route(method, path, partial(steer, app[STATE]))
     app.router.add_route("*", "/mock/redirected", _redirected)
     app.router.add_route("*", "/{path:.*}", _nowhere)
     return app
@@ -258,15 +259,6 @@ async def _response(state: State, request: web.Request, profile: Profile) -> web
     if request.method == "POST":
         response.cancel(now)
     return _json(state, profile, response.body(now))
-
-
-async def _bill(request: web.Request) -> web.Response:
-    return web.Response(body=msgspec.json.encode(request.app[STATE].bill.as_json()), content_type="application/json")
-
-
-async def _forget(request: web.Request) -> web.Response:
-    request.app[STATE].forget()
-    return web.Response(status=204)
 
 
 async def _redirected(request: web.Request) -> web.Response:

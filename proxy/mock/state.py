@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from proxy.errors import InvalidValue
 from proxy.mock.answer import Answer, Cost, Turn
 from proxy.mock.asked import Asked
 from proxy.mock.background import Background
-from proxy.mock.behaviours import Behaviour, parse_behaviour, without_fault
+from proxy.mock.behaviours import Behaviour, goes_wrong, parse_behaviour, without_fault
 from proxy.mock.bill import Bill
 from proxy.mock.files import Files
 from proxy.secret import Secret
@@ -61,6 +62,7 @@ class State:
         self.message_batches: dict[str, MockMessageBatch] = {}
         self.background = Background()
         self._calls: dict[str, int] = {}
+        self._orders: dict[str, str] = {}
 
     def admits(self, headers: Mapping[str, str]) -> bool:
         """Whether the request carries the key, if one is wanted."""
@@ -72,14 +74,27 @@ class State:
         return hmac.compare_digest(digest, self.key_digest)
 
     def behaviour(self, model: str) -> Behaviour:
-        """Parse the name, counting its calls: after `times` of them the fault is over."""
-        behaviour = parse_behaviour(model)
-        if behaviour.times is None:
+        """What the name asks for, or what it was ordered to do; its calls are counted where not all of them go wrong."""
+        behaviour = parse_behaviour(self._orders.get(model.removeprefix("mock/"), model))
+        if behaviour.times is None and behaviour.every is None:
             return behaviour
         if model not in self._calls and len(self._calls) >= _MOST_NAMES:
             self._calls.clear()
         self._calls[model] = self._calls.get(model, 0) + 1
-        return behaviour if self._calls[model] <= behaviour.times else without_fault(behaviour)
+        return behaviour if goes_wrong(behaviour, self._calls[model]) else without_fault(behaviour)
+
+    def order(self, model: str, behaviour: str | None) -> None:
+        """From now on a model does what this name asks for, its calls counted afresh; None: what its own does. Raises
+        `InvalidValue`."""
+        plain = model.removeprefix("mock/")
+        self._orders.pop(plain, None)
+        if behaviour is not None:
+            parse_behaviour(behaviour)
+            if len(self._orders) >= _MOST_NAMES:
+                raise InvalidValue(f"No more than {_MOST_NAMES} models of the mock can be told what to do.")
+            self._orders[plain] = behaviour
+        for name in (plain, f"mock/{plain}"):
+            self._calls.pop(name, None)
 
     def suffix(self) -> str:
         """Twenty letters and digits nobody had before."""

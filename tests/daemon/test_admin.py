@@ -84,6 +84,7 @@ def test_every_question_is_answered_as_described(daemon: Daemon, upstream: Upstr
     paths = {"/usage": "/usage?by=key&since=7d", "/calls/{request_id}": f"/calls/{call.request_id}"}
     paths |= {"/settings/{section}": "/settings/keys", "/settings/{section}/{name}": "/settings/keys/alice"}
     paths |= {"/tenants/{tenant}": "/tenants/acme", "/experiments/{name}": "/experiments/newer"}
+    paths |= {"/routing/strategies/{name}": "/routing/strategies/balanced"}
     paths |= {"/what-if": "/what-if?model=openai/gpt-4o", "/alerts/rules/{name}": "/alerts/rules/busy"}
     for route in ROUTES:
         if route.method == "GET" and not route.streams:

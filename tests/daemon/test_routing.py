@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from harness.daemon import Daemon
 from harness.events import chat_reply
-from harness.http import Connection, request_bytes
+from harness.http import Connection, Reply, request_bytes
 from harness.steps import json_reply
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
 TOKEN = "admin-canary-14"
+ADMIN = {"host": "127.0.0.1", "port": 0, "token": TOKEN}
 
 SMART = {
     "smart": {"candidates": ["openai/gpt-4o-mini", "local/llama3.1"], "strategy": "cost"},
@@ -55,6 +56,38 @@ def test_a_call_goes_to_the_candidate_that_was_chosen_and_the_decision_can_be_se
     past = daemon.asked(f"/calls/{reply.header('x-tollkeeper-request-id')}")
     assert past["decision"] == decision
     assert daemon.chat("openai/gpt-4o").header("x-tollkeeper-decision") is None
+
+
+def test_what_is_recommended_has_an_id_and_stands_among_the_decisions(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(catalogue={"refresh": "never"}, models=SMART, admin=ADMIN)
+    told = answered(daemon, "POST", "/routing/recommend", {"model": "smart", "needs": ["tools"]}).json
+    assert told["id"].startswith("dec_") and len(told["id"]) == 28
+    (kept,) = daemon.asked("/routing/decisions")["decisions"]
+    assert (kept["decision"], kept["for_call"]) == (told, False)
+
+
+def test_a_strategy_can_be_read_changed_and_set_again_and_several_at_once(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(catalogue={"refresh": "never"}, models=SMART, admin=ADMIN)
+    ceilings = {"usd_per_mtok": 5, "first_token": "3s", "uptime": "99%"}
+    thrifty = {"weights": {"cost": 3, "speed": 1}, "ceilings": ceilings, "sticky": "1m", "explore": "1%"}
+    assert ask(daemon, "PUT", "/routing/strategies/thrifty", thrifty) == 200
+    read = daemon.asked("/routing/strategies/thrifty")
+    assert read == {
+        "weights": {"cost": 0.75, "speed": 0.25, "quality": 0, "load": 0},
+        "ceilings": {"usd_per_mtok": 5, "first_token": 3, "uptime": 0.99},
+        "sticky": 60,
+        "explore": 0.01,
+    }
+    assert ask(daemon, "PUT", "/routing/strategies/thrifty", read) == 200
+    assert daemon.asked("/routing/strategies/thrifty") == read
+    several = {"a": {"weights": {"cost": 1}}, "b": {"weights": {"speeed": 1}}}
+    assert ask(daemon, "PUT", "/routing/strategies", several) == 400
+    assert daemon.asked("/routing/strategies")["own"] == ["thrifty"]
+    changed = answered(daemon, "PUT", "/routing/strategies", {**several, "b": daemon.asked("/routing/strategies/cost")})
+    assert sorted(changed.json["changes"]) == ["strategies: a added", "strategies: b added"]
+    every = daemon.asked("/routing/strategies")
+    assert every["own"] == ["thrifty", "a", "b"] and every["strategies"]["b"] == every["strategies"]["cost"]
+    assert answered(daemon, "GET", "/routing/strategies/hurry").status == 404
 
 
 def test_who_fails_is_left_at_once_and_nothing_is_lost(daemon: Daemon, upstream: Upstream) -> None:
@@ -107,19 +140,23 @@ def test_a_429_rests_that_key_for_as_long_as_it_says(
     assert all(one["reason"].endswith("s more (429)") for one in dropped)
 
 
-def ask(daemon: Daemon, method: str, path: str, body: Any) -> int:
+def answered(daemon: Daemon, method: str, path: str, body: Any = None) -> Reply:
     with Connection(daemon.admin_port) as connection:
         sent = json.dumps(body).encode()
         connection.send(
             request_bytes(method, path, [("Authorization", f"Bearer {TOKEN}")], sent, f"127.0.0.1:{daemon.admin_port}")
         )
-        return connection.read_reply(method).status
+        return connection.read_reply(method)
+
+
+def ask(daemon: Daemon, method: str, path: str, body: Any) -> int:
+    return answered(daemon, method, path, body).status
 
 
 def test_a_deployment_that_is_drained_gets_no_new_calls_and_comes_back(
     start_daemon: StartDaemon, upstream: Upstream
 ) -> None:
-    daemon = start_daemon(catalogue={"refresh": "never"}, admin={"host": "127.0.0.1", "port": 0, "token": TOKEN})
+    daemon = start_daemon(catalogue={"refresh": "never"}, admin=ADMIN)
     upstream.expect(json_reply(chat_reply()), again=True)
 
     def weigh(weight: int) -> None:
@@ -140,7 +177,7 @@ def test_an_account_is_asked_for_no_more_than_its_limits_and_than_it_says_is_lef
 ) -> None:
     daemon = start_daemon(
         catalogue={"refresh": "never"},
-        admin={"host": "127.0.0.1", "port": 0, "token": TOKEN},
+        admin=ADMIN,
     )
     limited = {"kind": "openai", "base_url": f"{upstream.url}/brief/v1", "limits": [{"requests": 2, "per": "hour"}]}
     assert ask(daemon, "PUT", "/settings/providers/spare", limited) == 200

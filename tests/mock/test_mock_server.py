@@ -75,6 +75,38 @@ async def left(server: MockServer) -> None:
             await asyncio.sleep(0)
 
 
+async def test_a_model_is_told_what_to_do_while_it_is_used(client: aiohttp.ClientSession) -> None:
+    async def statuses(times: int) -> list[int]:
+        asked = {"model": "mock/model-7", "messages": HI}
+        return [(await client.post("/api/v1/chat/completions", json=asked)).status for _ in range(times)]
+
+    path = "/mock/models/mock/model-7"
+    assert await statuses(1) == [200]
+    assert (await client.put(path, json={"as": "mock/error?status=503"})).status == 204
+    assert await statuses(2) == [503, 503]
+    assert (await client.put(path, json={"as": "mock/error?status=503&every=3&times=4"})).status == 204
+    assert await statuses(6) == [200, 200, 503, 200, 200, 200]
+    assert (await client.delete(path)).status == 204
+    assert await statuses(3) == [200] * 3
+    rows = (await bill(client))["rows"]
+    assert {row["model"] for row in rows} == {"mock/model-7"}
+    assert {row["cost"] for row in rows} == {"0", "0.00000336"}  # its own price, whatever it does
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        ({}, 'Say what the model is to do: {"as": "mock/error?status=503"}.'),
+        ({"as": 503}, "Say what the model is to do"),
+        ({"as": "mock/echo?every=0"}, "it must be a whole number from 1 to 1000000"),
+    ],
+)
+async def test_an_order_nobody_understands_is_refused(client: aiohttp.ClientSession, order: Any, sentence: str) -> None:
+    async with client.put("/mock/models/mock/model-7", json=order) as reply:
+        assert reply.status == 400
+        assert sentence in json.loads(await reply.read())["error"]["message"]
+
+
 async def test_a_clean_cut_ends_the_connection_inside_the_chunks(server: MockServer) -> None:
     seen = await everything(server, request_bytes("mock/cut?after=2", stream=True))
     assert seen.count(b"data: ") == 2

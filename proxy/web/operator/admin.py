@@ -34,7 +34,7 @@ from proxy.web.operator.actor import ACTOR
 from proxy.web.operator.admin_table import ROUTES, openapi
 from proxy.web.operator.analytics import as_csv
 from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
-from proxy.web.operator.bodies import SettingBody
+from proxy.web.operator.bodies import EntriesBody, SettingBody
 from proxy.web.operator.control import under_way
 from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.door import ANYBODY, AdminDoor, allow
@@ -248,7 +248,8 @@ async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
     try:
         if route.body is RecommendBody:  # an ordinary request, with members of ours
             return {**given, **msgspec.json.decode(raw, type=dict[str, Any])}
-        body = _setting(raw) if route.body is SettingBody else msgspec.json.decode(raw or b"{}", type=route.body)
+        read = _BODIES.get(route.body)
+        body = msgspec.json.decode(raw or b"{}", type=route.body) if read is None else read(raw)
     except msgspec.DecodeError as error:
         raise InvalidValue(f"The body must be a JSON object: {error}.") from None
     return {**given, **msgspec.to_builtins(body)}
@@ -260,6 +261,17 @@ def _setting(raw: bytes) -> SettingBody:
     if isinstance(found, dict) and "value" in found:
         return msgspec.convert(found, SettingBody)
     return SettingBody(found)
+
+
+def _entries(raw: bytes) -> EntriesBody:
+    """The entries by name, bare or as the member `entries`."""
+    found = msgspec.json.decode(raw, type=dict[str, Any])
+    if isinstance(found.get("entries"), dict) and found.keys() <= {"entries", "reason"}:
+        return msgspec.convert(found, EntriesBody)
+    return EntriesBody(found)
+
+
+_BODIES: Mapping[type, Callable[[bytes], Any]] = {SettingBody: _setting, EntriesBody: _entries}
 
 
 def _version(tag: str) -> int:

@@ -30,7 +30,15 @@ from proxy.web.operator.answers import (
     UsageRow,
 )
 from proxy.web.operator.answers_past import PastCallAnswer
-from proxy.web.operator.bodies import AdjustBody, KeyChangesBody, NewKeyBody, RollbackBody, RotateBody, SettingBody
+from proxy.web.operator.bodies import (
+    AdjustBody,
+    EntriesBody,
+    KeyChangesBody,
+    NewKeyBody,
+    RollbackBody,
+    RotateBody,
+    SettingBody,
+)
 from proxy.web.operator.desk import FILTERS
 from proxy.web.operator.experiments import ExperimentAnswer, ExperimentsAnswer, FinishBody, RampBody, StopBody
 from proxy.web.operator.jobs import JobAnswer, JobsAnswer
@@ -41,7 +49,7 @@ from proxy.web.operator.model_rows import ModelsAnswer, ModelsAsk
 from proxy.web.operator.model_switching import ModelSwitchBody
 from proxy.web.operator.past_calls import PAST_FILTERS, PastCallsAnswer
 from proxy.web.operator.route import Route
-from proxy.web.operator.routing_orders import DecisionsAnswer, RecommendBody, StrategiesAnswer
+from proxy.web.operator.routing_orders import DecisionsAnswer, RecommendBody, StrategiesAnswer, StrategyAnswer
 from proxy.web.operator.secrets_orders import PrunedAnswer, RotatedAnswer, SecretsAnswer
 from proxy.web.operator.sessions import RaiseAsk, RaisedAnswer, SessionsAnswer
 from proxy.web.operator.simulating import SimulateAnswer, SimulateBody
@@ -129,6 +137,10 @@ ROUTES = (
           SimulateAnswer, body=SimulateBody, fails=(400, 404, 503)),
     Route("GET", "/routing/decisions", "decisions", "The latest decisions taken for calls.", DecisionsAnswer),
     Route("GET", "/routing/strategies", "strategies", "Every strategy.", StrategiesAnswer),
+    Route("GET", "/routing/strategies/{name}", "strategy", "One strategy, as it would be set.", StrategyAnswer,
+          fails=(404,)),
+    Route("PUT", "/routing/strategies", "put_strategies", "Set several of one's own, all or none.",
+          SettingsChangedAnswer, query=("dry_run",), body=EntriesBody, changes=True, fails=(400, 409, 503)),
     Route("PUT", "/routing/strategies/{name}", "put_strategy", "Set a strategy of one's own, applied at once.",
           SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 404, 409, 412, 503)),
     Route("GET", "/models/changes", "model_news", "What was new in the lists of models, the newest first.", NewsAnswer,
@@ -136,6 +148,8 @@ ROUTES = (
     Route("GET", "/experiments", "experiments", "Where each stands, and what its arms show.", ExperimentsAnswer),
     Route("GET", "/experiments/{name}", "experiment", "One experiment.", ExperimentAnswer, query=("metric",),
           fails=(400, 404)),
+    Route("PUT", "/experiments", "put_experiments", "Set several, all or none.", SettingsChangedAnswer,
+          query=("dry_run",), body=EntriesBody, changes=True, fails=(400, 409, 503)),
     Route("PUT", "/experiments/{name}", "put_experiment", "Set one, applied at once; answered as it is then.",
           SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 409, 412, 503)),
     Route("POST", "/experiments/{name}/ramp", "ramp_experiment", "Go on: to a share, or to what the ramp has next.",

@@ -12,13 +12,13 @@ from proxy.web.operator.alerting import (
 )
 from proxy.web.operator.analytics import ANALYTICS_FILTERS
 from proxy.web.operator.anomalies import AnomaliesAnswer
-from proxy.web.operator.bodies import SettingBody
+from proxy.web.operator.bodies import EntriesBody, SettingBody
 from proxy.web.operator.events import Happening
 from proxy.web.operator.forecasts import ForecastAnswer
 from proxy.web.operator.reconciliation import ReconciliationAnswer
 from proxy.web.operator.route import Route
 from proxy.web.operator.savings import SavingsAnswer, WhatIfAnswer
-from proxy.web.operator.stored_settings import SettingSetAnswer
+from proxy.web.operator.stored_settings import SettingsChangedAnswer, SettingSetAnswer
 
 _QUERY = ("since", "until", "interval", "by", "tz", *ANALYTICS_FILTERS, "format")
 
@@ -48,6 +48,8 @@ ANALYTICS_ROUTES = (
     Route("GET", "/alerts/rules", "alert_rules", "Every alert rule: what it says, what it measured last, where it stands.",
           AlertRulesAnswer),
     Route("GET", "/alerts/rules/{name}", "alert_rule", "One alert rule.", AlertRuleAnswer, fails=(404,)),
+    Route("PUT", "/alerts/rules", "put_alert_rules", "Set several, all or none.", SettingsChangedAnswer,
+          query=("dry_run",), body=EntriesBody, changes=True, fails=(400, 409, 503)),
     Route("PUT", "/alerts/rules/{name}", "put_alert_rule", "Set one, looked at at once; answered as it is then.",
           SettingSetAnswer, query=("dry_run",), body=SettingBody, changes=True, fails=(400, 409, 412, 503)),
     Route("POST", "/alerts/rules/{name}/test", "test_alert_rule", "Measure it now, and send a test to those it tells.",

@@ -62,6 +62,13 @@ class SettingBody(Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class EntriesBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What several entries of one section are to be, by name; they may also be the whole body."""
+
+    entries: dict[str, Any]
+    reason: str = ""
+
+
 class RollbackBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Which version is to be in force again."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -13,13 +14,12 @@ from msgspec.structs import replace
 
 from proxy.config.build_routing import ceilings_of
 from proxy.errors import ModelNotFound
-from proxy.exchange.routing import Router
+from proxy.exchange.routing import Decided, Router
 from proxy.policy.money.weight import likely_input_tokens, weigh
 from proxy.policy.names.access import choose, may_use
 from proxy.policy.routing.needs import needs_named, needs_of
 from proxy.policy.routing.values import NAMED, Ask, Decision
-from proxy.policy.routing.words import decision_of
-from proxy.policy.strategies import Pool, Seat, Strategy
+from proxy.policy.strategies import Pool, Seat, Strategy, Weights
 from proxy.policy.tenants import scopes_of
 from proxy.policy.values import Caller, Plan
 from proxy.web.operator.answers import Answer
@@ -49,12 +49,13 @@ class RecommendBody(Struct, frozen=True):
 
 
 class TakenDecision(Struct, frozen=True):
-    """A decision that was taken for a call."""
+    """A decision that was taken for a call, or recommended to somebody (`for_call` false)."""
 
     at: str
     key: str
     asked: str
     decision: Decision
+    for_call: bool = True
 
 
 class DecisionsAnswer(Struct, frozen=True):
@@ -63,10 +64,20 @@ class DecisionsAnswer(Struct, frozen=True):
     decisions: list[TakenDecision]
 
 
+class StrategyAnswer(Struct, frozen=True):
+    """One strategy, as `PUT` takes it: weights that come to 1, what no candidate may pass (null binds nothing; `first_token` in
+    seconds, `uptime` a part of 1), how many seconds a session stays, and the part of calls that look elsewhere."""
+
+    weights: Weights
+    ceilings: dict[str, float | None]
+    sticky: float
+    explore: float
+
+
 class StrategiesAnswer(Struct, frozen=True):
     """Every strategy by name; `own` are those of the configuration."""
 
-    strategies: dict[str, dict[str, Any]]
+    strategies: dict[str, StrategyAnswer]
     own: list[str]
 
 
@@ -81,7 +92,9 @@ def recommend(desk: Desk, params: Params) -> Decision:
     ask = replace(_ask(own, params), left_usd=left)
     strategy = ceilings_of(router.strategy(pool.strategy), own.ceilings)
     choice, health = router.rehearse(pool, (caller, plan), ask, strategy)
-    return decision_of(choice, ask, health, "")
+    decided = Decided(f"dec_{token_hex(12)}", time.time(), caller.name, own.model, choice, ask, health, for_call=False)
+    router.decided.append(decided)
+    return decided.in_words()
 
 
 _OWN = RecommendBody.__struct_fields__
@@ -132,8 +145,14 @@ def _ask(own: RecommendBody, params: Params) -> Ask:
 def strategies(desk: Desk) -> StrategiesAnswer:
     """The built-in ones and one's own."""
     every: dict[str, Strategy] = {**NAMED, **desk.settings.strategies}
-    told = {name: {k: v for k, v in msgspec.to_builtins(one).items() if k != "name"} for name, one in every.items()}
-    return StrategiesAnswer(told, list(desk.settings.strategies))
+    return StrategiesAnswer({name: _told(one) for name, one in every.items()}, list(desk.settings.strategies))
+
+
+def _told(strategy: Strategy) -> StrategyAnswer:
+    most = strategy.ceilings
+    uptime = None if most.error_rate is None else round(1 - most.error_rate, 6)
+    ceilings = {"usd_per_mtok": most.usd_per_mtok, "first_token": most.first_token_seconds, "uptime": uptime}
+    return StrategyAnswer(strategy.weights, ceilings, strategy.sticky_seconds, strategy.explore)
 
 
 class RoutingOrders:
@@ -147,6 +166,7 @@ class RoutingOrders:
             "decisions": self._decisions,
             "simulate": self._simulate,
             "strategies": self._strategies,
+            "strategy": self._strategy,
             "put_strategy": self._put,
         }
 
@@ -164,11 +184,20 @@ class RoutingOrders:
         router = self._state.desk().router
         latest = [] if router is None else list(router.decided)[-_MOST_SHOWN:]
         return DecisionsAnswer(
-            [TakenDecision(instant(int(one.at * 1000)), one.key, one.asked, one.in_words()) for one in reversed(latest)]
+            [
+                TakenDecision(instant(int(one.at * 1000)), one.key, one.asked, one.in_words(), one.for_call)
+                for one in reversed(latest)
+            ]
         )
 
     async def _strategies(self, _: Params) -> Answer:
         return strategies(self._state.desk())
+
+    async def _strategy(self, params: Params) -> Answer:
+        known = strategies(self._state.desk()).strategies
+        if (found := known.get(str(params["name"]))) is None:
+            raise Unknown(f"there is no strategy {params['name']!r}; there is: {', '.join(known)}")
+        return found
 
     async def _put(self, params: Params) -> Answer:
         return await self._put_setting({**params, "section": "strategies"})

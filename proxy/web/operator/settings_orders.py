@@ -151,7 +151,10 @@ class SettingsOrders:
         self._host = host
         done = (self._settings, self._settings, self._setting, self._change, self._put, self._put, self._history)
         each: tuple[Callable[[Params], Awaitable[Answer]], ...] = (*done, self._rollback, self._switch, self._undo)
-        self.by_name = dict(zip(SETTINGS_ORDERS, each, strict=True))
+        several = {
+            f"put_{section}": self._entries_of(section) for section in ("strategies", "experiments", "alert_rules")
+        }
+        self.by_name = dict(zip(SETTINGS_ORDERS, each, strict=True)) | several
 
     async def _settings(self, params: Params) -> Answer:
         return await asyncio.to_thread(all_of, self._layers, msgspec.convert(params, PartAsk).section)
@@ -170,6 +173,16 @@ class SettingsOrders:
         found = await self._changed(lambda layers, vault: changes_asked(layers, vault, [wanted]), ask)
         (entry,) = found.entries
         return SettingSetAnswer(entry.version, entry.value, entry.source, found.changes, found.rehearsed)
+
+    def _entries_of(self, section: str) -> Callable[[Params], Awaitable[Answer]]:
+        """What sets several entries of this section: all of them, or none."""
+
+        async def put(params: Params) -> Answer:
+            rest = {name: value for name, value in params.items() if name != "entries"}
+            wanted = [{"section": section, "name": name, "value": value} for name, value in params["entries"].items()]
+            return await self._change({**rest, "changes": wanted})
+
+        return put
 
     async def _history(self, params: Params) -> Answer:
         ask = msgspec.convert(params, PartAsk)
