@@ -38,7 +38,8 @@ MAYBE_PAGE := $(shell command -v npm >/dev/null && node -e '[a, b] = process.ver
 
 # four at once, as one waits for the network while another unpacks; what each prints stays together where make can do that
 AT_ONCE = @$(MAKE) --no-print-directory -j4 $(addprefix --,$(filter output-sync,$(.FEATURES)))
-READY := $(DEV)/.ready $(CLIENTS:%=%/.ready) $(MAYBE_PAGE)
+# the provider of identity that logins are tested against comes by npm as well
+READY := $(DEV)/.ready $(CLIENTS:%=%/.ready) $(MAYBE_PAGE) $(if $(MAYBE_PAGE),.agents/oidc-provider/.ready)
 
 .PHONY: catalogue dashboard examples run ready test quick agents coverage check lint types collect bench faults lock clean
 
