@@ -41,6 +41,7 @@ _USUAL = frozenset(
 _JSON = "application/json"
 _HOTTEST_OF_MESSAGES = 1.0  # Anthropic's: a higher temperature is refused
 _SMALL = 64 * 1024  # is rather copied than viewed
+_MOST_OTHERS = 100  # models that may serve instead; OpenRouter takes three
 
 Said = tuple[str | None, bool, tuple[str, ...], tuple[str, ...]]  # model, stream, also_models, max_fields of a call
 _templates = BodyTemplates()
@@ -160,7 +161,7 @@ def _without_ours(bare: Call, *, is_form: bool) -> Call:
 
 def _also_models(document: JsonObject) -> tuple[str, ...]:
     """The names in `models` and `fallbacks`, strings or objects with a `model`; and `preset`, which names one too
-    (wire.md 1.3, 1.4, 1.14)."""
+    (wire.md 1.3, 1.4, 1.14); each once. Raises `InvalidValue` where there are more than anybody can mean."""
     names: list[str] = []
     preset = document.value("preset") if "preset" in document.values else None
     if isinstance(preset, str):
@@ -173,7 +174,10 @@ def _also_models(document: JsonObject) -> tuple[str, ...]:
             name = entry.get("model") if isinstance(entry, dict) else entry
             if isinstance(name, str):
                 names.append(name)
-    return tuple(names)
+    found = tuple(dict.fromkeys(names))
+    if len(found) > _MOST_OTHERS:
+        raise InvalidValue(f"'models' and 'fallbacks' may name {_MOST_OTHERS} models at most.", param="models")
+    return found
 
 
 def changed(call: Call, edits: Iterable[tuple[int, int, bytes]], gone: Iterable[str] = ()) -> Call:

@@ -99,10 +99,18 @@ def test_a_model_in_another_case_is_refused(name: str) -> None:
         (b'{"models":null}', ()),
         (b'{"preset":"mine","models":["a"]}', ("@preset/mine", "a")),
         (b'{"preset":7}', ()),
+        (b'{"models":["a","b","a"],"fallbacks":["b"]}', ("a", "b")),
     ],
 )
 def test_every_model_that_may_serve_instead_is_named(body: bytes, names: tuple[str, ...]) -> None:
     assert call_of(body).also_models == names
+
+
+def test_more_models_than_anybody_means_are_refused() -> None:
+    names = ",".join(f'"a/{number}"' for number in range(101))
+    with pytest.raises(InvalidValue, match="100 models at most"):
+        call_of(f'{{"models":[{names}]}}'.encode())
+    assert len(call_of(f'{{"models":[{names.rpartition(",")[0]}]}}'.encode()).also_models) == 100
 
 
 @pytest.mark.parametrize(
