@@ -96,8 +96,8 @@ def budget_name(budget: dict[str, Any]) -> str:
 
 
 def bar(spent: str, cap: str) -> str:
-    """How much of a cap is spent: ████░░░░░░ 40%."""
-    part = max(Decimal(0), Decimal(spent)) / Decimal(cap)
+    """How much of a cap is spent: ████░░░░░░ 40%. All of a cap of nothing."""
+    part = max(Decimal(0), Decimal(spent)) / Decimal(cap) if Decimal(cap) else Decimal(1)
     full = min(_BAR_CELLS, int(part * _BAR_CELLS))
     return f"{'█' * full}{'░' * (_BAR_CELLS - full)} {int(part * 100)}%"
 

@@ -261,6 +261,7 @@ PercentNumber = Annotated[float, Field(ge=0, le=100), BeforeValidator(_percent_n
 Ratio = Annotated[float, Field(ge=1, le=1000), BeforeValidator(_unquoted)]
 Step = Annotated[float, Field(gt=0), BeforeValidator(duration_seconds), _schema(_TEXT, _NUMBER)]
 Usd = Annotated[Decimal, Field(gt=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
+Cap = Annotated[Decimal, Field(ge=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0), BeforeValidator(usd), _schema(_TEXT, _NUMBER)]
 Credential = Annotated[Secret, PlainValidator(credential), WithJsonSchema(_TEXT)]
 HookUrl = Annotated[Secret, PlainValidator(_hook_url), WithJsonSchema(_TEXT)]

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from proxy.config.fields import (
+    Cap,
     Count,
     Flag,
     Name,
@@ -88,7 +89,7 @@ class ForSection(Section):
 class BudgetSection(Section):
     """One budget: an amount and the period it is for."""
 
-    usd: Usd = Field(description="US dollars that may be spent in the period.")
+    usd: Cap = Field(description="US dollars that may be spent in the period; 0 lets through what costs nothing.")
     per: BudgetPeriod = Field(description="The period; total never starts anew. Weeks start on Monday.")
     tz: TimeZone | None = Field(default=None, description="Time zone in which periods begin; default: the machine's.")
     share: Share = Field(default=Decimal(1), description="The part of the budget one key may hold at once.")

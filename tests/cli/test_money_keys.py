@@ -353,7 +353,7 @@ def test_what_is_no_term_is_said_to_be_none(read: Any, text: str) -> None:
             {"name": "bob", "budgets": [{"usd": "5", "per": "fortnight"}]},
             "budgets.0.per: must be minute, hour, day, week, month or total",
         ),
-        ({"name": "bob", "budgets": [{"usd": "0", "per": "day"}]}, "budgets.0.usd: must be more than 0"),
+        ({"name": "bob", "budgets": [{"usd": "-1", "per": "day"}]}, "budgets.0.usd: must be at least 0"),
         ({"name": "bob", "limits": [{"concurrent": 8, "per": "day"}]}, "limits.0: per does not go with concurrent"),
         ({"name": "bob", "limits": [{"requests": 8}]}, "limits.0: per is missing"),
         ({"name": "bob", "secret": "mine"}, "secret: "),

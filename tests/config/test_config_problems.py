@@ -131,7 +131,7 @@ def problems(text: str, env: dict[str, str] = ENV) -> list[str]:
         ("limits: [{requests: 1, tokens: 1, per: day}]", "1:10: limits[0]: must have exactly one of requests, tokens and concurrent"),
         ("limits: [{per: day}]", "1:10: limits[0]: must have exactly one of requests, tokens and concurrent"),
         ("limits: [{requests: 1, per: minuet}]", "1:29: limits[0].per: must be minute, hour, day, week or month (did you mean minute?)"),
-        ("budgets: [{usd: 0, per: day}]", "1:17: budgets[0].usd: must be more than 0"),
+        ("budgets: [{usd: -1, per: day}]", "1:17: budgets[0].usd: must be at least 0"),
         ("budgets: [{usd: .inf, per: day}]", "1:17: budgets[0].usd: must be an amount in US dollars such as 5 or 0.25"),
         ("budgets: [{usd: 1e300, per: day}]", "1:17: budgets[0].usd: is not an amount of money anybody could mean"),
         ("budgets: [{usd: 5}]", "1:11: budgets[0].per: is missing"),

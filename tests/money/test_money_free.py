@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from harness.commands import typed
 from harness.daemon import Daemon
+from harness.events import OPENAI_USAGE, chat_reply
 from harness.http import Reply
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import json_reply
@@ -112,3 +114,22 @@ def test_what_cannot_be_bounded_names_itself_and_the_setting(spent: Daemon, upst
         assert f"'{path.partition('/')[0]}'" in refused.error["message"]
         assert "`budget_policy: {unpriced: allow}`" in refused.error["message"]
     assert upstream.calls == []
+
+
+def test_a_budget_of_nothing_lets_through_what_costs_nothing(
+    start_daemon: Callable[..., Daemon], upstream: Upstream
+) -> None:
+    nothing = {"usd": 0, "per": "day", "tz": "UTC"}
+    models = {
+        "gift": {"target": "oai/gift", "price": {"input": 0, "output": 0}},
+        "cheaper": {"target": "openai/gpt-4o", "at": {"50%": "gift"}},
+    }
+    daemon = start_daemon(keys={"alice": {"key": CLIENT_KEY, "budgets": [nothing]}}, models=models)
+    upstream.expect(json_reply(chat_reply(usage=OPENAI_USAGE)), again=True)
+    refused = daemon.chat("openai/gpt-4o")
+    assert (refused.status, refused.error["code"]) == (402, "budget_exceeded")
+    assert [daemon.chat(model).status for model in ("gift", "local/llama", "cheaper")] == [200, 200, 200]
+    assert daemon.asked("/forecast")["budgets"][0]["cap_usd"] == "0.000000000000"
+    for command in ("keys list", "budgets", "budgets --forecast", "top --once", "explain openai/gpt-4o --key alice"):
+        ended = typed(daemon.folder, *command.split(), "--config", str(daemon.folder / "config.yaml"))
+        assert (ended.returncode, ended.stderr) == (0, ""), command

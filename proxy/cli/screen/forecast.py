@@ -59,13 +59,18 @@ def seconds_to_reset(budget: BudgetAnswer, now: datetime) -> int | None:
 
 
 def used(budget: BudgetAnswer) -> Decimal:
-    """The part of its cap that is spent or held; above 1 where more was billed than held."""
-    return max(Decimal(0), 1 - Decimal(budget.left_usd) / Decimal(budget.cap_usd))
+    """The part of its cap that is spent or held; above 1 where more was billed than held, 1 of a cap of nothing."""
+    return max(Decimal(0), 1 - _of_cap(budget.left_usd, budget))
 
 
 def bar(budget: BudgetAnswer, cells: int) -> str:
     """█ is spent, ▒ held for calls under way, ░ left."""
-    spent = max(Decimal(0), Decimal(budget.spent_usd) / Decimal(budget.cap_usd))
+    spent = max(Decimal(0), _of_cap(budget.spent_usd, budget))
     full = min(cells, int(spent * cells))
     held = min(cells, int(used(budget) * cells)) - full
     return "█" * full + "▒" * max(0, held) + "░" * (cells - full - max(0, held))
+
+
+def _of_cap(usd: str, budget: BudgetAnswer) -> Decimal:
+    cap = Decimal(budget.cap_usd)
+    return Decimal(usd) / cap if cap else Decimal(0)

@@ -157,6 +157,11 @@ class Account:
         counter = self.counter(period)
         return counter.spent + counter.held > self.budget.cap_pusd
 
+    def spent_part(self, now: float) -> int:
+        """How much of the cap is spent, in hundredths of a percent; a cap of nothing always is."""
+        cap = self.budget.cap_pusd
+        return self.at(now).spent * 10_000 // cap if cap else 10_000
+
     def resets_at(self) -> int | None:
         """When the newest period ends."""
         return None if self.newest is None else period_end(self.budget, self.newest)

@@ -92,7 +92,7 @@ class Books:
 
     def spent_part(self, scopes: tuple[str, ...], now: float) -> int:
         """Of the budget of these scopes that has spent most of its cap, how much: in hundredths of a percent."""
-        parts = (account.at(now).spent * 10_000 // account.budget.cap_pusd for account in self._of(scopes))
+        parts = (account.spent_part(now) for account in self._of(scopes))
         return max(parts, default=0)
 
     def judge(self, scopes: tuple[str, ...], key: str, amount: int, now: float) -> Verdict:

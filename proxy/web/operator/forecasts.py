@@ -94,7 +94,7 @@ class ForecastOrders:
 def forecasts(desk: Desk, standings: Sequence[Standing], now: float) -> ForecastAnswer:
     """It asks files and may run in a thread; the books may not, so that where they stand is an argument."""
     found = [s for s in standings if s.budget.per not in _TOO_SHORT and desk.bounds.has_budget(s.budget)]
-    found.sort(key=lambda s: s.spent_pusd * 10**6 // s.budget.cap_pusd, reverse=True)
+    found.sort(key=lambda s: s.spent_pusd * 10**6 // max(1, s.budget.cap_pusd), reverse=True)
     histories = _Histories(desk, now, [standing.budget for standing in found[:_MOST]])
     rows = [_row(standing, histories.of(standing.budget), now) for standing in found[:_MOST]]
     rows.sort(key=lambda row: (row.exhausted_in_seconds is None, row.exhausted_in_seconds or 0, row.budget))
