@@ -6,11 +6,15 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 from msgspec import Struct
 
+from proxy.stores import rollups
+from proxy.stores.database import marks
 from proxy.stores.ledger import rows_of
 from proxy.stores.records import Row
+from proxy.stores.rollups import CUBES, MINUTE_MS, MINUTES_PER_HOUR
 
 _EVER = 2**62
 _SENT, _REFUSED = "provider <> ''", "provider = '' AND source = 'none'"
@@ -24,7 +28,11 @@ _FILTERS = {
     "tag": "',' || tags || ',' GLOB '*,' || ? || ',*'",
     "error": "error GLOB ?",
 }
-_BEFORE = "FROM attempts WHERE (at_ms, seq) < (?, ?) AND at_ms >= ?"
+_PATTERN = frozenset("*?[")
+
+_HOUR_MS = MINUTES_PER_HOUR * MINUTE_MS
+_OF_HOURS = ("key", "tenant", "provider")
+_CUBES = [number for number in range(len(CUBES) - 1, 0, -1) if {*_OF_HOURS} & {*CUBES[number]}]
 
 Place = tuple[int, int]  # at_ms and seq of a row
 
@@ -45,22 +53,42 @@ class CallsQuestion(Struct, frozen=True):
     longest_seconds: float = 0.4
 
 
+class _Among(NamedTuple):
+    """The rows of an index, all of which are `like`: as SQL that an index of some rows wants to see again."""
+
+    by: str
+    like: str = "1"
+    values: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> str:
+        """Those in front of a place and from a moment on."""
+        return f"FROM attempts INDEXED BY {self.by} WHERE {self.like} AND (at_ms, seq) < (?, ?) AND at_ms >= ?"
+
+
+_ALL = _Among("ix_attempts_at_ms")
+_FAILED = _Among("ix_attempts_failed", "(status >= 400 OR error IS NOT NULL)")
+_TAGGED = _Among("ix_attempts_tagged", "tags <> ''")
+
+
 def past_calls(driver: sqlite3.Connection, question: CallsQuestion) -> tuple[list[list[Row]], Place | None]:
     """The rows of each call, and where to go on; None where there is nothing more. A question that fits little is
     answered with what was found in its time, and the place up to which was looked."""
-    where, values = _wanted(question)
-    asked = (
-        f"SELECT request_id, at_ms, seq {_BEFORE} AND (at_ms, seq) >= (?, ?) AND {where} ORDER BY at_ms DESC, seq DESC"  # noqa: S608
-    )
+    (where, values), among = _wanted(question), _among(question)
+    asked = f"SELECT request_id, at_ms, seq {among.before} AND (at_ms, seq) >= (?, ?) AND {where} ORDER BY at_ms DESC, seq DESC"  # noqa: S608
     shown = f"SELECT 1 FROM attempts WHERE id > ? AND id < ? AND (at_ms, seq) >= (?, ?) AND {where} LIMIT 1"  # noqa: S608
     first = place = question.before or (question.until_ms, 0)
     found: dict[str, None] = {}
     until = time.monotonic() + question.longest_seconds
     while True:
-        edge = _edge(driver, place, question)
+        nearest = _nearest(driver, place, question)
+        if nearest is None:
+            return _calls(driver, found), None
+        place = nearest
+        edge = _edge(driver, place, question, among)
         # SQLite takes one lower bound for its index: the nearer one, or it goes through all that is older
         oldest_ms = max(question.since_ms, edge[0] if edge else 0)
-        rows = driver.execute(asked, (*place, oldest_ms, *(edge or (0, 0)), *values))
+        rows = driver.execute(asked, (*among.values, *place, oldest_ms, *(edge or (0, 0)), *values))
         for request_id, *at in rows:
             if request_id in found or driver.execute(shown, (*_between(request_id), *first, *values)).fetchone():
                 continue  # another attempt of it was as good
@@ -79,7 +107,7 @@ def _wanted(question: CallsQuestion) -> tuple[str, list[str]]:
     wanted = [*(_FILTERS[name] for name in question.only), _OUTCOMES.get(question.outcome or "", "1")]
     values = [value for name, text in question.only.items() for value in [text] * _FILTERS[name].count("?")]
     if question.tenants is not None:
-        wanted.append(f"tenant IN ({', '.join('?' * len(question.tenants))})")
+        wanted.append(f"tenant IN ({marks(question.tenants)})")
         values += question.tenants
     return " AND ".join(wanted), values
 
@@ -89,10 +117,38 @@ def _between(request_id: str) -> tuple[str, str]:
     return f"{request_id}.", f"{request_id}/"  # "/" follows "."
 
 
-def _edge(driver: sqlite3.Connection, place: Place, question: CallsQuestion) -> Place | None:
+def _nearest(driver: sqlite3.Connection, place: Place, question: CallsQuestion) -> Place | None:
+    """The place, or one behind it as far as nothing between them fits: hours know in which of them a key, a tenant or a
+    provider had any call. None where nothing behind it does."""
+    wanted = [(name, _FILTERS[name], [question.only[name]]) for name in _OF_HOURS if name in question.only]
+    if question.tenants is not None:
+        wanted.append(("tenant", f"tenant IN ({marks(question.tenants)})", [*question.tenants]))
+    cube = next((number for number in _CUBES for name, _, _ in wanted if name in CUBES[number]), 0)
+    known = [(like, values) for name, like, values in wanted if name in CUBES[cube]]
+    folded, is_filled = rollups.state(driver)
+    hour = place[0] // _HOUR_MS
+    if not known or not is_filled or hour >= folded // MINUTES_PER_HOUR:
+        return place
+    asked = f"SELECT hour FROM rollup_hours WHERE cube = ? AND hour <= ? AND hour >= ? AND {' AND '.join(like for like, _ in known)} ORDER BY hour DESC LIMIT 1"  # noqa: S608
+    values = [cube, hour, question.since_ms // _HOUR_MS, *(value for _, values in known for value in values)]
+    found = driver.execute(asked, values).fetchone()
+    return None if found is None else min(place, ((found[0] + 1) * _HOUR_MS, 0))
+
+
+def _among(question: CallsQuestion) -> _Among:
+    """Where to look: all that fits is there, and the less else the better."""
+    session = question.only.get("session", "")
+    if session and not _PATTERN & set(session):
+        return _Among("ix_attempts_session", "session = ? AND session <> ''", (session,))
+    if "error" in question.only or question.outcome in ("failed", "refused"):
+        return _FAILED
+    return _TAGGED if "tag" in question.only else _ALL
+
+
+def _edge(driver: sqlite3.Connection, place: Place, question: CallsQuestion, among: _Among) -> Place | None:
     """The row so many behind a place; None where there are fewer."""
-    edge = f"SELECT at_ms, seq {_BEFORE} ORDER BY at_ms DESC, seq DESC LIMIT 1 OFFSET ?"  # noqa: S608
-    found = driver.execute(edge, (*place, question.since_ms, question.at_once)).fetchone()
+    edge = f"SELECT at_ms, seq {among.before} ORDER BY at_ms DESC, seq DESC LIMIT 1 OFFSET ?"  # noqa: S608
+    found = driver.execute(edge, (*among.values, *place, question.since_ms, question.at_once)).fetchone()
     return None if found is None else (found[0], found[1])
 
 

@@ -75,6 +75,10 @@ attempts = Table(
     *(_text(name, server_default="") for name in ("use_case", "decision", "arm")),
     _number(COUNTERS[-1], server_default="0"),
     Index("ix_attempts_at_ms", "at_ms"),
+    # what few calls have, to be found among many
+    Index("ix_attempts_failed", "at_ms", sqlite_where=text("status >= 400 OR error IS NOT NULL")),
+    Index("ix_attempts_session", "session", "at_ms", sqlite_where=text("session <> ''")),
+    Index("ix_attempts_tagged", "at_ms", sqlite_where=text("tags <> ''")),
     sqlite_strict=True,
 )
 
@@ -210,14 +214,9 @@ experiments = _kept(
 )
 
 # Where alert rules stand, as JSON.
-alert_states = Table(
+alert_states = _kept(
     "alert_states",
-    metadata,
-    _text("rule", primary_key=True),
-    _text("subject", primary_key=True),
-    _text("value"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
+    *(_text(name, primary_key=name != "value") for name in ("rule", "subject", "value")),
 )
 
 # What was wrong with replies, never what they said.

@@ -68,6 +68,9 @@ CREATE TABLE attempts (
 )
  STRICT;
 CREATE INDEX ix_attempts_at_ms ON attempts (at_ms);
+CREATE INDEX ix_attempts_failed ON attempts (at_ms) WHERE status >= 400 OR error IS NOT NULL;
+CREATE INDEX ix_attempts_session ON attempts (session, at_ms) WHERE session <> '';
+CREATE INDEX ix_attempts_tagged ON attempts (at_ms) WHERE tags <> '';
 CREATE TABLE audit (
   seq INTEGER NOT NULL,
   at_ms INTEGER NOT NULL,

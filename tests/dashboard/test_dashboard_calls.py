@@ -136,6 +136,22 @@ SCREENS = [
 ]
 
 
+def test_a_search_for_what_is_rare_goes_on_by_itself_and_says_how_far_it_is(visit: Visit) -> None:
+    """As with a ledger of many millions of rows, each of whose answers takes half a second."""
+    page, held = visit.open("#/now"), list[Any]()
+    page.route(
+        "**/calls/past?model=rare&limit=50", lambda route: route.fulfill(json={"calls": [], "next": "1700000000000-5"})
+    )
+    page.route("**/calls/past?*before=1700000000000-5*", lambda route: held.append(route))
+    with page.expect_request("**/calls/past?*before=1700000000000-5*"):
+        page.goto(page.url.replace("#/now", "#/calls?model=rare"))
+    page.get_by_role("status").get_by_text(re.compile("Looking further back than .*Nov")).wait_for()
+    visit.judge()
+    held[0].fulfill(json={"calls": [], "next": None})
+    page.get_by_text("No call fits").wait_for()
+    visit.close()
+
+
 @pytest.mark.usefixtures("called")
 def test_trouble_is_told_and_gone_when_it_is_over(visit: Visit) -> None:
     page = visit.open("#/calls")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from stores_samples import row, settled, voided
 
 from proxy.stores.database import connect
@@ -29,16 +29,32 @@ RECORDS: list[Record] = [
 ALL = ["new", "twin", "poor", "hard", "old"]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
-    folder = tmp_path_factory.mktemp("past")
+HOUR_MS = 3_600_000
+HOURS = 12
+BY_THE_HOUR: list[Record] = [
+    settled(f"h{hour}", at_ms=hour * HOUR_MS + 7, key=f"k{hour % 4}", tenant=f"t{hour % 3}", provider=f"p{hour % 5}")
+    for hour in range(HOURS)
+]
+
+
+def written(folder: Path, records: list[Record]) -> Files:
     open_ledger(folder / "ledger.db")
-    batch = [(Position(1, number), record) for number, record in enumerate(RECORDS)]
     with closing(connect(folder / "ledger.db")) as driver:
         driver.execute("BEGIN")
-        apply(driver, batch)
+        for number, record in enumerate(records):
+            apply(driver, [(Position(1, number), record)])
         driver.execute("COMMIT")
-    yield Files(folder)
+    return Files(folder)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return written(tmp_path_factory.mktemp("past"), RECORDS)
+
+
+@pytest.fixture(scope="module")
+def by_the_hour(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return written(tmp_path_factory.mktemp("hours"), BY_THE_HOUR)
 
 
 QUESTIONS = [
@@ -49,6 +65,9 @@ QUESTIONS = [
     (CallsQuestion({"tag": "eval"}), ["hard"]),
     (CallsQuestion({"tag": "ev"}), []),
     (CallsQuestion({"session": "s1", "key": "bob"}), ["old"]),
+    (CallsQuestion({"session": "s1"}, outcome="failed"), []),
+    (CallsQuestion({"session": "s?"}), ["old"]),
+    (CallsQuestion({"tag": "nightly"}, outcome="failed"), []),
     (CallsQuestion({"tenant": "acme"}), ["hard"]),
     (CallsQuestion(tenants=("acme", "globex")), ["hard"]),
     (CallsQuestion({"error": "budget_*"}), ["poor"]),
@@ -84,6 +103,41 @@ def test_pages_hold_every_call_once_however_little_is_looked_at(
         if before is None:
             break
     assert found == ALL
+
+
+RARE = [
+    (CallsQuestion({"key": "k0"}), [8, 4, 0]),
+    (CallsQuestion({"key": "k[01]", "provider": "p0"}), [5, 0]),
+    (CallsQuestion({"provider": "p4"}), [9, 4]),
+    (CallsQuestion({"tenant": "t2"}, since_ms=3 * HOUR_MS), [11, 8, 5]),
+    (CallsQuestion(tenants=("t1", "t2")), [11, 10, 8, 7, 5, 4, 2, 1]),
+    (CallsQuestion({"key": "k*"}, tenants=("t1",)), [10, 7, 4, 1]),
+    (CallsQuestion({"key": "k0"}, tenants=()), []),
+]
+
+
+@pytest.mark.parametrize(("question", "hours"), RARE)
+@pytest.mark.parametrize("at_once", [0, 100])
+@pytest.mark.parametrize("limit", [1, 50])
+def test_what_is_in_few_hours_is_found_in_all_of_them(
+    by_the_hour: Files, question: CallsQuestion, hours: list[int], at_once: int, limit: int
+) -> None:
+    found, before = list[str](), None
+    for _ in range(HOURS):
+        asked = replace(question, before=before, at_once=at_once, limit=limit, longest_seconds=60)
+        calls, before = by_the_hour.past_calls(asked)
+        found += [rows[0].request_id for rows in calls]
+        if before is None:
+            break
+    assert found == [f"h{hour}" for hour in hours]
+
+
+def test_hours_without_any_are_passed_over_in_one_look(by_the_hour: Files) -> None:
+    look = CallsQuestion({"provider": "p0"}, until_ms=4 * HOUR_MS, at_once=0, longest_seconds=-1)
+    calls, _ = by_the_hour.past_calls(look)
+    assert [rows[0].request_id for rows in calls] == ["h0"]
+    assert by_the_hour.past_calls(replace(look, since_ms=HOUR_MS)) == ([], None)
+    assert by_the_hour.past_calls(replace(look, only={"key": "nobody"})) == ([], None)
 
 
 def test_of_nothing_there_is_nothing(tmp_path: Path) -> None:

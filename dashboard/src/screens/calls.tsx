@@ -1,5 +1,5 @@
 // Past calls: filters in the address, the newest first, and a sheet for each.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { query, read } from "../api";
 import { count, milliseconds } from "../format";
 import { useLive } from "../live";
@@ -14,6 +14,7 @@ import { Table, type Column } from "../ui/table";
 import { CallSheet } from "./call";
 
 const PAGE = 50;
+const TURNS = 60; // of half a second each, for what is rare
 const TEXTS = ["key", "model", "provider", "tenant", "session", "tag", "error"];
 const SPANS: Record<string, string> = { "1h": "last hour", today: "today", "7d": "7 days", "30d": "30 days", "": "ever" };
 const set = setter("calls");
@@ -58,23 +59,33 @@ export function Calls({ place }: { place: Place }) {
   const [busy, setBusy] = useState(true);
   const live = useLive();
   const [seen, setSeen] = useState("");
-  const load = async (before: string | null, signal?: AbortSignal) => {
+  const [looked, setLooked] = useState<string | null>(null);
+  const gone = useRef(new AbortController());
+  // A search that fits little is answered bit by bit: it goes on until there is a page of it.
+  const load = async (from: string | null) => {
+    gone.current.abort();
+    const { signal } = (gone.current = new AbortController());
     setBusy(true);
-    const asked = { ...Object.fromEntries(given), before, limit: PAGE };
+    setError(null);
+    setLooked(null);
     try {
-      const page = await read<Page>(`calls/past${query(asked)}`, signal ? { signal } : {});
-      setPages((known) => (before ? [...known, page] : [page]));
-      if (!before) setSeen(live.ended[0]?.request_id ?? "");
-      setError(null);
+      for (let before = from, found = 0, turn = 0; turn === 0 || (before && found < PAGE && turn < TURNS); turn++) {
+        const first = before === null;
+        const page = await read<Page>(`calls/past${query({ ...Object.fromEntries(given), before, limit: PAGE })}`, { signal });
+        setPages((known) => (first ? [page] : [...known, page]));
+        if (first) setSeen(live.ended[0]?.request_id ?? "");
+        before = page.next;
+        found += page.calls.length;
+        setLooked(page.next);
+      }
     } catch (problem) {
-      if (!signal?.aborted) setError(problem as Error);
+      if (!signal.aborted) setError(problem as Error);
     }
-    if (!signal?.aborted) setBusy(false);
+    if (!signal.aborted) setBusy(false);
   };
   useEffect(() => {
-    const gone = new AbortController();
-    void load(null, gone.signal);
-    return () => gone.abort();
+    void load(null);
+    return () => gone.current.abort();
   }, [address]);
   const calls = pages.flatMap((page) => page.calls);
   const next = pages.at(-1)?.next ?? null;
@@ -99,7 +110,7 @@ export function Calls({ place }: { place: Place }) {
           />
         )}
         {!busy && !calls.length && !error && <None filtered={address !== ""} more={next !== null} />}
-        {busy && <Waiting />}
+        {busy && (looked ? <Further to={looked} stop={() => (gone.current.abort(), setBusy(false))} /> : <Waiting />)}
         {next && !busy && (
           <div class="body">
             <button onClick={() => void load(next)}>Show more</button>
@@ -134,6 +145,14 @@ const SHOWN: Record<string, { title: string; of: (row: Figures) => number }> = {
   failed: { title: "Failed attempts", of: (row) => row.errors },
   refused: { title: "Refused calls", of: (row) => row.refused },
 };
+
+// How far back it has looked; `to` begins with that moment.
+const Further = ({ to, stop }: { to: string; stop: () => void }) => (
+  <div class="wait row" role="status">
+    Looking further back than <When at={new Date(Number(to.split("-")[0])).toISOString()} /> …
+    <button onClick={stop}>Stop</button>
+  </div>
+);
 
 function None({ filtered, more }: { filtered: boolean; more: boolean }) {
   if (more) return <Empty title="Nothing among the newest calls">Look further back with the button below.</Empty>;
