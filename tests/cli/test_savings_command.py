@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.http import Connection, Reply, request_bytes
 from money_commands import Desk
+from msgspec.structs import replace
 
 from proxy.policy.analysis.savings import Advice
 from proxy.stores.database import connect
@@ -34,9 +36,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return filled(tmp_path_factory.mktemp("spent"), MEMBERS)
 
 
-def filled(folder: Path, members: dict[str, Any], cost_pusd: int = 11 * 10**9) -> Desk:
+def filled(folder: Path, members: dict[str, Any], cost_pusd: int = 11 * 10**9, tenant: str = "") -> Desk:
     desk = Desk(folder, **members)
     rows = [_row(number, cost_pusd, "responses" if number % 4 == 0 else "chat/completions") for number in range(CALLS)]
+    rows = [replace(row, tenant=tenant) for row in rows]
     with closing(connect(desk.folder / "state" / "ledger.db")) as driver:
         driver.execute("BEGIN IMMEDIATE")
         with driver:
@@ -87,6 +90,36 @@ def test_the_daemon_says_the_same(desk: Desk) -> None:
         assert daemon.asked("/savings?since=7d")["spent_usd"] == "11.000000000000"
         assert daemon.asked("/what-if?model=openai/gpt-4o-mini&since=7d")["would_be_usd"] == "0.660000000000"
     assert desk.json("savings", "--since", "2100-01-01")["savings"] == []
+
+
+def test_an_admin_of_a_tenant_is_told_of_its_own_calls_and_of_models_it_may_use(tmp_path: Path) -> None:
+    lists = {"acme": ["openai/*"], "mini": ["openai/gpt-4o", "openai/gpt-4o-mini"], "globex": []}
+    tenants = {name: {"models": models} for name, models in lists.items()}
+    admins = {
+        name: {"token": f"admin-{name}", "role": "viewer" if name == "globex" else "analyst", "tenant": name}
+        for name in lists
+    }
+    admin = {"port": 0, "token": "admin-everybody"}
+    desk = filled(tmp_path, {**MEMBERS, "tenants": tenants, "admins": admins, "admin": admin}, tenant="mini")
+
+    def seen(path: str, name: str) -> Reply:
+        with Connection(daemon.admin_port) as connection:
+            headers = [("Authorization", f"Bearer admin-{name}")]
+            connection.send(request_bytes("GET", path, headers, None, f"127.0.0.1:{daemon.admin_port}"))
+            return connection.read_reply("GET")
+
+    with desk.daemon() as daemon:
+        whole, own = (seen("/savings?since=7d", name).json for name in ("everybody", "mini"))
+        assert whole["spent_usd"] == own["spent_usd"] == "11.000000000000"
+        assert {one["to"] for one in own["savings"]} == {None, "openai/gpt-4o-mini"}
+        assert {one["to"] for one in whole["savings"]} > {None}
+        (row,) = [one for one in own["savings"] if one["to"]]
+        assert row["how"].startswith("ask whoever runs this for an experiment: tollkeeper settings set experiments.")
+        other = seen("/savings?since=7d", "acme").json
+        assert (other["spent_usd"], other["savings"]) == ("0.000000000000", [])
+        assert seen("/what-if?model=openai/gpt-4o-mini&since=7d", "mini").json["would_be_usd"] == "0.660000000000"
+        assert seen("/what-if?model=anthropic/claude-3.5-haiku", "mini").status == 404
+        assert seen("/savings", "globex").error["code"] == "role_not_sufficient"
 
 
 def test_a_name_that_a_client_chose_is_quoted_in_the_command() -> None:

@@ -117,14 +117,15 @@ def told_since_the_start(daemon: Daemon, path: str, token: str) -> str:
             body = json.dumps(chat_body(f"{tenant or 'globex'}-story")).encode()
             last = daemon.ask("POST", "/v1/chat/completions", [("Authorization", f"Bearer sk-{key}")], body)
             assert last.status == 200, last.body
-        told = ""
-        while last.request_id not in told:
+        told, late = "", "event: alert" if path == "/events" else ""  # which comes when the ledger has it
+        while last.request_id not in told or late not in told:
             told += connection.read_until(b"\n\n").decode()
         return told
 
 
 def path_of(route: str, **names: str) -> str:
-    return "/".join(names.get(part[1:-1], "x") if part.startswith("{") else part for part in route.split("/"))
+    path = "/".join(names.get(part[1:-1], "x") if part.startswith("{") else part for part in route.split("/"))
+    return f"{path}?model=acme-story" if path == "/what-if" else path
 
 
 def test_no_path_shows_or_changes_anything_of_others(daemon: Daemon, calls: dict[str, str]) -> None:
@@ -197,6 +198,10 @@ def test_what_is_theirs_is_all_there(daemon: Daemon, calls: dict[str, str]) -> N
         )
         assert seen(f"/analytics/{name}?by=model&interval=minute&since=1h")["total"]["calls"] == own["total"]["calls"]
         assert seen(f"/analytics/{name}?tenant=globex")["total"]["calls"] == 0
+    assert seen("/savings")["spent_usd"] == by_owner["cost_usd"] != seen("/savings", OWNER)["spent_usd"]
+    assert seen("/what-if?model=acme-story")["was_usd"] == by_owner["cost_usd"]
+    for unknown in ("globex-story", "openai/gpt-4o", "nobodys"):
+        assert ask(daemon, "GET", f"/what-if?model={unknown}", "acme-owner").status == 404, unknown
     mine = {"request_id": calls["alice"], "tenant": "acme", "name": "acme-try"}
     for route in ROUTES:
         if route.method == "GET" and "{" in route.path and right_of(route.order, {}).by_tenant:

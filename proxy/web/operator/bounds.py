@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -66,9 +66,17 @@ class Bounds(Struct, frozen=True):
 
     def models(self, names: Names, tenants: Tenants) -> frozenset[str]:
         """The names that one of them may use."""
-        assert self.tenants is not None
-        lists = [tuple(one.models for one in lineage(tenants, name) if one.models) for name in self.tenants]
-        return frozenset(name for also in lists for name in allowed_models(Caller("", also=also), names))
+        return frozenset(name for user in self._users(tenants) for name in allowed_models(user, names))
+
+    def may_use(self, name: str, names: Names, tenants: Tenants, at: str | None = None) -> bool:
+        """Whether one of them may use this name, `at` that provider where it is given."""
+        return any(_may_use(user, names, name, at) for user in self._users(tenants))
+
+    def _users(self, tenants: Tenants) -> Iterator[Caller]:
+        """For each of them somebody who may what all of it may; of everybody, everybody."""
+        for tenant in ("",) if self.tenants is None else self.tenants:
+            line = lineage(tenants, tenant) if tenant else ()
+            yield Caller("", also=tuple(one.models for one in line if one.models))
 
     def has_model(self, name: str, names: Names, keys: KeySet) -> bool:
         """Whether this name is theirs alone: what all who use it do shows nothing of anybody else."""
@@ -78,9 +86,9 @@ class Bounds(Struct, frozen=True):
         return not keys.is_open and bool(users) and self.keys.issuperset(users)
 
 
-def _may_use(caller: Caller, names: Names, name: str) -> bool:
+def _may_use(caller: Caller, names: Names, name: str, at: str | None = None) -> bool:
     try:
-        return may_use(caller, names, name)
+        return may_use(caller, names, name, at)
     except ModelNotFound:
         return False
 

@@ -31,6 +31,7 @@ from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 from proxy.wire.usage import Usage
 
 _USUAL_DAYS = 30
+_COMMAND = "tollkeeper settings set"  # for admins of no tenant
 _SUMMED = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 _NO_NAME, _HALF = re.compile(r"[^A-Za-z0-9._-]+"), 30  # a name has at most 64 characters
 _TEXT = frozenset({"chat/completions", "completions", "responses", "messages"})
@@ -122,14 +123,16 @@ def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
     held = desk.files.holds(since_ms, _TEXT, desk.bounds.tenants)
     found += [one for each in held if (one := unused_maximum(each)) is not None]
     found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
-    return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), [_row(one) for one in found])
+    rows = [_row(one, in_tenant=desk.bounds.tenants is not None) for one in found]
+    return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), rows)
 
 
 def what_if(desk: Desk, params: dict[str, Any], now: float) -> WhatIfAnswer:
     """The answer. Raises as `Files` does, and `Unknown` for a model that is not there or has no price."""
     ask = msgspec.convert(params, WhatIfAsk)
     since_ms = _since(ask.since_ms, now)
-    choice = _Choices(desk).of(ask.model, None)
+    choices = _Choices(desk)
+    choice = choices.of(ask.model, None) if choices.may_use(ask.model) else None
     if choice is None:
         raise Unknown(f"no price is known of {ask.model!r}; `tollkeeper models` shows those there are")
     found: list[tuple[Spent, int]] = []
@@ -173,6 +176,10 @@ class _Choices:
         self._desk = desk
         self._candidates = Candidates(desk.settings, desk.prices)
 
+    def may_use(self, name: str, at: str | None = None) -> bool:
+        """Whether those it is about may."""
+        return self._desk.bounds.may_use(name, self._desk.names, self._desk.settings.tenants, at)
+
     def of(self, name: str, provider: str | None) -> Choice | None:
         """What a name leads to, at one provider or at its first; None where it is gone, or nobody knows its price."""
         names = self._desk.names
@@ -187,12 +194,12 @@ class _Choices:
         return next(self._chosen((seat,)), None)
 
     def every(self) -> Iterator[Choice]:
-        """Every model there is that everybody may be sent to."""
+        """Every model there is that they may be sent to."""
         try:
             _, pool = pool_asked(self._desk, Caller(""), RecommendBody(model="auto"))
         except Unknown:
             return
-        yield from self._chosen(pool.seats)
+        yield from self._chosen(tuple(seat for seat in pool.seats if self.may_use(seat.label)))
 
     def elsewhere(self, spent: Spent) -> Iterator[Choice]:
         """The same model at the other providers whose lists have it."""
@@ -204,7 +211,7 @@ class _Choices:
                 continue
             target = found.plan.targets[0]
             known = self._desk.prices.facts(self._desk.settings.providers[target.provider], target.model)
-            if target.provider != spent.provider and known is not None:
+            if target.provider != spent.provider and known is not None and self.may_use(spent.model, provider):
                 seat = Seat(
                     target, f"{target.provider}/{target.model}", names.look_up(spent.model).slug or target.model
                 )
@@ -220,10 +227,11 @@ class _Choices:
                 yield Choice(seat.label, seat.slug, provider.name, own, *facts, has_batches=provider.batches)
 
 
-def _row(one: Advice) -> SavingRow:
-    return SavingRow(
-        one.kind, one.model, one.provider, one.to, usd_text(one.saves_pusd), one.confidence, one.why, _how(one)
-    )
+def _row(one: Advice, *, in_tenant: bool = False) -> SavingRow:
+    how = _how(one)
+    if in_tenant and how.startswith(_COMMAND):
+        how = f"ask whoever runs this for an experiment: {how}"
+    return SavingRow(one.kind, one.model, one.provider, one.to, usd_text(one.saves_pusd), one.confidence, one.why, how)
 
 
 def _experiment(model: str, to: str) -> str:
@@ -239,7 +247,7 @@ def _how(one: Advice) -> str:
         arms = [{"target": one.model, "share": 95}, {"target": one.to, "share": 5}]
         value = json.dumps({"model": one.model, "arms": arms, "sticky": "session"})
         # clients choose some of the names
-        return f"tollkeeper settings set experiments.{_experiment(one.model, one.to)} {shlex.quote(value)}"
+        return f"{_COMMAND} experiments.{_experiment(one.model, one.to)} {shlex.quote(value)}"
     if one.kind == "maximum":
         return "send `max_tokens` a little above the longest reply, or set it under `defaults:` of the name"
     if one.kind == "batch":
