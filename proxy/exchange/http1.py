@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body. Back-pressure: a reader that lags stops us reading."""
         response = self._response
-        if response is not None and response.sink is not None and response.sink(body):
+        if response is not None and response.passes(body):
             return
         self._has_news = True
         if response is None or response.ended:

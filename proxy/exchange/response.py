@@ -109,6 +109,10 @@ class Response:
             await self.news()
         return data
 
+    def passes(self, data: bytes) -> bool:
+        """Whether the sink takes bytes that have come. What comes behind bytes that wait to be read waits with them."""
+        return self.sink is not None and not self._chunks and self.sink(data)
+
     def receive(self, data: bytes) -> bool:
         """Bytes of the body have come; whether that is enough for now."""
         self._chunks.append(data)

@@ -180,6 +180,18 @@ async def test_a_fast_provider_waits_for_a_slow_reader() -> None:
     assert not asked.wire.paused
 
 
+async def test_what_comes_behind_bytes_that_the_sink_did_not_take_waits_behind_them() -> None:
+    asked, taken = Asked(), []
+    await asked.hear(CHUNKED)
+    response = await asked.head
+    response.sink = lambda data: data != b"odd" and (taken.append(data) or True)
+    await asked.hear(b"3\r\none\r\n3\r\nodd\r\n3\r\ntwo\r\n")
+    assert (taken, await response.read()) == ([b"one"], b"oddtwo")
+    await asked.hear(b"4\r\nfour\r\n")
+    assert taken == [b"one", b"four"]
+    response.close()
+
+
 async def test_a_large_body_waits_for_a_slow_network_and_ends_with_a_refusal() -> None:
     asked = Asked(pieces=(b"a" * 3 * HIGH_WATER_BYTES,), lets_write=False)
     await asyncio.sleep(0)
