@@ -15,10 +15,12 @@ from harness.setting import CLIENT_KEY
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+LOST_KEY = "sk-lost-canary"  # who asks for what is not theirs
+
 CONFIG: dict[str, Any] = {
     "providers": {"mock": {}},
     "admin": ADMIN,
-    "keys": {"alice": {"key": CLIENT_KEY}},
+    "keys": {"alice": {"key": CLIENT_KEY}, "lost": {"key": LOST_KEY, "models": ["anthropic/*"]}},
     "models": {"smart": "openai/gpt-4o"},
     "webhooks": {"allow_private": True},
     "shutdown": {"drain": 1},
@@ -114,6 +116,38 @@ def test_a_rule_is_made_tried_fires_and_goes(visit: Visit, daemon: Daemon) -> No
     page.get_by_role("button", name="Remove busy-hour now").click()
     row.wait_for(state="detached")
     assert [rule["name"] for rule in daemon.asked("/alerts/rules")["rules"]] == []
+
+
+def test_a_rule_about_what_stands_as_it_is_takes_what_that_knows(visit: Visit, daemon: Daemon) -> None:
+    lost = [("Authorization", f"Bearer {LOST_KEY}")]
+    assert {daemon.chat("openai/gpt-4o", lost).status for _ in range(12)} == {404}
+    page = visit.open("#/alerts")
+    page.reload()  # it may have been open before
+    unusual = page.get_by_role("region", name="Unusual").get_by_role("listitem").filter(has_text="refusals")
+    unusual.get_by_text("12 of 12 calls were refused").wait_for()
+    page.get_by_role("button", name="New rule").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("lost-ones")
+    form.get_by_label("this limit").fill("0")
+    form.get_by_label("How urgent").select_option("page")
+    form.get_by_label("What is measured").select_option("anomaly_refusals")
+    form.get_by_text("of every anomaly by itself").wait_for()
+    assert form.get_by_label("over the last").count() == form.get_by_label("of each").count() == 0
+    assert form.get_by_label("How urgent").input_value() == "page"  # as it was chosen
+    form.get_by_label("Only key").fill("lost")
+    assert form.get_by_label("Only provider").count() == 0
+    visit.judge()
+    form.get_by_role("button", name="Make it").click()
+    row = page.get_by_role("row").filter(has_text="lost-ones")
+    row.get_by_text("firing").wait_for()
+    rule = daemon.asked("/alerts/rules/lost-ones")["rule"]
+    assert rule == {"metric": "anomaly_refusals", "above": 0.0, "only": {"key": "lost"}, "severity": "page"}
+    row.get_by_role("link").click()
+    form.get_by_label("Only key").fill("alice")
+    form.get_by_label("for at least").fill("5m")
+    form.get_by_role("button", name="Put it in force").click()
+    row.get_by_text("ok", exact=True).wait_for()
+    assert daemon.asked("/alerts/rules/lost-ones")["rule"] == {**rule, "only": {"key": "alice"}, "lasts": "5m"}
 
 
 def served(daemon: Daemon, model: str) -> str | None:

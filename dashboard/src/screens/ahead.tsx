@@ -80,6 +80,7 @@ const KINDS: Record<string, string> = {
   cheaper_model: "a cheaper model",
   prompt_cache: "prompts that begin alike",
   batch: "as a batch",
+  maximum: "a maximum that replies never come near",
 };
 
 // Advice; it takes a right that not everybody has.
@@ -102,7 +103,7 @@ function Advice({ one }: { one: Saving }) {
   return (
     <li class="advice">
       <div class="row">
-        <strong><Usd of={one.saves_usd} /></strong>
+        <strong>{Number(one.saves_usd) === 0 ? "Room in budgets" : <Usd of={one.saves_usd} />}</strong>
         <span>{KINDS[one.kind] ?? one.kind.replaceAll("_", " ")}:</span>
         <span class="wraps">{one.model} at {one.provider}{one.to && one.to !== one.model ? ` → ${one.to}` : ""}</span>
         <State tone={TONES[one.confidence] ?? "idle"}>{one.confidence === "unproven" ? "unproven" : `${one.confidence} confidence`}</State>

@@ -5,7 +5,8 @@ import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
 import { Card, Code, Dialog, Empty, Head, Problem, State, Usd, Waiting, When, type Tone } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
-import { Choice, Form, Text, Twice, useWrite, type Write } from "../ui/write";
+import { Twice, useWrite, type Write } from "../ui/write";
+import { Terms, type Measure } from "./rule";
 import type { Stored } from "./routing";
 
 interface Watched {
@@ -23,12 +24,6 @@ interface Rule {
   watched: Watched[];
 }
 
-interface Measure {
-  metric: string;
-  unit: string;
-  says: string;
-}
-
 interface Tried {
   passed: boolean;
   unit: string;
@@ -37,7 +32,6 @@ interface Tried {
 }
 
 const TONES: Record<string, Tone> = { ok: "good", firing: "bad", pending: "warn" };
-const EACH = ["", "key", "tenant", "provider", "model", "endpoint"];
 const figure = (value: number | null, unit: string) =>
   value === null ? "nothing to measure" : unit === "part" ? `${Number((100 * value).toPrecision(4))} %` : `${unit === "USD" ? "$" : ""}${Number(value.toPrecision(6))}${unit === "USD" ? "" : ` ${unit}`}`;
 
@@ -45,13 +39,17 @@ function limitOf({ above, below }: Record<string, unknown>, unit: string): strin
   return above !== undefined ? `above ${figure(Number(above), unit)}` : `below ${figure(Number(below), unit)}`;
 }
 
-const COLUMNS: Column<Rule>[] = [
-  { name: "Rule", of: (one) => <span class="cut" title={one.name}>{one.name}</span> },
-  { name: "State", of: (one) => <State tone={TONES[one.state] ?? "idle"}>{one.state}</State> },
-  { name: "Watches", of: (one) => `${String(one.rule.metric).replaceAll("_", " ")}${one.rule.each ? ` of each ${String(one.rule.each)}` : ""}`, wide: true },
-  { name: "Fires", of: (one) => `${limitOf(one.rule, one.unit)} over ${String(one.rule.over ?? "1h")}` },
-  { name: "Last", of: (one) => (one.watched[0] ? figure(one.watched[0].value, one.unit) : "–"), right: true, wide: true },
-];
+function columnsOf(measures: Measure[]): Column<Rule>[] {
+  const ofEach = (one: Rule) => one.rule.each ?? measures.find(({ metric }) => metric === one.rule.metric)?.watches;
+  const isStanding = (one: Rule) => measures.some(({ metric, watches }) => metric === one.rule.metric && watches);
+  return [
+    { name: "Rule", of: (one) => <span class="cut" title={one.name}>{one.name}</span> },
+    { name: "State", of: (one) => <State tone={TONES[one.state] ?? "idle"}>{one.state}</State> },
+    { name: "Watches", of: (one) => `${String(one.rule.metric).replaceAll("_", " ")}${ofEach(one) ? ` of each ${String(ofEach(one))}` : ""}`, wide: true },
+    { name: "Fires", of: (one) => `${limitOf(one.rule, one.unit)}${isStanding(one) ? "" : ` over ${String(one.rule.over ?? "1h")}`}` },
+    { name: "Last", of: (one) => (one.watched[0] ? figure(one.watched[0].value, one.unit) : "–"), right: true, wide: true },
+  ];
+}
 
 export function Alerts({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ rules: Rule[]; measures: Measure[] }>("alerts/rules", 5000);
@@ -70,7 +68,7 @@ export function Alerts({ place }: { place: Place }) {
         {!data && !error && <Waiting />}
         {data?.rules.length === 0 && <Empty title="No rule yet">A rule watches what is spent, fails, or takes long, and tells you. Budgets tell by themselves.</Empty>}
         {data && data.rules.length > 0 && (
-          <Table caption="Rules" columns={COLUMNS} rows={data.rules} id={(one) => one.name} href={(one) => hashOf("alerts", one.name)} />
+          <Table caption="Rules" columns={columnsOf(data.measures)} rows={data.rules} id={(one) => one.name} href={(one) => hashOf("alerts", one.name)} />
         )}
       </Card>
       <Unusual />
@@ -126,32 +124,6 @@ function Result({ of }: { of: Tried }) {
       </ul>
       {!of.sent.length && <p class="soft small">Nobody is told: there is nobody under alerts.</p>}
     </div>
-  );
-}
-
-// What is not in the form stays as it was.
-function Terms({ name, write, measures, before, done }: { name?: string; write: Write; measures: Measure[]; before: Record<string, unknown>; done: () => void }) {
-  const [metric, setMetric] = useState(String(before.metric ?? measures[0]?.metric ?? ""));
-  const text = (member: string) => String(before[member] ?? "");
-  const measure = measures.find((one) => one.metric === metric);
-  const send = async (given: Record<string, string>) => {
-    const { above: _, below: __, each: ___, ...rest } = before;
-    const limit = { [given.side ?? "above"]: given.limit };
-    const value = { ...rest, metric, ...limit, over: given.over || "1h", ...(given.each ? { each: given.each } : {}) };
-    if (await write.run("PUT", `alerts/rules/${encodeURIComponent(name ?? given.name ?? "")}`, { body: { value } })) done();
-  };
-  return (
-    <Form write={write} send={(given) => void send(given)} word={name ? "Put it in force" : "Make it"}>
-      {!name && <Text name="name" title="Name" hint="dear-hour" needed />}
-      <Choice title="What is measured" among={measures.map((one) => one.metric)} value={metric} set={setMetric} />
-      {measure && <p class="soft small">{measure.says}, in {measure.unit === "part" ? "parts of 1, or percent" : measure.unit}</p>}
-      <div class="pair">
-        <Choice name="side" title="It fires" among={["above", "below"]} {...(before.below === undefined ? {} : { value: "below" })} />
-        <Text name="limit" title="this limit" hint="5" value={text("above") || text("below")} needed />
-        <Text name="over" title="over the last" hint="1h" value={text("over")} />
-        <Choice name="each" title="of each" among={EACH} value={text("each")} />
-      </div>
-    </Form>
   );
 }
 

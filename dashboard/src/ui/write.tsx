@@ -102,17 +102,21 @@ interface Chosen {
   set?: (value: string) => void;
 }
 
-export const Choice = ({ name, title, among, value, set }: Chosen) => (
-  <label class="field">
-    {title}
-    <select name={name} value={value} onChange={(event) => set?.(event.currentTarget.value)}>
-      {among.map((one) => (
-        <option key={one} value={one}>
-          {one || "–"}
-        </option>
-      ))}
-    </select>
-  </label>
-);
+// Without `set` it keeps what was chosen by itself, whatever is drawn anew around it.
+export function Choice({ name, title, among, value, set }: Chosen) {
+  const [own, setOwn] = useState(value ?? among[0]);
+  return (
+    <label class="field">
+      {title}
+      <select name={name} value={set ? value : own} onChange={({ currentTarget }) => (set ?? setOwn)(currentTarget.value)}>
+        {among.map((one) => (
+          <option key={one} value={one}>
+            {one || "–"}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
 
 export const listOf = (text: string | undefined): string[] => (text ?? "").split(",").map((one) => one.trim()).filter(Boolean);

@@ -43,12 +43,14 @@ class AlertRuleAnswer(Struct, frozen=True):
 
 
 class MeasureAnswer(Struct, frozen=True):
-    """A number that rules may be about. `watches`: what it is measured of, each by itself; null where a rule says that."""
+    """A number that rules may be about. `watches`: what it is measured of, each by itself; null where a rule says that.
+    `only`: the names that may narrow it."""
 
     metric: str
     unit: str
     says: str
     watches: str | None = None
+    only: list[str] = []
 
 
 class AlertRulesAnswer(Struct, frozen=True):
@@ -145,9 +147,11 @@ def rules_answer(rules: Mapping[str, AlertRule], values: Mapping[str, Values] | 
     told = [
         rule_answer(rule, (values or {}).get(name), (standings or {}).get(name, {})) for name, rule in rules.items()
     ]
-    return AlertRulesAnswer(
-        told, [MeasureAnswer(name, one.unit, one.says, one.watches or None) for name, one in MEASURES.items()]
-    )
+    measures = [
+        MeasureAnswer(name, one.unit, one.says, one.watches or None, sorted(one.only))
+        for name, one in MEASURES.items()
+    ]
+    return AlertRulesAnswer(told, measures)
 
 
 def rule_answer(rule: AlertRule, values: Values | None, standings: Mapping[str, Standing]) -> AlertRuleAnswer:
