@@ -23,7 +23,12 @@ CONTENTS = st.one_of(
     st.text(),
     st.none(),
     st.lists(
-        st.dictionaries(st.sampled_from(["type", "text", "cache_control", "x"]), st.text(), max_size=2), max_size=2
+        st.dictionaries(
+            st.sampled_from(["type", "text", "content", "output", "cache_control", "audio", "x"]),
+            st.one_of(st.just("text"), st.text(), st.none(), st.just([{"type": "image"}]), st.just({"id": "a"})),
+            max_size=3,
+        ),
+        max_size=2,
     ),
     st.just([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]),
 )
@@ -62,8 +67,13 @@ PLAIN = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":
         (PLAIN, True),
         (PLAIN.replace(b"hi", "grüße".encode()), True),
         (PLAIN.replace(b"hi", b"gr\xfc"), False),
-        (PLAIN.replace(b"hi", b"\\u00fc"), False),
-        (PLAIN.replace(b'"hi"', b'[{"type":"text","text":"hi"}]'), False),
+        (PLAIN.replace(b"hi", b"\\u00fc"), True),
+        (PLAIN.replace(b"hi", b"\\ud83d"), False),
+        (PLAIN.replace(b'"hi"', b'[{"type":"text","text":"hi"}]'), True),
+        (PLAIN.replace(b'"hi"', b'[{"type":"text","text":"hi","cache_control":{"ttl":"1h"}}]'), False),
+        (PLAIN.replace(b'"hi"', b'[{"t\\u0079pe":"image_url"}]'), False),
+        (PLAIN.replace(b'"hi"', b'"hi","audio":{"id":"a"}'), False),
+        (PLAIN.replace(b'"hi"', b'null,"tool_calls":[{"type":"function","function":{"name":"f"}}]'), True),
         (PLAIN.replace(b"7", b"0"), False),
         (PLAIN.replace(b"7", b"true"), False),
         (PLAIN.replace(b'"stream"', b'"n"'), False),

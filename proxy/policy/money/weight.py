@@ -17,11 +17,29 @@ from proxy.wire.json_text import is_utf_8
 from proxy.wire.media import Lacking
 
 _WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
-# Where none of this stands in a list of messages, they hold no parts, marks or recordings (a name may be escaped).
-_MORE = (b'"type"', b'"cache_control"', b'"audio"', b"\\u")
 _SMALL = 256 * 1024  # of what is larger, most is no text
 _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
+
+
+class _Said(Struct, gc=False):
+    """Of a message, or a part of one, that is text and nothing else; what it has beside this weighs nothing."""
+
+    output: str | None = None
+    audio: None = None
+    cache_control: None = None
+    type: Literal["text"] | None = None
+
+
+class _Part(_Said, gc=False):
+    content: str | None = None
+
+
+class _Message(_Said, gc=False):
+    content: str | list[_Part] | None = None
+
+
+_read_said = msgspec.json.Decoder(list[_Message]).decode
 
 
 class Weight(Struct, frozen=True):
@@ -92,8 +110,11 @@ def weigh_plain(call: Call) -> Weight | None:
         asks = _asks_beside_messages(call, document)
         if template is not None:
             template.weighed = asks
-    messages = document.values.get("messages")
-    if not asks or (messages is not None and not _is_text(bytes(messages))) or not is_utf_8(call.body):
+    if not asks or not is_utf_8(call.body):
+        return None
+    try:
+        _read_said(document.values.get("messages", b"[]"))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # something more, or half a character
         return None
     return Weight(call.endpoint.name, len(call.body), Intake(len(call.body)), asks)
 
@@ -113,12 +134,6 @@ def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[Fa
                 return False
             maximum = limit if maximum is None or limit > maximum else maximum
     return _plain_asks(maximum) if maximum is not None or call.endpoint.max_field is None else _LOWERED
-
-
-def _is_text(messages: bytes) -> bool:
-    """Whether messages are text and nothing else."""
-    quoted, marked, spoken, escaped = _MORE
-    return not (quoted in messages or marked in messages or spoken in messages or escaped in messages)
 
 
 @lru_cache(maxsize=1024)
