@@ -18,8 +18,9 @@ from bench.measure import Bench, running
 from bench.payloads import small_request
 from bench.processes import run_ours
 from bench.upstreams import Upstream
+from proxy.stores import label_rollups
 from proxy.stores.hash_key import hash_key, keyed_hash
-from proxy.stores.histogram import histogram_of, text_of
+from proxy.stores.histogram import histogram_of, merged, text_of
 from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, MINUTES_KEPT, MINUTES_PER_DAY, MINUTES_PER_HOUR, NAMES
 
 KEYS, MODELS = 20, 50
@@ -66,9 +67,11 @@ def fill(bench: Bench, rows: int, folder: Path | None = None) -> None:
         caller.close()
     with closing(sqlite3.connect(folder / "state" / "ledger.db")) as database, database:
         database.execute("PRAGMA synchronous = OFF")
+        database.create_function("merged", 2, merged, deterministic=True)
         _copy_attempts(database, copies=rows // _CALLS)
         _add_sessions_and_flags(database)
         _roll_up(database, copies=rows // _CALLS)
+        _roll_up_labels(database)
         for table, (column, most) in _SHIFTED.items():
             _copy_sums(database, table, column, min(most, rows // _CALLS))
     print(f"{rows:,} rows in {time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -131,6 +134,14 @@ def _roll_up(database: sqlite3.Connection, copies: int) -> None:
         for moment, number in sorted(moments.items()):
             _add_made(database, unit, moment, number, mixtures[number][moment % _MIXTURES])
     database.execute("UPDATE rollup_state SET folded = ?", (begun,))
+
+
+def _roll_up_labels(database: sqlite3.Connection) -> None:
+    """Bring the copies into the sums by session and flag, as a daemon does after an upgrade."""
+    database.execute("DELETE FROM rollup_labels")
+    database.execute("UPDATE rollup_state SET labels_until_seq = (SELECT max(seq) FROM attempts)")
+    while label_rollups.fill(database):
+        pass
 
 
 def _add_made(database: sqlite3.Connection, unit: str, moment: int, number: int, times: tuple[str, str]) -> None:

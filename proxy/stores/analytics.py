@@ -1,12 +1,12 @@
 """What was used, how long it took and what it cost, by time and by names: read from the roll-ups.
 
 Whole days and hours come from their own tables and what is not in these yet from the minutes; what is asked by
-session or flag, which no roll-up has, from the attempts themselves.
+session or flag from sums of hours that only calls with one have, and by the minute, or by both, from the attempts themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from msgspec import Struct
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
 from proxy.stores.histogram import quantiles
-from proxy.stores.records import Corrected, Record, Refused, Row, Settled, Voided
+from proxy.stores.records import Row
 from proxy.stores.rollups import MEASURES, MINUTE_MS, NAMES, Place, Sums
 from proxy.stores.tally import COUNTERS
 
@@ -24,6 +24,7 @@ Interval = Literal["minute", "hour", "day", "month"]
 By = Literal["key", "tenant", "provider", "model", "endpoint", "session", "flag"]
 Order = Literal["calls", "cost", "time"]
 NOT_ROLLED_UP = ("session", "flag")
+PATTERN = frozenset("*?[")
 
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
@@ -108,6 +109,24 @@ class AnalyticsQuestion(Struct, frozen=True):
         return self.interval == "minute" or self.to_the_minute
 
     @property
+    def label(self) -> Literal["session", "flag"] | None:
+        """Which of both the sums by the hour can tell apart for it. Flags that nobody tells apart would count a call twice."""
+        labels = self.names & set(NOT_ROLLED_UP)
+        if len(labels) != 1 or self.is_of_minutes or not self._is_of_hours:
+            return None
+        if "session" in labels:
+            return "session"
+        return None if "flag" not in self.by and set(self.only["flag"]) & PATTERN else "flag"
+
+    @property
+    def _is_of_hours(self) -> bool:
+        """Whether its days begin with an hour of UTC."""
+        if self.interval in ("hour", None):
+            return True
+        year = datetime.now(UTC).year
+        return all(_midnight(date(year, month, 1), self.zone) % HOUR_MS == 0 for month in (1, 7))
+
+    @property
     def _step_ms(self) -> int:
         return MINUTE_MS if self.is_of_minutes else HOUR_MS
 
@@ -152,15 +171,6 @@ def count_rows(found: Found, rows: Iterable[tuple[Row, str, int]], question: Ana
         if question.from_ms <= row.at_ms < question.end_ms and question.asks_for(known):
             key = question.begin_of(row.at_ms), tuple([known[name] for name in question.by])
             sums_of(found, key, row.source).add_row(row, sign)
-
-
-def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, str, int]]:
-    """The attempts among records; what a correction corrects is taken out."""
-    for record in records:
-        if isinstance(record, Corrected):
-            yield record.was, "", -1
-        if isinstance(record, (Settled, Voided, Refused, Corrected)):
-            yield record.row, "", 1
 
 
 def sums_of(found: Found, key: Key, source: str) -> Sums:

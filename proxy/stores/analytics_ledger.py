@@ -9,17 +9,17 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from proxy.stores import rollups
-from proxy.stores.analytics import DAY_MS, HOUR_MS, AnalyticsQuestion, Found, count_rows, sums_of
+from proxy.stores import label_rollups, rollups
+from proxy.stores.analytics import DAY_MS, HOUR_MS, PATTERN, AnalyticsQuestion, Found, count_rows, sums_of
 from proxy.stores.database import marks
-from proxy.stores.histogram import Adding, read
+from proxy.stores.histogram import added
 from proxy.stores.records import MOST_INT, Row
-from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, Sums
+from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, TIMES, Sums
 
 MOST_ATTEMPTS = 150_000  # read one by one, where no roll-up has what is asked for
 _PART = 2**32  # sums that would overflow are added in two parts
-_PATTERN = frozenset("*?[")
 _UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu"})
 _ROW = Row.__struct_fields__
 _COLUMNS = ", ".join(f'a."{name}"' for name in _ROW)
@@ -36,7 +36,8 @@ class TooMuch(ValueError):
 
 
 class _Part(Struct, frozen=True):
-    """A stretch of one table: units of so many milliseconds, from `first` on, before `end`; `cube` where it has some."""
+    """A stretch of one table: units of so many milliseconds, from `first` on, before `end`; `cube` where it has some, `label`
+    where it has the sums of calls with one."""
 
     table: str
     unit: str
@@ -44,20 +45,50 @@ class _Part(Struct, frozen=True):
     first: int
     end: int
     cube: int | None = None
+    label: str = ""
 
 
 def ledger_found(driver: sqlite3.Connection, question: AnalyticsQuestion) -> tuple[Found, bool]:
     """What the ledger has, and whether its roll-ups are complete. Raises `TooMuch`."""
-    folded, is_filled = rollups.state(driver)
+    driver.create_function("begin_of", 1, _remembering(question), deterministic=True)
+    if question.is_rolled_up:
+        return _rolled_up(driver, question)
     found: Found = {}
-    if not question.is_rolled_up:
+    if question.label is None:
         _count_attempts(driver, found, question)
         return found, True
-    driver.create_function("begin_of", 1, _remembering(question), deterministic=True)
-    driver.create_aggregate("added", 1, Adding)  # type: ignore[arg-type]
+    first, end = question.from_ms // HOUR_MS, -(-question.end_ms // HOUR_MS)
+    part = _Part("rollup_labels", "hour", HOUR_MS, first, end, label=question.label)
+    _count_part(driver, found, question, part)
+    is_filled = label_rollups.is_filled(driver)
+    if question.label == "session" and fnmatchcase("", question.only.get("session", "*")):
+        is_filled = _count_without_session(driver, found, question, part) and is_filled
+    return found, is_filled
+
+
+def _rolled_up(driver: sqlite3.Connection, question: AnalyticsQuestion) -> tuple[Found, bool]:
+    folded, is_filled = rollups.state(driver)
+    found: Found = {}
     for part in _parts(question, folded):
         _count_part(driver, found, question, part)
     return found, is_filled
+
+
+def _count_without_session(driver: sqlite3.Connection, found: Found, question: AnalyticsQuestion, part: _Part) -> bool:
+    """Add the calls that are of no session: all there are, less those that are of one."""
+    by = tuple(name for name in question.by if name != "session")
+    only = {name: text for name, text in question.only.items() if name != "session"}
+    of_all = replace(question, by=by, only=only)
+    all_, is_filled = _rolled_up(driver, of_all)
+    of_some: Found = {}
+    _count_part(driver, of_some, of_all, part)
+    for (key, source), sums in of_some.items():
+        sums_of(all_, key, source).take_out(sums)
+    at = question.by.index("session") if "session" in question.by else None
+    for ((begun, names), source), sums in all_.items():
+        whole = names if at is None else (*names[:at], "", *names[at:])
+        sums_of(found, (begun, whole), source).add(sums)
+    return is_filled
 
 
 def _parts(question: AnalyticsQuestion, folded: int) -> Iterator[_Part]:
@@ -103,15 +134,18 @@ def _count_part(driver: sqlite3.Connection, found: Found, question: AnalyticsQue
     conditions, values = [f"{part.unit} >= ? AND {part.unit} < ?"], list[Any]([part.first, part.end])
     if part.cube is not None:
         conditions, values = ["cube = ?", *conditions], [part.cube, *values]
-    wanted = [(f'"{name}" {_fits(text)} ?', [_globbed(text)]) for name, text in question.only.items()]
+    if part.label:
+        conditions, values = ["kind = ?", *conditions], [part.label, *values]
+    columns = {name: "label" if name == part.label else name for name in (*question.by, *question.only)}
+    wanted = [(f'"{columns[name]}" {_fits(text)} ?', [_globbed(text)]) for name, text in question.only.items()]
     wanted += [(f'"{name}" IN ({marks(some)})', [*some]) for name, some in question.among]
     at_ms = f"{part.unit} * {part.unit_ms}"
     begin = {"hour": f"{at_ms} / {HOUR_MS} * {HOUR_MS}", "minute": at_ms, None: "0"}.get(
         question.interval, f"begin_of({at_ms})"
     )
-    named = [f'"{name}"' for name in (*question.by, "source")]
+    named = [f'"{name}"' for name in (*map(columns.__getitem__, question.by), "source")]
     grouped = ", ".join(str(number) for number in range(1, len(named) + 2))
-    times = "added(first_token_ms), added(total_ms)" if question.with_times else "'', ''"
+    times = ", ".join(f"group_concat({name}, ' ')" if question.with_times else "''" for name in TIMES)
     sql = (
         f"SELECT {begin}, {', '.join(named)}, {{sums}}, {times} "
         f"FROM {part.table} WHERE {' AND '.join([*conditions, *(one for one, _ in wanted)])} GROUP BY {grouped}"
@@ -120,7 +154,7 @@ def _count_part(driver: sqlite3.Connection, found: Found, question: AnalyticsQue
         driver, sql, [*values, *(text for _, texts in wanted for text in texts)]
     ):
         sums = Sums()
-        sums.counts, sums.first_token, sums.total = counts, read(first), read(total)
+        sums.counts, sums.first_token, sums.total = counts, added(first), added(total)
         sums_of(found, (begun, tuple(names[:-1])), names[-1]).add(sums)
 
 
@@ -143,12 +177,12 @@ def _summed(driver: sqlite3.Connection, sql: str, values: list[Any]) -> Iterator
 
 
 def _fits(text: str) -> str:
-    return "GLOB" if _PATTERN & set(text) else "="
+    return "GLOB" if PATTERN & set(text) else "="
 
 
 def _globbed(text: str) -> str:
     """Python's pattern as SQLite has it."""
-    return text.replace("[!", "[^") if _PATTERN & set(text) else text
+    return text.replace("[!", "[^") if PATTERN & set(text) else text
 
 
 def _count_attempts(driver: sqlite3.Connection, found: Found, question: AnalyticsQuestion) -> None:

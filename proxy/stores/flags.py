@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from proxy.stores import label_rollups
 from proxy.stores.tally import COUNTERS, QUARTER_MS, Counts, add
 from proxy.stores.usage import Totals, UsageQuestion
 
@@ -28,8 +29,10 @@ class Flagged(Struct, frozen=True):
 
 
 def keep_flags(driver: sqlite3.Connection, flagged: Iterable[Flagged]) -> None:
-    """Add some."""
-    driver.executemany(_ADD, [(one.request_id, flag, one.at_ms) for one in flagged for flag in one.flags])
+    """Add some; what they flag is added up by the hour."""
+    rows = [(one.request_id, flag, one.at_ms) for one in flagged for flag in one.flags]
+    new = [(request_id, flag) for request_id, flag, _ in (row for row in rows if driver.execute(_ADD, row).rowcount)]
+    label_rollups.add_flags(driver, new)
 
 
 def flag_totals(driver: sqlite3.Connection, question: UsageQuestion) -> Totals:

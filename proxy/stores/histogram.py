@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from functools import lru_cache
 from itertools import accumulate
 
@@ -52,20 +53,10 @@ def merged(text: str, other: str) -> str:
     return text_of(read(text) + read(other)) if text and other else text or other
 
 
-class Adding:
-    """An aggregate for SQLite: any number of texts as one."""
-
-    def __init__(self) -> None:
-        self._sum = 0
-
-    def step(self, text: str) -> None:
-        """One more."""
-        if text:
-            self._sum += read(text)
-
-    def finalize(self) -> str:
-        """All of them."""
-        return text_of(self._sum)
+def added(texts: str | None) -> int:
+    """The sum of any number of texts with a space between each two, as SQLite's group_concat puts them together. Those of
+    single calls are few, and counted first."""
+    return sum([read(text) * times for text, times in Counter((texts or "").split()).items()])
 
 
 def quantiles(histogram: int, shares: tuple[float, ...]) -> list[int | None]:

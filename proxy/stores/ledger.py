@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores import audit, known, rollups
+from proxy.stores import audit, known, label_rollups, rollups
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
@@ -86,6 +86,7 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
     minutes = rollups.by_minute(fresh)
     _add_sums(driver, minutes, fresh)
     rollups.add(driver, minutes)
+    label_rollups.add(driver, [record for record in fresh if record.row.session])
     if any(change.actor for change in adjusted):
         audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
@@ -223,6 +224,7 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         _add_sums(driver, rollups.by_minute(done), done)
         late = rollups.not_filled(driver, done)
         rollups.add(driver, rollups.by_minute(record for record in done if record.row.id not in late))
+        label_rollups.correct(driver, done)
     totals: dict[Charge, int] = {}
     for record in done:
         for charge in record.charges:

@@ -22,7 +22,6 @@ from proxy.stores.analytics import (
     costs,
     count_minutes,
     count_rows,
-    rows_in,
 )
 from proxy.stores.analytics import report as analytics_report
 from proxy.stores.analytics_ledger import ledger_found
@@ -37,7 +36,7 @@ from proxy.stores.past import PastQuestion, answered
 from proxy.stores.past import with_tail as with_past_tail
 from proxy.stores.records import Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.replay import added_spending
-from proxy.stores.rollups import by_minute
+from proxy.stores.rollups import by_minute, rows_in
 from proxy.stores.segments import START, Position, Reader
 from proxy.stores.sessions import KnownSession, SessionsQuestion, keys_of_session, latest_sessions, with_tail
 from proxy.stores.settings import DataKey, StoredSetting, data_keys, setting_history
@@ -97,7 +96,7 @@ class Files:
         if question.is_rolled_up:
             count_minutes(found, by_minute(tail).items(), question)
         elif "flag" not in question.names:  # what a flag was told of is in the ledger
-            count_rows(found, rows_in(tail), question)
+            count_rows(found, ((row, "", sign) for row, sign in rows_in(tail)), question)
         return found, complete
 
     def holds(self, since_ms: int, endpoints: frozenset[str], tenants: tuple[str, ...] | None) -> list[Held]:

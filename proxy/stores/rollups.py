@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
@@ -72,6 +72,12 @@ class Sums:
         self.first_token += other.first_token
         self.total += other.total
 
+    def take_out(self, other: Sums) -> None:
+        """Remove what the other one has, all of which is in here."""
+        self.counts = [mine - theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.first_token -= other.first_token
+        self.total -= other.total
+
     def columns(self) -> tuple[int | str, ...]:
         """As a row has them; no integer that a column cannot hold."""
         counts = [max(-MOST_INT, min(count, MOST_INT)) for count in self.counts]
@@ -81,27 +87,35 @@ class Sums:
 def by_minute(records: Iterable[Record]) -> dict[Place, Sums]:
     """The sums of all attempts and refusals among them."""
     found: dict[Place, Sums] = {}
-    for record in records:
-        if isinstance(record, (Settled, Voided, Refused)):
-            _sums_at(found, record.row).add_row(record.row)
-        elif isinstance(record, Corrected):
-            _sums_at(found, record.was).add_row(record.was, -1)
-            _sums_at(found, record.row).add_row(record.row)
+    for row, sign in rows_in(records):
+        _sums_at(found, row).add_row(row, sign)
     return found
 
 
+def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
+    """The attempts and refusals among records; what a correction corrects is taken out (-1)."""
+    for record in records:
+        if isinstance(record, Corrected):
+            yield record.was, -1
+        if isinstance(record, (Settled, Voided, Refused, Corrected)):
+            yield record.row, 1
+
+
+def names_of(row: Row) -> Names:
+    """What an attempt is told apart by."""
+    return row.key, row.tenant, row.provider, row.model, row.endpoint, row.source
+
+
 def _sums_at(found: dict[Place, Sums], row: Row) -> Sums:
-    place = (
-        row.at_ms // MINUTE_MS,
-        (row.key, row.tenant, row.provider, row.model, row.endpoint, row.source),
-    )
+    place = row.at_ms // MINUTE_MS, names_of(row)
     sums = found.get(place)
     if sums is None:
         sums = found[place] = Sums()
     return sums
 
 
-def _upsert(table: str, place: Sequence[str]) -> str:
+def upsert(table: str, place: Sequence[str]) -> str:
+    """What adds sums to those of a place in a table of roll-ups."""
     columns = [*place, *NAMES, *MEASURES, *TIMES]
     names = ", ".join(f'"{name}"' for name in columns)
     key = ", ".join(f'"{name}"' for name in (*place, *NAMES))
@@ -112,10 +126,10 @@ def _upsert(table: str, place: Sequence[str]) -> str:
     )
 
 
-_ADD_MINUTES = _upsert("rollup_minutes", ("minute",))
+_ADD_MINUTES = upsert("rollup_minutes", ("minute",))
 _COARSE = (
-    (_upsert("rollup_hours", ("cube", "hour")), MINUTES_PER_HOUR),
-    (_upsert("rollup_days", ("cube", "day")), MINUTES_PER_DAY),
+    (upsert("rollup_hours", ("cube", "hour")), MINUTES_PER_HOUR),
+    (upsert("rollup_days", ("cube", "day")), MINUTES_PER_DAY),
 )
 _KEPT = ", ".join(f'"{name}"' for name in (*NAMES, *MEASURES, *TIMES))
 _UNFOLDED = f"SELECT minute, {_KEPT} FROM rollup_minutes WHERE minute >= ? AND minute < ?"  # noqa: S608

@@ -111,7 +111,7 @@ def _rollup(name: str, *key: str) -> Table:
     return Table(
         name,
         metadata,
-        *(_number(column, primary_key=True) for column in key),
+        *((_text if column in ("kind", "label") else _number)(column, primary_key=True) for column in key),
         *(_text(column, primary_key=True) for column in NAMES),
         *(_number(column) for column in MEASURES if column != COUNTERS[-1]),
         *(_text(column) for column in TIMES),
@@ -121,15 +121,16 @@ def _rollup(name: str, *key: str) -> Table:
     )
 
 
-# For analytics; see stores/rollups.py.
-rollup_minutes = _rollup("rollup_minutes", "minute")
+rollup_minutes = _rollup("rollup_minutes", "minute")  # for analytics: stores/rollups.py, stores/label_rollups.py
 rollup_hours = _rollup("rollup_hours", "cube", "hour")
 rollup_days = _rollup("rollup_days", "cube", "day")
+rollup_labels = _rollup("rollup_labels", "kind", "hour", "label")
 rollup_state = Table(
     "rollup_state",
     metadata,
     _number("one", primary_key=True, autoincrement=False),
     *(_number(name) for name in ("folded", "filled_seq", "fill_until_seq")),
+    *(_number(name, server_default="0") for name in ("labels_seq", "labels_until_seq")),
     CheckConstraint("one = 1", name="one"),
     sqlite_strict=True,
 )

@@ -257,6 +257,33 @@ CREATE TABLE rollup_hours (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE rollup_labels (
+  kind TEXT NOT NULL,
+  hour INTEGER NOT NULL,
+  label TEXT NOT NULL,
+  "key" TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  source TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_input_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_pusd INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  first_token_ms TEXT NOT NULL,
+  total_ms TEXT NOT NULL,
+  saved_pusd INTEGER DEFAULT '0' NOT NULL,
+  CONSTRAINT pk_rollup_labels PRIMARY KEY (kind, hour, label, "key", tenant, provider, model, endpoint, source)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE rollup_minutes (
   minute INTEGER NOT NULL,
   "key" TEXT NOT NULL,
@@ -287,6 +314,8 @@ CREATE TABLE rollup_state (
   folded INTEGER NOT NULL,
   filled_seq INTEGER NOT NULL,
   fill_until_seq INTEGER NOT NULL,
+  labels_seq INTEGER DEFAULT '0' NOT NULL,
+  labels_until_seq INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_rollup_state PRIMARY KEY (one),
   CONSTRAINT ck_rollup_state_one CHECK (one = 1)
 )

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC
 from pathlib import Path
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,15 +16,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from stores_samples import row, settled, voided
 
-from proxy.stores import rollups
-from proxy.stores.analytics import AnalyticsQuestion, By, Interval
-from proxy.stores.analytics_ledger import MOST_ATTEMPTS, TooMuch
+from proxy.stores import label_rollups, rollups
+from proxy.stores.analytics import AnalyticsQuestion, By, Found, Interval, report
+from proxy.stores.analytics_ledger import MOST_ATTEMPTS, TooMuch, _count_attempts
 from proxy.stores.database import connect
+from proxy.stores.flags import Flagged, keep_flags
 from proxy.stores.histogram import histogram_of, merged, quantiles, read, text_of
 from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
-from proxy.stores.records import Adjusted, Corrected, Record, Refused, Row
+from proxy.stores.records import Adjusted, Corrected, Record, Refused, Row, Settled
 from proxy.stores.segments import Position
 from proxy.stores.usage import UsageQuestion
 
@@ -128,6 +130,50 @@ def test_every_answer_agrees_with_usage(
         assert files.analytics(AnalyticsQuestion((by,), BERLIN, "hour")).total == everything  # type: ignore[arg-type]
 
 
+OF_LABELS: tuple[dict[str, Any], ...] = (
+    {"by": ("session",)},
+    {"by": ("session", "model"), "interval": "day", "zone": BERLIN},
+    {"by": ("key", "session"), "interval": "hour", "tenants": ("acme",)},
+    {"by": ("model",), "only": {"session": "s*"}},
+    {"by": (), "only": {"session": "*"}, "interval": "month"},
+    {"by": ("provider",), "only": {"session": "", "key": "a*"}},
+    {"by": ("flag",), "interval": "hour"},
+    {"by": ("flag", "key"), "only": {"flag": "r*"}},
+    {"by": ("model",), "only": {"flag": "refusal"}, "interval": "day"},
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(records=written(), batch=st.integers(1, 9), filled=st.booleans(), flagged=st.integers(0, 2**20))
+def test_sums_by_session_and_flag_are_those_of_the_attempts(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], batch: int, flagged: int, *, filled: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    with closing(opened(folder)) as driver:
+        for start in range(0, len(records), batch):
+            part = records[start : start + batch]
+            add(driver, *part)
+            keep_flags(driver, [flags for one in part if (flags := flags_of(one, flagged)) is not None])
+        if filled:
+            filled_anew(driver)
+        for members in OF_LABELS:
+            question = AnalyticsQuestion(**{"zone": UTC, **members})
+            assert question.label is not None
+            found: Found = {}
+            _count_attempts(driver, found, question)
+            told = Files(folder).analytics(question)
+            assert told == report(found, question, complete=True), members
+
+
+def flags_of(record: Record, flagged: int) -> Flagged | None:
+    """Those that the call happens to get; again and again the same ones."""
+    if not isinstance(record, Settled):
+        return None
+    dice = Random(f"{record.row.request_id} {flagged}")
+    flags = tuple(flag for flag in ("refusal", "short") if dice.random() < 0.4)
+    return Flagged(record.row.request_id, flags, record.row.at_ms)
+
+
 def by_names(rows: list[dict[str, Any]], interval: str | None, by: str) -> dict[tuple[str, str], dict[str, Any]]:
     """The fields both have, by the time as `usage` writes it and the name."""
     length = {"day": 10, "month": 7, None: 0}[interval]
@@ -140,28 +186,33 @@ def by_names(rows: list[dict[str, Any]], interval: str | None, by: str) -> dict[
 
 def filled_anew(driver: sqlite3.Connection) -> None:
     """As after a migration: the tables are empty, and what is there already is brought in."""
-    for table in ("minutes", "hours", "days"):
+    for table in ("minutes", "hours", "days", "labels"):
         driver.execute(f"DELETE FROM rollup_{table}")
     driver.execute(
-        "UPDATE rollup_state SET folded = ?, fill_until_seq = (SELECT coalesce(max(seq), 0) FROM attempts)",
+        "UPDATE rollup_state SET folded = ?, fill_until_seq = newest, labels_until_seq = newest "
+        "FROM (SELECT coalesce(max(seq), 0) AS newest FROM attempts)",
         (NOON // MINUTE,),
     )
-    while rollups.fill(driver):
+    while rollups.fill(driver) or label_rollups.fill(driver):
         pass
 
 
 def test_what_is_corrected_while_older_rows_are_brought_in_counts_once(tmp_path: Path) -> None:
-    first, second = settled("a", at_ms=NOON), settled("b", at_ms=NOON + DAY)
+    first, second = settled("a", at_ms=NOON, session="s1"), settled("b", at_ms=NOON + DAY, session="s1")
     with closing(opened(tmp_path)) as driver:
         add(driver, first)
-        for table in ("minutes", "hours", "days"):
+        for table in ("minutes", "hours", "days", "labels"):
             driver.execute(f"DELETE FROM rollup_{table}")
-        driver.execute("UPDATE rollup_state SET fill_until_seq = 1")
-        assert Files(tmp_path).analytics(AnalyticsQuestion((), UTC)).complete is False
+        driver.execute("UPDATE rollup_state SET fill_until_seq = 1, labels_until_seq = 1")
+        for by in ((), ("session",), ("flag",)):
+            assert Files(tmp_path).analytics(AnalyticsQuestion(by, UTC)).complete is False  # type: ignore[arg-type]
         add(driver, second, *(Corrected(one.row, replace(one.row, cost_pusd=5), ()) for one in (first, second)))
+        keep_flags(driver, [Flagged(one.row.request_id, ("refusal",), NOON) for one in (first, second)])
         assert rollups.fill(driver) is False
-    total = Files(tmp_path).analytics(AnalyticsQuestion((), UTC)).total
-    assert (total["calls"], total["cost_usd"]) == (2, "0.000000000010")
+        assert label_rollups.fill(driver) is False
+    for by in ((), ("session",), ("flag",)):
+        total = Files(tmp_path).analytics(AnalyticsQuestion(by, UTC)).total  # type: ignore[arg-type]
+        assert (total["calls"], total["cost_usd"]) == (2, "0.000000000010")
 
 
 def test_minutes_are_told_for_a_week_and_then_by_the_hour(tmp_path: Path) -> None:
@@ -225,7 +276,7 @@ def test_of_sessions_only_those_of_the_tenants_asked_for_count_against_what_is_a
         )
     for tenants in (None, ("globex",)):
         with pytest.raises(TooMuch, match="150,000 attempts"):
-            Files(tmp_path).analytics(AnalyticsQuestion(("session",), UTC, tenants=tenants))
+            Files(tmp_path).analytics(AnalyticsQuestion(("session",), UTC, "minute", tenants=tenants))
     for by in ("session", "flag"):
-        found = Files(tmp_path).analytics(AnalyticsQuestion((by,), UTC, tenants=("acme",)))  # type: ignore[arg-type]
-        assert found.total["calls"] == (1 if by == "session" else 0)
+        question = AnalyticsQuestion((by,), UTC, "minute", tenants=("acme",))  # type: ignore[arg-type]
+        assert Files(tmp_path).analytics(question).total["calls"] == (1 if by == "session" else 0)
