@@ -127,6 +127,8 @@ export function Dialog({ title, onClose, children, sheet }: Framed) {
     const dialog = box.current;
     const before = document.activeElement as HTMLElement | null;
     dialog?.showModal();
+    // a form is there to be filled in; a sheet is there to be read from its top
+    if (!sheet) dialog?.querySelector<HTMLElement>(".body input, .body select, .body textarea")?.focus();
     return () => {
       dialog?.close();
       before?.focus?.();

@@ -1,6 +1,6 @@
 // Changing something: one at a time, what the daemon says against it, and what is so afterwards read back.
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask, type Asked } from "../api";
 import { Problem } from "./parts";
 
@@ -33,16 +33,23 @@ export function useWrite(after: () => void): Write {
 // What cannot be taken back wants a second press.
 export function Twice({ word, sure, write, onSure }: { word: string; sure: string; write: Write; onSure: () => void }) {
   const [asked, setAsked] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const isFirst = useRef(true);
+  // the keyboard stays where it was, though the button is another one
+  useLayoutEffect(() => {
+    if (!isFirst.current) button.current?.focus();
+    isFirst.current = false;
+  }, [asked]);
   if (!asked) {
     return (
-      <button type="button" class="danger" disabled={write.busy} onClick={() => setAsked(true)}>
+      <button ref={button} type="button" class="danger" disabled={write.busy} onClick={() => setAsked(true)}>
         {word}
       </button>
     );
   }
   return (
     <span class="row" role="group" aria-label={word}>
-      <button type="button" class="danger" autofocus disabled={write.busy} onClick={() => (setAsked(false), onSure())}>
+      <button ref={button} type="button" class="danger" disabled={write.busy} onClick={() => (setAsked(false), onSure())}>
         {sure}
       </button>
       <button type="button" onClick={() => setAsked(false)}>
