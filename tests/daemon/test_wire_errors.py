@@ -231,6 +231,7 @@ def test_T60_redirects_are_not_followed(daemon: Daemon, upstream: Upstream, stat
     reply = daemon.chat()
     assert (reply.status, reply.error["code"], len(upstream.calls)) == (502, "upstream_bad_response", 1)
     assert reply.header("location") is None
+    assert daemon.line_of(reply)["cost_usd"] in (None, "0.000000000000")
 
 
 @pytest.mark.parametrize("framing", [[("Content-Length", "100")], [("Transfer-Encoding", "chunked")]])

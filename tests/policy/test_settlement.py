@@ -29,6 +29,7 @@ ROWS: list[tuple[str, Ending, Price | None, Settlement]] = [
     ("nothing was sent", Ending(trouble="unreachable"), PRICE, VOID),
     ("the breaker was open", Ending(trouble="unhealthy"), PRICE, VOID),
     ("an error answer", Ending(status=429), PRICE, VOID),
+    ("a redirect", Ending(trouble="no_answer", status=302), PRICE, VOID),
     ("an error inside a 200", Ending(status=200, failed=True), PRICE, VOID),
     ("an error that states tokens", Ending(status=500, usage=TOLD), PRICE, Settlement(COMPUTED, "computed")),
     ("an error that states its cost", Ending(status=502, usage=Usage(cost_usd=Decimal("0.5"))), PRICE, Settlement(5 * 10**11, "reported")),

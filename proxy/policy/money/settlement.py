@@ -50,8 +50,8 @@ class Ending(Struct, frozen=True):
 
     @property
     def refused(self) -> bool:
-        """Whether the answer was an error."""
-        return self.status is not None and (self.status >= 400 or self.failed)
+        """Whether the answer was an error, or sent us elsewhere: nothing was made for us."""
+        return self.status is not None and (self.status >= 300 or self.failed)
 
 
 class Settlement(Struct, frozen=True):
