@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from harness.daemon import Daemon
@@ -93,6 +94,32 @@ def test_what_nobody_has_is_404_with_the_near_names_in_the_envelope_of_the_asker
     }
     assert daemon.ask("HEAD", "/v1/models/lama9-8b").status == 404
     assert upstream.calls == []
+
+
+def test_anthropics_list_may_be_read_in_pages(daemon: Daemon) -> None:
+    def asked(query: str) -> dict[str, Any]:
+        return dict(daemon.ask("GET", f"/v1/models{query}", ANTHROPIC).json)
+
+    def ids(page: dict[str, Any]) -> list[str]:
+        found = [entry["id"] for entry in page["data"]]
+        assert (page["first_id"], page["last_id"]) == (found[0], found[-1])
+        return found
+
+    whole = asked("")
+    assert whole["has_more"] is False
+    names = ids(whole)
+    first, second = asked("?limit=3"), asked(f"?limit=2&after_id={names[2]}")
+    assert (ids(first), first["has_more"]) == (names[:3], True)
+    assert (ids(second), second["has_more"]) == (names[3:5], True)
+    last, before = asked(f"?limit=1000&after_id={names[-2]}"), asked(f"?limit=2&before_id={names[4]}")
+    assert (ids(last), last["has_more"]) == (names[-1:], False)
+    assert (ids(before), before["has_more"]) == (names[2:4], True)
+    nothing = asked(f"?after_id={names[-1]}")
+    assert (nothing["data"], nothing["has_more"], nothing["first_id"]) == ([], False, None)
+    for query in ("?limit=0", "?limit=1001", "?limit=x", "?limit=-1", "?after_id=nobody"):
+        reply = daemon.ask("GET", f"/v1/models{query}", ANTHROPIC)
+        assert (reply.status, reply.error["code"]) == (400, "invalid_value")
+    assert len(daemon.ask("GET", "/v1/models?limit=0").json["data"]) == len(names)
 
 
 def test_what_a_key_may_not_use_is_unknown_to_it(daemon: Daemon) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl
 
 import msgspec
 
-from proxy.errors import ModelNotFound
+from proxy.errors import InvalidValue, ModelNotFound
 from proxy.policy.names.access import allowed_models, choose
 from proxy.policy.names.catalogue import Catalogue, Model, split_variant
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller
 
+_MOST_IN_A_PAGE = 1000
 _json = msgspec.json.Encoder()
 
 
@@ -23,14 +25,18 @@ class ModelList:
         self._catalogue = catalogue
         self.names = frozenset(names.offered())
 
-    def all(self, caller: Caller, *, anthropic: bool) -> bytes:
-        """The whole list. Anthropic's is one page (wire.md 3.1)."""
+    def all(self, caller: Caller, query: str, *, anthropic: bool) -> bytes:
+        """The whole list. Anthropic's may be asked for in pages, and is one where it is not (wire.md 3.1).
+
+        Raises `InvalidValue` where the query asks for a page that there cannot be.
+        """
         ids = allowed_models(caller, self._names)
         if not anthropic:
             return _json.encode({"object": "list", "data": [self._openai(name) for name in ids]})
+        ids, has_more = page_of(ids, query)
         data = [self._anthropic(name) for name in ids]
         ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
-        return _json.encode({"data": data, "has_more": False, **ends})
+        return _json.encode({"data": data, "has_more": has_more, **ends})
 
     def one(self, caller: Caller, name: str, *, anthropic: bool) -> bytes | None:
         """One entry by any name the caller may call it by; None where only the provider that would be sent it can tell.
@@ -64,3 +70,25 @@ class ModelList:
         except ModelNotFound:  # an alias that leads nowhere
             return name, None
         return label, self._catalogue.get(label) or self._catalogue.get(split_variant(label)[0])
+
+
+def page_of(ids: list[str], query: str) -> tuple[list[str], bool]:
+    """What `after_id`, `before_id` and `limit` ask for, and whether more follows in that direction."""
+    asked = dict(parse_qsl(query.removeprefix("?")))
+    after, before = asked.get("after_id"), asked.get("before_id")
+    for name, marker in (("after_id", after), ("before_id", before)):
+        if marker is not None and marker not in ids:
+            raise InvalidValue(f"{name} names no model of this list.", param=name)
+    start = 0 if after is None else ids.index(after) + 1
+    ids = ids[start:] if before is None else ids[start : ids.index(before)]
+    most = _limit(asked.get("limit"), len(ids))
+    is_backwards = before is not None and after is None
+    return ids[max(0, len(ids) - most) :] if is_backwards else ids[:most], len(ids) > most
+
+
+def _limit(text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= _MOST_IN_A_PAGE):
+        raise InvalidValue(f"limit is a number from 1 to {_MOST_IN_A_PAGE}.", param="limit")
+    return int(text)

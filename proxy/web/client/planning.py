@@ -87,7 +87,7 @@ def _unnamed(parts: Parts, caller: Caller, call: Call, named: str | None) -> Pla
 def listed_models(parts: Parts, head: Head, caller: Caller) -> bytes | None:
     """Our own answer to the model list, or None for paths that are the provider's to answer."""
     if head.path == "/models":
-        return parts.models.all(caller, anthropic=head.speaks_anthropic)
+        return parts.models.all(caller, head.query, anthropic=head.speaks_anthropic)
     if head.model is None or (one := parts.models.one(caller, head.model, anthropic=head.speaks_anthropic)) is None:
         return None
     plan = choose(caller, parts.names, head.model)
