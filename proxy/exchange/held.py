@@ -84,13 +84,13 @@ class Held:
         """
         journal = self._keeping.journal
         try:
-            position = journal.append(self.hold)
+            journal.write(self.hold)
         except JournalUnwritable:
             if not self.is_free:
                 raise
             return None
         self._is_written = True
-        return journal.durable(position) if self._keeping.waits else None
+        return journal.durable(journal.end) if self._keeping.waits else None
 
     def withdraw(self) -> None:
         """Nothing was sent, and nothing is to be written of it."""
@@ -106,7 +106,7 @@ class Held:
             return
         self._begun = True
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
-            self._keeping.journal.append(Begun(self.hold.id, generation_id, background=response_id is not None))
+            self._keeping.journal.write(Begun(self.hold.id, generation_id, background=response_id is not None))
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now, as far as that can be told; nothing once it is settled."""
@@ -152,7 +152,7 @@ class Held:
                     self._record.pass_shadow(BudgetExceeded.code, budget_id)
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
-                self._keeping.journal.append(self.hold)
+                self._keeping.journal.write(self.hold)
         self.look_at = self._next_look(findings.counted_output, so_far)
 
     def _next_look(self, counted: int, so_far_pusd: int) -> int:

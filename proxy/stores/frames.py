@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, get_args
 from zlib import crc32
@@ -17,6 +18,7 @@ MOST_PAYLOAD = 2**20
 _MAPS = frozenset([bytes([0x80 | count]) for count in range(16)] + [b"\xde", b"\xdf"])  # how one begins in MessagePack
 _LONG_PAYLOAD = 2**16
 _LONG_TEXT = 1000
+_HEADED = HEADER.pack
 _PACK = struct.Struct("<I").pack
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODER: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
@@ -50,15 +52,26 @@ def framed(record: Record) -> bytes:
         payload = _ENCODE(record)
     except (UnicodeEncodeError, OverflowError):
         payload = _ENCODE(_tamed(record))
-    if len(payload) > _LONG_PAYLOAD or _most_pusd(record) > MOST_INT:
+    length, most_pusd = len(payload), 0
+    if type(record) is Hold:
+        most_pusd = record.amount_pusd
+    elif type(record) is Settled:
+        row = record.row
+        most_pusd = row.cost_pusd if row.cost_pusd > row.hold_pusd else row.hold_pusd
+    if length > _LONG_PAYLOAD or most_pusd > MOST_INT:  # readers take no larger amount for one
         payload = _ENCODE(_tamed(record))
-    length = len(payload)
-    return HEADER.pack(length, crc32(payload, crc32(_PACK(length)))) + payload
+        length = len(payload)
+    return _HEADED(length, crc32(payload, _checksum_of_length(length))) + payload
 
 
 def checksum(payload: bytes) -> int:
     """Covers the length too, so that a run of zeros is never a frame."""
-    return crc32(payload, crc32(_PACK(len(payload))))
+    return crc32(payload, _checksum_of_length(len(payload)))
+
+
+@lru_cache(maxsize=4096)
+def _checksum_of_length(length: int) -> int:
+    return crc32(_PACK(length))
 
 
 def unframed(payload: bytes) -> Record:
@@ -108,14 +121,6 @@ def _rescued(payload: bytes) -> Hold | None:
         amount_pusd=max(0, min(found.amount_pusd, MOST_INT)),
         charges=tuple((budget, period) for budget, period in found.charges if 0 <= period <= LAST_START),
     )
-
-
-def _most_pusd(record: Record) -> int:
-    """The largest amount in it; readers take none above `MOST_INT` for one."""
-    if type(record) is Settled:
-        row = record.row
-        return row.cost_pusd if row.cost_pusd > row.hold_pusd else row.hold_pusd
-    return record.amount_pusd if type(record) is Hold else 0
 
 
 def _tamed(value: object) -> object:

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from errno import EDQUOT, EIO, ENOENT, ENOSPC, errorcode
 from pathlib import Path
-from typing import cast
 
 from msgspec import Struct
 
@@ -26,7 +25,7 @@ from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Begun, Corrected, Record, Settled, Voided
 from proxy.stores.replay import Replayed
 from proxy.stores.reserve import Reserve
-from proxy.stores.segment_writer import OverLimit, SegmentWriter
+from proxy.stores.segment_writer import OverLimit, SegmentRules, SegmentWriter
 from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
 from proxy.stores.tail import Batch, Tail
@@ -37,7 +36,8 @@ _MOST_BACKLOG = 8 * 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
 _SYNC_PAUSE_SECONDS = 1.0
 
-Ending = Begun | Settled | Corrected | Voided
+_MOST_FRESH = 5000
+_MOST_FRAME = 4096  # a larger one may stand shortened in its segment
 _ENDINGS = frozenset({Begun, Settled, Corrected, Voided})  # asked of every record: a union takes its time
 
 
@@ -55,13 +55,17 @@ class Journal:
         """Go on where `replayed` ended. A disk that cannot be written yet is found out by the first append."""
         self.directory = directory
         self._lock = threading.RLock()
-        self._max_bytes = rules.max_bytes
         self._reserve = Reserve(directory / "reserve", min(_MOST_RESERVE, rules.max_bytes // _SHARE))
+        self._most_bytes, self._usual_bytes = rules.max_bytes, rules.max_bytes - self._reserve.size_bytes
         self._syncer = Syncer(directory, rules.fsync, self._sync_failed)
-        self._writer = SegmentWriter(directory, min(_MOST_SEGMENT, rules.max_bytes // _SHARE), replayed, self._syncer)
+        segments = SegmentRules(min(_MOST_SEGMENT, rules.max_bytes // _SHARE), self._usual_bytes)
+        self._writer = SegmentWriter(directory, segments, replayed, self._syncer)
+        self._writer.left = self._follow
+        self._following = threading.Lock()  # within the other one, or alone
+        self._fresh: deque[Record] = deque()  # written, and not followed yet
         self._open = OpenHolds(replayed.holds)
         self._tail = Tail()
-        self._backlog: deque[tuple[Ending, bytes]] = deque()
+        self._backlog: deque[tuple[Record, bytes]] = deque()
         self._backlog_bytes = 0
         self._failure = ""
         self._sync_again_at = 0.0
@@ -81,7 +85,7 @@ class Journal:
     def oldest(self) -> int:
         """The first segment there is."""
         with self._lock:
-            return min(self._writer.sizes, default=self._writer.end.segment)
+            return min(self._writer.segments, default=self._writer.segment)
 
     @property
     def backlog(self) -> int:
@@ -100,16 +104,34 @@ class Journal:
 
     def append(self, record: Record) -> Position:
         """Write `record` and return the position behind it. Raises `JournalUnwritable`; the next one tries again."""
+        with self._lock:
+            self.write(record)
+            return self._writer.end
+
+    def write(self, record: Record) -> None:
+        """The same for who does not ask where."""
         frame = framed(record)
         with self._lock:
+            is_ending = type(record) in _ENDINGS
             try:
-                if type(record) in _ENDINGS:
-                    self._append_ending(cast(Ending, record), frame)
+                if self._backlog or self._sync_again_at or not self._reserve.whole:
+                    self._prepare(is_new=not is_ending)
+                if is_ending:
+                    self._put_ending(frame)
                 else:
-                    self._append_ordinary(record, frame)
+                    self._writer.put(frame, self._usual_bytes)
+                    self._failure = ""
             except OSError as error:
-                raise self._failed(error) from error
-            return self._writer.end
+                if not is_ending or self._backlog_bytes + len(frame) > _MOST_BACKLOG:
+                    raise self._failed(error) from error
+                self._set_aside(record, frame, error)
+                return
+            fresh = self._fresh
+            fresh.append(record)
+            if len(fresh) >= _MOST_FRESH:
+                self._follow()
+            if len(frame) > _MOST_FRAME:
+                self._tail.lose()
 
     async def durable(self, position: Position) -> None:
         """Return once `position` is on disk, under `fsync: always`; else at once. Raises `JournalUnwritable`."""
@@ -128,14 +150,16 @@ class Journal:
 
     def newest(self, after: Position) -> tuple[Position, Batch | None]:
         """The end, and what lies between `after` and it; None where that is in the segments only. Given out once."""
+        self._follow()  # most of it while others may append
         with self._lock:
+            self._follow()
             return self._writer.end, self._tail.take(after, self._writer.end)
 
     def forget(self, position: Position) -> None:
         """Remove the segments before `position`: the ledger has them, on disk."""
         with self._lock:
-            before = min(position.segment, self._writer.end.segment)
-            done = [number for number in self._writer.sizes if number < before]
+            before = min(position.segment, self._writer.segment)
+            done = [number for number in self._writer.segments if number < before]
             copied = self._carry(done)
             end = self._writer.end
         if copied is None or (copied and not self._syncer.sync(end)):
@@ -154,8 +178,9 @@ class Journal:
             gone = self._writer.gone()
             if not gone and not self._is_lost:
                 return False
-            self._writer.leave(self._writer.end.segment)
-            self._tail.forget(self._writer.end)
+            self._writer.leave(self._writer.segment)
+            self._follow()
+            self._tail.lose()
             self._is_lost = self._carry(gone) is None
             if self._is_lost:
                 return False
@@ -177,61 +202,55 @@ class Journal:
             self.retry()
         self._syncer.close()
 
-    def _append_ordinary(self, record: Record, frame: bytes) -> None:
-        if self._sync_again_at or self._backlog or not self._reserve.whole:
-            self._prepare()
-        self._writer.put(frame, self._max_bytes - self._reserve.size_bytes)
-        self._open.follow(record, self._writer.end.segment)
-        self._tail.note(record, self._writer.end, len(frame))
-        self._failure = ""
-
-    def _prepare(self) -> None:
-        """What has to be in order before a new call may start."""
-        if self._sync_again_at and time.monotonic() < self._sync_again_at:
+    def _prepare(self, *, is_new: bool = True) -> None:
+        """What has to be in order before a new call may start, or the end of one be written."""
+        if is_new and self._sync_again_at and time.monotonic() < self._sync_again_at:
             raise OSError(EIO, "the last sync failed")
         self._write_backlog()
-        if not self._reserve.whole:
+        if is_new and not self._reserve.whole:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._reserve.take()
 
-    def _append_ending(self, record: Ending, frame: bytes) -> None:
-        try:
-            if self._backlog:
-                self._write_backlog()
-            self._put_ending(record, frame)
-        except OSError as error:
-            if self._backlog_bytes + len(frame) > _MOST_BACKLOG:
-                raise
-            self._failed(error)
-            self._backlog.append((record, frame))
-            self._backlog_bytes += len(frame)
+    def _set_aside(self, ending: Record, frame: bytes, error: OSError) -> None:
+        self._failed(error)
+        self._backlog.append((ending, frame))
+        self._backlog_bytes += len(frame)
 
     def _write_backlog(self) -> None:
         while self._backlog:
-            record, frame = self._backlog[0]
-            self._put_ending(record, frame)
+            self._tail.lose()
+            ending, frame = self._backlog[0]
+            self._put_ending(frame)
+            self._fresh.append(ending)
             self._backlog.popleft()
             self._backlog_bytes -= len(frame)
 
-    def _put_ending(self, record: Ending, frame: bytes) -> None:
+    def _put_ending(self, frame: bytes) -> None:
         try:
-            self._writer.put(frame, self._max_bytes)
+            self._writer.put(frame, self._most_bytes)
         except OSError as error:
             if error.errno not in (ENOSPC, EDQUOT) or not self._reserve.whole:
                 raise
             self._failed(error)
             self._reserve.release()
-            self._writer.put(frame, self._max_bytes)
-        self._open.follow(record, self._writer.end.segment)
-        self._tail.note(record, self._writer.end, len(frame))
+            self._writer.put(frame, self._most_bytes)
+
+    def _follow(self) -> None:
+        """Take note of what was written since: beside the calls, and before another segment is begun."""
+        with self._following:
+            fresh = self._fresh
+            records = [fresh.popleft() for _ in range(len(fresh))]
+            self._open.follow(records, self._writer.segment)
+            self._tail.note(records)
 
     def _carry(self, numbers: list[int]) -> int | None:
         """Copy the holds still open in `numbers` to the newest segment; how many, None when it cannot be written."""
+        self._follow()
         stale = self._open.inside(numbers)
         try:
             for identity, frames in stale:
                 self._writer.put(frames)
-                self._open.moved(identity, self._writer.end.segment)
+                self._open.moved(identity, self._writer.segment)
         except OSError as error:
             self._failed(error)
             return None
@@ -246,7 +265,7 @@ class Journal:
         with self._lock:
             self._failed(error)
             self._sync_again_at = time.monotonic() + _SYNC_PAUSE_SECONDS
-            number = self._writer.end.segment
+            number = self._writer.segment
             if self._writer.leave(number) and error.errno == ENOENT:
                 self._is_lost = True
                 self._carry([number])

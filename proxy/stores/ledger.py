@@ -71,14 +71,15 @@ _ROWS = f"SELECT {_named(Row.__struct_fields__)} FROM attempts WHERE id BETWEEN 
 
 
 def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> set[Charge]:
+    """Take records with their positions. `position` is given where it lies behind the last of them, or where there is none."""
+    return take(raw(connection), [record for _, record in batch], position or batch[-1][0])
+
+
+def take(driver: sqlite3.Connection, records: Sequence[Record], position: Position) -> set[Charge]:
     """Add the records and the position behind them; return which periods of budgets have spent another sum than before.
 
     Records it has are passed over.
-
-    `position` is given where it lies behind the last record, or where there is none.
     """
-    driver = raw(connection)
-    records = [record for _, record in batch]
     ends = [(astuple(record.row), record) for record in records if isinstance(record, _WITH_ROW)]
     fresh = _add_fresh(driver, "attempts", _ADD_ATTEMPT, ends)
     changes = [(_columns(record), record) for record in records if isinstance(record, Adjusted)]
@@ -91,7 +92,7 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
         audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
     changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
-    driver.execute(_SET_POSITION, position or batch[-1][0])
+    driver.execute(_SET_POSITION, position)
     return changed
 
 

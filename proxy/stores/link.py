@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 ResultT = TypeVar("ResultT")
-Batch = Sequence[tuple[Position, Record]]
+Batch = Sequence[tuple[Position, Record]]  # each with the position behind it
 # is shown, within the transaction, which periods of budgets have spent another sum; what it returns is called behind it
 Look = Callable[[sqlite3.Connection, Iterable[Charge]], Callable[[], object]]
 
@@ -42,21 +42,22 @@ class Link:
         """Up to where the ledger has the journal."""
         return self._within(known.position)
 
-    def add(self, batch: Batch, end: Position) -> Position:
-        """Add a batch, all of it or nothing."""
-        self._add(batch, end)
+    def add(self, records: Sequence[Record], end: Position) -> Position:
+        """Add records, all of them or none, and let somebody look, in one transaction; `end` is the position behind them."""
+        self._within(lambda driver: self.look(driver, ledger.take(driver, records, end)))()
         return end
 
     def apply(self, batch: Batch, end: Position | None = None) -> Position:
         """Add a batch. A record the tables refuse does not hold up the others: it is counted in `rejected`."""
+        end = end or batch[-1][0]
         try:
-            self._add(batch, end)
+            return self.add([record for _, record in batch], end)
         except Exception as error:
             if isinstance(error, sqlite3.OperationalError) or is_damage(error) or not batch:
                 raise
             for single in batch:
-                self._apply_single(single)
-        return end or batch[-1][0]
+                self._apply_single(*single)
+        return end
 
     def checkpoint(self) -> bool:
         """Bring everything into the main file, on disk; False while a reader is in the way."""
@@ -94,10 +95,6 @@ class Link:
             return self._within(work)
         except sqlite3.Error as error:
             raise trouble(self._path, error) from error
-
-    def _add(self, batch: Batch, end: Position | None = None) -> None:
-        """Add a batch and let somebody look, in one transaction."""
-        self._within(lambda driver: self.look(driver, ledger.apply(driver, batch, end)))()
 
     def _within(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         driver = self._driver()
@@ -143,14 +140,14 @@ class Link:
         if not self._was_open:
             check_before_writing(driver, self._path)
 
-    def _apply_single(self, single: tuple[Position, Record]) -> None:
+    def _apply_single(self, position: Position, record: Record) -> None:
         try:
-            self._add([single])
+            self.add([record], position)
         except Exception as error:
             if isinstance(error, sqlite3.OperationalError) or is_damage(error):
                 raise
             self.rejected += 1
-            self._add([], single[0])
+            self.add([], position)
 
 
 def _nobody_looks(_: sqlite3.Connection, __: Iterable[Charge]) -> Callable[[], object]:

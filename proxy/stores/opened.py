@@ -16,35 +16,33 @@ class OpenHolds:
 
     def __init__(self, holds: Iterable[OpenHold]) -> None:
         """Start with the holds a replay found."""
-        self._segments: dict[str, int] = {}
-        self._records: dict[str, tuple[Hold, Begun | None]] = {}
+        self._open: dict[str, tuple[int, Hold, Begun | None]] = {}
         for opened in holds:
-            self.follow(opened.hold, opened.segment)
-            if opened.generation_id is not None:
-                begun = Begun(opened.hold.id, opened.generation_id, opened.background)
-                self.follow(begun, opened.segment)
+            began = opened.generation_id
+            begun = None if began is None else Begun(opened.hold.id, began, opened.background)
+            self._open[opened.hold.id] = opened.segment, opened.hold, begun
 
-    def follow(self, record: Record, segment: int) -> None:
-        """Take note of a record that was written to `segment`."""
-        if isinstance(record, _ENDS):
-            self._segments.pop(record.row.id, None)
-            self._records.pop(record.row.id, None)
-        elif isinstance(record, Hold):
-            self._segments[record.id] = segment
-            known = self._records.get(record.id)  # one that has grown is written again
-            self._records[record.id] = (record, None if known is None else known[1])
-        elif isinstance(record, Begun) and record.id in self._records:
-            self._records[record.id] = (self._records[record.id][0], record)
+    def follow(self, records: Iterable[Record], segment: int) -> None:
+        """Take note of records that were written to `segment`."""
+        held = self._open
+        for record in records:
+            if isinstance(record, _ENDS):
+                held.pop(record.row.id, None)
+            elif isinstance(record, Hold):
+                known = held.get(record.id)  # one that has grown is written again
+                held[record.id] = segment, record, None if known is None else known[2]
+            elif isinstance(record, Begun) and (known := held.get(record.id)) is not None:
+                held[record.id] = known[0], known[1], record
 
     def inside(self, numbers: Iterable[int]) -> list[tuple[str, bytes]]:
         """The open holds whose newest copy stands in one of these segments, each with its frames to write again."""
         wanted = set(numbers)
-        return [(identity, self._frames(identity)) for identity, n in self._segments.items() if n in wanted]
+        return [(one, _frames(hold, begun)) for one, (n, hold, begun) in self._open.items() if n in wanted]
 
     def moved(self, identity: str, segment: int) -> None:
         """The hold was written again, to `segment`."""
-        self._segments[identity] = segment
+        self._open[identity] = segment, *self._open[identity][1:]
 
-    def _frames(self, identity: str) -> bytes:
-        hold, begun = self._records[identity]
-        return framed(hold) + (b"" if begun is None else framed(begun))
+
+def _frames(hold: Hold, begun: Begun | None) -> bytes:
+    return framed(hold) + (b"" if begun is None else framed(begun))

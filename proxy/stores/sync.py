@@ -29,6 +29,8 @@ class _Waiter(Struct, frozen=True):
 class Syncer:
     """Owns the closing of segment files, so that none is closed while it is synced.
 
+    Whoever writes says up to which `offset` of the current segment that was, and then, while it `is_asleep`, wakes it.
+
     `failed` is called from the thread, without our lock, when a sync failed: nobody knows
     then what of the current file is on disk, and it must not be written to any more.
     """
@@ -42,18 +44,20 @@ class Syncer:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._current = -1
+        self._segment, self.offset = START
+        self.is_asleep = True
         self._retired: list[int] = []
         self._waiters: list[_Waiter] = []
-        self._end = START
         self._synced = START
         self._new_file = False
         self._thread = threading.Thread(target=self._run, name="journal fsync", daemon=True)
         self._thread.start()
 
-    def opened(self, fd: int) -> None:
-        """A new segment: its name must reach the disk as well."""
+    def opened(self, fd: int, end: Position) -> None:
+        """A new segment, written up to `end`: its name must reach the disk as well."""
         with self._lock:
             self._current = fd
+            self._segment, self.offset = end
             self._new_file = True
 
     def retired(self, fd: int) -> None:
@@ -63,11 +67,10 @@ class Syncer:
             self._current = -1
         self._wake.set()
 
-    def written(self, end: Position) -> None:
-        """Something was written to the current segment, up to `end`."""
-        self._end = end
-        if not self._wake.is_set():
-            self._wake.set()
+    def wake(self) -> None:
+        """Something was written to the current segment."""
+        self.is_asleep = False
+        self._wake.set()
 
     async def durable(self, position: Position) -> None:
         """Return once everything up to `position` is on disk. Raises `JournalUnwritable`."""
@@ -118,12 +121,13 @@ class Syncer:
             if self._fsync != "always":
                 self._stopping.wait(_INTERVAL_SECONDS)
             self._wake.clear()
+            self.is_asleep = True  # before it looks how far to go: what is written from here on wakes it again
             self._round()
         self._round()
 
     def _round(self) -> None:
         with self._lock:
-            current, retired, end = self._current, self._retired, self._end
+            current, retired, end = self._current, self._retired, Position(self._segment, self.offset)
             waiters, self._waiters = self._waiters, []
             new_file, self._retired, self._new_file = self._new_file, [], False
         error = self._sync_directory() if new_file else None

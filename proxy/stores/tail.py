@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from proxy.stores.records import Begun, Hold, Record
 from proxy.stores.segments import Position
 
 _MOST_RECORDS = 5000
-_MOST_FRAME = 4096  # a larger one may stand shortened in its segment
 
-Batch = list[tuple[Position, Record]]
+Batch = list[Record]
 
 
 class Tail:
-    """Everything the ledger wants behind some position, in order. The journal's lock is around every call."""
+    """Everything the ledger wants behind some position, in order. `lose` may be called from any thread; the journal's
+    lock is around `take` and `forget`."""
 
     def __init__(self) -> None:
         self._after: Position | None = None  # what a start finds is read, and judged
         self._records: Batch = []
 
-    def note(self, record: Record, position: Position, frame_bytes: int) -> None:
-        """A record was written, up to `position`. What is too much stands in the segments only."""
-        if isinstance(record, (Hold, Begun)):
+    def note(self, records: Iterable[Record]) -> None:
+        """These were written. What is too much stands in the segments only."""
+        if self._after is None:
             return
-        if frame_bytes > _MOST_FRAME or len(self._records) >= _MOST_RECORDS:
-            self.forget(position)
+        if len(self._records) >= _MOST_RECORDS:
+            self.lose()
         else:
-            self._records.append((position, record))
+            self._records += [record for record in records if not isinstance(record, (Hold, Begun))]
 
     def take(self, after: Position, end: Position) -> Batch | None:
         """All there is between `after` and `end`, which is the journal's; None where some of it is not here."""
@@ -36,4 +38,9 @@ class Tail:
     def forget(self, end: Position) -> None:
         """Begin anew at the journal's end."""
         self._after = end
+        self._records = []
+
+    def lose(self) -> None:
+        """Something is not here: until it is asked next, nothing need be."""
+        self._after = None
         self._records = []

@@ -54,7 +54,7 @@ def test_a_hold_written_again_with_more_has_grown_and_keeps_what_its_upstream_be
     journal, copies = opened(tmp_path), OpenHolds(())
     for record in (hold("a"), begun("a"), grown):
         journal.append(record)
-        copies.follow(record, 1)
+        copies.follow([record], 1)
     journal.close()
     assert replay(tmp_path).holds == (OpenHold(grown, "gen-a", 1),)
     assert copies.inside([1]) == [("a.1", framed(grown) + framed(begun("a")))]

@@ -23,8 +23,8 @@ class Synced:
         self.errors: list[OSError] = []
         self.syncer = Syncer(directory, "always", self.errors.append)
         self.reading, self.writing = os.pipe()
-        self.syncer.opened(self.writing)
-        self.syncer.written(PLACE)
+        self.syncer.opened(self.writing, PLACE)
+        self.syncer.wake()
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ async def test_a_directory_that_is_gone_is_a_failed_sync(tmp_path: Path) -> None
     errors: list[OSError] = []
     syncer = Syncer(tmp_path / "gone", "always", errors.append)
     file = os.open(tmp_path / "file", os.O_CREAT | os.O_WRONLY)
-    syncer.opened(file)
-    syncer.written(PLACE)
+    syncer.opened(file, PLACE)
+    syncer.wake()
     with pytest.raises(JournalUnwritable, match="ENOENT"):
         await syncer.durable(PLACE)
     syncer.close()
