@@ -208,6 +208,45 @@ def test_a_provider_is_added_tried_and_serves(visit: Visit, daemon: Daemon) -> N
     row.get_by_text("answers", exact=True).wait_for()
 
 
+def stored_key(daemon: Daemon) -> str:
+    """As much of that provider's as is ever shown."""
+    return str(daemon.asked("/settings/providers/third")["value"].get("api_key"))
+
+
+def test_a_provider_gets_another_key_under_another_master_key_and_goes(visit: Visit, daemon: Daemon) -> None:
+    assert ordered(daemon, "PUT", "/settings/providers/third", {"value": {"kind": "mock"}}) == 200
+    page = visit.open("#/providers")
+    page.reload()
+    page.get_by_role("link", name="third").click()
+    sheet = page.get_by_role("dialog")
+    for secret in ("sk-first-1111", "sk-other-2222"):
+        sheet.get_by_label("Another key").fill(secret)
+        with page.expect_response(lambda reply: reply.request.method == "PUT") as told:
+            sheet.get_by_role("button", name="Put it in force").click()
+        assert told.value.status == 200
+        page.reload()  # what was typed is gone
+        assert stored_key(daemon).endswith(secret[-4:])
+    visit.judge()
+    page.keyboard.press("Escape")
+    page.reload()
+    sealed = page.get_by_role("region", name="Keys sealed on disk", exact=True)
+    sealed.get_by_text("all can be opened").wait_for()
+    sealed.get_by_role("button", name="Put another master key first").click()
+    sealed.get_by_text("decrypts only").wait_for()
+    visit.judge()
+    sealed.get_by_role("button", name="Take out those").click()
+    sealed.get_by_role("button", name="Take them out now").click()
+    sealed.get_by_text("decrypts only").wait_for(state="detached")
+    assert daemon.chat("third/openai/gpt-4o").status == 200
+    assert "sk-other" not in page.content()
+    page.get_by_role("link", name="third").click()
+    sheet.get_by_role("button", name="Remove").click()
+    sheet.get_by_role("button", name="Remove third now").click()
+    sheet.wait_for(state="detached")
+    page.get_by_role("link", name="third").wait_for(state="detached")
+    assert daemon.chat("third/openai/gpt-4o").status != 200
+
+
 def test_all_of_it_is_in_the_audit(visit: Visit, daemon: Daemon) -> None:
     for method, path, body in KEY_ORDERS:
         assert ordered(daemon, method, path, body) == 200, path

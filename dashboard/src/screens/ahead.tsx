@@ -98,6 +98,9 @@ export function Savings({ since }: { since: string }) {
   );
 }
 
+// What stands between backticks is to be typed.
+const Said = ({ text }: { text: string }) => <>{text.split("`").map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}</>;
+
 function Advice({ one }: { one: Saving }) {
   const tried = { experiment: one.model, to: one.to ?? "", called: /experiments\.(\S+)/.exec(one.how)?.[1] ?? "" };
   return (
@@ -108,9 +111,9 @@ function Advice({ one }: { one: Saving }) {
         <span class="wraps">{one.model} at {one.provider}{one.to && one.to !== one.model ? ` → ${one.to}` : ""}</span>
         <State tone={TONES[one.confidence] ?? "idle"}>{one.confidence === "unproven" ? "unproven" : `${one.confidence} confidence`}</State>
       </div>
-      <p class="soft small wraps">{one.why}.</p>
+      <p class="soft small wraps"><Said text={one.why} />.</p>
       <div class="small wraps">
-        {one.kind === "cheaper_model" && one.to ? <a href={hashOf("routing", "", tried)}>Try it on 5 % of the sessions</a> : <>How: {one.how} {one.how.startsWith("tollkeeper ") && <Copy text={one.how} />}</>}
+        {one.kind === "cheaper_model" && one.to ? <a href={hashOf("routing", "", tried)}>Try it on 5 % of the sessions</a> : <>How: <Said text={one.how} /> {one.how.startsWith("tollkeeper ") && <Copy text={one.how} />}</>}
       </div>
     </li>
   );

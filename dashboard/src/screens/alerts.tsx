@@ -33,7 +33,7 @@ interface Tried {
 
 const TONES: Record<string, Tone> = { ok: "good", firing: "bad", pending: "warn" };
 const figure = (value: number | null, unit: string) =>
-  value === null ? "nothing to measure" : unit === "part" ? `${Number((100 * value).toPrecision(4))} %` : `${unit === "USD" ? "$" : ""}${Number(value.toPrecision(6))}${unit === "USD" ? "" : ` ${unit}`}`;
+  value === null ? "no data" : unit === "part" ? `${Number((100 * value).toPrecision(4))} %` : `${unit === "USD" ? "$" : ""}${Number(value.toPrecision(6))}${unit === "USD" ? "" : ` ${unit}`}`;
 
 function limitOf({ above, below }: Record<string, unknown>, unit: string): string {
   return above !== undefined ? `above ${figure(Number(above), unit)}` : `below ${figure(Number(below), unit)}`;

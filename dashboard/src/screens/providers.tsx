@@ -1,12 +1,14 @@
-// Providers: how each fares, tried by a button; another one with its key.
+// Providers: how each fares, tried by a button; another one with its key, and the keys there are.
 import { useState } from "preact/hooks";
 import { count, milliseconds } from "../format";
 import { useResource } from "../resource";
+import { go, hashOf, type Place } from "../router";
 import type { Provider } from "../types";
 import { Card, Dialog, Empty, Head, Problem, State, Waiting } from "../ui/parts";
 import { LastHour, ProviderState, useLastHour } from "../ui/provider";
 import { Table, type Column } from "../ui/table";
 import { Choice, Form, Text, useWrite, type Write } from "../ui/write";
+import { ProviderSheet, Sealed } from "./credentials";
 
 interface Tried {
   provider: string;
@@ -18,12 +20,13 @@ interface Tried {
   next_step: string | null;
 }
 
-export function Providers() {
+export function Providers({ place }: { place: Place }) {
   const { data, error, again } = useResource<{ providers: Provider[] }>("providers", 5000);
   const [tried, setTried] = useState<Tried | null>(null);
   const [adding, setAdding] = useState(false);
   const write = useWrite(again);
   const hours = useLastHour();
+  const chosen = data?.providers.find((one) => one.provider === place.rest && !one.tenant);
   const test = async (name: string) => setTried(await write.run<Tried>("POST", `providers/${encodeURIComponent(name)}/test`));
   const columns: Column<Provider>[] = [
     { name: "Provider", of: (one) => <><strong>{one.provider}</strong> {one.tenant && <span class="tag">{one.tenant}</span>}</> },
@@ -49,15 +52,17 @@ export function Providers() {
         </button>
       </Head>
       {error && <Problem error={error} again={again} />}
-      {write.error && !adding && <Problem error={write.error} />}
+      {write.error && !adding && !chosen && <Problem error={write.error} />}
       {tried && <Result of={tried} />}
       <Card title="Providers">
         {!data && !error && <Waiting />}
         {data?.providers.length === 0 && <Empty title="No provider is configured">Add one with its key.</Empty>}
         {data && data.providers.length > 0 && (
-          <Table caption="Providers" columns={columns} rows={data.providers} id={(one) => `${one.provider} ${one.tenant}`} />
+          <Table caption="Providers" columns={columns} rows={data.providers} id={(one) => `${one.provider} ${one.tenant}`} href={(one) => hashOf("providers", one.provider)} />
         )}
       </Card>
+      <Sealed />
+      {chosen && <ProviderSheet key={chosen.provider} of={chosen} write={write} close={() => go(hashOf("providers"))} />}
       {adding && <Adding write={write} close={() => setAdding(false)} />}
     </div>
   );

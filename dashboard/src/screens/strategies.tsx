@@ -132,6 +132,6 @@ function Change({ was, would, shown }: { was: number; would: number; shown: (val
 
 const MODELS: Column<Share>[] = [
   { name: "Model", of: (one) => <span class="cut">{one.model}</span> },
-  { name: "Answered", of: (one) => count(one.was), right: true },
-  { name: "Would answer", of: (one) => count(one.would_be), right: true },
+  { name: "Was", of: (one) => count(one.was), right: true },
+  { name: "Would be", of: (one) => count(one.would_be), right: true },
 ];

@@ -37,7 +37,7 @@ export function Theme() {
       <select value={theme} onChange={(event) => choose(event.currentTarget.value)}>
         {THEMES.map((name) => (
           <option key={name} value={name}>
-            {name === "auto" ? "As the system" : name[0]?.toUpperCase() + name.slice(1)}
+            {name === "auto" ? "System" : name[0]?.toUpperCase() + name.slice(1)}
           </option>
         ))}
       </select>

@@ -148,8 +148,7 @@ def rules_answer(rules: Mapping[str, AlertRule], values: Mapping[str, Values] | 
         rule_answer(rule, (values or {}).get(name), (standings or {}).get(name, {})) for name, rule in rules.items()
     ]
     measures = [
-        MeasureAnswer(name, one.unit, one.says, one.watches or None, sorted(one.only))
-        for name, one in MEASURES.items()
+        MeasureAnswer(name, one.unit, one.says, one.watches or None, sorted(one.only)) for name, one in MEASURES.items()
     ]
     return AlertRulesAnswer(told, measures)
 
