@@ -45,7 +45,7 @@ from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, rep
 
 if TYPE_CHECKING:
     from proxy.policy.analysis.bills import BillDay
-    from proxy.policy.analysis.savings import Held
+    from proxy.policy.analysis.savings import Held, Repeated
     from proxy.stores.bills import KeptCorrection
     from proxy.stores.past_calls import CallsQuestion, Place
     from proxy.stores.rotation import Use
@@ -105,6 +105,13 @@ class Files:
 
         nothing: list[Held] = []
         return self._ask_ledger(lambda driver: holds(driver, since_ms, endpoints, tenants), nothing)[0]
+
+    def repeats(self, since_ms: int, endpoints: frozenset[str], tenants: tuple[str, ...] | None) -> list[Repeated]:
+        """Which of the newest calls were as long as one that their key had sent shortly before."""
+        from proxy.stores.repeats import repeats
+
+        nothing: list[Repeated] = []
+        return self._ask_ledger(lambda driver: repeats(driver, since_ms, endpoints, tenants), nothing)[0]
 
     def find(self, request_id: str) -> list[Row]:
         """The attempts of one call, or why it was refused; first one first."""

@@ -52,7 +52,7 @@ def _row(number: int, cost_pusd: int, endpoint: str) -> Row:
         f"req_{number}.1", f"req_{number}", 1, AT_MS + number, key="alice", endpoint=endpoint,
         asked="openai/gpt-4o", model="openai/gpt-4o", provider="openrouter", upstream_model="openai/gpt-4o", status=200,
         outcome="200", input_tokens=4000, output_tokens=100, cost_pusd=cost_pusd, source="reported", counts_call=True,
-        hold_pusd=60 * 10**9,
+        hold_pusd=60 * 10**9 + number,
     )  # fmt: skip
 
 
@@ -83,6 +83,22 @@ def test_what_would_have_cost_less_is_told_and_tried_by_the_command_it_names(des
     assert done.returncode == 0, done.stderr
     (experiment,) = desk.json("experiments", "list")["experiments"]
     assert f"experiments.{experiment['name']}" in how and experiment["arms"][0]["target"] == "openai/gpt-4o"
+
+
+def test_calls_as_long_as_one_before_are_told_of_with_what_they_cost(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, **MEMBERS)
+    often = [
+        replace(_row(number, 11 * 10**9, "messages"), hold_pusd=10**9, at_ms=AT_MS + number) for number in range(40)
+    ]
+    hours = [replace(_row(number, 10**9, "messages"), at_ms=AT_MS - number * 4_000_000) for number in range(40, 80)]
+    rows = [*often, *(replace(row, hold_pusd=7) for row in hours)]
+    with closing(connect(desk.folder / "state" / "ledger.db")) as driver:
+        driver.execute("BEGIN IMMEDIATE")
+        with driver:
+            apply(driver, [(Position(1, number + 1), Settled(row, ())) for number, row in enumerate(rows)])
+    (told,) = [one for one in desk.json("savings", "--since", "30d")["savings"] if one["kind"] == "repeats"]
+    assert (told["saves_usd"], told["confidence"]) == ("0.429000000000", "low")  # all of the forty but the first
+    assert told["why"].startswith("39 of the newest 80 calls were as long") and "`cache: true`" in told["how"]
 
 
 def test_the_daemon_says_the_same(desk: Desk) -> None:

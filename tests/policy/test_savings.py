@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.policy.analysis.savings import Choice, Held, Spent, advise, at_price, unused_maximum
+from proxy.policy.analysis.savings import Choice, Held, Repeated, Spent, advise, at_price, exact_repeats, unused_maximum
 from proxy.policy.money.prices import Override, Price
 from proxy.wire.usage import Usage
 
@@ -56,6 +56,13 @@ def test_the_same_tokens_at_another_price(price: Price | None, cost: int | None)
 )
 def test_a_maximum_that_is_never_used_is_told_of_enough_calls_and_money(held: Held, is_told: bool) -> None:
     assert (unused_maximum(held) is not None) == is_told
+
+
+@pytest.mark.parametrize(
+    ("repeats", "cost_pusd", "is_told"), [(20, USD, True), (19, USD, False), (20, USD // 200, False)]
+)
+def test_repeats_are_told_of_enough_calls_and_money(repeats: int, cost_pusd: int, is_told: bool) -> None:
+    assert (exact_repeats(Repeated("big", "here", 100, repeats, cost_pusd)) is not None) == is_told
 
 
 TABLE: list[tuple[str, Choice, tuple[str, str] | None]] = [

@@ -81,6 +81,7 @@ const KINDS: Record<string, string> = {
   prompt_cache: "prompts that begin alike",
   batch: "as a batch",
   maximum: "a maximum that replies never come near",
+  repeats: "the same asked again",
 };
 
 // Advice; it takes a right that not everybody has.

@@ -14,7 +14,7 @@ from proxy.policy.money.costs import cost_usd
 from proxy.policy.money.prices import Price
 from proxy.wire.usage import Usage
 
-Kind = Literal["cheaper_provider", "cheaper_model", "prompt_cache", "batch", "maximum"]
+Kind = Literal["cheaper_provider", "cheaper_model", "prompt_cache", "batch", "maximum", "repeats"]
 Confidence = Literal["high", "medium", "low", "unproven"]
 
 LEAST_PUSD = PUSD_PER_USD // 100
@@ -51,6 +51,17 @@ class Held(Struct, frozen=True):
     longest_tokens: int
     hold_pusd: int
     dearest_pusd: int
+
+
+class Repeated(Struct, frozen=True):
+    """Of so many calls of a name at a provider, those whose key had sent one of the same length within the hour before; what
+    these cost, 1e-12 USD."""
+
+    model: str
+    provider: str
+    calls: int
+    repeats: int
+    cost_pusd: int
 
 
 class Choice(Struct, frozen=True):
@@ -113,6 +124,17 @@ def unused_maximum(held: Held) -> Advice | None:
         f"longer than {held.longest_tokens:,} tokens"
     )
     return Advice("maximum", held.model, held.provider, None, 0, "high", why)
+
+
+def exact_repeats(seen: Repeated) -> Advice | None:
+    """Calls that most likely ask the same as one before; no prompt is kept that would prove it."""
+    if seen.repeats < _LEAST_CALLS or seen.cost_pusd < LEAST_PUSD:
+        return None
+    why = (
+        f"{seen.repeats:,} of the newest {seen.calls:,} calls were as long, in bytes and in tokens, as one that the same key had sent "
+        "within the hour before: most likely the same words"
+    )
+    return Advice("repeats", seen.model, seen.provider, None, seen.cost_pusd, "low", why)
 
 
 def _elsewhere(spent: Spent, own: Choice, others: Sequence[Choice]) -> Advice | None:

@@ -17,7 +17,17 @@ from msgspec import Struct
 
 from proxy.errors import InvalidValue, ModelNotFound
 from proxy.exchange.candidates import Candidates
-from proxy.policy.analysis.savings import Advice, Choice, Confidence, Kind, Spent, advise, at_price, unused_maximum
+from proxy.policy.analysis.savings import (
+    Advice,
+    Choice,
+    Confidence,
+    Kind,
+    Spent,
+    advise,
+    at_price,
+    exact_repeats,
+    unused_maximum,
+)
 from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.pricebook import Free
 from proxy.policy.names.resolution import resolve
@@ -122,6 +132,8 @@ def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
     found = [one for each, own in owned for one in advise(each, own, [*every, *choices.elsewhere(each)])]
     held = desk.files.holds(since_ms, _TEXT, desk.bounds.tenants)
     found += [one for each in held if (one := unused_maximum(each)) is not None]
+    seen = desk.files.repeats(since_ms, _TEXT, desk.bounds.tenants)
+    found += [one for each in seen if (one := exact_repeats(each)) is not None]
     found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
     rows = [_row(one, in_tenant=desk.bounds.tenants is not None) for one in found]
     return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), rows)
@@ -250,6 +262,8 @@ def _how(one: Advice) -> str:
         return f"{_COMMAND} experiments.{_experiment(one.model, one.to)} {shlex.quote(value)}"
     if one.kind == "maximum":
         return "send `max_tokens` a little above the longest reply, or set it under `defaults:` of the name"
+    if one.kind == "repeats":
+        return "set `cache: true` for the name or the key: what was answered is answered again at no cost, and told: docs/caching.md"
     if one.kind == "batch":
         return "send what can wait as a batch: docs/jobs.md"
     return "keep the beginning of prompts the same from call to call; Anthropic's models want `cache_control` as well"
