@@ -1,4 +1,5 @@
-"""`python -m bench.sharing`: what a cache, sharing and a place in line cost a call, and what a full batch queue costs others.
+"""`python -m bench.sharing`: what a cache, sharing, a choice among candidates and a place in line cost a call, and what a full
+batch queue costs others.
 
 The daemon serves the mock's answers. A call's cost is the processor time of the daemon, which a busy machine changes little; the
 waits beside a batch are by the clock.
@@ -32,6 +33,7 @@ from proxy.wire.endpoints import Endpoint
 
 KEYS = ("plain", "coalesce", "cache", "both")
 MODELS = {"quick": "openrouter/mock/echo?cost=0.01", "slow": "openrouter/mock/slow?ttft=0.02&tokens=4&cost=0.01"}
+CHOICES = {"choice-3": 3, "choice-100": 100, "choice-500": 500}  # candidates
 ROUNDS = 3
 
 Ask = Callable[..., float]
@@ -41,13 +43,19 @@ def configuration(port: int, mock_port: int, folder: Path) -> str:
     """One key for each way, and a model whose provider is the mock."""
     words = {"coalesce": {"coalesce": True}, "cache": {"cache": True}, "both": {"cache": True, "coalesce": True}}
     keys = {name: {"key": f"sk-bench-{name}", **words.get(name, {})} for name in KEYS}
+    price = {"input": 1, "output": 2}
+    names: dict[str, Any] = {name: {"target": target, "price": price} for name, target in MODELS.items()}
+    for at in range(max(CHOICES.values())):
+        names[f"candidate-{at}"] = {"target": f"openrouter/mock/echo?cost={0.01 + at / 1e6:.6f}", "price": price}
+    for name, number in CHOICES.items():
+        names[name] = {"candidates": [f"candidate-{at}" for at in range(number)], "strategy": "balanced"}
     mock = {"kind": "openrouter", "api_key": "sk-or-bench", "base_url": f"http://127.0.0.1:{mock_port}/api/v1"}
     return json.dumps({
         "listen": {"host": "127.0.0.1", "port": port},
         "admin": {"port": 0},
         "state_dir": str(folder / "state"),
         "providers": {"openrouter": mock},
-        "models": {name: {"target": target, "price": {"input": 1, "output": 2}} for name, target in MODELS.items()},
+        "models": names,
         "catalogue": {"refresh": "never"},
         "keys": keys,
     })  # fmt: skip
@@ -98,12 +106,18 @@ def cpu_per_call(ask: Ask, pids: list[int], calls: int) -> dict[str, float]:
     seeds, found = count(), dict[str, list[float]]()
     ask("both", -1)
     for _ in range(ROUNDS):
-        for name in (*KEYS, "hit"):
+        for name in (*KEYS, "hit", *CHOICES):
             before = cpu_seconds(pids)
             for _ in range(calls):
-                ask("both", -1) if name == "hit" else ask(name, next(seeds))
+                _ask_as(ask, name, next(seeds))
             found.setdefault(name, []).append((cpu_seconds(pids) - before) / calls * 1e6)
     return {name: median(values) for name, values in found.items()}
+
+
+def _ask_as(ask: Ask, way: str, seed: int) -> float:
+    if way == "hit":
+        return ask("both", -1)
+    return ask("plain", seed, way) if way in CHOICES else ask(way, seed)
 
 
 def place_in_line(times: int) -> float:

@@ -185,7 +185,9 @@ def test_free_variants_are_known_to_cost_nothing() -> None:
     ],
 )
 def test_a_name_no_list_has_is_told_what_is_near_it(provider: Provider, model: str, due: list[str] | None) -> None:
-    found = PriceBook(LIVE, VENDORS).near(provider, model)
+    prices = PriceBook(LIVE, VENDORS)
+    found = prices.near(provider, model)
+    assert prices.near(provider, model) is found  # looked for once, not for each call
     assert (None if found is None else found[:1]) == due
 
 

@@ -87,6 +87,7 @@ class PriceBook:
         self._facts: dict[tuple[str, str], Model | None] = {}
         self._slopes: dict[tuple[str, str, str], tuple[BudgetRules, Slope | None]] = {}
         self._sizes: dict[tuple[str, str], Sizes] = {}
+        self._near: dict[tuple[str, str], list[str] | None] = {}
 
     def price(self, provider: Provider, label: str, model: str) -> Price | Free | None:
         """The price of `model` as `provider` is sent it, asked for as `label` (an alias, else anything).
@@ -145,6 +146,14 @@ class PriceBook:
 
     def near(self, provider: Provider, model: str) -> list[str] | None:
         """The names most like one that no list has; None where a list has it, or the package has none of the provider's."""
+        asked = (provider.name, model)
+        if asked not in self._near:
+            _make_room(self._near)
+            self._near[asked] = self._most_like(provider, model)
+        return self._near[asked]
+
+    def _most_like(self, provider: Provider, model: str) -> list[str] | None:
+        """It takes a millisecond, which every call of a model without a price would."""
         lists = list(self._lists(provider, model))
         if (
             not model
