@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.policy.analysis.savings import Choice, Held, Repeated, Spent, advise, at_price, exact_repeats, unused_maximum
 from proxy.policy.money.prices import Override, Price
@@ -114,6 +115,13 @@ def test_a_cache_is_advised_where_long_prompts_are_read_anew(changes: dict[str, 
     assert [(one.kind, one.confidence, one.saves_pusd) for one in found] == (
         [] if saves is None else [("prompt_cache", "low", saves)]
     )
+
+
+def test_a_tier_for_calls_that_can_wait_is_advised_where_the_list_has_its_price() -> None:
+    half = ("service_tier", "flex", PRICE.times(Decimal("0.5")))
+    own = Choice("big", "maker/big", "here", replace(PRICE, variants=(half,)))
+    (told,) = advise(spent(), own, [])
+    assert (told.kind, told.saves_pusd, told.confidence) == ("flex", 65 * USD // 100, "low")
 
 
 def test_batches_are_advised_where_the_provider_has_its_own() -> None:

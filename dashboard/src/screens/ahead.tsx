@@ -80,6 +80,7 @@ const KINDS: Record<string, string> = {
   cheaper_model: "a cheaper model",
   prompt_cache: "prompts that begin alike",
   batch: "as a batch",
+  flex: "at the price of what can wait",
   maximum: "a maximum that replies never come near",
   repeats: "the same asked again",
 };

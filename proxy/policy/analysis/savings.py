@@ -14,7 +14,7 @@ from proxy.policy.money.costs import cost_usd
 from proxy.policy.money.prices import Price
 from proxy.wire.usage import Usage
 
-Kind = Literal["cheaper_provider", "cheaper_model", "prompt_cache", "batch", "maximum", "repeats"]
+Kind = Literal["cheaper_provider", "cheaper_model", "prompt_cache", "batch", "flex", "maximum", "repeats"]
 Confidence = Literal["high", "medium", "low", "unproven"]
 
 LEAST_PUSD = PUSD_PER_USD // 100
@@ -110,6 +110,7 @@ def advise(spent: Spent, own: Choice, others: Sequence[Choice]) -> list[Advice]:
         _other_model(spent, own, others),
         _prompt_cache(spent, own),
         _batch(spent, own),
+        _flex(spent, own),
     ]
     return sorted((a for a in found if a is not None and a.saves_pusd >= LEAST_PUSD), key=lambda a: -a.saves_pusd)
 
@@ -199,6 +200,18 @@ def _batch(spent: Spent, own: Choice) -> Advice | None:
     return Advice(
         "batch", spent.model, spent.provider, None, saves, "low", "at most: only of calls that nobody waits for"
     )
+
+
+def _flex(spent: Spent, own: Choice) -> Advice | None:
+    """All of it at the price of a tier for calls that can wait, where its list has one."""
+    if own.price is None or (flexible := own.price.under("service_tier", "flex")) is own.price:
+        return None
+    cost, now = at_price(spent, flexible), at_price(spent, own.price)
+    if cost is None or now is None:
+        return None
+    saves = min(spent.cost_pusd, now - cost)
+    why = "at most: only of calls that can wait some minutes, and be tried again where no room is left"
+    return Advice("flex", spent.model, spent.provider, None, saves, "low", why)
 
 
 def _cheapest(spent: Spent, among: Sequence[Choice]) -> tuple[Choice, int] | None:

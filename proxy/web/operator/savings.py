@@ -264,6 +264,8 @@ def _how(one: Advice) -> str:
         return "send `max_tokens` a little above the longest reply, or set it under `defaults:` of the name"
     if one.kind == "repeats":
         return "set `cache: true` for the name or the key: what was answered is answered again at no cost, and told: docs/caching.md"
+    if one.kind == "flex":
+        return "send `service_tier: flex` with what can wait"
     if one.kind == "batch":
         return "send what can wait as a batch: docs/jobs.md"
     return "keep the beginning of prompts the same from call to call; Anthropic's models want `cache_control` as well"
