@@ -66,6 +66,12 @@ def test_what_is_recommended_has_an_id_and_stands_among_the_decisions(start_daem
     assert (kept["decision"], kept["for_call"]) == (told, False)
 
 
+def test_a_simulation_refuses_what_it_does_not_know(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon(catalogue={"refresh": "never"}, models=SMART, admin=ADMIN)
+    refused = answered(daemon, "POST", "/routing/simulate", {"model": "smart", "strategy": "cost", "last": 10})
+    assert refused.status == 400 and "unknown field `last`" in refused.error["message"]
+
+
 def test_a_strategy_can_be_read_changed_and_set_again_and_several_at_once(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(catalogue={"refresh": "never"}, models=SMART, admin=ADMIN)
     ceilings = {"usd_per_mtok": 5, "first_token": "3s", "uptime": "99%"}

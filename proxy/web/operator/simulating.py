@@ -30,7 +30,7 @@ _MOST_SHOWN = 20
 _SEED = 0  # the same question has the same answer
 
 
-class SimulateBody(Struct, frozen=True):
+class SimulateBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The policy as for a recommendation (`model`, `strategy`, `candidates`), and which calls: the newest so many of those that
     asked for a name of the pattern `asked`, under keys of the pattern `key`, since `since` (a day, or `7d`). `weights`: in
     the place of the strategy's own."""
