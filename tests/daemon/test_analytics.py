@@ -114,6 +114,16 @@ def test_a_table_for_spreadsheets(daemon: Daemon, more: str, headers: Headers) -
 WRONG = ["by=colour", "interval=week", "since=soon", "format=xml", "tz=Mars", "interval=minute&since=20d", "colour=red"]
 
 
+def test_several_dimensions_are_said_at_once_or_one_by_one(daemon: Daemon) -> None:
+    for path in ("/usage?", "/analytics/usage?interval=day&", "/analytics/costs?"):
+        once, each = (admin(daemon, path + by).json for by in ("by=key,model", "by=key&by=model"))
+        assert (each["by"], each["rows"]) == (["key", "model"], once["rows"])
+    own = daemon.ask("GET", "/tollkeeper/usage?by=day&by=model").json
+    assert own["by"] == ["day", "model"]
+    for reply in (admin(daemon, "/usage?key=alice&key=bob"), daemon.ask("GET", "/tollkeeper/usage?tz=UTC&tz=UTC")):
+        assert (reply.status, reply.error["code"]) == (400, "invalid_value")
+
+
 def test_what_cannot_be_asked_is_said_so(daemon: Daemon) -> None:
     for query in WRONG:
         refused = admin(daemon, f"/analytics/usage?{query}")

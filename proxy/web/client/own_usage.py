@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -16,7 +15,7 @@ from proxy.web.client.heads import Asked
 from proxy.web.client.parts import Parts
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Declined, UsageAsk
-from proxy.web.operator.moments import usage_params
+from proxy.web.operator.moments import read_query, usage_params
 
 _PATH = "/tollkeeper/usage"
 _KNOWN = ("by", "since", "until", "tz", "model", "provider")
@@ -43,7 +42,7 @@ class OwnUsage:
 
     async def _usage(self, caller: Caller, query: str) -> object:
         """As `usage --json`, of this key alone; and of its time with this tenant, should it have had another."""
-        params = dict(parse_qsl(query.removeprefix("?")))
+        params = read_query(query)
         if unknown := params.keys() - set(_KNOWN):
             name = min(unknown)[:100]
             raise InvalidValue(f"The query holds something unknown here; known are: {', '.join(_KNOWN)}.", param=name)

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -40,7 +40,7 @@ from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.door import ANYBODY, AdminDoor, allow
 from proxy.web.operator.events import Happening
 from proxy.web.operator.logins import LOGIN_PATHS, Logins
-from proxy.web.operator.moments import usage_params
+from proxy.web.operator.moments import read_query, usage_params
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
 from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
@@ -231,7 +231,7 @@ def _right(method: str, path: str, route: Route | None, params: dict[str, str]) 
 
 async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
     """The parameters of the query, those of the body, and the version that If-Match wants."""
-    query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=route.changes))
+    query = read_query(request.raw_path.partition("?")[2], keep_blank=route.changes)
     if unknown := query.keys() - set(route.query):
         known = ", ".join(route.query) or "none"
         raise InvalidValue(f"The query holds something unknown here; known are: {known}.", param=min(unknown)[:100])

@@ -1,10 +1,14 @@
-"""Moments as people write them: a day, a time of day, how many days ago."""
+"""What queries say, and moments as people write them: a day, a time of day, how many days ago."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
+from urllib.parse import parse_qsl
 
+from proxy.errors import InvalidValue
+
+SEVERAL = frozenset({"by", "takes", "makes"})  # separated by commas
 _DAY = "2026-11-21"
 _AGO = {"h": timedelta(hours=1), "m": timedelta(minutes=1)}
 
@@ -27,6 +31,19 @@ def moment_ms(text: str, zone: tzinfo, *, is_end: bool) -> int:
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
         raise ValueError("must be a date such as 2026-11-21, 2026-11-21T08:00, today, yesterday, 7d or 6h") from None
+
+
+def read_query(text: str, *, keep_blank: bool = False) -> dict[str, str]:
+    """The parameters of a query. What holds several values may be said several times; anything else once.
+
+    Raises `InvalidValue`.
+    """
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(text.removeprefix("?"), keep_blank_values=keep_blank):
+        if name in found and name not in SEVERAL:
+            raise InvalidValue("The query says one thing twice.", param=name[:100])
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
 
 
 def usage_params(params: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
