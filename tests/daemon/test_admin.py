@@ -199,6 +199,20 @@ def test_keys_are_made_and_ended(daemon: Daemon, upstream: Upstream) -> None:
     assert (again.status, again.error["code"]) == (404, "not_found")
 
 
+def test_a_key_of_the_file_is_changed_in_the_file(daemon: Daemon) -> None:
+    document = described(daemon)
+    asked: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
+        ("PATCH", "", {"models": []}),
+        ("POST", "/rotations", {}),
+        ("DELETE", "", None),
+    )
+    for method, more, body in asked:
+        reply = admin(daemon, method, f"/keys/alice{more}", WITH_TOKEN, body)
+        fits(document, f"/keys/{{key}}{more}", method, reply)
+        assert (reply.status, reply.error["code"]) == (409, "defined_in_file")
+        assert reply.error["message"].startswith("The key 'alice' stands in the configuration")
+
+
 def test_a_budget_is_corrected_with_a_reason(daemon: Daemon) -> None:
     body = {"usd": "1.25", "reason": "billed elsewhere"}
     reply = admin(daemon, "POST", "/budgets/key:alice:total/adjustments", WITH_TOKEN, body)
@@ -280,7 +294,7 @@ BAD = [
     ("GET", "/usage?colour=red", None, 400, "invalid_value"),
     ("POST", "/keys", {"name": "bob", "budgets": [{"usd": -1, "per": "day"}]}, 400, "invalid_value"),
     ("POST", "/keys", {"name": "alice"}, 400, "invalid_value"),
-    ("DELETE", "/keys/alice", None, 400, "invalid_value"),
+    ("DELETE", "/keys/alice", None, 409, "defined_in_file"),
 ]
 
 

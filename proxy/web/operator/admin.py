@@ -36,7 +36,7 @@ from proxy.web.operator.analytics import as_csv
 from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.bodies import EntriesBody, SettingBody
 from proxy.web.operator.control import under_way
-from proxy.web.operator.desk import Declined, Unknown
+from proxy.web.operator.desk import Declined, InFile, Unknown
 from proxy.web.operator.door import ANYBODY, AdminDoor, allow
 from proxy.web.operator.events import Happening
 from proxy.web.operator.logins import LOGIN_PATHS, Logins
@@ -47,7 +47,7 @@ from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
 from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import RecommendBody
 from proxy.web.operator.settings_orders import ReloadRefused
-from proxy.web.operator.stored_settings import Changed, InFile, SettingAnswer, SettingSetAnswer
+from proxy.web.operator.stored_settings import Changed, SettingAnswer, SettingSetAnswer
 
 log = structlog.get_logger()
 
@@ -284,7 +284,8 @@ def _version(tag: str) -> int:
 
 def _sentence(error: object) -> str:
     text = str(error).strip() or "it did not answer in time"
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+    is_word = text.partition(" ")[0].isalpha()  # else a name, which keeps its spelling
+    return (text[0].upper() + text[1:] if is_word else text) + ("" if text.endswith((".", "?", "!")) else ".")
 
 
 def _json(status: int, body: object, more: Mapping[str, str] = MappingProxyType({})) -> web.Response:

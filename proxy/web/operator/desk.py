@@ -46,6 +46,10 @@ class Declined(Exception):
     """What was asked cannot be done; the message is one line for the operator."""
 
 
+class InFile(Declined):
+    """What is to be changed stands in the configuration file."""
+
+
 class Unknown(Declined):
     """What was asked for is not there."""
 

@@ -19,7 +19,7 @@ from proxy.stores.keyset import KeySet
 from proxy.stores.records import Adjusted
 from proxy.web.operator.actor import Work, written
 from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
-from proxy.web.operator.desk import Declined, Unknown, instant
+from proxy.web.operator.desk import Declined, InFile, Unknown, instant
 
 if TYPE_CHECKING:
     from proxy.config.new_key import KeyChangesSection, TermsSection
@@ -131,4 +131,4 @@ def _refuse_stray(settings: Settings, tenant: str | None) -> None:
 def refuse_configured(settings: Settings, name: str) -> None:
     """A key of the configuration is changed or removed there."""
     if name in {caller.name for caller in settings.callers}:
-        raise Declined(f"the key {name!r} stands in the configuration; change it there, and reload")
+        raise InFile(f"the key {name!r} stands in the configuration; change it there, and reload")

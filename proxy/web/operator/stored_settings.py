@@ -15,7 +15,7 @@ from proxy.config.problems import path_text, suggestion
 from proxy.config.stored import MASK, SECTIONS, Entry, Layers, Written, at, secret_paths, with_former
 from proxy.stores.settings import StoredSetting
 from proxy.stores.vault import Change, Told, Vault
-from proxy.web.operator.desk import Declined, Unknown, instant
+from proxy.web.operator.desk import Declined, InFile, Unknown, instant
 
 
 class SettingAnswer(Struct, frozen=True):
@@ -64,10 +64,6 @@ class SettingsHistoryAnswer(Struct, frozen=True):
     """Changes, the newest first."""
 
     versions: list[SettingVersion]
-
-
-class InFile(Declined):
-    """What is to be changed stands in the configuration file."""
 
 
 class Changed(Declined):
