@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 
-import msgspec
 from multidict import CIMultiDict
 
 from proxy.errors import CallEnded
@@ -73,11 +73,16 @@ def kept_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(str(name), value) for name, value in headers if name.lower() not in _NOT_KEPT]
 
 
+def head_text(headers: Iterable[tuple[str, str]]) -> str:
+    """Kept headers as JSON in ASCII: bytes that are no text stay what they are."""
+    return json.dumps(list(headers))
+
+
 def head_of_job(job: Job, opened: Callable[[str, str], str]) -> Head:
     """The head of a job's calls: the one it came with, else that of a line. Raises `StoreError`."""
     if not job.head:
         return head_of_line(job.endpoint)
-    return head_for(job.endpoint, msgspec.json.decode(opened(head_place(job.id), job.head), type=list[tuple[str, str]]))
+    return head_for(job.endpoint, [(name, value) for name, value in json.loads(opened(head_place(job.id), job.head))])
 
 
 def head_of_line(url: str) -> Head:

@@ -6,12 +6,10 @@ import re
 import time
 from typing import Any
 
-import msgspec
-
 from proxy.errors import NothingThere
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send
-from proxy.jobs.calls import head_place, kept_headers
+from proxy.jobs.calls import head_place, head_text, kept_headers
 from proxy.jobs.ending import opened_result
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.runner import Runner
@@ -54,7 +52,7 @@ class Later:
             window_seconds=_DAY_SECONDS,
             keep_seconds=self.keep_seconds,
             metadata=None,
-            head=await work.seal(head_place(job_id), msgspec.json.encode(headers).decode()),
+            head=await work.seal(head_place(job_id), head_text(headers)),
             status="in_progress",
             created_ms=now_ms,
             total=1,

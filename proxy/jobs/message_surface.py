@@ -6,12 +6,10 @@ import re
 import time
 from typing import Any
 
-import msgspec
-
 from proxy.errors import InvalidValue, NothingThere, UnknownEndpoint
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send, send_file
-from proxy.jobs.calls import head_place, kept_headers
+from proxy.jobs.calls import head_place, head_text, kept_headers
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.messages import message_batch, read_requests
 from proxy.jobs.runner import Runner
@@ -82,7 +80,7 @@ class MessageSurface:
             window_seconds=_DAY_SECONDS,
             keep_seconds=keep_seconds,
             metadata=None,
-            head=await work.seal(head_place(job_id), msgspec.json.encode(headers).decode()),
+            head=await work.seal(head_place(job_id), head_text(headers)),
             status="validating",
             created_ms=now_ms,
             total=len(lines),

@@ -104,7 +104,8 @@ def digest_of(call: Call, defaults: Defaults, head: Head, *of_caller: object) ->
     white space between them."""
     found = hashlib.blake2b(digest_size=32)
     told = sorted((name.lower(), value) for name, value in head if not _is_silent(name.lower()))
-    for part in (call.endpoint.name, call.path, call.query, msgspec.json.encode([told, defaults, *of_caller])):
+    known = msgspec.json.encode([defaults, *of_caller])
+    for part in (call.endpoint.name, call.path, call.query, repr(told), known):
         text = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
         found.update(b"%d:%b" % (len(text), text))
     found.update(_canonical(call.body))

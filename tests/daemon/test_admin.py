@@ -298,6 +298,15 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize("path", ["/routing/recommend", "/routing/simulate", "/keys", "/settings/rollback"])
+def test_a_body_that_nests_too_deep_is_refused(refusing: Daemon, path: str) -> None:
+    with Connection(refusing.admin_port) as connection:
+        body, host = b'{"a":' * 5000, f"127.0.0.1:{refusing.admin_port}"
+        connection.send(request_bytes("POST", path, WITH_TOKEN, body, host))
+        reply = connection.read_reply()
+    assert (reply.status, reply.error["code"]) == (400, "invalid_value")
+
+
 @pytest.mark.parametrize(("method", "path", "body", "status", "code"), BAD)
 def test_what_cannot_be_answered_says_why(
     refusing: Daemon, method: str, path: str, body: Any, status: int, code: str

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 from harness.daemon import Daemon
+from harness.events import chat_reply
 from harness.mock import Mock
+from harness.setting import CLIENT_KEY, config_for
+from harness.steps import json_reply
 from harness.surroundings import PATIENCE_SECONDS
+from harness.upstream import Upstream
 
 from proxy.stores.job_rows import Job
 from proxy.stores.jobs import JobStore
@@ -85,6 +89,15 @@ def test_what_its_head_says_counts_when_it_is_made(daemon: Daemon) -> None:
     line = daemon.wait_for_lines(lambda line: line.get("request_id") == request_id, 1)[0]
     assert line["upstream_request_id"] not in (None, request_id)
     assert (line["provider"], line["tags"], line["key"]) == ("other", ["night"], "bob")
+
+
+def test_a_head_that_is_no_text_is_kept_as_it_is(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.expect(json_reply(chat_reply()))
+    with Daemon(config_for(upstream), tmp_path, key=CLIENT_KEY) as daemon:
+        reply = daemon.chat(headers=[("Prefer", "respond-async"), ("X-Title", "caf\xe9")])
+        assert reply.status == 202
+        upstream.wait_for_calls(1)
+        assert upstream.call.header("x-title") == "caf\xe9"
 
 
 def test_a_failure_is_told_as_its_client_would_have_read_it(daemon: Daemon) -> None:

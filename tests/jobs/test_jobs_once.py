@@ -69,6 +69,14 @@ def test_the_same_request_gets_the_same_bytes_and_is_billed_once(daemon: Daemon,
     assert len(mock.bill()) == 1
 
 
+def test_a_key_may_be_bytes_that_are_no_text(daemon: Daemon, mock: Mock) -> None:
+    mock.forget()
+    first, again, other = (post(daemon, once, body(text="bytes")) for once in ("caf\xe9", "caf\xe9", "caf\xc3\xa9"))
+    assert (first.status, again.status, again.body, other.status) == (200, 200, first.body, 200)
+    assert [reply.header("x-tollkeeper-idempotent") for reply in (first, again, other)] == [None, "replayed", None]
+    assert len(mock.bill()) == 2
+
+
 def test_others_wait_for_the_one_under_way(daemon: Daemon, mock: Mock) -> None:
     mock.forget()
     with ThreadPoolExecutor(12) as pool:

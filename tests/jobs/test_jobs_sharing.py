@@ -236,6 +236,14 @@ def test_exact_answers_are_given_again(
     assert len(upstream.calls) == (1 if is_exact else 2)
 
 
+def test_headers_that_are_no_text_tell_calls_apart_as_others_do(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(answer(), again=True)
+    content = body(text="bytes in a head", temperature=0)
+    replies = [post(daemon, content, anthropic_beta=beta) for beta in ("\xff", "\xff", "\xfe")]
+    assert [reply.header("x-tollkeeper-cache") for reply in replies] == ["miss", "hit", "miss"]
+    assert len(upstream.calls) == 2
+
+
 def test_a_hit_costs_nothing_and_says_what_it_saved(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(answer())
     content = body(text="saves", temperature=0)

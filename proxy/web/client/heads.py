@@ -164,6 +164,8 @@ def _apart(headers: MultiMapping[str]) -> Apart | None:
     once = headers.get("Idempotency-Key")
     if once is not None and not 0 < len(once) <= _LONGEST_ONCE:
         raise InvalidValue(f"An Idempotency-Key has 1 to {_LONGEST_ONCE} characters.", param="Idempotency-Key")
+    if once is not None and not once.isascii():
+        once = once.encode("utf-8", "surrogateescape").decode("latin-1")  # bytes that are no text, as text
     wishes = headers.get("Prefer", "")
     later = "respond-async" in [wish.partition(";")[0].strip().lower() for wish in wishes.split(",")]
     url, shared = _once(headers, HOOK), SHARED in headers or ONLY_IF_CACHED in headers.get("Cache-Control", "").lower()

@@ -250,7 +250,7 @@ async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
             return {**given, **msgspec.json.decode(raw, type=dict[str, Any])}
         read = _BODIES.get(route.body)
         body = msgspec.json.decode(raw or b"{}", type=route.body) if read is None else read(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidValue(f"The body must be a JSON object: {error}.") from None
     return {**given, **msgspec.to_builtins(body)}
 
