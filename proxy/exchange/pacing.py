@@ -117,10 +117,10 @@ class Pacing:
         queue.look_again()
         if (timer := self._timers.pop(where, None)) is not None:
             timer.cancel()
-        look_at = pace.next_opening(now) if queue.line else pace.calm_at
+        look_at = pace.next_opening(now) if queue.line.waiting else pace.calm_at
         if look_at is not None and look_at > now:
             self._timers[where] = loop.call_at(look_at, self._look, where)
-        elif not queue.line and not pace.under_way:
+        elif not queue.line.waiting and not pace.under_way:
             del self.paces[where], self._queues[where]
 
 

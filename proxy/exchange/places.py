@@ -30,13 +30,14 @@ class Places:
         if provider.name not in self.names or provider.tenant:
             return
         scopes, now = (provider_scope(provider.name),), time.monotonic()
-        if (denied := self._limiter.judge(scopes, job.likely_tokens, now)) is not None:
+        taken = self._limiter.take(scopes, job.likely_tokens, now)
+        if isinstance(taken, Denied):
             raise NoHealthyUpstream(
-                f"{provider.name} takes no more calls for now: {said_of(denied)}. Try again in "
-                f"{denied.retry_after_seconds:.1f} s.",
-                retry_after=denied.retry_after_seconds,
+                f"{provider.name} takes no more calls for now: {said_of(taken)}. Try again in "
+                f"{taken.retry_after_seconds:.1f} s.",
+                retry_after=taken.retry_after_seconds,
             )
-        job.place = scopes, self._limiter.add(scopes, job.likely_tokens, now), job.record.calls
+        job.place = scopes, taken, job.record.calls
 
     def leave(self, job: Job) -> None:
         """The attempt is over: tokens count as they were used, and one that was never sent counts nowhere."""

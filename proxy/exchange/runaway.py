@@ -38,5 +38,13 @@ class Runaway:
         self.watch.release(_of(key, session), pusd)
 
 
+def watching(loops: Loops | None, before: Runaway | None) -> Runaway | None:
+    """Who stops agents that run away, or nobody; what is known of their sessions goes on."""
+    if loops is None or before is None:
+        return None if loops is None else Runaway(loops)
+    before.watch.loops = loops
+    return before
+
+
 def _of(key: str, session: str) -> str:
     return f"{key}/{session}" if session else ""

@@ -153,8 +153,9 @@ class Exchange:
                 if way == "pictures":
                     job.sketch = await self.aside(len(job.call.body), sketch, job.call, provider, target, prices)
                 label = prices.label_for(target, label, job.call.model) if attempt.target else label
-                ask = Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to)
-                outcome = await self._send(client, job, attempt, await self.toll.hold(job, ask), way)
+                held = self.toll.hold(job, Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to))
+                held = held if held is None or isinstance(held, Held) else await held
+                outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
                     await hold_back(client, outcome, job)
             except (*UNSAID, NoHealthyUpstream) as error:

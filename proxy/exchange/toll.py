@@ -8,6 +8,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from proxy.errors import PolicyError
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
@@ -15,9 +16,10 @@ from proxy.exchange.pacing import PATIENCE, Pacing
 from proxy.exchange.places import Places
 from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbounded, unlisted
 from proxy.exchange.refused import RefusedCalls
-from proxy.exchange.runaway import Runaway
+from proxy.exchange.runaway import Runaway, watching
 from proxy.exchange.times import Queued
 from proxy.exchange.waiting import Place, Queue
+from proxy.policy.limits.limiter import Denied
 from proxy.policy.limits.pace import BATCH
 from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
@@ -30,6 +32,7 @@ from proxy.policy.money.quote import (
     Quote,
     Refuse,
     Wait,
+    ample_pusd,
     decide,
     judge_in_shadow,
     quote_for,
@@ -68,13 +71,8 @@ class Toll:
         self.places = Places(keeping.limiter)
 
     def watch(self, loops: Loops | None) -> None:
-        """Stop agents that run away, or do not; what is known of their sessions goes on."""
-        if loops is None:
-            self.runaway = None
-        elif self.runaway is None:
-            self.runaway = Runaway(loops)
-        else:
-            self.runaway.watch.loops = loops
+        """Stop agents that run away, or do not."""
+        self.runaway = watching(loops, self.runaway)
         self.keeping.watchers[:] = [] if self.runaway is None else [self.runaway.spent]
 
     def settled(self) -> None:
@@ -113,9 +111,9 @@ class Toll:
         ):
             raise unlisted(near)
 
-    def hold(self, job: Job, ask: Ask) -> Awaitable[Held | None]:
+    def hold(self, job: Job, ask: Ask) -> Awaitable[Held | None] | Held | None:
         """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:
-        all in one step or nothing, waiting for others' holds if need be.
+        all in one step or nothing, waiting for others' holds if need be; where there is room for it, there is nothing to await.
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
@@ -125,8 +123,7 @@ class Toll:
             self.places.take(job, ask.provider)
         if self.pacing.paces:
             return self._hold_paced(job, ask)
-        job.under = job.scopes
-        return self._hold_narrowed(job, ask) if self.keeping.books.narrowed else self._hold(job, ask)
+        return self._hold_unpaced(job, ask)
 
     async def _hold_paced(self, job: Job, ask: Ask) -> Held | None:
         """The same, once it has a place at its target."""
@@ -137,33 +134,53 @@ class Toll:
 
     async def hold_unpaced(self, job: Job, ask: Ask) -> Held | None:
         """`hold` for a call that needs no place at its target."""
+        held = self._hold_unpaced(job, ask)
+        return held if held is None or isinstance(held, Held) else await held
+
+    def _hold_unpaced(self, job: Job, ask: Ask) -> Awaitable[Held | None] | Held | None:
         job.under = job.scopes
-        return await (self._hold_narrowed(job, ask) if self.keeping.books.narrowed else self._hold(job, ask))
+        return self._hold_narrowed(job, ask) if self.keeping.books.has_narrowed else self._hold(job, ask)
 
     async def _hold_narrowed(self, job: Job, ask: Ask) -> Held | None:
         """The same, after it is known which of the narrowed budgets bind this attempt, and what these have spent."""
         narrowed, names, marks = self.keeping.books.narrowed, ask.names, job.record.marks
-        if not narrowed:
-            job.under = job.scopes
-            return await self._hold(job, ask)
         models = (*names, f"{ask.provider.name}/{names[1]}", *job.call.also_models, job.call.model or "")
         subject = Subject(job.caller.name, ask.provider.name, models, marks.tags, marks.session, tenants_of(job.caller))
         job.under = self.keeping.books.under(job.scopes, subject)
         with narrowed.using(job.under):
             if missing := narrowed.missing(job.under):
                 await self.keeping.open(missing)
-            return await self._hold(job, ask)
+            held = self._hold(job, ask)
+            return held if held is None or isinstance(held, Held) else await held
 
-    async def _hold(self, job: Job, ask: Ask) -> Held | None:
+    def _hold(self, job: Job, ask: Ask) -> Awaitable[Held] | Held | None:
         if not job.call.endpoint.counts:
             return None
         quote = self._quote(job, ask)
+        held = None if self._queue.line.waiting else self._take_ample(job, ask, quote)
+        return held or self._hold_in_turn(job, ask, quote)
+
+    def _take_ample(self, job: Job, ask: Ask, quote: Quote) -> Held | None:
+        """The hold where nobody waits and there is plenty of room; None where more has to be thought of."""
+        if (bound := quote.bound) is None:
+            return None
+        amounts, now = (bound.pusd, ample_pusd(bound, quote.may_lower)), time.time()
+        identity = f"{job.record.request_id}.{ask.number}"
+        charges = self.keeping.books.take_ample(identity, job.under, job.caller.name, amounts, now)
+        if charges is None:
+            return None
+        try:
+            self._take_limits(job)
+        except PolicyError:
+            self.keeping.books.void(identity)
+            raise
+        return self._held(job, ask, quote, (identity, now, bound.pusd, charges))
+
+    async def _hold_in_turn(self, job: Job, ask: Ask, quote: Quote) -> Held:
         room = self._room(job, quote)
         if isinstance(room, Go) and (not room.hold_pusd or not self._queue.is_before(job.caller.name, job.rank)):
-            held = self._take(job, ask, quote, room)  # nothing is awaited between the verdict and this
-        else:
-            held = await self._take_in_line(job, ask, quote)
-        return held
+            return self._take(job, ask, quote, room)  # nothing is awaited between the verdict and this
+        return await self._take_in_line(job, ask, quote)
 
     async def _take_in_line(self, job: Job, ask: Ask, quote: Quote) -> Held:
         """Wait for others' holds to settle, no longer than the client itself does."""
@@ -191,11 +208,8 @@ class Toll:
             place.answered()
 
     def _quote(self, job: Job, ask: Ask) -> Quote:
-        also = job.call.also_models
-        models = [ask.names, *[(name, name) for name in also]] if also else [ask.names]
-        weight, maximum = job.weight, ask.lowered_to
-        if maximum is not None:
-            weight = with_maximum(weight, maximum)
+        models = [ask.names, *[(name, name) for name in job.call.also_models]] if job.call.also_models else [ask.names]
+        weight = job.weight if ask.lowered_to is None else with_maximum(job.weight, ask.lowered_to)
         return quote_for(weight, ask.provider, models, self.prices, self.rules)
 
     def _room(self, job: Job, quote: Quote) -> Go | Wait:
@@ -227,39 +241,29 @@ class Toll:
         limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
         denied = limiter.judge(scopes, job.likely_tokens, now)
         if denied is not None:
-            job.record.limit_headers = list(limiter.headers(own_scopes(job.caller), now).items())
+            job.record.limit_headers = limiter.headers(own_scopes(job.caller), now)
             raise too_much(denied, job.caller)
 
     def _take_limits(self, job: Job) -> None:
         """In the same step in which they were judged."""
-        if job.taken is None:
-            limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
-            job.taken = limiter.add(scopes, job.likely_tokens, now)
-            if limiter.has_shadows:
-                job.taken, denied = limiter.add_in_shadow(job.taken, scopes, job.likely_tokens, now)
-                for limit in denied:
-                    job.record.pass_shadow(code_of(limit), limit.id)
-            job.record.limit_headers = list(limiter.headers(own_scopes(job.caller), now).items())
+        if job.taken is not None:
+            return
+        limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
+        taken = limiter.take(scopes, job.likely_tokens, now)
+        job.record.limit_headers = limiter.headers(own_scopes(job.caller), now)
+        if isinstance(taken, Denied):
+            raise too_much(taken, job.caller)
+        job.taken = taken
+        if limiter.has_shadows:
+            for limit in limiter.take_in_shadow(taken, scopes, job.likely_tokens, now):
+                job.record.pass_shadow(code_of(limit), limit.id)
 
     def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
         """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
-        keeping, record, now = self.keeping, job.record, time.time()
-        identity = f"{record.request_id}.{ask.number}"
-        charges = keeping.books.take(identity, job.under, job.caller.name, go.hold_pusd, now)
-        if keeping.books.has_shadows:
-            charges += self._take_in_shadow(job, quote, identity, now)
-        call, caller, marks, names = (
-            job.call,
-            job.caller,
-            record.marks,
-            (job.plan.label, ask.provider.name, ask.names[1]),
-        )
-        hold = Hold(  # in the order of its fields, which is quicker than by their names
-            identity, int(now * 1000), record.request_id, ask.number, caller.name, call.endpoint.name, call.model or "", *names,
-            call.stream, go.hold_pusd, charges, marks.session, ",".join(marks.tags), caller.tenant, record.decision,
-        )  # fmt: skip
         self._take_limits(job)
-        held = self._held(job, ask, quote, hold)
+        identity, now = f"{job.record.request_id}.{ask.number}", time.time()
+        charges = self.keeping.books.take(identity, job.under, job.caller.name, go.hold_pusd, now)
+        held = self._held(job, ask, quote, (identity, now, go.hold_pusd, charges))
         held.maximum = go.maximum
         return held
 
@@ -272,12 +276,21 @@ class Toll:
                 job.record.pass_shadow(code, budget_id)
         return books.take_in_shadow(identity, amounts, now)
 
-    def _held(self, job: Job, ask: Ask, quote: Quote, hold: Hold) -> Held:
-        """The hold under way, with what its settlement will want to know."""
-        price = quote.price
+    def _held(self, job: Job, ask: Ask, quote: Quote, taken: tuple[str, float, int, tuple[Charge, ...]]) -> Held:
+        """The hold under way, with what its settlement will want to know. `taken`: its id, when, how much, of which budgets."""
+        identity, now, amount, charges = taken
+        call, caller, record, price, weight = job.call, job.caller, job.record, quote.price, job.weight
+        if self.keeping.books.has_shadows:
+            charges += self._take_in_shadow(job, quote, identity, now)
+        marks, names = record.marks, ask.names
+        hold = Hold(  # in the order of its fields, which is quicker than by their names
+            identity, int(now * 1000), record.request_id, ask.number, caller.name, call.endpoint.name, call.model or "",
+            job.plan.label, ask.provider.name, names[1], call.stream, amount, charges, marks.session,
+            ",".join(marks.tags), caller.tenant, record.decision,
+        )  # fmt: skip
         held = Held(self.keeping, hold, partial(_prices, self.prices, price, ask), job)
         held.is_free = quote.is_free
-        held.asks, held.input_tokens = job.weight.asks, likely_input_tokens(job.weight)
+        held.asks, held.input_tokens = weight.asks, likely_input_tokens(weight)
         if hold.stream and price is not None and not price.makes_images:
             held.watch(price)
         return held

@@ -24,7 +24,7 @@ class Queue:
 
     def look_again(self) -> None:
         """Something came free, or a place in the line: call the next that may go."""
-        if self.called is None and self.line:
+        if self.line.waiting and self.called is None:
             self.called = self.line.call(lambda place: place.may_go())
             if self.called is not None:
                 self.called.call()

@@ -370,3 +370,32 @@ def test_thirty_three_of_two_hundred_calls_fit() -> None:
             books.take(f"h{number}", ALICE, "alice", 3 * 10**10, NOON)
             taken += 1
     assert taken == 33
+
+
+@pytest.mark.parametrize(("amount", "free", "due"), [(20, 60, 50), (20, 61, 30), (0, 10**9, 30)])
+def test_a_hold_is_taken_at_once_where_plenty_is_free_and_else_not_at_all(amount: int, free: int, due: int) -> None:
+    books = books_with(10, 30)
+    charges = books.take_ample("h", ALICE, "alice", (amount, free), NOON)
+    is_taken = due == 30 + amount
+    assert charges == ((("global:day", TODAY),) if is_taken else None)
+    assert spent(books) == (10, due)
+    assert books.open_holds == 1 + is_taken
+
+
+def test_what_leaves_room_changes_with_the_clock_the_caps_and_what_is_corrected() -> None:
+    """Whatever is remembered of the budgets that bind a caller is theirs as they are now."""
+    books = Books([budget(cap=100), ALICES])
+    assert books.room(ALICE, "alice", NOON) == Room(50, 50)
+    books.replace([budget(cap=40), ALICES])
+    assert books.room(ALICE, "alice", NOON) == Room(40, 40)
+    books.adjust("global:day", TODAY, 15)
+    assert books.room(ALICE, "alice", NOON) == Room(25, 25)
+    assert books.take("h", ALICE, "alice", 5, NOON + DAY) == (
+        ("key:alice:day", TODAY + DAY),
+        ("global:day", TODAY + DAY),
+    )
+    assert books.room(ALICE, "alice", NOON) == Room(35, 40)
+    books.load("global:day", TODAY + DAY, 30)
+    assert books.room(ALICE, "alice", NOON + DAY) == Room(5, 10)
+    books.replace([])
+    assert books.room(ALICE, "alice", NOON + DAY) is None

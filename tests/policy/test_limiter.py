@@ -18,7 +18,9 @@ def limit(of: LimitOf, amount: int, scope: str = ALICE[0], per: Per | None = "mi
 
 def take(limiter: Limiter, now: float, tokens: int = 0, requests: int = 1) -> Taken | Denied:
     denied = limiter.judge(ALICE, tokens, now, requests)
-    return limiter.add(ALICE, tokens, now, requests) if denied is None else denied
+    found = limiter.take(ALICE, tokens, now, requests)
+    assert (found if isinstance(found, Denied) else None) == denied
+    return found
 
 
 def taken(limiter: Limiter, now: float, tokens: int = 0) -> Taken:
@@ -65,7 +67,7 @@ def test_tokens_are_reserved_and_corrected() -> None:
 
 def test_a_reservation_is_cut_to_the_limit() -> None:
     limiter = Limiter([limit("tokens", 1000)])
-    assert taken(limiter, 0.0, 50_000).tokens == ((limit("tokens", 1000).id, 1000),)
+    assert [reserved for _, reserved in taken(limiter, 0.0, 50_000).tokens] == [1000]
     assert take(limiter, 0.0, 50_000) == Denied(limit("tokens", 1000), 60.0)
     taken(limiter, 60.0, 50_000)
 
@@ -118,14 +120,14 @@ def test_without_limits_everything_passes() -> None:
     assert (found.tokens, found.slots) == ((), ())
     limiter.give_back(found)
     limiter.correct(found, 5, 0.0)
-    assert limiter.headers(ALICE, 0.0) == {}
+    assert limiter.headers(ALICE, 0.0) == []
 
 
 def test_other_limits_keep_how_full_the_old_ones_are() -> None:
     limiter = Limiter([limit("requests", 10), limit("concurrent", 5), limit("tokens", 100)])
     calls = [taken(limiter, 0.0, 10) for _ in range(5)]
     limiter.replace([limit("requests", 20), limit("concurrent", 5)])
-    assert limiter.headers(ALICE, 0.0)["x-ratelimit-remaining-requests"] == "10"
+    assert dict(limiter.headers(ALICE, 0.0))["x-ratelimit-remaining-requests"] == "10"
     assert isinstance(take(limiter, 0.0), Denied)
     for call in calls:
         limiter.give_back(call)
@@ -158,7 +160,7 @@ def test_headers_tell_of_the_tightest_limit() -> None:
     limiter = Limiter([limit("requests", 100, per="hour"), limit("requests", 10), limit("tokens", 1000)])
     for _ in range(3):
         taken(limiter, 0.0, 100)
-    assert limiter.headers(ALICE, 0.0) == {
+    assert dict(limiter.headers(ALICE, 0.0)) == {
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "7",
         "x-ratelimit-reset-requests": "18s",
@@ -167,8 +169,8 @@ def test_headers_tell_of_the_tightest_limit() -> None:
         "x-ratelimit-reset-tokens": "18s",
     }
     limiter.correct(taken(limiter, 0.0, 700), 5000, 0.0)
-    assert limiter.headers(ALICE, 0.0)["x-ratelimit-remaining-tokens"] == "0"
-    assert limiter.headers(ALICE, 10_000.0)["x-ratelimit-reset-tokens"] == "0s"
+    assert dict(limiter.headers(ALICE, 0.0))["x-ratelimit-remaining-tokens"] == "0"
+    assert dict(limiter.headers(ALICE, 10_000.0))["x-ratelimit-reset-tokens"] == "0s"
 
 
 @pytest.mark.parametrize(
@@ -207,5 +209,6 @@ def test_no_period_sees_more_than_twice_the_amount(amount: int, gaps: list[tuple
 def test_state_does_not_grow_with_calls() -> None:
     limiter = Limiter([limit("requests", 10**9), limit("concurrent", 10)])
     for number in range(5_000):
-        limiter.give_back(taken(limiter, float(number)))
-    assert limiter._open == set()
+        found = taken(limiter, float(number))
+        limiter.give_back(found)
+        assert (found.tokens, found.slots) == ((), ())

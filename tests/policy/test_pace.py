@@ -117,11 +117,11 @@ def test_the_higher_priority_goes_first_and_keys_in_turn_within_one() -> None:
     line: Line[str] = Line()
     for rank, key, one in [(2, "a", "a2"), (1, "a", "a1"), (1, "a", "a1b"), (1, "b", "b1"), (0, "c", "c0")]:
         line.join(key, one, rank)
-    assert (len(line), line.ahead(0), line.ahead(1)) == (5, 1, 4)
+    assert (line.waiting, line.ahead(0), line.ahead(1)) == (5, 1, 4)
     assert line.is_before("x", 1) and not line.is_before("x", 0) and line.is_before("c", 0)
     order = []
     while (one := line.call(lambda _: True)) is not None:
         order.append(one)
         line.leave(one[0], one, int(one[1]))
     assert order == ["c0", "a1", "b1", "a1b", "a2"]
-    assert not line and not line.is_before("a", 2)
+    assert not line.waiting and not line.is_before("a", 2)

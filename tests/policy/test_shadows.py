@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.policy.limits.limiter import Denied, Limiter
+from proxy.policy.limits.limiter import Denied, Limiter, Taken
 from proxy.policy.money.account import Exceeded, Fits, Room
 from proxy.policy.money.books import Books
 from proxy.policy.money.bounds import Bound
@@ -131,27 +131,29 @@ def test_a_limit_in_shadow_refuses_in_words_what_the_same_in_force_refuses(of: L
     for second in range(70):
         under_way = []
         for _ in range(4):
-            assert trial.judge(ALICE, 10, float(second)) is None
-            taken, denied = trial.add_in_shadow(trial.add(ALICE, 10, float(second)), ALICE, 10, float(second))
+            taken = trial.take(ALICE, 10, float(second))
+            assert isinstance(taken, Taken)
             under_way.append(taken)
-            would.append([limit.id for limit in denied])
-            refused = real.judge(ALICE, 10, float(second))
-            did.append([] if refused is None else ["l"])
-            if refused is None:
-                under_way.append(real.add(ALICE, 10, float(second)))
+            would.append([limit.id for limit in trial.take_in_shadow(taken, ALICE, 10, float(second))])
+            found = real.take(ALICE, 10, float(second))
+            did.append(["l"] if isinstance(found, Denied) else [])
+            if isinstance(found, Taken):
+                under_way.append(found)
         for taken in under_way:
             trial.give_back(taken)
             trial.correct(taken, 10, float(second))
             real.give_back(taken)
     assert would == did
     assert {(), ("l",)} == {tuple(one) for one in would}
-    assert trial.headers(ALICE, 70.0) == {}
+    assert trial.headers(ALICE, 70.0) == []
 
 
 def test_what_a_limit_in_shadow_has_let_pass_counts_when_it_is_in_force() -> None:
     limiter = Limiter([Limit("l", ALICE[0], "requests", 3, "minute", shadow=True)])
     for _ in range(5):
-        limiter.add_in_shadow(limiter.add(ALICE, 0, 0.0), ALICE, 0, 0.0)
+        taken = limiter.take(ALICE, 0, 0.0)
+        assert isinstance(taken, Taken)
+        limiter.take_in_shadow(taken, ALICE, 0, 0.0)
     in_force = Limit("l", ALICE[0], "requests", 3, "minute")
     limiter.replace([in_force])
     assert not limiter.has_shadows

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from proxy.data import snapshot_bytes
 from proxy.errors import EndpointNotServed, InvalidValue, ModelNotFound
-from proxy.policy.limits.limiter import Limiter
+from proxy.policy.limits.limiter import Limiter, Taken
 from proxy.policy.money.account import Fits
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import GLOBAL, Budget, Limit, key_scope, tenant_scope
@@ -279,8 +279,8 @@ def lines_of_a_call(tenants: int, keys: int) -> int:
         assert caller is not None
         accounts.find("openrouter", caller.tenant)
         under = scopes_of(caller)
-        assert limiter.judge(under, 10, 1.0) is None
-        taken = limiter.add(under, 10, 1.0)
+        taken = limiter.take(under, 10, 1.0)
+        assert isinstance(taken, Taken)
         assert isinstance(books.judge(under, caller.name, 10, 1e9), Fits)
         assert len(books.take(hold, under, caller.name, 10, 1e9)) == 4
         books.settle(hold, 7)

@@ -8,7 +8,6 @@ amount, so that nothing is ever rounded. The state is one number a limit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import count
 from math import ceil
 
 from msgspec import Struct
@@ -18,18 +17,16 @@ from proxy.policy.money.budgets import Limit
 PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 CONCURRENT_RETRY_SECONDS = 1.0
 _NANO = 10**9
-_TOLD = tuple(
-    (of, *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset"))) for of in ("requests", "tokens")
-)
-HEADERS = frozenset(name for _, *names in _TOLD for name in names)
+_TOLD = tuple((of, f"x-ratelimit-remaining-{of}", f"x-ratelimit-reset-{of}") for of in ("requests", "tokens"))
+HEADERS = frozenset(name for of, *names in _TOLD for name in (f"x-ratelimit-limit-{of}", *names))
+_MILLISECONDS = ("0s", *(f"{ms}ms" for ms in range(1, 1000)))
 
 
-class Taken(Struct, frozen=True):
-    """What one call took. `tokens` are (limit id, tokens reserved), `slots` the limits it counts in while it lasts."""
+class Taken(Struct):
+    """What one call took: of limits on tokens, with the tokens reserved in each; and a place in each of `slots` while it lasts."""
 
-    number: int
-    tokens: tuple[tuple[str, int], ...] = ()
-    slots: tuple[str, ...] = ()
+    tokens: tuple[tuple[_Bucket, int], ...] = ()
+    slots: tuple[_Bucket, ...] = ()
 
 
 class Denied(Struct, frozen=True):
@@ -42,14 +39,14 @@ class Denied(Struct, frozen=True):
 class _Bucket:
     """The state of one limit: when the bucket will be empty (ns times amount), or the calls under way.
 
-    `unit` is what one request or token adds to that, `whole` what the whole amount does; `text` says the amount.
+    `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it. `part` and
+    `due` are of the latest look: what would be taken, and when the bucket would be empty then. `told` is the header of the amount.
     """
 
-    __slots__ = ("amount", "empty_at", "limit", "of", "text", "under_way", "unit", "whole")
+    __slots__ = ("amount", "due", "empty_at", "limit", "ms", "of", "part", "told", "under_way", "unit", "whole")
 
     def __init__(self, limit: Limit) -> None:
-        self.under_way = 0
-        self.empty_at = 0
+        self.under_way = self.empty_at = self.due = self.part = 0
         self.unit = PERIOD_SECONDS[limit.per or "minute"] * _NANO
         self.limit = limit
         self.amount = limit.amount
@@ -59,27 +56,47 @@ class _Bucket:
         """Take on a new amount: how full it is, in time, stays."""
         self.empty_at = self.empty_at * limit.amount // self.amount
         self.limit, self.of, self.amount = limit, limit.of, limit.amount
-        self.whole, self.text = limit.amount * self.unit, str(limit.amount)
+        self.whole, self.ms = limit.amount * self.unit, limit.amount * 10**6
+        self.told = f"x-ratelimit-limit-{limit.of}", str(limit.amount)
+
+    def fits(self, amount: int, now_ns: int) -> bool:
+        """Whether `amount`, cut to what fits at all, does now; of a limit over a period."""
+        begun = now_ns * self.amount
+        self.part = part = amount if amount < self.amount else self.amount
+        level = self.empty_at - begun
+        level = (level if level > 0 else 0) + part * self.unit
+        self.due = begun + level
+        return level <= self.whole
 
     def wait(self, amount: int, now_ns: int) -> float:
         """Seconds until `amount`, cut to what fits at all, does fit; 0 when it does now."""
         if self.of == "concurrent":
             return CONCURRENT_RETRY_SECONDS if self.under_way >= self.amount else 0.0
-        level = self.empty_at - now_ns * self.amount
-        over = (level if level > 0 else 0) + (amount if amount < self.amount else self.amount) * self.unit - self.whole
-        return -(-over // self.amount) / _NANO if over > 0 else 0.0
-
-    def add(self, amount: int, now_ns: int) -> int:
-        """Take `amount`, cut to what fits at all; return what was taken."""
-        part = amount if amount < self.amount else self.amount
-        begun, empty_at = now_ns * self.amount, self.empty_at
-        self.empty_at = (empty_at if empty_at > begun else begun) + part * self.unit
-        return part
+        if self.fits(amount, now_ns):
+            return 0.0
+        return (-(-(self.due - self.whole) // self.amount) - now_ns) / _NANO
 
     def correct(self, difference: int, now_ns: int) -> None:
         """Take more than was reserved, or give back."""
         begun = now_ns * self.amount
         self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
+
+    def level(self, now_ns: int) -> int:
+        """How full the bucket is."""
+        level = self.empty_at - now_ns * self.amount
+        return level if level > 0 else 0
+
+    def left(self, level: int) -> int:
+        """How much of the amount is left where it is so full."""
+        left = self.amount - -(-level // self.unit)
+        return left if left > 0 else 0
+
+
+class _Under(Struct):
+    """The limits of some scopes that count: all of them, and those over periods by what headers call what they limit."""
+
+    buckets: list[_Bucket]
+    told: list[tuple[str, str, list[_Bucket]]]
 
 
 class Limiter:
@@ -93,9 +110,7 @@ class Limiter:
         """Begin with every bucket empty."""
         self._buckets: dict[str, _Bucket] = {}
         self._by_scope: dict[str, list[_Bucket]] = {}
-        self._of_scopes: dict[tuple[str, ...], list[_Bucket]] = {}
-        self._numbers = count()
-        self._open: set[int] = set()
+        self._of_scopes: dict[tuple[str, ...], _Under] = {}
         self.has_shadows = False
         self.replace(limits)
 
@@ -113,105 +128,93 @@ class Limiter:
 
     def judge(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Denied | None:
         """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
-        now_ns = int(now * _NANO + 0.5)
-        worst: Denied | None = None
-        for bucket in self._of(scopes):
-            amount = tokens if bucket.of == "tokens" else requests
-            if bucket.of != "concurrent" and amount < bucket.amount:  # mostly there is room, however empty it is
-                if bucket.empty_at + amount * bucket.unit <= bucket.whole + now_ns * bucket.amount:
-                    continue
-            wait = bucket.wait(amount, now_ns)
+        now_ns, worst = _ns(now), None
+        for bucket in self._of(scopes).buckets:
+            wait = bucket.wait(tokens if bucket.of == "tokens" else requests, now_ns)
             if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
                 worst = Denied(bucket.limit, wait)
         return worst
 
-    def add(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken:
-        """Take from every limit of these scopes what was judged to fit, in the same step."""
-        return self._add(Taken(next(self._numbers)), self._of(scopes), (tokens, requests), _ns(now))
+    def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
+        """Take from every limit of these scopes, or from none: then what `judge` says."""
+        buckets, now_ns = self._of(scopes).buckets, int(now * _NANO + 0.5)
+        for bucket in buckets:
+            if bucket.of == "concurrent":
+                is_free = bucket.under_way < bucket.amount
+            else:
+                is_free = bucket.fits(tokens if bucket.of == "tokens" else requests, now_ns)
+            if not is_free and (denied := self.judge(scopes, tokens, now, requests)) is not None:
+                return denied
+        return _take(Taken(), buckets)
 
     def denied_in_shadow(self, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
         """The limits of these scopes in shadow that would be in the way."""
         now_ns = _ns(now)
         return [b.limit for b in self._shadows(scopes) if b.wait(tokens if b.of == "tokens" else 1, now_ns) > 0]
 
-    def add_in_shadow(
-        self, taken: Taken, scopes: tuple[str, ...], tokens: int, now: float
-    ) -> tuple[Taken, list[Limit]]:
-        """Take, beside what a call has taken, from those limits in shadow that would let it pass; return all that is
-        taken, and the others."""
+    def take_in_shadow(self, taken: Taken, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
+        """Take, beside what a call has taken, from those limits in shadow that would let it pass; return the others."""
         denied = self.denied_in_shadow(scopes, tokens, now)
-        passing = [bucket for bucket in self._shadows(scopes) if bucket.limit not in denied]
-        return self._add(taken, passing, (tokens, 1), _ns(now)), denied
-
-    def _add(self, taken: Taken, buckets: list[_Bucket], amounts: tuple[int, int], now_ns: int) -> Taken:
-        """`amounts` are tokens and requests."""
-        tokens, requests = amounts
-        reserved, slots = taken.tokens, taken.slots
-        for bucket in buckets:
-            if bucket.of == "concurrent":
-                bucket.under_way += 1
-                slots += (bucket.limit.id,)
-            elif bucket.of == "tokens":
-                reserved += ((bucket.limit.id, bucket.add(tokens, now_ns)),)
-            else:
-                bucket.add(requests, now_ns)
-        if slots:
-            self._open.add(taken.number)
-        return Taken(taken.number, reserved, slots)
+        _take(taken, [bucket for bucket in self._shadows(scopes) if bucket.limit not in denied])
+        return denied
 
     def give_back(self, taken: Taken) -> None:
         """The call is over: it no longer counts among those at once. Told twice, it counts once."""
-        if taken.number not in self._open:
-            return
-        self._open.discard(taken.number)
-        for limit_id in taken.slots:
-            if (bucket := self._buckets.get(limit_id)) is not None and bucket.under_way > 0:
-                bucket.under_way -= 1
+        for bucket in taken.slots:
+            bucket.under_way -= 1
+        taken.slots = ()
 
     def withdraw(self, scopes: tuple[str, ...], taken: Iterable[Taken], now: float) -> None:
         """Calls that had taken from every limit of these scopes are not made after all."""
         for one in taken:
             self.give_back(one)
             self.correct(one, 0, now)
-            for bucket in self._of(scopes):
+            for bucket in self._of(scopes).buckets:
                 if bucket.of == "requests":
                     bucket.correct(-1, _ns(now))
 
     def correct(self, taken: Taken, tokens: int, now: float) -> None:
         """Count the tokens a call really used in the place of those reserved; to be told once."""
-        for limit_id, reserved in taken.tokens:
-            if (bucket := self._buckets.get(limit_id)) is not None:
-                bucket.correct(tokens - reserved, _ns(now))
+        for bucket, reserved in taken.tokens:
+            bucket.correct(tokens - reserved, int(now * _NANO + 0.5))
 
-    def headers(self, scopes: tuple[str, ...], now: float) -> dict[str, str]:
+    def headers(self, scopes: tuple[str, ...], now: float) -> list[tuple[str, str]]:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
-        now_ns = _ns(now)
-        tightest: dict[str, tuple[int, int, int, str]] = {}
-        for bucket in self._of(scopes):
-            if bucket.of != "concurrent":
-                level = bucket.empty_at - now_ns * bucket.amount
-                level = level if level > 0 else 0
-                left = bucket.amount - -(-level // bucket.unit)
-                one = left if left > 0 else 0, bucket.amount, level, bucket.text
-                if bucket.of not in tightest or one[:2] < tightest[bucket.of][:2]:
-                    tightest[bucket.of] = one
-        found: dict[str, str] = {}
-        for of, limit, remaining, reset in _TOLD:
-            if of in tightest:
-                left, amount, level, found[limit] = tightest[of]
-                found[remaining] = str(left)
-                found[reset] = duration_text(level / amount / _NANO)
+        found: list[tuple[str, str]] = []
+        now_ns = int(now * _NANO + 0.5)
+        for remaining, reset, buckets in self._of(scopes).told:
+            bucket = buckets[0]
+            if len(buckets) > 1:
+                bucket = min(buckets, key=lambda one: (one.left(one.level(now_ns)), one.amount))
+            level = bucket.level(now_ns)
+            ms = -(-level // bucket.ms)
+            duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / bucket.amount / _NANO)
+            found += (bucket.told, (remaining, str(bucket.left(level))), (reset, duration))
         return found
 
-    def _of(self, scopes: tuple[str, ...]) -> list[_Bucket]:
+    def _of(self, scopes: tuple[str, ...]) -> _Under:
         found = self._of_scopes.get(scopes)
         if found is None:
-            buckets = [bucket for scope in scopes for bucket in self._by_scope.get(scope, ())]
-            found = self._of_scopes[scopes] = [bucket for bucket in buckets if not bucket.limit.shadow]
+            buckets = [b for scope in scopes for b in self._by_scope.get(scope, ()) if not b.limit.shadow]
+            by_what = [(left, reset, [one for one in buckets if one.of == of]) for of, left, reset in _TOLD]
+            found = self._of_scopes[scopes] = _Under(buckets, [told for told in by_what if told[-1]])
         return found
 
     def _shadows(self, scopes: tuple[str, ...]) -> list[_Bucket]:
         return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ()) if bucket.limit.shadow]
+
+
+def _take(taken: Taken, buckets: list[_Bucket]) -> Taken:
+    """What was looked at last, and does fit."""
+    for bucket in buckets:
+        if bucket.of == "concurrent":
+            bucket.under_way += 1
+            taken.slots += (bucket,)
+        else:
+            bucket.empty_at = bucket.due
+            if bucket.of == "tokens":
+                taken.tokens += ((bucket, bucket.part),)
+    return taken
 
 
 def duration_text(seconds: float) -> str:

@@ -18,19 +18,12 @@ class Line(Generic[T]):
     def __init__(self) -> None:
         """Begin with nobody."""
         self._by_rank: tuple[OrderedDict[str, OrderedDict[T, None]], ...] = tuple(OrderedDict() for _ in PRIORITIES)
-
-    def __bool__(self) -> bool:
-        """Whether anybody waits."""
-        return any(self._by_rank)
+        self.waiting = 0  # how many
 
     def is_before(self, key: str, rank: int = DEFAULT) -> bool:
         """Whether somebody waits whose turn is before a call of this key that comes now: of the same key, or of a higher
         priority."""
         return key in self._by_rank[rank] or any(self._by_rank[:rank])
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return self.ahead(len(PRIORITIES) - 1)
 
     def ahead(self, rank: int) -> int:
         """How many wait that are of this rank or a higher one."""
@@ -39,14 +32,16 @@ class Line(Generic[T]):
     def join(self, key: str, one: T, rank: int = DEFAULT) -> None:
         """Stand behind the others of this key and rank; a key new to the line comes last."""
         self._by_rank[rank].setdefault(key, OrderedDict())[one] = None
+        self.waiting += 1
 
     def leave(self, key: str, one: T, rank: int = DEFAULT) -> None:
         """Go, served or not."""
         by_key = self._by_rank[rank]
         waiting = by_key.get(key)
-        if waiting is None:
+        if waiting is None or one not in waiting:
             return
-        waiting.pop(one, None)
+        del waiting[one]
+        self.waiting -= 1
         if not waiting:
             del by_key[key]
 

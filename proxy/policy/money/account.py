@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from decimal import ROUND_FLOOR, Context
 from math import inf
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from proxy.policy.money.budgets import Budget
 from proxy.policy.money.periods import period_end, period_start
 
+_ENDLESS = 10**30  # pusd
 _EXACT = Context(prec=60, rounding=ROUND_FLOOR)
 
 
@@ -37,7 +38,7 @@ Verdict = Fits | InFlight | Exceeded
 FITS = Fits()
 
 
-class Room(NamedTuple):
+class Room(Struct, frozen=True):
     """What a key may still take: `spendable_pusd` is the cap less what is spent, `free_pusd` also less what is held
     and what is above the key's share. Below nothing where more is spent or held than the cap."""
 
@@ -56,22 +57,17 @@ class Standing(Struct, frozen=True):
     resets_at: int | None
 
 
-class _Counter:
-    """One period of one budget."""
+class Counter:
+    """One period of one budget. `closed`: a newer one has begun."""
 
-    __slots__ = ("held", "held_by_key", "holds", "spent")
+    __slots__ = ("closed", "held", "held_by_key", "holds", "spent")
 
-    def __init__(self) -> None:
+    def __init__(self, *, closed: bool) -> None:
+        self.closed = closed
         self.spent = 0
         self.held = 0
         self.holds = 0
         self.held_by_key: dict[str, int] = {}
-
-    def hold(self, key: str, amount: int) -> None:
-        self.held += amount
-        self.holds += 1
-        if amount:
-            self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
 
     def grow(self, key: str, amount: int) -> None:
         """A hold that is open takes more."""
@@ -79,14 +75,41 @@ class _Counter:
         self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
 
 
-class Account:
-    """One budget with its counters: the current period, and older ones while a hold is open there."""
+def hold_in(counters: Iterable[Counter], key: str, amount: int) -> None:
+    """Take one hold of `key`, in each of these periods."""
+    for counter in counters:
+        counter.holds += 1
+        if amount:
+            by_key = counter.held_by_key
+            counter.held += amount
+            by_key[key] = by_key.get(key, 0) + amount
 
-    def __init__(self, budget: Budget) -> None:
-        self.counters: dict[int, _Counter] = {}
+
+def settle_in(counters: Iterable[Counter], key: str, held: int, spent: int) -> bool:
+    """Turn such a hold into spending; return whether one of the periods is closed."""
+    is_closed = False
+    for counter in counters:
+        counter.holds -= 1
+        counter.spent += spent
+        if held:
+            by_key = counter.held_by_key
+            counter.held -= held
+            if left := by_key.pop(key) - held:  # a key that holds nothing has no entry
+                by_key[key] = left
+        is_closed = is_closed or counter.closed
+    return is_closed
+
+
+class Account:
+    """One budget with its counters: the current period, and older ones while a hold is open there. `moved` is called when
+    that period or the budget is another."""
+
+    def __init__(self, budget: Budget, moved: Callable[[], None]) -> None:
+        self.counters: dict[int, Counter] = {}
+        self._moved = moved
         self.newest: int | None = None
         self.begun = self.ends = 0.0  # times that open no period newer than the newest
-        self.current = _Counter()  # of the newest, while `begun <= now < ends`
+        self.current = Counter(closed=False)  # of the newest, while `begun <= now < ends`
         self.charge = budget.id, 0  # what stands for it in a hold
         self.change(budget)
 
@@ -95,8 +118,9 @@ class Account:
         self.budget = budget
         self.most_a_key_holds = int(_EXACT.multiply(budget.cap_pusd, budget.share).to_integral_value(ROUND_FLOOR))
         self.begun = self.ends = 0.0
+        self._moved()
 
-    def at(self, now: float) -> _Counter:
+    def at(self, now: float) -> Counter:
         """The counter of the period of `now`; a clock that goes back stays in the newest one."""
         if not self.begun <= now < self.ends:
             start = period_start(self.budget, now)
@@ -105,28 +129,36 @@ class Account:
             assert self.newest is not None
             self.begun, self.ends, self.current = start, inf if end is None else end, self.counter(self.newest)
             self.charge = self.budget.id, self.newest
+            self._moved()
         return self.current
 
-    def counter(self, period: int) -> _Counter:
+    def counter(self, period: int) -> Counter:
         """The counter of a period, begun where there was none."""
         found = self.counters.get(period)
         if found is None:
-            found = self.counters[period] = _Counter()
+            found = self.counters[period] = Counter(closed=self.newest is not None and period != self.newest)
         return found
 
     def load(self, period: int, spent_pusd: int) -> None:
         """Set what a period has spent."""
         self.counter(period).spent = spent_pusd
-        if self.newest is None or period > self.newest:
-            self.newest = period
-            self.begun = self.ends = 0.0
+        self._begin(period)
 
     def reach(self, period: int) -> None:
         """A period has been seen; older ones are closed."""
-        if self.newest is None or period > self.newest:
-            self.newest = period
-            self.begun = self.ends = 0.0
+        if self._begin(period):
             self.forget()
+
+    def _begin(self, period: int) -> bool:
+        """Whether it is the newest from now on."""
+        if self.newest is not None and period <= self.newest:
+            return False
+        self.newest = period
+        self.begun = self.ends = 0.0
+        for at, counter in self.counters.items():
+            counter.closed = at != period
+        self._moved()
+        return True
 
     def forget(self) -> None:
         """Drop closed periods nobody will settle in any more."""
@@ -134,18 +166,6 @@ class Account:
             return
         for period in [p for p, c in self.counters.items() if p != self.newest and not c.holds]:
             del self.counters[period]
-
-    def settle(self, period: int, key: str, held: int, spent: int) -> None:
-        """Turn a hold of a period into spending."""
-        counter = self.counters.get(period) or self.counter(period)
-        counter.held -= held
-        counter.holds -= 1
-        counter.spent += spent
-        left = counter.held_by_key.pop(key, 0) - held
-        if left:  # a key that holds nothing has no entry, whether or not holds of nothing are open
-            counter.held_by_key[key] = left
-        if len(self.counters) > 1:
-            self.forget()
 
     @property
     def is_idle(self) -> bool:
@@ -166,16 +186,6 @@ class Account:
         """When the newest period ends."""
         return None if self.newest is None else period_end(self.budget, self.newest)
 
-    def room(self, key: str, now: float) -> tuple[int, int]:
-        """What this budget leaves `key`, as `Room` has it; a key may pass its share with its only hold."""
-        counter = self.current if self.begun <= now < self.ends else self.at(now)
-        spendable = self.budget.cap_pusd - counter.spent
-        free = spendable - counter.held
-        own = counter.held_by_key.get(key)
-        if own and self.most_a_key_holds - own < free:
-            free = self.most_a_key_holds - own
-        return free, spendable
-
     def judge(self, key: str, amount: int, now: float) -> Verdict:
         """Whether this budget lets `key` hold `amount` more. Nothing is always little enough."""
         counter, cap = self.at(now), self.budget.cap_pusd
@@ -195,3 +205,31 @@ class Account:
         assert self.newest is not None
         left = max(0, budget.cap_pusd - counter.spent - counter.held)
         return Standing(budget, self.newest, counter.spent, counter.held, left, self.resets_at())
+
+
+class Together:
+    """The accounts that bind a call, in the periods of now: until one of these ends (`begun <= now < ends`), or one moves."""
+
+    __slots__ = ("begun", "charges", "counters", "ends", "_rows")
+
+    def __init__(self, accounts: Iterable[Account], now: float) -> None:
+        counted = [(account.at(now), account) for account in accounts]
+        self.begun = max([account.begun for _, account in counted], default=-inf)
+        self.ends = min([account.ends for _, account in counted], default=inf)
+        self.counters = [counter for counter, _ in counted]
+        self.charges = tuple([account.charge for _, account in counted])
+        self._rows = [(counter, account.budget.cap_pusd, account.most_a_key_holds) for counter, account in counted]
+
+    def room(self, key: str) -> Room:
+        """What the tightest leaves `key`, which may pass its share of one with its only hold."""
+        least_free = least_spendable = _ENDLESS
+        for counter, cap, most in self._rows:
+            spendable = cap - counter.spent
+            free = spendable - counter.held
+            if spendable > most and (own := counter.held_by_key.get(key)) and most - own < free:
+                free = most - own
+            if free < least_free:
+                least_free = free
+            if spendable < least_spendable:
+                least_spendable = spendable
+        return Room(least_free, least_spendable)

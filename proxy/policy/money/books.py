@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
-from proxy.policy.money.account import FITS, Account, Exceeded, Fits, Room, Standing, Verdict
+from proxy.policy.money.account import (
+    FITS,
+    Account,
+    Counter,
+    Exceeded,
+    Fits,
+    Room,
+    Standing,
+    Together,
+    Verdict,
+    hold_in,
+    settle_in,
+)
 from proxy.policy.money.budgets import Budget, Subject
 from proxy.policy.money.narrowed import OF, Narrowed
 from proxy.policy.money.periods import is_period
@@ -22,6 +35,7 @@ class _Hold(Struct, frozen=True):
     key: str
     amount: int
     charges: tuple[Charge, ...]
+    counters: list[Counter]  # of these
     shadows: tuple[tuple[str, int, int], ...] = ()  # charges of budgets in shadow, each with an amount of its own
 
 
@@ -29,7 +43,8 @@ class Books:
     """Every budget's counters. Nothing here waits, so nothing comes between a verdict and the hold it allows.
 
     Amounts are pusd, `now` is UTC epoch seconds, scopes are those of `budgets.py` and, where any budget is `narrowed`, what
-    `under` makes of them. Budgets in shadow have no part in any verdict; `has_shadows` says whether there is one.
+    `under` makes of them. Budgets in shadow have no part in any verdict; `has_shadows` says whether there is one, `has_narrowed`
+    whether there is a narrowed one.
     """
 
     def __init__(self, budgets: Iterable[Budget]) -> None:
@@ -37,9 +52,10 @@ class Books:
         self._accounts: dict[str, Account] = {}
         self._by_scope: dict[str, list[Account]] = {}
         self._of_scopes: dict[tuple[str, ...], list[Account]] = {}
+        self._together: dict[tuple[str, ...], Together] = {}
         self._holds: dict[str, _Hold] = {}
-        self.has_shadows = False
-        self.narrowed = Narrowed(self._accounts)
+        self.has_shadows = self.has_narrowed = False
+        self.narrowed = Narrowed(self._accounts, self._together.clear)
         self.replace(budgets)
 
     @property
@@ -51,18 +67,20 @@ class Books:
         """Take on other budgets. One known by its id keeps its counters, also while it is not in force."""
         budgets = list(budgets)
         self._by_scope, self._of_scopes = {}, {}
+        self._together.clear()
         for budget in budgets:
             if budget.each is not None:
                 continue
             account = self._accounts.get(budget.id)
             if account is None:
-                account = self._accounts[budget.id] = Account(budget)
+                account = self._accounts[budget.id] = Account(budget, self._together.clear)
             else:
                 account.change(budget)
             if not budget.is_narrowed:
                 self._by_scope.setdefault(budget.scope, []).append(account)
         self.narrowed.replace(budget for budget in budgets if budget.is_narrowed)
         self.has_shadows = any(budget.shadow for budget in budgets)
+        self.has_narrowed = any(budget.is_narrowed for budget in budgets)
 
     def load(self, budget_id: str, period: int, spent_pusd: int) -> None:
         """Set what a period has spent, as the ledger knows it. A budget not configured, or no period of it, is passed over.
@@ -109,29 +127,38 @@ class Books:
 
     def take(self, hold_id: str, scopes: tuple[str, ...], key: str, amount: int, now: float) -> tuple[Charge, ...]:
         """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
+        return self._take(hold_id, self._now(scopes, now), key, amount)
+
+    def take_ample(
+        self, hold_id: str, scopes: tuple[str, ...], key: str, amounts: tuple[int, int], now: float
+    ) -> tuple[Charge, ...] | None:
+        """The same where there is plenty of room: `amounts` are what to hold, and what has to be free for that. None, and
+        nothing is held, where there is not."""
+        together, (amount, free) = self._now(scopes, now), amounts
+        if amount and together.room(key).free_pusd < free:
+            return None
+        return self._take(hold_id, together, key, amount)
+
+    def _take(self, hold_id: str, together: Together, key: str, amount: int) -> tuple[Charge, ...]:
         if amount < 0 or hold_id in self._holds:
             raise ValueError(f"the hold {hold_id!r} is open already, or negative")
-        accounts = self._of(scopes)
-        for account in accounts:
-            counter = account.current if account.begun <= now < account.ends else account.at(now)
-            counter.hold(key, amount)
-        charges = tuple([account.charge for account in accounts])
-        self._holds[hold_id] = _Hold(key, amount, charges)
-        return charges
+        self._holds[hold_id] = _Hold(key, amount, together.charges, together.counters)
+        hold_in(together.counters, key, amount)
+        return together.charges
 
     def shadow_rooms(self, scopes: tuple[str, ...], key: str, now: float) -> list[tuple[str, Room]]:
         """What each budget of these scopes that is in shadow would leave `key`, by its id."""
         accounts = [account for scope in scopes for account in self._at(scope) if account.budget.shadow]
-        return [(account.budget.id, Room(*account.room(key, now))) for account in accounts]
+        return [(account.budget.id, Together([account], now).room(key)) for account in accounts]
 
     def take_in_shadow(self, hold_id: str, amounts: dict[str, int], now: float) -> tuple[Charge, ...]:
         """Hold for a call, beside what it has taken, what each of these budgets in shadow asks of it."""
         hold, shadows = self._holds[hold_id], []
         for budget_id, amount in amounts.items():
             account = self._accounts[budget_id]
-            account.at(now).hold(hold.key, amount)
+            hold_in([account.at(now)], hold.key, amount)
             shadows.append((*account.charge, amount))
-        self._holds[hold_id] = _Hold(hold.key, hold.amount, hold.charges, tuple(shadows))
+        self._holds[hold_id] = msgspec.structs.replace(hold, shadows=tuple(shadows))
         return tuple((budget_id, period) for budget_id, period, _ in shadows)
 
     def grow(self, hold_id: str, amount: int) -> Verdict:
@@ -145,7 +172,7 @@ class Books:
         for account, period in charged:
             account.counter(period).grow(hold.key, amount)
         shadows = tuple((budget_id, period, held + amount) for budget_id, period, held in hold.shadows)
-        self._holds[hold_id] = _Hold(hold.key, hold.amount + amount, hold.charges, shadows)
+        self._holds[hold_id] = msgspec.structs.replace(hold, amount=hold.amount + amount, shadows=shadows)
         return FITS
 
     def overdrawn(self, hold_id: str) -> list[str]:
@@ -160,9 +187,10 @@ class Books:
         if hold_id in self._holds:
             return False
         known = tuple(charge for charge in charges if self._has(charge))
-        self._holds[hold_id] = _Hold(key, amount, known)
+        counters = [self._accounts[budget_id].counter(period) for budget_id, period in known]
+        self._holds[hold_id] = _Hold(key, amount, known, counters)
+        hold_in(counters, key, amount)
         for budget_id, period in known:
-            self._accounts[budget_id].counter(period).hold(key, amount)
             self._accounts[budget_id].reach(period)
         return True
 
@@ -194,15 +222,8 @@ class Books:
 
     def room(self, scopes: tuple[str, ...], key: str, now: float) -> Room | None:
         """What the tightest of the budgets leaves `key`; None where no budget applies."""
-        accounts = self._of(scopes)
-        if not accounts:
-            return None
-        free, spendable = accounts[0].room(key, now)
-        for account in accounts[1:]:
-            its_free, its_spendable = account.room(key, now)
-            free = its_free if its_free < free else free
-            spendable = its_spendable if its_spendable < spendable else spendable
-        return Room(free, spendable)
+        together = self._now(scopes, now)
+        return together.room(key) if together.counters else None
 
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands, but for those that are somebody's own."""
@@ -236,6 +257,14 @@ class Books:
                 self._of_scopes[scopes] = found
         return found
 
+    def _now(self, scopes: tuple[str, ...], now: float) -> Together:
+        found = self._together.get(scopes)
+        if found is None or not found.begun <= now < found.ends:
+            found = Together(self._of(scopes), now)
+            if scopes in self._of_scopes:
+                self._together[scopes] = found
+        return found
+
     def _at(self, scope: str) -> list[Account]:
         return self._by_scope.get(scope) or self.narrowed.at(scope)
 
@@ -247,8 +276,11 @@ class Books:
         hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
-        for budget_id, period in hold.charges:
-            self._accounts[budget_id].settle(period, hold.key, hold.amount, spent)
+        is_closed = settle_in(hold.counters, hold.key, hold.amount, spent)
         for budget_id, period, amount in hold.shadows:
-            self._accounts[budget_id].settle(period, hold.key, amount, spent)
+            counter = self._accounts[budget_id].counter(period)
+            is_closed = settle_in([counter], hold.key, amount, spent) or is_closed
+        if is_closed:
+            for account, _ in self._charged(hold):
+                account.forget()
         return hold

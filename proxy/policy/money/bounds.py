@@ -72,18 +72,17 @@ class Slope(Struct, frozen=True):
             output = maximum
         tokens, injected = text_tokens, output
         if window is not None:
-            tokens, output = min(tokens, window), min(output, window)
-            injected = min(output, max(1, window - -(-text_tokens * 2 // 7)))
-        fixed = tokens * self.pusd_per_input_token + self.pusd_per_call
-        return Bound(
-            input_tokens=tokens,
-            output_tokens=output,
-            pusd=fixed + output * self.pusd_per_output_token,
-            pusd_without_output=fixed,
-            pusd_per_output_token=self.pusd_per_output_token,
-            is_assumed=largest is None and maximum is None,
-            most_injected=injected,
-        )
+            if tokens > window:
+                tokens = window
+            if output > window:
+                output = window
+            left = window - -(-text_tokens * 2 // 7)
+            if left < 1:
+                left = 1
+            injected = output if output < left else left
+        fixed, rate = tokens * self.pusd_per_input_token + self.pusd_per_call, self.pusd_per_output_token
+        is_assumed = largest is None and maximum is None
+        return Bound(tokens, output, fixed + output * rate, fixed, rate, is_assumed, injected)
 
 
 def slope_of(price: Price, sizes: Sizes, rules: BudgetRules) -> Slope | None:

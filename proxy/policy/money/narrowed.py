@@ -7,7 +7,7 @@ wrote it down when it is used again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from msgspec.structs import replace
@@ -21,17 +21,15 @@ OF = "@"  # between a budget's id and whose own it is
 
 
 class Narrowed:
-    """`accounts` are those of the books, by id. What is said to be in use (`using`) is not forgotten."""
+    """`accounts` are those of the books, by id, `moved` as they have it. What is said to be in use (`using`) is not forgotten."""
 
-    def __init__(self, accounts: dict[str, Account]) -> None:
+    def __init__(self, accounts: dict[str, Account], moved: Callable[[], None]) -> None:
         self._accounts = accounts
+        self._moved = moved
         self._budgets: dict[str, Budget] = {}
         self._fitting: dict[tuple[tuple[str, ...], Subject], list[Budget]] = {}
         self._own: OrderedDict[str, Account] = OrderedDict()
         self._uses: dict[str, int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._budgets)
 
     def replace(self, budgets: Iterable[Budget]) -> None:
         """Take on other budgets; what is in memory of them goes on."""
@@ -82,7 +80,7 @@ class Narrowed:
         budget = self.budget_of(identity)
         if budget is None or identity in self._own:
             return
-        account = self._own[identity] = self._accounts[identity] = Account(budget)
+        account = self._own[identity] = self._accounts[identity] = Account(budget, self._moved)
         for period, amount in spent:
             account.load(period, amount)
         if len(self._own) > MOST_OWN:

@@ -85,7 +85,7 @@ class PriceBook:
         self._through = through or {}
         self._known: dict[tuple[str, str, str], Price | Free | None] = {}
         self._facts: dict[tuple[str, str], Model | None] = {}
-        self._slopes: dict[tuple[str, str, str], tuple[BudgetRules, Slope | None]] = {}
+        self._slopes: dict[tuple[str, tuple[str, str]], tuple[BudgetRules, Slope | None]] = {}
         self._sizes: dict[tuple[str, str], Sizes] = {}
         self._near: dict[tuple[str, str], list[str] | None] = {}
 
@@ -100,14 +100,14 @@ class PriceBook:
             self._known[asked] = self._find(provider, label, model)
         return self._known[asked]
 
-    def slope(self, provider: Provider, label: str, model: str, rules: BudgetRules) -> Slope | None:
-        """The bounds of plain chats with a model; None where they have to be worked out one by one."""
-        asked = (provider.name, label, model)
+    def slope(self, provider: Provider, names: tuple[str, str], rules: BudgetRules) -> Slope | None:
+        """The bounds of plain chats with a model, by label and as it is sent; None where they have to be worked out one by one."""
+        asked = provider.name, names
         known = self._slopes.get(asked)
         if known is None or known[0] is not rules:
             _make_room(self._slopes)
-            price = self.price(provider, label, model)
-            slope = slope_of(price, self.sizes(provider, model), rules) if isinstance(price, Price) else None
+            price = self.price(provider, *names)
+            slope = slope_of(price, self.sizes(provider, names[1]), rules) if isinstance(price, Price) else None
             known = self._slopes[asked] = (rules, slope)
         return known[1]
 

@@ -53,7 +53,7 @@ class Quote(Struct, frozen=True):
     @property
     def is_free(self) -> bool:
         """Whether it costs nothing whatever comes of it."""
-        return self.bound == _NOTHING
+        return self.bound is _NOTHING
 
     @property
     def most_pusd(self) -> int | None:
@@ -90,18 +90,25 @@ class Refuse(Struct, frozen=True):
 Decision = Go | Wait | Refuse
 
 
-def decide(bound: Bound, room: Room, *, may_lower: bool) -> Decision:
-    """What becomes of a call with this bound where so much is free.
+def ample_pusd(bound: Bound, may_lower: bool) -> int:
+    """What has to be free for a call with this bound to go as it is; of one that costs nothing, nothing has to.
 
-    It goes as it is while its output fits a part of what is free, or its maximum is the client's own and fits, or
-    nobody knows the model's largest output and what is assumed of it fits.
+    Its output has to fit a part of what is free; where its maximum is the client's own, or nobody knows the model's largest
+    output, what is held has to fit.
     """
-    if bound.pusd == 0:
-        return Go(0)
+    output = bound.pusd - bound.pusd_without_output
+    if may_lower and output and not bound.is_assumed:
+        return bound.pusd_without_output + _PART * output
+    return bound.pusd
+
+
+def decide(bound: Bound, room: Room, *, may_lower: bool) -> Decision:
+    """What becomes of a call with this bound where so much is free."""
+    if bound.pusd == 0 or room.free_pusd >= ample_pusd(bound, may_lower):
+        return Go(bound.pusd)
+    if not may_lower or bound.pusd_per_output_token == 0:
+        return Wait(bound.pusd) if bound.pusd <= room.spendable_pusd else Refuse(bound.pusd)
     part = (room.free_pusd - bound.pusd_without_output) // _PART
-    is_modest = bound.pusd - bound.pusd_without_output <= part
-    if is_modest or not may_lower or bound.pusd_per_output_token == 0 or (bound.is_assumed and _fits(bound, room)):
-        return _in_full(bound, room)
     comfortable = _at_most(COMFORTABLE_OUTPUT_TOKENS, bound)
     tokens = max(comfortable, _at_most(part // bound.pusd_per_output_token, bound))
     if bound.at(tokens) <= room.free_pusd:
@@ -111,12 +118,6 @@ def decide(bound: Bound, room: Room, *, may_lower: bool) -> Decision:
     return _at_the_end(bound, room)
 
 
-def _in_full(bound: Bound, room: Room) -> Decision:
-    if _fits(bound, room):
-        return Go(bound.pusd)
-    return Wait(bound.pusd) if bound.pusd <= room.spendable_pusd else Refuse(bound.pusd)
-
-
 def _at_the_end(bound: Bound, room: Room) -> Decision:
     """Little money is left, whatever others hold: as long an answer as what is free pays for."""
     least = _at_most(LEAST_OUTPUT_TOKENS, bound)
@@ -124,10 +125,6 @@ def _at_the_end(bound: Bound, room: Room) -> Decision:
     if tokens >= least:
         return _with(tokens, bound)
     return Wait(bound.at(least)) if bound.at(least) <= room.spendable_pusd else Refuse(bound.at(least))
-
-
-def _fits(bound: Bound, room: Room) -> bool:
-    return bound.pusd <= room.free_pusd
 
 
 def _at_most(tokens: int, bound: Bound) -> int:
@@ -165,10 +162,10 @@ def quote_for(
 ) -> Quote:
     """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
     if len(models) == 1 and weight.asks.tools is PLAIN.tools and provider.max_tokens_field != "none":
-        slope = prices.slope(provider, *models[0], rules)
+        slope = prices.slope(provider, models[0], rules)
         if slope is not None:
-            most = slope.bound(weight.intake.text_tokens, weight.asks.maximum)
-            return Quote(slope.price, most, weight.asks.may_lower)
+            asks = weight.asks
+            return Quote(slope.price, slope.bound(weight.intake.text_tokens, asks.maximum), asks.may_lower)
     if provider.max_tokens_field == "none":  # it heeds no maximum either
         weight = _with_asks(weight, maximum=None, may_lower=False)
     is_listed = provider.kind == "mock" or vendor_of(provider) is not None
