@@ -26,7 +26,7 @@ from bench.processes import ROOT, Process, cpu_seconds, free_port, on_other_core
 from proxy.dialects import Incoming
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.pacing import Pacing
-from proxy.exchange.record import Record
+from proxy.exchange.record import record_of
 from proxy.policy.values import Caller, Plan
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
@@ -123,7 +123,7 @@ def _ask_as(ask: Ask, way: str, seed: int) -> float:
 def place_in_line(times: int) -> float:
     """Microseconds to take a place at a target that is paced, and to give it back."""
     job = Job(
-        Call(Endpoint("none"), "", "", "GET", b""), NO_WEIGHT, Caller("x"), Plan((), ""), Incoming(()), Record("x", 0.0),
+        Call(Endpoint("none"), "", "", "GET", b""), NO_WEIGHT, Caller("x"), Plan((), ""), Incoming(()), record_of("x"),
         inf, (), 0,
     )  # fmt: skip
 

@@ -9,8 +9,9 @@ from msgspec import Struct, field
 
 from proxy.policy.names.vendors import vendor_of
 from proxy.policy.values import Provider
-from proxy.wire.call import Call, Pieces
+from proxy.wire.call import Call
 from proxy.wire.headers import Headers, replaced, to_upstream
+from proxy.wire.outgoing import Pieces
 
 # no encoding but the plain one: usage is read while the bytes pass
 PLAIN = ("Accept-Encoding", "identity")

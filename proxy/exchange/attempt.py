@@ -9,19 +9,13 @@ from msgspec import Struct
 
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import max_field, url_for
-from proxy.errors import (
-    CredentialUnreadable,
-    NoHealthyUpstream,
-    ProxyError,
-    UpstreamAuthError,
-    UpstreamError,
-    UpstreamReset,
-)
+from proxy.errors import ProxyError, UpstreamAuthError, UpstreamError
 from proxy.exchange.client import STREAM_HEADERS
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
 from proxy.exchange.onward import moved
 from proxy.exchange.painting import Painter, painted
+from proxy.exchange.prepared import Sent
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Results
@@ -32,11 +26,11 @@ from proxy.policy.privacy import ADJUSTED, preference
 from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
 from proxy.policy.values import Lossy, Provider, RetryRules
-from proxy.translate.images.refusals import UnsupportedModel
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.values import Aim, Protocol
-from proxy.wire.call import MAXIMA, Call, Change, Defaults, applied_defaults, asks_for_usage, outgoing, with_members
+from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.headers import Headers, replaced, safe
+from proxy.wire.outgoing import Change, Pieces, asks_for_usage, only_beginning, outgoing, with_members
 from proxy.wire.reader import StreamReader, error_body
 
 MOST_PREPARED = 64  # of one head, for as many providers and tenants
@@ -49,9 +43,24 @@ def prepare(
 
     `maximum` is the limit of output tokens a budget or a repair has set.
     """
+    if maximum is None and job.prepared is not None:
+        sent = job.prepared.sent.get(attempt.target)
+        if sent is None or sent.provider is not provider:
+            sent = job.prepared.sent[attempt.target] = _sent(job, attempt, provider, None)
+    else:
+        sent = _sent(job, attempt, provider, maximum)
+    call = job.call
+    job.record.adjusted = [*job.record.dressed, *sent.adjusted]
+    if attempt.target:
+        job.record.adjusted += moved(job.record, job.plan.targets[attempt.target].model)
+    pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
+    return sent.request.carrying(pieces), StreamReader(call.endpoint.shape, hide_usage=sent.hides_usage)
+
+
+def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> Sent:
+    """The request of one attempt, but for its body: the same for calls that differ in their messages only."""
     call, plan = job.call, job.plan
-    dialect = DIALECTS[provider.kind]
-    ask_for_usage = call.stream and provider.stream_options and dialect.wants_usage_flag(call)
+    ask_for_usage = call.stream and provider.stream_options and DIALECTS[provider.kind].wants_usage_flag(call)
     members = {} if maximum is None and not plan.defaults else members_for(call, plan.defaults, provider, maximum)
     private = preference(provider, call, members.get("provider")) if job.caller.zdr else {}
     change = Change(
@@ -59,13 +68,10 @@ def prepare(
         members=(*members.items(), *private.items()),
         include_usage=ask_for_usage,
     )
-    job.record.adjusted = [*job.record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
-    job.record.adjusted += [ADJUSTED for _ in private]
-    if attempt.target:
-        job.record.adjusted += moved(job.record, plan.targets[attempt.target].model)
-    request = _request(job, provider, call, provider.name).carrying(outgoing(call, change))
-    hide = ask_for_usage and not asks_for_usage(call)
-    return request, StreamReader(call.endpoint.shape, hide_usage=hide)
+    adjusted = *[f"{name}={value.decode()}" for name, value in members.items()], *[ADJUSTED for _ in private]
+    hides_usage = ask_for_usage and not asks_for_usage(call)
+    request = _request(job, provider, call, provider.name)
+    return Sent(provider, request, change, adjusted, hides_usage, *only_beginning(call, change))
 
 
 def translate(
@@ -161,36 +167,6 @@ def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:
     if job.course is not None and len(job.plan.targets) > 1:  # another candidate is better than waiting for this one
         rules = msgspec.structs.replace(rules, attempts=1)
     return Rounds(len(job.plan.targets), rules, left, None if use is None else use.fallback_on)
-
-
-def unhealthy(provider: Provider, seconds: float, *, is_whole: bool) -> Failure:
-    """The outcome of an attempt not made: a breaker is open, the target's or that of the whole provider."""
-    what = provider.name if is_whole else f"This model at {provider.name}"
-    message = f"{what} has failed several times in a row; the next try is due in {seconds:.0f} s."
-    return Failure(NoHealthyUpstream(message, retry_after=seconds), "unhealthy")
-
-
-def shut(provider: Provider) -> Failure:
-    """The outcome of an attempt not made: the provider is switched off, or its stored key cannot be opened."""
-    if provider.is_unreadable:
-        whose = f" of the tenant {provider.tenant}" if provider.tenant else ""
-        message = f"The key stored for {provider.name}{whose} cannot be opened: {provider.shut}."
-        return Failure(CredentialUnreadable(message), "unhealthy")
-    return Failure(NoHealthyUpstream(f"{provider.shut}."), "unhealthy")
-
-
-def not_private(provider: Provider, call: Call) -> Failure:
-    """The outcome of an attempt not made: the key wants nothing to be kept, and this provider cannot promise that."""
-    message = (
-        f"This key's calls go only where nothing is kept of them (`privacy: {{zdr: true}}`), and {provider.name} cannot "
-        f"promise that for {call.endpoint.name}. OpenRouter's models of chat and embeddings can, and a provider with `zdr: true`."
-    )
-    return Failure(UnsupportedModel(message, param="model"), "unhealthy")
-
-
-def abandoned(provider: Provider) -> Failure:
-    """The outcome of an attempt we gave up ourselves: the client left, or the daemon stops."""
-    return Failure(UpstreamReset(f"The call to {provider.name} was given up."), "no_answer")
 
 
 def news_of(outcome: Reply | Failure, provider: Provider, is_late: bool) -> News:

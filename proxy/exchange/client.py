@@ -12,7 +12,7 @@ from msgspec import Struct
 from proxy.errors import ProxyError
 from proxy.exchange.patience import Deadlines, Patience
 from proxy.exchange.record import Record
-from proxy.exchange.stepper import Stepper
+from proxy.exchange.stepper import ENDED, Stepper
 from proxy.exchange.takers import Kept, Taker
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers, reply_head
@@ -57,58 +57,32 @@ class Speaker(Protocol):
         """What an error of ours ends the stream on."""
 
 
-class Asker(Struct, frozen=True):
-    """How the client is to be answered: whether bodies may follow the head, and in what version of HTTP; whether its
-    connection may serve another request."""
-
-    method: str
-    is_http_1_0: bool
-    keeps: bool
-
-
-class Client:
+class Client(Struct, eq=False):
     """The client's side of one call. Comments wait here until the first event or 15 s of silence.
 
     Once the client has gone, writing is a no-op: whoever reads on, reads for the usage. `keeps`: when all is said, the
-    connection may serve another call.
+    connection may serve another call. `method` and `is_http_1_0` are how it asked: whether bodies may follow a head, and in
+    what version of HTTP. `started`: status and headers are out. `stepper` is set by whoever runs the call.
     """
 
-    __slots__ = (
-        "_asker",
-        "_deadlines",
-        "_head",
-        "_held",
-        "_is_chunked",
-        "_is_watched",
-        "_reader",
-        "_says_events",
-        "_spoke",
-        "door",
-        "gone",
-        "keeps",
-        "kept",
-        "record",
-        "started",
-        "stepper",
-        "takers",
-    )
-
-    def __init__(self, door: Door, asker: Asker, record: Record, deadlines: Deadlines) -> None:
-        """`stepper` is set by whoever runs the call. `started`: status and headers are out."""
-        self.stepper: Stepper
-        self.gone = self.started = False
-        self.kept: Kept | None = None
-        self.keeps = asker.keeps
-        self.door = door
-        self.takers: tuple[Taker, ...] = ()
-        self._asker = asker
-        self.record = record
-        self._deadlines = deadlines
-        self._head = b""
-        self._held = b""
-        self._is_chunked = self._is_watched = self._says_events = False
-        self._spoke = 0.0
-        self._reader: Speaker | None = None
+    door: Door
+    record: Record
+    deadlines: Deadlines
+    method: str
+    is_http_1_0: bool
+    keeps: bool
+    gone: bool = False
+    started: bool = False
+    stepper: Stepper = ENDED
+    kept: Kept | None = None
+    takers: tuple[Taker, ...] = ()
+    _head: bytes = b""
+    _held: bytes = b""
+    _is_chunked: bool = False
+    _is_watched: bool = False
+    _says_events: bool = False
+    _spoke: float = 0.0
+    _reader: Speaker | None = None
 
     @property
     def stays(self) -> bool:
@@ -117,7 +91,7 @@ class Client:
 
     def patience(self, silence_seconds: float, until: float) -> Patience:
         """A deadline for the call, wherever it waits."""
-        return Patience(self._deadlines, self.stepper, silence_seconds, until)
+        return Patience(self.deadlines, self.stepper, silence_seconds, until)
 
     async def hold(self, comments: bytes) -> None:
         """Take comments that came before the first event."""
@@ -138,7 +112,7 @@ class Client:
     def sent(self) -> None:
         """The first request went upstream: silence counts from here."""
         if not self._is_watched and not self.started:
-            self._spoke = self._deadlines.moment()
+            self._spoke = self.deadlines.moment()
 
     def opened(self) -> None:
         """Opening a connection to the provider has ended."""
@@ -148,7 +122,7 @@ class Client:
         """From now on, never be silent for 15 s: an upstream has begun a stream."""
         if not self._is_watched:
             self._is_watched = True
-            self._deadlines.watch(self)
+            self.deadlines.watch(self)
 
     def begin(self, status: int, headers: Headers, reader: Speaker | None = None) -> None:
         """Status and headers, unless silence has sent them already; they go out with the first bytes."""
@@ -162,8 +136,8 @@ class Client:
         self._says_events = ("content-type", "text/event-stream") in ((n.lower(), v[:17]) for n, v in headers)
         framing: Headers = []
         has_length = any(name.lower() == "content-length" for name, _ in headers)
-        if _has_body(self._asker.method, status) and not has_length:
-            self._is_chunked = not self._asker.is_http_1_0
+        if _has_body(self.method, status) and not has_length:
+            self._is_chunked = not self.is_http_1_0
             self.keeps = self.keeps and self._is_chunked
             framing = [("Transfer-Encoding", "chunked")] if self._is_chunked else []
         self._head = self._head_of(status, headers + framing)
@@ -171,7 +145,7 @@ class Client:
     def _head_of(self, status: int, headers: Headers) -> bytes:
         self.keeps = self.keeps and not self.door.is_last
         own = [] if self.keeps else [("Connection", "close")]
-        if self.keeps and self._asker.is_http_1_0:
+        if self.keeps and self.is_http_1_0:
             own = [("Connection", "keep-alive")]
         return reply_head(status, headers + own, int(time.time()))
 
@@ -186,12 +160,12 @@ class Client:
         if self._head:
             data, self._head = self._head + data, b""
         self.gone = not self.door.send(data)
-        self._spoke = self._deadlines.now
+        self._spoke = self.deadlines.now
 
     @property
     def sends_bodies(self) -> bool:
         """Whether a body may follow the head."""
-        return self._asker.method != "HEAD"
+        return self.method != "HEAD"
 
     @property
     def is_slow(self) -> bool:
@@ -215,7 +189,7 @@ class Client:
         if status != 204 and status != 304:
             headers = [*headers, ("Content-Length", str(len(body)))]
         head = self._head_of(status, headers)
-        self.gone = not self.door.send(head + body if _has_body(self._asker.method, status) else head)
+        self.gone = not self.door.send(head + body if _has_body(self.method, status) else head)
         if self.gone and self.kept is not None:
             self.kept.write(body)
             self.kept.close()
@@ -258,7 +232,7 @@ class Client:
     def rest(self) -> None:
         """Stop the keep-alives."""
         if self._is_watched:
-            self._deadlines.forget(self)
+            self.deadlines.forget(self)
 
     def due(self) -> float:
         """When it has been silent for too long."""
@@ -270,7 +244,7 @@ class Client:
             return
         if self._reader is None or self._reader.at_boundary:
             self._beat()
-        self._spoke = self._deadlines.moment()
+        self._spoke = self.deadlines.moment()
 
     def _beat(self) -> None:
         """Say something: what was held, else a comment of our own."""

@@ -1,4 +1,4 @@
-"""An attempt without an answer."""
+"""An attempt without an answer, or not made."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from proxy.dialects import Dialect
-from proxy.errors import ProxyError
+from proxy.errors import CredentialUnreadable, NoHealthyUpstream, ProxyError, UpstreamReset
 from proxy.policy.retries.retry import Seen, Trouble
 from proxy.policy.values import Provider
+from proxy.translate.images.refusals import UnsupportedModel
+from proxy.wire.call import Call
 
 if TYPE_CHECKING:
     from proxy.exchange.background import Watcher
@@ -43,3 +45,33 @@ class Failure:
         if self.settler is not None and self.provider is not None:
             self.settler.resolve(self, self.provider)
             self.settler.close(self)
+
+
+def unhealthy(provider: Provider, seconds: float, *, is_whole: bool) -> Failure:
+    """The outcome of an attempt not made: a breaker is open, the target's or that of the whole provider."""
+    what = provider.name if is_whole else f"This model at {provider.name}"
+    message = f"{what} has failed several times in a row; the next try is due in {seconds:.0f} s."
+    return Failure(NoHealthyUpstream(message, retry_after=seconds), "unhealthy")
+
+
+def shut(provider: Provider) -> Failure:
+    """The outcome of an attempt not made: the provider is switched off, or its stored key cannot be opened."""
+    if provider.is_unreadable:
+        whose = f" of the tenant {provider.tenant}" if provider.tenant else ""
+        message = f"The key stored for {provider.name}{whose} cannot be opened: {provider.shut}."
+        return Failure(CredentialUnreadable(message), "unhealthy")
+    return Failure(NoHealthyUpstream(f"{provider.shut}."), "unhealthy")
+
+
+def not_private(provider: Provider, call: Call) -> Failure:
+    """The outcome of an attempt not made: the key wants nothing to be kept, and this provider cannot promise that."""
+    message = (
+        f"This key's calls go only where nothing is kept of them (`privacy: {{zdr: true}}`), and {provider.name} cannot "
+        f"promise that for {call.endpoint.name}. OpenRouter's models of chat and embeddings can, and a provider with `zdr: true`."
+    )
+    return Failure(UnsupportedModel(message, param="model"), "unhealthy")
+
+
+def abandoned(provider: Provider) -> Failure:
+    """The outcome of an attempt we gave up ourselves: the client left, or the daemon stops."""
+    return Failure(UpstreamReset(f"The call to {provider.name} was given up."), "no_answer")

@@ -15,8 +15,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response, Stale
 from proxy.exchange.stepper import Signal
-from proxy.wire.call import Pieces
 from proxy.wire.headers import ReplyHead, read_reply_head
+from proxy.wire.outgoing import Pieces
 
 LARGEST_HEAD_BYTES = 256 * 1024
 MOST_HEADERS = 512

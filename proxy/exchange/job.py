@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from proxy.dialects import Incoming
 from proxy.exchange.painting import Sketch
+from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.limits.limiter import Taken
 from proxy.policy.limits.pace import DEFAULT
 from proxy.policy.money.weight import Weight, weigh
-from proxy.policy.values import Caller, Plan, Target
+from proxy.policy.values import Caller, Plan, Provider, Target
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 
@@ -46,7 +47,8 @@ class Job(Struct):
     what it has taken from its limits, None until the step in which its first attempt takes its hold; tokens as
     `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
     output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place` has what its attempt took from which limits of a provider, after how many calls.
-    `rank`: of its priority. `leave` gives back the place it has at a target that is paced.
+    `rank`: of its priority. `leave` gives back the place it has at a target that is paced. `prepared` is what was worked out for
+    one like it, `provider` who the latest attempt goes to.
     """
 
     call: Call
@@ -66,6 +68,8 @@ class Job(Struct):
     place: tuple[tuple[str, ...], Taken, int] | None = None
     rank: int = DEFAULT
     leave: Callable[[], None] | None = None
+    prepared: Prepared | None = None
+    provider: Provider | None = None
 
     def over(self) -> None:
         """The call has ended: whoever chose its targets counts it no more."""

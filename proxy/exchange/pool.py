@@ -19,8 +19,8 @@ from msgspec import Struct
 from proxy.exchange.http1 import Connection
 from proxy.exchange.response import Broken, Response
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
-from proxy.wire.call import Pieces
 from proxy.wire.headers import Headers, head_bytes
+from proxy.wire.outgoing import Pieces
 
 IDLE_SECONDS = 15.0
 ADDRESSES_SECONDS = 30.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.errors import ProxyError
 from proxy.exchange.times import Times, instant, micro
@@ -21,7 +21,7 @@ from proxy.policy.values import Provider, Target
 from proxy.wire.endpoints import Shape
 from proxy.wire.error_objects import KIND_OF_STATUS, Missing
 from proxy.wire.findings import Findings
-from proxy.wire.marks import UNMARKED
+from proxy.wire.marks import UNMARKED, Marks
 from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -90,101 +90,64 @@ class Held(Protocol):
         """What it would cost if it ended now."""
 
 
-class Record:
+class Record(Struct, eq=False):
     """`started` is monotonic seconds, `at` the same moment as UTC epoch seconds. `timing`: the key wants its replies to say
     where their time went. `decision` is the id of the one that chose the target, where there were several. `pending`: what it
-    costs is not known before a response in the background has ended."""
+    costs is not known before a response in the background has ended. `cache`: what another call had to do with this one.
+    `fallback`: why another answers than the first. `dressed`: what the use case has changed, whichever attempt. `losses`: from
+    a protocol, to another, which field."""
 
-    __slots__ = (
-        "adjusted",
-        "arm",
-        "asked_of",
-        "at",
-        "cache",
-        "calls",
-        "client_left",
-        "cors",
-        "cost_pusd",
-        "cost_source",
-        "cut_by",
-        "decision",
-        "dressed",
-        "endpoint",
-        "entered",
-        "error",
-        "failure",
-        "failure_status",
-        "fallback",
-        "findings",
-        "held",
-        "key",
-        "label",
-        "limit_headers",
-        "listener",
-        "losses",
-        "marks",
-        "missing",
-        "model",
-        "pending",
-        "phase",
-        "request_id",
-        "saved_pusd",
-        "served",
-        "shadow_rejections",
-        "shape",
-        "speaks_anthropic",
-        "started",
-        "status",
-        "stream",
-        "target",
-        "task",
-        "tenant",
-        "times",
-        "timing",
-        "tried",
-        "unsettled",
-        "upstream_request_id",
-        "usage",
-        "use_case",
-        "when_settled",
-    )
-
-    def __init__(self, request_id: str, now: float) -> None:
-        self.request_id, self.started, self.at = request_id, now, time.time()
-        self.phase: Phase = "reading"
-        self.endpoint, self.tenant, self.cache = "other", "", ""  # what another call had to do with this one
-        self.cors: list[tuple[str, str]] = []
-        self.shape: Shape = "other"
-        self.key: str | None = None
-        self.model: str | None = None
-        self.label: str | None = None
-        self.speaks_anthropic, self.stream, self.entered, self.marks = False, False, False, UNMARKED
-        self.target: Target | None = None
-        self.tried: list[Tried] = []
-        self.calls = self.status = self.unsettled = self.cost_pusd = self.saved_pusd = 0
-        self.adjusted: list[str] = []
-        self.decision = self.use_case = self.arm = self.fallback = ""  # why another answers than the first
-        self.task = PLAIN
-        self.listener: Listener | None = None
-        self.dressed: tuple[str, ...] = ()  # what the use case has changed, whichever attempt
-        self.losses: tuple[tuple[str, str, str], ...] = ()  # from a protocol, to another, which field
-        self.error: ProxyError | None = None
-        self.failure: str | None = None
-        self.failure_status: int | None = None
-        self.missing: Missing = "unknown"
-        self.usage: Usage | None = None
-        self.served: str | None = None
-        self.upstream_request_id: str | None = None
-        self.times, self.timing, self.pending = Times(now), False, False
-        self.client_left: Phase | None = None
-        self.asked_of: Provider | None = None
-        self.cost_source: str | None = None
-        self.limit_headers: list[tuple[str, str]] = []
-        self.cut_by: ProxyError | None = None
-        self.findings: Findings | None = None
-        self.held: Held | None = None
-        self.shadow_rejections: tuple[str, ...] = ()
-        self.when_settled: Callable[[], None] | None = None
+    request_id: str
+    started: float
+    times: Times
+    at: float = field(default_factory=time.time)
+    phase: Phase = "reading"
+    endpoint: str = "other"
+    shape: Shape = "other"
+    key: str | None = None
+    tenant: str = ""
+    model: str | None = None
+    label: str | None = None
+    stream: bool = False
+    speaks_anthropic: bool = False
+    entered: bool = False
+    timing: bool = False
+    pending: bool = False
+    cors: list[tuple[str, str]] = []
+    marks: Marks = UNMARKED
+    cache: str = ""
+    target: Target | None = None
+    tried: list[Tried] = []
+    calls: int = 0
+    status: int = 0
+    unsettled: int = 0
+    cost_pusd: int = 0
+    saved_pusd: int = 0
+    cost_source: str | None = None
+    adjusted: list[str] = []
+    decision: str = ""
+    use_case: str = ""
+    arm: str = ""
+    fallback: str = ""
+    task: str = PLAIN
+    listener: Listener | None = None
+    dressed: tuple[str, ...] = ()
+    losses: tuple[tuple[str, str, str], ...] = ()
+    error: ProxyError | None = None
+    failure: str | None = None
+    failure_status: int | None = None
+    missing: Missing = "unknown"
+    usage: Usage | None = None
+    served: str | None = None
+    upstream_request_id: str | None = None
+    client_left: Phase | None = None
+    asked_of: Provider | None = None
+    limit_headers: list[tuple[str, str]] = []
+    cut_by: ProxyError | None = None
+    findings: Findings | None = None
+    held: Held | None = None
+    shadow_rejections: tuple[str, ...] = ()
+    when_settled: Callable[[], None] | None = None
 
     def own_headers(self, began: float | None = None, *, is_whole: bool = True) -> list[tuple[str, str]]:
         """What every reply of ours carries; an upstream's own x-request-id takes the first one's place.
@@ -288,3 +251,9 @@ class Record:
                 return "caller_model_not_available"
             return KIND_OF_STATUS.get(status, "provider_server_error" if status >= 500 else "_OTHER")
         return None
+
+
+def record_of(request_id: str) -> Record:
+    """The record of a call that begins now."""
+    now = time.monotonic()
+    return Record(request_id, now, Times(now))

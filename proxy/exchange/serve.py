@@ -16,23 +16,19 @@ from proxy.errors import ModelNotFound, NoHealthyUpstream, PolicyError
 from proxy.exchange.attempt import (
     Ending,
     Terms,
-    abandoned,
     fill_empty_error,
     headers_for,
     is_near,
     news_of,
-    not_private,
     paint,
     prepare,
     reply_or_raise,
     rounds,
-    shut,
     translate,
-    unhealthy,
 )
 from proxy.exchange.client import Client
 from proxy.exchange.doors import breakers_before, door_of
-from proxy.exchange.failure import Failure
+from proxy.exchange.failure import Failure, abandoned, not_private, shut, unhealthy
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.onward import flagged, hold_back, passed_over
@@ -92,7 +88,7 @@ class Exchange:
 
     async def _first_good_outcome(self, client: Client, job: Job) -> Ending:
         """Walk targets and tries until an outcome is worth passing on, good or not. Closing an outcome settles it."""
-        attempt, outcome = Attempt(job.plan.start), None
+        attempt, outcome = Attempt(job.plan.start) if job.plan.start else _FIRST, None
         while True:
             try:
                 latest = await self._try(client, job, attempt)
@@ -135,8 +131,8 @@ class Exchange:
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless a breaker is open."""
         record, target = job.record, job.plan.targets[attempt.target]
-        provider = self._provider(job, target)
-        breakers = self.breakers_of(provider.tenant)
+        job.provider = provider = self._provider(job, target)
+        breakers = self.breakers_of(provider.tenant) if provider.tenant else self.breakers
         record.target = target
         way = self.tongues.way(provider, job.call, attempt, time.monotonic())
         if provider.shut:
@@ -172,8 +168,8 @@ class Exchange:
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
-        record = job.record
-        provider = self._provider(job, job.plan.targets[attempt.target])
+        record, provider = job.record, job.provider
+        assert provider is not None
         interpreter: Interpreter | Painter | None = None
         if way is None:
             request, reader = prepare(job, attempt, provider, self.maximum(job, held, attempt))
@@ -297,4 +293,4 @@ class Exchange:
         await asyncio.sleep(seconds)
 
 
-_GOOD = Stop()
+_GOOD, _FIRST = Stop(), Attempt()

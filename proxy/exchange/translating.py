@@ -19,8 +19,9 @@ from proxy.translate.images.refusals import InvalidDimensions, UnsupportedModel
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.losses import Loss, Losses
 from proxy.translate.values import Aim, Fault, Identity, Protocol
-from proxy.wire.call import Call, Change, outgoing
+from proxy.wire.call import Call
 from proxy.wire.endpoints import MODEL_ROWS, Shape
+from proxy.wire.outgoing import Change, outgoing
 
 _PATHS: dict[Protocol, str] = {"chat": "/chat/completions", "messages": "/messages", "responses": "/responses"}
 # why a call cannot be said in another protocol

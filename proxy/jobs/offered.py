@@ -15,7 +15,7 @@ from proxy.errors import ProxyError
 from proxy.exchange.attempt import prepare
 from proxy.exchange.job import Job as CallJob
 from proxy.exchange.keeping import Keeping
-from proxy.exchange.record import Record
+from proxy.exchange.record import record_of
 from proxy.exchange.rows import interrupted_row, paid
 from proxy.exchange.toll import Ask
 from proxy.jobs.calls import head_of_line
@@ -99,8 +99,7 @@ class Offers:
             raise Unfit(str(error)) from None
 
     async def _add(self, offer: Offer, job: Job, caller: Caller, body: bytes) -> None:
-        parts, head, now = self._api.parts, offer.head, time.monotonic()
-        record = Record(self._api.next_id(), now)
+        parts, head, record = self._api.parts, offer.head, record_of(self._api.next_id())
         record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
         record.key, record.tenant = caller.name, caller.tenant
         call = read_call(head.endpoint, "POST", (head.path, ""), (head.content_type, body))
@@ -116,7 +115,7 @@ class Offers:
             weight, cap = most_output(caller, call, weight)
         scopes, tokens = scopes_of(caller), likely_tokens(weight)
         asking = CallJob(
-            call, weight, caller, plan, head.incoming, record, now, scopes, tokens, cap=cap, rank=head.rank
+            call, weight, caller, plan, head.incoming, record, record.started, scopes, tokens, cap=cap, rank=head.rank
         )
         toll, attempt = parts.exchange.toll, Attempt()
         held = await toll.hold_unpaced(asking, Ask(1, provider, (plan.label, target.model)))

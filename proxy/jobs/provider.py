@@ -19,10 +19,11 @@ from proxy.errors import UpstreamBadResponse
 from proxy.exchange.upstream import Upstream
 from proxy.jobs.shapes import Answered
 from proxy.policy.values import Provider
-from proxy.wire.call import Call, Pieces
+from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 from proxy.wire.error_objects import message_of
 from proxy.wire.headers import replaced
+from proxy.wire.outgoing import Pieces
 
 NAME = "tollkeeper_batch"  # in the batch's metadata there: by which it is found again
 _LARGEST_LINE = 64 * 2**20

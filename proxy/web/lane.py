@@ -20,7 +20,7 @@ LARGEST_HEAD = 16 * 1024
 PATIENCE_SECONDS = 1.0
 _MOST_DIGITS = 16
 
-_LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 _CREDENTIALS = (
     b"\r\nAuthorization: ",
     b"\r\nauthorization: ",
@@ -210,14 +210,14 @@ def _split_length(data: bytes, end: int) -> tuple[bytes, int]:
 
     What is spelled otherwise stays in the head, which is then not plain.
     """
-    for name in _LENGTHS:
-        at = data.find(name, 0, end)
-        if at >= 0:
-            line_end = data.find(b"\r\n", at + len(name))
-            digits = data[at + len(name) : line_end]
-            if digits.isdigit() and len(digits) < _MOST_DIGITS:
-                return data[:at] + data[line_end:end], int(digits)
-    return data[:end], 0
+    at = data.find(_LENGTH, 0, end)
+    if at < 0 and (at := data.find(_LENGTH_IN_SMALL, 0, end)) < 0:
+        return data[:end], 0
+    line_end = data.find(b"\r\n", at + len(_LENGTH))
+    digits = data[at + len(_LENGTH) : line_end]
+    if not digits.isdigit() or len(digits) >= _MOST_DIGITS:
+        return data[:end], 0
+    return data[:at] + data[line_end:end], int(digits)
 
 
 def _split_credential(head: bytes) -> tuple[bytes, bytes]:

@@ -1,15 +1,12 @@
 """One parsed request: what routing and metering need to know, and the bytes to send.
 
 A `Call` is read once at the border; nobody looks into bodies afterwards. What was checked is
-what is sent: `outgoing` splices the very bytes that were read.
+what is sent: `outgoing` (outgoing.py) splices the very bytes that were read.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +15,7 @@ from proxy.errors import DuplicateKey, InvalidJson, InvalidValue
 from proxy.wire.body_template import BodyTemplates
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
-from proxy.wire.json_object import JsonObject, edit_for, read_object, splice, without
+from proxy.wire.json_object import JsonObject, read_object, splice, without
 from proxy.wire.ours import NOTHING_OURS, OURS, OURS_IN_FORM, Ours, read_ours, refuse_ours
 
 MAX_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -40,13 +37,12 @@ _USUAL = frozenset(
 
 _JSON = "application/json"
 _HOTTEST_OF_MESSAGES = 1.0  # Anthropic's: a higher temperature is refused
-_SMALL = 64 * 1024  # is rather copied than viewed
+SMALL = 64 * 1024  # is rather copied than viewed
 _MOST_OTHERS = 100  # models that may serve instead; OpenRouter takes three
 
 Said = tuple[str | None, bool, tuple[str, ...], tuple[str, ...]]  # model, stream, also_models, max_fields of a call
 _templates = BodyTemplates()
 Defaults = tuple[tuple[str, bytes], ...]
-Pieces = list[bytes | memoryview]
 
 
 class Call(Struct, frozen=True):
@@ -73,17 +69,6 @@ class Call(Struct, frozen=True):
     form: dict[str, FormField] | None = None
 
 
-class Change(Struct, frozen=True):
-    """What is to differ from the client's bytes: the model, members by name, and the usage flag.
-
-    `members` replace or add; values are JSON texts.
-    """
-
-    model: str | None = None
-    members: tuple[tuple[str, bytes], ...] = ()
-    include_usage: bool = False
-
-
 def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content: tuple[str, bytes]) -> Call:
     """Read a request: `target` is (path without prefix, query), `content` (Content-Type, body).
 
@@ -98,7 +83,20 @@ def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content:
     is_form = content_type != _JSON and content_type.lower().startswith("multipart/form-data")
     if endpoint.carries_model:
         return _read_form_call(bare) if is_form else _read_json_call(bare)
-    return _without_ours(bare, is_form=is_form) if _OURS_IN_BYTES in (body[:_SMALL] if is_form else body) else bare
+    return _without_ours(bare, is_form=is_form) if _OURS_IN_BYTES in (body[:SMALL] if is_form else body) else bare
+
+
+def known_object(endpoint: Endpoint, body: bytes) -> JsonObject | None:
+    """The body as an object, where it is one that came before but for its messages."""
+    return _templates.find(endpoint.name, body) if len(body) <= SMALL else None
+
+
+def like(call: Call, document: JsonObject) -> Call:
+    """The call that says the same with other messages."""
+    return Call(
+        call.endpoint, call.path, call.query, call.method, document.body, call.content_type, call.model, call.stream,
+        call.also_models, call.max_fields, NOTHING_OURS, document,
+    )  # fmt: skip
 
 
 def _read_form_call(bare: Call) -> Call:
@@ -115,7 +113,7 @@ def _read_form_call(bare: Call) -> Call:
 
 
 def _read_json_call(bare: Call) -> Call:
-    known = _templates.find(bare.endpoint.name, bare.body) if len(bare.body) <= _SMALL else None
+    known = known_object(bare.endpoint, bare.body)
     if known is not None and known.template is not None:
         return _call_of(bare, known, known.template.said)
     document = read_object(bare.body)
@@ -134,7 +132,7 @@ def _read_json_call(bare: Call) -> Call:
     also = _also_models(document) if others else ()
     limits = tuple([name for name in MAX_FIELDS if name in values and document.value(name) is not None])
     said = model, is_stream, also, limits
-    if len(bare.body) <= _SMALL:
+    if len(bare.body) <= SMALL:
         _templates.learn(bare.endpoint.name, document, said)
     return _call_of(bare, document, said)
 
@@ -191,40 +189,6 @@ def changed(call: Call, edits: Iterable[tuple[int, int, bytes]], gone: Iterable[
     return msgspec.structs.replace(call, body=document.body, document=document, max_fields=limits)
 
 
-def outgoing(call: Call, change: Change) -> Pieces:
-    """The pieces of the body to send: the client's bytes with `change` spliced in."""
-    if call.form is not None:
-        field = call.form.get("model")
-        if field is None or change.model is None or field.text == change.model:
-            return [call.body]
-        return splice(call.body, [(field.start, field.end, change.model.encode())])
-    if call.document is None:
-        return [call.body]
-    if not change.members and not change.include_usage and call.model is not None and len(call.body) < _SMALL:
-        if change.model is None or change.model == call.model:
-            return [call.body]
-        start, end = call.document.place_of("model")
-        return [call.body[:start], _json_text(change.model), call.body[end:]]
-    return _spliced(call.document, _edits(call, change))
-
-
-def _edits(call: Call, change: Change) -> dict[str, bytes]:
-    document = call.document
-    assert document is not None
-    edits: dict[str, bytes] = {}
-    if change.model is not None and change.model != call.model:
-        edits["model"] = _json_text(change.model)
-    edits.update(change.members)
-    if change.include_usage and (options := _with_usage(document)) is not None:
-        edits["stream_options"] = options
-    return edits
-
-
-@lru_cache(maxsize=1024)
-def _json_text(name: str) -> bytes:
-    return json.dumps(name).encode()
-
-
 def applied_defaults(call: Call, defaults: Defaults, max_field: str | None) -> list[tuple[str, bytes]]:
     """The configured defaults the client left open. The names of the output limit are one: the first of them goes by
     `max_field`, the endpoint's own; None drops it."""
@@ -250,38 +214,3 @@ def fitted(call: Call, members: Defaults) -> Defaults:
 def _cooled(text: bytes) -> bytes:
     value = msgspec.json.decode(text)
     return b"1" if isinstance(value, int | float) and value > _HOTTEST_OF_MESSAGES else text
-
-
-def _spliced(document: JsonObject, edits: dict[str, bytes]) -> Pieces:
-    """Replace members in place; new ones go behind the last, as one edit so that they keep their order."""
-    ranges = [edit_for(document, name, text) for name, text in edits.items() if name in document.members]
-    added = [b'"' + name.encode() + b'":' + text for name, text in edits.items() if name not in document.members]
-    if added:
-        at = document.end
-        ranges.append((at, at, (b"," if document.members else b"") + b",".join(added)))
-    return splice(document.body, ranges) if ranges else [document.body]
-
-
-def with_members(body: bytes, members: dict[str, bytes]) -> bytes:
-    """A JSON object of our own with these members set."""
-    return b"".join(_spliced(read_object(body), members))
-
-
-def _with_usage(document: JsonObject) -> bytes | None:
-    """The `stream_options` that ask for usage, other members kept; None when the client asks already."""
-    told = document.values.get("stream_options")
-    if told is None:
-        return b'{"include_usage":true}'
-    options: Any = document.value("stream_options")
-    if not isinstance(options, dict):
-        return b'{"include_usage":true}' if options is None else None
-    if options.get("include_usage") is True:
-        return None
-    inner = read_object(bytes(told))
-    return b"".join(splice(inner.body, [edit_for(inner, "include_usage", b"true")]))
-
-
-def asks_for_usage(call: Call) -> bool:
-    """Whether the client itself asked for the usage event of a stream."""
-    options = call.document.value("stream_options") if call.document is not None else None
-    return isinstance(options, dict) and options.get("include_usage") is True

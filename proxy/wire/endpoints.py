@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from proxy.errors import InvalidValue
 
@@ -26,7 +27,9 @@ class Endpoint(Struct, frozen=True):
     `name` is the label in logs and metrics. `shape` says how a reply reports errors, ends a
     stream and states usage. `carries_model`: the body is read for its `model`. `metered`:
     a call costs money. `unbounded`: nobody knows what a call may cost, nor by which model.
-    `listed`: it is a row of the table at all. `is_own`: no provider has it.
+    `listed`: it is a row of the table at all. `is_own`: no provider has it. Worked out of these: `draws`, whether its replies
+    are pictures (large, slow to come, and priced by how many there are), and `counts`, whether limits and budgets apply (it
+    costs money, or nobody knows what it is).
     """
 
     name: str
@@ -38,15 +41,12 @@ class Endpoint(Struct, frozen=True):
     unbounded: bool = False
     is_own: bool = False
 
-    @property
-    def draws(self) -> bool:
-        """Whether its replies are pictures: large, slow to come, and priced by how many there are."""
-        return self.name in DRAWING
+    draws: bool = False
+    counts: bool = False
 
-    @property
-    def counts(self) -> bool:
-        """Whether limits and budgets apply: it costs money, or nobody knows what it is."""
-        return self.metered or self.unbounded
+    def __post_init__(self) -> None:
+        force_setattr(self, "draws", self.name in DRAWING)
+        force_setattr(self, "counts", self.metered or self.unbounded)
 
 
 MODEL_ROWS: dict[str, Endpoint] = {

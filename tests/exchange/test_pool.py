@@ -17,8 +17,8 @@ import pytest
 
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.response import Response
-from proxy.wire.call import Pieces
 from proxy.wire.headers import Headers
+from proxy.wire.outgoing import Pieces
 
 
 class Asked(NamedTuple):

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from proxy.errors import CallerError
 from proxy.policy.money.weight import weigh, weigh_all
 from proxy.wire.body_template import LONGEST_BEFORE, MOST_BYTES, MOST_ENDS, BodyTemplates
-from proxy.wire.call import Call, Change, outgoing, read_call
+from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.json_object import JsonObject, read_object
+from proxy.wire.outgoing import Change, outgoing
 
 CHAT = "chat/completions"
 SAID = ("m", False, (), ())

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from proxy.errors import CallerError, DuplicateKey, InvalidJson, InvalidValue
-from proxy.wire.call import Call, Change, Defaults, applied_defaults, asks_for_usage, outgoing, read_call
+from proxy.wire.call import Call, Defaults, applied_defaults, read_call
 from proxy.wire.endpoints import endpoint_for
+from proxy.wire.outgoing import Change, asks_for_usage, outgoing
 
 JSON = "application/json"
 

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown, UnknownEndpoint
 from proxy.exchange.aside import LARGE
-from proxy.exchange.client import Asker, Client
+from proxy.exchange.client import Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.patience import Deadlines
-from proxy.exchange.record import Record
+from proxy.exchange.record import Record, record_of
 from proxy.exchange.request_ids import RequestIds
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import likely_tokens, to_weigh, weigh
@@ -26,6 +26,7 @@ from proxy.policy.names.access import check_endpoint
 from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import Plan
 from proxy.web.body import read_body
+from proxy.web.client.again import like_before, prepared_for
 from proxy.web.client.gate import Room
 from proxy.web.client.heads import Asked, Head, head_of
 from proxy.web.client.keys import peer_uid
@@ -75,15 +76,15 @@ class Api:
     def begin(self, door: Entrance, asked: Asked, body: bytes | Upload, request_id: str | None = None) -> None:
         """Answer a request whose head is known."""
         asked.body = body
-        record = Record(request_id or self._ids.next(), time.monotonic())
-        client = Client(door, Asker(asked.head.method, is_http_1_0=False, keeps=True), record, self._deadlines)
+        record = record_of(request_id or self._ids.next())
+        client = Client(door, record, self._deadlines, asked.head.method, False, True)
         self._run(door, client, self._line(client, record, asked), partial(door.answered, client))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any other request, read off the wire by the HTTP library."""
-        record, door = Record(self._ids.next(), time.monotonic()), cast(Connection, request.protocol)
-        asker = Asker(request.method, request.version == HttpVersion10, request.keep_alive)
-        client = Client(door, asker, record, self._deadlines)
+        record, door = record_of(self._ids.next()), cast(Connection, request.protocol)
+        is_http_1_0 = request.version == HttpVersion10
+        client = Client(door, record, self._deadlines, request.method, is_http_1_0, request.keep_alive)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._run(door, client, self._line(client, record, request), partial(_tell, over))
         try:
@@ -204,6 +205,13 @@ class Api:
         if (turn := parts.gate.enter(caller.name, to_read)) is not None:
             await turn
         record.entered = True
+        if asked.prepared and (job := like_before(asked, record)) is not None:
+            return job
+        return await self._first_job(asked, client, record)
+
+    async def _first_job(self, asked: Asked, client: Client, record: Record) -> Job | None:
+        """The same for a call that is like none before."""
+        head, caller, parts = asked.head, asked.caller, self.parts
         if head.method in ("GET", "HEAD") and (listed := listed_models(parts, head, caller)) is not None:
             client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
             return None
@@ -220,7 +228,8 @@ class Api:
         record.label, alike = plan.label, plan.sharing or caller.sharing or head.apart
         if head.apart is not None and parts.elsewhere is not None and await parts.elsewhere.apart(asked, client, call):
             return None
-        if plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS:
+        is_dressed = plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS
+        if is_dressed:
             plan = staged(parts, plan, call, record, caller)
             call, plan = await parts.exchange.aside(len(body), dressed, call, plan, head.variables, record)
             listen(parts, client, plan, call, caller)
@@ -232,6 +241,8 @@ class Api:
             weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
         until, tokens, scopes = record.started + head.read_timeout_seconds, likely_tokens(weight), scopes_of(caller)
         job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap, rank=head.rank)
+        if not is_dressed and alike is None:
+            job.prepared = prepared_for(asked, job)
         return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)
 
     async def _shared(self, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:

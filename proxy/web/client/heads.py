@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
@@ -10,6 +11,7 @@ from multidict import MultiMapping
 
 from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
+from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.limits.pace import DEFAULT, PRIORITIES
 from proxy.policy.names.access import ROUTE, is_narrowed
@@ -21,13 +23,15 @@ from proxy.policy.webhooks import asked_hook
 from proxy.web.body import read_body
 from proxy.web.client.keys import Keyring
 from proxy.web.upload import Upload
+from proxy.wire.body_template import BodyTemplate
 from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
-_NEVER = None, None
+MOST_PREPARED = 32  # of one head and sender
+_NEVER: tuple[None, Any, Any] = None, None, None
 _LONGEST_ONCE = 255
 _BATCHES = ("batches", "messages/batches")
 SHARED = "x-tollkeeper-coalesce"
@@ -72,11 +76,19 @@ class Head(Struct, frozen=True):
 
 
 class Asked(Struct):
-    """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it."""
+    """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it. `prepared`: what
+    calls of this head and sender need that came before, by their bodies less the messages."""
 
     head: Head
     caller: Caller
     body: bytes | web.BaseRequest | Upload
+    prepared: dict[BodyTemplate, Prepared] = {}
+
+    def learn(self, template: BodyTemplate, prepared: Prepared) -> None:
+        """The next call with such a body need not be worked out again."""
+        if len(self.prepared) >= MOST_PREPARED:
+            self.prepared.clear()
+        self.prepared[template] = prepared
 
 
 async def body_of(asked: Asked, most: int) -> bytes:
@@ -94,14 +106,14 @@ class Heads:
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
         self._came: set[bytes] = set()
-        self._of_senders: dict[bytes, tuple[Head, Caller]] = {}
+        self._of_senders: dict[bytes, tuple[Head, Caller, dict[BodyTemplate, Prepared]]] = {}
 
     def asked(self, digest: bytes, credential: bytes | None, keys: Keyring) -> Asked | None:
         """What a request asks for whose head came before, if whoever presents the credential may ask for it; None for the
         credential: the digest is of both, and was to be remembered."""
         if credential is None:
-            head, caller = self._of_senders.get(digest, _NEVER)
-            return None if head is None or caller is None or not keys.admits(caller) else Asked(head, caller, b"")
+            head, caller, prepared = self._of_senders.get(digest, _NEVER)
+            return None if head is None or not keys.admits(caller) else Asked(head, caller, b"", prepared)
         head = self._known.get(digest)
         caller = None if head is None else keys.caller_of(credential)
         if head is None or caller is None or (head.endpoint.unbounded and is_narrowed(caller)):
@@ -112,7 +124,7 @@ class Heads:
         """Know a head again with the one who sent it."""
         if len(self._of_senders) >= MOST_DIGESTS:
             self._of_senders.clear()
-        self._of_senders[digest] = asked.head, asked.caller
+        self._of_senders[digest] = asked.head, asked.caller, asked.prepared
 
     def learn(self, digest: bytes, head: Head) -> None:
         """Know it again once it has come twice: some clients give every request a head of its own, none of which comes

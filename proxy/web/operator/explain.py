@@ -39,8 +39,9 @@ from proxy.policy.values import Caller, Plan
 from proxy.web.client.keys import OPEN
 from proxy.web.operator.desk import Desk, Unknown, standing_row
 from proxy.web.operator.tenants import order_of
-from proxy.wire.call import Call, Change, outgoing, read_call
+from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import MODEL_ROWS
+from proxy.wire.outgoing import Change, outgoing
 
 _PER_MILLION = Decimal(1_000_000)
 

@@ -1,0 +1,38 @@
+"""Calls that differ from one before in nothing but their messages: what that one needed is not worked out again."""
+
+from __future__ import annotations
+
+from proxy.exchange.job import Job
+from proxy.exchange.prepared import Prepared
+from proxy.exchange.record import Record
+from proxy.policy.money.weight import likely_tokens, weigh
+from proxy.web.client.heads import Asked
+from proxy.wire.call import known_object, like
+
+
+def like_before(asked: Asked, record: Record) -> Job | None:
+    """What is asked of a provider by a call like one before; None where there was none."""
+    head, body = asked.head, asked.body
+    document = known_object(head.endpoint, body) if type(body) is bytes else None
+    if document is None or document.template is None or (found := asked.prepared.get(document.template)) is None:
+        return None
+    call, plan = like(found.call, document), found.plan
+    record.model, record.stream, record.marks, record.label = call.model, call.stream, found.marks, plan.label
+    weight, until = weigh(call, plan.defaults), record.started + head.read_timeout_seconds
+    job = Job(
+        call, weight, asked.caller, plan, head.incoming, record, until, found.scopes, likely_tokens(weight),
+    )  # fmt: skip
+    job.rank, job.prepared = head.rank, found
+    return job
+
+
+def prepared_for(asked: Asked, job: Job) -> Prepared | None:
+    """What the next call like this one need not work out again; None where each is to be looked at for itself."""
+    call, plan, document = job.call, job.plan, job.call.document
+    if document is None or document.template is None or not call.endpoint.counts or job.cap is not None:
+        return None
+    if plan.pool is not None or plan.experiment or asked.caller.max_output is not None or asked.head.model is not None:
+        return None
+    found = Prepared(call, plan, job.record.marks, job.scopes)
+    asked.learn(document.template, found)
+    return found
