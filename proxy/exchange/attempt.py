@@ -170,7 +170,8 @@ def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:
 
 
 def news_of(outcome: Reply | Failure, provider: Provider, is_late: bool) -> News:
-    """What an outcome tells the breakers. `is_late`: a wait that ended with the client's patience says nothing."""
+    """What an outcome that is no answer to the call tells the breakers. `is_late`: a wait that ended with the client's patience
+    says nothing."""
     if isinstance(outcome, Failure):
         if outcome.trouble == "unreachable":
             return "unreachable"
@@ -266,6 +267,8 @@ class Ending:
         reply.broken_by = error
         record.usage = record.usage or findings.usage
         record.served = findings.served_model
+        if error is None and findings.error is None and reply.status < 400:
+            return
         if reply.judged_status >= 400:
             record.missing = reply.missing
         if findings.error is not None:

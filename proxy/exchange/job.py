@@ -48,7 +48,8 @@ class Job(Struct):
     `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
     output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place` has what its attempt took from which limits of a provider, after how many calls.
     `rank`: of its priority. `leave` gives back the place it has at a target that is paced. `prepared` is what was worked out for
-    one like it, `provider` who the latest attempt goes to.
+    one like it, `provider` who the latest attempt goes to, and
+    `is_answered` whether that has brought an answer that is no error.
     """
 
     call: Call
@@ -70,6 +71,7 @@ class Job(Struct):
     leave: Callable[[], None] | None = None
     prepared: Prepared | None = None
     provider: Provider | None = None
+    is_answered: bool = False
 
     def over(self) -> None:
         """The call has ended: whoever chose its targets counts it no more."""

@@ -133,7 +133,7 @@ class Exchange:
         record, target = job.record, job.plan.targets[attempt.target]
         job.provider = provider = self._provider(job, target)
         breakers = self.breakers_of(provider.tenant) if provider.tenant else self.breakers
-        record.target = target
+        record.target, job.is_answered = target, False
         way = self.tongues.way(provider, job.call, attempt, time.monotonic())
         if provider.shut:
             outcome: Reply | Failure = shut(provider)
@@ -160,7 +160,9 @@ class Exchange:
                 breakers.tell(target, "nothing", time.monotonic())
                 raise
             now = time.monotonic()
-            breakers.tell(target, news_of(outcome, provider, now >= job.until), now)
+            job.is_answered = (outcome.judged_status or 500) < 400
+            is_well = job.is_answered and type(outcome) is Reply
+            breakers.tell(target, "answered" if is_well else news_of(outcome, provider, now >= job.until), now)
             if provider.speaks is None:
                 self.tongues.learn(outcome, job.call, provider, translated=way is not None, now=now)
         record.tried.append(Tried(target.provider, target.model, outcome.label))
@@ -233,7 +235,7 @@ class Exchange:
             raise
 
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
-        if outcome.judged_status is not None and outcome.judged_status < 400:
+        if job.is_answered:
             return _GOOD if job.plan.use is None else flagged(outcome, job, attempt, self._rules.most_calls) or _GOOD
         provider = self._provider(job, job.plan.targets[attempt.target])
         if self.tongues.has_no_ear(outcome, job.call, provider, attempt):
