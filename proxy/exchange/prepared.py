@@ -25,7 +25,8 @@ class Sent(Struct, frozen=True):
 
 
 class Prepared(Struct, eq=False):
-    """Of one head and sender, and bodies alike but for their messages (wire/body_template.py). `call` is the first of them.
+    """Of one head and sender, and bodies alike but for their messages (wire/body_template.py). `call` is the first of them,
+    less its body.
 
     It lives as long as what the head was judged by: configuration, keys, lists of models.
     """

@@ -6,6 +6,7 @@ before, and that one JSON value stands between them, proves that the whole is a 
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -18,13 +19,15 @@ MOST_BYTES = 4 * 2**20  # of all that are known, before they are learnt anew
 MOST_ENDS = 16  # of bodies that begin alike
 _USUAL_BYTES = 2048  # what one takes beside its text
 _NAME = b'"messages":'
+_numbers = count()
 _value = msgspec.json.Decoder(Raw).decode
 
 
 class BodyTemplate(Struct, eq=False):
     """All of a body but its messages: what stands before and behind them, the `values` of its members (that of the messages
     is empty), and what a call `said` with it. `places`: where each value begins and ends, counted from the end of the body for
-    those behind the messages. `weighed` is what it asks for beside them, kept by whoever weighs."""
+    those behind the messages. `weighed` is what it asks for beside them, kept by whoever weighs.
+    `number` is that of no other."""
 
     before: bytes
     behind: bytes
@@ -32,6 +35,7 @@ class BodyTemplate(Struct, eq=False):
     gap: bytes
     places: dict[str, tuple[int, int]]
     said: tuple[Any, ...]
+    number: int
     weighed: Any = None
 
     def fill(self, body: bytes) -> JsonObject | None:
@@ -89,6 +93,7 @@ class BodyTemplates:
             document.gap,
             {name: (place.start - far[name], place.end - far[name]) for name, place in places.items()},
             said,
+            next(_numbers),
         )
         others = [one for one in self._known.get((endpoint, before), ()) if one.behind != behind]
         others = others if len(others) < MOST_ENDS else []

@@ -14,9 +14,11 @@ import yaml
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_chunk, chat_reply
 from harness.http import Connection
+from harness.setting import CLIENT_KEY
 from harness.steps import LAST_CHUNK, chunk, json_reply, say, stream_head, then, wait_at
 from harness.upstream import Upstream
 
+BEARER = ("Authorization", f"Bearer {CLIENT_KEY}")
 StartDaemon = Callable[..., Daemon]
 CLIENTS = 5
 RELOADS = 25
@@ -58,6 +60,30 @@ def test_a_provider_that_is_gone_is_none_for_a_head_that_came_before(
     rewrite(daemon, lambda config: config["providers"].pop("slow"))
     daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
     assert daemon.chat(headers=named).error["message"].startswith("No provider of the name that the call gives")
+
+
+def test_a_call_like_many_before_goes_where_the_new_configuration_says(
+    start_daemon: StartDaemon, upstream: Upstream
+) -> None:
+    daemon, texts = start_daemon(), [f"question {number}" for number in range(7)]
+    upstream.expect(json_reply(chat_reply()), again=True)
+    bodies = [json.dumps({**chat_body("quiet"), "messages": [{"role": "user", "content": text}]}) for text in texts]
+
+    def ask(body: str) -> str | None:
+        return daemon.ask("POST", "/v1/chat/completions", [BEARER], body.encode()).header("x-tollkeeper-model")
+
+    assert [ask(body) for body in bodies[:5]] == ["openai/gpt-4o"] * 5
+    rewrite(daemon, lambda config: config["models"].update(quiet={"target": "local/llama3.1"}))
+    daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
+    assert [ask(body) for body in bodies[5:]] == ["llama3.1"] * 2
+    told = [
+        (call.json["model"], call.json.get("max_tokens"), call.json["messages"][0]["content"])
+        for call in upstream.calls
+    ]
+    assert told == [
+        (model, most, text)
+        for (model, most), text in zip([("openai/gpt-4o", 77)] * 5 + [("llama3.1", None)] * 2, texts, strict=True)
+    ]
 
 
 def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(

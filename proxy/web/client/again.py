@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.money.weight import likely_tokens, weigh
-from proxy.web.client.heads import Asked
+from proxy.web.client.heads import Asked, Heads
 from proxy.wire.call import known_object, like
 
 
@@ -14,7 +16,7 @@ def like_before(asked: Asked, record: Record) -> Job | None:
     """What is asked of a provider by a call like one before; None where there was none."""
     head, body = asked.head, asked.body
     document = known_object(head.endpoint, body) if type(body) is bytes else None
-    if document is None or document.template is None or (found := asked.prepared.get(document.template)) is None:
+    if document is None or document.template is None or (found := asked.prepared.get(document.template.number)) is None:
         return None
     call, plan = like(found.call, document), found.plan
     record.model, record.stream, record.marks, record.label = call.model, call.stream, found.marks, plan.label
@@ -26,13 +28,13 @@ def like_before(asked: Asked, record: Record) -> Job | None:
     return job
 
 
-def prepared_for(asked: Asked, job: Job) -> Prepared | None:
+def prepared_for(heads: Heads, asked: Asked, job: Job) -> Prepared | None:
     """What the next call like this one need not work out again; None where each is to be looked at for itself."""
     call, plan, document = job.call, job.plan, job.call.document
     if document is None or document.template is None or not call.endpoint.counts or job.cap is not None:
         return None
     if plan.pool is not None or plan.experiment or asked.caller.max_output is not None or asked.head.model is not None:
         return None
-    found = Prepared(call, plan, job.record.marks, job.scopes)
-    asked.learn(document.template, found)
+    found = Prepared(replace(call, body=b"", document=None), plan, job.record.marks, job.scopes)
+    heads.keep(asked, document.template.number, found)
     return found

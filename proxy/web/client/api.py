@@ -242,7 +242,7 @@ class Api:
         until, tokens, scopes = record.started + head.read_timeout_seconds, likely_tokens(weight), scopes_of(caller)
         job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap, rank=head.rank)
         if not is_dressed and alike is None:
-            job.prepared = prepared_for(asked, job)
+            job.prepared = prepared_for(parts.heads, asked, job)
         return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)
 
     async def _shared(self, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:

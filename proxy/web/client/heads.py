@@ -23,14 +23,13 @@ from proxy.policy.webhooks import asked_hook
 from proxy.web.body import read_body
 from proxy.web.client.keys import Keyring
 from proxy.web.upload import Upload
-from proxy.wire.body_template import BodyTemplate
 from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
-MOST_PREPARED = 32  # of one head and sender
+MOST_PREPARED = 16_384
 _NEVER: tuple[None, Any, Any] = None, None, None
 _LONGEST_ONCE = 255
 _BATCHES = ("batches", "messages/batches")
@@ -77,18 +76,12 @@ class Head(Struct, frozen=True):
 
 class Asked(Struct):
     """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it. `prepared`: what
-    calls of this head and sender need that came before, by their bodies less the messages."""
+    calls of this head and sender need that came before, by the numbers of their bodies' templates."""
 
     head: Head
     caller: Caller
     body: bytes | web.BaseRequest | Upload
-    prepared: dict[BodyTemplate, Prepared] = {}
-
-    def learn(self, template: BodyTemplate, prepared: Prepared) -> None:
-        """The next call with such a body need not be worked out again."""
-        if len(self.prepared) >= MOST_PREPARED:
-            self.prepared.clear()
-        self.prepared[template] = prepared
+    prepared: dict[int, Prepared] = {}
 
 
 async def body_of(asked: Asked, most: int) -> bytes:
@@ -106,7 +99,8 @@ class Heads:
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
         self._came: set[bytes] = set()
-        self._of_senders: dict[bytes, tuple[Head, Caller, dict[BodyTemplate, Prepared]]] = {}
+        self._of_senders: dict[bytes, tuple[Head, Caller, dict[int, Prepared]]] = {}
+        self._prepared = 0
 
     def asked(self, digest: bytes, credential: bytes | None, keys: Keyring) -> Asked | None:
         """What a request asks for whose head came before, if whoever presents the credential may ask for it; None for the
@@ -125,6 +119,14 @@ class Heads:
         if len(self._of_senders) >= MOST_DIGESTS:
             self._of_senders.clear()
         self._of_senders[digest] = asked.head, asked.caller, asked.prepared
+
+    def keep(self, asked: Asked, template: int, prepared: Prepared) -> None:
+        """The next call of the same head and sender with such a body need not be worked out again."""
+        self._prepared += 1
+        if self._prepared > MOST_PREPARED:
+            self._of_senders.clear()
+            self._prepared = 0
+        asked.prepared[template] = prepared
 
     def learn(self, digest: bytes, head: Head) -> None:
         """Know it again once it has come twice: some clients give every request a head of its own, none of which comes
