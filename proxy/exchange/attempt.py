@@ -22,6 +22,7 @@ from proxy.exchange.results import Results
 from proxy.exchange.translating import Asked, Interpreter, say, silent
 from proxy.policy.limits.limiter import HEADERS as LIMIT_HEADERS
 from proxy.policy.money.amounts import usd_text
+from proxy.policy.money.credits import COST_HEADER, Credits
 from proxy.policy.privacy import ADJUSTED, preference
 from proxy.policy.retries.breaker import News
 from proxy.policy.retries.retry import Attempt, Rounds
@@ -29,7 +30,7 @@ from proxy.policy.values import Lossy, Provider, RetryRules
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.values import Aim, Protocol
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
-from proxy.wire.headers import Headers, replaced, safe
+from proxy.wire.headers import Headers, lines_of, replaced, safe
 from proxy.wire.outgoing import Change, Pieces, asks_for_usage, only_beginning, outgoing, with_members
 from proxy.wire.reader import StreamReader, error_body
 
@@ -204,8 +205,8 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
     return outcome
 
 
-def headers_for(reply: Reply, job: Job) -> Headers:
-    """The upstream's headers, then ours."""
+def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
+    """The lines of a reply's head: the upstream's headers, then ours; what it costs also in a unit of the operator's."""
     record, told = job.record, reply.fields
     identity = told.get("x-request-id") or told.get("request-id")
     record.upstream_request_id = safe(identity) if identity else reply.generation_id
@@ -219,20 +220,23 @@ def headers_for(reply: Reply, job: Job) -> Headers:
     own.append(("x-tollkeeper-attempts", str(record.calls)))
     if record.use_case:
         own.append(("x-tollkeeper-use-case", safe(record.use_case)))
-    passed = reply.headers
+    passed = lines_of(reply.headers)
     if record.limit_headers and not LIMIT_HEADERS.isdisjoint(told):
-        passed = replaced(passed, record.limit_headers)
+        passed = lines_of(replaced(reply.headers, record.limit_headers))
     else:
         own += record.limit_headers
     if reply.whole and record.cost_source is not None and not record.pending:
-        own.append(("x-tollkeeper-cost-usd", usd_text(record.cost_pusd)))
+        cost_usd = usd_text(record.cost_pusd)
+        own.append((COST_HEADER, cost_usd))
+        if credits is not None:
+            own.append(credits.header(cost_usd))
     if record.adjusted:
         own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))
     if reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
         own.append(("x-should-retry", "false"))
     if reply.is_event_stream:
         own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in told]
-    return passed + own
+    return passed + lines_of(own)
 
 
 def fill_empty_error(reply: Reply, job: Job) -> None:

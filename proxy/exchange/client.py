@@ -15,7 +15,7 @@ from proxy.exchange.record import Record
 from proxy.exchange.stepper import ENDED, Stepper
 from proxy.exchange.takers import Kept, Taker
 from proxy.wire.endpoints import Shape
-from proxy.wire.headers import Headers, reply_head
+from proxy.wire.headers import Headers, lines_of, reply_head
 from proxy.wire.reader import error_event
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -124,30 +124,31 @@ class Client(Struct, eq=False):
             self._is_watched = True
             self.deadlines.watch(self)
 
-    def begin(self, status: int, headers: Headers, reader: Speaker | None = None) -> None:
-        """Status and headers, unless silence has sent them already; they go out with the first bytes."""
+    def begin(self, status: int, headers: Headers | bytes, reader: Speaker | None = None) -> None:
+        """Status and headers (or their lines), unless silence has sent them already; they go out with the first bytes."""
         self._reader = reader
         if not self.started:
             self.record.status = status
             self._start(status, headers)
 
-    def _start(self, status: int, headers: Headers) -> None:
+    def _start(self, status: int, headers: Headers | bytes) -> None:
         self.started = True
-        self._says_events = ("content-type", "text/event-stream") in ((n.lower(), v[:17]) for n, v in headers)
-        framing: Headers = []
-        has_length = any(name.lower() == "content-length" for name, _ in headers)
-        if _has_body(self.method, status) and not has_length:
+        lines = headers if isinstance(headers, bytes) else lines_of(headers)
+        low = b"\r\n" + lines.lower()
+        self._says_events = b"\r\ncontent-type: text/event-stream" in low
+        if _has_body(self.method, status) and b"\r\ncontent-length:" not in low:
             self._is_chunked = not self.is_http_1_0
             self.keeps = self.keeps and self._is_chunked
-            framing = [("Transfer-Encoding", "chunked")] if self._is_chunked else []
-        self._head = self._head_of(status, headers + framing)
+            lines += b"Transfer-Encoding: chunked\r\n" if self._is_chunked else b""
+        self._head = self._head_of(status, lines)
 
-    def _head_of(self, status: int, headers: Headers) -> bytes:
+    def _head_of(self, status: int, lines: bytes) -> bytes:
         self.keeps = self.keeps and not self.door.is_last
-        own = [] if self.keeps else [("Connection", "close")]
-        if self.keeps and self.is_http_1_0:
-            own = [("Connection", "keep-alive")]
-        return reply_head(status, headers + own, int(time.time()))
+        if not self.keeps:
+            lines += b"Connection: close\r\n"
+        elif self.is_http_1_0:
+            lines += b"Connection: keep-alive\r\n"
+        return reply_head(status, lines, int(time.time()))
 
     def say(self, data: bytes) -> None:
         """Send bytes of the body, with the head where that is not out yet."""
@@ -180,15 +181,15 @@ class Client(Struct, eq=False):
             except ConnectionError:
                 self.gone = True
 
-    def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a reply in hand: one write, with its length."""
+    def whole(self, status: int, headers: Headers | bytes, body: bytes) -> None:
+        """Send a reply in hand, with its headers or their lines: one write, with its length."""
         self.rest()
-        self.started = True
-        self.record.status = status
-        self.record.times.first_byte_at = time.monotonic()
+        record, self.started = self.record, True
+        record.status, record.times.first_byte_at = status, time.monotonic()
+        lines = headers if isinstance(headers, bytes) else lines_of(headers)
         if status != 204 and status != 304:
-            headers = [*headers, ("Content-Length", str(len(body)))]
-        head = self._head_of(status, headers)
+            lines += b"Content-Length: %d\r\n" % len(body)
+        head = self._head_of(status, lines)
         self.gone = not self.door.send(head + body if _has_body(self.method, status) else head)
         if self.gone and self.kept is not None:
             self.kept.write(body)

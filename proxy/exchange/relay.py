@@ -14,13 +14,12 @@ from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.wire.endpoints import DRAWING
 from proxy.wire.first_token import has_first_token
-from proxy.wire.headers import Headers
 
 FOLLOWS_SECONDS = 0.2
 
 
-async def relay(client: Client, reply: Reply, record: Record, headers: Headers) -> None:
-    """Pass the reply on. Raises `ProviderError` when it breaks off under way."""
+async def relay(client: Client, reply: Reply, record: Record, headers: bytes) -> None:
+    """Pass the reply on, behind a head of these lines. Raises `ProviderError` when it breaks off under way."""
     if client.started and not reply.is_event_stream:
         raise UpstreamError(reply.error_message())
     if reply.whole:
@@ -34,9 +33,9 @@ async def relay(client: Client, reply: Reply, record: Record, headers: Headers) 
         client.watch()
     else:
         has_length = reply.content_length is not None and reply.interpreter is None
-        length = [("Content-Length", reply.content_length or "")] if has_length else []
+        length = f"Content-Length: {reply.content_length}\r\n".encode() if has_length else b""
         client.rest()
-        client.begin(reply.status, [*headers, *length])
+        client.begin(reply.status, headers + length)
     reply.forget_headers()
     timeouts, stream = reply.provider.timeouts, reply.is_event_stream
     try:

@@ -17,8 +17,8 @@ from proxy.exchange.attempt import (
     Ending,
     Terms,
     fill_empty_error,
-    headers_for,
     is_near,
+    lines_for,
     news_of,
     paint,
     prepare,
@@ -79,10 +79,7 @@ class Exchange:
                 await self.toll.runaway.judge(job, self.aside)
             with await self._first_good_outcome(client, job) as outcome:
                 reply = await self._in_order(client, outcome, job)
-                headers = headers_for(reply, job)
-                if self.credits is not None:
-                    headers += self.credits.beside(headers)
-                await relay(client, reply, job.record, headers)
+                await relay(client, reply, job.record, lines_for(reply, job, self.credits))
         finally:
             self.toll.release(job)
 

@@ -141,22 +141,27 @@ def replaced(headers: Headers, new: Iterable[tuple[str, str]]) -> Headers:
 def head_bytes(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """A head as it goes over the wire, of names and values without control characters. Bytes that are no UTF-8 stand in
     values as lone surrogates (PEP 383), as the parser puts them there."""
-    text = "".join([line, *[f"\r\n{name}: {value}" for name, value in headers]])
-    return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+    return b"%b\r\n%b\r\n" % (line.encode("utf-8", "surrogateescape"), lines_of(headers))
 
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+def lines_of(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Such headers as lines, each with its end."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("utf-8", "surrogateescape")
 
 
-def reply_head(status: int, headers: Iterable[tuple[str, str]], now: int) -> bytes:
-    """The head of a reply at the UTC epoch second `now`. Statuses without a name of their own have an empty one."""
-    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
-    return head_bytes(line, [*headers, ("Date", _http_date(now))])
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+def reply_head(status: int, lines: bytes, now: int) -> bytes:
+    """The head of a reply at the UTC epoch second `now`, of its other lines. Statuses without a name of their own have an
+    empty one."""
+    first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"%b%bDate: %b\r\n\r\n" % (first, lines, _http_date(now))
 
 
 @lru_cache(maxsize=2)
-def _http_date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+def _http_date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 def safe(text: str) -> str:

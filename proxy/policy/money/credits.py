@@ -23,11 +23,9 @@ class Credits(Struct, frozen=True):
         units = (Decimal(usd) / self.usd).quantize(_EXACT, ROUND_HALF_EVEN)
         return f"{units:f}"
 
-    def beside(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The header that tells in units what one tells in USD; empty where none does."""
-        return [
-            (f"x-tollkeeper-cost-{self.name.lower()}", self.of(usd)) for name, usd in headers if name == COST_HEADER
-        ]
+    def header(self, usd: str) -> tuple[str, str]:
+        """The header that tells in units what one tells in USD."""
+        return f"x-tollkeeper-cost-{self.name.lower()}", self.of(usd)
 
 
 def with_credits(answer: Any, unit: Credits | None) -> Any:
