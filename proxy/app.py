@@ -142,9 +142,9 @@ class Daemon:
         await (await self._stack.enter_async_context(aclosing(experiments))).open(settings)
         self._stack.push_async_callback(begin_reconciling(orders, api, (upstream, lookups), (alerts, telemetry)))
         admin = Admin(AdminDoor(settings, orders.sessions), self._problems, telemetry.page, orders)
+        self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url  # if it fails, no call was taken
         door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
         door.server.takes, door.server.line, self.url = parts.gate.has_room_for, api, f"{door.url}/v1"
-        self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url
         self._shutdown = Shutdown(api, door)
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
         self._running = Running(api, listings, upstream, state, telemetry, alerts, rules, jobs, admin, experiments)

@@ -200,6 +200,8 @@ class Journal:
         """Sync and close. What waits in memory gets a last chance."""
         if self._backlog:
             self.retry()
+        with self._lock:
+            self._writer.close()
         self._syncer.close()
 
     def _prepare(self, *, is_new: bool = True) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from errno import ENOSPC
+from errno import EBADF, ENOSPC
 from pathlib import Path
 
 from msgspec import Struct
@@ -42,6 +42,7 @@ class SegmentWriter:
         self._syncer = syncer
         self._resume = replayed.end if _can_go_on(replayed, rules.segment_bytes) else None
         self._fd = -1
+        self._is_closed = False
         self._room = -1  # the offset up to which frames can be put without a further look
 
     @property
@@ -91,7 +92,7 @@ class SegmentWriter:
 
     def gone(self) -> list[int]:
         """The segments that were removed, or replaced under us; in the one being written nothing is kept any more."""
-        return [number for number in self._sizes if not self._is_there(number)]
+        return [] if self._is_closed else [number for number in self._sizes if not self._is_there(number)]
 
     def _is_there(self, number: int) -> bool:
         try:
@@ -105,6 +106,11 @@ class SegmentWriter:
         """A segment was removed."""
         self._others_bytes -= self._sizes.pop(number)
 
+    def close(self) -> None:
+        """Write nothing more and miss nothing: what is removed or made from now on may be by the next daemon."""
+        self._is_closed = True
+        self._retire()
+
     def _cut_back(self) -> None:
         try:
             os.ftruncate(self._fd, self.offset)
@@ -112,6 +118,8 @@ class SegmentWriter:
             self._retire()
 
     def _next_segment(self) -> None:
+        if self._is_closed:
+            raise OSError(EBADF, os.strerror(EBADF))
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         resume, self._resume = self._resume, None
         fd = self._created() if resume is None else self._reopened(resume)

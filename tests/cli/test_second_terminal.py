@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from harness.commands import Done, typed
 from harness.daemon import REPOSITORY, Daemon
-from harness.surroundings import PATIENCE_SECONDS, as_user, free_port, surroundings
+from harness.surroundings import PATIENCE_SECONDS, as_user, held_port, surroundings
 from sqlalchemy import Engine
 
 from proxy.stores.database import engine_for
@@ -257,10 +257,15 @@ def public(another_user: None) -> Iterator[Path]:
         yield folder
 
 
-def test_another_users_daemon_is_one_sentence_with_what_to_type(public: Path) -> None:
-    ports = {name: {"host": "127.0.0.1", "port": free_port()} for name in ("listen", "admin")}
-    ports["admin"]["token"] = "${ADMIN_TOKEN}"
-    with Daemon({**CONFIG, **ports}, public, env=SECRETS) as running:
+@pytest.fixture
+def addresses() -> Iterator[dict[str, Any]]:
+    """Of both ports: the commands read them in the file."""
+    with held_port() as data, held_port() as admin:
+        yield {"listen": {"port": data}, "admin": {"port": admin, "token": "${ADMIN_TOKEN}"}}
+
+
+def test_another_users_daemon_is_one_sentence_with_what_to_type(public: Path, addresses: dict[str, Any]) -> None:
+    with Daemon({**CONFIG, **addresses}, public, env=SECRETS) as running:
         config = public / "config.yaml"
         config.chmod(0o644)
         for words in (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from harness.commands import typed
 from harness.daemon import REPOSITORY, Daemon
-from harness.surroundings import PATIENCE_SECONDS, free_port, surroundings
+from harness.surroundings import PATIENCE_SECONDS, held_port, surroundings
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,9 @@ def test_health_asks_the_admin_port(daemon: Daemon, tmp_path: Path) -> None:
 
 
 def test_health_where_nobody_listens_is_one_sentence(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{free_port()}/healthz"
-    done = typed(tmp_path, "health", "--url", url)
+    with held_port() as port:
+        url = f"http://127.0.0.1:{port}/healthz"
+        done = typed(tmp_path, "health", "--url", url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{url}: Connection refused\n"
 

@@ -104,12 +104,12 @@ def test_json_lines_are_those_of_the_log(desk: Desk) -> None:
     [
         ("--errors", "--key", "ali"),
         ("--model", "*status=503*"),
-        ("--slow", "0.2", "--provider", "mock"),
+        ("--slow", "1.5", "--provider", "mock"),
         ("--min-cost", "0.2"),
     ],
 )
 def test_filters_leave_out_the_rest(desk: Desk, filters: tuple[str, ...]) -> None:
-    wanted = {"--errors": "mock/error?status=503", "--model": "mock/error?status=503", "--slow": "mock/slow?ttft=0.25"}
+    wanted = {"--errors": "mock/error?status=503", "--model": "mock/error?status=503", "--slow": "mock/slow?ttft=1.6"}
     name = wanted.get(filters[0], "mock/echo?cost=0.2")
     with desk.daemon() as daemon:
         ids = []

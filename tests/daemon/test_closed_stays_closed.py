@@ -20,12 +20,12 @@ from harness.events import chat_reply
 from harness.http import Connection, Reply, request_bytes
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import json_reply
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
 TOKEN = "admin-token-canary"
 NOBODY = [("Authorization", "Bearer nobody")]
-PATIENCE = 20.0
 
 CUT = [
     ("empty", lambda text: b"", "the file is empty"),
@@ -85,7 +85,7 @@ def test_a_file_that_lost_its_keys_changes_nothing_on_sighup(
     daemon = start_daemon(retries={"attempts": 1})
     spoil(daemon, change)
     os.kill(daemon.pid, signal.SIGHUP)
-    line = daemon.wait_for_log(lambda line: line.get("event") == "reload_refused", PATIENCE)
+    line = daemon.wait_for_log(lambda line: line.get("event") == "reload_refused")
     assert sentence in line["problems"]
     assert is_closed(daemon, upstream)
 
@@ -96,7 +96,7 @@ def test_nor_when_asked_over_http_or_seen_by_the_watch(
 ) -> None:
     daemon = start_daemon(args=["--watch"], admin={"host": "127.0.0.1", "port": 0, "token": TOKEN})
     spoil(daemon, lambda _: content)
-    daemon.wait_for_log(lambda line: line.get("event") == "reload_refused", PATIENCE)
+    daemon.wait_for_log(lambda line: line.get("event") == "reload_refused")
     reply = post(daemon)
     assert (reply.status, reply.error["code"]) == (409, "config_refused")
     assert is_closed(daemon, upstream)
@@ -106,7 +106,9 @@ def started(folder: Path, content: str) -> subprocess.CompletedProcess[str]:
     (folder / "config.yaml").write_text(content)
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(folder / "config.yaml")]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 @pytest.mark.parametrize("content", ["", "# only this\n", "null\n", "---\n"])
@@ -144,7 +146,7 @@ def test_a_reload_that_says_open_opens(start_daemon: StartDaemon, upstream: Upst
     daemon = start_daemon()
     file_of(daemon).write_text(yaml.safe_dump({**config_of(daemon), "keys": {}, "open": True}))
     os.kill(daemon.pid, signal.SIGHUP)
-    daemon.wait_for_log(lambda line: line.get("event") == "reloaded", PATIENCE)
+    daemon.wait_for_log(lambda line: line.get("event") == "reloaded")
     upstream.expect(json_reply(chat_reply()))
     assert daemon.chat(headers=NOBODY).status == 200
 
@@ -179,7 +181,7 @@ def test_sections_written_empty_are_meant(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(budgets=BUDGET, routes=[], models={})
     file_of(daemon).write_text(yaml.safe_dump({**config_of(daemon), "budgets": [], "providers": {}}))
     os.kill(daemon.pid, signal.SIGHUP)
-    daemon.wait_for_log(lambda line: line.get("event") == "reloaded", PATIENCE)
+    daemon.wait_for_log(lambda line: line.get("event") == "reloaded")
     assert (daemon.chat().status, daemon.ask("GET", "/v1/files").status) == (404, 503)
 
 
@@ -187,7 +189,7 @@ def test_the_last_budget_of_a_key_counts_too(start_daemon: StartDaemon) -> None:
     daemon = start_daemon(keys={"alice": {"key": CLIENT_KEY, "budgets": BUDGET}})
     file_of(daemon).write_text(yaml.safe_dump({**config_of(daemon), "keys": {"alice": {"key": CLIENT_KEY}}}))
     os.kill(daemon.pid, signal.SIGHUP)
-    daemon.wait_for_log(lambda line: "every budget would be dropped" in line.get("problems", ""), PATIENCE)
+    daemon.wait_for_log(lambda line: "every budget would be dropped" in line.get("problems", ""))
 
 
 def tollkeeper(daemon: Daemon, *arguments: str) -> Done:
@@ -216,6 +218,6 @@ def test_a_file_somebody_is_writing_is_waited_for(start_daemon: StartDaemon, ups
             threading.Event().wait(0.1)  # the time between writes is the subject
             file.write(piece)
             file.flush()
-    line = daemon.wait_for_log(lambda line: line.get("event") in ("reloaded", "reload_refused"), PATIENCE)
+    line = daemon.wait_for_log(lambda line: line.get("event") in ("reloaded", "reload_refused"))
     assert line.get("changes") == ["default_model: None -> openai/gpt-4o"], json.dumps(line)
     assert is_closed(daemon, upstream)

@@ -27,7 +27,7 @@ USAGE = {"prompt_tokens": 0, "completion_tokens": 4175, "total_tokens": 4175, "c
 @pytest.fixture(scope="module")
 def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One for which no silence is too long."""
-    config = config_for(upstream_server, patient=True)
+    config = config_for(upstream_server)
     config["providers"]["small-hours"] = {
         **config["providers"]["openrouter"],
         "timeouts": {"total": 300, "images": 0.3},

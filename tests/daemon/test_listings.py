@@ -13,6 +13,7 @@ from harness.daemon import Daemon
 from harness.events import chat_reply
 from harness.setting import CLIENT_KEY
 from harness.steps import json_reply
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
@@ -25,9 +26,9 @@ def feed(*ids: str) -> dict[str, object]:
     return {"data": [{"id": name, "canonical_slug": name, "name": name, "pricing": pricing} for name in names]}
 
 
-def eventually(happened: Callable[[], bool], seconds: float = 5.0) -> None:
+def eventually(happened: Callable[[], bool]) -> None:
     """Ask again and again; each asking is a call through the daemon."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_SECONDS
     while not happened():
         assert time.monotonic() < end, "it did not happen in time"
 

@@ -39,14 +39,14 @@ def test_T31_T36_T59_T100_what_shows_after_fifteen_seconds(daemon: Daemon, upstr
         slow_head.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
 
         def begin(model: str, *scripts: Script) -> Connection:
-            upstream.expect(*scripts, model=model.partition("/")[2] if model.startswith("slow/") else model)
+            upstream.expect(*scripts, model=model.removeprefix("local/"))
             return stack.enter_context(daemon.open_chat(model, stream=True))
 
-        # comments every second keep the first attempt alive until its connection breaks
+        # comments are all that comes of the first attempt until its connection breaks
         mended = begin("openai/mended", _comments_until(gate), sse(chat_stream()))
         lost = begin("openai/lost", _comments_until(gate), sse(event(error_body(code=400))))
         refused = begin("openai/refused", _comments_until(gate), json_reply(error_body("Shut.", 400), 400))
-        quiet = begin("slow/quiet", _quiet_until(gate))
+        quiet = begin("local/silent", _quiet_until(gate))
         replies = [_head(connection) for connection in (mended, lost, refused, quiet)]
         assert time.monotonic() - began > 14
         for reply in replies:

@@ -30,7 +30,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
 @pytest.fixture(scope="module")
 def daemon(start_shared: Callable[..., Daemon]) -> Daemon:
     """One that waits for an upstream as long as a busy machine takes for such a reply."""
-    return start_shared(patient=True)
+    return start_shared()
 
 
 @pytest.fixture(scope="module")

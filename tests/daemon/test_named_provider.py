@@ -71,7 +71,7 @@ def test_another_provider_is_no_fallback(daemon: Daemon, upstream: Upstream) -> 
 
 REFUSED = [
     ({"tollkeeper": {"provider": "open-router"}}, [], "invalid_value", "The nearest name is openrouter."),
-    ({}, [(ROUTE, "xyz")], "invalid_value", "There are: anthropic, brief, local, oai, openrouter, slow."),
+    ({}, [(ROUTE, "xyz")], "invalid_value", "There are: anthropic, brief, local, oai, openrouter."),
     ({}, [(ROUTE, "oai"), (ROUTE, "oai")], "duplicate_key", "The header x-tollkeeper-route stands twice."),
     ({"tollkeeper": {"provider": "oai"}}, [(ROUTE, "local")], "invalid_value", "keep one."),
     ({"model": "local/x"}, [(ROUTE, "oai")], "invalid_value", "begins with another provider than the call names."),

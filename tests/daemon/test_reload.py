@@ -54,10 +54,10 @@ def test_keys_and_names_change_and_the_difference_is_told(start_daemon: StartDae
 def test_a_provider_that_is_gone_is_none_for_a_head_that_came_before(
     start_daemon: StartDaemon, upstream: Upstream
 ) -> None:
-    daemon, named = start_daemon(), [("x-tollkeeper-route", "slow")]
+    daemon, named = start_daemon(), [("x-tollkeeper-route", "brief")]
     upstream.expect(json_reply(chat_reply()), again=True)
     assert [daemon.chat(headers=named).status for _ in range(3)] == [200] * 3
-    rewrite(daemon, lambda config: config["providers"].pop("slow"))
+    rewrite(daemon, lambda config: config["providers"].pop("brief"))
     daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
     assert daemon.chat(headers=named).error["message"].startswith("No provider of the name that the call gives")
 
@@ -102,7 +102,7 @@ def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(
 
 
 def test_a_stream_under_way_ends_as_it_began(start_daemon: StartDaemon, upstream: Upstream) -> None:
-    daemon = start_daemon(patient=True)
+    daemon = start_daemon()
     gate = upstream.gate()
     stream = chat_chunk("He") + chat_chunk("llo", finish="stop") + b"data: [DONE]\n\n"
     upstream.expect(
@@ -138,7 +138,7 @@ def test_no_call_fails_under_many_reloads(start_daemon: StartDaemon, upstream: U
         thread.start()
     for number in range(RELOADS):
         rewrite(daemon, lambda config, number=number: config["models"].update({f"name-{number}": "openai/gpt-4o"}))  # type: ignore[misc]
-        daemon.wait_for_log(lambda entry, number=number: f"models: name-{number} added" in entry.get("changes", ()), 20)  # type: ignore[misc]
+        daemon.wait_for_log(lambda entry, number=number: f"models: name-{number} added" in entry.get("changes", ()))  # type: ignore[misc]
     going.set()
     for thread in threads:
         thread.join()

@@ -212,11 +212,11 @@ def test_what_people_say_of_replies_moves_where_such_calls_go(start_daemon: Star
     """Two that nobody knows, of the same price: after bad words the other one is the better of the two, and the decision says
     why; of another kind of task nothing has been said."""
     best = {"weights": {"quality": 1}, "explore": "0%", "sticky": 0}
-    both = {"candidates": ["brief/m", "slow/n"], "strategy": "best"}
+    both = {"candidates": ["brief/m", "oai/n"], "strategy": "best"}
     daemon = start_daemon(catalogue={"refresh": "never"}, models={"both": both}, strategies={"best": best})
     upstream.expect(json_reply(chat_reply()), again=True)
     replies = [daemon.chat("both") for _ in range(24)]
-    good = [reply.header("x-tollkeeper-provider") == "slow" for reply in replies]
+    good = [reply.header("x-tollkeeper-provider") == "oai" for reply in replies]
     for reply, score in zip(replies, good, strict=True):
         said = {"request_id": reply.request_id, "score": score}
         assert daemon.post("/v1/tollkeeper/feedback", said).status == 200
@@ -230,7 +230,7 @@ def test_what_people_say_of_replies_moves_where_such_calls_go(start_daemon: Star
     due = f"a guess: no table has it; of text here {sum(good)} opinions, 0 of 0 replies flawed"
     while due not in quality():  # a decision may go by what was known a moment before
         assert time.monotonic() < until, quality()
-    assert {at for at, _, _ in drawn_by(daemon, "both", 5)} == {"slow"}
+    assert {at for at, _, _ in drawn_by(daemon, "both", 5)} == {"oai"}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     assert daemon.chat("both", tools=tools).status == 200
     told = daemon.asked("/routing/decisions")["decisions"][0]["decision"]

@@ -64,12 +64,13 @@ def test_a_reply_read_whole_has_all_four(daemon: Daemon, upstream: Upstream) -> 
 
 
 def test_a_stream_says_what_is_known_as_its_head_goes_out(daemon: Daemon, upstream: Upstream) -> None:
-    upstream.expect(
-        then(
-            pause(0.05), say(stream_head() + chunk(chat_chunk(""))), pause(0.5), say(chunk(chat_stream()) + LAST_CHUNK)
-        )
-    )
-    reply = daemon.chat(stream=True)
+    gate = upstream.gate()
+    rest = say(chunk(chat_stream()) + LAST_CHUNK)
+    upstream.expect(then(pause(0.05), say(stream_head() + chunk(chat_chunk(""))), wait_at(gate), pause(0.15), rest))
+    with daemon.open_chat(stream=True) as connection:
+        reply = connection.read_head()
+        gate.open()
+        connection.read_body(reply)
     said, line = timing(reply), daemon.line_of(reply)
     assert list(said) == ["wait", "ours", "upstream"]
     assert 50 <= said["upstream"] <= line["first_byte_seconds"] * 1000

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.daemon import REPOSITORY, Daemon
+from harness.daemon import REPOSITORY, Daemon, chat_body
 from harness.events import DONE, chat_chunk, chat_reply, chat_stream
-from harness.http import Connection, Reply
+from harness.http import Connection, Reply, request_bytes
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import LAST_CHUNK, chunk, hang, json_reply, say, stream_head, then, wait_at
-from harness.surroundings import PATIENCE_SECONDS
+from harness.surroundings import PATIENCE_SECONDS, held_port
 from harness.upstream import Gate, Upstream
 
 StartDaemon = Callable[..., Daemon]
@@ -30,7 +30,7 @@ GOOD = json_reply(chat_reply())
 BEGUN = say(stream_head() + chunk(chat_chunk("He", provider="OpenAI")))
 MODEL = "/v1/models/openai%2Fgpt-4o"
 # a window that no test waits for, however busy the machine
-LONG: dict[str, Any] = {"patient": True, "shutdown": {"drain": 300}}
+LONG: dict[str, Any] = {"shutdown": {"drain": 300}}
 # what ends sooner than that did not wait for the window
 AT_ONCE_SECONDS = 60.0
 
@@ -168,6 +168,21 @@ def test_with_a_successor_nothing_is_refused(start_heir: StartDaemon, upstream: 
     assert new.stop() == 0
 
 
+def test_one_that_cannot_start_takes_no_call_of_the_next(
+    start_heir: StartDaemon, listener: socket.socket, upstream: Upstream
+) -> None:
+    upstream.expect(GOOD)
+    headers = [("Authorization", f"Bearer {CLIENT_KEY}"), ("Content-Type", "application/json")]
+    call = request_bytes("POST", "/v1/chat/completions", headers, json.dumps(chat_body()).encode(), "127.0.0.1")
+    with Connection(listener.getsockname()[1]) as waiting, socket.create_server(("127.0.0.1", 0)) as taken:
+        waiting.send(call)
+        with pytest.raises(AssertionError, match="Address already in use"):
+            start_heir(admin={"port": taken.getsockname()[1]})
+        new = start_heir()
+        assert waiting.read_reply().status == 200
+    assert new.stop() == 0
+
+
 @pytest.mark.parametrize("which", ["start_daemon", "start_heir"])
 def test_an_idle_connection_is_closed_after_about_a_second(
     request: pytest.FixtureRequest, upstream: Upstream, which: str
@@ -249,7 +264,7 @@ def cut_both(daemon: Daemon, upstream: Upstream, cut: Callable[[], None]) -> flo
 
 
 def test_at_the_end_of_the_window_the_rest_is_cut(start_daemon: StartDaemon, upstream: Upstream) -> None:
-    mine = start_daemon(patient=True, shutdown={"drain": 1})
+    mine = start_daemon(shutdown={"drain": 1})
     took = cut_both(mine, upstream, lambda: None)
     assert 1 <= took <= 1 + AT_ONCE_SECONDS
     assert event(mine, "stopping")["calls"] == 2
@@ -274,7 +289,7 @@ def test_signals_without_end_change_nothing(start_daemon: StartDaemon) -> None:
 
 
 def test_a_client_that_takes_nothing_does_not_hold_up_the_end(start_daemon: StartDaemon, upstream: Upstream) -> None:
-    mine = start_daemon(patient=True, shutdown={"drain": 1})
+    mine = start_daemon(shutdown={"drain": 1})
     flood = [chunk(chat_chunk("x" * 60_000))] * 500
     upstream.expect(then(say(stream_head()), say(*flood), hang))
     with mine.open_chat(stream=True) as connection:
@@ -373,11 +388,18 @@ def refused_start(folder: Path, config: dict[str, Any]) -> str:
     return said
 
 
+@pytest.fixture
+def addresses() -> Iterator[tuple[int, int]]:
+    """Two ports that nobody else is given between two daemons."""
+    with held_port() as data, held_port() as admin:
+        yield data, admin
+
+
 def test_a_successor_takes_the_ports_once_the_old_one_has_ended_and_not_before(
-    start_daemon: StartDaemon, upstream: Upstream, tmp_path: Path
+    start_daemon: StartDaemon, upstream: Upstream, tmp_path: Path, addresses: tuple[int, int]
 ) -> None:
-    old = start_daemon(**LONG)
-    ports = {"listen": {"port": old.port}, "admin": {"port": old.admin_port}}
+    ports = {"listen": {"port": addresses[0]}, "admin": {"port": addresses[1]}}
+    old = start_daemon(**LONG, **ports)
     connection, gate = one_call_waiting(old, upstream)
     with connection:
         # the server closes first, so that both ports have connections in TIME_WAIT

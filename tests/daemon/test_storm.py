@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import pytest
 from harness.daemon import Daemon
 from harness.mock import Mock
 from harness.setting import CLIENT_KEY
-from harness.surroundings import PATIENCE_SECONDS
+from harness.surroundings import PATIENCE_SECONDS, held_port
 
 from proxy.policy.retries.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
 
@@ -21,18 +20,6 @@ BAD_AT_FIRST = 3
 BEST = f"mock/error?status=503&times={BAD_AT_FIRST}"
 DEAD_CALLS, WINDOW, MOST_TO_RETURN = 40, 40, 1500
 BETWEEN_CALLS_SECONDS = 0.02
-
-
-def free_port() -> int:
-    """One that is not given to connections that go out, so that it is still free when its server comes back."""
-    for port in range(21_000, 30_000):
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
 
 
 def config(mocks: dict[str, Mock]) -> dict[str, Any]:
@@ -79,8 +66,8 @@ def others() -> Iterator[dict[str, Mock]]:
 
 
 def test_the_best_target_dies_limps_and_comes_back_and_no_call_is_lost(others: dict[str, Mock], tmp_path: Path) -> None:
-    port = free_port()
     with ExitStack() as stack:
+        port = stack.enter_context(held_port())
         with Mock(port) as best:
             daemon = stack.enter_context(Daemon(config({"first": best, **others}), tmp_path, key=CLIENT_KEY))
             assert [daemon.chat("best").status for _ in range(BAD_AT_FIRST + 1)] == [503] * BAD_AT_FIRST + [200]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import resource
+import select
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from harness.events import chat_reply
 from harness.http import Connection, Ended, Reply
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import hang, json_reply
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 
 StartDaemon = Callable[..., Daemon]
@@ -110,12 +112,9 @@ def _until_refused(connections: list[Connection], number: int) -> tuple[list[Rep
     """The replies of so many that were refused, and those that wait."""
     refused, waiting = [], list(connections)
     while len(refused) < number:
-        for connection in list(waiting):
-            connection.set_timeout(0.2)
-            with contextlib.suppress(TimeoutError):
-                refused.append(connection.read_reply())
-                waiting.remove(connection)
-            connection.set_timeout(10)
+        for connection in select.select(waiting, [], [], PATIENCE_SECONDS)[0]:
+            refused.append(connection.read_reply())
+            waiting.remove(connection)
     return refused, waiting
 
 

@@ -102,7 +102,7 @@ def test_a_worker_that_stands_in_is_asked_whether_it_is_there_before_any_call_is
             until = time.monotonic() + PATIENCE_SECONDS
             while _breaker(running, "local") != "open":
                 assert time.monotonic() < until
-            assert _breaker(running, "slow") == "closed", "nobody falls back to it"
+            assert _breaker(running, "brief") == "closed", "nobody falls back to it"
             taken.listen()
             upstream.expect(GOOD)
             assert running.chat("spent").status == 200

@@ -190,8 +190,9 @@ def test_T61_a_status_without_a_reason_survives(daemon: Daemon, upstream: Upstre
 
 @pytest.mark.parametrize("model", ["brief/x", "two-homes"])
 def test_T55_a_call_that_was_sent_and_not_answered_is_not_sent_again(
-    daemon: Daemon, upstream: Upstream, model: str
+    start_daemon: StartDaemon, upstream: Upstream, model: str
 ) -> None:
+    daemon = start_daemon(models={"two-homes": {"target": "brief/x", "fallbacks": ["local/llama3.1"]}})
     upstream.expect(hang)
     reply = daemon.chat(model, stream=True)
     assert (reply.status, reply.error["code"], len(upstream.calls)) == (504, "upstream_timeout", 1)

@@ -7,13 +7,13 @@ busy machine says nothing about us.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from harness.daemon import Daemon
 from harness.events import OPENROUTER_USAGE, chat_chunk, chat_reply, chat_stream, usage_chunk
 from harness.http import Connection, Reply
-from harness.setting import CLIENT_KEY, TIMEOUTS, config_for
+from harness.setting import PATIENT
 from harness.steps import LAST_CHUNK, chunk, hang, json_reply, say, stream_head, then, wait_at
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Call, Upstream
@@ -22,16 +22,6 @@ pytestmark = pytest.mark.usefixtures("goes_on")
 
 StartDaemon = Callable[..., Daemon]
 BEGUN = say(stream_head() + chunk(chat_chunk("He", provider="OpenAI")))
-
-
-@pytest.fixture(scope="module")
-def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon for which no silence is too long."""
-    with Daemon(
-        config_for(upstream_server, patient=True), tmp_path_factory.mktemp("patient"), key=CLIENT_KEY
-    ) as running:
-        yield running
-        assert running.stop() == 0, running.output
 
 
 def _read_some(connection: Connection) -> Reply:
@@ -99,7 +89,7 @@ def test_T57_a_stream_that_is_billed_anyway_is_read_on_to_its_usage(daemon: Daem
 
 
 def test_leaving_while_a_retry_is_awaited_sends_nothing_more(start_daemon: StartDaemon, upstream: Upstream) -> None:
-    daemon = start_daemon(patient=True, retries={"attempts": 3, "longest_wait": 300})
+    daemon = start_daemon(retries={"attempts": 3, "longest_wait": 300})
     upstream.expect(json_reply({"error": {"code": 429}}, 429, [("Retry-After", "300")]))
     connection = daemon.open_chat(stream=True)
     upstream.wait_for_calls(1)
@@ -120,6 +110,7 @@ def test_many_clients_leaving_at_once_leave_nothing_behind(daemon: Daemon, upstr
     assert len(upstream.calls) == 20
 
 
+IDLE_SECONDS = 3
 PIECE = chat_chunk("x" * 60_000)
 FLOOD = [chunk(PIECE)] * 500
 
@@ -136,11 +127,11 @@ def test_T58_a_client_that_does_not_read_slows_the_upstream_down(daemon: Daemon,
 def test_T58_a_client_that_pauses_is_not_taken_for_a_silent_upstream(
     start_daemon: StartDaemon, upstream: Upstream
 ) -> None:
-    daemon = start_daemon()
+    daemon = start_daemon(timeouts={**PATIENT, "idle": IDLE_SECONDS})
     upstream.expect(then(say(stream_head()), say(*FLOOD), say(chunk(chat_stream()) + LAST_CHUNK)))
     with daemon.open_chat(stream=True) as connection:
         reply = connection.read_head()
-        _stalled_at(upstream.call, TIMEOUTS["idle"] + 0.3)
+        _stalled_at(upstream.call, IDLE_SECONDS + 0.3)
         connection.read_body(reply)
     assert b'"error"' not in reply.body[-400:], reply.body[-400:]
     assert (len(reply.body), reply.complete) == (len(PIECE) * len(FLOOD) + len(chat_stream()), True)

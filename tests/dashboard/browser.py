@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 AXE = REPOSITORY / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 ADMIN_TOKEN = "admin-canary-51b7"
 ADMIN = {"host": "127.0.0.1", "port": 0, "token": ADMIN_TOKEN}
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 _NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 # what axe finds: the rule, and the first places
 _FOUND = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(

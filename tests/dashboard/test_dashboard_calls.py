@@ -23,7 +23,7 @@ KEYS = {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "day"}]}}
 
 @pytest.fixture(scope="module")
 def daemon(browser: Browser, upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    config = config_for(upstream_server, patient=True, admin=ADMIN, keys=KEYS, shutdown={"drain": 1})
+    config = config_for(upstream_server, admin=ADMIN, keys=KEYS, shutdown={"drain": 1})
     with Daemon(config, tmp_path_factory.mktemp("seen"), key=CLIENT_KEY) as running:
         yield running
         assert running.stop() == 0, running.output

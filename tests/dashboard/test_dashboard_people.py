@@ -10,7 +10,7 @@ import pytest
 from browser import ADMIN, ADMIN_TOKEN, Visit
 from harness.daemon import Daemon
 from harness.setting import CLIENT_KEY
-from harness.surroundings import free_port
+from harness.surroundings import held_port
 
 from proxy.policy.analysis.savings import Kind
 
@@ -46,19 +46,20 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
-def focused(page: Page) -> str:
-    """What is said of the place where the keyboard is."""
-    told = page.evaluate(
-        "[document.activeElement.ariaLabel, document.activeElement.innerText, document.activeElement.name]"
-    )
-    return next((text for text in told if text), "")
+# what is said of the place where the keyboard is
+FOCUSED = "[document.activeElement.ariaLabel, document.activeElement.innerText, document.activeElement.name].find(Boolean) ?? ''"
+
+
+def comes_to(page: Page, name: str) -> None:
+    """The keyboard is there, once the page has drawn what it was told."""
+    page.wait_for_function(f"(name) => ({FOCUSED}).trim().startsWith(name)", arg=name)
 
 
 def reach(page: Page, name: str) -> None:
     """Go on with Tab to it."""
     for _ in range(60):
         page.keyboard.press("Tab")
-        if focused(page).strip() == name:
+        if page.evaluate(FOCUSED).strip() == name:
             return
     raise AssertionError(f"no way to {name} by Tab")
 
@@ -68,7 +69,7 @@ def test_a_key_is_made_found_and_revoked_without_a_mouse(browser: Browser, daemo
     page = visit.open("#/now")
     page.get_by_text("live", exact=True).wait_for()
     press(page, "Tab", "Enter")  # past what leads elsewhere
-    assert focused(page).startswith("Now")
+    comes_to(page, "Now")
     press(page, "?")
     page.get_by_role("dialog", name="Keys").wait_for()
     press(page, "Escape", "g", "k")
@@ -76,7 +77,7 @@ def test_a_key_is_made_found_and_revoked_without_a_mouse(browser: Browser, daemo
     reach(page, "New key")
     press(page, "Enter")
     page.get_by_role("dialog").wait_for()
-    assert focused(page) == "name"
+    comes_to(page, "name")
     page.keyboard.type("carol")
     press(page, "Enter")
     page.get_by_label("Admin token").wait_for()
@@ -85,11 +86,11 @@ def test_a_key_is_made_found_and_revoked_without_a_mouse(browser: Browser, daemo
     page.get_by_role("dialog").get_by_text("sk-tk-").wait_for()
     press(page, "Escape")
     page.get_by_role("dialog").wait_for(state="detached")
-    assert focused(page) == "New key"  # where one was before
+    comes_to(page, "New key")  # where one was before
     page.get_by_role("link", name="carol").wait_for()
     reach(page, "alice")
     press(page, "j")
-    assert focused(page) == "carol"
+    comes_to(page, "carol")
     press(page, "Enter")
     page.get_by_role("dialog").wait_for()
     reach(page, "Revoke")
@@ -131,8 +132,15 @@ def test_names_that_mean_harm_are_shown_as_they_are(browser: Browser, daemon: Da
     visit.close()
 
 
-def test_a_page_goes_on_when_the_daemon_was_started_anew(browser: Browser, tmp_path: Path) -> None:
-    config = {**CONFIG, "admin": {**ADMIN, "port": free_port()}}
+@pytest.fixture
+def admin_port() -> Iterator[int]:
+    """One that nobody else is given between two daemons."""
+    with held_port() as port:
+        yield port
+
+
+def test_a_page_goes_on_when_the_daemon_was_started_anew(browser: Browser, tmp_path: Path, admin_port: int) -> None:
+    config = {**CONFIG, "admin": {**ADMIN, "port": admin_port}}
     with Daemon(config, tmp_path, key=CLIENT_KEY) as daemon:
         visit = Visit(browser, daemon)
         page = visit.open("#/now")
@@ -148,7 +156,7 @@ def test_a_page_goes_on_when_the_daemon_was_started_anew(browser: Browser, tmp_p
         second = daemon.chat("openai/gpt-4o").request_id
         page.locator(f'main a[data-row][href$="{second}"]').wait_for()
         assert page.locator(f'main a[data-row][href$="{first}"]').count() == 1
-        page.get_by_role("alert").wait_for(state="detached")
+        page.get_by_role("alert").first.wait_for(state="detached")  # of all there are
         page.get_by_role("link", name="Keys", exact=True).click()
         page.get_by_role("button", name="New key").click()
         form = page.get_by_role("dialog")

@@ -15,6 +15,7 @@ from harness.commands import typed
 from harness.daemon import Daemon
 from harness.http import Connection, request_bytes
 from harness.steps import json_reply
+from harness.surroundings import held_port
 from harness.upstream import Upstream
 
 from proxy.doctor.trial import try_provider
@@ -70,9 +71,8 @@ def tried(base_url: str, **members: Any) -> dict[str, Any]:
 
 
 def test_what_never_answered_says_how_far_it_came() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    found = tried(f"http://127.0.0.1:{port}/v1")
+    with held_port() as port:
+        found = tried(f"http://127.0.0.1:{port}/v1")
     assert (found["ok"], found["status"], found["next_step"]) == (
         False,
         None,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from harness.surroundings import held_port
 
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.response import Response
@@ -288,9 +289,7 @@ async def test_a_proxy_that_opens_no_tunnel_leaves_the_provider_unreachable(pool
 async def test_a_name_without_an_address_and_a_closed_port_are_told_apart(pool: Pool) -> None:
     with pytest.raises(Unreachable, match="no address"):
         await whole(pool, origin_of("http://provider.invalid", None))
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with pytest.raises(Unreachable, match="refused"):
+    with held_port() as port, pytest.raises(Unreachable, match="refused"):
         await whole(pool, origin_of(f"http://127.0.0.1:{port}", None))
 
 

@@ -14,10 +14,12 @@ from harness.surroundings import PATIENCE_SECONDS
 
 @dataclass
 class Leave:
-    """A client that resets its connection once it has read so many bytes, at the latest after so long."""
+    """A client that resets its connection once it has read so many bytes, at the latest after so long; `begun`: of the
+    first of them."""
 
     after_bytes: int
     after_seconds: float
+    begun: bool = False
 
 
 @dataclass
@@ -83,7 +85,8 @@ async def _one(daemon: Daemon, request: bytes, ready: asyncio.Barrier, leave: Le
         await ready.wait()
         writer.write(request)
         if leave is not None:
-            await asyncio.wait_for(_read_bytes(reader, leave.after_bytes), leave.after_seconds)
+            first = len(await reader.read(1)) if leave.begun else 0
+            await asyncio.wait_for(_read_bytes(reader, leave.after_bytes - first), leave.after_seconds)
         else:
             await read_answer(reader, answer)
     except (OSError, TimeoutError, asyncio.IncompleteReadError):

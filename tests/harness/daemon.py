@@ -102,8 +102,7 @@ class Daemon:
             self._wait(lambda: self._listening() is not None or self._process.poll() is not None, PATIENCE_SECONDS)
             assert self._process.poll() is None, f"the daemon ended at once:\n{self.output}"
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            self.__exit__()
             raise
         return self
 
@@ -132,9 +131,12 @@ class Daemon:
         thread.start()
         self._threads.append(thread)
 
-    def _close(self) -> None:
+    def _read_on(self) -> None:
         for thread in self._threads:
             thread.join(PATIENCE_SECONDS)
+
+    def _close(self) -> None:
+        self._read_on()
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -232,10 +234,12 @@ class Daemon:
         self._told_to_stop = True
 
     def stop(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """SIGTERM, unless it was sent before, and the exit code."""
+        """SIGTERM, unless it was sent before, and the exit code; all that was printed and logged is there by then."""
         if not self._told_to_stop:
             self.signal_stop()
-        return self._process.wait(seconds)
+        code = self._process.wait(seconds)
+        self._read_on()
+        return code
 
     def connect(self) -> Connection:
         """A raw connection to the data port."""

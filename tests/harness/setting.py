@@ -10,15 +10,15 @@ UPSTREAM_KEY = "sk-or-upstream-canary"
 CLIENT_KEY = "sk-alice-canary"
 PROMPT = "prompt-canary-7f3a"
 CANARIES = (UPSTREAM_KEY, CLIENT_KEY, PROMPT)
-TIMEOUTS = {"connect": 1, "first_byte": 1.5, "idle": 1.5, "total": 20}
+TIMEOUTS: dict[str, float] = {"connect": 1, "first_byte": 1.5, "idle": 1.5, "total": 20}
+PATIENT: dict[str, float] = dict.fromkeys(TIMEOUTS, 300)
 
 
-def config_for(upstream: Upstream, *, patient: bool = False, **members: Any) -> dict[str, Any]:
-    """Six providers of three kinds on the one upstream, told apart by their paths.
+def config_for(upstream: Upstream, *, timeouts: dict[str, float] = PATIENT, **members: Any) -> dict[str, Any]:
+    """Five providers of three kinds on the one upstream, told apart by their paths.
 
-    Silence is soon too long; with `patient` it never is, for calls that wait for something else.
+    Silence is never too long, however busy the machine, but at `brief`, and with `timeouts=TIMEOUTS` everywhere.
     """
-    timeouts = dict.fromkeys(TIMEOUTS, 300) if patient else TIMEOUTS
     own = {"timeouts": timeouts, "api_key": UPSTREAM_KEY}
     return {
         "providers": {
@@ -30,11 +30,6 @@ def config_for(upstream: Upstream, *, patient: bool = False, **members: Any) -> 
                 "kind": "openai",
                 "base_url": f"{upstream.url}/brief/v1",
                 "timeouts": {**TIMEOUTS, "unstreamed": 0.7},
-            },
-            "slow": {
-                "kind": "openai",
-                "base_url": f"{upstream.url}/slow/v1",
-                "timeouts": {**TIMEOUTS, "idle": 30, "total": 60},
             },
         },
         "routes": [{"match": "anthropic/*", "provider": "anthropic"}],

@@ -6,6 +6,9 @@ import os
 import socket
 import sys
 import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PATIENCE_SECONDS = 60.0  # a busy machine may be slow; only what never comes is a failure
@@ -42,12 +45,42 @@ def queued_seconds(*pids: int) -> float:
 
     What is left of a measured time without it is how long they took or waited for something themselves.
     """
-    tasks = ["thread-self", *map(str, pids)]
-    return sum(int(Path(f"/proc/{task}/schedstat").read_text().split()[1]) for task in tasks) / 1e9
+    return sum(_queued("thread-self", *map(str, pids)).values())
 
 
-def free_port() -> int:
-    """A port for a configuration that must name one; nobody else listens there just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+class OwnTime:
+    """A clock that stands while the machine has no CPU for this thread, for the process `pid` or for who traces it."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._before = self._queues()
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        took = time.monotonic() - self._began
+        return took - sum(waited - self._before.get(task, 0.0) for task, waited in self._queues().items())
+
+    def _queues(self) -> dict[str, float]:
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        tracer = status.partition("\nTracerPid:\t")[2].partition("\n")[0]
+        return _queued("thread-self", str(self._pid), *([tracer] if tracer != "0" else []))
+
+
+def _queued(*tasks: str) -> dict[str, float]:
+    """Seconds by task; one that has ended meanwhile has none."""
+    found = {}
+    for task in tasks:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[task] = int(Path(f"/proc/{task}/schedstat").read_text().split()[1]) / 1e9
+    return found
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port for what must name one. Nobody listens there but who is told to: while the block lasts no other is given it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers have it, which may then listen there
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

@@ -130,14 +130,14 @@ class Upstream:
 
     def hang_up(self) -> None:
         """Close every connection: what comes next comes over a new one."""
-        self._loop.call_soon_threadsafe(self._close_all)
-        for wire in list(self._wires):
-            assert wire.closed.wait(PATIENCE_SECONDS)
+        asyncio.run_coroutine_threadsafe(self._close_all(), self._loop).result(PATIENCE_SECONDS)
 
-    def _close_all(self) -> None:
-        for wire in list(self._wires):
-            if hasattr(wire, "transport"):  # else its TLS handshake failed
-                wire.transport.abort()
+    async def _close_all(self) -> None:
+        wires = [wire for wire in self._wires if hasattr(wire, "transport")]  # else its TLS handshake failed
+        for wire in wires:
+            wire.transport.abort()
+        while not all(wire.closed.is_set() for wire in wires):
+            await asyncio.sleep(0)
 
     def wait_for_calls(self, number: int, seconds: float = PATIENCE_SECONDS) -> list[Call]:
         """Return the calls once there are `number` of them."""
@@ -175,7 +175,7 @@ class Upstream:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        self._close_all()
+        await self._close_all()
         # Python 3.11's wait_closed waits for nobody; a handshake that failed leaves its socket to the next round
         for _ in range(500):
             if not getattr(self._server, "_active_count", 0):

@@ -143,7 +143,7 @@ def test_files_and_batches_are_their_key_s_alone(daemon: Daemon) -> None:
 def test_a_cancelled_batch_awaits_what_is_under_way_and_sends_no_more(daemon: Daemon, mock: Mock) -> None:
     mock.forget()
     user = client(daemon)
-    batch = begin(user, lines(4, "slow"))
+    batch = begin(user, lines(40, "slow"))
     until = time.monotonic() + PATIENCE_SECONDS
     while not mock.bill():
         assert time.monotonic() < until
@@ -153,11 +153,11 @@ def test_a_cancelled_batch_awaits_what_is_under_way_and_sends_no_more(daemon: Da
     batch = ended(user, batch)
     assert batch.status == "cancelled" and batch.cancelled_at and batch.cancelling_at
     sent = len(mock.bill())
-    assert 1 <= sent < 4
+    assert 1 <= sent < 40
     assert list(results(user, batch.output_file_id)) == [f"c{at}" for at in range(sent)]
     never = results(user, batch.error_file_id)
     assert {line["error"]["code"] for line in never.values()} == {"batch_cancelled"}
-    assert len(never) == 4 - sent
+    assert len(never) == 40 - sent
     with pytest.raises(openai.BadRequestError, match="that is cancelled cannot be cancelled"):
         user.batches.cancel(batch.id)
 

@@ -33,6 +33,7 @@ def config(mock: Mock) -> dict[str, Any]:
         "models": {
             "cent": "openrouter/mock/echo?cost=0.01",
             "slow": "openrouter/mock/slow?ttft=1.5&interval=0.01&tokens=4&cost=0.01",
+            "stuck": "openrouter/mock/slow?ttft=600&tokens=4&cost=0.01",
             "bad": "openrouter/mock/error?status=500",
         },
         "keys": {"alice": {"key": ALICE, **budget}, "bob": {"key": BOB, **budget}},
@@ -139,7 +140,7 @@ def test_a_restart_forgets_nothing_and_what_was_interrupted_is_not_sent_again(mo
     with Daemon(config(mock), tmp_path) as daemon:
         first = post(daemon, "kept", body())
         assert first.status == 200
-        thread = threading.Thread(target=_quietly, args=(daemon, "lost", body("slow")))
+        thread = threading.Thread(target=_quietly, args=(daemon, "lost", body("stuck")))
         thread.start()
         until = time.monotonic() + PATIENCE_SECONDS
         while len(mock.bill()) < 2:
@@ -149,7 +150,7 @@ def test_a_restart_forgets_nothing_and_what_was_interrupted_is_not_sent_again(mo
     with Daemon(config(mock), tmp_path) as daemon:
         again = post(daemon, "kept", body())
         assert (again.body, again.header("x-tollkeeper-idempotent")) == (first.body, "replayed")
-        lost = post(daemon, "lost", body("slow"))
+        lost = post(daemon, "lost", body("stuck"))
         error = json.loads(lost.body)["error"]
         assert (lost.status, error["code"]) == (409, "idempotency_result_gone")
         assert "tollkeeper show req_" in error["message"]

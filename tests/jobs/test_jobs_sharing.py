@@ -33,14 +33,14 @@ def config(upstream: Upstream) -> dict[str, Any]:
     keys["dave"]["cache"] = False
     keys["zoe"]["privacy"] = {"zdr": True}
     keys["poor"]["budgets"] = [{"usd": 0.0004, "per": "total"}]
-    own = config_for(upstream, patient=True)
+    own = config_for(upstream)
     own["providers"]["openrouter"]["zdr"] = True
     return {
         **own,
         "models": {
             "plain": "openai/gpt-4o",
             "kept": {"target": "openai/gpt-4o", "cache": {"ttl": "1h"}},
-            "short": {"target": "openai/gpt-4o", "cache": {"ttl": 0.2, "when": "always"}},
+            "short": {"target": "openai/gpt-4o", "cache": {"ttl": 4, "when": "always"}},
             "small": {"target": "openai/gpt-4o", "cache": {"when": "always", "max_bytes": 4096}},
             "both": {"target": "openai/gpt-4o", "cache": True, "coalesce": True},
         },
@@ -247,9 +247,11 @@ def test_headers_that_are_no_text_tell_calls_apart_as_others_do(daemon: Daemon, 
 def test_a_hit_costs_nothing_and_says_what_it_saved(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(answer())
     content = body(text="saves", temperature=0)
+    began = time.monotonic()
     first, again = post(daemon, content), post(daemon, content)
+    assert 0 <= int(again.header("age") or -1) <= time.monotonic() - began
     assert (first.header("x-tollkeeper-cost-usd"), again.header("x-tollkeeper-cost-usd")) == (COST, "0.000000000000")
-    assert again.header("age") == "0" and again.header("x-tollkeeper-attempts") is None
+    assert again.header("x-tollkeeper-attempts") is None
     assert again.header("x-tollkeeper-request-id") != first.header("x-tollkeeper-request-id")
     line = daemon.line_of(again)
     assert (line["cache"], line["cost_usd"], line["cost_source"], line["saved_usd"]) == (

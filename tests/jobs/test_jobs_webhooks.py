@@ -16,7 +16,7 @@ from harness.commands import typed
 from harness.daemon import Daemon
 from harness.hooks import SECRET, Receiver
 from harness.mock import Mock
-from harness.surroundings import PATIENCE_SECONDS
+from harness.surroundings import PATIENCE_SECONDS, held_port
 from openai import OpenAI
 
 from proxy.stores.deliveries import OFF_AFTER, Deliveries, Delivery, switched_off
@@ -147,15 +147,14 @@ def test_who_wants_no_more_is_switched_off_until_one_is_sent_by_hand(daemon: Dae
 
 
 def test_what_is_not_taken_waits_over_a_kill(mock: Mock, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     settings = config(mock, webhooks={"allow_private": True})
-    with Daemon(settings, tmp_path) as daemon:
-        job = begin(daemon, Receiver.entry(port)["url"])
-        daemon.wait_for_log(lambda line: line["event"] == "webhook_failed")
-        os.kill(daemon.pid, signal.SIGKILL)
-    with Receiver(port=port) as receiver, Daemon(settings, tmp_path):
-        assert receiver.wait_for(1)[0]["data"]["id"] == job
+    with held_port() as port:
+        with Daemon(settings, tmp_path) as daemon:
+            job = begin(daemon, Receiver.entry(port)["url"])
+            daemon.wait_for_log(lambda line: line["event"] == "webhook_failed")
+            os.kill(daemon.pid, signal.SIGKILL)
+        with Receiver(port=port) as receiver, Daemon(settings, tmp_path):
+            assert receiver.wait_for(1)[0]["data"]["id"] == job
 
 
 def test_private_addresses_are_refused_at_once_or_where_the_name_leads_there(mock: Mock, tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ def threaded() -> Iterator[MockServer]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    mock = asyncio.run_coroutine_threadsafe(start_mock(), loop).result(10)
+    mock = asyncio.run_coroutine_threadsafe(start_mock(), loop).result(60)
     yield mock
-    asyncio.run_coroutine_threadsafe(mock.close(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(mock.close(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
     loop.close()

@@ -16,7 +16,7 @@ from harness.mock import Mock
 from proxy.mock.server import MockServer
 
 PATH = "/openai/v1/responses"
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 @pytest.fixture

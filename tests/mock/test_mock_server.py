@@ -24,7 +24,7 @@ pytestmark = pytest.mark.process
 HI = [{"role": "user", "content": "one two three four"}]
 ANY_KEY = {"Authorization": "Bearer sk-any"}
 VERSION = {"anthropic-version": "2023-06-01"}
-PATIENCE = 10
+PATIENCE = 60
 
 
 @pytest.fixture

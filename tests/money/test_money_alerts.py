@@ -17,7 +17,7 @@ from harness.commands import typed
 from harness.daemon import Daemon
 from harness.hooks import SECRET, TOKEN, Receiver
 from harness.mock import Mock
-from harness.surroundings import free_port
+from harness.surroundings import held_port
 from money_books import KEY, ask, books_of, eventually, priced, toll_config
 
 TOTAL = "key:alice:total"
@@ -51,8 +51,8 @@ def told(daemon: Daemon, number: int) -> list[list[str]]:
 
 
 def webhook(daemon: Daemon, outcome: str, number: int = 1) -> dict[str, Any]:
-    """The log line of a try, once there are so many of its kind."""
-    return daemon.wait_for_lines(lambda line: line.get("event") == f"webhook_{outcome}", number)[-1]
+    """The log line of the `number`th try of its kind, once there is one."""
+    return daemon.wait_for_lines(lambda line: line.get("event") == f"webhook_{outcome}", number)[number - 1]
 
 
 def adjust(daemon: Daemon, usd: str) -> None:
@@ -162,14 +162,16 @@ def test_killed_at_any_instant_each_threshold_is_told_of_in_one_message(mock: Mo
 
 
 def test_what_could_not_be_delivered_is_sent_after_a_kill(mock: Mock, tmp_path: Path) -> None:
-    port = free_port()
-    with Daemon(config(mock, port), tmp_path, key=KEY) as daemon:
-        spend(daemon, "half")
-        line = webhook(daemon, "failed")
-        assert (line["reason"], line["tries"]) == ("no connection", 1)
-        assert 0.9 <= line["again_in_seconds"] <= 1.1
-        os.kill(daemon.pid, signal.SIGKILL)
-    with Receiver(port=port) as receiver, Daemon(config(mock, port), tmp_path, key=KEY) as daemon:
+    with ExitStack() as stack:
+        port = stack.enter_context(held_port())
+        with Daemon(config(mock, port), tmp_path, key=KEY) as daemon:
+            spend(daemon, "half")
+            line = webhook(daemon, "failed")
+            assert (line["reason"], line["tries"]) == ("no connection", 1)
+            assert 0.9 <= line["again_in_seconds"] <= 1.1
+            os.kill(daemon.pid, signal.SIGKILL)
+        receiver = stack.enter_context(Receiver(port=port))
+        daemon = stack.enter_context(Daemon(config(mock, port), tmp_path, key=KEY))
         (message,) = receiver.wait_for(1)
         assert message["data"]["thresholds"] == ["50%"]
         assert webhook(daemon, "delivered")["message_id"] == line["message_id"]

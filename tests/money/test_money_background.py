@@ -127,7 +127,7 @@ def settled(daemon: Daemon, reply: Reply) -> Books:
 
 
 def ended(daemon: Daemon) -> Line:
-    return daemon.wait_for_log(lambda line: line.get("event") == "background_ended", 30)
+    return daemon.wait_for_log(lambda line: line.get("event") == "background_ended")
 
 
 def test_a_client_that_polls_sees_its_hold_settled_by_the_usage(start_one: StartOne, upstream: Upstream) -> None:

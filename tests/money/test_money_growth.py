@@ -13,6 +13,7 @@ from harness.daemon import Daemon
 from harness.events import DONE, chat_chunk, usage_chunk
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import LAST_CHUNK, chunk, hang, say, stream_head, then, wait_at
+from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
 from money_books import StartToll, books_of, eventually, settled
 
@@ -57,7 +58,7 @@ def test_where_none_is_free_it_ends_in_band_and_the_provider_is_closed(
     last = reply.body.rstrip().rpartition(b"data: ")[2]
     error = json.loads(last)["error"]
     assert error["code"] == "budget_exceeded" and "this key's budget per month" in error["message"]
-    assert upstream.call.closed.wait(10)
+    assert upstream.call.closed.wait(PATIENCE_SECONDS)
     books = settled(daemon)
     (row,) = books.of(reply.request_id)
     assert row.source == "counted"

@@ -41,7 +41,7 @@ def test_nothing_more_is_no_correction(calls: Calls) -> None:
     row = calls.row(reply)
     assert row.source == "counted"
     assert (row.input_tokens > 0, row.output_tokens > 90) == (True, True)
-    line = calls.toll.wait_for_log(lambda line: line.get("request_id") == reply.request_id, seconds=20)
+    line = calls.toll.wait_for_log(lambda line: line.get("request_id") == reply.request_id)
     assert (line["cost_source"], line["output_tokens"]) == ("counted", row.output_tokens)
 
 

@@ -28,8 +28,10 @@ def leave(daemon: Daemon, bodies: list[dict[str, Any]], *, first_byte: int) -> N
     """Each client goes after so many bytes as chance has it; some only when they have everything."""
     dice = random.Random(20_260_101)
     leaves = [
-        Leave(dice.randrange(first_byte, STREAM_BYTES), dice.uniform(0.5, 1)) if dice.random() < 0.9 else None
-        for _ in bodies
+        Leave(dice.randrange(first_byte, STREAM_BYTES), dice.uniform(0.5, 1), begun=bool(first_byte and body["stream"]))
+        if dice.random() < 0.9
+        else None
+        for body in bodies
     ]
     for start in range(0, len(bodies), AT_ONCE):
         some = leaves[start : start + AT_ONCE]

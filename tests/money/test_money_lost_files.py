@@ -18,9 +18,9 @@ import pytest
 from harness.daemon import REPOSITORY, Daemon
 from harness.http import Connection, request_bytes
 from harness.mock import Mock
+from harness.surroundings import PATIENCE_SECONDS
 from money_books import KEY, Books, ask, books_of, priced, settled, toll_config
 
-PATIENCE = 30.0
 CAP = {"usd": 1, "per": "total"}
 SLOW = "openrouter/mock/slow?ttft=0&interval=60&tokens=2&cost=0.004&misses=1"
 
@@ -31,16 +31,16 @@ def config(mock: Mock) -> dict[str, object]:
 
 
 def remove_all(state: Path) -> None:
-    shutil.rmtree(state)
+    shutil.rmtree(state.rename(state.with_name("removed")))  # at once, whatever the daemon makes there meanwhile
 
 
 def remove_journal(state: Path) -> None:
-    shutil.rmtree(state / "journal")
+    remove_all(state / "journal")
 
 
 def remove_segments(state: Path) -> None:
     for file in (state / "journal").glob("*.log"):
-        file.unlink()
+        file.unlink(missing_ok=True)
 
 
 def ready(daemon: Daemon) -> tuple[int, list[str]]:
@@ -59,16 +59,15 @@ def test_a_journal_that_was_removed_is_made_anew_and_a_kill_loses_nothing(
         stream = stack.enter_context(daemon.open_chat("slow", max_tokens=100, stream=True))
         stream.read_until(b"token1")
         remove(tmp_path / "state")
-        daemon.wait_for_log(lambda line: "journal was removed" in line.get("reason", ""), PATIENCE)
+        daemon.wait_for_log(lambda line: "journal was removed" in line.get("reason", ""))
         assert daemon.post("/v1/chat/completions", ask("m")).status in (200, 503)
         while not any((tmp_path / "state" / "journal").glob("*.log")) or daemon.chat("m", max_tokens=1).status != 200:
             pass  # the sync of the removed file failed: new calls wait a second
         os.kill(daemon.pid, signal.SIGKILL)
         daemon.stop()
     with Daemon(config(mock), tmp_path, key=KEY) as daemon:
-        until = (
-            time.monotonic() + PATIENCE
-        )  # what was carried forward has no rows, so that no look at the books fits all
+        # what was carried forward has no rows, so that no look at the books fits all
+        until = time.monotonic() + PATIENCE_SECONDS
         while (books := Books(tmp_path / "state")).held:
             assert time.monotonic() < until, books.held
             time.sleep(0.1)
@@ -83,7 +82,7 @@ def test_a_ledger_that_was_removed_is_told_and_the_journal_keeps_what_calls_cost
         assert ready(daemon) == (200, [])
         for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
             (tmp_path / "state" / name).unlink(missing_ok=True)
-        line = daemon.wait_for_log(lambda line: line.get("event") == "ledger_trouble", PATIENCE)
+        line = daemon.wait_for_log(lambda line: line.get("event") == "ledger_trouble")
         assert "is not the file the daemon opened at start" in line["reason"]
         status, problems = ready(daemon)
         assert status == 503 and "is not the file the daemon opened" in problems[0]
@@ -106,7 +105,9 @@ def test_a_log_of_the_ledger_that_was_removed_is_opened_again(mock: Mock, tmp_pa
 def started(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(folder / "config.yaml")]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o703])

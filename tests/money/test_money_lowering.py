@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -171,21 +170,24 @@ def test_the_sdk_asks_once_where_the_budget_is_spent(sdk_daemon: tuple[Daemon, o
     assert len([line for line in daemon.log_lines() if line.get("event") == "call"]) == 1
 
 
-def test_the_sdk_waits_by_itself_where_holds_are_in_the_way(
-    sdk_daemon: tuple[Daemon, openai.OpenAI], mock: Mock
-) -> None:
-    daemon, client = sdk_daemon
-    barrier = threading.Barrier(2)
+def test_the_sdk_waits_by_itself_where_holds_are_in_the_way(start_daemon: StartToll, upstream: Upstream) -> None:
+    daemon = start_daemon(**under(upstream, 1))
+    gate = upstream.gate()
+    upstream.expect(then(wait_at(gate), json_reply(chat_reply())), json_reply(chat_reply("now")))
 
     def call() -> str | None:
-        barrier.wait()
-        return client.chat.completions.create(model="m", messages=HELLO, max_tokens=100).choices[0].message.content
+        with openai.OpenAI(base_url=daemon.url, api_key=CLIENT_KEY, max_retries=30) as client:
+            return (
+                client.chat.completions.create(model="chat", messages=HELLO, max_tokens=600).choices[0].message.content
+            )
 
-    with ThreadPoolExecutor(2) as pool:
-        assert [one.result() for one in [pool.submit(call), pool.submit(call)]] == ["token1", "token1"]
-    books = eventually(daemon, lambda books: bool(books.refused))
-    assert {row.error for row in books.refused} == {"budget_in_flight"}
-    assert books.cost == mock.billed()
+    with daemon.open_chat("chat", max_tokens=600) as first, ThreadPoolExecutor(1) as pool:
+        upstream.wait_for_calls(1)
+        second = pool.submit(call)
+        daemon.wait_for_log(lambda line: line.get("error") == "budget_in_flight")
+        gate.open()
+        assert (first.read_reply().status, second.result()) == (200, "now")
+    assert {row.error for row in eventually(daemon, lambda books: bool(books.refused)).refused} == {"budget_in_flight"}
 
 
 def test_what_a_retry_takes_after_a_failed_one_is_a_new_hold(start_toll: StartToll, mock: Mock) -> None:

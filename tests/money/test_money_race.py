@@ -53,7 +53,7 @@ def test_three_budgets_are_taken_at_once_or_not_at_all(start_toll: StartToll, mo
 
 
 def test_waiting_admits_no_call_too_many(start_toll: StartToll, mock: Mock) -> None:
-    daemon = start_toll(alice={"budgets": DOLLAR}, models={"m": priced(EXACT)}, budget_policy={"wait": 5})
+    daemon = start_toll(alice={"budgets": DOLLAR}, models={"m": priced(EXACT)}, budget_policy={"wait": 300})
     answers = crowd(daemon, [ask("m", stream=bool(n % 2)) for n in range(CALLS)])
     check(daemon, mock, answers)
     assert {answer.status for answer in answers} == {200, 402}
@@ -61,7 +61,7 @@ def test_waiting_admits_no_call_too_many(start_toll: StartToll, mock: Mock) -> N
 
 def test_calls_that_settle_below_their_holds_make_room_for_others(start_toll: StartToll, mock: Mock) -> None:
     cheap = "openrouter/mock/slow?ttft=0.02&interval=0&tokens=1&cost=0.01"
-    daemon = start_toll(alice={"budgets": DOLLAR}, models={"m": priced(cheap)}, budget_policy={"wait": 5})
+    daemon = start_toll(alice={"budgets": DOLLAR}, models={"m": priced(cheap)}, budget_policy={"wait": 300})
     answers = crowd(daemon, [ask("m")] * CALLS)
     books = settled(daemon)
     # the hundredth finds $0.01 left, too little for its hold of $0.03
@@ -77,7 +77,7 @@ def test_a_dearer_fallback_takes_a_hold_of_its_own(start_toll: StartToll, mock: 
         alice={"budgets": DOLLAR},
         models={"m": target},
         providers={"first": mock.provider("mock"), "second": mock.provider("mock")},
-        budget_policy={"wait": 5},
+        budget_policy={"wait": 300},
     )
     answers = crowd(daemon, [ask("m", stream=stream, max_tokens=14_700)] * CALLS)
     assert Counter(answer.status for answer in answers)[200] == FIT
@@ -97,7 +97,7 @@ def test_retries_pay_once_for_each_attempt_that_was_billed(start_toll: StartToll
         models={"m": priced(flaky)},
         providers={"first": mock.provider("mock")},
         retries={"attempts": 3, "first_wait": 0.01},
-        budget_policy={"wait": 5},
+        budget_policy={"wait": 300},
     )
     answers = crowd(daemon, [ask("m", stream=bool(n % 2)) for n in range(CALLS)])
     books = settled(daemon)

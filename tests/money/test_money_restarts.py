@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.daemon import Daemon
+from harness.surroundings import held_port
 from harness.traffic import Traffic
 from money_books import KEY, Books, ask
 
@@ -36,15 +37,9 @@ def bodies() -> list[dict[str, Any]]:
     return [*brief, ask("mock/echo", stream=True), ask("mock/slow?ttft=0.1&interval=0.05&tokens=8", stream=True)]
 
 
-async def restart(listener: socket.socket, folder: Path, times: int, env: Mapping[str, str]) -> tuple[Traffic, int]:
+async def restart(start: Callable[[], Daemon], times: int) -> tuple[Traffic, int]:
     """Replace the daemon so many times while calls come in; the calls, and how many the daemons say they cut."""
-    admin_port = 0
-
-    def start() -> Daemon:
-        return Daemon(config(admin_port), folder, key=KEY, listener=listener, env=env).__enter__()
-
     daemon = await asyncio.to_thread(start)
-    admin_port = daemon.admin_port
     requests = [daemon.request("POST", "/v1/chat/completions", (), json.dumps(body).encode()) for body in bodies()]
     traffic, ended, cut = Traffic(daemon.port, requests, RATE), asyncio.Event(), 0
     calling = asyncio.ensure_future(traffic.run(ended))
@@ -64,7 +59,7 @@ async def restart(listener: socket.socket, folder: Path, times: int, env: Mappin
     return traffic, cut
 
 
-@pytest.mark.timeout(120 + 60 * RESTARTS)
+@pytest.mark.timeout(300 + 60 * RESTARTS)
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_restarts_under_load_refuse_and_lose_nothing(loop: str, tmp_path: Path) -> None:
     env = {}
@@ -72,8 +67,12 @@ def test_restarts_under_load_refuse_and_lose_nothing(loop: str, tmp_path: Path) 
         (tmp_path / "sitecustomize.py").write_text(NO_UVLOOP)
         env["PYTHONPATH"] = str(tmp_path)
     times = RESTARTS if loop == "uvloop" else RESTARTS // 3
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        traffic, cut = asyncio.run(restart(listener, tmp_path, times, env))
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, held_port() as admin_port:
+
+        def start() -> Daemon:
+            return Daemon(config(admin_port), tmp_path, key=KEY, listener=listener, env=env).__enter__()
+
+        traffic, cut = asyncio.run(restart(start, times))
     figures = ", ".join(f"{name} {traffic.percentile(share):.3f} s" for name, share in [("p50", 0.5), ("p99", 0.99)])
     print(f"\n{times} restarts: {dict(traffic.outcomes)}, {figures}, slowest {max(traffic.seconds):.3f} s")
     assert set(traffic.outcomes) == {"whole"}, traffic.outcomes

@@ -17,10 +17,11 @@ from harness.surroundings import PATIENCE_SECONDS
 from money_books import Books, StartToll, ask, books_of, eventually, priced
 
 STREAMS = 200
-WINDOW_SECONDS = 5
+WINDOW_SECONDS = 10
 BEYOND_WINDOW_SECONDS = 60.0  # on a busy machine
-BRIEF = "openrouter/mock/slow?ttft=0.05&interval=0.1&tokens=15&cost=0.004"
-ENDLESS = "openrouter/mock/slow?ttft=0.05&interval=0.5&tokens=400&cost=0.004&misses=0"
+# longer than it takes until all have begun, and well within the window
+BRIEF = "openrouter/mock/slow?ttft=0.05&interval=2&tokens=4&cost=0.004"
+ENDLESS = "openrouter/mock/slow?ttft=0.05&interval=2&tokens=400&cost=0.004&misses=0"
 ALICE = {"budgets": [{"usd": 1000, "per": "total"}]}
 MODELS = {
     "brief": priced(BRIEF),

@@ -23,7 +23,7 @@ from metrics_samples import State, feed, metrics
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "prometheus"
 ALERTMANAGER = ROOT / "alertmanager" / "alertmanager.yml"
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 SCRAPES_FED = 6
 _LISTENING = re.compile(r'msg="Listening on".*?address=127\.0\.0\.1:(\d+)')
 
@@ -122,7 +122,7 @@ class _Program:
     def __exit__(self, *_exc: object) -> None:
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -149,7 +149,7 @@ class Alertmanager(_Program):
     @property
     def alerts(self) -> set[str]:
         """The names of the alerts it was told of."""
-        with urllib.request.urlopen(f"http://{self.address}/api/v2/alerts", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.address}/api/v2/alerts", timeout=WAIT_SECONDS) as answer:
             return {alert["labels"]["alertname"] for alert in json.load(answer)}
 
 
@@ -173,7 +173,7 @@ class Prometheus(_Program):
         """It listens before it answers, and ends with its test if it never does."""
         while True:
             try:
-                urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10).close()
+                urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=WAIT_SECONDS).close()
                 return
             except urllib.error.HTTPError as error:
                 error.close()
@@ -183,7 +183,7 @@ class Prometheus(_Program):
         """Return `data` of an answer of the HTTP API; an error of PromQL fails with its words."""
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             pytest.fail(f"{query or path}: {json.load(error)['error']}")

@@ -27,7 +27,7 @@ class Manager:
         self.env = {"NOTIFY_SOCKET": name}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind("\0" + name[1:] if name.startswith("@") else name)
-        self._socket.settimeout(5)
+        self._socket.settimeout(60)
 
     def hears(self) -> list[str]:
         return self._socket.recv(4096).decode().split("\n")
@@ -123,11 +123,11 @@ async def test_the_event_loop_feeds_the_watchdog_again_and_again(manager: Manage
     heard = [(await asyncio.to_thread(manager.hears))[0] for _ in range(4)]
     assert heard == ["WATCHDOG=1", "STATUS=1 call in flight", "WATCHDOG=1", "WATCHDOG=1"]
     notifier.close()
-    await asyncio.wait_for(telling, 5)
+    await asyncio.wait_for(telling, 60)
 
 
 async def test_without_a_manager_the_loop_is_left_alone() -> None:
-    await asyncio.wait_for(keep_telling(Notifier({}), lambda: "unused"), 5)
+    await asyncio.wait_for(keep_telling(Notifier({}), lambda: "unused"), 60)
 
 
 def test_without_a_watchdog_no_sign_of_life_is_sent(manager: Manager, notifier: Notifier) -> None:
@@ -211,7 +211,7 @@ def test_sockets_are_taken_over_by_name(
     assert env == {"PATH": "/bin"}, "no child may take the sockets for its own"
     for taken in chain.from_iterable(found.values()):
         assert not taken.get_inheritable()
-        with socket.create_connection(taken.getsockname(), timeout=5) as client:
+        with socket.create_connection(taken.getsockname(), timeout=60) as client:
             served, _ = taken.accept()
             assert served.getpeername() == client.getsockname()
             served.close()

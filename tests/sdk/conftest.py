@@ -21,7 +21,7 @@ def mock_root() -> Iterator[str]:
         line = process.stdout.readline()
         yield "http://" + line.partition("http://")[2].partition("/")[0]
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")

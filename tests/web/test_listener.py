@@ -28,7 +28,7 @@ async def served(client: socket.socket) -> bytes:
     """The reply, or what there is of it when the connection ends."""
     reader, writer = await asyncio.open_connection(sock=client)
     try:
-        return await asyncio.wait_for(reader.readuntil(b"here"), 5)
+        return await asyncio.wait_for(reader.readuntil(b"here"), 60)
     except asyncio.IncompleteReadError as error:
         return error.partial
     finally:
