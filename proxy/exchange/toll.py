@@ -123,7 +123,8 @@ class Toll:
             self.places.take(job, ask.provider)
         if self.pacing.paces:
             return self._hold_paced(job, ask)
-        return self._hold_unpaced(job, ask)
+        job.under = job.scopes
+        return self._hold_narrowed(job, ask) if self.keeping.books.has_narrowed else self._hold(job, ask)
 
     async def _hold_paced(self, job: Job, ask: Ask) -> Held | None:
         """The same, once it has a place at its target."""
@@ -134,12 +135,9 @@ class Toll:
 
     async def hold_unpaced(self, job: Job, ask: Ask) -> Held | None:
         """`hold` for a call that needs no place at its target."""
-        held = self._hold_unpaced(job, ask)
-        return held if held is None or isinstance(held, Held) else await held
-
-    def _hold_unpaced(self, job: Job, ask: Ask) -> Awaitable[Held | None] | Held | None:
         job.under = job.scopes
-        return self._hold_narrowed(job, ask) if self.keeping.books.has_narrowed else self._hold(job, ask)
+        held = self._hold_narrowed(job, ask) if self.keeping.books.has_narrowed else self._hold(job, ask)
+        return held if held is None or isinstance(held, Held) else await held
 
     async def _hold_narrowed(self, job: Job, ask: Ask) -> Held | None:
         """The same, after it is known which of the narrowed budgets bind this attempt, and what these have spent."""
@@ -248,11 +246,11 @@ class Toll:
         """In the same step in which they were judged."""
         if job.taken is not None:
             return
-        limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
+        limiter, scopes, caller, now = self.keeping.limiter, job.scopes, job.caller, time.monotonic()
         taken = limiter.take(scopes, job.likely_tokens, now)
-        job.record.limit_headers = limiter.headers(own_scopes(job.caller), now)
+        job.record.limit_headers = limiter.headers(own_scopes(caller) if caller.tenant else scopes, now)
         if isinstance(taken, Denied):
-            raise too_much(taken, job.caller)
+            raise too_much(taken, caller)
         job.taken = taken
         if limiter.has_shadows:
             for limit in limiter.take_in_shadow(taken, scopes, job.likely_tokens, now):

@@ -69,7 +69,7 @@ def in_name_of(scope: str, caller: Caller) -> Caller:
 def own_scopes(caller: Caller) -> tuple[str, ...]:
     """Of those, the ones whose state its holder may read: not what others use up as well, where there are tenants."""
     scopes = scopes_of(caller)
-    return tuple(scope for scope in scopes if is_own(caller, scope)) if caller.tenant else scopes
+    return tuple([scope for scope in scopes if is_own(caller, scope)]) if caller.tenant else scopes
 
 
 def is_own(caller: Caller, scope: str) -> bool:

@@ -81,15 +81,13 @@ class _Bucket:
         begun = now_ns * self.amount
         self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
 
-    def level(self, now_ns: int) -> int:
-        """How full the bucket is."""
+    def state(self, now_ns: int) -> tuple[int, int, int]:
+        """How much is left, of what, and how full the bucket is."""
         level = self.empty_at - now_ns * self.amount
-        return level if level > 0 else 0
-
-    def left(self, level: int) -> int:
-        """How much of the amount is left where it is so full."""
+        if level <= 0:
+            return self.amount, self.amount, 0
         left = self.amount - -(-level // self.unit)
-        return left if left > 0 else 0
+        return left if left > 0 else 0, self.amount, level
 
 
 class _Under(Struct):
@@ -137,15 +135,15 @@ class Limiter:
 
     def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
         """Take from every limit of these scopes, or from none: then what `judge` says."""
-        buckets, now_ns = self._of(scopes).buckets, int(now * _NANO + 0.5)
-        for bucket in buckets:
+        under, now_ns = self._of_scopes.get(scopes) or self._of(scopes), int(now * _NANO + 0.5)
+        for bucket in under.buckets:
             if bucket.of == "concurrent":
                 is_free = bucket.under_way < bucket.amount
             else:
                 is_free = bucket.fits(tokens if bucket.of == "tokens" else requests, now_ns)
             if not is_free and (denied := self.judge(scopes, tokens, now, requests)) is not None:
                 return denied
-        return _take(Taken(), buckets)
+        return _take(Taken(), under.buckets)
 
     def denied_in_shadow(self, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
         """The limits of these scopes in shadow that would be in the way."""
@@ -182,14 +180,14 @@ class Limiter:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
         found: list[tuple[str, str]] = []
         now_ns = int(now * _NANO + 0.5)
-        for remaining, reset, buckets in self._of(scopes).told:
+        for remaining, reset, buckets in (self._of_scopes.get(scopes) or self._of(scopes)).told:
             bucket = buckets[0]
             if len(buckets) > 1:
-                bucket = min(buckets, key=lambda one: (one.left(one.level(now_ns)), one.amount))
-            level = bucket.level(now_ns)
+                bucket = min(buckets, key=lambda one: one.state(now_ns)[:2])
+            left, amount, level = bucket.state(now_ns)
             ms = -(-level // bucket.ms)
-            duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / bucket.amount / _NANO)
-            found += (bucket.told, (remaining, str(bucket.left(level))), (reset, duration))
+            duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / amount / _NANO)
+            found += (bucket.told, (remaining, str(left)), (reset, duration))
         return found
 
     def _of(self, scopes: tuple[str, ...]) -> _Under:

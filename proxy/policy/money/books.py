@@ -204,7 +204,8 @@ class Books:
         hold = self._resolve(hold_id, actual_pusd)
         if hold is None:
             return None
-        return max(0, actual_pusd - hold.amount) if hold.amount or hold.charges else 0
+        over = actual_pusd - hold.amount
+        return over if over > 0 and (hold.amount or hold.charges) else 0
 
     def void(self, hold_id: str) -> bool:
         """Give a hold back, for a call that cost nothing; False where no such hold is open."""

@@ -154,7 +154,8 @@ def capped(weight: Weight, cap: int) -> Weight:
 def likely_tokens(weight: Weight) -> int:
     """What a limit on tokens reserves until the call's own count is known: the likely input, and the maximum."""
     asks = weight.asks
-    return likely_input_tokens(weight) + (asks.maximum or 0) * (asks.copies or 1)
+    read = likely_input_tokens(weight)
+    return read + asks.maximum * (asks.copies or 1) if asks.maximum else read
 
 
 def likely_input_tokens(weight: Weight) -> int:
