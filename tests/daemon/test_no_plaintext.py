@@ -13,6 +13,7 @@ from harness.commands import typed
 from harness.daemon import Daemon
 from harness.http import Connection, request_bytes
 from harness.mock import Mock
+from harness.setting import files_below
 from harness.surroundings import PATIENCE_SECONDS
 
 # what people bring; each is in the environment, as the pages say, or goes in by command, admin port or call
@@ -187,7 +188,7 @@ def test_no_file_holds_a_secret_in_clear(tmp_path: Path) -> None:
         walk = Walk(daemon)
         store(walk, mock)
         picture = call(walk)
-        assert picture[:20] not in b"".join(file.read_bytes() for file in (tmp_path / "state" / "results").iterdir())
+        assert picture[:20] not in b"".join(files_below(tmp_path / "state" / "results").values())
         told = b"".join(
             walk.admin("GET", path)
             for path in (
@@ -203,10 +204,10 @@ def test_no_file_holds_a_secret_in_clear(tmp_path: Path) -> None:
         )
         walk.command("backup", str(tmp_path / "backup.db"))
         assert found_in(told + daemon.output.encode(), walk.secrets) == []
-        live = {file: file.read_bytes() for file in (tmp_path / "state").rglob("*") if file.is_file()}
+        live = files_below(tmp_path / "state")
         daemon.stop()
         assert found_in(daemon.output.encode(), walk.secrets) == []
-    files = {**live, **{f: f.read_bytes() for f in (tmp_path / "state").rglob("*") if f.is_file()}}
+    files = {**live, **files_below(tmp_path / "state")}
     files[tmp_path / "backup.db"] = (tmp_path / "backup.db").read_bytes()
     held = {str(file.relative_to(tmp_path)): found_in(content, walk.secrets) for file, content in files.items()}
     assert {"state/ledger.db", "state/jobs/jobs.db", "backup.db"} <= held.keys()

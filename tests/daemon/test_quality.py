@@ -10,7 +10,7 @@ import pytest
 from harness.commands import typed
 from harness.daemon import Daemon
 from harness.events import DONE, chat_chunk, chat_reply, chat_stream
-from harness.setting import CLIENT_KEY
+from harness.setting import CLIENT_KEY, files_below
 from harness.steps import json_reply, sse
 from harness.upstream import Upstream
 
@@ -60,7 +60,7 @@ def test_flags_are_in_the_log_the_metric_and_usage_and_the_words_are_nowhere(
     usage = daemon.asked("/usage?by=flag")
     assert sorted((row["flag"], row["calls"]) for row in usage["rows"]) == [("refusal", 1), ("short", 1)]
     assert "can't help" not in daemon.output and "Hi 7f31" not in daemon.output
-    stored = b"".join(file.read_bytes() for file in (daemon.folder / "state").rglob("*") if file.is_file())
+    stored = b"".join(files_below(daemon.folder / "state").values())
     assert b"can't help" not in stored and b"Hi 7f31" not in stored
 
 
@@ -139,7 +139,7 @@ def test_a_judge_reads_replies_under_a_budget_of_its_own_and_keeps_no_word(daemo
     spent = {row["key"]: row["calls"] for row in daemon.asked("/usage?by=key")["rows"]}
     assert spent == {"alice": 3, "judge:ada": 3}, "the judge's own replies are not judged"
     assert "judge:ada:total" in [budget["budget"] for budget in daemon.asked("/budgets")["budgets"]]
-    stored = b"".join(file.read_bytes() for file in (daemon.folder / "state").rglob("*") if file.is_file())
+    stored = b"".join(files_below(daemon.folder / "state").values())
     for word in ("55d1", "e8f2"):
         assert word.encode() not in stored and word not in daemon.output
 

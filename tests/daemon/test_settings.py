@@ -16,7 +16,7 @@ import yaml
 from harness.daemon import REPOSITORY, Daemon
 from harness.events import chat_reply
 from harness.http import Connection, Headers, Reply, request_bytes
-from harness.setting import CLIENT_KEY, config_for
+from harness.setting import CLIENT_KEY, config_for, files_below
 from harness.steps import json_reply
 from harness.upstream import Upstream
 
@@ -207,7 +207,7 @@ def test_what_was_answered_is_there_after_a_kill_and_a_restart(
     again = start_again(daemon)
     assert served_by(again) == "mine"
     assert upstream.calls[-1].header("authorization") == f"Bearer {SECRET}"
-    assert not [file for file in state_files(again) if SECRET.encode() in file.read_bytes()]
+    assert not [file for file, content in state_files(again).items() if SECRET.encode() in content]
 
 
 def test_a_wrong_master_key_is_named_at_start_and_only_its_calls_are_refused(
@@ -231,8 +231,8 @@ def test_a_wrong_master_key_is_named_at_start_and_only_its_calls_are_refused(
     assert start_again(again).chat("mine/any").status == 200
 
 
-def state_files(daemon: Daemon) -> list[Path]:
-    return [file for file in daemon.folder.rglob("*") if file.is_file() and file.name != "config.yaml"]
+def state_files(daemon: Daemon) -> dict[Path, bytes]:
+    return {file: content for file, content in files_below(daemon.folder).items() if file.name != "config.yaml"}
 
 
 def test_every_path_and_section_of_settings_is_told() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from harness.upstream import Upstream
@@ -42,3 +44,13 @@ def config_for(upstream: Upstream, *, timeouts: dict[str, float] = PATIENT, **me
         "keys": {"alice": {"key": CLIENT_KEY}},
         **members,
     }
+
+
+def files_below(folder: Path) -> dict[Path, bytes]:
+    """What is in every file; one that a running daemon removes or replaces meanwhile may be missing."""
+    found = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                found[path] = path.read_bytes()
+    return found

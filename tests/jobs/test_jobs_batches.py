@@ -11,6 +11,7 @@ import openai
 import pytest
 from harness.daemon import Daemon
 from harness.mock import Mock
+from harness.setting import files_below
 from harness.surroundings import PATIENCE_SECONDS
 from openai import OpenAI
 from openai.types import Batch
@@ -193,10 +194,10 @@ def test_nothing_of_it_can_be_read_on_the_disk(daemon: Daemon) -> None:
     user = client(daemon)
     ended(user, begin(user, lines(1)))
     folder = daemon.folder / "state" / "jobs"
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = files_below(folder)
     assert len(files) > 2
-    assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
-    assert {path.stat().st_mode & 0o077 for path in files} == {0}
+    assert [path for path, content in files.items() if CANARY.encode() in content] == []
+    assert {path.stat().st_mode & 0o077 for path in files if path.exists()} == {0}
 
 
 def test_what_a_client_asks_below_our_own_path_never_reaches_a_provider(daemon: Daemon, mock: Mock) -> None:
