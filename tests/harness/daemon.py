@@ -71,6 +71,7 @@ class Daemon:
         self._out: list[str] = []
         self._log: list[str] = []
         self._threads: list[threading.Thread] = []
+        self._open_streams = 2
         self._process: subprocess.Popen[str]
 
     def __enter__(self) -> Self:
@@ -99,8 +100,11 @@ class Daemon:
         self._collect(self._process.stdout, self._out, "stdout")
         self._collect(self._process.stderr, self._log, "stderr")
         try:
-            self._wait(lambda: self._listening() is not None or self._process.poll() is not None, PATIENCE_SECONDS)
+            self._wait(lambda: self._listening() is not None or not self._open_streams, PATIENCE_SECONDS)
+            if not self._open_streams:
+                self._process.wait(PATIENCE_SECONDS)
             assert self._process.poll() is None, f"the daemon ended at once:\n{self.output}"
+            assert self._listening() is not None, f"the daemon does not start:\n{self.output}"
         except BaseException:
             self.__exit__()
             raise
@@ -126,6 +130,9 @@ class Daemon:
                     with self._news:
                         lines.append(line.rstrip("\n"))
                         self._news.notify_all()
+            with self._news:
+                self._open_streams -= 1
+                self._news.notify_all()
 
         thread = threading.Thread(target=read, name=f"daemon {name}", daemon=True)
         thread.start()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PATIENCE_SECONDS = 60.0  # a busy machine may be slow; only what never comes is a failure
+PATIENCE_SECONDS = 120.0  # a busy machine may be slow; only what never comes is a failure
 
 
 def surroundings(home: Path, **more: str) -> dict[str, str]:

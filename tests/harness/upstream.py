@@ -234,4 +234,4 @@ class Gate:
 
     async def passed(self) -> None:
         """Wait until the gate is open."""
-        await asyncio.wait_for(self._event.wait(), 60)
+        await asyncio.wait_for(self._event.wait(), PATIENCE_SECONDS)
