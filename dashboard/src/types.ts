@@ -99,6 +99,7 @@ export interface PastCall {
 export interface Attempt {
   attempt: number;
   provider: string;
+  model: string;
   upstream_model: string;
   served: string | null;
   status: number;

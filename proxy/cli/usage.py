@@ -16,7 +16,7 @@ from proxy.cli.completing import key_names, model_names, tenant_names
 from proxy.cli.home import Home, home_or_exit
 from proxy.cli.tables import NARROW, Table, in_units, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
-from proxy.web.operator.analytics import harmless
+from proxy.web.operator.analytics import harmless, sources_text
 from proxy.web.operator.moments import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
@@ -145,7 +145,9 @@ def _write_csv(report: dict[str, Any]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     by = _dimensions(report)
     unit = unit_of([report["total"]], "cost")
-    fields = [*_FIELDS, *([f"cost_{unit}"] if unit else [])]
+    at = _FIELDS.index("cost_usd") + 1
+    fields = [*_FIELDS[:at], "sources", *_FIELDS[at:], *([f"cost_{unit}"] if unit else [])]
     writer.writerow([*by, *fields])
     for row in report["rows"]:
-        writer.writerow([*(harmless(row[name]) for name in by), *(row[name] for name in fields)])
+        shown = {**row, "sources": sources_text(row["sources"])}
+        writer.writerow([*(harmless(row[name]) for name in by), *(shown[name] for name in fields)])

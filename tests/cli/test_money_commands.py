@@ -80,6 +80,7 @@ def test_show_tells_what_became_of_a_call(desk: Desk, how: str) -> None:
     (attempt,) = call["attempts"]
     assert (call["key"], call["endpoint"], call["refused"]) == ("alice", "chat/completions", None)
     assert (attempt["provider"], attempt["status"], attempt["source"]) == ("mock", 200, "reported")
+    assert (attempt["model"], attempt["outcome"], attempt["error"]) == (call["model"], "200", None)
     assert call["cost_usd"] == attempt["cost_usd"] == "0.050000000000"
     assert attempt["upstream_id"].startswith("gen-") and attempt["hold_usd"] > ZERO
     assert "$0.05 (reported)" in text and request_id in text
@@ -202,7 +203,11 @@ def test_usage_by_several_things_at_once_and_of_one_key_only(desk: Desk) -> None
     assert table[0].split()[:3] == ["Key", "Model", "Calls"]
     assert table[2].split()[:3] == ["alice", "mock/echo?cost=0.03", "1"]
     heading, first, _ = csv_.splitlines()
-    assert heading.startswith("key,day,model,calls,input_tokens,")
+    assert heading == (
+        "key,day,model,calls,input_tokens,output_tokens,cached_input_tokens,reasoning_tokens,cost_usd,sources,"
+        "cached_calls,saved_usd"
+    )
+    assert ",0.030000000000,reported:1,0,0.000000000000" in first
     assert first.startswith("alice,20") and ",mock/echo?cost=0.03,1," in first
 
 

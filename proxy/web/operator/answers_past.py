@@ -30,11 +30,12 @@ class ServedAnswer(Struct, frozen=True):
 
 
 class AttemptAnswer(Struct, frozen=True):
-    """One attempt of a past call; `shadow_rejections`: what it would have been refused with, and by which budget or
-    limit in shadow."""
+    """One attempt of a past call: `model` is its target, `upstream_model` what the provider read; `shadow_rejections`: what
+    it would have been refused with, and by which budget or limit in shadow."""
 
     attempt: int
     provider: str
+    model: str
     upstream_model: str
     served: str | None
     status: int
