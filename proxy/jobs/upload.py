@@ -152,7 +152,7 @@ async def _chunks(request: web.BaseRequest | bytes, most: int) -> AsyncIterator[
     if isinstance(request, bytes):
         yield request
         return
-    async for chunk in read_chunks(request, most):
+    async for chunk in read_chunks(request, most, "jobs.max_file"):
         yield chunk
 
 

@@ -36,7 +36,7 @@ async def read_body(request: web.BaseRequest, most: int, room: Room | None = Non
     """
     chunks: list[bytes] = []
     size = 0
-    async for chunk in read_chunks(request, most):
+    async for chunk in read_chunks(request, most, "" if room is None else "max_body"):
         chunks.append(chunk)
         size += len(chunk)
         if room is not None and size > SMALL:
@@ -44,22 +44,22 @@ async def read_body(request: web.BaseRequest, most: int, room: Room | None = Non
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def read_chunks(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:
-    """The same as it comes."""
+async def read_chunks(request: web.BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
+    """The same as it comes. `setting` is what says how much may come; "" where none does."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedEncoding("Request bodies must not be compressed; send this one without Content-Encoding.")
     declared = request.content_length
     if declared is not None and declared > most:
-        raise _too_large(most)
+        raise _too_large(most, setting)
     if "Expect" in request.headers:
         await _go_on(request)
     if request.can_read_body:
-        async for chunk in _read(request, most):
+        async for chunk in _read(request, most, setting):
             yield chunk
 
 
-async def _read(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:
+async def _read(request: web.BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
     loop, content = asyncio.get_running_loop(), request.content
     size = 0
     began = time.monotonic()
@@ -79,7 +79,7 @@ async def _read(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:
                 break
             size += len(chunk)
             if size > most:
-                raise _too_large(most)
+                raise _too_large(most, setting)
             yield chunk
     except TimeoutError:
         raise too_slow() from None
@@ -105,5 +105,7 @@ async def _go_on(request: web.BaseRequest) -> None:
     request.writer.output_size = 0
 
 
-def _too_large(most: int) -> RequestTooLarge:
-    return RequestTooLarge(f"The request body is larger than the {most / 2**20:g} MiB allowed by `max_body`.")
+def _too_large(most: int, setting: str) -> RequestTooLarge:
+    allowed = f"{most / 2**20:g} MiB" if most >= 2**20 else f"{most / 2**10:g} KiB"
+    where = f"by `{setting}`" if setting else "here"
+    return RequestTooLarge(f"The request body is larger than the {allowed} allowed {where}.")

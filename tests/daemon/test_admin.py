@@ -342,3 +342,12 @@ def test_the_page_of_paths_is_complete() -> None:
     plain = {f"GET {path}" for path in ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")}
     plain |= {f"{method} {path}" for method, path in LOGIN_PATHS}
     assert documented == plain | {f"{route.method} {route.path}" for route in ROUTES}
+
+
+def test_a_body_that_is_too_large_is_told_what_is_allowed_here(daemon: Daemon) -> None:
+    with Connection(daemon.admin_port) as connection:
+        head = request_bytes("POST", "/keys", WITH_TOKEN, None, f"127.0.0.1:{daemon.admin_port}")
+        connection.send(head.removesuffix(b"\r\n") + b"Content-Length: 1048577\r\n\r\n")
+        reply = connection.read_reply()
+    assert (reply.status, reply.error["code"]) == (413, "request_too_large")
+    assert reply.error["message"] == "The request body is larger than the 1 MiB allowed here."

@@ -190,6 +190,7 @@ def test_T77_a_body_above_the_limit_is_refused_before_it_is_sent(daemon: Daemon,
         connection.send(head)
         reply = connection.read_reply()
         assert (reply.status, reply.error["code"], upstream.calls) == (413, "request_too_large", [])
+        assert "allowed by `max_body`" in reply.error["message"]
 
 
 def test_T77_a_chunked_body_above_the_limit_is_refused(start_daemon: object, upstream: Upstream) -> None:
@@ -199,6 +200,7 @@ def test_T77_a_chunked_body_above_the_limit_is_refused(start_daemon: object, ups
         connection.send(b"10001\r\n" + b" " * 65537 + b"\r\n")
         reply = connection.read_reply()
         assert (reply.status, reply.error["code"], upstream.calls) == (413, "request_too_large", [])
+        assert "allowed by `max_body`" in reply.error["message"]
     exactly = b'{"model":"openai/gpt-4o"}'.ljust(65536)
     upstream.expect(GOOD)
     assert small.post(CHAT, exactly).status == 200
