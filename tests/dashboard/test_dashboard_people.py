@@ -21,6 +21,8 @@ CONFIG: dict[str, Any] = {
     "providers": {"mock": {}},
     "admin": ADMIN,
     "keys": {"alice": {"key": CLIENT_KEY, "budgets": [{"usd": 5, "per": "month"}]}},
+    "tenants": {"acme": {"budgets": [{"usd": 25, "per": "month"}]}},
+    "alert_rules": {"dear-hour": {"metric": "cost_usd", "above": 5, "each": "key"}},
     "shutdown": {"drain": 1},
 }
 HOSTILE = [
@@ -129,6 +131,62 @@ def test_names_that_mean_harm_are_shown_as_they_are(browser: Browser, daemon: Da
     sheet = page.get_by_role("dialog")
     sheet.get_by_role("heading", name=HOSTILE[0]).wait_for()
     visit.judge()
+    visit.close()
+
+
+# a place, and what opens something there; "": it is open by its address
+DIALOGS = [
+    ("keys", "New key"),
+    ("keys/alice", ""),
+    ("tenants", "New tenant"),
+    ("tenants/acme", ""),
+    ("budgets", "New budget"),
+    ("budgets/key%3Aalice%3Amonth", ""),
+    ("providers", "New provider"),
+    ("providers/mock", ""),
+    ("models", "Switch many"),
+    ("routing", "New experiment"),
+    ("alerts", "New rule"),
+    ("alerts/dear-hour", ""),
+    ("settings", "New entry"),
+    ("settings/keys.alice", ""),
+    ("calls", "Log in"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 320), ("dark", 1280)])
+def test_every_dialog_is_usable_by_everybody(browser: Browser, daemon: Daemon, scheme: str, width: int) -> None:
+    visit = Visit(browser, daemon)
+    for place, button in DIALOGS:
+        page = visit.open(f"#/{place}", width, scheme)
+        page.locator("main h1").wait_for()
+        page.locator("main .wait").first.wait_for(state="detached")
+        if button == "Log in" and width < 860:
+            page.get_by_role("button", name="Menu").click()
+        if button:
+            page.get_by_role("button", name=button, exact=True).first.click()
+        dialog = page.get_by_role("dialog")
+        dialog.wait_for()
+        dialog.locator(".wait").first.wait_for(state="detached")
+        visit.judge()
+        page.keyboard.press("Escape")
+        dialog.wait_for(state="detached")
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    visit.judge()
+    visit.close()
+
+
+def test_who_wants_no_motion_sees_none(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon)
+    page = visit.open("#/now")
+    page.get_by_text("live", exact=True).wait_for()
+    found = daemon.chat("openai/gpt-4o").request_id
+    fresh = page.locator("tr.fresh").filter(has=page.locator(f'a[href$="{found}"]'))
+    motion = "row => getComputedStyle(row).animationName"
+    assert fresh.evaluate(motion) == "none"
+    page.emulate_media(reduced_motion="no-preference")
+    assert fresh.evaluate(motion) == "fresh", "a test that can fail"
     visit.close()
 
 

@@ -64,6 +64,7 @@ def test_any_figure_is_drawn_listed_saved_and_kept_as_a_view(visit: Visit) -> No
     page.get_by_role("button", name="Forget the view Small ones").click()
     page.get_by_role("link", name="The calls").click()
     page.get_by_role("region", name="Calls by minute").get_by_role("img").wait_for()
+    page.get_by_role("region", name="Past calls").get_by_role("row").nth(1).wait_for()
     assert page.get_by_role("region", name="Past calls").get_by_role("row").count() == 2
 
 
@@ -267,6 +268,10 @@ def test_several_models_answer_side_by_side(visit: Visit, daemon: Daemon) -> Non
         page.get_by_role("region", name=title).get_by_text("Good morning").wait_for()
         page.get_by_role("region", name=title).get_by_role("link", name="The call").wait_for()
     visit.judge()
+    page.get_by_label("Blind").check()
+    page.get_by_role("button", name="Ask them").click()
+    blind = page.get_by_role("region", name=": openai/gpt-4o")  # A or B
+    blind.get_by_text("Good morning").wait_for()
     page.get_by_label("Model B").fill("")
     page.get_by_label("Model A").fill("mock/image")
     page.get_by_label("What it makes").select_option("pictures")

@@ -1,6 +1,6 @@
 // Past calls: filters in the address, the newest first, and a sheet for each.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { query, read } from "../api";
+import { query, read, Refused } from "../api";
 import { count, milliseconds } from "../format";
 import { useLive } from "../live";
 import { useResource } from "../resource";
@@ -128,7 +128,8 @@ function Histogram({ given }: { given: URLSearchParams }) {
   const interval = { "7d": "hour", "": "day" }[since] ?? INTERVALS[since] ?? "day";
   const only = Object.fromEntries(["key", "model", "provider", "tenant", "session"].map((name) => [name, given.get(name)]));
   const isTold = !given.get("tag") && !given.get("error");
-  const { data } = useResource<Report>(isTold ? `analytics/usage${query({ since, interval, ...only })}` : null, 0, true);
+  const { data, error } = useResource<Report>(isTold ? `analytics/usage${query({ since, interval, ...only })}` : null, 0, true);
+  if (error instanceof Refused && error.status === 400) return <p class="soft small">{error.message}</p>;
   if (!isTold || !data?.rows.length) return null;
   const { title, of } = SHOWN[outcome] ?? SHOWN[""]!;
   const name = `${title} by ${interval}`;
