@@ -19,7 +19,10 @@ _LATEST = (
     "AND (? IS NULL OR tenant IN (SELECT value FROM json_each(?))) "
     "GROUP BY key, session ORDER BY max(quarter) DESC LIMIT ?"
 )
-_KEYS = "SELECT DISTINCT key FROM sums_by_session WHERE session = ?"
+_KEYS = (  # of a session that was stopped at its first call here, there is a refusal only
+    "SELECT key FROM sums_by_session WHERE session = ?1 "
+    "UNION SELECT key FROM attempts WHERE session = ?1 AND session <> '' ORDER BY key"
+)
 
 
 class KnownSession(Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,14 @@ def test_the_same_tool_call_again_and_again_is_stopped(daemon: Daemon, mock_serv
     assert call(daemon, "loop", messages=[HUMAN, *AGAIN * 8, HUMAN]).status == 200
     assert run(daemon, "raise", "loop", "--usd", "1").returncode == 0
     assert call(daemon, "loop", messages=[HUMAN, HUMAN, *AGAIN * 9]).status == 200
+
+
+def test_a_session_that_was_stopped_at_its_first_call_goes_on_by_the_command_it_was_told(daemon: Daemon) -> None:
+    refused = call(daemon, "fresh", messages=[HUMAN, *AGAIN * 8])
+    told = re.findall("`tollkeeper sessions (.*)`", refused.error["message"])
+    assert (refused.status, told) == (402, ["raise fresh --usd 1.00"])
+    assert run(daemon, *told[0].split()).returncode == 0
+    assert call(daemon, "fresh", messages=[HUMAN, *AGAIN * 8]).status == 200
 
 
 def test_money_without_a_word_from_a_human_is_stopped(daemon: Daemon) -> None:

@@ -55,7 +55,7 @@ class Step(Struct, frozen=True):
 
 class Order(Struct, frozen=True):
     """One thing that may be said in several places, the nearest first. `won`: the nearest that says it, or, of what
-    bounds, everybody who does."""
+    bounds, everybody who does, of amounts the smallest."""
 
     what: str
     steps: list[Step]
@@ -112,17 +112,15 @@ def order_of(desk: Desk, caller: Caller, model: str, plan: Plan) -> list[Order]:
     line = list(lineage(settings.tenants, caller.tenant)) if caller.tenant else []
     own = next((one for one in settings.callers if one.name == caller.name), Caller(caller.name))
     key, source = f"key {caller.name}", settings.providers[provider].key_source
-    origin = "environment" if source.startswith("environment") else "file"
-    keys = [
-        *_said(line, lambda one: _origin(one.credentials.get(provider))),
-        (origin, source if source != NO_KEY else None),
-    ]
+    by = "" if source == NO_KEY else "environment" if source.startswith("environment") else "file"
+    keys = [*_said(line, lambda one: _origin(one.credentials.get(provider)))]
+    keys += [(who, source if who == by else None) for who in ("file", "environment")]
     return [
         _choice("model", [("request", model), *_said(line, lambda one: one.default_model), *_usual(settings)]),
         _choice(f"credential for {provider}", keys),
         _choice("translation", [(key, own.lossy), *_said(line, lambda one: one.lossy), ("file", settings.lossy)]),
         _bound("models", [(key, list(caller.models)), *_said(line, lambda one: list(one.models))]),
-        _bound("max_output", [*_said(line, lambda one: one.max_output)]),
+        _least("max_output", [*_said(line, lambda one: one.max_output)]),
         _bound("privacy", [(key, "zdr" if own.zdr else None), *_said(line, lambda one: "zdr" if one.zdr else None)]),
     ]
 
@@ -143,6 +141,13 @@ def _choice(what: str, said: list[tuple[str, Any]]) -> Order:
     """The nearest that says something counts."""
     found = _bound(what, said)
     return replace(found, won=found.won[:1])
+
+
+def _least(what: str, said: list[tuple[str, Any]]) -> Order:
+    """The smallest counts."""
+    found = _bound(what, said)
+    least = min((number for _, number in said if number), default=None)
+    return replace(found, won=[who for who, number in said if number and number == least])
 
 
 def _bound(what: str, said: list[tuple[str, Any]]) -> Order:
