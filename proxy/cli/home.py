@@ -119,6 +119,21 @@ def refuse_strangers(file: Path | None) -> None:
         raise not_yours(state_dir, file)
 
 
+def refuse_to_serve(state_dir: Path, file: Path | None) -> None:
+    """End the command where its state is another user's, or is to be made where this user cannot."""
+    if is_anothers(state_dir):
+        refused = not_yours(state_dir, file)
+        raise click.ClickException(f"{refused.message}, or name a `state_dir:` of your own")
+    above = next(path for path in state_dir.absolute().parents if path.exists())
+    if not state_dir.exists() and not os.access(above, os.W_OK | os.X_OK):
+        me, owner = user_name(os.geteuid()), user_name(_owner(above))
+        make = shlex.join(["sudo", "install", "-d", "-m", "700", "-o", me, str(state_dir)])
+        raise click.ClickException(
+            f"{state_dir} cannot be made: {above} belongs to the user {owner}, and you are {me}; type: {make}, or name "
+            "a `state_dir:` of your own"
+        )
+
+
 def _is_hidden(file: Path) -> bool:
     """Whether it is there, for all one can see, and not for this user to read."""
     try:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,9 +50,13 @@ def serve(watches: bool, **options: Any) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     gc.disable()  # nothing a start makes is garbage; looking for some would take a tenth of its time
     import_lean()
+    from proxy.cli.home import readable_file, refuse_to_serve
+
     chosen = Chosen(**options)
     watched = _watched(chosen.config_path) if watches else None
+    file = readable_file(chosen.config_path)
     settings, effective = settings_or_exit(chosen)
+    refuse_to_serve(Path(settings.state_dir), file)
     if not settings.providers:
         _explain_no_provider()
     from proxy.observe.logs import set_up

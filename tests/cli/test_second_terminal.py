@@ -283,6 +283,10 @@ def test_another_users_daemon_is_one_sentence_with_what_to_type(public: Path, ad
             assert done.stderr == (
                 f"Error: {public / 'state'} belongs to the user root, and you are nobody; type: sudo {typed}\n"
             )
+        done = run(public, "serve", "--config", str(config), folder=public, user=NOBODY, **SECRETS)
+        typed = f"sudo tollkeeper serve --config {config}, or name a `state_dir:` of your own"
+        whose = f"{public / 'state'} belongs to the user root, and you are nobody"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {whose}; type: {typed}\n")
         for words in (("connect", "curl"), ("health",)):  # what needs nothing of its state
             done = run(public, *words, "--config", str(config), folder=public, user=NOBODY)
             assert (done.returncode, running.url.rpartition(":")[0] in done.stdout) == (0, True), done.stderr
@@ -297,10 +301,22 @@ def test_another_users_configuration_is_the_same_sentence(public: Path) -> None:
     config = public / "config.yaml"
     config.write_text("state_dir: state\n")
     config.chmod(0o600)
-    for words in (("usage",), ("doctor",)):
+    for words in (("usage",), ("doctor",), ("serve",)):
         done = run(public, *words, "--config", str(config), folder=public, user=NOBODY)
         typed = f"sudo tollkeeper {words[0]} --config {config}"
         assert done.stderr == f"Error: {config} belongs to the user root, and you are nobody; type: {typed}\n"
+
+
+def test_a_state_directory_that_cannot_be_made_is_the_same_sentence(public: Path) -> None:
+    state = public / "deeper" / "state"
+    config = public / "config.yaml"
+    config.write_text(f"state_dir: {state}\nproviders: {{mock: {{}}}}\n")
+    done = run(public, "serve", "--config", str(config), folder=public, user=NOBODY)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: {state} cannot be made: {public} belongs to the user root, and you are nobody; type: sudo install -d -m 700 "
+        f"-o nobody {state}, or name a `state_dir:` of your own\n"
+    )
 
 
 def test_root_leaves_no_files_in_another_users_state(public: Path) -> None:

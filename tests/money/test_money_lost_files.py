@@ -140,4 +140,7 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(state, 12345, 12345)
     (tmp_path / "config.yaml").write_text(f"state_dir: {state}\nproviders: {{mock: {{}}}}\n")
     ended = started(tmp_path)
-    assert ended.returncode == 1 and "belongs to another user" in ended.stderr
+    assert ended.returncode == 1
+    assert (
+        f"{state} belongs to the user #12345, and you are root; type: sudo -u '#12345' tollkeeper serve" in ended.stderr
+    )
