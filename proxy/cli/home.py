@@ -119,8 +119,9 @@ def refuse_strangers(file: Path | None) -> None:
         raise not_yours(state_dir, file)
 
 
-def refuse_to_serve(state_dir: Path, file: Path | None) -> None:
+def refuse_to_serve(folder: str, file: Path | None) -> None:
     """End the command where its state is another user's, or is to be made where this user cannot."""
+    state_dir = Path(folder)
     if is_anothers(state_dir):
         refused = not_yours(state_dir, file)
         raise click.ClickException(f"{refused.message}, or name a `state_dir:` of your own")

@@ -10,9 +10,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,7 +55,7 @@ def serve(watches: bool, **options: Any) -> None:
     watched = _watched(chosen.config_path) if watches else None
     file = readable_file(chosen.config_path)
     settings, effective = settings_or_exit(chosen)
-    refuse_to_serve(Path(settings.state_dir), file)
+    refuse_to_serve(settings.state_dir, file)
     if not settings.providers:
         _explain_no_provider()
     from proxy.observe.logs import set_up
@@ -251,7 +250,7 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
         where = provider.base_url or "built in"
         lines.append(f"Provider {provider.name} ({provider.kind}): {where}; {provider.key_source}")
     lines += environment_lines(settings)
-    keys = _some(caller.name for caller in settings.callers)
+    keys = _some([caller.name for caller in settings.callers])
     nobody = "Keys: none; open to everybody on this machine" if is_open else "Keys: none left; nobody may call"
     lines.append(f"Keys: {keys}" if keys else nobody)
     lines += [f"Admin on {admin_url}", f"Listening on {url}"]
@@ -260,11 +259,10 @@ def start_lines(settings: Settings, url: str, admin_url: str, *, is_open: bool =
     return lines
 
 
-def _some(names: Iterable[str]) -> str:
+def _some(names: list[str]) -> str:
     """The first of them, and how many there are besides."""
-    found = list(names)
-    rest = len(found) - MOST_NAMES
-    return ", ".join(found) if rest <= 0 else f"{', '.join(found[:MOST_NAMES])} and {rest:,} more"
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:MOST_NAMES])} and {rest:,} more"
 
 
 def environment_lines(settings: Settings) -> list[str]:

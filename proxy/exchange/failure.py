@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.dialects import Dialect
 from proxy.errors import CredentialUnreadable, NoHealthyUpstream, ProxyError, UpstreamReset
+from proxy.exchange.refusals import unlisted
 from proxy.policy.retries.retry import Seen, Trouble
 from proxy.policy.values import Provider
 from proxy.translate.images.refusals import UnsupportedModel
@@ -47,8 +48,13 @@ class Failure:
             self.settler.close(self)
 
 
-def unhealthy(provider: Provider, seconds: float, *, is_whole: bool) -> Failure:
-    """The outcome of an attempt not made: a breaker is open, the target's or that of the whole provider."""
+def unhealthy(provider: Provider, seconds: float, near: list[str] | None, *, is_whole: bool) -> Failure:
+    """The outcome of an attempt not made: a breaker is open, the target's or that of the whole provider.
+
+    `near`: names like the target's, where no list has that, which is taken for a mistyped one.
+    """
+    if near is not None:
+        return Failure(unlisted(near, provider.name), "unhealthy")
     what = provider.name if is_whole else f"This model at {provider.name}"
     message = f"{what} has failed several times in a row; the next try is due in {seconds:.0f} s."
     return Failure(NoHealthyUpstream(message, retry_after=seconds), "unhealthy")

@@ -132,10 +132,17 @@ def _unpriced(call: Call, model: str, why: Unbounded) -> PolicyError | ModelNotF
     )
 
 
-def unlisted(near: Iterable[str]) -> ModelNotFound:
-    """A budget applies, and the name is in none of the lists that know its provider's models."""
+def unlisted(near: Iterable[str], unasked: str = "") -> ModelNotFound:
+    """A budget applies, or its provider (`unasked`) cannot be asked, and the name is in none of the lists that know that
+    provider's models."""
     names = ", ".join(near)
     alike = f" Near it: {names}." if names else ""
+    if unasked:
+        return ModelNotFound(
+            f"No list of models has this name, and {unasked} has failed several times in a row, so that it cannot be asked."
+            f"{alike} If it is new, give it a `price:` under `models:` in the configuration.",
+            param="model",
+        )
     return ModelNotFound(
         f"No list of models has this name, so what it may cost is unknown, and a budget applies.{alike} If it "
         "is new, give it a `price:` under `models:` in the configuration.",

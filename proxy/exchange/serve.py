@@ -139,7 +139,9 @@ class Exchange:
         elif way == "refused":
             outcome = not_served(provider, job.call, self.providers.values())
         elif seconds := breakers.seconds_closed_to(target, time.monotonic()):
-            outcome = unhealthy(provider, seconds, is_whole=breakers.by_provider[target.provider].is_open)
+            is_whole = breakers.by_provider[target.provider].is_open
+            near = self.toll.prices.unlisted(provider, job.plan.label, target.model) if is_whole else None
+            outcome = unhealthy(provider, seconds, near, is_whole=is_whole)
         else:
             try:
                 prices, label = self.toll.prices, job.plan.label

@@ -106,9 +106,7 @@ class Toll:
         model = plan.targets[0].model
         if self.rules.unpriced != "deny" or not self.keeping.books.is_bound(scopes):
             return
-        if self.prices.price(provider, plan.label, model) is None and (
-            (near := self.prices.near(provider, model)) is not None
-        ):
+        if (near := self.prices.unlisted(provider, plan.label, model)) is not None:
             raise unlisted(near)
 
     def hold(self, job: Job, ask: Ask) -> Awaitable[Held | None] | Held | None:

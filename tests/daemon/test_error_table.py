@@ -344,6 +344,12 @@ def test_a_refused_key_leaves_the_whole_provider_alone(start_daemon: Callable[..
     upstream.expect(json_reply({"error": {"message": "no", "code": 401}}, 401), again=True)
     assert [mine.chat(f"openai/gpt-4o{tail}").status for tail in ("", "", "-mini", "-mini", "")] == [502] * 5
     assert_error(mine.chat("openai/gpt-4.1"), 503, "no_healthy_upstream", kind="upstream_error", retry=None)
+    mistyped = mine.chat("openai/gpt-4.11")
+    assert (mistyped.status, mistyped.error["code"]) == (404, "model_not_found")
+    assert mistyped.header("x-should-retry") == "false"
+    assert "openrouter has failed several times in a row" in mistyped.error["message"]
+    assert "Near it: openai/gpt-4.1" in mistyped.error["message"]
+    assert len(upstream.calls) == 5, "nothing was sent"
 
 
 def test_a_success_between_failures_keeps_the_breaker_closed(

@@ -144,6 +144,10 @@ class PriceBook:
         own = self._direct.get(AUTHORS.get(author, author))
         return own is not None and own.get(slug) is not None
 
+    def unlisted(self, provider: Provider, label: str, model: str) -> list[str] | None:
+        """As `near`; None also where somebody has given it a price."""
+        return None if self.price(provider, label, model) is not None else self.near(provider, model)
+
     def near(self, provider: Provider, model: str) -> list[str] | None:
         """The names most like one that no list has; None where a list has it, or the package has none of the provider's."""
         asked = (provider.name, model)
