@@ -70,11 +70,12 @@ class Wait(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """A small document we asked for ourselves: whatever the status, with the `Date` of its head."""
+    """A small document we asked for ourselves: whatever the status, with the `Date` and `Retry-After` of its head."""
 
     status: int
     date: str | None
     body: bytes
+    retry_after: str | None = None
 
 
 class Upstream:
@@ -137,7 +138,7 @@ class Upstream:
         """The same for any request of our own."""
         async with self.asking(provider, request, seconds) as response:
             body = await _whole(response)
-        return Answered(response.status, response.header("date"), body)
+        return Answered(response.status, response.header("date"), body, response.header("retry-after"))
 
     @contextlib.asynccontextmanager
     async def asking(self, provider: Provider, request: UpstreamRequest, seconds: float) -> AsyncIterator[Response]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from msgspec.structs import replace
@@ -26,7 +26,7 @@ from proxy.jobs.offered import Offer, Offers, Unfit, unanswered
 from proxy.jobs.provider import Batches, Declined, FileBatches, Standing, Wanted
 from proxy.jobs.provider_messages import MessageBatches
 from proxy.jobs.shapes import Answered
-from proxy.jobs.underway import Handing
+from proxy.jobs.underway import Handing, asked, rest
 from proxy.jobs.work import Work
 from proxy.policy.tenants import owner_of
 from proxy.stores.failures import JournalUnwritable, StoreError
@@ -35,7 +35,7 @@ from proxy.web.client.api import Api
 
 _AT_ONCE = 64  # lines that are read together
 _MOST_BYTES = 200 * 2**20  # of a provider's input file
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 60.0
+_FIRST_WAIT_SECONDS = 0.2
 _DAY_SECONDS = 86400
 _LOOKS, _BETWEEN_LOOKS_SECONDS = 2, 3.0  # before a batch that is not there was never made
 
@@ -168,13 +168,13 @@ class Hander:
     async def _create(self, entry: Handing, wanted: Wanted) -> Standing:
         work, there, provider = self._work, self._there[entry.provider.kind], entry.provider
         await work.ask(work.store.change, entry.job)
-        file_id = await there.upload(provider, wanted)
+        file_id = await asked(entry, partial(there.upload, provider, wanted))
         entry.now(state="creating", file=file_id)
         await work.ask(work.store.hand_on, entry.job, entry.lines.values())
         if entry.job.status == "cancelling":
             raise Declined("it was cancelled before")
         self._offers.write_down(entry.holds.values())
-        return await self._known(entry, await there.create(provider, file_id, wanted))
+        return await self._known(entry, await asked(entry, partial(there.create, provider, file_id, wanted)))
 
     async def _known(self, entry: Handing, found: Standing) -> Standing:
         """From now on it is known what it is called there."""
@@ -198,14 +198,14 @@ class Hander:
                 looks += 1
             except (Declined, ProviderError) as error:
                 log.warning("batch_uncertain", batch=entry.job.id, reason=str(error))
-            wait = await _rest(entry, wait)
+            wait = await rest(entry, wait)
         return None
 
     async def _awaited(self, entry: Handing, found: Standing) -> Standing | None:
         """How it stands once it is over; None where its provider does not know it any more."""
         wait, is_told, there = _FIRST_WAIT_SECONDS, False, self._there[entry.provider.kind]
         while not found.is_over:
-            wait = await _rest(entry, wait)
+            wait = await rest(entry, wait)
             accounts = self._api.parts.exchange.accounts
             now = accounts.find(entry.handed.provider, entry.handed.tenant)
             entry.provider = now if now is not None and now.kind == entry.provider.kind else entry.provider
@@ -246,7 +246,7 @@ class Hander:
                     await self._ended(entry, request_id, answered)
             except ProviderError as error:
                 log.warning("batch_uncertain", batch=entry.job.id, reason=error.message)
-                wait = await _rest(entry, wait)
+                wait = await rest(entry, wait)
             else:
                 return
 
@@ -282,14 +282,6 @@ class Hander:
             if await self.take(entry.job, entry.file, tasks):
                 return
         self.enter(entry.job, entry.file)
-
-
-async def _rest(entry: Handing, seconds: float) -> float:
-    """Wait, unless it is cancelled meanwhile; and how long to wait the next time."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(entry.news.wait(), seconds * random.uniform(0.8, 1.2))
-    entry.news.clear()
-    return min(1.5 * seconds, _LONGEST_WAIT_SECONDS)
 
 
 def _nobody(job: Job, file: KeptFile) -> None:

@@ -24,7 +24,7 @@ from proxy.wire.headers import PRIORITY, root_of
 _ALL = "/messages/batches"
 _OURS = re.compile(rf"{_ALL}/({MESSAGES_PREFIX}[0-9a-z]+)(?:/(results|cancel))?")
 _DAY_SECONDS = 86400
-_MOST_LISTED, _MOST_KEPT = 1000, 1_000_000
+_MOST_LISTED = 1000
 
 
 class MessageSurface:
@@ -105,9 +105,8 @@ class MessageSurface:
             found = await work.jobs(key, MESSAGES_PREFIX, query.get("after_id", ""), most + 1)
             page, has_more = found[:most], len(found) > most
         else:
-            newest = await work.jobs(key, MESSAGES_PREFIX, "", _MOST_KEPT)
-            at = next((at for at, job in enumerate(newest) if job.id == before), 0)
-            page, has_more = newest[max(0, at - most) : at], at > most
+            found = await work.ask(work.store.jobs_before, key, MESSAGES_PREFIX, before, most + 1)
+            page, has_more = found[:most][::-1], len(found) > most
         root, now = root_of(asked.head.incoming.headers), time.time()
         ends: dict[str, Any] = {"first_id": page[0].id, "last_id": page[-1].id} if page else {}
         told = {"data": [message_batch(job, root, now) for job in page], "has_more": has_more}

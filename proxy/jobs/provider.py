@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from proxy.dialects import DIALECTS, Incoming, UpstreamRequest
 from proxy.errors import UpstreamBadResponse
 from proxy.exchange.upstream import Upstream
 from proxy.jobs.shapes import Answered
+from proxy.policy.retries.retry import retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
@@ -38,6 +40,14 @@ ShapeT = TypeVar("ShapeT", bound=Struct)
 
 class Declined(Exception):
     """The provider takes no such batch, and surely made none. Its word for it is the message."""
+
+
+class Busy(Declined):
+    """It takes no more now, and made none. `seconds`: after which it may; None where it does not say."""
+
+    def __init__(self, said: str, seconds: float | None) -> None:
+        super().__init__(said)
+        self.seconds = seconds
 
 
 class Standing(Struct, frozen=True):
@@ -155,6 +165,8 @@ class Asking:
         if answered.status == 200:
             return answered.body
         said = _said(answered.body) or f"status {answered.status}"
+        if answered.status == 429:
+            raise Busy(f"{provider.name}: {said}", retry_after_seconds(None, answered.retry_after, datetime.now(UTC)))
         if 400 <= answered.status < 500 and answered.status not in (408, 409):
             raise Declined(f"{provider.name}: {said}")
         raise UpstreamBadResponse(f"{provider.name} answered {answered.status} for {path.partition('?')[0]}: {said}")
@@ -180,8 +192,8 @@ class FileBatches(Asking):
             "Content-Type: application/jsonl\r\n\r\n"
         )
         pieces: Pieces = [head.encode(), *wanted.lines, f"\r\n--{boundary}--\r\n".encode()]
-        wanted.lines = []
         body = await self.ask(provider, self.files, pieces, f"multipart/form-data; boundary={boundary}")
+        wanted.lines = []
         return read(provider, body, _File).id
 
     async def create(self, provider: Provider, file_id: str, wanted: Wanted) -> Standing:

@@ -73,9 +73,10 @@ class MessageBatches(Asking):
     async def create(self, provider: Provider, file_id: str, wanted: Wanted) -> Standing:
         """Have the requests answered."""
         pieces = [piece for line in wanted.lines for piece in (b",", line)]
-        pieces[0], wanted.lines = b'{"requests":[', []
+        pieces[0] = b'{"requests":['
         path, kind = f"{self.batches}{split_path(wanted.endpoint)[1]}", "application/json"
         body = await self.ask(provider, path, [*pieces, b"]}"], kind, wanted.incoming)
+        wanted.lines = []
         return read(provider, body, _Batch).standing
 
     async def find(self, provider: Provider, wanted: Wanted, since: float) -> Standing | None:

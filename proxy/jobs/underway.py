@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from collections import deque
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from proxy.jobs.provider import Busy
 from proxy.jobs.shapes import is_batch
 from proxy.policy.limits.pace import BATCH
 from proxy.policy.values import Provider
 from proxy.stores.job_rows import Handed, Job, KeptFile, Task
 from proxy.stores.records import Hold
+
+LONGEST_WAIT_SECONDS = 60.0
+_WAITS_SECONDS = (1.0, 2.0, 4.0)  # where a provider takes no more now, and does not say for how long
+
+MadeT = TypeVar("MadeT")
 
 
 class Open(Struct):
@@ -59,3 +68,26 @@ class Handing(Struct, eq=False):
     def now(self, **changes: Any) -> None:
         """It stands otherwise."""
         self.job = replace(self.job, handed=replace(self.handed, **changes))
+
+
+async def asked(entry: Handing, ask: Callable[[], Awaitable[MadeT]]) -> MadeT:
+    """What a provider makes; where it takes no more now, after as long as it says. Raises what `ask` raises."""
+    for wait in _WAITS_SECONDS:
+        try:
+            return await ask()
+        except Busy as busy:
+            seconds = wait if busy.seconds is None else busy.seconds
+            if seconds > LONGEST_WAIT_SECONDS:
+                raise
+            await rest(entry, 1.25 * seconds)  # never less than it says
+            if entry.job.status == "cancelling":
+                raise
+    return await ask()
+
+
+async def rest(entry: Handing, seconds: float) -> float:
+    """Wait, unless it is cancelled meanwhile; and how long to wait the next time."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(entry.news.wait(), seconds * random.uniform(0.8, 1.2))
+    entry.news.clear()
+    return min(1.5 * seconds, LONGEST_WAIT_SECONDS)

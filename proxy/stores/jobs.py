@@ -158,6 +158,12 @@ class JobStore:
         """This key's whose id begins so, the newest first, behind the job `after` ("" for all)."""
         return self._behind("key = ? AND substr(id, 1, ?) = ?", (key, len(prefix), prefix), after, most)
 
+    def jobs_before(self, key: str, prefix: str, before: str, most: int) -> list[Job]:
+        """Those just before `before` in the same order, the nearest first."""
+        where = "key = ? AND substr(id, 1, ?) = ? AND seq > (SELECT seq FROM jobs WHERE id = ?)"
+        sql = f"SELECT {_FIELDS} FROM jobs WHERE {where} ORDER BY seq LIMIT ?"
+        return [_job(row) for row in self._rows(sql, key, len(prefix), prefix, before, most)]
+
     def jobs_of(self, tenants: Tenants, after: str, most: int) -> list[Job]:
         """All of these, in the same order."""
         return self._behind(f"TRUE {OF_TENANTS}", listed(tenants), after, most)
