@@ -92,7 +92,7 @@ class MessageSurface:
     async def _job(self, key: str, job_id: str) -> Job:
         job = await self._work.job(key, job_id)
         if job is None:
-            raise NothingThere(f"No message batch found with id '{job_id}'.", param="id")
+            raise NothingThere(f"Message Batch {job_id} not found.", param="id")
         return job
 
     async def _list(self, key: str, asked: Asked, client: Client) -> bool:
@@ -117,7 +117,7 @@ class MessageSurface:
         file = await self._work.ask(self._work.store.file, job.key, job.output_file) if job.output_file else None
         if file is None or job.status in OPEN:
             why = "it is still being processed" if job.status in OPEN else "none came of it, or their time is over"
-            raise NothingThere(f"The message batch '{job.id}' has no results: {why}.", param="id")
+            raise NothingThere(f"Message Batch {job.id} has no available results: {why}.", param="id")
         return file
 
     async def _cancel(self, job: Job) -> Job:
@@ -127,6 +127,8 @@ class MessageSurface:
 
     async def _delete(self, job: Job) -> dict[str, Any]:
         if job.status in OPEN:
-            raise InvalidValue(f"The message batch '{job.id}' is still being processed; cancel it first.", param="id")
+            raise InvalidValue(
+                "In progress batches cannot be deleted. Consider canceling the batch instead.", param="id"
+            )
         await self._work.ask(self._work.forget, job)
         return {"id": job.id, "type": "message_batch_deleted"}

@@ -48,7 +48,7 @@ async def serve(state: State, request: web.Request, profile: Profile) -> web.Str
     elif not id_:
         told = _page(state, dict(request.query), request, now)
     elif (batch := state.message_batches.get(id_)) is None:
-        told = Failure(404, f"Could not find message batch with id '{id_}'.")
+        told = Failure(404, f"Message Batch {id_} not found.")
     else:
         told = _done(state, batch, (request.method, request.path.rpartition("/")[2]), now)
     if isinstance(told, Failure):
@@ -99,7 +99,7 @@ def _refusal(asked: dict[str, Any], requests: Any) -> str | None:
         if not isinstance(one.get("params"), dict):
             return f"requests.{at}.params: Input should be a valid dictionary"
         if custom_id in seen:
-            return f"requests.{at}.custom_id: custom_id must be unique within a batch"
+            return f"requests: custom_id's must be unique within a batch. Duplicate custom_id found: {custom_id}"
         seen.add(custom_id)
     return None
 
@@ -108,7 +108,7 @@ def _done(state: State, batch: MockMessageBatch, what: tuple[str, str], now: flo
     told = _seen(state, batch, now)
     has_ended, name = told["processing_status"] == "ended", batch.object["id"]
     if what[1] == "results":
-        return batch.results if has_ended else Failure(404, f"Batch {name} has no available results.")
+        return batch.results if has_ended else Failure(404, f"Message Batch {name} has no available results.")
     if what == ("POST", "cancel"):
         if has_ended:
             return Failure(400, f"Batch {name} cannot be canceled because it has already ended.")
@@ -117,7 +117,7 @@ def _done(state: State, batch: MockMessageBatch, what: tuple[str, str], now: flo
         return batch.object | {"results_url": None}
     if what[0] == "DELETE":
         if not has_ended:
-            return Failure(400, f"Batch {name} cannot be deleted while it is processing; cancel it first.")
+            return Failure(400, "In progress batches cannot be deleted. Consider canceling the batch instead.")
         del state.message_batches[name]
         return {"id": name, "type": "message_batch_deleted"}
     return told
@@ -136,7 +136,10 @@ def _seen(state: State, batch: MockMessageBatch, now: float) -> dict[str, Any]:
 
 def _result(state: State, params: dict[str, Any]) -> dict[str, Any]:
     if params.get("stream"):
-        error = {"type": "invalid_request_error", "message": "stream: streaming is not supported in batches"}
+        error = {
+            "type": "invalid_request_error",
+            "message": '"stream=True" is not supported in the Message Batches API',
+        }
         return {"type": "errored", "error": {"type": "error", "error": error}}
     status, body = answered(state, "anthropic", "messages", params)
     is_good = status == 200

@@ -185,9 +185,9 @@ def test_cancelling_ends_it_early_there_and_here(daemon: Daemon, mock: Mock, mod
     if model == "slow":
         handed(client.messages.batches.retrieve, batch)
         assert held(daemon) > 0
-    with pytest.raises(anthropic.BadRequestError, match="cancel it first"):
+    with pytest.raises(anthropic.BadRequestError, match="In progress batches cannot be deleted"):
         client.messages.batches.delete(batch.id)
-    with pytest.raises(anthropic.NotFoundError, match="still being processed"):
+    with pytest.raises(anthropic.NotFoundError, match="has no available results: it is still being processed"):
         client.get(f"/v1/messages/batches/{batch.id}/results", cast_to=object)
     batch = client.messages.batches.cancel(batch.id)
     assert batch.processing_status == "canceling" and batch.cancel_initiated_at is not None
@@ -239,7 +239,7 @@ def test_the_mock_refuses_what_anthropic_refuses(mock: Mock) -> None:
     with pytest.raises(anthropic.NotFoundError):
         client.retrieve("msgbatch_none")
     batch = client.create(requests=[request("a", "mock/slow?ttft=600")])
-    with pytest.raises(anthropic.BadRequestError, match="cancel it first"):
+    with pytest.raises(anthropic.BadRequestError, match="In progress batches cannot be deleted"):
         client.delete(batch.id)
     assert client.cancel(batch.id).processing_status == "canceling"
     batch = ended(provider(mock), batch)
