@@ -54,7 +54,7 @@ class Jobs:
         self._runner = Runner(work, calls, self.hooks, self._hander, lambda: api.parts.max_body)
         self._surface = Surface(work, self._runner, self.hooks, _limits(settings))
         self._messages = MessageSurface(work, self._runner, self.hooks, _limits(settings))
-        self._later = Later(work, self._runner, self.hooks)
+        self._later = Later(work, self._runner, self.hooks, _limits(settings))
         self._by_name: dict[str, Later | MessageSurface] = {
             "tollkeeper/jobs": self._later,
             "messages/batches": self._messages,
@@ -69,8 +69,7 @@ class Jobs:
         """From now on these rules count."""
         self._runner.concurrent = settings.jobs.concurrent
         self.hooks.take_on(allow_private=settings.jobs.allow_private)
-        self._surface.limits = self._messages.limits = _limits(settings)
-        self._later.keep_seconds = self._surface.limits.keep_seconds
+        self._surface.limits = self._messages.limits = self._later.limits = _limits(settings)
         self._runner.look()
 
     def open(self) -> Callable[[], Awaitable[None]]:

@@ -9,60 +9,33 @@ from typing import Any
 from proxy.errors import NothingThere
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send
-from proxy.jobs.calls import head_place, head_text, kept_headers
+from proxy.jobs.calls import kept_headers
 from proxy.jobs.ending import opened_result
-from proxy.jobs.hooks import Hooks
-from proxy.jobs.runner import Runner
-from proxy.jobs.shapes import CALL_PREFIX, FILE_PREFIX, status_url
+from proxy.jobs.shapes import CALL_PREFIX, status_url
+from proxy.jobs.taking import Order, Taking
 from proxy.jobs.told import job_object
-from proxy.jobs.work import Work, new_id
 from proxy.policy.tenants import owner_of
-from proxy.stores.job_rows import CALL, OPEN, Job, KeptFile, Task
+from proxy.stores.job_rows import OPEN, Job
 from proxy.web.client.heads import Asked
 
-_DAY_SECONDS = 24 * 3600
 _PATH = re.compile(r"/tollkeeper/jobs(?:/([0-9a-z_]+))?")
 
 
-class Later:
+class Later(Taking):
     """`defer` takes calls on, `answer` tells of them."""
-
-    def __init__(self, work: Work, runner: Runner, hooks: Hooks) -> None:
-        """`keep_seconds`: how long results are kept; it changes with the configuration."""
-        self.keep_seconds = _DAY_SECONDS
-        self._work = work
-        self._runner = runner
-        self._hooks = hooks
 
     async def defer(self, asked: Asked, client: Client) -> None:
         """Answer 202: the call is made once a place is free. Raises `InvalidValue`, `StoreError`."""
-        work, head = self._work, asked.head
+        head = asked.head
         assert isinstance(asked.body, bytes)
-        now_ms, file_id, job_id = int(time.time() * 1000), new_id(FILE_PREFIX), new_id(CALL_PREFIX)
-        expires_ms = now_ms + 1000 * (self.keep_seconds + _DAY_SECONDS)
-        key = owner_of(asked.caller)
-        await self._hooks.add(key, job_id, None if head.apart is None else head.apart.hook)
-        file = await work.keep(KeptFile(file_id, key, "", CALL, 0, now_ms, expires_ms, ""), [asked.body])
-        headers = kept_headers(head.incoming.headers)
-        job = Job(
-            id=job_id,
-            key=key,
-            endpoint=f"/v1{head.path}{head.query}",
-            input_file=file_id,
-            window_seconds=_DAY_SECONDS,
-            keep_seconds=self.keep_seconds,
-            metadata=None,
-            head=await work.seal(head_place(job_id), head_text(headers)),
-            status="in_progress",
-            created_ms=now_ms,
-            total=1,
-            rank=head.rank,
+        url, headers = f"/v1{head.path}{head.query}", kept_headers(head.incoming.headers)
+        job, file = await self._taken(
+            asked, Order(CALL_PREFIX, url, [asked.body], headers, "in_progress", rank=head.rank)
         )
-        await work.ask(work.store.add_job, job, [Task(job_id, 1, "", 0, file.size)])
         place, seconds = self._runner.ahead(head.rank) + 1, self._runner.expected_seconds(head.rank)
         self._runner.take(job, file)
-        told = {"id": job_id, "object": "job", "status": "queued", "status_url": status_url(job_id)}
-        headers = [("Preference-Applied", "respond-async"), ("Location", status_url(job_id))]
+        told = {"id": job.id, "object": "job", "status": "queued", "status_url": status_url(job.id)}
+        headers = [("Preference-Applied", "respond-async"), ("Location", status_url(job.id))]
         headers += [("x-tollkeeper-queue-place", str(place))]
         headers += [] if seconds is None else [("x-tollkeeper-queue-seconds", f"{seconds:.3f}")]
         send(client, told, 202, headers)

@@ -9,33 +9,22 @@ from typing import Any
 from proxy.errors import InvalidValue, NothingThere, UnknownEndpoint
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send, send_file
-from proxy.jobs.calls import head_place, head_text, kept_headers
-from proxy.jobs.hooks import Hooks
+from proxy.jobs.calls import kept_headers
 from proxy.jobs.messages import message_batch, read_requests
-from proxy.jobs.runner import Runner
-from proxy.jobs.shapes import FILE_PREFIX, MESSAGES_PREFIX
-from proxy.jobs.upload import Limits
-from proxy.jobs.work import Work, new_id
+from proxy.jobs.shapes import MESSAGES_PREFIX
+from proxy.jobs.taking import Order, Taking
 from proxy.policy.tenants import owner_of
-from proxy.stores.job_rows import CALL, OPEN, Job, KeptFile
+from proxy.stores.job_rows import OPEN, Job, KeptFile
 from proxy.web.client.heads import Asked, body_of
 from proxy.wire.headers import PRIORITY, root_of
 
 _ALL = "/messages/batches"
 _OURS = re.compile(rf"{_ALL}/({MESSAGES_PREFIX}[0-9a-z]+)(?:/(results|cancel))?")
-_DAY_SECONDS = 86400
 _MOST_LISTED = 1000
 
 
-class MessageSurface:
+class MessageSurface(Taking):
     """`answer` says whether a request was ours."""
-
-    def __init__(self, work: Work, runner: Runner, hooks: Hooks, limits: Limits) -> None:
-        """`limits` change with the configuration."""
-        self.limits = limits
-        self._work = work
-        self._runner = runner
-        self._hooks = hooks
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer a request for batches of messages; False where a provider is to. Raises `ProxyError`, `StoreError`."""
@@ -61,31 +50,14 @@ class MessageSurface:
         return True
 
     async def _begin(self, asked: Asked) -> Job:
-        work, head, key = self._work, asked.head, owner_of(asked.caller)
+        head = asked.head
         body, url = await body_of(asked, self.limits.most_body), f"/v1/messages{head.query}"
-        lines = await work.ask(read_requests, body, url)
-        now_ms, job_id, keep_seconds = int(time.time() * 1000), new_id(MESSAGES_PREFIX), self.limits.keep_seconds
+        lines = await self._work.ask(read_requests, body, url)
         headers = [
             pair for pair in kept_headers(head.incoming.headers) if pair[0].lower() not in ("content-type", PRIORITY)
         ]
         headers += [("Content-Type", "application/json"), (PRIORITY, "batch")]
-        await self._hooks.add(key, job_id, None if head.apart is None else head.apart.hook)
-        expires_ms = now_ms + 1000 * (keep_seconds + _DAY_SECONDS)
-        file = await work.keep(KeptFile(new_id(FILE_PREFIX), key, "", CALL, 0, now_ms, expires_ms, ""), lines)
-        job = Job(
-            id=job_id,
-            key=key,
-            endpoint=url,
-            input_file=file.id,
-            window_seconds=_DAY_SECONDS,
-            keep_seconds=keep_seconds,
-            metadata=None,
-            head=await work.seal(head_place(job_id), head_text(headers)),
-            status="validating",
-            created_ms=now_ms,
-            total=len(lines),
-        )
-        await work.ask(work.store.add_job, job)
+        job, file = await self._taken(asked, Order(MESSAGES_PREFIX, url, lines, headers, "validating"))
         self._runner.take(job, file)
         return job
 

@@ -12,12 +12,11 @@ from msgspec import Meta, Struct
 from proxy.errors import InvalidValue, NothingThere, UnknownEndpoint
 from proxy.exchange.client import Client
 from proxy.jobs.answering import asked_of, limit_of, send, send_file
-from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import ENDPOINTS
-from proxy.jobs.runner import Runner
 from proxy.jobs.shapes import BATCH_PREFIX, FILE_PREFIX, batch_object, file_object
-from proxy.jobs.upload import Limits, upload
-from proxy.jobs.work import Work, new_id
+from proxy.jobs.taking import Taking
+from proxy.jobs.upload import upload
+from proxy.jobs.work import new_id
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import BATCH, CALL, OUTPUT, Job, KeptFile
 from proxy.web.client.heads import Asked, body_of
@@ -51,15 +50,8 @@ class _NewBatch(Struct):
     output_expires_after: _Expiry | None = None
 
 
-class Surface:
+class Surface(Taking):
     """`answer` says whether a request was ours."""
-
-    def __init__(self, work: Work, runner: Runner, hooks: Hooks, limits: Limits) -> None:
-        """`limits` change with the configuration."""
-        self.limits = limits
-        self._work = work
-        self._runner = runner
-        self._hooks = hooks
 
     async def answer(self, asked: Asked, client: Client) -> bool:
         """Answer a request for files or batches; False where a provider is to. Raises `ProxyError`, `StoreError`."""

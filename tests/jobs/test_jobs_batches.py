@@ -119,6 +119,7 @@ def test_a_spent_budget_is_the_answer_of_the_lines_it_did_not_reach(daemon: Daem
 def test_files_and_batches_are_their_key_s_alone(daemon: Daemon) -> None:
     alice, bob = client(daemon), client(daemon, BOB)
     batch = ended(alice, begin(alice, lines(1)))
+    ended(bob, begin(bob, lines(1)))  # whose list is one of ours then, not the provider's
     output = batch.output_file_id
     assert output is not None
     for asked in (
