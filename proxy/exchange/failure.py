@@ -51,9 +51,9 @@ class Failure:
 def unhealthy(provider: Provider, seconds: float, near: list[str] | None, *, is_whole: bool) -> Failure:
     """The outcome of an attempt not made: a breaker is open, the target's or that of the whole provider.
 
-    `near`: names like the target's, where no list has that, which is taken for a mistyped one.
+    `near`: names like the target's, where no list has that: with the whole provider closed it is taken for a mistyped one.
     """
-    if near is not None:
+    if is_whole and near is not None:
         return Failure(unlisted(near, provider.name), "unhealthy")
     what = provider.name if is_whole else f"This model at {provider.name}"
     message = f"{what} has failed several times in a row; the next try is due in {seconds:.0f} s."

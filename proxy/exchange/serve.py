@@ -139,9 +139,7 @@ class Exchange:
         elif way == "refused":
             outcome = not_served(provider, job.call, self.providers.values())
         elif seconds := breakers.seconds_closed_to(target, time.monotonic()):
-            is_whole = breakers.by_provider[target.provider].is_open
-            near = self.toll.prices.unlisted(provider, job.plan.label, target.model) if is_whole else None
-            outcome = unhealthy(provider, seconds, near, is_whole=is_whole)
+            outcome = self._closed(job, provider, target, seconds)
         else:
             try:
                 prices, label = self.toll.prices, job.plan.label
@@ -166,6 +164,11 @@ class Exchange:
                 self.tongues.learn(outcome, job.call, provider, translated=way is not None, now=now)
         record.tried.append(Tried(target.provider, target.model, outcome.label))
         return outcome
+
+    def _closed(self, job: Job, provider: Provider, target: Target, seconds: float) -> Failure:
+        is_whole = self.breakers_of(provider.tenant).by_provider[target.provider].is_open
+        near = self.toll.prices.unlisted(provider, job.plan.label, target.model)
+        return unhealthy(provider, seconds, near, is_whole=is_whole)
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
