@@ -212,3 +212,15 @@ def test_state_does_not_grow_with_calls() -> None:
         found = taken(limiter, float(number))
         limiter.give_back(found)
         assert (found.tokens, found.slots) == ((), ())
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(0, 60), st.integers(1, 10**6))
+def test_another_amount_leaves_how_full_it_is_in_time(amount: int, other: int, now: float, tokens: int) -> None:
+    """Whether either of them goes evenly into a minute or not."""
+    limiter = Limiter([limit("tokens", amount)])
+    taken(limiter, 0.0, tokens)
+    before = min(tokens, amount) / amount * 60
+    limiter.replace([limit("tokens", other)])
+    found = limiter.judge(ALICE, other, now)
+    wait = 0.0 if found is None else found.retry_after_seconds
+    assert wait == pytest.approx(max(0.0, before - now), abs=1e-6)

@@ -1,14 +1,14 @@
 """Limits on requests and tokens in a period, and on calls at once.
 
 A limit over a period is a bucket that drains evenly (GCRA): an idle key may spend its whole
-amount at once, then goes on at the rate. Times are whole numbers of nanoseconds times the
-amount, so that nothing is ever rounded. The state is one number a limit.
+amount at once, then goes on at the rate. Times are whole numbers, of nanoseconds times that
+rate, so that nothing is ever rounded. The state is one number a limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import ceil
+from math import ceil, gcd
 
 from msgspec import Struct
 
@@ -37,31 +37,33 @@ class Denied(Struct, frozen=True):
 
 
 class _Bucket:
-    """The state of one limit: when the bucket will be empty (ns times amount), or the calls under way.
+    """The state of one limit: when the bucket will be empty (ns times `rate`), or the calls under way.
 
-    `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it. `part` and
-    `due` are of the latest look: what would be taken, and when the bucket would be empty then. `told` is the header of the amount.
+    `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it: in the
+    smallest whole numbers, so that `rate` is mostly 1. `part` and `due` are of the latest look: what would be taken, and when
+    the bucket would be empty then. `told` is the header of the amount.
     """
 
-    __slots__ = ("amount", "due", "empty_at", "limit", "ms", "of", "part", "told", "under_way", "unit", "whole")
+    __slots__ = ("amount", "due", "empty_at", "limit", "ms", "of", "part", "rate", "told", "under_way", "unit", "whole")
 
     def __init__(self, limit: Limit) -> None:
         self.under_way = self.empty_at = self.due = self.part = 0
-        self.unit = PERIOD_SECONDS[limit.per or "minute"] * _NANO
-        self.limit = limit
-        self.amount = limit.amount
+        self.rate = 1
         self.change(limit)
 
     def change(self, limit: Limit) -> None:
         """Take on a new amount: how full it is, in time, stays."""
-        self.empty_at = self.empty_at * limit.amount // self.amount
         self.limit, self.of, self.amount = limit, limit.of, limit.amount
-        self.whole, self.ms = limit.amount * self.unit, limit.amount * 10**6
+        period, before = PERIOD_SECONDS[limit.per or "minute"] * _NANO, self.rate
+        shared = gcd(limit.amount, period)
+        self.rate, self.unit = limit.amount // shared, period // shared
+        self.empty_at = self.empty_at * self.rate // before
+        self.whole, self.ms = limit.amount * self.unit, self.rate * 10**6
         self.told = f"x-ratelimit-limit-{limit.of}", str(limit.amount)
 
     def fits(self, amount: int, now_ns: int) -> bool:
         """Whether `amount`, cut to what fits at all, does now; of a limit over a period."""
-        begun = now_ns * self.amount
+        begun = now_ns * self.rate
         self.part = part = amount if amount < self.amount else self.amount
         level = self.empty_at - begun
         level = (level if level > 0 else 0) + part * self.unit
@@ -74,16 +76,16 @@ class _Bucket:
             return CONCURRENT_RETRY_SECONDS if self.under_way >= self.amount else 0.0
         if self.fits(amount, now_ns):
             return 0.0
-        return (-(-(self.due - self.whole) // self.amount) - now_ns) / _NANO
+        return (-(-(self.due - self.whole) // self.rate) - now_ns) / _NANO
 
     def correct(self, difference: int, now_ns: int) -> None:
         """Take more than was reserved, or give back."""
-        begun = now_ns * self.amount
+        begun = now_ns * self.rate
         self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
 
     def state(self, now_ns: int) -> tuple[int, int, int]:
         """How much is left, of what, and how full the bucket is."""
-        level = self.empty_at - now_ns * self.amount
+        level = self.empty_at - now_ns * self.rate
         if level <= 0:
             return self.amount, self.amount, 0
         left = self.amount - -(-level // self.unit)
@@ -184,9 +186,9 @@ class Limiter:
             bucket = buckets[0]
             if len(buckets) > 1:
                 bucket = min(buckets, key=lambda one: one.state(now_ns)[:2])
-            left, amount, level = bucket.state(now_ns)
+            left, _, level = bucket.state(now_ns)
             ms = -(-level // bucket.ms)
-            duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / amount / _NANO)
+            duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / bucket.rate / _NANO)
             found += (bucket.told, (remaining, str(left)), (reset, duration))
         return found
 
