@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from proxy.exchange.background import Running
 from proxy.exchange.keeping import Booked, Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.refusals import outgrown
-from proxy.exchange.rows import Ended, attempt_row
+from proxy.exchange.rows import attempt_row, paid
 from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.asks import PLAIN
@@ -163,22 +162,35 @@ class Held:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
-        if (response_id := self._running_on(outcome)) is not None:
+        hold, findings, usage = self.hold, outcome.findings, None
+        if hold.endpoint == "responses" and (response_id := self._running_on(outcome)) is not None:
             self._keep_open(outcome, provider, response_id)
             return None
         self._closed = True
-        findings, ended = outcome.findings, self._ended(outcome)
-        self._events = findings.events if findings else 0
-        settlement = reported(self._trouble(outcome), ended.usage)
+        if findings is not None:
+            self._events, usage = findings.events, findings.usage
+        settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
         if settlement is None:
             ending = self._ending(outcome)
-            settlement = settle(ending, self._prices_of(findings), self.hold.amount_pusd)
-            asked = ended.upstream_id
-            if asked is not None and is_worth_asking(settlement, ending) and Lookups.possible(provider):
-                self._record.unsettled += 1
-                self._keeping.lookups.start(provider, asked, lambda usage: self._looked_up(usage, settlement, ended))
+            settlement = settle(ending, self._prices_of(findings), hold.amount_pusd)
+            if self._is_looked_up(outcome, provider, settlement, ending):
                 return None
-        return self._write(settlement, ended)
+        usage = settlement.usage or usage
+        return self._write(settlement, attempt_row(self._record, hold, outcome, settlement, usage), usage)
+
+    def _is_looked_up(
+        self, outcome: Reply | Failure, provider: Provider, settlement: Settlement, ending: Ending
+    ) -> bool:
+        """Whether the provider is asked what it came to, as that is not certain."""
+        asked = outcome.generation_id
+        if asked is None or not is_worth_asking(settlement, ending) or not Lookups.possible(provider):
+            return False
+        row = attempt_row(self._record, self.hold, outcome, settlement, settlement.usage or ending.usage)
+        self._record.unsettled += 1
+        self._keeping.lookups.start(
+            provider, asked, lambda usage: self._looked_up(usage, settlement, row, ending.usage)
+        )
+        return True
 
     def _trouble(self, outcome: Reply | Failure) -> Trouble:
         """What kept an answer away; what was never written down was never sent."""
@@ -199,7 +211,8 @@ class Held:
         self.begun(outcome)
         self._closed = True
         self._record.pending = True
-        row = attempt_row(self._record, self.hold, Settlement(0, "none"), self._ended(outcome))
+        usage = None if outcome.findings is None else outcome.findings.usage
+        row = attempt_row(self._record, self.hold, outcome, Settlement(0, "none"), usage)
         unfinished = Unfinished(
             self.hold, msgspec.structs.replace(row, upstream_id=response_id), self._prices_of(outcome.findings)
         )
@@ -214,7 +227,9 @@ class Held:
         booked, self._booked = self._booked, None
         if booked is None:
             return
-        if outcome is not None and (late := self._late(booked.row, outcome)) is not None:
+        findings = None if outcome is None else outcome.findings
+        has_news = findings is not None and findings.events != self._events
+        if has_news and outcome is not None and (late := self._late(booked.row, outcome)) is not None:
             self._record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
             booked = self._keeping.correct(booked.row, self.hold, late)
         self._keeping.tell(booked)
@@ -233,8 +248,6 @@ class Held:
 
     def _late(self, row: Row, outcome: Reply | Failure) -> Settlement | None:
         """What the attempt cost after all; None where that is what was charged."""
-        if outcome.findings is None or outcome.findings.events == self._events:
-            return None
         settlement = settle(self._ending(outcome), self._prices(), self.hold.amount_pusd)
         is_news = (settlement.cost_pusd, settlement.source) != (row.cost_pusd, row.source)
         return settlement if is_news and settlement.source in ("reported", "computed") else None
@@ -262,31 +275,18 @@ class Held:
             terms=findings.terms if findings else (),
         )
 
-    def _ended(self, outcome: Reply | Failure) -> Ended:
-        findings = outcome.findings
-        left = self._record.client_left is not None and not outcome.complete
-        usage, served = (findings.usage, findings.served_model) if findings else (None, None)
-        status, identity = 499 if left else (outcome.judged_status or 0), outcome.generation_id
-        end = time.monotonic(), status, outcome.label, outcome.error_code
-        return Ended(*end, usage, served, identity, outcome.first_byte_at)
-
-    def _looked_up(self, usage: Usage | None, fallback: Settlement, ended: Ended) -> None:
-        """The provider has told, or will not tell."""
+    def _looked_up(self, usage: Usage | None, fallback: Settlement, row: Row, seen: Usage | None) -> None:
+        """The provider has told, or will not tell; `seen` is what the reply said."""
         if usage is None or usage.cost_usd is None:
-            self._write(fallback, ended)
+            self._write(fallback, row, fallback.usage or seen)
         else:
             told = settle(Ending(status=200, usage=usage), self._prices(), self.hold.amount_pusd)
-            self._write(
-                Settlement(told.cost_pusd, "looked_up", doubts=told.doubts),
-                msgspec.structs.replace(ended, usage=usage),
-            )
+            settlement = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
+            self._write(settlement, paid(row, settlement, usage), usage)
         self.close()
         self._record.settled_late()
 
-    def _write(self, settlement: Settlement, ended: Ended) -> Awaitable[None] | None:
-        if settlement.usage is not None and settlement.usage is not ended.usage:
-            ended = msgspec.structs.replace(ended, usage=settlement.usage)
-        self._record.charge(settlement.cost_pusd, settlement.source, ended.usage)
-        row = attempt_row(self._record, self.hold, settlement, ended)
-        self._booked = self._keeping.book(row, self.hold, settlement)
-        return self._booked.durable
+    def _write(self, settlement: Settlement, row: Row, usage: Usage | None) -> Awaitable[None] | None:
+        self._record.charge(settlement.cost_pusd, settlement.source, usage)
+        booked = self._booked = self._keeping.book(row, self.hold, settlement)
+        return booked.durable

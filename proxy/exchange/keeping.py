@@ -50,15 +50,19 @@ class Keeping(Struct, frozen=True):
 
     def book(self, row: Row, hold: Hold, settlement: Settlement) -> Booked:
         """Resolve a hold: memory, then the journal. It is not told yet."""
-        over = None
+        over, durable = None, None
+        record: Voided | Settled
         if settlement.void:
             self.books.void(hold.id)
+            record = Voided(row)
         else:
             over = self.books.settle(hold.id, settlement.cost_pusd)
-        durable: Awaitable[None] | None = None
-        with contextlib.suppress(JournalUnwritable):  # the journal keeps ends of calls and writes them when it heals
-            position = self.journal.append(Voided(row) if settlement.void else Settled(row, hold.charges))
-            durable = self.journal.durable(position) if self.waits else None
+            record = Settled(row, hold.charges)
+        try:
+            self.journal.write(record)
+            durable = self.journal.durable(self.journal.end) if self.waits else None
+        except JournalUnwritable:  # it keeps ends of calls, and writes them when it heals
+            pass
         self.freed()
         return Booked(row, settlement.doubts, over or 0, durable)
 

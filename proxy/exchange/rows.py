@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
 
 from proxy.exchange.record import Record
-from proxy.exchange.times import InMs
 from proxy.policy.money.settlement import Settlement
 from proxy.stores.records import Hold, Row
 from proxy.wire.usage import Usage
 
-
-class Ended(Struct, frozen=True):
-    """How one attempt ended, for its row. `at` and `first_byte_at` (of the reply) are monotonic seconds."""
-
-    at: float
-    status: int
-    outcome: str
-    error: str | None = None
-    usage: Usage | None = None
-    served: str | None = None
-    upstream_id: str | None = None
-    first_byte_at: float | None = None
+if TYPE_CHECKING:
+    from proxy.exchange.failure import Failure
+    from proxy.exchange.reply import Reply
 
 
 _NOTHING = Usage()
 SHADOWS = "; "  # between what budgets and limits in shadow would have refused an attempt with
 
 
-def attempt_row(record: Record, hold: Hold, settlement: Settlement, ended: Ended) -> Row:
-    """The row of an attempt that was sent upstream."""
-    error = record.error.code if record.error else ended.error
-    said = ", ".join(record.adjusted), SHADOWS.join(record.shadow_rejections) or None, error
-    took = record.times.in_ms(ended.at, ended.first_byte_at)
-    return _held_row((hold, settlement, ended), took, said, (record.use_case, record.arm))
+def attempt_row(
+    record: Record, hold: Hold, outcome: Reply | Failure, settlement: Settlement, usage: Usage | None
+) -> Row:
+    """The row of an attempt that was sent upstream and ends now, in the order of the row's fields: by their names it takes
+    four times as long."""
+    findings, error, used = outcome.findings, record.error, usage or _NOTHING
+    is_left = record.client_left is not None and not outcome.complete
+    first_byte, total, first_token, waited, sent, connect = record.times.in_ms(time.monotonic(), outcome.first_byte_at)
+    return Row(
+        hold.id, hold.request_id, hold.attempt, hold.at_ms, hold.key, hold.endpoint, hold.asked, hold.model,
+        hold.provider, hold.upstream_model, None if findings is None else findings.served_model,
+        499 if is_left else outcome.judged_status or 0, outcome.label,
+        outcome.error_code if error is None else error.code,
+        SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, hold.stream,
+        used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens, used.reasoning_tokens,
+        settlement.cost_pusd, hold.amount_pusd, settlement.source, first_byte, total, outcome.generation_id,
+        ", ".join(record.adjusted) if record.adjusted else "", hold.attempt == 1, 1, first_token, waited, sent, connect,
+        hold.session, hold.tags, hold.tenant, record.use_case, hold.decision, record.arm,
+    )  # fmt: skip
 
 
 def refused_row(record: Record) -> Row:
@@ -86,29 +89,9 @@ def interrupted_row(
     hold: Hold, settlement: Settlement, usage: Usage | None = None, upstream_id: str | None = None
 ) -> Row:
     """The row of an attempt that a crash cut off; what is known of it is its hold."""
-    ended = Ended(0.0, 0, "interrupted", usage=usage, upstream_id=upstream_id)
-    return _held_row((hold, settlement, ended), (None, 0, None, None, None, None), ("", None, None), ("", ""))
-
-
-def _held_row(
-    attempt: tuple[Hold, Settlement, Ended], took: InMs, said: tuple[str, str | None, str | None], by: tuple[str, str]
-) -> Row:
-    """What the hold, the cost and the usage of an attempt say in its row, with how it ended and how long it `took`. `said`:
-    what was adjusted, what entries in shadow said, the error; `by` the use case and the arm.
-
-    In the order of the row's fields: by their names it takes four times as long.
-    """
-    hold, settlement, ended = attempt
-    usage, (adjusted, message, error), (use_case, arm) = ended.usage or _NOTHING, said, by
-    first_byte, total, first_token, waited, sent, connect = took
-    return Row(
-        hold.id, hold.request_id, hold.attempt, hold.at_ms, hold.key, hold.endpoint, hold.asked, hold.model,
-        hold.provider, hold.upstream_model, ended.served, ended.status, ended.outcome, error, message, hold.stream,
-        usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens,
-        settlement.cost_pusd, hold.amount_pusd, settlement.source, first_byte, total, ended.upstream_id, adjusted,
-        hold.attempt == 1, 1, first_token, waited, sent, connect, hold.session, hold.tags, hold.tenant, use_case,
-        hold.decision, arm,
-    )  # fmt: skip
+    known = {name: getattr(hold, name) for name in Hold.__struct_fields__ if name in Row.__struct_fields__}
+    how: dict[str, Any] = {"outcome": "interrupted", "upstream_id": upstream_id, "counts_call": hold.attempt == 1}
+    return paid(Row(**known, **how, hold_pusd=hold.amount_pusd), settlement, usage)
 
 
 def paid(row: Row, settlement: Settlement, usage: Usage | None) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 
 PUSD_PER_USD = 10**12
 _EXACT = Context(prec=60)
@@ -11,7 +11,7 @@ _CENT = Decimal("0.01")
 
 def to_pusd(usd: Decimal) -> int:
     """The nearest amount, for what was charged."""
-    return int(usd.scaleb(12, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
+    return round(usd.scaleb(12, _EXACT))  # half to even
 
 
 def to_pusd_up(usd: Decimal) -> int:
