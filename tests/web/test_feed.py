@@ -12,7 +12,7 @@ from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.events import REMEMBERED as EVENTS
 from proxy.web.operator.events import Events
 from proxy.web.operator.feed import MOST_WAITING, REMEMBERED, Feed
-from proxy.web.operator.pulse import MINUTES, Pulse
+from proxy.web.operator.pulse import MINUTES, Pulse, summed
 
 ALL = Bounds()
 ACME = Bounds(("acme",))
@@ -98,9 +98,9 @@ async def test_a_place_in_it_is_found_again_by_whoever_was_there_and_nobody_else
 def test_the_last_hour_is_kept_by_minutes() -> None:
     pulse = Pulse()
     assert pulse.minutes(0.0, ALL) == []
-    pulse.take([entry(first_token_seconds=number / 100) for number in range(1, 101)], 60.0)
-    pulse.take([entry(status=500, cost_usd=None, first_token_seconds=None)], 119.9)
-    pulse.take([entry(status=402, first_token_seconds=None)], 180.0)
+    pulse.take(summed([entry(first_token_seconds=number / 100) for number in range(1, 101)]), 60.0)
+    pulse.take(summed([entry(status=500, cost_usd=None, first_token_seconds=None)]), 119.9)
+    pulse.take(summed([entry(status=402, first_token_seconds=None)]), 180.0)
     first, second = pulse.minutes(180.0, ALL)
     assert (first.at, first.calls, first.errors, first.cost_usd) == (
         "1970-01-01T00:01:00.000Z",
@@ -112,8 +112,8 @@ def test_the_last_hour_is_kept_by_minutes() -> None:
     assert (second.calls, second.errors, second.first_token_ms) == (1, 1, None)
     assert [one.calls for one in pulse.minutes(180.0, ALL, 1)] == [1]
     assert [one.calls for one in pulse.minutes(3600.0 + 61, ALL)] == [1]
-    pulse.take([entry(tenant="acme"), entry(tenant="globex", status=500)], 3600.0)
+    pulse.take(summed([entry(tenant="acme"), entry(tenant="globex", status=500)]), 3600.0)
     assert [(one.calls, one.errors) for one in pulse.minutes(3600.0, ACME)] == [(1, 0)]
     for minute in range(4, 4 + 2 * MINUTES):
-        pulse.take([entry()], 60.0 * minute)
+        pulse.take(summed([entry()]), 60.0 * minute)
     assert len(pulse.minutes(60.0 * (3 + 2 * MINUTES), ALL)) == MINUTES

@@ -23,6 +23,7 @@ _MOST_WAITING = 1000
 _BEAT_SECONDS = 15.0
 
 EventId = tuple[int, int, int]  # segment and offset of the journal, and a number
+Told = tuple[str, Any, str] | Entry  # a name, what is told of it, and whose it is; or a call that is over
 
 
 class Happening(Struct, frozen=True):
@@ -49,25 +50,31 @@ class Events:
         self._end = end
         self._began: EventId = (*end(), 0)
         self._last = self._began
-        self._recent: deque[Happening] = deque(maxlen=REMEMBERED)
+        self._recent: deque[tuple[EventId, Told]] = deque(maxlen=REMEMBERED)
         self._watchers: dict[asyncio.Queue[Happening], Bounds] = {}
 
     def calls(self, entries: Sequence[Entry]) -> None:
         """These calls are over."""
-        self.tell(("refusal" if _is_refusal(entry) else "call", entry, entry.tenant or "") for entry in entries)
+        self._take(entries)
 
     def tell(self, events: Iterable[tuple[str, Any, str]]) -> None:
         """These things have happened, each a name, what is told of it, and whose it is."""
+        self._take(list(events))
+
+    def _take(self, told: Sequence[Told]) -> None:
+        """Remember them as they are: nearly always nobody asks."""
+        if not told:
+            return
         segment, offset = max(self._end(), self._last[:2])
         first = self._last[2] + 1 if (segment, offset) == self._last[:2] else 0
-        for number, (name, data, tenant) in enumerate(events, first):
-            self._last = (segment, offset, number)
-            happening = Happening(name, self._last, data, tenant)
-            if len(self._recent) == REMEMBERED:
-                self._began = self._recent[0].id
-            self._recent.append(happening)
-            for watcher, bounds in self._watchers.items():
-                if bounds.has(tenant) and not watcher.full():
+        ids = [(segment, offset, number) for number in range(first, first + len(told))]
+        if len(self._recent) + len(told) > REMEMBERED:
+            self._began = [*[known for known, _ in self._recent], *ids][-REMEMBERED - 1]
+        self._recent.extend(zip(ids, told, strict=True))
+        self._last = ids[-1]
+        for watcher, bounds in self._watchers.items():
+            for happening in map(_happening, ids, told):
+                if bounds.has(happening.tenant) and not watcher.full():
                     watcher.put_nowait(happening)
 
     async def follow(self, params: dict[str, Any], bounds: Bounds) -> AsyncGenerator[Struct]:
@@ -90,7 +97,8 @@ class Events:
         if after is None:
             return [Happening("", self._last)]  # the head goes out at once
         gap = [Happening("gap", self._began)] if after < self._began else [Happening("", self._last)]
-        return [*gap, *(one for one in self._recent if one.id > after and bounds.has(one.tenant))]
+        since = [_happening(*one) for one in self._recent if one[0] > after]
+        return [*gap, *(one for one in since if bounds.has(one.tenant))]
 
 
 async def _next(queue: asyncio.Queue[Happening], last: EventId) -> Happening:
@@ -101,8 +109,12 @@ async def _next(queue: asyncio.Queue[Happening], last: EventId) -> Happening:
         return Happening("", last)
 
 
-def _is_refusal(entry: Entry) -> bool:
-    return not entry.attempts and entry.error is not None
+def _happening(identity: EventId, told: Told) -> Happening:
+    if isinstance(told, tuple):
+        name, data, tenant = told
+        return Happening(name, identity, data, tenant)
+    is_refusal = not told.attempts and told.error is not None
+    return Happening("refusal" if is_refusal else "call", identity, told, told.tenant or "")
 
 
 def _id_of(text: str) -> EventId | None:

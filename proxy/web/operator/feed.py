@@ -13,7 +13,7 @@ from proxy.exchange.record import Entry
 from proxy.stores.segments import START, Position
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.events import Events
-from proxy.web.operator.pulse import Pulse
+from proxy.web.operator.pulse import Ended, Pulse, summed
 
 REMEMBERED = 100
 MOST_WAITING = 1000
@@ -60,7 +60,7 @@ class Feed:
     def tell(self, entries: Sequence[Entry]) -> None:
         """Calls are over. From any thread, in turn."""
         with suppress(RuntimeError):  # the loop is closed: nobody watches any more
-            self._loop.call_soon_threadsafe(self._take, entries)
+            self._loop.call_soon_threadsafe(self._take, entries, summed(entries))
 
     @contextmanager
     def watched(self) -> Iterator[asyncio.Queue[Entry]]:
@@ -72,12 +72,12 @@ class Feed:
         finally:
             self._watchers.discard(queue)
 
-    def _take(self, entries: Sequence[Entry]) -> None:
+    def _take(self, entries: Sequence[Entry], ended: Ended) -> None:
         self.recent.extend(entries)
         self.events.calls(entries)
         self.told += len(entries)
-        self._told_of.update(entry.tenant for entry in entries if entry.tenant)
-        self.pulse.take(entries, time.time())
+        self._told_of.update({name: sums.calls for name, sums in ended.of_tenants.items()})
+        self.pulse.take(ended, time.time())
         for watcher in self._watchers:
             for entry in entries[: MOST_WAITING - watcher.qsize()]:
                 watcher.put_nowait(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -38,53 +38,65 @@ class _Sums(Struct):
     cost_pusd: int = 0
     first_token_seconds: array[float] = msgspec.field(default_factory=lambda: array("d"))
 
-    def take(self, entry: Entry, most_times: int) -> None:
-        """One call more."""
-        self.calls += 1
-        self.errors += entry.status >= 400
-        self.cost_pusd += to_pusd(Decimal(entry.cost_usd)) if entry.cost_usd else 0
-        if entry.first_token_seconds is not None and len(self.first_token_seconds) < most_times:
-            self.first_token_seconds.append(entry.first_token_seconds)
-
-    def add(self, other: _Sums) -> None:
+    def add(self, other: _Sums, most_times: int | None = None) -> None:
         """And those."""
         self.calls += other.calls
         self.errors += other.errors
         self.cost_pusd += other.cost_pusd
-        self.first_token_seconds.extend(other.first_token_seconds)
+        room = None if most_times is None else most_times - len(self.first_token_seconds)
+        self.first_token_seconds.extend(other.first_token_seconds[:room])
 
 
-class _Minute(Struct):
-    number: int  # since the epoch
+class Ended(Struct):
+    """Calls that ended, summed up."""
+
     all: _Sums = msgspec.field(default_factory=_Sums)
     of_tenants: dict[str, _Sums] = {}
+
+    def add(self, other: Ended) -> None:
+        """And those."""
+        self.all.add(other.all, _MOST_TIMES)
+        for name, sums in other.of_tenants.items():
+            self.of_tenants.setdefault(name, _Sums()).add(sums, _MOST_TIMES_OF_TENANT)
+
+
+def summed(entries: Sequence[Entry]) -> Ended:
+    """Of calls that ended together; in any thread."""
+    of_tenants: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.tenant:
+            of_tenants.setdefault(entry.tenant, []).append(entry)
+    return Ended(_sums(entries), {name: _sums(own) for name, own in of_tenants.items()})
+
+
+def _sums(entries: Sequence[Entry]) -> _Sums:
+    costs = [Decimal(entry.cost_usd) for entry in entries if entry.cost_usd]
+    times = [entry.first_token_seconds for entry in entries if entry.first_token_seconds is not None]
+    errors = len([entry for entry in entries if entry.status >= 400])
+    return _Sums(len(entries), errors, sum(map(to_pusd, costs)), array("d", times))
 
 
 class Pulse:
     """Belongs to the event loop. `now` is UTC epoch seconds."""
 
     def __init__(self) -> None:
-        self._minutes: deque[_Minute] = deque(maxlen=MINUTES)
+        self._minutes: deque[tuple[int, Ended]] = deque(maxlen=MINUTES)  # each with its number since the epoch
 
-    def take(self, entries: Iterable[Entry], now: float) -> None:
+    def take(self, ended: Ended, now: float) -> None:
         """Calls have ended."""
         number = int(now // 60)
-        if not self._minutes or self._minutes[-1].number < number:
-            self._minutes.append(_Minute(number))
-        minute = self._minutes[-1]
-        for entry in entries:
-            minute.all.take(entry, _MOST_TIMES)
-            if entry.tenant:
-                minute.of_tenants.setdefault(entry.tenant, _Sums()).take(entry, _MOST_TIMES_OF_TENANT)
+        if not self._minutes or self._minutes[-1][0] < number:
+            self._minutes.append((number, Ended()))
+        self._minutes[-1][1].add(ended)
 
     def minutes(self, now: float, bounds: Bounds, last: int = MINUTES) -> list[MinuteAnswer]:
         """Of the last minutes those in which calls within bounds ended, oldest first."""
         first = int(now // 60) - last + 1
-        found = [(minute.number, _within(minute, bounds)) for minute in self._minutes if minute.number >= first]
+        found = [(number, _within(minute, bounds)) for number, minute in self._minutes if number >= first]
         return [_answer(number, sums) for number, sums in found if sums.calls]
 
 
-def _within(minute: _Minute, bounds: Bounds) -> _Sums:
+def _within(minute: Ended, bounds: Bounds) -> _Sums:
     if bounds.tenants is None:
         return minute.all
     whole = _Sums()
