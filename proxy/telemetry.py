@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 import structlog
@@ -29,7 +30,7 @@ from proxy.observe.loop_lag import LoopLag
 from proxy.observe.metrics import Metrics
 from proxy.observe.page import MetricsPage
 from proxy.observe.readings import BudgetState, Build, ReloadState, Sources
-from proxy.observe.seen import CallSeen, CostSeen, Tokens
+from proxy.observe.seen import Alike, CallSeen, CostSeen, Tokens
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import judge_scope
 from proxy.policy.quality.values import JUDGED
@@ -78,6 +79,7 @@ class Telemetry:
 
     def finished(self, record: Record, ended: float) -> None:
         """One call is over since `ended`, monotonic: nobody changes its record any more."""
+        record.findings = None  # nobody asks for them any more, and to let go of them here is quicker
         self._ended.append((record, ended))
 
     def settled(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
@@ -108,7 +110,7 @@ class Telemetry:
         log_calls(
             [(entry, record.at + at - record.started) for entry, (record, at) in zip(entries, ended, strict=True)]
         )
-        self.metrics.finished(*[_seen(entry, record) for entry, (record, _) in zip(entries, ended, strict=True)])
+        self.metrics.finished_alike(_by_kind(entries, [record for record, _ in ended]))
         self.feed.tell(entries)
         flagged = [
             Flagged(entry.request_id, entry.flags, int(record.at * 1000))
@@ -229,11 +231,33 @@ class Telemetry:
         return {name: counted[name] for name in self._settings.providers}
 
 
+# all that a call's entry may have in common with many that metrics tell apart
+_kind_of = attrgetter(
+    "endpoint", "status", "provider", "target", "key", "error_type", "error", "stream", "tried", "attempts", "client_left",
+    "shadow_rejections", "tenant", "flags", "cache",
+)  # fmt: skip
+
+
+def _by_kind(entries: list[Entry], records: list[Record]) -> list[Alike]:
+    kinds: dict[object, tuple[Record, list[Entry]]] = {}
+    saved: Counter[object] = Counter()
+    for entry, record in zip(entries, records, strict=True):
+        kind = _kind_of(entry), record.label, record.losses
+        alike = kinds.get(kind)
+        if alike is None:
+            kinds[kind] = record, [entry]
+        else:
+            alike[1].append(entry)
+        if record.saved_pusd:
+            saved[kind] += record.saved_pusd
+    return [Alike(_seen(same[0], record), same, saved[kind]) for kind, (record, same) in kinds.items()]
+
+
 def _seen(entry: Entry, record: Record) -> CallSeen:
     return CallSeen(  # in the order of its fields, which is quicker than by their names
         entry.endpoint, entry.status, entry.total_seconds, entry.overhead_seconds, entry.provider,
         entry.target or (record.label if entry.cache else None),
-        entry.key, entry.error_type, entry.stream, entry.first_token_seconds, entry.input_tokens or 0, entry.output_tokens or 0,
+        entry.key, entry.error_type, entry.stream, entry.first_token_seconds, entry.input_tokens, entry.output_tokens,
         tuple([(tried.provider, tried.outcome) for tried in entry.tried]),
         None if len(entry.tried) < 2 else _fallback(entry),
         record.losses, entry.client_left,

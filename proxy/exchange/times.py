@@ -82,8 +82,12 @@ def micro(seconds: float) -> float:
 
 def instant(seconds: float) -> str:
     """A time of day as the log has it."""
-    whole, milli = divmod(int(seconds * 1000), 1000)
-    return f"{_second(whole)}.{milli:03d}Z"
+    return _instant(int(seconds * 1000))
+
+
+@lru_cache(maxsize=16)
+def _instant(milliseconds: int) -> str:
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
 @lru_cache(maxsize=16)

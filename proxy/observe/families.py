@@ -91,10 +91,12 @@ class Distribution:
         self.total = 0.0
         self._bounds = bounds
 
-    def observe(self, amount: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(self._bounds, amount)] += 1
-        self.total += amount
+    def observe(self, *amounts: float) -> None:
+        """Count observations."""
+        counts, bounds = self.counts, self._bounds
+        for amount in amounts:
+            counts[bisect_left(bounds, amount)] += 1
+        self.total += sum(amounts)
 
 
 class Families:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from proxy.observe.families import Families
-from proxy.observe.seen import CallSeen
+from proxy.observe.seen import Alike
 
 _OPERATIONS = {
     "chat/completions": "chat",
@@ -27,17 +25,18 @@ class GenAi:
         self._duration = families.histogram("gen_ai_server_request_duration_seconds")
         self._first_token = families.histogram("gen_ai_server_time_to_first_token_seconds")
 
-    def finished(self, same: Sequence[CallSeen], model: str, error_type: str) -> None:
+    def finished(self, alike: Alike, model: str, error_type: str) -> None:
         """Count calls of one kind that went upstream on an endpoint the convention has a word for."""
-        operation = _OPERATIONS.get(same[0].endpoint)
-        if operation is None or same[0].provider is None:
+        kind = alike.call
+        operation = _OPERATIONS.get(kind.endpoint)
+        if operation is None or kind.provider is None:
             return
-        labels = (operation, same[0].provider, model)
-        for call in same:
-            self._duration.at(*labels, error_type).observe(call.duration_seconds)
+        labels = (operation, kind.provider, model)
+        for call in alike.calls:
+            self._duration.at(*labels, error_type).observe(call.total_seconds)
             if call.input_tokens:
                 self._usage.at(*labels, "input").observe(call.input_tokens)
             if call.output_tokens:
                 self._usage.at(*labels, "output").observe(call.output_tokens)
-            if call.stream and not error_type and call.first_token_seconds is not None:
+            if kind.stream and not error_type and call.first_token_seconds is not None:
                 self._first_token.at(*labels).observe(call.first_token_seconds)

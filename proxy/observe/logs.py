@@ -34,6 +34,9 @@ _STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})
 # of a call's entry, all that others may have named, but what is another one for each call
 _TEXTS = attrgetter("key", "endpoint", "model", "target", "provider", "served", "error", "tried", "adjusted")
 
+_CALL = b',"event":"call","level":"info","time":"'
+_FAILED_CALL = b',"event":"call","level":"warning","time":"'
+
 Event = MutableMapping[str, Any]
 Ended = tuple[Any, float]  # a call's entry, a msgspec Struct, and when it ended, in UTC epoch seconds
 
@@ -132,16 +135,18 @@ def lines_dropped() -> int:
 
 def _line(fields: Any, ended: float) -> bytes:
     """The line; quickly, if nothing in it has to be escaped, cut or taken out."""
-    level, time = _level(fields), _instant(ended)
     try:
         line = _json.encode(fields)
     except UnicodeEncodeError:
         line = b""
+    asked = fields.upstream_request_id
     is_short = 0 < len(line) <= _LONGEST
-    if not is_short or not _is_usual(*_TEXTS(fields)) or not _is_harmless(fields.upstream_request_id or ""):
-        event = {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": time}
+    if not is_short or not _is_usual(*_TEXTS(fields)) or (asked is not None and not _is_harmless(asked)):
+        level = _level(fields)
+        event = {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": _instant(ended)}
         return _render(None, level, redact(None, level, event)).encode() + b"\n"
-    return b'%b,"event":"call","level":"%b","time":"%b"}\n' % (line[:-1], level.encode(), time.encode())
+    begun = _FAILED_CALL if fields.status >= _FAILED else _CALL
+    return b'%b%b%b"}\n' % (line[:-1], begun, _instant(ended).encode())
 
 
 def _is_plain(*texts: Any) -> bool:
@@ -165,8 +170,8 @@ def _level(fields: Any) -> str:
 
 
 def _instant(seconds: float) -> str:
-    whole, micro = divmod(int(seconds * 1_000_000), 1_000_000)
-    return f"{_second(whole)}.{micro:06d}Z"
+    micro = int(seconds * 1_000_000)
+    return f"{_second(micro // 1_000_000)}.{micro % 1_000_000:06d}Z"
 
 
 @lru_cache(maxsize=16)

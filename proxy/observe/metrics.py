@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
@@ -26,7 +26,7 @@ from proxy.observe.labels import (
 )
 from proxy.observe.metric_table import TOKEN_TYPES
 from proxy.observe.readings import Readings, Sources, collect, read
-from proxy.observe.seen import CallSeen, CostSeen, Kind, kind_of
+from proxy.observe.seen import Alike, CallSeen, CostSeen, Kind, Took, kind_of
 
 # below the 15,000 promised: what is folded into `_other` past it, and the gauges, need room too
 CEILING = 14_500
@@ -67,9 +67,13 @@ class Metrics:
         alike: dict[Kind, list[CallSeen]] = {}
         for call in calls:
             alike.setdefault(kind_of(call), []).append(call)
+        self.finished_alike([Alike(same[0], same, sum([one.saved_pusd for one in same])) for same in alike.values()])
+
+    def finished_alike(self, kinds: Iterable[Alike]) -> None:
+        """The same of calls that are told by their kinds."""
         with self._lock:
-            for same in alike.values():
-                self._count(same)
+            for alike in kinds:
+                self._count(alike)
 
     def settled(self, *costs: CostSeen) -> None:
         """Book what attempts came to."""
@@ -114,18 +118,17 @@ class Metrics:
             if count:
                 self._tokens.at(*whose, kind, tenant).add(count)
 
-    def _count(self, same: list[CallSeen]) -> None:
+    def _count(self, alike: Alike) -> None:
         """Calls that differ in their times and tokens only."""
-        call = same[0]
+        call, same = alike.call, alike.calls
         endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
         model, key = self._labels.model(call.model), self._labels.key(call.key)
         error, tenant = error_label(call.error_type), self._labels.tenant(call.tenant)
         self._requests.at(endpoint, provider, model, key, code_label(call.status), error, tenant).add(len(same))
         duration = self._duration.at(endpoint, provider, model if provider else "")
         overhead = self._overhead.at(endpoint)
-        for each in same:
-            duration.observe(each.duration_seconds)
-            overhead.observe(each.overhead_seconds)
+        duration.observe(*[each.total_seconds for each in same])
+        overhead.observe(*[each.overhead_seconds for each in same])
         if call.stream and not error:
             self._streamed(same, (provider, model))
         for (tried, outcome), times in Counter(call.attempts).items():
@@ -138,8 +141,8 @@ class Metrics:
             self._quality.at(model, flag).add(len(same))
         if call.cache is not None:
             self._cache.at(model, call.cache).add(len(same))
-            if saved := sum(each.saved_pusd for each in same):
-                self._saved.at(model, call.cache).add(saved)
+            if alike.saved_pusd:
+                self._saved.at(model, call.cache).add(alike.saved_pusd)
         if call.client_left is not None:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
         if call.rejected is not None:
@@ -147,20 +150,20 @@ class Metrics:
         for reason in call.shadow_rejected:
             self._shadow_rejections.at(key, reason).add(len(same))
         if self._gen_ai is not None:
-            self._gen_ai.finished(same, model, error)
+            self._gen_ai.finished(alike, model, error)
 
     def flagged(self, model: str, flag: str) -> None:
         """A reply was judged some time after its call was told of."""
         self._quality.at(self._labels.model(model), flag).add(1)
 
-    def _streamed(self, same: list[CallSeen], labels: tuple[str, str]) -> None:
+    def _streamed(self, same: Sequence[Took], labels: tuple[str, str]) -> None:
         for call in same:
-            first, following = call.first_token_seconds, call.output_tokens - 1
+            first, following = call.first_token_seconds, (call.output_tokens or 0) - 1
             if first is None:
                 continue
             self._first_token.at(*labels).observe(first)
             if following > 0:
-                self._per_token.at(*labels).observe(max(0.0, call.duration_seconds - first) / following)
+                self._per_token.at(*labels).observe(max(0.0, call.total_seconds - first) / following)
 
 
 class _Page:

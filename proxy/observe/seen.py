@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -31,7 +32,7 @@ class CallSeen(Struct, frozen=True):
 
     endpoint: str
     status: int
-    duration_seconds: float
+    total_seconds: float
     overhead_seconds: float
     provider: str | None = None
     model: str | None = None
@@ -39,8 +40,8 @@ class CallSeen(Struct, frozen=True):
     error_type: str | None = None
     stream: bool = False
     first_token_seconds: float | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
     attempts: tuple[tuple[str, str], ...] = ()
     fallback: tuple[str, str] | None = None
     lost: tuple[tuple[str, str, str], ...] = ()
@@ -50,6 +51,38 @@ class CallSeen(Struct, frozen=True):
     tenant: str = ""
     flags: tuple[str, ...] = ()
     cache: str | None = None
+    saved_pusd: int = 0
+
+
+class Took(Protocol):
+    """What calls that are alike differ in; times in seconds."""
+
+    @property
+    def total_seconds(self) -> float:
+        """From its start to its end."""
+
+    @property
+    def overhead_seconds(self) -> float:
+        """What of it was ours."""
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        """From its start to the first token."""
+
+    @property
+    def input_tokens(self) -> int | None:
+        """What it read."""
+
+    @property
+    def output_tokens(self) -> int | None:
+        """What it wrote."""
+
+
+class Alike(Struct, frozen=True):
+    """Calls of one kind, `call` for all of them, and what they saved together."""
+
+    call: CallSeen
+    calls: Sequence[Took]
     saved_pusd: int = 0
 
 

@@ -184,11 +184,15 @@ def _add_sums(
 
 
 def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
-    totals: dict[Charge, int] = {}
+    together: dict[tuple[Charge, ...], int] = {}  # most calls are charged to what another one is charged to
     for record in fresh:
         if isinstance(record, Settled):
-            for charge in record.charges:
-                totals[charge] = totals.get(charge, 0) + record.row.cost_pusd
+            charges = record.charges
+            together[charges] = together.get(charges, 0) + record.row.cost_pusd
+    totals: dict[Charge, int] = {}
+    for charges, cost_pusd in together.items():
+        for charge in charges:
+            totals[charge] = totals.get(charge, 0) + cost_pusd
     for change in adjusted:
         charge = (change.budget, change.period)
         totals[charge] = totals.get(charge, 0) + change.delta_pusd

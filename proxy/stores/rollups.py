@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
@@ -50,21 +52,22 @@ class Sums:
 
     def add_row(self, row: Row, sign: int = 1) -> None:
         """Count one attempt or refusal in, or (-1) out again."""
-        counts = self.counts
-        is_cached = row.source == "cached"
-        if not row.provider and not is_cached:
-            counts[-1] += sign * row.times
+        self.add_rows((row,), sign)
+
+    def add_rows(self, rows: Sequence[Row], sign: int = 1) -> None:
+        """Count attempts or refusals of one provider and source in, or (-1) out again."""
+        counts, is_cached = self.counts, rows[0].source == "cached"
+        if not rows[0].provider and not is_cached:
+            counts[-1] += sign * sum([row.times for row in rows])
             return
-        for at, count in enumerate(counts_of(row)):
-            counts[at] += sign * count
-        if is_cached or row.status == _CLIENT_LEFT:
+        for at, column in enumerate(zip(*map(counts_of, rows), strict=True)):
+            counts[at] += sign * sum(column)
+        if is_cached:
             return
-        if row.error is not None or not 200 <= row.status < 400:
-            counts[-2] += sign
-            return
-        self.total += sign * histogram_of(row.total_ms)
-        if row.first_token_ms is not None:
-            self.first_token += sign * histogram_of(row.first_token_ms)
+        good = [row for row in rows if row.error is None and 200 <= row.status < 400]
+        counts[-2] += sign * (len([row for row in rows if row.status != _CLIENT_LEFT]) - len(good))
+        self.total += sign * _histogram_of([row.total_ms for row in good])
+        self.first_token += sign * _histogram_of([row.first_token_ms for row in good if row.first_token_ms is not None])
 
     def add(self, other: Sums) -> None:
         """Add all the other one has."""
@@ -86,9 +89,21 @@ class Sums:
 
 def by_minute(records: Iterable[Record]) -> dict[Place, Sums]:
     """The sums of all attempts and refusals among them."""
+    return _summed(rows_in(records))
+
+
+def _summed(signed: Iterable[tuple[Row, int]]) -> dict[Place, Sums]:
+    alike: dict[tuple[int, Names, int], list[Row]] = {}
+    for row, sign in signed:
+        place = row.at_ms // MINUTE_MS, names_of(row), sign
+        rows = alike.get(place)
+        if rows is None:
+            alike[place] = [row]
+        else:
+            rows.append(row)
     found: dict[Place, Sums] = {}
-    for row, sign in rows_in(records):
-        _sums_at(found, row).add_row(row, sign)
+    for (minute, names, sign), rows in alike.items():
+        found.setdefault((minute, names), Sums()).add_rows(rows, sign)
     return found
 
 
@@ -101,17 +116,11 @@ def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
             yield record.row, 1
 
 
-def names_of(row: Row) -> Names:
-    """What an attempt is told apart by."""
-    return row.key, row.tenant, row.provider, row.model, row.endpoint, row.source
+names_of: Callable[[Row], Names] = attrgetter(*NAMES)  # what an attempt is told apart by
 
 
-def _sums_at(found: dict[Place, Sums], row: Row) -> Sums:
-    place = row.at_ms // MINUTE_MS, names_of(row)
-    sums = found.get(place)
-    if sums is None:
-        sums = found[place] = Sums()
-    return sums
+def _histogram_of(times: Iterable[int]) -> int:
+    return sum(count * histogram_of(milliseconds) for milliseconds, count in Counter(times).items())
 
 
 def upsert(table: str, place: Sequence[str]) -> str:
@@ -164,11 +173,7 @@ def fill(driver: sqlite3.Connection) -> bool:
     if filled >= until:
         return False
     found = driver.execute(_UNFILLED, (filled, until, _FILLED_AT_ONCE)).fetchall()
-    sums: dict[Place, Sums] = {}
-    for _, *columns in found:
-        row = Row(*columns)
-        _sums_at(sums, row).add_row(row)
-    _add(driver, sums)
+    _add(driver, _summed((Row(*columns), 1) for _, *columns in found))
     is_more = len(found) == _FILLED_AT_ONCE
     driver.execute("UPDATE rollup_state SET filled_seq = ?", (found[-1][0] if is_more else until,))
     return is_more

@@ -167,7 +167,7 @@ def test_a_refused_call_has_no_provider_and_no_first_token() -> None:
         (replace(GOOD, error_type="provider_timeout"), 0, 0),
         (replace(GOOD, output_tokens=1), 1, 0),
         (replace(GOOD, output_tokens=0), 1, 0),
-        (replace(GOOD, duration_seconds=0.5), 1, 1),
+        (replace(GOOD, total_seconds=0.5), 1, 1),
     ],
     ids=["streamed", "whole", "nothing came", "failed", "one token", "no usage", "clock behind"],
 )
@@ -247,7 +247,7 @@ def test_opentelemetrys_names_have_input_and_output_tokens_only() -> None:
 
 def test_many_at_once_count_as_one_by_one() -> None:
     single, together = metrics(gen_ai=True), metrics(gen_ai=True)
-    calls = [*CALLS, *CALLS, replace(GOOD, duration_seconds=0.5, output_tokens=7), replace(GOOD, stream=False)]
+    calls = [*CALLS, *CALLS, replace(GOOD, total_seconds=0.5, output_tokens=7), replace(GOOD, stream=False)]
     for call in calls:
         single.finished(call)
     together.finished(*calls)
