@@ -220,7 +220,7 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     own.append(("x-tollkeeper-attempts", str(record.calls)))
     if record.use_case:
         own.append(("x-tollkeeper-use-case", safe(record.use_case)))
-    passed = lines_of(reply.headers)
+    passed = reply.block
     if record.limit_headers and not LIMIT_HEADERS.isdisjoint(told):
         passed = lines_of(replaced(reply.headers, record.limit_headers))
     else:

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response, Stale
+from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response, Stale, parts_of
 from proxy.exchange.stepper import Signal
-from proxy.wire.headers import ReplyHead, read_reply_head
 from proxy.wire.outgoing import Pieces
+from proxy.wire.reply_head import KnownHeads, ReplyHead, read_reply_head
 
 LARGEST_HEAD_BYTES = 256 * 1024
 MOST_HEADERS = 512
 MOST_INTERIM_REPLIES = 64
 # A connection closed so soon after a request went out was about to be closed when it did.
 STALE_SECONDS = 1.0
-
-# Bodies below this go out with their head in one write.
-JOIN_BELOW_BYTES = 64 * 1024
 
 _STATUSES = range(200, 600)
 # Bytes that wait to be read, too: nobody has asked for them, and the next call would take them for its reply.
@@ -41,6 +38,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_in_interim",
         "_interim",
+        "_is_asked",
         "_is_spoilt",
         "_loop",
         "_may_write",
@@ -50,11 +48,11 @@ class Connection(asyncio.Protocol):
         "_paused_reading",
         "_poll",
         "_response",
-        "_rested",
         "_sent_at",
         "_served",
         "_transport",
         "free",
+        "heads",
         "idle_since",
         "lost",
         "__weakref__",
@@ -63,25 +61,20 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser: HttpResponseParser | None = None
-        self._rested: HttpResponseParser | None = None  # has read a reply to its end, and may read the next
+        self._parser: HttpResponseParser | None = None  # it reads one reply after the other
+        self._is_asked = self._has_news = self._paused_reading = self._in_interim = self._is_spoilt = False
         self._method = ""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._interim = 0
+        self._head_bytes = self._interim = self._served = 0
         self._response: Response | None = None
         self._news = Signal(self._loop)
-        self._has_news = False
-        self._paused_reading = False
         self._may_write = True
-        self._in_interim = False
-        self._is_spoilt = False
-        self._served = 0
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._sent_at = 0.0
         self.lost = False
         self.idle_since = 0.0
         self.free: list[Connection] | None = None
+        self.heads = KnownHeads()
 
     # what the loop tells
 
@@ -91,29 +84,47 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; a reply nobody asked for spoils the connection."""
-        parser = self._parser
-        if parser is None:
+        """Read a reply, known as it is or by the parser; one that nobody asked for spoils the connection."""
+        if not self._is_asked:
             self.abort()
             return
         self._has_news = False
+        if self._response is None and not self._head_bytes:
+            self._begin(data)
+        else:
+            self._parse(data)
+        if self._has_news:
+            self._news.fire()
+
+    def _begin(self, data: bytes) -> None:
+        """The first bytes of a reply: all of it, where it is short and its head is known."""
+        whole = None if self._method == "HEAD" else self.heads.whole(data)
+        if whole is not None:
+            body, self._has_news = whole.body, True
+            self._response = Response(self, whole.status, whole.head, [body] if body else [], True, len(body))
+            return
+        self._parser = self._parser or HttpResponseParser(self)
+        self._parse(data)
+        if self._response is not None and self._response.ended and not self._is_spoilt:
+            self.heads.learn(data)
+
+    def _parse(self, data: bytes) -> None:
+        assert self._parser is not None
         if self._response is None:
             self._head_bytes += len(data)
         try:
-            parser.feed_data(data)
+            self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self._fail(NotHttp())
         if self._response is None and self._head_bytes > LARGEST_HEAD_BYTES:
             self._fail(NotHttp())
-        if self._has_news:
-            self._news.fire()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The end; for a reply without a length it is the end of its body."""
-        self.lost, self._rested = True, None
+        self.lost = True
         response = self._response
         if response is not None and not response.ended and response.error is None:
-            if exc is None and response.until_close:
+            if exc is None and not response.head.has_end:
                 response.ended = True
             else:
                 response.error = Broken()
@@ -164,9 +175,9 @@ class Connection(asyncio.Protocol):
             self._is_spoilt = self._is_spoilt or not self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body. Back-pressure: a reader that lags stops us reading."""
+        """A piece of the body, which may pass, but not by bytes that wait. A reader that lags stops us reading."""
         response = self._response
-        if response is not None and response.passes(body):
+        if response is not None and (sink := response.sink) is not None and not response.chunks and sink(body):
             return
         self._has_news = True
         if response is None or response.ended:
@@ -189,19 +200,18 @@ class Connection(asyncio.Protocol):
     async def ask(self, method: str, head: bytes, pieces: Pieces) -> Response:
         """Send a request and wait for the head of its reply. Raises `Broken` or `NotHttp`; then it is closed.
 
-        A reply that comes while the body still goes up ends the sending if it is an error (RFC 9112 9.5).
+        What is small goes out with its head; `pieces` follow as the network takes them. A reply that comes while the body still goes up ends the sending if it is an error (RFC 9112 9.5).
         """
         transport = self._transport
         try:
             if transport is None or self.lost:
                 raise Broken
-            self._parser, self._rested = self._rested or HttpResponseParser(self), None
+            self._is_asked = True
             self._method, self._response, self._interim, self._head_bytes = method, None, 0, 0
             self._sent_at = self._loop.time()
-            if sum(map(len, pieces)) < JOIN_BELOW_BYTES:
-                transport.write(b"".join((head, *pieces)))
-            else:
-                await self._upload(transport, head, pieces)
+            transport.write(head)
+            if pieces:
+                await self._upload(transport, pieces)
             while self._response is None:
                 if self.lost:
                     raise self._broken()
@@ -219,9 +229,8 @@ class Connection(asyncio.Protocol):
         is_stale = self._served and not self._head_bytes and self._loop.time() - self._sent_at <= STALE_SECONDS
         return Stale() if is_stale else Broken()
 
-    async def _upload(self, transport: asyncio.Transport, head: bytes, pieces: Pieces) -> None:
-        transport.write(head)
-        for part in _parts(pieces):
+    async def _upload(self, transport: asyncio.Transport, pieces: Pieces) -> None:
+        for part in parts_of(pieces):
             while not self._may_write and not self.lost and not self._refused():
                 await self.news()
             if self.lost or self._refused():
@@ -244,12 +253,14 @@ class Connection(asyncio.Protocol):
 
     def done(self, response: Response) -> None:
         """A reply was taken to its end: wait for the next request, or close."""
-        parser, self._parser, self._response = self._parser, None, None
-        if self.lost or self._is_spoilt or not response.ended or self.free is None:
+        self._is_asked, self._response = False, None
+        if self._is_spoilt or not response.ended:
             self.abort()
             return
-        self._rested = None if self._method == "HEAD" else parser  # which waits for a body there
-        self.flow()
+        if self._method == "HEAD":
+            self._parser = None  # which waits for a body
+        if self._paused_reading:
+            self.flow()
         self._served += 1
         self.give_back()
 
@@ -263,7 +274,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
-        self._parser = self._rested = None
+        self._parser, self._is_asked = None, False
         if self._transport is not None and not self.lost:
             self._transport.abort()
 
@@ -282,18 +293,7 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._response is None:
             self._response = Response(self, 0, ReplyHead({}, []))
-        self._has_news = True
-        if self._response.ended:
-            self._is_spoilt = True
-        else:
+        self._has_news = self._is_spoilt = True
+        if not self._response.ended:
             self._response.error = error
-            self._parser = None
             self.abort()
-
-
-def _parts(pieces: Pieces) -> Iterator[memoryview]:
-    """The body in parts no larger than what may wait for the network; nothing is copied."""
-    for piece in pieces:
-        view = memoryview(piece)
-        for at in range(0, len(view), HIGH_WATER_BYTES):
-            yield view[at : at + HIGH_WATER_BYTES]

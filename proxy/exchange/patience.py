@@ -24,43 +24,43 @@ class Watched(Protocol):
 class Deadlines:
     """Looks at all deadlines together, so that setting or moving one costs next to nothing. To the tenth of a second.
 
-    `now` is the time of the latest look, for who is watched.
+    `now` is the time of the latest look, for who is watched. `watched` says of each when to look at it next.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: dict[Watched, float] = {}  # and when to look at it next
-        self._is_ticking = False
+        self.watched: dict[Watched, float] = {}
+        self.is_ticking = False
         self.now = 0.0
 
     def moment(self) -> float:
         """The loop's time, as of the latest look where there are looks."""
-        return self.now if self._is_ticking else self._loop.time()
+        return self.now if self.is_ticking else self._loop.time()
 
     def watch(self, one: Watched) -> None:
         """Tell it when its time is over. To be said again where that has come nearer."""
-        self._watched[one] = 0.0
-        if not self._is_ticking:
-            self._is_ticking = True
+        self.watched[one] = 0.0
+        if not self.is_ticking:
+            self.is_ticking = True
             self.now = self._loop.time()
             self._loop.call_later(TICK_SECONDS, self._tick)
 
     def forget(self, one: Watched) -> None:
         """It is of no interest any more."""
-        self._watched.pop(one, None)
+        self.watched.pop(one, None)
 
     def _tick(self) -> None:
         now = self.now = self._loop.time()
-        self._is_ticking = bool(self._watched)
-        if self._is_ticking:  # before anything that follows from a deadline may go wrong
+        self.is_ticking = bool(self.watched)
+        if self.is_ticking:  # before anything that follows from a deadline may go wrong
             self._loop.call_later(TICK_SECONDS, self._tick)
-        for one in [one for one, look_at in self._watched.items() if look_at <= now]:
-            if one not in self._watched:  # the end of another was its own
+        for one in [one for one, look_at in self.watched.items() if look_at <= now]:
+            if one not in self.watched:  # the end of another was its own
                 continue
             if (due := one.due()) <= now:
                 one.expire()
             else:
-                self._watched[one] = due
+                self.watched[one] = due
 
 
 class Patience:
@@ -95,12 +95,16 @@ class Patience:
         self._last = self._deadlines.now
 
     def __enter__(self) -> Patience:
-        self._deadlines.watch(self)
-        self._last = self._deadlines.now + TICK_SECONDS  # the last look may be so long ago
+        deadlines = self._deadlines
+        if deadlines.is_ticking:
+            deadlines.watched[self] = 0.0
+        else:
+            deadlines.watch(self)
+        self._last = deadlines.now + TICK_SECONDS  # the last look may be so long ago
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._deadlines.forget(self)
+        self._deadlines.watched.pop(self, None)
 
     def due(self) -> float:
         """When it ends, as things stand."""

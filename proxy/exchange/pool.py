@@ -21,11 +21,15 @@ from proxy.exchange.response import Broken, Response
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
 from proxy.wire.headers import Headers, head_bytes
 from proxy.wire.outgoing import Pieces
+from proxy.wire.reply_head import KnownHeads
 
 IDLE_SECONDS = 15.0
 ADDRESSES_SECONDS = 30.0
 # A second address is tried beside the first after so long (RFC 8305).
 SECOND_ADDRESS_SECONDS = 0.25
+
+# Bodies below this go out with their head in one write.
+JOIN_BELOW_BYTES = 64 * 1024
 
 _PORTS = {"http": 80, "https": 443}
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
@@ -59,12 +63,12 @@ class Request(Struct, frozen=True):
     head: bytes
     pieces: Pieces
 
-    def whole_head(self) -> bytes:
-        """The head with its framing."""
-        size = sum(map(len, self.pieces))
-        if size or self.method in _WITH_LENGTH:
-            return b"%bContent-Length: %d\r\n\r\n" % (self.head, size)
-        return self.head + b"\r\n"
+
+def framed(method: str, head: bytes, pieces: Pieces) -> tuple[bytes, Pieces]:
+    """A head and a body as they go out: what is written first, the framing and a small body included, and what follows it."""
+    size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+    framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
+    return (b"".join((head, framing, *pieces)), []) if size < JOIN_BELOW_BYTES else (head + framing, pieces)
 
 
 class Pool:
@@ -72,6 +76,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._idle: dict[Origin, list[Connection]] = {}
+        self._heads: dict[Origin, KnownHeads] = {}
         self._addresses: dict[tuple[str, int], tuple[float, list[Any]]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._tls: dict[str | None, tuple[tuple[int, ...], ssl.SSLContext]] = {}
@@ -89,7 +94,7 @@ class Pool:
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
         connection = self.standing(origin) or await self.open(origin, connect_seconds)
-        return await connection.ask(request.method, request.whole_head(), request.pieces)
+        return await connection.ask(request.method, *framed(request.method, request.head, request.pieces))
 
     async def open(self, origin: Origin, connect_seconds: float) -> Connection:
         """A new connection. Raises `Unreachable`."""
@@ -121,7 +126,7 @@ class Pool:
             raise Unreachable("its host name has no address") from None
         except (OSError, Broken):
             raise Unreachable("the connection was refused") from None
-        connection.free = idle
+        connection.free, connection.heads = idle, self._heads.setdefault(origin, connection.heads)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
         return connection

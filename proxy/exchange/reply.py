@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from proxy.dialects import Dialect
 from proxy.errors import ProxyError, UpstreamReset
@@ -19,7 +20,8 @@ from proxy.exchange.response import Broken, NotHttp, Response
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import Missing, message_of, missing_from
-from proxy.wire.headers import Headers, content_kind, replaced, safe
+from proxy.wire.findings import Findings
+from proxy.wire.headers import Headers, lines_of, replaced, safe
 from proxy.wire.long_texts import count_pictures
 from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
@@ -35,7 +37,7 @@ LATE_SECONDS = 3.0
 _SPENT_CODES = (b"insufficient_quota", b"credit_balance_exhausted")
 
 
-class Reply:
+class Reply(Struct, eq=False):
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 
     `reader` sees a stream's events pass; for a whole JSON reply its findings read it once; what passes as it came is
@@ -43,58 +45,40 @@ class Reply:
     event; monotonic seconds.
     """
 
-    __slots__ = (
-        "_passing",
-        "_own_type",
-        "_response",
-        "aside",
-        "broken_by",
-        "ended",
-        "findings",
-        "first",
-        "first_byte_at",
-        "interpreter",
-        "is_event_stream",
-        "is_json",
-        "provider",
-        "reader",
-        "settler",
-        "status",
-        "trouble",
-        "whole",
-    )
-
-    def __init__(self, response: Response, provider: Provider, reader: StreamReader, aside: Aside) -> None:
-        self._response = response
-        self.aside = aside
-        self.provider = provider
-        self.reader, self.findings = reader, reader.findings
-        self.status = response.status
-        self.first = b""
-        self.first_byte_at = time.monotonic()
-        self.whole = self.ended = False
-        self._own_type: str | None = None
-        self.interpreter: Interpreter | Painter | None = None
-        self.trouble: Trouble = "none"
-        self.settler: Held | Watcher | None = None
-        self.broken_by: ProxyError | None = None
-        encoding = response.fields.get("content-encoding", "").strip().lower()
-        kind = "" if encoding not in ("identity", "") else content_kind(response.fields.get("content-type", ""))
-        self.is_event_stream = kind == "events"
-        self.is_json = kind == "json"
-        is_read = self.is_event_stream or self.is_json or not 200 <= self.status < 300
-        self._passing = None if is_read else Passing(reader, encoding)
+    _response: Response
+    provider: Provider
+    reader: StreamReader
+    aside: Aside
+    findings: Findings
+    status: int
+    is_event_stream: bool
+    is_json: bool
+    first_byte_at: float
+    _passing: Passing | None
+    first: bytes = b""
+    whole: bool = False
+    ended: bool = False
+    _own_type: str | None = None
+    interpreter: Interpreter | Painter | None = None
+    trouble: Trouble = "none"
+    settler: Held | Watcher | None = None
+    broken_by: ProxyError | None = None
 
     @property
     def headers(self) -> Headers:
         """The upstream's headers that may cross."""
-        passed = self._response.passing
+        passed = self._response.head.passing
         return passed if self._own_type is None else replaced(passed, [("Content-Type", self._own_type)])
+
+    @property
+    def block(self) -> bytes:
+        """The same as lines, each with its end."""
+        return self._response.head.block if self._own_type is None else lines_of(self.headers)
 
     @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of this call: the header, else the body (wire.md 1.11)."""
-        told = self._response.header("x-generation-id")
+        told = self._response.head.fields.get("x-generation-id")
         return safe(told) if told else self.findings.generation_id
 
     @property
@@ -105,7 +89,7 @@ class Reply:
     @property
     def fields(self) -> dict[str, str]:
         """The first value of every header, by its name in lower case."""
-        return self._response.fields
+        return self._response.head.fields
 
     def header(self, name: str) -> str | None:
         """One header of the reply."""
@@ -117,8 +101,7 @@ class Reply:
 
     def forget_headers(self) -> None:
         """They are out; a long stream need not keep more than what is asked for later."""
-        self._response.passing, told = [], self._response.fields
-        self._response.fields = {name: told[name] for name in ("x-generation-id", "content-length") if name in told}
+        self._response.head = self._response.head.rest()
 
     def take(self) -> bytes | None:
         """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`).
@@ -172,6 +155,15 @@ class Reply:
                 while chunk := await self._response.read():
                     self.reader.feed(chunk)
         self.reader.finish()
+
+    def is_there(self) -> bool:
+        """Whether all of a JSON reply has come with its head, and is small; then it is read."""
+        body = self._response.all_of(LARGE)
+        if body is None:
+            return False
+        self.first, self.whole = body, True
+        self.findings.see(body)
+        return True
 
     async def read_whole(self, most: int, patience: Patience) -> None:
         """Read the body into `first` if it is at most `most` bytes; else leave the rest to be passed."""
@@ -294,7 +286,13 @@ class Reply:
 
     def release(self) -> None:
         """Give the connection back if the reply was read to its end, else close it."""
-        if self._response.at_end:
-            self._response.release()
-        else:
-            self._response.close()
+        self._response.release()
+
+
+def reply_of(response: Response, provider: Provider, reader: StreamReader, aside: Aside) -> Reply:
+    """A reply of which the head has just come."""
+    head, status = response.head, response.status
+    kind = head.kind
+    passing = None if kind or not 200 <= status < 300 else Passing(reader, head.encoding)
+    seen = reader, aside, reader.findings
+    return Reply(response, provider, *seen, status, kind == "events", kind == "json", time.monotonic(), passing)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
-from proxy.wire.headers import ReplyHead
+from msgspec import Struct
+
+from proxy.wire.outgoing import Pieces
+from proxy.wire.reply_head import ReplyHead
 
 # A body is read no further ahead of its reader than this, and written no further ahead of the network.
 HIGH_WATER_BYTES = 256 * 1024
@@ -40,49 +43,36 @@ class Line(Protocol):
         """Close at once."""
 
 
-class Response:
-    """A reply: its head (`fields` by lower-case name, those `passing` to a client), and its body as it comes. `read` it to its end, then `release`; or `close` it."""
+class Response(Struct, eq=False):
+    """A reply: its head, and its body as it comes. `read` it to its end, then `release`; or `close` it.
 
-    __slots__ = (
-        "_chunks",
-        "_connection",
-        "_size",
-        "ended",
-        "sink",
-        "error",
-        "fields",
-        "passing",
-        "status",
-        "until_close",
-    )
+    `chunks` wait to be read; `ended`: all has come. `sink` is shown bytes as they come; what it takes is not read.
+    """
 
-    def __init__(self, connection: Line, status: int, head: ReplyHead) -> None:
-        self._connection: Line | None = connection
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self.status = status
-        self.fields = head.fields
-        self.passing = head.passing
-        self.ended = False
-        self.sink: Callable[[bytes], bool] | None = None  # shown bytes as they come; what it takes is not read
-        self.error: Exception | None = None
-        self.until_close = "content-length" not in head.fields and "transfer-encoding" not in head.fields
+    _connection: Line | None
+    status: int
+    head: ReplyHead
+    chunks: list[bytes] = []
+    ended: bool = False
+    _size: int = 0
+    sink: Callable[[bytes], bool] | None = None
+    error: Exception | None = None
 
     def header(self, name: str) -> str | None:
         """The first header of this name (lower case)."""
-        return self.fields.get(name)
+        return self.head.fields.get(name)
 
     @property
     def at_end(self) -> bool:
         """Whether everything has come and was read."""
-        return self.ended and not self._chunks
+        return self.ended and not self.chunks
 
     def take(self) -> bytes | None:
         """The bytes of the body that are there; empty at its end, None where more has to be waited for (`news`).
 
         Raises `Broken` or `NotHttp`.
         """
-        chunks = self._chunks
+        chunks = self.chunks
         if not chunks:
             if self.ended:
                 return b""
@@ -98,6 +88,14 @@ class Response:
         self._size = 0
         return data
 
+    def all_of(self, most: int) -> bytes | None:
+        """The whole body, where all of it is there, in one piece of at most so many bytes; it is read then."""
+        chunks = self.chunks
+        if not self.ended or len(chunks) != 1 or self._size > most:
+            return None
+        self._size = 0
+        return chunks.pop()
+
     def news(self) -> Awaitable[None]:
         """Something to wait for: until something has come. To be asked for only where more has to be waited for."""
         assert self._connection is not None
@@ -109,18 +107,17 @@ class Response:
             await self.news()
         return data
 
-    def passes(self, data: bytes) -> bool:
-        """Whether the sink takes bytes that have come. What comes behind bytes that wait to be read waits with them."""
-        return self.sink is not None and not self._chunks and self.sink(data)
-
     def receive(self, data: bytes) -> bool:
         """Bytes of the body have come; whether that is enough for now."""
-        self._chunks.append(data)
+        self.chunks.append(data)
         self._size += len(data)
         return self._size > HIGH_WATER_BYTES
 
     def release(self) -> None:
-        """The reply was read to its end: its connection may serve again."""
+        """Nothing more is to be read: where it was read to its end, its connection may serve again."""
+        if self.chunks or not self.ended:
+            self.close()
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.done(self)
@@ -128,6 +125,14 @@ class Response:
     def close(self) -> None:
         """Nobody wants the rest. Where closing stops a bill, this stops it."""
         connection, self._connection = self._connection, None
-        self._chunks.clear()
+        self.chunks.clear()
         if connection is not None:
             connection.abort()
+
+
+def parts_of(pieces: Pieces) -> Iterator[memoryview]:
+    """The body in parts no larger than what may wait for the network; nothing is copied."""
+    for piece in pieces:
+        view = memoryview(piece)
+        for at in range(0, len(view), HIGH_WATER_BYTES):
+            yield view[at : at + HIGH_WATER_BYTES]

@@ -64,7 +64,7 @@ class Stepper:
 
     def start(self) -> None:
         """Run to the first wait, or to the end."""
-        self._go(self._coroutine.send, None)
+        self._go(None)
 
     def cancel(self) -> bool:
         """End it with `CancelledError`, unless it catches that; False where it has ended already."""
@@ -80,20 +80,22 @@ class Stepper:
             return True
         if type(waited) is not Signal:
             waited.cancel()
-        self._go(self._coroutine.throw, error)
+        self._go(error)
         return True
 
     def _woken(self, by: Any) -> None:
         if by is self._waits_for:
-            self._go(self._coroutine.send, None)
+            self._go(None)
 
-    def _go(self, resume: Callable[[Any], Any], what: Any) -> None:
+    def _go(self, error: BaseException | None) -> None:
+        """On with it, or with an error where it waits."""
         self._waits_for = None
+        coroutine = self._coroutine
         try:
-            waited = resume(what)
+            waited = coroutine.send(None) if error is None else coroutine.throw(error)
             while self._interruption is not None:
                 error, self._interruption = self._interruption, None
-                waited = self._coroutine.throw(error)
+                waited = coroutine.throw(error)
         except (StopIteration, asyncio.CancelledError):
             self._end()
         except BaseException:

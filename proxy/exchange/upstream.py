@@ -21,8 +21,8 @@ from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
 from proxy.exchange.http1 import Connection
 from proxy.exchange.patience import Patience
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
-from proxy.exchange.reply import LARGEST_WHOLE, Reply
+from proxy.exchange.pool import Origin, Pool, Request, Unreachable, framed, head_of, origin_of
+from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
@@ -86,6 +86,7 @@ class Upstream:
         self._told = told or _nobody
         self._untrusted: dict[str, str] = {}
         self._pool = Pool()
+        self._loop = asyncio.get_running_loop()
         self._environment_proxies = urllib.request.getproxies()
         self.aside = Aside()
 
@@ -100,16 +101,18 @@ class Upstream:
         """Make one attempt. Comments that come before the first event go to the listener."""
         draws = call.endpoint.draws
         whole = provider.timeouts.whole_call(stream=call.stream, draws=draws)
-        until = asyncio.get_running_loop().time() + whole
-        if not draws:  # a picture is made, and paid for, whether its client waits or not
-            until = min(wait.until, until)
+        until = self._loop.time() + whole
+        if wait.until < until and not draws:  # a picture is made, and paid for, whether its client waits or not
+            until = wait.until
         silence = provider.timeouts.first_byte if call.stream and not draws else whole
         response: Response | None = None
         try:
             with wait.listener.patience(silence, until) as patience:
                 response = await self._ask(provider, request, wait)
+                reply = reply_of(response, provider, reader, self.aside)
+                if reply.is_json and reply.status < 300 and reply.is_there():
+                    return reply
                 patience.heard()
-                reply = Reply(response, provider, reader, self.aside)
                 return await _begin(reply, patience, wait, LARGEST_HELD if draws else LARGEST_WHOLE)
         except TimeoutError:
             failure = _timed_out(provider, began=response is not None and call.stream)
@@ -145,18 +148,20 @@ class Upstream:
         """The same, to be read within: of any size. Raises `UpstreamUnreachable` where it breaks off, too."""
         try:
             async with asyncio.timeout(seconds):
-                response = await self._pool.ask(*self._addressed(provider, request), provider.timeouts.connect)
+                origin, head = self._addressed(provider, request)
+                sent = Request(request.method, head, request.pieces)
+                response = await self._pool.ask(origin, sent, provider.timeouts.connect)
                 try:
                     yield response
                 finally:
-                    response.release() if response.at_end else response.close()
+                    response.release()
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
             path = request.url.removeprefix(provider.base_url)
             raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {_reason(error)}.") from None
 
     async def _ask(self, provider: Provider, request: UpstreamRequest, wait: Wait) -> Response:
         """Send as soon as a connection stands: what is due then is done in the same step as the first write."""
-        origin, sent = self._addressed(provider, request)
+        origin, head = self._addressed(provider, request)
         connection = None if wait.anew else self._pool.standing(origin)
         if connection is None:
             try:
@@ -169,7 +174,7 @@ class Upstream:
         except BaseException:
             connection.give_back()
             raise
-        return await connection.ask(sent.method, sent.whole_head(), sent.pieces)
+        return await connection.ask(request.method, *framed(request.method, head, request.pieces))
 
     async def _opened(self, provider: Provider, origin: Origin) -> Connection:
         """A new connection; why there is no TLS is told once. Raises `Unreachable`."""
@@ -183,14 +188,16 @@ class Upstream:
         self._untrusted.pop(provider.name, None)
         return connection
 
-    def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, Request]:
+    def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, bytes]:
+        """Where it goes, and its head but for the framing."""
         known = request.wire
         if not known:
             scheme, _, rest = request.url.partition("://")
             place = rest.partition("/")[0].partition("?")[0]
-            origin = known["origin"] = origin_of(f"{scheme}://{place}", self.proxy_for(provider), provider.ca_file)
-            known["head"] = head_of(origin, request.method, rest[len(place) :], request.headers)
-        return known["origin"], Request(request.method, known["head"], request.pieces)
+            origin = origin_of(f"{scheme}://{place}", self.proxy_for(provider), provider.ca_file)
+            known["sent"] = origin, head_of(origin, request.method, rest[len(place) :], request.headers)
+        sent: tuple[Origin, bytes] = known["sent"]
+        return sent
 
     def proxy_for(self, provider: Provider) -> str | None:
         """The HTTP proxy on the way. Environment proxies count only where the configuration says so (trust.md T20)."""

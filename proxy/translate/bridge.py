@@ -29,7 +29,7 @@ from proxy.translate.tools import Known, wire_name
 from proxy.translate.values import Aim, Choice, Fault, Identity, Protocol, Reasoning, Reply, Request, ToolUse
 from proxy.translate.writing import StreamWriter, encode, play
 from proxy.wire.alike import Alike
-from proxy.wire.json_text import is_utf_8, mended
+from proxy.wire.json_text import mended
 from proxy.wire.sse import EventCutter, data_of, split_events
 
 _READ: dict[Protocol, Callable[[dict[str, Any], Losses], Request]] = {
@@ -161,7 +161,7 @@ class Bridge:
         if self._alike is None or self._reader.over:
             return False
         text = self._alike.text_of(event)
-        return text is not None and is_utf_8(text) and self._writer.more(text)
+        return text is not None and self._writer.more(text)
 
     def finish(self) -> bytes:
         """The upstream's stream is at its end: what the client's ends on, an error where it was cut."""

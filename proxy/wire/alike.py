@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import re
 
+from msgspec import Struct
+
 from proxy.wire.events import text_alone
+from proxy.wire.json_text import is_utf_8
 
 # As it stands in JSON without an escape, so that it ends where the next quote is; and in one line of an event.
 _TEXT = re.compile(rb'[^"\\\x00-\x1f]+')
+_FIRST = frozenset(bytes([code]) for code in range(0x20, 0x7F) if code not in b'"\\')
 _MARKS = (b'"content":"', b'"content": "')
 _PROBE = b"tollkeeper reads this"
 _MOST_TRIES = 16  # with a stream whose events are all of them different
 
 
-class Alike:
+class Alike(Struct, eq=False, gc=False):
     """What events of one stream have in common; nothing before one was learnt."""
 
-    __slots__ = ("_before", "_behind", "_tries")
-
-    def __init__(self) -> None:
-        self._before = self._behind = b""
-        self._tries = 0
+    _before: bytes = b""
+    _behind: bytes = b""
+    _tries: int = 0
 
     def text_of(self, event: bytes) -> bytes | None:
-        """The text of an event that differs in nothing else from the one learnt; None for any other."""
+        """The text, UTF-8, of an event that differs in nothing else from the one learnt; None for any other."""
         before, behind = self._before, self._behind
         if not before or not event.startswith(before) or not event.endswith(behind):
             return None
-        text = _TEXT.fullmatch(event, len(before), len(event) - len(behind))
-        return None if text is None else text[0]
+        text = event[len(before) : -len(behind)]
+        if text[1:].isalnum() and text[:1] in _FIRST:  # a word, as nearly all of them
+            return text
+        return text if _TEXT.fullmatch(text) and is_utf_8(text) else None
 
     def learn(self, event: bytes) -> None:
         """Take an event that was read: all of it, its `data: ` and its blank line included."""

@@ -43,6 +43,8 @@ class BodyTemplate(Struct, eq=False):
         if not body.endswith(self.behind):
             return None
         text = body[len(self.before) : len(body) - len(self.behind)]
+        if text.strip() != text:  # white space is no part of a value
+            return None
         try:
             _value(text)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct
 
 from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
@@ -21,6 +21,8 @@ from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage
 from proxy.wire.usage_told import UsageTold
 
+_NONE: frozenset[int] = frozenset()
+_FIRST = frozenset({0})
 _MOST_CHOICES = 128  # `n` goes no further (wire.md 2.2)
 _TERMS = ("service_tier", "speed", "inference_geo")
 _TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
@@ -29,7 +31,7 @@ _KNOWN_TYPES = ("response.", "message_", "content_block_")
 _ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:-|$)")
 
 
-class Findings:
+class Findings(Struct, eq=False):
     """What has been read so far.
 
     `events` counts events with data. `error` is the reply's own error object (or text) once seen. `has_output`: a choice
@@ -38,50 +40,26 @@ class Findings:
     that streamed past, estimated; `countable`: it streamed in a way that can be counted.
     """
 
-    __slots__ = (
-        "_finished",
-        "_is_midway",
-        "_open",
-        "_shape",
-        "_tier",
-        "_told",
-        "_runs",
-        "_standing",
-        "_usage_as_of",
-        "_usage_read",
-        "countable",
-        "counted_output",
-        "error",
-        "events",
-        "generation_id",
-        "has_output",
-        "served_by",
-        "served_model",
-        "terminal",
-        "usage_only",
-    )
-
-    def __init__(self, shape: Shape) -> None:
-        self._shape = shape
-        self._told = UsageTold()
-        self._usage_as_of = -1
-        self._usage_read: Usage | None = None
-        self._runs: ToolRuns | None = None
-        self._open: frozenset[int] = frozenset()
-        self._finished: frozenset[int] = frozenset()
-        self.terminal = False
-        self._is_midway = False  # the usage read last counts on: it came with a piece of the answer
-        self._tier: Any = None
-        self.countable = False
-        self.counted_output = 0
-        self.events = 0
-        self.error: Any = None
-        self.has_output = False
-        self.usage_only = False
-        self._standing: Standing | None = None
-        self.generation_id: str | None = None
-        self.served_model: str | None = None
-        self.served_by: str | None = None
+    _shape: Shape
+    _told: UsageTold | None = None
+    _usage_as_of: int = -1
+    _usage_read: Usage | None = None
+    _runs: ToolRuns | None = None
+    _open: frozenset[int] = _NONE
+    _finished: frozenset[int] = _NONE
+    _is_midway: bool = False  # the usage read last counts on: it came with a piece of the answer
+    _tier: Any = None
+    _standing: Standing | None = None
+    terminal: bool = False
+    countable: bool = False
+    counted_output: int = 0
+    events: int = 0
+    error: Any = None
+    has_output: bool = False
+    usage_only: bool = False
+    generation_id: str | None = None
+    served_model: str | None = None
+    served_by: str | None = None
 
     @property
     def response(self) -> Standing:
@@ -92,6 +70,10 @@ class Findings:
     def _tools(self) -> ToolRuns:
         self._runs = self._runs or ToolRuns()
         return self._runs
+
+    def _usage_told(self) -> UsageTold:
+        self._told = self._told or UsageTold()
+        return self._told
 
     @property
     def complete(self) -> bool:
@@ -110,29 +92,29 @@ class Findings:
         return self._usage_read
 
     def _read_usage(self) -> Usage | None:
-        usage = self._told.read(counts_both=self._shape != "other")
-        if usage is None:
+        told = self._told
+        usage = None if told is None else told.read(counts_both=self._shape != "other")
+        if told is None or usage is None:
             return None
         usage = usage if self._runs is None else self._runs.added_to(usage)
         model = self.served_model or ""
         if "-search-" in model and self._shape == "chat" and not usage.web_searches and _ALWAYS_SEARCHES.search(model):
             usage = msgspec.structs.replace(usage, web_searches=1)
         cost = None if self._is_midway and not self.complete else usage.cost_usd
-        is_uncounted = self._told.is_first_count or (usage.uncounted and not self._leaves_out_nothing())
+        is_uncounted = told.is_first_count or (usage.uncounted and not self._leaves_out_nothing(told.usage()))
         if cost is usage.cost_usd and is_uncounted is usage.uncounted:
             return usage
         return msgspec.structs.replace(usage, cost_usd=cost, uncounted=is_uncounted)
 
-    def _leaves_out_nothing(self) -> bool:
+    def _leaves_out_nothing(self, usage: dict[str, Any]) -> bool:
         """Whether nothing was written where nothing is said of it: OpenAI's older completions leave out what is 0."""
-        usage = self._told.usage()
         read, total = usage.get("prompt_tokens"), usage.get("total_tokens")
         return self._shape == "completions" and read is not None and read == total and not self.counted_output
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
         """What the reply says it was served at, where that may have its own price: tier, Anthropic's speed and place."""
-        usage = self._told.usage()
+        usage = {} if self._told is None else self._told.usage()
         if self._tier is None and usage.keys().isdisjoint(_TERMS):
             return ()
         told = {"service_tier": self._tier, **{name: usage[name] for name in _TERMS if name in usage}}
@@ -167,7 +149,7 @@ class Findings:
         """Read the data of one event, or a whole JSON reply. Anything unreadable counts as so many bytes of output."""
         self.events += 1
         self.usage_only = False
-        if data.startswith(b"[DONE]"):
+        if data[:6] == b"[DONE]":
             self.terminal = True
             return
         event = read_event(data)
@@ -176,14 +158,14 @@ class Findings:
             return
         if self.generation_id is None or event.model != self.served_model or event.service_tier is not None:
             self._see_identity(event.id, event.model, event.service_tier)
-        if isinstance(event.provider, str):
+        if type(event.provider) is str:
             self.served_by = event.provider
         if event.choices or event.content is not UNSET:
             self._see_choices(event)
         failed = event.error is not UNSET and self._see_error(event.error)
         is_usual = event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end"
-        if (event.usage is not UNSET or not is_usual) and self._told.see(event, is_usual=is_usual):
-            self._is_midway = self.is_under_way(event) and not failed
+        if (event.usage is not UNSET or not is_usual) and self._usage_told().see(event, is_usual=is_usual):
+            self._is_midway = bool(self._open) and not failed and self.is_under_way(event)
             self.usage_only = not event.choices and not failed
         if event.type is not None or event.delta:
             self._see_type(event, data)
@@ -208,7 +190,7 @@ class Findings:
 
     def is_under_way(self, event: Event) -> bool:
         """Whether the event is a piece of an answer that goes on."""
-        return any(choice.delta is not UNSET for choice in event.choices or ()) and bool(self._open)
+        return bool(self._open) and any(choice.delta is not UNSET for choice in event.choices or ())
 
     def _see_identity(self, identity: Any, model: Any, tier: Any) -> None:
         if isinstance(identity, str) and self.generation_id is None:
@@ -223,16 +205,18 @@ class Findings:
             self.has_output = True
         for choice in event.choices or ():
             index = choice.index if isinstance(choice.index, int) and 0 <= choice.index < _MOST_CHOICES else 0
-            tokens = choice.tokens()
-            self.counted_output += tokens
-            self.countable = self.countable or choice.delta is not UNSET or choice.text is not None
-            if tokens or choice.delta is UNSET:
+            is_whole = choice.delta is UNSET
+            if is_whole and choice.text is None:  # of a chat, in one piece
                 self.has_output = True
+            else:
+                tokens = choice.tokens()
+                self.counted_output += tokens
+                self.countable, self.has_output = True, self.has_output or is_whole or tokens > 0
             if choice.finish_reason:
-                self._finished |= {index}
-                self._open -= {index}
+                self._finished = self._finished | {index} if self._finished or index else _FIRST
+                self._open = self._open and self._open - {index}
             elif index not in self._finished and index not in self._open:
-                self._open |= {index}
+                self._open = self._open | {index} if self._open or index else _FIRST
 
     def _see_error(self, raw: Any) -> bool:
         if error := read_value(raw):
@@ -260,5 +244,5 @@ class Findings:
         self._see_error(inner.error)
         self._tools().ended(inner.output, inner.tool_usage, inner.tools)
         self.response.see(inner)
-        if inner.usage is not UNSET and self._told.add(read_value(inner.usage)):
-            self._told.is_first_count = self._shape == "messages"
+        if inner.usage is not UNSET and self._usage_told().add(read_value(inner.usage)):
+            self._usage_told().is_first_count = self._shape == "messages"

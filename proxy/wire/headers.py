@@ -7,8 +7,6 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-from msgspec import Struct
-
 Headers = list[tuple[str, str]]
 
 # RFC 9110 7.6.1; Proxy-Connection is sent by old clients all the same
@@ -80,15 +78,9 @@ def without_credentials(incoming: Iterable[tuple[str, str]]) -> tuple[tuple[str,
     return tuple(pair for pair in incoming if pair[0].lower() not in _CREDENTIALS)
 
 
-class ReplyHead(Struct):
-    """The headers of an upstream's reply: the first value by lower-case name, and those that reach the client."""
-
-    fields: dict[str, str]
-    passing: Headers
-
-
-def read_reply_head(raw: Iterable[tuple[bytes, bytes]]) -> ReplyHead:
-    """Headers as they came over the wire, read once. Control characters are taken out of the values that pass."""
+def reaches_client(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Headers]:
+    """Of a reply's headers as they came over the wire the first values by lower-case name, and those that reach the client,
+    without control characters."""
     fields: dict[str, str] = {}
     passing: Headers = []
     for name, raw_value in raw:
@@ -102,7 +94,7 @@ def read_reply_head(raw: Iterable[tuple[bytes, bytes]]) -> ReplyHead:
             passing.append((text, value if value.isprintable() else _clean(value)))
     if fields.get("connection", "").lower() not in _USUAL_CONNECTIONS:
         passing = _passing([("connection", fields["connection"]), *passing], frozenset(), ())
-    return ReplyHead(fields, passing)
+    return fields, passing
 
 
 _USUAL_CONNECTIONS = frozenset({"", "keep-alive", "close"})

@@ -8,7 +8,6 @@ from proxy.errors import ProxyError
 from proxy.wire.alike import Alike
 from proxy.wire.endpoints import Shape
 from proxy.wire.findings import Findings
-from proxy.wire.json_text import is_utf_8
 from proxy.wire.long_texts import LongTexts, TooLarge
 from proxy.wire.sse import EventCutter, data_of, split_events
 
@@ -76,17 +75,12 @@ class StreamReader:
         text, cutter = self._alike.text_of(chunk), self._cutter
         if text is None or self._line_end_is_open or cutter.tail or cutter.mid_event:
             return False
-        return is_utf_8(text) and self.findings.see_more(text, before_tokens)
+        return self.findings.see_more(text, before_tokens)
 
     def _is_one_event(self, chunk: bytes) -> bool:
         """Whether it is one event of one line of data and nothing else, as most reads are, with nothing before it."""
-        return (
-            chunk.startswith(b"data: ")
-            and chunk.find(b"\n") == len(chunk) - 2
-            and chunk.endswith(b"\n\n")
-            and b"\r" not in chunk
-            and not (self._line_end_is_open or self._cutter.held or self._cutter.mid_event)
-        )
+        cutter = self._cutter
+        return _is_one_line(chunk) and not (self._line_end_is_open or cutter.tail or cutter.mid_event)
 
     def _feed(self, chunk: bytes) -> bytes:
         midway = self._cutter.mid_event
@@ -123,11 +117,17 @@ class StreamReader:
         return self._read(rest) if rest and self.at_boundary else rest
 
     def _read(self, block: bytes) -> bytes:
-        findings = self.findings
+        findings, alike = self.findings, self._alike
         shown: list[bytes] | None = None
+        event, text = b"", None
         events = split_events(block)
         for position, event in enumerate(events):
             self._hid_the_last = False
+            text = alike.text_of(event)
+            if text is not None and findings.see_more(text, None):
+                if shown is not None:
+                    shown.append(event)
+                continue
             if (data := data_of(event)) is None:
                 if shown is not None:
                     shown.append(event)
@@ -139,7 +139,15 @@ class StreamReader:
                 self._hid_the_last = True
             elif shown is not None:
                 shown.append(event)
+        if text is None and not findings.usage_only and _is_one_line(event):
+            alike.learn(event)
         return block if shown is None else b"".join(shown)
+
+
+def _is_one_line(event: bytes) -> bool:
+    """Whether it is an event of one line of data."""
+    at_end = event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2
+    return at_end and event.endswith(b"\n\n") and b"\r" not in event
 
 
 def openai_error(error: ProxyError) -> dict[str, str | None]:

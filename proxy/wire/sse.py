@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec import Struct, field
+
 LARGEST_HELD = 4 * 2**20
 
 # atomic, so that one CRLF is never taken for two line ends
@@ -16,17 +18,11 @@ _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-class EventCutter:
+class EventCutter(Struct, eq=False, gc=False):
     """Bytes in, whole events out. `mid_event` is True while part of a large event has passed; `tail` waits for its end."""
 
-    __slots__ = (
-        "mid_event",
-        "tail",
-    )
-
-    def __init__(self) -> None:
-        self.tail = bytearray()
-        self.mid_event = False
+    tail: bytearray = field(default_factory=bytearray)
+    mid_event: bool = False
 
     @property
     def held(self) -> int:

@@ -6,7 +6,7 @@ Whatever is odd about a usage is left to `usage.py`, which reads these as well, 
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -14,7 +14,6 @@ from msgspec import Meta, Raw, Struct
 from proxy.wire.usage import Usage
 
 _MOST_COUNT = 10**12
-_MOST_USD = 1_000_000
 _NULL = Raw(b"null")
 
 _Count = Annotated[int, Meta(ge=0, le=_MOST_COUNT)]
@@ -41,7 +40,7 @@ class _Plain(Struct, forbid_unknown_fields=True):
     prompt_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
     completion_tokens: Annotated[int, Meta(gt=0, le=_MOST_COUNT)]
     total_tokens: int
-    cost: Raw = _NULL
+    cost: Any = None  # an int, or a Decimal as it is spelled, where it is plain
     is_byok: Literal[False] | None = None
     cost_details: Raw = _NULL
     prompt_tokens_details: _Read | None = None
@@ -49,17 +48,20 @@ class _Plain(Struct, forbid_unknown_fields=True):
 
 
 _NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
-_plain = msgspec.json.Decoder(_Plain).decode
+_MOST_USD = Decimal(1_000_000)
+_plain = msgspec.json.Decoder(_Plain, float_hook=Decimal).decode
 
 
 def read_plain(text: bytes) -> Usage | None:
     """The usage of this JSON text, where it is plain; None where it has to be read with care."""
     try:
         plain = _plain(text)
-        cost = None if plain.cost == _NULL else Decimal(bytes(plain.cost).decode())
     except (msgspec.DecodeError, InvalidOperation, UnicodeDecodeError, RecursionError):
         return None
-    if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens or not (cost is None or _is_amount(cost)):
+    cost = Decimal(plain.cost) if type(plain.cost) is int else plain.cost
+    if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
+        return None
+    if cost is not None and not (type(cost) is Decimal and not cost.is_signed() and cost <= _MOST_USD):
         return None
     read, written = plain.prompt_tokens_details or _NOTHING_READ, plain.completion_tokens_details or _NOTHING_WRITTEN
     return Usage(  # in the order of its fields, which is quicker than by their names
@@ -67,8 +69,3 @@ def read_plain(text: bytes) -> Usage | None:
         written.reasoning_tokens or 0, read.image_tokens or 0, written.image_tokens or 0, written.text_tokens or 0,
         read.audio_tokens or 0, written.audio_tokens or 0, None, 0, 0, 0, 0, 0, cost,
     )  # fmt: skip
-
-
-def _is_amount(usd: Decimal) -> bool:
-    """Whether it can be a cost: a number, not below nothing nor absurd."""
-    return usd.is_finite() and not usd.is_signed() and usd <= _MOST_USD

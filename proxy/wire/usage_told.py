@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct
 
 from proxy.wire.events import Event, read_value
 from proxy.wire.merging import merge, of_timings
@@ -12,19 +12,16 @@ from proxy.wire.usage import Usage, read_usage
 from proxy.wire.usage_plain import read_plain
 
 
-class UsageTold:
+class UsageTold(Struct, eq=False):
     """Nearly every reply tells of it once, in plain numbers: it is kept as it stands, and read when somebody asks.
 
     `is_first_count`: what was told says what was written before anything was (`message_start`, wire.md 3.3).
     """
 
-    __slots__ = ("_text", "_timings", "_usage", "is_first_count")
-
-    def __init__(self) -> None:
-        self._text: bytes | None = None  # all there is, while nobody had to read it with care
-        self._usage: dict[str, Any] = {}
-        self._timings: dict[str, Any] = {}
-        self.is_first_count = False
+    _text: bytes | None = None  # all there is, while nobody had to read it with care
+    _usage: dict[str, Any] = {}
+    _timings: dict[str, Any] = {}
+    is_first_count: bool = False
 
     def usage(self) -> dict[str, Any]:
         """All of it by its names, less what is null."""

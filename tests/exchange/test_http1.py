@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.exchange.http1 import Connection
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
+from proxy.wire.reply_head import KnownHeads
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n"
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n\r\nhello"
@@ -47,12 +48,20 @@ class Wire(asyncio.Transport):
 
 
 class Asked:
-    """One request under way on a connection of its own."""
+    """One request under way on a connection of its own, which may know `heads` of replies before."""
 
-    def __init__(self, method: str = "POST", pieces: tuple[bytes, ...] = (b"{}",), *, lets_write: bool = True) -> None:
+    def __init__(
+        self,
+        method: str = "POST",
+        pieces: tuple[bytes, ...] = (b"{}",),
+        *,
+        lets_write: bool = True,
+        heads: KnownHeads | None = None,
+    ) -> None:
         self.idle: list[Connection] = []
         self.connection = Connection()
         self.connection.free = self.idle
+        self.connection.heads = heads or self.connection.heads
         self.wire = Wire(self.connection, lets_write=lets_write)
         self.connection.connection_made(self.wire)
         self.head = asyncio.ensure_future(self.connection.ask(method, b"HEAD\r\n\r\n", list(pieces)))
@@ -114,6 +123,81 @@ def test_cuts_change_nothing(reply: tuple[str, bytes, bytes, bool], places: list
         assert (found, response.header("x-a"), response.header("x-b")) == (body, "1", None)
 
     asyncio.run(run())
+
+
+LINES = [
+    "Date: {}", "X-Id: {}", "x-id: {}", "Set-Cookie: {}", "Odd:{}", "Tab:\t{}", "Trailing: {} ", "Content-Type: {}",
+    "Content-Type: application/json", "Content-Type: text/event-stream", "Content-Encoding: gzip", "Connection: {}",
+    "Connection: keep-alive", "Connection: close", "Connection: x-id", "Proxy-Connection: close", "Upgrade: x",
+    "Transfer-Encoding: chunked", "Content-Length: 2", "Bad Name: {}", "Content-Length: {}", "{}",
+]  # fmt: skip
+VALUES = ["1", "two", "2", "", " a", "b ", "c: d", "\xe9", "\x01", "x\tx", "close", "keep-alive", "application/json"]
+STATUSES = [
+    "200 OK",
+    "200 ",
+    "200",
+    "204 No Content",
+    "304 Not Modified",
+    "429 Too Many Requests",
+    "100 Continue",
+    "600 x",
+]
+
+
+async def heard(method: str, raw: bytes, heads: KnownHeads | None = None, cut: int | None = None) -> tuple[Any, ...]:
+    """All that a caller learns of a reply, and whether its connection serves again."""
+    asked = Asked(method, heads=heads)
+    try:
+        response, body = await asked.whole(*([raw] if cut is None else [raw[:cut], raw[cut:]]), end=True)
+    except (Broken, NotHttp) as error:
+        return (type(error),)
+    return response.status, response.head.fields, response.head.passing, response.head.block, body, bool(asked.idle)
+
+
+@given(
+    st.sampled_from(["POST", "GET", "HEAD"]),
+    st.sampled_from(STATUSES),
+    st.lists(st.sampled_from(LINES), max_size=6),
+    st.lists(st.lists(st.sampled_from(VALUES), min_size=8, max_size=8), min_size=3, max_size=5),
+    st.sampled_from(
+        ["Content-Length: {}", "content-length: {}", "Content-Length: 0{}", "Content-Length: +{}", "X: {}"]
+    ),
+    st.sampled_from([b"", b"{}", b"no", b"{}more", b"HTTP/1.1 200 OK\r\n\r\n"]),
+)
+def test_a_head_known_by_those_before_it_says_what_it_says_where_it_is_not_known(
+    method: str, status: str, lines: list[str], values: list[list[str]], length: str, body: bytes
+) -> None:
+    async def run() -> None:
+        heads = KnownHeads()
+        for row in values:
+            told = [line.format(value) for line, value in zip(lines, row, strict=False)]
+            told.insert(len(row[0]) % (len(told) + 1), length.format(len(body) - (row[1] == "two")))
+            head = "\r\n".join([f"HTTP/1.1 {status}", *told]).encode("latin-1")
+            raw = head + b"\r\n\r\n" + body
+            assert await heard(method, raw, heads) == await heard(method, raw, cut=len(head) // 2)
+
+    asyncio.run(run())
+
+
+async def test_a_head_is_known_by_the_second_whatever_varies_and_by_the_third_with_what_it_varies_in() -> None:
+    heads, raw = KnownHeads(), b"HTTP/1.1 200 OK\r\nDate: %d\r\nX-A: %d\r\nContent-Length: 2\r\nX-B: b\r\n\r\nno"
+    found = []
+    for number in (1, 1, 2, 3):
+        found.append(heads.whole(raw % (number, number)))
+        await Asked(heads=heads).whole(raw % (number, number))
+    assert [whole is not None for whole in found] == [False, True, False, True]
+    assert found[3] is not None
+    assert (found[3].status, found[3].head.block, found[3].body) == (200, b"X-A: 3\r\nX-B: b\r\n", b"no")
+    assert found[3].head.fields == {"date": "3", "x-a": "3", "content-length": "2", "x-b": "b"}
+    other = [raw % (4, 4) + b"!", (raw % (4, 4))[:-1], (raw % (4, 4)).replace(b"X-B: b", b"X-B: c")]
+    assert [heads.whole(data) for data in other] == [None, None, None]
+
+
+async def test_a_provider_whose_heads_are_never_alike_is_not_learnt_for_ever() -> None:
+    heads, raw = KnownHeads(), b"HTTP/1.1 200 OK\r\nX-%d: 1\r\nContent-Length: 2\r\n\r\nno"
+    for number in range(40):
+        await Asked(heads=heads).whole(raw % number)
+    assert [heads.whole(raw % number) is not None for number in (14, 15, 16, 39)] == [False, True, False, False]
 
 
 async def test_a_reply_without_a_length_ends_with_its_connection() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from proxy.wire.headers import HOP_BY_HOP, Headers, head_bytes, read_reply_head, replaced, to_upstream
+from proxy.wire.headers import HOP_BY_HOP, Headers, head_bytes, replaced, to_upstream
+from proxy.wire.reply_head import read_reply_head
 
 HOPS = (
     "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer",

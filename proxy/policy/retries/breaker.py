@@ -20,24 +20,19 @@ class Breaker:
     """Counts failures in a row. Times are monotonic seconds, given by the caller."""
 
     def __init__(self) -> None:
-        self._failures = 0
+        self.failures = 0
         self._opened_at = 0.0
         self._seconds = OPEN_SECONDS
         self._probing = False
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
-        return f"<Breaker {state}, {self._failures} failures in a row>"
+        return f"<Breaker {state}, {self.failures} failures in a row>"
 
     @property
     def is_open(self) -> bool:
         """Whether failures have opened it (a probe may be under way)."""
-        return self._failures >= FAILURES_TO_OPEN
-
-    @property
-    def failures(self) -> int:
-        """How many failures there were in a row."""
-        return self._failures
+        return self.failures >= FAILURES_TO_OPEN
 
     def seconds_to_probe(self, now: float) -> float:
         """How long it stays open at least; 0 when it is closed or a probe is due."""
@@ -60,11 +55,11 @@ class Breaker:
 
     def succeeded(self) -> None:
         """An answer came that is no failure."""
-        self._failures, self._probing, self._seconds = 0, False, OPEN_SECONDS
+        self.failures, self._probing, self._seconds = 0, False, OPEN_SECONDS
 
     def failed(self, now: float) -> None:
         """One more."""
-        self._failures += 1
+        self.failures += 1
         if self._probing:
             self._seconds = min(self._seconds * 2, LONGEST_OPEN_SECONDS)
         if self.is_open:
@@ -73,7 +68,7 @@ class Breaker:
 
     def opened(self, now: float) -> None:
         """Somebody has asked, and it is not there."""
-        self._failures, self._opened_at, self._probing = max(self._failures, FAILURES_TO_OPEN), now, False
+        self.failures, self._opened_at, self._probing = max(self.failures, FAILURES_TO_OPEN), now, False
 
     def abandoned(self) -> None:
         """The attempt told us nothing (the client left, the call was cut): give the probe's place back."""

@@ -1,0 +1,192 @@
+"""The head of an upstream's reply: read field by field, or known again by the one before it.
+
+A provider's replies begin as its last one did, but for a few values: the date, the length, an id. What has been read
+once with all care is kept, and whoever comes with the same lines but for such values says the same but for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from proxy.wire.headers import Headers, content_kind, lines_of, reaches_client
+
+# As this is spelled, no two readers can differ on it.
+_STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*")
+_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([!-~](?:[ -~]*[!-~])?)")
+_WITHOUT_BODY = frozenset({204, 304})
+_NEVER_KNOWN = frozenset({"proxy-connection", "trailer", "transfer-encoding", "upgrade"})
+# A reply in which one of these differs is another kind of reply.
+_FIXED = frozenset({"content-type", "content-encoding", "connection"})
+_ASKED_LATER = ("x-generation-id", "content-length")
+_LARGEST_KNOWN = 16 * 1024
+_MOST_KNOWN = 16
+_MOST_TRIES = 16
+
+
+class ReplyHead(Struct, eq=False):
+    """`fields` are the first values by lower-case name, `passing` those headers that reach the client.
+
+    `kind` says what can be read of the body ("events", "json" or ""), `encoding` how that is encoded. `has_end`: the body does
+    not go on until the connection ends.
+    """
+
+    fields: dict[str, str]
+    passing: Headers
+    kind: str = ""
+    encoding: str = ""
+    has_end: bool = True
+    lines: bytes | None = None
+
+    @property
+    def block(self) -> bytes:
+        """Those that reach the client as lines, each with its end."""
+        if self.lines is None:
+            self.lines = lines_of(self.passing)
+        return self.lines
+
+    def rest(self) -> ReplyHead:
+        """What is asked for once it is out: a long stream need not keep more."""
+        kept: dict[str, str] = {name: self.fields[name] for name in _ASKED_LATER if name in self.fields}
+        return ReplyHead(kept, [], has_end=self.has_end) if kept or not self.has_end else _NOTHING_MORE
+
+
+_NOTHING_MORE = ReplyHead({}, [])
+
+
+def read_reply_head(raw: Iterable[tuple[bytes, bytes]]) -> ReplyHead:
+    """Headers as they came over the wire, read once. Control characters are taken out of the values that pass."""
+    fields, passing = reaches_client(raw)
+    encoding = fields.get("content-encoding", "").strip().lower()
+    kind = "" if encoding not in ("identity", "") else content_kind(fields.get("content-type", ""))
+    return ReplyHead(fields, passing, kind, encoding, "content-length" in fields or "transfer-encoding" in fields)
+
+
+# A line whose value varies: which it is, the length of what stands before the value, its field (None: not the first of
+# its name), and its place among those that pass (-1: none).
+_Varying = tuple[int, int, str | None, int]
+
+
+class _Known(Struct, frozen=True):
+    """A head that has been read; of the lines that vary, `lines` has what stands before the value."""
+
+    status: int
+    lines: list[str]
+    pairs: list[tuple[str, str]]
+    varying: list[_Varying]
+    head: ReplyHead
+
+    def read(self, lines: list[str], size: int) -> ReplyHead | None:
+        """The head of these lines, where it says the same but for what varies, and that `size` bytes follow. They are changed."""
+        fields, passing = self.head.fields.copy(), self.head.passing
+        told = ""
+        for line, length, name, place in self.varying:
+            value = lines[line][length:]
+            lines[line] = lines[line][:length]
+            told += value
+            if name is not None:
+                fields[name] = value
+            if place >= 0:
+                passing = passing[:]
+                passing[place] = passing[place][0], value
+        if lines != self.lines or fields["content-length"] != str(size) or not (told.isascii() and told.isprintable()):
+            return None
+        head = self.head
+        block = head.block if passing is head.passing else None
+        return ReplyHead(fields, passing, head.kind, head.encoding, True, block)
+
+
+class Whole(Struct, frozen=True, gc=False):
+    """A reply all of which is there."""
+
+    status: int
+    head: ReplyHead
+    body: bytes
+
+
+class _Last(Struct, frozen=True):
+    """The reply that was known last: the bytes of its head with the blank line, the size of all of it, what the head said."""
+
+    begins: bytes
+    size: int
+    status: int
+    head: ReplyHead
+
+
+class KnownHeads:
+    """The heads of one origin's replies that say how long their body is, by how many lines they have."""
+
+    __slots__ = ("_known", "_last", "_tries")
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Known] = {}
+        self._last: _Last | None = None
+        self._tries = 0
+
+    def whole(self, data: bytes) -> Whole | None:
+        """The reply that `data` is, where its head is known and all of its body is there, and nothing else."""
+        last = self._last
+        if last is not None and len(data) == last.size and data.startswith(last.begins):
+            return Whole(last.status, last.head, data[len(last.begins) :])
+        end = data.find(b"\r\n\r\n") if self._known else -1
+        if end < 0:
+            return None
+        text = data[:end].decode("latin-1")
+        lines = text.split("\r\n")
+        known = self._known.get(len(lines))
+        if (
+            known is None or " \r\n" in text or ":  " in text or text[-1] == " "
+        ):  # spaces around a value are not its own
+            return None
+        head = known.read(lines, len(data) - end - 4)
+        if head is None:
+            return None
+        self._tries -= self._tries > 0
+        self._last = _Last(data[: end + 4], len(data), known.status, head)
+        return Whole(known.status, head, data[end + 4 :])
+
+    def learn(self, data: bytes) -> None:
+        """Take a reply that was read with all care and ended where `data` does."""
+        end = data.find(b"\r\n\r\n")
+        if self._tries >= _MOST_TRIES or not 0 < end <= _LARGEST_KNOWN:
+            return
+        self._tries += 1
+        first, *lines = data[:end].decode("latin-1").split("\r\n")
+        status, found = _STATUS_LINE.fullmatch(first), [_LINE.fullmatch(line) for line in lines]
+        pairs = [(match[1], match[2]) for match in found if match is not None]
+        if status is None or len(pairs) < len(lines) or not _is_plain(int(status[1]), pairs, len(data) - end - 4):
+            return
+        before = self._known.get(1 + len(lines))
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[1 + len(lines)] = _known(int(status[1]), [first, *lines], pairs, before)
+
+
+def _is_plain(status: int, pairs: list[tuple[str, str]], size: int) -> bool:
+    """Whether its framing is a length, told once, and the connection stays."""
+    names = [name.lower() for name, _ in pairs]
+    told = dict(zip(names, [value for _, value in pairs], strict=True))
+    if status in _WITHOUT_BODY or names.count("content-length") != 1 or not _NEVER_KNOWN.isdisjoint(names):
+        return False
+    stays = names.count("connection") <= 1 and told.get("connection", "keep-alive").lower() == "keep-alive"
+    return stays and told["content-length"] == str(size)
+
+
+def _known(status: int, lines: list[str], pairs: list[tuple[str, str]], before: _Known | None) -> _Known:
+    """What is known after this head and the one before it: what has differed once, varies."""
+    names = [name.lower() for name, _ in pairs]
+    varies = {names.index("content-length")}
+    if before is not None and before.lines[0] == lines[0] and [n for n, _ in before.pairs] == [n for n, _ in pairs]:
+        differ = {at for at, line in enumerate(before.lines[1:]) if line != lines[at + 1]}
+        if _FIXED.isdisjoint(names[at] for at in differ):
+            varies |= differ
+    head = read_reply_head([(name.encode(), value.encode()) for name, value in pairs])
+    passed = [at for at, name in enumerate(names) if reaches_client([(name.encode(), b"")])[1]]
+    varying: list[_Varying] = []
+    for at in sorted(varies):
+        field = names[at] if names.index(names[at]) == at else None
+        varying.append((at + 1, len(names[at]) + 2, field, passed.index(at) if at in passed else -1))
+    kept = [f"{pairs[at - 1][0]}: " if at - 1 in varies else line for at, line in enumerate(lines)]
+    return _Known(status, kept, pairs, varying, head)
