@@ -32,7 +32,7 @@ _NO_TOKENS = (None, None, None, None)
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
 
-class Tried(Struct, frozen=True):
+class Tried(Struct, frozen=True, gc=False):
     """One attempt, or one provider passed over: `outcome` is a status or a word for what went wrong."""
 
     provider: str
@@ -40,7 +40,7 @@ class Tried(Struct, frozen=True):
     outcome: str
 
 
-class Entry(Struct, frozen=True, omit_defaults=False):
+class Entry(Struct, frozen=True, gc=False, omit_defaults=False):
     """One finished call: the fields of its log line. Times in seconds; never a prompt, a header value or a key."""
 
     request_id: str

@@ -23,7 +23,7 @@ class Queued(Struct, frozen=True):
         return [("x-tollkeeper-queue-place", str(self.place)), ("x-tollkeeper-queue-seconds", f"{self.seconds:.3f}")]
 
 
-class Times(Struct):
+class Times(Struct, gc=False):
     """Moments are monotonic seconds, None where it never came to that.
 
     `waited_seconds` were spent waiting for the request's body, in line and between tries, `upstream_seconds` for

@@ -3,6 +3,7 @@
 They are written as arrays, without the names of their fields: fields are only ever appended, with defaults, so that older
 journals replay. A bound stated with a type
 is kept by whoever reads a record; one that breaks it is as good as unreadable, and its hold is charged.
+None can be part of a circle, so that the garbage collector need not look at them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Period = Annotated[int, Meta(ge=0, le=LAST_START)]  # its start in epoch seconds
 Charge = tuple[str, Period]  # budget id, period
 
 
-class Row(Struct, frozen=True, array_like=True):
+class Row(Struct, frozen=True, array_like=True, gc=False):
     """One attempt sent upstream, or one call that never was (`provider` ""): refused (`source` "none"), or served with the
     reply to another ("cached": `upstream_id` is that one, and `saved_pusd` what it cost). Of a line of a provider's own batch
     `saved_pusd` is what it would have cost more on its own.
@@ -84,7 +85,7 @@ class Row(Struct, frozen=True, array_like=True):
     saved_pusd: Pusd = 0
 
 
-class Hold(Struct, frozen=True, array_like=True, tag="hold"):
+class Hold(Struct, frozen=True, array_like=True, gc=False, tag="hold"):
     """Written before the upstream sees a byte. `batch` is the job whose lines a provider's own batch answers, "" for every
     other call: then the hold stays until that is over."""
 
@@ -108,7 +109,7 @@ class Hold(Struct, frozen=True, array_like=True, tag="hold"):
     batch: str = ""
 
 
-class Begun(Struct, frozen=True, array_like=True, tag="begun"):
+class Begun(Struct, frozen=True, array_like=True, gc=False, tag="begun"):
     """The upstream has begun to answer; with its generation id the cost can be asked for later.
 
     `background`: the id is that of a response which the provider goes on with whoever listens.
@@ -119,14 +120,14 @@ class Begun(Struct, frozen=True, array_like=True, tag="begun"):
     background: bool = False
 
 
-class Settled(Struct, frozen=True, array_like=True, tag="settled"):
+class Settled(Struct, frozen=True, array_like=True, gc=False, tag="settled"):
     """The attempt's row, its cost charged to the periods its hold was taken in."""
 
     row: Row
     charges: tuple[Charge, ...]
 
 
-class Corrected(Struct, frozen=True, array_like=True, tag="corrected"):
+class Corrected(Struct, frozen=True, array_like=True, gc=False, tag="corrected"):
     """What an attempt cost after all: a usage that came behind its settlement. `was` is the row it had, `row` the one
     it has; the difference is charged to the periods its hold was taken in. One at most for each attempt."""
 
@@ -140,19 +141,19 @@ class Corrected(Struct, frozen=True, array_like=True, tag="corrected"):
         return self.row.cost_pusd - self.was.cost_pusd
 
 
-class Voided(Struct, frozen=True, array_like=True, tag="voided"):
+class Voided(Struct, frozen=True, array_like=True, gc=False, tag="voided"):
     """The attempt's row; it provably cost nothing."""
 
     row: Row
 
 
-class Refused(Struct, frozen=True, array_like=True, tag="refused"):
+class Refused(Struct, frozen=True, array_like=True, gc=False, tag="refused"):
     """A call that was never sent, kept so that `show` can say why; one of source "cached" was served all the same."""
 
     row: Row
 
 
-class Adjusted(Struct, frozen=True, array_like=True, tag="adjusted"):
+class Adjusted(Struct, frozen=True, array_like=True, gc=False, tag="adjusted"):
     """An operator corrected what a budget's period has spent, and said why; `actor`, `source` and `tenant` as the audit
     has them, "" where it follows from something else that was done."""
 

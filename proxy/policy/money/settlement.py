@@ -54,7 +54,7 @@ class Ending(Struct, frozen=True):
         return self.status is not None and (self.status >= 300 or self.failed)
 
 
-class Settlement(Struct, frozen=True):
+class Settlement(Struct, frozen=True, gc=False):
     """The cost and where it is known from; `void` when it provably cost nothing. `doubts` feed the anomaly counter.
 
     `usage` is what it was reckoned from: counts that are told, or estimated where it is `counted`.
