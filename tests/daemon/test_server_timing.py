@@ -20,6 +20,7 @@ from harness.steps import (
     json_reply,
     pause,
     say,
+    say_apart,
     sse,
     stream_head,
     then,
@@ -53,7 +54,7 @@ def timing(reply: Reply) -> dict[str, float]:
 def test_a_reply_read_whole_has_all_four(daemon: Daemon, upstream: Upstream) -> None:
     body = b'{"choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}]}'
     begun = head(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    upstream.expect(then(pause(0.05), say(begun), pause(0.5), say(body)))
+    upstream.expect(then(pause(0.05), say_apart([begun]), pause(0.5), say(body)))
     reply = daemon.chat()
     said, line = timing(reply), daemon.line_of(reply)
     assert list(said) == ["wait", "ours", "upstream", "total"]
