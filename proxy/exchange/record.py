@@ -191,8 +191,8 @@ class Record(Struct, eq=False):
         return self.held.so_far_pusd(self.findings) if self.held is not None and self.findings is not None else 0
 
     def pass_shadow(self, code: str, entry: str) -> None:
-        """A budget or limit in shadow, by its id, would have refused the call with this code."""
-        self.shadow_rejections = tuple(dict.fromkeys((*self.shadow_rejections, f"{code} by {entry}")))
+        """A budget or limit in shadow, by its id, would have refused the call with this code; they stand in the order of codes."""
+        self.shadow_rejections = tuple(sorted({*self.shadow_rejections, f"{code} by {entry}"}))
 
     def settled_late(self) -> None:
         """A look-up has ended; with the last one the call is over for the books as well."""

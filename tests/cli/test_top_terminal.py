@@ -88,8 +88,7 @@ def test_top_shows_sorts_filters_and_ends_calls(desk: Desk, streams: dict[str, S
     connection, head = streams["bob"]
     with Tmux(*size) as terminal:
         terminal.run(f"stty -a > {desk.folder}/before; {command(desk, 'top', '--interval', '0.3')}")
-        screen = terminal.wait(under_way("alice", "bob", "carol"))
-        assert fits(screen, size), screen
+        screen = terminal.wait(lambda screen: under_way("alice", "bob", "carol")(screen) and fits(screen, size))
         for text in ("key:alice:total", "global:total", "$1.20", "spent in 3 h", "never", "mock/echo"):
             assert text in screen
         terminal.press("s", "s")
@@ -113,10 +112,10 @@ def test_top_shows_sorts_filters_and_ends_calls(desk: Desk, streams: dict[str, S
         assert not head.complete
         assert b'"code":"call_ended"' in head.body
         terminal.press("Escape")
-        screen = terminal.wait(lambda screen: under_way("alice", "carol")(screen) and "call_ended" in screen)
-        assert fits(screen, size), screen
+        left = under_way("alice", "carol")
+        terminal.wait(lambda screen: left(screen) and "call_ended" in screen and fits(screen, size))
         terminal.press("?")
-        assert fits(terminal.wait_for("any key leaves this page"), size)
+        terminal.wait(lambda screen: "any key leaves this page" in screen and fits(screen, size))
         terminal.press("q")
         terminal.wait(under_way("alice", "carol"))
         terminal.press("q")

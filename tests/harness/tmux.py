@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -57,8 +58,13 @@ class Tmux:
         self.press("Enter")
 
     def resize(self, width: int, height: int) -> None:
-        """Another size of the window."""
+        """Another size of the window, which tmux tells those in it a little later."""
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
+        with open(self.state("pane_tty"), "rb", buffering=0) as tty:
+            end = time.monotonic() + PATIENCE_SECONDS
+            while os.get_terminal_size(tty.fileno()) != (width, height):
+                assert time.monotonic() < end, "the terminal never got its size"
+                time.sleep(0.02)
 
     def screen(self, *, colours: bool = False) -> str:
         """What is to be seen, with the escapes of its colours on request."""
