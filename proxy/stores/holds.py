@@ -19,6 +19,13 @@ def holds(
     driver: sqlite3.Connection, since_ms: int, endpoints: frozenset[str], tenants: tuple[str, ...] | None
 ) -> list[Held]:
     """By name and provider, of calls to these endpoints that went well; only of `tenants`, None: of all."""
+    return [Held(*row) for row in of_newest(driver, _HELD, since_ms, endpoints, tenants)]
+
+
+def of_newest(
+    driver: sqlite3.Connection, sql: str, since_ms: int, endpoints: frozenset[str], tenants: tuple[str, ...] | None
+) -> sqlite3.Cursor:
+    """What a statement says of the newest calls, with places for the endpoints (`texts`) and a bound of tenants (`more`)."""
     more = "" if tenants is None else f"AND tenant IN ({marks(tenants)})"
-    sql = _HELD.format(texts=marks(endpoints), more=more)
-    return [Held(*row) for row in driver.execute(sql, (since_ms, _LOOKED_AT, *endpoints, *(tenants or ())))]
+    asked = sql.format(texts=marks(endpoints), more=more)
+    return driver.execute(asked, (since_ms, _LOOKED_AT, *endpoints, *(tenants or ())))

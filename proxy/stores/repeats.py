@@ -9,9 +9,8 @@ from __future__ import annotations
 import sqlite3
 
 from proxy.policy.analysis.savings import Repeated
-from proxy.stores.database import marks
+from proxy.stores.holds import of_newest
 
-_LOOKED_AT = 20_000
 _LEAST_TOKENS = 32  # below it calls are as long as others by chance
 _WITHIN_MS = 3_600_000
 _NEWEST = "SELECT * FROM attempts WHERE at_ms >= ? ORDER BY at_ms DESC LIMIT ?"
@@ -29,6 +28,4 @@ def repeats(
     driver: sqlite3.Connection, since_ms: int, endpoints: frozenset[str], tenants: tuple[str, ...] | None
 ) -> list[Repeated]:
     """By name and provider, of calls to these endpoints that went well; only of `tenants`, None: of all."""
-    more = "" if tenants is None else f"AND tenant IN ({marks(tenants)})"
-    sql = _REPEATED.format(texts=marks(endpoints), more=more)
-    return [Repeated(*row) for row in driver.execute(sql, (since_ms, _LOOKED_AT, *endpoints, *(tenants or ())))]
+    return [Repeated(*row) for row in of_newest(driver, _REPEATED, since_ms, endpoints, tenants)]

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 from harness.surroundings import held_port
 
+from proxy.exchange.http1 import Connection
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.response import Response
 from proxy.wire.headers import Headers
@@ -160,14 +161,20 @@ async def test_a_connection_serves_again_and_heads_go_out_as_they_are(pool: Pool
     assert server.heads[0] == b"GET /v1/x?y=%%2f HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-A: caf\xe9\r\n\r\n" % port
 
 
+async def used_once(pool: Pool, origin: Origin) -> Connection:
+    """The connection that a first call has left standing."""
+    assert await whole(pool, origin) == b"1"
+    kept = pool.standing(origin)
+    assert kept is not None and kept.free is not None
+    kept.free.append(kept)
+    return kept
+
+
 async def test_one_that_the_other_side_has_closed_is_not_used(pool: Pool) -> None:
     server = Server()
     async with listening(server) as port:
         origin = origin_of(f"http://127.0.0.1:{port}", None)
-        assert await whole(pool, origin) == b"1"
-        kept = pool.standing(origin)
-        assert kept is not None and kept.free is not None
-        kept.free.append(kept)
+        kept = await used_once(pool, origin)
         server.connections[0].transport.abort()
         await server.connections[0].wait_closed()
         while not (kept.lost or kept.is_gone()):  # the kernel brings it in its own time
@@ -180,10 +187,7 @@ async def test_bytes_that_nobody_asked_for_are_not_the_reply_to_the_next_call(po
     server = Server()
     async with listening(server) as port:
         origin = origin_of(f"http://127.0.0.1:{port}", None)
-        assert await whole(pool, origin) == b"1"
-        kept = pool.standing(origin)
-        assert kept is not None and kept.free is not None
-        kept.free.append(kept)
+        kept = await used_once(pool, origin)
         server.connections[0].write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
         while not kept.is_gone():  # it waits in the kernel, and the loop has not come round to it
             time.sleep(0.001)

@@ -31,7 +31,7 @@ def like_before(asked: Asked, record: Record) -> Job | None:
 def prepared_for(heads: Heads, asked: Asked, job: Job) -> Prepared | None:
     """What the next call like this one need not work out again; None where each is to be looked at for itself."""
     call, plan, document = job.call, job.plan, job.call.document
-    if document is None or document.template is None or not call.endpoint.counts or job.cap is not None:
+    if document is None or document.template is None or not call.endpoint.counts:
         return None
     if plan.pool is not None or plan.experiment or asked.caller.max_output is not None or asked.head.model is not None:
         return None
