@@ -121,6 +121,11 @@ class Findings(Struct, eq=False):
         return tuple((name, value) for name, value in told.items() if isinstance(value, str))
 
     @property
+    def called(self) -> set[str]:
+        """The names of the tools that a stream called."""
+        return set() if self._runs is None else self._runs.called
+
+    @property
     def error_status(self) -> int:
         """The HTTP status an error inside a 200 stands for."""
         return status_of(self.error)
@@ -212,6 +217,8 @@ class Findings(Struct, eq=False):
                 tokens = choice.tokens()
                 self.counted_output += tokens
                 self.countable, self.has_output = True, self.has_output or is_whole or tokens > 0
+                if choice.delta and choice.delta.tool_calls:
+                    self._tools().call(choice.delta.tool_calls)
             if choice.finish_reason:
                 self._finished = self._finished | {index} if self._finished or index else _FIRST
                 self._open = self._open and self._open - {index}
@@ -231,6 +238,8 @@ class Findings(Struct, eq=False):
         elif event.delta and kind != "message_delta":
             text = text_of(event.delta)
             self.counted_output += tokens_in(text) if text else 0
+        elif kind == "content_block_start" and b"_use" in data:
+            self._tools().begins(data)
         if kind == "response.output_item.done":
             self._tools().ran(event.item)
         if kind == "error" and self.error is None and self._shape == "responses":

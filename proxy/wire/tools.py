@@ -1,4 +1,5 @@
-"""What the provider's own tools did for a reply of the Responses API, as far as that is billed."""
+"""Tools in a reply: what the provider's own did for one of the Responses API, as far as that is billed, and the names of those
+that a stream calls."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from proxy.wire.called import CALLS, MOST_NAMES, names_in
 from proxy.wire.events import read_value
 from proxy.wire.usage import Pass, Usage, read_usage, with_passes
 
@@ -17,9 +19,16 @@ _DRAWS = "gpt-image-1"
 class _Item(Struct):
     id: Any = None
     type: Any = None
+    name: Any = None
     status: Any = None
     action: Any = None
     container_id: Any = None
+
+
+class _Start(Struct):
+    """Of Anthropic's `content_block_start`."""
+
+    content_block: _Item | None = None
 
 
 class _Tool(Struct):
@@ -30,17 +39,30 @@ class _Tool(Struct):
 _item = msgspec.json.Decoder(_Item)
 _items = msgspec.json.Decoder(list[_Item])
 _tools = msgspec.json.Decoder(list[_Tool])
+_start = msgspec.json.Decoder(_Start)
 
 
 class ToolRuns:
-    """Counts items of `output` as they come; a whole `output` replaces what was counted before."""
+    """Counts items of `output` as they come; a whole `output` replaces what was counted before. `called`: the names of tools."""
 
-    __slots__ = ("_drawing", "_ran", "_requests")
+    __slots__ = ("_drawing", "_ran", "_requests", "called")
 
     def __init__(self) -> None:
         self._ran: dict[str, set[str]] = {}
         self._requests = 0
         self._drawing: Pass | None = None
+        self.called: set[str] = set()
+
+    def call(self, calls: Any) -> None:
+        """A chat's event has such `tool_calls`; their names come once, and their arguments after that."""
+        if len(self.called) < MOST_NAMES:
+            self.called.update(names_in(calls))
+
+    def begins(self, data: bytes) -> None:
+        """A `content_block_start`, most likely that of a call."""
+        start = _decoded(_start, Raw(data))
+        if start is not None and start.content_block is not None and isinstance(start.content_block.type, str):
+            self._see_name(start.content_block)
 
     def ran(self, item: Raw | UnsetType) -> None:
         """One item is done."""
@@ -85,7 +107,10 @@ class ToolRuns:
         `web_search_call`); Azure leaves items of a completed reply at `searching`, xAI's have no action. Sessions of
         code are charged by the container.
         """
-        if item is None or not isinstance(item.type, str) or item.status in ("failed", "incomplete"):
+        if item is None or not isinstance(item.type, str):
+            return
+        self._see_name(item)
+        if item.status in ("failed", "incomplete"):
             return
         kind = "web_search_call" if item.type == "x_search_call" else item.type
         action = item.action.get("type") if isinstance(item.action, dict) else None
@@ -94,6 +119,10 @@ class ToolRuns:
         identity = item.container_id if kind == "code_interpreter_call" else item.id
         ran = self._ran.setdefault(kind, set())
         ran.add(identity if isinstance(identity, str) else name or str(len(ran)))
+
+    def _see_name(self, item: _Item) -> None:
+        if isinstance(item.name, str) and item.type in CALLS and len(self.called) < MOST_NAMES:
+            self.called.add(item.name)
 
     def _see_usage(self, told: dict[str, Any], tools: Raw | UnsetType) -> None:
         search = told.get("web_search")
