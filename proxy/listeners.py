@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from aiohttp import http_parser, web
+from aiohttp import http_parser
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 
 from proxy.observe.holders import who_has
 from proxy.policy.values import Listen
@@ -21,7 +23,7 @@ BACKLOG = 1024
 _LAST_SECONDS = 0.1  # what a request still under way gets when the listener closes
 _OF_ROOT = 1024  # the first port that is for everybody
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 
 class StartError(Exception):

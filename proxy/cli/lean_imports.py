@@ -10,11 +10,13 @@ from contextlib import contextmanager
 
 def import_lean() -> None:
     """Import aiohttp, structlog and pydantic lean; before anything else imports them, and before there are threads."""
-    with _environment(SSL_CERT_FILE=os.devnull, SSL_CERT_DIR=os.devnull):
-        # its client, which we do not use, reads all certificates of the machine twice
-        import aiohttp.web  # noqa: F401
-    with _missing("rich"):
-        # for tracebacks in colours, which our log lines never have; a library it comes without as well
+    with _environment(SSL_CERT_FILE=os.devnull, SSL_CERT_DIR=os.devnull, FROZENLIST_NO_EXTENSIONS="1"):
+        # its client, which we do not use, reads all certificates of the machine twice; its lists, which a server has
+        # none of, would bring the library of C++ along
+        import aiohttp.web_server  # noqa: F401
+    with _missing("rich"), _missing("greenlet"):
+        # for tracebacks in colours, which our log lines never have, and for threads of another kind; libraries it comes
+        # without as well
         import structlog  # noqa: F401
     with _environment(PYDANTIC_DISABLE_PLUGINS="__all__"):
         # else the description of every package there is would be searched for some

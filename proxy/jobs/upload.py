@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from aiohttp import MultipartReader, web
+from aiohttp import MultipartReader
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BodyPartReader
 from aiohttp.streams import StreamReader
+from aiohttp.web_request import BaseRequest
 from msgspec import Struct
 from multidict import CIMultiDict
 
@@ -85,7 +86,7 @@ class _Form:
             self.writer.drop()
 
 
-async def upload(work: Work, key: str, request: web.BaseRequest | bytes, given: tuple[str, Limits]) -> KeptFile | bytes:
+async def upload(work: Work, key: str, request: BaseRequest | bytes, given: tuple[str, Limits]) -> KeptFile | bytes:
     """The file that was kept, or the body of a form that is for a provider. `given`: Content-Type, limits.
 
     Raises `InvalidValue`, `DuplicateKey`, `RequestTooLarge`, `StoreError`, OSError, and what reading a body raises.
@@ -119,7 +120,7 @@ async def _kept(work: Work, key: str, form: _Form, keep_seconds: int) -> KeptFil
     return kept
 
 
-async def _fed(form: _Form, content_type: str, request: web.BaseRequest | bytes, limits: Limits) -> bytes | None:
+async def _fed(form: _Form, content_type: str, request: BaseRequest | bytes, limits: Limits) -> bytes | None:
     """Read the form while its bytes come; the body, as long as it is small enough to be passed on."""
     loop = asyncio.get_running_loop()
     protocol = BaseProtocol(loop)
@@ -148,7 +149,7 @@ async def _fed(form: _Form, content_type: str, request: web.BaseRequest | bytes,
     return None if raw is None else b"".join(raw)
 
 
-async def _chunks(request: web.BaseRequest | bytes, most: int) -> AsyncIterator[bytes]:
+async def _chunks(request: BaseRequest | bytes, most: int) -> AsyncIterator[bytes]:
     if isinstance(request, bytes):
         yield request
         return

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import aiohttp
-from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
+from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_request import BaseRequest
 
 from proxy.errors import InvalidValue, RequestTooLarge
 from proxy.web.faults import ExpectationFailed, RequestTimeout, UnsupportedEncoding
@@ -28,7 +29,7 @@ class Room(Protocol):
         """The body has come to `size` bytes; raises where that is too much beside others."""
 
 
-async def read_body(request: web.BaseRequest, most: int, room: Room | None = None) -> bytes:
+async def read_body(request: BaseRequest, most: int, room: Room | None = None) -> bytes:
     """Return the body. Raises `RequestTooLarge` over `most` bytes, `UnsupportedEncoding`, `RequestTimeout`, and what
     `room` raises.
 
@@ -44,7 +45,7 @@ async def read_body(request: web.BaseRequest, most: int, room: Room | None = Non
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def read_chunks(request: web.BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
+async def read_chunks(request: BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
     """The same as it comes. `setting` is what says how much may come; "" where none does."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -59,7 +60,7 @@ async def read_chunks(request: web.BaseRequest, most: int, setting: str) -> Asyn
             yield chunk
 
 
-async def _read(request: web.BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
+async def _read(request: BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
     loop, content = asyncio.get_running_loop(), request.content
     size = 0
     began = time.monotonic()
@@ -83,7 +84,7 @@ async def _read(request: web.BaseRequest, most: int, setting: str) -> AsyncItera
             yield chunk
     except TimeoutError:
         raise too_slow() from None
-    except (HTTPException, aiohttp.ClientError, web.RequestPayloadError):
+    except (HTTPException, aiohttp.ClientError, RequestPayloadError):
         raise InvalidValue("The request body is not framed as HTTP/1.1 has it.") from None
 
 
@@ -97,7 +98,7 @@ def too_slow() -> RequestTimeout:
     return RequestTimeout(f"The request body stopped arriving for {SILENCE_SECONDS:g} s, or came at less than 1 KiB/s.")
 
 
-async def _go_on(request: web.BaseRequest) -> None:
+async def _go_on(request: BaseRequest) -> None:
     if request.headers["Expect"].strip().lower() != "100-continue":
         raise ExpectationFailed("Only 'Expect: 100-continue' is understood.")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -14,9 +14,12 @@ import termios
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader, web_server
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 
 from proxy.errors import Overloaded
 from proxy.exchange.client import Client
@@ -31,15 +34,15 @@ HIGH_WATER_BYTES = 256 * 1024  # that wait for a client
 
 _TOO_MANY = Overloaded("Too many connections are open here; try again in a moment.", retry_after=1)
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 
-class Connection(web.RequestHandler):
+class Connection(RequestHandler):
     """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
 
     __slots__ = ("_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_on_lost", "speaks_http_1")
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    def __init__(self, manager: web_server.Server, **options: Any) -> None:
         super().__init__(manager, **options)
         self._on_lost: Callable[[], None] | None = None
         self._head_timer: Any = None
@@ -181,8 +184,8 @@ class Connection(web.RequestHandler):
             raise BadRequest("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
 
     def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> StreamResponse:
         """Answer what never became a call: a broken head. Nothing of it is repeated or logged."""
         if request.writer.output_size > 0:
             raise ConnectionError("a reply is under way already")
@@ -213,7 +216,7 @@ def _say_goodbye(descriptor: int) -> bool:
     return True
 
 
-class Answered(web.StreamResponse):
+class Answered(StreamResponse):
     """Tells the HTTP library that a reply was written, and whether its connection lives on."""
 
     def __init__(self, *, keeps: bool) -> None:
@@ -225,14 +228,14 @@ class Answered(web.StreamResponse):
         """Whether another request may follow."""
         return self._keeps
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    async def prepare(self, request: BaseRequest) -> None:
         """It is out."""
 
     async def write_eof(self, data: bytes = b"") -> None:
         """All of it is."""
 
 
-class Request(web.BaseRequest):
+class Request(BaseRequest):
     """A request whose reply says `Connection: close` where its server is ending."""
 
     @property
@@ -241,9 +244,7 @@ class Request(web.BaseRequest):
         return super().keep_alive and not cast(Connection, self.protocol).is_last
 
 
-def _request(
-    message: RawRequestMessage, payload: StreamReader, protocol: web.RequestHandler, *rest: Any
-) -> web.BaseRequest:
+def _request(message: RawRequestMessage, payload: StreamReader, protocol: RequestHandler, *rest: Any) -> BaseRequest:
     """A request, answered in HTTP/1.1 whatever version it claims (RFC 9110 2.5)."""
     if message.version not in (HttpVersion10, HttpVersion11):
         message = message._replace(version=HttpVersion11, should_close=True)
@@ -252,7 +253,7 @@ def _request(
     return Request(message, payload, protocol, StreamWriter(protocol, loop), task, loop)
 
 
-class Server(web.Server):
+class Server(web_server.Server):
     """Makes `Connection`s, set up as the table of trust.md section 2 has it. `ending`: each has one more reply at most.
     `line` takes plain requests past the HTTP library, where there is one."""
 
@@ -293,6 +294,6 @@ class Server(web.Server):
         for connection in self.connections:
             cast(Connection, connection).close_if_idle(seconds)
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> RequestHandler:
         """One connection."""
         return Connection(self, loop=self._loop, **self._kwargs)

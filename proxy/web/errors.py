@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp.web_response import Response
 from multidict import CIMultiDict
 
 from proxy.errors import ProxyError
@@ -29,13 +29,13 @@ def error_reply(error: ProxyError, own: Headers, *, anthropic: bool = False) -> 
     return headers, error_body(error, dict(own).get("x-request-id"), anthropic=anthropic)
 
 
-def error_response(error: ProxyError, *, anthropic: bool = False) -> web.Response:
+def error_response(error: ProxyError, *, anthropic: bool = False) -> Response:
     """The same for what is no call: the admin port, and heads that cannot be read."""
     headers, body = error_reply(error, [], anthropic=anthropic)
-    return web.Response(status=error.status, headers=CIMultiDict(headers), body=body)
+    return Response(status=error.status, headers=CIMultiDict(headers), body=body)
 
 
-def head_refused(error: ProxyError, beginning: bytes) -> web.Response:
+def head_refused(error: ProxyError, beginning: bytes) -> Response:
     """The last reply of a connection whose head cannot be read; what it was to reach is told by how it begins."""
     target = beginning.partition(b"\r\n")[0].split(b" ")[1:2]
     is_told = bool(target) and speaks_anthropic(target[0].decode("latin-1"), has_version=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 
 from proxy.errors import InvalidValue, UnknownEndpoint
 from proxy.policy.values import Listen
@@ -35,7 +35,7 @@ class Guard:
         self._hosts = self._local | {host.lower() for host in listen.hosts}
         self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.origins)
 
-    def check(self, request: web.BaseRequest) -> None:
+    def check(self, request: BaseRequest) -> None:
         """Raise `HostNotAllowed` or `OriginNotAllowed`, or `InvalidValue` where there is no Host at all."""
         if "Host" not in request.headers:
             raise InvalidValue("The request has no Host header.")
@@ -62,7 +62,7 @@ class Guard:
         return host in self._hosts or (self._any_address and _is_address(host))
 
 
-def cors_headers(request: web.BaseRequest) -> Headers:
+def cors_headers(request: BaseRequest) -> Headers:
     """What a page whose origin was let in needs to read the reply; nothing for everybody else."""
     origin = request.headers.get("Origin")
     if origin is None:
@@ -74,7 +74,7 @@ def cors_headers(request: web.BaseRequest) -> Headers:
     return [*headers, *_PREFLIGHT, ("Access-Control-Allow-Headers", wanted)]
 
 
-def refuse_what_cannot_pass(request: web.BaseRequest, path: str) -> None:
+def refuse_what_cannot_pass(request: BaseRequest, path: str) -> None:
     """Raise for methods that are none of the API's, for upgrades, and for what no client of an API asks for."""
     if request.method not in ALLOWED_METHODS:
         raise MethodNotSupported("This method is not part of the API.")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, cast
 
-from aiohttp import web
 from aiohttp.http import HttpVersion10
+from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
 from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown, UnknownEndpoint
@@ -80,7 +80,7 @@ class Api:
         client = Client(door, record, self._deadlines, asked.head.method, False, True)
         self._run(door, client, self._line(client, record, asked), partial(door.answered, client))
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, request: BaseRequest) -> Answered:
         """Answer any other request, read off the wire by the HTTP library."""
         record, door = record_of(self._ids.next()), cast(Connection, request.protocol)
         is_http_1_0 = request.version == HttpVersion10
@@ -107,7 +107,7 @@ class Api:
         if not client.takers or not client.stays:
             self.parts.drainer.left(client.stepper, client.record)
 
-    async def _line(self, client: Client, record: Record, request: Asked | web.BaseRequest) -> None:
+    async def _line(self, client: Client, record: Record, request: Asked | BaseRequest) -> None:
         """One request, from its head to its last byte."""
         call = client.stepper
         try:
@@ -163,7 +163,7 @@ class Api:
         else:
             self._finished(record, ended)
 
-    def _asked(self, request: web.BaseRequest, client: Client, record: Record) -> Asked | None:
+    def _asked(self, request: BaseRequest, client: Client, record: Record) -> Asked | None:
         """Read a head for the first time; None where that was answered already."""
         parts, door = self.parts, cast(Connection, request.protocol)
         has_version = "anthropic-version" in request.headers
@@ -260,7 +260,7 @@ class Api:
         check_endpoint(asked.caller, endpoint)
         return False
 
-    async def _read(self, request: web.BaseRequest | Upload, record: Record) -> bytes:
+    async def _read(self, request: BaseRequest | Upload, record: Record) -> bytes:
         """The body, read to its end, which is not our time."""
         began = time.monotonic()
         with Room(self.parts.gate.bodies, record.key or "") as room:
@@ -269,7 +269,7 @@ class Api:
         record.times.waited_seconds += time.monotonic() - began
         return body
 
-    def _refuse(self, error: ProxyError, client: Client, request: Asked | web.BaseRequest) -> None:
+    def _refuse(self, error: ProxyError, client: Client, request: Asked | BaseRequest) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""
         record = client.record
         record.error = error
@@ -291,7 +291,7 @@ def _reads_all(head: Head) -> bool:
     return head.method == "POST" and head.endpoint.name not in OWN
 
 
-def _is_coming(request: Asked | web.BaseRequest) -> bool:
+def _is_coming(request: Asked | BaseRequest) -> bool:
     return isinstance(request, Asked) and isinstance(request.body, Upload)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 from msgspec import Struct
 from multidict import MultiMapping
 
@@ -80,14 +80,14 @@ class Asked(Struct):
 
     head: Head
     caller: Caller
-    body: bytes | web.BaseRequest | Upload
+    body: bytes | BaseRequest | Upload
     prepared: dict[int, Prepared] = {}
 
 
 async def body_of(asked: Asked, most: int) -> bytes:
     """The body of a request that we answer ourselves, of at most so many bytes: read now where it is not in hand. Raises what
     `read_body` does."""
-    if isinstance(asked.body, web.BaseRequest):
+    if isinstance(asked.body, BaseRequest):
         asked.body = await read_body(asked.body, most)
     assert isinstance(asked.body, bytes)
     return asked.body
@@ -141,7 +141,7 @@ class Heads:
         self._known[digest] = head
 
 
-def head_of(request: web.BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:
+def head_of(request: BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:
     """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
     return read_head(request.method, where, endpoint, request.headers, (record.cors, record.speaks_anthropic))
 

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from proxy.config.problems import ConfigProblems
 from proxy.errors import (
@@ -75,7 +76,7 @@ class Admin:
         self._orders = orders
         self._logins = Logins(door, orders.trail)
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, request: BaseRequest) -> StreamResponse:
         """One request."""
         with under_way(request):
             try:
@@ -96,7 +97,7 @@ class Admin:
             self._orders.trail.note(failed)
             await self._orders.trail.catch_up()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
         if (request.method, request.path) in LOGIN_PATHS:
             self.door.check_origin(request)
@@ -108,7 +109,7 @@ class Admin:
         ACTOR.set(actor)
         if route is not None:
             if route.streams and request.method == "HEAD":
-                return web.Response(content_type="text/event-stream", headers=dict([SERVER_NAME]))
+                return Response(content_type="text/event-stream", headers=dict([SERVER_NAME]))
             asked = {**params, **await _given(request, route)}
             if route.streams:
                 return await _streamed(request, self._orders.tell(route.order, asked))
@@ -117,13 +118,13 @@ class Admin:
                 allow(actor, right_of(route.order, asked))  # the body may have told what it is about
             answer = await self._order(route, asked)
             if wants_table:
-                return web.Response(text=as_csv(answer), content_type="text/csv", headers=dict([SERVER_NAME]))
+                return Response(text=as_csv(answer), content_type="text/csv", headers=dict([SERVER_NAME]))
             return _json(200, answer, {"ETag": f'"{answer.version}"'} if isinstance(answer, SettingAnswer) else {})
         if method != "GET":
             raise MethodNotSupported("This path of the admin port is only read (GET).")
         return await self._read(request)
 
-    async def _page(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _page(self, request: BaseRequest) -> StreamResponse:
         """The dashboard and its files, for everybody: what it shows, it asks for."""
         from proxy.web.operator.dashboard import page  # only where somebody looks: it costs start-up time
 
@@ -135,7 +136,7 @@ class Admin:
             raise UnknownEndpoint("The dashboard has no such file; load the page again.")
         return found
 
-    async def _read(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _read(self, request: BaseRequest) -> StreamResponse:
         match request.path:
             case "/healthz":
                 return _json(200, HealthAnswer("ok"))
@@ -143,12 +144,12 @@ class Admin:
                 return self._ready(is_verbose="verbose" in request.query)
             case "/metrics":
                 page, content_type = await self._metrics.get(request.headers.get("Accept", ""))
-                return web.Response(body=page, headers=dict([SERVER_NAME, ("Content-Type", content_type)]))
+                return Response(body=page, headers=dict([SERVER_NAME, ("Content-Type", content_type)]))
             case "/openapi.json":
                 return _json(200, openapi())
         raise UnknownEndpoint("The admin port has no such path; /openapi.json lists them. The API is on the data port.")
 
-    def _ready(self, *, is_verbose: bool) -> web.Response:
+    def _ready(self, *, is_verbose: bool) -> Response:
         problems = self._problems()
         status, word = (503, "not ready") if problems else (200, "ok")
         if not is_verbose:
@@ -186,10 +187,10 @@ class Admin:
         return found
 
 
-async def _streamed(request: web.BaseRequest, lines: AsyncGenerator[Any]) -> web.StreamResponse:
+async def _streamed(request: BaseRequest, lines: AsyncGenerator[Any]) -> StreamResponse:
     """As server-sent events, each named as its member `event` says. What goes wrong before the first has a status."""
     headers = {**dict([SERVER_NAME]), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-    response = web.StreamResponse(headers=headers)
+    response = StreamResponse(headers=headers)
     async with contextlib.aclosing(lines):
         line = await anext(lines, None)
         with contextlib.suppress(ConnectionError):
@@ -206,7 +207,7 @@ def _event(line: Any) -> bytes:
     return f"{place}event: {line.event}\ndata: {msgspec.json.encode(line).decode()}\n\n".encode()
 
 
-def _wants_table(request: web.BaseRequest, asked: str) -> bool:
+def _wants_table(request: BaseRequest, asked: str) -> bool:
     """Whether the query, or else the Accept header, asks for comma-separated values."""
     if asked not in ("", "json", "csv"):
         raise InvalidValue("format must be json or csv.", param="format")
@@ -229,7 +230,7 @@ def _right(method: str, path: str, route: Route | None, params: dict[str, str]) 
     return PAGES.get(path, PAGES["/openapi.json"]) if method == "GET" else RIGHTS["reload"]
 
 
-async def _given(request: web.BaseRequest, route: Route) -> dict[str, Any]:
+async def _given(request: BaseRequest, route: Route) -> dict[str, Any]:
     """The parameters of the query, those of the body, and the version that If-Match wants."""
     query = read_query(request.raw_path.partition("?")[2], keep_blank=route.changes)
     if unknown := query.keys() - set(route.query):
@@ -288,6 +289,6 @@ def _sentence(error: object) -> str:
     return (text[0].upper() + text[1:] if is_word else text) + ("" if text.endswith((".", "?", "!")) else ".")
 
 
-def _json(status: int, body: object, more: Mapping[str, str] = MappingProxyType({})) -> web.Response:
+def _json(status: int, body: object, more: Mapping[str, str] = MappingProxyType({})) -> Response:
     headers = {**dict([SERVER_NAME]), **more}
-    return web.Response(status=status, headers=headers, body=msgspec.json.encode(body), content_type="application/json")
+    return Response(status=status, headers=headers, body=msgspec.json.encode(body), content_type="application/json")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 from msgspec import Meta, Struct
 
 from proxy.config.problems import ConfigProblems
@@ -26,6 +27,8 @@ from proxy.web.operator.settings_orders import ReloadRefused
 
 SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
+_BACKLOG = 64
+_LAST_SECONDS = 0.1  # what an order still under way gets when the socket closes
 _NOTE_SECONDS = 60.0
 _BEAT_SECONDS = 5.0
 _LAST_NOTE_SECONDS = 2.0  # what writes it may have to be imported first
@@ -57,13 +60,13 @@ class Control:
             self._told("key_shadowed", f"the configuration and the store both have a key {name!r}; the former counts")
         for name in self._state.keys.unreadable:
             self._told("key_unreadable", f"the terms of the stored key {name!r} cannot be read, so that it is refused")
-        runner = web.ServerRunner(Server(self.answer), shutdown_timeout=0.1)
-        await runner.setup()
+        server, listening = Server(self.answer), None
         folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         file = Path(state_dir) / SOCKET_NAME
         try:
             file.unlink(missing_ok=True)  # the state directory's lock is ours, so that nobody listens there
-            await web.UnixSite(runner, reachable(state_dir, folder), backlog=64).start()
+            path = reachable(state_dir, folder)
+            listening = await asyncio.get_running_loop().create_unix_server(server, path, backlog=_BACKLOG)
             file.chmod(0o600)
         except OSError as error:
             self._told("no_control_socket", f"{file}: {error.strerror or error}; commands cannot reach this daemon")
@@ -74,18 +77,22 @@ class Control:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_NOTE_SECONDS):
                     await self._note()
-            await runner.cleanup()
+            if listening is not None:
+                listening.close()
+            await asyncio.sleep(0)  # connections that are accepted are set up
+            server.pre_shutdown()
+            await server.shutdown(_LAST_SECONDS)
             file.unlink(missing_ok=True)
             os.close(folder)
 
         return close
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, request: BaseRequest) -> StreamResponse:
         """One order, by its path."""
         with under_way(request):
             return await self._answer(request)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
         name = request.path.removeprefix("/")
         transport = request.transport
         peer = None if transport is None else transport.get_extra_info("socket")
@@ -113,20 +120,20 @@ class Control:
         except OSError as error:
             return _reply(503, {"error": f"the ledger cannot be used now: {error}"})
 
-    async def _told_on(self, request: web.BaseRequest, order: str) -> web.StreamResponse:
+    async def _told_on(self, request: BaseRequest, order: str) -> StreamResponse:
         """What an order tells while it is done, one JSON object a line."""
         params = msgspec.json.decode(await request.read() or b"{}", type=dict[str, Any])
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        response = StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         with contextlib.suppress(ConnectionError):
             await response.prepare(request)
             async for line in self._orders.tell(order, params):
                 await response.write(msgspec.json.encode(line) + b"\n")
         return response
 
-    async def _tail(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _tail(self, request: BaseRequest) -> StreamResponse:
         """Finished calls, one JSON object a line, until the client goes; first the latest `last` that ended before."""
         params = msgspec.json.decode(await request.read() or b"{}", type=TailAsk)
-        feed, response = self._orders.traffic.feed, web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        feed, response = self._orders.traffic.feed, StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await feed.caught_up()
         with feed.watched() as entries, contextlib.suppress(ConnectionError):
             before = list(feed.recent)[-params.last :] if params.last else []
@@ -152,7 +159,7 @@ class Control:
 
 
 @contextlib.contextmanager
-def under_way(request: web.BaseRequest) -> Iterator[None]:
+def under_way(request: BaseRequest) -> Iterator[None]:
     """While the block lasts its connection is in use, however long that is; it goes on when its client leaves."""
     connection = request.protocol
     if not isinstance(connection, Connection):
@@ -184,5 +191,5 @@ def reachable(state_dir: str, folder: int) -> str:
     return path if len(path.encode()) <= _LONGEST_PATH else f"/proc/self/fd/{folder}/{SOCKET_NAME}"
 
 
-def _reply(status: int, answer: Answer) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
+def _reply(status: int, answer: Answer) -> Response:
+    return Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")

@@ -6,7 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response
 
 from proxy.data import DASHBOARD
 from proxy.web.errors import SERVER_NAME
@@ -39,7 +40,7 @@ def is_page(path: str) -> bool:
     return path == "/" or path.startswith("/assets/")
 
 
-def page(request: web.BaseRequest, data_url: str, folder: Path = DASHBOARD) -> web.Response | None:
+def page(request: BaseRequest, data_url: str, folder: Path = DASHBOARD) -> Response | None:
     """The page or one of its files; None where there is none of this name. It reads files, and may run in a thread.
     `data_url` is where the page may send calls to, beside this port."""
     found = _ASSET.fullmatch(request.path)
@@ -56,12 +57,12 @@ def page(request: web.BaseRequest, data_url: str, folder: Path = DASHBOARD) -> w
     if encoding is not None:
         headers["Content-Encoding"] = encoding
     if kind != "html":
-        return web.Response(body=body, headers={**headers, "Cache-Control": "public, max-age=31536000, immutable"})
+        return Response(body=body, headers={**headers, "Cache-Control": "public, max-age=31536000, immutable"})
     headers |= {"Cache-Control": "no-cache", "Content-Security-Policy": _policy(data_url)}
     headers["ETag"] = f'"{hashlib.sha256(body + data_url.encode()).hexdigest()[:32]}"'
     if request.headers.get("If-None-Match") == headers["ETag"]:
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, headers=headers)
+        return Response(status=304, headers=headers)
+    return Response(body=body, headers=headers)
 
 
 def _accepted(header: str) -> set[str]:
@@ -78,7 +79,7 @@ def _policy(data_url: str) -> str:
     return _POLICY.format(data_url=f" {data_url}" if data_url.startswith(("http://", "https://")) else "")
 
 
-def _not_built() -> web.Response:
+def _not_built() -> Response:
     policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     headers = {**dict([SERVER_NAME]), **_EVERY, "Cache-Control": "no-store", "Content-Security-Policy": policy}
-    return web.Response(status=503, text=_NONE_YET, content_type="text/html", headers=headers)
+    return Response(status=503, text=_NONE_YET, content_type="text/html", headers=headers)

@@ -7,7 +7,7 @@ import ipaddress
 import time
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
 from proxy.errors import InvalidApiKey, RateLimitExceeded
@@ -68,11 +68,11 @@ class AdminDoor:
         """Whether there is any admin token."""
         return bool(self._by_token)
 
-    def check_origin(self, request: web.BaseRequest) -> None:
+    def check_origin(self, request: BaseRequest) -> None:
         """Raise `HostNotAllowed` or `OriginNotAllowed`."""
         self._guard.check(request)
 
-    def check(self, request: web.BaseRequest, right: Right) -> Actor:
+    def check(self, request: BaseRequest, right: Right) -> Actor:
         """Who asks. Raises `HostNotAllowed`, `OriginNotAllowed`, `InvalidApiKey`, `RateLimitExceeded` or
         `RoleNotSufficient`."""
         self.check_origin(request)
@@ -87,7 +87,7 @@ class AdminDoor:
         allow(found, right)
         return found
 
-    def known(self, request: web.BaseRequest) -> Actor | None:
+    def known(self, request: BaseRequest) -> Actor | None:
         """Whose token or login this is; None where none is given, or a wrong one. Raises `RateLimitExceeded`."""
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         actor = stranger(request)
@@ -99,7 +99,7 @@ class AdminDoor:
             return None
         return Actor(holder.name, actor.source, actor.reason, holder.role, holder.tenant)
 
-    def holder(self, token: str, request: web.BaseRequest) -> Holder | None:
+    def holder(self, token: str, request: BaseRequest) -> Holder | None:
         """Whose token this is; a wrong one is counted. Raises `RateLimitExceeded`."""
         if not self._by_token:
             return None  # there is nothing to guess
@@ -111,7 +111,7 @@ class AdminDoor:
         name = f"admin {found.name}" if found.name else "the admin token"
         return Holder(name, found.role, found.tenant, found.token_sha256)
 
-    def redeem(self, link: str, request: web.BaseRequest) -> Holder | None:
+    def redeem(self, link: str, request: BaseRequest) -> Holder | None:
         """Whose link this is; a wrong one is counted. Raises `RateLimitExceeded`."""
         self._slow_down(request)
         found = self.sessions.redeem(link, time.monotonic())
@@ -119,13 +119,13 @@ class AdminDoor:
             self._was_wrong(request)
         return found
 
-    def _slow_down(self, request: web.BaseRequest) -> None:
+    def _slow_down(self, request: BaseRequest) -> None:
         """Raise `RateLimitExceeded` where too many wrong ones came from."""
         if (seconds := self._guesses.wait_seconds(stranger(request).source, time.monotonic())) > 0:
             sentence = f"Too many wrong tokens came from this address; try again in {seconds:.0f} s."
             raise RateLimitExceeded(sentence, retry_after=seconds)
 
-    def _was_wrong(self, request: web.BaseRequest) -> None:
+    def _was_wrong(self, request: BaseRequest) -> None:
         actor = stranger(request)
         self._guesses.wrong(actor.source, time.monotonic())
         self.failed.append(actor.deed("login.failed", f"{request.method} {request.path}"))
@@ -142,7 +142,7 @@ class AdminDoor:
         return found is not None and (found.role, found.tenant) == (holder.role, holder.tenant)
 
 
-def stranger(request: web.BaseRequest) -> Actor:
+def stranger(request: BaseRequest) -> Actor:
     """Whoever asks, before anybody knows them."""
     return Actor(ANYBODY, request.remote or "a socket", request.headers.get(REASON_HEADER, ""))
 

@@ -6,7 +6,8 @@ import re
 import time
 
 import msgspec
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response
 from msgspec import Struct
 
 from proxy.errors import InvalidApiKey, InvalidValue, UnknownEndpoint, UpstreamBadResponse
@@ -67,7 +68,7 @@ class Logins:
         self._trail = trail
         self._identity: Identity | None = None
 
-    async def answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: BaseRequest) -> Response:
         """One request; Host and Origin were looked at."""
         match request.method, request.path:
             case "GET", "/auth/login":
@@ -92,7 +93,7 @@ class Logins:
             response.del_cookie(name, path="/", secure=name == TLS_COOKIE)
         return response
 
-    async def _by_token(self, request: web.BaseRequest) -> web.Response:
+    async def _by_token(self, request: BaseRequest) -> Response:
         try:
             body = msgspec.json.decode(await read_body(request, _MOST_BODY), type=LoginBody)
         except msgspec.DecodeError as error:
@@ -102,14 +103,14 @@ class Logins:
             raise InvalidApiKey("This is no admin token, or it has ended.")
         return await self._open(request, holder, None)
 
-    async def _by_link(self, request: web.BaseRequest) -> web.Response:
+    async def _by_link(self, request: BaseRequest) -> Response:
         """One of `tollkeeper dashboard`, which leads to the dashboard."""
         holder = self._door.redeem(request.query.get("token", ""), request)
         if holder is None:
             raise InvalidApiKey("This link was used, or is too old; `tollkeeper dashboard` prints another.")
         return await self._open(request, holder, "/")
 
-    async def _begin(self, request: web.BaseRequest) -> web.Response:
+    async def _begin(self, request: BaseRequest) -> Response:
         """To the provider of identity, and back to `to`, a path of this port, where that is given."""
         identity, to = self._provider(), request.query.get("to", "")
         if to and not _OWN_PAGE.fullmatch(to):
@@ -119,14 +120,14 @@ class Logins:
             asked = await identity.ask(f"{base}/auth/callback", to)
         except LoginFailed as error:
             raise UpstreamBadResponse(str(error)) from None
-        response = web.Response(status=303, headers={**dict([SERVER_NAME]), "Location": asked.url})
+        response = Response(status=303, headers={**dict([SERVER_NAME]), "Location": asked.url})
         secure = self._is_tls(request)
         response.set_cookie(
             _BINDER, asked.binder, path="/auth", httponly=True, samesite="Lax", secure=secure, max_age=_BINDER_SECONDS
         )
         return response
 
-    async def _end(self, request: web.BaseRequest) -> web.Response:
+    async def _end(self, request: BaseRequest) -> Response:
         """Back from the provider of identity."""
         identity, who = self._provider(), stranger(request)
         try:
@@ -143,7 +144,7 @@ class Logins:
         response.del_cookie(_BINDER, path="/auth")
         return response
 
-    async def _open(self, request: web.BaseRequest, holder: Holder, to: str | None) -> web.Response:
+    async def _open(self, request: BaseRequest, holder: Holder, to: str | None) -> Response:
         """A session: its cookie, and the page's token in the answer, or behind the # of the page to go to."""
         seconds, secure = self._door.login.session_seconds, self._is_tls(request)
         cookie, page = self._door.sessions.open(holder, time.monotonic() + seconds)
@@ -151,7 +152,7 @@ class Logins:
         response = _answer(holder, page)
         if to:
             headers = {"Location": f"{to}#page={page}", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-            response = web.Response(status=303, headers={**dict([SERVER_NAME]), **headers})
+            response = Response(status=303, headers={**dict([SERVER_NAME]), **headers})
         name = TLS_COOKIE if secure else COOKIE
         response.set_cookie(
             name, cookie, path="/", httponly=True, samesite="Strict", secure=secure, max_age=int(seconds)
@@ -173,17 +174,17 @@ class Logins:
             self._identity = Identity(oidc)
         return self._identity
 
-    def _is_tls(self, request: web.BaseRequest) -> bool:
+    def _is_tls(self, request: BaseRequest) -> bool:
         """Whether the browser speaks TLS, with whoever stands before us; one that says so wrongly keeps no cookie."""
         if self._door.login.url is not None:
             return self._door.login.url.startswith("https://")
         return request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
-def _answer(holder: Holder, page: str | None = None) -> web.Response:
+def _answer(holder: Holder, page: str | None = None) -> Response:
     return _json(LoginAnswer(holder.name, holder.role, holder.tenant, page))
 
 
-def _json(answer: LoginAnswer | WaysAnswer) -> web.Response:
+def _json(answer: LoginAnswer | WaysAnswer) -> Response:
     headers = {**dict([SERVER_NAME]), "Cache-Control": "no-store"}
-    return web.Response(body=msgspec.json.encode(answer), headers=headers, content_type="application/json")
+    return Response(body=msgspec.json.encode(answer), headers=headers, content_type="application/json")
