@@ -1,6 +1,6 @@
 // The frame: where one can go, who one is, and the screen itself, loaded when it is first wanted.
 import type { ComponentType } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { takePageToken, wantLogin } from "./api";
 import { hashOf, usePlace, type Place } from "./router";
 import { Now } from "./screens/now";
@@ -97,7 +97,8 @@ export function App() {
 function Shown({ entry, place }: { entry: Entry; place: Place }) {
   const [Screen, setScreen] = useState<Screen | null>(entry.screen === "now" ? () => Now : null);
   const [error, setError] = useState<Error | null>(null);
-  useEffect(() => {
+  // asked for before the frame around it is painted
+  useLayoutEffect(() => {
     entry.load().then((found) => setScreen(() => found), setError);
   }, []);
   if (error) return <Problem error={new Error("This screen could not be loaded.")} again={() => location.reload()} />;

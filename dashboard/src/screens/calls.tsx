@@ -1,5 +1,5 @@
 // Past calls: filters in the address, the newest first, and a sheet for each.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { query, read, Refused } from "../api";
 import { count, milliseconds } from "../format";
 import { useLive } from "../live";
@@ -83,7 +83,7 @@ export function Calls({ place }: { place: Place }) {
     }
     if (!signal.aborted) setBusy(false);
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     void load(null);
     return () => gone.current.abort();
   }, [address]);

@@ -1,5 +1,5 @@
 // Strategies: sliders for what counts, and what the calls of the last week would have cost and taken under them.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "../api";
 import { count, milliseconds, share, usd } from "../format";
 import { Card, Empty, Problem, State, Waiting } from "../ui/parts";
@@ -88,6 +88,7 @@ function Effect({ model, weights }: { model: string; weights: Weights }) {
   const [error, setError] = useState<Error | null>(null);
   const asked = JSON.stringify({ ...readAsked(model), weights, since: "7d", calls: MOST });
   const isNothing = !Object.values(weights).some((one) => one > 0);
+  const isFirst = useRef(true);
   useEffect(() => {
     if (isNothing) return;
     const gone = new AbortController();
@@ -96,7 +97,8 @@ function Effect({ model, weights }: { model: string; weights: Weights }) {
         (answer) => (setTold(answer), setError(null)),
         (problem: Error) => gone.signal.aborted || (setTold(null), setError(problem)),
       );
-    }, PAUSE_MS);
+    }, isFirst.current ? 0 : PAUSE_MS);
+    isFirst.current = false;
     return () => (clearTimeout(timer), gone.abort());
   }, [asked]);
   if (isNothing) return <p class="soft">Something must count.</p>;

@@ -1,8 +1,8 @@
 // The figures of analytics: what they are, how they are asked for, drawn, listed and saved.
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { refusal, sent } from "../api";
 import { count, milliseconds, usd } from "../format";
-import { Chart, type Line } from "./chart";
+import type { Chart, Line } from "./chart";
 import { Table, type Column } from "./table";
 
 export interface Figures {
@@ -69,7 +69,7 @@ export function OverTime({ title, interval, times, lines, shown }: { title: stri
   return (
     <>
       <div class="body stack">
-        <Chart title={title} at={times.map((at) => new Date(at).getTime() / 1000)} lines={lines} shown={shown} />
+        <Drawn title={title} at={times.map((at) => new Date(at).getTime() / 1000)} lines={lines} shown={shown} />
         <button class="plain" aria-expanded={open} onClick={() => setOpen(!open)}>
           {open ? "Hide the figures" : "Show the figures"}
         </button>
@@ -80,6 +80,13 @@ export function OverTime({ title, interval, times, lines, shown }: { title: stri
 }
 
 const told = (value: number | null | undefined, shown: Metric["shown"]) => (value === null || value === undefined ? "–" : shown(value));
+
+// Once its library is there, for which nothing else waits.
+function Drawn(given: Parameters<typeof Chart>[0]) {
+  const [Loaded, setLoaded] = useState<typeof Chart | null>(null);
+  useLayoutEffect(() => void import("./chart").then((found) => setLoaded(() => found.Chart), () => undefined), []);
+  return Loaded ? <Loaded {...given} /> : <div class="chart" />;
+}
 
 // With the login's headers, so that a plain link would not do.
 export function Download({ path, name }: { path: string; name: string }) {
