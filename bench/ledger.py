@@ -18,7 +18,7 @@ from bench.measure import Bench, running
 from bench.payloads import small_request
 from bench.processes import run_ours
 from bench.upstreams import Upstream
-from proxy.stores import label_rollups
+from proxy.stores import asked_quarters, label_rollups
 from proxy.stores.hash_key import hash_key, keyed_hash
 from proxy.stores.histogram import histogram_of, merged, text_of
 from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, MINUTES_KEPT, MINUTES_PER_DAY, MINUTES_PER_HOUR, NAMES
@@ -137,10 +137,11 @@ def _roll_up(database: sqlite3.Connection, copies: int) -> None:
 
 
 def _roll_up_labels(database: sqlite3.Connection) -> None:
-    """Bring the copies into the sums by session and flag, as a daemon does after an upgrade."""
+    """Bring the copies into the sums by session and flag, and what was asked when, as a daemon does after an upgrade."""
     database.execute("DELETE FROM rollup_labels")
-    database.execute("UPDATE rollup_state SET labels_until_seq = (SELECT max(seq) FROM attempts)")
-    while label_rollups.fill(database):
+    newest = "(SELECT max(seq) FROM attempts)"
+    database.execute(f"UPDATE rollup_state SET labels_until_seq = {newest}, asked_until_seq = {newest}")  # noqa: S608
+    while label_rollups.fill(database) or asked_quarters.fill(database):
         pass
 
 

@@ -57,6 +57,7 @@ PATHS = (
     "/calls/past",
     "/calls/past?key=k1",
     "/calls/past?outcome=failed",
+    "/calls/past?model=asked-by-nobody",
     "/alerts/rules",
 )
 """Of the admin port; `tollkeeper usage` is asked beside them."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores import audit, known, label_rollups, rollups
+from proxy.stores import asked_quarters, audit, known, label_rollups, rollups
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
@@ -88,6 +88,7 @@ def take(driver: sqlite3.Connection, records: Sequence[Record], position: Positi
     _add_sums(driver, minutes, fresh)
     rollups.add(driver, minutes)
     label_rollups.add(driver, [record for record in fresh if record.row.session])
+    asked_quarters.add(driver, [record.row for record in fresh])
     if any(change.actor for change in adjusted):
         audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
@@ -112,6 +113,7 @@ def prune(connection: Given, before_ms: int | None) -> bool:
     is_more = rollups.prune_minutes(driver, _PRUNED_AT_ONCE)
     if before_ms is None:
         return is_more
+    asked_quarters.prune(driver, before_ms)
     return driver.execute(_PRUNE, (before_ms,)).rowcount == _PRUNED_AT_ONCE or is_more
 
 
@@ -230,6 +232,7 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         late = rollups.not_filled(driver, done)
         rollups.add(driver, rollups.by_minute(record for record in done if record.row.id not in late))
         label_rollups.correct(driver, done)
+        asked_quarters.add(driver, [record.row for record in done])
     totals: dict[Charge, int] = {}
     for record in done:
         for charge in record.charges:

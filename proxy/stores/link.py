@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.stores import known, label_rollups, ledger, rollups
+from proxy.stores import asked_quarters, known, label_rollups, ledger, rollups
 from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
 from proxy.stores.opening import check_before_writing
@@ -70,7 +70,9 @@ class Link:
 
     def fill(self) -> bool:
         """Bring some older rows into the roll-ups; True when there are more."""
-        return self._within(lambda driver: rollups.fill(driver) or label_rollups.fill(driver))
+        return self._within(
+            lambda driver: rollups.fill(driver) or label_rollups.fill(driver) or asked_quarters.fill(driver)
+        )
 
     def is_gone(self) -> bool:
         """Whether the file, or the log beside it, was removed or replaced since it was opened."""

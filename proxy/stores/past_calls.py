@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from proxy.stores import rollups
+from proxy.stores import asked_quarters, rollups
+from proxy.stores.asked_quarters import QUARTER_MS
 from proxy.stores.database import marks
 from proxy.stores.ledger import rows_of
 from proxy.stores.records import Row
@@ -32,9 +33,11 @@ _PATTERN = frozenset("*?[")
 
 _HOUR_MS = MINUTES_PER_HOUR * MINUTE_MS
 _OF_HOURS = ("key", "tenant", "provider")
+_ASKED = "SELECT quarter FROM asked_quarters WHERE name GLOB ? AND quarter <= ? AND quarter >= ? ORDER BY quarter DESC LIMIT 1"
 _CUBES = [number for number in range(len(CUBES) - 1, 0, -1) if {*_OF_HOURS} & {*CUBES[number]}]
 
 Place = tuple[int, int]  # at_ms and seq of a row
+_Values = list[str | int]
 
 
 class CallsQuestion(Struct, frozen=True):
@@ -84,8 +87,10 @@ def past_calls(driver: sqlite3.Connection, question: CallsQuestion) -> tuple[lis
         nearest = _nearest(driver, place, question)
         if nearest is None:
             return _calls(driver, found), None
-        place = nearest
-        edge = _edge(driver, place, question, among)
+        place, since_ms = nearest
+        edge = _edge(driver, place, since_ms, question.at_once, among)
+        if edge is None and since_ms > question.since_ms:
+            edge = (since_ms, 0)
         # SQLite takes one lower bound for its index: the nearer one, or it goes through all that is older
         oldest_ms = max(question.since_ms, edge[0] if edge else 0)
         rows = driver.execute(asked, (*among.values, *place, oldest_ms, *(edge or (0, 0)), *values))
@@ -117,22 +122,54 @@ def _between(request_id: str) -> tuple[str, str]:
     return f"{request_id}.", f"{request_id}/"  # "/" follows "."
 
 
-def _nearest(driver: sqlite3.Connection, place: Place, question: CallsQuestion) -> Place | None:
-    """The place, or one behind it as far as nothing between them fits: hours know in which of them a key, a tenant or a
-    provider had any call. None where nothing behind it does."""
+class _Known(NamedTuple):
+    """What knows stretches of time in which any call fits: the latest of them not after a place and not before another is
+    the first column of what `asked` finds. It knows nothing from `until_ms` on."""
+
+    length_ms: int
+    until_ms: int
+    asked: str
+    values: _Values
+
+
+def _nearest(driver: sqlite3.Connection, place: Place, question: CallsQuestion) -> tuple[Place, int] | None:
+    """The place, or one behind it as far as nothing between them fits, and the moment from which on something behind it may.
+    None where nothing does."""
+    since_ms = question.since_ms
+    for known in (_by_hours(driver, question), _by_quarters(driver, question)):
+        last_ms = place[0] if place[1] else place[0] - 1  # of what lies behind it
+        if known is None or last_ms >= known.until_ms:
+            continue
+        between = last_ms // known.length_ms, question.since_ms // known.length_ms
+        found = driver.execute(known.asked, (*known.values, *between)).fetchone()
+        if found is None:
+            return None
+        since_ms = max(question.since_ms, found[0] * known.length_ms)
+        place = min(place, ((found[0] + 1) * known.length_ms, 0))
+    return place, since_ms
+
+
+def _by_hours(driver: sqlite3.Connection, question: CallsQuestion) -> _Known | None:
+    """Hours know in which of them a key, a tenant or a provider had any call."""
     wanted = [(name, _FILTERS[name], [question.only[name]]) for name in _OF_HOURS if name in question.only]
     if question.tenants is not None:
         wanted.append(("tenant", f"tenant IN ({marks(question.tenants)})", [*question.tenants]))
     cube = next((number for number in _CUBES for name, _, _ in wanted if name in CUBES[number]), 0)
     known = [(like, values) for name, like, values in wanted if name in CUBES[cube]]
     folded, is_filled = rollups.state(driver)
-    hour = place[0] // _HOUR_MS
-    if not known or not is_filled or hour >= folded // MINUTES_PER_HOUR:
-        return place
-    asked = f"SELECT hour FROM rollup_hours WHERE cube = ? AND hour <= ? AND hour >= ? AND {' AND '.join(like for like, _ in known)} ORDER BY hour DESC LIMIT 1"  # noqa: S608
-    values = [cube, hour, question.since_ms // _HOUR_MS, *(value for _, values in known for value in values)]
-    found = driver.execute(asked, values).fetchone()
-    return None if found is None else min(place, ((found[0] + 1) * _HOUR_MS, 0))
+    if not known or not is_filled:
+        return None
+    asked = f"SELECT hour FROM rollup_hours WHERE cube = ? AND {' AND '.join(like for like, _ in known)} AND hour <= ? AND hour >= ? ORDER BY hour DESC LIMIT 1"  # noqa: S608
+    values: _Values = [cube, *(value for _, values in known for value in values)]
+    return _Known(_HOUR_MS, folded // MINUTES_PER_HOUR * _HOUR_MS, asked, values)
+
+
+def _by_quarters(driver: sqlite3.Connection, question: CallsQuestion) -> _Known | None:
+    """Quarters of an hour know the names that models were asked for by, or answered under."""
+    model = question.only.get("model")
+    if model is None or not asked_quarters.is_filled(driver):
+        return None
+    return _Known(QUARTER_MS, 2 * _EVER, _ASKED, [model])
 
 
 def _among(question: CallsQuestion) -> _Among:
@@ -145,10 +182,10 @@ def _among(question: CallsQuestion) -> _Among:
     return _TAGGED if "tag" in question.only else _ALL
 
 
-def _edge(driver: sqlite3.Connection, place: Place, question: CallsQuestion, among: _Among) -> Place | None:
-    """The row so many behind a place; None where there are fewer."""
+def _edge(driver: sqlite3.Connection, place: Place, since_ms: int, behind: int, among: _Among) -> Place | None:
+    """The row so many behind a place; None where there are fewer since then."""
     edge = f"SELECT at_ms, seq {among.before} ORDER BY at_ms DESC, seq DESC LIMIT 1 OFFSET ?"  # noqa: S608
-    found = driver.execute(edge, (*among.values, *place, question.since_ms, question.at_once)).fetchone()
+    found = driver.execute(edge, (*among.values, *place, since_ms, behind)).fetchone()
     return None if found is None else (found[0], found[1])
 
 

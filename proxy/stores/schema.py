@@ -125,12 +125,13 @@ rollup_minutes = _rollup("rollup_minutes", "minute")  # for analytics: stores/ro
 rollup_hours = _rollup("rollup_hours", "cube", "hour")
 rollup_days = _rollup("rollup_days", "cube", "day")
 rollup_labels = _rollup("rollup_labels", "kind", "hour", "label")
+asked_quarters = _kept("asked_quarters", _number("quarter", primary_key=True), _text("name", primary_key=True))
 rollup_state = Table(
     "rollup_state",
     metadata,
     _number("one", primary_key=True, autoincrement=False),
     *(_number(name) for name in ("folded", "filled_seq", "fill_until_seq")),
-    *(_number(name, server_default="0") for name in ("labels_seq", "labels_until_seq")),
+    *(_number(name, server_default="0") for name in ("labels_seq", "labels_until_seq", "asked_seq", "asked_until_seq")),
     CheckConstraint("one = 1", name="one"),
     sqlite_strict=True,
 )

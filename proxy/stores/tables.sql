@@ -20,6 +20,13 @@ CREATE TABLE alert_states (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE asked_quarters (
+  quarter INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  CONSTRAINT pk_asked_quarters PRIMARY KEY (quarter, name)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE attempts (
   seq INTEGER NOT NULL,
   id TEXT NOT NULL,
@@ -316,6 +323,8 @@ CREATE TABLE rollup_state (
   fill_until_seq INTEGER NOT NULL,
   labels_seq INTEGER DEFAULT '0' NOT NULL,
   labels_until_seq INTEGER DEFAULT '0' NOT NULL,
+  asked_seq INTEGER DEFAULT '0' NOT NULL,
+  asked_until_seq INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_rollup_state PRIMARY KEY (one),
   CONSTRAINT ck_rollup_state_one CHECK (one = 1)
 )

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from stores_samples import row, settled, voided
 
+from proxy.stores.asked_quarters import fill, is_filled, prune
 from proxy.stores.database import connect
 from proxy.stores.ledger import apply
 from proxy.stores.opening import open_ledger
@@ -32,7 +33,15 @@ ALL = ["new", "twin", "poor", "hard", "old"]
 HOUR_MS = 3_600_000
 HOURS = 12
 BY_THE_HOUR: list[Record] = [
-    settled(f"h{hour}", at_ms=hour * HOUR_MS + 7, key=f"k{hour % 4}", tenant=f"t{hour % 3}", provider=f"p{hour % 5}")
+    settled(
+        f"h{hour}",
+        at_ms=hour * HOUR_MS + 7,
+        key=f"k{hour % 4}",
+        tenant=f"t{hour % 3}",
+        provider=f"p{hour % 5}",
+        model=f"m{hour % 6}",
+        asked="rare" if hour == 3 else "usual",
+    )
     for hour in range(HOURS)
 ]
 
@@ -113,6 +122,12 @@ RARE = [
     (CallsQuestion(tenants=("t1", "t2")), [11, 10, 8, 7, 5, 4, 2, 1]),
     (CallsQuestion({"key": "k*"}, tenants=("t1",)), [10, 7, 4, 1]),
     (CallsQuestion({"key": "k0"}, tenants=()), []),
+    (CallsQuestion({"model": "m1"}), [7, 1]),
+    (CallsQuestion({"model": "m[12]"}, until_ms=7 * HOUR_MS), [2, 1]),
+    (CallsQuestion({"model": "rare"}), [3]),
+    (CallsQuestion({"model": "usual", "key": "k3"}), [11, 7]),
+    (CallsQuestion({"model": "m1", "key": "k2"}), []),
+    (CallsQuestion({"model": "m1"}, since_ms=HOUR_MS, tenants=("t1",)), [7, 1]),
 ]
 
 
@@ -138,6 +153,22 @@ def test_hours_without_any_are_passed_over_in_one_look(by_the_hour: Files) -> No
     assert [rows[0].request_id for rows in calls] == ["h0"]
     assert by_the_hour.past_calls(replace(look, since_ms=HOUR_MS)) == ([], None)
     assert by_the_hour.past_calls(replace(look, only={"key": "nobody"})) == ([], None)
+    calls, _ = by_the_hour.past_calls(replace(look, only={"model": "rare"}, until_ms=HOURS * HOUR_MS))
+    assert [rows[0].request_id for rows in calls] == ["h3"]
+    assert by_the_hour.past_calls(replace(look, only={"model": "rarest"})) == ([], None)
+
+
+def test_an_older_ledger_finds_them_before_and_after_it_knows_of_what_was_there(tmp_path: Path) -> None:
+    files, look = written(tmp_path, BY_THE_HOUR), CallsQuestion({"model": "rare"}, at_once=0, longest_seconds=60)
+    with closing(connect(tmp_path / "ledger.db")) as driver, driver:
+        driver.execute("DELETE FROM asked_quarters")
+        driver.execute("UPDATE rollup_state SET asked_seq = 0, asked_until_seq = (SELECT max(seq) FROM attempts)")
+    found = files.past_calls(look)
+    with closing(connect(tmp_path / "ledger.db")) as driver, driver:
+        assert not fill(driver) and is_filled(driver)
+        prune(driver, 3 * HOUR_MS)
+        assert driver.execute("SELECT count(*), min(quarter) FROM asked_quarters").fetchone() == (2 * (HOURS - 3), 12)
+    assert [rows[0].request_id for rows in found[0]] == ["h3"] and files.past_calls(look) == found
 
 
 def test_of_nothing_there_is_nothing(tmp_path: Path) -> None:
