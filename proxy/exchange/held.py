@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -76,20 +77,26 @@ class Held:
         self._step = 0
         self._token_pusd = 0
 
-    def sending(self) -> Awaitable[None] | None:
-        """Write it down, in the step in which the request goes out; what comes back is to be awaited before that.
-
-        Raises `JournalUnwritable` where the call may cost anything.
-        """
-        journal = self._keeping.journal
+    def sending(self) -> None:
+        """Write it down, in the step in which the request goes out. Raises `JournalUnwritable` where the call may cost anything."""
+        if self._is_written or self._closed:
+            return
         try:
-            journal.write(self.hold)
+            self._keeping.journal.write(self.hold)
         except JournalUnwritable:
             if not self.is_free:
                 raise
+        else:
+            self._is_written = True
+        self._record.times.sent(time.monotonic())
+
+    def durable(self) -> Awaitable[None] | None:
+        """Where calls wait for the disk, write it down; what comes back is to be awaited before the request goes out."""
+        if not self._keeping.waits:
             return None
-        self._is_written = True
-        return journal.durable(journal.end) if self._keeping.waits else None
+        self.sending()
+        journal = self._keeping.journal
+        return journal.durable(journal.end) if self._is_written else None
 
     def withdraw(self) -> None:
         """Nothing was sent, and nothing is to be written of it."""

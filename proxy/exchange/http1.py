@@ -13,8 +13,10 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from proxy.exchange.outbox import Outbox
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response, Stale, parts_of
 from proxy.exchange.stepper import Signal
+from proxy.stores.failures import JournalUnwritable
 from proxy.wire.outgoing import Pieces
 from proxy.wire.reply_head import KnownHeads, ReplyHead, read_reply_head
 
@@ -29,37 +31,25 @@ _STATUSES = range(200, 600)
 _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
+Due = Callable[[], object]
+
+
 class Connection(asyncio.Protocol):
     """Takes one request at a time. `lent_out` until its reply was released; `free` is told when it may serve again."""
 
     __slots__ = (
-        "_head_bytes",
-        "_has_news",
-        "_headers",
-        "_in_interim",
-        "_interim",
-        "_is_asked",
-        "_is_spoilt",
-        "_loop",
-        "_may_write",
-        "_method",
-        "_news",
-        "_parser",
-        "_paused_reading",
-        "_poll",
-        "_response",
-        "_sent_at",
-        "_served",
-        "_transport",
-        "free",
-        "heads",
-        "idle_since",
-        "lost",
-        "__weakref__",
-    )
+        "_due", "_failure", "_has_news", "_head_bytes", "_headers", "_in_interim", "_interim", "_is_asked",
+        "_is_spoilt", "_loop", "_may_write", "_method", "_news", "_outbox", "_parser", "_paused_reading", "_poll",
+        "_response", "_sent_at", "_served", "_transport", "_unsent", "free", "heads", "idle_since", "lost",
+        "__weakref__"
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: Outbox | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._outbox = outbox or Outbox(self._loop)
+        self._unsent = b""  # goes out at the end of this turn, once `_due` is done
+        self._due: Due | None = None
+        self._failure: JournalUnwritable | None = None  # of what was due
         self._transport: asyncio.Transport | None = None
         self._parser: HttpResponseParser | None = None  # it reads one reply after the other
         self._is_asked = self._has_news = self._paused_reading = self._in_interim = self._is_spoilt = False
@@ -70,13 +60,10 @@ class Connection(asyncio.Protocol):
         self._news = Signal(self._loop)
         self._may_write = True
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
-        self._sent_at = 0.0
+        self._sent_at = self.idle_since = 0.0
         self.lost = False
-        self.idle_since = 0.0
         self.free: list[Connection] | None = None
         self.heads = KnownHeads()
-
-    # what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is open; TLS, where there is any, is up."""
@@ -85,7 +72,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read a reply, known as it is or by the parser; one that nobody asked for spoils the connection."""
-        if not self._is_asked:
+        if not self._is_asked or self._unsent:
             self.abort()
             return
         self._has_news = False
@@ -110,8 +97,7 @@ class Connection(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         assert self._parser is not None
-        if self._response is None:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data) if self._response is None else 0
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
@@ -140,8 +126,6 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         self._may_write = True
         self._news.fire()
-
-    # what the parser tells
 
     def on_message_begin(self) -> None:
         """A head begins: the first, one after an interim reply, or one nobody asked for."""
@@ -195,26 +179,26 @@ class Connection(asyncio.Protocol):
         response.ended = self._has_news = True
         self._is_spoilt = self._is_spoilt or not self._parser.should_keep_alive()
 
-    # what callers do
-
-    async def ask(self, method: str, head: bytes, pieces: Pieces) -> Response:
+    async def ask(self, method: str, head: bytes, pieces: Pieces, due: Due | None = None) -> Response:
         """Send a request and wait for the head of its reply. Raises `Broken` or `NotHttp`; then it is closed.
 
-        What is small goes out with its head; `pieces` follow as the network takes them. A reply that comes while the body still goes up ends the sending if it is an error (RFC 9112 9.5).
+        What is small goes out with its head, in this turn of the loop; `pieces` follow as the network takes them. A reply that
+        comes while the body still goes up ends the sending if it is an error (RFC 9112 9.5). `due` is called in the step in
+        which the first bytes go out; where that raises `JournalUnwritable`, nothing goes out.
         """
-        transport = self._transport
         try:
-            if transport is None or self.lost:
+            if (transport := self._transport) is None or self.lost:
                 raise Broken
-            self._is_asked = True
+            self._is_asked, self._unsent, self._due = True, head, due
             self._method, self._response, self._interim, self._head_bytes = method, None, 0, 0
             self._sent_at = self._loop.time()
-            transport.write(head)
+            self._outbox.put(self)
             if pieces:
+                self.go()
                 await self._upload(transport, pieces)
             while self._response is None:
-                if self.lost:
-                    raise self._broken()
+                if self.lost or self._failure is not None:
+                    raise self._failure or self._broken()
                 await self._news
         except BaseException:
             self.abort()
@@ -224,6 +208,19 @@ class Connection(asyncio.Protocol):
             raise self._response.error
         return self._response
 
+    def go(self) -> None:
+        """Send now what is to be sent in this turn."""
+        data, due, self._unsent, self._due = self._unsent, self._due, b"", None
+        if not data or self._transport is None or self._transport.is_closing():
+            return
+        try:
+            if due is not None:
+                due()
+            self._transport.write(data)
+        except JournalUnwritable as error:
+            self._failure = error
+            self._news.fire()
+
     def _broken(self) -> Broken:
         """How the connection ended before a head came."""
         is_stale = self._served and not self._head_bytes and self._loop.time() - self._sent_at <= STALE_SECONDS
@@ -231,7 +228,7 @@ class Connection(asyncio.Protocol):
 
     async def _upload(self, transport: asyncio.Transport, pieces: Pieces) -> None:
         for part in parts_of(pieces):
-            while not self._may_write and not self.lost and not self._refused():
+            while not (self._may_write or self.lost or self._refused()):
                 await self.news()
             if self.lost or self._refused():
                 self._is_spoilt = True
@@ -239,7 +236,9 @@ class Connection(asyncio.Protocol):
             transport.write(part)
 
     def _refused(self) -> bool:
-        return self._response is not None and (self._response.status >= 400 or self._response.error is not None)
+        response = self._response
+        is_error = response is not None and (response.status >= 400 or response.error is not None)
+        return is_error or self._failure is not None
 
     def news(self) -> Awaitable[None]:
         """Something to wait for: until something has happened here."""
@@ -259,8 +258,7 @@ class Connection(asyncio.Protocol):
             return
         if self._method == "HEAD":
             self._parser = None  # which waits for a body
-        if self._paused_reading:
-            self.flow()
+        self.flow()
         self._served += 1
         self.give_back()
 
@@ -274,7 +272,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
-        self._parser, self._is_asked = None, False
+        self._parser, self._is_asked, self._unsent = None, False, b""
         if self._transport is not None and not self.lost:
             self._transport.abort()
 

@@ -17,6 +17,7 @@ import aiohappyeyeballs
 from msgspec import Struct
 
 from proxy.exchange.http1 import Connection
+from proxy.exchange.outbox import Outbox
 from proxy.exchange.response import Broken, Response
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
 from proxy.wire.headers import Headers, head_bytes
@@ -75,6 +76,7 @@ class Pool:
     """Lends connections and takes them back; to be used inside one event loop."""
 
     def __init__(self) -> None:
+        self._outbox = Outbox(asyncio.get_running_loop())
         self._idle: dict[Origin, list[Connection]] = {}
         self._heads: dict[Origin, KnownHeads] = {}
         self._addresses: dict[tuple[str, int], tuple[float, list[Any]]] = {}
@@ -131,13 +133,16 @@ class Pool:
             self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
         return connection
 
+    def _connection(self) -> Connection:
+        return Connection(self._outbox)
+
     async def _connect(self, origin: Origin) -> Connection:
         if origin.proxy is not None:
             return await self._through(origin, origin.proxy)
         sock = await self._dial(origin.host, origin.port)
         if origin.scheme == "https":
             return await self._secured(sock, origin)
-        return (await asyncio.get_running_loop().create_connection(Connection, sock=sock))[1]
+        return (await asyncio.get_running_loop().create_connection(self._connection, sock=sock))[1]
 
     async def _secured(self, sock: socket.socket, origin: Origin) -> Connection:
         """TLS over a connection that stands. Raises `Unreachable`."""
@@ -148,7 +153,9 @@ class Pool:
             raise Unreachable("its `ca_file:` cannot be read as PEM certificates", is_tls=True) from None
         loop = asyncio.get_running_loop()
         try:
-            return (await loop.create_connection(Connection, sock=sock, ssl=context, server_hostname=origin.host))[1]
+            return (
+                await loop.create_connection(self._connection, sock=sock, ssl=context, server_hostname=origin.host)
+            )[1]
         except ssl.SSLError as error:
             raise Unreachable(why_failed(error, origin.ca_file), is_tls=True) from None
         except OSError:
@@ -179,7 +186,7 @@ class Pool:
         proxy, loop = urlsplit(url), asyncio.get_running_loop()
         sock = await self._dial(proxy.hostname or "", proxy.port or _PORTS.get(proxy.scheme, 80))
         if origin.scheme == "http":
-            return (await loop.create_connection(Connection, sock=sock))[1]
+            return (await loop.create_connection(self._connection, sock=sock))[1]
         tunnel = f"{_bracketed(origin.host)}:{origin.port}"
         head = head_bytes(f"CONNECT {tunnel} HTTP/1.1", [("Host", tunnel), *_proxy_credentials(url)])
         try:

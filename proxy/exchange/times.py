@@ -41,6 +41,11 @@ class Times(Struct, gc=False):
     first_token_at: float | None = None
     queued: Queued | None = None
 
+    def sent(self, now: float) -> None:
+        """Its request goes out; over a connection that stood, it begins with that."""
+        if self.opened_at is None:
+            self.sent_at = now
+
     def since_start(self, moment: float | None) -> float | None:
         """Seconds from the call's start, to the microsecond."""
         return None if moment is None else micro(moment - self.started)

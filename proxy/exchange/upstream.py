@@ -53,10 +53,13 @@ class Listener(Protocol):
 
 
 class Sending(Protocol):
-    """What is due in the step in which bytes go out."""
+    """What is due as bytes go out; once. Both raise `JournalUnwritable`."""
 
-    def sending(self) -> Awaitable[None] | None:
-        """A connection stands; what comes back is to be awaited first. Raises `JournalUnwritable`."""
+    def sending(self) -> None:
+        """In the same step."""
+
+    def durable(self) -> Awaitable[None] | None:
+        """Before that, where a connection stands: what comes back is to be awaited."""
 
 
 class Wait(Struct, frozen=True):
@@ -161,7 +164,7 @@ class Upstream:
 
     async def _ask(self, provider: Provider, request: UpstreamRequest, wait: Wait) -> Response:
         """Send as soon as a connection stands: what is due then is done in the same step as the first write."""
-        origin, head = self._addressed(provider, request)
+        hold, (origin, head) = wait.hold, self._addressed(provider, request)
         connection = None if wait.anew else self._pool.standing(origin)
         if connection is None:
             try:
@@ -169,12 +172,13 @@ class Upstream:
             finally:
                 wait.listener.opened()
         try:
-            if wait.hold is not None and (synced := wait.hold.sending()) is not None:
-                await synced
+            if hold is not None and (durable := hold.durable()) is not None:
+                await durable
         except BaseException:
             connection.give_back()
             raise
-        return await connection.ask(request.method, *framed(request.method, head, request.pieces))
+        due = None if hold is None else hold.sending
+        return await connection.ask(request.method, *framed(request.method, head, request.pieces), due)
 
     async def _opened(self, provider: Provider, origin: Origin) -> Connection:
         """A new connection; why there is no TLS is told once. Raises `Unreachable`."""

@@ -7,22 +7,19 @@ default it neither limits how long a head may take nor tells a handler that its 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import socket
-import termios
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from aiohttp import StreamReader, web_server
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 
 from proxy.errors import Overloaded
 from proxy.exchange.client import Client
+from proxy.exchange.outbox import Outbox
+from proxy.web.closing import holds_part_of_a_head, say_goodbye
 from proxy.web.errors import error_bytes, head_refused
 from proxy.web.faults import LONGEST_HEADER, LONGEST_TARGET, MOST_HEADERS, BadRequest, fault_of
 from proxy.web.lane import Lane, Line
@@ -40,10 +37,14 @@ Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 class Connection(RequestHandler):
     """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
 
-    __slots__ = ("_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_on_lost", "speaks_http_1")
+    __slots__ = (
+        "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_on_lost", "_outbox", "_unsent", "speaks_http_1"
+    )  # fmt: skip
 
     def __init__(self, manager: web_server.Server, **options: Any) -> None:
         super().__init__(manager, **options)
+        self._outbox = manager.outbox if isinstance(manager, Server) else Outbox(self._loop)
+        self._unsent = b""  # goes out at the end of this turn
         self._on_lost: Callable[[], None] | None = None
         self._head_timer: Any = None
         self._in_call = False
@@ -77,7 +78,11 @@ class Connection(RequestHandler):
         self._disarm()
 
     def finish(self) -> None:
-        """The call is over; what arrives next is a new head."""
+        """The call is over; what arrives next is a new head. The library, which has it now, writes past us."""
+        self.go()
+        self._over()
+
+    def _over(self) -> None:
         self._in_call, self._on_lost = False, None
         self._idle_since = self._loop.time()
         if self._lane is not None:
@@ -85,20 +90,36 @@ class Connection(RequestHandler):
 
     def answered(self, client: Client) -> None:
         """A call of the quick lane is over."""
-        self.finish()
+        self._over()
         if not client.keeps or client.gone:
+            self.go()
             if self.transport is not None and (client.gone or self._lane is None or not self._lane.let_pass()):
                 self.transport.close()
         elif self._lane is not None:
             self._lane.go_on()
 
     def send(self, data: bytes) -> bool:
-        """Send bytes; False where the client has gone."""
+        """Send bytes, in this turn of the loop; False where the client has gone."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        transport.write(data)
+        if self._unsent:
+            self._unsent += data
+        else:
+            self._unsent = data
+            self._outbox.put(self)
         return True
+
+    def go(self) -> None:
+        """Send now what is to be sent in this turn."""
+        data, self._unsent = self._unsent, b""
+        if data and (transport := self.transport) is not None and not transport.is_closing():
+            transport.write(data)
+
+    def force_close(self) -> None:
+        """Close, once what was sent is out."""
+        self.go()
+        super().force_close()
 
     def drained(self) -> Awaitable[None]:
         """Until the client has caught up. Raises ConnectionError where it goes instead."""
@@ -106,6 +127,7 @@ class Connection(RequestHandler):
 
     def hang_up(self, last_words_seconds: float) -> None:
         """Close: at once, or once what was sent is out, so many seconds later at most."""
+        self.go()
         transport = self.transport
         if transport is None:
             return
@@ -115,14 +137,19 @@ class Connection(RequestHandler):
         else:
             transport.abort()
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether its client has not taken all of a reply."""
+        return bool(self._unsent or (self.transport is not None and self.transport.get_write_buffer_size()))
+
     def close_if_idle(self, seconds: float) -> None:
         """Close once no request has come for so long, unless bytes are on their way in or out."""
         transport = self.transport
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+        if transport is None or transport.is_closing() or self.is_sending:
             return
         if self._is_busy() or self._loop.time() - self._idle_since < seconds:
             return
-        if _say_goodbye(transport.get_extra_info("socket").fileno()):
+        if say_goodbye(transport.get_extra_info("socket").fileno()):
             self.force_close()
 
     def _is_busy(self) -> bool:
@@ -137,7 +164,8 @@ class Connection(RequestHandler):
             self._lane.receive(data)
 
     def pass_on(self, data: bytes) -> None:
-        """Let the HTTP library read it."""
+        """Let the HTTP library read it, which answers past us what is no request."""
+        self.go()
         super().data_received(data)
         if not self._in_call and self._head_timer is None:
             self._begun = data[:256]
@@ -163,7 +191,7 @@ class Connection(RequestHandler):
             self._keepalive_handle = self._loop.call_later(KEEP_ALIVE_SECONDS, self._process_keepalive)
             return
         idle_until = self._idle_since + KEEP_ALIVE_SECONDS
-        if self._loop.time() >= idle_until or _holds_part_of_a_head(self._parser):
+        if self._loop.time() >= idle_until or holds_part_of_a_head(self._parser):
             self.force_close()
         else:
             self._keepalive_handle = self._loop.call_at(idle_until, self._process_keepalive)
@@ -192,47 +220,8 @@ class Connection(RequestHandler):
         return head_refused(fault_of(exc), self._begun)
 
 
-def _holds_part_of_a_head(parser: Any) -> bool:
-    """Told by what it makes of the end: nothing, where nothing has begun. It is of no use afterwards if something has."""
-    try:
-        return parser.feed_eof() is not None
-    except (HttpProcessingError, ValueError):  # part of a head, taken for all of it
-        return True
-
-
 def _any_number(connections: int) -> bool:
     return True
-
-
-def _say_goodbye(descriptor: int) -> bool:
-    """End our side of a connection, unless bytes have come that nobody has read; say which.
-
-    Closing takes the loop another round, and what a client sent meanwhile would be reset.
-    """
-    with contextlib.suppress(OSError), socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 0)) as same:
-        if any(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))):
-            return False
-        same.shutdown(socket.SHUT_WR)
-    return True
-
-
-class Answered(StreamResponse):
-    """Tells the HTTP library that a reply was written, and whether its connection lives on."""
-
-    def __init__(self, *, keeps: bool) -> None:
-        super().__init__()
-        self._keeps = keeps
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether another request may follow."""
-        return self._keeps
-
-    async def prepare(self, request: BaseRequest) -> None:
-        """It is out."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """All of it is."""
 
 
 class Request(BaseRequest):
@@ -270,6 +259,7 @@ class Server(web_server.Server):
             max_field_size=LONGEST_HEADER,
             max_headers=MOST_HEADERS,
         )
+        self.outbox = Outbox(self._loop)
         self.ending = False
         self.line: Line | None = None
         self.takes: Callable[[int], bool] = _any_number
@@ -287,7 +277,7 @@ class Server(web_server.Server):
     @property
     def is_sending(self) -> bool:
         """Whether a client has not taken all of its reply."""
-        return any(transport.get_write_buffer_size() for transport in self._connections.values())
+        return any(cast(Connection, connection).is_sending for connection in self.connections)
 
     def close_idle(self, seconds: float) -> None:
         """Close the connections that have had no request for so long."""

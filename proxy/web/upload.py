@@ -75,6 +75,7 @@ class Upload(asyncio.BufferedProtocol):
 
     def let_pass(self) -> None:
         """Read on for two seconds at most, so that the client comes to read its answer, and close."""
+        self._door.go()
         if self.size >= self.content_length:
             self._transport.close()
             return

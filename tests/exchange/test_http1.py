@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.exchange.http1 import Connection
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, NotHttp, Response
+from proxy.stores.failures import JournalUnwritable
 from proxy.wire.reply_head import KnownHeads
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n"
@@ -31,6 +32,9 @@ class Wire(asyncio.Transport):
         self.sent += bytes(data)
         if not self._lets_write:
             self._connection.pause_writing()
+
+    def is_closing(self) -> bool:
+        return self.aborted
 
     def abort(self) -> None:
         if not self.aborted:
@@ -69,6 +73,7 @@ class Asked:
     async def hear(self, *data: bytes) -> None:
         for part in data:
             await asyncio.sleep(0)
+            await asyncio.sleep(0)  # what is asked goes out at the end of a turn
             self.connection.data_received(part)
         await asyncio.sleep(0)
 
@@ -307,3 +312,29 @@ async def test_a_reply_nobody_wants_closes_its_connection() -> None:
     (await asked.head).close()
     assert asked.wire.aborted
     assert asked.idle == []
+
+
+async def test_a_reply_that_came_before_its_request_went_out_is_nobodys() -> None:
+    asked = Asked("GET", ())
+    await asyncio.sleep(0)
+    assert asked.wire.sent == b""
+    asked.connection.data_received(HELLO)
+    with pytest.raises(Broken):
+        await asked.head
+    assert asked.wire.aborted
+    assert asked.wire.sent == b""
+
+
+async def test_where_what_was_due_fails_nothing_goes_out() -> None:
+    connection = Connection()
+    wire = Wire(connection)
+    connection.connection_made(wire)
+
+    def due() -> None:
+        raise JournalUnwritable("ENOSPC")
+
+    with pytest.raises(JournalUnwritable):
+        await connection.ask("POST", b"HEAD\r\n\r\n", [], due)
+    with pytest.raises(Broken):
+        await connection.ask("POST", b"HEAD\r\n\r\n", [b"{}"], due)
+    assert wire.sent == b""

@@ -32,7 +32,8 @@ from proxy.web.client.heads import Asked, Head, head_of
 from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.planning import dressed, listed_models, listen, plan_for, staged
-from proxy.web.connection import Answered, Connection
+from proxy.web.closing import Answered
+from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME, error_reply
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
 from proxy.web.lane import LARGEST_BODY
@@ -166,8 +167,7 @@ class Api:
     def _asked(self, request: BaseRequest, client: Client, record: Record) -> Asked | None:
         """Read a head for the first time; None where that was answered already."""
         parts, door = self.parts, cast(Connection, request.protocol)
-        has_version = "anthropic-version" in request.headers
-        record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version=has_version)
+        record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version="anthropic-version" in request.headers)
         door.check_version()
         path, query, prefixed = split_path(request.raw_path)
         health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
