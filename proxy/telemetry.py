@@ -1,7 +1,7 @@
 """Tells the operator of calls, many at once and beside the event loop: log lines, metrics, the feed of those who watch.
 
-A call that ends is only put down here. The thread that fills the ledger comes round and makes an entry of each, and
-everything else of the entries; who asks a question before that catches up first.
+A call that ends is only put down here. The thread that fills the ledger comes round and makes the line of each, and
+everything else by their kinds; who asks a question before that catches up first.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping
 from functools import partial
-from operator import attrgetter
 from typing import TypeVar
 
 import structlog
-from msgspec.structs import replace
 
 from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.lines import Alike as Same
+from proxy.exchange.lines import Ended, Kinds
 from proxy.exchange.observing import observe
 from proxy.exchange.record import Entry, Record
 from proxy.exchange.trials import Trials
@@ -59,7 +59,8 @@ class Telemetry:
         self._lag = LoopLag(loop)
         self._lag.start()
         self._turn = threading.Lock()
-        self._ended: deque[tuple[Record, float]] = deque()  # with the monotonic time of its end
+        self._kinds = Kinds()
+        self._ended: deque[Ended] = deque()
         self._paid: deque[Row] = deque()
         self._judged: deque[str] = deque()
         self.drift: dict[tuple[str, str], float] = {}  # of bills, by provider and tenant
@@ -103,27 +104,27 @@ class Telemetry:
             for model in _all_of(self._judged):
                 self.metrics.flagged(model, JUDGED)
 
-    def _tell_calls(self, ended: list[tuple[Record, float]]) -> None:
+    def _tell_calls(self, ended: list[Ended]) -> None:
         if not ended:
             return
-        entries = self._in_credits([record.entry(at) for record, at in ended])
-        log_calls(
-            [(entry, record.at + at - record.started) for entry, (record, at) in zip(entries, ended, strict=True)]
-        )
-        self.metrics.finished_alike(_by_kind(entries, [record for record, _ in ended]))
-        self.feed.tell(entries)
+        told = self._kinds.told(ended, self._settings.credits)
+        log_calls(told.lines, has_odd=told.has_odd)
+        self.metrics.finished_alike(map(_alike, told.alike))
+        self.feed.tell(told)
         flagged = [
-            Flagged(entry.request_id, entry.flags, int(record.at * 1000))
-            for entry, (record, _) in zip(entries, ended, strict=True)
-            if entry.flags
+            Flagged(record.request_id, same.entry.flags, int(record.at * 1000))
+            for same in told.alike
+            for record, _ in (same.ended if same.entry.flags else ())
         ]
-        if of_arms := [one for one in zip(entries, ended, strict=True) if one[0].arm]:
-            self._trials.saw((r, at, bool(e.flags) if r.listener is not None else None) for e, (r, at) in of_arms)
+        flags = {one.request_id: one.flags for one in flagged}
+        if any(same.entry.arm for same in told.alike):
+            of_arms = [(record, at) for record, at in ended if record.arm]
+            self._trials.saw((r, at, r.request_id in flags if r.listener is not None else None) for r, at in of_arms)
         if flagged:
             self._books.writer.do(partial(keep_flags, flagged=flagged))
         if self._observed.is_wanted:
-            for entry, (record, at) in zip(entries, ended, strict=True):
-                observe(self._observed, record, at, entry.flags)
+            for record, at in ended:
+                observe(self._observed, record, at, flags.get(record.request_id, ()))
 
     def _tell_costs(self, rows: list[Row]) -> None:
         """Their sums, by what the metrics tell them apart by."""
@@ -140,16 +141,6 @@ class Telemetry:
             has[4] += row.cache_write_tokens
             has[5] += row.reasoning_tokens
         self.metrics.settled(*(CostSeen(*w[:3], has[0], w[3], Tokens(*has[1:]), w[4]) for w, has in sums.items()))
-
-    def _in_credits(self, entries: list[Entry]) -> list[Entry]:
-        """With what they cost in the operator's own unit, where there is one."""
-        unit = self._settings.credits
-        if unit is None:
-            return entries
-        return [
-            entry if entry.cost_usd is None else replace(entry, cost_credits=f"{unit.of(entry.cost_usd)} {unit.name}")
-            for entry in entries
-        ]
 
     def _tell_odd(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         for doubt in doubts:
@@ -231,30 +222,10 @@ class Telemetry:
         return {name: counted[name] for name in self._settings.providers}
 
 
-# all that a call's entry may have in common with many that metrics tell apart
-_kind_of = attrgetter(
-    "endpoint", "status", "provider", "target", "key", "error_type", "error", "stream", "tried", "attempts", "client_left",
-    "shadow_rejections", "tenant", "flags", "cache",
-)  # fmt: skip
-
-
-def _by_kind(entries: list[Entry], records: list[Record]) -> list[Alike]:
-    kinds: dict[object, tuple[Record, list[Entry]]] = {}
-    saved: Counter[object] = Counter()
-    for entry, record in zip(entries, records, strict=True):
-        kind = _kind_of(entry), record.label, record.losses
-        alike = kinds.get(kind)
-        if alike is None:
-            kinds[kind] = record, [entry]
-        else:
-            alike[1].append(entry)
-        if record.saved_pusd:
-            saved[kind] += record.saved_pusd
-    return [Alike(_seen(same[0], record), same, saved[kind]) for kind, (record, same) in kinds.items()]
-
-
-def _seen(entry: Entry, record: Record) -> CallSeen:
-    return CallSeen(  # in the order of its fields, which is quicker than by their names
+def _alike(same: Same) -> Alike:
+    """What the metrics are told of calls of one kind."""
+    entry, record = same.entry, same.ended[0][0]
+    seen = CallSeen(  # in the order of its fields, which is quicker than by their names
         entry.endpoint, entry.status, entry.total_seconds, entry.overhead_seconds, entry.provider,
         entry.target or (record.label if entry.cache else None),
         entry.key, entry.error_type, entry.stream, entry.first_token_seconds, entry.input_tokens, entry.output_tokens,
@@ -265,6 +236,7 @@ def _seen(entry: Entry, record: Record) -> CallSeen:
         entry.shadow_rejections and _codes(entry.shadow_rejections),
         record.tenant, entry.flags, entry.cache, record.saved_pusd,
     )  # fmt: skip
+    return Alike(seen, same.lines, sum([one.saved_pusd for one, _ in same.ended]) if entry.cache else 0)
 
 
 def _fallback(entry: Entry) -> tuple[str, str] | None:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct, field
 
 from proxy.errors import ProxyError
-from proxy.exchange.times import Times, instant, micro
-from proxy.policy.money.amounts import usd_text
+from proxy.exchange.times import Times
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.routing.evidence import PLAIN
 from proxy.policy.values import Provider, Target
@@ -27,8 +25,6 @@ from proxy.wire.usage import Usage
 if TYPE_CHECKING:
     from proxy.exchange.listening import Listener
 
-_tokens_of = attrgetter("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_NO_TOKENS = (None, None, None, None)
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
 
@@ -210,39 +206,12 @@ class Record(Struct, eq=False):
         tried = [("x-tollkeeper-attempts", str(self.calls))] if self.calls else []
         return [*self.own_headers(), *tried, *self.limit_headers]
 
-    def entry(self, now: float) -> Entry:
-        """The finished call as one value, made in the order of its fields: by their names it takes four times as long."""
-        times, started, target, left_early = self.times, self.started, self.target, self._left_early()
-        first_byte, first_token = times.first_byte_at, times.first_token_at
-        read, written, cached, reasoning = _NO_TOKENS if self.usage is None else _tokens_of(self.usage)
-        return Entry(
-            self.request_id, self.upstream_request_id, instant(self.at), self.key, self.endpoint, self.model,
-            None if target is None else self.label,
-            None if target is None else target.provider,
-            self.served, self.stream,
-            499 if left_early else self.status,
-            "caller_cancelled" if left_early else self._error_type(),
-            self.error.code if self.error else self.failure,
-            self.calls, tuple(self.tried), tuple(self.adjusted),
-            read, written, cached, reasoning,
-            usd_text(self.cost_pusd) if self.cost_source and not self.pending else None,
-            "pending" if self.pending else self.cost_source,
-            None if first_byte is None else micro(first_byte - started),
-            None if first_token is None else micro(first_token - started),
-            micro(now - started),
-            micro(times.ours_seconds(first_byte or now)),
-            self.client_left, self.shadow_rejections, self.marks.session or None, self.marks.tags,
-            self.tenant or None, self.use_case or None,
-            () if self.listener is None or self.error else self.listener.flags(now - started),
-            self.decision or None, self.arm or None, None, self.cache or None,
-            usd_text(self.saved_pusd) if self.cost_source == "cached" else None,
-        )  # fmt: skip
-
-    def _left_early(self) -> bool:
+    def left_early(self) -> bool:
         """The client went before what it asked for was complete; that is nobody's failure."""
         return self.client_left is not None and self.phase != "done"
 
-    def _error_type(self) -> str | None:
+    def error_type(self) -> str | None:
+        """Whose fault it was, None where all went well."""
         if self.error is not None:
             return self.error.kind
         if self.failure is not None or self.status >= 400:

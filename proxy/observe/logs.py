@@ -10,12 +10,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, MutableMapping, Sequence
+from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
-from operator import attrgetter
-from typing import Any, Literal, Protocol, TextIO, cast
+from typing import Any, ClassVar, Literal, Protocol, TextIO, cast
 
 import msgspec
 import structlog
@@ -27,18 +25,29 @@ _json = msgspec.json.Encoder()
 _CREDENTIAL = re.compile(r"(?i)\b(sk-|bearer\s+)[A-Za-z0-9_\-.~+/]{6,}=*")
 # what a terminal obeys, what ends a line somewhere, and half an emoji
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_LONGEST = 2048
+LONGEST = 2048  # characters of a text
 _FAILED = 500  # the least status of a failure that is worth a warning
 _STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})
 
-# of a call's entry, all that others may have named, but what is another one for each call
-_TEXTS = attrgetter("key", "endpoint", "model", "target", "provider", "served", "error", "tried", "adjusted")
-
-_CALL = b',"event":"call","level":"info","time":"'
-_FAILED_CALL = b',"event":"call","level":"warning","time":"'
-
 Event = MutableMapping[str, Any]
-Ended = tuple[Any, float]  # a call's entry, a msgspec Struct, and when it ended, in UTC epoch seconds
+
+
+class Line(Protocol):
+    """A finished call, a msgspec Struct with the members of its line. `is_odd`: something in it has to be escaped, cut or
+    taken out."""
+
+    is_odd: ClassVar[bool]
+
+    @property
+    def level(self) -> str:
+        """How grave it is."""
+
+    @property
+    def time(self) -> str:
+        """When it ended, UTC."""
+
+    def entry(self) -> Any:
+        """The call's own members."""
 
 
 class Sink(Protocol):
@@ -97,35 +106,39 @@ class _CallLog:
         self.pretty = False
         self.colours = False
 
-    def write(self, calls: Iterable[Ended]) -> None:
+    def write(self, lines: Sequence[Line], *, has_odd: bool) -> None:
         """The same lines the chain would make, or for people the short ones; anything out of the ordinary takes the chain."""
         if self.sink is None:
-            for fields, _ in calls:
-                getattr(structlog.get_logger(), _level(fields))("call", **msgspec.to_builtins(fields))
+            for line in lines:
+                getattr(structlog.get_logger(), line.level)("call", **msgspec.to_builtins(line.entry()))
             return
-        wanted = calls if self.level <= logging.INFO else [call for call in calls if call[0].status >= _FAILED]
-        if self.level > logging.WARNING:
+        if self.level > logging.INFO:
+            lines = [line for line in lines if line.level != "info"]
+        if self.level > logging.WARNING or not lines:
             return
-        render = self._short if self.pretty else _line
-        lines = [render(fields, ended) for fields, ended in wanted]
-        if self.queue is not None:
-            self.queue.take(lines)
+        if self.pretty:
+            block = b"".join(map(self._short, lines))
         else:
-            self.sink.write(b"".join(lines).decode())
+            block = b"".join(map(_line, lines)) if has_odd else _json.encode_lines(lines)
+        if self.queue is not None:
+            self.queue.take(block, len(lines))
+        else:
+            self.sink.write(block.decode())
             self.sink.flush()
 
-    def _short(self, fields: Any, ended: float) -> bytes:
-        line = redacted(short_line(fields, datetime.fromtimestamp(ended).astimezone()))
-        line = coloured(line, fields.status) if self.colours else line
-        return line.encode(errors="backslashreplace") + b"\n"
+    def _short(self, line: Line) -> bytes:
+        call = line.entry()
+        text = redacted(short_line(call, datetime.fromisoformat(line.time).astimezone()))
+        text = coloured(text, call.status) if self.colours else text
+        return text.encode(errors="backslashreplace") + b"\n"
 
 
 _call_log = _CallLog()
 
 
-def log_calls(calls: Iterable[Ended]) -> None:
-    """The one line each of finished calls."""
-    _call_log.write(calls)
+def log_calls(lines: Sequence[Line], *, has_odd: bool) -> None:
+    """The one line each of finished calls. `has_odd`: not all of them are as they are written."""
+    _call_log.write(lines, has_odd=has_odd)
 
 
 def lines_dropped() -> int:
@@ -133,50 +146,21 @@ def lines_dropped() -> int:
     return 0 if _call_log.queue is None else _call_log.queue.dropped
 
 
-def _line(fields: Any, ended: float) -> bytes:
-    """The line; quickly, if nothing in it has to be escaped, cut or taken out."""
-    try:
-        line = _json.encode(fields)
-    except UnicodeEncodeError:
-        line = b""
-    asked = fields.upstream_request_id
-    is_short = 0 < len(line) <= _LONGEST
-    if not is_short or not _is_usual(*_TEXTS(fields)) or (asked is not None and not _is_harmless(asked)):
-        level = _level(fields)
-        event = {**msgspec.to_builtins(fields), "event": "call", "level": level, "time": _instant(ended)}
-        return _render(None, level, redact(None, level, event)).encode() + b"\n"
-    begun = _FAILED_CALL if fields.status >= _FAILED else _CALL
-    return b'%b%b%b"}\n' % (line[:-1], begun, _instant(ended).encode())
+def _line(line: Line) -> bytes:
+    if not line.is_odd:
+        return _json.encode(line) + b"\n"
+    return _render(None, line.level, redact(None, line.level, msgspec.to_builtins(line))).encode() + b"\n"
 
 
-def _is_plain(*texts: Any) -> bool:
-    """Whether nothing in them has to be escaped or taken out."""
-    line = _json.encode(texts)
-    is_fit = line.isascii() and b"\x7f" not in line and b"\\" not in line
-    return is_fit and b"sk-" not in line and b"earer" not in line.lower()
+def is_plain(said: bytes) -> bool:
+    """Whether nothing in this JSON has to be escaped or taken out."""
+    is_fit = said.isascii() and b"\x7f" not in said and b"\\" not in said
+    return is_fit and b"sk-" not in said and b"earer" not in said.lower()
 
 
-def _is_harmless(text: str) -> bool:
-    """The same of one text that is another one for each call."""
-    is_fit = text.isascii() and text.isprintable() and "\\" not in text and '"' not in text
-    return is_fit and "sk-" not in text and "earer" not in text.lower()
-
-
-_is_usual = lru_cache(maxsize=256)(_is_plain)  # nearly every call has the texts of one before
-
-
-def _level(fields: Any) -> str:
-    return "warning" if fields.status >= _FAILED else "info"
-
-
-def _instant(seconds: float) -> str:
-    micro = int(seconds * 1_000_000)
-    return f"{_second(micro // 1_000_000)}.{micro % 1_000_000:06d}Z"
-
-
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def level_of(status: int) -> str:
+    """How grave a call's end is."""
+    return "warning" if status >= _FAILED else "info"
 
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:
@@ -200,7 +184,7 @@ def _redacted_value(value: Any) -> Any:
 
 def redacted(text: str) -> str:
     """`text` with anything that looks like a credential replaced, at most 2 KiB of it, fit for any terminal."""
-    limit = _LONGEST * 8 if "\n" in text else _LONGEST
+    limit = LONGEST * 8 if "\n" in text else LONGEST
     if not text.isprintable():
         text = _UNFIT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     if "sk-" in text or "earer" in text.lower():

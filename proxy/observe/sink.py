@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 MOST_LINES = 5000  # that wait; what comes on top is dropped and counted
 _LINGER_SECONDS = 0.005  # lines of one moment go out in one write
@@ -22,7 +22,7 @@ class LineSink:
         self.healed: Callable[[int], None] = _nobody
         self._descriptor = descriptor
         self._most_lines = most_lines
-        self._lines: deque[bytes] = deque()
+        self._blocks: deque[tuple[bytes, int]] = deque()  # of so many lines each
         self._told = 0
         self._lock = threading.Lock()  # of `dropped`, which every thread may raise
         self._news = threading.Event()
@@ -32,14 +32,15 @@ class LineSink:
 
     def write(self, text: str) -> None:
         """Take lines to write; never waits."""
-        self.take([text.encode(errors="backslashreplace")])
+        self.take(text.encode(errors="backslashreplace"), 1)
 
-    def take(self, lines: Sequence[bytes]) -> None:
-        """Take many lines to write, whole each; what is too much is dropped."""
-        room = self._most_lines - len(self._lines)
-        self._lines.extend(lines if len(lines) <= room else lines[: max(0, room)])
-        if len(lines) > room:
-            self._drop(len(lines) - max(0, room))
+    def take(self, block: bytes, lines: int) -> None:
+        """Take so many lines to write, whole each; what is too much is dropped."""
+        room = max(0, self._most_lines - sum([waiting for _, waiting in list(self._blocks)]))
+        if lines > room:
+            self._drop(lines - room)
+            block, lines = b"".join(block.splitlines(keepends=True)[:room]), room
+        self._blocks.append((block, lines))
         if not self._news.is_set():
             self._news.set()
 
@@ -65,10 +66,10 @@ class LineSink:
         self._write_all()
 
     def _write_all(self) -> None:
-        while self._lines:
-            lines = [self._lines.popleft() for _ in range(len(self._lines))]
-            if not self._put(b"".join(lines)):
-                self._drop(len(lines))
+        while self._blocks:
+            blocks = [self._blocks.popleft() for _ in range(len(self._blocks))]
+            if not self._put(b"".join([block for block, _ in blocks])):
+                self._drop(sum([lines for _, lines in blocks]))
                 return
         if lost := self.dropped - self._told:  # told only once there is room for it
             self._told += lost

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
+from proxy.exchange.lines import OddLine
 from proxy.exchange.record import Entry, Tried
 from proxy.observe.logs import log_calls, set_up
 from proxy.observe.short_line import coloured, short_line
@@ -30,6 +32,10 @@ USUAL = Entry(
 
 def entry(**fields: Any) -> Entry:
     return Entry(**{**{name: getattr(USUAL, name) for name in Entry.__struct_fields__}, **fields})
+
+
+def line_of(call: Entry, level: str = "info") -> OddLine:
+    return OddLine(**asdict(call), event="call", level=level, time="2026-11-21T08:05:09.000000Z")
 
 
 @pytest.mark.parametrize(
@@ -73,9 +79,9 @@ def test_colours_are_for_what_deserves_a_look(status: int, written: str) -> None
 def test_a_terminal_gets_the_short_line_and_a_file_every_field() -> None:
     pretty, whole = io.StringIO(), io.StringIO()
     set_up("info", "pretty", pretty)
-    log_calls([(entry(key="sk-canarycanary"), ENDED.timestamp())])
+    log_calls([line_of(entry(key="sk-canarycanary"))], has_odd=True)
     set_up("info", "json", whole)
-    log_calls([(USUAL, ENDED.timestamp())])
+    log_calls([line_of(USUAL)], has_odd=True)
     (line,) = pretty.getvalue().splitlines()
     assert line.endswith("first 0.42s  2.10s  req_1")
     assert "canary" not in line
@@ -85,5 +91,5 @@ def test_a_terminal_gets_the_short_line_and_a_file_every_field() -> None:
 def test_lines_below_the_level_are_left_out_here_too() -> None:
     out = io.StringIO()
     set_up("warning", "pretty", out)
-    log_calls([(USUAL, 0.0), (entry(status=502), 0.0)])
+    log_calls([line_of(USUAL), line_of(entry(status=502), "warning")], has_odd=True)
     assert out.getvalue().count("\n") == 1

@@ -121,7 +121,7 @@ def test_half_an_emoji_is_written_as_an_escape(pipe: tuple[int, int]) -> None:
 def test_of_many_lines_at_once_those_that_fit_are_written(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     sink = LineSink(writing, most_lines=3)
-    sink.take([b"%d\n" % number for number in range(10)])
+    sink.take(b"".join(b"%d\n" % number for number in range(10)), 10)
     assert read_lines(reading, 3) == ["0", "1", "2"]
     assert sink.dropped == 7
     sink.close()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
+from decimal import Decimal
+from typing import Any
 
-from proxy.exchange.record import Entry
+from msgspec.structs import asdict
+
+from proxy.exchange.lines import Alike, OddLine, Told
+from proxy.exchange.record import Entry, Record, record_of
+from proxy.policy.money.amounts import to_pusd
 from proxy.stores.segments import Position
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.events import REMEMBERED as EVENTS
@@ -24,21 +28,29 @@ def entries(begin: int, end: int) -> list[Entry]:
 
 
 def entry(**fields: Any) -> Entry:
-    usual = {
-        "attempts": 1,
-        "error": None,
-        "request_id": "",
-        "status": 200,
-        "cost_usd": "0.5",
-        "first_token_seconds": 0.1,
-        "tenant": None,
-    }
-    return cast(Entry, SimpleNamespace(**{**usual, **fields}))
+    whole: dict[str, Any] = dict.fromkeys(Entry.__struct_fields__)
+    usual = {"attempts": 1, "request_id": "", "status": 200, "cost_usd": "0.5", "first_token_seconds": 0.1}
+    return Entry(**{**whole, **usual, **fields})
+
+
+def alike(calls: list[Entry]) -> list[Alike]:
+    """Each is a kind of its own."""
+    return [Alike(one, [(_record(one), 0.0)], [OddLine(**asdict(one))]) for one in calls]
+
+
+def told(calls: list[Entry]) -> Told:
+    return Told([OddLine(**asdict(one)) for one in calls], alike(calls), has_odd=True)
+
+
+def _record(one: Entry) -> Record:
+    record = record_of(one.request_id)
+    record.cost_pusd = to_pusd(Decimal(one.cost_usd or 0))
+    return record
 
 
 async def test_who_catches_up_has_every_call_that_ended_before_and_once() -> None:
     ended = [entries(0, 3)]
-    feed = Feed(lambda: feed.tell(ended.pop()) if ended else None)
+    feed = Feed(lambda: feed.tell(told(ended.pop())) if ended else None)
     await feed.caught_up()
     assert list(feed.recent) == entries(0, 3)
     with feed.watched() as watched:
@@ -53,7 +65,7 @@ async def test_a_watcher_that_does_not_keep_up_misses_calls_and_only_the_latest_
     feed = Feed(lambda: None)
     with feed.watched() as slow:
         for begin in range(0, 3 * MOST_WAITING, MOST_WAITING - 1):
-            await asyncio.to_thread(feed.tell, entries(begin, begin + MOST_WAITING - 1))
+            await asyncio.to_thread(feed.tell, told(entries(begin, begin + MOST_WAITING - 1)))
         await feed.caught_up()
         assert [slow.get_nowait() for _ in range(slow.qsize())] == entries(0, MOST_WAITING)
     assert len(feed.recent) == REMEMBERED
@@ -75,22 +87,22 @@ async def test_who_was_away_too_long_or_before_a_restart_is_told_of_the_gap() ->
 
 async def test_a_place_in_it_is_found_again_by_whoever_was_there_and_nobody_else() -> None:
     feed = Feed(lambda: None)
-    feed.tell(entries(0, 3))
+    feed.tell(told(entries(0, 3)))
     await asyncio.sleep(0)
     place = feed.place()
-    feed.tell(entries(3, 5))
+    feed.tell(told(entries(3, 5)))
     await asyncio.sleep(0)
     number = feed.number(place)
     assert number == 3
     assert feed.after(number, ALL) == entries(3, 5)
     assert feed.after(feed.told, ALL) == []
-    feed.tell([entry(tenant="acme"), entry(tenant="globex")])
+    feed.tell(told([entry(tenant="acme"), entry(tenant="globex")]))
     await asyncio.sleep(0)
     assert [one.tenant for one in feed.after(number, ACME)] == ["acme"]
     assert (feed.count(ACME), feed.count(ALL)) == (1, 7)
     for foreign in ("", place.replace("-", ""), "other-3", Feed(lambda: None).place(), place + "x", place + "9" * 20):
         assert feed.number(foreign) is None, foreign
-    feed.tell(entries(5, 5 + 2 * REMEMBERED))
+    feed.tell(told(entries(5, 5 + 2 * REMEMBERED)))
     await asyncio.sleep(0)
     assert feed.after(number, ALL) == entries(5 + REMEMBERED, 5 + 2 * REMEMBERED)
 
@@ -98,9 +110,9 @@ async def test_a_place_in_it_is_found_again_by_whoever_was_there_and_nobody_else
 def test_the_last_hour_is_kept_by_minutes() -> None:
     pulse = Pulse()
     assert pulse.minutes(0.0, ALL) == []
-    pulse.take(summed([entry(first_token_seconds=number / 100) for number in range(1, 101)]), 60.0)
-    pulse.take(summed([entry(status=500, cost_usd=None, first_token_seconds=None)]), 119.9)
-    pulse.take(summed([entry(status=402, first_token_seconds=None)]), 180.0)
+    pulse.take(summed(alike([entry(first_token_seconds=number / 100) for number in range(1, 101)])), 60.0)
+    pulse.take(summed(alike([entry(status=500, cost_usd=None, first_token_seconds=None)])), 119.9)
+    pulse.take(summed(alike([entry(status=402, first_token_seconds=None)])), 180.0)
     first, second = pulse.minutes(180.0, ALL)
     assert (first.at, first.calls, first.errors, first.cost_usd) == (
         "1970-01-01T00:01:00.000Z",
@@ -112,8 +124,8 @@ def test_the_last_hour_is_kept_by_minutes() -> None:
     assert (second.calls, second.errors, second.first_token_ms) == (1, 1, None)
     assert [one.calls for one in pulse.minutes(180.0, ALL, 1)] == [1]
     assert [one.calls for one in pulse.minutes(3600.0 + 61, ALL)] == [1]
-    pulse.take(summed([entry(tenant="acme"), entry(tenant="globex", status=500)]), 3600.0)
+    pulse.take(summed(alike([entry(tenant="acme"), entry(tenant="globex", status=500)])), 3600.0)
     assert [(one.calls, one.errors) for one in pulse.minutes(3600.0, ACME)] == [(1, 0)]
     for minute in range(4, 4 + 2 * MINUTES):
-        pulse.take(summed([entry()]), 60.0 * minute)
+        pulse.take(summed(alike([entry()])), 60.0 * minute)
     assert len(pulse.minutes(60.0 * (3 + 2 * MINUTES), ALL)) == MINUTES

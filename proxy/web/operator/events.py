@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.record import Entry
+from proxy.exchange.lines import Line, OddLine
 from proxy.stores.segments import Position
 from proxy.web.operator.bounds import Bounds
 
@@ -23,7 +23,7 @@ _MOST_WAITING = 1000
 _BEAT_SECONDS = 15.0
 
 EventId = tuple[int, int, int]  # segment and offset of the journal, and a number
-Told = tuple[str, Any, str] | Entry  # a name, what is told of it, and whose it is; or a call that is over
+Told = tuple[str, Any, str] | Line | OddLine  # a name, what is told of it, and whose it is; or a call that is over
 
 
 class Happening(Struct, frozen=True):
@@ -53,9 +53,9 @@ class Events:
         self._recent: deque[tuple[EventId, Told]] = deque(maxlen=REMEMBERED)
         self._watchers: dict[asyncio.Queue[Happening], Bounds] = {}
 
-    def calls(self, entries: Sequence[Entry]) -> None:
+    def calls(self, lines: Sequence[Line | OddLine]) -> None:
         """These calls are over."""
-        self._take(entries)
+        self._take(lines)
 
     def tell(self, events: Iterable[tuple[str, Any, str]]) -> None:
         """These things have happened, each a name, what is told of it, and whose it is."""
@@ -113,8 +113,9 @@ def _happening(identity: EventId, told: Told) -> Happening:
     if isinstance(told, tuple):
         name, data, tenant = told
         return Happening(name, identity, data, tenant)
-    is_refusal = not told.attempts and told.error is not None
-    return Happening("refusal" if is_refusal else "call", identity, told, told.tenant or "")
+    call = told.entry()
+    is_refusal = not call.attempts and call.error is not None
+    return Happening("refusal" if is_refusal else "call", identity, call, call.tenant or "")
 
 
 def _id_of(text: str) -> EventId | None:

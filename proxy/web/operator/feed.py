@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from proxy.exchange.lines import Line, OddLine, Told
 from proxy.exchange.record import Entry
 from proxy.stores.segments import START, Position
 from proxy.web.operator.bounds import Bounds
@@ -20,13 +21,13 @@ MOST_WAITING = 1000
 
 
 class Feed:
-    """`recent` has the latest calls, oldest first, `told` is how many there have been, places in it are told apart from
+    """`told` is how many calls there have been, places in it are told apart from
     those of an earlier daemon; `events` is whatever else happens as well. All but `tell` belongs to the event loop."""
 
     def __init__(self, catch_up: Callable[[], object], end: Callable[[], Position] = lambda: START) -> None:
         """`catch_up` sees to it, in a thread, that all calls which have ended are told; `end` is the journal's."""
         self.events = Events(end)
-        self.recent: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._recent: deque[Line | OddLine] = deque(maxlen=REMEMBERED)
         self.told = 0
         self._told_of = Counter[str]()
         self.pulse = Pulse()
@@ -34,6 +35,11 @@ class Feed:
         self._catch_up = catch_up
         self._watchers: set[asyncio.Queue[Entry]] = set()
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def recent(self) -> list[Entry]:
+        """The latest calls, oldest first."""
+        return [line.entry() for line in self._recent]
 
     async def caught_up(self) -> None:
         """Return once every call that has ended until now is among them."""
@@ -55,12 +61,12 @@ class Feed:
     def after(self, number: int, bounds: Bounds) -> list[Entry]:
         """The calls within bounds that were told behind so many of all, as far as they are remembered."""
         fresh = self.told - number
-        return [entry for entry in list(self.recent)[-fresh:] if bounds.has(entry.tenant)] if fresh > 0 else []
+        return [entry for entry in self.recent[-fresh:] if bounds.has(entry.tenant)] if fresh > 0 else []
 
-    def tell(self, entries: Sequence[Entry]) -> None:
+    def tell(self, told: Told) -> None:
         """Calls are over. From any thread, in turn."""
         with suppress(RuntimeError):  # the loop is closed: nobody watches any more
-            self._loop.call_soon_threadsafe(self._take, entries, summed(entries))
+            self._loop.call_soon_threadsafe(self._take, told.lines, summed(told.alike))
 
     @contextmanager
     def watched(self) -> Iterator[asyncio.Queue[Entry]]:
@@ -72,12 +78,13 @@ class Feed:
         finally:
             self._watchers.discard(queue)
 
-    def _take(self, entries: Sequence[Entry], ended: Ended) -> None:
-        self.recent.extend(entries)
-        self.events.calls(entries)
-        self.told += len(entries)
+    def _take(self, lines: Sequence[Line | OddLine], ended: Ended) -> None:
+        self._recent.extend(lines[-REMEMBERED:])
+        self.events.calls(lines)
+        self.told += len(lines)
         self._told_of.update({name: sums.calls for name, sums in ended.of_tenants.items()})
         self.pulse.take(ended, time.time())
+        entries = [line.entry() for line in lines[:MOST_WAITING]] if self._watchers else []
         for watcher in self._watchers:
             for entry in entries[: MOST_WAITING - watcher.qsize()]:
                 watcher.put_nowait(entry)

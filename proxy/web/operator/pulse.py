@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.record import Entry
-from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.exchange.lines import Alike
+from proxy.policy.money.amounts import usd_text
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import instant
 
@@ -60,20 +59,23 @@ class Ended(Struct):
             self.of_tenants.setdefault(name, _Sums()).add(sums, _MOST_TIMES_OF_TENANT)
 
 
-def summed(entries: Sequence[Entry]) -> Ended:
+def summed(kinds: Iterable[Alike]) -> Ended:
     """Of calls that ended together; in any thread."""
-    of_tenants: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry.tenant:
-            of_tenants.setdefault(entry.tenant, []).append(entry)
-    return Ended(_sums(entries), {name: _sums(own) for name, own in of_tenants.items()})
+    ended = Ended()
+    for alike in kinds:
+        sums = Ended(_sums(alike))
+        if alike.entry.tenant:
+            sums.of_tenants = {alike.entry.tenant: sums.all}
+        ended.add(sums)
+    return ended
 
 
-def _sums(entries: Sequence[Entry]) -> _Sums:
-    costs = [Decimal(entry.cost_usd) for entry in entries if entry.cost_usd]
-    times = [entry.first_token_seconds for entry in entries if entry.first_token_seconds is not None]
-    errors = len([entry for entry in entries if entry.status >= 400])
-    return _Sums(len(entries), errors, sum(map(to_pusd, costs)), array("d", times))
+def _sums(alike: Alike) -> _Sums:
+    """Whether a cost is told is the same for all of a kind."""
+    calls, is_paid = len(alike.lines), alike.entry.cost_usd is not None
+    cost_pusd = sum([record.cost_pusd for record, _ in alike.ended]) if is_paid else 0
+    times = [line.first_token_seconds for line in alike.lines if line.first_token_seconds is not None]
+    return _Sums(calls, calls if alike.entry.status >= 400 else 0, cost_pusd, array("d", times))
 
 
 class Pulse:
