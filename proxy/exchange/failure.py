@@ -26,7 +26,9 @@ class Failure:
     came_as_events = None
     generation_id = None
     first_byte_at = None
+    first = b""
     pictures = 0
+    whole = False
 
     def __init__(self, error: ProxyError, trouble: Trouble, status: int | None = None) -> None:
         self.error = error

@@ -16,6 +16,7 @@ from proxy.exchange.keeping import Booked, Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.refusals import outgrown
 from proxy.exchange.rows import attempt_row, paid
+from proxy.exchange.tool_use import NOT_COUNTED, tool_use
 from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.asks import PLAIN
@@ -42,24 +43,10 @@ class Held:
     """
 
     __slots__ = (
-        "_begun",
-        "_is_written",
-        "_events",
-        "_closed",
-        "_caller",
-        "_keeping",
-        "_prices",
-        "_record",
-        "_booked",
-        "_step",
-        "_token_pusd",
-        "asks",
-        "hold",
-        "input_tokens",
-        "is_free",
-        "look_at",
+        "_begun", "_is_written", "_events", "_closed", "_caller", "_keeping", "_prices", "_record", "_booked",
+        "_step", "_token_pusd", "_tool_use", "_tools", "asks", "hold", "input_tokens", "is_free", "look_at",
         "maximum",
-    )
+    )  # fmt: skip
 
     def __init__(self, keeping: Keeping, hold: Hold, prices: Callable[[], Prices], job: Job) -> None:
         self.hold = hold
@@ -76,6 +63,8 @@ class Held:
         self.look_at: int | None = None
         self._step = 0
         self._token_pusd = 0
+        self._tools = None if job.call.document is None else job.call.document.values.get("tools")
+        self._tool_use = NOT_COUNTED
 
     def sending(self) -> None:
         """Write it down, in the step in which the request goes out. Raises `JournalUnwritable` where the call may cost anything."""
@@ -174,6 +163,8 @@ class Held:
             self._keep_open(outcome, provider, response_id)
             return None
         self._closed = True
+        if self._tools is not None:
+            self._tool_use = tool_use(self._tools, outcome)
         if findings is not None:
             self._events, usage = findings.events, findings.usage
         settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
@@ -295,5 +286,5 @@ class Held:
 
     def _write(self, settlement: Settlement, row: Row, usage: Usage | None) -> Awaitable[None] | None:
         self._record.charge(settlement.cost_pusd, settlement.source, usage)
-        booked = self._booked = self._keeping.book(row, self.hold, settlement)
+        booked = self._booked = self._keeping.book(row, self.hold, settlement, self._tool_use)
         return booked.durable

@@ -12,6 +12,7 @@ from msgspec import Struct
 from proxy.exchange.background import Background, Running
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.rows import paid
+from proxy.exchange.tool_use import NOT_COUNTED, ToolUse
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.books import Books
 from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
@@ -48,7 +49,7 @@ class Keeping(Struct, frozen=True):
     watchers: list[Callable[[Row], None]]
     waits: bool = False
 
-    def book(self, row: Row, hold: Hold, settlement: Settlement) -> Booked:
+    def book(self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED) -> Booked:
         """Resolve a hold: memory, then the journal. It is not told yet."""
         over, durable = None, None
         record: Voided | Settled
@@ -57,7 +58,7 @@ class Keeping(Struct, frozen=True):
             record = Voided(row)
         else:
             over = self.books.settle(hold.id, settlement.cost_pusd)
-            record = Settled(row, hold.charges)
+            record = Settled(row, hold.charges, tools[0], tools[1])
         try:
             self.journal.write(record)
             durable = self.journal.durable(self.journal.end) if self.waits else None

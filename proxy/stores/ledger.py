@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores import asked_quarters, audit, known, label_rollups, rollups
+from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, tool_rollups
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
@@ -89,6 +89,8 @@ def take(driver: sqlite3.Connection, records: Sequence[Record], position: Positi
     rollups.add(driver, minutes)
     label_rollups.add(driver, [record for record in fresh if record.row.session])
     asked_quarters.add(driver, [record.row for record in fresh])
+    if with_tools := [record for record in fresh if isinstance(record, Settled) and record.offered]:
+        tool_rollups.add(driver, with_tools)
     if any(change.actor for change in adjusted):
         audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
@@ -108,9 +110,11 @@ def spent(connection: Given, budgets: Iterable[str], *periods: int) -> dict[Char
 
 
 def prune(connection: Given, before_ms: int | None) -> bool:
-    """Remove some rows of attempts older than `before_ms`, and minutes that are; True when there may be more. Sums stay."""
+    """Remove some rows of attempts older than `before_ms`, and minutes and days of tools that are; True when there may be more.
+    Sums stay."""
     driver = raw(connection)
     is_more = rollups.prune_minutes(driver, _PRUNED_AT_ONCE)
+    is_more = tool_rollups.prune(driver, _PRUNED_AT_ONCE) or is_more
     if before_ms is None:
         return is_more
     asked_quarters.prune(driver, before_ms)

@@ -45,7 +45,7 @@ from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, rep
 
 if TYPE_CHECKING:
     from proxy.policy.analysis.bills import BillDay
-    from proxy.policy.analysis.savings import Held, Repeated
+    from proxy.policy.analysis.savings import Held, Repeated, Unused
     from proxy.stores.bills import KeptCorrection
     from proxy.stores.past_calls import CallsQuestion, Place
     from proxy.stores.rotation import Use
@@ -112,6 +112,13 @@ class Files:
 
         nothing: list[Repeated] = []
         return self._ask_ledger(lambda driver: repeats(driver, since_ms, endpoints, tenants), nothing)[0]
+
+    def unused_tools(self, since_ms: int, tenants: tuple[str, ...] | None) -> list[Unused]:
+        """Which tools calls defined that nobody who did ever called, since the day of this moment."""
+        from proxy.stores.unused_tools import unused_tools
+
+        nothing: list[Unused] = []
+        return self._ask_ledger(lambda driver: unused_tools(driver, since_ms, tenants), nothing)[0]
 
     def find(self, request_id: str) -> list[Row]:
         """The attempts of one call, or why it was refused; first one first."""

@@ -121,10 +121,13 @@ class Begun(Struct, frozen=True, array_like=True, gc=False, tag="begun"):
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag="settled"):
-    """The attempt's row, its cost charged to the periods its hold was taken in."""
+    """The attempt's row, its cost charged to the periods its hold was taken in. `offered` says which tools the request
+    defined (wire/toolset.py), and `called` which of them its reply called; "" where there were none, or it cannot be told."""
 
     row: Row
     charges: tuple[Charge, ...]
+    offered: str = ""
+    called: tuple[str, ...] = ()
 
 
 class Corrected(Struct, frozen=True, array_like=True, gc=False, tag="corrected"):

@@ -24,6 +24,7 @@ from sqlalchemy import (
     text,
 )
 
+from proxy.stores import tool_rollups
 from proxy.stores.rollups import MEASURES, NAMES, TIMES
 from proxy.stores.tally import COUNTERS
 
@@ -136,6 +137,12 @@ rollup_state = Table(
     sqlite_strict=True,
 )
 
+rollup_tools = _kept(
+    "rollup_tools",
+    *((_number if name == "day" else _text)(name, primary_key=True) for name in ("day", *tool_rollups.PLACE)),
+    *map(_number, tool_rollups.COUNTS),
+)
+
 budget_spent = _kept(
     "budget_spent",
     _text("budget", primary_key=True),
@@ -151,8 +158,7 @@ adjustments = Table(
     _text("id", unique=True),
     _number("at_ms"),
     _text("budget"),
-    _number("period"),
-    _number("delta_pusd"),
+    *map(_number, ("period", "delta_pusd")),
     _text("reason"),
     *(_text(name, server_default="") for name in ("actor", "source")),
     sqlite_strict=True,
@@ -208,17 +214,11 @@ use_case_versions = _kept(
 )
 
 # Where experiments stand and what their arms have shown, as JSON.
-experiments = _kept(
-    "experiments",
-    _text("name", primary_key=True),
-    _text("value"),
-    _number("at_ms"),
-)
+experiments = _kept("experiments", _text("name", primary_key=True), _text("value"), _number("at_ms"))
 
 # Where alert rules stand, as JSON.
 alert_states = _kept(
-    "alert_states",
-    *(_text(name, primary_key=name != "value") for name in ("rule", "subject", "value")),
+    "alert_states", *(_text(name, primary_key=name != "value") for name in ("rule", "subject", "value"))
 )
 
 # What was wrong with replies, never what they said.
@@ -234,8 +234,7 @@ feedback = _kept(
     "feedback",
     *(_text(name, primary_key=True) for name in ("request_id", "label")),
     _text("key"),
-    _number("score_milli"),
-    _number("at_ms"),
+    *map(_number, ("score_milli", "at_ms")),
 )
 
 data_keys = _kept(

@@ -329,6 +329,21 @@ CREATE TABLE rollup_state (
   CONSTRAINT ck_rollup_state_one CHECK (one = 1)
 )
  STRICT;
+CREATE TABLE rollup_tools (
+  day INTEGER NOT NULL,
+  "key" TEXT NOT NULL,
+  tool TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  called INTEGER NOT NULL,
+  tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  CONSTRAINT pk_rollup_tools PRIMARY KEY (day, "key", tool, tenant, provider, model)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE settings (
   seq INTEGER NOT NULL,
   section TEXT NOT NULL,

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from proxy.policy.analysis.savings import Choice, Held, Repeated, Spent, advise, at_price, exact_repeats, unused_maximum
+from proxy.policy.analysis.savings import (
+    Choice,
+    Held,
+    Repeated,
+    Spent,
+    Unused,
+    advise,
+    at_price,
+    exact_repeats,
+    unused_maximum,
+    unused_tools,
+)
 from proxy.policy.money.prices import Override, Price
 from proxy.wire.usage import Usage
 
@@ -64,6 +75,47 @@ def test_a_maximum_that_is_never_used_is_told_of_enough_calls_and_money(held: He
 )
 def test_repeats_are_told_of_enough_calls_and_money(repeats: int, cost_pusd: int, is_told: bool) -> None:
     assert (exact_repeats(Repeated("big", "here", 100, repeats, cost_pusd)) is not None) == is_told
+
+
+def tool(name: str = "look", **changes: Any) -> Unused:
+    """A definition of 500 tokens in each of a hundred calls: $0.50 at PRICE."""
+    values = {"model": "big", "provider": "here", "calls": 100, "tokens": 50_000, "cached_tokens": 0}
+    return Unused(**{**values, "tool": name, **changes})
+
+
+NO_CACHE = replace(PRICE, cached_input_usd=None)
+TOOLS: list[tuple[str, list[Unused], dict[str, Any], Any]] = [
+    ("one", [tool()], {}, (USD // 2, "medium")),
+    ("two", [tool(), tool("run", tokens=10_000)], {}, (6 * USD // 10, "medium")),
+    ("half of it cached", [tool(cached_tokens=25_000)], {}, (275 * USD // 1000, "medium")),
+    ("all of it cached", [tool(cached_tokens=50_000)], {}, (USD // 20, "medium")),
+    ("no price of what is cached", [tool(cached_tokens=50_000)], {"price": NO_CACHE}, (USD // 2, "medium")),
+    ("at half the price", [tool()], {"cost_pusd": 65 * USD // 100}, (USD // 4, "medium")),
+    ("more than was spent", [tool(tokens=500_000)], {}, (13 * USD // 10, "medium")),
+    ("few calls", [tool(calls=20)], {}, (USD // 2, "low")),
+    ("few calls of one of them", [tool(), tool("run", calls=99, tokens=10_000)], {}, (6 * USD // 10, "low")),
+    ("too few calls", [tool(calls=19)], {}, None),
+    ("less than a cent", [tool(tokens=999)], {}, None),
+    ("of other calls", [tool(model="small"), tool(provider="there")], {}, None),
+    ("free", [tool()], {"price": None}, None),
+    ("none", [], {}, None),
+]
+
+
+@pytest.mark.parametrize(("found", "changes", "wanted"), [row[1:] for row in TOOLS], ids=[row[0] for row in TOOLS])
+def test_tools_that_are_never_called_cost_what_reading_them_does(
+    found: list[Unused], changes: dict[str, Any], wanted: tuple[int, str] | None
+) -> None:
+    own = replace(OWN, price=changes.pop("price", PRICE))
+    told = unused_tools(spent(**changes), own, found)
+    assert (None if told is None else (told.saves_pusd, told.confidence)) == wanted
+
+
+def test_the_tools_that_cost_most_are_named() -> None:
+    told = unused_tools(spent(), OWN, [tool(f"tool{number}", tokens=100 * number) for number in range(1, 41)])
+    assert told is not None
+    assert told.why.startswith("defined and never called: tool40 (40 tokens in each of 100 calls), tool39 (39 tokens")
+    assert "tool21 (21 tokens in each of 100 calls) and 20 more; the provider's cache had 0% of that" in told.why
 
 
 TABLE: list[tuple[str, Choice, tuple[str, str] | None]] = [

@@ -83,6 +83,7 @@ const KINDS: Record<string, string> = {
   flex: "at the price of what can wait",
   maximum: "a maximum that replies never come near",
   repeats: "the same asked again",
+  unused_tools: "tools that are never called",
 };
 
 // Advice; it takes a right that not everybody has.

@@ -14,11 +14,15 @@ from proxy.policy.money.costs import cost_usd
 from proxy.policy.money.prices import Price
 from proxy.wire.usage import Usage
 
-Kind = Literal["cheaper_provider", "cheaper_model", "prompt_cache", "batch", "flex", "maximum", "repeats"]
+Kind = Literal[
+    "cheaper_provider", "cheaper_model", "prompt_cache", "batch", "flex", "maximum", "repeats", "unused_tools"
+]
 Confidence = Literal["high", "medium", "low", "unproven"]
 
 LEAST_PUSD = PUSD_PER_USD // 100
-_LEAST_CALLS = 20
+LEAST_CALLS = 20
+_MANY_CALLS = 100  # what none of them did is done by fewer than 3 in 100, as likely as 19 to 1
+_MOST_TOLD = 20  # of the tools of one name; the others are counted
 _LEAST_CACHED_INPUT = 1024  # tokens a prompt has before OpenAI's and Anthropic's caches take it (wire.md 4)
 _LITTLE_CACHED = 0.2
 _AS_GOOD = 0.02  # so much less of the table's 0 to 1 is no difference
@@ -62,6 +66,18 @@ class Repeated(Struct, frozen=True):
     calls: int
     repeats: int
     cost_pusd: int
+
+
+class Unused(Struct, frozen=True):
+    """A tool that calls of a name at a provider defined and that was never called: in how many, how many tokens its
+    definitions came to, and how many of these the provider's cache had."""
+
+    model: str
+    provider: str
+    tool: str
+    calls: int
+    tokens: int
+    cached_tokens: int
 
 
 class Choice(Struct, frozen=True):
@@ -117,7 +133,7 @@ def advise(spent: Spent, own: Choice, others: Sequence[Choice]) -> list[Advice]:
 
 def unused_maximum(held: Held) -> Advice | None:
     """A maximum that replies never come near saves nothing, but holds back what a budget has."""
-    if held.calls < _LEAST_CALLS or held.hold_pusd < max(LEAST_PUSD, _IDLE * held.dearest_pusd):
+    if held.calls < LEAST_CALLS or held.hold_pusd < max(LEAST_PUSD, _IDLE * held.dearest_pusd):
         return None
     hold, dearest = (dollars(usd_text(pusd)) for pusd in (held.hold_pusd, held.dearest_pusd))
     why = (
@@ -129,13 +145,38 @@ def unused_maximum(held: Held) -> Advice | None:
 
 def exact_repeats(seen: Repeated) -> Advice | None:
     """Calls that most likely ask the same as one before; no prompt is kept that would prove it."""
-    if seen.repeats < _LEAST_CALLS or seen.cost_pusd < LEAST_PUSD:
+    if seen.repeats < LEAST_CALLS or seen.cost_pusd < LEAST_PUSD:
         return None
     why = (
         f"{seen.repeats:,} of the newest {seen.calls:,} calls were as long, in bytes and in tokens, as one that the same key had sent "
         "within the hour before: most likely the same words"
     )
     return Advice("repeats", seen.model, seen.provider, None, seen.cost_pusd, "low", why)
+
+
+def unused_tools(spent: Spent, own: Choice, found: Sequence[Unused]) -> Advice | None:
+    """What it cost to have definitions of tools read that were never called. `found` may be about other names as well."""
+    own_tools = [one for one in found if (one.model, one.provider) == (spent.model, spent.provider)]
+    tools = sorted((one for one in own_tools if one.calls >= LEAST_CALLS), key=lambda one: (-one.tokens, one.tool))
+    if own.price is None or not tools:
+        return None
+    price = own.price.at(spent.input_each, 0)
+    tokens, cached = sum(one.tokens for one in tools), sum(one.cached_tokens for one in tools)
+    cached_usd = price.input_usd if price.cached_input_usd is None else price.cached_input_usd
+    saves = to_pusd((tokens - cached) * price.input_usd + cached * cached_usd)
+    listed = at_price(spent, own.price) or 0
+    if spent.cost_pusd < listed:  # at a tier or with a discount
+        saves = saves * spent.cost_pusd // listed
+    if saves < LEAST_PUSD:
+        return None
+    told = [f"{one.tool} ({one.tokens // one.calls:,} tokens in each of {one.calls:,} calls)" for one in tools]
+    rest = f" and {len(told) - _MOST_TOLD:,} more" if len(told) > _MOST_TOLD else ""
+    why = (
+        f"defined and never called: {', '.join(told[:_MOST_TOLD])}{rest}; the provider's cache had {cached / max(1, tokens):.0%} of "
+        "that, and tokens are estimated from bytes"
+    )
+    confidence: Confidence = "medium" if min(one.calls for one in tools) >= _MANY_CALLS else "low"
+    return Advice("unused_tools", spent.model, spent.provider, None, min(saves, spent.cost_pusd), confidence, why)
 
 
 def _elsewhere(spent: Spent, own: Choice, others: Sequence[Choice]) -> Advice | None:
@@ -176,7 +217,7 @@ def _other_model(spent: Spent, own: Choice, others: Sequence[Choice]) -> Advice 
 def _prompt_cache(spent: Spent, own: Choice) -> Advice | None:
     """Long prompts of which the provider's cache has next to nothing: had it half of them."""
     price, usage = own.price, spent.usage
-    if price is None or price.cached_input_usd is None or spent.calls < _LEAST_CALLS:
+    if price is None or price.cached_input_usd is None or spent.calls < LEAST_CALLS:
         return None
     if spent.input_each < _LEAST_CACHED_INPUT or usage.cached_tokens >= _LITTLE_CACHED * usage.input_tokens:
         return None

@@ -27,6 +27,7 @@ from proxy.policy.analysis.savings import (
     at_price,
     exact_repeats,
     unused_maximum,
+    unused_tools,
 )
 from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.pricebook import Free
@@ -134,6 +135,8 @@ def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
     found += [one for each in held if (one := unused_maximum(each)) is not None]
     seen = desk.files.repeats(since_ms, _TEXT, desk.bounds.tenants)
     found += [one for each in seen if (one := exact_repeats(each)) is not None]
+    unused = desk.files.unused_tools(since_ms, desk.bounds.tenants)
+    found += [one for each, own in owned if (one := unused_tools(each, own, unused)) is not None]
     found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
     rows = [_row(one, in_tenant=desk.bounds.tenants is not None) for one in found]
     return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), rows)
@@ -264,6 +267,8 @@ def _how(one: Advice) -> str:
         return "send `max_tokens` a little above the longest reply, or set it under `defaults:` of the name"
     if one.kind == "repeats":
         return "set `cache: true` for the name or the key: what was answered is answered again at no cost, and told: docs/caching.md"
+    if one.kind == "unused_tools":
+        return "leave them out of `tools` where calls do not need them: in the client, or in its list of MCP servers"
     if one.kind == "flex":
         return "send `service_tier: flex` with what can wait"
     if one.kind == "batch":
