@@ -16,9 +16,9 @@ def limit(of: LimitOf, amount: int, scope: str = ALICE[0], per: Per | None = "mi
     return Limit(f"{scope}:{of}:{per}", scope, of, amount, None if of == "concurrent" else per)
 
 
-def take(limiter: Limiter, now: float, tokens: int = 0, requests: int = 1) -> Taken | Denied:
-    denied = limiter.judge(ALICE, tokens, now, requests)
-    found = limiter.take(ALICE, tokens, now, requests)
+def take(limiter: Limiter, now: float, tokens: int = 0) -> Taken | Denied:
+    denied = limiter.judge(ALICE, tokens, now)
+    found = limiter.take(ALICE, tokens, now)
     assert (found if isinstance(found, Denied) else None) == denied
     return found
 
@@ -94,8 +94,13 @@ def test_a_denied_call_takes_nothing() -> None:
     limiter = Limiter(
         [limit("requests", 5), limit("tokens", 100), limit("concurrent", 9), limit("requests", 3, GLOBAL)]
     )
+    first = taken(limiter, 0.0, 100)
+    before = limiter.headers(ALICE, 0.0)
     for _ in range(50):
-        assert isinstance(take(limiter, 0.0, 100, requests=4), Denied | Taken)
+        assert take(limiter, 0.0, 100) == Denied(limit("tokens", 100), 60.0)
+    assert limiter.headers(ALICE, 0.0) == before
+    limiter.correct(first, 0, 0.0)
+    taken(limiter, 0.0, 100)
     fresh = Limiter([limit("requests", 5), limit("tokens", 100, GLOBAL)])
     kept = taken(fresh, 0.0, 100)
     for _ in range(50):

@@ -40,20 +40,19 @@ class _Bucket:
     """The state of one limit: when the bucket will be empty (ns times `rate`), or the calls under way.
 
     `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it: in the
-    smallest whole numbers, so that `rate` is mostly 1. `part` and `due` are of the latest look: what would be taken, and when
-    the bucket would be empty then. `told` is the header of the amount.
+    smallest whole numbers, so that `rate` is mostly 1. `told` is the header of the amount.
     """
 
-    __slots__ = ("amount", "due", "empty_at", "limit", "ms", "of", "part", "rate", "told", "under_way", "unit", "whole")
+    __slots__ = ("amount", "empty_at", "is_of_tokens", "limit", "ms", "rate", "told", "under_way", "unit", "whole")
 
     def __init__(self, limit: Limit) -> None:
-        self.under_way = self.empty_at = self.due = self.part = 0
+        self.under_way = self.empty_at = 0
         self.rate = 1
         self.change(limit)
 
     def change(self, limit: Limit) -> None:
         """Take on a new amount: how full it is, in time, stays."""
-        self.limit, self.of, self.amount = limit, limit.of, limit.amount
+        self.limit, self.amount, self.is_of_tokens = limit, limit.amount, limit.of == "tokens"
         period, before = PERIOD_SECONDS[limit.per or "minute"] * _NANO, self.rate
         shared = gcd(limit.amount, period)
         self.rate, self.unit = limit.amount // shared, period // shared
@@ -61,42 +60,38 @@ class _Bucket:
         self.whole, self.ms = limit.amount * self.unit, self.rate * 10**6
         self.told = f"x-ratelimit-limit-{limit.of}", str(limit.amount)
 
-    def fits(self, amount: int, now_ns: int) -> bool:
-        """Whether `amount`, cut to what fits at all, does now; of a limit over a period."""
-        begun = now_ns * self.rate
-        self.part = part = amount if amount < self.amount else self.amount
-        level = self.empty_at - begun
-        level = (level if level > 0 else 0) + part * self.unit
-        self.due = begun + level
-        return level <= self.whole
+    def part_of(self, tokens: int) -> int:
+        """What one call of so many tokens takes of a limit over a period: of tokens no more than fits at all."""
+        return min(tokens, self.amount) if self.is_of_tokens else 1
 
-    def wait(self, amount: int, now_ns: int) -> float:
-        """Seconds until `amount`, cut to what fits at all, does fit; 0 when it does now."""
-        if self.of == "concurrent":
+    def wait(self, tokens: int, now_ns: int) -> float:
+        """Seconds until one call of so many tokens does fit; 0 when it does now."""
+        if self.limit.of == "concurrent":
             return CONCURRENT_RETRY_SECONDS if self.under_way >= self.amount else 0.0
-        if self.fits(amount, now_ns):
-            return 0.0
-        return (-(-(self.due - self.whole) // self.rate) - now_ns) / _NANO
+        over = self.level(now_ns) + self.part_of(tokens) * self.unit - self.whole
+        return (-(-(now_ns * self.rate + over) // self.rate) - now_ns) / _NANO if over > 0 else 0.0
 
     def correct(self, difference: int, now_ns: int) -> None:
         """Take more than was reserved, or give back."""
         begun = now_ns * self.rate
         self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
 
-    def state(self, now_ns: int) -> tuple[int, int, int]:
-        """How much is left, of what, and how full the bucket is."""
-        level = self.empty_at - now_ns * self.rate
-        if level <= 0:
-            return self.amount, self.amount, 0
-        left = self.amount - -(-level // self.unit)
-        return left if left > 0 else 0, self.amount, level
+    def level(self, now_ns: int) -> int:
+        """How full it is."""
+        return max(0, self.empty_at - now_ns * self.rate)
+
+    def tightness(self, now_ns: int) -> tuple[int, int]:
+        """How much is left, and of what."""
+        return max(0, (self.whole - self.level(now_ns)) // self.unit), self.amount
 
 
 class _Under(Struct):
-    """The limits of some scopes that count: all of them, and those over periods by what headers call what they limit."""
+    """The limits of some scopes that count, on calls at once and over periods; and the latter by what headers call what they
+    limit: the first, and the others."""
 
-    buckets: list[_Bucket]
-    told: list[tuple[str, str, list[_Bucket]]]
+    slots: tuple[_Bucket, ...]
+    timed: tuple[_Bucket, ...]
+    told: list[tuple[str, str, _Bucket, list[_Bucket]]]
 
 
 class Limiter:
@@ -126,36 +121,57 @@ class Limiter:
             self._by_scope.setdefault(limit.scope, []).append(bucket)
         self.has_shadows = any(bucket.limit.shadow for bucket in self._buckets.values())
 
-    def judge(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Denied | None:
+    def judge(self, scopes: tuple[str, ...], tokens: int, now: float) -> Denied | None:
         """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
-        now_ns, worst = _ns(now), None
-        for bucket in self._of(scopes).buckets:
-            wait = bucket.wait(tokens if bucket.of == "tokens" else requests, now_ns)
+        under, now_ns, worst = self._of(scopes), _ns(now), None
+        for bucket in (*under.slots, *under.timed):
+            wait = bucket.wait(tokens, now_ns)
             if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
                 worst = Denied(bucket.limit, wait)
         return worst
 
-    def take(self, scopes: tuple[str, ...], tokens: int, now: float, requests: int = 1) -> Taken | Denied:
+    def take(self, scopes: tuple[str, ...], tokens: int, now: float) -> Taken | Denied:
         """Take from every limit of these scopes, or from none: then what `judge` says."""
-        under, now_ns = self._of_scopes.get(scopes) or self._of(scopes), int(now * _NANO + 0.5)
-        for bucket in under.buckets:
-            if bucket.of == "concurrent":
-                is_free = bucket.under_way < bucket.amount
-            else:
-                is_free = bucket.fits(tokens if bucket.of == "tokens" else requests, now_ns)
-            if not is_free and (denied := self.judge(scopes, tokens, now, requests)) is not None:
-                return denied
-        return _take(Taken(), under.buckets)
+        under, now_ns, fits = self._of_scopes.get(scopes) or self._of(scopes), int(now * _NANO + 0.5), True
+        taken = Taken((), under.slots)
+        for bucket in under.slots:
+            bucket.under_way += 1
+            if bucket.under_way > bucket.amount:
+                fits = False
+        for bucket in under.timed:
+            begun, due, part = now_ns * bucket.rate, bucket.empty_at, 1
+            if bucket.is_of_tokens:
+                part = tokens if tokens < bucket.amount else bucket.amount
+                taken.tokens += ((bucket, part),)
+            bucket.empty_at = due = (due if due > begun else begun) + part * bucket.unit
+            if due > begun + bucket.whole:
+                fits = False
+        if fits:
+            return taken
+        self.withdraw(scopes, (taken,), now)
+        denied = self.judge(scopes, tokens, now)
+        assert denied is not None
+        return denied
 
     def denied_in_shadow(self, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
         """The limits of these scopes in shadow that would be in the way."""
         now_ns = _ns(now)
-        return [b.limit for b in self._shadows(scopes) if b.wait(tokens if b.of == "tokens" else 1, now_ns) > 0]
+        return [bucket.limit for bucket in self._shadows(scopes) if bucket.wait(tokens, now_ns) > 0]
 
     def take_in_shadow(self, taken: Taken, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
         """Take, beside what a call has taken, from those limits in shadow that would let it pass; return the others."""
         denied = self.denied_in_shadow(scopes, tokens, now)
-        _take(taken, [bucket for bucket in self._shadows(scopes) if bucket.limit not in denied])
+        for bucket in self._shadows(scopes):
+            if bucket.limit in denied:
+                continue
+            if bucket.limit.of == "concurrent":
+                bucket.under_way += 1
+                taken.slots += (bucket,)
+                continue
+            part = bucket.part_of(tokens)
+            bucket.correct(part, _ns(now))
+            if bucket.is_of_tokens:
+                taken.tokens += ((bucket, part),)
         return denied
 
     def give_back(self, taken: Taken) -> None:
@@ -169,8 +185,8 @@ class Limiter:
         for one in taken:
             self.give_back(one)
             self.correct(one, 0, now)
-            for bucket in self._of(scopes).buckets:
-                if bucket.of == "requests":
+            for bucket in self._of(scopes).timed:
+                if not bucket.is_of_tokens:
                     bucket.correct(-1, _ns(now))
 
     def correct(self, taken: Taken, tokens: int, now: float) -> None:
@@ -182,39 +198,33 @@ class Limiter:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
         found: list[tuple[str, str]] = []
         now_ns = int(now * _NANO + 0.5)
-        for remaining, reset, buckets in (self._of_scopes.get(scopes) or self._of(scopes)).told:
-            bucket = buckets[0]
-            if len(buckets) > 1:
-                bucket = min(buckets, key=lambda one: one.state(now_ns)[:2])
-            left, _, level = bucket.state(now_ns)
-            ms = -(-level // bucket.ms)
+        for remaining, reset, bucket, others in (self._of_scopes.get(scopes) or self._of(scopes)).told:
+            if others:
+                bucket = min(bucket, *others, key=lambda one: one.tightness(now_ns))
+            level = bucket.empty_at - now_ns * bucket.rate
+            if level < 0:
+                level = 0
+            left, ms = (bucket.whole - level) // bucket.unit, -(-level // bucket.ms)
+            if left < 0:
+                left = 0
             duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / bucket.rate / _NANO)
-            found += (bucket.told, (remaining, str(left)), (reset, duration))
+            found += (bucket.told, (remaining, f"{left}"), (reset, duration))
         return found
 
     def _of(self, scopes: tuple[str, ...]) -> _Under:
         found = self._of_scopes.get(scopes)
         if found is None:
             buckets = [b for scope in scopes for b in self._by_scope.get(scope, ()) if not b.limit.shadow]
-            by_what = [(left, reset, [one for one in buckets if one.of == of]) for of, left, reset in _TOLD]
-            found = self._of_scopes[scopes] = _Under(buckets, [told for told in by_what if told[-1]])
+            by_what = [(left, reset, [one for one in buckets if one.limit.of == of]) for of, left, reset in _TOLD]
+            found = self._of_scopes[scopes] = _Under(
+                tuple([one for one in buckets if one.limit.of == "concurrent"]),
+                tuple([one for one in buckets if one.limit.of != "concurrent"]),
+                [(left, reset, each[0], each[1:]) for left, reset, each in by_what if each],
+            )
         return found
 
     def _shadows(self, scopes: tuple[str, ...]) -> list[_Bucket]:
         return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ()) if bucket.limit.shadow]
-
-
-def _take(taken: Taken, buckets: list[_Bucket]) -> Taken:
-    """What was looked at last, and does fit."""
-    for bucket in buckets:
-        if bucket.of == "concurrent":
-            bucket.under_way += 1
-            taken.slots += (bucket,)
-        else:
-            bucket.empty_at = bucket.due
-            if bucket.of == "tokens":
-                taken.tokens += ((bucket, bucket.part),)
-    return taken
 
 
 def duration_text(seconds: float) -> str:
