@@ -61,10 +61,15 @@ class CellDoor(Nobody):
         self.error: str | None = None
         self.status = 0
         self.ended_at = 0.0
+        self.leave: Callable[[], None] = _nothing
         self._said = said
         self._parser: Any = httptools.HttpResponseParser(self)
         self._rest = b""
         self._plain = bytearray()
+
+    def begin(self, on_lost: Callable[[], None]) -> None:
+        """The call begins; `leave` is what a client that goes does to it."""
+        self.leave = on_lost
 
     def answered(self, client: Client) -> None:
         """The call is over."""
@@ -143,6 +148,10 @@ def begin_chat(
     door = CellDoor(said)
     api.begin(door, Asked(_HEAD, caller, b""), msgspec.json.encode({"model": model, **body, "stream": True}))
     return door
+
+
+def _nothing() -> None:
+    """No call has begun."""
 
 
 def _code_in(body: bytes) -> str | None:

@@ -56,14 +56,22 @@ class _Round:
         self._caller = caller
         self._asked = comparison
         self._client = client
-        self._news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._doors: list[CellDoor] = []
         models = list(comparison.models)
         if comparison.is_blind:
             random.shuffle(models)
         self._models = dict(zip(string.ascii_uppercase, models, strict=False))
 
     async def run(self, keep: Keep) -> None:
-        """Make the calls, one of each column at a time; tell what comes as it comes."""
+        """Make the calls, one of each column at a time; tell what comes as it comes. They end with whoever asked for them."""
+        try:
+            await self._run(keep)
+        except asyncio.CancelledError:
+            for door in self._doors:
+                door.leave()
+            raise
+
+    async def _run(self, keep: Keep) -> None:
         client = self._client
         client.record.phase = "streaming"
         if self._asked.streams:
@@ -83,7 +91,12 @@ class _Round:
         def said(text: str) -> None:
             self._tell({"column": column, "run": run, "text": text})
 
-        return begin_chat(self._api, self._caller, model, self._asked.body, said)
+        return self._call(model, self._asked.body, said)
+
+    def _call(self, model: str, body: dict[str, Any], said: Callable[[str], None] = lambda _: None) -> CellDoor:
+        door = begin_chat(self._api, self._caller, model, body, said)
+        self._doors.append(door)
+        return door
 
     def _tell(self, news: dict[str, Any]) -> None:
         if self._asked.streams:
@@ -102,7 +115,7 @@ class _Round:
         judge, letters = self._asked.judge or "", [letter for letter, _ in replies]
         found, ids, why = [], [], ""
         for shown in (replies, replies[::-1]) if len(replies) > 1 else ():
-            door = begin_chat(self._api, self._caller, judge, question(self._asked.prompt, shown))
+            door = self._call(judge, question(self._asked.prompt, shown))
             record = await door.over
             best, reason = answer_in("".join(door.text), letters)
             found.append(best)

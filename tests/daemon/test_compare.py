@@ -64,6 +64,16 @@ def test_pieces_come_as_they_are_said_and_names_only_at_the_end(daemon: Daemon) 
     assert reply.body.endswith(b"data: [DONE]\n\n")
 
 
+def test_its_calls_end_with_whoever_asked_for_them(daemon: Daemon) -> None:
+    body = json.dumps({"models": ["mock/echo", "mock/hang?after=headers"], "prompt": "Go on", "stream": True}).encode()
+    with daemon.connect() as connection:
+        connection.send(daemon.request("POST", "/tollkeeper/compare", [], body))
+        connection.read_head()  # comes with what the first one says; the other says nothing for ever
+    daemon.wait_for_log(lambda line: line.get("endpoint") == "tollkeeper/compare" and bool(line["client_left"]))
+    (call,) = daemon.asked("/calls")["calls"]
+    assert (call["model"], call["client_left"]) == ("mock/hang?after=headers", True)
+
+
 def test_a_column_that_fails_is_told_in_its_cell(daemon: Daemon) -> None:
     reply = compared(daemon, models=["mock/echo", "mock/error?status=400", "openai/gpt-4o"])
     errors = [(cell["status"], cell["error"]) for cell in reply.json["cells"]]

@@ -105,7 +105,7 @@ export function Playground({ place }: { place: Place }) {
       {(error ?? status.error) && <Problem error={(error ?? status.error) as Error} />}
       {result?.verdict && (
         <p class="note-box" role="status">
-          {result.verdict.winner ? `${result.verdict.model} finds ${result.verdict.winner} best. ` : `${result.verdict.model} finds none better. `}{result.verdict.reason}
+          {result.verdict.model} {found(result.verdict.winner, result.models)}. {result.verdict.reason}
         </p>
       )}
       <div class="columns" aria-busy={busy}>
@@ -113,6 +113,12 @@ export function Playground({ place }: { place: Place }) {
       </div>
     </div>
   );
+}
+
+// Asked twice, in either order: a tie is also what the two answers do not agree on.
+function found(winner: string | null, models: Record<string, string>): string {
+  if (winner === null) return "says nothing that can be read as a verdict";
+  return winner === "tie" ? "finds none better" : `finds ${winner} best, ${models[winner] ?? ""}`;
 }
 
 function Answer({ letter, column, model }: { letter: string; column: Column; model: string }) {
