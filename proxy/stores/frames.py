@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
 from itertools import takewhile
 from typing import Any, get_args
 from zlib import crc32
@@ -16,6 +15,7 @@ from proxy.stores.records import MOST_INT, Hold, Record, Row, Settled
 HEADER = struct.Struct("<II")
 MOST_PAYLOAD = 2**20
 _MAPS = frozenset([bytes([0x80 | count]) for count in range(16)] + [b"\xde", b"\xdf"])  # how one begins in MessagePack
+_USUAL_PAYLOAD = 2**12  # and no longer
 _LONG_PAYLOAD = 2**16
 _LONG_TEXT = 1000
 _HEADED = HEADER.pack
@@ -46,32 +46,38 @@ class Unreadable(Exception):
         self.hold = hold
 
 
+class _Checksums(dict[int, int]):
+    """Of lengths, each worked out once."""
+
+    def __missing__(self, length: int) -> int:
+        found = self[length] = crc32(_PACK(length))
+        return found
+
+
+_OF_LENGTH = _Checksums()
+
+
 def framed(record: Record) -> bytes:
     """The record as it stands in a segment. Never fails for what a client or an upstream may have sent."""
     try:
         payload = _ENCODE(record)
     except (UnicodeEncodeError, OverflowError):
         payload = _ENCODE(_tamed(record))
-    length, most_pusd = len(payload), 0
+    length, is_too_much = len(payload), False
     if type(record) is Hold:
-        most_pusd = record.amount_pusd
+        is_too_much = record.amount_pusd > MOST_INT  # readers take no larger amount for one
     elif type(record) is Settled:
         row = record.row
-        most_pusd = row.cost_pusd if row.cost_pusd > row.hold_pusd else row.hold_pusd
-    if length > _LONG_PAYLOAD or most_pusd > MOST_INT:  # readers take no larger amount for one
-        payload = _ENCODE(_tamed(record))
-        length = len(payload)
-    return _HEADED(length, crc32(payload, _checksum_of_length(length))) + payload
+        is_too_much = row.cost_pusd > MOST_INT or row.hold_pusd > MOST_INT
+    if is_too_much or length > _USUAL_PAYLOAD:
+        payload = _ENCODE(_tamed(record)) if is_too_much or length > _LONG_PAYLOAD else payload
+        return _HEADED(len(payload), checksum(payload)) + payload
+    return _HEADED(length, crc32(payload, _OF_LENGTH[length])) + payload
 
 
 def checksum(payload: bytes) -> int:
     """Covers the length too, so that a run of zeros is never a frame."""
-    return crc32(payload, _checksum_of_length(len(payload)))
-
-
-@lru_cache(maxsize=4096)
-def _checksum_of_length(length: int) -> int:
-    return crc32(_PACK(length))
+    return crc32(payload, crc32(_PACK(len(payload))))
 
 
 def unframed(payload: bytes) -> Record:

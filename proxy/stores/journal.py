@@ -11,6 +11,7 @@ that one long call does not keep every segment since.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -36,7 +37,6 @@ _MOST_BACKLOG = 8 * 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
 _SYNC_PAUSE_SECONDS = 1.0
 
-_MOST_FRESH = 5000
 _MOST_FRAME = 4096  # a larger one may stand shortened in its segment
 _ENDINGS = frozenset({Begun, Settled, Corrected, Voided})  # asked of every record: a union takes its time
 
@@ -56,11 +56,11 @@ class Journal:
         self.directory = directory
         self._lock = threading.RLock()
         self._reserve = Reserve(directory / "reserve", min(_MOST_RESERVE, rules.max_bytes // _SHARE))
-        self._most_bytes, self._usual_bytes = rules.max_bytes, rules.max_bytes - self._reserve.size_bytes
+        self._most_bytes, usual_bytes = rules.max_bytes, rules.max_bytes - self._reserve.size_bytes
         self._syncer = Syncer(directory, rules.fsync, self._sync_failed)
-        segments = SegmentRules(min(_MOST_SEGMENT, rules.max_bytes // _SHARE), self._usual_bytes)
+        segments = SegmentRules(min(_MOST_SEGMENT, rules.max_bytes // _SHARE), usual_bytes)
         self._writer = SegmentWriter(directory, segments, replayed, self._syncer)
-        self._writer.left = self._follow
+        self._writer.note = self._follow
         self._following = threading.Lock()  # within the other one, or alone
         self._fresh: deque[Record] = deque()  # written, and not followed yet
         self._open = OpenHolds(replayed.holds)
@@ -70,6 +70,7 @@ class Journal:
         self._failure = ""
         self._sync_again_at = 0.0
         self._is_lost = False
+        self._is_wary = True  # until a write has found all in order: nothing waits, the reserve is whole, the disk well
 
     @property
     def size_bytes(self) -> int:
@@ -112,24 +113,9 @@ class Journal:
         """The same for who does not ask where."""
         frame = framed(record)
         with self._lock:
-            is_ending = type(record) in _ENDINGS
-            try:
-                if self._backlog or self._sync_again_at or not self._reserve.whole:
-                    self._prepare(is_new=not is_ending)
-                if is_ending:
-                    self._put_ending(frame)
-                else:
-                    self._writer.put(frame, self._usual_bytes)
-                    self._failure = ""
-            except OSError as error:
-                if not is_ending or self._backlog_bytes + len(frame) > _MOST_BACKLOG:
-                    raise self._failed(error) from error
-                self._set_aside(record, frame, error)
+            if (self._is_wary or not self._writer.put(frame)) and not self._put_with_care(record, frame):
                 return
-            fresh = self._fresh
-            fresh.append(record)
-            if len(fresh) >= _MOST_FRESH:
-                self._follow()
+            self._fresh.append(record)
             if len(frame) > _MOST_FRAME:
                 self._tail.lose()
 
@@ -187,7 +173,7 @@ class Journal:
             for number in gone:
                 self._writer.drop(number)
             self._reserve.whole = False
-            self._sync_again_at = 0.0
+            self._sync_again_at, self._is_wary = 0.0, True
             return True
 
     def leave_segment(self, number: int) -> None:
@@ -206,12 +192,32 @@ class Journal:
 
     def _prepare(self, *, is_new: bool = True) -> None:
         """What has to be in order before a new call may start, or the end of one be written."""
-        if is_new and self._sync_again_at and time.monotonic() < self._sync_again_at:
-            raise OSError(EIO, "the last sync failed")
+        if is_new and self._sync_again_at:
+            if time.monotonic() < self._sync_again_at:
+                raise OSError(EIO, "the last sync failed")
+            self._sync_again_at = 0.0
         self._write_backlog()
         if is_new and not self._reserve.whole:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._reserve.take()
+
+    def _put_with_care(self, record: Record, frame: bytes) -> bool:
+        """Where something is wrong, or may be: what can be done about it, first. False: the end of a call waits in memory."""
+        is_ending = type(record) in _ENDINGS
+        try:
+            self._prepare(is_new=not is_ending)
+            if is_ending:
+                self._put_ending(frame)
+            else:
+                self._writer.put_with_care(frame)
+                self._failure = ""
+        except OSError as error:
+            if not is_ending or self._backlog_bytes + len(frame) > _MOST_BACKLOG:
+                raise self._failed(error) from error
+            self._set_aside(record, frame, error)
+            return False
+        self._is_wary = not self.healthy or self._sync_again_at > 0 or not self._reserve.whole
+        return True
 
     def _set_aside(self, ending: Record, frame: bytes, error: OSError) -> None:
         self._failed(error)
@@ -229,13 +235,13 @@ class Journal:
 
     def _put_ending(self, frame: bytes) -> None:
         try:
-            self._writer.put(frame, self._most_bytes)
+            self._writer.put_with_care(frame, self._most_bytes)
         except OSError as error:
             if error.errno not in (ENOSPC, EDQUOT) or not self._reserve.whole:
                 raise
             self._failed(error)
             self._reserve.release()
-            self._writer.put(frame, self._most_bytes)
+            self._writer.put_with_care(frame, self._most_bytes)
 
     def _follow(self) -> None:
         """Take note of what was written since: beside the calls, and before another segment is begun."""
@@ -251,7 +257,7 @@ class Journal:
         stale = self._open.inside(numbers)
         try:
             for identity, frames in stale:
-                self._writer.put(frames)
+                self._writer.put_with_care(frames, sys.maxsize)
                 self._open.moved(identity, self._writer.segment)
         except OSError as error:
             self._failed(error)
@@ -259,6 +265,7 @@ class Journal:
         return len(stale)
 
     def _failed(self, error: OSError) -> JournalUnwritable:
+        self._is_wary = True
         self._failure = "max_bytes" if isinstance(error, OverLimit) else errorcode.get(error.errno or 0, "EIO")
         return JournalUnwritable(self._failure)
 

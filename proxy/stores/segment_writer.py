@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from errno import EBADF, ENOSPC
+from os import write
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,6 +13,8 @@ from msgspec import Struct
 from proxy.stores.replay import Replayed
 from proxy.stores.segments import Position, segment_numbers, segment_path
 from proxy.stores.sync import Syncer
+
+_STRIDE = 2**20  # so much is put without a look
 
 
 class OverLimit(OSError):
@@ -28,12 +31,12 @@ class SegmentRules(Struct, frozen=True):
 class SegmentWriter:
     """Not safe for threads: the journal's lock is around every call. Nothing is opened before the first frame.
 
-    `segment` is the one that is written, up to `offset`; before another is begun, `left` is called.
+    `segment` is the one that is written, up to `offset`; before another is begun, and now and then, `note` is called.
     """
 
     def __init__(self, directory: Path, rules: SegmentRules, replayed: Replayed, syncer: Syncer) -> None:
         """Go on where `replayed` ended, in the same segment if that can be trusted."""
-        self.left: Callable[[], object] = _nobody
+        self.note: Callable[[], object] = _nobody
         self.segment, self.offset = max(replayed.end, replayed.after)
         self._sizes = {n: segment_path(directory, n).stat().st_size for n in segment_numbers(directory)}
         self._others_bytes = sum(self._sizes.values())
@@ -44,6 +47,7 @@ class SegmentWriter:
         self._fd = -1
         self._is_closed = False
         self._room = -1  # the offset up to which frames can be put without a further look
+        self._trouble = OSError()  # why the last one was not
 
     @property
     def end(self) -> Position:
@@ -60,28 +64,39 @@ class SegmentWriter:
         """All there are, oldest first."""
         return list(self._sizes)
 
-    def put(self, frame: bytes, most_bytes: int | None = None) -> None:
-        """One write, or none: what came out short is cut back, else its segment is left. Raises OSError."""
+    def put(self, frame: bytes) -> bool:
+        """One write, or none: what came out short is cut back, else its segment is left. False, and none, also where there is
+        no room without a further look."""
         length = len(frame)
-        if self.offset + length > self._room:
-            self._make_room(length, most_bytes)
+        end = self.offset + length
+        if end > self._room:
+            return False
         try:
-            if os.write(self._fd, frame) < length:
+            if write(self._fd, frame) < length:
                 raise OSError(ENOSPC, os.strerror(ENOSPC))
-        except OSError:
+        except OSError as error:
+            self._trouble = error
             self._cut_back()
-            raise
+            return False
         syncer = self._syncer
-        self.offset = syncer.offset = self.offset + length
+        self.offset = syncer.offset = end
         if syncer.is_asleep:
             syncer.wake()
+        return True
 
-    def _make_room(self, length: int, most_bytes: int | None) -> None:
-        if most_bytes is not None and self.size_bytes + length > most_bytes:
+    def put_with_care(self, frame: bytes, most_bytes: int | None = None) -> None:
+        """The same with that look: whether all segments take no more than `most_bytes`, or the usual. Raises OSError."""
+        length, most = len(frame), self._rules.usual_bytes if most_bytes is None else most_bytes
+        if self.size_bytes + length > most:
             raise OverLimit
         if self._fd < 0 or (self.offset and self.offset + length > self._rules.segment_bytes):
             self._next_segment()
-        self._room = min(self._rules.segment_bytes, self._rules.usual_bytes - self._others_bytes)
+        else:
+            self.note()
+        room = min(self._rules.segment_bytes, self._rules.usual_bytes - self._others_bytes, self.offset + _STRIDE)
+        self._room = max(room, self.offset + length)
+        if not self.put(frame):
+            raise self._trouble
 
     def leave(self, number: int) -> bool:
         """Go on in a new segment; False if `number` is not the one being written."""
@@ -124,7 +139,7 @@ class SegmentWriter:
         resume, self._resume = self._resume, None
         fd = self._created() if resume is None else self._reopened(resume)
         self._retire()
-        self.left()
+        self.note()
         self._fd, (self.segment, self.offset) = fd, resume or (max(self._sizes), 0)
         self._others_bytes -= self._sizes[self.segment]
         self._syncer.opened(fd, self.end)
