@@ -229,7 +229,7 @@ class Held:
         has_news = findings is not None and findings.events != self._events
         if has_news and outcome is not None and (late := self._late(booked.row, outcome)) is not None:
             self._record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
-            booked = self._keeping.correct(booked.row, self.hold, late)
+            booked = self._keeping.correct(booked.row, self.hold, late, self._tool_use[0])
         self._keeping.tell(booked)
 
     def listen(self, outcome: Reply) -> bool:

@@ -67,9 +67,9 @@ class Keeping(Struct, frozen=True):
         self.freed()
         return Booked(row, settlement.doubts, over or 0, durable)
 
-    def correct(self, was: Row, hold: Hold, settlement: Settlement) -> Booked:
+    def correct(self, was: Row, hold: Hold, settlement: Settlement, offered: str) -> Booked:
         """Charge what an attempt cost after all, once it is known that `was` is wrong."""
-        record = Corrected(was, paid(was, settlement, settlement.usage), hold.charges)
+        record = Corrected(was, paid(was, settlement, settlement.usage), hold.charges, offered)
         for budget, period in hold.charges:
             self.books.adjust(budget, period, record.delta_pusd)
         with contextlib.suppress(JournalUnwritable):

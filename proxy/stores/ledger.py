@@ -236,6 +236,7 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         late = rollups.not_filled(driver, done)
         rollups.add(driver, rollups.by_minute(record for record in done if record.row.id not in late))
         label_rollups.correct(driver, done)
+        tool_rollups.correct(driver, done)
         asked_quarters.add(driver, [record.row for record in done])
     totals: dict[Charge, int] = {}
     for record in done:

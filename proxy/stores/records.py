@@ -132,11 +132,13 @@ class Settled(Struct, frozen=True, array_like=True, gc=False, tag="settled"):
 
 class Corrected(Struct, frozen=True, array_like=True, gc=False, tag="corrected"):
     """What an attempt cost after all: a usage that came behind its settlement. `was` is the row it had, `row` the one
-    it has; the difference is charged to the periods its hold was taken in. One at most for each attempt."""
+    it has; the difference is charged to the periods its hold was taken in. One at most for each attempt. `offered` is that of
+    its settlement."""
 
     was: Row
     row: Row
     charges: tuple[Charge, ...]
+    offered: str = ""
 
     @property
     def delta_pusd(self) -> int:

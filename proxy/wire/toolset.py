@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from proxy.wire.counting import tokens_in
 from proxy.wire.json_object import Text
@@ -19,11 +19,11 @@ OTHER = ""  # the name of all that have none fit to be kept, and of those beyond
 _MOST_KNOWN = 32
 _DEEPEST = 4
 _NAME = re.compile(r"[A-Za-z0-9_.:/@-]{1,128}")  # Anthropic's are the longest
-_ONE = re.compile(r"([^=;]*)=(\d{1,9});")
+_sizes = msgspec.json.Decoder(dict[str, Annotated[int, Meta(ge=1, le=LARGEST)]])
 
 
 class Toolset(Struct, frozen=True):
-    """`offered`: `name=tokens;` of each, in the order they came; `names` are the same."""
+    """`offered`: their names with the tokens of each, as JSON, in the order they came; `names` are the same."""
 
     offered: str
     names: frozenset[str]
@@ -34,16 +34,19 @@ NO_TOOLS = Toolset("", frozenset())
 
 def toolset_of(member: Text) -> Toolset:
     """What the member `tools` of a request defines. The same bytes come again and again, and are read once."""
-    if len(memoryview(member)) > LARGEST:
-        return NO_TOOLS
-    return _read(member if type(member) is bytes else bytes(member))
+    if type(member) is bytes:
+        return _read(member) if len(member) <= LARGEST else NO_TOOLS
+    return _read(bytes(member)) if len(memoryview(member)) <= LARGEST else NO_TOOLS
 
 
 @lru_cache(maxsize=1024)
-def definitions(offered: str) -> tuple[tuple[tuple[str, int], ...], int]:
-    """What `Toolset.offered` says: names with their tokens, and the sum of these."""
-    found = tuple((name, int(tokens)) for name, tokens in _ONE.findall(offered))
-    return found, sum(tokens for _, tokens in found)
+def definitions(offered: str) -> tuple[dict[str, int], int]:
+    """What `Toolset.offered` says: names with their tokens, and the sum of these. Nothing where it cannot be read."""
+    try:
+        found = _sizes.decode(offered)
+    except (msgspec.DecodeError, RecursionError):
+        return {}, 0
+    return found, sum(found.values())
 
 
 @lru_cache(maxsize=_MOST_KNOWN)
@@ -56,7 +59,7 @@ def _read(text: bytes) -> Toolset:
             sizes[name] = sizes.get(name, 0) + tokens_in(msgspec.json.encode(tool))
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return NO_TOOLS
-    return Toolset("".join(f"{name}={tokens};" for name, tokens in sizes.items()), frozenset(sizes))
+    return Toolset(msgspec.json.encode(sizes).decode(), frozenset(sizes)) if sizes else NO_TOOLS
 
 
 def _each(tools: Any, depth: int = 0) -> Iterator[dict[str, Any]]:

@@ -36,14 +36,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return filled(tmp_path_factory.mktemp("spent"), MEMBERS)
 
 
-def filled(folder: Path, members: dict[str, Any], cost_pusd: int = 11 * 10**9, tenant: str = "") -> Desk:
+def filled(
+    folder: Path, members: dict[str, Any], cost_pusd: int = 11 * 10**9, tenant: str = "", offered: str = ""
+) -> Desk:
     desk = Desk(folder, **members)
     rows = [_row(number, cost_pusd, "responses" if number % 4 == 0 else "chat/completions") for number in range(CALLS)]
-    rows = [replace(row, tenant=tenant) for row in rows]
+    used = [Settled(replace(row, tenant=tenant), (), offered, ("look",) if offered else ()) for row in rows]
     with closing(connect(desk.folder / "state" / "ledger.db")) as driver:
         driver.execute("BEGIN IMMEDIATE")
         with driver:
-            apply(driver, [(Position(1, number + 1), Settled(row, ())) for number, row in enumerate(rows)])
+            apply(driver, [(Position(1, number + 1), record) for number, record in enumerate(used)])
     return desk
 
 
@@ -101,6 +103,19 @@ def test_calls_as_long_as_one_before_are_told_of_with_what_they_cost(tmp_path: P
     assert told["why"].startswith("39 of the newest 80 calls were as long") and "`cache: true`" in told["how"]
 
 
+def test_tools_that_are_never_called_are_named_with_what_they_cost(tmp_path: Path) -> None:
+    desk = filled(tmp_path, MEMBERS, offered='{"look":400,"run":300,"mcp__a__b":100}')
+    (told,) = [one for one in desk.json("savings", "--since", "7d")["savings"] if one["kind"] == "unused_tools"]
+    assert (told["saves_usd"], told["confidence"], told["to"]) == ("1.000000000000", "medium", None)
+    text = desk.run("savings", "--since", "7d").stdout
+    assert "$1.00  unused tools: openai/gpt-4o at openrouter (medium)" in text
+    assert (
+        "never called: run (300 tokens in each of 1,000 calls), mcp__a__b (100 tokens in each of 1,000 calls); the"
+        in text
+    )
+    assert "try: leave them out of `tools`" in text and "look" not in text
+
+
 def test_the_daemon_says_the_same(desk: Desk) -> None:
     with desk.daemon() as daemon:
         assert daemon.asked("/savings?since=7d")["spent_usd"] == "11.000000000000"
@@ -116,7 +131,10 @@ def test_an_admin_of_a_tenant_is_told_of_its_own_calls_and_of_models_it_may_use(
         for name in lists
     }
     admin = {"port": 0, "token": "admin-everybody"}
-    desk = filled(tmp_path, {**MEMBERS, "tenants": tenants, "admins": admins, "admin": admin}, tenant="mini")
+    tools = '{"look":400,"run":400}'
+    desk = filled(
+        tmp_path, {**MEMBERS, "tenants": tenants, "admins": admins, "admin": admin}, tenant="mini", offered=tools
+    )
 
     def seen(path: str, name: str) -> Reply:
         with Connection(daemon.admin_port) as connection:
@@ -128,6 +146,7 @@ def test_an_admin_of_a_tenant_is_told_of_its_own_calls_and_of_models_it_may_use(
         whole, own = (seen("/savings?since=7d", name).json for name in ("everybody", "mini"))
         assert whole["spent_usd"] == own["spent_usd"] == "11.000000000000"
         assert {one["to"] for one in own["savings"]} == {None, "openai/gpt-4o-mini"}
+        assert [one["saves_usd"] for one in own["savings"] if one["kind"] == "unused_tools"] == ["1.000000000000"]
         assert {one["to"] for one in whole["savings"]} > {None}
         (row,) = [one for one in own["savings"] if one["to"]]
         assert row["how"].startswith("ask whoever runs this for an experiment: tollkeeper settings set experiments.")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
+from typing import Any
 
 from harness.events import DONE, chat_chunk, chat_stream, usage_chunk
 from harness.http import Reply
@@ -14,10 +17,10 @@ BOB = [("Authorization", f"Bearer {BOUND_KEY}")]
 ENDED = [stream_head(), chunk(chat_stream(text="word " * 100))]
 
 
-def ask(calls: Calls, script: Script) -> Reply:
+def ask(calls: Calls, script: Script, **members: Any) -> Reply:
     """A streamed call of the key with a budget, to its last byte."""
     calls.upstream.expect(script)
-    body = {"model": "direct", "messages": [], "max_tokens": 1000, "stream": True}
+    body = {"model": "direct", "messages": [], "max_tokens": 1000, "stream": True, **members}
     return calls.toll.post("/v1/chat/completions", body, BOB)
 
 
@@ -34,6 +37,23 @@ def test_a_usage_behind_the_end_corrects_what_was_counted(calls: Calls) -> None:
     assert books.spent_by("key:bob:total") - before == COMPUTED
     line = calls.toll.wait_for_log(lambda line: line.get("request_id") == reply.request_id)
     assert (line["cost_source"], Decimal(line["cost_usd"]), line["output_tokens"]) == ("computed", COMPUTED, 4)
+
+
+def test_what_a_cache_had_of_the_tools_is_told_by_a_late_usage(calls: Calls) -> None:
+    tool = {"name": "late", "parameters": {"type": "object", "description": "words " * 40}}
+    late = {**TOKENS, "prompt_tokens": 1000, "prompt_tokens_details": {"cached_tokens": 1000}}
+    ask(
+        calls, say_apart([*ENDED, chunk(usage_chunk(late)), LAST_CHUNK]), tools=[{"type": "function", "function": tool}]
+    )
+
+    def told() -> list[tuple[int, ...]]:
+        with closing(sqlite3.connect(f"file:{calls.toll.folder}/state/ledger.db?mode=ro", uri=True)) as ledger:
+            asked = "SELECT calls, called, tokens, cached_tokens FROM rollup_tools WHERE tool = 'late'"
+            return ledger.execute(asked).fetchall()
+
+    eventually(calls.toll, lambda _: bool(found := told()) and found[0][3] > 0)
+    ((times, called, tokens, cached),) = told()
+    assert (times, called, tokens) == (1, 0, cached) and 60 < cached < 100
 
 
 def test_nothing_more_is_no_correction(calls: Calls) -> None:

@@ -22,7 +22,7 @@ from proxy.stores.segments import Position
 
 DAY = 86_400_000
 NOON = 1_700_049_600_000
-OFFERED = "look=40;run=60;"
+OFFERED = '{"look":40,"run":60}'
 
 
 def used(number: int, *called: str, offered: str = OFFERED, **changes: Any) -> Settled:
@@ -50,20 +50,18 @@ RECORDS: list[Record] = [
     used(4, cached_input_tokens=50),
     used(5, input_tokens=10),
     used(6, input_tokens=0),
-    used(7, offered="look=40;"),
+    used(7, offered='{"look":40}'),
     used(8, offered=""),
     voided("req_9"),
     used(2, "run"),
-    Corrected(used(1).row, row("req_1", input_tokens=1000, at_ms=NOON, cost_pusd=1), ()),
+    Corrected(used(1).row, used(1, input_tokens=50, cached_input_tokens=20, cost_pusd=1).row, (), OFFERED),
+    Corrected(used(2).row, used(2, cost_pusd=1).row, (), OFFERED),
+    Corrected(used(8).row, used(8, cached_input_tokens=50, cost_pusd=1).row, ()),
 ]
 SUMS = {
-    "look": (
-        7,
-        2,
-        4 * 40 + 4 + 0 + 40,
-        40 + 20,
-    ),  # half of a hundred were cached, and ten read, of which it is 40 in a hundred
-    "run": (6, 1, 4 * 60 + 6 + 0, 60 + 30),
+    # 40 and 60 of what the six calls read, and of what a cache had of it
+    "look": (7, 2, 20 + 40 + 40 + 40 + 4 + 0 + 40, 8 + 40 + 20),
+    "run": (6, 1, 30 + 60 + 60 + 60 + 6 + 0, 12 + 60 + 30),
 }
 
 
@@ -83,22 +81,25 @@ def test_a_record_is_read_as_it_was_written_and_so_is_an_older_one() -> None:
     assert unframed(framed(Settled(record.row, ()))[8:]) == Settled(record.row, (), "", ())
 
 
-@pytest.mark.parametrize("offered", ["look", "look=", "look=x;", "=;=;;", "look=" + "9" * 5000 + ";", "look=40;run=6"])
+@pytest.mark.parametrize(
+    "offered",
+    ["look", "[]", '{"look":40,"ru', '{"look":0}', '{"look":-1}', '{"look":"40"}', '{"look":' + "9" * 5000 + "}"],
+)
 def test_what_cannot_be_read_says_nothing(tmp_path: Path, offered: str) -> None:
     open_ledger(tmp_path / "ledger.db")
     with closing(connect(tmp_path / "ledger.db")) as driver:
-        add(driver, [used(1, "look", offered=offered)])
-        assert kept(driver) == ({"look": (1, 1, 40, 0)} if offered.startswith("look=40;") else {})
+        add(driver, [used(1, "look", offered=offered), used(2, "gone", offered='{"look":40}')])
+        assert kept(driver) == {"look": (1, 0, 40, 0)}
 
 
 def test_a_key_that_names_thousands_of_tools_has_one_name_for_most(tmp_path: Path) -> None:
     open_ledger(tmp_path / "ledger.db")
-    many = [used(number, offered=f"tool{number}=10;") for number in range(2000)]
-    others = [used(number, offered="mine=10;", key="bob") for number in range(2000, 2010)]
+    many = [used(number, offered=f'{{"tool{number}":10}}') for number in range(2000)]
+    others = [used(number, offered='{"mine":10}', key="bob") for number in range(2000, 2010)]
     with closing(connect(tmp_path / "ledger.db")) as driver:
         for at in range(0, 2000, 300):
             add(driver, many[at : at + 300], at)
-        add(driver, [*others, used(3000, offered="tool7=10;")], 3000)
+        add(driver, [*others, used(3000, offered='{"tool7":10}')], 3000)
         found = kept(driver)
         assert set(found) == {"", "mine", *(f"tool{number}" for number in range(256))}
         assert (found[""], found["mine"], found["tool7"]) == ((1744, 0, 17440, 0), (10, 0, 100, 0), (2, 0, 20, 0))
@@ -133,9 +134,9 @@ def test_a_tool_is_unused_where_none_who_has_it_called_it_under_any_name(tmp_pat
     often("look", key="carol", tenant="acme", model="shared")
     often("run", key="dave", tenant="acme", model="shared")
     often(key="carol", tenant="globex", model="globes")
-    often(key="erin", model="once", offered="rare=1;", at_ms=NOON - DAY)
+    often(key="erin", model="once", offered='{"rare":1}', at_ms=NOON - DAY)
     few = range(len(records), len(records) + LEAST_CALLS - 1)
-    records.extend(used(number, key="frank", model="few", offered="rare=1;") for number in few)
+    records.extend(used(number, key="frank", model="few", offered='{"rare":1}') for number in few)
     with closing(connect(tmp_path / "ledger.db")) as driver:
         add(driver, records)
     alices = {("openai/gpt-4o", "run"): LEAST_CALLS, ("other", "run"): LEAST_CALLS}

@@ -37,7 +37,7 @@ TABLE: list[tuple[str, list[Any], list[tuple[str, Any]]]] = [
     ("a response's, one of the provider's own", [response("look"), SEARCH], [("look", response("look")), (OTHER, SEARCH)]),
     ("those of a namespace", [{"type": "namespace", "name": "n", "tools": [response("look")]}], [("look", response("look"))]),
     ("names that are none", [chat(7), message("x" * 129), response("a b")], [(OTHER, [chat(7), message("x" * 129), response("a b")])]),
-    ("what separates them in the ledger", [message("a=1;b=2")], [(OTHER, message("a=1;b=2"))]),
+    ("a quote", [message('a":1')], [(OTHER, message('a":1'))]),
     ("one twice", [chat("look"), chat("look")], [("look", [chat("look"), chat("look")])]),
     ("what is no tool", [7, None, "look", [], chat("look")], [("look", chat("look"))]),
     ("none", [], []),
@@ -49,7 +49,8 @@ def test_tools_are_told_by_name_with_about_what_there_is_to_read(tools: Any, wan
     sizes = [(name, sum(map(tokens, tool)) if isinstance(tool, list) else tokens(tool)) for name, tool in wanted]
     for text in (json.dumps(tools, indent=2), json.dumps(tools, ensure_ascii=False)):
         found = toolset_of(text.encode())
-        assert definitions(found.offered) == (tuple(sizes), sum(size for _, size in sizes))
+        assert definitions(found.offered) == (dict(sizes), sum(size for _, size in sizes))
+        assert list(definitions(found.offered)[0]) == [name for name, _ in sizes]
         assert found.names == {name for name, _ in sizes}
 
 
@@ -79,7 +80,7 @@ def test_thousands_of_tools_are_one_beyond_the_first() -> None:
     tools = [{"name": f"tool{number}"} for number in range(5000)]
     found = toolset_of(json.dumps(tools).encode())
     sizes, total = definitions(found.offered)
-    assert [name for name, _ in sizes] == [f"tool{number}" for number in range(MOST_NAMED)] + [OTHER]
+    assert list(sizes) == [f"tool{number}" for number in range(MOST_NAMED)] + [OTHER]
     assert total == sum(map(tokens, tools))
 
 
