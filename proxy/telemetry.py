@@ -228,7 +228,7 @@ def _alike(same: Same) -> Alike:
     seen = CallSeen(  # in the order of its fields, which is quicker than by their names
         entry.endpoint, entry.status, entry.total_seconds, entry.overhead_seconds, entry.provider,
         entry.target or (record.label if entry.cache else None),
-        entry.key, entry.error_type, entry.stream, entry.first_token_seconds, entry.input_tokens, entry.output_tokens,
+        record.key, entry.error_type, entry.stream, entry.first_token_seconds, entry.input_tokens, entry.output_tokens,
         tuple([(tried.provider, tried.outcome) for tried in entry.tried]),
         None if len(entry.tried) < 2 else _fallback(entry),
         record.losses, entry.client_left,

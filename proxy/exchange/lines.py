@@ -1,6 +1,6 @@
 """Finished calls as their lines in the log, many at once: what a call has in common with many others is put into JSON once.
 
-Nearly every call differs from one before it in its ids, times, tokens and cost only. All else makes up its kind.
+Nearly every call differs from one before it in its ids, key, times, tokens and cost only. All else makes up its kind.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.credits import Credits
 from proxy.wire.marks import UNMARKED
 
-_MOST_KINDS = 1000
+_MOST_KINDS = 2000
 _entries = msgspec.json.Decoder(Entry)
 
 # what of a record its entry and the metrics depend on, but for what each call has for itself
 _common_of = attrgetter(
-    "key", "endpoint", "model", "label", "target", "served", "stream", "phase", "status", "failure", "failure_status",
-    "missing", "calls", "pending", "cost_source", "client_left", "shadow_rejections", "marks.tags", "tenant", "use_case",
-    "arm", "cache", "losses",
+    "endpoint", "model", "label", "target", "served", "stream", "phase", "status", "failure", "failure_status",
+    "missing", "calls", "pending", "cost_source", "client_left", "shadow_rejections", "marks.tags", "use_case", "arm",
+    "cache", "losses",
 )  # fmt: skip
 _tokens_of = attrgetter("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _NO_TOKENS = (None, None, None, None)
@@ -46,7 +46,8 @@ class Line(Struct, frozen=True, gc=False):
     request_id: str
     upstream_request_id: str | None
     at: str
-    key: Raw
+    key: str | None
+    endpoint: Raw
     input_tokens: int | None
     output_tokens: int | None
     cached_tokens: int | None
@@ -60,6 +61,8 @@ class Line(Struct, frozen=True, gc=False):
     client_left: Raw
     session: str | None
     tags: Raw
+    tenant: str | None
+    use_case: Raw
     decision: str | None
     arm: Raw
     cost_credits: str | None
@@ -89,7 +92,7 @@ class OddLine(Entry, frozen=True, gc=False):
 
 
 Pieces = tuple[Raw, ...]  # of a line, in turn
-_NO_PIECES: Pieces = (Raw(),) * 6
+_NO_PIECES: Pieces = (Raw(),) * 7
 _OWN = frozenset(name for name, kind in Line.__annotations__.items() if kind != "Raw")
 
 
@@ -103,7 +106,7 @@ class Kind(Struct, frozen=True, eq=False):
 
 
 class Alike(Struct):
-    """Calls of one kind that ended together."""
+    """Calls of one kind, key and tenant that ended together. `entry` is that of another one of the kind."""
 
     entry: Entry
     ended: list[Ended]
@@ -127,7 +130,7 @@ class Kinds:
     def told(self, ended: Sequence[Ended], unit: Credits | None) -> Told:
         """All there is to tell of these, with what they cost in the operator's own unit, where there is one."""
         lines: list[Line | OddLine] = []
-        alike: dict[Kind, Alike] = {}
+        alike: dict[tuple[Kind, str | None, str | None], Alike] = {}
         has_odd = False
         is_usual = _are_usual(ended)
         for one in ended:
@@ -137,9 +140,10 @@ class Kinds:
             else:
                 line, has_odd = _odd_line(one, kind, unit), True
             lines.append(line)
-            same = alike.get(kind)
+            whose = kind, line.key, line.tenant
+            same = alike.get(whose)
             if same is None:
-                alike[kind] = Alike(kind.entry, [one], [line])
+                alike[whose] = Alike(kind.entry, [one], [line])
             else:
                 same.ended.append(one)
                 same.lines.append(line)
@@ -180,14 +184,14 @@ def _begun(entry: Entry) -> Kind:
 def _line(ended: Ended, pieces: Pieces, level: str, unit: Credits | None) -> Line:
     """In the order of its fields, as an entry: by their names it takes four times as long."""
     record, at = ended
-    key, source, left, tags, arm, cache = pieces
+    endpoint, source, left, tags, use_case, arm, cache = pieces
     read, written, cached, reasoning = _NO_TOKENS if record.usage is None else _tokens_of(record.usage)
     first_byte, first_token, total, ours = record.times.in_seconds(at)
     cost_usd = usd_text(record.cost_pusd) if record.cost_source and not record.pending else None
     return Line(
-        record.request_id, record.upstream_request_id, instant(record.at), key,
+        record.request_id, record.upstream_request_id, instant(record.at), record.key, endpoint,
         read, written, cached, reasoning, cost_usd, source, first_byte, first_token, total, ours,
-        left, record.marks.session or None, tags, record.decision or None, arm,
+        left, record.marks.session or None, tags, record.tenant or None, use_case, record.decision or None, arm,
         None if unit is None or cost_usd is None else f"{unit.of(cost_usd)} {unit.name}", cache,
         usd_text(record.saved_pusd) if record.cost_source == "cached" else None,
         "call", level, _instant(record.at + at - record.started),
@@ -198,7 +202,7 @@ def _entry(ended: Ended, flags: tuple[str, ...], unit: Credits | None) -> Entry:
     record, target, left_early = ended[0], ended[0].target, ended[0].left_early()
     own = _line(ended, _NO_PIECES, "", unit)
     return Entry(
-        own.request_id, own.upstream_request_id, own.at, record.key, record.endpoint, record.model,
+        own.request_id, own.upstream_request_id, own.at, own.key, record.endpoint, record.model,
         None if target is None else record.label,
         None if target is None else target.provider,
         record.served, record.stream,
@@ -210,7 +214,7 @@ def _entry(ended: Ended, flags: tuple[str, ...], unit: Credits | None) -> Entry:
         "pending" if record.pending else record.cost_source,
         own.first_byte_seconds, own.first_token_seconds, own.total_seconds, own.overhead_seconds,
         record.client_left, record.shadow_rejections, own.session, record.marks.tags,
-        record.tenant or None, record.use_case or None, flags, own.decision, record.arm or None, own.cost_credits,
+        own.tenant, record.use_case or None, flags, own.decision, record.arm or None, own.cost_credits,
         record.cache or None, own.saved_usd,
     )  # fmt: skip
 
@@ -225,6 +229,7 @@ def _are_usual(ended: Sequence[Ended]) -> bool:
     """Whether nothing has to be escaped, cut or taken out of what others named for each call."""
     texts = [record.upstream_request_id for record, _ in ended if record.upstream_request_id]
     texts += [record.marks.session for record, _ in ended if record.marks is not UNMARKED]
+    texts += {name for record, _ in ended for name in (record.key, record.tenant) if name}
     try:
         said = msgspec.json.encode(texts)
     except UnicodeEncodeError:

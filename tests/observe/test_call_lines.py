@@ -92,6 +92,8 @@ ODD = [
     {"model": "a\nb\x1b[2J"},
     {"model": "\ud83d"},
     {"served": "é😀\u2028"},
+    {"tenant": "zoë"},
+    {"key": "sk-canarycanary"},
     {"tried": [Tried("local", 'm"\\', "200")]},
     {"adjusted": ["model=Bearer canarycanary"]},
     {"upstream_request_id": "sk-canarycanary"},

@@ -44,6 +44,7 @@ def told(calls: list[Entry]) -> Told:
 
 def _record(one: Entry) -> Record:
     record = record_of(one.request_id)
+    record.tenant = one.tenant or ""
     record.cost_pusd = to_pusd(Decimal(one.cost_usd or 0))
     return record
 

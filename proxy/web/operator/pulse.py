@@ -64,8 +64,8 @@ def summed(kinds: Iterable[Alike]) -> Ended:
     ended = Ended()
     for alike in kinds:
         sums = Ended(_sums(alike))
-        if alike.entry.tenant:
-            sums.of_tenants = {alike.entry.tenant: sums.all}
+        if tenant := alike.ended[0][0].tenant:
+            sums.of_tenants = {tenant: sums.all}
         ended.add(sums)
     return ended
 
