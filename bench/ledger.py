@@ -19,9 +19,10 @@ from bench.payloads import small_request
 from bench.processes import run_ours
 from bench.upstreams import Upstream
 from proxy.stores import asked_quarters, label_rollups
+from proxy.stores.alike import MINUTE_MS, NAMES
 from proxy.stores.hash_key import hash_key, keyed_hash
 from proxy.stores.histogram import histogram_of, merged, text_of
-from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, MINUTES_KEPT, MINUTES_PER_DAY, MINUTES_PER_HOUR, NAMES
+from proxy.stores.rollups import CUBES, MEASURES, MINUTES_KEPT, MINUTES_PER_DAY, MINUTES_PER_HOUR
 
 KEYS, MODELS = 20, 50
 _CALLS = KEYS * MODELS

@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.periods import LAST_START
+from proxy.stores.alike import MINUTE_MS, NAMES
 from proxy.stores.histogram import quantiles
 from proxy.stores.records import Row
-from proxy.stores.rollups import MEASURES, MINUTE_MS, NAMES, Place, Sums
+from proxy.stores.rollups import MEASURES, Place, Sums
 from proxy.stores.tally import COUNTERS
 
 Interval = Literal["minute", "hour", "day", "month"]

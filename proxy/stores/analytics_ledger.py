@@ -12,11 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.stores import label_rollups, rollups
+from proxy.stores.alike import MINUTE_MS
 from proxy.stores.analytics import DAY_MS, HOUR_MS, PATTERN, AnalyticsQuestion, Found, count_rows, sums_of
 from proxy.stores.database import marks
 from proxy.stores.histogram import added
 from proxy.stores.records import MOST_INT, Row
-from proxy.stores.rollups import CUBES, MEASURES, MINUTE_MS, TIMES, Sums
+from proxy.stores.rollups import CUBES, MEASURES, TIMES, Sums
 
 MOST_ATTEMPTS = 150_000  # read one by one, where no roll-up has what is asked for
 _PART = 2**32  # sums that would overflow are added in two parts

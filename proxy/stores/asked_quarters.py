@@ -9,8 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+from proxy.stores.alike import MINUTE_MS
 from proxy.stores.records import Row
-from proxy.stores.rollups import MINUTE_MS, MINUTES_PER_QUARTER
+from proxy.stores.rollups import MINUTES_PER_QUARTER
 
 QUARTER_MS = MINUTES_PER_QUARTER * MINUTE_MS
 _SCANNED_AT_ONCE = 20_000

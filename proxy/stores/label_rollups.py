@@ -9,8 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+from proxy.stores.alike import MINUTE_MS, Names, names_of
 from proxy.stores.records import Corrected, Record, Row
-from proxy.stores.rollups import MINUTE_MS, MINUTES_PER_HOUR, Names, Sums, names_of, rows_in, upsert
+from proxy.stores.rollups import MINUTES_PER_HOUR, Sums, rows_in, upsert
 
 Label = tuple[str, str]  # "session" or "flag", and which
 Place = tuple[str, int, str, Names]  # the label's kind, the hour since the epoch, which, the names

@@ -13,6 +13,7 @@ from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
 from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, tool_rollups
+from proxy.stores.alike import Groups, adding, alike
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
@@ -29,7 +30,6 @@ _PRUNED_AT_ONCE = 5000
 
 WithRow = Settled | Voided | Refused
 _WITH_ROW = (Settled, Voided, Refused)  # asked of every record: a union takes its time
-Columns = tuple[Any, ...]
 RecordT = TypeVar("RecordT")
 
 
@@ -48,9 +48,8 @@ def _adding_up(table: str, key: Sequence[str], counters: Sequence[str]) -> str:
 
 
 _SPENDER = ("key", "provider", "model", "source", "tenant")
-_ADD_ATTEMPT = _insert("attempts", Row.__struct_fields__) + " ON CONFLICT (id) DO NOTHING"
 _ADJUSTMENT = [name for name in Adjusted.__struct_fields__ if name != "tenant"]  # which the audit keeps
-_ADD_ADJUSTMENT = _insert("adjustments", _ADJUSTMENT) + " ON CONFLICT (id) DO NOTHING"
+_ADD_ADJUSTMENT = _insert("adjustments", _ADJUSTMENT)
 _ADD_SPENT = _adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))
 _ADD_SUMS = _adding_up("sums", ("quarter", *_SPENDER), COUNTERS)
 _ADD_SESSIONS = _adding_up("sums_by_session", ("quarter", *_SPENDER, "session"), COUNTERS)
@@ -80,15 +79,14 @@ def take(driver: sqlite3.Connection, records: Sequence[Record], position: Positi
 
     Records it has are passed over.
     """
-    ends = [(astuple(record.row), record) for record in records if isinstance(record, _WITH_ROW)]
-    fresh = _add_fresh(driver, "attempts", _ADD_ATTEMPT, ends)
-    changes = [(_columns(record), record) for record in records if isinstance(record, Adjusted)]
-    adjusted = _add_fresh(driver, "adjustments", _ADD_ADJUSTMENT, changes)
-    minutes = rollups.by_minute(fresh)
-    _add_sums(driver, minutes, fresh)
+    fresh, groups = _add_attempts(driver, [record for record in records if isinstance(record, _WITH_ROW)])
+    adjusted = _add_adjustments(driver, [record for record in records if isinstance(record, Adjusted)])
+    minutes = rollups.summed(groups)
+    in_sessions = [record for record in fresh if record.row.session]
+    _add_sums(driver, minutes, in_sessions)
     rollups.add(driver, minutes)
-    label_rollups.add(driver, [record for record in fresh if record.row.session])
-    asked_quarters.add(driver, [record.row for record in fresh])
+    label_rollups.add(driver, in_sessions)
+    asked_quarters.add(driver, [same[0] for same in groups.values()])
     if with_tools := [record for record in fresh if isinstance(record, Settled) and record.offered]:
         tool_rollups.add(driver, with_tools)
     if any(change.actor for change in adjusted):
@@ -127,48 +125,51 @@ def rows_of(connection: Given, request_id: str) -> list[Row]:
     return [_row_of(columns) for columns in raw(connection).execute(_ROWS, (*between, request_id))]
 
 
-def _columns(change: Adjusted) -> Columns:
-    return tuple(getattr(change, name) for name in _ADJUSTMENT)
-
-
 def _row_of(columns: tuple[Any, ...]) -> Row:
     fields = dict(zip(Row.__struct_fields__, columns, strict=True))
     return Row(**{**fields, "stream": bool(fields["stream"]), "counts_call": bool(fields["counts_call"])})
 
 
-def _add_fresh(
-    driver: sqlite3.Connection, table: str, adding: str, pairs: list[tuple[Columns, RecordT]]
-) -> list[RecordT]:
-    """Add the rows, which begin with their id, of those records whose id the table does not have; return these.
+def _add_attempts(driver: sqlite3.Connection, ends: list[WithRow]) -> tuple[list[WithRow], Groups]:
+    """Add the rows of those whose id the table does not have; return these, and their rows by their kinds.
 
-    Almost always that is all of them, and SQLite says so for nothing.
+    Almost always that is all of them, and SQLite says so for nothing. One in a million holds a number that no column does.
     """
-    if not pairs:
-        return []
+    groups = alike([record.row for record in ends])
     driver.execute("SAVEPOINT fresh")
-    if _add_once(driver, adding, pairs) < len(pairs):
+    try:
+        for (statement, columns_of), rows in adding(groups):
+            driver.executemany(statement, map(columns_of, rows))
+    except (sqlite3.IntegrityError, OverflowError):
         driver.execute("ROLLBACK TO fresh")
-        pairs = _unknown(driver, table, pairs)
-        _add_once(driver, adding, pairs)
+        ends = _unknown(driver, "attempts", {record.row.id: record for record in reversed(ends)})
+        groups = alike([record.row for record in ends])
+        for (statement, columns_of), rows in adding(groups):
+            driver.executemany(statement, [_bounded(columns_of(row)) for row in rows])
     driver.execute("RELEASE fresh")
-    return [record for _, record in pairs]
+    return ends, groups
 
 
-def _unknown(
-    driver: sqlite3.Connection, table: str, pairs: list[tuple[Columns, RecordT]]
-) -> list[tuple[Columns, RecordT]]:
-    """Those whose id the table does not have; the first of each id."""
-    fresh = {pair[0][0]: pair for pair in reversed(pairs)}
-    ids = list(fresh)
+def _add_adjustments(driver: sqlite3.Connection, adjusted: list[Adjusted]) -> list[Adjusted]:
+    """Add those whose id the table does not have, and return them."""
+    fresh = _unknown(driver, "adjustments", {change.id: change for change in reversed(adjusted)})
+    rows = [_bounded(tuple([getattr(change, name) for name in _ADJUSTMENT])) for change in fresh]
+    driver.executemany(_ADD_ADJUSTMENT, rows)
+    return fresh
+
+
+def _unknown(driver: sqlite3.Connection, table: str, last_first: dict[str, RecordT]) -> list[RecordT]:
+    """Those whose id the table does not have, in turn; of the same id the first."""
+    ids = list(last_first)
     for start in range(0, len(ids), _MOST_PARAMETERS):
         part = ids[start : start + _MOST_PARAMETERS]
         for (there,) in driver.execute(f"SELECT id FROM {table} WHERE id IN ({marks(part)})", part).fetchall():
-            del fresh[there]
-    return list(reversed(fresh.values()))
+            del last_first[there]
+    return list(reversed(last_first.values()))
 
 
 def _add_sums(
-    driver: sqlite3.Connection, minutes: dict[rollups.Place, rollups.Sums], fresh: Sequence[WithRow | Corrected]
+    driver: sqlite3.Connection, minutes: dict[rollups.Place, rollups.Sums], in_sessions: Sequence[WithRow | Corrected]
 ) -> None:
     detail: dict[Spender, Counts] = {}
     for (minute, (key, tenant, provider, model, _, source)), one in minutes.items():
@@ -178,15 +179,15 @@ def _add_sums(
     sums = folded(detail, lambda spender: spender[:-1])
     by_day = folded(detail, lambda spender: (*spender[1:-1], spender[0] // QUARTERS_PER_DAY))
     by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
-    by_session = tally([record for record in fresh if record.row.session], session_of)
+    by_session = tally(in_sessions, session_of)
     kinds: tuple[tuple[str, dict[Any, Counts]], ...] = (
         (_ADD_SUMS, sums),
         (_ADD_DAYS, by_day),
         (_ADD_QUARTERS, by_quarter),
         (_ADD_SESSIONS, by_session),
     )
-    for adding, totals in kinds:
-        driver.executemany(adding, [_bounded((*key, *counts)) for key, counts in totals.items()])
+    for upserting, totals in kinds:
+        driver.executemany(upserting, [_bounded((*key, *counts)) for key, counts in totals.items()])
 
 
 def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
@@ -232,7 +233,7 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         if driver.execute(_CORRECT, (*_bounded(astuple(record.row)), *same)).rowcount:
             done.append(record)
     if done:
-        _add_sums(driver, rollups.by_minute(done), done)
+        _add_sums(driver, rollups.by_minute(done), [record for record in done if record.row.session])
         late = rollups.not_filled(driver, done)
         rollups.add(driver, rollups.by_minute(record for record in done if record.row.id not in late))
         label_rollups.correct(driver, done)
@@ -244,15 +245,6 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
             totals[charge] = totals.get(charge, 0) + record.delta_pusd
     driver.executemany(_ADD_SPENT, [_bounded((*charge, amount)) for charge, amount in totals.items()])
     return set(totals)
-
-
-def _add_once(driver: sqlite3.Connection, adding: str, pairs: list[tuple[Columns, RecordT]]) -> int:
-    """Add rows, and say how many were: one in a million holds a number that no column does."""
-    try:
-        return driver.executemany(adding, [row for row, _ in pairs]).rowcount
-    except OverflowError:
-        driver.execute("ROLLBACK TO fresh")
-        return driver.executemany(adding, [_bounded(row) for row, _ in pairs]).rowcount
 
 
 def _bounded(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from proxy.stores import asked_quarters, rollups
+from proxy.stores.alike import MINUTE_MS
 from proxy.stores.asked_quarters import QUARTER_MS
 from proxy.stores.database import marks
 from proxy.stores.ledger import rows_of
 from proxy.stores.records import Row
-from proxy.stores.rollups import CUBES, MINUTE_MS, MINUTES_PER_HOUR
+from proxy.stores.rollups import CUBES, MINUTES_PER_HOUR
 
 _EVER = 2**62
 _SENT, _REFUSED = "provider <> ''", "provider = '' AND source = 'none'"

@@ -11,15 +11,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Iterator, Sequence
 
+from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
-from proxy.stores.tally import COUNTERS, counts_of
+from proxy.stores.tally import COUNTERS, counts_of_all
 
-NAMES = ("key", "tenant", "provider", "model", "endpoint", "source")
 CUBES: tuple[tuple[str, ...], ...] = (
     NAMES,
     ("provider", "model", "source"),
@@ -28,7 +27,6 @@ CUBES: tuple[tuple[str, ...], ...] = (
 )
 MEASURES = (*COUNTERS, "errors", "refused")
 TIMES = ("first_token_ms", "total_ms")
-MINUTE_MS = 60_000
 MINUTES_PER_QUARTER, MINUTES_PER_HOUR, MINUTES_PER_DAY = 15, 60, 1440
 MINUTES_KEPT = 8 * MINUTES_PER_DAY
 
@@ -37,8 +35,7 @@ _AHEAD = 60  # minutes; whose clock is further ahead than that does not close wh
 _FILLED_AT_ONCE = 1000
 _CLIENT_LEFT = 499
 
-Names = tuple[str, ...]  # in the order of NAMES; "" for one a cube does not have
-Place = tuple[int, Names]  # minute, hour or day since the epoch
+Place = tuple[int, Names]  # minute, hour or day since the epoch; "" for a name that a cube does not have
 
 
 class Sums:
@@ -55,19 +52,20 @@ class Sums:
         self.add_rows((row,), sign)
 
     def add_rows(self, rows: Sequence[Row], sign: int = 1) -> None:
-        """Count attempts or refusals of one provider and source in, or (-1) out again."""
-        counts, is_cached = self.counts, rows[0].source == "cached"
-        if not rows[0].provider and not is_cached:
+        """Count attempts or refusals that are alike in, or (-1) out again."""
+        counts, first = self.counts, rows[0]
+        if not first.provider and first.source != "cached":
             counts[-1] += sign * sum([row.times for row in rows])
             return
-        for at, column in enumerate(zip(*map(counts_of, rows), strict=True)):
-            counts[at] += sign * sum(column)
-        if is_cached:
+        for at, count in enumerate(counts_of_all(rows)):
+            counts[at] += sign * count
+        if first.source == "cached":
             return
-        good = [row for row in rows if row.error is None and 200 <= row.status < 400]
-        counts[-2] += sign * (len([row for row in rows if row.status != _CLIENT_LEFT]) - len(good))
-        self.total += sign * _histogram_of([row.total_ms for row in good])
-        self.first_token += sign * _histogram_of([row.first_token_ms for row in good if row.first_token_ms is not None])
+        if first.error is not None or not 200 <= first.status < 400:
+            counts[-2] += 0 if first.status == _CLIENT_LEFT else sign * len(rows)
+            return
+        self.total += sign * _histogram_of([row.total_ms for row in rows])
+        self.first_token += sign * _histogram_of([row.first_token_ms for row in rows if row.first_token_ms is not None])
 
     def add(self, other: Sums) -> None:
         """Add all the other one has."""
@@ -88,23 +86,24 @@ class Sums:
 
 
 def by_minute(records: Iterable[Record]) -> dict[Place, Sums]:
-    """The sums of all attempts and refusals among them."""
-    return _summed(rows_in(records))
-
-
-def _summed(signed: Iterable[tuple[Row, int]]) -> dict[Place, Sums]:
-    alike: dict[tuple[int, Names, int], list[Row]] = {}
-    for row, sign in signed:
-        place = row.at_ms // MINUTE_MS, names_of(row), sign
-        rows = alike.get(place)
-        if rows is None:
-            alike[place] = [row]
-        else:
-            rows.append(row)
+    """The sums of all attempts and refusals among them; what a correction corrects is taken out."""
     found: dict[Place, Sums] = {}
-    for (minute, names, sign), rows in alike.items():
-        found.setdefault((minute, names), Sums()).add_rows(rows, sign)
+    signed = list(rows_in(records))
+    for sign in (1, -1):
+        _add_up(found, alike([row for row, its in signed if its == sign]), sign)
     return found
+
+
+def summed(groups: Groups) -> dict[Place, Sums]:
+    """The sums of all of them."""
+    found: dict[Place, Sums] = {}
+    _add_up(found, groups, 1)
+    return found
+
+
+def _add_up(found: dict[Place, Sums], groups: Groups, sign: int) -> None:
+    for (minute, names, _), rows in groups.items():
+        found.setdefault((minute, names), Sums()).add_rows(rows, sign)
 
 
 def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
@@ -114,9 +113,6 @@ def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
             yield record.was, -1
         if isinstance(record, (Settled, Voided, Refused, Corrected)):
             yield record.row, 1
-
-
-names_of: Callable[[Row], Names] = attrgetter(*NAMES)  # what an attempt is told apart by
 
 
 def _histogram_of(times: Iterable[int]) -> int:
@@ -173,7 +169,7 @@ def fill(driver: sqlite3.Connection) -> bool:
     if filled >= until:
         return False
     found = driver.execute(_UNFILLED, (filled, until, _FILLED_AT_ONCE)).fetchall()
-    _add(driver, _summed((Row(*columns), 1) for _, *columns in found))
+    _add(driver, summed(alike(Row(*columns) for _, *columns in found)))
     is_more = len(found) == _FILLED_AT_ONCE
     driver.execute("UPDATE rollup_state SET filled_seq = ?", (found[-1][0] if is_more else until,))
     return is_more

@@ -25,7 +25,8 @@ from sqlalchemy import (
 )
 
 from proxy.stores import tool_rollups
-from proxy.stores.rollups import MEASURES, NAMES, TIMES
+from proxy.stores.alike import NAMES
+from proxy.stores.rollups import MEASURES, TIMES
 from proxy.stores.tally import COUNTERS
 
 _INT = BigInteger().with_variant(Integer(), "sqlite")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from proxy.stores.records import Corrected, Record, Refused, Row, Settled, Voided
@@ -24,19 +25,25 @@ QUARTERS_PER_DAY = 96
 Counts = list[int]  # in the order of COUNTERS
 # quarter-hour since the epoch, key, provider, model, source, tenant; and the session, where sums are kept by it, else ""
 Spender = tuple[int, str, str, str, str, str, str]
+_summed_of = attrgetter("counts_call", *COUNTERS[2:])
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 def counts_of(row: Row) -> Counts:
     """What one attempt adds. One that cost nothing for sure counts as a call at most; a call counts with its last attempt.
     One served without any counts as an attempt, by its source."""
-    call = int(row.counts_call)
-    if row.source == "none":
-        return [call, 1, 0, 0, 0, 0, 0, 0, 0]
-    if row.source == "cached":
-        return [0, 1, 0, 0, 0, 0, 0, 0, row.saved_pusd]
-    tokens = [row.input_tokens, row.output_tokens, row.cached_input_tokens, row.cache_write_tokens]
-    return [call, 1, *tokens, row.reasoning_tokens, row.cost_pusd, row.saved_pusd]
+    return counts_of_all((row,))
+
+
+def counts_of_all(rows: Sequence[Row]) -> Counts:
+    """What attempts of one source add."""
+    source, attempts = rows[0].source, len(rows)
+    if source == "cached":
+        return [0, attempts, 0, 0, 0, 0, 0, 0, sum([row.saved_pusd for row in rows])]
+    if source == "none":
+        return [sum([row.counts_call for row in rows]), attempts, 0, 0, 0, 0, 0, 0, 0]
+    calls, *sums = map(sum, zip(*map(_summed_of, rows), strict=True))
+    return [calls, attempts, *sums]
 
 
 def spender_of(row: Row) -> Spender:

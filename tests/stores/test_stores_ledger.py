@@ -13,7 +13,7 @@ from stores_samples import DAY, MONTH, begun, hold, row, settled, voided
 from proxy.stores.database import engine_for
 from proxy.stores.ledger import apply, position, prune, rows_of, spent
 from proxy.stores.opening import open_ledger
-from proxy.stores.records import MOST_INT, Adjusted, Record, Refused
+from proxy.stores.records import MOST_INT, Adjusted, Record, Refused, Row
 from proxy.stores.schema import (
     adjustments,
     attempts,
@@ -106,6 +106,26 @@ def test_an_id_twice_in_one_batch_counts_once_and_the_first_wins(connection: Con
     assert rows_of(connection, "a") == [settled("a").row]
     assert spent(connection, [DAY[0]]) == {DAY: 30_000_000_000 - 7}
     assert counted(connection, "calls") == 1
+
+
+def test_every_column_has_what_its_row_had_whatever_others_of_the_batch_have(connection: Connection) -> None:
+    usual = {name: getattr(row("x"), name) for name in Row.__struct_fields__ if name not in ("id", "request_id")}
+    held = {name: (True, False) if isinstance(value, bool) else _held(name, value) for name, value in usual.items()}
+    ends = [
+        settled(f"{name}-{number}", **{"attempt": 1, name: value})
+        for name, values in held.items()
+        for number, value in enumerate(values)
+    ]
+    apply(connection, batch(*ends))
+    assert [rows_of(connection, end.row.request_id) for end in ends] == [[end.row] for end in ends]
+    assert list(connection.execute(select(func.count()).select_from(attempts))) == [(len(ends),)]
+
+
+def _held(name: str, value: object) -> tuple[object, ...]:
+    """What a column like that may hold, the odd and the ordinary."""
+    if isinstance(value, int) or name.endswith("_ms"):
+        return (value, 0, 1, 2, 10**12)
+    return (value, "", "0", "a'b\"; --", "é")
 
 
 def test_a_batch_larger_than_one_statement_takes_is_applied_whole(connection: Connection) -> None:

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from proxy.policy.analysis.anomalies import Anomaly, Figures, Kind, Of, of_key, of_model, of_session
 from proxy.policy.money.amounts import to_pusd, usd_text
+from proxy.stores.alike import MINUTE_MS
 from proxy.stores.analytics import DAY_MS, HOUR_MS, AnalyticsQuestion, By
 from proxy.stores.analytics_ledger import TooMuch
-from proxy.stores.rollups import MINUTE_MS
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.desk import Desk, instant
