@@ -19,9 +19,9 @@ NOT_COUNTED: ToolUse = ("", ())
 
 
 def tool_use(member: Text, outcome: Reply | Failure) -> ToolUse:
-    """What is to be counted of an attempt that ends; `member` is `tools` of its request. Nothing where its reply could not be
-    read, or called what is not known."""
-    if outcome.findings is None or (outcome.judged_status or 0) >= 400:
+    """What is to be counted of an attempt that ends; `member` is `tools` of its request. Nothing where its reply failed,
+    broke off, could not be read, or called what is not known."""
+    if outcome.findings is None or (outcome.judged_status or 0) >= 400 or not outcome.complete:
         return NOT_COUNTED
     if outcome.came_as_events:
         called: set[str] | None = outcome.findings.called

@@ -109,10 +109,8 @@ def test_tools_that_are_never_called_are_named_with_what_they_cost(tmp_path: Pat
     assert (told["saves_usd"], told["confidence"], told["to"]) == ("1.000000000000", "medium", None)
     text = desk.run("savings", "--since", "7d").stdout
     assert "$1.00  unused tools: openai/gpt-4o at openrouter (medium)" in text
-    assert (
-        "never called: run (300 tokens in each of 1,000 calls), mcp__a__b (100 tokens in each of 1,000 calls); the"
-        in text
-    )
+    told_of = "run ($0.75: 300 tokens in each of 1,000 calls), mcp__a__b ($0.25: 100 tokens in each of 1,000 calls)"
+    assert f"never called: {told_of}; the provider's cache had 0%" in text
     assert "try: leave them out of `tools`" in text and "look" not in text
 
 

@@ -114,7 +114,8 @@ def test_tools_that_were_never_called_are_told_with_what_they_cost(mock: Mock, t
         row, each = found[alias(*way)], [tokens(name, way[0]) for name in UNUSED]
         assert row["saves_usd"] == f"{sum(each) * CALLS * 10 / 1e6:.12f}"
         for name, size in zip(UNUSED, each, strict=True):
-            assert f"{name} ({size:,} tokens in each of {CALLS} calls)" in row["why"]
+            cost = f"${size * CALLS / 1e5:.6f}".rstrip("0")
+            assert f"{name} ({cost}: {size:,} tokens in each of {CALLS} calls)" in row["why"]
         assert USED not in row["why"] and (row["provider"], row["confidence"], row["to"]) == (way[1], "low", None)
 
 
@@ -135,3 +136,31 @@ def test_a_kill_loses_none_and_counts_none_twice(mock: Mock, tmp_path: Path) -> 
         counts = ledger.execute("SELECT tool, calls, called, tokens, cached_tokens FROM rollup_tools").fetchall()
     each = {name: (CALLS, 3 * (name == USED), CALLS * tokens(name, way[0]), 0) for name in (USED, *UNUSED)}
     assert {name: tuple(rest) for name, *rest in counts} == each
+
+
+HOSTILE: list[Any] = [
+    [{"name": f"tool{number}"} for number in range(5000)],
+    [named(USED, "chat/completions")] * 200,
+    [
+        {"type": "function", "function": {"name": name}}
+        for name in (7, None, ["a"], {}, "", "x" * 100_000, "a b", "\x00", "ü")
+    ],
+    [{"type": "function", "function": {"name": "big", "description": "x" * 300_000}}],
+    {"name": "no list"},
+    "look_up",
+]
+
+
+def test_no_tools_that_a_client_defines_are_too_much_for_the_ledger(mock: Mock, tmp_path: Path) -> None:
+    with Daemon(config(mock), tmp_path, key=CLIENT_KEY) as daemon:
+        for tools in HOSTILE:
+            sent = {**body("chat/completions", alias(*WAYS[0]), "hello"), "tools": tools}
+            assert daemon.post("/v1/chat/completions", sent).status in (200, 400)
+        assert daemon.post("/v1/chat/completions", body("chat/completions", alias(*WAYS[0]), "hello")).status == 200
+        told(daemon)
+        assert daemon.stop() == 0, daemon.output
+    with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as ledger:
+        (calls,) = ledger.execute("SELECT count(*) FROM attempts WHERE status = 200").fetchone()
+        counts = dict(ledger.execute("SELECT tool, calls FROM rollup_tools").fetchall())
+    assert set(counts) >= {USED, *UNUSED, ""} and len(counts) <= 128 + 4
+    assert counts[USED] <= calls and all(len(name) <= 128 for name in counts)

@@ -114,8 +114,12 @@ def test_tools_that_are_never_called_cost_what_reading_them_does(
 def test_the_tools_that_cost_most_are_named() -> None:
     told = unused_tools(spent(), OWN, [tool(f"tool{number}", tokens=100 * number) for number in range(1, 41)])
     assert told is not None
-    assert told.why.startswith("defined and never called: tool40 (40 tokens in each of 100 calls), tool39 (39 tokens")
-    assert "tool21 (21 tokens in each of 100 calls) and 20 more; the provider's cache had 0% of that" in told.why
+    assert told.why.startswith(
+        "defined and never called: tool40 ($0.04: 40 tokens in each of 100 calls), tool39 ($0.039: 39"
+    )
+    assert (
+        "tool21 ($0.021: 21 tokens in each of 100 calls) and 20 more; the provider's cache had 0% of that" in told.why
+    )
 
 
 TABLE: list[tuple[str, Choice, tuple[str, str] | None]] = [

@@ -156,27 +156,35 @@ def exact_repeats(seen: Repeated) -> Advice | None:
 
 def unused_tools(spent: Spent, own: Choice, found: Sequence[Unused]) -> Advice | None:
     """What it cost to have definitions of tools read that were never called. `found` may be about other names as well."""
-    own_tools = [one for one in found if (one.model, one.provider) == (spent.model, spent.provider)]
-    tools = sorted((one for one in own_tools if one.calls >= LEAST_CALLS), key=lambda one: (-one.tokens, one.tool))
+    tools = [
+        one for one in found if (one.model, one.provider) == (spent.model, spent.provider) and one.calls >= LEAST_CALLS
+    ]
     if own.price is None or not tools:
         return None
-    price = own.price.at(spent.input_each, 0)
-    tokens, cached = sum(one.tokens for one in tools), sum(one.cached_tokens for one in tools)
-    cached_usd = price.input_usd if price.cached_input_usd is None else price.cached_input_usd
-    saves = to_pusd((tokens - cached) * price.input_usd + cached * cached_usd)
-    listed = at_price(spent, own.price) or 0
-    if spent.cost_pusd < listed:  # at a tier or with a discount
-        saves = saves * spent.cost_pusd // listed
+    costs = sorted(((_read_at(one, spent, own.price), one) for one in tools), key=lambda pair: (-pair[0], pair[1].tool))
+    saves = min(spent.cost_pusd, sum(cost for cost, _ in costs))
     if saves < LEAST_PUSD:
         return None
-    told = [f"{one.tool} ({one.tokens // one.calls:,} tokens in each of {one.calls:,} calls)" for one in tools]
-    rest = f" and {len(told) - _MOST_TOLD:,} more" if len(told) > _MOST_TOLD else ""
+    told = [
+        f"{one.tool} ({dollars(usd_text(cost))}: {one.tokens // one.calls:,} tokens in each of {one.calls:,} calls)"
+        for cost, one in costs[:_MOST_TOLD]
+    ]
+    rest = f" and {len(costs) - _MOST_TOLD:,} more" if len(costs) > _MOST_TOLD else ""
+    cached = sum(one.cached_tokens for one in tools) / max(1, sum(one.tokens for one in tools))
     why = (
-        f"defined and never called: {', '.join(told[:_MOST_TOLD])}{rest}; the provider's cache had {cached / max(1, tokens):.0%} of "
-        "that, and tokens are estimated from bytes"
+        f"defined and never called: {', '.join(told)}{rest}; the provider's cache had {cached:.0%} of that, and tokens are "
+        "estimated from bytes"
     )
     confidence: Confidence = "medium" if min(one.calls for one in tools) >= _MANY_CALLS else "low"
-    return Advice("unused_tools", spent.model, spent.provider, None, min(saves, spent.cost_pusd), confidence, why)
+    return Advice("unused_tools", spent.model, spent.provider, None, saves, confidence, why)
+
+
+def _read_at(tool: Unused, spent: Spent, price: Price) -> int:
+    """What its definitions cost to read, 1e-12 USD; less where all calls cost less than their price."""
+    flat, listed = price.at(spent.input_each, 0), at_price(spent, price) or 0
+    cached_usd = flat.input_usd if flat.cached_input_usd is None else flat.cached_input_usd
+    cost = to_pusd((tool.tokens - tool.cached_tokens) * flat.input_usd + tool.cached_tokens * cached_usd)
+    return cost * spent.cost_pusd // listed if spent.cost_pusd < listed else cost
 
 
 def _elsewhere(spent: Spent, own: Choice, others: Sequence[Choice]) -> Advice | None:
