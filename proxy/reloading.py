@@ -14,7 +14,6 @@ from proxy.config.problems import ConfigProblems
 from proxy.config.stored import Entry, Layers
 from proxy.observe.notify import Notifier
 from proxy.policy.values import Settings
-from proxy.stores.effective import Effective
 from proxy.stores.vault import Vault
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.settings_orders import ReloadRefused
@@ -51,9 +50,8 @@ class Source(Struct, frozen=True):
 class Reloader:
     """One change at a time, whoever asks for it. `layers` are in force, `vault` has what is stored."""
 
-    def __init__(self, source: Source, daemon: Reloadable, notifier: Notifier, start: Effective) -> None:
-        self.layers: Layers = start.loaded.layers
-        self.vault: Vault = start.vault
+    def __init__(self, source: Source, daemon: Reloadable, notifier: Notifier, begun: tuple[Layers, Vault]) -> None:
+        self.layers, self.vault = begun
         self._source = source
         self._daemon = daemon
         self._notifier = notifier

@@ -13,7 +13,6 @@ import click
 from msgspec import Struct
 
 from proxy.config.discover import find_config
-from proxy.config.locate import locate
 from proxy.config.problems import ConfigProblems
 from proxy.observe.holders import user_name
 from proxy.policy.values import Settings
@@ -70,6 +69,8 @@ def readable_file(chosen: str | None) -> Path | None:
 
 def home_or_exit(chosen: str | None) -> Home:
     """Where the daemon is, for a configuration that is `chosen` or found. Ends the command where that cannot be read."""
+    from proxy.config.locate import locate
+
     try:
         found = locate(readable_file(chosen), os.environ)
     except ConfigProblems as problems:
@@ -111,6 +112,8 @@ def is_anothers(state_dir: Path) -> bool:
 
 def refuse_strangers(file: Path | None) -> None:
     """End the command where its state is out of this user's reach; a configuration that is broken is not judged here."""
+    from proxy.config.locate import locate
+
     try:
         state_dir = Path(locate(file, os.environ).state_dir)
     except ConfigProblems:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 def import_lean() -> None:
-    """Import aiohttp, structlog and pydantic lean; before anything else imports them, and before there are threads."""
+    """Import aiohttp and structlog lean; before anything else imports them, and before there are threads."""
     with _environment(SSL_CERT_FILE=os.devnull, SSL_CERT_DIR=os.devnull, FROZENLIST_NO_EXTENSIONS="1"):
         # its client, which we do not use, reads all certificates of the machine twice; its lists, which a server has
         # none of, would bring the library of C++ along
@@ -18,6 +18,10 @@ def import_lean() -> None:
         # for tracebacks in colours, which our log lines never have, and for threads of another kind; libraries it comes
         # without as well
         import structlog  # noqa: F401
+
+
+def import_config_lean() -> None:
+    """The same for pydantic."""
     with _environment(PYDANTIC_DISABLE_PLUGINS="__all__"):
         # else the description of every package there is would be searched for some
         import proxy.config.load  # noqa: F401

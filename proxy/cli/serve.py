@@ -11,22 +11,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
 
+from proxy.cli.apart import Apart
+from proxy.cli.chosen import Chosen
 from proxy.cli.lean_imports import import_lean
 from proxy.policy.values import Settings
 
 if TYPE_CHECKING:
     from proxy.app import Daemon
-    from proxy.config.stored import Entry, Layers
+    from proxy.config.stored import Layers
     from proxy.reloading import Source
-    from proxy.stores.effective import Effective
     from proxy.stores.vault import Vault
     from proxy.watching import Watch
 
@@ -54,7 +53,7 @@ def serve(watches: bool, **options: Any) -> None:
     chosen = Chosen(**options)
     watched = _watched(chosen.config_path) if watches else None
     file = readable_file(chosen.config_path)
-    settings, effective = settings_or_exit(chosen)
+    settings, layers = _read(chosen)
     refuse_to_serve(settings.state_dir, file)
     if not settings.providers:
         _explain_no_provider()
@@ -66,34 +65,26 @@ def serve(watches: bool, **options: Any) -> None:
     sink = LineSink(sys.stderr.fileno())
     atexit.register(sink.close)
     set_up(settings.log_level, settings.log_format, sink)
-    code = run_async(_run((settings, effective), _source(chosen), watched))
+    code = run_async(_run((settings, layers), _source(chosen), watched))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # everything is closed; one more signal changes nothing
     sys.exit(code)
 
 
-class Chosen(Struct, frozen=True):
-    """What the command line says of the configuration. None leaves it as it is."""
+def _read(chosen: Chosen) -> tuple[Settings, Layers]:
+    """The configuration, read by a copy of this process, for what reads it is large and seldom wanted again. Ends the
+    command where it has problems."""
+    from proxy.cli.home import end_with
+    from proxy.config import checks  # noqa: F401 - what both need is imported once
+    from proxy.config.problems import ConfigProblems
+    from proxy.stores import effective, keyset  # noqa: F401
 
-    config_path: str | None = None
-    mock: bool = False
-    host: str | None = None
-    port: int | None = None
-    admin_port: int | None = None
+    begun = Apart(chosen.read)
+    import proxy.app  # noqa: F401 - meanwhile
 
-    def over(self, settings: Settings) -> Settings:
-        """The settings with the addresses that were chosen. Raises ConfigProblems."""
-        from proxy.config.checks import OPEN_TO_STRANGERS, is_loopback
-        from proxy.config.problems import ConfigProblems, Problem
-
-        listen, admin = settings.listen, settings.admin
-        data = {"host": self.host, "port": self.port}
-        if changed := {name: value for name, value in data.items() if value is not None}:
-            listen = replace(listen, socket=None, **changed)
-        if self.admin_port is not None:
-            admin = replace(admin, socket=None, port=self.admin_port)
-        if not is_loopback(listen.host) and not settings.callers and listen != settings.listen:
-            raise ConfigProblems([Problem(f"--host {listen.host}", 0, 0, "", OPEN_TO_STRANGERS)])
-        return replace(settings, listen=listen, admin=admin)
+    read = begun.result()
+    if isinstance(read, ConfigProblems):
+        end_with(read)
+    return read
 
 
 def _source(chosen: Chosen) -> Source:
@@ -101,7 +92,7 @@ def _source(chosen: Chosen) -> Source:
     from proxy.reloading import Source
     from proxy.watching import left_alone
 
-    return Source(lambda: left_alone(find_config(chosen.config_path, os.environ)), partial(_read, chosen))
+    return Source(lambda: left_alone(find_config(chosen.config_path, os.environ)), chosen.read_again)
 
 
 def _watched(config_path: str | None) -> Watch:
@@ -114,29 +105,6 @@ def _watched(config_path: str | None) -> Watch:
     return Watch(file)
 
 
-def settings_or_exit(chosen: Chosen) -> tuple[Settings, Effective]:
-    """Load the configuration, with what is stored; print every problem and exit 1 where there is one."""
-    from proxy.config.discover import find_config
-    from proxy.config.problems import ConfigProblems
-    from proxy.stores.effective import load_effective
-
-    try:
-        effective = load_effective(find_config(chosen.config_path, os.environ), os.environ, mock=chosen.mock)
-        return chosen.over(effective.loaded.settings), effective
-    except ConfigProblems as problems:
-        click.echo(str(problems), err=True)
-        sys.exit(1)
-
-
-def _read(chosen: Chosen, stored: tuple[Entry, ...]) -> tuple[Settings, Layers]:
-    from proxy.config.discover import find_config
-    from proxy.config.load import load
-
-    file = find_config(chosen.config_path, os.environ)
-    loaded = load(file, os.environ, mock=chosen.mock, stored=stored)
-    return chosen.over(loaded.settings), loaded.layers
-
-
 def run_async(main: Coroutine[Any, Any, int]) -> int:
     """`asyncio.run` on uvloop, where it is installed."""
     try:
@@ -146,18 +114,21 @@ def run_async(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-async def _run(start: tuple[Settings, Effective], source: Source, watched: Watch | None) -> int:
+async def _run(read: tuple[Settings, Layers], source: Source, watched: Watch | None) -> int:
     from proxy.app import Daemon
     from proxy.listeners import StartError
     from proxy.observe.notify import Notifier, keep_telling
     from proxy.observe.sockets import NotAListener, inherited_sockets
     from proxy.reloading import Reloader
+    from proxy.stores.vault import open_vault
 
+    settings, layers = read
+    vault = open_vault(Path(settings.state_dir), Path(settings.master_key_file), os.environ)
     notifier = Notifier(os.environ)
     stopping = asyncio.Event()
     try:
-        daemon = Daemon(start[0], inherited_sockets(os.environ))
-        reloader = daemon.reload_now = Reloader(source, daemon, notifier, start[1])
+        daemon = Daemon(settings, inherited_sockets(os.environ))
+        reloader = daemon.reload_now = Reloader(source, daemon, notifier, (layers, vault))
         _listen_to_signals(daemon, stopping, reloader.quietly)
         if not await _started(daemon, stopping):
             return 0

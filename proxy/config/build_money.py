@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from proxy.config.discover import machine_zone
-from proxy.config.models import Config
-from proxy.config.models_money import BudgetSection, LimitSection, LoopsSection
 from proxy.config.problems import suggestion
 from proxy.policy.loops import Loops
 from proxy.policy.money.amounts import to_pusd
@@ -30,6 +29,10 @@ from proxy.policy.money.budgets import (
     tenant_scope,
 )
 from proxy.policy.values import MoneySettings, OwnPrice
+
+if TYPE_CHECKING:
+    from proxy.config.models import Config
+    from proxy.config.models_money import BudgetSection, LimitSection, LoopsSection
 
 SESSIONS = "sessions"  # what the budgets of `sessions.budget` are called, before whose it is
 _UNUSUAL = re.compile(r"[^A-Za-z0-9./_:*?=,-]")  # in what a budget is called: @ parts it from whose own it is

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import astuple, replace
 
-from proxy.config.models import Config
-from proxy.config.models_routing import CeilingsSection, StrategySection
 from proxy.policy.strategies import Ceilings, Strategy, Weights
 from proxy.policy.values import Switch
+
+if TYPE_CHECKING:
+    from proxy.config.models import Config
+    from proxy.config.models_routing import CeilingsSection, StrategySection
 
 
 def choosing(config: Config) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def strategy_of(name: str, section: StrategySection) -> Strategy:
 def ceilings_of(strategy: Strategy, given: dict[str, Any]) -> Strategy:
     """A strategy with these ceilings beside its own, as they are written there. Raises ValueError."""
     try:
-        from proxy.config.new_key import read_section  # only where somebody asks
+        from proxy.config.models_routing import CeilingsSection  # only where somebody asks
+        from proxy.config.new_key import read_section
 
         own, more = strategy.ceilings, _ceilings(read_section(CeilingsSection, given))
     except ValueError as error:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from proxy.config.loader import Tree
-from proxy.config.models import AdminSection, ListenSection
+from proxy.config.document import Tree
 from proxy.config.problems import Path, suggestion
 from proxy.config.scalars import plain_scalar
 from proxy.config.secrets import Concealed
@@ -175,6 +174,8 @@ def _on_loopback(section: Section) -> bool:
 
 def _address(tree: Section, name: str) -> tuple[str, int] | None:
     """Return host and port as configured or by default; None for a socket or a port nobody knows yet."""
+    from proxy.config.models import AdminSection, ListenSection  # only where a configuration is read
+
     section = _section(tree.get(name))
     default = (AdminSection if name == "admin" else ListenSection)()
     host = section.get("host") or default.host

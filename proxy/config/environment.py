@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from proxy.config.loader import Document, Tree
+from proxy.config.document import Document, Tree
 from proxy.config.problems import Path, Problem, path_text, suggestion
 from proxy.config.secrets import Concealed, Filled, is_broken
 from proxy.policy.values import FromEnvironment

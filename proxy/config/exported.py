@@ -10,7 +10,8 @@ from typing import Any
 from proxy.config.loader import parse
 from proxy.config.locate import read_text
 from proxy.config.problems import ConfigProblems, path_text
-from proxy.config.stored import LISTS, MASK, SECTIONS, at, put, secret_paths
+from proxy.config.stored import MASK, at, lists, put, secret_paths
+from proxy.config.stored import sections as stored_sections
 
 Sections = Mapping[str, Mapping[str, Mapping[str, Any]]]  # entries as `GET /settings` has them
 
@@ -34,7 +35,7 @@ def exported(sections: Sections) -> dict[str, Any]:
         names = [name for name in sections[section] if (section, name) in wanted]
         values = {name: _without_secrets(section, name, known[section, name]) for name in names}
         if values:
-            found[section] = [{"name": name, **row} for name, row in values.items()] if section in LISTS else values
+            found[section] = [{"name": name, **row} for name, row in values.items()] if section in lists() else values
     return found
 
 
@@ -49,7 +50,7 @@ def _is_elsewhere(change: dict[str, Any], sections: Sections) -> bool:
     if entry is None or entry["source"] == "store":
         return False
     value = _with_masks(section, _without_secrets(section, name, entry["value"]))
-    return bool({"name": name, **value} == change["value"] if section in LISTS else value == change["value"])
+    return bool({"name": name, **value} == change["value"] if section in lists() else value == change["value"])
 
 
 def _words(value: Any) -> Iterator[str]:
@@ -72,7 +73,7 @@ def read_exported(file: Path) -> list[dict[str, Any]]:
     problems = list(document.problems)
     changes = []
     for section, content in document.tree.items():
-        if section not in SECTIONS:
+        if section not in stored_sections():
             problems.append(document.problem((section,), "is no section with entries to store", at_name=True))
             continue
         rows = content.items() if isinstance(content, dict) else enumerate(content if isinstance(content, list) else ())

@@ -54,7 +54,8 @@ def none_of(kind: type[list[Any] | dict[Any, Any]], description: str) -> Any:
 class Section(BaseModel):
     """A mapping of known fields. A field left empty (null) has its default, as when all below it is commented out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    # whole configurations are read, rarely a section by itself
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

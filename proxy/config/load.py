@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from proxy.config.build import Sources, build
 from proxy.config.checks import cross_findings
 from proxy.config.discover import beside, key_file
+from proxy.config.document import Document
 from proxy.config.environment import Said, lay_under
-from proxy.config.loader import Document, parse
+from proxy.config.loader import parse
 from proxy.config.locate import read_text
 from proxy.config.models import Config
 from proxy.config.problems import ConfigProblems, Problem

@@ -10,7 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from proxy.config.discover import machine_zone, master_key_file, state_dir
-from proxy.config.loader import MOST_CHARACTERS, Document, parse
+from proxy.config.document import Document
+from proxy.config.loader import MOST_CHARACTERS, parse
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.config.secrets import fill_in
 

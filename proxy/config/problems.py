@@ -34,6 +34,10 @@ class ConfigProblems(Exception):
         self.problems = tuple(sorted(unique, key=lambda problem: (problem.line, problem.column)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[ConfigProblems], tuple[tuple[Problem, ...]]]:
+        """Carry the problems from process to process, not the text."""
+        return ConfigProblems, (self.problems,)
+
 
 def path_text(path: Path) -> str:
     """Spell a path as `keys.alice.budgets[0].usd`; a name that would be unreadable bare is quoted."""

@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 
 from msgspec import Struct, field
 
-from proxy.config.loader import Document, Tree
+from proxy.config.document import Document, Tree
 from proxy.config.problems import Path, Problem, suggestion
 from proxy.secret import Secret
 

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from proxy.config.loader import Document
+from proxy.config.document import Document
 from proxy.config.models import Config
 from proxy.config.problems import Path, Problem, suggestion
 

@@ -8,27 +8,41 @@ from typing import Any, get_args, get_origin
 
 from msgspec import Struct
 
-from proxy.config.loader import Document, Tree
-from proxy.config.models import Config
+from proxy.config.document import Document, Tree
 from proxy.config.problems import Path
 from proxy.config.secrets import Concealed
-from proxy.config.sentences import flat_arguments, type_at
 from proxy.config.units import WrittenFloat
 from proxy.policy.tenants import SECRET_HEADERS
 from proxy.secret import Secret
 
-# sections with entries of their own; whatever else the file says is about the daemon itself
-MAPPINGS = tuple(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is dict)
-LISTS = tuple(
-    name
-    for name, field in Config.model_fields.items()
-    if get_origin(field.annotation) is list and hasattr(get_args(field.annotation)[0], "model_fields")
-)
-SECTIONS = MAPPINGS + LISTS
-
 MASK = "…"  # no key holds such a character
 _SHOWN = 4  # the end of a secret that tells one from another
 _LEAST_SHOWN = 12
+
+
+def sections() -> tuple[str, ...]:
+    """The sections with entries of their own; whatever else the file says is about the daemon itself."""
+    return mappings() + lists()
+
+
+@lru_cache(maxsize=1)
+def mappings() -> tuple[str, ...]:
+    """Those whose entries stand under their names."""
+    return tuple(name for name, kind in _kinds().items() if get_origin(kind) is dict)
+
+
+@lru_cache(maxsize=1)
+def lists() -> tuple[str, ...]:
+    """Those whose entries stand in a row."""
+    rows = {name: get_args(kind)[0] for name, kind in _kinds().items() if get_origin(kind) is list}
+    return tuple(name for name, row in rows.items() if hasattr(row, "model_fields"))
+
+
+def _kinds() -> dict[str, Any]:
+    """What each section of a configuration holds."""
+    from proxy.config.models import Config  # a daemon that only serves does without
+
+    return {name: field.annotation for name, field in Config.model_fields.items()}
 
 
 class Entry(Struct, frozen=True):
@@ -89,7 +103,7 @@ class Layers:
 
     def line_of(self, section: str, name: str) -> int | None:
         """Where the file has this entry; None where it has none."""
-        if section in MAPPINGS:
+        if section in mappings():
             place = self.document.place_of_name((section, name))
             return None if place is None else place[0]
         return next((line for known, _, line in self._in_file(section) if known == name), None)
@@ -119,12 +133,12 @@ def lay_over(document: Document, tree: dict[str, Tree], stored: Iterable[Entry])
     merged = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
     for entry in stored:
         content = merged.get(entry.section)
-        if entry.section in MAPPINGS and isinstance(content, dict | None):
+        if entry.section in mappings() and isinstance(content, dict | None):
             if document.place((entry.section, entry.name)) is None:
                 content = merged[entry.section] = {} if content is None else content
                 content[entry.name] = _written(entry.value)
                 document.stored[entry.section, entry.name] = (entry.section, entry.name)
-        elif entry.section in LISTS and isinstance(content, list | None):
+        elif entry.section in lists() and isinstance(content, list | None):
             if not any(isinstance(item, dict) and item.get("name") == entry.name for item in content or ()):
                 document.stored[entry.section, len(content or ())] = (entry.section, entry.name)
                 merged[entry.section] = [*(content or ()), _named(entry)]
@@ -133,7 +147,7 @@ def lay_over(document: Document, tree: dict[str, Tree], stored: Iterable[Entry])
 
 def _named(entry: Entry) -> Tree:
     """A row of a list, with the name it is stored under where rows have names."""
-    (row,) = get_args(Config.model_fields[entry.section].annotation)
+    (row,) = get_args(_kinds()[entry.section])
     is_named = "name" in row.model_fields and isinstance(entry.value, dict)
     value: Tree = _written({"name": entry.name, **entry.value} if is_named else entry.value)
     return value
@@ -150,7 +164,7 @@ def _written(value: Any) -> Any:
 
 def secret_paths(section: str, value: Any) -> Iterator[Path]:
     """Where in an entry's value a secret stands."""
-    first = "" if section in MAPPINGS else 0
+    first = "" if section in mappings() else 0
     for path in _texts(value, ()):
         header = str(path[-1]).lower() if path[-2:-1] == ("headers",) else ""
         is_login = path[-1:] == ("proxy",) and "@" in at(value, path)
@@ -160,6 +174,8 @@ def secret_paths(section: str, value: Any) -> Iterator[Path]:
 
 @lru_cache(maxsize=1024)  # entries look alike
 def _is_secret(path: Path) -> bool:
+    from proxy.config.sentences import flat_arguments, type_at
+
     kind = type_at(path)
     return kind is Secret or Secret in flat_arguments(kind)
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import ValidationError
 
-from proxy.config.models import ModelSection
-from proxy.config.models_sharing import SharingSection
-from proxy.config.models_use_case import QualitySection
 from proxy.config.units import hundredths
 from proxy.policy.money.budgets import judge_scope
 from proxy.policy.quality.values import Judge, Watch
@@ -22,6 +18,10 @@ from proxy.policy.sharing import CacheRules, Sharing, first_said
 from proxy.policy.strategies import CandidateRule
 from proxy.policy.use_cases.values import Members, UseCase, Variable
 from proxy.policy.values import Alias, Settings
+
+if TYPE_CHECKING:
+    from proxy.config.models import ModelSection
+    from proxy.config.models_sharing import SharingSection
 
 # an entry that has one of these says more of a call than where it goes
 _SAYING = ("system", "overrides", "fallback_on", "at", "quality", "on_flag")
@@ -85,6 +85,8 @@ def _watch(name: str, model: ModelSection) -> Watch | None:
     said = model.quality
     if said is None and not model.on_flag:
         return None
+    from proxy.config.models_use_case import QualitySection
+
     said = said or QualitySection()
     looked_for = {
         name: getattr(said, name)
@@ -132,6 +134,10 @@ def numbered(settings: Settings, kept: Iterable[KeptVersion]) -> tuple[Settings,
 
 def _pinned(version: KeptVersion) -> Alias | None:
     """An entry as it was; None for one that this version of the program cannot read any more."""
+    from pydantic import ValidationError
+
+    from proxy.config.models import ModelSection  # only where there is one
+
     try:
         alias = alias_of(version.name, ModelSection.model_validate(msgspec.json.decode(version.content)))
     except (ValidationError, msgspec.DecodeError):

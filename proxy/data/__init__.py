@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
-DASHBOARD = Path(__file__).with_name("dashboard")  # the page, as it was built
+_FOLDER = Path(__file__).parent
+DASHBOARD = _FOLDER / "dashboard"  # the page, as it was built
 
 
 def snapshot_bytes() -> bytes:
     """OpenRouter's models as known when this version was made, in the shape of its /models."""
-    return files(__name__).joinpath("openrouter.json").read_bytes()
+    return (_FOLDER / "openrouter.json").read_bytes()
 
 
 def images_bytes() -> bytes:
     """OpenRouter's models that draw, in the shape of its /images/models with the records of every endpoint."""
-    return files(__name__).joinpath("images.json").read_bytes()
+    return (_FOLDER / "images.json").read_bytes()
 
 
 def quality_bytes() -> bytes:
     """How good models are said to be: sources, each with its page, licence, day and figures by slug without author."""
-    return files(__name__).joinpath("quality.json").read_bytes()
+    return (_FOLDER / "quality.json").read_bytes()
 
 
 def prices_bytes(vendor: str) -> bytes:
     """What is known of a vendor's models ("openai", "mistral"), in the same shape, ids as the vendor spells them."""
-    return files(__name__).joinpath(f"{vendor}.json").read_bytes()
+    return (_FOLDER / f"{vendor}.json").read_bytes()

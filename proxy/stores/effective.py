@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from proxy.config.load import Loaded, load
-from proxy.config.locate import locate
 from proxy.config.problems import ConfigProblems
 from proxy.stores.vault import Vault, open_vault
+
+if TYPE_CHECKING:
+    from proxy.config.load import Loaded
 
 
 class Effective(Struct, frozen=True):
@@ -27,6 +29,9 @@ def load_effective(
 
     Raises ConfigProblems.
     """
+    from proxy.config.load import load  # slow to import, and large; a daemon that only serves does without
+    from proxy.config.locate import locate
+
     try:
         loaded = load(file, env, mock=mock, needs_secrets=needs_secrets)
         state_dir, keys = loaded.settings.state_dir, loaded.settings.master_key_file

@@ -13,8 +13,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.config.build_money import budgets_for, limits_for
-from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.config.models_sharing import SharingSection
 from proxy.config.use_cases import sharing_of
 from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.sharing import Sharing
@@ -25,6 +23,7 @@ from proxy.stores.keys import StoredKey
 from proxy.stores.mark import is_marked
 
 if TYPE_CHECKING:
+    from proxy.config.models_money import BudgetSection, LimitSection
     from proxy.config.new_key import KeyChangesSection, NewKeySection, TermsSection
 
 SECRET_PREFIX = "sk-tk-"
@@ -150,17 +149,27 @@ def _sharing_of(key: StoredKey) -> Sharing | None:
     said = {
         name: msgspec.json.decode(text or "null") for name, text in (("coalesce", key.coalesce), ("cache", key.cache))
     }
+    from proxy.config.models_sharing import SharingSection  # only where a key says something of it
+
     return sharing_of(f"keys.{key.name}", SharingSection.model_validate(said))
 
 
 @lru_cache(maxsize=1024)  # of ten thousand keys most are bounded as others are
 def _budgets_of(text: str) -> list[BudgetSection]:
-    return list(map(BudgetSection.model_validate, _terms(text)))
+    if not (terms := _terms(text)):
+        return []
+    from proxy.config.models_money import BudgetSection  # only where there are some
+
+    return list(map(BudgetSection.model_validate, terms))
 
 
 @lru_cache(maxsize=1024)
 def _limits_of(text: str) -> list[LimitSection]:
-    return list(map(LimitSection.model_validate, _terms(text)))
+    if not (terms := _terms(text)):
+        return []
+    from proxy.config.models_money import LimitSection  # only where there are some
+
+    return list(map(LimitSection.model_validate, terms))
 
 
 def _terms(text: str) -> list[dict[str, Any]]:

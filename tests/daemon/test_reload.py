@@ -8,15 +8,18 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
-from harness.daemon import Daemon, chat_body
+from harness.daemon import REPOSITORY, Daemon, chat_body
 from harness.events import chat_chunk, chat_reply
 from harness.http import Connection
-from harness.setting import CLIENT_KEY
+from harness.setting import CLIENT_KEY, config_for
 from harness.steps import LAST_CHUNK, chunk, json_reply, say, stream_head, then, wait_at
 from harness.upstream import Upstream
+
+from proxy.cli.chosen import REPLACED
 
 BEARER = ("Authorization", f"Bearer {CLIENT_KEY}")
 StartDaemon = Callable[..., Daemon]
@@ -164,3 +167,27 @@ def test_a_file_that_is_watched_is_taken_on_by_itself(start_daemon: StartDaemon,
     replaced.chmod(0o600)
     replaced.replace(file)
     daemon.wait_for_log(lambda entry: entry.get("changes") == ["models: fresher added"])
+
+
+def test_a_daemon_that_was_installed_anew_wants_a_restart_before_it_reads_its_configuration_again(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    installed = tmp_path / "installed" / "proxy"
+    installed.mkdir(parents=True)
+    for entry in (REPOSITORY / "proxy").iterdir():
+        (installed / entry.name).symlink_to(entry)
+    root = installed / "__init__.py"
+    text = root.read_text()
+    root.unlink()
+    root.write_text(text)
+    env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(installed.parent)}
+    with Daemon(config_for(upstream), tmp_path, key=CLIENT_KEY, env=env) as daemon:
+        upstream.expect(json_reply(chat_reply()), again=True)
+        root.unlink()
+        root.write_text(text)
+        os.utime(root, (1, 1))
+        rewrite(daemon, lambda config: config["models"].update(fresh="openai/gpt-4o"))
+        line = daemon.wait_for_log(lambda entry: entry.get("event") == "reload_refused")
+        assert line["problems"] == REPLACED
+        assert daemon.chat("fresh").status == 404
+        assert daemon.chat().status == 200

@@ -11,7 +11,7 @@ from harness.daemon import REPOSITORY, Daemon
 from harness.http import Connection, Headers, Reply, request_bytes
 from harness.setting import CLIENT_KEY
 
-from proxy.config.stored import SECTIONS as ENTRIES
+from proxy.config.stored import sections
 from proxy.policy.operators import Role
 from proxy.web.operator.admin_table import ROUTES, openapi
 from proxy.web.operator.logins import LOGIN_PATHS
@@ -158,13 +158,13 @@ def test_the_page_says_of_every_path_what_it_takes() -> None:
         ])
     ]  # fmt: skip
     assert rows_of("| takes | paths | in a tenant |") == expected, as_table(expected)
-    taken = {section: right_of("setting", {"section": section}).resource for section in sorted(ENTRIES)}
-    sections = [
+    taken = {section: right_of("setting", {"section": section}).resource for section in sorted(sections())}
+    rows = [
         [", ".join(f"`{section}`" for section, known in taken.items() if known == resource), resource]
         for resource in get_args(Resource)
         if resource in taken.values()
     ]
-    assert rows_of("| section | takes |") == sections, as_table(sections)
+    assert rows_of("| section | takes |") == rows, as_table(rows)
 
 
 def as_table(rows: list[list[str]]) -> str:

@@ -21,7 +21,7 @@ from harness.steps import json_reply
 from harness.upstream import Upstream
 
 from proxy.config.load import load_text
-from proxy.config.stored import SECTIONS
+from proxy.config.stored import sections
 from proxy.stores.master_keys import MasterKeys
 from proxy.stores.sealing import Sealer
 from proxy.stores.vault import Vault
@@ -237,7 +237,7 @@ def state_files(daemon: Daemon) -> dict[Path, bytes]:
 
 def test_every_path_and_section_of_settings_is_told() -> None:
     page = " ".join((REPOSITORY / "docs" / "settings.md").read_text().split())
-    assert f"that have entries: {', '.join(f'`{section}`' for section in SECTIONS)}. " in page
+    assert f"that have entries: {', '.join(f'`{section}`' for section in sections())}. " in page
     assert {route.order for route in ROUTES if route.path.startswith("/settings")} == {
         "settings", "settings_of", "setting", "put_setting", "delete_setting", "settings_history", "rollback_setting",
     }  # fmt: skip

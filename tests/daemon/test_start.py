@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ WAIT_FOR_USE = {
     "proxy.config.new_key",
     "proxy.web.operator.dashboard",
 }
+PYDANTIC = "/pydantic_core/"
 
 
 class Inside(Daemon):
@@ -88,9 +90,22 @@ def test_rows_of_the_ledger_need_no_sqlalchemy_and_questions_bring_it(inside: In
     assert loaded & WAIT_FOR_USE == {"sqlalchemy"}
 
 
+def test_what_read_the_configuration_is_gone_until_it_is_read_again(daemon: Daemon) -> None:
+    assert PYDANTIC not in memory_map(daemon)
+    assert {file.read_text() for file in Path(f"/proc/{daemon.pid}/task").glob("*/children")} == {""}
+    os.kill(daemon.pid, signal.SIGHUP)
+    daemon.wait_for_log(lambda line: line.get("event") == "reloaded")
+    assert PYDANTIC in memory_map(daemon)
+
+
+def memory_map(daemon: Daemon) -> str:
+    return Path(f"/proc/{daemon.pid}/maps").read_text()
+
+
 def test_what_was_left_out_of_the_imports_is_there_again_afterwards() -> None:
     code = (
-        "import os, sys; before = dict(os.environ); from proxy.cli.lean_imports import import_lean; import_lean();"
+        "import os, sys; before = dict(os.environ);"
+        "from proxy.cli.lean_imports import import_config_lean, import_lean; import_lean(); import_config_lean();"
         "assert {'aiohttp', 'structlog', 'pydantic'} < sys.modules.keys() and not {'rich', 'greenlet'} & sys.modules.keys();"
         "import rich, greenlet;"
         "assert dict(os.environ) == before"

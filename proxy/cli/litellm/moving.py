@@ -15,8 +15,9 @@ from proxy.cli.litellm.deployments import Deployment, Deployments, Upstream
 from proxy.cli.litellm.report import SETTINGS, Report
 from proxy.cli.litellm.settings import Rest, read_settings
 from proxy.cli.litellm.writing import config_text
+from proxy.config.document import Document
 from proxy.config.load import load_text
-from proxy.config.loader import Document, parse
+from proxy.config.loader import parse
 from proxy.config.oddities import is_local
 from proxy.config.problems import ConfigProblems, Problem
 from proxy.data import snapshot_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.config.loader import Document
+from proxy.config.document import Document
 from proxy.config.problems import Path, Problem
 
 SETTINGS = ("router_settings", "litellm_settings", "general_settings")

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from proxy.cli.litellm.deployments import TIMEOUTS, timeout
 from proxy.cli.litellm.report import SETTINGS, Report
 from proxy.cli.litellm.values import number, period, variable_in, whole
-from proxy.config.loader import Tree
+from proxy.config.document import Tree
 from proxy.config.problems import Path
 
 MASTER = "master"

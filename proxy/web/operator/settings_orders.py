@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from proxy.config.loader import Document
+from proxy.config.document import Document
 from proxy.config.problems import ConfigProblems
 from proxy.config.stored import Layers, masked
 from proxy.stores.audit import Deed, append

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.config.problems import path_text, suggestion
-from proxy.config.stored import MASK, SECTIONS, Entry, Layers, Written, at, secret_paths, with_former
+from proxy.config.stored import MASK, Entry, Layers, Written, at, secret_paths, sections, with_former
 from proxy.stores.settings import StoredSetting
 from proxy.stores.vault import Change, Told, Vault
 from proxy.web.operator.desk import Declined, InFile, Unknown, instant
@@ -147,7 +147,7 @@ def all_of(layers: Layers, section: str | None) -> SettingsAnswer:
                 name: SettingAnswer(found.version, found.value, _source(layers, found))
                 for name, found in layers.section(each).items()
             }
-            for each in ([section] if section else SECTIONS)
+            for each in ([section] if section else sections())
         }
     )
 
@@ -172,9 +172,9 @@ def without_seals(value: Any) -> Any:
 
 
 def _refuse_section(section: str) -> None:
-    if section not in SECTIONS:
+    if section not in (known := sections()):
         raise Unknown(
-            f"no section {section!r} has entries to set{suggestion(section, SECTIONS)}; there is: {', '.join(SECTIONS)}"
+            f"no section {section!r} has entries to set{suggestion(section, known)}; there is: {', '.join(known)}"
         )
 
 
