@@ -162,7 +162,7 @@ class Reply(Struct, eq=False):
         if body is None:
             return False
         self.first, self.whole = body, True
-        self.findings.see(body)
+        self.findings.see_whole(body)
         return True
 
     async def read_whole(self, most: int, patience: Patience) -> None:
@@ -178,7 +178,7 @@ class Reply(Struct, eq=False):
             size += len(chunk)
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
-            see = self.findings.see
+            see = self.findings.see_whole
             await self.aside(size, see, self.first) if size > LARGE else see(self.first)
         elif self.is_json and self.status < 300:
             self._passing = Passing(self.reader, "")

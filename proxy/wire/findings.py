@@ -16,9 +16,11 @@ from proxy.wire.counting import text_of, tokens_in
 from proxy.wire.endpoints import Shape
 from proxy.wire.error_objects import code_of, status_of
 from proxy.wire.events import Event, read_event, read_inner, read_value
+from proxy.wire.json_text import SMALL
 from proxy.wire.response import Standing
 from proxy.wire.tools import ToolRuns
 from proxy.wire.usage import Usage
+from proxy.wire.usage_plain import read_plain_reply
 from proxy.wire.usage_told import UsageTold
 
 _NONE: frozenset[int] = frozenset()
@@ -149,6 +151,18 @@ class Findings(Struct, eq=False):
     def said_nothing(self) -> bool:
         """Whether there was no output, not even a piece."""
         return not (self.has_output or self.response.has_output or self.counted_output)
+
+    def see_whole(self, data: bytes) -> None:
+        """Read a whole JSON reply."""
+        plain = read_plain_reply(data) if self._shape == "chat" and len(data) <= SMALL else None
+        if plain is None or "-search-" in plain[0].model:
+            self.see(data)
+            return
+        reply, self._usage_read = plain
+        self.events = self._usage_as_of = 1
+        self.has_output, self._finished = True, _FIRST
+        self.generation_id, self.served_model, self.served_by = reply.id, reply.model, reply.provider
+        self._tier = reply.service_tier
 
     def see(self, data: bytes) -> None:
         """Read the data of one event, or a whole JSON reply. Anything unreadable counts as so many bytes of output."""

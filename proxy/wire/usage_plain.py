@@ -1,6 +1,7 @@
-"""The usage of nearly every chat, read the short way: what OpenAI and OpenRouter tell, all of it numbers that add up.
+"""Nearly every chat, read the short way: what OpenAI and OpenRouter tell of a whole reply and of its usage, all of it numbers that
+add up.
 
-Whatever is odd about a usage is left to `usage.py`, which reads these as well, and the same.
+Whatever is odd about one is left to `findings.py` and `usage.py`, which read these as well, and the same.
 """
 
 from __future__ import annotations
@@ -47,17 +48,57 @@ class _Plain(Struct, forbid_unknown_fields=True):
     completion_tokens_details: _Written | None = None
 
 
+class _Choice(Struct, forbid_unknown_fields=True):
+    message: Raw  # of older completions it is a text, of events a delta
+    index: Raw = _NULL
+    finish_reason: Raw = _NULL
+    native_finish_reason: Raw = _NULL
+    logprobs: Raw = _NULL
+    content_filter_results: Raw = _NULL
+
+
+class PlainReply(Struct, forbid_unknown_fields=True):
+    """A chat in one piece that has nothing to say but its answer and its usage."""
+
+    id: str
+    model: str
+    choices: Annotated[list[_Choice], Meta(min_length=1)]
+    usage: _Plain
+    object: Raw = _NULL
+    created: Raw = _NULL
+    provider: str | None = None
+    service_tier: str | None = None
+    system_fingerprint: Raw = _NULL
+    prompt_filter_results: Raw = _NULL
+
+
 _NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
+_UNREADABLE = msgspec.DecodeError, InvalidOperation, UnicodeDecodeError, RecursionError
 _MOST_USD = Decimal(1_000_000)
 _plain = msgspec.json.Decoder(_Plain, float_hook=Decimal).decode
+_reply = msgspec.json.Decoder(PlainReply, float_hook=Decimal).decode
 
 
 def read_plain(text: bytes) -> Usage | None:
     """The usage of this JSON text, where it is plain; None where it has to be read with care."""
     try:
         plain = _plain(text)
-    except (msgspec.DecodeError, InvalidOperation, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None
+    return _usage_of(plain)
+
+
+def read_plain_reply(data: bytes) -> tuple[PlainReply, Usage] | None:
+    """A chat in one piece with its usage, where both are plain; None where it has to be read with care."""
+    try:
+        reply = _reply(data)
+    except _UNREADABLE:
+        return None
+    usage = _usage_of(reply.usage)
+    return None if usage is None else (reply, usage)
+
+
+def _usage_of(plain: _Plain) -> Usage | None:
     cost = Decimal(plain.cost) if type(plain.cost) is int else plain.cost
     if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
         return None

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from bench.payloads import small_reply
 from proxy.wire.events import read_value
+from proxy.wire.findings import Findings
 from proxy.wire.usage import read_usage
-from proxy.wire.usage_plain import read_plain
+from proxy.wire.usage_plain import read_plain, read_plain_reply
 
 COUNTS = st.one_of(st.integers(0, 100), st.none(), st.integers(-2, 10**13), st.booleans(), st.just(Decimal("1.5")))
 DETAILS = st.one_of(
@@ -87,3 +89,48 @@ def test_both_ways_say_the_same(usage: dict[str, Any], adds_up: bool) -> None:
 def test_what_is_plain(change: dict[str, Any], is_plain: bool) -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, **change}
     assert (read_plain(json_of(usage)) is not None) is is_plain
+
+
+CHOICES = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.integers(0, 2),
+        "finish_reason": st.sampled_from(["stop", None, 7]),
+        "message": st.sampled_from([{"role": "assistant", "content": "hi"}, None]),
+        "text": st.just("hi"),
+        "delta": st.sampled_from([{"content": "hi"}, {}, None]),
+        "logprobs": st.none(),
+        "error": st.just({"code": 502}),
+    },
+)
+REPLIES = st.fixed_dictionaries(
+    {"object": st.just("chat.completion")},
+    optional={
+        "id": st.sampled_from(["gen-1", None, 7]),
+        "model": st.sampled_from(["m", "m-search-preview", None, 7]),
+        "provider": st.sampled_from(["OpenAI", None, 7]),
+        "choices": st.one_of(st.none(), st.lists(CHOICES, max_size=2)),
+        "service_tier": st.sampled_from(["flex", None, 7]),
+        "error": st.sampled_from([{"code": 502, "message": "no"}, None]),
+        "x_groq": st.just({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}),
+        "citations": st.just([]),
+        "status": st.just("completed"),
+    },
+)
+
+
+@given(REPLIES, st.one_of(st.none(), USAGES))
+def test_a_whole_reply_says_the_same_read_either_way(reply: dict[str, Any], usage: dict[str, Any] | None) -> None:
+    said = msgspec.json.encode(reply | ({} if usage is None else {"usage": Raw(json_of(usage))}))
+    quick, careful = Findings("chat"), Findings("chat")
+    quick.see_whole(said)
+    careful.see(said)
+    for name in (
+        "usage", "terms", "generation_id", "served_model", "served_by", "has_output", "events", "error", "failed", "broke",
+        "terminal", "complete", "countable", "counted_output", "usage_only", "said_nothing", "called",
+    ):  # fmt: skip
+        assert getattr(quick, name) == getattr(careful, name), name
+
+
+def test_what_openrouter_sends_is_read_the_short_way() -> None:
+    assert read_plain_reply(small_reply()) is not None
