@@ -65,7 +65,7 @@ def first_parts(
         default_provider=default_provider(settings),
         max_body=settings.max_body,
         gate=Gate(settings.max_body_total),
-        router=Router(settings, names, exchange.toll.prices, exchange.breakers_of),
+        router=Router(settings, names, exchange.toll.prices, exchange.doors.of),
     )
     parts.router.resting.pacing, parts.router.resting.places = exchange.toll.pacing, exchange.toll.places
     exchange.credits, parts.features = settings.credits, settings.features
@@ -125,7 +125,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     accounts = toll.keeping.background.accounts = Accounts(settings.providers, settings.tenants)
     before.tongues.lossy = settings.lossy
     parts.exchange = Exchange(accounts, settings.retries, upstream, toll, before.tongues)
-    parts.exchange.take_over(before)
+    parts.exchange.doors.take_over(before.doors)
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
@@ -139,7 +139,7 @@ def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
     parts.names = Names(settings, listings.catalogue, listings.listed)
     parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue, listings.images)
     parts.models = ModelList(parts.names, listings.catalogue)
-    parts.router.take_on(settings, parts.names, parts.exchange.toll.prices, parts.exchange.breakers_of)
+    parts.router.take_on(settings, parts.names, parts.exchange.toll.prices, parts.exchange.doors.of)
     parts.heads = Heads()
 
 
@@ -150,7 +150,9 @@ async def keep_up(parts: Parts, listings: Listings, upstream: Upstream) -> None:
         listings.keep_fresh(),
         keep_published(parts.router, upstream),
         keep_asking(
-            stand_ins(listings.settings, parts.names), upstream, lambda name: parts.exchange.breakers.by_provider[name]
+            stand_ins(listings.settings, parts.names),
+            upstream,
+            lambda name: parts.exchange.doors.everybodys.by_provider[name],
         ),
     )
 

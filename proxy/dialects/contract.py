@@ -30,7 +30,8 @@ class Incoming(Struct, frozen=True):
 class UpstreamRequest(Struct, frozen=True):
     """Everything needed to send, nothing sent. `url` is exact and must not be quoted again.
 
-    `wire` is for whoever sends: what is the same for every body, worked out once.
+    `hides_usage`: we, not the client, asked for the event of a stream that tells its usage. `wire` is for whoever sends: what is
+    the same for every body, worked out once.
     """
 
     method: str
@@ -38,10 +39,11 @@ class UpstreamRequest(Struct, frozen=True):
     headers: Headers
     pieces: Pieces
     wire: dict[str, Any] = field(default_factory=dict)
+    hides_usage: bool = False
 
-    def carrying(self, pieces: Pieces) -> UpstreamRequest:
+    def carrying(self, pieces: Pieces, *, hides_usage: bool = False) -> UpstreamRequest:
         """The same with a body."""
-        return UpstreamRequest(self.method, self.url, self.headers, pieces, self.wire)
+        return UpstreamRequest(self.method, self.url, self.headers, pieces, self.wire, hides_usage)
 
     def __repr__(self) -> str:
         return f"<UpstreamRequest {self.method} {self.url.partition('?')[0]}>"

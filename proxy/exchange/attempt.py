@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import max_field, url_for
-from proxy.errors import ProxyError, UpstreamAuthError, UpstreamError
+from proxy.errors import UpstreamAuthError, UpstreamError
 from proxy.exchange.client import STREAM_HEADERS
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
@@ -30,32 +30,30 @@ from proxy.policy.values import Lossy, Provider, RetryRules
 from proxy.translate.kept import KeptThoughts
 from proxy.translate.values import Aim, Protocol
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
+from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers, lines_of, replaced, safe
 from proxy.wire.outgoing import Change, Pieces, asks_for_usage, only_beginning, outgoing, with_members
-from proxy.wire.reader import StreamReader, error_body
+from proxy.wire.reader import error_body
 
 MOST_PREPARED = 64  # of one head, for as many providers and tenants
 
 
-def prepare(
-    job: Job, attempt: Attempt, provider: Provider, maximum: int | None
-) -> tuple[UpstreamRequest, StreamReader]:
-    """The request of one attempt, and the reader its reply will pass through.
-
-    `maximum` is the limit of output tokens a budget or a repair has set.
-    """
+def prepare(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> UpstreamRequest:
+    """The request of one attempt. `maximum` is the limit of output tokens a budget or a repair has set."""
     if maximum is None and job.prepared is not None:
         sent = job.prepared.sent.get(attempt.target)
         if sent is None or sent.provider is not provider:
             sent = job.prepared.sent[attempt.target] = _sent(job, attempt, provider, None)
     else:
         sent = _sent(job, attempt, provider, maximum)
-    call = job.call
-    job.record.adjusted = [*job.record.dressed, *sent.adjusted]
+    call, record = job.call, job.record
+    if record.adjusted or record.dressed or sent.adjusted:
+        record.adjusted = [*record.dressed, *sent.adjusted]
     if attempt.target:
-        job.record.adjusted += moved(job.record, job.plan.targets[attempt.target].model)
+        record.adjusted += moved(record, job.plan.targets[attempt.target].model)
     pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
-    return sent.request.carrying(pieces), StreamReader(call.endpoint.shape, hide_usage=sent.hides_usage)
+    known = sent.request
+    return UpstreamRequest(known.method, known.url, known.headers, pieces, known.wire, sent.hides_usage)
 
 
 def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> Sent:
@@ -77,8 +75,8 @@ def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -
 
 def translate(
     job: Job, attempt: Attempt, provider: Provider, terms: Terms, kept: KeptThoughts
-) -> tuple[UpstreamRequest, StreamReader, Interpreter]:
-    """The same for a provider that does not speak the client's protocol. Raises `CallerError`s."""
+) -> tuple[UpstreamRequest, Shape, Interpreter]:
+    """The same, with the shape of what comes back, for a provider that does not speak the client's protocol. Raises `CallerError`s."""
     dialect, record, tongue = DIALECTS[provider.kind], job.record, terms.tongue
     members = members_for(job.call, job.plan.defaults, provider, terms.maximum)
     record.adjusted = [*record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
@@ -106,10 +104,10 @@ def translate(
         record.adjusted.append(ADJUSTED)
         body = with_members(body, private)
     request = _request(job, provider, said.call, f"{provider.name}>{tongue}").carrying([body])
-    return request, StreamReader(there.endpoint.shape), Interpreter(said.bridge, job, kept)
+    return request, there.endpoint.shape, Interpreter(said.bridge, job, kept)
 
 
-def paint(job: Job, provider: Provider, results: Results) -> tuple[UpstreamRequest, StreamReader, Painter]:
+def paint(job: Job, provider: Provider, results: Results) -> tuple[UpstreamRequest, Shape, Painter]:
     """The same for pictures, of a provider that does not speak OpenAI's images API."""
     call, drawn = painted(job), job.sketch
     assert drawn is not None
@@ -117,7 +115,7 @@ def paint(job: Job, provider: Provider, results: Results) -> tuple[UpstreamReque
     adjusted += [f"protocol={job.call.endpoint.name}>{drawn.source}", *drawn.fitted.adjusted]
     job.record.adjusted = adjusted
     request = _request(job, provider, call, f"{provider.name}>{drawn.source}").carrying([call.body])
-    return request, StreamReader(call.endpoint.shape), Painter(job, results)
+    return request, call.endpoint.shape, Painter(job, results)
 
 
 class Terms(Struct, frozen=True):
@@ -247,36 +245,19 @@ def fill_empty_error(reply: Reply, job: Job) -> None:
         reply.replace_body(error_body(error, record.request_id, anthropic=record.speaks_anthropic))
 
 
-class Ending:
-    """The outcome a call ends with: `with ending as outcome:`. Leaving closes it, and notes what a reply said of itself."""
-
-    __slots__ = ("_outcome", "_record")
-
-    def __init__(self, outcome: Reply | Failure, record: Record) -> None:
-        self._outcome = outcome
-        self._record = record
-
-    def __enter__(self) -> Reply | Failure:
-        return self._outcome
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        outcome = self._outcome
-        if isinstance(outcome, Reply):
-            self._note(outcome, error if isinstance(error, ProxyError) else None)
-        outcome.close()
-
-    def _note(self, reply: Reply, error: ProxyError | None) -> None:
-        """What the log says of the reply, which the ledger says as well."""
-        record, findings = self._record, reply.findings
-        reply.broken_by = error
-        record.usage = record.usage or findings.usage
-        record.served = findings.served_model
-        if error is None and findings.error is None and reply.status < 400:
-            return
-        if reply.judged_status >= 400:
-            record.missing = reply.missing
-        if findings.error is not None:
-            record.failure = reply.error_code
-            record.failure_status = findings.error_status if reply.status < 400 else None
-        if record.tried and record.tried[-1].outcome == str(reply.status) != reply.label:
-            record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=reply.label)
+def note(outcome: Reply | Failure, record: Record) -> None:
+    """What the log says of the reply a call ends with, which the ledger says as well."""
+    if isinstance(outcome, Failure):
+        return
+    findings = outcome.findings
+    record.usage = record.usage or findings.usage
+    record.served = findings.served_model
+    if outcome.broken_by is None and findings.error is None and outcome.status < 400:
+        return
+    if outcome.judged_status >= 400:
+        record.missing = outcome.missing
+    if findings.error is not None:
+        record.failure = outcome.error_code
+        record.failure_status = findings.error_status if outcome.status < 400 else None
+    if record.tried and record.tried[-1].outcome == str(outcome.status) != outcome.label:
+        record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=outcome.label)

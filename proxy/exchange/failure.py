@@ -36,6 +36,7 @@ class Failure:
         self.judged_status = status
         self.settler: Held | Watcher | None = None
         self.provider: Provider | None = None
+        self.broken_by: ProxyError | None = None
         self.label = trouble if trouble == "stale_connection" else error.code if status is None else str(status)
         self.error_code: str | None = error.code
 

@@ -46,7 +46,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
             await passing(client, reply, record, patience)
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
-        if not (reply.is_event_stream and reply.reader.findings.complete):
+        if not (reply.is_event_stream and reply.findings.complete):
             raise _silent(reply) if isinstance(error, TimeoutError) else error from None
     finally:
         reply.show(None)

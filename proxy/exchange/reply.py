@@ -40,21 +40,21 @@ _SPENT_CODES = (b"insufficient_quota", b"credit_balance_exhausted")
 class Reply(Struct, eq=False):
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 
-    `reader` sees a stream's events pass; for a whole JSON reply its findings read it once; what passes as it came is
+    `reader` sees a stream's events pass; a whole JSON reply its findings read once; what passes as it came is
     read aside. `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or (of a stream) the first
     event; monotonic seconds.
     """
 
     _response: Response
     provider: Provider
-    reader: StreamReader
     aside: Aside
     findings: Findings
     status: int
     is_event_stream: bool
     is_json: bool
     first_byte_at: float
-    _passing: Passing | None
+    _reader: StreamReader | None = None
+    _passing: Passing | None = None
     first: bytes = b""
     whole: bool = False
     ended: bool = False
@@ -63,6 +63,13 @@ class Reply(Struct, eq=False):
     trouble: Trouble = "none"
     settler: Held | Watcher | None = None
     broken_by: ProxyError | None = None
+
+    @property
+    def reader(self) -> StreamReader:
+        """Who reads it while it passes."""
+        if self._reader is None:
+            self._reader = StreamReader(self.findings)
+        return self._reader
 
     @property
     def headers(self) -> Headers:
@@ -158,12 +165,10 @@ class Reply(Struct, eq=False):
 
     def is_there(self) -> bool:
         """Whether all of a JSON reply has come with its head, and is small; then it is read."""
-        body = self._response.all_of(LARGE)
-        if body is None:
-            return False
-        self.first, self.whole = body, True
-        self.findings.see_whole(body)
-        return True
+        if (body := self._response.all_of(LARGE)) is not None:
+            self.first, self.whole = body, True
+            self.findings.see_whole(body)
+        return self.whole
 
     async def read_whole(self, most: int, patience: Patience) -> None:
         """Read the body into `first` if it is at most `most` bytes; else leave the rest to be passed."""
@@ -178,8 +183,7 @@ class Reply(Struct, eq=False):
             size += len(chunk)
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
-            see = self.findings.see_whole
-            await self.aside(size, see, self.first) if size > LARGE else see(self.first)
+            await self.aside(size, self.findings.see_whole, self.first)
         elif self.is_json and self.status < 300:
             self._passing = Passing(self.reader, "")
             self._passing.feed(self.first)
@@ -274,25 +278,25 @@ class Reply(Struct, eq=False):
         """Resolve the hold and let go of the connection, at once or once nothing more is to be heard. Synchronous."""
         if self.settler is not None:
             self.settler.resolve(self, self.provider)
-            if self._may_say_more() and self.settler.listen(self):
+            if self.is_event_stream and self._may_say_more() and self.settler.listen(self):
                 return
             self.settler.close(self)
-        self.release()
+        self._response.release()
 
     def _may_say_more(self) -> bool:
         """Whether a stream said all it meant to, and its connection is still open."""
-        is_over = self.is_event_stream and self.findings.terminal and self.broken_by is None
-        return is_over and not self.ended and not self._response.at_end
+        return self.findings.terminal and self.broken_by is None and not self.ended and not self._response.at_end
 
     def release(self) -> None:
         """Give the connection back if the reply was read to its end, else close it."""
         self._response.release()
 
 
-def reply_of(response: Response, provider: Provider, reader: StreamReader, aside: Aside) -> Reply:
+def reply_of(response: Response, provider: Provider, findings: Findings, aside: Aside, *, hides_usage: bool) -> Reply:
     """A reply of which the head has just come."""
     head, status = response.head, response.status
-    kind = head.kind
-    passing = None if kind or not 200 <= status < 300 else Passing(reader, head.encoding)
-    seen = reader, aside, reader.findings
-    return Reply(response, provider, *seen, status, kind == "events", kind == "json", time.monotonic(), passing)
+    kind, now = head.kind, time.monotonic()
+    reader = None if kind == "json" else StreamReader(findings, hide_usage=hides_usage)
+    passing = Passing(reader, head.encoding) if reader is not None and not kind and 200 <= status < 300 else None
+    seen = aside, findings, status, kind == "events", kind == "json", now
+    return Reply(response, provider, *seen, reader, passing)

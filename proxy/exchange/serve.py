@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from proxy.dialects import DIALECTS, UpstreamRequest
-from proxy.errors import ModelNotFound, NoHealthyUpstream, PolicyError
+from proxy.errors import ModelNotFound, NoHealthyUpstream, PolicyError, ProxyError
 from proxy.exchange.attempt import (
-    Ending,
     Terms,
     fill_empty_error,
     is_near,
     lines_for,
     news_of,
+    note,
     paint,
     prepare,
     reply_or_raise,
@@ -27,7 +27,7 @@ from proxy.exchange.attempt import (
     translate,
 )
 from proxy.exchange.client import Client
-from proxy.exchange.doors import breakers_before, door_of
+from proxy.exchange.doors import Doors
 from proxy.exchange.failure import Failure, abandoned, not_private, shut, unhealthy
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
@@ -51,7 +51,8 @@ from proxy.policy.tongues import Said
 from proxy.policy.values import Provider, RetryRules, Target
 from proxy.stores.failures import JournalUnwritable
 from proxy.translate.values import Protocol
-from proxy.wire.reader import StreamReader
+from proxy.wire.endpoints import Shape
+from proxy.wire.findings import Findings
 
 Made = TypeVar("Made")
 
@@ -60,7 +61,6 @@ class Exchange:
     """Carries calls to providers and their replies back."""
 
     def __init__(self, accounts: Accounts, rules: RetryRules, upstream: Upstream, toll: Toll, tongues: Tongues) -> None:
-        """Breakers stand before every provider but the built-in mock, whose failures are ordered."""
         self.toll = toll
         self.accounts = accounts
         self.providers = accounts.providers
@@ -69,22 +69,43 @@ class Exchange:
         self.upstream = upstream
         self.aside = upstream.aside
         self.credits: Credits | None = None  # the operator's own unit, beside USD
-        self.breakers = breakers_before(self.providers.values())
-        self.own_breakers: dict[str, Breakers] = {}  # of tenants with keys of their own, as far as they have called
+        self.doors = Doors(accounts)
 
     async def serve(self, client: Client, job: Job) -> None:
-        """Serve one call. Raises `ProxyError` for every way it can fail."""
+        """Serve one call. Raises `ProxyError` for every way it can fail. Closing what it ends with settles it."""
+        toll, record, outcome = self.toll, job.record, None
         try:
-            if self.toll.runaway is not None:
-                await self.toll.runaway.judge(job, self.aside)
-            with await self._first_good_outcome(client, job) as outcome:
-                reply = await self._in_order(client, outcome, job)
-                await relay(client, reply, job.record, lines_for(reply, job, self.credits))
+            if toll.runaway is not None:
+                await toll.runaway.judge(job, self.aside)
+            outcome = await self._first_good_outcome(client, job)
+            reply = reply_or_raise(outcome)
+            if reply.status >= 400:
+                fill_empty_error(reply, job)
+            if reply.whole and (durable := reply.settle()) is not None:
+                await durable
+            if reply.status >= 400 or reply.interpreter is not None or record.client_left is not None:
+                await self._see(reply, job, client)
+            if job.leave is not None or job.rank == BATCH or job.course is not None:
+                toll.answered(job, reply.fields)
+            lines = lines_for(reply, job, self.credits)
+            if reply.whole and not client.started:
+                record.phase = "done"
+                client.whole(reply.status, lines, reply.first)
+            else:
+                job.let_go()
+                await relay(client, reply, record, lines)
+        except ProxyError as error:
+            if outcome is not None:
+                outcome.broken_by = error
+            raise
         finally:
-            self.toll.release(job)
+            if outcome is not None:
+                note(outcome, record)
+                outcome.close()
+            toll.release(job)
 
-    async def _first_good_outcome(self, client: Client, job: Job) -> Ending:
-        """Walk targets and tries until an outcome is worth passing on, good or not. Closing an outcome settles it."""
+    async def _first_good_outcome(self, client: Client, job: Job) -> Reply | Failure:
+        """Walk targets and tries until an outcome is worth passing on, good or not."""
         attempt, outcome = Attempt(job.plan.start) if job.plan.start else _FIRST, None
         while True:
             try:
@@ -95,50 +116,43 @@ class Exchange:
                     continue
                 if outcome is None:
                     raise
-                break
+                return outcome
+            if job.is_answered and job.plan.use is None:
+                return latest
             outcome = latest if outcome is None or not passed_over(latest) else outcome
             verdict = self._judge(latest, job, attempt)
             if isinstance(verdict, Stop):
-                break
+                return outcome
             latest.close()
             client.drop_held()
             await self._pause(verdict.wait, job)
             attempt = verdict.attempt
-        return Ending(outcome, job.record)
 
-    async def _in_order(self, client: Client, outcome: Reply | Failure, job: Job) -> Reply:
-        """The reply to pass on, settled where all of it is in hand. Raises where the client must read ours instead."""
-        reply = reply_or_raise(outcome)
-        fill_empty_error(reply, job)
-        if reply.whole and (durable := reply.settle()) is not None:
-            await durable
+    async def _see(self, reply: Reply, job: Job, client: Client) -> None:
+        """What a reply says to others than its client, or in other words."""
         if reply.interpreter is not None:
             await self.aside(len(reply.first), reply.interpreter.say_again, reply)
             if not reply.is_event_stream:
                 reply.interpreter.note()
         elif reply.status >= 400:
             estimate_instead(reply, job)
-        if job.leave is not None or job.rank == BATCH or job.course is not None:
-            self.toll.answered(job, reply.fields)
         if job.record.client_left is not None and job.call.endpoint.draws and reply.status < 300:
             client.keep(Absent(self.tongues.results, job.record.request_id, owner_of(job.caller)))
-        job.let_go()
-        return reply
 
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless a breaker is open."""
-        record, target = job.record, job.plan.targets[attempt.target]
+        record, target, now = job.record, job.plan.targets[attempt.target], time.monotonic()
         job.provider = provider = self._provider(job, target)
-        breakers = self.breakers_of(provider.tenant) if provider.tenant else self.breakers
+        breakers = self.doors.of(provider.tenant)
         record.target, job.is_answered = target, False
-        way = self.tongues.way(provider, job.call, attempt, time.monotonic())
+        way = self.tongues.way(provider, job.call, attempt, now)
         if provider.shut:
             outcome: Reply | Failure = shut(provider)
         elif job.caller.zdr and not keeps_nothing(provider, job.call):
             outcome = not_private(provider, job.call)
         elif way == "refused":
             outcome = not_served(provider, job.call, self.providers.values())
-        elif seconds := breakers.seconds_closed_to(target, time.monotonic()):
+        elif seconds := breakers.seconds_closed_to(target, now):
             outcome = self._closed(job, provider, target, seconds)
         else:
             try:
@@ -156,17 +170,23 @@ class Exchange:
             except BaseException:
                 breakers.tell(target, "nothing", time.monotonic())
                 raise
-            now = time.monotonic()
-            job.is_answered = (outcome.judged_status or 500) < 400
-            is_well = job.is_answered and type(outcome) is Reply
-            breakers.tell(target, "answered" if is_well else news_of(outcome, provider, now >= job.until), now)
-            if provider.speaks is None:
-                self.tongues.learn(outcome, job.call, provider, translated=way is not None, now=now)
+            self._hear(job, breakers, outcome, way)
         record.tried.append(Tried(target.provider, target.model, outcome.label))
         return outcome
 
+    def _hear(self, job: Job, breakers: Breakers, outcome: Reply | Failure, way: Said) -> None:
+        """What an outcome says of where it comes from."""
+        now, provider, target = time.monotonic(), job.provider, job.record.target
+        assert provider is not None
+        assert target is not None
+        job.is_answered = (outcome.judged_status or 500) < 400
+        is_well = job.is_answered and type(outcome) is Reply
+        breakers.tell(target, "answered" if is_well else news_of(outcome, provider, now >= job.until), now)
+        if provider.speaks is None:
+            self.tongues.learn(outcome, job.call, provider, translated=way is not None, now=now)
+
     def _closed(self, job: Job, provider: Provider, target: Target, seconds: float) -> Failure:
-        is_whole = self.breakers_of(provider.tenant).by_provider[target.provider].is_open
+        is_whole = self.doors.of(provider.tenant).by_provider[target.provider].is_open
         near = self.toll.prices.unlisted(provider, job.plan.label, target.model)
         return unhealthy(provider, seconds, near, is_whole=is_whole)
 
@@ -176,20 +196,20 @@ class Exchange:
         assert provider is not None
         interpreter: Interpreter | Painter | None = None
         if way is None:
-            request, reader = prepare(job, attempt, provider, self.maximum(job, held, attempt))
+            request, shape = prepare(job, attempt, provider, self.maximum(job, held, attempt)), job.call.endpoint.shape
         elif way == "pictures":
-            request, reader, interpreter = await self._paint(job, provider, held)
+            request, shape, interpreter = await self._paint(job, provider, held)
         else:
-            request, reader, interpreter = await self._translate(job, attempt, held, way)
+            request, shape, interpreter = await self._translate(job, attempt, held, way)
         record.calls += 1
         times = record.times
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
         client.sent()
-        record.findings, record.held, record.asked_of = reader.findings, held, provider
+        record.findings = findings = Findings(shape)
+        record.held, record.asked_of = held, provider
         try:
-            outcome = await self.upstream.send(
-                provider, request, reader, job.call, Wait(job.until, client, held, attempt.resent)
-            )
+            wait = Wait(job.until, client, held, attempt.resent)
+            outcome = await self.upstream.send(provider, request, findings, job.call, wait)
         except JournalUnwritable:
             record.calls -= 1
             if held is not None:
@@ -212,7 +232,7 @@ class Exchange:
 
     async def _translate(
         self, job: Job, attempt: Attempt, held: Held | None, tongue: Protocol
-    ) -> tuple[UpstreamRequest, StreamReader, Interpreter]:
+    ) -> tuple[UpstreamRequest, Shape, Interpreter]:
         """The request of an attempt in another protocol. Raises `CallerError`s; then there is no hold any more."""
         target, tongues = job.plan.targets[attempt.target], self.tongues
         provider = self._provider(job, target)
@@ -221,9 +241,7 @@ class Exchange:
         about = job, attempt, provider, terms, tongues.kept
         return await self._under(held, len(job.call.body), translate, about)
 
-    async def _paint(
-        self, job: Job, provider: Provider, held: Held | None
-    ) -> tuple[UpstreamRequest, StreamReader, Painter]:
+    async def _paint(self, job: Job, provider: Provider, held: Held | None) -> tuple[UpstreamRequest, Shape, Painter]:
         """The request of an attempt for pictures that are made otherwise."""
         return await self._under(held, len(job.call.body), paint, (job, provider, self.tongues.results))
 
@@ -261,25 +279,6 @@ class Exchange:
         """A provider as the caller's tenant has it."""
         own = job.caller.own
         return own[target.provider] if target.provider in own else self.providers[target.provider]
-
-    def breakers_of(self, tenant: str) -> Breakers:
-        """Those of everybody, or of the tenant whose key it is: what becomes of one's calls is nothing to others."""
-        if not tenant:
-            return self.breakers
-        found = self.own_breakers.get(tenant)
-        if found is None:
-            found = self.own_breakers[tenant] = breakers_before(self.accounts.with_key_of(tenant).values())
-        return found
-
-    def take_over(self, before: Exchange) -> None:
-        """Go on with what its breakers know of doors that are the same."""
-        for tenant in ("", *before.own_breakers):
-            names = [
-                name
-                for name, old in before.accounts.with_key_of(tenant).items()
-                if (new := self.accounts.with_key_of(tenant).get(name)) is not None and door_of(old) == door_of(new)
-            ]
-            self.breakers_of(tenant).take_over(before.breakers_of(tenant), names)
 
     def maximum(self, job: Job, held: Held | None, attempt: Attempt) -> int | None:
         """The limit of output tokens that a budget, a repair or a tenant has set."""

@@ -27,7 +27,7 @@ from proxy.exchange.response import Broken, NotHttp, Response, Stale
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
-from proxy.wire.reader import StreamReader
+from proxy.wire.findings import Findings
 from proxy.wire.sse import is_silent
 
 _LARGEST_ERROR = 2**20
@@ -99,7 +99,7 @@ class Upstream:
         self.aside.close()
 
     async def send(
-        self, provider: Provider, request: UpstreamRequest, reader: StreamReader, call: Call, wait: Wait
+        self, provider: Provider, request: UpstreamRequest, findings: Findings, call: Call, wait: Wait
     ) -> Reply | Failure:
         """Make one attempt. Comments that come before the first event go to the listener."""
         draws = call.endpoint.draws
@@ -112,7 +112,7 @@ class Upstream:
         try:
             with wait.listener.patience(silence, until) as patience:
                 response = await self._ask(provider, request, wait)
-                reply = reply_of(response, provider, reader, self.aside)
+                reply = reply_of(response, provider, findings, self.aside, hides_usage=request.hides_usage)
                 if reply.is_json and reply.status < 300 and reply.is_there():
                     return reply
                 patience.heard()
@@ -236,7 +236,7 @@ async def _begin(reply: Reply, patience: Patience, wait: Wait, most: int) -> Rep
 
 async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failure:
     """Read on to the first event with data. Comments are signs of life, not the first byte."""
-    findings = reply.reader.findings
+    findings = reply.findings
     wait.listener.watch()
     while not findings.events:
         chunk = await reply.read_chunk()

@@ -27,14 +27,14 @@ class StreamReader:
         "findings",
     )
 
-    def __init__(self, shape: Shape, *, hide_usage: bool = False) -> None:
+    def __init__(self, findings: Findings, *, hide_usage: bool = False) -> None:
         self._alike = Alike()
         self._cutter = EventCutter()
         self._hide_usage = hide_usage
         self._hid_the_last = False
         self._line_end_is_open = False  # all that came ends on the CR of a blank line; its LF may follow
         self._large: LongTexts | None = None  # what an event too large to be held says beside its picture
-        self.findings = Findings(shape)
+        self.findings = findings
 
     @property
     def at_boundary(self) -> bool:

@@ -77,7 +77,7 @@ TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=8)
 @settings(max_examples=60, deadline=None)
 @given(TEXTS, st.booleans())
 def test_the_short_way_finds_what_reading_finds(texts: list[str], spaced: bool) -> None:
-    quick, careful = StreamReader("chat"), Findings("chat")
+    quick, careful = StreamReader(Findings("chat")), Findings("chat")
     for text in ("Hello", *texts):
         event = chunk({"content": text}, spaced=spaced)
         careful.see(event[6:-2])
@@ -92,7 +92,7 @@ def test_the_short_way_finds_what_reading_finds(texts: list[str], spaced: bool) 
 
 
 def test_where_the_output_comes_to_so_much_the_event_is_left_to_be_read() -> None:
-    reader = StreamReader("chat")
+    reader = StreamReader(Findings("chat"))
     reader.feed(SAID)
     assert reader.passes(SAID, 3)
     assert not reader.passes(SAID, 3)
@@ -100,7 +100,7 @@ def test_where_the_output_comes_to_so_much_the_event_is_left_to_be_read() -> Non
 
 
 def test_not_in_the_middle_of_an_event() -> None:
-    reader = StreamReader("chat")
+    reader = StreamReader(Findings("chat"))
     reader.feed(SAID)
     reader.feed(b"data: {")
     assert not reader.passes(SAID, None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import InternalError, NoHealthyUpstream, ProxyError, RequestTooLarge, UpstreamReset, UpstreamTimeout
 from proxy.wire.endpoints import Shape
+from proxy.wire.findings import Findings
 from proxy.wire.reader import StreamReader, anthropic_type, error_event
 from proxy.wire.sse import LARGEST_HELD, data_of, split_events
 from proxy.wire.usage import Usage
@@ -26,7 +27,7 @@ COUNTED = Usage(input_tokens=8, output_tokens=9)
 
 
 def passed(stream: bytes, size: int, *, hide_usage: bool = False) -> tuple[bytes, StreamReader]:
-    reader = StreamReader("chat", hide_usage=hide_usage)
+    reader = StreamReader(Findings("chat"), hide_usage=hide_usage)
     out = b"".join(reader.feed(stream[at : at + size]) for at in range(0, len(stream), size))
     return out + reader.finish(), reader
 
@@ -106,7 +107,7 @@ def test_a_large_event_passes_and_what_follows_it_is_read(size: int) -> None:
 
 
 def test_nothing_of_ours_may_be_written_inside_a_large_event() -> None:
-    reader = StreamReader("chat")
+    reader = StreamReader(Findings("chat"))
     assert reader.at_boundary
     assert reader.feed(HI + b"data: 1") == HI
     assert reader.at_boundary
@@ -121,7 +122,7 @@ def test_nothing_of_ours_may_be_written_inside_a_large_event() -> None:
 
 
 def test_a_stream_that_ends_on_a_boundary_has_nothing_left() -> None:
-    reader = StreamReader("chat")
+    reader = StreamReader(Findings("chat"))
     assert reader.feed(HI) == HI
     assert reader.feed(b"") == b""
     assert reader.finish() == b""
@@ -198,7 +199,7 @@ def test_our_errors_carry_that_name_on_messages(error: ProxyError, name: str) ->
 
 def test_a_hidden_event_leaves_the_line_end_of_its_predecessor() -> None:
     """A read may end between the CR and the LF that finish the event before the hidden one."""
-    reader = StreamReader("chat", hide_usage=True)
+    reader = StreamReader(Findings("chat"), hide_usage=True)
     first = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\r\n\r'
     hidden = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\r\n\r\n'
     passed = reader.feed(first) + reader.feed(b"\n" + hidden + b"data: [DONE]\r\n\r\n") + reader.finish()
@@ -234,9 +235,9 @@ def without_usage(stream: bytes) -> bytes:
 @given(streams())
 def test_what_is_hidden_depends_on_no_cut(cut_stream: tuple[bytes, list[int]]) -> None:
     stream, cuts = cut_stream
-    reader = StreamReader("chat", hide_usage=True)
+    reader = StreamReader(Findings("chat"), hide_usage=True)
     pieces = [stream[start:end] for start, end in itertools.pairwise([0, *cuts, len(stream)])]
     assert b"".join(map(reader.feed, pieces)) + reader.finish() == without_usage(stream)
-    whole = StreamReader("chat", hide_usage=True)
+    whole = StreamReader(Findings("chat"), hide_usage=True)
     whole.feed(stream)
     assert (reader.findings.events, reader.findings.usage) == (whole.findings.events, whole.findings.usage)

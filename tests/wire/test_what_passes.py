@@ -51,7 +51,7 @@ def pieces_of(body: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def seen(pieces: list[bytes], encoding: str = "") -> tuple[Passing, Findings]:
-    reader = StreamReader("chat")
+    reader = StreamReader(Findings("chat"))
     passing = Passing(reader, encoding)
     for piece in pieces:
         passing.feed(piece)
