@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -205,20 +206,17 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
 
 def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     """The lines of a reply's head: the upstream's headers, then ours; what it costs also in a unit of the operator's."""
-    record, told = job.record, reply.fields
+    record, told, target, passed = job.record, reply.fields, job.record.target, reply.block
+    assert target is not None
     identity = told.get("x-request-id") or told.get("request-id")
     record.upstream_request_id = safe(identity) if identity else reply.generation_id
-    own: Headers = record.own_headers(reply.first_byte_at, is_whole=reply.whole)
+    own = record.own_headers(reply.first_byte_at, is_whole=reply.whole)
     if "x-request-id" in told:
         own = own[1:]
-    if record.target is not None:
-        own.append(("x-tollkeeper-provider", record.target.provider))
-        if record.target.model:
-            own.append(("x-tollkeeper-model", safe(record.target.model)))
+    own += _served_by(target.provider, target.model)
     own.append(("x-tollkeeper-attempts", str(record.calls)))
     if record.use_case:
         own.append(("x-tollkeeper-use-case", safe(record.use_case)))
-    passed = reply.block
     if record.limit_headers and not LIMIT_HEADERS.isdisjoint(told):
         passed = lines_of(replaced(reply.headers, record.limit_headers))
     else:
@@ -230,11 +228,18 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
             own.append(credits.header(cost_usd))
     if record.adjusted:
         own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))
-    if reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
-        own.append(("x-should-retry", "false"))
     if reply.is_event_stream:
         own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in told]
+    elif reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
+        own.append(("x-should-retry", "false"))
     return passed + lines_of(own)
+
+
+@lru_cache(maxsize=1024)
+def _served_by(provider: str, model: str) -> Headers:
+    """Who answered; not to be changed."""
+    named = [("x-tollkeeper-model", safe(model))] if model else []
+    return [("x-tollkeeper-provider", provider), *named]
 
 
 def fill_empty_error(reply: Reply, job: Job) -> None:
@@ -245,19 +250,24 @@ def fill_empty_error(reply: Reply, job: Job) -> None:
         reply.replace_body(error_body(error, record.request_id, anthropic=record.speaks_anthropic))
 
 
-def note(outcome: Reply | Failure, record: Record) -> None:
-    """What the log says of the reply a call ends with, which the ledger says as well."""
-    if isinstance(outcome, Failure):
-        return
-    findings = outcome.findings
+def end(outcome: Reply | Failure, record: Record) -> None:
+    """Close what a call ends with, and note what a reply said of itself."""
+    if isinstance(outcome, Reply):
+        _note(outcome, record)
+    outcome.close()
+
+
+def _note(reply: Reply, record: Record) -> None:
+    """What the log says of the reply, which the ledger says as well."""
+    findings = reply.findings
     record.usage = record.usage or findings.usage
     record.served = findings.served_model
-    if outcome.broken_by is None and findings.error is None and outcome.status < 400:
+    if reply.broken_by is None and findings.error is None and reply.status < 400:
         return
-    if outcome.judged_status >= 400:
-        record.missing = outcome.missing
+    if reply.judged_status >= 400:
+        record.missing = reply.missing
     if findings.error is not None:
-        record.failure = outcome.error_code
-        record.failure_status = findings.error_status if outcome.status < 400 else None
-    if record.tried and record.tried[-1].outcome == str(outcome.status) != outcome.label:
-        record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=outcome.label)
+        record.failure = reply.error_code
+        record.failure_status = findings.error_status if reply.status < 400 else None
+    if record.tried and record.tried[-1].outcome == str(reply.status) != reply.label:
+        record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=reply.label)

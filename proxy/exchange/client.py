@@ -143,8 +143,8 @@ class Client(Struct, eq=False):
         self._head = self._head_of(status, lines)
 
     def _head_of(self, status: int, lines: bytes) -> bytes:
-        self.keeps = self.keeps and not self.door.is_last
-        if not self.keeps:
+        if not self.keeps or self.door.is_last:
+            self.keeps = False
             lines += b"Connection: close\r\n"
         elif self.is_http_1_0:
             lines += b"Connection: keep-alive\r\n"
@@ -183,14 +183,17 @@ class Client(Struct, eq=False):
 
     def whole(self, status: int, headers: Headers | bytes, body: bytes) -> None:
         """Send a reply in hand, with its headers or their lines: one write, with its length."""
-        self.rest()
+        if self._is_watched:
+            self.rest()
         record, self.started = self.record, True
         record.status, record.times.first_byte_at = status, time.monotonic()
         lines = headers if isinstance(headers, bytes) else lines_of(headers)
         if status != 204 and status != 304:
             lines += b"Content-Length: %d\r\n" % len(body)
-        head = self._head_of(status, lines)
-        self.gone = not self.door.send(head + body if _has_body(self.method, status) else head)
+        data = self._head_of(status, lines)
+        if body and _has_body(self.method, status):
+            data += body
+        self.gone = not self.door.send(data)
         if self.gone and self.kept is not None:
             self.kept.write(body)
             self.kept.close()

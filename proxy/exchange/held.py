@@ -79,13 +79,16 @@ class Held:
             self._is_written = True
         self._record.times.sent(time.monotonic())
 
-    def durable(self) -> Awaitable[None] | None:
-        """Where calls wait for the disk, write it down; what comes back is to be awaited before the request goes out."""
-        if not self._keeping.waits:
-            return None
+    @property
+    def waits(self) -> bool:
+        """Whether it is on disk before the request goes out."""
+        return self._keeping.waits
+
+    async def durable(self) -> None:
+        """Write it down, and wait until it is on disk."""
         self.sending()
-        journal = self._keeping.journal
-        return journal.durable(journal.end) if self._is_written else None
+        if self._is_written:
+            await self._keeping.journal.durable(self._keeping.journal.end)
 
     def withdraw(self) -> None:
         """Nothing was sent, and nothing is to be written of it."""

@@ -40,9 +40,8 @@ _SPENT_CODES = (b"insufficient_quota", b"credit_balance_exhausted")
 class Reply(Struct, eq=False):
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 
-    `reader` sees a stream's events pass; a whole JSON reply its findings read once; what passes as it came is
-    read aside. `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or (of a stream) the first
-    event; monotonic seconds.
+    `reader` sees a stream's events pass; a whole JSON reply its findings read once; what passes as it came is read aside.
+    `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or a stream's first event; monotonic seconds.
     """
 
     _response: Response
@@ -99,7 +98,7 @@ class Reply(Struct, eq=False):
         return self._response.head.fields
 
     def header(self, name: str) -> str | None:
-        """One header of the reply."""
+        """One of its headers."""
         return self._response.header(name.lower())
 
     async def read_chunk(self) -> bytes:
@@ -111,10 +110,8 @@ class Reply(Struct, eq=False):
         self._response.head = self._response.head.rest()
 
     def take(self) -> bytes | None:
-        """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`).
-
-        Raises `UpstreamReset` when it breaks off.
-        """
+        """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`). Raises
+        `UpstreamReset` when it breaks off."""
         try:
             chunk = self._response.take()
         except (Broken, NotHttp):

@@ -15,11 +15,11 @@ from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.errors import ModelNotFound, NoHealthyUpstream, PolicyError, ProxyError
 from proxy.exchange.attempt import (
     Terms,
+    end,
     fill_empty_error,
     is_near,
     lines_for,
     news_of,
-    note,
     paint,
     prepare,
     reply_or_raise,
@@ -73,36 +73,20 @@ class Exchange:
 
     async def serve(self, client: Client, job: Job) -> None:
         """Serve one call. Raises `ProxyError` for every way it can fail. Closing what it ends with settles it."""
-        toll, record, outcome = self.toll, job.record, None
+        outcome: Reply | Failure | None = None
         try:
-            if toll.runaway is not None:
-                await toll.runaway.judge(job, self.aside)
+            if self.toll.runaway is not None:
+                await self.toll.runaway.judge(job, self.aside)
             outcome = await self._first_good_outcome(client, job)
-            reply = reply_or_raise(outcome)
-            if reply.status >= 400:
-                fill_empty_error(reply, job)
-            if reply.whole and (durable := reply.settle()) is not None:
-                await durable
-            if reply.status >= 400 or reply.interpreter is not None or record.client_left is not None:
-                await self._see(reply, job, client)
-            if job.leave is not None or job.rank == BATCH or job.course is not None:
-                toll.answered(job, reply.fields)
-            lines = lines_for(reply, job, self.credits)
-            if reply.whole and not client.started:
-                record.phase = "done"
-                client.whole(reply.status, lines, reply.first)
-            else:
-                job.let_go()
-                await relay(client, reply, record, lines)
+            await self._pass_on(client, reply_or_raise(outcome), job)
         except ProxyError as error:
             if outcome is not None:
                 outcome.broken_by = error
             raise
         finally:
             if outcome is not None:
-                note(outcome, record)
-                outcome.close()
-            toll.release(job)
+                end(outcome, job.record)
+            self.toll.release(job)
 
     async def _first_good_outcome(self, client: Client, job: Job) -> Reply | Failure:
         """Walk targets and tries until an outcome is worth passing on, good or not."""
@@ -127,6 +111,25 @@ class Exchange:
             client.drop_held()
             await self._pause(verdict.wait, job)
             attempt = verdict.attempt
+
+    async def _pass_on(self, client: Client, reply: Reply, job: Job) -> None:
+        """The reply, settled before where all of it is in hand."""
+        record = job.record
+        if reply.status >= 400:
+            fill_empty_error(reply, job)
+        if reply.whole and (durable := reply.settle()) is not None:
+            await durable
+        if reply.status >= 400 or reply.interpreter is not None or record.client_left is not None:
+            await self._see(reply, job, client)
+        if job.leave is not None or job.rank == BATCH or job.course is not None:
+            self.toll.answered(job, reply.fields)
+        lines = lines_for(reply, job, self.credits)
+        if reply.whole and not client.started:
+            record.phase = "done"
+            client.whole(reply.status, lines, reply.first)
+        else:
+            job.let_go()
+            await relay(client, reply, record, lines)
 
     async def _see(self, reply: Reply, job: Job, client: Client) -> None:
         """What a reply says to others than its client, or in other words."""
@@ -192,23 +195,23 @@ class Exchange:
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
-        record, provider = job.record, job.provider
+        record, times, provider = job.record, job.record.times, job.provider
         assert provider is not None
         interpreter: Interpreter | Painter | None = None
         if way is None:
             request, shape = prepare(job, attempt, provider, self.maximum(job, held, attempt)), job.call.endpoint.shape
         elif way == "pictures":
-            request, shape, interpreter = await self._paint(job, provider, held)
+            about = job, provider, self.tongues.results
+            request, shape, interpreter = await self._under(held, len(job.call.body), paint, about)
         else:
             request, shape, interpreter = await self._translate(job, attempt, held, way)
         record.calls += 1
-        times = record.times
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
         client.sent()
-        record.findings = findings = Findings(shape)
-        record.held, record.asked_of = held, provider
+        findings, record.held, record.asked_of = Findings(shape), held, provider
+        record.findings = findings
+        wait = Wait(job.until, client, held, attempt.resent)
         try:
-            wait = Wait(job.until, client, held, attempt.resent)
             outcome = await self.upstream.send(provider, request, findings, job.call, wait)
         except JournalUnwritable:
             record.calls -= 1
@@ -240,10 +243,6 @@ class Exchange:
         terms = Terms(tongue, self.maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
         about = job, attempt, provider, terms, tongues.kept
         return await self._under(held, len(job.call.body), translate, about)
-
-    async def _paint(self, job: Job, provider: Provider, held: Held | None) -> tuple[UpstreamRequest, Shape, Painter]:
-        """The request of an attempt for pictures that are made otherwise."""
-        return await self._under(held, len(job.call.body), paint, (job, provider, self.tongues.results))
 
     async def _under(self, held: Held | None, size: int, make: Callable[..., Made], about: tuple[Any, ...]) -> Made:
         """Make a request beside the loop. Where that fails, there is no hold any more."""

@@ -1,7 +1,6 @@
 """Speaks to providers: makes one attempt over a connection of the pool (proxy/exchange/pool.py), and asks for ourselves.
 
-`send` makes one attempt and comes back once there is something to judge: an error, a reply
-read whole, or a stream whose first event has been seen.
+`send` comes back once there is something to judge: an error, a whole reply, or a stream whose first event was seen.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -55,11 +54,15 @@ class Listener(Protocol):
 class Sending(Protocol):
     """What is due as bytes go out; once. Both raise `JournalUnwritable`."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is due before that, on disk."""
+
     def sending(self) -> None:
         """In the same step."""
 
-    def durable(self) -> Awaitable[None] | None:
-        """Before that, where a connection stands: what comes back is to be awaited."""
+    async def durable(self) -> None:
+        """Before that."""
 
 
 class Wait(Struct, frozen=True):
@@ -86,7 +89,7 @@ class Upstream:
 
     def __init__(self, told: Callable[[str, str], None] | None = None) -> None:
         """Open the pool; must run inside the event loop. `told` gets (event, reason)."""
-        self._told = told or _nobody
+        self._told = told or (lambda event, reason: None)
         self._untrusted: dict[str, str] = {}
         self._pool = Pool()
         self._loop = asyncio.get_running_loop()
@@ -111,15 +114,20 @@ class Upstream:
         response: Response | None = None
         try:
             with wait.listener.patience(silence, until) as patience:
-                response = await self._ask(provider, request, wait)
+                (origin, head), hold = self._addressed(provider, request), wait.hold
+                connection = None if wait.anew else self._pool.standing(origin)
+                if connection is None:
+                    connection = await self._opened(provider, origin, wait.listener)
+                if hold is not None and hold.waits:
+                    await _write_down(hold, connection)
+                sent, due = framed(request.method, head, request.pieces), None if hold is None else hold.sending
+                response = await connection.ask(request.method, *sent, due)
                 reply = reply_of(response, provider, findings, self.aside, hides_usage=request.hides_usage)
                 if reply.is_json and reply.status < 300 and reply.is_there():
                     return reply
                 patience.heard()
                 return await _begin(reply, patience, wait, LARGEST_HELD if draws else LARGEST_WHOLE)
-        except TimeoutError:
-            failure = _timed_out(provider, began=response is not None and call.stream)
-        except (Unreachable, Broken, NotHttp) as error:
+        except (TimeoutError, Unreachable, Broken, NotHttp) as error:
             failure = _failed(provider, error, began=response is not None and call.stream)
         except BaseException:
             if response is not None:
@@ -162,25 +170,7 @@ class Upstream:
             path = request.url.removeprefix(provider.base_url)
             raise UpstreamUnreachable(f"{provider.name} did not answer for {path}: {_reason(error)}.") from None
 
-    async def _ask(self, provider: Provider, request: UpstreamRequest, wait: Wait) -> Response:
-        """Send as soon as a connection stands: what is due then is done in the same step as the first write."""
-        hold, (origin, head) = wait.hold, self._addressed(provider, request)
-        connection = None if wait.anew else self._pool.standing(origin)
-        if connection is None:
-            try:
-                connection = await self._opened(provider, origin)
-            finally:
-                wait.listener.opened()
-        try:
-            if hold is not None and (durable := hold.durable()) is not None:
-                await durable
-        except BaseException:
-            connection.give_back()
-            raise
-        due = None if hold is None else hold.sending
-        return await connection.ask(request.method, *framed(request.method, head, request.pieces), due)
-
-    async def _opened(self, provider: Provider, origin: Origin) -> Connection:
+    async def _opened(self, provider: Provider, origin: Origin, listener: Listener) -> Connection:
         """A new connection; why there is no TLS is told once. Raises `Unreachable`."""
         try:
             connection = await self._pool.open(origin, provider.timeouts.connect)
@@ -189,6 +179,8 @@ class Upstream:
                 self._untrusted[provider.name] = error.reason
                 self._told("tls_handshake_failed", f"{provider.name}: {error.reason}")
             raise
+        finally:
+            listener.opened()
         self._untrusted.pop(provider.name, None)
         return connection
 
@@ -213,8 +205,13 @@ class Upstream:
         return self._environment_proxies.get(scheme)
 
 
-def _nobody(event: str, reason: str) -> None:
-    """Nobody is told."""
+async def _write_down(hold: Sending, connection: Connection) -> None:
+    """Wait for the disk before anything goes out over a connection that stands."""
+    try:
+        await hold.durable()
+    except BaseException:
+        connection.give_back()
+        raise
 
 
 async def _begin(reply: Reply, patience: Patience, wait: Wait, most: int) -> Reply | Failure:
@@ -280,7 +277,9 @@ def _timed_out(provider: Provider, *, began: bool) -> Failure:
     return Failure(UpstreamTimeout(f"{provider.name} did not answer in time."), "no_answer")
 
 
-def _failed(provider: Provider, error: Unreachable | Broken | NotHttp, *, began: bool) -> Failure:
+def _failed(provider: Provider, error: TimeoutError | Unreachable | Broken | NotHttp, *, began: bool) -> Failure:
+    if isinstance(error, TimeoutError):
+        return _timed_out(provider, began=began)
     if isinstance(error, Unreachable):
         message = f"{provider.name} cannot be reached: {error.reason}."
         return Failure(UpstreamUnreachable(message), "unreachable")
