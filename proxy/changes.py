@@ -28,6 +28,7 @@ from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
 from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
+from proxy.exchange.waiting import Queue
 from proxy.policy.images.catalogue import ImageCatalogue
 from proxy.policy.money.budgets import GLOBAL, judge_scope
 from proxy.policy.names.catalogue import Catalogue
@@ -80,14 +81,14 @@ def first_toll(
     asking: tuple[Lookups, Background],
     told: tuple[Callable[[Row, tuple[str, ...], int], None], Callable[[Row], None]],
 ) -> Toll:
-    """The toll, and the wiring by which every settlement wakes those who wait for room, and is told."""
+    """The toll, and the wiring by which every settlement is told."""
     keeping = Keeping(
         books=books.books,
         limiter=books.limiter,
         journal=books.journal,
         lookups=asking[0],
         background=asking[1],
-        freed=lambda: toll.settled(),  # there is none yet
+        queue=Queue(),
         resolved=told[0],
         ended=told[1],
         open=books.open,

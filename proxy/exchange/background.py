@@ -209,6 +209,7 @@ class Watcher:
     """Stands where a call's hold would, for a call that costs nothing itself."""
 
     look_at: int | None = None
+    is_over = False
 
     def __init__(self, background: Background, key: Key) -> None:
         self._background = background

@@ -22,7 +22,7 @@ class Failure:
     """An attempt without an answer: the error the client would see, and what judging makes of it."""
 
     findings = None
-    complete = False
+    complete = whole = False
     came_as_events = None
     generation_id = None
     first_byte_at = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from proxy.errors import BudgetExceeded
 from proxy.exchange.background import Running
@@ -16,14 +18,16 @@ from proxy.exchange.keeping import Booked, Keeping, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.refusals import outgrown
 from proxy.exchange.rows import attempt_row, paid
-from proxy.exchange.tool_use import NOT_COUNTED, tool_use
+from proxy.exchange.tool_use import NOT_COUNTED, ToolUse, tool_use
 from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import to_pusd_up
-from proxy.policy.money.asks import PLAIN
+from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.prices import Price
+from proxy.policy.money.quote import Quote
 from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, is_worth_asking, reported, settle
+from proxy.policy.money.weight import Weight, likely_input_tokens
 from proxy.policy.retries.retry import Trouble
-from proxy.policy.values import Provider
+from proxy.policy.values import Caller, Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Begun, Hold, Row
 from proxy.wire.endpoints import DRAWING
@@ -32,39 +36,38 @@ from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
-    from proxy.exchange.job import Job
+    from proxy.exchange.record import Record
     from proxy.exchange.reply import Reply
+    from proxy.exchange.toll import Ask
+    from proxy.wire.json_object import Text
 
 
-class Held:
-    """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to; `input_tokens` our estimate.
+class Held(Struct, eq=False):
+    """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to.
 
-    `look_at`: at how many tokens of output `afford` has something to say. `asks` is what the request asks for; `prices` are looked up when they matter.
+    `look_at`: at how many tokens of output `afford` has something to say. `is_over`: it is settled, and all have heard of it.
     """
 
-    __slots__ = (
-        "_begun", "_is_written", "_events", "_closed", "_caller", "_keeping", "_prices", "_record", "_booked",
-        "_step", "_token_pusd", "_tool_use", "_tools", "asks", "hold", "input_tokens", "is_free", "look_at",
-        "maximum",
-    )  # fmt: skip
-
-    def __init__(self, keeping: Keeping, hold: Hold, prices: Callable[[], Prices], job: Job) -> None:
-        self.hold = hold
-        self.maximum: int | None = None
-        self.input_tokens = 0
-        self.asks = PLAIN
-        self._keeping = keeping
-        self._prices = prices
-        self._record = job.record
-        self._caller = job.caller
-        self.is_free = self._begun = self._is_written = self._closed = False
-        self._booked: Booked | None = None
-        self._events = 0
-        self.look_at: int | None = None
-        self._step = 0
-        self._token_pusd = 0
-        self._tools = None if job.call.document is None else job.call.document.values.get("tools")
-        self._tool_use = NOT_COUNTED
+    _keeping: Keeping
+    hold: Hold
+    _record: Record
+    _caller: Caller
+    _weight: Weight
+    _quote: Quote
+    _ask: Ask
+    _book: PriceBook
+    _tools: Text | None
+    maximum: int | None = None
+    look_at: int | None = None
+    is_over: bool = False
+    _is_written: bool = False
+    _begun: bool = False
+    _closed: bool = False
+    _events: int = 0
+    _booked: Booked | None = None
+    _step: int = 0
+    _token_pusd: int = 0
+    _tool_use: ToolUse = NOT_COUNTED
 
     def sending(self) -> None:
         """Write it down, in the step in which the request goes out. Raises `JournalUnwritable` where the call may cost anything."""
@@ -72,12 +75,13 @@ class Held:
             return
         try:
             self._keeping.journal.write(self.hold)
-        except JournalUnwritable:
-            if not self.is_free:
-                raise
-        else:
             self._is_written = True
-        self._record.times.sent(time.monotonic())
+        except JournalUnwritable:
+            if not self._quote.is_free:
+                raise
+        times = self._record.times
+        if times.opened_at is None:  # over a connection that stood, it begins with that
+            times.sent_at = time.monotonic()
 
     @property
     def waits(self) -> bool:
@@ -94,7 +98,7 @@ class Held:
         """Nothing was sent, and nothing is to be written of it."""
         self._closed = True
         self._keeping.books.void(self.hold.id)
-        self._keeping.freed()
+        self._keeping.queue.look_again()
 
     def begun(self, outcome: Reply | Failure) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
@@ -111,21 +115,14 @@ class Held:
         if self._closed:
             return 0
         ending = Ending(
-            status=200,
-            complete=False,
-            streamed=True,
-            countable=True,
-            stops_billing=True,
-            usage=findings.usage,
-            input_tokens=self.input_tokens,
-            counted_output=findings.counted_output,
-            terms=findings.terms,
-        )
+            status=200, complete=False, streamed=True, countable=True, stops_billing=True, usage=findings.usage,
+            input_tokens=likely_input_tokens(self._weight), counted_output=findings.counted_output, terms=findings.terms,
+        )  # fmt: skip
         return settle(ending, self._prices_of(findings), 0).cost_pusd
 
     def watch(self, price: Price) -> None:
         """From now on, see whether a stream of text outgrows its hold."""
-        if self.asks.makes_images or self.asks.makes_audio:
+        if self._weight.asks.makes_images or self._weight.asks.makes_audio:
             return
         self._token_pusd = to_pusd_up(price.output_usd)
         if self._token_pusd and self.hold.charges and self.hold.amount_pusd:
@@ -176,8 +173,9 @@ class Held:
             settlement = settle(ending, self._prices_of(findings), hold.amount_pusd)
             if self._is_looked_up(outcome, provider, settlement, ending):
                 return None
-        usage = settlement.usage or usage
-        return self._write(settlement, attempt_row(self._record, hold, outcome, settlement, usage), usage)
+        usage, is_last = settlement.usage or usage, findings is None or outcome.whole
+        row = attempt_row(self._record, hold, outcome, settlement, usage)
+        return self._write(settlement, row, usage, is_last=is_last)
 
     def _is_looked_up(
         self, outcome: Reply | Failure, provider: Provider, settlement: Settlement, ending: Ending
@@ -195,10 +193,15 @@ class Held:
 
     def _trouble(self, outcome: Reply | Failure) -> Trouble:
         """What kept an answer away; what was never written down was never sent."""
-        return outcome.trouble if self._is_written or self.is_free else "unreachable"
+        return outcome.trouble if self._is_written or self._quote.is_free else "unreachable"
 
     def _prices_of(self, findings: Findings | None) -> Prices:
         return self._prices().by(None if findings is None else findings.served_model)
+
+    def _prices(self) -> Prices:
+        """As the lists have them that were in force when it was taken."""
+        book, own, provider, names = self._book, self._quote.price, self._ask.provider, self._ask.names
+        return Prices(own, partial(book.listed, provider), partial(book.served_price, provider, names))
 
     def _running_on(self, outcome: Reply | Failure) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
@@ -210,18 +213,13 @@ class Held:
     def _keep_open(self, outcome: Reply | Failure, provider: Provider, response_id: str) -> None:
         """Leave the hold to whoever sees the response's end: the call is over, its cost is not known yet."""
         self.begun(outcome)
-        self._closed = True
-        self._record.pending = True
-        usage = None if outcome.findings is None else outcome.findings.usage
-        row = attempt_row(self._record, self.hold, outcome, Settlement(0, "none"), usage)
-        unfinished = Unfinished(
-            self.hold, msgspec.structs.replace(row, upstream_id=response_id), self._prices_of(outcome.findings)
-        )
-        assert outcome.findings is not None
-        ran = outcome.findings.response.status != "queued"
-        self._keeping.wait_for(
-            unfinished, Running(provider, response_id, provider.timeouts.total, ran, self.hold.tenant)
-        )
+        findings, self._closed, self._record.pending = outcome.findings, True, True
+        assert findings is not None
+        row = attempt_row(self._record, self.hold, outcome, Settlement(0, "none"), findings.usage)
+        row = msgspec.structs.replace(row, upstream_id=response_id)
+        ran = findings.response.status != "queued"
+        running = Running(provider, response_id, provider.timeouts.total, ran, self.hold.tenant)
+        self._keeping.wait_for(Unfinished(self.hold, row, self._prices_of(findings)), running)
 
     def close(self, outcome: Reply | Failure | None = None) -> None:
         """Nothing more comes of the attempt. A usage that came behind the settlement corrects it, once; then all hear."""
@@ -233,7 +231,7 @@ class Held:
         if has_news and outcome is not None and (late := self._late(booked.row, outcome)) is not None:
             self._record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
             booked = self._keeping.correct(booked.row, self.hold, late, self._tool_use[0])
-        self._keeping.tell(booked)
+        self._keeping.tell(booked.row, booked.doubts, booked.over_pusd)
 
     def listen(self, outcome: Reply) -> bool:
         """Have a settled reply read on for a late usage; False where nobody does."""
@@ -267,11 +265,11 @@ class Held:
             stops_billing=not outcome.complete and self._record.closing_stops_billing(),
             makes_images=draws,
             pictures=outcome.pictures if draws else 0,
-            copies=self.asks.copies or 1,
+            copies=self._weight.asks.copies or 1,
             usage=findings.usage if findings else None,
-            input_tokens=self.input_tokens,
+            input_tokens=likely_input_tokens(self._weight),
             counted_output=findings.counted_output if findings else 0,
-            characters=self.asks.characters or None,
+            characters=self._weight.asks.characters or None,
             hhmm=now.hour * 100 + now.minute,
             terms=findings.terms if findings else (),
         )
@@ -279,15 +277,20 @@ class Held:
     def _looked_up(self, usage: Usage | None, fallback: Settlement, row: Row, seen: Usage | None) -> None:
         """The provider has told, or will not tell; `seen` is what the reply said."""
         if usage is None or usage.cost_usd is None:
-            self._write(fallback, row, fallback.usage or seen)
+            self._write(fallback, row, fallback.usage or seen, is_last=True)
         else:
             told = settle(Ending(status=200, usage=usage), self._prices(), self.hold.amount_pusd)
             settlement = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
-            self._write(settlement, paid(row, settlement, usage), usage)
-        self.close()
+            self._write(settlement, paid(row, settlement, usage), usage, is_last=True)
         self._record.settled_late()
 
-    def _write(self, settlement: Settlement, row: Row, usage: Usage | None) -> Awaitable[None] | None:
+    def _write(self, settlement: Settlement, row: Row, usage: Usage | None, *, is_last: bool) -> Awaitable[None] | None:
+        """`is_last`: nothing comes behind it that could tell of another cost."""
         self._record.charge(settlement.cost_pusd, settlement.source, usage)
-        booked = self._booked = self._keeping.book(row, self.hold, settlement, self._tool_use)
-        return booked.durable
+        keeping = self._keeping
+        if is_last:
+            self.is_over = True
+            return keeping.settle(row, self.hold, settlement, self._tool_use)
+        over_pusd, durable = keeping.book(row, self.hold, settlement, self._tool_use)
+        self._booked = Booked(row, settlement.doubts, over_pusd)
+        return durable

@@ -13,6 +13,7 @@ from proxy.exchange.background import Background, Running
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.rows import paid
 from proxy.exchange.tool_use import NOT_COUNTED, ToolUse
+from proxy.exchange.waiting import Queue
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.books import Books
 from proxy.policy.money.settlement import Ending, Prices, Settlement, settle
@@ -23,49 +24,53 @@ from proxy.wire.findings import Findings
 
 
 class Booked(Struct, frozen=True):
-    """What was written of an attempt that is settled, to be told once it is final. `durable` ends when it is on disk."""
+    """What was written of an attempt that is settled, to be told once it is final."""
 
     row: Row
     doubts: tuple[str, ...]
     over_pusd: int
-    durable: Awaitable[None] | None = None
 
 
 class Keeping(Struct, frozen=True):
-    """Where money is counted and written down. `freed` hears that a hold is resolved, `resolved` of every attempt's end
-    once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background response; `open` brings
-    budgets that are somebody's own into memory, with what they have spent; `watchers` hear what `resolved` hears; `waits`: replies wait until their
-    settlement is on disk."""
+    """Where money is counted and written down. `queue`: who waits for holds to be resolved; `resolved` hears of every attempt's
+    end once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background
+    response; `open` brings budgets that are somebody's own into memory, with what they have spent; `watchers` hear what
+    `resolved` hears; `waits`: replies wait until their settlement is on disk."""
 
     books: Books
     limiter: Limiter
     journal: Journal
     lookups: Lookups
     background: Background
-    freed: Callable[[], None]
+    queue: Queue
     resolved: Callable[[Row, tuple[str, ...], int], None]
     ended: Callable[[Row], None]
     open: Callable[[list[str]], Awaitable[None]]
     watchers: list[Callable[[Row], None]]
     waits: bool = False
 
-    def book(self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED) -> Booked:
-        """Resolve a hold: memory, then the journal. It is not told yet."""
-        over, durable = None, None
+    def book(
+        self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED
+    ) -> tuple[int, Awaitable[None] | None]:
+        """Resolve a hold: memory, then the journal. By how much it was passed, and what ends when that is on disk; it is
+        not told yet."""
         record: Voided | Settled
         if settlement.void:
             self.books.void(hold.id)
-            record = Voided(row)
+            over, record = 0, Voided(row)
         else:
-            over = self.books.settle(hold.id, settlement.cost_pusd)
+            over = self.books.settle(hold.id, settlement.cost_pusd) or 0
             record = Settled(row, hold.charges, tools[0], tools[1])
+        durable = None
         try:
             self.journal.write(record)
-            durable = self.journal.durable(self.journal.end) if self.waits else None
+            if self.waits:
+                durable = self.journal.durable(self.journal.end)
         except JournalUnwritable:  # it keeps ends of calls, and writes them when it heals
             pass
-        self.freed()
-        return Booked(row, settlement.doubts, over or 0, durable)
+        if self.queue.line.waiting:
+            self.queue.look_again()
+        return over, durable
 
     def correct(self, was: Row, hold: Hold, settlement: Settlement, offered: str) -> Booked:
         """Charge what an attempt cost after all, once it is known that `was` is wrong."""
@@ -74,20 +79,22 @@ class Keeping(Struct, frozen=True):
             self.books.adjust(budget, period, record.delta_pusd)
         with contextlib.suppress(JournalUnwritable):
             self.journal.append(record)
-        self.freed()
+        self.queue.look_again()
         return Booked(record.row, settlement.doubts, max(0, record.row.cost_pusd - hold.amount_pusd))
 
-    def tell(self, booked: Booked) -> None:
+    def tell(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         """The cost of an attempt is final."""
-        self.resolved(booked.row, booked.doubts, booked.over_pusd)
+        self.resolved(row, doubts, over_pusd)
         for watcher in self.watchers:
-            watcher(booked.row)
+            watcher(row)
 
-    def settle(self, row: Row, hold: Hold, settlement: Settlement) -> Awaitable[None] | None:
+    def settle(
+        self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED
+    ) -> Awaitable[None] | None:
         """Book and tell. What comes back is to be awaited before the client learns of it."""
-        booked = self.book(row, hold, settlement)
-        self.tell(booked)
-        return booked.durable
+        over_pusd, durable = self.book(row, hold, settlement, tools)
+        self.tell(row, settlement.doubts, over_pusd)
+        return durable
 
     def wait_for(self, unfinished: Unfinished, running: Running) -> None:
         """Keep a hold open until the end of its response is seen."""

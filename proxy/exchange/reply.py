@@ -273,7 +273,7 @@ class Reply(Struct, eq=False):
 
     def close(self) -> None:
         """Resolve the hold and let go of the connection, at once or once nothing more is to be heard. Synchronous."""
-        if self.settler is not None:
+        if self.settler is not None and not self.settler.is_over:
             self.settler.resolve(self, self.provider)
             if self.is_event_stream and self._may_say_more() and self.settler.listen(self):
                 return

@@ -7,10 +7,6 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-# milliseconds from the call's start to the reply, its end, its first token; spent waiting; to the attempt's beginning; and what
-# of it went into a connection
-InMs = tuple[int | None, int, int | None, int | None, int | None, int | None]
-
 
 class Queued(Struct, frozen=True):
     """A place in line, counted from 1, and the seconds that were spent in it, or would be."""
@@ -41,11 +37,6 @@ class Times(Struct, gc=False):
     first_token_at: float | None = None
     queued: Queued | None = None
 
-    def sent(self, now: float) -> None:
-        """Its request goes out; over a connection that stood, it begins with that."""
-        if self.opened_at is None:
-            self.sent_at = now
-
     def since_start(self, moment: float | None) -> float | None:
         """Seconds from the call's start, to the microsecond."""
         return None if moment is None else micro(moment - self.started)
@@ -53,19 +44,6 @@ class Times(Struct, gc=False):
     def ours_seconds(self, until: float) -> float:
         """What is left of the time until then, which nobody else took."""
         return max(0.0, until - self.started - self.upstream_seconds - self.waited_seconds)
-
-    def in_ms(self, ended_at: float, first_byte_at: float | None) -> InMs:
-        """The columns of the row of the attempt under way, whose reply began at `first_byte_at`. Once for every attempt:
-        `round` and a function for each would be ten calls."""
-        start, opened, token = self.started, self.opened_at, self.first_token_at
-        return (
-            None if first_byte_at is None else int((first_byte_at - start) * 1000 + 0.5),
-            int((ended_at - start) * 1000 + 0.5),
-            None if token is None else int((token - start) * 1000 + 0.5),
-            int(self.waited_seconds * 1000 + 0.5),
-            int((self.sent_at - start) * 1000 + 0.5),
-            None if opened is None else int((opened - self.sent_at) * 1000 + 0.5),
-        )
 
     def in_seconds(self, ended_at: float) -> tuple[float | None, float | None, float, float]:
         """What the log has of a call that is over: from its start to the reply, its first token and its end, and what of the

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping
-from functools import partial
 
 from msgspec import Struct
 
@@ -18,14 +17,13 @@ from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbo
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.runaway import Runaway, watching
 from proxy.exchange.times import Queued
-from proxy.exchange.waiting import Place, Queue
+from proxy.exchange.waiting import Place
 from proxy.policy.limits.limiter import Denied
 from proxy.policy.limits.pace import BATCH
 from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
 from proxy.policy.money.budgets import BudgetRules, Subject
 from proxy.policy.money.pricebook import PriceBook
-from proxy.policy.money.prices import Price
 from proxy.policy.money.quote import (
     Decision,
     Go,
@@ -38,8 +36,6 @@ from proxy.policy.money.quote import (
     quote_for,
     with_maximum,
 )
-from proxy.policy.money.settlement import Prices
-from proxy.policy.money.weight import likely_input_tokens
 from proxy.policy.tenants import own_scopes, tenants_of
 from proxy.policy.values import Plan, Provider
 from proxy.stores.records import Charge, Hold
@@ -66,7 +62,7 @@ class Toll:
         self.rules = rules
         self.refused = RefusedCalls(keeping.journal)
         self.runaway: Runaway | None = None
-        self._queue = Queue()
+        self._queue = keeping.queue
         self.pacing = Pacing()
         self.places = Places(keeping.limiter)
 
@@ -275,7 +271,7 @@ class Toll:
     def _held(self, job: Job, ask: Ask, quote: Quote, taken: tuple[str, float, int, tuple[Charge, ...]]) -> Held:
         """The hold under way, with what its settlement will want to know. `taken`: its id, when, how much, of which budgets."""
         identity, now, amount, charges = taken
-        call, caller, record, price, weight = job.call, job.caller, job.record, quote.price, job.weight
+        call, caller, record, price = job.call, job.caller, job.record, quote.price
         if self.keeping.books.has_shadows:
             charges += self._take_in_shadow(job, quote, identity, now)
         marks, names = record.marks, ask.names
@@ -284,13 +280,8 @@ class Toll:
             job.plan.label, ask.provider.name, names[1], call.stream, amount, charges, marks.session,
             ",".join(marks.tags), caller.tenant, record.decision,
         )  # fmt: skip
-        held = Held(self.keeping, hold, partial(_prices, self.prices, price, ask), job)
-        held.is_free = quote.is_free
-        held.asks, held.input_tokens = weight.asks, likely_input_tokens(weight)
+        tools = None if call.document is None else call.document.values.get("tools")
+        held = Held(self.keeping, hold, record, caller, job.weight, quote, ask, self.prices, tools)
         if hold.stream and price is not None and not price.makes_images:
             held.watch(price)
         return held
-
-
-def _prices(book: PriceBook, own: Price | None, ask: Ask) -> Prices:
-    return Prices(own, partial(book.listed, ask.provider), partial(book.served_price, ask.provider, ask.names))

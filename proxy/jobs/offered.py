@@ -171,7 +171,7 @@ class Offers:
         """The same of holds alone."""
         for hold in holds:
             self.keeping.books.void(hold.id)
-        self.keeping.freed()
+        self.keeping.queue.look_again()
 
     def void(self, hold: Hold) -> None:
         """What was held for a line that was not answered there, and has cost nothing."""
