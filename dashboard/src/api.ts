@@ -63,11 +63,13 @@ export async function ask<T>(method: string, path: string, asked: Asked = {}): P
 
 export const read = <T>(path: string, asked?: Asked): Promise<T> => ask<T>("GET", path, asked);
 
+const EARLY_MS = 5000; // what nobody took by then is asked for anew
 const early = new Map<string, Promise<unknown>>();
 
 // What the first screen shows is asked for while that is still being drawn.
 export function readEarly(paths: string[]): void {
   for (const path of paths) early.set(path, read(path, { quiet: true }).catch(() => undefined));
+  setTimeout(() => early.clear(), EARLY_MS);
 }
 
 // Once, and undefined where there was no answer: then it is asked for as ever.

@@ -7,7 +7,8 @@ export function usd(text: string | null | undefined): string {
   const size = Math.abs(amount);
   if (size === 0) return "$0";
   const digits = size >= 1 ? 2 : size >= 0.01 ? 4 : Math.min(12, 1 - Math.floor(Math.log10(size)));
-  const shown = size.toLocaleString("en-US", { minimumFractionDigits: size >= 0.01 ? 2 : 0, maximumFractionDigits: digits });
+  const isInCents = Math.round(size * 1e6) % 1e4 === 0;
+  const shown = size.toLocaleString("en-US", { minimumFractionDigits: digits === 2 || isInCents ? 2 : 4, maximumFractionDigits: digits });
   return `${amount < 0 ? "−" : ""}$${shown}`;
 }
 

@@ -267,7 +267,7 @@ def test_what_was_spent_is_told_apart(visit: Visit, daemon: Daemon) -> None:
     page = visit.open("#/costs?since=today&by=key")
     table = page.get_by_role("region", name="Costs by key")
     table.get_by_text("alice").wait_for()
-    page.get_by_label("Told apart by").select_option("provider")
+    page.get_by_label("Group by").select_option("provider")
     page.get_by_role("region", name="Costs by provider").get_by_text("mock").first.wait_for()
     page.get_by_role("button", name="Show the figures").click()
     visit.judge()

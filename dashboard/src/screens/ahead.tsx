@@ -54,7 +54,7 @@ export function Forecast() {
   const { data, error, again } = useResource<Expected>("forecast");
   if (isForbidden(error) || (data && !data.budgets.length && !data.credits.length)) return null;
   return (
-    <Card title="If it goes on so" aside={data?.left_off ? `${count(data.left_off)} more budgets were not looked at` : ""}>
+    <Card title="Forecast" aside={data?.left_off ? `${count(data.left_off)} more budgets were not looked at` : ""}>
       {error && <div class="body"><Problem error={error} again={again} /></div>}
       {data && data.budgets.length > 0 && <Table caption="Where budgets will stand" columns={BUDGETS} rows={data.budgets} id={(one) => one.budget} />}
       {data && data.credits.length > 0 && <Table caption="When credit runs out" columns={CREDITS} rows={data.credits} id={(one) => `${one.provider} ${one.tenant}`} />}
@@ -114,7 +114,7 @@ function Advice({ one }: { one: Saving }) {
         <span class="wraps">{one.model} at {one.provider}{one.to && one.to !== one.model ? ` → ${one.to}` : ""}</span>
         <State tone={TONES[one.confidence] ?? "idle"}>{one.confidence === "unproven" ? "unproven" : `${one.confidence} confidence`}</State>
       </div>
-      <p class="soft small wraps"><Said text={one.why} />.</p>
+      <p class="soft small wraps"><Said text={one.why[0]?.toUpperCase() + one.why.slice(1)} />.</p>
       <div class="small wraps">
         {one.kind === "cheaper_model" && one.to ? <a href={hashOf("routing", "", tried)}>Try it on 5 % of the sessions</a> : <>How: <Said text={one.how} /> {one.how.startsWith("tollkeeper ") && <Copy text={one.how} />}</>}
       </div>

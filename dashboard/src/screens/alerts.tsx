@@ -1,6 +1,6 @@
 // Alerts: rules of one's own over what is measured, tried by a button; and who is told.
 import { useState } from "preact/hooks";
-import { count } from "../format";
+import { count, usd } from "../format";
 import { useResource } from "../resource";
 import { go, hashOf, type Place } from "../router";
 import { Card, Code, Dialog, Empty, Head, Problem, State, Usd, Waiting, When, type Tone } from "../ui/parts";
@@ -33,7 +33,9 @@ interface Tried {
 
 const TONES: Record<string, Tone> = { ok: "good", firing: "bad", pending: "warn" };
 const figure = (value: number | null, unit: string) =>
-  value === null ? "no data" : unit === "part" ? `${Number((100 * value).toPrecision(4))} %` : `${unit === "USD" ? "$" : ""}${Number(value.toPrecision(6))}${unit === "USD" ? "" : ` ${unit}`}`;
+  value === null ? "no data" : unit === "part" ? `${Number((100 * value).toPrecision(4))} %` : unit === "USD" ? usd(String(value)) : `${count(Number(value.toPrecision(6)))} ${unit}`;
+// its unit stands with the figures
+const plain = (metric: unknown) => String(metric).split("_").filter((word) => word !== "usd" && word !== "ms").join(" ");
 
 function limitOf({ above, below }: Record<string, unknown>, unit: string): string {
   return above !== undefined ? `above ${figure(Number(above), unit)}` : `below ${figure(Number(below), unit)}`;
@@ -45,7 +47,7 @@ function columnsOf(measures: Measure[]): Column<Rule>[] {
   return [
     { name: "Rule", of: (one) => <span class="cut" title={one.name}>{one.name}</span> },
     { name: "State", of: (one) => <State tone={TONES[one.state] ?? "idle"}>{one.state}</State> },
-    { name: "Watches", of: (one) => `${String(one.rule.metric).replaceAll("_", " ")}${ofEach(one) ? ` of each ${String(ofEach(one))}` : ""}`, wide: true },
+    { name: "Watches", of: (one) => `${plain(one.rule.metric)}${ofEach(one) ? ` of each ${String(ofEach(one))}` : ""}`, wide: true },
     { name: "Fires", of: (one) => `${limitOf(one.rule, one.unit)}${isStanding(one) ? "" : ` over ${String(one.rule.over ?? "1h")}`}` },
     { name: "Last", of: (one) => (one.watched[0] ? figure(one.watched[0].value, one.unit) : "–"), right: true, wide: true },
   ];
@@ -159,11 +161,11 @@ function Unusual() {
 
 // Who is told, and what budgets tell; both stand among the settings.
 function Told() {
-  const { data, error } = useResource<Stored>("settings/alerts");
+  const { data, error, again } = useResource<Stored>("settings/alerts");
   const to = Object.entries(data?.sections.alerts ?? {});
   return (
     <Card title="Who is told" aside={<a href={hashOf("settings")}>Settings</a>}>
-      {error && <div class="body"><Problem error={error} /></div>}
+      {error && <div class="body"><Problem error={error} again={again} /></div>}
       {to.length ? (
         <ul class="body lines">
           {to.map(([name, one]) => <li key={name}><strong>{name}</strong> <span class="soft cut">{String((one.value as { url?: string; to?: string }).url ?? (one.value as { to?: string }).to ?? "")}</span></li>)}

@@ -16,7 +16,7 @@ const columns = (ends: Map<string, string>): Column<Budget>[] => [
   { name: "Spent", of: (one) => <Usd of={one.spent_usd} />, right: true, wide: true },
   { name: "Held", of: (one) => <Usd of={one.held_usd} />, right: true, wide: true },
   { name: "Left", of: (one) => <Usd of={one.left_usd} />, right: true },
-  { name: "Lasts", of: (one) => <Lasts one={one} end={ends.get(one.budget)} /> },
+  { name: "Runs out", of: (one) => <Lasts one={one} end={ends.get(one.budget)} /> },
   { name: "Resets", of: (one) => <span class="soft">{until(one.resets_at)}</span>, wide: true },
 ];
 
@@ -48,7 +48,7 @@ export function Budgets({ place }: { place: Place }) {
 
 function Lasts({ one, end }: { one: Budget; end: string | undefined }) {
   if (Number(one.left_usd) <= 0) return <State tone="bad">nothing is left</State>;
-  return end ? <State tone="warn">until <When at={end} /></State> : <State tone="good">as it goes now</State>;
+  return end ? <State tone="warn">about <When at={end} /></State> : <State tone="good">not at this pace</State>;
 }
 
 function Making({ write, close }: { write: Write; close: () => void }) {

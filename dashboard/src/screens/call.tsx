@@ -104,7 +104,7 @@ const ATTEMPTS: Column<Attempt>[] = [
   { name: "Held", of: (one) => <Usd of={one.hold_usd} />, right: true },
   { name: "Charged", of: (one) => <Usd of={one.cost_usd} />, right: true },
   { name: "Source", of: (one) => one.source },
-  { name: "Until", of: (one) => milliseconds(one.total_ms), right: true },
+  { name: "Ended after", of: (one) => milliseconds(one.total_ms), right: true },
 ];
 
 function Served({ one }: { one: Attempt }) {

@@ -128,11 +128,13 @@ function Histogram({ given }: { given: URLSearchParams }) {
   const interval = { "7d": "hour", "": "day" }[since] ?? INTERVALS[since] ?? "day";
   const only = Object.fromEntries(["key", "model", "provider", "tenant", "session"].map((name) => [name, given.get(name)]));
   const isTold = !given.get("tag") && !given.get("error");
-  const { data, error } = useResource<Report>(isTold ? `analytics/usage${query({ since, interval, ...only })}` : null, 0, true);
+  const { data, error, loading } = useResource<Report>(isTold ? `analytics/usage${query({ since, interval, ...only })}` : null, 0, true);
   if (error instanceof Refused && error.status === 400) return <p class="soft small">{error.message}</p>;
-  if (!isTold || !data?.rows.length) return null;
   const { title, of } = SHOWN[outcome] ?? SHOWN[""]!;
   const name = `${title} by ${interval}`;
+  // its room is kept, so that what stands below stays where it is
+  if (isTold && loading && !data) return <Card title={name}><div class="body"><div class="chart" /></div></Card>;
+  if (!isTold || !data?.rows.length) return null;
   return (
     <Card title={name} aside={count(of(data.total))}>
       <OverTime title={name} interval={interval} times={data.rows.map((row) => row.at as string)} lines={[{ name: title, values: data.rows.map(of) }]} shown={count} />

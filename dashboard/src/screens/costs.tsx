@@ -31,8 +31,8 @@ export function Costs({ place }: { place: Place }) {
       </Head>
       <form class="filters" role="search" aria-label="What to show" onSubmit={(event) => event.preventDefault()}>
         <Select title="When" value={since} among={SPANS} set={(value) => set("since", value)} />
-        <Select title="Figure" value={metric} among={Object.fromEntries(SHOWN.map((name) => [name, METRICS[name]!.title]))} set={(value) => set("metric", value)} />
-        <Select title="Told apart by" value={by} among={words(BYS)} set={(value) => set("by", value)} />
+        <Select title="Metric" value={metric} among={Object.fromEntries(SHOWN.map((name) => [name, METRICS[name]!.title]))} set={(value) => set("metric", value)} />
+        <Select title="Group by" value={by} among={words(BYS)} set={(value) => set("by", value)} />
         {["key", "model", "provider"].map((name) => (
           <Filter key={name} title={`Only ${name}`} value={given.get(name) ?? ""} set={(value) => set(name, value)} />
         ))}

@@ -29,14 +29,14 @@ export function Explore({ place }: { place: Place }) {
         <Download path={`${path}&format=csv`} name="explore.csv" />
       </Head>
       <form class="filters" role="search" aria-label="What to show" onSubmit={(event) => event.preventDefault()}>
-        <Select title="Figure" value={of("metric", "cost")} among={Object.fromEntries(Object.entries(METRICS).map(([name, { title }]) => [name, title]))} set={(value) => set("metric", value)} />
-        <Select title="Told apart by" value={by} among={words([...BYS, "none"])} set={(value) => set("by", value)} />
+        <Select title="Metric" value={of("metric", "cost")} among={Object.fromEntries(Object.entries(METRICS).map(([name, { title }]) => [name, title]))} set={(value) => set("metric", value)} />
+        <Select title="Group by" value={by} among={words([...BYS, "none"])} set={(value) => set("by", value)} />
         <Select title="When" value={since} among={SPANS} set={(value) => set("since", value)} />
-        <Select title="By" value={given.get("interval") ?? ""} among={TIMES} set={(value) => set("interval", value)} />
+        <Select title="Interval" value={given.get("interval") ?? ""} among={TIMES} set={(value) => set("interval", value)} />
         {BYS.map((name) => (
           <Filter key={name} title={`Only ${name}`} hint={name === "model" ? "openai/*" : ""} value={given.get(name) ?? ""} set={(value) => set(name, value)} />
         ))}
-        <label class="row small">
+        <label class="row small tick">
           <input type="checkbox" checked={given.has("sum")} onChange={() => set("sum", given.has("sum") ? "" : "true")} />
           Added up over time
         </label>
@@ -85,7 +85,7 @@ export function pivot(rows: Figures[], metric: Metric, by: string): { times: str
   }
   const size = (line: Line) => line.values.reduce<number>((total, value) => (metric.sums ? total + (value ?? 0) : Math.max(total, value ?? 0)), 0);
   const lines = [...found].map(([name, values]): Line => ({ name, values })).sort((one, other) => size(other) - size(one));
-  const rest = lines.splice(LINES);
+  const rest = lines.length > LINES + 1 ? lines.splice(LINES) : [];
   if (rest.length && metric.sums) lines.push({ name: "others", values: times.map((_, n) => rest.reduce((total, line) => total + (line.values[n] ?? 0), 0)) });
   return { times, lines, left: rest.length };
 }

@@ -121,7 +121,7 @@ function One({ of, write }: { of: Key; write: Write }) {
         <div><dt>Models</dt><dd>{of.models.join(", ") || "all"}</dd></div>
         <div><dt>Limits</dt><dd>{of.limits.join(", ") || "none"}</dd></div>
         <div><dt>Ends</dt><dd>{of.expires_at ? <When at={of.expires_at} /> : "never"}</dd></div>
-        <div><dt>Stands in</dt><dd>{of.from}</dd></div>
+        <div><dt>Defined in</dt><dd>{of.from}</dd></div>
       </dl>
       <p>
         <a href={hashOf("calls", "", { key: of.name })}>Its calls</a>

@@ -46,7 +46,7 @@ const FILTERS: [string, string, string][] = [
   ["min_context", "Context from, tokens", "128000"],
 ];
 const SORTS = ["name", "input", "output", "context", "released"];
-export const price = (text: string | null) => (text === null ? "–" : `$${Number(text)}`);
+export const price = (text: string | null) => (text === null ? "–" : `$${Number(text).toLocaleString("en-US", { minimumFractionDigits: Number(text) ? 2 : 0, maximumFractionDigits: 6 })}`);
 
 export function Models({ place }: { place: Place }) {
   const given = place.params;

@@ -102,7 +102,8 @@ export function Playground({ place }: { place: Place }) {
           {busy && <button type="button" onClick={() => going.current?.abort()}>Stop</button>}
         </div>
       </form>
-      {(error ?? status.error) && <Problem error={(error ?? status.error) as Error} />}
+      {error && <Problem error={error} />}
+      {status.error && <Problem error={status.error} again={status.again} />}
       {result?.verdict && (
         <p class="note-box" role="status">
           {result.verdict.model} {found(result.verdict.winner, result.models)}. {result.verdict.reason}

@@ -105,7 +105,7 @@ const CHAINS: Column<Chain>[] = [
   { name: "Name", of: (one) => <span class="cut">{one.name}</span> },
   { name: "Goes to", of: (one) => <span class="cut" title={one.first}>{one.first}</span> },
   { name: "Then, in order", of: (one) => <span class="cut" title={one.then.join(", ")}>{one.then.join(", ") || "–"}</span> },
-  { name: "Stands in", of: (one) => <span class="cut soft">{one.source}</span>, wide: true },
+  { name: "Defined in", of: (one) => <span class="cut soft">{one.source}</span>, wide: true },
 ];
 
 function Chains({ models, error, after }: { models: Stored["sections"][string] | undefined; error: Error | null; after: () => void }) {

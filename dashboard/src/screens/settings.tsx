@@ -30,7 +30,7 @@ interface Version {
 const COLUMNS: Column<Entry>[] = [
   { name: "Name", of: (one) => <span class="cut">{one.name}</span> },
   { name: "Value", of: (one) => <code class="cut" title={JSON.stringify(one.value)}>{JSON.stringify(one.value)}</code> },
-  { name: "Stands in", of: (one) => <span class="cut soft">{one.source}</span>, right: true, wide: true },
+  { name: "Defined in", of: (one) => <span class="cut soft">{one.source}</span>, right: true, wide: true },
 ];
 
 export function Settings({ place }: { place: Place }) {

@@ -24,7 +24,7 @@ export function ProviderState({ provider, hours }: { provider: Provider; hours: 
   if (provider.failures || provider.models.length) return <State tone="warn">some calls fail</State>;
   const hour = hours?.get(provider.provider);
   if (!hour?.attempts) return <State tone="idle">{hours ? "not called in the last hour" : "no failures"}</State>;
-  if (hour.errors === hour.attempts) return <State tone="bad">nothing goes well</State>;
+  if (hour.errors === hour.attempts) return <State tone="bad">every call fails</State>;
   return hour.errors > MANY * hour.attempts ? <State tone="warn">some calls fail</State> : <State tone="good">answers</State>;
 }
 

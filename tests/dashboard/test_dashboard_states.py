@@ -1,0 +1,105 @@
+"""Every screen where there is nothing yet, where nothing is answered, where nothing comes, and where a login has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from browser import ADMIN, Visit
+from harness.daemon import Daemon
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SCREENS = (
+    "now calls costs explore keys tenants budgets providers models routing playground jobs alerts audit settings"
+).split()
+BROKEN = {"error": {"message": "The ledger cannot be used now.", "code": "ledger_unusable"}}
+# every button of that name at once: some of what failed is asked again by itself meanwhile
+TRY_AGAIN = "document.querySelectorAll('[role=alert] button').forEach((button) => button.click())"
+LATE_MS = 5000  # after which a screen says that it still waits
+WIDTHS: list[tuple[str, int]] = [("light", 1280), ("dark", 320)]
+
+
+@pytest.fixture(scope="module")
+def daemon(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One that has nothing but a provider: no key, no call."""
+    config = {"providers": {"mock": {}}, "admin": ADMIN, "shutdown": {"drain": 1}}
+    with Daemon(config, tmp_path_factory.mktemp("states")) as running:
+        yield running
+        assert running.stop() == 0, running.output
+
+
+def is_asked(url: str) -> bool:
+    """Whether that is a question, and no file of the page."""
+    path = urlsplit(url).path
+    return path not in ("/", "") and not path.startswith(("/assets/", "/auth/"))
+
+
+def settled(page: Page) -> None:
+    page.locator("main h1").wait_for()
+    page.locator("main .wait").first.wait_for(state="detached")
+
+
+@pytest.mark.parametrize(("scheme", "width"), WIDTHS)
+def test_where_there_is_nothing_a_screen_says_what_to_do(
+    browser: Browser, daemon: Daemon, scheme: str, width: int
+) -> None:
+    visit = Visit(browser, daemon)
+    for screen in SCREENS:
+        settled(visit.open(f"#/{screen}", width, scheme))
+        visit.judge()
+        assert visit.page.get_by_role("alert").count() == 0, screen
+        assert visit.page.locator("main").inner_text().count("\n") > 2, f"{screen} says next to nothing"
+    visit.close(expected="404")  # no call to try a strategy on
+
+
+@pytest.mark.parametrize(("scheme", "width"), WIDTHS)
+def test_a_broken_daemon_is_told_and_asked_again(browser: Browser, daemon: Daemon, scheme: str, width: int) -> None:
+    visit = Visit(browser, daemon)
+    for screen in SCREENS:
+        visit.page.route(is_asked, lambda route: route.fulfill(status=503, json=BROKEN))
+        page = visit.open(f"#/{screen}", width, scheme)
+        page.get_by_role("alert").get_by_text(BROKEN["error"]["message"]).first.wait_for()
+        settled(page)
+        visit.judge()
+        page.unroute_all()
+        page.evaluate(TRY_AGAIN)
+        page.get_by_role("alert").first.wait_for(state="detached")
+        settled(page)
+    visit.close(expected="503|404")
+
+
+@pytest.mark.parametrize(("scheme", "width"), WIDTHS)
+def test_a_slow_daemon_is_told_to_be_slow(browser: Browser, daemon: Daemon, scheme: str, width: int) -> None:
+    visit = Visit(browser, daemon)
+    visit.page.clock.install()
+    for screen in SCREENS:
+        visit.page.route(is_asked, lambda route: None)  # and never anything
+        page = visit.open(f"#/{screen}", width, scheme)
+        page.locator("main h1").wait_for()
+        if screen != "playground":  # where one may write meanwhile
+            page.locator("main .wait").first.wait_for()
+            page.clock.fast_forward(LATE_MS)
+            page.get_by_text("The daemon takes its time; still waiting").first.wait_for()
+        visit.judge()
+        page.goto("about:blank")  # what was asked for is given up
+        page.unroute_all(behavior="ignoreErrors")
+    visit.close()
+
+
+def test_a_login_that_has_ended_is_asked_for_on_every_screen_and_it_goes_on(browser: Browser, daemon: Daemon) -> None:
+    visit = Visit(browser, daemon)
+    ended: Any = {"error": {"message": "This login has ended.", "code": "login_needed"}}
+    for screen in SCREENS:
+        visit.page.route(is_asked, lambda route: route.fulfill(status=401, json=ended))
+        page = visit.open(f"#/{screen}")
+        page.get_by_label("Admin token").wait_for()
+        visit.judge()
+        page.unroute_all()
+        visit.log_in()
+        settled(page)
+        assert page.get_by_role("alert").count() == 0, screen
+    visit.close(expected="401|404")
