@@ -6,7 +6,7 @@ import http.client
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -53,10 +53,10 @@ def behind_a_proxy(daemon: Daemon) -> Iterator[str]:
                     self.send_header(name, value)
             self.send_header("Connection", "close")
             self.end_headers()
-            with suppress(OSError):  # the browser has left
+            # the browser has left, or the daemon
+            with closing(upstream), suppress(OSError, http.client.HTTPException):
                 while piece := reply.read1(65536):
                     self.wfile.write(piece)
-            upstream.close()
 
         do_POST = do_PUT = do_DELETE = do_PATCH = do_GET
 
