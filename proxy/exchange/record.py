@@ -16,7 +16,7 @@ from proxy.exchange.times import Times
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.routing.evidence import PLAIN
 from proxy.policy.values import Provider, Target
-from proxy.wire.endpoints import Shape
+from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.error_objects import KIND_OF_STATUS, Missing
 from proxy.wire.findings import Findings
 from proxy.wire.marks import UNMARKED, Marks
@@ -25,6 +25,7 @@ from proxy.wire.usage import Usage
 if TYPE_CHECKING:
     from proxy.exchange.listening import Listener
 
+_ANY = Endpoint("other")
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
 
@@ -222,7 +223,7 @@ class Record(Struct, eq=False):
         return None
 
 
-def record_of(request_id: str) -> Record:
+def record_of(request_id: str, endpoint: Endpoint = _ANY, key: str | None = None, tenant: str = "") -> Record:
     """The record of a call that begins now."""
     now = time.monotonic()
-    return Record(request_id, now, Times(now))
+    return Record(request_id, now, Times(now), time.time(), "reading", endpoint.name, endpoint.shape, key, tenant)

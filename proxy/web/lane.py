@@ -21,6 +21,7 @@ PATIENCE_SECONDS = 1.0
 _MOST_DIGITS = 16
 
 _LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_LENGTH_BEGINS = len(_LENGTH)
 _CREDENTIALS = (
     b"\r\nAuthorization: ",
     b"\r\nauthorization: ",
@@ -145,12 +146,14 @@ class Lane:
             self._wait(data)
             return
         head, length = _split_length(data, end)
-        digest = self._digest_of(head)
+        digest, left = self._digest_of(head), end + length - len(data)
         known = self._line.known(digest, None, length) or self._recognised(head, digest, length)
         if known is None:
-            self._lend(data, head, end + length - len(data))
-        elif len(data) >= end + length:
-            self._begin(known, data[end : end + length], data[end + length :])
+            self._lend(data, head, left)
+        elif left == 0:
+            self._begin(known, data[end:], b"")
+        elif left < 0:
+            self._begin(known, data[end:left], data[left:])
         elif length > LARGEST_BODY:
             self._upload = Upload(self._door, length, data[end:])
             self._begin(known, self._upload, b"")
@@ -158,9 +161,9 @@ class Lane:
             self._wait(data)
 
     def _begin(self, known: Any, body: bytes | Upload, behind: bytes) -> None:
-        self._state = State.BUSY
-        self._behind = behind
-        self._stop_waiting()
+        self._state, self._behind = State.BUSY, behind
+        if self._late is not None:
+            self._stop_waiting()
         self._line.begin(self._door, known, body)
 
     def _recognised(self, head: bytes, digest: bytes, length: int) -> Any:
@@ -213,9 +216,10 @@ def _split_length(data: bytes, end: int) -> tuple[bytes, int]:
     at = data.find(_LENGTH, 0, end)
     if at < 0 and (at := data.find(_LENGTH_IN_SMALL, 0, end)) < 0:
         return data[:end], 0
-    line_end = data.find(b"\r\n", at + len(_LENGTH))
-    digits = data[at + len(_LENGTH) : line_end]
-    if not digits.isdigit() or len(digits) >= _MOST_DIGITS:
+    begins = at + _LENGTH_BEGINS
+    line_end = data.find(b"\r\n", begins)
+    digits = data[begins:line_end]
+    if not digits.isdigit() or line_end - begins >= _MOST_DIGITS:
         return data[:end], 0
     return data[:at] + data[line_end:end], int(digits)
 

@@ -77,8 +77,11 @@ class Api:
     def begin(self, door: Entrance, asked: Asked, body: bytes | Upload, request_id: str | None = None) -> None:
         """Answer a request whose head is known."""
         asked.body = body
-        record = record_of(request_id or self._ids.next())
-        client = Client(door, record, self._deadlines, asked.head.method, False, True)
+        head, caller = asked.head, asked.caller
+        record = record_of(request_id or self._ids.next(), head.endpoint, caller.name, caller.tenant)
+        if head.cors or caller.timing or head.speaks_anthropic:
+            record.cors, record.timing, record.speaks_anthropic = head.cors, caller.timing, head.speaks_anthropic
+        client = Client(door, record, self._deadlines, head.method, False, True)
         self._run(door, client, self._line(client, record, asked), partial(door.answered, client))
 
     async def answer(self, request: BaseRequest) -> Answered:
@@ -113,8 +116,14 @@ class Api:
         call = client.stepper
         try:
             asked = request if isinstance(request, Asked) else self._asked(request, client, record)
-            if asked is not None and (job := await self._job(asked, client, record)) is not None:
-                await self.parts.exchange.serve(client, job)
+            if asked is not None:
+                to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
+                if (turn := self.parts.gate.enter(asked.caller.name, to_read)) is not None:
+                    await turn
+                record.entered = True
+                job = like_before(asked, record) if asked.prepared else None
+                if job is not None or (job := await self._job(asked, client, record)) is not None:
+                    await self.parts.exchange.serve(client, job)
         except ProxyError as error:
             self._refuse(error, client, request)
         except asyncio.CancelledError:
@@ -196,21 +205,7 @@ class Api:
         return Asked(head, caller, request)
 
     async def _job(self, asked: Asked, client: Client, record: Record) -> Job | None:
-        """What is asked of a provider; None where we had the answer ourselves."""
-        head, caller, parts = asked.head, asked.caller, self.parts
-        record.shape, record.endpoint = head.endpoint.shape, head.endpoint.name
-        record.cors, record.key, record.timing, record.tenant = head.cors, caller.name, caller.timing, caller.tenant
-        record.speaks_anthropic = head.speaks_anthropic
-        to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
-        if (turn := parts.gate.enter(caller.name, to_read)) is not None:
-            await turn
-        record.entered = True
-        if asked.prepared and (job := like_before(asked, record)) is not None:
-            return job
-        return await self._first_job(asked, client, record)
-
-    async def _first_job(self, asked: Asked, client: Client, record: Record) -> Job | None:
-        """The same for a call that is like none before."""
+        """What is asked of a provider, by a call that is like none before; None where we had the answer ourselves."""
         head, caller, parts = asked.head, asked.caller, self.parts
         if head.method in ("GET", "HEAD") and (listed := listed_models(parts, head, caller)) is not None:
             client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
