@@ -75,28 +75,22 @@ class Connection(asyncio.Protocol):
         if not self._is_asked or self._unsent:
             self.abort()
             return
-        self._has_news = False
-        if self._response is None and not self._head_bytes:
-            self._begin(data)
-        else:
-            self._parse(data)
+        if self._response is None and not self._head_bytes and self._method != "HEAD":
+            whole = self.heads.whole(data)
+            if whole is not None:  # it is short, and its head is known
+                body = whole.body
+                self._response = Response(self, whole.status, whole.head, [body] if body else [], True, len(body))
+                self._news.fire()
+                return
+        self._has_news, is_first = False, not self._head_bytes
+        self._parse(data)
+        if is_first and self._response is not None and self._response.ended and not self._is_spoilt:
+            self.heads.learn(data)
         if self._has_news:
             self._news.fire()
 
-    def _begin(self, data: bytes) -> None:
-        """The first bytes of a reply: all of it, where it is short and its head is known."""
-        whole = None if self._method == "HEAD" else self.heads.whole(data)
-        if whole is not None:
-            body, self._has_news = whole.body, True
-            self._response = Response(self, whole.status, whole.head, [body] if body else [], True, len(body))
-            return
-        self._parser = self._parser or HttpResponseParser(self)
-        self._parse(data)
-        if self._response is not None and self._response.ended and not self._is_spoilt:
-            self.heads.learn(data)
-
     def _parse(self, data: bytes) -> None:
-        assert self._parser is not None
+        self._parser = self._parser or HttpResponseParser(self)
         self._head_bytes += len(data) if self._response is None else 0
         try:
             self._parser.feed_data(data)

@@ -80,9 +80,6 @@ class Connection(RequestHandler):
     def finish(self) -> None:
         """The call is over; what arrives next is a new head. The library, which has it now, writes past us."""
         self.go()
-        self._over()
-
-    def _over(self) -> None:
         self._in_call, self._on_lost = False, None
         self._idle_since = self._loop.time()
         if self._lane is not None:
@@ -90,7 +87,8 @@ class Connection(RequestHandler):
 
     def answered(self, client: Client) -> None:
         """A call of the quick lane is over."""
-        self._over()
+        self._in_call, self._on_lost = False, None
+        self._idle_since = self._loop.time()
         if not client.keeps or client.gone:
             self.go()
             if self.transport is not None and (client.gone or self._lane is None or not self._lane.let_pass()):

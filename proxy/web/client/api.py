@@ -136,11 +136,13 @@ class Api:
             self._crashed(record.request_id)
             self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, request)
         finally:
-            client.rest()
+            if client.is_watched:
+                client.rest()
             for taker in client.takers:
                 taker.ended()
             self.running.pop(call, None)
-            self.parts.drainer.ended(call)
+            if self.parts.drainer.draining:
+                self.parts.drainer.ended(call)
             if record.entered:
                 self.parts.gate.leave(record.key or "")
             if record.endpoint != "health":
