@@ -9,8 +9,10 @@ from proxy.stores.database import marks
 from proxy.stores.tool_rollups import DAY_MS
 
 # keys of a tenant are one, as they most likely belong to the same program
-_UNUSED = f"""WITH found AS (SELECT *, CASE tenant WHEN '' THEN key ELSE '' END AS own FROM rollup_tools
-                             WHERE day >= ? AND tool <> '' {{more}})
+_UNUSED = f"""WITH found AS MATERIALIZED (
+                  SELECT tenant, CASE tenant WHEN '' THEN key ELSE '' END AS own, tool, provider, model, sum(calls) AS calls,
+                         sum(called) AS called, sum(tokens) AS tokens, sum(cached_tokens) AS cached_tokens
+                  FROM rollup_tools WHERE day >= ? AND tool <> '' {{more}} GROUP BY 1, 2, 3, 4, 5)
               SELECT model, provider, tool, sum(calls), sum(tokens), sum(cached_tokens) FROM found
               WHERE (tenant, own, tool) IN (SELECT tenant, own, tool FROM found GROUP BY tenant, own, tool
                                             HAVING sum(called) = 0 AND sum(calls) >= {LEAST_CALLS})
