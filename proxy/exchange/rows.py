@@ -30,7 +30,7 @@ def attempt_row(
     began, opened_at, token_at = times.started, times.opened_at, times.first_token_at
     first_byte_at = outcome.first_byte_at
     is_left = record.client_left is not None and not outcome.complete
-    return Row(
+    known = (
         hold.id, hold.request_id, hold.attempt, hold.at_ms, hold.key, hold.endpoint, hold.asked, hold.model,
         hold.provider, hold.upstream_model, None if findings is None else findings.served_model,
         499 if is_left else outcome.judged_status or 0, outcome.label,
@@ -38,6 +38,8 @@ def attempt_row(
         SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, hold.stream,
         used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens, used.reasoning_tokens,
         settlement.cost_pusd, hold.amount_pusd, settlement.source,
+    )  # fmt: skip
+    return Row(*(known + (
         None if first_byte_at is None else int((first_byte_at - began) * 1000 + 0.5),
         int((time.monotonic() - began) * 1000 + 0.5),
         outcome.generation_id, ", ".join(record.adjusted) if record.adjusted else "", hold.attempt == 1, 1,
@@ -46,7 +48,7 @@ def attempt_row(
         int((times.sent_at - began) * 1000 + 0.5),
         None if opened_at is None else int((opened_at - times.sent_at) * 1000 + 0.5),
         hold.session, hold.tags, hold.tenant, record.use_case, hold.decision, record.arm,
-    )  # fmt: skip
+    )))  # fmt: skip
 
 
 def refused_row(record: Record) -> Row:
