@@ -166,16 +166,15 @@ class Held(Struct, eq=False):
         if self._tools is not None:
             self._tool_use = tool_use(self._tools, outcome)
         if findings is not None:
-            self._events, usage = findings.events, findings.usage
+            usage = findings.usage
         settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
         if settlement is None:
             ending = self._ending(outcome)
             settlement = settle(ending, self._prices_of(findings), hold.amount_pusd)
             if self._is_looked_up(outcome, provider, settlement, ending):
                 return None
-        usage, is_last = settlement.usage or usage, findings is None or outcome.whole
-        row = attempt_row(self._record, hold, outcome, settlement, usage)
-        return self._write(settlement, row, usage, is_last=is_last)
+        usage = settlement.usage or usage
+        return self._write(settlement, attempt_row(self._record, hold, outcome, settlement, usage), usage, outcome)
 
     def _is_looked_up(
         self, outcome: Reply | Failure, provider: Provider, settlement: Settlement, ending: Ending
@@ -277,20 +276,23 @@ class Held(Struct, eq=False):
     def _looked_up(self, usage: Usage | None, fallback: Settlement, row: Row, seen: Usage | None) -> None:
         """The provider has told, or will not tell; `seen` is what the reply said."""
         if usage is None or usage.cost_usd is None:
-            self._write(fallback, row, fallback.usage or seen, is_last=True)
+            self._write(fallback, row, fallback.usage or seen)
         else:
             told = settle(Ending(status=200, usage=usage), self._prices(), self.hold.amount_pusd)
             settlement = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
-            self._write(settlement, paid(row, settlement, usage), usage, is_last=True)
+            self._write(settlement, paid(row, settlement, usage), usage)
         self._record.settled_late()
 
-    def _write(self, settlement: Settlement, row: Row, usage: Usage | None, *, is_last: bool) -> Awaitable[None] | None:
-        """`is_last`: nothing comes behind it that could tell of another cost."""
-        self._record.charge(settlement.cost_pusd, settlement.source, usage)
+    def _write(
+        self, settlement: Settlement, row: Row, usage: Usage | None, outcome: Reply | Failure | None = None
+    ) -> Awaitable[None] | None:
+        """Have it charged and written down; all hear of it where nothing comes behind `outcome` that could tell of another cost."""
         keeping = self._keeping
-        if is_last:
-            self.is_over = True
-            return keeping.settle(row, self.hold, settlement, self._tool_use)
+        self._record.charge(settlement.cost_pusd, settlement.source, usage)
         over_pusd, durable = keeping.book(row, self.hold, settlement, self._tool_use)
-        self._booked = Booked(row, settlement.doubts, over_pusd)
+        if outcome is None or outcome.whole or outcome.findings is None:
+            self.is_over = True
+            keeping.tell(row, settlement.doubts, over_pusd)
+        else:
+            self._events, self._booked = outcome.findings.events, Booked(row, settlement.doubts, over_pusd)
         return durable

@@ -63,6 +63,7 @@ class Journal:
         self._writer.note = self._follow
         self._following = threading.Lock()  # within the other one, or alone
         self._fresh: deque[Record] = deque()  # written, and not followed yet
+        self._note = self._fresh.append
         self._open = OpenHolds(replayed.holds)
         self._tail = Tail()
         self._backlog: deque[tuple[Record, bytes]] = deque()
@@ -113,11 +114,11 @@ class Journal:
         """The same for who does not ask where."""
         frame = framed(record)
         with self._lock:
-            if (self._is_wary or not self._writer.put(frame)) and not self._put_with_care(record, frame):
-                return
-            self._fresh.append(record)
-            if len(frame) > _MOST_FRAME:
-                self._tail.lose()
+            length = (not self._is_wary and self._writer.put(frame)) or self._put_with_care(record, frame)
+            if length:
+                self._note(record)
+                if length > _MOST_FRAME:
+                    self._tail.lose()
 
     async def durable(self, position: Position) -> None:
         """Return once `position` is on disk, under `fsync: always`; else at once. Raises `JournalUnwritable`."""
@@ -201,8 +202,9 @@ class Journal:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._reserve.take()
 
-    def _put_with_care(self, record: Record, frame: bytes) -> bool:
-        """Where something is wrong, or may be: what can be done about it, first. False: the end of a call waits in memory."""
+    def _put_with_care(self, record: Record, frame: bytes) -> int:
+        """Where something is wrong, or may be: what can be done about it, first. How long it is; 0: it waits in memory, the
+        end of a call."""
         is_ending = type(record) in _ENDINGS
         try:
             self._prepare(is_new=not is_ending)
@@ -215,9 +217,9 @@ class Journal:
             if not is_ending or self._backlog_bytes + len(frame) > _MOST_BACKLOG:
                 raise self._failed(error) from error
             self._set_aside(record, frame, error)
-            return False
+            return 0
         self._is_wary = not self.healthy or self._sync_again_at > 0 or not self._reserve.whole
-        return True
+        return len(frame)
 
     def _set_aside(self, ending: Record, frame: bytes, error: OSError) -> None:
         self._failed(error)

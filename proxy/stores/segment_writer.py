@@ -64,25 +64,25 @@ class SegmentWriter:
         """All there are, oldest first."""
         return list(self._sizes)
 
-    def put(self, frame: bytes) -> bool:
-        """One write, or none: what came out short is cut back, else its segment is left. False, and none, also where there is
-        no room without a further look."""
+    def put(self, frame: bytes) -> int:
+        """One write, or none: what came out short is cut back, else its segment is left. How long it is; 0, and none, also
+        where that takes a further look."""
         length = len(frame)
         end = self.offset + length
         if end > self._room:
-            return False
+            return 0
         try:
             if write(self._fd, frame) < length:
                 raise OSError(ENOSPC, os.strerror(ENOSPC))
         except OSError as error:
             self._trouble = error
             self._cut_back()
-            return False
+            return 0
         syncer = self._syncer
         self.offset = syncer.offset = end
         if syncer.is_asleep:
             syncer.wake()
-        return True
+        return length
 
     def put_with_care(self, frame: bytes, most_bytes: int | None = None) -> None:
         """The same with that look: whether all segments take no more than `most_bytes`, or the usual. Raises OSError."""
