@@ -266,8 +266,9 @@ def _note(reply: Reply, record: Record) -> None:
         return
     if reply.judged_status >= 400:
         record.missing = reply.missing
+    label, code = reply.verdict()
     if findings.error is not None:
-        record.failure = reply.error_code
+        record.failure = code
         record.failure_status = findings.error_status if reply.status < 400 else None
-    if record.tried and record.tried[-1].outcome == str(reply.status) != reply.label:
-        record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=reply.label)
+    if record.tried and record.tried[-1].outcome == str(reply.status) != label:
+        record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=label)

@@ -37,8 +37,11 @@ class Failure:
         self.settler: Held | Watcher | None = None
         self.provider: Provider | None = None
         self.broken_by: ProxyError | None = None
-        self.label = trouble if trouble == "stale_connection" else error.code if status is None else str(status)
-        self.error_code: str | None = error.code
+
+    def verdict(self) -> tuple[str, str | None]:
+        """As a reply has it."""
+        code, status = self.error.code, self.judged_status
+        return self.trouble if self.trouble == "stale_connection" else code if status is None else str(status), code
 
     def seen(self, dialect: Dialect, now: datetime) -> Seen:
         """What judging needs."""

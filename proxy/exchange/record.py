@@ -6,7 +6,7 @@ Nobody takes a decision from a record (architecture.md 3.10); its readers are th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct, field
@@ -110,7 +110,7 @@ class Record(Struct, eq=False):
     entered: bool = False
     timing: bool = False
     pending: bool = False
-    cors: list[tuple[str, str]] = []
+    cors: Sequence[tuple[str, str]] = ()
     marks: Marks = UNMARKED
     cache: str = ""
     target: Target | None = None
@@ -139,7 +139,7 @@ class Record(Struct, eq=False):
     upstream_request_id: str | None = None
     client_left: Phase | None = None
     asked_of: Provider | None = None
-    limit_headers: list[tuple[str, str]] = []
+    limit_headers: Sequence[tuple[str, str]] = ()
     cut_by: ProxyError | None = None
     findings: Findings | None = None
     held: Held | None = None

@@ -225,22 +225,17 @@ class Reply(Struct, eq=False):
         said = self.interpreter.pictures if self.interpreter is not None else 0
         return passed or said or count_pictures(self.first)
 
-    @property
-    def label(self) -> str:
-        """The outcome in one word, for records."""
-        findings = self.findings
-        if findings.error is not None and self.status < 400 and findings.broke:
-            return f"200_error_{findings.error_status}"
-        return self.broken_by.code if self.broken_by is not None and self.status < 400 else str(self.status)
-
-    @property
-    def error_code(self) -> str | None:
-        """Why it failed, in the word of whoever failed; None where it did not."""
-        if self.broken_by is not None:
-            return self.broken_by.code
-        if self.findings.error is None or (self.status < 400 and not self.findings.broke):
-            return None
-        return self.findings.error_code if self.status < 400 else str(self.status)
+    def verdict(self) -> tuple[str, str | None]:
+        """The outcome in one word, and why it failed, in the word of whoever failed: None where it did not. For records."""
+        findings, status = self.findings, str(self.status)
+        if findings.error is None and self.broken_by is None:
+            return status, None
+        code = None if self.broken_by is None else self.broken_by.code
+        if self.status >= 400:
+            return status, code or (None if findings.error is None else status)
+        if findings.error is not None and findings.broke:
+            return f"200_error_{findings.error_status}", code or findings.error_code
+        return code or status, code
 
     def error_message(self) -> str:
         """The message of an error reply, whatever its shape (wire.md T109); never the raw body."""

@@ -30,11 +30,11 @@ def attempt_row(
     began, opened_at, token_at = times.started, times.opened_at, times.first_token_at
     first_byte_at = outcome.first_byte_at
     is_left = record.client_left is not None and not outcome.complete
+    label, code = outcome.verdict()
     known = (
         hold.id, hold.request_id, hold.attempt, hold.at_ms, hold.key, hold.endpoint, hold.asked, hold.model,
         hold.provider, hold.upstream_model, None if findings is None else findings.served_model,
-        499 if is_left else outcome.judged_status or 0, outcome.label,
-        outcome.error_code if error is None else error.code,
+        499 if is_left else outcome.judged_status or 0, label, code if error is None else error.code,
         SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, hold.stream,
         used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens, used.reasoning_tokens,
         settlement.cost_pusd, hold.amount_pusd, settlement.source,

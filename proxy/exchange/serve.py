@@ -174,7 +174,7 @@ class Exchange:
                 breakers.tell(target, "nothing", time.monotonic())
                 raise
             self._hear(job, breakers, outcome, way)
-        record.tried.append(Tried(target.provider, target.model, outcome.label))
+        record.tried.append(Tried(target.provider, target.model, outcome.verdict()[0]))
         return outcome
 
     def _hear(self, job: Job, breakers: Breakers, outcome: Reply | Failure, way: Said) -> None:

@@ -143,7 +143,7 @@ class Heads:
 
 def head_of(request: BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:
     """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
-    return read_head(request.method, where, endpoint, request.headers, (record.cors, record.speaks_anthropic))
+    return read_head(request.method, where, endpoint, request.headers, (list(record.cors), record.speaks_anthropic))
 
 
 def read_head(
