@@ -221,6 +221,7 @@ def test_closed_periods_are_forgotten_once_nothing_is_held_there() -> None:
         if day:
             books.settle(f"h{day - 1}", 5)
     account = books._accounts["global:day"]
+    assert spent(books, now=NOON + 99 * DAY) == (0, 10)
     assert list(account.counters) == [TODAY + 99 * DAY]
     assert account.counters[TODAY + 99 * DAY].held_by_key == {"alice": 10}
 

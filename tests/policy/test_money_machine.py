@@ -7,8 +7,11 @@ for more than was held: what is spent and held never passes the cap, but for wha
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -76,6 +79,16 @@ class Model:
                 found.append((InFlight, budget.id))
         return next((f for f in found if f[0] is Exceeded), found[0] if found else (Fits, ""))
 
+    def free(self, key: str, now: float) -> int:
+        """What the tightest budget leaves a key, which may pass its share with its only hold."""
+        least = 10**30
+        for budget in self.of(key):
+            charge = (budget.id, self.period(budget, now))
+            most, own = int(budget.cap_pusd * budget.share), self.held(charge, key)
+            spendable = budget.cap_pusd - self.spent[charge]
+            least = min(least, spendable - self.held(charge), most - own if spendable > most and own else least)
+        return least
+
 
 class MoneyMachine(RuleBasedStateMachine):
     holds = Bundle("holds")
@@ -101,6 +114,17 @@ class MoneyMachine(RuleBasedStateMachine):
         if isinstance(verdict, Fits):
             charges = self.books.take(hold_id, scopes, key, amount, self.now)
             assert charges == tuple((b.id, self.model.newest[b.id]) for b in self.model.of(key))
+            self.model.open[hold_id] = (key, amount, charges)
+        return hold_id
+
+    @rule(target=holds, key=st.sampled_from(KEYS), amount=st.integers(0, 100), part=st.integers(1, 4))
+    def take_ample(self, key: str, amount: int, part: int) -> str:
+        scopes = (key_scope(key), GLOBAL)
+        self.count += 1
+        hold_id, free = f"h{self.count}", self.model.free(key, self.now)
+        charges = self.books.take_ample(hold_id, scopes, key, (amount, part * amount), self.now)
+        assert (charges is None) is (amount > 0 and free < part * amount)
+        if charges is not None:
             self.model.open[hold_id] = (key, amount, charges)
         return hold_id
 
@@ -190,3 +214,106 @@ TestMoneyMachine.settings = settings(
     stateful_step_count=60,  # at most; with 50 it came to 4,862 steps in all, and 5,000 are wanted
     derandomize=True,
 )
+
+
+SMALL = (
+    Budget("key:alice:hour", key_scope("alice"), "hour", 300, BERLIN),
+    Budget("global:day", GLOBAL, "day", 900, BERLIN, Decimal("0.6")),
+    Budget("global:total", GLOBAL, "total", 1_500, BERLIN),
+)
+LOOKS = ("judge", "room", "spent_part", "standing", "shadow_rooms")
+
+
+def steps_of(dice: Random) -> Iterator[tuple[Any, ...]]:
+    """What befalls books of small budgets: mostly calls, a few in parallel."""
+    open_holds: list[int] = []
+    for number in range(60):
+        what = dice.choices(
+            ("take", "settle", "grow", "adjust", "load", "change", "wait", "look"), (9, 6, 3, 1, 1, 1, 1, 3)
+        )[0]
+        if what == "take":
+            open_holds.append(number)
+            yield what, number, dice.choice(KEYS), dice.choice((0, dice.randint(1, 120))), dice.randint(1, 2)
+        elif what in ("settle", "grow") and open_holds:
+            hold = dice.choice(open_holds)
+            if what == "settle":
+                open_holds.remove(hold)
+            yield what, hold, dice.randint(0, 160)
+        elif what in ("adjust", "load"):
+            yield what, dice.choice(SMALL), dice.randint(0, 150)
+        elif what == "change":
+            yield what, dice.randrange(len(SMALL)), dice.randint(80, 200), dice.random() < 0.4
+        elif what == "wait":
+            yield what, dice.choice((600, 4_000, 90_000))
+        elif what == "look":
+            yield what, dice.choice(LOOKS), dice.choice(KEYS)
+
+
+class Followed:
+    """Books taken through steps. `is_watched`: they are looked at after each, and remember nothing of the look before."""
+
+    def __init__(self, *, is_watched: bool) -> None:
+        self.is_watched = is_watched
+        self.books = Books(SMALL)
+        self.budgets = list(SMALL)
+        self.open: set[str] = set()
+        self.now = NOON
+
+    def step(self, what: str, *how: Any) -> object:
+        """What the books say to it."""
+        said = getattr(self, what)(*how)
+        if self.is_watched:
+            self.books.replace(self.budgets)
+            self.books.state(self.now)
+        return said
+
+    def take(self, number: int, key: str, amount: int, part: int) -> object:
+        hold_id, scopes = f"h{number}", (key_scope(key), GLOBAL)
+        charges = self.books.take_ample(hold_id, scopes, key, (amount, part * amount), self.now)
+        if charges is None:
+            return None
+        self.open.add(hold_id)
+        shadows = {b.id: amount // 2 for b in self.budgets if b.shadow and b.scope in scopes}
+        return charges, self.books.take_in_shadow(hold_id, shadows, self.now)
+
+    def settle(self, number: int, amount: int) -> object:
+        self.open.discard(f"h{number}")
+        return self.books.settle(f"h{number}", amount)
+
+    def grow(self, number: int, amount: int) -> object:
+        hold_id = f"h{number}"
+        if hold_id not in self.open:
+            return None
+        return isinstance(self.books.grow(hold_id, amount), Fits), self.books.overdrawn(hold_id)
+
+    def adjust(self, budget: Budget, amount: int) -> object:
+        return self.books.adjust(budget.id, first_second(budget, self.now), amount)
+
+    def load(self, budget: Budget, amount: int) -> None:
+        self.books.load(budget.id, first_second(budget, self.now), amount)
+
+    def change(self, at: int, percent: int, shadow: bool) -> None:
+        cap = SMALL[at].cap_pusd * percent // 100
+        self.budgets[at] = msgspec.structs.replace(SMALL[at], cap_pusd=cap, shadow=shadow)
+        self.books.replace(self.budgets)
+
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    def look(self, what: str, key: str) -> object:
+        scopes = key_scope(key), GLOBAL
+        if what == "standing":
+            return self.books.standing("global:day", self.now)
+        if what == "spent_part":
+            return self.books.spent_part(scopes, self.now)
+        if what == "judge":
+            return self.books.judge(scopes, key, 50, self.now)
+        return getattr(self.books, what)(scopes, key, self.now)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_books_say_the_same_however_long_nobody_has_looked(seed: int) -> None:
+    watched, alone = Followed(is_watched=True), Followed(is_watched=False)
+    for step in steps_of(Random(seed)):
+        assert watched.step(*step) == alone.step(*step)
+    assert watched.books.state(watched.now) == alone.books.state(alone.now)

@@ -49,6 +49,16 @@ def test_a_budget_in_shadow_counts_holds_and_spending_and_has_no_part_in_any_ver
     assert (alone.is_bound(ALICE), alone.room(ALICE, "alice", NOON)) == (False, None)
 
 
+def test_what_a_call_spends_of_a_budget_that_was_in_shadow_when_it_began_counts_at_once() -> None:
+    books = Books([REAL, SHADOW])
+    taken(books, "a", 300, 0)
+    books.replace([REAL, IN_FORCE])
+    assert books.take_ample("b", ALICE, "alice", (10, 10), NOON) is not None
+    books.settle("a", 85)
+    assert books.take_ample("c", ALICE, "alice", (10, 10), NOON) is None
+    assert stands(books) == {REAL.id: (85, 10), SHADOW.id: (85, 10)}
+
+
 def test_a_stream_grows_past_a_budget_in_shadow_and_is_told_of() -> None:
     books = Books([REAL, SHADOW])
     taken(books, "a", 60, 60)

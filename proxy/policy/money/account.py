@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from decimal import ROUND_FLOOR, Context
 from math import inf
 
@@ -69,35 +69,16 @@ class Counter:
         self.holds = 0
         self.held_by_key: dict[str, int] = {}
 
-    def grow(self, key: str, amount: int) -> None:
-        """A hold that is open takes more."""
-        self.held += amount
-        self.held_by_key[key] = self.held_by_key.get(key, 0) + amount
-
-
-def hold_in(counters: Iterable[Counter], key: str, amount: int) -> None:
-    """Take one hold of `key`, in each of these periods."""
-    for counter in counters:
-        counter.holds += 1
-        if amount:
-            by_key = counter.held_by_key
-            counter.held += amount
-            by_key[key] = by_key.get(key, 0) + amount
-
-
-def settle_in(counters: Iterable[Counter], key: str, held: int, spent: int) -> bool:
-    """Turn such a hold into spending; return whether one of the periods is closed."""
-    is_closed = False
-    for counter in counters:
-        counter.holds -= 1
-        counter.spent += spent
-        if held:
-            by_key = counter.held_by_key
-            counter.held -= held
-            if left := by_key.pop(key) - held:  # a key that holds nothing has no entry
-                by_key[key] = left
-        is_closed = is_closed or counter.closed
-    return is_closed
+    def add(self, key: str, *, holds: int = 0, held: int = 0, spent: int = 0) -> None:
+        """Count what holds of `key` take, below nothing what they give back, and what was spent."""
+        self.holds += holds
+        self.held += held
+        self.spent += spent
+        left = self.held_by_key.get(key, 0) + held
+        if left:
+            self.held_by_key[key] = left
+        else:  # a key that holds nothing has no entry
+            self.held_by_key.pop(key, None)
 
 
 class Account:
@@ -131,6 +112,11 @@ class Account:
             self.charge = self.budget.id, self.newest
             self._moved()
         return self.current
+
+    def period(self, now: float) -> int:
+        """The start of that period."""
+        self.at(now)
+        return self.charge[1]
 
     def counter(self, period: int) -> Counter:
         """The counter of a period, begun where there was none."""
@@ -208,28 +194,58 @@ class Account:
 
 
 class Together:
-    """The accounts that bind a call, in the periods of now: until one of these ends (`begun <= now < ends`), or one moves."""
+    """What binds the calls of one key: accounts, each with the counter of a period.
 
-    __slots__ = ("begun", "charges", "counters", "ends", "_rows")
+    What the calls take and spend (`holds`, `held`, `spent`) is summed up here, until somebody looks: then `count` brings it
+    into every counter. `is_due`: there is something to bring. `enough`: until so much is drawn from the books, all of these
+    leave the key something, without a look at them. The periods are those of now until one of them ends
+    (`begun <= now < ends`), or an account moves.
+    """
 
-    def __init__(self, accounts: Iterable[Account], now: float) -> None:
-        counted = [(account.at(now), account) for account in accounts]
-        self.begun = max([account.begun for _, account in counted], default=-inf)
-        self.ends = min([account.ends for _, account in counted], default=inf)
-        self.counters = [counter for counter, _ in counted]
-        self.charges = tuple([account.charge for _, account in counted])
-        self._rows = [(counter, account.budget.cap_pusd, account.most_a_key_holds) for counter, account in counted]
+    __slots__ = ("begun", "charges", "ends", "enough", "held", "holds", "is_due", "key", "spent", "_rows")
 
-    def room(self, key: str) -> Room:
-        """What the tightest leaves `key`, which may pass its share of one with its only hold."""
-        least_free = least_spendable = _ENDLESS
-        for counter, cap, most in self._rows:
-            spendable = cap - counter.spent
-            free = spendable - counter.held
-            if spendable > most and (own := counter.held_by_key.get(key)) and most - own < free:
-                free = most - own
-            if free < least_free:
-                least_free = free
-            if spendable < least_spendable:
-                least_spendable = spendable
+    def __init__(self, key: str, charged: Sequence[tuple[Account, int]]) -> None:
+        self.key = key
+        self._rows = [(account, account.counter(period)) for account, period in charged]
+        self.charges = tuple([(account.budget.id, period) for account, period in charged])
+        self.begun = max([account.begun for account, _ in self._rows], default=-inf)
+        self.ends = min([account.ends for account, _ in self._rows], default=inf)
+        self.holds = self.held = self.spent = 0
+        self.enough = -1
+        self.is_due = False
+
+    def count(self) -> None:
+        """Bring what was summed up into the counters."""
+        for _, counter in self._rows:
+            counter.add(self.key, holds=self.holds, held=self.held, spent=self.spent)
+        self.holds = self.held = self.spent = 0
+        self.is_due = False
+
+    def forget(self) -> None:
+        """Drop closed periods nobody will settle in any more."""
+        for account, counter in self._rows:
+            if counter.closed:
+                account.forget()
+
+    def room(self, drawn: int) -> Room:
+        """What the tightest leaves the key, which may pass its share of one with its only hold; for that, what was summed up
+        has to be counted. `drawn` is what the books have drawn by now."""
+        least_free = least_spendable = sure = _ENDLESS
+        for account, counter in self._rows:
+            own = counter.held_by_key.get(self.key, 0)
+            spendable = account.budget.cap_pusd - counter.spent
+            free, of_share = spendable - counter.held, account.most_a_key_holds - own
+            sure = min(sure, free, of_share)
+            if spendable > account.most_a_key_holds and own:
+                free = min(free, of_share)
+            least_free, least_spendable = min(least_free, free), min(least_spendable, spendable)
+        self.enough = drawn + sure
         return Room(least_free, least_spendable)
+
+
+class OpenHold(Struct):
+    """What a call under way holds; of budgets in shadow, `shadows` has the id, the period and an amount of its own."""
+
+    together: Together
+    amount: int
+    shadows: tuple[tuple[str, int, int], ...] = ()

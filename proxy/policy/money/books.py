@@ -8,35 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-from msgspec import Struct
-
-from proxy.policy.money.account import (
-    FITS,
-    Account,
-    Counter,
-    Exceeded,
-    Fits,
-    Room,
-    Standing,
-    Together,
-    Verdict,
-    hold_in,
-    settle_in,
-)
+from proxy.policy.money.account import FITS, Account, Exceeded, Fits, OpenHold, Room, Standing, Together, Verdict
 from proxy.policy.money.budgets import Budget, Subject
 from proxy.policy.money.narrowed import OF, Narrowed
 from proxy.policy.money.periods import is_period
 
 Charge = tuple[str, int]  # budget id, period
-
-
-class _Hold(Struct, frozen=True):
-    key: str
-    amount: int
-    charges: tuple[Charge, ...]
-    counters: list[Counter]  # of these
-    shadows: tuple[tuple[str, int, int], ...] = ()  # charges of budgets in shadow, each with an amount of its own
 
 
 class Books:
@@ -45,6 +22,10 @@ class Books:
     Amounts are pusd, `now` is UTC epoch seconds, scopes are those of `budgets.py` and, where any budget is `narrowed`, what
     `under` makes of them. Budgets in shadow have no part in any verdict; `has_shadows` says whether there is one, `has_narrowed`
     whether there is a narrowed one.
+
+    Every call takes and settles, few look. So calls are summed up by what binds them (`Together`), and `_count` brings the sums
+    into the counters before anybody looks. `_drawn` is all that was ever taken: no budget has lost more since it was looked at,
+    so that one with `enough` need not be looked at for every hold.
     """
 
     def __init__(self, budgets: Iterable[Budget]) -> None:
@@ -52,8 +33,10 @@ class Books:
         self._accounts: dict[str, Account] = {}
         self._by_scope: dict[str, list[Account]] = {}
         self._of_scopes: dict[tuple[str, ...], list[Account]] = {}
-        self._together: dict[tuple[str, ...], Together] = {}
-        self._holds: dict[str, _Hold] = {}
+        self._together: dict[tuple[tuple[str, ...], str], Together] = {}
+        self._due: list[Together] = []
+        self._drawn = 0
+        self._holds: dict[str, OpenHold] = {}
         self.has_shadows = self.has_narrowed = False
         self.narrowed = Narrowed(self._accounts, self._together.clear)
         self.replace(budgets)
@@ -88,7 +71,9 @@ class Books:
         Closed periods are kept as well, until something is settled: holds still open in them may come back.
         """
         if self._has((budget_id, period)):
+            self._count()
             self._accounts[budget_id].load(period, spent_pusd)
+            self._together.clear()
 
     def under(self, scopes: tuple[str, ...], subject: Subject) -> tuple[str, ...]:
         """These scopes and the narrowed budgets of them that bind an attempt. What of these is `missing` has to be opened
@@ -97,12 +82,8 @@ class Books:
 
     def open(self, ids: Iterable[str], spent: dict[Charge, int]) -> None:
         """Have budgets that are somebody's own in memory, with what they have spent. What is there stays as it is."""
-        periods: dict[str, list[tuple[int, int]]] = {identity: [] for identity in ids}
-        for (identity, period), amount in spent.items():
-            if identity in periods:
-                periods[identity].append((period, amount))
-        for identity, known in periods.items():
-            self.narrowed.open(identity, known)
+        self._count()
+        self.narrowed.open(ids, spent)
 
     def is_bound(self, scopes: tuple[str, ...]) -> bool:
         """Whether any budget applies."""
@@ -110,88 +91,94 @@ class Books:
 
     def spent_part(self, scopes: tuple[str, ...], now: float) -> int:
         """Of the budget of these scopes that has spent most of its cap, how much: in hundredths of a percent."""
-        parts = (account.spent_part(now) for account in self._of(scopes))
-        return max(parts, default=0)
+        self._count()
+        return max([account.spent_part(now) for account in self._of(scopes)], default=0)
 
     def judge(self, scopes: tuple[str, ...], key: str, amount: int, now: float) -> Verdict:
         """Whether every budget of these scopes lets `key` hold `amount`; else the first in the way for good,
         or the first in the way for now."""
-        waiting: Verdict = FITS
-        for account in self._of(scopes):
-            verdict = account.judge(key, amount, now)
-            if isinstance(verdict, Exceeded):
-                return verdict
-            if isinstance(waiting, Fits):
-                waiting = verdict
-        return waiting
+        self._count()
+        verdicts = [account.judge(key, amount, now) for account in self._of(scopes)]
+        against = [verdict for verdict in verdicts if not isinstance(verdict, Fits)]
+        return next((one for one in against if isinstance(one, Exceeded)), against[0] if against else FITS)
 
     def take(self, hold_id: str, scopes: tuple[str, ...], key: str, amount: int, now: float) -> tuple[Charge, ...]:
         """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
-        return self._take(hold_id, self._now(scopes, now), key, amount)
+        return self._take(hold_id, self._now(scopes, key, now), amount)
 
     def take_ample(
         self, hold_id: str, scopes: tuple[str, ...], key: str, amounts: tuple[int, int], now: float
     ) -> tuple[Charge, ...] | None:
         """The same where there is plenty of room: `amounts` are what to hold, and what has to be free for that. None, and
         nothing is held, where there is not."""
-        together, (amount, free) = self._now(scopes, now), amounts
-        if amount and together.room(key).free_pusd < free:
-            return None
-        return self._take(hold_id, together, key, amount)
+        together, (amount, free) = self._now(scopes, key, now), amounts
+        if amount and self._drawn + free > together.enough:
+            self._count()
+            if together.room(self._drawn).free_pusd < free:
+                return None
+        return self._take(hold_id, together, amount)
 
-    def _take(self, hold_id: str, together: Together, key: str, amount: int) -> tuple[Charge, ...]:
+    def _take(self, hold_id: str, together: Together, amount: int) -> tuple[Charge, ...]:
         if amount < 0 or hold_id in self._holds:
             raise ValueError(f"the hold {hold_id!r} is open already, or negative")
-        self._holds[hold_id] = _Hold(key, amount, together.charges, together.counters)
-        hold_in(together.counters, key, amount)
+        self._holds[hold_id] = OpenHold(together, amount)
+        self._drawn += amount
+        together.holds += 1
+        together.held += amount
+        if not together.is_due:
+            together.is_due = True
+            self._due.append(together)
         return together.charges
 
     def shadow_rooms(self, scopes: tuple[str, ...], key: str, now: float) -> list[tuple[str, Room]]:
         """What each budget of these scopes that is in shadow would leave `key`, by its id."""
+        self._count()
         accounts = [account for scope in scopes for account in self._at(scope) if account.budget.shadow]
-        return [(account.budget.id, Together([account], now).room(key)) for account in accounts]
+        return [(one.budget.id, Together(key, [(one, one.period(now))]).room(0)) for one in accounts]
 
     def take_in_shadow(self, hold_id: str, amounts: dict[str, int], now: float) -> tuple[Charge, ...]:
         """Hold for a call, beside what it has taken, what each of these budgets in shadow asks of it."""
+        self._count()
         hold, shadows = self._holds[hold_id], []
         for budget_id, amount in amounts.items():
             account = self._accounts[budget_id]
-            hold_in([account.at(now)], hold.key, amount)
+            account.at(now).add(hold.together.key, holds=1, held=amount)
             shadows.append((*account.charge, amount))
-        self._holds[hold_id] = msgspec.structs.replace(hold, shadows=tuple(shadows))
+        hold.shadows = tuple(shadows)
         return tuple((budget_id, period) for budget_id, period, _ in shadows)
 
     def grow(self, hold_id: str, amount: int) -> Verdict:
         """Hold `amount` more for a call under way, in the periods its hold is in; or nothing, where a cap is in the way."""
+        self._count()
         hold = self._holds[hold_id]
-        charged = self._charged(hold)
+        charges = [*hold.together.charges, *((budget_id, period) for budget_id, period, _ in hold.shadows)]
+        charged = [(self._accounts[budget_id], period) for budget_id, period in charges]
         for account, period in charged:
             counter, cap = account.counter(period), account.budget.cap_pusd
             if counter.spent + counter.held + amount > cap and not account.budget.shadow:
                 return Exceeded(account.budget, max(0, cap - counter.spent - counter.held), account.resets_at())
         for account, period in charged:
-            account.counter(period).grow(hold.key, amount)
-        shadows = tuple((budget_id, period, held + amount) for budget_id, period, held in hold.shadows)
-        self._holds[hold_id] = msgspec.structs.replace(hold, amount=hold.amount + amount, shadows=shadows)
+            account.counter(period).add(hold.together.key, held=amount)
+        self._drawn += amount
+        hold.amount += amount
+        hold.shadows = tuple((budget_id, period, held + amount) for budget_id, period, held in hold.shadows)
         return FITS
 
     def overdrawn(self, hold_id: str) -> list[str]:
         """The budgets in shadow, of those a hold is in, that hold more than they have."""
+        self._count()
         accounts = [(self._accounts[budget_id], period) for budget_id, period, _ in self._holds[hold_id].shadows]
         return [account.budget.id for account, period in accounts if account.budget.shadow and account.is_over(period)]
 
     def restore(self, hold_id: str, key: str, amount: int, charges: tuple[Charge, ...]) -> bool:
         """Hold again what a journal says is held; False where that hold is open."""
-        if amount < 0:
-            raise ValueError("a hold cannot be negative")
         if hold_id in self._holds:
             return False
-        known = tuple(charge for charge in charges if self._has(charge))
-        counters = [self._accounts[budget_id].counter(period) for budget_id, period in known]
-        self._holds[hold_id] = _Hold(key, amount, known, counters)
-        hold_in(counters, key, amount)
-        for budget_id, period in known:
-            self._accounts[budget_id].reach(period)
+        known = [(self._accounts[charge[0]], charge[1]) for charge in charges if self._has(charge)]
+        self._take(hold_id, Together(key, known), amount)
+        self._count()
+        for account, period in known:
+            account.reach(period)
         return True
 
     def settle(self, hold_id: str, actual_pusd: int) -> int | None:
@@ -205,7 +192,7 @@ class Books:
         if hold is None:
             return None
         over = actual_pusd - hold.amount
-        return over if over > 0 and (hold.amount or hold.charges) else 0
+        return over if over > 0 and (hold.amount or hold.together.charges) else 0
 
     def void(self, hold_id: str) -> bool:
         """Give a hold back, for a call that cost nothing; False where no such hold is open."""
@@ -216,6 +203,8 @@ class Books:
         account = self._accounts.get(budget_id)
         if account is None:
             return False
+        self._count()
+        self._drawn += max(0, delta_pusd)
         account.counter(period).spent += delta_pusd
         account.reach(period)
         account.forget()
@@ -223,26 +212,31 @@ class Books:
 
     def room(self, scopes: tuple[str, ...], key: str, now: float) -> Room | None:
         """What the tightest of the budgets leaves `key`; None where no budget applies."""
-        together = self._now(scopes, now)
-        return together.room(key) if together.counters else None
+        self._count()
+        together = self._now(scopes, key, now)
+        return together.room(self._drawn) if together.charges else None
 
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands, but for those that are somebody's own."""
+        self._count()
         narrowed = [account for budget in self.narrowed.templates() for account in self.narrowed.at(budget.id)]
         plain = [account for accounts in self._by_scope.values() for account in accounts]
         return [account.standing(now) for account in plain + narrowed]
 
     def standing(self, budget_id: str, now: float) -> Standing | None:
         """Where one budget stands, somebody's own in memory too; None where it is not in force."""
+        self._count()
         narrowed = [account.standing(now) for account in self.narrowed.at(budget_id)]
         return next((s for s in narrowed or self.state(now) if s.budget.id == budget_id), None)
 
     def standings(self, scopes: tuple[str, ...], now: float) -> list[Standing]:
         """Where those stand that bind a call under these scopes."""
+        self._count()
         return [account.standing(now) for scope in scopes for account in self._at(scope)]
 
     def own_state(self, now: float) -> list[Standing]:
         """Where those stand that are somebody's own and in memory."""
+        self._count()
         return [account.standing(now) for account in self.narrowed.own()]
 
     def _has(self, charge: Charge) -> bool:
@@ -258,30 +252,49 @@ class Books:
                 self._of_scopes[scopes] = found
         return found
 
-    def _now(self, scopes: tuple[str, ...], now: float) -> Together:
-        found = self._together.get(scopes)
+    def _now(self, scopes: tuple[str, ...], key: str, now: float) -> Together:
+        found = self._together.get((scopes, key))
         if found is None or not found.begun <= now < found.ends:
-            found = Together(self._of(scopes), now)
+            self._count()
+            found = Together(key, [(account, account.period(now)) for account in self._of(scopes)])
             if scopes in self._of_scopes:
-                self._together[scopes] = found
+                self._together[scopes, key] = found
         return found
 
     def _at(self, scope: str) -> list[Account]:
         return self._by_scope.get(scope) or self.narrowed.at(scope)
 
-    def _charged(self, hold: _Hold) -> list[tuple[Account, int]]:
-        charges = [*hold.charges, *((budget_id, period) for budget_id, period, _ in hold.shadows)]
-        return [(self._accounts[budget_id], period) for budget_id, period in charges]
-
-    def _resolve(self, hold_id: str, spent: int) -> _Hold | None:
+    def _resolve(self, hold_id: str, spent: int) -> OpenHold | None:
         hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
-        is_closed = settle_in(hold.counters, hold.key, hold.amount, spent)
-        for budget_id, period, amount in hold.shadows:
-            counter = self._accounts[budget_id].counter(period)
-            is_closed = settle_in([counter], hold.key, amount, spent) or is_closed
-        if is_closed:
-            for account, _ in self._charged(hold):
-                account.forget()
+        together, held = hold.together, hold.amount
+        together.holds -= 1
+        together.held -= held
+        together.spent += spent
+        if spent > held:
+            self._drawn += spent - held
+        if not together.is_due:
+            together.is_due = True
+            self._due.append(together)
+        if hold.shadows:
+            self._resolve_shadows(hold, spent)
         return hold
+
+    def _resolve_shadows(self, hold: OpenHold, spent: int) -> None:
+        self._count()
+        for budget_id, period, amount in hold.shadows:
+            account = self._accounts[budget_id]
+            self._drawn += max(0, spent - amount)  # one of them may be in force by now
+            account.counter(period).add(hold.together.key, holds=-1, held=-amount, spent=spent)
+            account.forget()
+
+    def _count(self) -> None:
+        """Bring what calls took and spent since the latest look into the counters."""
+        if not self._due:
+            return
+        due, self._due = self._due, []
+        for together in due:
+            together.count()
+        for together in due:
+            together.forget()

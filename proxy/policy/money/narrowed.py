@@ -7,7 +7,7 @@ wrote it down when it is used again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from msgspec.structs import replace
@@ -75,14 +75,17 @@ class Narrowed:
         """Those that are somebody's own, and not in memory."""
         return [one for one in ids if one not in self._own and self.budget_of(one) is not None]
 
-    def open(self, identity: str, spent: Iterable[tuple[int, int]]) -> None:
-        """Have somebody's own account in memory from now on, with what each period has spent. One that is there stays."""
-        budget = self.budget_of(identity)
-        if budget is None or identity in self._own:
-            return
-        account = self._own[identity] = self._accounts[identity] = Account(budget, self._moved)
-        for period, amount in spent:
-            account.load(period, amount)
+    def open(self, ids: Iterable[str], spent: Mapping[tuple[str, int], int]) -> None:
+        """Have somebody's own accounts in memory from now on, with what each period has spent. One that is there stays."""
+        opened = set()
+        for identity in ids:
+            budget = self.budget_of(identity)
+            if budget is not None and identity not in self._own:
+                self._own[identity] = self._accounts[identity] = Account(budget, self._moved)
+                opened.add(identity)
+        for (identity, period), amount in spent.items():
+            if identity in opened:
+                self._accounts[identity].load(period, amount)
         if len(self._own) > MOST_OWN:
             self._forget()
 
