@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Protocol
 
 from proxy.exchange.stepper import Stepper
@@ -24,12 +25,16 @@ class Watched(Protocol):
 class Deadlines:
     """Looks at all deadlines together, so that setting or moving one costs next to nothing. To the tenth of a second.
 
-    `now` is the time of the latest look, for who is watched. `watched` says of each when to look at it next.
+    `now` is the time of the latest look, for who is watched. `watched` has everyone, with the time of the next look at it,
+    `fresh` whoever came, or came nearer, since the latest one. What is due later is not looked at before.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.watched: dict[Watched, float] = {}
+        self.fresh: list[Watched] = []
+        self._later: dict[int, list[Watched]] = {}  # by the tick; of those that were forgotten, too
+        self._ticks = 0
         self.is_ticking = False
         self.now = 0.0
 
@@ -39,10 +44,12 @@ class Deadlines:
 
     def watch(self, one: Watched) -> None:
         """Tell it when its time is over. To be said again where that has come nearer."""
-        self.watched[one] = 0.0
+        self.watched.setdefault(one, inf)
+        self.fresh.append(one)
         if not self.is_ticking:
             self.is_ticking = True
             self.now = self._loop.time()
+            self._ticks = int(self.now / TICK_SECONDS)
             self._loop.call_later(TICK_SECONDS, self._tick)
 
     def forget(self, one: Watched) -> None:
@@ -52,15 +59,33 @@ class Deadlines:
     def _tick(self) -> None:
         now = self.now = self._loop.time()
         self.is_ticking = bool(self.watched)
-        if self.is_ticking:  # before anything that follows from a deadline may go wrong
+        if self.is_ticking:
             self._loop.call_later(TICK_SECONDS, self._tick)
-        for one in [one for one, look_at in self.watched.items() if look_at <= now]:
-            if one not in self.watched:  # the end of another was its own
-                continue
-            if (due := one.due()) <= now:
-                one.expire()
-            else:
-                self.watched[one] = due
+        looked_at, self.fresh, before, self._ticks = self.fresh, [], self._ticks, int(now / TICK_SECONDS)
+        for tick in range(before + 1, self._ticks + 1):
+            looked_at += self._later.pop(tick, ())
+        if not self.is_ticking:
+            self._later.clear()
+        looked_at.reverse()
+        try:
+            while looked_at:
+                self._look(looked_at.pop(), now)
+        finally:  # what follows from one deadline may go wrong
+            self.fresh += looked_at
+
+    def _look(self, one: Watched, now: float) -> None:
+        look_at = self.watched.get(one)
+        if look_at is None:  # the end of another was its own
+            return
+        if (due := one.due()) <= now:
+            one.expire()
+            if one in self.watched:  # and goes on
+                self.watched[one] = inf
+                self.fresh.append(one)
+        elif due < look_at or look_at <= now:
+            self.watched[one] = due
+            if due < inf:
+                self._later.setdefault(int(due / TICK_SECONDS) + 1, []).append(one)
 
 
 class Patience:
@@ -97,7 +122,8 @@ class Patience:
     def __enter__(self) -> Patience:
         deadlines = self._deadlines
         if deadlines.is_ticking:
-            deadlines.watched[self] = 0.0
+            deadlines.watched[self] = inf
+            deadlines.fresh.append(self)
         else:
             deadlines.watch(self)
         self._last = deadlines.now + TICK_SECONDS  # the last look may be so long ago

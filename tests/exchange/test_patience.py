@@ -154,3 +154,69 @@ def test_hearing_a_chunk_sets_no_timer() -> None:
             assert loop.timers_set == before
 
     step(line)
+
+
+class Bell:
+    """Is due every so many seconds, and notes when it was told so; `fails` then."""
+
+    def __init__(self, seconds: float, *, fails: bool = False) -> None:
+        self.rang: list[float] = []
+        self._seconds = seconds
+        self._fails = fails
+        self._since = asyncio.get_running_loop().time()
+
+    def due(self) -> float:
+        return self._since + self._seconds
+
+    def expire(self) -> None:
+        self.rang.append(now())
+        self._since = asyncio.get_running_loop().time()
+        if self._fails:
+            raise ValueError("a bug")
+
+
+def test_who_goes_on_is_told_again_and_again_until_forgotten() -> None:
+    async def main() -> None:
+        deadlines, bell = Deadlines(asyncio.get_running_loop()), Bell(15.0)
+        deadlines.watch(bell)
+        await pause(47.0)
+        assert [round(at / 15) for at in bell.rang] == [1, 2, 3]
+        deadlines.watch(bell)  # said again without need
+        await pause(15.0)
+        assert len(bell.rang) == 4
+        deadlines.forget(bell)
+        await pause(60.0)
+        assert len(bell.rang) == 4
+        assert not deadlines.is_ticking
+
+    run(main())
+
+
+def test_a_deadline_that_comes_nearer_counts_once_that_is_said() -> None:
+    async def main() -> None:
+        deadlines, bell = Deadlines(asyncio.get_running_loop()), Bell(3000.0)
+        deadlines.watch(bell)
+        await pause(5.0)
+        bell._seconds = 10.0  # noqa: SLF001 - of this file
+        deadlines.watch(bell)
+        await pause(7.0)
+        assert len(bell.rang) == 1
+        assert 9.999 <= bell.rang[0] <= 10.0 + 2 * TICK_SECONDS + 0.001
+        deadlines.forget(bell)
+
+    run(main())
+
+
+def test_a_bug_in_what_follows_from_one_deadline_is_nothing_to_the_others() -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        deadlines = Deadlines(asyncio.get_running_loop())
+        bells = [Bell(1.0, fails=number == 0) for number in range(3)]
+        for bell in bells:
+            deadlines.watch(bell)
+        await pause(1.5)
+        assert [len(bell.rang) for bell in bells] == [1, 1, 1]
+        for bell in bells:
+            deadlines.forget(bell)
+
+    run(main())
