@@ -25,6 +25,7 @@ from proxy.exchange.observing import observe
 from proxy.exchange.record import Entry, Record
 from proxy.exchange.trials import Trials
 from proxy.observe.labels import Known
+from proxy.observe.leftovers import Leftovers
 from proxy.observe.logs import lines_dropped, log_calls
 from proxy.observe.loop_lag import LoopLag
 from proxy.observe.metrics import Metrics
@@ -59,6 +60,7 @@ class Telemetry:
         self._lag = LoopLag(loop)
         self._lag.start()
         self._turn = threading.Lock()
+        self._leftovers = Leftovers()
         self._kinds = Kinds()
         self._ended: deque[Ended] = deque()
         self._paid: deque[Row] = deque()
@@ -100,7 +102,9 @@ class Telemetry:
             self._tell_costs(_all_of(self._paid))
             for odd in _all_of(self._odd):
                 self._tell_odd(*odd)
-            self._tell_calls(_all_of(self._ended))
+            ended = _all_of(self._ended)
+            self._tell_calls(ended)
+            self._leftovers.look(time.monotonic(), ended=bool(ended))
             for model in _all_of(self._judged):
                 self.metrics.flagged(model, JUDGED)
 
