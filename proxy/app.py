@@ -244,7 +244,7 @@ class Daemon:
 
     def status(self) -> str:
         """One line for whoever supervises us."""
-        return f"{len(self._api.running) if self._api else 0} calls in flight"
+        return f"calls in flight: {len(self._api.running) if self._api else 0}"
 
     def whereabouts(self) -> StatusAnswer:
         """Who this daemon is and where it listens, for the commands."""

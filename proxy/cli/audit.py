@@ -13,6 +13,7 @@ import click
 from proxy.cli.client import ask
 from proxy.cli.home import Home, home_or_exit
 from proxy.cli.tables import Table, moment, print_table, say
+from proxy.config.problems import number_of
 from proxy.web.operator.moments import moment_ms
 
 _AT_ONCE = 1000
@@ -76,7 +77,8 @@ def _verify(found: dict[str, Any], *, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=1))
     elif found["ok"] and found["rows"]:
         newest = found["newest"]
-        say(f"The audit is whole: {found['rows']} rows, the newest is {newest['seq']} with the hash {newest['hash']}.")
+        rows = number_of(found["rows"], "row")
+        say(f"The audit is whole: {rows}, the newest is {newest['seq']} with the hash {newest['hash']}.")
     elif found["ok"]:
         say("The audit is whole: nothing was done yet.")
     for problem in [] if as_json else found["problems"]:

@@ -8,6 +8,7 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
+from proxy.config.problems import number_of
 from proxy.doctor.local_http import reachable_address
 
 
@@ -22,5 +23,5 @@ def dashboard(as_json: bool, config_path: str | None) -> None:
         click.echo(json.dumps(found, indent=1))
         return
     click.echo(found["url"])
-    minutes = found["seconds"] // 60
-    click.echo(f"Open it within {minutes} minutes; it works once, and whoever opens it is owner.", err=True)
+    minutes = number_of(found["seconds"] // 60, "minute")
+    click.echo(f"Open it within {minutes}; it works once, and whoever opens it is owner.", err=True)

@@ -14,7 +14,7 @@ from proxy.cli import Suggesting
 from proxy.cli.home import end_with
 from proxy.cli.init import write_private
 from proxy.config.locate import read_text
-from proxy.config.problems import ConfigProblems
+from proxy.config.problems import ConfigProblems, number_of
 
 if TYPE_CHECKING:
     from proxy.cli.litellm.moving import Moved
@@ -69,7 +69,7 @@ def _write(output: Path, text: str, force: bool) -> None:
 def _closing(moved: Moved, output: Path | None) -> Iterator[str]:
     """What is there now, what it does not hold, and what to do next."""
     where = f"wrote {output}: " if output else ""
-    yield f"{where}{_counted(len(moved.models), 'name')} at {_counted(len(moved.providers), 'provider')}"
+    yield f"{where}{number_of(len(moved.models), 'name')} at {number_of(len(moved.providers), 'provider')}"
     if moved.has_keys:
         yield "keys made with LiteLLM's /key/generate are in its database, not in this file: `tollkeeper keys create NAME` makes new ones"
     else:
@@ -78,7 +78,3 @@ def _closing(moved: Moved, output: Path | None) -> Iterator[str]:
         yield f"set {variable}"
     if output:
         yield f"then: tollkeeper check {shlex.quote(str(output))}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -12,6 +12,7 @@ from proxy.cli.client import ask, follow
 from proxy.cli.completing import key_names, model_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, moment, print_table, say
+from proxy.config.problems import number_of
 
 _CONFIG = click.option(
     "--config", "config_path", metavar="FILE", help="The configuration file (default: searched for)."
@@ -34,13 +35,14 @@ def sync(as_json: bool, config_path: str | None) -> None:
     for line in lines:
         if line["event"] == "provider":
             problem = line.get("problem")
-            told = problem or f"{line.get('models', 0):,} models, {line['news']}"
+            told = problem or f"{number_of(line.get('models', 0), 'model')}, {line['news']}"
             say(f"{line['provider']}: {told} ({line['seconds']:.1f} s)")
     for line in lines:
         if line["event"] == "change":
             say(f"  {line['kind']:<10} {line['provider']}: {line['model']}{_terms(line)}")
     end = lines[-1]
-    say(f"{end.get('models', 0):,} models of {end['of']} providers in {end['seconds']:.1f} s: {end['news']}")
+    found = f"{number_of(end.get('models', 0), 'model')} of {number_of(end['of'], 'provider')}"
+    say(f"{found} in {end['seconds']:.1f} s: {end['news']}")
 
 
 def follow_sync(config_path: str | None) -> list[str]:

@@ -13,6 +13,7 @@ from proxy.cli import Suggesting
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, moment, print_table, say
+from proxy.config.problems import number_of
 
 _CONFIG = click.option(
     "--config", "config_path", metavar="FILE", help="The configuration file (default: searched for)."
@@ -120,7 +121,7 @@ def _said(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _rotated(found: dict[str, Any]) -> Iterator[str]:
-    would, keys = found["rehearsed"], f"{found['wrapped']} data key{'s' * (found['wrapped'] != 1)}"
+    would, keys = found["rehearsed"], number_of(found["wrapped"], "data key")
     if found["is_new"]:
         yield f"{'Would make' if would else 'Made'} the master key {found['master_key']}, and put it first."
     else:

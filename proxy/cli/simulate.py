@@ -11,6 +11,7 @@ from proxy.cli.client import ask
 from proxy.cli.completing import key_names, model_names
 from proxy.cli.home import home_or_exit
 from proxy.cli.tables import Table, print_table, say
+from proxy.config.problems import number_of
 from proxy.policy.money.amounts import dollars
 
 _MOST_MODELS = 15
@@ -38,9 +39,8 @@ def simulate(as_json: bool, config_path: str | None, **asked: Any) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    say(
-        f"{found['calls']:,} calls since {found['since']}: {found['changed']:,} would have gone elsewhere by {found['strategy']}"
-    )
+    calls, elsewhere = number_of(found["calls"], "call"), f"{found['changed']:,} would have gone elsewhere"
+    say(f"{calls} since {found['since']}: {elsewhere} by {found['strategy']}")
     columns = [("", False), ("Was", True), ("Would be", True)]
     was, would = found["was"], found["would_be"]
     rows = [
@@ -50,7 +50,9 @@ def simulate(as_json: bool, config_path: str | None, **asked: Any) -> None:
     print_table(Table(columns, rows))
     models = [[one["model"], f"{one['was']:,}", f"{one['would_be']:,}"] for one in found["models"][:_MOST_MODELS]]
     print_table(Table([("Calls of", False), *columns[1:]], models))
-    if found["unserved"]:
-        say(f"{found['unserved']:,} calls no candidate could have served; they are not compared")
-    if found["unpriced"]:
-        say(f"{found['unpriced']:,} calls would have gone to a model without a known price; they are not compared")
+    for why, count in (
+        ("no candidate could have served them", found["unserved"]),
+        ("they would have gone to a model without a known price", found["unpriced"]),
+    ):
+        if count:
+            say(f"Not compared, as {why}: {number_of(count, 'call')}")

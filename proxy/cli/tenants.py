@@ -14,6 +14,7 @@ from proxy.cli.client import ask
 from proxy.cli.completing import tenant_names
 from proxy.cli.home import Home, home_or_exit
 from proxy.cli.tables import Table, bar, budget_name, print_table, say
+from proxy.config.problems import number_of
 from proxy.policy.money.amounts import dollars
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -166,7 +167,7 @@ def _asked_for(providers: tuple[str, ...]) -> dict[str, str]:
         return {name: click.prompt(f"The key of {name}", hide_input=True) for name in providers}
     lines = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
     if len(lines) != len(providers):
-        raise click.UsageError(f"--credential: stdin must hold {len(providers)} keys, a line each")
+        raise click.UsageError(f"--credential: stdin must hold {number_of(len(providers), 'key')}, a line each")
     return dict(zip(providers, lines, strict=True))
 
 

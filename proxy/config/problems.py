@@ -58,3 +58,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f" (did you mean {by_lower[near[0]]}?)" if near else ""
+
+
+def number_of(count: int, one: str) -> str:
+    """`1 model`, `2,000 models`."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"

@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
 from proxy.config.checks import is_loopback
+from proxy.config.problems import number_of
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import (
     NEWS_DAYS,
@@ -146,7 +147,7 @@ def price_checks(settings: Settings, seen: PricesSeen) -> list[Check]:
         step = "upgrade tollkeeper, or set models.NAME.price"
         checks.append(warned("prices", "shipped list", f"{days:.0f} days old", step))
     else:
-        checks.append(passed("prices", "shipped list", f"{days:.0f} days old"))
+        checks.append(passed("prices", "shipped list", f"{number_of(round(days), 'day')} old"))
     denies = settings.money.rules.unpriced == "deny"
     checks += [_unpriced(one, denies=denies) for one in seen.unpriced]
     if not seen.unpriced:
@@ -274,7 +275,7 @@ def audit_checks(seen: AuditSeen, ledger: LedgerSeen) -> list[Check]:
         more = f" (and {len(seen.problems) - 1} more)" if len(seen.problems) > 1 else ""
         step = "tollkeeper audit --verify; compare it with the lines `audited` of the log, or with an export"
         return [failed("state", "audit", f"it is not whole: {seen.problems[0]}{more}", step)]
-    return [passed("state", "audit", f"whole, {seen.rows} rows" if seen.rows else "nothing was done yet")]
+    return [passed("state", "audit", f"whole, {number_of(seen.rows, 'row')}" if seen.rows else "nothing was done yet")]
 
 
 def journal_checks(seen: JournalSeen) -> list[Check]:
@@ -283,7 +284,7 @@ def journal_checks(seen: JournalSeen) -> list[Check]:
         more = f" (and {len(seen.problems) - 1} more)" if len(seen.problems) > 1 else ""
         step = "tollkeeper backup FILE now; the calls in what cannot be read may be missing from the ledger"
         return [warned("state", "journal", f"{seen.problems[0]}{more}", step)]
-    open_ = f"; {seen.open_holds} calls under way, or cut off by a crash" if seen.open_holds else ""
+    open_ = f"; under way, or cut off by a crash: {number_of(seen.open_holds, 'call')}" if seen.open_holds else ""
     return [passed("state", "journal", f"readable{open_}")]
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.config.problems import number_of
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import ConfigSeen, DaemonSeen, PortSeen, ScrapeSeen, UnitSeen, WebhooksSeen
 from proxy.stores.master_keys import VARIABLE
@@ -110,7 +111,7 @@ def _serving(port: PortSeen) -> list[Check]:
 def _drawing(row: dict[str, Any]) -> Check:
     """One provider that draws: by which protocol, and whether it is left alone."""
     provider, alone = str(row.get("provider")), row.get("left_alone")
-    models = f", {row['models']} models" if row.get("models") is not None else ""
+    models = f", {number_of(row['models'], 'model')}" if row.get("models") is not None else ""
     if row.get("breaker") == "open":
         step = f"see the group of the provider {provider}; a probe goes out by itself"
         return warned("pictures", provider, "has failed several times in a row and is left alone for a while", step)

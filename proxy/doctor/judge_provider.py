@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from proxy.config.problems import number_of
 from proxy.doctor.check import Check, failed, passed, warned
 from proxy.doctor.seen import ProviderSeen
 from proxy.policy.values import Provider
@@ -126,7 +127,9 @@ def _answered(seen: ProviderSeen, group: str, status: int) -> Check:
         step = f"check providers.{provider.name}.base_url: it goes up to and including /v1"
         return warned(group, "key", "it answers, but with no list of models", step)
     return passed(
-        group, "key", f"{'reachable' if provider.api_key is None else 'accepted'}; it lists {seen.models} models"
+        group,
+        "key",
+        f"{'reachable' if provider.api_key is None else 'accepted'}; it lists {number_of(seen.models, 'model')}",
     )
 
 

@@ -34,7 +34,7 @@ def answer(status: int, message: str = "no") -> Any:
 @pytest.mark.parametrize(
     ("script", "ok", "status", "meaning", "step"),
     [
-        (LISTED, True, 200, "accepted; it lists 1 models", None),
+        (LISTED, True, 200, "accepted; it lists 1 model", None),
         (answer(401), False, 401, "it refuses our key (401): providers.p.api_key in ", "put a valid key there"),
         (answer(402), False, 402, "the account is out of money (402)", "add credit at the provider"),
         (answer(403), False, 403, "it refuses the question (403), though not for the key", "see what it allows"),
