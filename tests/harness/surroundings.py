@@ -12,12 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PATIENCE_SECONDS = 120.0  # a busy machine may be slow; only what never comes is a failure
+# where it was about noon when the run began, so that no day ends before the run does
+NOON = f"Etc/GMT{time.gmtime().tm_hour - 12:+}"
 
 
 def surroundings(home: Path, **more: str) -> dict[str, str]:
-    """A process's whole environment: the search path, its home, what coverage measures with, and `more`."""
+    """A process's whole environment: the search path, its home, the hour, what coverage measures with, and `more`."""
     measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    return {"PATH": os.environ.get("PATH", ""), "HOME": str(home), **measured, **more}
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TZ": NOON, **measured, **more}
 
 
 _AS_USER = """
