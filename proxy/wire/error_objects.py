@@ -28,13 +28,13 @@ _STATUS_OF_TYPE = {
 
 # A model that is not there, in the words of OpenAI, Anthropic, OpenRouter, Azure and servers of one's own; and what 400 means it
 # (OpenRouter since August 2026, DeepSeek, Mistral), where other words of models are about what was sent to one.
-_MODEL = re.compile(r"model|\bendpoints? (?:found|available)|\bdeployments?\b", re.IGNORECASE)
-_NO_MODEL = re.compile(r"not a valid model\b|\binvalid model\b|\bmodel not exist", re.IGNORECASE)
+# compiled when first wanted, as starts are short of time
+_MODEL = r"(?i)model|\bendpoints? (?:found|available)|\bdeployments?\b"
+_NO_MODEL = r"(?i)not a valid model\b|\binvalid model\b|\bmodel not exist"
 # Something stored: by its id, whatever it is, or as OpenAI says it
-_STORED = re.compile(
-    r"\bwith id\b|\bno such \w|\b(?:file|resp|rs|msg|msgbatch|conv|batch|asst|thread|run|step|vs|cntr|container|cfile|pmpt|"
-    r"upload|skill|video|item|ft|ftjob|eval|evalrun|gen|sess|agent|env)[-_]\w{3,}",
-    re.IGNORECASE,
+_STORED = (
+    r"(?i)\bwith id\b|\bno such \w|\b(?:file|resp|rs|msg|msgbatch|conv|batch|asst|thread|run|step|vs|cntr|container|cfile|pmpt|"
+    r"upload|skill|video|item|ft|ftjob|eval|evalrun|gen|sess|agent|env)[-_]\w{3,}"
 )
 
 Missing = Literal["model", "object", "unknown"]
@@ -61,11 +61,11 @@ def missing_from(status: int, body: Any) -> Missing:
     message, availability = message_of(body) or "", told.get("availability")
     code = availability.get("code") if isinstance(availability, dict) else told.get("code")
     if status != 404:
-        is_model = status == 400 and (code == "model_not_found" or _NO_MODEL.search(message))
+        is_model = status == 400 and (code == "model_not_found" or re.search(_NO_MODEL, message))
         return "model" if is_model else "unknown"
-    if code == "model_not_found" or isinstance(availability, dict) or _MODEL.search(message):
+    if code == "model_not_found" or isinstance(availability, dict) or re.search(_MODEL, message):
         return "model"
-    return "object" if told.get("param") or _STORED.search(message) else "unknown"
+    return "object" if told.get("param") or re.search(_STORED, message) else "unknown"
 
 
 def status_of(error: Any) -> int:

@@ -14,26 +14,25 @@ from proxy.policy.quality.values import FLAGS, Flag, Said, Wanted, Watch
 _LOOKED_AT = 8192  # characters from the end, where loops are
 _LEAST_LOOP = 400  # characters; below it people repeat themselves, too
 _LOOP_RATIO = 0.13  # compressed to the plain: prose stays above 0.35, lists and tables above 0.2
-_TANDEM = re.compile(r"(.{4,200}?)\1{5,}\s*\S{0,200}$", re.DOTALL)
-_VISIBLE = re.compile("[^\\s\u200b-\u200f\u2060\ufeff]")
+# patterns are compiled when they are first wanted: at a start they would take longer than all others
+_TANDEM = r"(?s)(.{4,200}?)\1{5,}\s*\S{0,200}$"
+_VISIBLE = "[^\\s\u200b-\u200f\u2060\ufeff]"
 _OPENING = 240  # characters in which somebody who refuses says so
-_HARD = re.compile(
-    r"^\W*(?:(?:i(?:['’]m| am) (?:very |really |so )?sorry\b|sorry|unfortunately|apologies)[^.!?]{0,60}?(?:\bbut )?\b)?(?:i|we)(?: (?:can(?:['’]t|not)|am unable to|am not able to|won['’]t|will not|must decline|have to decline)|['’]m (?:unable|not able) to)"
+_HARD = (
+    r"(?i)^\W*(?:(?:i(?:['’]m| am) (?:very |really |so )?sorry\b|sorry|unfortunately|apologies)[^.!?]{0,60}?(?:\bbut )?\b)?(?:i|we)(?: (?:can(?:['’]t|not)|am unable to|am not able to|won['’]t|will not|must decline|have to decline)|['’]m (?:unable|not able) to)"
     r" (?:\w+ ){0,3}?(?:help(?! but\b)|assist|provide|create|write|generate|comply|fulfil|fulfill|do that|support|engage|discuss|continue|answer|play|share)"
     r"|^\W*(?:es tut mir leid|tut mir leid|entschuldigung)[^.!?]{0,60}\b(?:kann|darf|werde)\b[^.!?]{0,60}\bnicht\b"
     r"|^\W*(?:das|dabei|hierbei|damit) (?:kann|darf|werde) ich [^.!?]{0,40}\bnicht\b"
     r"|^\W*(?:je suis )?désolée?[^.!?]{0,60}\bje ne (?:peux|puis|suis)\b"
     r"|^\W*je ne (?:peux|puis) pas (?:vous )?(?:aider|fournir|répondre|écrire|créer)"
     r"|^\W*lo siento[^.!?]{0,60}\bno puedo\b|^\W*no puedo (?:ayudar|proporcionar|crear|escribir|responder)"
-    r"|^\W*(?:mi dispiace|spiacente)[^.!?]{0,60}\bnon posso\b",
-    re.IGNORECASE,
+    r"|^\W*(?:mi dispiace|spiacente)[^.!?]{0,60}\bnon posso\b"
 )
-_WEAK = re.compile(
-    r"\bas an? (?:ai|artificial intelligence|language model)\b|\b(?:against|violates?) (?:my|our|the|content|usage) (?:\w+ )?(?:guidelines|polic(?:y|ies))\b"
+_WEAK = (
+    r"(?i)\bas an? (?:ai|artificial intelligence|language model)\b|\b(?:against|violates?) (?:my|our|the|content|usage) (?:\w+ )?(?:guidelines|polic(?:y|ies))\b"
     r"|\bi(?:['’]d| would) (?:rather|prefer) not\b|\bi(?:['’]m| am) not comfortable\b|\bi (?:can(?:['’]t|not)) (?:help|assist)\b"
     r"|\bals (?:ki|sprachmodell|künstliche intelligenz)\b|\ben tant qu(?:e |['’])(?:ia|modèle|intelligence artificielle)\b"
-    r"|\bcomo (?:modelo de lenguaje|una ia|inteligencia artificial)\b|\bconsult an? (?:professional|expert|lawyer|doctor) instead\b",
-    re.IGNORECASE,
+    r"|\bcomo (?:modelo de lenguaje|una ia|inteligencia artificial)\b|\bconsult an? (?:professional|expert|lawyer|doctor) instead\b"
 )
 
 
@@ -55,7 +54,7 @@ def _short(said: Said, watch: Watch, _: Wanted) -> bool:
 
 
 def _empty(said: Said, watch: Watch, _: Wanted) -> bool:
-    return watch.empty and not _VISIBLE.search(said.text) and not said.arguments and not said.refuses
+    return watch.empty and not re.search(_VISIBLE, said.text) and not said.arguments and not said.refuses
 
 
 def _cut_off(said: Said, watch: Watch, _: Wanted) -> bool:
@@ -66,14 +65,14 @@ def _refusal(said: Said, watch: Watch, _: Wanted) -> bool:
     """The provider says so, or the model does with its first words."""
     if not watch.refusal:
         return False
-    return said.refuses or said.finish == "refusal" or bool(_HARD.search(said.text[:_OPENING].strip()))
+    return said.refuses or said.finish == "refusal" or bool(re.search(_HARD, said.text[:_OPENING].strip()))
 
 
 def _refusal_weak(said: Said, watch: Watch, wanted: Wanted) -> bool:
     """Words of somebody who refuses, where they may be part of an answer."""
     if not watch.refusal or _refusal(said, watch, wanted):
         return False
-    return bool(_WEAK.search(said.text[: 2 * _OPENING]))
+    return bool(re.search(_WEAK, said.text[: 2 * _OPENING]))
 
 
 def _loop(said: Said, watch: Watch, _: Wanted) -> bool:
@@ -81,7 +80,7 @@ def _loop(said: Said, watch: Watch, _: Wanted) -> bool:
     if not watch.loop or len(tail) < _LEAST_LOOP:
         return False
     plain = tail.encode("utf-8", "replace")
-    return len(zlib.compress(plain, 6)) / len(plain) < _LOOP_RATIO or bool(_TANDEM.search(tail[-1500:]))
+    return len(zlib.compress(plain, 6)) / len(plain) < _LOOP_RATIO or bool(re.search(_TANDEM, tail[-1500:]))
 
 
 def _language(said: Said, watch: Watch, _: Wanted) -> bool:

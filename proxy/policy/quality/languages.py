@@ -19,18 +19,18 @@ for _language, _list in _WORDS.items():
     for _word in _list.split():
         _OF_WORD.setdefault(_word, []).append(_language)
 _SCRIPTS = {
-    "ja": re.compile("[\u3040-\u30ff]"),
-    "zh": re.compile("[\u4e00-\u9fff]"),
-    "ko": re.compile("[\uac00-\ud7af]"),
-    "ru": re.compile("[\u0400-\u04ff]"),
-    "ar": re.compile("[\u0600-\u06ff]"),
-    "el": re.compile("[\u0370-\u03ff]"),
-    "he": re.compile("[\u0590-\u05ff]"),
-    "hi": re.compile("[\u0900-\u097f]"),
+    "ja": "[\u3040-\u30ff]",
+    "zh": "[\u4e00-\u9fff]",
+    "ko": "[\uac00-\ud7af]",
+    "ru": "[\u0400-\u04ff]",
+    "ar": "[\u0600-\u06ff]",
+    "el": "[\u0370-\u03ff]",
+    "he": "[\u0590-\u05ff]",
+    "hi": "[\u0900-\u097f]",
 }
 LANGUAGES = (*_WORDS, *_SCRIPTS)
-_WORD = re.compile(r"[^\W\d_]+")
-_CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
+_WORD = r"[^\W\d_]+"
+_CODE = r"(?s)```.*?(?:```|$)|`[^`\n]*`"
 _LEAST_WORDS = 12
 _LEAST_PART = 0.12  # of all words are the commonest of the language
 _LEAD = 1.5  # over the next language
@@ -38,12 +38,12 @@ _LEAD = 1.5  # over the next language
 
 def likely_language(text: str) -> str | None:
     """Its ISO 639-1 code."""
-    text = _CODE.sub(" ", text)
+    text = re.sub(_CODE, " ", text)
     letters = sum(map(str.isalpha, text))
     for language, letter in _SCRIPTS.items():
-        if letters >= _LEAST_WORDS and len(letter.findall(text)) > (0.1 if language == "ja" else 0.4) * letters:
+        if letters >= _LEAST_WORDS and len(re.findall(letter, text)) > (0.1 if language == "ja" else 0.4) * letters:
             return language
-    words = [word.lower() for word in _WORD.findall(text)]
+    words = [word.lower() for word in re.findall(_WORD, text)]
     if len(words) < _LEAST_WORDS:
         return None
     counts: Counter[str] = Counter()
