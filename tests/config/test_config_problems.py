@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.load import load_text
-from proxy.config.problems import ConfigProblems, Problem, path_text, suggestion
+from proxy.config.problems import ConfigProblems, Problem, number_of, path_text, suggestion
 
 ENV = {"OPENROUTER_API_KEY": "sk-or-1"}
 FILE = Path("c.yaml")
@@ -246,3 +246,10 @@ def test_a_path_reads_like_the_file(path: tuple[str | int, ...], text: str) -> N
 def test_a_suggestion_ignores_case_and_needs_some_likeness() -> None:
     assert suggestion("PORT", ["port", "host"]) == " (did you mean port?)"
     assert suggestion("zzz", ["port", "host"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, "0 models"), (1, "1 model"), (2, "2 models"), (31_000, "31,000 models")]
+)
+def test_what_is_counted_is_one_or_several(count: int, expected: str) -> None:
+    assert number_of(count, "model") == expected

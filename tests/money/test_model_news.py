@@ -99,7 +99,7 @@ def test_what_is_new_in_a_list_is_one_event_each_and_an_alert_where_a_name_is_co
     told = command(daemon, "models", "sync")
     assert f"openrouter: {MANY:,} models, 1 new, 1 gone, 1 dearer, 1 cheaper, 1 deprecated" in told
     assert "  dearer     openrouter: acme/model-2 1 in, 2 out -> 4 in, 2 out" in told
-    assert f"{MANY:,} models of 1 provider in " in told
+    assert f"{MANY:,} models of 5 providers in " in told
     lines = daemon.wait_for_lines(lambda line: line.get("event") == "model_changed", 5)
     assert Counter(line["kind"] for line in lines) == dict.fromkeys(
         ("new", "gone", "dearer", "cheaper", "deprecated"), 1
