@@ -46,6 +46,7 @@ class Held(Struct, eq=False):
     """A hold that is under way, first in memory alone. `maximum` is the output limit it was lowered to.
 
     `look_at`: at how many tokens of output `afford` has something to say. `is_over`: it is settled, and all have heard of it.
+    `waits`: it is to be on disk before the request goes out.
     """
 
     _keeping: Keeping
@@ -57,6 +58,7 @@ class Held(Struct, eq=False):
     _ask: Ask
     _book: PriceBook
     _tools: Text | None
+    waits: bool
     maximum: int | None = None
     look_at: int | None = None
     is_over: bool = False
@@ -82,11 +84,6 @@ class Held(Struct, eq=False):
         times = self._record.times
         if times.opened_at is None:  # over a connection that stood, it begins with that
             times.sent_at = time.monotonic()
-
-    @property
-    def waits(self) -> bool:
-        """Whether it is on disk before the request goes out."""
-        return self._keeping.waits
 
     async def durable(self) -> None:
         """Write it down, and wait until it is on disk."""

@@ -271,8 +271,8 @@ class Toll:
     def _held(self, job: Job, ask: Ask, quote: Quote, taken: tuple[str, float, int, tuple[Charge, ...]]) -> Held:
         """The hold under way, with what its settlement will want to know. `taken`: its id, when, how much, of which budgets."""
         identity, now, amount, charges = taken
-        call, caller, record, price = job.call, job.caller, job.record, quote.price
-        if self.keeping.books.has_shadows:
+        call, caller, record, price, keeping = job.call, job.caller, job.record, quote.price, self.keeping
+        if keeping.books.has_shadows:
             charges += self._take_in_shadow(job, quote, identity, now)
         marks, names = record.marks, ask.names
         hold = Hold(  # in the order of its fields, which is quicker than by their names
@@ -281,7 +281,7 @@ class Toll:
             ",".join(marks.tags), caller.tenant, record.decision,
         )  # fmt: skip
         tools = None if call.document is None else call.document.values.get("tools")
-        held = Held(self.keeping, hold, record, caller, job.weight, quote, ask, self.prices, tools)
+        held = Held(keeping, hold, record, caller, job.weight, quote, ask, self.prices, tools, keeping.waits)
         if hold.stream and price is not None and not price.makes_images:
             held.watch(price)
         return held

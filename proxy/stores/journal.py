@@ -63,7 +63,6 @@ class Journal:
         self._writer.note = self._follow
         self._following = threading.Lock()  # within the other one, or alone
         self._fresh: deque[Record] = deque()  # written, and not followed yet
-        self._note = self._fresh.append
         self._open = OpenHolds(replayed.holds)
         self._tail = Tail()
         self._backlog: deque[tuple[Record, bytes]] = deque()
@@ -116,7 +115,7 @@ class Journal:
         with self._lock:
             length = (not self._is_wary and self._writer.put(frame)) or self._put_with_care(record, frame)
             if length:
-                self._note(record)
+                self._fresh.append(record)
                 if length > _MOST_FRAME:
                     self._tail.lose()
 
