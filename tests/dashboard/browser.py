@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from harness.daemon import REPOSITORY, Daemon
@@ -17,6 +18,9 @@ from proxy.data import DASHBOARD
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Request
 
+SCREENS = (
+    "now calls costs explore keys tenants budgets providers models routing playground jobs alerts audit settings"
+).split()
 AXE = REPOSITORY / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 ADMIN_TOKEN = "admin-canary-51b7"
 ADMIN = {"host": "127.0.0.1", "port": 0, "token": ADMIN_TOKEN}
@@ -48,6 +52,12 @@ def started() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", _NOWHERE])
         yield browser
         browser.close()
+
+
+def is_asked(url: str) -> bool:
+    """Whether that is a question to the daemon, and no file of the page."""
+    path = urlsplit(url).path
+    return path not in ("/", "") and not path.startswith(("/assets/", "/auth/"))
 
 
 class Visit:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import ADMIN, Visit
+from browser import ADMIN, SCREENS, Visit
 from harness.daemon import Daemon
 from harness.events import chat_chunk, chat_reply
 from harness.setting import CLIENT_KEY, config_for
@@ -115,25 +115,6 @@ def test_every_screen_is_usable_by_everybody(visit: Visit, scheme: str, width: i
         page.locator("main .wait").first.wait_for(state="detached")
         visit.judge()
     visit.close()
-
-
-SCREENS = [
-    "now",
-    "calls",
-    "costs",
-    "explore",
-    "keys",
-    "tenants",
-    "budgets",
-    "providers",
-    "models",
-    "routing",
-    "playground",
-    "jobs",
-    "alerts",
-    "audit",
-    "settings",
-]
 
 
 def test_a_search_for_what_is_rare_goes_on_by_itself_and_says_how_far_it_is(visit: Visit) -> None:

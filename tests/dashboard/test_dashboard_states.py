@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
-from browser import ADMIN, Visit
+from browser import ADMIN, SCREENS, Visit, is_asked
 from harness.daemon import Daemon
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SCREENS = (
-    "now calls costs explore keys tenants budgets providers models routing playground jobs alerts audit settings"
-).split()
 BROKEN = {"error": {"message": "The ledger cannot be used now.", "code": "ledger_unusable"}}
 # every button of that name at once: some of what failed is asked again by itself meanwhile
 TRY_AGAIN = "document.querySelectorAll('[role=alert] button').forEach((button) => button.click())"
@@ -30,12 +26,6 @@ def daemon(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with Daemon(config, tmp_path_factory.mktemp("states")) as running:
         yield running
         assert running.stop() == 0, running.output
-
-
-def is_asked(url: str) -> bool:
-    """Whether that is a question, and no file of the page."""
-    path = urlsplit(url).path
-    return path not in ("/", "") and not path.startswith(("/assets/", "/auth/"))
 
 
 def settled(page: Page) -> None:

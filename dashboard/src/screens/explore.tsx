@@ -38,7 +38,7 @@ export function Explore({ place }: { place: Place }) {
         ))}
         <label class="row small tick">
           <input type="checkbox" checked={given.has("sum")} onChange={() => set("sum", given.has("sum") ? "" : "true")} />
-          Added up over time
+          Cumulative
         </label>
       </form>
       <Views now={given.toString()} />

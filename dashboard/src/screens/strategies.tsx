@@ -37,7 +37,7 @@ interface Share {
 }
 
 const DIALS: [keyof Weights, string][] = [["cost", "Cost"], ["speed", "Speed"], ["quality", "Quality"], ["load", "Little load"]];
-const MOST = 10_000;
+const MOST = 2000; // among a thousand models, what a dial's turn may take of the processor
 const PAUSE_MS = 250;
 const STEPS = 20;
 const SHOWN = 10; // models
@@ -113,6 +113,7 @@ function Effect({ model, weights }: { model: string; weights: Weights }) {
         <div><dt>Time of a call</dt><dd><Change was={was.latency_ms} would={would.latency_ms} shown={milliseconds} /></dd></div>
         <div><dt>Would have gone elsewhere</dt><dd>{count(told.changed)} of {count(told.compared)} calls</dd></div>
       </dl>
+      {told.calls >= MOST && <p class="soft small">Of the newest {count(MOST)} calls of that time.</p>}
       {told.unserved + told.unpriced > 0 && <p class="soft small">{count(told.unserved)} could not have been served, {count(told.unpriced)} would have gone where no price is known.</p>}
       {told.models.some((one) => !one.was) && <p class="soft small">The time of a model that has answered nothing here yet is a guess.</p>}
       {told.models.length > 0 && <Table caption="Calls by model" columns={MODELS} rows={most.slice(0, SHOWN)} id={(one) => one.model} />}
