@@ -61,7 +61,9 @@ class Deadlines:
         self.is_ticking = bool(self.watched)
         if self.is_ticking:
             self._loop.call_later(TICK_SECONDS, self._tick)
-        looked_at, self.fresh, before, self._ticks = self.fresh, [], self._ticks, int(now / TICK_SECONDS)
+        watched, before = self.watched, self._ticks
+        looked_at = [one for one in self.fresh if one in watched]  # most are over by now
+        self.fresh, self._ticks = [], int(now / TICK_SECONDS)
         for tick in range(before + 1, self._ticks + 1):
             looked_at += self._later.pop(tick, ())
         if not self.is_ticking:
