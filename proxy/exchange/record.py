@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxy.exchange.listening import Listener
 
 _ANY = Endpoint("other")
+_SERVER = ("Server", "tollkeeper")
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
 
@@ -151,14 +152,12 @@ class Record(Struct, eq=False):
 
         `began` (monotonic): when the upstream's reply did. `is_whole`: the head goes out with all of the reply.
         """
-        own = [
-            ("x-request-id", self.request_id),
-            ("x-tollkeeper-request-id", self.request_id),
-            ("Server", "tollkeeper"),
-            *self.cors,
-            *([("x-tollkeeper-decision", self.decision)] if self.decision else ()),
-            *(() if self.times.queued is None else self.times.queued.headers()),
-        ]
+        name = self.request_id
+        own = [("x-request-id", name), ("x-tollkeeper-request-id", name), _SERVER, *self.cors]
+        if self.decision:
+            own.append(("x-tollkeeper-decision", self.decision))
+        if self.times.queued is not None:
+            own += self.times.queued.headers()
         if self.cache:
             own.append(("x-tollkeeper-cache", self.cache))
         if self.timing:
