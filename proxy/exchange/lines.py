@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from operator import attrgetter
 from typing import ClassVar
 
 import msgspec
@@ -25,13 +23,6 @@ from proxy.wire.marks import UNMARKED
 _MOST_KINDS = 2000
 _entries = msgspec.json.Decoder(Entry)
 
-# what of a record its entry and the metrics depend on, but for what each call has for itself
-_common_of = attrgetter(
-    "endpoint", "model", "label", "target", "served", "stream", "phase", "status", "failure", "failure_status",
-    "missing", "calls", "pending", "cost_source", "client_left", "shadow_rejections", "marks.tags", "use_case", "arm",
-    "cache", "losses",
-)  # fmt: skip
-_tokens_of = attrgetter("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _NO_TOKENS = (None, None, None, None)
 
 Ended = tuple[Record, float]  # with the monotonic time of its end
@@ -133,12 +124,12 @@ class Kinds:
         alike: dict[tuple[Kind, str | None, str | None], Alike] = {}
         has_odd = False
         is_usual = _are_usual(ended)
-        for one in ended:
+        for one, time in zip(ended, _instants(ended), strict=True):
             kind = self._kind(*one)
             if kind.pieces and (is_usual or _are_usual((one,))):
-                line: Line | OddLine = _line(one, kind.pieces, kind.level, unit)
+                line: Line | OddLine = _line(one, kind.pieces, (kind.level, time), unit)
             else:
-                line, has_odd = _odd_line(one, kind, unit), True
+                line, has_odd = _odd_line(one, kind, time, unit), True
             lines.append(line)
             whose = kind, line.key, line.tenant
             same = alike.get(whose)
@@ -153,7 +144,12 @@ class Kinds:
         error, listener = record.error, record.listener
         flags = () if listener is None or error is not None else listener.flags(at - record.started)
         refused = None if error is None else (error.kind, error.code)
-        same = _common_of(record), tuple(record.tried), tuple(record.adjusted), flags, refused
+        same = (  # all that its entry and the metrics depend on, but for what each call has for itself
+            record.endpoint, record.model, record.label, record.target, record.served, record.stream, record.phase,
+            record.status, record.failure, record.failure_status, record.missing, record.calls, record.pending,
+            record.cost_source, record.client_left, record.shadow_rejections, record.marks.tags, record.use_case,
+            record.arm, record.cache, record.losses, tuple(record.tried), tuple(record.adjusted), flags, refused,
+        )  # fmt: skip
         kind = self._known.get(same)
         if kind is None:
             if len(self._known) >= _MOST_KINDS:
@@ -181,11 +177,13 @@ def _begun(entry: Entry) -> Kind:
     return Kind(entry, level, tuple(map(Raw, pieces)) if is_usual else ())
 
 
-def _line(ended: Ended, pieces: Pieces, level: str, unit: Credits | None) -> Line:
+def _line(ended: Ended, pieces: Pieces, told: tuple[str, str], unit: Credits | None) -> Line:
     """In the order of its fields, as an entry: by their names it takes four times as long."""
-    record, at = ended
+    (record, at), (level, time) = ended, told
     endpoint, source, left, tags, use_case, arm, cache = pieces
-    read, written, cached, reasoning = _NO_TOKENS if record.usage is None else _tokens_of(record.usage)
+    read, written, cached, reasoning = _NO_TOKENS if (usage := record.usage) is None else (
+        usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+    )  # fmt: skip
     first_byte, first_token, total, ours = record.times.in_seconds(at)
     cost_usd = usd_text(record.cost_pusd) if record.cost_source and not record.pending else None
     return Line(
@@ -194,13 +192,13 @@ def _line(ended: Ended, pieces: Pieces, level: str, unit: Credits | None) -> Lin
         left, record.marks.session or None, tags, record.tenant or None, use_case, record.decision or None, arm,
         None if unit is None or cost_usd is None else f"{unit.of(cost_usd)} {unit.name}", cache,
         usd_text(record.saved_pusd) if record.cost_source == "cached" else None,
-        "call", level, _instant(record.at + at - record.started),
+        "call", level, time,
     )  # fmt: skip
 
 
 def _entry(ended: Ended, flags: tuple[str, ...], unit: Credits | None) -> Entry:
     record, target, left_early = ended[0], ended[0].target, ended[0].left_early()
-    own = _line(ended, _NO_PIECES, "", unit)
+    own = _line(ended, _NO_PIECES, ("", ""), unit)
     return Entry(
         own.request_id, own.upstream_request_id, own.at, own.key, record.endpoint, record.model,
         None if target is None else record.label,
@@ -219,9 +217,8 @@ def _entry(ended: Ended, flags: tuple[str, ...], unit: Credits | None) -> Entry:
     )  # fmt: skip
 
 
-def _odd_line(ended: Ended, kind: Kind, unit: Credits | None) -> OddLine:
-    entry, (record, at) = _entry(ended, kind.entry.flags, unit), ended
-    time = _instant(record.at + at - record.started)
+def _odd_line(ended: Ended, kind: Kind, time: str, unit: Credits | None) -> OddLine:
+    entry = _entry(ended, kind.entry.flags, unit)
     return OddLine(**asdict(entry), event="call", level=kind.level, time=time)
 
 
@@ -237,11 +234,13 @@ def _are_usual(ended: Sequence[Ended]) -> bool:
     return is_plain(said) and max(map(len, texts), default=0) <= LONGEST
 
 
-def _instant(seconds: float) -> str:
-    second = int(seconds)
-    return "%s.%06dZ" % (_second(second), int((seconds - second) * 1e6))  # noqa: UP031 - half the time of an f-string
-
-
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _instants(ended: Sequence[Ended]) -> list[str]:
+    """When each ended: most in the same second as the one before."""
+    found, second, text = [], 0, ""
+    for record, at in ended:
+        seconds = record.at + at - record.started
+        if not 0 <= seconds - second < 1:
+            second = int(seconds)
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        found.append(f"{text}.{str(int((seconds - second) * 1e6)).zfill(6)}Z")  # half the time of a format
+    return found

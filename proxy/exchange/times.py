@@ -43,7 +43,8 @@ class Times(Struct, gc=False):
 
     def ours_seconds(self, until: float) -> float:
         """What is left of the time until then, which nobody else took."""
-        return max(0.0, until - self.started - self.upstream_seconds - self.waited_seconds)
+        ours = until - self.started - self.upstream_seconds - self.waited_seconds
+        return ours if ours > 0.0 else 0.0
 
     def in_seconds(self, ended_at: float) -> tuple[float | None, float | None, float, float]:
         """What the log has of a call that is over: from its start to the reply, its first token and its end, and what of the

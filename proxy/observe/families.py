@@ -6,6 +6,7 @@ Counts and buckets are plain numbers here: whoever owns the families sees to it 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Generic, TypeVar
@@ -93,9 +94,9 @@ class Distribution:
 
     def observe(self, *amounts: float) -> None:
         """Count observations."""
-        counts, bounds = self.counts, self._bounds
-        for amount in amounts:
-            counts[bisect_left(bounds, amount)] += 1
+        bounds = self._bounds
+        for at, times in Counter([bisect_left(bounds, amount) for amount in amounts]).items():
+            self.counts[at] += times
         self.total += sum(amounts)
 
 

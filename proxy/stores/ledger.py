@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec.structs import astuple
 
@@ -29,7 +29,7 @@ _MOST_PARAMETERS = 500
 _PRUNED_AT_ONCE = 5000
 
 WithRow = Settled | Voided | Refused
-_WITH_ROW = (Settled, Voided, Refused)  # asked of every record: a union takes its time
+_WITH_ROW = frozenset({Settled, Voided, Refused})  # asked of every record: `isinstance` takes its time
 RecordT = TypeVar("RecordT")
 
 
@@ -79,20 +79,23 @@ def take(driver: sqlite3.Connection, records: Sequence[Record], position: Positi
 
     Records it has are passed over.
     """
-    fresh, groups = _add_attempts(driver, [record for record in records if isinstance(record, _WITH_ROW)])
-    adjusted = _add_adjustments(driver, [record for record in records if isinstance(record, Adjusted)])
+    kinds = {type(record) for record in records}
+    fresh, groups = _add_attempts(driver, _ends(records, kinds))
+    changes = [record for record in records if isinstance(record, Adjusted)] if Adjusted in kinds else []
+    adjusted = _add_adjustments(driver, changes)
     minutes = rollups.summed(groups)
     in_sessions = [record for record in fresh if record.row.session]
     _add_sums(driver, minutes, in_sessions)
     rollups.add(driver, minutes)
     label_rollups.add(driver, in_sessions)
     asked_quarters.add(driver, [same[0] for same in groups.values()])
-    if with_tools := [record for record in fresh if isinstance(record, Settled) and record.offered]:
+    if with_tools := [record for record in fresh if type(record) is Settled and record.offered]:
         tool_rollups.add(driver, with_tools)
     if any(change.actor for change in adjusted):
         audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
-    changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
+    if Corrected in kinds:
+        changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
     driver.execute(_SET_POSITION, position)
     return changed
 
@@ -128,6 +131,13 @@ def rows_of(connection: Given, request_id: str) -> list[Row]:
 def _row_of(columns: tuple[Any, ...]) -> Row:
     fields = dict(zip(Row.__struct_fields__, columns, strict=True))
     return Row(**{**fields, "stream": bool(fields["stream"]), "counts_call": bool(fields["counts_call"])})
+
+
+def _ends(records: Sequence[Record], kinds: set[type]) -> list[WithRow]:
+    """Those with a row, of records of these types."""
+    if kinds <= _WITH_ROW:
+        return cast(list[WithRow], list(records))
+    return cast(list[WithRow], [record for record in records if type(record) in _WITH_ROW])
 
 
 def _add_attempts(driver: sqlite3.Connection, ends: list[WithRow]) -> tuple[list[WithRow], Groups]:
@@ -193,7 +203,7 @@ def _add_sums(
 def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
     together: dict[tuple[Charge, ...], int] = {}  # most calls are charged to what another one is charged to
     for record in fresh:
-        if isinstance(record, Settled):
+        if type(record) is Settled:
             charges = record.charges
             together[charges] = together.get(charges, 0) + record.row.cost_pusd
     totals: dict[Charge, int] = {}

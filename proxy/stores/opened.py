@@ -8,8 +8,6 @@ from proxy.stores.frames import framed
 from proxy.stores.records import Begun, Hold, Record, Settled, Voided
 from proxy.stores.replay import OpenHold
 
-_ENDS = (Settled, Voided)  # asked of every record: a union takes its time
-
 
 class OpenHolds:
     """By id: the newest segment the hold stands in, the hold itself, and the record of what its upstream began."""
@@ -26,9 +24,9 @@ class OpenHolds:
         """Take note of records that were written to `segment`."""
         held = self._open
         for record in records:
-            if isinstance(record, _ENDS):
+            if type(record) is Settled or type(record) is Voided:  # `isinstance` takes its time
                 held.pop(record.row.id, None)
-            elif isinstance(record, Hold):
+            elif type(record) is Hold:
                 known = held.get(record.id)  # one that has grown is written again
                 held[record.id] = segment, record, None if known is None else known[2]
             elif isinstance(record, Begun) and (known := held.get(record.id)) is not None:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike
+from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, place_of
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
@@ -102,8 +102,8 @@ def summed(groups: Groups) -> dict[Place, Sums]:
 
 
 def _add_up(found: dict[Place, Sums], groups: Groups, sign: int) -> None:
-    for (minute, names, _), rows in groups.items():
-        found.setdefault((minute, names), Sums()).add_rows(rows, sign)
+    for kind, rows in groups.items():
+        found.setdefault(place_of(kind), Sums()).add_rows(rows, sign)
 
 
 def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:

@@ -8,6 +8,7 @@ from proxy.stores.records import Begun, Hold, Record
 from proxy.stores.segments import Position
 
 _MOST_RECORDS = 5000
+_BEGINNINGS = frozenset({Hold, Begun})  # asked of every record: `isinstance` takes its time
 
 Batch = list[Record]
 
@@ -27,7 +28,7 @@ class Tail:
         if len(self._records) >= _MOST_RECORDS:
             self.lose()
         else:
-            self._records += [record for record in records if not isinstance(record, (Hold, Begun))]
+            self._records += [record for record in records if type(record) not in _BEGINNINGS]
 
     def take(self, after: Position, end: Position) -> Batch | None:
         """All there is between `after` and `end`, which is the journal's; None where some of it is not here."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from operator import attrgetter
 from typing import TypeVar
 
 from proxy.stores.records import Corrected, Record, Refused, Row, Settled, Voided
@@ -25,7 +24,6 @@ QUARTERS_PER_DAY = 96
 Counts = list[int]  # in the order of COUNTERS
 # quarter-hour since the epoch, key, provider, model, source, tenant; and the session, where sums are kept by it, else ""
 Spender = tuple[int, str, str, str, str, str, str]
-_summed_of = attrgetter("counts_call", *COUNTERS[2:])
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
@@ -42,8 +40,17 @@ def counts_of_all(rows: Sequence[Row]) -> Counts:
         return [0, attempts, 0, 0, 0, 0, 0, 0, sum([row.saved_pusd for row in rows])]
     if source == "none":
         return [sum([row.counts_call for row in rows]), attempts, 0, 0, 0, 0, 0, 0, 0]
-    calls, *sums = map(sum, zip(*map(_summed_of, rows), strict=True))
-    return [calls, attempts, *sums]
+    return [
+        sum([row.counts_call for row in rows]),
+        attempts,
+        sum([row.input_tokens for row in rows]),
+        sum([row.output_tokens for row in rows]),
+        sum([row.cached_input_tokens for row in rows]),
+        sum([row.cache_write_tokens for row in rows]),
+        sum([row.reasoning_tokens for row in rows]),
+        sum([row.cost_pusd for row in rows]),
+        sum([row.saved_pusd for row in rows]),
+    ]
 
 
 def spender_of(row: Row) -> Spender:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +109,18 @@ def test_an_id_twice_in_one_batch_counts_once_and_the_first_wins(connection: Con
     assert counted(connection, "calls") == 1
 
 
-def test_every_column_has_what_its_row_had_whatever_others_of_the_batch_have(connection: Connection) -> None:
+@pytest.mark.parametrize("many", [1, 64])
+def test_every_column_has_what_its_row_had_whatever_others_of_the_batch_have(connection: Connection, many: int) -> None:
     usual = {name: getattr(row("x"), name) for name in Row.__struct_fields__ if name not in ("id", "request_id")}
     held = {name: (True, False) if isinstance(value, bool) else _held(name, value) for name, value in usual.items()}
     ends = [
-        settled(f"{name}-{number}", **{"attempt": 1, name: value})
+        [settled(f"{name}-{number}-{time}", **{"attempt": 1, name: value}) for time in range(many)]
         for name, values in held.items()
         for number, value in enumerate(values)
     ]
-    apply(connection, batch(*ends))
-    assert [rows_of(connection, end.row.request_id) for end in ends] == [[end.row] for end in ends]
-    assert list(connection.execute(select(func.count()).select_from(attempts))) == [(len(ends),)]
+    apply(connection, batch(*chain.from_iterable(ends)))
+    assert [rows_of(connection, same[-1].row.request_id) for same in ends] == [[same[-1].row] for same in ends]
+    assert connection.scalar(select(func.count()).select_from(attempts)) == many * len(ends)
 
 
 def _held(name: str, value: object) -> tuple[object, ...]:
