@@ -22,6 +22,7 @@ from proxy.policy.limits.limiter import Denied
 from proxy.policy.limits.pace import BATCH
 from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
+from proxy.policy.money.bounds import Bound
 from proxy.policy.money.budgets import BudgetRules, Subject
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.quote import (
@@ -93,9 +94,10 @@ class Toll:
         if job.place is not None:
             self.places.leave(job)
         if taken is not None:
-            self.keeping.limiter.give_back(taken)
+            limiter = self.keeping.limiter
+            limiter.give_back(taken)
             if record.usage is not None or not record.calls:
-                self.keeping.limiter.correct(taken, record.tokens_used(), time.monotonic())
+                limiter.correct(taken, record.tokens_used(), time.monotonic())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""
@@ -149,24 +151,25 @@ class Toll:
         if not job.call.endpoint.counts:
             return None
         quote = self._quote(job, ask)
-        held = None if self._queue.line.waiting else self._take_ample(job, ask, quote)
-        return held or self._hold_in_turn(job, ask, quote)
+        if (bound := quote.bound) is not None and not self._queue.line.waiting:
+            if (held := self._take_ample(job, ask, quote, bound)) is not None:
+                return held
+        return self._hold_in_turn(job, ask, quote)
 
-    def _take_ample(self, job: Job, ask: Ask, quote: Quote) -> Held | None:
+    def _take_ample(self, job: Job, ask: Ask, quote: Quote, bound: Bound) -> Held | None:
         """The hold where nobody waits and there is plenty of room; None where more has to be thought of."""
-        if (bound := quote.bound) is None:
-            return None
-        amounts, now = (bound.pusd, ample_pusd(bound, quote.may_lower)), time.time()
-        identity = f"{job.record.request_id}.{ask.number}"
-        charges = self.keeping.books.take_ample(identity, job.under, job.caller.name, amounts, now)
+        amount, books, now = bound.pusd, self.keeping.books, time.time()
+        identity, ample = f"{job.record.request_id}.{ask.number}", ample_pusd(bound, quote.may_lower)
+        charges = books.take_ample(identity, job.under, job.caller.name, (amount, ample), now)
         if charges is None:
             return None
-        try:
-            self._take_limits(job)
-        except PolicyError:
-            self.keeping.books.void(identity)
-            raise
-        return self._held(job, ask, quote, (identity, now, bound.pusd, charges))
+        if job.taken is None:
+            try:
+                self._take_limits(job)
+            except PolicyError:
+                books.void(identity)
+                raise
+        return self._held(job, ask, quote, (identity, now, amount, charges))
 
     async def _hold_in_turn(self, job: Job, ask: Ask, quote: Quote) -> Held:
         room = self._room(job, quote)
@@ -200,8 +203,10 @@ class Toll:
             place.answered()
 
     def _quote(self, job: Job, ask: Ask) -> Quote:
-        models = [ask.names, *[(name, name) for name in job.call.also_models]] if job.call.also_models else [ask.names]
-        weight = job.weight if ask.lowered_to is None else with_maximum(job.weight, ask.lowered_to)
+        weight, also = job.weight, job.call.also_models
+        models = [ask.names, *[(name, name) for name in also]] if also else [ask.names]
+        if ask.lowered_to is not None:
+            weight = with_maximum(weight, ask.lowered_to)
         return quote_for(weight, ask.provider, models, self.prices, self.rules)
 
     def _room(self, job: Job, quote: Quote) -> Go | Wait:
@@ -237,9 +242,7 @@ class Toll:
             raise too_much(denied, job.caller)
 
     def _take_limits(self, job: Job) -> None:
-        """In the same step in which they were judged."""
-        if job.taken is not None:
-            return
+        """In the same step in which they were judged, of a call that has taken nothing from them."""
         limiter, scopes, caller, now = self.keeping.limiter, job.scopes, job.caller, time.monotonic()
         taken = limiter.take(scopes, job.likely_tokens, now)
         job.record.limit_headers = limiter.headers(own_scopes(caller) if caller.tenant else scopes, now)
@@ -252,7 +255,8 @@ class Toll:
 
     def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
         """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
-        self._take_limits(job)
+        if job.taken is None:
+            self._take_limits(job)
         identity, now = f"{job.record.request_id}.{ask.number}", time.time()
         charges = self.keeping.books.take(identity, job.under, job.caller.name, go.hold_pusd, now)
         held = self._held(job, ask, quote, (identity, now, go.hold_pusd, charges))

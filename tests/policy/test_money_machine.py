@@ -221,7 +221,7 @@ SMALL = (
     Budget("global:day", GLOBAL, "day", 900, BERLIN, Decimal("0.6")),
     Budget("global:total", GLOBAL, "total", 1_500, BERLIN),
 )
-LOOKS = ("judge", "room", "spent_part", "standing", "shadow_rooms")
+LOOKS = ("judge", "room", "spent_part", "standing", "standings", "shadow_rooms")
 
 
 def steps_of(dice: Random) -> Iterator[tuple[Any, ...]]:
@@ -304,8 +304,8 @@ class Followed:
         scopes = key_scope(key), GLOBAL
         if what == "standing":
             return self.books.standing("global:day", self.now)
-        if what == "spent_part":
-            return self.books.spent_part(scopes, self.now)
+        if what in ("spent_part", "standings"):
+            return getattr(self.books, what)(scopes, self.now)
         if what == "judge":
             return self.books.judge(scopes, key, 50, self.now)
         return getattr(self.books, what)(scopes, key, self.now)

@@ -25,6 +25,7 @@ SPEECH_TOKENS_PER_BYTE = 10
 _RERANK_UNIT = 100
 _RERANK_PIECE_BYTES = 500
 
+_ENDLESS = 10**18  # tokens
 _ZERO = Decimal(0)
 _USUAL = BudgetRules()
 
@@ -53,35 +54,30 @@ class Bound(Struct, frozen=True):
 class Slope(Struct, frozen=True):
     """The bound of a plain chat at one price: a line over the tokens of its prompt, in whole pusd.
 
-    `window` and `largest` are the model's context window and largest output, None unknown.
+    `window` is the model's context window, and `most_output` what it puts out at most: either may be endless, where nobody
+    knows it. `unasked_output` is that of a call without a maximum of its own, which `is_assumed` where nobody knows.
     """
 
     price: Price
     pusd_per_input_token: int
     pusd_per_call: int
     pusd_per_output_token: int
-    window: int | None
-    largest: int | None
-    unknown_maximum: int
+    window: int
+    most_output: int
+    unasked_output: int
+    is_assumed: bool
 
     def bound(self, text_tokens: int, maximum: int | None) -> Bound:
         """What `upper_bound` says of a prompt of so many tokens and this maximum of output."""
-        largest, window = self.largest, self.window
-        output = (maximum or self.unknown_maximum) if largest is None else largest
-        if maximum is not None and maximum < output:
-            output = maximum
-        tokens, injected = text_tokens, output
-        if window is not None:
-            if tokens > window:
-                tokens = window
-            if output > window:
-                output = window
-            left = window - -(-text_tokens * 2 // 7)
-            if left < 1:
-                left = 1
-            injected = output if output < left else left
+        window, most = self.window, self.most_output
+        output = self.unasked_output if maximum is None else maximum if maximum < most else most
+        tokens, injected, left = text_tokens, output, window - -(-text_tokens * 2 // 7)
+        if tokens > window:
+            tokens = window
+        if left < output:
+            injected = left if left > 1 else 1
         fixed, rate = tokens * self.pusd_per_input_token + self.pusd_per_call, self.pusd_per_output_token
-        is_assumed = largest is None and maximum is None
+        is_assumed = maximum is None and self.is_assumed
         return Bound(tokens, output, fixed + output * rate, fixed, rate, is_assumed, injected)
 
 
@@ -98,8 +94,10 @@ def slope_of(price: Price, sizes: Sizes, rules: BudgetRules) -> Slope | None:
     if any(Decimal(pusd).scaleb(-12) != usd for pusd, usd in zip(amounts, (read, called), strict=True)):
         return None
     written = max(usd for usd in (held.output_usd, held.reasoning_usd) if usd is not None)
-    largest, window = sizes.max_output, sizes.context_length
-    return Slope(price, amounts[0], amounts[1], to_pusd_up(written), window, largest, rules.unknown_maximum)
+    largest, window = sizes.max_output, sizes.context_length or _ENDLESS
+    most, unasked = (_ENDLESS, rules.unknown_maximum) if largest is None else (largest, largest)
+    outputs = window, min(most, window), min(unasked, window)
+    return Slope(price, amounts[0], amounts[1], to_pusd_up(written), *outputs, largest is None)
 
 
 def upper_bound(

@@ -25,6 +25,7 @@ _PART = 4
 COMFORTABLE_OUTPUT_TOKENS = 4_096
 LEAST_OUTPUT_TOKENS = 256
 
+_NO_TOOLS = PLAIN.tools
 _NOTHING = Bound(0, 0, 0, 0, 0)
 _USUAL = BudgetRules()
 
@@ -161,10 +162,10 @@ def quote_for(
     rules: BudgetRules = _USUAL,
 ) -> Quote:
     """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
-    if len(models) == 1 and weight.asks.tools is PLAIN.tools and provider.max_tokens_field != "none":
+    asks = weight.asks
+    if asks.tools is _NO_TOOLS and len(models) == 1 and provider.max_tokens_field != "none":
         slope = prices.slope(provider, models[0], rules)
         if slope is not None:
-            asks = weight.asks
             return Quote(slope.price, slope.bound(weight.intake.text_tokens, asks.maximum), asks.may_lower)
     if provider.max_tokens_field == "none":  # it heeds no maximum either
         weight = _with_asks(weight, maximum=None, may_lower=False)
