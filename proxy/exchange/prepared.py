@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from proxy.dialects import UpstreamRequest
 from proxy.policy.values import Plan, Provider
+from proxy.wire.body_template import BodyTemplate
 from proxy.wire.call import Call
 from proxy.wire.marks import Marks
 from proxy.wire.outgoing import Change
@@ -25,14 +26,22 @@ class Sent(Struct, frozen=True):
 
 
 class Prepared(Struct, eq=False):
-    """Of one head and sender, and bodies alike but for their messages (wire/body_template.py). `call` is the first of them,
+    """Of one head and sender, and bodies alike but for their messages, which have the `template`. `call` is the first of them,
     less its body.
 
     It lives as long as what the head was judged by: configuration, keys, lists of models.
     """
 
+    template: BodyTemplate
     call: Call
     plan: Plan
     marks: Marks
     scopes: tuple[str, ...]
     sent: dict[int, Sent] = {}
+
+
+class Before(Struct, eq=False):
+    """Of one head and sender, whatever the bodies: by the numbers of their templates, and the `latest`, which mostly comes again."""
+
+    by_template: dict[int, Prepared] = {}
+    latest: Prepared | None = None

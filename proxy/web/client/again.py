@@ -9,15 +9,25 @@ from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.web.client.heads import Asked, Heads
-from proxy.wire.call import known_object, like
+from proxy.wire.call import SMALL, known_object, like
 
 
 def like_before(asked: Asked, record: Record) -> Job | None:
     """What is asked of a provider by a call like one before; None where there was none."""
-    head, body = asked.head, asked.body
-    document = known_object(head.endpoint, body) if type(body) is bytes else None
-    if document is None or document.template is None or (found := asked.prepared.get(document.template.number)) is None:
+    head, body, before = asked.head, asked.body, asked.before
+    found, document = before.latest, None
+    if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
+    if body.startswith(found.template.before):
+        document = found.template.fill(body)
+    if document is None:
+        document = known_object(head.endpoint, body)
+        if document is None or document.template is None:
+            return None
+        found = before.by_template.get(document.template.number)
+        if found is None:
+            return None
+        before.latest = found
     call, plan = like(found.call, document), found.plan
     record.model, record.stream, record.marks, record.label = call.model, call.stream, found.marks, plan.label
     weight, until = weigh(call, plan.defaults), record.started + head.read_timeout_seconds
@@ -35,6 +45,6 @@ def prepared_for(heads: Heads, asked: Asked, job: Job) -> Prepared | None:
         return None
     if plan.pool is not None or plan.experiment or asked.caller.max_output is not None or asked.head.model is not None:
         return None
-    found = Prepared(replace(call, body=b"", document=None), plan, job.record.marks, job.scopes)
-    heads.keep(asked, document.template.number, found)
+    found = Prepared(document.template, replace(call, body=b"", document=None), plan, job.record.marks, job.scopes)
+    heads.keep(asked, found)
     return found

@@ -121,7 +121,7 @@ class Api:
                 if (turn := self.parts.gate.enter(asked.caller.name, to_read)) is not None:
                     await turn
                 record.entered = True
-                job = like_before(asked, record) if asked.prepared else None
+                job = like_before(asked, record)
                 if job is not None or (job := await self._job(asked, client, record)) is not None:
                     await self.parts.exchange.serve(client, job)
         except ProxyError as error:

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from aiohttp.web_request import BaseRequest
-from msgspec import Struct
+from msgspec import Struct, field
 from multidict import MultiMapping
 
 from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
-from proxy.exchange.prepared import Prepared
+from proxy.exchange.prepared import Before, Prepared
 from proxy.exchange.record import Record
 from proxy.policy.limits.pace import DEFAULT, PRIORITIES
 from proxy.policy.names.access import ROUTE, is_narrowed
@@ -75,13 +75,13 @@ class Head(Struct, frozen=True):
 
 
 class Asked(Struct):
-    """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it. `prepared`: what
-    calls of this head and sender need that came before, by the numbers of their bodies' templates."""
+    """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it. `before`: what
+    calls of this head and sender needed that came before."""
 
     head: Head
     caller: Caller
     body: bytes | BaseRequest | Upload
-    prepared: dict[int, Prepared] = {}
+    before: Before = field(default_factory=Before)
 
 
 async def body_of(asked: Asked, most: int) -> bytes:
@@ -99,15 +99,15 @@ class Heads:
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
         self._came: set[bytes] = set()
-        self._of_senders: dict[bytes, tuple[Head, Caller, dict[int, Prepared]]] = {}
+        self._of_senders: dict[bytes, tuple[Head, Caller, Before]] = {}
         self._prepared = 0
 
     def asked(self, digest: bytes, credential: bytes | None, keys: Keyring) -> Asked | None:
         """What a request asks for whose head came before, if whoever presents the credential may ask for it; None for the
         credential: the digest is of both, and was to be remembered."""
         if credential is None:
-            head, caller, prepared = self._of_senders.get(digest, _NEVER)
-            return None if head is None or not keys.admits(caller) else Asked(head, caller, b"", prepared)
+            head, caller, before = self._of_senders.get(digest, _NEVER)
+            return None if head is None or not keys.admits(caller) else Asked(head, caller, b"", before)
         head = self._known.get(digest)
         caller = None if head is None else keys.caller_of(credential)
         if head is None or caller is None or (head.endpoint.unbounded and is_narrowed(caller)):
@@ -118,15 +118,15 @@ class Heads:
         """Know a head again with the one who sent it."""
         if len(self._of_senders) >= MOST_DIGESTS:
             self._of_senders.clear()
-        self._of_senders[digest] = asked.head, asked.caller, asked.prepared
+        self._of_senders[digest] = asked.head, asked.caller, asked.before
 
-    def keep(self, asked: Asked, template: int, prepared: Prepared) -> None:
+    def keep(self, asked: Asked, prepared: Prepared) -> None:
         """The next call of the same head and sender with such a body need not be worked out again."""
         self._prepared += 1
         if self._prepared > MOST_PREPARED:
             self._of_senders.clear()
             self._prepared = 0
-        asked.prepared[template] = prepared
+        asked.before.by_template[prepared.template.number] = asked.before.latest = prepared
 
     def learn(self, digest: bytes, head: Head) -> None:
         """Know it again once it has come twice: some clients give every request a head of its own, none of which comes
