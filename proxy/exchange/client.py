@@ -112,7 +112,8 @@ class Client(Struct, eq=False):
     def sent(self) -> None:
         """The first request went upstream: silence counts from here."""
         if not self.is_watched and not self.started:
-            self._spoke = self.deadlines.moment()
+            deadlines = self.deadlines
+            self._spoke = deadlines.now if deadlines.is_ticking else deadlines.moment()
 
     def opened(self) -> None:
         """Opening a connection to the provider has ended."""

@@ -252,7 +252,8 @@ class Connection(asyncio.Protocol):
             return
         if self._method == "HEAD":
             self._parser = None  # which waits for a body
-        self.flow()
+        if self._paused_reading:
+            self.flow()
         self._served += 1
         self.give_back()
 

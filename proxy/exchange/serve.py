@@ -146,7 +146,7 @@ class Exchange:
         """Make one attempt, unless a breaker is open."""
         record, target, now = job.record, job.plan.targets[attempt.target], time.monotonic()
         job.provider = provider = self._provider(job, target)
-        breakers = self.doors.of(provider.tenant)
+        breakers = self.doors.of(provider.tenant) if provider.tenant else self.doors.everybodys
         record.target, job.is_answered = target, False
         way = self.tongues.way(provider, job.call, attempt, now)
         if provider.shut:
