@@ -245,7 +245,10 @@ class Toll:
         """In the same step in which they were judged, of a call that has taken nothing from them."""
         limiter, scopes, caller, now = self.keeping.limiter, job.scopes, job.caller, time.monotonic()
         taken = limiter.take(scopes, job.likely_tokens, now)
-        job.record.limit_headers = limiter.headers(own_scopes(caller) if caller.tenant else scopes, now)
+        if caller.tenant or isinstance(taken, Denied):
+            job.record.limit_headers = limiter.headers(own_scopes(caller), now)
+        else:
+            job.record.limit_headers = taken.headers
         if isinstance(taken, Denied):
             raise too_much(taken, caller)
         job.taken = taken

@@ -17,16 +17,18 @@ from proxy.policy.money.budgets import Limit
 PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 CONCURRENT_RETRY_SECONDS = 1.0
 _NANO = 10**9
-_TOLD = tuple((of, f"x-ratelimit-remaining-{of}", f"x-ratelimit-reset-{of}") for of in ("requests", "tokens"))
-HEADERS = frozenset(name for of, *names in _TOLD for name in (f"x-ratelimit-limit-{of}", *names))
+_TOLD = ("requests", "tokens")
+HEADERS = frozenset(f"x-ratelimit-{figure}-{of}" for of in _TOLD for figure in ("limit", "remaining", "reset"))
 _MILLISECONDS = ("0s", *(f"{ms}ms" for ms in range(1, 1000)))
 
 
 class Taken(Struct):
-    """What one call took: of limits on tokens, with the tokens reserved in each; and a place in each of `slots` while it lasts."""
+    """What one call took: of limits on tokens, with the tokens reserved in each; and a place in each of `slots` while it lasts.
+    `headers` are as `Limiter.headers` has them right after that."""
 
     tokens: tuple[tuple[_Bucket, int], ...] = ()
     slots: tuple[_Bucket, ...] = ()
+    headers: list[tuple[str, str]] = []
 
 
 class Denied(Struct, frozen=True):
@@ -40,10 +42,22 @@ class _Bucket:
     """The state of one limit: when the bucket will be empty (ns times `rate`), or the calls under way.
 
     `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it: in the
-    smallest whole numbers, so that `rate` is mostly 1. `told` is the header of the amount.
+    smallest whole numbers, so that `rate` is mostly 1. `told` is the header of the amount, `names` are those of the others.
     """
 
-    __slots__ = ("amount", "empty_at", "is_of_tokens", "limit", "ms", "rate", "told", "under_way", "unit", "whole")
+    __slots__ = (
+        "amount",
+        "empty_at",
+        "is_of_tokens",
+        "limit",
+        "ms",
+        "names",
+        "rate",
+        "told",
+        "under_way",
+        "unit",
+        "whole",
+    )
 
     def __init__(self, limit: Limit) -> None:
         self.under_way = self.empty_at = 0
@@ -59,6 +73,7 @@ class _Bucket:
         self.empty_at = self.empty_at * self.rate // before
         self.whole, self.ms = limit.amount * self.unit, self.rate * 10**6
         self.told = f"x-ratelimit-limit-{limit.of}", str(limit.amount)
+        self.names = f"x-ratelimit-remaining-{limit.of}", f"x-ratelimit-reset-{limit.of}"
 
     def part_of(self, tokens: int) -> int:
         """What one call of so many tokens takes of a limit over a period: of tokens no more than fits at all."""
@@ -84,14 +99,21 @@ class _Bucket:
         """How much is left, and of what."""
         return max(0, (self.whole - self.level(now_ns)) // self.unit), self.amount
 
+    def tell(self, level: int) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str]]:
+        """The headers of a limit over a period that is so full."""
+        left, ms, (remaining, reset) = (self.whole - level) // self.unit, -(-level // self.ms), self.names
+        duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / self.rate / _NANO)
+        return self.told, (remaining, f"{left}" if left > 0 else "0"), (reset, duration)
+
 
 class _Under(Struct):
-    """The limits of some scopes that count, on calls at once and over periods; and the latter by what headers call what they
-    limit: the first, and the others."""
+    """The limits of some scopes that count, on calls at once and over periods; and the latter by what they limit, as headers
+    tell of it. `has_one_each`: there is one at most of what they limit."""
 
     slots: tuple[_Bucket, ...]
     timed: tuple[_Bucket, ...]
-    told: list[tuple[str, str, _Bucket, list[_Bucket]]]
+    told: list[list[_Bucket]]
+    has_one_each: bool
 
 
 class Limiter:
@@ -138,15 +160,22 @@ class Limiter:
             bucket.under_way += 1
             if bucket.under_way > bucket.amount:
                 fits = False
+        headers, has_one_each = taken.headers, under.has_one_each
         for bucket in under.timed:
-            begun, due, part = now_ns * bucket.rate, bucket.empty_at, 1
+            begun, part = now_ns * bucket.rate, 1
+            level = bucket.empty_at - begun
             if bucket.is_of_tokens:
                 part = tokens if tokens < bucket.amount else bucket.amount
                 taken.tokens += ((bucket, part),)
-            bucket.empty_at = due = (due if due > begun else begun) + part * bucket.unit
-            if due > begun + bucket.whole:
+            level = (level if level > 0 else 0) + part * bucket.unit
+            bucket.empty_at = begun + level
+            if level > bucket.whole:
                 fits = False
+            if has_one_each:
+                headers += bucket.tell(level)
         if fits:
+            if not has_one_each:
+                taken.headers = self.headers(scopes, now)
             return taken
         self.withdraw(scopes, (taken,), now)
         denied = self.judge(scopes, tokens, now)
@@ -197,29 +226,22 @@ class Limiter:
     def headers(self, scopes: tuple[str, ...], now: float) -> list[tuple[str, str]]:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
         found: list[tuple[str, str]] = []
-        now_ns = int(now * _NANO + 0.5)
-        for remaining, reset, bucket, others in (self._of_scopes.get(scopes) or self._of(scopes)).told:
-            if others:
-                bucket = min(bucket, *others, key=lambda one: one.tightness(now_ns))
-            level = bucket.empty_at - now_ns * bucket.rate
-            if level < 0:
-                level = 0
-            left, ms = (bucket.whole - level) // bucket.unit, -(-level // bucket.ms)
-            if left < 0:
-                left = 0
-            duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / bucket.rate / _NANO)
-            found += (bucket.told, (remaining, f"{left}"), (reset, duration))
+        now_ns = _ns(now)
+        for buckets in self._of(scopes).told:
+            bucket = min(buckets, key=lambda one: one.tightness(now_ns))
+            found += bucket.tell(bucket.level(now_ns))
         return found
 
     def _of(self, scopes: tuple[str, ...]) -> _Under:
         found = self._of_scopes.get(scopes)
         if found is None:
             buckets = [b for scope in scopes for b in self._by_scope.get(scope, ()) if not b.limit.shadow]
-            by_what = [(left, reset, [one for one in buckets if one.limit.of == of]) for of, left, reset in _TOLD]
+            told = [each for of in _TOLD if (each := [one for one in buckets if one.limit.of == of])]
             found = self._of_scopes[scopes] = _Under(
                 tuple([one for one in buckets if one.limit.of == "concurrent"]),
-                tuple([one for one in buckets if one.limit.of != "concurrent"]),
-                [(left, reset, each[0], each[1:]) for left, reset, each in by_what if each],
+                tuple([one for each in told for one in each]),
+                told,
+                all(len(each) == 1 for each in told),
             )
         return found
 

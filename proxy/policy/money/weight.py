@@ -101,22 +101,24 @@ def _telling(call: Call, document: JsonObject, name: str) -> JsonObject:
 
 def weigh_plain(call: Call) -> Weight | None:
     """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
-    document = call.document
-    if document is None or len(call.body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
+    document, body = call.document, call.body
+    if document is None or (size := len(body)) > _SMALL:
         return None
     template = document.template
     asks: Asks | Literal[False] | None = None if template is None else template.weighed
     if asks is None:
+        if call.endpoint.shape not in ("chat", "messages"):
+            return None
         asks = _asks_beside_messages(call, document)
         if template is not None:
             template.weighed = asks
-    if not asks or not is_utf_8(call.body):
+    if not asks or not is_utf_8(body):
         return None
     try:
         _read_said(document.values.get("messages", b"[]"))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # something more, or half a character
         return None
-    return Weight(call.endpoint.name, len(call.body), Intake(len(call.body)), asks)
+    return Weight(call.endpoint.name, size, Intake(size), asks)
 
 
 def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[False]:
