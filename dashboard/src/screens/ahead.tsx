@@ -3,7 +3,7 @@ import { query } from "../api";
 import { count } from "../format";
 import { useResource } from "../resource";
 import { hashOf } from "../router";
-import { Card, Copy, Empty, isForbidden, Problem, State, Usd, When, type Tone } from "../ui/parts";
+import { Card, Copy, Empty, isForbidden, Problem, State, Usd, Waiting, When, type Tone } from "../ui/parts";
 import { Table, type Column } from "../ui/table";
 
 interface Ahead {
@@ -56,6 +56,7 @@ export function Forecast() {
   return (
     <Card title="Forecast" aside={data?.left_off ? `${count(data.left_off)} more budgets were not looked at` : ""}>
       {error && <div class="body"><Problem error={error} again={again} /></div>}
+      {!data && !error && <Waiting />}
       {data && data.budgets.length > 0 && <Table caption="Where budgets will stand" columns={BUDGETS} rows={data.budgets} id={(one) => one.budget} />}
       {data && data.credits.length > 0 && <Table caption="When credit runs out" columns={CREDITS} rows={data.credits} id={(one) => `${one.provider} ${one.tenant}`} />}
     </Card>
@@ -91,9 +92,10 @@ export function Savings({ since }: { since: string }) {
   const { data, error, again } = useResource<{ spent_usd: string; savings: Saving[] }>(`savings${query({ since })}`);
   if (isForbidden(error)) return null;
   return (
-    <Card title="What would have cost less" aside={data && <>of <Usd of={data.spent_usd} />; two may be about the same calls</>}>
+    <Card title="What would have cost less" aside={data && data.savings.length > 0 && <>of <Usd of={data.spent_usd} />; two may be about the same calls</>}>
       <div class="body">
         {error && <Problem error={error} again={again} />}
+        {!data && !error && <Waiting />}
         {data?.savings.length === 0 && <Empty title="Nothing that is known of">Advice comes with what was spent: choose a longer time.</Empty>}
         <ul class="lines">{data?.savings.slice(0, SHOWN).map((one) => <Advice key={`${one.kind} ${one.model} ${one.provider} ${one.to}`} one={one} />)}</ul>
       </div>

@@ -139,8 +139,8 @@ interface Anomaly {
 
 // What stands out without a rule; those who may not see it see nothing.
 function Unusual() {
-  const { data } = useResource<{ since: string; anomalies: Anomaly[] }>("anomalies", 60_000, true);
-  if (!data) return null;
+  const { data, error } = useResource<{ since: string; anomalies: Anomaly[] }>("anomalies", 60_000, true);
+  if (!data) return error ? null : <Card title="Unusual"><Waiting /></Card>;
   return (
     <Card title="Unusual" aside={<>since <When at={data.since} /></>}>
       {data.anomalies.length ? (

@@ -125,7 +125,7 @@ function Parts({ report, by }: { report: Report; by: string }) {
       {report.rows.length ? (
         <Table caption={`Costs by ${by}`} columns={columns} rows={report.rows.slice(0, 200)} id={(row) => String(row[by])} />
       ) : (
-        <Empty title="Nothing to tell apart" />
+        <Empty title={`Nothing was used by any ${by} in this time`} />
       )}
     </Card>
   );
