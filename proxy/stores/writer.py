@@ -145,7 +145,8 @@ class Writer:
             self._hurry.clear()
             self._round(is_asked=is_asked)
         self._round(is_asked=True)
-        while self._is_in_trouble and not self.last_error:  # others are at the ledger, for the moment
+        # others are at the ledger, for the moment; or what is still open was written forward to a new segment
+        while not self.last_error and (self._is_in_trouble or self._position < self._journal.end):
             self._round(is_asked=True)
         self._link.close()
         for _, future in self._jobs:

@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from msgspec.structs import asdict
 
 from proxy.exchange.lines import Alike, OddLine, Told
@@ -72,12 +73,17 @@ async def test_a_watcher_that_does_not_keep_up_misses_calls_and_only_the_latest_
     assert len(feed.recent) == REMEMBERED
 
 
-async def test_who_was_away_too_long_or_before_a_restart_is_told_of_the_gap() -> None:
+@pytest.mark.parametrize("at_once", [1, 7, EVENTS, EVENTS + 10])
+async def test_who_was_away_too_long_or_before_a_restart_is_told_of_the_gap(at_once: int) -> None:
     events = Events(lambda: Position(3, 400))
-    events.tell(("change", number, "") for number in range(EVENTS + 10))
+    for begin in range(0, EVENTS + 10, at_once):
+        events.tell(("change", number, "") for number in range(begin, min(begin + at_once, EVENTS + 10)))
     told = events.follow({"after": "3.400.5"}, ALL)
     assert (await anext(told)).event == "gap"
     assert [(await anext(told)).data for _ in range(2)] == [10, 11]
+    just = events.follow({"after": "3.400.10"}, ALL)
+    assert [(await anext(just)).event, (await anext(just)).data] == ["", 10]
+    await just.aclose()  # type: ignore[attr-defined]
     again = events.follow({"after": f"3.400.{EVENTS + 9}"}, ALL)
     assert [(await anext(again)).event, (await anext(again)).data] == ["", EVENTS + 9]
     anew = Events(lambda: Position(3, 900)).follow({"after": f"3.400.{EVENTS + 10}"}, ALL)

@@ -50,7 +50,8 @@ class Events:
         self._end = end
         self._began: EventId = (*end(), 0)
         self._last = self._began
-        self._recent: deque[tuple[EventId, Told]] = deque(maxlen=REMEMBERED)
+        self._batches: deque[tuple[EventId, Sequence[Told]]] = deque()  # each with the id of its first
+        self._kept = 0
         self._watchers: dict[asyncio.Queue[Happening], Bounds] = {}
 
     def calls(self, lines: Sequence[Line | OddLine]) -> None:
@@ -67,13 +68,17 @@ class Events:
             return
         segment, offset = max(self._end(), self._last[:2])
         first = self._last[2] + 1 if (segment, offset) == self._last[:2] else 0
-        ids = [(segment, offset, number) for number in range(first, first + len(told))]
-        if len(self._recent) + len(told) > REMEMBERED:
-            self._began = [*[known for known, _ in self._recent], *ids][-REMEMBERED - 1]
-        self._recent.extend(zip(ids, told, strict=True))
-        self._last = ids[-1]
+        self._last = segment, offset, first + len(told) - 1
+        begin = segment, offset, first
+        self._batches.append((begin, told))
+        self._kept += len(told)
+        while self._kept - len(self._batches[0][1]) >= REMEMBERED:
+            (segment, offset, first), forgotten = self._batches.popleft()
+            self._kept -= len(forgotten)
+            self._began = segment, offset, first + len(forgotten) - 1
+        happenings = [_happening(*one) for one in _numbered(begin, told)] if self._watchers else []
         for watcher, bounds in self._watchers.items():
-            for happening in map(_happening, ids, told):
+            for happening in happenings:
                 if bounds.has(happening.tenant) and not watcher.full():
                     watcher.put_nowait(happening)
 
@@ -96,8 +101,10 @@ class Events:
     def _since(self, after: EventId | None, bounds: Bounds) -> list[Happening]:
         if after is None:
             return [Happening("", self._last)]  # the head goes out at once
-        gap = [Happening("gap", self._began)] if after < self._began else [Happening("", self._last)]
-        since = [_happening(*one) for one in self._recent if one[0] > after]
+        known = [one for begin, told in self._batches for one in _numbered(begin, told)]
+        began = known[-REMEMBERED - 1][0] if len(known) > REMEMBERED else self._began
+        gap = [Happening("gap", began)] if after < began else [Happening("", self._last)]
+        since = [_happening(*one) for one in known[-REMEMBERED:] if one[0] > after]
         return [*gap, *(one for one in since if bounds.has(one.tenant))]
 
 
@@ -107,6 +114,12 @@ async def _next(queue: asyncio.Queue[Happening], last: EventId) -> Happening:
             return await queue.get()
     except TimeoutError:
         return Happening("", last)
+
+
+def _numbered(begin: EventId, told: Sequence[Told]) -> list[tuple[EventId, Told]]:
+    """Each with its id."""
+    segment, offset, first = begin
+    return [((segment, offset, number), one) for number, one in enumerate(told, first)]
 
 
 def _happening(identity: EventId, told: Told) -> Happening:
