@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from harness.daemon import REPOSITORY, Daemon
+from harness.surroundings import NOON
 
 from proxy.data import DASHBOARD
 
@@ -69,7 +70,7 @@ class Visit:
         self._calls = daemon.url.removesuffix("/v1")
         self.trouble: list[str] = []
         self.requests: list[Request] = []
-        self.context: BrowserContext = browser.new_context(**options)
+        self.context: BrowserContext = browser.new_context(**{"timezone_id": NOON, **options})
         self.context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda told: self._told(told.type, told.text))
