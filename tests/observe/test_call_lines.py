@@ -100,6 +100,7 @@ ODD = [
     {"upstream_request_id": 'a"b\\\x7f\udce9'},
     {"upstream_request_id": "x" * 3000},
     {"marks": Marks("sk-canarycanary")},
+    {"marks": Marks("", ("sk-canarycanary",))},
     {"model": "y" * 3000},
 ]
 
