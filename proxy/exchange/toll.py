@@ -238,20 +238,20 @@ class Toll:
         limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
         denied = limiter.judge(scopes, job.likely_tokens, now)
         if denied is not None:
-            job.record.limit_headers = limiter.headers(own_scopes(job.caller), now)
-            raise too_much(denied, job.caller)
+            raise self._refused(denied, job, now)
+
+    def _refused(self, denied: Denied, job: Job, now: float) -> PolicyError:
+        job.record.limit_headers = self.keeping.limiter.headers(own_scopes(job.caller), now)
+        return too_much(denied, job.caller)
 
     def _take_limits(self, job: Job) -> None:
         """In the same step in which they were judged, of a call that has taken nothing from them."""
         limiter, scopes, caller, now = self.keeping.limiter, job.scopes, job.caller, time.monotonic()
         taken = limiter.take(scopes, job.likely_tokens, now)
-        if caller.tenant or isinstance(taken, Denied):
-            job.record.limit_headers = limiter.headers(own_scopes(caller), now)
-        else:
-            job.record.limit_headers = taken.headers
         if isinstance(taken, Denied):
-            raise too_much(taken, caller)
+            raise self._refused(taken, job, now)
         job.taken = taken
+        job.record.limit_headers = limiter.headers(own_scopes(caller), now) if caller.tenant else taken.headers
         if limiter.has_shadows:
             for limit in limiter.take_in_shadow(taken, scopes, job.likely_tokens, now):
                 job.record.pass_shadow(code_of(limit), limit.id)

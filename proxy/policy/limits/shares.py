@@ -31,12 +31,10 @@ class Shares:
 
     def give_back(self, key: str, amount: int) -> None:
         """A key has `amount` less."""
-        left = self._held.get(key, 0) - amount
         self.total -= amount
+        left = self._held.pop(key, 0) - amount
         if left > 0:
             self._held[key] = left
-        else:
-            self._held.pop(key, None)
 
 
 class Turns(Generic[T]):
