@@ -132,19 +132,15 @@ class Telemetry:
 
     def _tell_costs(self, rows: list[Row]) -> None:
         """Their sums, by what the metrics tell them apart by."""
-        sums: dict[tuple[str, str, str, str, str], list[int]] = {}
+        found: dict[tuple[str, ...], list[Row]] = {}
+        newest: tuple[str, ...] = ()
+        same: list[Row] = []
         for row in rows:
             whose = (row.provider, row.model, row.key, row.source, row.tenant)
-            has = sums.get(whose)
-            if has is None:
-                has = sums[whose] = [0] * 6
-            has[0] += row.cost_pusd
-            has[1] += row.input_tokens
-            has[2] += row.output_tokens
-            has[3] += row.cached_input_tokens
-            has[4] += row.cache_write_tokens
-            has[5] += row.reasoning_tokens
-        self.metrics.settled(*(CostSeen(*w[:3], has[0], w[3], Tokens(*has[1:]), w[4]) for w, has in sums.items()))
+            if whose != newest:  # as few are, and found out in half the time
+                newest, same = whose, found.setdefault(whose, [])
+            same.append(row)
+        self.metrics.settled(*map(_cost_seen, found.values()))
 
     def _tell_odd(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         for doubt in doubts:
@@ -241,6 +237,19 @@ def _alike(same: Same) -> Alike:
         record.tenant, entry.flags, entry.cache, record.saved_pusd,
     )  # fmt: skip
     return Alike(seen, same.lines, sum([one.saved_pusd for one, _ in same.ended]) if entry.cache else 0)
+
+
+def _cost_seen(rows: list[Row]) -> CostSeen:
+    """What attempts that metrics do not tell apart came to together."""
+    tokens = Tokens(
+        sum([row.input_tokens for row in rows]),
+        sum([row.output_tokens for row in rows]),
+        sum([row.cached_input_tokens for row in rows]),
+        sum([row.cache_write_tokens for row in rows]),
+        sum([row.reasoning_tokens for row in rows]),
+    )
+    one, cost_pusd = rows[0], sum([row.cost_pusd for row in rows])
+    return CostSeen(one.provider, one.model, one.key, cost_pusd, one.source, tokens, one.tenant)
 
 
 def _fallback(entry: Entry) -> tuple[str, str] | None:

@@ -123,6 +123,8 @@ class Kinds:
         """All there is to tell of these, with what they cost in the operator's own unit, where there is one."""
         lines: list[Line | OddLine] = []
         alike: dict[tuple[Kind, str | None, str | None], Alike] = {}
+        newest: object = None
+        same: Alike | None = None
         has_odd = False
         is_usual = _are_usual(ended)
         for one, time in zip(ended, _instants(ended), strict=True):
@@ -133,12 +135,12 @@ class Kinds:
                 line, has_odd = _odd_line(one, kind, time, unit), True
             lines.append(line)
             whose = kind, line.key, line.tenant
-            same = alike.get(whose)
-            if same is None:
-                alike[whose] = Alike(kind.entry, [one], [line])
-            else:
-                same.ended.append(one)
-                same.lines.append(line)
+            if same is None or whose != newest:
+                newest, same = whose, alike.get(whose)
+                if same is None:
+                    same = alike[whose] = Alike(kind.entry, [], [])
+            same.ended.append(one)
+            same.lines.append(line)
         return Told(lines, list(alike.values()), has_odd)
 
     def _kind(self, record: Record, at: float) -> Kind:

@@ -201,13 +201,18 @@ def _add_sums(
 
 
 def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
-    together: dict[tuple[Charge, ...], int] = {}  # most calls are charged to what another one is charged to
+    together: dict[tuple[Charge, ...], list[int]] = {}  # most calls are charged to what the one before is charged to
+    newest: tuple[Charge, ...] = ()
+    costs = together[newest] = []
     for record in fresh:
         if type(record) is Settled:
-            charges = record.charges
-            together[charges] = together.get(charges, 0) + record.row.cost_pusd
+            if record.charges != newest:
+                newest = record.charges
+                costs = together.setdefault(newest, [])
+            costs.append(record.row.cost_pusd)
     totals: dict[Charge, int] = {}
-    for charges, cost_pusd in together.items():
+    for charges, costs in together.items():
+        cost_pusd = sum(costs)
         for charge in charges:
             totals[charge] = totals.get(charge, 0) + cost_pusd
     for change in adjusted:
