@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections import deque
@@ -83,6 +84,7 @@ class Writer:
         self._is_filling = True  # until the ledger says that its roll-ups have every row
         self._hurry = threading.Event()
         self._progress = threading.Condition()
+        self._rounds_begun = self._rounds_ended = 0
         self._stopping = False
         self._jobs: deque[Job] = deque()
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
@@ -116,11 +118,15 @@ class Writer:
         return not self._thread.is_alive() and self._position >= self._journal.end
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything appended so far is in the ledger; False when it took longer. Not for an event loop."""
-        wanted = self._journal.end
+        """Wait until everything appended so far is in the ledger, and what is told beside it; False when it took longer. Not
+        for an event loop."""
+        wanted, rounds = self._journal.end, self._rounds_begun + 1
         self._hurry.set()
         with self._progress:
-            return self._progress.wait_for(lambda: self._position >= wanted, timeout) and not self._journal.backlog
+            is_done = self._progress.wait_for(
+                lambda: self._position >= wanted and self._rounds_ended >= rounds, timeout
+            )
+        return is_done and not self._journal.backlog
 
     def submit(self, work: Callable[[Connection], ResultT]) -> Future[ResultT]:
         """Run `work` in the thread and in a transaction, behind what was appended before."""
@@ -151,8 +157,15 @@ class Writer:
         self._link.close()
         for _, future in self._jobs:
             future.cancel()
+        self._end_round(sys.maxsize)
+
+    def _end_round(self, ended: int) -> None:
+        with self._progress:
+            self._rounds_ended = ended
+            self._progress.notify_all()
 
     def _round(self, *, is_asked: bool) -> None:
+        self._rounds_begun += 1
         try:
             self.beside()
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
@@ -167,6 +180,7 @@ class Writer:
         has_more = is_behind or self._is_filling or self._is_pruning(now)
         if (has_more or self._is_in_trouble) and (is_asked or now >= self._again_at):
             self._work()
+        self._end_round(self._rounds_begun)
 
     def _look(self) -> None:
         """Notice files that were removed, and a disk that can be written again."""
@@ -235,8 +249,6 @@ class Writer:
             self._journal.forget(self._position)
         # whatever the journal has now came after we began
         self._behind_since = None if self._journal.end == end else began
-        with self._progress:
-            self._progress.notify_all()
 
     def _took(self, newest: Batch | None, end: Position) -> bool:
         """Apply what is still in memory; False where it is not, or holds what only its segment has in a form that fits."""

@@ -240,6 +240,14 @@ def test_rows_older_than_the_ledger_keeps_are_removed_and_usage_stays(tmp_path: 
     assert Files(tmp_path).find("old") == []
 
 
+def test_a_flush_waits_for_what_is_told_beside_it(store: Store) -> None:
+    told: list[str] = []
+    store.writer.beside = lambda: store.writer.do(lambda _: told.append("told"))
+    assert store.writer.flush(SECONDS)
+    assert told  # though there was nothing to append
+    store.writer.beside = list
+
+
 def test_work_for_the_thread_comes_behind_what_was_appended(store: Store) -> None:
     store.journal.append(settled("a"))
     assert store.writer.submit(lambda connection: rows_of(connection, "a")).result(SECONDS) == [settled("a").row]
