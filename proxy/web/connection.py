@@ -28,6 +28,7 @@ HEAD_SECONDS = 10.0
 IDLE_SECONDS = 5.0  # where there are too many connections
 KEEP_ALIVE_SECONDS = 75.0
 HIGH_WATER_BYTES = 256 * 1024  # that wait for a client
+MOST_UNSENT_BYTES = 64 * 1024  # that wait for the end of the loop's turn
 
 _TOO_MANY = Overloaded("Too many connections are open here; try again in a moment.", retry_after=1)
 
@@ -97,14 +98,16 @@ class Connection(RequestHandler):
             self._lane.go_on()
 
     def send(self, data: bytes) -> bool:
-        """Send bytes, in this turn of the loop; False where the client has gone."""
+        """Send bytes, in this turn of the loop, and at once where they are many: only what has been written is known to wait
+        for the client. False where that has gone."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        if self._unsent:
-            self._unsent += data
-        else:
-            self._unsent = data
+        is_first = not self._unsent
+        self._unsent += data
+        if len(self._unsent) > MOST_UNSENT_BYTES:
+            self.go()
+        elif is_first:
             self._outbox.put(self)
         return True
 
