@@ -53,8 +53,7 @@ def prepare(job: Job, attempt: Attempt, provider: Provider, maximum: int | None)
     if attempt.target:
         record.adjusted += moved(record, job.plan.targets[attempt.target].model)
     pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
-    known = sent.request
-    return UpstreamRequest(known.method, known.url, known.headers, pieces, known.wire, sent.hides_usage)
+    return sent.request.carrying(pieces, hides_usage=sent.hides_usage)
 
 
 def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> Sent:

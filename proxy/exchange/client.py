@@ -79,7 +79,7 @@ class Client(Struct, eq=False):
     _head: bytes = b""
     _held: bytes = b""
     _is_chunked: bool = False
-    is_watched: bool = False
+    _is_watched: bool = False
     _says_events: bool = False
     _spoke: float = 0.0
     _reader: Speaker | None = None
@@ -111,9 +111,8 @@ class Client(Struct, eq=False):
 
     def sent(self) -> None:
         """The first request went upstream: silence counts from here."""
-        if not self.is_watched and not self.started:
-            deadlines = self.deadlines
-            self._spoke = deadlines.now if deadlines.is_ticking else deadlines.moment()
+        if not self._is_watched and not self.started:
+            self._spoke = self.deadlines.moment()
 
     def opened(self) -> None:
         """Opening a connection to the provider has ended."""
@@ -121,8 +120,8 @@ class Client(Struct, eq=False):
 
     def watch(self) -> None:
         """From now on, never be silent for 15 s: an upstream has begun a stream."""
-        if not self.is_watched:
-            self.is_watched = True
+        if not self._is_watched:
+            self._is_watched = True
             self.deadlines.watch(self)
 
     def begin(self, status: int, headers: Headers | bytes, reader: Speaker | None = None) -> None:
@@ -184,8 +183,7 @@ class Client(Struct, eq=False):
 
     def whole(self, status: int, headers: Headers | bytes, body: bytes) -> None:
         """Send a reply in hand, with its headers or their lines: one write, with its length."""
-        if self.is_watched:
-            self.rest()
+        self.rest()
         record, self.started = self.record, True
         record.status, record.times.first_byte_at = status, time.monotonic()
         lines = headers if isinstance(headers, bytes) else lines_of(headers)
@@ -236,7 +234,7 @@ class Client(Struct, eq=False):
 
     def rest(self) -> None:
         """Stop the keep-alives."""
-        if self.is_watched:
+        if self._is_watched:
             self.deadlines.forget(self)
 
     def due(self) -> float:

@@ -20,10 +20,10 @@ class Drainer:
     """Lets at most 64 abandoned calls run on, each for at most 120 s; pictures, which are kept, for 300 s."""
 
     def __init__(self) -> None:
-        self.draining: dict[Stepper, asyncio.TimerHandle] = {}
+        self._draining: dict[Stepper, asyncio.TimerHandle] = {}
 
     def __repr__(self) -> str:
-        return f"<Drainer {len(self.draining)} of {MOST_DRAINS}>"
+        return f"<Drainer {len(self._draining)} of {MOST_DRAINS}>"
 
     def left(self, call: Stepper, record: Record) -> None:
         """The client of a call has gone. Synchronous: called from the connection's end."""
@@ -32,13 +32,13 @@ class Drainer:
         record.client_left = record.phase
         if record.phase == "done":
             return
-        if record.closing_stops_billing() or len(self.draining) >= MOST_DRAINS:
+        if record.closing_stops_billing() or len(self._draining) >= MOST_DRAINS:
             call.cancel()
             return
         seconds = PICTURE_SECONDS if record.endpoint in DRAWING else DRAIN_SECONDS
-        self.draining[call] = asyncio.get_running_loop().call_later(seconds, call.cancel)
+        self._draining[call] = asyncio.get_running_loop().call_later(seconds, call.cancel)
 
     def ended(self, call: Stepper) -> None:
         """A call is over."""
-        if (timer := self.draining.pop(call, None)) is not None:
+        if self._draining and (timer := self._draining.pop(call, None)) is not None:
             timer.cancel()

@@ -72,20 +72,19 @@ class Exchange:
         self.doors = Doors(accounts)
 
     async def serve(self, client: Client, job: Job) -> None:
-        """Serve one call. Raises `ProxyError` for every way it can fail. Closing what it ends with settles it."""
-        outcome: Reply | Failure | None = None
+        """Serve one call. Raises `ProxyError` for every way it can fail."""
         try:
             if self.toll.runaway is not None:
                 await self.toll.runaway.judge(job, self.aside)
             outcome = await self._first_good_outcome(client, job)
-            await self._pass_on(client, reply_or_raise(outcome), job)
-        except ProxyError as error:
-            if outcome is not None:
+            try:
+                await self._pass_on(client, reply_or_raise(outcome), job)
+            except ProxyError as error:
                 outcome.broken_by = error
-            raise
+                raise
+            finally:
+                end(outcome, job.record)  # which settles it
         finally:
-            if outcome is not None:
-                end(outcome, job.record)
             self.toll.release(job)
 
     async def _first_good_outcome(self, client: Client, job: Job) -> Reply | Failure:
@@ -146,7 +145,7 @@ class Exchange:
         """Make one attempt, unless a breaker is open."""
         record, target, now = job.record, job.plan.targets[attempt.target], time.monotonic()
         job.provider = provider = self._provider(job, target)
-        breakers = self.doors.of(provider.tenant) if provider.tenant else self.doors.everybodys
+        breakers = self.doors.of(provider.tenant)
         record.target, job.is_answered = target, False
         way = self.tongues.way(provider, job.call, attempt, now)
         if provider.shut:

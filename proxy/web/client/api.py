@@ -136,13 +136,11 @@ class Api:
             self._crashed(record.request_id)
             self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, request)
         finally:
-            if client.is_watched:
-                client.rest()
+            client.rest()
             for taker in client.takers:
                 taker.ended()
             self.running.pop(call, None)
-            if self.parts.drainer.draining:
-                self.parts.drainer.ended(call)
+            self.parts.drainer.ended(call)
             if record.entered:
                 self.parts.gate.leave(record.key or "")
             if record.endpoint != "health":
