@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import fcntl
 import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from proxy.stores.failures import StoreError
@@ -57,17 +59,26 @@ class MasterKeys:
         is_ours = self.path is not None and not self.is_credential and not self.trouble
         return is_ours and os.access(self._folder(), os.W_OK)
 
-    def write(self, keys: Mapping[str, bytes]) -> None:
-        """Put these in the file's place, whole or not at all. Raises `MasterKeysUnusable`."""
-        if self.trouble:
-            raise MasterKeysUnusable(self.trouble)
-        if self.path is None or self.is_credential:
-            raise MasterKeysUnusable(f"the master keys stand in {self.source}, which is changed where it is made")
-        text = "".join(f"{label}:{base64.b64encode(key).decode()}\n" for label, key in keys.items())
-        path = self.path.resolve()  # of a link, what it leads to
-        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    def make_first(self, now: float) -> None:
+        """Make one where there is none; where somebody was quicker, take on what they made. `now` is UTC epoch seconds.
+        Raises `MasterKeysUnusable`."""
+        path = self._own_path()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # before a first start there is none
+            with _alone_in(path.parent):
+                with contextlib.suppress(FileNotFoundError):
+                    self.keys = _parsed(_private_text(path), str(path))
+                if not self.keys:
+                    self.write(dict([new_key({}, now)]))
+        except OSError as error:
+            raise MasterKeysUnusable(f"{self.path} cannot be written ({error.strerror})") from None
+
+    def write(self, keys: Mapping[str, bytes]) -> None:
+        """Put these in the file's place, whole or not at all. Raises `MasterKeysUnusable`."""
+        path = self._own_path()
+        text = "".join(f"{label}:{base64.b64encode(key).decode()}\n" for label, key in keys.items())
+        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
@@ -79,6 +90,14 @@ class MasterKeys:
             unfinished.unlink(missing_ok=True)
             raise MasterKeysUnusable(f"{self.path} cannot be written ({error.strerror})") from None
         self.keys = dict(keys)
+
+    def _own_path(self) -> Path:
+        """What is ours to write; of a link, what it leads to."""
+        if self.trouble:
+            raise MasterKeysUnusable(self.trouble)
+        if self.path is None or self.is_credential:
+            raise MasterKeysUnusable(f"the master keys stand in {self.source}, which is changed where it is made")
+        return self.path.resolve()
 
     def _folder(self) -> Path:
         """That of the file; the nearest there is, where it will be made."""
@@ -151,6 +170,17 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text.rstrip("=").replace("-", "+").replace("_", "/") + "=", validate=True)
     except binascii.Error:
         return b""
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """No other thread or process is in here; the kernel gives the lock back however we end."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -26,7 +26,7 @@ class Safe:
         sealer = self._sealing()
         sealer.begin(time.time())
         sealed = sealer.seal("", place, text, int(time.time() * 1000))
-        return sealed, [self._kept(sealer, key) for key in list(sealer.fresh)]
+        return sealed, [self._kept(sealer, key) for key in sealer.fresh()]
 
     def open(self, place: str, sealed: str) -> str:
         """The text again. Raises `Unreadable`."""
@@ -34,5 +34,5 @@ class Safe:
 
     def _kept(self, sealer: Sealer, key: DataKey) -> Future[None]:
         future = self._writer.submit(partial(keep_data_key, key=key))
-        future.add_done_callback(lambda done: None if done.cancelled() or done.exception() else sealer.forget(key.id))
+        future.add_done_callback(lambda done: None if done.cancelled() or done.exception() else sealer.kept([key]))
         return future

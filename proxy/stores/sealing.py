@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from proxy.stores.failures import StoreError
-from proxy.stores.master_keys import KEY_BYTES, MasterKeys, new_key
+from proxy.stores.master_keys import KEY_BYTES, MasterKeys
 from proxy.stores.settings import DataKey
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ class Unreadable(StoreError):
 
 
 class Sealer:
-    """Seals and opens, with the data keys the ledger has. `fresh` are those made since, to be kept with what they seal."""
+    """Seals and opens, with the data keys the ledger has, from any thread: two first secrets at once hang on one key."""
 
     def __init__(self, masters: MasterKeys, keys: Iterable[DataKey]) -> None:
         self.masters = masters
-        self.fresh: list[DataKey] = []
+        self._turn = threading.Lock()
+        self._fresh: dict[str, DataKey] = {}
         self._keys = {key.id: key for key in keys}
         self._opened: dict[str, AESGCM] = {}
 
@@ -48,12 +50,14 @@ class Sealer:
 
     def begin(self, now: float) -> None:
         """Make a first master key, where there is none and nothing was ever sealed. Raises `MasterKeysUnusable`."""
-        if not self.masters.active and not self.has_keys:
-            self.masters.write(dict([new_key({}, now)]))
+        with self._turn:
+            if not self.masters.active and not self.has_keys:
+                self.masters.make_first(now)
 
     def seal(self, tenant: str, place: str, text: str, at_ms: int) -> str:
         """`v1.<id of the data key>.<nonce>.<ciphertext>`. Raises `Unreadable` where there is no master key."""
-        key = self._key_of(tenant, at_ms)
+        with self._turn:
+            key = self._key_of(tenant, at_ms)
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = self._cipher(key).encrypt(nonce, text.encode(), _bound(tenant, place))
         return ".".join((_FORMAT, key.id, _text(nonce), _text(sealed)))
@@ -87,14 +91,23 @@ class Sealer:
 
     def take_on(self, masters: MasterKeys, keys: Iterable[DataKey]) -> None:
         """Other master keys, and the data keys as the ledger has them now; what is not yet there is wrapped as they are."""
-        self.masters = masters
-        self._opened = {}
-        self.fresh[:] = [key if self.check(key) else self.rewrapped(key) for key in self.fresh]
-        self._keys = {key.id: key for key in (*self._keys.values(), *keys, *self.fresh)}
+        with self._turn:
+            self.masters = masters
+            self._opened = {}
+            for key in self._fresh.values():
+                self._fresh[key.id] = key if self.check(key) else self.rewrapped(key)
+            self._keys = {key.id: key for key in (*self._keys.values(), *keys, *self._fresh.values())}
 
-    def forget(self, identity: str) -> None:
-        """A data key that was made here is in the ledger."""
-        self.fresh[:] = [key for key in self.fresh if key.id != identity]
+    def fresh(self) -> list[DataKey]:
+        """The data keys made here that are not yet known to be in the ledger, to be kept with what they seal."""
+        with self._turn:
+            return list(self._fresh.values())
+
+    def kept(self, keys: Iterable[DataKey]) -> None:
+        """These are in the ledger."""
+        with self._turn:
+            for key in keys:
+                self._fresh.pop(key.id, None)
 
     def _key_of(self, tenant: str, at_ms: int) -> DataKey:
         """The tenant's newest that can be opened, else a new one."""
@@ -102,7 +115,7 @@ class Sealer:
             if key.tenant == tenant and not self.check(key):
                 return key
         made = self._wrapped(f"d{secrets.token_hex(6)}", tenant, secrets.token_bytes(KEY_BYTES), at_ms)
-        self.fresh.append(made)
+        self._fresh[made.id] = made
         self._keys[made.id] = made
         return made
 

@@ -70,6 +70,7 @@ class Vault:
         self.is_read = is_read
         self.look = look
         self.versions: dict[tuple[str, str], int] = {}
+        self._written: list[DataKey] = []
         found = []
         for setting in latest:
             self.versions[setting.section, setting.name] = setting.version
@@ -126,7 +127,8 @@ class Vault:
 
     def keep(self, connection: Connection, rows: Iterable[StoredSetting]) -> None:
         """Write rows, and the data keys that were made for them."""
-        for key in self.sealer.fresh:
+        self._written = self.sealer.fresh()
+        for key in self._written:
             keep_data_key(connection, key)
         for row in rows:
             keep_setting(connection, row)
@@ -134,7 +136,7 @@ class Vault:
     def taken(self, entries: tuple[Entry, ...], rows: Iterable[StoredSetting]) -> None:
         """What was kept is in force."""
         self.entries = entries
-        self.sealer.fresh.clear()
+        self.sealer.kept(self._written)
         for row in rows:
             self.versions[row.section, row.name] = row.version
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,29 @@ def test_a_missing_master_key_is_not_made_anew_over_secrets_there_are(folder: Pa
     assert not (folder / "master.key").exists()
 
 
+def test_first_secrets_at_once_hang_on_one_master_key(folder: Path) -> None:
+    """The start makes the first key while the first call seals what it keeps; and two commands may do so at once."""
+    path = folder / "master.key"
+    sealers = [Sealer(read_master_keys(path, {}), ()) for _ in range(2)]  # of two processes, each with four threads
+    together = threading.Barrier(8)
+
+    def seal(number: int) -> tuple[Sealer, str]:
+        sealer = sealers[number % 2]
+        together.wait(30)
+        sealer.begin(0.0)
+        return sealer, sealer.seal("", "place", SECRET, number)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(seal, range(8)))
+    for sealer, sealed in found:
+        again = Sealer(read_master_keys(path, {}), sealer.fresh())
+        assert again.open("", "place", sealed) == SECRET
+    for sealer in sealers:
+        (key,) = sealer.fresh()
+        sealer.kept([key])
+        assert not sealer.fresh()
+
+
 def test_the_environment_may_hold_the_master_keys(folder: Path) -> None:
     line = f"env:{base64.b64encode(b'3' * 32).decode()}"
     keys = read_master_keys(folder / "master.key", {VARIABLE: f"{line},older:{base64.b64encode(b'4' * 32).decode()}"})
@@ -135,7 +160,7 @@ def test_the_environment_may_hold_the_master_keys(folder: Path) -> None:
 def test_sealed_text_opens_where_it_was_sealed_and_nowhere_else(text: str, tenant: str, place: str) -> None:
     sealer = Sealer(KEYS, ())
     sealed = sealer.seal(tenant, place, text, 1)
-    again = Sealer(KEYS, sealer.fresh)
+    again = Sealer(KEYS, sealer.fresh())
     assert again.open(tenant, place, sealed) == text
     for elsewhere in ((tenant, place + "x"), (tenant + "x", place), (place + "y", tenant)):
         with pytest.raises(Unreadable):
