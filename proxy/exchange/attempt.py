@@ -22,6 +22,7 @@ from proxy.exchange.reply import Reply
 from proxy.exchange.results import Results
 from proxy.exchange.translating import Asked, Interpreter, say, silent
 from proxy.policy.limits.limiter import HEADERS as LIMIT_HEADERS
+from proxy.policy.limits.limiter import pairs_of
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.credits import COST_HEADER, Credits
 from proxy.policy.privacy import ADJUSTED, preference
@@ -216,10 +217,9 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     own.append(("x-tollkeeper-attempts", str(record.calls)))
     if record.use_case:
         own.append(("x-tollkeeper-use-case", safe(record.use_case)))
-    if record.limit_headers and not LIMIT_HEADERS.isdisjoint(told):
-        passed = lines_of(replaced(reply.headers, record.limit_headers))
-    else:
-        own += record.limit_headers
+    limits = record.limit_headers
+    if limits and not LIMIT_HEADERS.isdisjoint(told):
+        passed, limits = lines_of(replaced(reply.headers, pairs_of(limits))), ""
     if reply.whole and record.cost_source is not None and not record.pending:
         cost_usd = usd_text(record.cost_pusd)
         own.append((COST_HEADER, cost_usd))
@@ -231,7 +231,7 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
         own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in told]
     elif reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
         own.append(("x-should-retry", "false"))
-    return passed + lines_of(own)
+    return passed + lines_of(own, limits)
 
 
 @lru_cache(maxsize=1024)

@@ -48,9 +48,7 @@ class Places:
         if record.calls == calls_before:
             self._limiter.withdraw(scopes, (taken,), time.monotonic())
             return
-        self._limiter.give_back(taken)
-        if record.usage is not None:
-            self._limiter.correct(taken, record.tokens_used(), time.monotonic())
+        self._limiter.give_back(taken, record.tokens_used(), time.monotonic())
 
     def full(self, tokens: int, now: float) -> dict[str, Denied]:
         """The providers whose limits leave no room for a call of so many tokens."""

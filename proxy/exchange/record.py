@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from proxy.errors import ProxyError
 from proxy.exchange.times import Times
+from proxy.policy.limits.limiter import pairs_of
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.routing.evidence import PLAIN
 from proxy.policy.values import Provider, Target
@@ -140,7 +141,7 @@ class Record(Struct, eq=False):
     upstream_request_id: str | None = None
     client_left: Phase | None = None
     asked_of: Provider | None = None
-    limit_headers: Sequence[tuple[str, str]] = ()
+    limit_headers: str = ""
     cut_by: ProxyError | None = None
     findings: Findings | None = None
     held: Held | None = None
@@ -197,14 +198,16 @@ class Record(Struct, eq=False):
             self.when_settled = None
             tell()
 
-    def tokens_used(self) -> int:
-        """What the call counts against token limits."""
-        return self.usage.input_tokens + self.usage.output_tokens if self.usage else 0
+    def tokens_used(self) -> int | None:
+        """What the call counts against token limits: None where it was sent, and nobody knows."""
+        if (usage := self.usage) is not None:
+            return usage.input_tokens + usage.output_tokens
+        return None if self.calls else 0
 
     def refusal_headers(self) -> list[tuple[str, str]]:
         """The headers of an answer of our own: ids, and how far the call got."""
         tried = [("x-tollkeeper-attempts", str(self.calls))] if self.calls else []
-        return [*self.own_headers(), *tried, *self.limit_headers]
+        return [*self.own_headers(), *tried, *pairs_of(self.limit_headers)]
 
     def left_early(self) -> bool:
         """The client went before what it asked for was complete; that is nobody's failure."""

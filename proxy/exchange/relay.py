@@ -29,7 +29,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
     record.phase = "streaming"
     if reply.is_event_stream:
         client.begin(reply.status, headers, reply.interpreter or reply.reader)
-        record.limit_headers = ()  # they are out, too
+        record.limit_headers = ""  # they are out, too
         client.watch()
     else:
         has_length = reply.content_length is not None and reply.interpreter is None

@@ -88,16 +88,12 @@ class Toll:
         """A call is over: what it took from its limits and did not use is given back."""
         if job.course is not None:
             job.over()
-        taken, record = job.taken, job.record
         if job.leave is not None:
             job.leave()
         if job.place is not None:
             self.places.leave(job)
-        if taken is not None:
-            limiter = self.keeping.limiter
-            limiter.give_back(taken)
-            if record.usage is not None or not record.calls:
-                limiter.correct(taken, record.tokens_used(), time.monotonic())
+        if (taken := job.taken) is not None:
+            self.keeping.limiter.give_back(taken, job.record.tokens_used(), time.monotonic())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""

@@ -136,10 +136,10 @@ def head_bytes(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     return b"%b\r\n%b\r\n" % (line.encode("utf-8", "surrogateescape"), lines_of(headers))
 
 
-def lines_of(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Such headers as lines, each with its end."""
+def lines_of(headers: Iterable[tuple[str, str]], more: str = "") -> bytes:
+    """Such headers as lines, each with its end, before `more` that are lines already."""
     # a third of what it takes to format each
-    return "\r\n".join([*map(": ".join, headers), ""]).encode("utf-8", "surrogateescape")
+    return "\r\n".join([*map(": ".join, headers), more]).encode("utf-8", "surrogateescape")
 
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}

@@ -19,16 +19,16 @@ CONCURRENT_RETRY_SECONDS = 1.0
 _NANO = 10**9
 _TOLD = ("requests", "tokens")
 HEADERS = frozenset(f"x-ratelimit-{figure}-{of}" for of in _TOLD for figure in ("limit", "remaining", "reset"))
-_MILLISECONDS = ("0s", *(f"{ms}ms" for ms in range(1, 1000)))
+_RESETS = ("0s\r\n", *(f"{ms}ms\r\n" for ms in range(1, 1000)))  # the ends of lines that say so many milliseconds
 
 
 class Taken(Struct):
     """What one call took: of limits on tokens, with the tokens reserved in each; and a place in each of `slots` while it lasts.
     `headers` are as `Limiter.headers` has them right after that."""
 
-    tokens: tuple[tuple[_Bucket, int], ...] = ()
-    slots: tuple[_Bucket, ...] = ()
-    headers: list[tuple[str, str]] = []
+    tokens: tuple[tuple[_Bucket, int], ...]
+    slots: tuple[_Bucket, ...]
+    headers: str
 
 
 class Denied(Struct, frozen=True):
@@ -42,7 +42,8 @@ class _Bucket:
     """The state of one limit: when the bucket will be empty (ns times `rate`), or the calls under way.
 
     `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it: in the
-    smallest whole numbers, so that `rate` is mostly 1. `told` is the header of the amount, `names` are those of the others.
+    smallest whole numbers, so that `rate` is mostly 1. `told` is how its headers begin, as far as what is left; `resets` goes on
+    from there to when it is empty.
     """
 
     __slots__ = (
@@ -51,8 +52,8 @@ class _Bucket:
         "is_of_tokens",
         "limit",
         "ms",
-        "names",
         "rate",
+        "resets",
         "told",
         "under_way",
         "unit",
@@ -72,8 +73,8 @@ class _Bucket:
         self.rate, self.unit = limit.amount // shared, period // shared
         self.empty_at = self.empty_at * self.rate // before
         self.whole, self.ms = limit.amount * self.unit, self.rate * 10**6
-        self.told = f"x-ratelimit-limit-{limit.of}", str(limit.amount)
-        self.names = f"x-ratelimit-remaining-{limit.of}", f"x-ratelimit-reset-{limit.of}"
+        self.told = f"x-ratelimit-limit-{limit.of}: {limit.amount}\r\nx-ratelimit-remaining-{limit.of}: "
+        self.resets = f"\r\nx-ratelimit-reset-{limit.of}: "
 
     def part_of(self, tokens: int) -> int:
         """What one call of so many tokens takes of a limit over a period: of tokens no more than fits at all."""
@@ -99,11 +100,11 @@ class _Bucket:
         """How much is left, and of what."""
         return max(0, (self.whole - self.level(now_ns)) // self.unit), self.amount
 
-    def tell(self, level: int) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str]]:
-        """The headers of a limit over a period that is so full."""
-        left, ms, (remaining, reset) = (self.whole - level) // self.unit, -(-level // self.ms), self.names
-        duration = _MILLISECONDS[ms] if ms < 1000 else duration_text(level / self.rate / _NANO)
-        return self.told, (remaining, f"{left}" if left > 0 else "0"), (reset, duration)
+    def tell(self, level: int) -> str:
+        """The headers of a limit over a period that is so full, as lines."""
+        left, ms = (self.whole - level) // self.unit, -(-level // self.ms)
+        reset = _RESETS[ms] if ms < 1000 else duration_text(level / self.rate / _NANO) + "\r\n"
+        return f"{self.told}{left if left > 0 else 0}{self.resets}{reset}"
 
 
 class _Under(Struct):
@@ -155,24 +156,26 @@ class Limiter:
     def take(self, scopes: tuple[str, ...], tokens: int, now: float) -> Taken | Denied:
         """Take from every limit of these scopes, or from none: then what `judge` says."""
         under, now_ns, fits = self._of_scopes.get(scopes) or self._of(scopes), int(now * _NANO + 0.5), True
-        taken = Taken((), under.slots)
         for bucket in under.slots:
-            bucket.under_way += 1
-            if bucket.under_way > bucket.amount:
+            bucket.under_way = under_way = bucket.under_way + 1
+            if under_way > bucket.amount:
                 fits = False
-        headers, has_one_each = taken.headers, under.has_one_each
+        reserved: tuple[tuple[_Bucket, int], ...] = ()
+        headers, has_one_each = "", under.has_one_each
         for bucket in under.timed:
-            begun, part = now_ns * bucket.rate, 1
-            level = bucket.empty_at - begun
+            begun, level = now_ns * bucket.rate, bucket.unit
             if bucket.is_of_tokens:
                 part = tokens if tokens < bucket.amount else bucket.amount
-                taken.tokens += ((bucket, part),)
-            level = (level if level > 0 else 0) + part * bucket.unit
+                reserved += ((bucket, part),)
+                level *= part
+            if bucket.empty_at > begun:
+                level += bucket.empty_at - begun
             bucket.empty_at = begun + level
             if level > bucket.whole:
                 fits = False
-            if has_one_each:
+            elif has_one_each:
                 headers += bucket.tell(level)
+        taken = Taken(reserved, under.slots, headers)
         if fits:
             if not has_one_each:
                 taken.headers = self.headers(scopes, now)
@@ -203,30 +206,28 @@ class Limiter:
                 taken.tokens += ((bucket, part),)
         return denied
 
-    def give_back(self, taken: Taken) -> None:
-        """The call is over: it no longer counts among those at once. Told twice, it counts once."""
+    def give_back(self, taken: Taken, tokens: int | None = None, now: float = 0.0) -> None:
+        """The call is over: it no longer counts among those at once, and in the place of the tokens it had reserved count those
+        it really used, where that is known. Told twice, it counts once."""
         for bucket in taken.slots:
             bucket.under_way -= 1
         taken.slots = ()
+        if tokens is not None:
+            for bucket, reserved in taken.tokens:
+                bucket.correct(tokens - reserved, int(now * _NANO + 0.5))
+            taken.tokens = ()
 
     def withdraw(self, scopes: tuple[str, ...], taken: Iterable[Taken], now: float) -> None:
         """Calls that had taken from every limit of these scopes are not made after all."""
         for one in taken:
-            self.give_back(one)
-            self.correct(one, 0, now)
+            self.give_back(one, 0, now)
             for bucket in self._of(scopes).timed:
                 if not bucket.is_of_tokens:
                     bucket.correct(-1, _ns(now))
 
-    def correct(self, taken: Taken, tokens: int, now: float) -> None:
-        """Count the tokens a call really used in the place of those reserved; to be told once."""
-        for bucket, reserved in taken.tokens:
-            bucket.correct(tokens - reserved, int(now * _NANO + 0.5))
-
-    def headers(self, scopes: tuple[str, ...], now: float) -> list[tuple[str, str]]:
-        """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them."""
-        found: list[tuple[str, str]] = []
-        now_ns = _ns(now)
+    def headers(self, scopes: tuple[str, ...], now: float) -> str:
+        """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them: as lines, each with its end."""
+        found, now_ns = "", _ns(now)
         for buckets in self._of(scopes).told:
             bucket = min(buckets, key=lambda one: one.tightness(now_ns))
             found += bucket.tell(bucket.level(now_ns))
@@ -247,6 +248,11 @@ class Limiter:
 
     def _shadows(self, scopes: tuple[str, ...]) -> list[_Bucket]:
         return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ()) if bucket.limit.shadow]
+
+
+def pairs_of(headers: str) -> list[tuple[str, str]]:
+    """Such lines as names and values."""
+    return [(name, value) for name, _, value in (line.partition(": ") for line in headers.splitlines())]
 
 
 def duration_text(seconds: float) -> str:
