@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,7 +15,7 @@ from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
 from proxy.exchange.onward import moved
 from proxy.exchange.painting import Painter, painted
-from proxy.exchange.prepared import Sent
+from proxy.exchange.prepared import Route, Sent
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Results
@@ -33,26 +32,26 @@ from proxy.translate.kept import KeptThoughts
 from proxy.translate.values import Aim, Protocol
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.endpoints import Shape
-from proxy.wire.headers import Headers, lines_of, replaced, safe
+from proxy.wire.headers import lines_of, replaced, safe
 from proxy.wire.outgoing import Change, Pieces, asks_for_usage, only_beginning, outgoing, with_members
 from proxy.wire.reader import error_body
 
+_FIRST_ATTEMPT = ("x-tollkeeper-attempts", "1")
 MOST_PREPARED = 64  # of one head, for as many providers and tenants
 
 
-def prepare(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> UpstreamRequest:
+def prepare(job: Job, attempt: Attempt, route: Route, maximum: int | None) -> UpstreamRequest:
     """The request of one attempt. `maximum` is the limit of output tokens a budget or a repair has set."""
-    if maximum is None and job.prepared is not None:
-        sent = job.prepared.sent.get(attempt.target)
-        if sent is None or sent.provider is not provider:
-            sent = job.prepared.sent[attempt.target] = _sent(job, attempt, provider, None)
-    else:
-        sent = _sent(job, attempt, provider, maximum)
+    sent = route.sent if maximum is None else None
+    if sent is None:
+        sent = _sent(job, attempt, route.provider, maximum)
+        if maximum is None:
+            route.sent = sent
     call, record = job.call, job.record
     if record.adjusted or record.dressed or sent.adjusted:
         record.adjusted = [*record.dressed, *sent.adjusted]
     if attempt.target:
-        record.adjusted += moved(record, job.plan.targets[attempt.target].model)
+        record.adjusted += moved(record, route.target.model)
     pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
     return sent.request.carrying(pieces, hides_usage=sent.hides_usage)
 
@@ -71,7 +70,7 @@ def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -
     adjusted = *[f"{name}={value.decode()}" for name, value in members.items()], *[ADJUSTED for _ in private]
     hides_usage = ask_for_usage and not asks_for_usage(call)
     request = _request(job, provider, call, provider.name)
-    return Sent(provider, request, change, adjusted, hides_usage, *only_beginning(call, change))
+    return Sent(request, change, adjusted, hides_usage, *only_beginning(call, change))
 
 
 def translate(
@@ -206,15 +205,15 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
 
 def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     """The lines of a reply's head: the upstream's headers, then ours; what it costs also in a unit of the operator's."""
-    record, told, target, passed = job.record, reply.fields, job.record.target, reply.block
-    assert target is not None
+    record, told, route, passed = job.record, reply.fields, job.route, reply.block
+    assert route is not None
     identity = told.get("x-request-id") or told.get("request-id")
     record.upstream_request_id = safe(identity) if identity else reply.generation_id
     own = record.own_headers(reply.first_byte_at, is_whole=reply.whole)
     if "x-request-id" in told:
         own = own[1:]
-    own += _served_by(target.provider, target.model)
-    own.append(("x-tollkeeper-attempts", str(record.calls)))
+    own += route.named
+    own.append(_FIRST_ATTEMPT if record.calls == 1 else ("x-tollkeeper-attempts", str(record.calls)))
     if record.use_case:
         own.append(("x-tollkeeper-use-case", safe(record.use_case)))
     limits = record.limit_headers
@@ -232,13 +231,6 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     elif reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
         own.append(("x-should-retry", "false"))
     return passed + lines_of(own, limits)
-
-
-@lru_cache(maxsize=1024)
-def _served_by(provider: str, model: str) -> Headers:
-    """Who answered; not to be changed."""
-    named = [("x-tollkeeper-model", safe(model))] if model else []
-    return [("x-tollkeeper-provider", provider), *named]
 
 
 def fill_empty_error(reply: Reply, job: Job) -> None:

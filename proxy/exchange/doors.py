@@ -1,12 +1,20 @@
-"""The doors of providers, and the breakers before them."""
+"""The doors of providers, the breakers before them, and the ways of calls to them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from proxy.exchange.failure import Failure, not_private, shut, unhealthy
+from proxy.exchange.job import Job
+from proxy.exchange.prepared import Route
+from proxy.exchange.record import Tried
+from proxy.exchange.tongues import not_served, tongue_of
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.privacy import keeps_nothing
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.tenants import Accounts
-from proxy.policy.values import Provider
+from proxy.policy.values import Provider, Target
+from proxy.wire.headers import safe
 
 
 class Doors:
@@ -27,6 +35,31 @@ class Doors:
             found = self.of_tenants[tenant] = _breakers_before(self._accounts.with_key_of(tenant).values())
         return found
 
+    def provider_of(self, job: Job, target: Target) -> Provider:
+        """A provider as the caller's tenant has it."""
+        own = job.caller.own
+        return own[target.provider] if target.provider in own else self._accounts.providers[target.provider]
+
+    def route_to(self, job: Job, number: int, prices: PriceBook) -> Route:
+        """The way to one of its targets, to be found again by calls alike."""
+        target, label, call = job.plan.targets[number], job.plan.label, job.call
+        provider = self.provider_of(job, target)
+        label = prices.label_for(target, label, call.model) if number else label
+        is_barred = bool(provider.shut) or (job.caller.zdr and not keeps_nothing(provider, call))
+        names, answered = (label, target.model), Tried(target.provider, target.model, "200")
+        named = ("x-tollkeeper-provider", target.provider), ("x-tollkeeper-model", safe(target.model))
+        about = names, is_barred, tongue_of(call, provider), answered, named if target.model else named[:1]
+        route = Route(target, provider, self.of(provider.tenant), *about)
+        if job.prepared is not None:
+            job.prepared.routes[number] = route
+        return route
+
+    def closed(self, job: Job, route: Route, seconds: float, prices: PriceBook) -> Failure:
+        """The outcome of an attempt not made: a breaker is open, and so many seconds it will be."""
+        is_whole = route.breakers.by_provider[route.target.provider].is_open
+        near = prices.unlisted(route.provider, job.plan.label, route.target.model)
+        return unhealthy(route.provider, seconds, near, is_whole=is_whole)
+
     def take_over(self, before: Doors) -> None:
         """Go on with what is known of doors that are the same."""
         for tenant in ("", *before.of_tenants):
@@ -42,3 +75,13 @@ def _breakers_before(providers: Iterable[Provider]) -> Breakers:
 def door_of(provider: Provider) -> tuple[object, ...]:
     """Where and as who a provider is reached."""
     return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file
+
+
+def barred(job: Job, route: Route, providers: Iterable[Provider]) -> Failure:
+    """The outcome of an attempt not made: none may be, or it is served by others of the `providers` alone."""
+    provider = route.provider
+    if provider.shut:
+        return shut(provider)
+    if job.caller.zdr and not keeps_nothing(provider, job.call):
+        return not_private(provider, job.call)
+    return not_served(provider, job.call, providers)

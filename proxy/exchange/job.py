@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from proxy.dialects import Incoming
 from proxy.exchange.painting import Sketch
-from proxy.exchange.prepared import Prepared
+from proxy.exchange.prepared import Prepared, Route
 from proxy.exchange.record import Record
 from proxy.policy.limits.limiter import Taken
 from proxy.policy.limits.pace import DEFAULT
 from proxy.policy.money.weight import Weight, weigh
-from proxy.policy.values import Caller, Plan, Provider, Target
+from proxy.policy.values import Caller, Plan, Target
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
 
@@ -48,7 +48,7 @@ class Job(Struct):
     `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
     output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place` has what its attempt took from which limits of a provider, after how many calls.
     `rank`: of its priority. `leave` gives back the place it has at a target that is paced. `prepared` is what was worked out for
-    one like it, `provider` who the latest attempt goes to, and
+    one like it, `route` the way of the latest attempt, and
     `is_answered` whether that has brought an answer that is no error.
     """
 
@@ -70,7 +70,7 @@ class Job(Struct):
     rank: int = DEFAULT
     leave: Callable[[], None] | None = None
     prepared: Prepared | None = None
-    provider: Provider | None = None
+    route: Route | None = None
     is_answered: bool = False
 
     def over(self) -> None:

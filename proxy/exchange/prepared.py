@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from proxy.dialects import UpstreamRequest
-from proxy.policy.values import Plan, Provider
+from proxy.exchange.record import Tried
+from proxy.policy.retries.breaker import Breakers
+from proxy.policy.values import Plan, Provider, Target, Tongue
 from proxy.wire.body_template import BodyTemplate
 from proxy.wire.call import Call
 from proxy.wire.marks import Marks
@@ -13,16 +15,34 @@ from proxy.wire.outgoing import Change
 
 
 class Sent(Struct, frozen=True):
-    """The request of such a call to one target, which no budget has lowered: all of it but the body that `change` makes.
-    `begins` is what stands for the first `cut` bytes of a body in which nothing else changes, None where more does."""
+    """The request of an attempt: all of it but the body that `change` makes. `begins` is what stands for the first `cut`
+    bytes of a body in which nothing else changes, None where more does."""
 
-    provider: Provider
     request: UpstreamRequest
     change: Change
     adjusted: tuple[str, ...]
     hides_usage: bool
     begins: bytes | None = None
     cut: int = 0
+
+
+class Route(Struct, eq=False):
+    """The way of an attempt to its target, as far as calls alike have it in common.
+
+    `names` are the label whose own price counts, and the model as the provider is sent it. `is_barred`: none may be made
+    there. `tongue`: what it may have to be translated from, None where it goes as it is. `answered` is what records have of
+    it with a 200, `named` what a reply's head says of who answered, `sent` its request where no budget has lowered it.
+    """
+
+    target: Target
+    provider: Provider
+    breakers: Breakers
+    names: tuple[str, str]
+    is_barred: bool
+    tongue: Tongue | None
+    answered: Tried
+    named: tuple[tuple[str, str], ...]
+    sent: Sent | None = None
 
 
 class Prepared(Struct, eq=False):
@@ -37,7 +57,7 @@ class Prepared(Struct, eq=False):
     plan: Plan
     marks: Marks
     scopes: tuple[str, ...]
-    sent: dict[int, Sent] = {}
+    routes: dict[int, Route] = {}
 
 
 class Before(Struct, eq=False):

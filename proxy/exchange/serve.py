@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msgspec.structs import replace
 
@@ -27,28 +27,27 @@ from proxy.exchange.attempt import (
     translate,
 )
 from proxy.exchange.client import Client
-from proxy.exchange.doors import Doors
-from proxy.exchange.failure import Failure, abandoned, not_private, shut, unhealthy
+from proxy.exchange.doors import Doors, barred
+from proxy.exchange.failure import Failure, abandoned
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.onward import flagged, hold_back, passed_over
 from proxy.exchange.painting import Painter, sketch
+from proxy.exchange.prepared import Route
 from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Absent
 from proxy.exchange.toll import Ask, Toll
-from proxy.exchange.tongues import Tongues, not_served
+from proxy.exchange.tongues import Tongues
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream, Wait
 from proxy.policy.limits.pace import BATCH, CROWDED
 from proxy.policy.money.credits import Credits
-from proxy.policy.privacy import keeps_nothing
-from proxy.policy.retries.breaker import Breakers
 from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, cause_of, judge, past_budget
 from proxy.policy.tenants import Accounts, owner_of
 from proxy.policy.tongues import Said
-from proxy.policy.values import Provider, RetryRules, Target
+from proxy.policy.values import RetryRules
 from proxy.stores.failures import JournalUnwritable
 from proxy.translate.values import Protocol
 from proxy.wire.endpoints import Shape
@@ -143,26 +142,21 @@ class Exchange:
 
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless a breaker is open."""
-        record, target, now = job.record, job.plan.targets[attempt.target], time.monotonic()
-        job.provider = provider = self._provider(job, target)
-        breakers = self.doors.of(provider.tenant)
-        record.target, job.is_answered = target, False
-        way = self.tongues.way(provider, job.call, attempt, now)
-        if provider.shut:
-            outcome: Reply | Failure = shut(provider)
-        elif job.caller.zdr and not keeps_nothing(provider, job.call):
-            outcome = not_private(provider, job.call)
-        elif way == "refused":
-            outcome = not_served(provider, job.call, self.providers.values())
-        elif seconds := breakers.seconds_closed_to(target, now):
-            outcome = self._closed(job, provider, target, seconds)
+        record, now, prepared = job.record, time.monotonic(), job.prepared
+        route = None if prepared is None else prepared.routes.get(attempt.target)
+        job.route = route = self.doors.route_to(job, attempt.target, self.toll.prices) if route is None else route
+        record.target, job.is_answered = route.target, False
+        way = None if route.tongue is None else self.tongues.way(route.provider, route.tongue, attempt, now)
+        if route.is_barred or way == "refused":
+            outcome: Reply | Failure = barred(job, route, self.providers.values())
+        elif seconds := route.breakers.seconds_closed_to(route.target, now):
+            outcome = self.doors.closed(job, route, seconds, self.toll.prices)
         else:
             try:
-                prices, label = self.toll.prices, job.plan.label
                 if way == "pictures":
-                    job.sketch = await self.aside(len(job.call.body), sketch, job.call, provider, target, prices)
-                label = prices.label_for(target, label, job.call.model) if attempt.target else label
-                held = self.toll.hold(job, Ask(record.calls + 1, provider, (label, target.model), attempt.lowered_to))
+                    about = job.call, route.provider, route.target, self.toll.prices
+                    job.sketch = await self.aside(len(job.call.body), sketch, *about)
+                held = self.toll.hold(job, Ask(record.calls + 1, route.provider, route.names, attempt.lowered_to))
                 held = held if held is None or isinstance(held, Held) else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
@@ -170,45 +164,43 @@ class Exchange:
             except (*UNSAID, NoHealthyUpstream) as error:
                 outcome = Failure(error, "unhealthy")
             except BaseException:
-                breakers.tell(target, "nothing", time.monotonic())
+                route.breakers.tell(route.target, "nothing", time.monotonic())
                 raise
-            self._hear(job, breakers, outcome, way)
-        record.tried.append(Tried(target.provider, target.model, outcome.verdict()[0]))
+            self._hear(job, route, outcome, way)
+            return outcome
+        record.tried.append(Tried(route.target.provider, route.target.model, outcome.verdict()[0]))
         return outcome
 
-    def _hear(self, job: Job, breakers: Breakers, outcome: Reply | Failure, way: Said) -> None:
+    def _hear(self, job: Job, route: Route, outcome: Reply | Failure, way: Said) -> None:
         """What an outcome says of where it comes from."""
-        now, provider, target = time.monotonic(), job.provider, job.record.target
-        assert provider is not None
-        assert target is not None
-        job.is_answered = (outcome.judged_status or 500) < 400
-        is_well = job.is_answered and type(outcome) is Reply
-        breakers.tell(target, "answered" if is_well else news_of(outcome, provider, now >= job.until), now)
-        if provider.speaks is None:
-            self.tongues.learn(outcome, job.call, provider, translated=way is not None, now=now)
-
-    def _closed(self, job: Job, provider: Provider, target: Target, seconds: float) -> Failure:
-        is_whole = self.doors.of(provider.tenant).by_provider[target.provider].is_open
-        near = self.toll.prices.unlisted(provider, job.plan.label, target.model)
-        return unhealthy(provider, seconds, near, is_whole=is_whole)
+        target, now = route.target, time.monotonic()
+        if type(outcome) is Reply and outcome.status == 200 and outcome.findings.error is outcome.broken_by is None:
+            job.is_answered, tried = True, route.answered
+            route.breakers.tell(target, "answered", now)
+        else:
+            job.is_answered = (outcome.judged_status or 500) < 400
+            is_well = job.is_answered and type(outcome) is Reply
+            is_late, tried = now >= job.until, Tried(target.provider, target.model, outcome.verdict()[0])
+            route.breakers.tell(target, "answered" if is_well else news_of(outcome, route.provider, is_late), now)
+        job.record.tried.append(tried)
+        if route.provider.speaks is None:
+            self.tongues.learn(outcome, job.call, route.provider, translated=way is not None, now=now)
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
-        record, times, provider = job.record, job.record.times, job.provider
-        assert provider is not None
+        record, times, route = job.record, job.record.times, job.route
+        assert route is not None
+        provider = route.provider
         interpreter: Interpreter | Painter | None = None
         if way is None:
-            request, shape = prepare(job, attempt, provider, self.maximum(job, held, attempt)), job.call.endpoint.shape
-        elif way == "pictures":
-            about = job, provider, self.tongues.results
-            request, shape, interpreter = await self._under(held, len(job.call.body), paint, about)
+            request, shape = prepare(job, attempt, route, self.maximum(job, held, attempt)), job.call.endpoint.shape
         else:
             request, shape, interpreter = await self._translate(job, attempt, held, way)
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
         client.sent()
-        findings, record.held, record.asked_of = Findings(shape), held, provider
-        record.findings = findings
+        record.findings = findings = Findings(shape)
+        record.held, record.asked_of = held, provider
         wait = Wait(job.until, client, held, attempt.resent)
         try:
             outcome = await self.upstream.send(provider, request, findings, job.call, wait)
@@ -228,20 +220,21 @@ class Exchange:
         settler = held or self.toll.keeping.background.watcher(provider, job.call)
         if settler is not None:
             outcome.settler, outcome.provider = settler, provider
-            if isinstance(outcome, Failure) or not outcome.whole:  # a reply in hand is settled in a moment
+            if not outcome.whole:  # a reply in hand is settled in a moment
                 settler.begun(outcome)
         return outcome
 
     async def _translate(
-        self, job: Job, attempt: Attempt, held: Held | None, tongue: Protocol
-    ) -> tuple[UpstreamRequest, Shape, Interpreter]:
+        self, job: Job, attempt: Attempt, held: Held | None, way: Protocol | Literal["pictures"]
+    ) -> tuple[UpstreamRequest, Shape, Interpreter | Painter]:
         """The request of an attempt in another protocol. Raises `CallerError`s; then there is no hold any more."""
-        target, tongues = job.plan.targets[attempt.target], self.tongues
-        provider = self._provider(job, target)
+        tongues, target, size = self.tongues, job.plan.targets[attempt.target], len(job.call.body)
+        provider = self.doors.provider_of(job, target)
+        if way == "pictures":
+            return await self._under(held, size, paint, (job, provider, tongues.results))
         largest, assumed = self.toll.prices.sizes(provider, target.model).max_output, self.toll.rules.unknown_maximum
-        terms = Terms(tongue, self.maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
-        about = job, attempt, provider, terms, tongues.kept
-        return await self._under(held, len(job.call.body), translate, about)
+        terms = Terms(way, self.maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
+        return await self._under(held, size, translate, (job, attempt, provider, terms, tongues.kept))
 
     async def _under(self, held: Held | None, size: int, make: Callable[..., Made], about: tuple[Any, ...]) -> Made:
         """Make a request beside the loop. Where that fails, there is no hold any more."""
@@ -255,7 +248,7 @@ class Exchange:
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         if job.is_answered:
             return _GOOD if job.plan.use is None else flagged(outcome, job, attempt, self._rules.most_calls) or _GOOD
-        provider = self._provider(job, job.plan.targets[attempt.target])
+        provider = self.doors.provider_of(job, job.plan.targets[attempt.target])
         if self.tongues.has_no_ear(outcome, job.call, provider, attempt):
             return Again(replace(attempt, calls=attempt.calls + 1, translated=True))
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
@@ -273,18 +266,13 @@ class Exchange:
             job.record.fallback = cause_of(seen)
         return verdict
 
-    def _provider(self, job: Job, target: Target) -> Provider:
-        """A provider as the caller's tenant has it."""
-        own = job.caller.own
-        return own[target.provider] if target.provider in own else self.providers[target.provider]
-
     def maximum(self, job: Job, held: Held | None, attempt: Attempt) -> int | None:
         """The limit of output tokens that a budget, a repair or a tenant has set."""
         found = held.maximum if held is not None and held.maximum is not None else attempt.lowered_to
         if job.cap is None:
             return found
         target = job.plan.targets[attempt.target]
-        largest = self.toll.prices.sizes(self._provider(job, target), target.model).max_output
+        largest = self.toll.prices.sizes(self.doors.provider_of(job, target), target.model).max_output
         return min(most for most in (found, job.cap, largest) if most is not None)
 
     async def _pause(self, seconds: float, job: Job) -> None:

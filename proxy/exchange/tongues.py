@@ -17,9 +17,13 @@ from proxy.wire.call import Call
 _At = tuple[str, str, str, Tongue]
 
 
-def _is_read(call: Call, tongue: Tongue) -> bool:
-    """Whether a body came that can be said otherwise: of forms only those that ask for pictures."""
-    return call.document is not None or (tongue == "images" and call.form is not None)
+def tongue_of(call: Call, provider: Provider) -> Tongue | None:
+    """What a call may have to be said otherwise than; None where it goes to this provider as it is."""
+    tongue = TONGUES.get(call.endpoint.name)
+    if tongue is None or (provider.speaks is not None and tongue in provider.speaks):
+        return None
+    # a body came that can be said otherwise: of forms only those that ask for pictures
+    return tongue if call.document is not None or (tongue == "images" and call.form is not None) else None
 
 
 def _at(provider: Provider, tongue: Tongue) -> _At:
@@ -41,11 +45,8 @@ class Tongues:
         """What becomes of this caller's calls where they cannot be said in full."""
         return caller.lossy or self.lossy
 
-    def way(self, provider: Provider, call: Call, attempt: Attempt, now: float) -> Way:
-        """How this call goes to this provider: None as it is."""
-        tongue = TONGUES.get(call.endpoint.name)
-        if tongue is None or not _is_read(call, tongue) or (provider.speaks is not None and tongue in provider.speaks):
-            return None
+    def way(self, provider: Provider, tongue: Tongue, attempt: Attempt, now: float) -> Way:
+        """How a call in this tongue goes to this provider: None as it is."""
         is_absent = attempt.translated or self._absent.get(_at(provider, tongue), 0.0) > now
         return way(tongue, provider.speaks, is_absent=is_absent)
 

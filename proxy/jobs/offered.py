@@ -126,7 +126,12 @@ class Offers:
             toll.keeping.limiter.give_back(asking.taken)
         offer.scopes = scopes
         offer.holds.append(replace(held.hold, batch=job.id))
-        request = prepare(asking, attempt, provider, parts.exchange.maximum(asking, held, attempt))
+        request = prepare(
+            asking,
+            attempt,
+            parts.exchange.doors.route_to(asking, 0, toll.prices),
+            parts.exchange.maximum(asking, held, attempt),
+        )
         body = b"".join(request.pieces)
         offer.lines.append(self._there[provider.kind].line(record.request_id, job.endpoint, body))
 
