@@ -1,5 +1,5 @@
 """Nearly every chat, read the short way: what OpenAI and OpenRouter tell of a whole reply and of its usage, all of it numbers that
-add up.
+add up, and of text.
 
 Whatever is odd about one is left to `findings.py` and `usage.py`, which read these as well, and the same.
 """
@@ -18,21 +18,22 @@ _MOST_COUNT = 10**12
 _NULL = Raw(b"null")
 
 _Count = Annotated[int, Meta(ge=0, le=_MOST_COUNT)]
+_Nothing = Literal[0] | None  # in a chat that is text
 
 
 class _Read(Struct, frozen=True, forbid_unknown_fields=True):
     cached_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
-    audio_tokens: _Count | None = None
+    audio_tokens: _Nothing = None
     video_tokens: _Count | None = None
-    image_tokens: _Count | None = None
+    image_tokens: _Nothing = None
 
 
 class _Written(Struct, frozen=True, forbid_unknown_fields=True):
     reasoning_tokens: _Count | None = None
-    audio_tokens: _Count | None = None
-    image_tokens: _Count | None = None
-    text_tokens: _Count | None = None
+    audio_tokens: _Nothing = None
+    image_tokens: _Nothing = None
+    text_tokens: _Nothing = None
     accepted_prediction_tokens: _Count | None = None
     rejected_prediction_tokens: _Count | None = None
 
@@ -72,9 +73,8 @@ class PlainReply(Struct, forbid_unknown_fields=True):
     prompt_filter_results: Raw = _NULL
 
 
-_NOTHING_READ, _NOTHING_WRITTEN = _Read(), _Written()
 _UNREADABLE = msgspec.DecodeError, InvalidOperation, UnicodeDecodeError, RecursionError
-_MOST_USD = Decimal(1_000_000)
+_LEAST_USD, _MOST_USD = Decimal(0), Decimal(1_000_000)
 _plain = msgspec.json.Decoder(_Plain, float_hook=Decimal).decode
 _reply = msgspec.json.Decoder(PlainReply, float_hook=Decimal).decode
 
@@ -99,14 +99,18 @@ def read_plain_reply(data: bytes) -> tuple[PlainReply, Usage] | None:
 
 
 def _usage_of(plain: _Plain) -> Usage | None:
-    cost = Decimal(plain.cost) if type(plain.cost) is int else plain.cost
+    read, written, cost = plain.prompt_tokens_details, plain.completion_tokens_details, plain.cost
     if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
         return None
-    if cost is not None and not (type(cost) is Decimal and not cost.is_signed() and cost <= _MOST_USD):
+    if type(cost) is int:
+        cost = Decimal(cost)
+    if cost is not None and not (type(cost) is Decimal and _LEAST_USD <= cost <= _MOST_USD):
         return None
-    read, written = plain.prompt_tokens_details or _NOTHING_READ, plain.completion_tokens_details or _NOTHING_WRITTEN
     return Usage(  # in the order of its fields, which is quicker than by their names
-        plain.prompt_tokens, plain.completion_tokens, read.cached_tokens or 0, 0, 0, read.cache_write_tokens or 0, 0,
-        written.reasoning_tokens or 0, read.image_tokens or 0, written.image_tokens or 0, written.text_tokens or 0,
-        read.audio_tokens or 0, written.audio_tokens or 0, None, 0, 0, 0, 0, 0, cost,
-    )  # fmt: skip
+        plain.prompt_tokens,
+        plain.completion_tokens,
+        (read and read.cached_tokens) or 0,
+        (written and written.reasoning_tokens) or 0,
+        cost,
+        (read and read.cache_write_tokens) or 0,
+    )
