@@ -1,8 +1,8 @@
 """The thread that fills the ledger from the journal. Whatever the ledger does, calls go on and nothing is lost.
 
-It comes round five times a second and is woken by nobody but who asks it something: to wake a thread for every call
-would cost more than everything it does for one. All work on the database happens here: `submit` runs other people's,
-on the same connection; `beside` is somebody's work on calls that have ended, before every round.
+It comes round five times a second, more often while calls are many (what there is of each is near the processor then),
+and is woken by nobody but who asks it something: to wake a thread for every call would cost more than everything it does
+for one. Work on the database is done here: `submit` runs other people's, `beside` is somebody's before every round.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BATCH = 2000
+_MANY = 200  # records in the newest round
 _PRUNE_SECONDS = 3600.0
 _BUSY_AT_ONCE_SECONDS = 0.1  # while others are at the ledger, calls are still told of
 _LOOK_SECONDS = 1.0  # between two looks at whether the files are still there, and can be written
@@ -74,13 +75,10 @@ class Writer:
         self._link = Link(path, min(rules.busy, _BUSY_AT_ONCE_SECONDS))
         self._position = START
         self._is_known = False  # whether the ledger said so since it was opened
-        self._is_in_trouble = False
+        self._is_in_trouble = self._has_many = False
         self._behind_since: float | None = None
-        self._wait = 0.0
-        self._again_at = 0.0
         self._busy_since: float | None = None
-        self._look_at = 0.0
-        self._prune_at = 0.0
+        self._wait = self._again_at = self._look_at = self._prune_at = 0.0
         self._is_filling = True  # until the ledger says that its roll-ups have every row
         self._hurry = threading.Event()
         self._progress = threading.Condition()
@@ -147,7 +145,7 @@ class Writer:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         while not self._stopping:
-            is_asked = self._hurry.wait(self._rules.linger)
+            is_asked = self._hurry.wait(self._rules.linger / 4 if self._has_many else self._rules.linger)
             self._hurry.clear()
             self._round(is_asked=is_asked)
         self._round(is_asked=True)
@@ -166,6 +164,7 @@ class Writer:
 
     def _round(self, *, is_asked: bool) -> None:
         self._rounds_begun += 1
+        self._has_many = False
         try:
             self.beside()
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
@@ -243,6 +242,7 @@ class Writer:
             self._position = self._link.position()
             self._is_known = True
         end, newest = self._journal.newest(self._position)
+        self._has_many = newest is None or len(newest) > _MANY
         if self._position < end and not self._took(newest, end):
             self._apply(Reader(self._journal.directory, self._position, end), end)
         if self._position.segment > self._journal.oldest and self._link.checkpoint():
