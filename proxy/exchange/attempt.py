@@ -194,6 +194,8 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
     """The reply to pass on; raises where the client must read something of ours instead."""
     if isinstance(outcome, Failure):
         raise outcome.error
+    if outcome.is_good:
+        return outcome
     provider = outcome.provider
     if _refuses_our_key(outcome, provider):
         raise UpstreamAuthError(
@@ -244,15 +246,17 @@ def fill_empty_error(reply: Reply, job: Job) -> None:
 def end(outcome: Reply | Failure, record: Record) -> None:
     """Close what a call ends with, and note what a reply said of itself."""
     if isinstance(outcome, Reply):
-        _note(outcome, record)
+        findings = outcome.findings
+        record.usage = record.usage or findings.usage
+        record.served = findings.served_model
+        if not outcome.is_good or outcome.broken_by is not None:
+            _note_trouble(outcome, record)
     outcome.close()
 
 
-def _note(reply: Reply, record: Record) -> None:
-    """What the log says of the reply, which the ledger says as well."""
+def _note_trouble(reply: Reply, record: Record) -> None:
+    """What the log says of a reply that may have gone wrong, which the ledger says as well."""
     findings = reply.findings
-    record.usage = record.usage or findings.usage
-    record.served = findings.served_model
     if reply.broken_by is None and findings.error is None and reply.status < 400:
         return
     if reply.judged_status >= 400:

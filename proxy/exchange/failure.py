@@ -22,13 +22,12 @@ class Failure:
     """An attempt without an answer: the error the client would see, and what judging makes of it."""
 
     findings = None
-    complete = whole = False
+    complete = whole = is_good = False
     came_as_events = None
     generation_id = None
     first_byte_at = None
     first = b""
     pictures = 0
-    whole = False
 
     def __init__(self, error: ProxyError, trouble: Trouble, status: int | None = None) -> None:
         self.error = error

@@ -41,7 +41,7 @@ class Reply(Struct, eq=False):
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 
     `reader` sees a stream's events pass; a whole JSON reply its findings read once; what passes as it came is read aside.
-    `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or a stream's first event; monotonic seconds.
+    `is_good`: all of a JSON reply with status 200 and no error in it is in hand, and passes as it came. `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or a stream's first event; monotonic seconds.
     """
 
     _response: Response
@@ -56,6 +56,7 @@ class Reply(Struct, eq=False):
     _passing: Passing | None = None
     first: bytes = b""
     whole: bool = False
+    is_good: bool = False
     ended: bool = False
     _own_type: str | None = None
     interpreter: Interpreter | Painter | None = None
@@ -165,6 +166,7 @@ class Reply(Struct, eq=False):
         if (body := self._response.all_of(LARGE)) is not None:
             self.first, self.whole = body, True
             self.findings.see_whole(body)
+            self.is_good = self.status == 200 and self.findings.error is None
         return self.whole
 
     async def read_whole(self, most: int, patience: Patience) -> None:
@@ -181,6 +183,7 @@ class Reply(Struct, eq=False):
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
             await self.aside(size, self.findings.see_whole, self.first)
+            self.is_good = self.status == 200 and self.findings.error is None
         elif self.is_json and self.status < 300:
             self._passing = Passing(self.reader, "")
             self._passing.feed(self.first)

@@ -112,12 +112,12 @@ class Exchange:
 
     async def _pass_on(self, client: Client, reply: Reply, job: Job) -> None:
         """The reply, settled before where all of it is in hand."""
-        record = job.record
-        if reply.status >= 400:
+        record, is_good = job.record, reply.is_good
+        if not is_good:
             fill_empty_error(reply, job)
         if reply.whole and (durable := reply.settle()) is not None:
             await durable
-        if reply.status >= 400 or reply.interpreter is not None or record.client_left is not None:
+        if record.client_left is not None or not (is_good or (reply.status < 400 and reply.interpreter is None)):
             await self._see(reply, job, client)
         if job.leave is not None or job.rank == BATCH or job.course is not None:
             self.toll.answered(job, reply.fields)
@@ -174,7 +174,7 @@ class Exchange:
     def _hear(self, job: Job, route: Route, outcome: Reply | Failure, way: Said) -> None:
         """What an outcome says of where it comes from."""
         target, now = route.target, time.monotonic()
-        if type(outcome) is Reply and outcome.status == 200 and outcome.findings.error is outcome.broken_by is None:
+        if outcome.is_good:
             job.is_answered, tried = True, route.answered
             route.breakers.tell(target, "answered", now)
         else:
@@ -216,7 +216,7 @@ class Exchange:
             raise
         times.upstream_seconds += time.monotonic() - times.sent_at
         if interpreter is not None and isinstance(outcome, Reply):
-            outcome.interpreter = interpreter
+            outcome.interpreter, outcome.is_good = interpreter, False
         settler = held or self.toll.keeping.background.watcher(provider, job.call)
         if settler is not None:
             outcome.settler, outcome.provider = settler, provider
