@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Protocol
 
 MOST_WAITING = 32  # more do not wait for the end of the turn
@@ -23,22 +24,22 @@ class Sender(Protocol):
 class Outbox:
     """Of one event loop."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_at_the_end", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._at_the_end = partial(loop.call_soon, self._flush)
         self._waiting: deque[Sender] = deque()
 
     def put(self, sender: Sender) -> None:
         """Let it say what it has to, in this turn."""
         waiting = self._waiting
-        if not waiting:
-            self._loop.call_soon(self.flush)
         waiting.append(sender)
-        if len(waiting) >= MOST_WAITING:
-            self.flush()
+        if len(waiting) == 1:
+            self._at_the_end()
+        elif len(waiting) >= MOST_WAITING:
+            self._flush()
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Let all who wait say it."""
         waiting = self._waiting
         try:
@@ -46,4 +47,4 @@ class Outbox:
                 waiting.popleft().go()
         finally:
             if waiting:  # a bug in one is nothing to the others
-                self._loop.call_soon(self.flush)
+                self._at_the_end()

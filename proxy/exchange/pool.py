@@ -29,11 +29,7 @@ ADDRESSES_SECONDS = 30.0
 # A second address is tried beside the first after so long (RFC 8305).
 SECOND_ADDRESS_SECONDS = 0.25
 
-# Bodies below this go out with their head in one write.
-JOIN_BELOW_BYTES = 64 * 1024
-
 _PORTS = {"http": 80, "https": 443}
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Unreachable(Exception):
@@ -45,7 +41,7 @@ class Unreachable(Exception):
         self.is_tls = is_tls
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, cache_hash=True):
     """Where a connection leads. `authority` is the Host header; `proxy` the URL of an HTTP proxy on the way,
     `ca_file` whom to believe there."""
 
@@ -63,13 +59,6 @@ class Request(Struct, frozen=True):
     method: str
     head: bytes
     pieces: Pieces
-
-
-def framed(method: str, head: bytes, pieces: Pieces) -> tuple[bytes, Pieces]:
-    """A head and a body as they go out: what is written first, the framing and a small body included, and what follows it."""
-    size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
-    framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
-    return (b"".join((head, framing, *pieces)), []) if size < JOIN_BELOW_BYTES else (head + framing, pieces)
 
 
 class Pool:
@@ -96,7 +85,7 @@ class Pool:
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
         connection = self.standing(origin) or await self.open(origin, connect_seconds)
-        return await connection.ask(request.method, *framed(request.method, request.head, request.pieces))
+        return await connection.ask(request.method, request.head, request.pieces)
 
     async def open(self, origin: Origin, connect_seconds: float) -> Connection:
         """A new connection. Raises `Unreachable`."""
@@ -112,7 +101,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if not connection.lost and not connection.is_gone():
+            if not connection.is_gone():
                 return connection
             connection.abort()
         return None

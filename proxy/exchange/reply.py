@@ -161,14 +161,6 @@ class Reply(Struct, eq=False):
                     self.reader.feed(chunk)
         self.reader.finish()
 
-    def is_there(self) -> bool:
-        """Whether all of a JSON reply has come with its head, and is small; then it is read."""
-        if (body := self._response.all_of(LARGE)) is not None:
-            self.first, self.whole = body, True
-            self.findings.see_whole(body)
-            self.is_good = self.status == 200 and self.findings.error is None
-        return self.whole
-
     async def read_whole(self, most: int, patience: Patience) -> None:
         """Read the body into `first` if it is at most `most` bytes; else leave the rest to be passed."""
         chunks: list[bytes] = []
@@ -288,10 +280,15 @@ class Reply(Struct, eq=False):
 
 
 def reply_of(response: Response, provider: Provider, findings: Findings, aside: Aside, *, hides_usage: bool) -> Reply:
-    """A reply of which the head has just come."""
-    head, status = response.head, response.status
-    kind, now = head.kind, time.monotonic()
-    reader = None if kind == "json" else StreamReader(findings, hide_usage=hides_usage)
-    passing = Passing(reader, head.encoding) if reader is not None and not kind and 200 <= status < 300 else None
-    seen = aside, findings, status, kind == "events", kind == "json", now
-    return Reply(response, provider, *seen, reader, passing)
+    """A reply of which the head has just come, or all of it: a good one that is small JSON is read then."""
+    kind, status, now = response.head.kind, response.status, time.monotonic()
+    if kind == "json":
+        reply = Reply(response, provider, aside, findings, status, False, True, now)
+        if status < 300 and (body := response.all_of(LARGE)) is not None:
+            reply.first, reply.whole = body, True
+            findings.see_whole(body)
+            reply.is_good = status == 200 and findings.error is None
+        return reply
+    reader = StreamReader(findings, hide_usage=hides_usage)
+    passing = Passing(reader, response.head.encoding) if not kind and 200 <= status < 300 else None
+    return Reply(response, provider, aside, findings, status, kind == "events", False, now, reader, passing)

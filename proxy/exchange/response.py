@@ -30,6 +30,7 @@ class NotHttp(Exception):
 class Line(Protocol):
     """The connection a reply arrives over (http1.py)."""
 
+    @property
     def news(self) -> Awaitable[None]:
         """Something to wait for: until something has happened there."""
 
@@ -46,10 +47,10 @@ class Line(Protocol):
 class Response(Struct, eq=False):
     """A reply: its head, and its body as it comes. `read` it to its end, then `release`; or `close` it.
 
-    `chunks` wait to be read; `ended`: all has come. `sink` is shown bytes as they come; what it takes is not read.
+    `chunks` wait to be read; `ended`: all has come. `connection` None: it has no need of one. `sink` is shown bytes as they come; what it takes is not read.
     """
 
-    _connection: Line | None
+    connection: Line | None
     status: int
     head: ReplyHead
     chunks: list[bytes] = []
@@ -78,28 +79,25 @@ class Response(Struct, eq=False):
                 return b""
             if self.error is not None:
                 raise self.error
-            if self._connection is None:
+            if self.connection is None:
                 raise Broken
             return None
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        if self._size > HIGH_WATER_BYTES and self._connection is not None and not self.ended:
-            self._connection.flow()
+        if self._size > HIGH_WATER_BYTES and self.connection is not None and not self.ended:
+            self.connection.flow()
         self._size = 0
         return data
 
     def all_of(self, most: int) -> bytes | None:
         """The whole body, where all of it is there, in one piece of at most so many bytes; it is read then."""
         chunks = self.chunks
-        if not self.ended or len(chunks) != 1 or self._size > most:
-            return None
-        self._size = 0
-        return chunks.pop()
+        return chunks.pop() if self.ended and len(chunks) == 1 and len(chunks[0]) <= most else None
 
     def news(self) -> Awaitable[None]:
         """Something to wait for: until something has come. To be asked for only where more has to be waited for."""
-        assert self._connection is not None
-        return self._connection.news()
+        assert self.connection is not None
+        return self.connection.news
 
     async def read(self) -> bytes:
         """The next bytes of the body, as they came; empty at its end. Raises `Broken` or `NotHttp`."""
@@ -118,13 +116,13 @@ class Response(Struct, eq=False):
         if self.chunks or not self.ended:
             self.close()
             return
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is not None:
             connection.done(self)
 
     def close(self) -> None:
         """Nobody wants the rest. Where closing stops a bill, this stops it."""
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         self.chunks.clear()
         if connection is not None:
             connection.abort()

@@ -20,7 +20,7 @@ from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
 from proxy.exchange.http1 import Connection
 from proxy.exchange.patience import Patience
-from proxy.exchange.pool import Origin, Pool, Request, Unreachable, framed, head_of, origin_of
+from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
 from proxy.policy.retries.retry import Trouble
@@ -111,31 +111,32 @@ class Upstream:
         if wait.until < until and not draws:  # a picture is made, and paid for, whether its client waits or not
             until = wait.until
         silence = provider.timeouts.first_byte if call.stream and not draws else whole
-        response: Response | None = None
+        connection, response, hold = None, None, wait.hold
         try:
             with wait.listener.patience(silence, until) as patience:
-                (origin, head), hold = self._addressed(provider, request), wait.hold
+                origin, head = request.wire.get("sent") or self._addressed(provider, request)
                 connection = None if wait.anew else self._pool.standing(origin)
                 if connection is None:
                     connection = await self._opened(provider, origin, wait.listener)
                 if hold is not None and hold.waits:
-                    await _write_down(hold, connection)
-                sent, due = framed(request.method, head, request.pieces), None if hold is None else hold.sending
-                response = await connection.ask(request.method, *sent, due)
+                    await hold.durable()
+                due = None if hold is None else hold.sending
+                if rest := connection.send(request.method, head, request.pieces, due):
+                    await connection.upload(rest)
+                while connection.response is None:
+                    await connection.news
+                response = connection.answered()
                 reply = reply_of(response, provider, findings, self.aside, hides_usage=request.hides_usage)
-                if reply.is_json and reply.status < 300 and reply.is_there():
+                if reply.whole:
                     return reply
                 patience.heard()
                 return await _begin(reply, patience, wait, LARGEST_HELD if draws else LARGEST_WHOLE)
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
-            failure = _failed(provider, error, began=response is not None and call.stream)
+            _let_go(connection, response)
+            return _failed(provider, error, began=response is not None and call.stream)
         except BaseException:
-            if response is not None:
-                response.close()
+            _let_go(connection, response)
             raise
-        if response is not None:
-            response.close()
-        return failure
 
     async def get_json(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> bytes:
         """Fetch a small document for ourselves (the catalogue). Raises `ProviderError` on anything but 200."""
@@ -186,13 +187,10 @@ class Upstream:
 
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, bytes]:
         """Where it goes, and its head but for the framing."""
-        known = request.wire
-        if not known:
-            scheme, _, rest = request.url.partition("://")
-            place = rest.partition("/")[0].partition("?")[0]
-            origin = origin_of(f"{scheme}://{place}", self.proxy_for(provider), provider.ca_file)
-            known["sent"] = origin, head_of(origin, request.method, rest[len(place) :], request.headers)
-        sent: tuple[Origin, bytes] = known["sent"]
+        scheme, _, rest = request.url.partition("://")
+        place = rest.partition("/")[0].partition("?")[0]
+        origin = origin_of(f"{scheme}://{place}", self.proxy_for(provider), provider.ca_file)
+        sent = request.wire["sent"] = origin, head_of(origin, request.method, rest[len(place) :], request.headers)
         return sent
 
     def proxy_for(self, provider: Provider) -> str | None:
@@ -205,13 +203,12 @@ class Upstream:
         return self._environment_proxies.get(scheme)
 
 
-async def _write_down(hold: Sending, connection: Connection) -> None:
-    """Wait for the disk before anything goes out over a connection that stands."""
-    try:
-        await hold.durable()
-    except BaseException:
-        connection.give_back()
-        raise
+def _let_go(connection: Connection | None, response: Response | None) -> None:
+    """Nothing more is wanted of what was asked."""
+    if response is not None:
+        response.close()
+    elif connection is not None:
+        connection.abort()
 
 
 async def _begin(reply: Reply, patience: Patience, wait: Wait, most: int) -> Reply | Failure:

@@ -30,7 +30,7 @@ class ReplyHead(Struct, eq=False):
     """`fields` are the first values by lower-case name, `passing` those headers that reach the client.
 
     `kind` says what can be read of the body ("events", "json" or ""), `encoding` how that is encoded. `has_end`: the body does
-    not go on until the connection ends.
+    not go on until the connection ends. Of a head that was known, `status`, and its `size` in bytes with the blank line.
     """
 
     fields: dict[str, str]
@@ -39,6 +39,8 @@ class ReplyHead(Struct, eq=False):
     encoding: str = ""
     has_end: bool = True
     lines: bytes | None = None
+    status: int = 0
+    size: int = 0
 
     @property
     def block(self) -> bytes:
@@ -78,8 +80,9 @@ class _Known(Struct, frozen=True):
     varying: list[_Varying]
     head: ReplyHead
 
-    def read(self, lines: list[str], size: int) -> ReplyHead | None:
-        """The head of these lines, where it says the same but for what varies, and that `size` bytes follow. They are changed."""
+    def read(self, lines: list[str], size: int, body_size: int) -> ReplyHead | None:
+        """The head of these lines, of so many bytes, where it says the same but for what varies, and that so many bytes of body
+        follow. They are changed."""
         fields, passing = self.head.fields.copy(), self.head.passing
         told = ""
         for line, length, name, place in self.varying:
@@ -91,45 +94,35 @@ class _Known(Struct, frozen=True):
             if place >= 0:
                 passing = passing[:]
                 passing[place] = passing[place][0], value
-        if lines != self.lines or fields["content-length"] != str(size) or not (told.isascii() and told.isprintable()):
+        if (
+            lines != self.lines
+            or fields["content-length"] != str(body_size)
+            or not (told.isascii() and told.isprintable())
+        ):
             return None
         head = self.head
         block = head.block if passing is head.passing else None
-        return ReplyHead(fields, passing, head.kind, head.encoding, True, block)
-
-
-class Whole(Struct, frozen=True, gc=False):
-    """A reply all of which is there."""
-
-    status: int
-    head: ReplyHead
-    body: bytes
-
-
-class _Last(Struct, frozen=True):
-    """The reply that was known last: the bytes of its head with the blank line, the size of all of it, what the head said."""
-
-    begins: bytes
-    size: int
-    status: int
-    head: ReplyHead
+        return ReplyHead(fields, passing, head.kind, head.encoding, True, block, self.status, size)
 
 
 class KnownHeads:
-    """The heads of one origin's replies that say how long their body is, by how many lines they have."""
+    """The heads of one origin's replies that say how long their body is, by how many lines they have.
 
-    __slots__ = ("_known", "_last", "_tries")
+    Of the reply that was known last: how it `begins`, the size of all of it, and its head.
+    """
+
+    __slots__ = ("_begins", "_known", "_last", "_size", "_tries")
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
-        self._last: _Last | None = None
-        self._tries = 0
+        self._tries = self._size = 0
+        self._begins = b""
+        self._last = _NOTHING_MORE
 
-    def whole(self, data: bytes) -> Whole | None:
-        """The reply that `data` is, where its head is known and all of its body is there, and nothing else."""
-        last = self._last
-        if last is not None and len(data) == last.size and data.startswith(last.begins):
-            return Whole(last.status, last.head, data[len(last.begins) :])
+    def of(self, data: bytes) -> ReplyHead | None:
+        """The head of the reply that `data` is, where that is known and all of its body is there, and nothing else."""
+        if len(data) == self._size and data.startswith(self._begins):
+            return self._last
         end = data.find(b"\r\n\r\n") if self._known else -1
         if end < 0:
             return None
@@ -140,12 +133,11 @@ class KnownHeads:
             known is None or " \r\n" in text or ":  " in text or text[-1] == " "
         ):  # spaces around a value are not its own
             return None
-        head = known.read(lines, len(data) - end - 4)
-        if head is None:
-            return None
-        self._tries -= self._tries > 0
-        self._last = _Last(data[: end + 4], len(data), known.status, head)
-        return Whole(known.status, head, data[end + 4 :])
+        head = known.read(lines, end + 4, len(data) - end - 4)
+        if head is not None:
+            self._tries -= self._tries > 0
+            self._begins, self._size, self._last = data[: end + 4], len(data), head
+        return head
 
     def learn(self, data: bytes) -> None:
         """Take a reply that was read with all care and ended where `data` does."""

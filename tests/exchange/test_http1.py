@@ -68,7 +68,7 @@ class Asked:
         self.connection.heads = heads or self.connection.heads
         self.wire = Wire(self.connection, lets_write=lets_write)
         self.connection.connection_made(self.wire)
-        self.head = asyncio.ensure_future(self.connection.ask(method, b"HEAD\r\n\r\n", list(pieces)))
+        self.head = asyncio.ensure_future(self.connection.ask(method, b"HEAD\r\n", list(pieces)))
 
     async def hear(self, *data: bytes) -> None:
         for part in data:
@@ -188,21 +188,21 @@ async def test_a_head_is_known_by_the_second_whatever_varies_and_by_the_third_wi
     heads, raw = KnownHeads(), b"HTTP/1.1 200 OK\r\nDate: %d\r\nX-A: %d\r\nContent-Length: 2\r\nX-B: b\r\n\r\nno"
     found = []
     for number in (1, 1, 2, 3):
-        found.append(heads.whole(raw % (number, number)))
+        found.append(heads.of(raw % (number, number)))
         await Asked(heads=heads).whole(raw % (number, number))
-    assert [whole is not None for whole in found] == [False, True, False, True]
+    assert [head is not None for head in found] == [False, True, False, True]
     assert found[3] is not None
-    assert (found[3].status, found[3].head.block, found[3].body) == (200, b"X-A: 3\r\nX-B: b\r\n", b"no")
-    assert found[3].head.fields == {"date": "3", "x-a": "3", "content-length": "2", "x-b": "b"}
+    assert (found[3].status, found[3].block, found[3].size) == (200, b"X-A: 3\r\nX-B: b\r\n", len(raw % (3, 3)) - 2)
+    assert found[3].fields == {"date": "3", "x-a": "3", "content-length": "2", "x-b": "b"}
     other = [raw % (4, 4) + b"!", (raw % (4, 4))[:-1], (raw % (4, 4)).replace(b"X-B: b", b"X-B: c")]
-    assert [heads.whole(data) for data in other] == [None, None, None]
+    assert [heads.of(data) for data in other] == [None, None, None]
 
 
 async def test_a_provider_whose_heads_are_never_alike_is_not_learnt_for_ever() -> None:
     heads, raw = KnownHeads(), b"HTTP/1.1 200 OK\r\nX-%d: 1\r\nContent-Length: 2\r\n\r\nno"
     for number in range(40):
         await Asked(heads=heads).whole(raw % number)
-    assert [heads.whole(raw % number) is not None for number in (14, 15, 16, 39)] == [False, True, False, False]
+    assert [heads.of(raw % number) is not None for number in (14, 15, 16, 39)] == [False, True, False, False]
 
 
 async def test_a_reply_without_a_length_ends_with_its_connection() -> None:
@@ -334,7 +334,7 @@ async def test_where_what_was_due_fails_nothing_goes_out() -> None:
         raise JournalUnwritable("ENOSPC")
 
     with pytest.raises(JournalUnwritable):
-        await connection.ask("POST", b"HEAD\r\n\r\n", [], due)
+        await connection.ask("POST", b"HEAD\r\n", [], due)
     with pytest.raises(Broken):
-        await connection.ask("POST", b"HEAD\r\n\r\n", [b"{}"], due)
+        await connection.ask("POST", b"HEAD\r\n", [b"{}"], due)
     assert wire.sent == b""

@@ -1,0 +1,102 @@
+"""Replies of one connection, parsed as they come: llhttp, and the states around it. Nothing is decoded but heads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from proxy.exchange.response import NotHttp, Response
+from proxy.wire.reply_head import read_reply_head
+
+if TYPE_CHECKING:
+    from proxy.exchange.http1 import Connection
+
+LARGEST_HEAD_BYTES = 256 * 1024
+MOST_HEADERS = 512
+MOST_INTERIM_REPLIES = 64
+
+_STATUSES = range(200, 600)
+
+
+class Parsing:
+    """Reads one reply after the other. `head_bytes`: what has come of a head; `has_news`: there is something for its reader."""
+
+    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "_parser", "has_news", "head_bytes")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._parser = HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._interim = self.head_bytes = 0
+        self._in_interim = self.has_news = False
+
+    def feed(self, data: bytes) -> None:
+        """Take what has come."""
+        connection, self.has_news = self._connection, False
+        if connection.response is None:
+            self.head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._fail()
+        if connection.response is None and self.head_bytes > LARGEST_HEAD_BYTES:
+            self._fail()
+
+    def on_message_begin(self) -> None:
+        """A head begins: the first, one after an interim reply, or one nobody asked for."""
+        if self._connection.response is not None:
+            self._connection.free = None
+        self._headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which is dropped."""
+        if self._connection.response is None:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole. Interim replies (RFC 9110 15.2) are passed over; 101 is an answer to nothing we ask."""
+        connection = self._connection
+        if connection.response is not None:
+            return
+        status = self._parser.get_status_code()
+        self._in_interim = 100 <= status < 200 and status != 101
+        if self._in_interim:
+            self._interim += 1
+            if self._interim > MOST_INTERIM_REPLIES:
+                raise NotHttp
+            return
+        if status not in _STATUSES or len(self._headers) > MOST_HEADERS:
+            raise NotHttp
+        connection.response, self.has_news = Response(connection, status, read_reply_head(self._headers)), True
+        self._headers = []  # of no more use, however long the stream
+        if connection.method == "HEAD":
+            self._end(connection.response)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body, which may pass, but not by bytes that wait. A reader that lags stops us reading."""
+        response = self._connection.response
+        if response is not None and (sink := response.sink) is not None and not response.chunks and sink(body):
+            return
+        self.has_news = True
+        if response is None or response.ended:
+            self._connection.free = None
+        elif response.receive(body):
+            self._connection.lag()
+
+    def on_message_complete(self) -> None:
+        """The reply is whole, or an interim one has passed."""
+        response = self._connection.response
+        if response is not None and not self._in_interim:
+            self.has_news = True
+            self._end(response)
+
+    def _end(self, response: Response) -> None:
+        response.ended = True
+        self.head_bytes = self._interim = 0
+        if not self._parser.should_keep_alive():
+            self._connection.free = None
+
+    def _fail(self) -> None:
+        self.has_news = True
+        self._connection.fail(NotHttp())
