@@ -84,7 +84,7 @@ MAY_ASK_FOR_STREAM = {
     "exchange/held.py": "a cut stream is settled otherwise than a cut reply",
     "exchange/rows.py": "the ledger says whether the call streamed",
     "stores/alike.py": "attempts are alike where both streamed, or neither",
-    "exchange/toll.py": "the hold says whether the call streams",
+    "exchange/fares.py": "the hold says whether the call streams",
     "telemetry.py": "the time to the first token is a stream's",
     "mock/calls.py": "the built-in upstream plays both sides of the protocol",
 }

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,20 +13,16 @@ from msgspec import Struct
 
 from proxy.errors import BudgetExceeded
 from proxy.exchange.background import Running
-from proxy.exchange.keeping import Booked, Keeping, Unfinished
+from proxy.exchange.keeping import Booked, Unfinished
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.refusals import outgrown
 from proxy.exchange.rows import attempt_row, paid
 from proxy.exchange.tool_use import NOT_COUNTED, ToolUse, tool_use
 from proxy.policy.money.account import Exceeded
-from proxy.policy.money.amounts import to_pusd_up
-from proxy.policy.money.pricebook import PriceBook
-from proxy.policy.money.prices import Price
-from proxy.policy.money.quote import Quote
 from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, is_worth_asking, reported, settle
 from proxy.policy.money.weight import Weight, likely_input_tokens
 from proxy.policy.retries.retry import Trouble
-from proxy.policy.values import Caller, Provider
+from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Begun, Hold, Row
 from proxy.wire.endpoints import DRAWING
@@ -36,10 +31,9 @@ from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
+    from proxy.exchange.fares import Fare
     from proxy.exchange.record import Record
     from proxy.exchange.reply import Reply
-    from proxy.exchange.toll import Ask
-    from proxy.wire.json_object import Text
 
 
 class Held(Struct, eq=False):
@@ -49,15 +43,10 @@ class Held(Struct, eq=False):
     `waits`: it is to be on disk before the request goes out.
     """
 
-    _keeping: Keeping
+    _fare: Fare
     hold: Hold
     _record: Record
-    _caller: Caller
     _weight: Weight
-    _quote: Quote
-    _ask: Ask
-    _book: PriceBook
-    _tools: Text | None
     waits: bool
     maximum: int | None = None
     look_at: int | None = None
@@ -68,7 +57,6 @@ class Held(Struct, eq=False):
     _events: int = 0
     _booked: Booked | None = None
     _step: int = 0
-    _token_pusd: int = 0
     _tool_use: ToolUse = NOT_COUNTED
 
     def sending(self) -> None:
@@ -76,10 +64,10 @@ class Held(Struct, eq=False):
         if self._is_written or self._closed:
             return
         try:
-            self._keeping.journal.write(self.hold)
+            self._fare.keeping.journal.write(self.hold)
             self._is_written = True
         except JournalUnwritable:
-            if not self._quote.is_free:
+            if not self._fare.is_free:
                 raise
         times = self._record.times
         if times.opened_at is None:  # over a connection that stood, it begins with that
@@ -89,13 +77,13 @@ class Held(Struct, eq=False):
         """Write it down, and wait until it is on disk."""
         self.sending()
         if self._is_written:
-            await self._keeping.journal.durable(self._keeping.journal.end)
+            await self._fare.keeping.journal.durable(self._fare.keeping.journal.end)
 
     def withdraw(self) -> None:
         """Nothing was sent, and nothing is to be written of it."""
         self._closed = True
-        self._keeping.books.void(self.hold.id)
-        self._keeping.queue.look_again()
+        self._fare.keeping.books.void(self.hold.id)
+        self._fare.keeping.queue.look_again()
 
     def begun(self, outcome: Reply | Failure) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
@@ -105,7 +93,7 @@ class Held(Struct, eq=False):
             return
         self._begun = True
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
-            self._keeping.journal.write(Begun(self.hold.id, generation_id, background=response_id is not None))
+            self._fare.keeping.journal.write(Begun(self.hold.id, generation_id, background=response_id is not None))
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now, as far as that can be told; nothing once it is settled."""
@@ -117,14 +105,10 @@ class Held(Struct, eq=False):
         )  # fmt: skip
         return settle(ending, self._prices_of(findings), 0).cost_pusd
 
-    def watch(self, price: Price) -> None:
+    def watch(self) -> None:
         """From now on, see whether a stream of text outgrows its hold."""
-        if self._weight.asks.makes_images or self._weight.asks.makes_audio:
-            return
-        self._token_pusd = to_pusd_up(price.output_usd)
-        if self._token_pusd and self.hold.charges and self.hold.amount_pusd:
-            self._step = self.hold.amount_pusd
-            self.look_at = self._next_look(0, 0)
+        self._step = self.hold.amount_pusd
+        self.look_at = self._next_look(0, 0)
 
     def afford(self, findings: Findings) -> None:
         """Hold as much again, and again, for a stream that has cost more than its hold; asked at every event, it looks
@@ -136,20 +120,20 @@ class Held(Struct, eq=False):
             return
         so_far = self.so_far_pusd(findings)
         while so_far > self.hold.amount_pusd:
-            verdict = self._keeping.books.grow(self.hold.id, self._step)
+            verdict = self._fare.keeping.books.grow(self.hold.id, self._step)
             if isinstance(verdict, Exceeded):
-                raise outgrown(verdict, self._caller)
-            if self._keeping.books.has_shadows:
-                for budget_id in self._keeping.books.overdrawn(self.hold.id):
+                raise outgrown(verdict, self._fare.caller)
+            if self._fare.keeping.books.has_shadows:
+                for budget_id in self._fare.keeping.books.overdrawn(self.hold.id):
                     self._record.pass_shadow(BudgetExceeded.code, budget_id)
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
-                self._keeping.journal.write(self.hold)
+                self._fare.keeping.journal.write(self.hold)
         self.look_at = self._next_look(findings.counted_output, so_far)
 
     def _next_look(self, counted: int, so_far_pusd: int) -> int:
         """At how many tokens to look again: half of what the hold still pays for, and one more token at least."""
-        return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self._token_pusd // 2)
+        return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self._fare.token_pusd // 2)
 
     def resolve(self, outcome: Reply | Failure, provider: Provider) -> Awaitable[None] | None:
         """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
@@ -160,8 +144,8 @@ class Held(Struct, eq=False):
             self._keep_open(outcome, provider, response_id)
             return None
         self._closed = True
-        if self._tools is not None:
-            self._tool_use = tool_use(self._tools, outcome)
+        if (tools := self._fare.tools) is not None:
+            self._tool_use = tool_use(tools, outcome)
         if findings is not None:
             usage = findings.usage
         settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
@@ -182,22 +166,17 @@ class Held(Struct, eq=False):
             return False
         row = attempt_row(self._record, self.hold, outcome, settlement, settlement.usage or ending.usage)
         self._record.unsettled += 1
-        self._keeping.lookups.start(
+        self._fare.keeping.lookups.start(
             provider, asked, lambda usage: self._looked_up(usage, settlement, row, ending.usage)
         )
         return True
 
     def _trouble(self, outcome: Reply | Failure) -> Trouble:
         """What kept an answer away; what was never written down was never sent."""
-        return outcome.trouble if self._is_written or self._quote.is_free else "unreachable"
+        return outcome.trouble if self._is_written or self._fare.is_free else "unreachable"
 
     def _prices_of(self, findings: Findings | None) -> Prices:
-        return self._prices().by(None if findings is None else findings.served_model)
-
-    def _prices(self) -> Prices:
-        """As the lists have them that were in force when it was taken."""
-        book, own, provider, names = self._book, self._quote.price, self._ask.provider, self._ask.names
-        return Prices(own, partial(book.listed, provider), partial(book.served_price, provider, names))
+        return self._fare.reckoning().by(None if findings is None else findings.served_model)
 
     def _running_on(self, outcome: Reply | Failure) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
@@ -215,7 +194,7 @@ class Held(Struct, eq=False):
         row = msgspec.structs.replace(row, upstream_id=response_id)
         ran = findings.response.status != "queued"
         running = Running(provider, response_id, provider.timeouts.total, ran, self.hold.tenant)
-        self._keeping.wait_for(Unfinished(self.hold, row, self._prices_of(findings)), running)
+        self._fare.keeping.wait_for(Unfinished(self.hold, row, self._prices_of(findings)), running)
 
     def close(self, outcome: Reply | Failure | None = None) -> None:
         """Nothing more comes of the attempt. A usage that came behind the settlement corrects it, once; then all hear."""
@@ -226,12 +205,14 @@ class Held(Struct, eq=False):
         has_news = findings is not None and findings.events != self._events
         if has_news and outcome is not None and (late := self._late(booked.row, outcome)) is not None:
             self._record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
-            booked = self._keeping.correct(booked.row, self.hold, late, self._tool_use[0])
-        self._keeping.tell(booked.row, booked.doubts, booked.over_pusd)
+            booked = self._fare.keeping.correct(booked.row, self.hold, late, self._tool_use[0])
+        self._fare.keeping.tell(booked.row, booked.doubts, booked.over_pusd)
 
     def listen(self, outcome: Reply) -> bool:
         """Have a settled reply read on for a late usage; False where nobody does."""
-        if self._booked is None or not self._keeping.lookups.listen(outcome.read_on(), lambda: self._heard(outcome)):
+        if self._booked is None or not self._fare.keeping.lookups.listen(
+            outcome.read_on(), lambda: self._heard(outcome)
+        ):
             return False
         self._record.unsettled += 1
         return True
@@ -243,7 +224,7 @@ class Held(Struct, eq=False):
 
     def _late(self, row: Row, outcome: Reply | Failure) -> Settlement | None:
         """What the attempt cost after all; None where that is what was charged."""
-        settlement = settle(self._ending(outcome), self._prices(), self.hold.amount_pusd)
+        settlement = settle(self._ending(outcome), self._fare.reckoning(), self.hold.amount_pusd)
         is_news = (settlement.cost_pusd, settlement.source) != (row.cost_pusd, row.source)
         return settlement if is_news and settlement.source in ("reported", "computed") else None
 
@@ -275,7 +256,7 @@ class Held(Struct, eq=False):
         if usage is None or usage.cost_usd is None:
             self._write(fallback, row, fallback.usage or seen)
         else:
-            told = settle(Ending(status=200, usage=usage), self._prices(), self.hold.amount_pusd)
+            told = settle(Ending(status=200, usage=usage), self._fare.reckoning(), self.hold.amount_pusd)
             settlement = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
             self._write(settlement, paid(row, settlement, usage), usage)
         self._record.settled_late()
@@ -284,7 +265,7 @@ class Held(Struct, eq=False):
         self, settlement: Settlement, row: Row, usage: Usage | None, outcome: Reply | Failure | None = None
     ) -> Awaitable[None] | None:
         """Have it charged and written down; all hear of it where nothing comes behind `outcome` that could tell of another cost."""
-        keeping = self._keeping
+        keeping = self._fare.keeping
         self._record.charge(settlement.cost_pusd, settlement.source, usage)
         over_pusd, durable = keeping.book(row, self.hold, settlement, self._tool_use)
         if outcome is None or outcome.whole or outcome.findings is None:

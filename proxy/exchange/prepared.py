@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from proxy.dialects import UpstreamRequest
@@ -12,6 +14,9 @@ from proxy.wire.body_template import BodyTemplate
 from proxy.wire.call import Call
 from proxy.wire.marks import Marks
 from proxy.wire.outgoing import Change
+
+if TYPE_CHECKING:
+    from proxy.exchange.fares import Fare
 
 
 class Sent(Struct, frozen=True):
@@ -31,7 +36,7 @@ class Route(Struct, eq=False):
 
     `names` are the label whose own price counts, and the model as the provider is sent it. `is_barred`: none may be made
     there. `tongue`: what it may have to be translated from, None where it goes as it is. `answered` is what records have of
-    it with a 200, `named` what a reply's head says of who answered, `sent` its request where no budget has lowered it.
+    it with a 200, `named` what a reply's head says of who answered, `sent` its request where no budget has lowered it, `fare` what it holds.
     """
 
     target: Target
@@ -43,6 +48,7 @@ class Route(Struct, eq=False):
     answered: Tried
     named: tuple[tuple[str, str], ...]
     sent: Sent | None = None
+    fare: Fare | None = None
 
 
 class Prepared(Struct, eq=False):

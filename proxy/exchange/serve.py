@@ -38,7 +38,7 @@ from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Absent
-from proxy.exchange.toll import Ask, Toll
+from proxy.exchange.toll import Toll
 from proxy.exchange.tongues import Tongues
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream, Wait
@@ -156,7 +156,7 @@ class Exchange:
                 if way == "pictures":
                     about = job.call, route.provider, route.target, self.toll.prices
                     job.sketch = await self.aside(len(job.call.body), sketch, *about)
-                held = self.toll.hold(job, Ask(record.calls + 1, route.provider, route.names, attempt.lowered_to))
+                held = self.toll.hold(job, attempt.lowered_to)
                 held = held if held is None or isinstance(held, Held) else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Mapping
 
-from msgspec import Struct
-
 from proxy.errors import PolicyError
+from proxy.exchange.fares import Fare, fare_for
 from proxy.exchange.held import Held
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
@@ -18,44 +17,20 @@ from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.runaway import Runaway, watching
 from proxy.exchange.times import Queued
 from proxy.exchange.waiting import Place
-from proxy.policy.limits.limiter import Denied
+from proxy.policy.limits.limiter import Denied, Taken
 from proxy.policy.limits.pace import BATCH
 from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
-from proxy.policy.money.bounds import Bound
 from proxy.policy.money.budgets import BudgetRules, Subject
 from proxy.policy.money.pricebook import PriceBook
-from proxy.policy.money.quote import (
-    Decision,
-    Go,
-    Quote,
-    Refuse,
-    Wait,
-    ample_pusd,
-    decide,
-    judge_in_shadow,
-    quote_for,
-    with_maximum,
-)
+from proxy.policy.money.quote import Decision, Go, Quote, Refuse, Wait, decide, judge_in_shadow
 from proxy.policy.tenants import own_scopes, tenants_of
 from proxy.policy.values import Plan, Provider
 from proxy.stores.records import Charge, Hold
 
 
-class Ask(Struct, frozen=True):
-    """One attempt asking for its hold: the how-manieth, where to, the maximum a repair set.
-
-    `names` are the label whose own price counts, and the model as the provider is sent it.
-    """
-
-    number: int
-    provider: Provider
-    names: tuple[str, str]
-    lowered_to: int | None = None
-
-
 class Toll:
-    """Stands between a call and its provider. `prices` changes with the catalogue."""
+    """Stands between a call and its provider. `prices` changes with the catalogue, and whenever `rules` do."""
 
     def __init__(self, keeping: Keeping, prices: PriceBook, rules: BudgetRules) -> None:
         self.prices = prices
@@ -103,77 +78,80 @@ class Toll:
         if (near := self.prices.unlisted(provider, plan.label, model)) is not None:
             raise unlisted(near)
 
-    def hold(self, job: Job, ask: Ask) -> Awaitable[Held | None] | Held | None:
-        """Take the attempt's hold from every budget it falls under, and with the first one what limits ask for:
-        all in one step or nothing, waiting for others' holds if need be; where there is room for it, there is nothing to await.
+    def hold(self, job: Job, lowered_to: int | None = None) -> Awaitable[Held | None] | Held | None:
+        """Take the hold of the attempt on the job's route from every budget it falls under, and with the first one what limits
+        ask for: all in one step or nothing, waiting for others' holds if need be; where there is room for it, there is nothing
+        to await. `lowered_to` is the maximum a repair has set.
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
-        if job.course is not None and job.record.target is not None:
-            job.course.goes_to(job.record.target)
+        books, job.under = self.keeping.books, job.scopes
+        if job.course is not None or self.places.names or self.pacing.paces or books.has_narrowed:
+            return self._hold_with_care(job, lowered_to)
+        return self._hold(job, lowered_to)
+
+    async def _hold_with_care(self, job: Job, lowered_to: int | None) -> Held | None:
+        """The same where others have a say as well: whoever chose the target, the limits of its provider, its pace, budgets
+        that bind some calls only."""
+        record, route = job.record, job.route
+        assert route is not None
+        if job.course is not None and record.target is not None:
+            job.course.goes_to(record.target)
         if self.places.names:
-            self.places.take(job, ask.provider)
-        if self.pacing.paces:
-            return self._hold_paced(job, ask)
-        job.under = job.scopes
-        return self._hold_narrowed(job, ask) if self.keeping.books.has_narrowed else self._hold(job, ask)
-
-    async def _hold_paced(self, job: Job, ask: Ask) -> Held | None:
-        """The same, once it has a place at its target."""
-        if job.call.endpoint.counts:
-            where = ask.provider.tenant, ask.provider.name, ask.names[1]
+            self.places.take(job, route.provider)
+        if self.pacing.paces and job.call.endpoint.counts:
+            where = route.provider.tenant, route.provider.name, route.names[1]
             await self.pacing.enter(job, where, self.rules.wait_seconds)
-        return await self.hold_unpaced(job, ask)
+        return await self.hold_unpaced(job, lowered_to)
 
-    async def hold_unpaced(self, job: Job, ask: Ask) -> Held | None:
+    async def hold_unpaced(self, job: Job, lowered_to: int | None = None) -> Held | None:
         """`hold` for a call that needs no place at its target."""
         job.under = job.scopes
-        held = self._hold_narrowed(job, ask) if self.keeping.books.has_narrowed else self._hold(job, ask)
+        held = self._hold_narrowed(job, lowered_to) if self.keeping.books.has_narrowed else self._hold(job, lowered_to)
         return held if held is None or isinstance(held, Held) else await held
 
-    async def _hold_narrowed(self, job: Job, ask: Ask) -> Held | None:
+    async def _hold_narrowed(self, job: Job, lowered_to: int | None) -> Held | None:
         """The same, after it is known which of the narrowed budgets bind this attempt, and what these have spent."""
-        narrowed, names, marks = self.keeping.books.narrowed, ask.names, job.record.marks
-        models = (*names, f"{ask.provider.name}/{names[1]}", *job.call.also_models, job.call.model or "")
-        subject = Subject(job.caller.name, ask.provider.name, models, marks.tags, marks.session, tenants_of(job.caller))
+        narrowed, route, marks = self.keeping.books.narrowed, job.route, job.record.marks
+        assert route is not None
+        provider, names = route.provider.name, route.names
+        models = (*names, f"{provider}/{names[1]}", *job.call.also_models, job.call.model or "")
+        subject = Subject(job.caller.name, provider, models, marks.tags, marks.session, tenants_of(job.caller))
         job.under = self.keeping.books.under(job.scopes, subject)
         with narrowed.using(job.under):
             if missing := narrowed.missing(job.under):
                 await self.keeping.open(missing)
-            held = self._hold(job, ask)
+            held = self._hold(job, lowered_to)
             return held if held is None or isinstance(held, Held) else await held
 
-    def _hold(self, job: Job, ask: Ask) -> Awaitable[Held] | Held | None:
-        if not job.call.endpoint.counts:
-            return None
-        quote = self._quote(job, ask)
-        if (bound := quote.bound) is not None and not self._queue.line.waiting:
-            if (held := self._take_ample(job, ask, quote, bound)) is not None:
-                return held
-        return self._hold_in_turn(job, ask, quote)
+    def _hold(self, job: Job, lowered_to: int | None) -> Awaitable[Held] | Held | None:
+        """The hold, at once where nobody waits and there is plenty of room."""
+        route, keeping, under = job.route, self.keeping, job.under
+        fare = None if route is None or lowered_to is not None else route.fare
+        if fare is None or fare.prices is not self.prices or fare.asks is not job.weight.asks:
+            if not job.call.endpoint.counts:
+                return None
+            fare = fare_for(keeping, (self.prices, self.rules), job, lowered_to)
+        if not fare.is_bounded or self._queue.line.waiting:
+            return self._hold_in_turn(job, fare)
+        together, now, tokens = fare.together, time.time(), job.weight.intake.text_tokens
+        if fare.under is not under or not together.begun <= now < together.ends:
+            fare.under, together = under, keeping.books.together(under, job.caller.name, now)
+            fare.together = together
+        amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
+        identity = f"{job.record.request_id}.{job.record.calls + 1}"
+        if not keeping.books.hold(identity, together, amount, fare.spare_pusd):
+            return self._hold_in_turn(job, fare)
+        return self._held(job, fare, (identity, now, amount, together.charges))
 
-    def _take_ample(self, job: Job, ask: Ask, quote: Quote, bound: Bound) -> Held | None:
-        """The hold where nobody waits and there is plenty of room; None where more has to be thought of."""
-        amount, books, now = bound.pusd, self.keeping.books, time.time()
-        identity, ample = f"{job.record.request_id}.{ask.number}", ample_pusd(bound, quote.may_lower)
-        charges = books.take_ample(identity, job.under, job.caller.name, (amount, ample), now)
-        if charges is None:
-            return None
-        if job.taken is None:
-            try:
-                self._take_limits(job)
-            except PolicyError:
-                books.void(identity)
-                raise
-        return self._held(job, ask, quote, (identity, now, amount, charges))
-
-    async def _hold_in_turn(self, job: Job, ask: Ask, quote: Quote) -> Held:
+    async def _hold_in_turn(self, job: Job, fare: Fare) -> Held:
+        quote = fare.quote(job.weight)
         room = self._room(job, quote)
         if isinstance(room, Go) and (not room.hold_pusd or not self._queue.is_before(job.caller.name, job.rank)):
-            return self._take(job, ask, quote, room)  # nothing is awaited between the verdict and this
-        return await self._take_in_line(job, ask, quote)
+            return self._take(job, fare, room)  # nothing is awaited between the verdict and this
+        return await self._take_in_line(job, fare, quote)
 
-    async def _take_in_line(self, job: Job, ask: Ask, quote: Quote) -> Held:
+    async def _take_in_line(self, job: Job, fare: Fare, quote: Quote) -> Held:
         """Wait for others' holds to settle, no longer than the client itself does."""
         record, began = job.record, time.monotonic()
         record.phase = "waiting"
@@ -181,7 +159,7 @@ class Toll:
         at, may_go = self._queue.line.ahead(job.rank) + 1, lambda: not isinstance(self._decide(job, quote), Wait)
         with Place(self._queue, job.caller.name, may_go, job.rank) as place:
             room = await self._turn(job, quote, place, until)
-            held = self._take(job, ask, quote, room)
+            held = self._take(job, fare, room)
         record.times.queued = Queued(at, time.monotonic() - began)
         record.times.waited_seconds += record.times.queued.seconds
         return held
@@ -197,13 +175,6 @@ class Toll:
                 least = room.hold_pusd if isinstance(room, Go) else room.least_pusd
                 raise in_flight(self._in_the_way(job, least), job.caller)
             place.answered()
-
-    def _quote(self, job: Job, ask: Ask) -> Quote:
-        weight, also = job.weight, job.call.also_models
-        models = [ask.names, *[(name, name) for name in also]] if also else [ask.names]
-        if ask.lowered_to is not None:
-            weight = with_maximum(weight, ask.lowered_to)
-        return quote_for(weight, ask.provider, models, self.prices, self.rules)
 
     def _room(self, job: Job, quote: Quote) -> Go | Wait:
         """What fits now, or has to come free first. Raises `PolicyError` where waiting does not help."""
@@ -240,51 +211,50 @@ class Toll:
         job.record.limit_headers = self.keeping.limiter.headers(own_scopes(job.caller), now)
         return too_much(denied, job.caller)
 
-    def _take_limits(self, job: Job) -> None:
-        """In the same step in which they were judged, of a call that has taken nothing from them."""
-        limiter, scopes, caller, now = self.keeping.limiter, job.scopes, job.caller, time.monotonic()
-        taken = limiter.take(scopes, job.likely_tokens, now)
-        if isinstance(taken, Denied):
-            raise self._refused(taken, job, now)
-        job.taken = taken
-        job.record.limit_headers = limiter.headers(own_scopes(caller), now) if caller.tenant else taken.headers
-        if limiter.has_shadows:
-            for limit in limiter.take_in_shadow(taken, scopes, job.likely_tokens, now):
-                job.record.pass_shadow(code_of(limit), limit.id)
-
-    def _take(self, job: Job, ask: Ask, quote: Quote, go: Go) -> Held:
+    def _take(self, job: Job, fare: Fare, go: Go) -> Held:
         """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
-        if job.taken is None:
-            self._take_limits(job)
-        identity, now = f"{job.record.request_id}.{ask.number}", time.time()
+        identity, now = f"{job.record.request_id}.{job.record.calls + 1}", time.time()
         charges = self.keeping.books.take(identity, job.under, job.caller.name, go.hold_pusd, now)
-        held = self._held(job, ask, quote, (identity, now, go.hold_pusd, charges))
+        held = self._held(job, fare, (identity, now, go.hold_pusd, charges))
         held.maximum = go.maximum
         return held
 
-    def _take_in_shadow(self, job: Job, quote: Quote, identity: str, now: float) -> tuple[Charge, ...]:
+    def _held(self, job: Job, fare: Fare, taken: tuple[str, float, int, tuple[Charge, ...]]) -> Held:
+        """The hold under way, once limits let the first one pass: in the step in which it was taken, else it is given back.
+        `taken`: its id, when, how much, of which budgets."""
+        (identity, now, amount, charges), record, keeping = taken, job.record, self.keeping
+        if job.taken is None:
+            limiter, moment = keeping.limiter, time.monotonic()
+            found = limiter.take(job.scopes, job.likely_tokens, moment)
+            if isinstance(found, Denied):
+                keeping.books.void(identity)
+                raise self._refused(found, job, moment)
+            job.taken, record.limit_headers = found, found.headers
+            if limiter.has_shadows or job.caller.tenant:
+                self._tell_limits(job, found, moment)
+        if keeping.books.has_shadows:
+            charges += self._take_in_shadow(job, fare, identity, now)
+        hold = Hold(  # in the order of its fields, which is quicker than by their names
+            identity, int(now * 1000), record.request_id, record.calls + 1, *fare.named, amount, charges, *fare.marked
+        )
+        held = Held(fare, hold, record, job.weight, keeping.waits)
+        if fare.token_pusd and amount and charges:
+            held.watch()
+        return held
+
+    def _tell_limits(self, job: Job, taken: Taken, moment: float) -> None:
+        """What its caller may read of the limits, and what those in shadow say."""
+        limiter, scopes = self.keeping.limiter, job.scopes
+        if job.caller.tenant:
+            job.record.limit_headers = limiter.headers(own_scopes(job.caller), moment)
+        for limit in limiter.take_in_shadow(taken, scopes, job.likely_tokens, moment) if limiter.has_shadows else ():
+            job.record.pass_shadow(code_of(limit), limit.id)
+
+    def _take_in_shadow(self, job: Job, fare: Fare, identity: str, now: float) -> tuple[Charge, ...]:
         """Hold from budgets in shadow what each would have, were it the only one; none of them is in the way."""
-        books, amounts = self.keeping.books, {}
+        books, amounts, quote = self.keeping.books, {}, fare.quote(job.weight)
         for budget_id, room in books.shadow_rooms(job.under, job.caller.name, now):
             amounts[budget_id], code = judge_in_shadow(quote, room, self.rules)
             if code is not None:
                 job.record.pass_shadow(code, budget_id)
         return books.take_in_shadow(identity, amounts, now)
-
-    def _held(self, job: Job, ask: Ask, quote: Quote, taken: tuple[str, float, int, tuple[Charge, ...]]) -> Held:
-        """The hold under way, with what its settlement will want to know. `taken`: its id, when, how much, of which budgets."""
-        identity, now, amount, charges = taken
-        call, caller, record, price, keeping = job.call, job.caller, job.record, quote.price, self.keeping
-        if keeping.books.has_shadows:
-            charges += self._take_in_shadow(job, quote, identity, now)
-        marks, names = record.marks, ask.names
-        hold = Hold(  # in the order of its fields, which is quicker than by their names
-            identity, int(now * 1000), record.request_id, ask.number, caller.name, call.endpoint.name, call.model or "",
-            job.plan.label, ask.provider.name, names[1], call.stream, amount, charges, marks.session,
-            ",".join(marks.tags), caller.tenant, record.decision,
-        )  # fmt: skip
-        tools = None if call.document is None else call.document.values.get("tools")
-        held = Held(keeping, hold, record, caller, job.weight, quote, ask, self.prices, tools, keeping.waits)
-        if hold.stream and price is not None and not price.makes_images:
-            held.watch(price)
-        return held

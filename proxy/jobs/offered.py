@@ -17,7 +17,6 @@ from proxy.exchange.job import Job as CallJob
 from proxy.exchange.keeping import Keeping
 from proxy.exchange.record import record_of
 from proxy.exchange.rows import interrupted_row, paid
-from proxy.exchange.toll import Ask
 from proxy.jobs.calls import head_of_line
 from proxy.jobs.provider import Batches
 from proxy.jobs.shapes import Answered
@@ -118,7 +117,8 @@ class Offers:
             call, weight, caller, plan, head.incoming, record, record.started, scopes, tokens, cap=cap, rank=head.rank
         )
         toll, attempt = parts.exchange.toll, Attempt()
-        held = await toll.hold_unpaced(asking, Ask(1, provider, (plan.label, target.model)))
+        asking.route = parts.exchange.doors.route_to(asking, 0, toll.prices)
+        held = await toll.hold_unpaced(asking)
         if held is None:
             raise Unfit("its lines cost nothing")
         if asking.taken is not None:  # nothing of it is under way here
@@ -126,12 +126,7 @@ class Offers:
             toll.keeping.limiter.give_back(asking.taken)
         offer.scopes = scopes
         offer.holds.append(replace(held.hold, batch=job.id))
-        request = prepare(
-            asking,
-            attempt,
-            parts.exchange.doors.route_to(asking, 0, toll.prices),
-            parts.exchange.maximum(asking, held, attempt),
-        )
+        request = prepare(asking, attempt, asking.route, parts.exchange.maximum(asking, held, attempt))
         body = b"".join(request.pieces)
         offer.lines.append(self._there[provider.kind].line(record.request_id, job.endpoint, body))
 

@@ -16,6 +16,7 @@ from proxy.policy.money.bounds import Bound, dearest, slope_of, upper_bound
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.costs import Extra, cost_usd
 from proxy.policy.money.prices import Override, Price
+from proxy.policy.money.quote import ample_pusd
 from proxy.policy.money.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes
 from proxy.policy.money.weight import likely_tokens, weigh
 from proxy.wire.call import Call, read_call
@@ -755,7 +756,11 @@ def test_a_line_bounds_plain_chats_as_working_each_out_does(
     asked = call(messages=[{"role": "user", "content": text.encode("ascii", "ignore").decode()}], **limit)
     slope = slope_of(price, sizes, BudgetRules())
     assert slope is not None
-    assert slope.bound(len(asked.body), maximum) == upper_bound(asked, price, sizes)
+    found, first = slope.bound(len(asked.body), maximum), slope.bound(0, maximum)
+    assert found == upper_bound(asked, price, sizes)
+    assert found.pusd == first.pusd + slope.pusd_per_input_token * min(len(asked.body), slope.window)
+    for may_lower in (True, False):
+        assert ample_pusd(found, may_lower) - found.pusd == ample_pusd(first, may_lower) - first.pusd
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from proxy.policy.money.account import Exceeded, Fits, InFlight, Verdict
+from proxy.policy.money.account import Exceeded, Fits, InFlight, Together, Verdict
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import GLOBAL, Budget, key_scope
 
@@ -90,13 +90,29 @@ class Model:
         return least
 
 
+class Calls:
+    """Take holds where plenty is free, and ask what binds them only where what they know of it is over."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Together] = {}
+
+    def take(
+        self, books: Books, hold_id: str, amounts: tuple[int, int], whose: tuple[tuple[str, ...], str, float]
+    ) -> tuple[tuple[str, int], ...] | None:
+        (amount, free), (scopes, key, now) = amounts, whose
+        together = self.known.get(key)
+        if together is None or not together.begun <= now < together.ends:
+            together = self.known[key] = books.together(scopes, key, now)
+        return together.charges if books.hold(hold_id, together, amount, free - amount) else None
+
+
 class MoneyMachine(RuleBasedStateMachine):
     holds = Bundle("holds")
 
     @initialize()
     def begin(self) -> None:
         self.model = Model()
-        self.books = Books(BUDGETS)
+        self.books, self.calls = Books(BUDGETS), Calls()
         self.now = NOON
         self.count = 0
         self.over: Counter[tuple[str, int]] = Counter()
@@ -122,7 +138,7 @@ class MoneyMachine(RuleBasedStateMachine):
         scopes = (key_scope(key), GLOBAL)
         self.count += 1
         hold_id, free = f"h{self.count}", self.model.free(key, self.now)
-        charges = self.books.take_ample(hold_id, scopes, key, (amount, part * amount), self.now)
+        charges = self.calls.take(self.books, hold_id, (amount, part * amount), (scopes, key, self.now))
         assert (charges is None) is (amount > 0 and free < part * amount)
         if charges is not None:
             self.model.open[hold_id] = (key, amount, charges)
@@ -172,7 +188,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule()
     def die_and_come_back(self) -> None:
-        self.books = Books(self.model.budgets.values())
+        self.books, self.calls = Books(self.model.budgets.values()), Calls()
         for (budget_id, period), spent in self.model.spent.items():
             self.books.load(budget_id, period, spent)
         for budget_id, period in self.model.newest.items():
@@ -254,7 +270,7 @@ class Followed:
 
     def __init__(self, *, is_watched: bool) -> None:
         self.is_watched = is_watched
-        self.books = Books(SMALL)
+        self.books, self.calls = Books(SMALL), Calls()
         self.budgets = list(SMALL)
         self.open: set[str] = set()
         self.now = NOON
@@ -269,7 +285,7 @@ class Followed:
 
     def take(self, number: int, key: str, amount: int, part: int) -> object:
         hold_id, scopes = f"h{number}", (key_scope(key), GLOBAL)
-        charges = self.books.take_ample(hold_id, scopes, key, (amount, part * amount), self.now)
+        charges = self.calls.take(self.books, hold_id, (amount, part * amount), (scopes, key, self.now))
         if charges is None:
             return None
         self.open.add(hold_id)

@@ -199,7 +199,7 @@ class Together:
     What the calls take and spend (`holds`, `held`, `spent`) is summed up here, until somebody looks: then `count` brings it
     into every counter. `is_due`: there is something to bring. `enough`: until so much is drawn from the books, all of these
     leave the key something, without a look at them. The periods are those of now until one of them ends
-    (`begun <= now < ends`), or an account moves.
+    (`begun <= now < ends`), or an account moves, which ends it as well.
     """
 
     __slots__ = ("begun", "charges", "ends", "enough", "held", "holds", "is_due", "key", "spent", "_rows")

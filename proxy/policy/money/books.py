@@ -7,6 +7,7 @@ settled at what the call cost, in the periods it was taken in, or voided.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from proxy.policy.money.account import FITS, Account, Exceeded, Fits, OpenHold, Room, Standing, Together, Verdict
 from proxy.policy.money.budgets import Budget, Subject
@@ -38,7 +39,7 @@ class Books:
         self._drawn = 0
         self._holds: dict[str, OpenHold] = {}
         self.has_shadows = self.has_narrowed = False
-        self.narrowed = Narrowed(self._accounts, self._together.clear)
+        self.narrowed = Narrowed(self._accounts, self._moved)
         self.replace(budgets)
 
     @property
@@ -50,13 +51,13 @@ class Books:
         """Take on other budgets. One known by its id keeps its counters, also while it is not in force."""
         budgets = list(budgets)
         self._by_scope, self._of_scopes = {}, {}
-        self._together.clear()
+        self._moved()
         for budget in budgets:
             if budget.each is not None:
                 continue
             account = self._accounts.get(budget.id)
             if account is None:
-                account = self._accounts[budget.id] = Account(budget, self._together.clear)
+                account = self._accounts[budget.id] = Account(budget, self._moved)
             else:
                 account.change(budget)
             if not budget.is_narrowed:
@@ -73,7 +74,7 @@ class Books:
         if self._has((budget_id, period)):
             self._count()
             self._accounts[budget_id].load(period, spent_pusd)
-            self._together.clear()
+            self._moved()
 
     def under(self, scopes: tuple[str, ...], subject: Subject) -> tuple[str, ...]:
         """These scopes and the narrowed budgets of them that bind an attempt. What of these is `missing` has to be opened
@@ -104,31 +105,39 @@ class Books:
 
     def take(self, hold_id: str, scopes: tuple[str, ...], key: str, amount: int, now: float) -> tuple[Charge, ...]:
         """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
-        return self._take(hold_id, self._now(scopes, key, now), amount)
+        together = self.together(scopes, key, now)
+        self.hold(hold_id, together, amount)
+        return together.charges
 
-    def take_ample(
-        self, hold_id: str, scopes: tuple[str, ...], key: str, amounts: tuple[int, int], now: float
-    ) -> tuple[Charge, ...] | None:
-        """The same where there is plenty of room: `amounts` are what to hold, and what has to be free for that. None, and
-        nothing is held, where there is not."""
-        together, (amount, free) = self._now(scopes, key, now), amounts
-        if amount and self._drawn + free > together.enough:
+    def together(self, scopes: tuple[str, ...], key: str, now: float) -> Together:
+        """What binds the calls of a key under these scopes."""
+        found = self._together.get((scopes, key))
+        if found is None or not found.begun <= now < found.ends:
             self._count()
-            if together.room(self._drawn).free_pusd < free:
-                return None
-        return self._take(hold_id, together, amount)
+            if found is not None:
+                found.ends = -inf  # whoever has it asks again
+            found = Together(key, [(account, account.period(now)) for account in self._of(scopes)])
+            if scopes in self._of_scopes:
+                self._together[scopes, key] = found
+        return found
 
-    def _take(self, hold_id: str, together: Together, amount: int) -> tuple[Charge, ...]:
+    def hold(self, hold_id: str, together: Together, amount: int, spare: int | None = None) -> bool:
+        """Hold `amount` in all that binds together now, if `spare` more is free. None: a verdict in this step was that it fits."""
+        after = self._drawn + amount
+        if spare is not None and after + spare > together.enough and amount:
+            self._count()
+            if together.room(self._drawn).free_pusd < amount + spare:
+                return False
         if amount < 0 or hold_id in self._holds:
             raise ValueError(f"the hold {hold_id!r} is open already, or negative")
         self._holds[hold_id] = OpenHold(together, amount)
-        self._drawn += amount
+        self._drawn = after
         together.holds += 1
         together.held += amount
         if not together.is_due:
             together.is_due = True
             self._due.append(together)
-        return together.charges
+        return True
 
     def shadow_rooms(self, scopes: tuple[str, ...], key: str, now: float) -> list[tuple[str, Room]]:
         """What each budget of these scopes that is in shadow would leave `key`, by its id."""
@@ -175,7 +184,7 @@ class Books:
         if hold_id in self._holds:
             return False
         known = [(self._accounts[charge[0]], charge[1]) for charge in charges if self._has(charge)]
-        self._take(hold_id, Together(key, known), amount)
+        self.hold(hold_id, Together(key, known), amount)
         self._count()
         for account, period in known:
             account.reach(period)
@@ -188,15 +197,26 @@ class Books:
         """
         if actual_pusd < 0:
             raise ValueError("a cost cannot be negative")
-        hold = self._resolve(hold_id, actual_pusd)
+        hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
-        over = actual_pusd - hold.amount
-        return over if over > 0 and (hold.amount or hold.together.charges) else 0
+        together, held = hold.together, hold.amount
+        together.holds -= 1
+        together.held -= held
+        together.spent += actual_pusd
+        if not together.is_due:
+            together.is_due = True
+            self._due.append(together)
+        if hold.shadows:
+            self._settle_shadows(hold, actual_pusd)
+        if actual_pusd <= held:
+            return 0
+        self._drawn += actual_pusd - held
+        return actual_pusd - held if held or together.charges else 0
 
     def void(self, hold_id: str) -> bool:
         """Give a hold back, for a call that cost nothing; False where no such hold is open."""
-        return self._resolve(hold_id, 0) is not None
+        return self.settle(hold_id, 0) is not None
 
     def adjust(self, budget_id: str, period: int, delta_pusd: int) -> bool:
         """Correct what a period has spent; below nothing it is credit. False where there is no such budget."""
@@ -213,7 +233,7 @@ class Books:
     def room(self, scopes: tuple[str, ...], key: str, now: float) -> Room | None:
         """What the tightest of the budgets leaves `key`; None where no budget applies."""
         self._count()
-        together = self._now(scopes, key, now)
+        together = self.together(scopes, key, now)
         return together.room(self._drawn) if together.charges else None
 
     def state(self, now: float) -> list[Standing]:
@@ -252,36 +272,16 @@ class Books:
                 self._of_scopes[scopes] = found
         return found
 
-    def _now(self, scopes: tuple[str, ...], key: str, now: float) -> Together:
-        found = self._together.get((scopes, key))
-        if found is None or not found.begun <= now < found.ends:
-            self._count()
-            found = Together(key, [(account, account.period(now)) for account in self._of(scopes)])
-            if scopes in self._of_scopes:
-                self._together[scopes, key] = found
-        return found
+    def _moved(self) -> None:
+        """Nothing of what was put together binds as it did."""
+        for together in self._together.values():
+            together.ends = -inf
+        self._together.clear()
 
     def _at(self, scope: str) -> list[Account]:
         return self._by_scope.get(scope) or self.narrowed.at(scope)
 
-    def _resolve(self, hold_id: str, spent: int) -> OpenHold | None:
-        hold = self._holds.pop(hold_id, None)
-        if hold is None:
-            return None
-        together, held = hold.together, hold.amount
-        together.holds -= 1
-        together.held -= held
-        together.spent += spent
-        if spent > held:
-            self._drawn += spent - held
-        if not together.is_due:
-            together.is_due = True
-            self._due.append(together)
-        if hold.shadows:
-            self._resolve_shadows(hold, spent)
-        return hold
-
-    def _resolve_shadows(self, hold: OpenHold, spent: int) -> None:
+    def _settle_shadows(self, hold: OpenHold, spent: int) -> None:
         self._count()
         for budget_id, period, amount in hold.shadows:
             account = self._accounts[budget_id]

@@ -1,0 +1,117 @@
+"""What the attempts of calls have in common that differ in nothing but the length of their prompts: worked out by the first."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec import Struct
+
+from proxy.exchange.job import Job
+from proxy.exchange.keeping import Keeping
+from proxy.exchange.prepared import Route
+from proxy.policy.money.account import Together
+from proxy.policy.money.amounts import to_pusd_up
+from proxy.policy.money.asks import Asks
+from proxy.policy.money.bounds import Slope
+from proxy.policy.money.budgets import BudgetRules
+from proxy.policy.money.pricebook import PriceBook
+from proxy.policy.money.prices import Price
+from proxy.policy.money.quote import Quote, ample_pusd, quote_for, slope_for, with_maximum
+from proxy.policy.money.settlement import Prices
+from proxy.policy.money.weight import Weight
+from proxy.policy.values import Caller
+from proxy.wire.json_object import Text
+
+_UNKNOWN = Together("", [])  # binds at no time
+
+
+class Fare(Struct, eq=False):
+    """What an attempt holds: `pusd`, and for each token of its prompt, up to `window` of them, `pusd_per_token`; where
+    `spare_pusd` more is free, nothing else has to be thought of. Of what is no plain chat it is all in `pusd`; where nothing
+    bounds the cost, it `is_bounded` not.
+
+    `price` is the asked model's own, None where nobody knows it; `asks` is what it asks for, with a repair's maximum.
+    `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named` and `marked`
+    are the fields of its hold before and behind the amount, `tools` the member of the request. `together` is what bound the
+    latest one, which was `under` these scopes.
+    """
+
+    keeping: Keeping
+    prices: PriceBook
+    route: Route
+    caller: Caller
+    asks: Asks
+    price: Price | None
+    is_free: bool
+    is_bounded: bool
+    pusd: int
+    pusd_per_token: int
+    window: int
+    spare_pusd: int
+    token_pusd: int
+    named: tuple[str, str, str, str, str, str, bool]
+    marked: tuple[str, str, str, str]
+    tools: Text | None
+    slope: Slope | None
+    fixed: Quote
+    under: tuple[str, ...] = ()
+    together: Together = _UNKNOWN
+
+    def quote(self, weight: Weight) -> Quote:
+        """What such an attempt is quoted at, for judging it by."""
+        slope, asks = self.slope, self.asks
+        if slope is None:
+            return self.fixed
+        return Quote(slope.price, slope.bound(weight.intake.text_tokens, asks.maximum), asks.may_lower)
+
+    def reckoning(self) -> Prices:
+        """What it is paid by: as the lists have it that were in force when it was taken."""
+        provider, book = self.route.provider, self.prices
+        return Prices(
+            self.price, partial(book.listed, provider), partial(book.served_price, provider, self.route.names)
+        )
+
+
+def fare_for(keeping: Keeping, lists: tuple[PriceBook, BudgetRules], job: Job, lowered_to: int | None) -> Fare:
+    """What the attempt holds that goes where the job's route leads. It is kept for the next where it is worth it.
+    `lowered_to` is the maximum a repair has set."""
+    call, route, record, (prices, rules) = job.call, job.route, job.record, lists
+    assert route is not None
+    weight = job.weight if lowered_to is None else with_maximum(job.weight, lowered_to)
+    models = [route.names, *[(name, name) for name in call.also_models]]
+    slope = slope_for(weight, route.provider, models, prices, rules)
+    quote = quote_for(weight, route.provider, models, prices, rules)
+    asks, price = weight.asks, quote.price
+    bound = quote.bound if slope is None else slope.bound(0, asks.maximum)
+    fare = Fare(
+        keeping,
+        prices,
+        route,
+        job.caller,
+        asks,
+        price,
+        is_free=quote.is_free,
+        is_bounded=bound is not None,
+        pusd=0 if bound is None else bound.pusd,
+        pusd_per_token=0 if slope is None else slope.pusd_per_input_token,
+        window=0 if slope is None else slope.window,
+        spare_pusd=0 if bound is None else ample_pusd(bound, quote.may_lower) - bound.pusd,
+        token_pusd=_token_pusd(price, asks) if call.stream and price is not None else 0,
+        named=(
+            job.caller.name, call.endpoint.name, call.model or "", job.plan.label, route.provider.name, route.names[1],
+            call.stream,
+        ),
+        marked=(record.marks.session, ",".join(record.marks.tags), job.caller.tenant, record.decision),
+        tools=None if call.document is None else call.document.values.get("tools"),
+        slope=slope,
+        fixed=quote,
+    )  # fmt: skip
+    if slope is not None and job.prepared is not None and lowered_to is None:
+        route.fare = fare
+    return fare
+
+
+def _token_pusd(price: Price, asks: Asks) -> int:
+    """Where text alone streams, what a token of it costs."""
+    is_text = not (price.makes_images or asks.makes_images or asks.makes_audio)
+    return to_pusd_up(price.output_usd) if is_text else 0
