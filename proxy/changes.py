@@ -130,8 +130,8 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
-    parts.max_body, parts.exchange.credits = settings.max_body, settings.credits
-    parts.features = settings.features
+    parts.take_up_to(settings.max_body)
+    parts.exchange.credits, parts.features = settings.credits, settings.features
     parts.gate.bodies.most = settings.max_body_total
 
 

@@ -17,7 +17,7 @@ from aiohttp.web_response import StreamResponse
 
 from proxy.observe.holders import who_has
 from proxy.policy.values import Listen
-from proxy.web.connection import Server
+from proxy.web.server import Server
 
 BACKLOG = 1024
 _LAST_SECONDS = 0.1  # what a request still under way gets when the listener closes
@@ -63,7 +63,7 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Take no more connections; those taken have one more reply. Inherited sockets stay open where they came from."""
-        self.server.ending = True
+        self.server.end()
         loop = asyncio.get_running_loop()
         for server in self._servers:
             readers = [loop.remove_reader(one.fileno()) for one in server.sockets]  # type: ignore[attr-defined]

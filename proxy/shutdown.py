@@ -36,7 +36,7 @@ class Shutdown:
             return
         self._began = asyncio.get_running_loop().time()
         self._until = self._began + window
-        self._api.parts.closing = self._closing
+        self._api.parts.close(self._closing)
         self._door.stop_accepting()
         new = "wait for the next instance" if self._closing.serves else "are refused"
         log.info("stopping", calls=len(self._api.running), window_seconds=window, new_connections=new)

@@ -22,7 +22,7 @@ from proxy.policy.quality.reading import FINISHES, decoded
 from proxy.policy.quality.values import Finish, Said, Wanted, Watch
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Asked, Head
+from proxy.web.client.heads import Head, Sender
 from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.sse import data_of, split_events
 
@@ -61,15 +61,15 @@ class CellDoor(Nobody):
         self.error: str | None = None
         self.status = 0
         self.ended_at = 0.0
-        self.leave: Callable[[], None] = _nothing
         self._said = said
         self._parser: Any = httptools.HttpResponseParser(self)
         self._rest = b""
         self._plain = bytearray()
 
-    def begin(self, on_lost: Callable[[], None]) -> None:
-        """The call begins; `leave` is what a client that goes does to it."""
-        self.leave = on_lost
+    def leave(self) -> None:
+        """What a client that goes does to the call."""
+        if self.client is not None:
+            self.client.left(self.client)
 
     def answered(self, client: Client) -> None:
         """The call is over."""
@@ -146,12 +146,8 @@ def begin_chat(
     """Make a call of our own in somebody's name: `body` is a chat completion without its model. It streams, so that its
     first token has a time."""
     door = CellDoor(said)
-    api.begin(door, Asked(_HEAD, caller, b""), msgspec.json.encode({"model": model, **body, "stream": True}))
+    api.begin(door, Sender(_HEAD, caller), msgspec.json.encode({"model": model, **body, "stream": True}))
     return door
-
-
-def _nothing() -> None:
-    """No call has begun."""
 
 
 def _code_in(body: bytes) -> str | None:

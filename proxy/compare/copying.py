@@ -17,7 +17,7 @@ from proxy.exchange.client import Client
 from proxy.policy.tenants import in_name_of
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Asked, Head
+from proxy.web.client.heads import Head, Sender
 from proxy.wire.call import Call
 
 MOST_AT_ONCE = 8  # what comes beside so many is not copied
@@ -36,8 +36,8 @@ class Copies:
         if is_too_much or self._api.parts.closing is not None or not call.endpoint.counts:
             return
         self._under_way += 1
-        asked = Asked(replace(head, apart=None, cors=[]), in_name_of(scope, caller), b"")
-        asyncio.get_running_loop().call_soon(self._api.begin, _Copied(self._over), asked, call.body)
+        sender = Sender(replace(head, apart=None, cors=[]), in_name_of(scope, caller))
+        asyncio.get_running_loop().call_soon(self._api.begin, _Copied(self._over), sender, call.body)
 
     def _over(self) -> None:
         self._under_way -= 1

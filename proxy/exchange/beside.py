@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import httptools
 from msgspec import Struct
 
 from proxy.exchange.client import Client, Door
+from proxy.exchange.stepper import Stepper
 
 
 class Reply(Struct, frozen=True):
@@ -73,9 +74,8 @@ class Nobody:
 
     writing_paused = False
     is_last = False
-
-    def begin(self, on_lost: Callable[[], None]) -> None:
-        """A call begins."""
+    stepper: Stepper | None = None
+    client: Client | None = None
 
     def answered(self, client: Client) -> None:
         """It is over."""

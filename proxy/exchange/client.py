@@ -4,7 +4,7 @@ a last error."""
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from msgspec import Struct
 from proxy.errors import ProxyError
 from proxy.exchange.patience import Deadlines, Patience
 from proxy.exchange.record import Record
-from proxy.exchange.stepper import ENDED, Stepper
+from proxy.exchange.stepper import Stepper
 from proxy.exchange.takers import Kept, Taker
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers, lines_of, reply_head
@@ -62,7 +62,8 @@ class Client(Struct, eq=False):
 
     Once the client has gone, writing is a no-op: whoever reads on, reads for the usage. `keeps`: when all is said, the
     connection may serve another call. `method` and `is_http_1_0` are how it asked: whether bodies may follow a head, and in
-    what version of HTTP. `started`: status and headers are out. `stepper` is set by whoever runs the call.
+    what version of HTTP. `started`: status and headers are out. `stepper` runs the call, `left` is told
+    if the client goes before its end.
     """
 
     door: Door
@@ -71,9 +72,10 @@ class Client(Struct, eq=False):
     method: str
     is_http_1_0: bool
     keeps: bool
+    stepper: Stepper
+    left: Callable[[Client], None]
     gone: bool = False
     started: bool = False
-    stepper: Stepper = ENDED
     kept: Kept | None = None
     takers: tuple[Taker, ...] = ()
     _head: bytes = b""
@@ -91,7 +93,7 @@ class Client(Struct, eq=False):
 
     def patience(self, silence_seconds: float, until: float) -> Patience:
         """A deadline for the call, wherever it waits."""
-        return Patience(self.deadlines, self.stepper, silence_seconds, until)
+        return self.stepper.bear(silence_seconds, until)
 
     async def hold(self, comments: bytes) -> None:
         """Take comments that came before the first event."""

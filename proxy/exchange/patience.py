@@ -6,8 +6,6 @@ import asyncio
 from math import inf
 from typing import Protocol
 
-from proxy.exchange.stepper import Stepper
-
 TICK_SECONDS = 0.1
 STALLED_SECONDS = 300.0
 
@@ -32,7 +30,7 @@ class Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.watched: dict[Watched, float] = {}
-        self.fresh: list[Watched] = []
+        self.fresh: set[Watched] = set()
         self._later: dict[int, list[Watched]] = {}  # by the tick; of those that were forgotten, too
         self._ticks = 0
         self.is_ticking = False
@@ -45,7 +43,7 @@ class Deadlines:
     def watch(self, one: Watched) -> None:
         """Tell it when its time is over. To be said again where that has come nearer."""
         self.watched.setdefault(one, inf)
-        self.fresh.append(one)
+        self.fresh.add(one)
         if not self.is_ticking:
             self.is_ticking = True
             self.now = self._loop.time()
@@ -63,7 +61,7 @@ class Deadlines:
             self._loop.call_later(TICK_SECONDS, self._tick)
         watched, before = self.watched, self._ticks
         looked_at = [one for one in self.fresh if one in watched]  # most are over by now
-        self.fresh, self._ticks = [], int(now / TICK_SECONDS)
+        self.fresh, self._ticks = set(), int(now / TICK_SECONDS)
         for tick in range(before + 1, self._ticks + 1):
             looked_at += self._later.pop(tick, ())
         if not self.is_ticking:
@@ -73,7 +71,7 @@ class Deadlines:
             while looked_at:
                 self._look(looked_at.pop(), now)
         finally:  # what follows from one deadline may go wrong
-            self.fresh += looked_at
+            self.fresh.update(looked_at)
 
     def _look(self, one: Watched, now: float) -> None:
         look_at = self.watched.get(one)
@@ -83,7 +81,7 @@ class Deadlines:
             one.expire()
             if one in self.watched:  # and goes on
                 self.watched[one] = inf
-                self.fresh.append(one)
+                self.fresh.add(one)
         elif due < look_at or look_at <= now:
             self.watched[one] = due
             if due < inf:
@@ -91,21 +89,36 @@ class Deadlines:
 
 
 class Patience:
-    """`with Patience(...) as patience`: raises TimeoutError where the coroutine waits, when `heard` was not
-    called for `silence_seconds`, or at the time `until` of the loop.
+    """How long a coroutine waits: `with patience.bear(...)` raises TimeoutError where it waits, when `heard` was not called
+    for `silence_seconds`, or at the time `until` of the loop. One block at a time.
 
     While `excused` the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
     """
 
-    __slots__ = ("_deadlines", "_excused", "_last", "_silence_seconds", "_stepper", "_until")
+    __slots__ = ("_deadlines", "_excused", "_last", "_silence_seconds", "_until")
 
-    def __init__(self, deadlines: Deadlines, stepper: Stepper, silence_seconds: float, until: float) -> None:
+    def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._stepper = stepper
-        self._last = 0.0
+        self._last = self._silence_seconds = self._until = 0.0
+        self._excused = False
+
+    def interrupt(self, error: BaseException) -> bool:
+        """Raise `error` where it waits."""
+        raise NotImplementedError
+
+    def bear(self, silence_seconds: float, until: float) -> Patience:
+        """No longer than that, from now on."""
         self._silence_seconds = silence_seconds
         self._until = until
         self._excused = False
+        deadlines = self._deadlines
+        if deadlines.is_ticking:
+            deadlines.watched[self] = inf
+            deadlines.fresh.add(self)
+        else:
+            deadlines.watch(self)
+        self._last = deadlines.now + TICK_SECONDS  # the last look may be so long ago
+        return self
 
     def expect(self, silence_seconds: float) -> None:
         """From now on, so much silence is borne."""
@@ -122,16 +135,13 @@ class Patience:
         self._last = self._deadlines.now
 
     def __enter__(self) -> Patience:
-        deadlines = self._deadlines
-        if deadlines.is_ticking:
-            deadlines.watched[self] = inf
-            deadlines.fresh.append(self)
-        else:
-            deadlines.watch(self)
-        self._last = deadlines.now + TICK_SECONDS  # the last look may be so long ago
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """However long it takes, from now on."""
         self._deadlines.watched.pop(self, None)
 
     def due(self) -> float:
@@ -141,5 +151,5 @@ class Patience:
 
     def expire(self) -> None:
         """It has ended."""
-        self._deadlines.forget(self)
-        self._stepper.interrupt(TimeoutError())
+        self.rest()
+        self.interrupt(TimeoutError())

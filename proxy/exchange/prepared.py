@@ -64,10 +64,3 @@ class Prepared(Struct, eq=False):
     marks: Marks
     scopes: tuple[str, ...]
     routes: dict[int, Route] = {}
-
-
-class Before(Struct, eq=False):
-    """Of one head and sender, whatever the bodies: by the numbers of their templates, and the `latest`, which mostly comes again."""
-
-    by_template: dict[int, Prepared] = {}
-    latest: Prepared | None = None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 
 from proxy.errors import UpstreamError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Client
-from proxy.exchange.patience import Patience
+from proxy.exchange.patience import TICK_SECONDS, Patience
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.wire.endpoints import DRAWING
@@ -85,7 +84,7 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
                 settler.afford(findings)
         ready, chunk = b"", None  # nothing is kept while nothing comes
         if findings.terminal:
-            chunk = await _what_follows(client, reply)
+            chunk = await _what_follows(reply, patience)
         else:
             while (chunk := reply.take()) is None:
                 reply.show(None if is_silent else passing)
@@ -139,13 +138,16 @@ def _note_first(record: Record, events: bytes) -> bool:
     return True
 
 
-async def _what_follows(client: Client, reply: Reply) -> bytes:
+async def _what_follows(reply: Reply, patience: Patience) -> bytes:
     """What comes at once behind the end of a stream; mostly nothing does, and the client is not kept waiting for it."""
-    with contextlib.suppress(TimeoutError):
-        until = asyncio.get_running_loop().time() + FOLLOWS_SECONDS
-        with client.patience(FOLLOWS_SECONDS, until):
-            return await reply.next_chunk()
-    return b""
+    patience.heard()
+    patience.expect(FOLLOWS_SECONDS + TICK_SECONDS)  # as the latest sign of life may be so much older
+    try:
+        return await reply.next_chunk()
+    except TimeoutError:
+        return b""
+    finally:
+        patience.expect(reply.provider.timeouts.idle)
 
 
 async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Patience) -> None:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, Protocol
+
+from proxy.exchange.patience import Deadlines, Patience
+
+Ended = Callable[[Any], object]
+_ENDS = StopIteration, asyncio.CancelledError
+
+
+class Waiter(Protocol):
+    """Who waits for a signal."""
+
+    def step(self) -> None:
+        """It was fired."""
 
 
 class Signal:
     """`await signal` until `fire`. Made once and used for every wait of one coroutine, run by hand or as a task's.
 
-    `waiter` is called at the next `fire`. It speaks as much of a future's protocol as a task needs to wait for it.
+    `waiter` is told at the next `fire`. It speaks as much of a future's protocol as a task needs to wait for it.
     """
 
     __slots__ = ("_asyncio_future_blocking", "_loop", "waiter")
@@ -19,7 +31,7 @@ class Signal:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._loop = loop
-        self.waiter: Callable[[Signal], object] | None = None
+        self.waiter: Waiter | None = None
 
     def __await__(self) -> Generator[Signal, None, None]:
         self._asyncio_future_blocking = True
@@ -27,9 +39,10 @@ class Signal:
 
     def fire(self) -> None:
         """Wake whoever waits, now."""
-        waiter, self.waiter = self.waiter, None
+        waiter = self.waiter
         if waiter is not None:
-            waiter(self)
+            self.waiter = None
+            waiter.step()
 
     # what a task asks of a future
 
@@ -39,7 +52,7 @@ class Signal:
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
         """A task waits: it is woken in the loop's next turn, as tasks are."""
-        self.waiter = lambda _: self._loop.call_soon(callback, self, context=context)
+        self.waiter = _Task(self, callback, context)
 
     def result(self) -> None:
         """Nothing but that it was fired."""
@@ -50,21 +63,40 @@ class Signal:
         return False
 
 
-class Stepper:
-    """Steps one coroutine whenever what it waits for is there. `done` once it has ended, which `ended` is told."""
+class _Task:
+    """A task that waits for a signal."""
 
-    __slots__ = ("_coroutine", "_ended", "_interruption", "_waits_for", "done")
+    __slots__ = ("_callback", "_context", "_signal")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], ended: Callable[[], None]) -> None:
-        self._coroutine = coroutine
-        self._ended = ended
+    def __init__(self, signal: Signal, callback: Callable[[Any], object], context: Context | None) -> None:
+        self._signal = signal
+        self._callback = callback
+        self._context = context
+
+    def step(self) -> None:
+        """Wake it in the loop's next turn."""
+        self._signal.get_loop().call_soon(self._callback, self._signal, context=self._context)
+
+
+class Stepper(Patience):
+    """Steps one coroutine, and another when that has ended, whenever what it waits for is there, or an error where it is
+    not in time. `done` while there is none."""
+
+    __slots__ = ("_about", "_coroutine", "_ended", "_interruption", "_waits_for", "done")
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        super().__init__(deadlines)
+        self._coroutine: Coroutine[Any, Any, None] = _OVER
+        self._ended: Ended = _nothing
+        self._about: Any = None
         self._waits_for: Any = None
         self._interruption: BaseException | None = None
-        self.done = False
+        self.done = True
 
-    def start(self) -> None:
-        """Run to the first wait, or to the end."""
-        self._go(None)
+    def run(self, coroutine: Coroutine[Any, Any, None], ended: Ended, about: Any = None) -> None:
+        """Run it to its first wait, or to its end, of which `ended` is told with `about`."""
+        self._coroutine, self._ended, self._about, self.done = coroutine, ended, about, False
+        self.step()
 
     def cancel(self) -> bool:
         """End it with `CancelledError`, unless it catches that; False where it has ended already."""
@@ -74,37 +106,35 @@ class Stepper:
         """Raise `error` in it where it waits. One that runs hears of it at its next wait."""
         if self.done:
             return False
-        waited, self._waits_for = self._waits_for, None
+        waited = self._waits_for
         if waited is None:
             self._interruption = error
             return True
-        if type(waited) is not Signal:
+        self._waits_for = None
+        if type(waited) is Signal:
+            waited.waiter = None
+        else:
             waited.cancel()
-        self._go(error)
+        self.step(error)
         return True
 
-    def _woken(self, by: Any) -> None:
-        if by is self._waits_for:
-            self._go(None)
-
-    def _go(self, error: BaseException | None) -> None:
+    def step(self, error: BaseException | None = None) -> None:
         """On with it, or with an error where it waits."""
         self._waits_for = None
-        coroutine = self._coroutine
         try:
-            waited = coroutine.send(None) if error is None else coroutine.throw(error)
+            waited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
             while self._interruption is not None:
                 error, self._interruption = self._interruption, None
-                waited = coroutine.throw(error)
-        except (StopIteration, asyncio.CancelledError):
+                waited = self._coroutine.throw(error)
+        except _ENDS:
             self._end()
         except BaseException:
             self._end()
             raise
         else:
+            self._waits_for = waited
             if type(waited) is Signal:
-                self._waits_for = waited
-                waited.waiter = self._woken
+                waited.waiter = self
             else:
                 self._wait_for(waited)
 
@@ -116,22 +146,24 @@ class Stepper:
         waited._asyncio_future_blocking = False  # noqa: SLF001 - how a task tells a future that it has been heard
         waited.add_done_callback(self._woken)
 
+    def _woken(self, by: Any) -> None:
+        if by is self._waits_for:
+            self.step()
+
     def _end(self) -> None:
-        self.done = True
         # what is over holds nothing: `ended` leads back here, and such rings would be left to the garbage collector
-        ended, self._ended, self._coroutine = self._ended, _nothing, _OVER
-        ended()
+        ended, about = self._ended, self._about
+        self._coroutine, self._ended, self._about, self.done = _OVER, _nothing, None, True
+        ended(about)
 
 
 async def _none() -> None:
-    """Of a stepper whose coroutine has ended."""
+    """Of a stepper that runs nothing."""
 
 
-def _nothing() -> None:
+def _nothing(about: object) -> None:
     """Nobody is told any more."""
 
 
 _OVER = _none()
 _OVER.close()
-ENDED = Stepper(_OVER, _nothing)  # in the place of one that has not begun
-ENDED.done = True

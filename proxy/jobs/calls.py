@@ -13,7 +13,7 @@ from proxy.jobs.door import ResultDoor
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import Job
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Asked, Head, read_head
+from proxy.web.client.heads import Head, Sender, read_head
 from proxy.wire.endpoints import endpoint_for, speaks_anthropic, split_path
 from proxy.wire.headers import PRIORITY
 
@@ -42,7 +42,7 @@ class Calls:
         caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
         if caller is None or owner_of(caller) != job.key:
             return False
-        self._api.begin(door, Asked(head_of_job(job, self._opened), caller, b""), body, request_id)
+        self._api.begin(door, Sender(head_of_job(job, self._opened), caller), body, request_id)
         return True
 
     def cut(self, request_id: str) -> None:

@@ -7,95 +7,94 @@ default it neither limits how long a head may take nor tells a handler that its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import StreamReader, web_server
-from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 
 from proxy.errors import Overloaded
 from proxy.exchange.client import Client
-from proxy.exchange.outbox import Outbox
+from proxy.exchange.stepper import Stepper
 from proxy.web.closing import holds_part_of_a_head, say_goodbye
 from proxy.web.errors import error_bytes, head_refused
-from proxy.web.faults import LONGEST_HEADER, LONGEST_TARGET, MOST_HEADERS, BadRequest, fault_of
-from proxy.web.lane import Lane, Line
+from proxy.web.faults import BadRequest, fault_of
+from proxy.web.lane import Lane
+
+if TYPE_CHECKING:
+    from proxy.web.server import Server
 
 HEAD_SECONDS = 10.0
-IDLE_SECONDS = 5.0  # where there are too many connections
 KEEP_ALIVE_SECONDS = 75.0
 HIGH_WATER_BYTES = 256 * 1024  # that wait for a client
 MOST_UNSENT_BYTES = 64 * 1024  # that wait for the end of the loop's turn
 
 _TOO_MANY = Overloaded("Too many connections are open here; try again in a moment.", retry_after=1)
 
-Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
-
 
 class Connection(RequestHandler):
-    """`begin` and `finish` frame each call; `on_lost` is called once if the client goes in between."""
+    """`client` is there during a call, `stepper` from the first one on; `is_last`: it takes no other request, whatever we
+    answer."""
 
     __slots__ = (
-        "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_on_lost", "_outbox", "_unsent", "speaks_http_1"
+        "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_outbox", "_unsent", "client", "is_last",
+        "speaks_http_1", "stepper"
     )  # fmt: skip
 
-    def __init__(self, manager: web_server.Server, **options: Any) -> None:
+    def __init__(self, manager: Server, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._outbox = manager.outbox if isinstance(manager, Server) else Outbox(self._loop)
+        self._outbox = manager.outbox
         self._unsent = b""  # goes out at the end of this turn
-        self._on_lost: Callable[[], None] | None = None
+        self.client: Client | None = None
+        self.stepper: Stepper | None = None
         self._head_timer: Any = None
         self._in_call = False
         self._begun = b""  # how the head that came last begins
         self._idle_since = self._loop.time()
         self.speaks_http_1 = True
-        line = manager.line if isinstance(manager, Server) else None
-        self._lane = None if line is None else Lane(self, line, line.key)
+        self.is_last = False
+        self._lane = None if manager.line is None else Lane(self, manager.line, manager.line.key)
 
     @property
     def digest(self) -> bytes | None:
         """What the head of the request under way is known by; None where it is not to be known again."""
         return None if self._lane is None else self._lane.digest
 
-    @property
-    def is_last(self) -> bool:
-        """Whether the reply under way is to be the connection's last: its server is ending."""
-        return isinstance(self._manager, Server) and self._manager.ending
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Turn the client away where there are too many."""
         super().connection_made(transport)
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        if isinstance(self._manager, Server) and not self._manager.has_room():
+        manager = cast("Server", self._manager)
+        self.is_last = manager.ending
+        if not manager.has_room():
             cast(asyncio.Transport, transport).write(error_bytes(_TOO_MANY))
             self.force_close()
 
-    def begin(self, on_lost: Callable[[], None]) -> None:
-        """A call has been read off the wire."""
-        self._in_call, self._on_lost = True, on_lost
+    def begin(self, client: Client | None) -> None:
+        """The library has read a request off the wire; None for a client whose leaving is nothing to anybody."""
+        self._in_call, self.client = True, client
         self._disarm()
 
     def finish(self) -> None:
         """The call is over; what arrives next is a new head. The library, which has it now, writes past us."""
         self.go()
-        self._in_call, self._on_lost = False, None
+        self._in_call, self.client = False, None
         self._idle_since = self._loop.time()
         if self._lane is not None:
             self._lane.returned()
 
     def answered(self, client: Client) -> None:
         """A call of the quick lane is over."""
-        self._in_call, self._on_lost = False, None
+        self.client = None
         self._idle_since = self._loop.time()
-        if not client.keeps or client.gone:
-            self.go()
-            if self.transport is not None and (client.gone or self._lane is None or not self._lane.let_pass()):
-                self.transport.close()
-        elif self._lane is not None:
-            self._lane.go_on()
+        lane = self._lane
+        if client.keeps and not client.gone and lane is not None:
+            lane.go_on()
+            return
+        self.go()
+        if self.transport is not None and (client.gone or lane is None or not lane.let_pass()):
+            self.transport.close()
 
     def send(self, data: bytes) -> bool:
         """Send bytes, in this turn of the loop, and at once where they are many: only what has been written is known to wait
@@ -155,7 +154,12 @@ class Connection(RequestHandler):
 
     def _is_busy(self) -> bool:
         """Whether a request is under way, or has begun to come."""
-        return self._in_call or self._head_timer is not None or (self._lane is not None and self._lane.is_waiting)
+        return (
+            self._in_call
+            or self.client is not None
+            or self._head_timer is not None
+            or (self._lane is not None and self._lane.is_waiting)
+        )
 
     def data_received(self, data: bytes) -> None:
         """Take what is plain by the quick lane, and give any other head that has begun ten seconds to be complete."""
@@ -174,11 +178,11 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the call under way that its client has gone."""
-        on_lost, self._on_lost = self._on_lost, None
+        client, self.client = self.client, None
         self._disarm()
         super().connection_lost(exc)
-        if on_lost is not None:
-            on_lost()
+        if client is not None:
+            client.left(client)
 
     def _process_keepalive(self) -> None:
         """Ten seconds without a call: what has begun a head is too slow; else there is time until the connection is idle.
@@ -219,72 +223,3 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a reply is under way already")
         return head_refused(fault_of(exc), self._begun)
-
-
-def _any_number(connections: int) -> bool:
-    return True
-
-
-class Request(BaseRequest):
-    """A request whose reply says `Connection: close` where its server is ending."""
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection lives on after the reply."""
-        return super().keep_alive and not cast(Connection, self.protocol).is_last
-
-
-def _request(message: RawRequestMessage, payload: StreamReader, protocol: RequestHandler, *rest: Any) -> BaseRequest:
-    """A request, answered in HTTP/1.1 whatever version it claims (RFC 9110 2.5)."""
-    if message.version not in (HttpVersion10, HttpVersion11):
-        message = message._replace(version=HttpVersion11, should_close=True)
-        cast(Connection, protocol).speaks_http_1 = False
-    loop, (_, task) = asyncio.get_running_loop(), rest
-    return Request(message, payload, protocol, StreamWriter(protocol, loop), task, loop)
-
-
-class Server(web_server.Server):
-    """Makes `Connection`s, set up as the table of trust.md section 2 has it. `ending`: each has one more reply at most.
-    `line` takes plain requests past the HTTP library, where there is one."""
-
-    def __init__(self, handler: Handler) -> None:
-        super().__init__(
-            handler,
-            request_factory=_request,
-            handler_cancellation=False,
-            keepalive_timeout=HEAD_SECONDS,
-            lingering_time=2.0,
-            auto_decompress=False,
-            access_log=None,
-            max_line_size=LONGEST_TARGET,
-            max_field_size=LONGEST_HEADER,
-            max_headers=MOST_HEADERS,
-        )
-        self.outbox = Outbox(self._loop)
-        self.ending = False
-        self.line: Line | None = None
-        self.takes: Callable[[int], bool] = _any_number
-        self._made_room_at = 0.0
-
-    def has_room(self) -> bool:
-        """Whether there may be as many connections as there are; where not, idle ones are closed, once a second."""
-        if self.takes(len(self._connections)):
-            return True
-        if self._loop.time() - self._made_room_at > 1:
-            self._made_room_at = self._loop.time()
-            self.close_idle(IDLE_SECONDS)
-        return False
-
-    @property
-    def is_sending(self) -> bool:
-        """Whether a client has not taken all of its reply."""
-        return any(cast(Connection, connection).is_sending for connection in self.connections)
-
-    def close_idle(self, seconds: float) -> None:
-        """Close the connections that have had no request for so long."""
-        for connection in self.connections:
-            cast(Connection, connection).close_if_idle(seconds)
-
-    def __call__(self) -> RequestHandler:
-        """One connection."""
-        return Connection(self, loop=self._loop, **self._kwargs)

@@ -7,9 +7,9 @@ length of its body, and a body in hand within a second, or too large for that. T
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from enum import Enum
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from proxy.web.upload import Upload
@@ -20,8 +20,8 @@ LARGEST_HEAD = 16 * 1024
 PATIENCE_SECONDS = 1.0
 _MOST_DIGITS = 16
 
-_LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
-_LENGTH_BEGINS = len(_LENGTH)
+_LENGTHS = b"\r\nContent-Length: %d\r\n", b"\r\ncontent-length: %d\r\n"
+_LENGTH_BEGINS = len(_LENGTHS[0]) - len(b"%d\r\n")
 _CREDENTIALS = (
     b"\r\nAuthorization: ",
     b"\r\nauthorization: ",
@@ -40,15 +40,15 @@ class Line(Protocol):
 
     key: bytes
 
-    def known(self, digest: bytes, credential: bytes | None, body_bytes: int) -> Any:
-        """The head of this digest with whoever presents the credential, if a request of theirs with so much of a body may
-        be answered; else None. `credential` is a header's line, b"" where the head has none; None: the digest is that of
-        the two together, which `remember` was told."""
+    def known(self, digest: bytes, body_bytes: int) -> Any:
+        """Who sends the head of this digest, credential and all, if a request of theirs with so much of a body may be
+        answered; else None."""
 
-    def remember(self, digest: bytes, known: Any) -> None:
-        """Know it by this digest of a head and its credential."""
+    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, body_bytes: int) -> Any:
+        """The same by the digest of a head less its credential; `known` by that `of_both` the next time. `credential` is a
+        header's line, b"" where the head has none."""
 
-    def begin(self, door: Any, head: Any, body: bytes | Upload) -> None:
+    def begin(self, door: Any, sender: Any, body: bytes | Upload) -> None:
         """Answer."""
 
 
@@ -62,18 +62,25 @@ class Door(Protocol):
 
 
 class State(Enum):
-    """Who has what comes: this lane, a call of it under way, the library for one request, the library for good."""
+    """Who has what comes: this lane, waiting for the rest of a request or not, a call of it under way, the library for one
+    request, the library for good."""
 
     OPEN = 1
-    BUSY = 2
-    LENT = 3
-    CLOSED = 4
+    WAITING = 2
+    BUSY = 3
+    LENT = 4
+    CLOSED = 5
+
+
+_OPEN, _BUSY = State.OPEN, State.BUSY  # every call looks, and an enumeration's members are slow to get at
 
 
 class Lane:
     """Of one connection. `digest`: of the head of the plain request that the library has; None where it has another."""
 
-    __slots__ = ("_behind", "_door", "_key", "_late", "_left", "_line", "_state", "_upload", "_waiting", "digest")
+    __slots__ = (
+        "_behind", "_door", "_key", "_late", "_left", "_length", "_line", "_state", "_upload", "_waiting", "digest"
+    )  # fmt: skip
 
     def __init__(self, door: Door, line: Line, key: bytes) -> None:
         """`key` is that of the digests, by which heads are known without anything of them being kept."""
@@ -81,7 +88,8 @@ class Lane:
         self._door = door
         self._line = line
         self._key = key
-        self._state = State.OPEN
+        self._state = _OPEN
+        self._length = _LENGTHS[0]  # as this client spells it
         self._waiting = b""
         self._behind = b""
         self._left = 0
@@ -94,12 +102,27 @@ class Lane:
         return bool(self._waiting or self._behind)
 
     def receive(self, data: bytes) -> None:
-        """Bytes have come."""
-        if self._state is State.OPEN:
-            if self._waiting:
-                data, self._waiting = self._waiting + data, b""
+        """Bytes have come: mostly all of a request whose head is known."""
+        if self._state is not _OPEN:
+            self._receive_more(data)
+            return
+        end = data.find(b"\r\n\r\n") + 4
+        length = self._length % (len(data) - end)
+        at = data.find(length, 0, end)
+        if at > 0:
+            head = data[:at] + data[at + len(length) - 2 : end]
+            sender = self._line.known(blake2b(head, digest_size=16, key=self._key).digest(), len(data) - end)
+            if sender is not None:
+                self._state = _BUSY
+                self._line.begin(self._door, sender, data[end:])
+                return
+        self._read(data)
+
+    def _receive_more(self, data: bytes) -> None:
+        if self._state is State.WAITING:
+            data, self._waiting, self._state = self._waiting + data, b"", _OPEN
             self._read(data)
-        elif self._state is State.BUSY:
+        elif self._state is _BUSY:
             self._behind += data
             if len(self._behind) > LARGEST_BODY and self._door.transport is not None:
                 self._door.transport.pause_reading()
@@ -124,60 +147,74 @@ class Lane:
             self._upload = None
         if self._behind:  # in a turn of its own, as there may be many
             asyncio.get_running_loop().call_soon(self._catch_up)
-        elif self._state is State.BUSY:
-            self._state = State.OPEN
+        else:
+            self._state = _OPEN
 
     def returned(self) -> None:
         """The library has served a request; the next may be plain again where it was read to its end, and no further."""
         self.digest = None
         if self._state is State.LENT:
-            self._state = State.CLOSED if self._left else State.OPEN
+            self._state = State.CLOSED if self._left else _OPEN
 
     def _catch_up(self) -> None:
         data, self._behind = self._behind, b""
-        self._state = State.OPEN
+        self._state = _OPEN
         if self._door.transport is not None:
             self._door.transport.resume_reading()
             self.receive(data)
 
     def _read(self, data: bytes) -> None:
+        """A request of any other kind, or part of one."""
         end = data.find(b"\r\n\r\n") + 4
         if end < 4:
             self._wait(data)
             return
-        head, length = _split_length(data, end)
+        head, length = self._split_length(data, end)
         digest, left = self._digest_of(head), end + length - len(data)
-        known = self._line.known(digest, None, length) or self._recognised(head, digest, length)
-        if known is None:
+        sender = self._line.known(digest, length) or self._recognised(head, digest, length)
+        if sender is None:
             self._lend(data, head, left)
         elif left == 0:
-            self._begin(known, data[end:], b"")
+            self._begin(sender, data[end:], b"")
         elif left < 0:
-            self._begin(known, data[end:left], data[left:])
+            self._begin(sender, data[end:left], data[left:])
         elif length > LARGEST_BODY:
             self._upload = Upload(self._door, length, data[end:])
-            self._begin(known, self._upload, b"")
+            self._begin(sender, self._upload, b"")
         else:
             self._wait(data)
 
-    def _begin(self, known: Any, body: bytes | Upload, behind: bytes) -> None:
-        self._state, self._behind = State.BUSY, behind
-        if self._late is not None:
-            self._stop_waiting()
-        self._line.begin(self._door, known, body)
+    def _begin(self, sender: Any, body: bytes | Upload, behind: bytes) -> None:
+        self._state, self._behind = _BUSY, behind
+        self._stop_waiting()
+        self._line.begin(self._door, sender, body)
+
+    def _split_length(self, data: bytes, end: int) -> tuple[bytes, int]:
+        """The head up to `end` less the length of its body, as it is usually spelled, and the length; 0 where none is told.
+
+        What is spelled otherwise stays in the head, which is then not plain.
+        """
+        for spelled in _LENGTHS:
+            at = data.find(spelled[:_LENGTH_BEGINS], 0, end)
+            if at >= 0:
+                begins = at + _LENGTH_BEGINS
+                line_end = data.find(b"\r\n", begins)
+                digits = data[begins:line_end]
+                if not digits.isdigit() or line_end - begins >= _MOST_DIGITS:
+                    break
+                self._length = spelled
+                return data[:at] + data[line_end:end], int(digits)
+        return data[:end], 0
 
     def _recognised(self, head: bytes, digest: bytes, length: int) -> Any:
-        """What is known of a head whoever sent it, and of this sender; `digest` is that of the two together."""
+        """The sender of a head that is known whoever sent it; `digest` is that of it and the credential together."""
         rest, credential = _split_credential(head)
         if not _PRINTED.fullmatch(credential):  # nobody has read it yet, and the library refuses what controls
             return None
-        known = self._line.known(self._digest_of(rest), credential, length)
-        if known is not None:
-            self._line.remember(digest, known)
-        return known
+        return self._line.recognised(self._digest_of(rest), digest, credential, length)
 
     def _digest_of(self, head: bytes) -> bytes:
-        return hashlib.blake2b(head, digest_size=16, key=self._key).digest()
+        return blake2b(head, digest_size=16, key=self._key).digest()
 
     def _lend(self, data: bytes, head: bytes, left: int) -> None:
         """The library is to read this request, of whose body so many bytes are still to come."""
@@ -191,7 +228,7 @@ class Lane:
         if len(data) > LARGEST_HEAD + LARGEST_BODY:
             self._give_up(data)
             return
-        self._waiting = data
+        self._waiting, self._state = data, State.WAITING
         if self._late is None:
             self._late = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._give_up)
 
@@ -206,22 +243,6 @@ class Lane:
         if self._late is not None:
             self._late.cancel()
             self._late = None
-
-
-def _split_length(data: bytes, end: int) -> tuple[bytes, int]:
-    """The head up to `end` less the length of its body, as it is usually spelled, and the length; 0 where none is told.
-
-    What is spelled otherwise stays in the head, which is then not plain.
-    """
-    at = data.find(_LENGTH, 0, end)
-    if at < 0 and (at := data.find(_LENGTH_IN_SMALL, 0, end)) < 0:
-        return data[:end], 0
-    begins = at + _LENGTH_BEGINS
-    line_end = data.find(b"\r\n", begins)
-    digits = data[begins:line_end]
-    if not digits.isdigit() or line_end - begins >= _MOST_DIGITS:
-        return data[:end], 0
-    return data[:at] + data[line_end:end], int(digits)
 
 
 def _split_credential(head: bytes) -> tuple[bytes, bytes]:

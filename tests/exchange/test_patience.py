@@ -45,10 +45,10 @@ def step(line: Line) -> None:
         deadlines, over = Deadlines(loop), loop.create_future()
 
         async def call() -> None:
-            await line(lambda silence_seconds, until: Patience(deadlines, stepper, silence_seconds, until))
+            await line(stepper.bear)
 
-        stepper = Stepper(call(), lambda: over.set_result(None))
-        stepper.start()
+        stepper = Stepper(deadlines)
+        stepper.run(call(), over.set_result)
         await over
 
     run(main())

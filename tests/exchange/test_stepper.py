@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from proxy.exchange.patience import Deadlines
 from proxy.exchange.stepper import Signal, Stepper
 
 
 async def stepped(line: Callable[[], Any]) -> Stepper:
     """Start a line; it may not have ended yet."""
-    stepper = Stepper(line(), lambda: None)
-    stepper.start()
+    stepper = Stepper(Deadlines(asyncio.get_running_loop()))
+    stepper.run(line(), lambda about: None)
     return stepper
 
 
@@ -145,7 +146,25 @@ async def test_an_error_nobody_catches_passes_and_ends_it() -> None:
     async def line() -> None:
         raise RuntimeError("a bug")
 
-    stepper = Stepper(line(), lambda: ends.append("ended"))
+    stepper = Stepper(Deadlines(asyncio.get_running_loop()))
     with pytest.raises(RuntimeError, match="a bug"):
-        stepper.start()
+        stepper.run(line(), ends.append, "ended")
     assert (stepper.done, ends) == (True, ["ended"])
+
+
+async def test_one_runs_a_line_after_the_other_and_an_interruption_is_of_one_of_them_only() -> None:
+    signal, ends = Signal(asyncio.get_running_loop()), list[str]()
+
+    async def line() -> None:
+        await signal
+
+    stepper = Stepper(Deadlines(asyncio.get_running_loop()))
+    for name in ("first", "second"):
+        stepper.run(line(), ends.append, name)
+        assert not stepper.done
+        signal.fire()
+        signal.fire()  # nobody waits any more
+    stepper.run(line(), ends.append, "third")
+    assert stepper.cancel()
+    signal.fire()
+    assert (ends, stepper.done) == (["first", "second", "third"], True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from proxy.web.connection import MOST_UNSENT_BYTES, Connection, Server
+from proxy.web.connection import MOST_UNSENT_BYTES, Connection
+from proxy.web.server import Server
 
 
 class Wire(asyncio.Transport):

@@ -24,16 +24,17 @@ class Line:
         self.credentials: list[bytes] = []
         self.remembered: dict[bytes, Any] = {}
 
-    def known(self, digest: bytes, credential: bytes | None, body_bytes: int) -> Any:
-        if credential is None:
-            return self.remembered.get(digest)
+    def known(self, digest: bytes, body_bytes: int) -> Any:
+        return self.remembered.get(digest)
+
+    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, body_bytes: int) -> Any:
         self.credentials.append(credential)
-        return digest if digest in self.taught else None
+        if digest not in self.taught:
+            return None
+        self.remembered[of_both] = digest
+        return digest
 
-    def remember(self, digest: bytes, known: Any) -> None:
-        self.remembered[digest] = known
-
-    def begin(self, door: Any, head: Any, body: bytes | Upload) -> None:
+    def begin(self, door: Any, sender: Any, body: bytes | Upload) -> None:
         self.begun.append(body)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from itertools import count
+from typing import cast
 
 from aiohttp.http import HttpVersion10
 from aiohttp.web_request import BaseRequest
@@ -19,7 +20,6 @@ from proxy.exchange.client import Client
 from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record, record_of
-from proxy.exchange.request_ids import RequestIds
 from proxy.exchange.stepper import Stepper
 from proxy.policy.money.weight import likely_tokens, to_weigh, weigh
 from proxy.policy.names.access import check_endpoint
@@ -28,7 +28,7 @@ from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.again import like_before, prepared_for
 from proxy.web.client.gate import Room
-from proxy.web.client.heads import Asked, Head, head_of
+from proxy.web.client.heads import Asked, Head, Sender, head_of
 from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.planning import dressed, listed_models, listen, plan_for, staged
@@ -43,6 +43,7 @@ from proxy.wire.endpoints import OWN, endpoint_for, path_of, speaks_anthropic, s
 from proxy.wire.marks import marks_of
 from proxy.wire.ours import NOTHING_OURS
 
+Body = bytes | BaseRequest | Upload
 _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
 
@@ -52,45 +53,58 @@ class Api:
     def __init__(self, parts: Parts, finished: Callable[[Record, float], None], crashed: Callable[[str], None]) -> None:
         self.parts = parts
         self.key = secrets.token_bytes(32)
-        self._ids = RequestIds()
+        self._nonce, self._numbers = "req_" + secrets.token_hex(8), count()
         self.running: dict[Stepper, Record] = {}
         self._deadlines = Deadlines(asyncio.get_running_loop())
         self._finished = finished
         self._crashed = crashed
 
-    def known(self, digest: bytes, credential: bytes | None, body_bytes: int) -> Asked | None:
-        """What a head that came before asks for, if this credential's owner may ask for it with so large a body."""
+    def known(self, digest: bytes, body_bytes: int) -> Sender | None:
+        """Whose head this is the digest of, credential and all, if so large a body may be sent with it."""
         parts = self.parts
-        if parts.closing is not None or body_bytes > parts.max_body:
+        sender = parts.heads.senders.get(digest)
+        if sender is None or not parts.keys.admits(sender.caller):
             return None
-        asked = parts.heads.asked(digest, credential, parts.keys)
-        return None if body_bytes > LARGEST_BODY and asked is not None and not _reads_all(asked.head) else asked
+        return sender if body_bytes <= parts.quick_bytes or self._may_be_so_large(sender, body_bytes) else None
 
-    def remember(self, digest: bytes, known: Asked) -> None:
-        """Know a head by this digest of it and its credential."""
-        self.parts.heads.remember(digest, known)
+    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, body_bytes: int) -> Sender | None:
+        """The same of a head that came before, whoever sent it, by the digest of the rest and the line of the credential;
+        `known` has it next time."""
+        sender = self.parts.heads.recognised(digest, of_both, credential, self.parts.keys)
+        return sender if sender is not None and self._may_be_so_large(sender, body_bytes) else None
+
+    def _may_be_so_large(self, sender: Sender, body_bytes: int) -> bool:
+        if self.parts.closing is not None or body_bytes > self.parts.max_body:
+            return False
+        return body_bytes <= LARGEST_BODY or _reads_all(sender.head)
 
     def next_id(self) -> str:
-        """The id of a request that is still to begin."""
-        return self._ids.next()
+        """The id of a request that is still to begin, which no other has: a nonce of this process, and a counter."""
+        return f"{self._nonce}{next(self._numbers):08x}"
 
-    def begin(self, door: Entrance, asked: Asked, body: bytes | Upload, request_id: str | None = None) -> None:
+    def begin(self, door: Entrance, sender: Sender, body: bytes | Upload, request_id: str | None = None) -> None:
         """Answer a request whose head is known."""
-        asked.body = body
-        head, caller = asked.head, asked.caller
-        record = record_of(request_id or self._ids.next(), head.endpoint, caller.name, caller.tenant)
+        head, caller = sender.head, sender.caller
+        record = record_of(request_id or self.next_id(), head.endpoint, caller.name, caller.tenant)
         if head.cors or caller.timing or head.speaks_anthropic:
             record.cors, record.timing, record.speaks_anthropic = head.cors, caller.timing, head.speaks_anthropic
-        client = Client(door, record, self._deadlines, head.method, False, True)
-        self._run(door, client, self._line(client, record, asked), partial(door.answered, client))
+        if (call := door.stepper) is None:
+            call = door.stepper = Stepper(self._deadlines)
+        client = Client(door, record, self._deadlines, head.method, False, True, call, self._left)
+        door.client, self.running[call] = client, record
+        call.run(self._line(client, record, sender, body), door.answered, client)
 
     async def answer(self, request: BaseRequest) -> Answered:
         """Answer any other request, read off the wire by the HTTP library."""
-        record, door = record_of(self._ids.next()), cast(Connection, request.protocol)
-        is_http_1_0 = request.version == HttpVersion10
-        client = Client(door, record, self._deadlines, request.method, is_http_1_0, request.keep_alive)
+        record, door = record_of(self.next_id()), cast(Connection, request.protocol)
+        is_http_1_0, call = request.version == HttpVersion10, Stepper(self._deadlines)
+        client = Client(
+            door, record, self._deadlines, request.method, is_http_1_0, request.keep_alive, call, self._left
+        )
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._run(door, client, self._line(client, record, request), partial(_tell, over))
+        door.begin(client)
+        self.running[call] = record
+        call.run(self._line(client, record, None, request), partial(_tell, over), client)
         try:
             await over
         except asyncio.CancelledError:
@@ -100,41 +114,35 @@ class Api:
             door.finish()
         return Answered(keeps=client.keeps and not client.gone)
 
-    def _run(self, door: Entrance, client: Client, line: Coroutine[Any, Any, None], ended: Callable[[], None]) -> None:
-        call = client.stepper = Stepper(line, ended)
-        door.begin(partial(self._left, client))
-        self.running[call] = client.record
-        call.start()
-
     def _left(self, client: Client) -> None:
         """A client has gone, which is nothing to a call whose reply is kept for it."""
         if not client.takers or not client.stays:
             self.parts.drainer.left(client.stepper, client.record)
 
-    async def _line(self, client: Client, record: Record, request: Asked | BaseRequest) -> None:
-        """One request, from its head to its last byte."""
+    async def _line(self, client: Client, record: Record, sender: Sender | None, body: Body) -> None:
+        """One request, from its head to its last byte. No sender: its head is still to be judged."""
         call = client.stepper
         try:
-            asked = request if isinstance(request, Asked) else self._asked(request, client, record)
-            if asked is not None:
-                to_read = 0 if isinstance(asked.body, bytes) else asked.body.content_length or 0
-                if (turn := self.parts.gate.enter(asked.caller.name, to_read)) is not None:
+            if sender is None:
+                sender = self._sender(cast(BaseRequest, body), client, record)
+            if sender is not None:
+                if (turn := self.parts.gate.enter(sender.caller.name, body)) is not None:
                     await turn
                 record.entered = True
-                job = like_before(asked, record)
-                if job is not None or (job := await self._job(asked, client, record)) is not None:
+                job = like_before(sender, body, record)
+                if job is not None or (job := await self._job(sender, body, client, record)) is not None:
                     await self.parts.exchange.serve(client, job)
         except ProxyError as error:
-            self._refuse(error, client, request)
+            self._refuse(error, client, body)
         except asyncio.CancelledError:
             if record.cut_by is None or record.client_left is not None:
                 raise
             if self.parts.closing is not None:
                 self.parts.closing.cut += 1
-            self._refuse(record.cut_by, client, request)
+            self._refuse(record.cut_by, client, body)
         except Exception:
             self._crashed(record.request_id)
-            self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, request)
+            self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, body)
         finally:
             client.rest()
             for taker in client.takers:
@@ -173,7 +181,7 @@ class Api:
         else:
             self._finished(record, ended)
 
-    def _asked(self, request: BaseRequest, client: Client, record: Record) -> Asked | None:
+    def _sender(self, request: BaseRequest, client: Client, record: Record) -> Sender | None:
         """Read a head for the first time; None where that was answered already."""
         parts, door = self.parts, cast(Connection, request.protocol)
         record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version="anthropic-version" in request.headers)
@@ -202,11 +210,12 @@ class Api:
         head = head_of(request, (path, query), endpoint, record)
         if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
             parts.heads.learn(door.digest, head)
-        return Asked(head, caller, request)
+        return Sender(head, caller)
 
-    async def _job(self, asked: Asked, client: Client, record: Record) -> Job | None:
+    async def _job(self, sender: Sender, unread: Body, client: Client, record: Record) -> Job | None:
         """What is asked of a provider, by a call that is like none before; None where we had the answer ourselves."""
-        head, caller, parts = asked.head, asked.caller, self.parts
+        head, caller, parts = sender.head, sender.caller, self.parts
+        asked = Asked(head, caller, unread)
         if head.method in ("GET", "HEAD") and (listed := listed_models(parts, head, caller)) is not None:
             client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
             return None
@@ -237,7 +246,7 @@ class Api:
         until, tokens, scopes = record.started + head.read_timeout_seconds, likely_tokens(weight), scopes_of(caller)
         job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap, rank=head.rank)
         if not is_dressed and alike is None:
-            job.prepared = prepared_for(parts.heads, asked, job)
+            job.prepared = prepared_for(parts.heads, sender, job)
         return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)
 
     async def _shared(self, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:
@@ -264,7 +273,7 @@ class Api:
         record.times.waited_seconds += time.monotonic() - began
         return body
 
-    def _refuse(self, error: ProxyError, client: Client, request: Asked | BaseRequest) -> None:
+    def _refuse(self, error: ProxyError, client: Client, body: Body) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""
         record = client.record
         record.error = error
@@ -272,10 +281,9 @@ class Api:
             client.cut(error, record.shape)
             return
         record.phase = "done" if record.phase == "reading" else record.phase
-        is_unread = not isinstance(request, Asked) and not request.content.is_eof()
-        is_last = (
-            isinstance(error, ShuttingDown) or (is_unread and isinstance(error, Overloaded)) or _is_coming(request)
-        )
+        is_unread = isinstance(body, BaseRequest) and not body.content.is_eof()
+        is_last = isinstance(error, ShuttingDown) or (is_unread and isinstance(error, Overloaded))
+        is_last = is_last or (isinstance(body, Upload) and body.unread)
         if is_last or error.status in (408, 413, 415, 417):
             client.keeps = False
         client.whole(error.status, *error_reply(error, record.refusal_headers(), anthropic=record.speaks_anthropic))
@@ -286,10 +294,6 @@ def _reads_all(head: Head) -> bool:
     return head.method == "POST" and head.endpoint.name not in OWN
 
 
-def _is_coming(request: Asked | BaseRequest) -> bool:
-    return isinstance(request, Asked) and isinstance(request.body, Upload)
-
-
-def _tell(over: asyncio.Future[None]) -> None:
+def _tell(over: asyncio.Future[None], client: Client) -> None:
     if not over.done():
         over.set_result(None)

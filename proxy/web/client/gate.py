@@ -10,8 +10,11 @@ import asyncio
 import resource
 from collections.abc import Awaitable
 
+from aiohttp.web_request import BaseRequest
+
 from proxy.errors import Overloaded
 from proxy.policy.limits.shares import Shares, Turns
+from proxy.web.upload import Upload
 
 MOST_CALLS = 10_000
 DESCRIPTORS = 65_536
@@ -45,8 +48,8 @@ class Gate:
         self._turns: Turns[asyncio.Future[None]] = Turns()
         self._entered = 0
 
-    def enter(self, key: str, body_bytes: int) -> Awaitable[None] | None:
-        """Come in, at once or, awaiting what comes back, in turn, with a body of so many bytes still to be read.
+    def enter(self, key: str, body: bytes | BaseRequest | Upload) -> Awaitable[None] | None:
+        """Come in, at once or, awaiting what comes back, in turn, with a body in hand or still to be read.
 
         Raises `Overloaded`; else `leave` is due at the call's end.
         """
@@ -59,7 +62,8 @@ class Gate:
             self._entered += 1
             return None
         turn = loop.create_future()
-        self._turns.join(key, 1 + body_bytes // _BYTES_OF_A_CALL, turn)
+        to_read = 0 if isinstance(body, bytes) else body.content_length or 0
+        self._turns.join(key, 1 + to_read // _BYTES_OF_A_CALL, turn)
         return self._in_turn(key, turn)
 
     async def _in_turn(self, key: str, turn: asyncio.Future[None]) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from aiohttp.web_request import BaseRequest
-from msgspec import Struct, field
+from msgspec import Struct
 from multidict import MultiMapping
 
 from proxy.dialects import Incoming
 from proxy.errors import DuplicateKey, InvalidValue
-from proxy.exchange.prepared import Before, Prepared
+from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.limits.pace import DEFAULT, PRIORITIES
 from proxy.policy.names.access import ROUTE, is_narrowed
@@ -30,7 +29,6 @@ from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
 MOST_PREPARED = 16_384
-_NEVER: tuple[None, Any, Any] = None, None, None
 _LONGEST_ONCE = 255
 _BATCHES = ("batches", "messages/batches")
 SHARED = "x-tollkeeper-coalesce"
@@ -74,14 +72,22 @@ class Head(Struct, frozen=True):
     rank: int = DEFAULT
 
 
+class Sender(Struct, eq=False):
+    """A head and whose it is; what calls of theirs needed that came before: by the numbers of the templates of their bodies,
+    and the `latest`, which mostly comes again."""
+
+    head: Head
+    caller: Caller
+    latest: Prepared | None = None
+    by_template: dict[int, Prepared] = {}
+
+
 class Asked(Struct):
-    """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it. `before`: what
-    calls of this head and sender needed that came before."""
+    """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it."""
 
     head: Head
     caller: Caller
     body: bytes | BaseRequest | Upload
-    before: Before = field(default_factory=Before)
 
 
 async def body_of(asked: Asked, most: int) -> bytes:
@@ -99,34 +105,28 @@ class Heads:
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
         self._came: set[bytes] = set()
-        self._of_senders: dict[bytes, tuple[Head, Caller, Before]] = {}
+        self.senders: dict[bytes, Sender] = {}
         self._prepared = 0
 
-    def asked(self, digest: bytes, credential: bytes | None, keys: Keyring) -> Asked | None:
-        """What a request asks for whose head came before, if whoever presents the credential may ask for it; None for the
-        credential: the digest is of both, and was to be remembered."""
-        if credential is None:
-            head, caller, before = self._of_senders.get(digest, _NEVER)
-            return None if head is None or not keys.admits(caller) else Asked(head, caller, b"", before)
+    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, keys: Keyring) -> Sender | None:
+        """Who sends a head that came before, if whoever presents the credential may ask for it; to be known from now on by
+        the digest `of_both`."""
         head = self._known.get(digest)
         caller = None if head is None else keys.caller_of(credential)
         if head is None or caller is None or (head.endpoint.unbounded and is_narrowed(caller)):
             return None
-        return Asked(head, caller, b"")
+        if len(self.senders) >= MOST_DIGESTS:
+            self.senders.clear()
+        sender = self.senders[of_both] = Sender(head, caller)
+        return sender
 
-    def remember(self, digest: bytes, asked: Asked) -> None:
-        """Know a head again with the one who sent it."""
-        if len(self._of_senders) >= MOST_DIGESTS:
-            self._of_senders.clear()
-        self._of_senders[digest] = asked.head, asked.caller, asked.before
-
-    def keep(self, asked: Asked, prepared: Prepared) -> None:
+    def keep(self, sender: Sender, prepared: Prepared) -> None:
         """The next call of the same head and sender with such a body need not be worked out again."""
         self._prepared += 1
         if self._prepared > MOST_PREPARED:
-            self._of_senders.clear()
+            self.senders.clear()
             self._prepared = 0
-        asked.before.by_template[prepared.template.number] = asked.before.latest = prepared
+        sender.by_template[prepared.template.number] = sender.latest = prepared
 
     def learn(self, digest: bytes, head: Head) -> None:
         """Know it again once it has come twice: some clients give every request a head of its own, none of which comes

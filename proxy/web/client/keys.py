@@ -84,7 +84,7 @@ class Keyring:
         """Whether a caller's key still counts, which is noted as its use."""
         if caller is OPEN:
             return True
-        now_ms = int(time.time() * 1000)
+        now_ms = time.time_ns() // 1_000_000
         if caller.expires_ms is not None and now_ms >= caller.expires_ms:
             return False
         self.used[caller.name] = now_ms

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -13,6 +12,7 @@ from proxy.exchange.listening import Ear
 from proxy.exchange.record import Record
 from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
+from proxy.exchange.stepper import Stepper
 from proxy.exchange.trials import Trials
 from proxy.policy.features import ALL_ON, Features
 from proxy.policy.names.resolution import Names
@@ -23,6 +23,7 @@ from proxy.web.client.heads import Asked, Head, Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
 from proxy.web.guard import Guard
+from proxy.web.lane import LARGEST_BODY
 from proxy.wire.call import Call
 
 
@@ -39,10 +40,11 @@ class Closing(Struct):
 
 
 class Entrance(Door, Protocol):
-    """Where a request came in, and its reply goes out."""
+    """Where a request came in, and its reply goes out. `client` is set while its call runs: `left` is due if it goes.
+    `stepper` runs one call after the other, None before the first."""
 
-    def begin(self, on_lost: Callable[[], None]) -> None:
-        """A call begins; tell when its client goes."""
+    client: Client | None
+    stepper: Stepper | None
 
     def answered(self, client: Client) -> None:
         """It is over."""
@@ -80,7 +82,8 @@ class Copies(Protocol):
 
 
 class Parts(Struct):
-    """What calls are served with. Whoever changes what heads are judged by begins new `heads`."""
+    """What calls are served with. Whoever changes what heads are judged by begins new `heads`. A body of `quick_bytes` at most
+    may be sent with any head that is known."""
 
     exchange: Exchange
     drainer: Drainer
@@ -100,3 +103,16 @@ class Parts(Struct):
     heads: Heads = field(default_factory=Heads)
     trials: Trials = field(default_factory=Trials)
     features: Features = ALL_ON
+    quick_bytes: int = -1
+
+    def __post_init__(self) -> None:
+        self.take_up_to(self.max_body)
+
+    def take_up_to(self, max_body: int) -> None:
+        """No larger bodies, from now on."""
+        self.max_body = max_body
+        self.quick_bytes = min(max_body, LARGEST_BODY) if self.closing is None else -1
+
+    def close(self, closing: Closing) -> None:
+        """No head is known any more: it takes another look whether its call is still taken."""
+        self.closing, self.quick_bytes = closing, -1

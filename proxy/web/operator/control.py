@@ -18,12 +18,13 @@ from proxy.config.problems import ConfigProblems
 from proxy.errors import ProxyError
 from proxy.exchange.record import Entry
 from proxy.stores.failures import BackupRefused, StoreError
-from proxy.web.connection import Connection, Server
+from proxy.web.connection import Connection
 from proxy.web.operator.actor import ACTOR, Actor, of_socket, uid_of
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.desk import Declined
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import ReloadRefused
+from proxy.web.server import Server
 
 SOCKET_NAME = "control.sock"
 _LONGEST_PATH = 103  # what every system's socket addresses can hold
@@ -165,15 +166,11 @@ def under_way(request: BaseRequest) -> Iterator[None]:
     if not isinstance(connection, Connection):
         yield
         return
-    connection.begin(_nothing)
+    connection.begin(None)
     try:
         yield
     finally:
         connection.finish()
-
-
-def _nothing() -> None:
-    """Is done where a client leaves."""
 
 
 async def _next_line(entries: asyncio.Queue[Entry]) -> bytes:
