@@ -169,8 +169,9 @@ class Telemetry:
 
     def _is_key(self, name: str) -> bool:
         """Whether a key of this name is in force, or it stands for open mode, or for a judge."""
-        is_judge = name.startswith(judge_scope("")) and name.removeprefix(judge_scope("")) in self._settings.aliases
-        return name == "open" or is_judge or name in self._books.keys.names
+        if name in self._books.keys.names or name == "open":
+            return True
+        return name.startswith(judge_scope("")) and name.removeprefix(judge_scope("")) in self._settings.aliases
 
     def _tenants(self) -> Container[str]:
         return self._settings.tenants
@@ -224,7 +225,7 @@ class Telemetry:
 
 def _alike(same: Same) -> Alike:
     """What the metrics are told of calls of one kind."""
-    entry, record = same.entry, same.ended[0][0]
+    entry, record, lines = same.entry, same.ended[0][0], same.lines
     seen = CallSeen(  # in the order of its fields, which is quicker than by their names
         entry.endpoint, entry.status, entry.total_seconds, entry.overhead_seconds, entry.provider,
         entry.target or (record.label if entry.cache else None),
@@ -236,11 +237,18 @@ def _alike(same: Same) -> Alike:
         entry.shadow_rejections and _codes(entry.shadow_rejections),
         record.tenant, entry.flags, entry.cache, record.saved_pusd,
     )  # fmt: skip
-    return Alike(seen, same.lines, sum([one.saved_pusd for one, _ in same.ended]) if entry.cache else 0)
+    whose = Counter([(line.key, line.tenant) for line in lines])
+    return Alike(seen, lines, whose, sum([one.saved_pusd for one, _ in same.ended]) if entry.cache else 0)
 
 
 def _cost_seen(rows: list[Row]) -> CostSeen:
     """What attempts that metrics do not tell apart came to together."""
+    one = rows[0]
+    if len(rows) == 1:
+        own = Tokens(
+            one.input_tokens, one.output_tokens, one.cached_input_tokens, one.cache_write_tokens, one.reasoning_tokens
+        )
+        return CostSeen(one.provider, one.model, one.key, one.cost_pusd, one.source, own, one.tenant)
     tokens = Tokens(
         sum([row.input_tokens for row in rows]),
         sum([row.output_tokens for row in rows]),
@@ -248,7 +256,7 @@ def _cost_seen(rows: list[Row]) -> CostSeen:
         sum([row.cache_write_tokens for row in rows]),
         sum([row.reasoning_tokens for row in rows]),
     )
-    one, cost_pusd = rows[0], sum([row.cost_pusd for row in rows])
+    cost_pusd = sum([row.cost_pusd for row in rows])
     return CostSeen(one.provider, one.model, one.key, cost_pusd, one.source, tokens, one.tenant)
 
 

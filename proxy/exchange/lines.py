@@ -97,7 +97,7 @@ class Kind(Struct, frozen=True, eq=False):
 
 
 class Alike(Struct):
-    """Calls of one kind, key and tenant that ended together. `entry` is that of another one of the kind."""
+    """Calls of one kind that ended together, whosever they are. `entry` is that of another one of the kind."""
 
     entry: Entry
     ended: list[Ended]
@@ -122,8 +122,8 @@ class Kinds:
     def told(self, ended: Sequence[Ended], unit: Credits | None) -> Told:
         """All there is to tell of these, with what they cost in the operator's own unit, where there is one."""
         lines: list[Line | OddLine] = []
-        alike: dict[tuple[Kind, str | None, str | None], Alike] = {}
-        newest: object = None
+        alike: dict[Kind, Alike] = {}
+        newest: Kind | None = None
         same: Alike | None = None
         has_odd = False
         is_usual = _are_usual(ended)
@@ -134,11 +134,10 @@ class Kinds:
             else:
                 line, has_odd = _odd_line(one, kind, time, unit), True
             lines.append(line)
-            whose = kind, line.key, line.tenant
-            if same is None or whose != newest:
-                newest, same = whose, alike.get(whose)
+            if same is None or kind is not newest:
+                newest, same = kind, alike.get(kind)
                 if same is None:
-                    same = alike[whose] = Alike(kind.entry, [], [])
+                    same = alike[kind] = Alike(kind.entry, [], [])
             same.ended.append(one)
             same.lines.append(line)
         return Told(lines, list(alike.values()), has_odd)

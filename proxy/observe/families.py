@@ -49,6 +49,7 @@ class Children(Generic[Child]):
         self._make = make
         self._room = room
         self._may_fold = not _MANY.isdisjoint(row.labels)
+        self._folds = [label in _FOLDED for label in row.all_labels]
         for value in row.zeros:
             self.at(value)
 
@@ -60,8 +61,7 @@ class Children(Generic[Child]):
     def _begin(self, values: tuple[str, ...]) -> Child:
         if not self._room.take(self.row.series) and self._may_fold:
             values = tuple(
-                OTHER if label in _FOLDED and value else value
-                for label, value in zip(self.row.all_labels, values, strict=True)
+                [OTHER if is_folded and value else value for is_folded, value in zip(self._folds, values, strict=True)]
             )
         child = self.by_labels.get(values)
         if child is None:

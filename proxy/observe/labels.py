@@ -72,9 +72,11 @@ class Labels:
             return ""
         return name if self._is_key(name) else OTHER
 
-    def tenant(self, name: str) -> str:
+    def tenant(self, name: str | None) -> str:
         """The name of a key's tenant."""
-        return name if not name or name in self._tenants() else OTHER
+        if not name:
+            return ""
+        return name if name in self._tenants() else OTHER
 
 
 def endpoint_label(name: str) -> str:

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import astuple
 from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -67,7 +68,12 @@ class Metrics:
         alike: dict[Kind, list[CallSeen]] = {}
         for call in calls:
             alike.setdefault(kind_of(call), []).append(call)
-        self.finished_alike([Alike(same[0], same, sum([one.saved_pusd for one in same])) for same in alike.values()])
+        self.finished_alike(
+            Alike(
+                same[0], same, Counter([(one.key, one.tenant) for one in same]), sum([one.saved_pusd for one in same])
+            )
+            for same in alike.values()
+        )
 
     def finished_alike(self, kinds: Iterable[Alike]) -> None:
         """The same of calls that are told by their kinds."""
@@ -110,21 +116,25 @@ class Metrics:
         return generate_latest(page), CONTENT_TYPE_PLAIN_0_0_4
 
     def _book(self, cost: CostSeen) -> None:
-        whose = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
+        provider, model, key = cost.provider, self._labels.model(cost.model), self._labels.key(cost.key)
         tenant = self._labels.tenant(cost.tenant)
-        self._cost.at(*whose, source_label(cost.cost_source), tenant).add(cost.cost_pusd)
-        for kind in TOKEN_TYPES:
-            count: int = getattr(cost.tokens, kind)
+        self._cost.at(provider, model, key, source_label(cost.cost_source), tenant).value += cost.cost_pusd
+        for kind, count in zip(TOKEN_TYPES, astuple(cost.tokens), strict=True):
             if count:
-                self._tokens.at(*whose, kind, tenant).add(count)
+                self._tokens.at(provider, model, key, kind, tenant).value += count
 
     def _count(self, alike: Alike) -> None:
         """Calls that differ in their times and tokens only."""
         call, same = alike.call, alike.calls
         endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
-        model, key = self._labels.model(call.model), self._labels.key(call.key)
-        error, tenant = error_label(call.error_type), self._labels.tenant(call.tenant)
-        self._requests.at(endpoint, provider, model, key, code_label(call.status), error, tenant).add(len(same))
+        model, error, code = self._labels.model(call.model), error_label(call.error_type), code_label(call.status)
+        for whose, count in alike.whose.items():
+            key, tenant = self._labels.key(whose[0]), self._labels.tenant(whose[1])
+            self._requests.at(endpoint, provider, model, key, code, error, tenant).value += count
+            if call.rejected is not None:
+                self._rejections.at(key, call.rejected, tenant).add(count)
+            for reason in call.shadow_rejected:
+                self._shadow_rejections.at(key, reason).add(count)
         duration = self._duration.at(endpoint, provider, model if provider else "")
         overhead = self._overhead.at(endpoint)
         duration.observe(*[each.total_seconds for each in same])
@@ -145,10 +155,6 @@ class Metrics:
                 self._saved.at(model, call.cache).add(alike.saved_pusd)
         if call.client_left is not None:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
-        if call.rejected is not None:
-            self._rejections.at(key, call.rejected, tenant).add(len(same))
-        for reason in call.shadow_rejected:
-            self._shadow_rejections.at(key, reason).add(len(same))
         if self._gen_ai is not None:
             self._gen_ai.finished(alike, model, error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Protocol
 
@@ -79,18 +79,19 @@ class Took(Protocol):
 
 
 class Alike(Struct, frozen=True):
-    """Calls of one kind, `call` for all of them, and what they saved together."""
+    """Calls of one kind, `call` for all of them, what they saved together, and how many are whose: by key and tenant."""
 
     call: CallSeen
     calls: Sequence[Took]
+    whose: Mapping[tuple[str | None, str | None], int]
     saved_pusd: int = 0
 
 
 Kind = tuple[object, ...]
 
 
-# all that a call may have in common with many
-_COMMON = ("endpoint", "status", "provider", "model", "key", "tenant", "error_type", "stream")
+# all that a call may have in common with many, whosever they are
+_COMMON = ("endpoint", "status", "provider", "model", "error_type", "stream")
 kind_of: Callable[[CallSeen], Kind] = attrgetter(
     *_COMMON, "attempts", "fallback", "lost", "client_left", "rejected", "shadow_rejected", "flags", "cache"
 )

@@ -22,13 +22,15 @@ _SHORT = 16
 _FROM = tuple(_GROWTH**number for number in range(_MOST))
 
 
+@lru_cache(512)
 def histogram_of(milliseconds: int) -> int:
     """The histogram of one measure."""
     return 1 << _BITS * bisect_right(_FROM, milliseconds)
 
 
+@lru_cache(512)
 def text_of(histogram: int) -> str:
-    """What is kept of it."""
+    """What is kept of it. Those of single calls are few, and come again and again."""
     if not histogram:
         return ""
     first = ((histogram & -histogram).bit_length() - 1) // _BITS

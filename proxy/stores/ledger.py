@@ -18,7 +18,7 @@ from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.segments import Position
-from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, Spender, add, folded, session_of, tally
+from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, add, session_of, tally
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -181,44 +181,51 @@ def _unknown(driver: sqlite3.Connection, table: str, last_first: dict[str, Recor
 def _add_sums(
     driver: sqlite3.Connection, minutes: dict[rollups.Place, rollups.Sums], in_sessions: Sequence[WithRow | Corrected]
 ) -> None:
-    detail: dict[Spender, Counts] = {}
+    sums: dict[Any, Counts] = {}
+    by_day: dict[Any, Counts] = {}
+    by_quarter: dict[Any, Counts] = {}
     for (minute, (key, tenant, provider, model, _, source)), one in minutes.items():
         if provider or source == "cached":
-            spender = (minute // rollups.MINUTES_PER_QUARTER, key, provider, model, source, tenant, "")
-            add(detail, spender, one.counts[: len(COUNTERS)])
-    sums = folded(detail, lambda spender: spender[:-1])
-    by_day = folded(detail, lambda spender: (*spender[1:-1], spender[0] // QUARTERS_PER_DAY))
-    by_quarter = folded(detail, lambda spender: (spender[0], spender[4]))
+            quarter, counts = minute // rollups.MINUTES_PER_QUARTER, one.counts[: len(COUNTERS)]
+            add(sums, (quarter, key, provider, model, source, tenant), counts)
+            add(by_day, (key, provider, model, source, tenant, quarter // QUARTERS_PER_DAY), counts)
+            add(by_quarter, (quarter, source), counts)
     by_session = tally(in_sessions, session_of)
-    kinds: tuple[tuple[str, dict[Any, Counts]], ...] = (
+    for upserting, totals in (
         (_ADD_SUMS, sums),
         (_ADD_DAYS, by_day),
         (_ADD_QUARTERS, by_quarter),
         (_ADD_SESSIONS, by_session),
-    )
-    for upserting, totals in kinds:
-        driver.executemany(upserting, [_bounded((*key, *counts)) for key, counts in totals.items()])
+    ):
+        driver.executemany(upserting, _columns_of(totals))
 
 
 def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
-    together: dict[tuple[Charge, ...], list[int]] = {}  # most calls are charged to what the one before is charged to
-    newest: tuple[Charge, ...] = ()
-    costs = together[newest] = []
+    totals: dict[Charge, int] = {}
+    newest: tuple[Charge, ...] = ()  # most calls are charged to what the one before is charged to
+    cost_pusd = 0
     for record in fresh:
         if type(record) is Settled:
             if record.charges != newest:
-                newest = record.charges
-                costs = together.setdefault(newest, [])
-            costs.append(record.row.cost_pusd)
-    totals: dict[Charge, int] = {}
-    for charges, costs in together.items():
-        cost_pusd = sum(costs)
-        for charge in charges:
-            totals[charge] = totals.get(charge, 0) + cost_pusd
+                _charge(totals, newest, cost_pusd)
+                newest, cost_pusd = record.charges, 0
+            cost_pusd += record.row.cost_pusd
+    _charge(totals, newest, cost_pusd)
     for change in adjusted:
-        charge = (change.budget, change.period)
-        totals[charge] = totals.get(charge, 0) + change.delta_pusd
-    driver.executemany(_ADD_SPENT, [_bounded((*charge, amount)) for charge, amount in totals.items()])
+        _charge(totals, ((change.budget, change.period),), change.delta_pusd)
+    return _keep_spent(driver, totals)
+
+
+def _charge(totals: dict[Charge, int], charges: Iterable[Charge], amount_pusd: int) -> None:
+    for charge in charges:
+        totals[charge] = totals.get(charge, 0) + amount_pusd
+
+
+def _keep_spent(driver: sqlite3.Connection, totals: dict[Charge, int]) -> set[Charge]:
+    rows: list[tuple[Any, ...]] = [(*charge, amount) for charge, amount in totals.items()]
+    amounts = totals.values()
+    is_usual = max(amounts, default=0) <= MOST_INT and min(amounts, default=0) >= -MOST_INT
+    driver.executemany(_ADD_SPENT, rows if is_usual else map(_bounded, rows))
     return set(totals)
 
 
@@ -256,10 +263,16 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         asked_quarters.add(driver, [record.row for record in done])
     totals: dict[Charge, int] = {}
     for record in done:
-        for charge in record.charges:
-            totals[charge] = totals.get(charge, 0) + record.delta_pusd
-    driver.executemany(_ADD_SPENT, [_bounded((*charge, amount)) for charge, amount in totals.items()])
-    return set(totals)
+        _charge(totals, record.charges, record.delta_pusd)
+    return _keep_spent(driver, totals)
+
+
+def _columns_of(totals: dict[Any, Counts]) -> list[tuple[Any, ...]]:
+    """Sums as rows."""
+    rows = [(*key, *counts) for key, counts in totals.items()]
+    counts = totals.values()
+    is_usual = max(map(max, counts), default=0) <= MOST_INT and min(map(min, counts), default=0) >= -MOST_INT
+    return rows if is_usual else list(map(_bounded, rows))
 
 
 def _bounded(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,6 +12,8 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from operator import add as plus
+from operator import sub as minus
 
 from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, place_of
 from proxy.stores.database import marks
@@ -57,8 +59,7 @@ class Sums:
         if not first.provider and first.source != "cached":
             counts[-1] += sign * sum([row.times for row in rows])
             return
-        for at, count in enumerate(counts_of_all(rows)):
-            counts[at] += sign * count
+        self.counts[: len(COUNTERS)] = map(plus if sign > 0 else minus, counts, counts_of_all(rows))
         if first.source == "cached":
             return
         if first.error is not None or not 200 <= first.status < 400:
@@ -81,7 +82,9 @@ class Sums:
 
     def columns(self) -> tuple[int | str, ...]:
         """As a row has them; no integer that a column cannot hold."""
-        counts = [max(-MOST_INT, min(count, MOST_INT)) for count in self.counts]
+        counts = self.counts
+        if max(counts) > MOST_INT or min(counts) < -MOST_INT:
+            counts = [max(-MOST_INT, min(count, MOST_INT)) for count in counts]
         return (*counts, text_of(self.first_token), text_of(self.total))
 
 
@@ -115,7 +118,9 @@ def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
             yield record.row, 1
 
 
-def _histogram_of(times: Iterable[int]) -> int:
+def _histogram_of(times: Sequence[int]) -> int:
+    if len(times) == 1:
+        return histogram_of(times[0])
     return sum(count * histogram_of(milliseconds) for milliseconds, count in Counter(times).items())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from operator import add as plus
 from typing import TypeVar
 
 from proxy.stores.records import Corrected, Record, Refused, Row, Settled, Voided
@@ -35,11 +36,17 @@ def counts_of(row: Row) -> Counts:
 
 def counts_of_all(rows: Sequence[Row]) -> Counts:
     """What attempts of one source add."""
-    source, attempts = rows[0].source, len(rows)
+    first, attempts = rows[0], len(rows)
+    source = first.source
     if source == "cached":
         return [0, attempts, 0, 0, 0, 0, 0, 0, sum([row.saved_pusd for row in rows])]
     if source == "none":
         return [sum([row.counts_call for row in rows]), attempts, 0, 0, 0, 0, 0, 0, 0]
+    if attempts == 1:
+        return [
+            int(first.counts_call), 1, first.input_tokens, first.output_tokens, first.cached_input_tokens,
+            first.cache_write_tokens, first.reasoning_tokens, first.cost_pusd, first.saved_pusd,
+        ]  # fmt: skip
     return [
         sum([row.counts_call for row in rows]),
         attempts,
@@ -79,15 +86,7 @@ def tally(records: Iterable[Record], spender_of: Callable[[Row], Spender] = spen
     return totals
 
 
-def folded(totals: dict[Spender, Counts], key_of: Callable[[Spender], KeyT]) -> dict[KeyT, Counts]:
-    """The same sums under coarser keys."""
-    coarse: dict[KeyT, Counts] = {}
-    for spender, counts in totals.items():
-        add(coarse, key_of(spender), counts)
-    return coarse
-
-
 def add(totals: dict[KeyT, Counts], key: KeyT, counts: Counts) -> None:
     """Add `counts` to what `key` has."""
     known = totals.get(key)
-    totals[key] = list(counts) if known is None else [a + b for a, b in zip(known, counts, strict=True)]
+    totals[key] = list(counts) if known is None else list(map(plus, known, counts))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.lines import Alike
+from proxy.exchange.lines import Alike, Line, OddLine
+from proxy.exchange.record import Entry, Record
 from proxy.policy.money.amounts import usd_text
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import instant
@@ -63,19 +64,26 @@ def summed(kinds: Iterable[Alike]) -> Ended:
     """Of calls that ended together; in any thread."""
     ended = Ended()
     for alike in kinds:
-        sums = Ended(_sums(alike))
-        if tenant := alike.ended[0][0].tenant:
-            sums.of_tenants = {tenant: sums.all}
-        ended.add(sums)
+        records = [record for record, _ in alike.ended]
+        ended.all.add(_sums(alike.entry, records, alike.lines), _MOST_TIMES)
+        of_tenants: dict[str, tuple[list[Record], list[Line | OddLine]]] = {}
+        for record, line in zip(records, alike.lines, strict=True) if any([one.tenant for one in records]) else ():
+            its_records, its_lines = of_tenants.setdefault(record.tenant, ([], []))
+            its_records.append(record)
+            its_lines.append(line)
+        of_tenants.pop("", None)
+        for tenant, (its_records, its_lines) in of_tenants.items():
+            own = ended.of_tenants.setdefault(tenant, _Sums())
+            own.add(_sums(alike.entry, its_records, its_lines), _MOST_TIMES_OF_TENANT)
     return ended
 
 
-def _sums(alike: Alike) -> _Sums:
-    """Whether a cost is told is the same for all of a kind."""
-    calls, is_paid = len(alike.lines), alike.entry.cost_usd is not None
-    cost_pusd = sum([record.cost_pusd for record, _ in alike.ended]) if is_paid else 0
-    times = [line.first_token_seconds for line in alike.lines if line.first_token_seconds is not None]
-    return _Sums(calls, calls if alike.entry.status >= 400 else 0, cost_pusd, array("d", times))
+def _sums(entry: Entry, records: Sequence[Record], lines: Sequence[Line | OddLine]) -> _Sums:
+    """Of calls of one kind: whether a cost is told is the same for all of them."""
+    calls = len(lines)
+    cost_pusd = 0 if entry.cost_usd is None else sum([record.cost_pusd for record in records])
+    times = [line.first_token_seconds for line in lines if line.first_token_seconds is not None]
+    return _Sums(calls, calls if entry.status >= 400 else 0, cost_pusd, array("d", times))
 
 
 class Pulse:
