@@ -15,7 +15,7 @@ from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.takers import Kept, Taker
 from proxy.wire.endpoints import Shape
-from proxy.wire.headers import Headers, lines_of, reply_head
+from proxy.wire.headers import WITHOUT_BODY, Headers, lines_of, reply_head, whole_reply
 from proxy.wire.reader import error_event
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -111,19 +111,14 @@ class Client(Struct, eq=False):
         held, self._held = self._held, b""
         return held
 
-    def sent(self) -> None:
-        """The first request went upstream: silence counts from here."""
-        if not self._is_watched and not self.started:
-            self._spoke = self.deadlines.moment()
-
     def opened(self) -> None:
         """Opening a connection to the provider has ended."""
         self.record.times.opened_at = time.monotonic()
 
     def watch(self) -> None:
-        """From now on, never be silent for 15 s: an upstream has begun a stream."""
+        """From now on, never be silent for 15 s, since it was asked: an upstream has begun a stream."""
         if not self._is_watched:
-            self._is_watched = True
+            self._is_watched, self._spoke = True, max(self._spoke, self.record.times.sent_at)
             self.deadlines.watch(self)
 
     def begin(self, status: int, headers: Headers | bytes, reader: Speaker | None = None) -> None:
@@ -145,12 +140,14 @@ class Client(Struct, eq=False):
         self._head = self._head_of(status, lines)
 
     def _head_of(self, status: int, lines: bytes) -> bytes:
+        return reply_head(status, lines + self._connection_line(), int(time.time()))
+
+    def _connection_line(self) -> bytes:
+        """What the head says of the connection, for which it may be the last time."""
         if not self.keeps or self.door.is_last:
             self.keeps = False
-            lines += b"Connection: close\r\n"
-        elif self.is_http_1_0:
-            lines += b"Connection: keep-alive\r\n"
-        return reply_head(status, lines, int(time.time()))
+            return b"Connection: close\r\n"
+        return b"Connection: keep-alive\r\n" if self.is_http_1_0 else b""
 
     def say(self, data: bytes) -> None:
         """Send bytes of the body, with the head where that is not out yet."""
@@ -185,15 +182,18 @@ class Client(Struct, eq=False):
 
     def whole(self, status: int, headers: Headers | bytes, body: bytes) -> None:
         """Send a reply in hand, with its headers or their lines: one write, with its length."""
-        self.rest()
+        if self._is_watched:
+            self.deadlines.forget(self)
         record, self.started = self.record, True
         record.status, record.times.first_byte_at = status, time.monotonic()
         lines = headers if isinstance(headers, bytes) else lines_of(headers)
-        if status != 204 and status != 304:
-            lines += b"Content-Length: %d\r\n" % len(body)
-        data = self._head_of(status, lines)
-        if body and _has_body(self.method, status):
-            data += body
+        if not self.keeps or self.is_http_1_0 or self.door.is_last:
+            lines += self._connection_line()
+        if _has_body(self.method, status):
+            data = whole_reply(status, lines, body, int(time.time()))
+        else:
+            lines += b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
+            data = reply_head(status, lines, int(time.time()))
         self.gone = not self.door.send(data)
         if self.gone and self.kept is not None:
             self.kept.write(body)
@@ -262,4 +262,4 @@ class Client(Struct, eq=False):
 
 def _has_body(method: str, status: int) -> bool:
     """Whether a body follows the head (RFC 9112 6.3)."""
-    return method != "HEAD" and status not in (204, 304)
+    return method != "HEAD" and status not in WITHOUT_BODY

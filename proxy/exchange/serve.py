@@ -198,7 +198,6 @@ class Exchange:
             request, shape, interpreter = await self._translate(job, attempt, held, way)
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
-        client.sent()
         record.findings = findings = Findings(shape)
         record.held, record.asked_of = held, provider
         wait = Wait(job.until, client, held, attempt.resent)

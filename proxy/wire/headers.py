@@ -142,6 +142,8 @@ def lines_of(headers: Iterable[tuple[str, str]], more: str = "") -> bytes:
     return "\r\n".join([*map(": ".join, headers), more]).encode("utf-8", "surrogateescape")
 
 
+# a head alone, whatever stands there (RFC 9112 6.3)
+WITHOUT_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -150,6 +152,12 @@ def reply_head(status: int, lines: bytes, now: int) -> bytes:
     empty one."""
     first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
     return b"%b%bDate: %b\r\n\r\n" % (first, lines, _http_date(now))
+
+
+def whole_reply(status: int, lines: bytes, body: bytes, now: int) -> bytes:
+    """The same with its body, the length of which it says."""
+    first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"%b%bContent-Length: %d\r\nDate: %b\r\n\r\n%b" % (first, lines, len(body), _http_date(now), body)
 
 
 @lru_cache(maxsize=2)

@@ -11,12 +11,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from proxy.wire.headers import Headers, content_kind, lines_of, reaches_client
+from proxy.wire.headers import WITHOUT_BODY, Headers, content_kind, lines_of, reaches_client
 
 # As this is spelled, no two readers can differ on it.
 _STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*")
 _LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([!-~](?:[ -~]*[!-~])?)")
-_WITHOUT_BODY = frozenset({204, 304})
 _NEVER_KNOWN = frozenset({"proxy-connection", "trailer", "transfer-encoding", "upgrade"})
 # A reply in which one of these differs is another kind of reply.
 _FIXED = frozenset({"content-type", "content-encoding", "connection"})
@@ -160,7 +159,7 @@ def _is_plain(status: int, pairs: list[tuple[str, str]], size: int) -> bool:
     """Whether its framing is a length, told once, and the connection stays."""
     names = [name.lower() for name, _ in pairs]
     told = dict(zip(names, [value for _, value in pairs], strict=True))
-    if status in _WITHOUT_BODY or names.count("content-length") != 1 or not _NEVER_KNOWN.isdisjoint(names):
+    if status in WITHOUT_BODY or names.count("content-length") != 1 or not _NEVER_KNOWN.isdisjoint(names):
         return False
     stays = names.count("connection") <= 1 and told.get("connection", "keep-alive").lower() == "keep-alive"
     return stays and told["content-length"] == str(size)
