@@ -72,11 +72,12 @@ class Fare(Struct, eq=False):
         )
 
 
-def fare_for(keeping: Keeping, lists: tuple[PriceBook, BudgetRules], job: Job, lowered_to: int | None) -> Fare:
-    """What the attempt holds that goes where the job's route leads. It is kept for the next where it is worth it.
-    `lowered_to` is the maximum a repair has set."""
-    call, route, record, (prices, rules) = job.call, job.route, job.record, lists
-    assert route is not None
+def fare_for(
+    keeping: Keeping, lists: tuple[PriceBook, BudgetRules], job: Job, route: Route, lowered_to: int | None
+) -> Fare:
+    """What the attempt holds that goes this way. It is kept for the next where it is worth it. `lowered_to` is the maximum a
+    repair has set."""
+    call, record, (prices, rules) = job.call, job.record, lists
     weight = job.weight if lowered_to is None else with_maximum(job.weight, lowered_to)
     models = [route.names, *[(name, name) for name in call.also_models]]
     slope = slope_for(weight, route.provider, models, prices, rules)

@@ -156,7 +156,7 @@ class Exchange:
                 if way == "pictures":
                     about = job.call, route.provider, route.target, self.toll.prices
                     job.sketch = await self.aside(len(job.call.body), sketch, *about)
-                held = self.toll.hold(job, attempt.lowered_to)
+                held = self.toll.hold(job, route, attempt.lowered_to)
                 held = held if held is None or isinstance(held, Held) else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:

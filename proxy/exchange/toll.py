@@ -12,6 +12,7 @@ from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
 from proxy.exchange.pacing import PATIENCE, Pacing
 from proxy.exchange.places import Places
+from proxy.exchange.prepared import Route
 from proxy.exchange.refusals import code_of, exceeded, in_flight, too_much, unbounded, unlisted
 from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.runaway import Runaway, watching
@@ -78,78 +79,65 @@ class Toll:
         if (near := self.prices.unlisted(provider, plan.label, model)) is not None:
             raise unlisted(near)
 
-    def hold(self, job: Job, lowered_to: int | None = None) -> Awaitable[Held | None] | Held | None:
-        """Take the hold of the attempt on the job's route from every budget it falls under, and with the first one what limits
-        ask for: all in one step or nothing, waiting for others' holds if need be; where there is room for it, there is nothing
-        to await. `lowered_to` is the maximum a repair has set.
+    def hold(self, job: Job, route: Route, lowered_to: int | None = None) -> Awaitable[Held | None] | Held | None:
+        """Take the hold of an attempt from every budget it falls under, and with the first one what limits ask for: all in one
+        step or nothing, waiting for others' holds if need be; where there is room for it, there is nothing to await.
+        `lowered_to` is the maximum a repair has set.
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
-        books, job.under = self.keeping.books, job.scopes
-        if job.course is not None or self.places.names or self.pacing.paces or books.has_narrowed:
-            return self._hold_with_care(job, lowered_to)
-        return self._hold(job, lowered_to)
+        fare, keeping = route.fare, self.keeping
+        if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.weight.asks:
+            fare = self.fare(job, route, lowered_to)
+        if job.course is not None or self.places.names or self.pacing.paces or keeping.books.has_narrowed:
+            return self._hold_with_care(job, route, fare)
+        job.under = job.scopes
+        return None if fare is None else self._take(job, fare) or self._hold_in_turn(job, fare)
 
-    async def _hold_with_care(self, job: Job, lowered_to: int | None) -> Held | None:
-        """The same where others have a say as well: whoever chose the target, the limits of its provider, its pace, budgets
-        that bind some calls only."""
-        record, route = job.record, job.route
-        assert route is not None
-        if job.course is not None and record.target is not None:
-            job.course.goes_to(record.target)
+    def fare(self, job: Job, route: Route, lowered_to: int | None = None) -> Fare | None:
+        """What such an attempt holds; None for what costs nothing by its nature."""
+        return (
+            fare_for(self.keeping, (self.prices, self.rules), job, route, lowered_to)
+            if job.call.endpoint.counts
+            else None
+        )
+
+    async def _hold_with_care(self, job: Job, route: Route, fare: Fare | None) -> Held | None:
+        """`hold` where others have a say as well: whoever chose the target, the limits of its provider, its pace, budgets that
+        bind some calls only."""
+        if job.course is not None and job.record.target is not None:
+            job.course.goes_to(job.record.target)
         if self.places.names:
             self.places.take(job, route.provider)
-        if self.pacing.paces and job.call.endpoint.counts:
+        if self.pacing.paces and fare is not None:
             where = route.provider.tenant, route.provider.name, route.names[1]
             await self.pacing.enter(job, where, self.rules.wait_seconds)
-        return await self.hold_unpaced(job, lowered_to)
+        return await self.hold_unpaced(job, fare)
 
-    async def hold_unpaced(self, job: Job, lowered_to: int | None = None) -> Held | None:
+    async def hold_unpaced(self, job: Job, fare: Fare | None) -> Held | None:
         """`hold` for a call that needs no place at its target."""
-        job.under = job.scopes
-        held = self._hold_narrowed(job, lowered_to) if self.keeping.books.has_narrowed else self._hold(job, lowered_to)
-        return held if held is None or isinstance(held, Held) else await held
-
-    async def _hold_narrowed(self, job: Job, lowered_to: int | None) -> Held | None:
-        """The same, after it is known which of the narrowed budgets bind this attempt, and what these have spent."""
-        narrowed, route, marks = self.keeping.books.narrowed, job.route, job.record.marks
-        assert route is not None
-        provider, names = route.provider.name, route.names
+        job.under, books = job.scopes, self.keeping.books
+        if fare is None:
+            return None
+        if not books.has_narrowed:
+            return self._take(job, fare) or await self._hold_in_turn(job, fare)
+        names, marks, provider = fare.route.names, job.record.marks, fare.route.provider.name
         models = (*names, f"{provider}/{names[1]}", *job.call.also_models, job.call.model or "")
         subject = Subject(job.caller.name, provider, models, marks.tags, marks.session, tenants_of(job.caller))
-        job.under = self.keeping.books.under(job.scopes, subject)
-        with narrowed.using(job.under):
-            if missing := narrowed.missing(job.under):
+        job.under = books.under(job.scopes, subject)
+        with books.narrowed.using(job.under):
+            if missing := books.narrowed.missing(job.under):
                 await self.keeping.open(missing)
-            held = self._hold(job, lowered_to)
-            return held if held is None or isinstance(held, Held) else await held
-
-    def _hold(self, job: Job, lowered_to: int | None) -> Awaitable[Held] | Held | None:
-        """The hold, at once where nobody waits and there is plenty of room."""
-        route, keeping, under = job.route, self.keeping, job.under
-        fare = None if route is None or lowered_to is not None else route.fare
-        if fare is None or fare.prices is not self.prices or fare.asks is not job.weight.asks:
-            if not job.call.endpoint.counts:
-                return None
-            fare = fare_for(keeping, (self.prices, self.rules), job, lowered_to)
-        if not fare.is_bounded or self._queue.line.waiting:
-            return self._hold_in_turn(job, fare)
-        together, now, tokens = fare.together, time.time(), job.weight.intake.text_tokens
-        if fare.under is not under or not together.begun <= now < together.ends:
-            fare.under, together = under, keeping.books.together(under, job.caller.name, now)
-            fare.together = together
-        amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
-        identity = f"{job.record.request_id}.{job.record.calls + 1}"
-        if not keeping.books.hold(identity, together, amount, fare.spare_pusd):
-            return self._hold_in_turn(job, fare)
-        return self._held(job, fare, (identity, now, amount, together.charges))
+            return self._take(job, fare) or await self._hold_in_turn(job, fare)
 
     async def _hold_in_turn(self, job: Job, fare: Fare) -> Held:
         quote = fare.quote(job.weight)
         room = self._room(job, quote)
-        if isinstance(room, Go) and (not room.hold_pusd or not self._queue.is_before(job.caller.name, job.rank)):
-            return self._take(job, fare, room)  # nothing is awaited between the verdict and this
-        return await self._take_in_line(job, fare, quote)
+        if not isinstance(room, Go) or (room.hold_pusd and self._queue.is_before(job.caller.name, job.rank)):
+            return await self._take_in_line(job, fare, quote)
+        held = self._take(job, fare, room)  # nothing is awaited between the verdict and this
+        assert held is not None
+        return held
 
     async def _take_in_line(self, job: Job, fare: Fare, quote: Quote) -> Held:
         """Wait for others' holds to settle, no longer than the client itself does."""
@@ -160,6 +148,7 @@ class Toll:
         with Place(self._queue, job.caller.name, may_go, job.rank) as place:
             room = await self._turn(job, quote, place, until)
             held = self._take(job, fare, room)
+            assert held is not None
         record.times.queued = Queued(at, time.monotonic() - began)
         record.times.waited_seconds += record.times.queued.seconds
         return held
@@ -211,33 +200,42 @@ class Toll:
         job.record.limit_headers = self.keeping.limiter.headers(own_scopes(job.caller), now)
         return too_much(denied, job.caller)
 
-    def _take(self, job: Job, fare: Fare, go: Go) -> Held:
-        """Reserve in memory, in one synchronous step with the verdict; it is written down as the request goes out."""
-        identity, now = f"{job.record.request_id}.{job.record.calls + 1}", time.time()
-        charges = self.keeping.books.take(identity, job.under, job.caller.name, go.hold_pusd, now)
-        held = self._held(job, fare, (identity, now, go.hold_pusd, charges))
-        held.maximum = go.maximum
-        return held
-
-    def _held(self, job: Job, fare: Fare, taken: tuple[str, float, int, tuple[Charge, ...]]) -> Held:
-        """The hold under way, once limits let the first one pass: in the step in which it was taken, else it is given back.
-        `taken`: its id, when, how much, of which budgets."""
-        (identity, now, amount, charges), record, keeping = taken, job.record, self.keeping
+    def _take(self, job: Job, fare: Fare, go: Go | None = None) -> Held | None:
+        """Reserve in memory, in one synchronous step with a verdict (`go`), else if nobody waits and there is plenty of room; it
+        is written down as the request goes out."""
+        keeping, record, under, now = self.keeping, job.record, job.under, time.time()
+        if go is not None:
+            amount, spare = go.hold_pusd, None
+        elif not fare.is_bounded or self._queue.line.waiting:
+            return None
+        else:
+            tokens, spare = job.weight.intake.text_tokens, fare.spare_pusd
+            amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
+        together = fare.together
+        if fare.under is not under or not together.begun <= now < together.ends:
+            fare.under, together = under, keeping.books.together(under, job.caller.name, now)
+            fare.together = together
+        number, charges = record.calls + 1, together.charges
+        identity = f"{record.request_id}.{number}"
+        if not keeping.books.hold(identity, together, amount, spare):
+            return None
         if job.taken is None:
             limiter, moment = keeping.limiter, time.monotonic()
-            found = limiter.take(job.scopes, job.likely_tokens, moment)
-            if isinstance(found, Denied):
+            taken = limiter.take(job.scopes, job.likely_tokens, moment)
+            if isinstance(taken, Denied):
                 keeping.books.void(identity)
-                raise self._refused(found, job, moment)
-            job.taken, record.limit_headers = found, found.headers
+                raise self._refused(taken, job, moment)
+            job.taken, record.limit_headers = taken, taken.headers
             if limiter.has_shadows or job.caller.tenant:
-                self._tell_limits(job, found, moment)
+                self._tell_limits(job, taken, moment)
         if keeping.books.has_shadows:
             charges += self._take_in_shadow(job, fare, identity, now)
         hold = Hold(  # in the order of its fields, which is quicker than by their names
-            identity, int(now * 1000), record.request_id, record.calls + 1, *fare.named, amount, charges, *fare.marked
+            identity, int(now * 1000), record.request_id, number, *fare.named, amount, charges, *fare.marked
         )
         held = Held(fare, hold, record, job.weight, keeping.waits)
+        if go is not None:
+            held.maximum = go.maximum
         if fare.token_pusd and amount and charges:
             held.watch()
         return held

@@ -117,8 +117,8 @@ class Offers:
             call, weight, caller, plan, head.incoming, record, record.started, scopes, tokens, cap=cap, rank=head.rank
         )
         toll, attempt = parts.exchange.toll, Attempt()
-        asking.route = parts.exchange.doors.route_to(asking, 0, toll.prices)
-        held = await toll.hold_unpaced(asking)
+        route = parts.exchange.doors.route_to(asking, 0, toll.prices)
+        held = await toll.hold_unpaced(asking, toll.fare(asking, route))
         if held is None:
             raise Unfit("its lines cost nothing")
         if asking.taken is not None:  # nothing of it is under way here
@@ -126,7 +126,7 @@ class Offers:
             toll.keeping.limiter.give_back(asking.taken)
         offer.scopes = scopes
         offer.holds.append(replace(held.hold, batch=job.id))
-        request = prepare(asking, attempt, asking.route, parts.exchange.maximum(asking, held, attempt))
+        request = prepare(asking, attempt, route, parts.exchange.maximum(asking, held, attempt))
         body = b"".join(request.pieces)
         offer.lines.append(self._there[provider.kind].line(record.request_id, job.endpoint, body))
 
