@@ -189,7 +189,7 @@ class Client(Struct, eq=False):
         lines = headers if isinstance(headers, bytes) else lines_of(headers)
         if not self.keeps or self.is_http_1_0 or self.door.is_last:
             lines += self._connection_line()
-        if _has_body(self.method, status):
+        if self.method != "HEAD" and status not in WITHOUT_BODY:
             data = whole_reply(status, lines, body, int(time.time()))
         else:
             lines += b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from proxy.exchange.outbox import Outbox
 from proxy.exchange.parsing import Parsing
@@ -29,7 +29,12 @@ _NO_HEAD = ReplyHead({}, [])
 # Bytes that wait to be read, too: nobody has asked for them, and the next call would take them for its reply.
 _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
-Due = Callable[[], object]
+
+class Due(Protocol):
+    """What is due in the step in which the first bytes go out."""
+
+    def sending(self) -> None:
+        """Do it. Where that raises `JournalUnwritable`, nothing goes out."""
 
 
 class Connection(asyncio.Protocol):
@@ -127,8 +132,7 @@ class Connection(asyncio.Protocol):
     def send(self, method: str, head: bytes, pieces: Pieces, due: Due | None = None) -> Pieces:
         """Send a request, of which `head` is all but the length of the body and the blank line. Raises `Broken`.
 
-        What is small goes out in one, in this turn of the loop; what comes back is still to be sent (`upload`). `due` is called
-        in the step in which the first bytes go out; where that raises `JournalUnwritable`, nothing goes out.
+        What is small goes out in one, in this turn of the loop; what comes back is still to be sent (`upload`).
         """
         if self.lost:
             raise Broken
@@ -160,7 +164,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             if self._due is not None:
-                self._due()
+                self._due.sending()
                 self._due = None
             self._transport.write(data)
         except JournalUnwritable as error:

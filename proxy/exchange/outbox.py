@@ -33,11 +33,11 @@ class Outbox:
     def put(self, sender: Sender) -> None:
         """Let it say what it has to, in this turn."""
         waiting = self._waiting
-        waiting.append(sender)
-        if len(waiting) == 1:
+        if not waiting:
             self._at_the_end()
         elif len(waiting) >= MOST_WAITING:
             self._flush()
+        waiting.append(sender)
 
     def _flush(self) -> None:
         """Let all who wait say it."""

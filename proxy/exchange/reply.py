@@ -52,11 +52,11 @@ class Reply(Struct, eq=False):
     is_event_stream: bool
     is_json: bool
     first_byte_at: float
-    _reader: StreamReader | None = None
-    _passing: Passing | None = None
     first: bytes = b""
     whole: bool = False
     is_good: bool = False
+    _reader: StreamReader | None = None
+    _passing: Passing | None = None
     ended: bool = False
     _own_type: str | None = None
     interpreter: Interpreter | Painter | None = None
@@ -281,14 +281,15 @@ class Reply(Struct, eq=False):
 
 def reply_of(response: Response, provider: Provider, findings: Findings, aside: Aside, *, hides_usage: bool) -> Reply:
     """A reply of which the head has just come, or all of it: a good one that is small JSON is read then."""
-    kind, status, now = response.head.kind, response.status, time.monotonic()
+    kind, status, now, chunks = response.head.kind, response.status, time.monotonic(), response.chunks
     if kind == "json":
-        reply = Reply(response, provider, aside, findings, status, False, True, now)
-        if status < 300 and (body := response.all_of(LARGE)) is not None:
-            reply.first, reply.whole = body, True
-            findings.see_whole(body)
-            reply.is_good = status == 200 and findings.error is None
-        return reply
+        if not response.ended or len(chunks) != 1 or status >= 300 or len(chunks[0]) > LARGE:
+            return Reply(response, provider, aside, findings, status, False, True, now)
+        body = chunks.pop()
+        findings.see_whole(body)
+        is_good = status == 200 and findings.error is None
+        return Reply(response, provider, aside, findings, status, False, True, now, body, True, is_good)
     reader = StreamReader(findings, hide_usage=hides_usage)
     passing = Passing(reader, response.head.encoding) if not kind and 200 <= status < 300 else None
-    return Reply(response, provider, aside, findings, status, kind == "events", False, now, reader, passing)
+    seen = aside, findings, status, kind == "events", False, now
+    return Reply(response, provider, *seen, _reader=reader, _passing=passing)

@@ -89,11 +89,6 @@ class Response(Struct, eq=False):
         self._size = 0
         return data
 
-    def all_of(self, most: int) -> bytes | None:
-        """The whole body, where all of it is there, in one piece of at most so many bytes; it is read then."""
-        chunks = self.chunks
-        return chunks.pop() if self.ended and len(chunks) == 1 and len(chunks[0]) <= most else None
-
     def news(self) -> Awaitable[None]:
         """Something to wait for: until something has come. To be asked for only where more has to be waited for."""
         assert self.connection is not None
@@ -113,12 +108,14 @@ class Response(Struct, eq=False):
 
     def release(self) -> None:
         """Nothing more is to be read: where it was read to its end, its connection may serve again."""
+        connection = self.connection
+        if connection is None:
+            return
         if self.chunks or not self.ended:
             self.close()
             return
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.done(self)
+        self.connection = None
+        connection.done(self)
 
     def close(self) -> None:
         """Nobody wants the rest. Where closing stops a bill, this stops it."""

@@ -18,7 +18,7 @@ from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
-from proxy.exchange.http1 import Connection
+from proxy.exchange.http1 import Connection, Due
 from proxy.exchange.patience import Patience
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of
@@ -51,18 +51,15 @@ class Listener(Protocol):
         """Comments came before the first event."""
 
 
-class Sending(Protocol):
-    """What is due as bytes go out; once. Both raise `JournalUnwritable`."""
+class Hold(Due, Protocol):
+    """What is due once. Both raise `JournalUnwritable`."""
 
     @property
     def waits(self) -> bool:
-        """Whether it is due before that, on disk."""
-
-    def sending(self) -> None:
-        """In the same step."""
+        """Whether it is due on disk, before anything goes out."""
 
     async def durable(self) -> None:
-        """Before that."""
+        """Do that."""
 
 
 class Wait(Struct, frozen=True):
@@ -71,7 +68,7 @@ class Wait(Struct, frozen=True):
 
     until: float
     listener: Listener
-    hold: Sending | None = None
+    hold: Hold | None = None
     anew: bool = False
 
 
@@ -112,31 +109,32 @@ class Upstream:
             until = wait.until
         silence = provider.timeouts.first_byte if call.stream and not draws else whole
         connection, response, hold = None, None, wait.hold
+        patience = wait.listener.patience(silence, until)
         try:
-            with wait.listener.patience(silence, until) as patience:
-                origin, head = request.wire.get("sent") or self._addressed(provider, request)
-                connection = None if wait.anew else self._pool.standing(origin)
-                if connection is None:
-                    connection = await self._opened(provider, origin, wait.listener)
-                if hold is not None and hold.waits:
-                    await hold.durable()
-                due = None if hold is None else hold.sending
-                if rest := connection.send(request.method, head, request.pieces, due):
-                    await connection.upload(rest)
-                while connection.response is None:
-                    await connection.news
-                response = connection.answered()
-                reply = reply_of(response, provider, findings, self.aside, hides_usage=request.hides_usage)
-                if reply.whole:
-                    return reply
-                patience.heard()
-                return await _begin(reply, patience, wait, LARGEST_HELD if draws else LARGEST_WHOLE)
+            origin, head = request.wire.get("sent") or self._addressed(provider, request)
+            connection = None if wait.anew else self._pool.standing(origin)
+            if connection is None:
+                connection = await self._opened(provider, origin, wait.listener)
+            if hold is not None and hold.waits:
+                await hold.durable()
+            if rest := connection.send(request.method, head, request.pieces, hold):
+                await connection.upload(rest)
+            while connection.response is None:
+                await connection.news
+            response = connection.answered()
+            reply = reply_of(response, provider, findings, self.aside, hides_usage=request.hides_usage)
+            if reply.whole:
+                return reply
+            patience.heard()
+            return await _begin(reply, patience, wait, LARGEST_HELD if draws else LARGEST_WHOLE)
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
             _let_go(connection, response)
             return _failed(provider, error, began=response is not None and call.stream)
         except BaseException:
             _let_go(connection, response)
             raise
+        finally:
+            patience.rest()
 
     async def get_json(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> bytes:
         """Fetch a small document for ourselves (the catalogue). Raises `ProviderError` on anything but 200."""

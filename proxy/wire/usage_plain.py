@@ -102,10 +102,10 @@ def _usage_of(plain: _Plain) -> Usage | None:
     read, written, cost = plain.prompt_tokens_details, plain.completion_tokens_details, plain.cost
     if plain.total_tokens != plain.prompt_tokens + plain.completion_tokens:
         return None
-    if type(cost) is int:
-        cost = Decimal(cost)
     if cost is not None and not (type(cost) is Decimal and _LEAST_USD <= cost <= _MOST_USD):
-        return None
+        if type(cost) is not int or not 0 <= cost <= _MOST_USD:
+            return None
+        cost = Decimal(cost)
     return Usage(  # in the order of its fields, which is quicker than by their names
         plain.prompt_tokens,
         plain.completion_tokens,

@@ -330,11 +330,12 @@ async def test_where_what_was_due_fails_nothing_goes_out() -> None:
     wire = Wire(connection)
     connection.connection_made(wire)
 
-    def due() -> None:
-        raise JournalUnwritable("ENOSPC")
+    class Due:
+        def sending(self) -> None:
+            raise JournalUnwritable("ENOSPC")
 
     with pytest.raises(JournalUnwritable):
-        await connection.ask("POST", b"HEAD\r\n", [], due)
+        await connection.ask("POST", b"HEAD\r\n", [], Due())
     with pytest.raises(Broken):
-        await connection.ask("POST", b"HEAD\r\n", [b"{}"], due)
+        await connection.ask("POST", b"HEAD\r\n", [b"{}"], Due())
     assert wire.sent == b""
