@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from proxy.watching import stamp_of
 if TYPE_CHECKING:
     from proxy.config.problems import ConfigProblems
     from proxy.config.stored import Entry, Layers
+    from proxy.config.terms import Terms
+    from proxy.stores.keys import StoredKey
 
 _PACKAGE = Path(proxy.__file__)
 _STAMP = stamp_of(_PACKAGE)
@@ -47,20 +50,27 @@ class Chosen(Struct, frozen=True):
             raise ConfigProblems([Problem(f"--host {listen.host}", 0, 0, "", OPEN_TO_STRANGERS)])
         return replace(settings, listen=listen, admin=admin)
 
-    def read(self) -> tuple[Settings, Layers] | ConfigProblems:
-        """The configuration, with what is stored; or what is wrong with it."""
+    def read(self) -> tuple[Settings, Layers, Terms] | ConfigProblems:
+        """The configuration, with what is stored, and what bounds stored keys; or what is wrong with it."""
         from proxy.cli.lean_imports import import_config_lean
 
         import_config_lean()
         from proxy.config.discover import find_config
         from proxy.config.problems import ConfigProblems
+        from proxy.config.terms import terms_of
         from proxy.stores.effective import load_effective
+        from proxy.stores.failures import StoreError
+        from proxy.stores.queries import Files
 
         try:
             loaded = load_effective(find_config(self.config_path, os.environ), os.environ, mock=self.mock).loaded
-            return self.over(loaded.settings), loaded.layers
+            settings = self.over(loaded.settings)
         except ConfigProblems as problems:
             return problems
+        keys: list[StoredKey] = []
+        with contextlib.suppress(StoreError, OSError):  # whoever opens it will say why
+            keys = Files(Path(settings.state_dir)).stored_keys()
+        return settings, loaded.layers, terms_of((key.limits, key.budgets) for key in keys)
 
     def read_again(self, stored: tuple[Entry, ...]) -> tuple[Settings, Layers]:
         """The same with this stored, in a daemon that runs. Raises `ConfigProblems`, and `ReloadRefused` where what reads it

@@ -76,6 +76,7 @@ def _read(chosen: Chosen) -> tuple[Settings, Layers]:
     from proxy.cli.home import end_with
     from proxy.config import checks  # noqa: F401 - what both need is imported once
     from proxy.config.problems import ConfigProblems
+    from proxy.config.terms import remember
     from proxy.stores import effective, keyset  # noqa: F401
 
     begun = Apart(chosen.read)
@@ -84,7 +85,9 @@ def _read(chosen: Chosen) -> tuple[Settings, Layers]:
     read = begun.result()
     if isinstance(read, ConfigProblems):
         end_with(read)
-    return read
+    settings, layers, terms = read
+    remember(terms)
+    return settings, layers
 
 
 def _source(chosen: Chosen) -> Source:

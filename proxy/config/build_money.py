@@ -33,6 +33,7 @@ from proxy.policy.values import MoneySettings, OwnPrice
 if TYPE_CHECKING:
     from proxy.config.models import Config
     from proxy.config.models_money import BudgetSection, LimitSection, LoopsSection
+    from proxy.config.terms import BudgetTerm, LimitTerm
 
 SESSIONS = "sessions"  # what the budgets of `sessions.budget` are called, before whose it is
 _UNUSUAL = re.compile(r"[^A-Za-z0-9./_:*?=,-]")  # in what a budget is called: @ parts it from whose own it is
@@ -101,7 +102,7 @@ def build_loops(section: LoopsSection | None) -> Loops | None:
 
 
 def budgets_for(
-    scope: str, sections: Iterable[BudgetSection], zone: tzinfo, alerts: tuple[int, ...]
+    scope: str, sections: Iterable[BudgetSection | BudgetTerm], zone: tzinfo, alerts: tuple[int, ...]
 ) -> Iterable[Budget]:
     """The budgets of one scope; `zone` and `alerts` are for those that name none. Nobody is told of one that is tried out
     in shadow unless it says so itself."""
@@ -111,21 +112,21 @@ def budgets_for(
         zone_of, cap = ZoneInfo(section.tz) if section.tz else zone, to_pusd(section.usd)
         usual = () if section.shadow or section.each else alerts
         told = usual if section.alerts is None else _hundredths(section.alerts)
-        only = None if section.only is None else Only(**section.only.model_dump())
+        only = None if (its := section.only) is None else Only(its.model, its.provider, its.key, its.tag, its.tenant)
         yield Budget(
             identity, scope, section.per, cap, zone_of, section.share, section.shadow, told, only, section.each
         )
 
 
-def _usual_name(section: BudgetSection) -> str:
+def _usual_name(section: BudgetSection | BudgetTerm) -> str:
     """Its period and what it is for: `day:model=openai/*`, `total:each-session`."""
-    chosen = {} if section.only is None else section.only.model_dump(exclude_none=True)
-    words = [f"{name}={pattern}" for name, pattern in chosen.items()]
+    chosen = ((name, getattr(section.only, name, None)) for name in Only.__struct_fields__)
+    words = [f"{name}={pattern}" for name, pattern in chosen if pattern is not None]
     what = ",".join([*words, *([f"each-{section.each}"] if section.each else [])])
     return f"{section.per}:{_UNUSUAL.sub('_', what)}" if what else section.per
 
 
-def limits_for(scope: str, sections: Iterable[LimitSection]) -> Iterable[Limit]:
+def limits_for(scope: str, sections: Iterable[LimitSection | LimitTerm]) -> Iterable[Limit]:
     """The limits of one scope."""
     sections = list(sections)
     names = [(one.name or _kind(one) + (f":{one.per}" if one.per else ""), one.shadow) for one in sections]
@@ -157,7 +158,7 @@ def _each_budget(config: Config) -> Iterator[tuple[str, BudgetSection]]:
             yield from ((f"{part}.{name}.budgets", budget) for budget in entry.budgets)
 
 
-def _kind(section: LimitSection) -> LimitOf:
+def _kind(section: LimitSection | LimitTerm) -> LimitOf:
     if section.requests is not None:
         return "requests"
     return "tokens" if section.tokens is not None else "concurrent"

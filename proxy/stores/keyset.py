@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
@@ -13,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.config.build_money import budgets_for, limits_for
+from proxy.config.terms import budgets_of, limits_of
 from proxy.config.use_cases import sharing_of
 from proxy.policy.money.budgets import Budget, Limit, key_scope
 from proxy.policy.sharing import Sharing
@@ -23,7 +23,6 @@ from proxy.stores.keys import StoredKey
 from proxy.stores.mark import is_marked
 
 if TYPE_CHECKING:
-    from proxy.config.models_money import BudgetSection, LimitSection
     from proxy.config.new_key import KeyChangesSection, NewKeySection, TermsSection
 
 SECRET_PREFIX = "sk-tk-"
@@ -71,7 +70,7 @@ def key_set(settings: Settings, stored: Iterable[StoredKey]) -> KeySet:
         caller = Caller(*about, tenant=key.tenant, lossy=_lossy(key), uid=key.uid)
         try:
             caller = replace(caller, sharing=_sharing_of(key))
-            its_budgets, its_limits = _budgets_of(key.budgets), _limits_of(key.limits)
+            its_budgets, its_limits = budgets_of(key.budgets), limits_of(key.limits)
             callers.append(accounts.resolved(caller))
         except (ValueError, KeyError):  # no bound is worse than no key; nor is there one without its tenant
             unreadable.append(key.name)
@@ -152,28 +151,6 @@ def _sharing_of(key: StoredKey) -> Sharing | None:
     from proxy.config.models_sharing import SharingSection  # only where a key says something of it
 
     return sharing_of(f"keys.{key.name}", SharingSection.model_validate(said))
-
-
-@lru_cache(maxsize=1024)  # of ten thousand keys most are bounded as others are
-def _budgets_of(text: str) -> list[BudgetSection]:
-    if not (terms := _terms(text)):
-        return []
-    from proxy.config.models_money import BudgetSection  # only where there are some
-
-    return list(map(BudgetSection.model_validate, terms))
-
-
-@lru_cache(maxsize=1024)
-def _limits_of(text: str) -> list[LimitSection]:
-    if not (terms := _terms(text)):
-        return []
-    from proxy.config.models_money import LimitSection  # only where there are some
-
-    return list(map(LimitSection.model_validate, terms))
-
-
-def _terms(text: str) -> list[dict[str, Any]]:
-    return msgspec.json.decode(text, type=list[dict[str, Any]])
 
 
 def _text(terms: object) -> str:

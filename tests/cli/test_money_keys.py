@@ -98,6 +98,16 @@ def test_limits_of_a_new_key_bind_at_once(desk: Desk) -> None:
     assert explained["verdict"] == "refused with 429 rate_limit_exceeded by key:bob:requests:hour"
 
 
+def test_a_start_with_keys_that_are_bounded_loads_nothing_to_check_their_bounds_with(desk: Desk) -> None:
+    """A copy of the daemon has done that; what it read binds."""
+    secret = desk.json("keys", "create", "bob", "--limit", "2/hour", "--budget", "5/day")["key"]
+    with desk.daemon() as daemon:
+        assert "/pydantic_core/" not in Path(f"/proc/{daemon.pid}/maps").read_text()
+        assert [ask(daemon, secret).status for _ in range(3)] == [200, 200, 429]
+        budgets = desk.json("budgets")["budgets"]
+    assert [one["cap_usd"] for one in budgets if one["scope"] == "key:bob"] == ["5.000000000000"]
+
+
 def test_a_new_key_may_use_the_models_it_was_made_for(desk: Desk) -> None:
     with desk.daemon() as daemon:
         secret = desk.json("keys", "create", "bob", "--models", "mock/slow*, mock/json*")["key"]

@@ -16,6 +16,7 @@ from sqlalchemy import insert
 from stores_samples import settled
 
 from proxy.config.new_key import read_new_key
+from proxy.config.terms import Terms, terms_of
 from proxy.policy.values import Listen, Settings
 from proxy.stores.database import engine_for
 from proxy.stores.frames import HEADER, framed, unframed
@@ -103,6 +104,8 @@ def test_a_stored_key_whose_terms_make_no_sense_is_refused_and_stops_nobody(tmp_
     found = key_set(nobody(tmp_path), Files(tmp_path).stored_keys())
     assert (found.unreadable, found.is_open) == (("odd", "cut"), False)
     assert [caller.name for caller in found.callers] == ["good"]
+    told = terms_of((key.limits, key.budgets) for key in Files(tmp_path).stored_keys())
+    assert told == Terms(budgets={"[]": []}, limits={"[]": []})  # nor what a start has a copy of itself read
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
         ledger.execute("DELETE FROM keys WHERE name = 'good'")
         ledger.commit()
