@@ -132,7 +132,7 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
     parts.default_provider = default_provider(settings)
     parts.take_up_to(settings.max_body)
     parts.exchange.credits, parts.features = settings.credits, settings.features
-    parts.gate.bodies.most = settings.max_body_total
+    parts.gate.bodies.grow_to(settings.max_body_total)
 
 
 def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:

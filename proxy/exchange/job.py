@@ -61,15 +61,15 @@ class Job(Struct):
     until: float
     scopes: tuple[str, ...]
     likely_tokens: int
+    rank: int = DEFAULT
+    prepared: Prepared | None = None
     taken: Taken | None = None
     under: tuple[str, ...] = ()
     sketch: Sketch | None = None
     cap: int | None = None
     course: Course | None = None
     place: tuple[tuple[str, ...], Taken, int] | None = None
-    rank: int = DEFAULT
     leave: Callable[[], None] | None = None
-    prepared: Prepared | None = None
     route: Route | None = None
     is_answered: bool = False
 

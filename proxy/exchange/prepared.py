@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from proxy.dialects import UpstreamRequest
 from proxy.exchange.record import Tried
+from proxy.policy.money.asks import Asks
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.values import Plan, Provider, Target, Tongue
 from proxy.wire.body_template import BodyTemplate
@@ -53,7 +54,8 @@ class Route(Struct, eq=False):
 
 class Prepared(Struct, eq=False):
     """Of one head and sender, and bodies alike but for their messages, which have the `template`. `call` is the first of them,
-    less its body.
+    less its body. `asks`: what they ask for, where their messages have been texts and nothing else, and `likely_output_tokens`
+    then; None where each is to be looked into.
 
     It lives as long as what the head was judged by: configuration, keys, lists of models.
     """
@@ -63,4 +65,6 @@ class Prepared(Struct, eq=False):
     plan: Plan
     marks: Marks
     scopes: tuple[str, ...]
+    asks: Asks | None
+    likely_output_tokens: int
     routes: dict[int, Route] = {}

@@ -27,7 +27,7 @@ class BodyTemplate(Struct, eq=False):
     """All of a body but its messages: what stands before and behind them, the `values` of its members (that of the messages
     is empty), and what a call `said` with it. `places`: where each value begins and ends, counted from the end of the body for
     those behind the messages. `weighed` is what it asks for beside them, kept by whoever weighs.
-    `number` is that of no other."""
+    `number` is that of no other. Where messages are an array, what `begins` and `ends` a body is up to its brackets."""
 
     before: bytes
     behind: bytes
@@ -36,20 +36,27 @@ class BodyTemplate(Struct, eq=False):
     places: dict[str, tuple[int, int]]
     said: tuple[Any, ...]
     number: int
+    begins: bytes
+    ends: bytes
+    messages: slice
     weighed: Any = None
 
-    def fill(self, body: bytes) -> JsonObject | None:
-        """The object that a body is which begins like this; None where it goes on otherwise, or is none."""
-        if not body.endswith(self.behind):
-            return None
-        text = body[len(self.before) : len(body) - len(self.behind)]
+    def fits(self, body: bytes) -> bool:
+        """Whether a body is an object like this."""
+        if not body.startswith(self.before) or not body.endswith(self.behind):
+            return False
+        text = body[self.messages]
         if text.strip() != text:  # white space is no part of a value
-            return None
+            return False
         try:
             _value(text)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return None
-        return JsonObject(body, {**self.values, "messages": text}, 0, self.gap, template=self)
+            return False
+        return True
+
+    def filled(self, body: bytes) -> JsonObject:
+        """The object that a body is which fits."""
+        return JsonObject(body, {**self.values, "messages": body[self.messages]}, 0, self.gap, template=self)
 
     def place_of(self, name: str, size: int) -> tuple[int, int]:
         """Where the value of a member other than the messages stands in a body of so many bytes."""
@@ -64,14 +71,14 @@ class BodyTemplates:
         self._known: dict[tuple[str, bytes], list[BodyTemplate]] = {}
         self._bytes = 0
 
-    def find(self, endpoint: str, body: bytes) -> JsonObject | None:
-        """The body as an object, where it is one that came before but for its messages."""
+    def find(self, endpoint: str, body: bytes) -> BodyTemplate | None:
+        """What a body is but for its messages, where one like it came before."""
         start = body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME)
         if body[start : start + 1] == b" ":
             start += 1
         for template in self._known.get((endpoint, body[:start]), ()):
-            if (document := template.fill(body)) is not None:
-                return document
+            if template.fits(body):
+                return template
         return None
 
     def learn(self, endpoint: str, document: JsonObject, said: tuple[Any, ...]) -> None:
@@ -96,6 +103,9 @@ class BodyTemplates:
             {name: (place.start - far[name], place.end - far[name]) for name, place in places.items()},
             said,
             next(_numbers),
+            before + b"[",
+            b"]" + behind,
+            slice(len(before), -len(behind)),
         )
         others = [one for one in self._known.get((endpoint, before), ()) if one.behind != behind]
         others = others if len(others) < MOST_ENDS else []

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from proxy.errors import DuplicateKey, InvalidJson, InvalidValue
-from proxy.wire.body_template import BodyTemplates
+from proxy.wire.body_template import BodyTemplate, BodyTemplates
 from proxy.wire.endpoints import Endpoint, Shape
 from proxy.wire.form import FormField, read_form
 from proxy.wire.json_object import JsonObject, read_object, splice, without
@@ -51,7 +52,7 @@ class Call(Struct, frozen=True):
     `model` is the name the client used (None: none was sent). `stream` is True only for JSON
     `true`. `also_models` are the names of `models[]` and `fallbacks` that may serve instead.
     `max_fields` are the members in which the client limits the output. `ours` is what the member `tollkeeper` says; neither
-    `body` nor `document` has that member any more.
+    `body` nor `document` has that member any more. `template` is there where all but its messages came before.
     """
 
     endpoint: Endpoint
@@ -65,8 +66,17 @@ class Call(Struct, frozen=True):
     also_models: tuple[str, ...] = ()
     max_fields: tuple[str, ...] = ()
     ours: Ours = NOTHING_OURS
-    document: JsonObject | None = None
+    parsed: JsonObject | None = None
     form: dict[str, FormField] | None = None
+    template: BodyTemplate | None = None
+
+    @property
+    def document(self) -> JsonObject | None:
+        """The body as an object; None where it is none, or nobody need know. That of a body which is known but for its
+        messages is made when somebody asks."""
+        if self.parsed is None and self.template is not None:
+            force_setattr(self, "parsed", self.template.filled(self.body))
+        return self.parsed
 
 
 def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content: tuple[str, bytes]) -> Call:
@@ -86,17 +96,9 @@ def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content:
     return _without_ours(bare, is_form=is_form) if _OURS_IN_BYTES in (body[:SMALL] if is_form else body) else bare
 
 
-def known_object(endpoint: Endpoint, body: bytes) -> JsonObject | None:
-    """The body as an object, where it is one that came before but for its messages."""
+def known_template(endpoint: Endpoint, body: bytes) -> BodyTemplate | None:
+    """What a body is but for its messages, where one like it came before."""
     return _templates.find(endpoint.name, body) if len(body) <= SMALL else None
-
-
-def like(call: Call, document: JsonObject) -> Call:
-    """The call that says the same with other messages."""
-    return Call(
-        call.endpoint, call.path, call.query, call.method, document.body, call.content_type, call.model, call.stream,
-        call.also_models, call.max_fields, NOTHING_OURS, document,
-    )  # fmt: skip
 
 
 def _read_form_call(bare: Call) -> Call:
@@ -113,9 +115,9 @@ def _read_form_call(bare: Call) -> Call:
 
 
 def _read_json_call(bare: Call) -> Call:
-    known = known_object(bare.endpoint, bare.body)
-    if known is not None and known.template is not None:
-        return _call_of(bare, known, known.template.said)
+    known = known_template(bare.endpoint, bare.body)
+    if known is not None:
+        return _call_of(bare, known.said, template=known)
     document = read_object(bare.body)
     values = document.values
     others = values.keys() - _USUAL
@@ -134,13 +136,13 @@ def _read_json_call(bare: Call) -> Call:
     said = model, is_stream, also, limits
     if len(bare.body) <= SMALL:
         _templates.learn(bare.endpoint.name, document, said)
-    return _call_of(bare, document, said)
+    return _call_of(bare, said, document)
 
 
-def _call_of(bare: Call, document: JsonObject, said: Said) -> Call:
+def _call_of(bare: Call, said: Said, parsed: JsonObject | None = None, template: BodyTemplate | None = None) -> Call:
     """In the order of its fields, which is quicker than by their names."""
     about = bare.endpoint, bare.path, bare.query, bare.method, bare.body, bare.content_type
-    return Call(*about, *said, NOTHING_OURS, document)
+    return Call(*about, *said, NOTHING_OURS, parsed, None, template)
 
 
 def _without_ours(bare: Call, *, is_form: bool) -> Call:
@@ -186,7 +188,7 @@ def changed(call: Call, edits: Iterable[tuple[int, int, bytes]], gone: Iterable[
         if name in document.members:
             document = read_object(without(document, name))
     limits = tuple(name for name in call.max_fields if name in document.members)
-    return msgspec.structs.replace(call, body=document.body, document=document, max_fields=limits)
+    return msgspec.structs.replace(call, body=document.body, parsed=document, template=None, max_fields=limits)
 
 
 def applied_defaults(call: Call, defaults: Defaults, max_field: str | None) -> list[tuple[str, bytes]]:

@@ -107,7 +107,7 @@ def test_a_request_weighs_the_same_without_its_long_strings(path: str, member: s
     call = asked(path, json.dumps({"model": "m", member: value, "max_tokens": 7}).encode())
     assert call.document is not None
     assert call.document.brief is not None
-    bare = replace(call, document=replace(call.document, brief=None, lacking={}))
+    bare = replace(call, parsed=replace(call.document, brief=None, lacking={}))
     assert weigh_all(call) == weigh_all(bare)
     assert to_weigh(bare) == len(call.body)
     assert (to_weigh(call) < 1000) is (

@@ -15,26 +15,32 @@ class Shares:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = most
         self.total = 0
         self._held: dict[str, int] = {}
+        self.grow_to(most)
 
-    def take(self, key: str, amount: int) -> bool:
+    def grow_to(self, most: int) -> None:
+        """There are so many, from now on; or so few."""
+        self.most, self._ample = most, most * 9 // 10
+
+    def take(self, key: str, amount: int = 1) -> bool:
         """Take `amount` more for a key; False, and nothing is taken, where it may not have it."""
-        after, held = self.total + amount, self._held.get(key, 0) + amount
-        if after > self.most * 9 // 10:
-            holders = len(self._held) + (key not in self._held)
-            if after > self.most or held > self.most // (holders + 1):
+        held, after = self._held, self.total + amount
+        of_key = held.get(key, 0) + amount
+        if after > self._ample:
+            holders = len(held) + (key not in held)
+            if after > self.most or of_key > self.most // (holders + 1):
                 return False
-        self.total, self._held[key] = after, held
+        self.total, held[key] = after, of_key
         return True
 
-    def give_back(self, key: str, amount: int) -> None:
+    def give_back(self, key: str, amount: int = 1) -> None:
         """A key has `amount` less."""
+        held = self._held
         self.total -= amount
-        left = self._held.pop(key, 0) - amount
-        if left > 0:
-            self._held[key] = left
+        held[key] -= amount
+        if held[key] <= 0:
+            del held[key]
 
 
 class Turns(Generic[T]):
@@ -48,9 +54,6 @@ class Turns(Generic[T]):
         self._lines: dict[str, deque[tuple[int, T]]] = {}
         self._clocks: dict[str, int] = {}
         self._now = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._lines)
 
     def join(self, key: str, cost: int, who: T) -> None:
         """Stand in the line of a key."""

@@ -12,7 +12,7 @@ from proxy.policy.money.asks import ASKS_FIELDS, ASKS_MEMBERS, PLAIN, Asks, read
 from proxy.policy.money.intake import INTAKE_MEMBERS, Intake, read_intake
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
-from proxy.wire.json_object import JsonObject
+from proxy.wire.json_object import JsonObject, Text
 from proxy.wire.json_text import is_utf_8
 from proxy.wire.media import Lacking
 
@@ -102,7 +102,7 @@ def _telling(call: Call, document: JsonObject, name: str) -> JsonObject:
 def weigh_plain(call: Call) -> Weight | None:
     """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
     document, body = call.document, call.body
-    if document is None or (size := len(body)) > _SMALL:
+    if document is None or len(body) > _SMALL:
         return None
     template = document.template
     asks: Asks | Literal[False] | None = None if template is None else template.weighed
@@ -112,13 +112,20 @@ def weigh_plain(call: Call) -> Weight | None:
         asks = _asks_beside_messages(call, document)
         if template is not None:
             template.weighed = asks
-    if not asks or not is_utf_8(body):
+    return weigh_texts(call.endpoint.name, body, document.values.get("messages", b"[]"), asks) if asks else None
+
+
+def weigh_texts(endpoint: str, body: bytes, messages: Text, asks: Asks) -> Weight | None:
+    """The weight of a body that `asks` for no more, whose `messages` are texts and nothing else; None where they are more, or
+    no JSON array."""
+    if not is_utf_8(body):
         return None
     try:
-        _read_said(document.values.get("messages", b"[]"))
+        _read_said(messages)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # something more, or half a character
         return None
-    return Weight(call.endpoint.name, size, Intake(size), asks)
+    size = len(body)
+    return Weight(endpoint, size, Intake(size), asks)
 
 
 def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[False]:
@@ -155,9 +162,12 @@ def capped(weight: Weight, cap: int) -> Weight:
 
 def likely_tokens(weight: Weight) -> int:
     """What a limit on tokens reserves until the call's own count is known: the likely input, and the maximum."""
-    asks = weight.asks
-    read = likely_input_tokens(weight)
-    return read + asks.maximum * (asks.copies or 1) if asks.maximum else read
+    return likely_input_tokens(weight) + likely_output_tokens(weight.asks)
+
+
+def likely_output_tokens(asks: Asks) -> int:
+    """What is reserved of that for the answer."""
+    return asks.maximum * (asks.copies or 1) if asks.maximum else 0
 
 
 def likely_input_tokens(weight: Weight) -> int:

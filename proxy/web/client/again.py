@@ -7,41 +7,50 @@ from msgspec.structs import replace
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
-from proxy.policy.money.weight import likely_tokens, weigh
+from proxy.policy.money.weight import likely_input_tokens, likely_output_tokens, likely_tokens, weigh, weigh_texts
 from proxy.web.client.heads import Heads, Sender
-from proxy.wire.call import SMALL, known_object, like
+from proxy.wire.call import SMALL, known_template
 
 
 def like_before(sender: Sender, body: object, record: Record) -> Job | None:
     """What is asked of a provider by a call like one before; None where there was none."""
-    head = sender.head
-    found, document = sender.latest, None
+    found, head, weight = sender.latest, sender.head, None
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
-    if body.startswith(found.template.before):
-        document = found.template.fill(body)
-    if document is None:
-        document = known_object(head.endpoint, body)
-        if document is None or document.template is None:
-            return None
-        found = sender.by_template.get(document.template.number)
+    template, asks = found.template, found.asks
+    if asks is not None and body.startswith(template.begins) and body.endswith(template.ends):
+        weight = weigh_texts(head.endpoint.name, body, body[template.messages], asks)
+    if weight is not None:
+        call, tokens = replace(found.call, body=body), likely_input_tokens(weight) + found.likely_output_tokens
+    else:
+        found = _prepared_before(sender, body, found)
         if found is None:
             return None
-        sender.latest = found
-    call, plan = like(found.call, document), found.plan
+        call = replace(found.call, body=body)
+        weight = weigh(call, found.plan.defaults)
+        tokens = likely_tokens(weight)
+    plan, until = found.plan, record.started + head.read_timeout_seconds
     record.model, record.stream, record.marks, record.label = call.model, call.stream, found.marks, plan.label
-    weight, until = weigh(call, plan.defaults), record.started + head.read_timeout_seconds
-    job = Job(
-        call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, likely_tokens(weight),
+    return Job(
+        call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, tokens, head.rank, found
     )  # fmt: skip
-    job.rank, job.prepared = head.rank, found
-    return job
+
+
+def _prepared_before(sender: Sender, body: bytes, latest: Prepared) -> Prepared | None:
+    """What was worked out for bodies like this one, mostly the latest."""
+    if latest.template.fits(body):
+        return latest
+    template = known_template(sender.head.endpoint, body)
+    found = None if template is None else sender.by_template.get(template.number)
+    if found is not None:
+        sender.latest = found
+    return found
 
 
 def prepared_for(heads: Heads, sender: Sender, job: Job) -> Prepared | None:
     """What the next call like this one need not work out again; None where each is to be looked at for itself."""
-    call, plan, document = job.call, job.plan, job.call.document
-    if document is None or document.template is None or not call.endpoint.counts:
+    call, plan, template = job.call, job.plan, job.call.template
+    if template is None or not call.endpoint.counts:
         return None
     if (
         plan.pool is not None
@@ -50,6 +59,8 @@ def prepared_for(heads: Heads, sender: Sender, job: Job) -> Prepared | None:
         or sender.head.model is not None
     ):
         return None
-    found = Prepared(document.template, replace(call, body=b"", document=None), plan, job.record.marks, job.scopes)
+    asks = None if plan.defaults else template.weighed or None
+    first, output = replace(call, body=b"", parsed=None), 0 if asks is None else likely_output_tokens(asks)
+    found = Prepared(template, first, plan, job.record.marks, job.scopes, asks, output)
     heads.keep(sender, found)
     return found

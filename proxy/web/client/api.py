@@ -28,23 +28,21 @@ from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.again import like_before, prepared_for
 from proxy.web.client.gate import Room
-from proxy.web.client.heads import Asked, Head, Sender, head_of
-from proxy.web.client.keys import peer_uid
+from proxy.web.client.heads import Asked, Head, Sender
+from proxy.web.client.letting_in import let_in
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.planning import dressed, listed_models, listen, plan_for, staged
 from proxy.web.closing import Answered
 from proxy.web.connection import Connection
-from proxy.web.errors import SERVER_NAME, error_reply
-from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
+from proxy.web.errors import error_reply
 from proxy.web.lane import LARGEST_BODY
 from proxy.web.upload import Upload
 from proxy.wire.call import Call, read_call
-from proxy.wire.endpoints import OWN, endpoint_for, path_of, speaks_anthropic, split_path
+from proxy.wire.endpoints import OWN, path_of
 from proxy.wire.marks import marks_of
 from proxy.wire.ours import NOTHING_OURS
 
 Body = bytes | BaseRequest | Upload
-_HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
 
 class Api:
@@ -121,10 +119,9 @@ class Api:
 
     async def _line(self, client: Client, record: Record, sender: Sender | None, body: Body) -> None:
         """One request, from its head to its last byte. No sender: its head is still to be judged."""
-        call = client.stepper
         try:
             if sender is None:
-                sender = self._sender(cast(BaseRequest, body), client, record)
+                sender = let_in(self.parts, cast(BaseRequest, body), client, record)
             if sender is not None:
                 if (turn := self.parts.gate.enter(sender.caller.name, body)) is not None:
                     await turn
@@ -147,12 +144,18 @@ class Api:
             client.rest()
             for taker in client.takers:
                 taker.ended()
-            self.running.pop(call, None)
-            self.parts.drainer.ended(call)
+            del self.running[client.stepper]
+            if record.client_left is not None:
+                self.parts.drainer.ended(client.stepper)
             if record.entered:
-                self.parts.gate.leave(record.key or "")
-            if record.endpoint != "health":
-                self._close(record)
+                self.parts.gate.calls.give_back(record.key or "")
+            record.held = None  # which knows its record: such rings would be left to the garbage collector
+            if record.error is not None or self.parts.closing is not None:
+                self._note_end(record)
+            if record.unsettled:  # a look-up delays it
+                record.when_settled = partial(self._finished, record, time.monotonic())
+            elif record.endpoint != "health":
+                self._finished(record, time.monotonic())
 
     def cut(self, request_id: str, error: ProxyError) -> bool:
         """End a call under way with an error its client is told; False where there is no such call."""
@@ -168,49 +171,15 @@ class Api:
             record.cut_by = error
             call.cancel()
 
-    def _close(self, record: Record) -> None:
-        """Tell of the call once it is settled, which a look-up may delay."""
-        if self.parts.closing is not None and not isinstance(record.error, ShuttingDown):
+    def _note_end(self, record: Record) -> None:
+        if (
+            self.parts.closing is not None
+            and record.endpoint != "health"
+            and not isinstance(record.error, ShuttingDown)
+        ):
             self.parts.closing.finished += 1
         if record.error is not None and record.key is not None and not record.calls:
             self.parts.exchange.toll.refused.note(record)
-        record.held = None  # which knows its record: such rings would be left to the garbage collector
-        ended = time.monotonic()
-        if record.unsettled:
-            record.when_settled = partial(self._finished, record, ended)
-        else:
-            self._finished(record, ended)
-
-    def _sender(self, request: BaseRequest, client: Client, record: Record) -> Sender | None:
-        """Read a head for the first time; None where that was answered already."""
-        parts, door = self.parts, cast(Connection, request.protocol)
-        record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version="anthropic-version" in request.headers)
-        door.check_version()
-        path, query, prefixed = split_path(request.raw_path)
-        health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
-        if health and (parts.closing is None or path != "/readyz"):
-            record.endpoint = "health"
-            client.whole(200, [("Content-Type", "text/plain; charset=utf-8"), SERVER_NAME], _HEALTH[path])
-            return None
-        if parts.closing is not None and (health or not parts.closing.serves):
-            parts.closing.refused += 1
-            raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
-        endpoint = endpoint_for(request.method, path)
-        record.shape, record.endpoint = endpoint.shape, endpoint.name
-        parts.guard.check(request)
-        record.cors = cors_headers(request)
-        if request.method == "OPTIONS":
-            client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
-            return None
-        refuse_what_cannot_pass(request, path)
-        caller = parts.keys.caller(request.headers, partial(peer_uid, door.transport))
-        record.key, record.timing, record.tenant = caller.name, caller.timing, caller.tenant
-        if endpoint.name not in OWN:
-            check_endpoint(caller, endpoint)
-        head = head_of(request, (path, query), endpoint, record)
-        if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
-            parts.heads.learn(door.digest, head)
-        return Sender(head, caller)
 
     async def _job(self, sender: Sender, unread: Body, client: Client, record: Record) -> Job | None:
         """What is asked of a provider, by a call that is like none before; None where we had the answer ourselves."""

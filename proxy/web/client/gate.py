@@ -19,6 +19,7 @@ from proxy.web.upload import Upload
 MOST_CALLS = 10_000
 DESCRIPTORS = 65_536
 PER_TURN = 16
+_FEW = 8  # whoever takes one of the last has the loop's next turn seen to: that none of its turns has more is all that counts
 # What a call costs at least, in the bytes that cost as much to read.
 _BYTES_OF_A_CALL = 64 * 1024
 RETRY_SECONDS = 1.0
@@ -39,29 +40,34 @@ def most_descriptors() -> int:
 
 
 class Gate:
-    """`enter` and `leave` frame a call. `bodies` are the bytes of bodies being read."""
+    """`enter` takes one of the `calls` for a key, to be given back at its end. `bodies` are the bytes of bodies being read."""
 
     def __init__(self, most_body_bytes: int) -> None:
         """A call has a descriptor on either side."""
         self.calls = Shares(min(MOST_CALLS, most_descriptors() // 2))
         self.bodies = Shares(most_body_bytes)
         self._turns: Turns[asyncio.Future[None]] = Turns()
-        self._entered = 0
+        self._free = PER_TURN  # so many may enter before the loop is to go round; none while somebody waits
 
     def enter(self, key: str, body: bytes | BaseRequest | Upload) -> Awaitable[None] | None:
         """Come in, at once or, awaiting what comes back, in turn, with a body in hand or still to be read.
 
-        Raises `Overloaded`; else `leave` is due at the call's end.
+        Raises `Overloaded`.
         """
-        if not self.calls.take(key, 1):
+        if not self.calls.take(key):
             raise Overloaded("Too many calls are under way; try again in a moment.", retry_after=RETRY_SECONDS)
-        loop = asyncio.get_running_loop()
-        if self._entered < PER_TURN and not self._turns:
-            if not self._entered:
-                loop.call_soon(self._turn)
-            self._entered += 1
+        free = self._free = self._free - 1
+        if free > _FEW:
             return None
-        turn = loop.create_future()
+        return self._few_are_free(key, body)
+
+    def _few_are_free(self, key: str, body: bytes | BaseRequest | Upload) -> Awaitable[None] | None:
+        loop = asyncio.get_running_loop()
+        if self._free == _FEW:
+            loop.call_soon(self._turn)
+        if self._free >= 0:
+            return None
+        self._free, turn = 0, loop.create_future()
         to_read = 0 if isinstance(body, bytes) else body.content_length or 0
         self._turns.join(key, 1 + to_read // _BYTES_OF_A_CALL, turn)
         return self._in_turn(key, turn)
@@ -70,25 +76,22 @@ class Gate:
         try:
             await turn
         except BaseException:
-            self.leave(key)
+            self.calls.give_back(key)
             raise
 
     def has_room_for(self, connections: int) -> bool:
         """Whether so many connections of clients leave a descriptor for every call's other side."""
         return connections + self.calls.total <= most_descriptors()
 
-    def leave(self, key: str) -> None:
-        """The call has ended."""
-        self.calls.give_back(key, 1)
-
     def _turn(self) -> None:
         """The loop has gone round: the next few may enter."""
-        self._entered = 0
-        while self._entered < PER_TURN and (turn := self._turns.next()) is not None:
+        free = PER_TURN
+        while free and (turn := self._turns.next()) is not None:
             if not turn.done():  # whose client has left
                 turn.set_result(None)
-                self._entered += 1
-        if self._entered:
+                free -= 1
+        self._free = free
+        if free <= _FEW:
             asyncio.get_running_loop().call_soon(self._turn)
 
 

@@ -114,5 +114,5 @@ class Parts(Struct):
         self.quick_bytes = min(max_body, LARGEST_BODY) if self.closing is None else -1
 
     def close(self, closing: Closing) -> None:
-        """No head is known any more: it takes another look whether its call is still taken."""
+        """No head is known any more: whether its call is still taken needs another look."""
         self.closing, self.quick_bytes = closing, -1

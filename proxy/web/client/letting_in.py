@@ -1,0 +1,54 @@
+"""A head that the HTTP library has read: whether it is meant for us, who asks, and what for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+from aiohttp.web_request import BaseRequest
+
+from proxy.errors import ShuttingDown
+from proxy.exchange.client import Client
+from proxy.exchange.record import Record
+from proxy.policy.names.access import check_endpoint
+from proxy.web.client.heads import Sender, head_of
+from proxy.web.client.keys import peer_uid
+from proxy.web.client.parts import Parts
+from proxy.web.connection import Connection
+from proxy.web.errors import SERVER_NAME
+from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
+from proxy.wire.endpoints import OWN, endpoint_for, speaks_anthropic, split_path
+
+_HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
+
+
+def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -> Sender | None:
+    """Judge a head, for the first time or once more; None where that was all there was to do. Raises `ProxyError`."""
+    door = cast(Connection, request.protocol)
+    record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version="anthropic-version" in request.headers)
+    door.check_version()
+    path, query, prefixed = split_path(request.raw_path)
+    health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
+    if health and (parts.closing is None or path != "/readyz"):
+        record.endpoint = "health"
+        client.whole(200, [("Content-Type", "text/plain; charset=utf-8"), SERVER_NAME], _HEALTH[path])
+        return None
+    if parts.closing is not None and (health or not parts.closing.serves):
+        parts.closing.refused += 1
+        raise ShuttingDown("Tollkeeper is shutting down; try again in a moment.", retry_after=1)
+    endpoint = endpoint_for(request.method, path)
+    record.shape, record.endpoint = endpoint.shape, endpoint.name
+    parts.guard.check(request)
+    record.cors = cors_headers(request)
+    if request.method == "OPTIONS":
+        client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
+        return None
+    refuse_what_cannot_pass(request, path)
+    caller = parts.keys.caller(request.headers, partial(peer_uid, door.transport))
+    record.key, record.timing, record.tenant = caller.name, caller.timing, caller.tenant
+    if endpoint.name not in OWN:
+        check_endpoint(caller, endpoint)
+    head = head_of(request, (path, query), endpoint, record)
+    if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
+        parts.heads.learn(door.digest, head)
+    return Sender(head, caller)
