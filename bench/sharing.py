@@ -124,7 +124,7 @@ def place_in_line(times: int) -> float:
     """Microseconds to take a place at a target that is paced, and to give it back."""
     job = Job(
         Call(Endpoint("none"), "", "", "GET", b""), NO_WEIGHT, Caller("x"), Plan((), ""), Incoming(()), record_of("x"),
-        inf, (), 0,
+        inf, (),
     )  # fmt: skip
 
     async def take() -> float:

@@ -62,7 +62,7 @@ class Fare(Struct, eq=False):
         slope, asks = self.slope, self.asks
         if slope is None:
             return self.fixed
-        return Quote(slope.price, slope.bound(weight.intake.text_tokens, asks.maximum), asks.may_lower)
+        return Quote(slope.price, slope.bound(weight.text_tokens, asks.maximum), asks.may_lower)
 
     def reckoning(self) -> Prices:
         """What it is paid by: as the lists have it that were in force when it was taken."""

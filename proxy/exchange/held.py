@@ -20,7 +20,7 @@ from proxy.exchange.rows import attempt_row, paid
 from proxy.exchange.tool_use import NOT_COUNTED, ToolUse, tool_use
 from proxy.policy.money.account import Exceeded
 from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, is_worth_asking, reported, settle
-from proxy.policy.money.weight import Weight, likely_input_tokens
+from proxy.policy.money.weight import Weight
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
@@ -101,7 +101,7 @@ class Held(Struct, eq=False):
             return 0
         ending = Ending(
             status=200, complete=False, streamed=True, countable=True, stops_billing=True, usage=findings.usage,
-            input_tokens=likely_input_tokens(self._weight), counted_output=findings.counted_output, terms=findings.terms,
+            input_tokens=self._weight.likely_input_tokens, counted_output=findings.counted_output, terms=findings.terms,
         )  # fmt: skip
         return settle(ending, self._prices_of(findings), 0).cost_pusd
 
@@ -244,7 +244,7 @@ class Held(Struct, eq=False):
             pictures=outcome.pictures if draws else 0,
             copies=self._weight.asks.copies or 1,
             usage=findings.usage if findings else None,
-            input_tokens=likely_input_tokens(self._weight),
+            input_tokens=self._weight.likely_input_tokens,
             counted_output=findings.counted_output if findings else 0,
             characters=self._weight.asks.characters or None,
             hhmm=now.hour * 100 + now.minute,

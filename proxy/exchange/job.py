@@ -44,8 +44,8 @@ class Job(Struct):
     """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds).
 
     `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `taken` is
-    what it has taken from its limits, None until the step in which its first attempt takes its hold; tokens as
-    `likely_tokens` has them. `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
+    what it has taken from its limits, None until the step in which its first attempt takes its hold.
+    `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
     output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place` has what its attempt took from which limits of a provider, after how many calls.
     `rank`: of its priority. `leave` gives back the place it has at a target that is paced. `prepared` is what was worked out for
     one like it, `route` the way of the latest attempt, and
@@ -60,7 +60,6 @@ class Job(Struct):
     record: Record
     until: float
     scopes: tuple[str, ...]
-    likely_tokens: int
     rank: int = DEFAULT
     prepared: Prepared | None = None
     taken: Taken | None = None

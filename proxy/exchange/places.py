@@ -30,7 +30,7 @@ class Places:
         if provider.name not in self.names or provider.tenant:
             return
         scopes, now = (provider_scope(provider.name),), time.monotonic()
-        taken = self._limiter.take(scopes, job.likely_tokens, now)
+        taken = self._limiter.take(scopes, job.weight.likely_tokens, now)
         if isinstance(taken, Denied):
             raise NoHealthyUpstream(
                 f"{provider.name} takes no more calls for now: {said_of(taken)}. Try again in "

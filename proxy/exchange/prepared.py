@@ -54,8 +54,8 @@ class Route(Struct, eq=False):
 
 class Prepared(Struct, eq=False):
     """Of one head and sender, and bodies alike but for their messages, which have the `template`. `call` is the first of them,
-    less its body. `asks`: what they ask for, where their messages have been texts and nothing else, and `likely_output_tokens`
-    then; None where each is to be looked into.
+    less its body. `asks`: what they ask for, where their messages have been texts and nothing else; None
+    where each is to be looked into.
 
     It lives as long as what the head was judged by: configuration, keys, lists of models.
     """
@@ -66,5 +66,4 @@ class Prepared(Struct, eq=False):
     marks: Marks
     scopes: tuple[str, ...]
     asks: Asks | None
-    likely_output_tokens: int
     routes: dict[int, Route] = {}

@@ -19,7 +19,6 @@ from proxy.exchange.job import Job
 from proxy.exchange.resting import Resting, account, failing
 from proxy.policy.money.books import Books
 from proxy.policy.money.pricebook import PriceBook
-from proxy.policy.money.weight import likely_input_tokens
 from proxy.policy.names.access import is_narrowed, may_use, rides
 from proxy.policy.names.pools import AUTO
 from proxy.policy.names.resolution import Names, model_not_found
@@ -171,7 +170,7 @@ class Router:
         seats, strategy = self.seats_for(pool, job.caller, job.plan), self.strategy(pool.strategy)
         if not seats:
             raise model_not_found(job.call.model or "", ())
-        likely = likely_input_tokens(job.weight)
+        likely = job.weight.likely_input_tokens
         ask = Ask(needs, likely, maximum, job.call.stream, *_money(books, job, strategy))
         self.observed.is_wanted = True
         drawn = self._drawn(seats, strategy, ask, now)

@@ -192,7 +192,7 @@ class Toll:
         if job.taken is not None:
             return
         limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
-        denied = limiter.judge(scopes, job.likely_tokens, now)
+        denied = limiter.judge(scopes, job.weight.likely_tokens, now)
         if denied is not None:
             raise self._refused(denied, job, now)
 
@@ -209,7 +209,7 @@ class Toll:
         elif not fare.is_bounded or self._queue.line.waiting:
             return None
         else:
-            tokens, spare = job.weight.intake.text_tokens, fare.spare_pusd
+            tokens, spare = job.weight.text_tokens, fare.spare_pusd
             amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
         together = fare.together
         if fare.under is not under or not together.begun <= now < together.ends:
@@ -221,7 +221,7 @@ class Toll:
             return None
         if job.taken is None:
             limiter, moment = keeping.limiter, time.monotonic()
-            taken = limiter.take(job.scopes, job.likely_tokens, moment)
+            taken = limiter.take(job.scopes, job.weight.likely_tokens, moment)
             if isinstance(taken, Denied):
                 keeping.books.void(identity)
                 raise self._refused(taken, job, moment)
@@ -245,7 +245,9 @@ class Toll:
         limiter, scopes = self.keeping.limiter, job.scopes
         if job.caller.tenant:
             job.record.limit_headers = limiter.headers(own_scopes(job.caller), moment)
-        for limit in limiter.take_in_shadow(taken, scopes, job.likely_tokens, moment) if limiter.has_shadows else ():
+        for limit in (
+            limiter.take_in_shadow(taken, scopes, job.weight.likely_tokens, moment) if limiter.has_shadows else ()
+        ):
             job.record.pass_shadow(code_of(limit), limit.id)
 
     def _take_in_shadow(self, job: Job, fare: Fare, identity: str, now: float) -> tuple[Charge, ...]:

@@ -24,7 +24,7 @@ from proxy.policy.limits.limiter import Taken
 from proxy.policy.money.pricebook import Free
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, settle
-from proxy.policy.money.weight import likely_tokens, weigh
+from proxy.policy.money.weight import weigh
 from proxy.policy.retries.retry import Attempt
 from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import Caller, Plan, Provider, Target, Tongue
@@ -112,9 +112,9 @@ class Offers:
         weight, cap = weigh(call, plan.defaults), None
         if caller.max_output is not None:
             weight, cap = most_output(caller, call, weight)
-        scopes, tokens = scopes_of(caller), likely_tokens(weight)
+        scopes = scopes_of(caller)
         asking = CallJob(
-            call, weight, caller, plan, head.incoming, record, record.started, scopes, tokens, cap=cap, rank=head.rank
+            call, weight, caller, plan, head.incoming, record, record.started, scopes, cap=cap, rank=head.rank
         )
         toll, attempt = parts.exchange.toll, Attempt()
         route = parts.exchange.doors.route_to(asking, 0, toll.prices)

@@ -18,7 +18,7 @@ from proxy.policy.money.costs import Extra, cost_usd
 from proxy.policy.money.prices import Override, Price
 from proxy.policy.money.quote import ample_pusd
 from proxy.policy.money.rates import IMAGE_TOKENS, WIDEST_WINDOW, Sizes
-from proxy.policy.money.weight import likely_tokens, weigh
+from proxy.policy.money.weight import weigh
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import endpoint_for
 from proxy.wire.usage import Usage
@@ -664,8 +664,8 @@ def test_the_defaults_of_an_alias_count_as_asked_for() -> None:
 
 def test_limits_on_tokens_reserve_what_is_likely() -> None:
     asked = call(messages=user("x" * 3500), max_tokens=100, n=2)
-    assert likely_tokens(weigh(asked)) == -(-len(asked.body) * 2 // 7) + 200
-    assert likely_tokens(weigh(call(messages=user(IMAGES[0])))) < 1_100
+    assert weigh(asked).likely_tokens == -(-len(asked.body) * 2 // 7) + 200
+    assert weigh(call(messages=user(IMAGES[0]))).likely_tokens < 1_100
 
 
 def test_the_dearest_of_several_models_bounds_them_all() -> None:

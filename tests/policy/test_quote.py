@@ -24,7 +24,7 @@ from proxy.policy.money.quote import (
     quote_for,
     with_maximum,
 )
-from proxy.policy.money.weight import Weight, likely_tokens, weigh
+from proxy.policy.money.weight import Weight, weigh
 from proxy.policy.names.catalogue import Catalogue, Model
 from proxy.policy.values import Provider
 from proxy.wire.call import read_call
@@ -223,4 +223,4 @@ def test_the_least_that_would_do_is_told() -> None:
 def test_another_maximum_changes_nothing_else() -> None:
     weight = asked(max_tokens=100)
     assert quoted(with_maximum(weight, 7), "a/cheap").most_pusd == 7 * 10**6
-    assert likely_tokens(weight) - likely_tokens(with_maximum(weight, 0)) == 100
+    assert weight.likely_tokens - with_maximum(weight, 0).likely_tokens == 100

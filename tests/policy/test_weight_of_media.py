@@ -40,4 +40,5 @@ def test_a_request_weighs_the_same_with_its_data_and_without(content: Any, ensur
     call = read_call(
         endpoint_for("POST", "/chat/completions"), "POST", ("/chat/completions", ""), ("application/json", body)
     )
-    assert weigh_all(call).intake == read_intake(call, {"messages": messages}, 0)
+    weight = weigh_all(call)
+    assert (weight.text_tokens, weight.intake) == read_intake(call, {"messages": messages}, 0)

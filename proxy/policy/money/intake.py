@@ -50,10 +50,9 @@ _BOUNDARY = re.compile(r';\s*boundary\s*=\s*"?([^\s;,"]+)', re.IGNORECASE)
 
 
 class Intake(Struct, frozen=True):
-    """Bounds of what a model will read. `items` are those of an array of texts, each read by itself; empty elsewhere. `is_elsewhere`: some of it is not in the body, and only the
+    """Bounds of what a model will read beside text. `items` are those of an array of texts, each read by itself; empty elsewhere. `is_elsewhere`: some of it is not in the body, and only the
     context window bounds it. `caches_for_hours`: some is to be kept for longer than the usual five minutes."""
 
-    text_tokens: int
     images: int = 0
     audio_seconds: int = 0
     is_elsewhere: bool = False
@@ -138,8 +137,13 @@ class _Tally:
                 self._image({"image_url": image.get("image_url", image) if isinstance(image, dict) else image})
 
 
-def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int, lacking: Lacking | None = None) -> Intake:
-    """Measure a request; `members` are those of `INTAKE_MEMBERS` it will have, decoded, `added_bytes` those put in;
+TEXT_ALONE = Intake()
+
+
+def read_intake(
+    call: Call, members: Mapping[str, Any], added_bytes: int, lacking: Lacking | None = None
+) -> tuple[int, Intake]:
+    """Measure a request: the tokens that its text has at most, and what it brings beside that; `members` are those of `INTAKE_MEMBERS` it will have, decoded, `added_bytes` those put in;
     `lacking` is what they are short of (wire/media.py)."""
     if call.form is not None:
         return _read_form(call)
@@ -155,8 +159,7 @@ def read_intake(call: Call, members: Mapping[str, Any], added_bytes: int, lackin
         tally.items({"type": "input_audio", "input_audio": sound})
     is_elsewhere = tally.is_elsewhere or any(members.get(name) for name in _ELSEWHERE)
     is_elsewhere = is_elsewhere or isinstance(members.get("prompt"), dict) or bool(members.get("preset"))
-    return Intake(
-        text_tokens=len(call.body) + added_bytes - tally.media_bytes + _tools_tokens(members.get("tools")),
+    return len(call.body) + added_bytes - tally.media_bytes + _tools_tokens(members.get("tools")), Intake(
         images=tally.images,
         audio_seconds=-(-tally.audio_bytes // LEAST_AUDIO_BYTES_PER_SECOND),
         is_elsewhere=is_elsewhere,
@@ -177,7 +180,7 @@ def _tools_tokens(tools: Any) -> int:
     return TOOLS_TOKENS + own * OWN_TOOL_TOKENS
 
 
-def _read_form(call: Call) -> Intake:
+def _read_form(call: Call) -> tuple[int, Intake]:
     """Files are images or recordings, as the endpoint has it; every other part is text."""
     boundary = _BOUNDARY.search(call.content_type)
     delimiter = b"--" + (boundary[1].encode("utf-8", "surrogateescape") if boundary else b"")
@@ -190,5 +193,5 @@ def _read_form(call: Call) -> Intake:
         else:
             text += len(part)
     if call.endpoint.name.startswith("audio"):
-        return Intake(text, audio_seconds=-(-file_bytes // LEAST_AUDIO_BYTES_PER_SECOND))
-    return Intake(text, images=files)
+        return text, Intake(audio_seconds=-(-file_bytes // LEAST_AUDIO_BYTES_PER_SECOND))
+    return text, Intake(images=files)

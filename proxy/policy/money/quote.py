@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from proxy.errors import BudgetExceeded, BudgetInFlight, ModelNotFound, ModelNotPriced
@@ -15,7 +14,7 @@ from proxy.policy.money.bounds import BOUNDED, Bound, Slope, dearest, upper_boun
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
-from proxy.policy.money.weight import Weight
+from proxy.policy.money.weight import Weight, asking
 from proxy.policy.names.vendors import vendor_of
 from proxy.policy.values import Provider
 
@@ -164,9 +163,9 @@ def quote_for(
     """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
     slope, asks = slope_for(weight, provider, models, prices, rules), weight.asks
     if slope is not None:
-        return Quote(slope.price, slope.bound(weight.intake.text_tokens, asks.maximum), asks.may_lower)
+        return Quote(slope.price, slope.bound(weight.text_tokens, asks.maximum), asks.may_lower)
     if provider.max_tokens_field == "none":  # it heeds no maximum either
-        weight = _with_asks(weight, maximum=None, may_lower=False)
+        weight = asking(weight, maximum=None, may_lower=False)
     is_listed = provider.kind == "mock" or vendor_of(provider) is not None
     bounds: list[Bound | None] = []
     own: list[Price | None] = []
@@ -199,8 +198,4 @@ def slope_for(
 
 def with_maximum(weight: Weight, maximum: int) -> Weight:
     """The weight of the same request with another maximum of output tokens."""
-    return _with_asks(weight, maximum=maximum, may_lower=False)
-
-
-def _with_asks(weight: Weight, **members: Any) -> Weight:
-    return msgspec.structs.replace(weight, asks=msgspec.structs.replace(weight.asks, **members))
+    return asking(weight, maximum=maximum, may_lower=False)

@@ -76,7 +76,7 @@ class Case(Struct, frozen=True):
         window = self.window()
         if window is None:
             return self.output_tokens()
-        return min(self.output_tokens(), max(1, window - -(-max(0, self.weight.intake.text_tokens) * 2 // 7)))
+        return min(self.output_tokens(), max(1, window - -(-max(0, self.weight.text_tokens) * 2 // 7)))
 
     def tools(self) -> tuple[Tools, ...]:
         """The tools that may run: those of the request, and the search that the model's variant is."""
@@ -91,7 +91,7 @@ class Case(Struct, frozen=True):
         intake, window = self.weight.intake, self.window()
         if intake.items and window is not None and not intake.is_elsewhere:
             return sum(min(tokens, window) for tokens in intake.items)
-        tokens = max(0, intake.text_tokens) + intake.images * self.sizes.image_tokens
+        tokens = max(0, self.weight.text_tokens) + intake.images * self.sizes.image_tokens
         tokens += intake.audio_seconds * AUDIO_TOKENS_PER_SECOND
         uses = self.rules.tool_uses
         tokens += sum(runs.at(uses) * each for tools in self.tools() for runs, each in tools.found)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.policy.money.asks import ASKS_FIELDS, ASKS_MEMBERS, PLAIN, Asks, read_asks
-from proxy.policy.money.intake import INTAKE_MEMBERS, Intake, read_intake
+from proxy.policy.money.intake import INTAKE_MEMBERS, TEXT_ALONE, Intake, read_intake
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
 from proxy.wire.json_object import JsonObject, Text
@@ -43,12 +43,19 @@ _read_said = msgspec.json.Decoder(list[_Message]).decode
 
 
 class Weight(Struct, frozen=True):
-    """What a request weighs, whichever model serves it."""
+    """What a request weighs, whichever model serves it.
+
+    `text_tokens` is the most that its text comes to; `likely_input_tokens` what all of it likely does, at 3.5 bytes a token;
+    `likely_tokens` what a limit on tokens reserves until the call's own count is known: that, and the maximum of output.
+    """
 
     endpoint: str
     body_bytes: int
+    text_tokens: int
     intake: Intake
     asks: Asks
+    likely_input_tokens: int
+    likely_tokens: int
 
 
 def weigh(call: Call, defaults: Defaults = ()) -> Weight:
@@ -69,12 +76,16 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
     for name, text in added:
         members[name] = msgspec.json.decode(text)
     added_bytes = sum(len(text) for _, text in added)
-    return Weight(
-        endpoint=call.endpoint.name,
-        body_bytes=len(call.body) + added_bytes,
-        intake=read_intake(call, members, added_bytes, lacking),
-        asks=read_asks(call, members),
-    )
+    text_tokens, intake = read_intake(call, members, added_bytes, lacking)
+    read = -(-text_tokens * 2 // 7) if text_tokens > 0 else 0
+    read += intake.images * _LIKELY_IMAGE_TOKENS + intake.audio_seconds * _LIKELY_AUDIO_TOKENS_PER_SECOND
+    body_bytes, asks = len(call.body) + added_bytes, read_asks(call, members)
+    likely = read + _likely_output(asks)
+    return Weight(call.endpoint.name, body_bytes, text_tokens, intake, asks, read, likely)
+
+
+def _likely_output(asks: Asks) -> int:
+    return asks.maximum * (asks.copies or 1) if asks.maximum else 0
 
 
 def to_weigh(call: Call) -> int:
@@ -118,14 +129,15 @@ def weigh_plain(call: Call) -> Weight | None:
 def weigh_texts(endpoint: str, body: bytes, messages: Text, asks: Asks) -> Weight | None:
     """The weight of a body that `asks` for no more, whose `messages` are texts and nothing else; None where they are more, or
     no JSON array."""
-    if not is_utf_8(body):
+    if not body.isascii() and not is_utf_8(body):
         return None
     try:
         _read_said(messages)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # something more, or half a character
         return None
     size = len(body)
-    return Weight(endpoint, size, Intake(size), asks)
+    read = -(-size * 2 // 7)
+    return Weight(endpoint, size, size, TEXT_ALONE, asks, read, read + (asks.maximum or 0))
 
 
 def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[False]:
@@ -154,26 +166,12 @@ def _plain_asks(maximum: int | None) -> Asks:
 _LOWERED = msgspec.structs.replace(PLAIN, maximum=None, may_lower=True)
 
 
+def asking(weight: Weight, **members: Any) -> Weight:
+    """The weight of the same request where it asks for something else."""
+    asks = msgspec.structs.replace(weight.asks, **members)
+    return msgspec.structs.replace(weight, asks=asks, likely_tokens=weight.likely_input_tokens + _likely_output(asks))
+
+
 def capped(weight: Weight, cap: int) -> Weight:
-    """The weight of the same request with no more than so many output tokens, which a budget may lower still."""
-    maximum = cap if weight.asks.maximum is None else min(cap, weight.asks.maximum)
-    return msgspec.structs.replace(weight, asks=msgspec.structs.replace(weight.asks, maximum=maximum))
-
-
-def likely_tokens(weight: Weight) -> int:
-    """What a limit on tokens reserves until the call's own count is known: the likely input, and the maximum."""
-    return likely_input_tokens(weight) + likely_output_tokens(weight.asks)
-
-
-def likely_output_tokens(asks: Asks) -> int:
-    """What is reserved of that for the answer."""
-    return asks.maximum * (asks.copies or 1) if asks.maximum else 0
-
-
-def likely_input_tokens(weight: Weight) -> int:
-    """What a request likely brings to read: 3.5 bytes a token, and what its pictures and recordings come to."""
-    intake = weight.intake
-    read = -(-intake.text_tokens * 2 // 7) if intake.text_tokens > 0 else 0
-    if intake.images or intake.audio_seconds:
-        read += intake.images * _LIKELY_IMAGE_TOKENS + intake.audio_seconds * _LIKELY_AUDIO_TOKENS_PER_SECOND
-    return read
+    """The same with no more than so many output tokens, which a budget may lower still."""
+    return asking(weight, maximum=cap if weight.asks.maximum is None else min(cap, weight.asks.maximum))

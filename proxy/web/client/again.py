@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
-from proxy.policy.money.weight import likely_input_tokens, likely_output_tokens, likely_tokens, weigh, weigh_texts
+from proxy.policy.money.weight import weigh, weigh_texts
 from proxy.web.client.heads import Heads, Sender
 from proxy.wire.call import SMALL, known_template
 
@@ -21,19 +21,16 @@ def like_before(sender: Sender, body: object, record: Record) -> Job | None:
     if asks is not None and body.startswith(template.begins) and body.endswith(template.ends):
         weight = weigh_texts(head.endpoint.name, body, body[template.messages], asks)
     if weight is not None:
-        call, tokens = replace(found.call, body=body), likely_input_tokens(weight) + found.likely_output_tokens
+        call = replace(found.call, body=body)
     else:
         found = _prepared_before(sender, body, found)
         if found is None:
             return None
         call = replace(found.call, body=body)
         weight = weigh(call, found.plan.defaults)
-        tokens = likely_tokens(weight)
     plan, until = found.plan, record.started + head.read_timeout_seconds
     record.model, record.stream, record.marks, record.label = call.model, call.stream, found.marks, plan.label
-    return Job(
-        call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, tokens, head.rank, found
-    )  # fmt: skip
+    return Job(call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, head.rank, found)
 
 
 def _prepared_before(sender: Sender, body: bytes, latest: Prepared) -> Prepared | None:
@@ -60,7 +57,6 @@ def prepared_for(heads: Heads, sender: Sender, job: Job) -> Prepared | None:
     ):
         return None
     asks = None if plan.defaults else template.weighed or None
-    first, output = replace(call, body=b"", parsed=None), 0 if asks is None else likely_output_tokens(asks)
-    found = Prepared(template, first, plan, job.record.marks, job.scopes, asks, output)
+    found = Prepared(template, replace(call, body=b"", parsed=None), plan, job.record.marks, job.scopes, asks)
     heads.keep(sender, found)
     return found

@@ -21,7 +21,7 @@ from proxy.exchange.job import NO_WEIGHT, Job
 from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
-from proxy.policy.money.weight import likely_tokens, to_weigh, weigh
+from proxy.policy.money.weight import to_weigh, weigh
 from proxy.policy.names.access import check_endpoint
 from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import Plan
@@ -212,8 +212,8 @@ class Api:
         if head.endpoint.counts:
             weight = await aside(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
             weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
-        until, tokens, scopes = record.started + head.read_timeout_seconds, likely_tokens(weight), scopes_of(caller)
-        job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, tokens, cap=cap, rank=head.rank)
+        until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
+        job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, cap=cap, rank=head.rank)
         if not is_dressed and alike is None:
             job.prepared = prepared_for(parts.heads, sender, job)
         return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)

@@ -25,7 +25,7 @@ from proxy.policy.money.bounds import Bound
 from proxy.policy.money.budgets import GLOBAL, Subject
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.quote import Go, Quote, Refuse, decide, judge_in_shadow, quote_for
-from proxy.policy.money.weight import likely_tokens, weigh
+from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, named_provider, routed
 from proxy.policy.routing.deciding import planned
 from proxy.policy.routing.values import Ask as Asked
@@ -208,7 +208,7 @@ def _quote(desk: Desk, call: Call, plan: Plan, caller: Caller) -> tuple[Quote, i
         weight, _ = most_output(caller, call, weigh(call, plan.defaults))
     except InvalidValue as error:
         raise Unknown(error.message) from None
-    return quote_for(weight, provider, [(plan.label, target.model)], desk.prices, rules), likely_tokens(weight)
+    return quote_for(weight, provider, [(plan.label, target.model)], desk.prices, rules), weight.likely_tokens
 
 
 def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:

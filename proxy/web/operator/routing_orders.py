@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from proxy.config.build_routing import ceilings_of
 from proxy.errors import ModelNotFound
 from proxy.exchange.routing import Decided, Router
-from proxy.policy.money.weight import likely_input_tokens, weigh
+from proxy.policy.money.weight import weigh
 from proxy.policy.names.access import choose, may_use
 from proxy.policy.routing.needs import needs_named, needs_of
 from proxy.policy.routing.values import NAMED, Ask, Decision
@@ -137,7 +137,7 @@ def _ask(own: RecommendBody, params: Params) -> Ask:
     weight = weigh(call)
     named = needs_named(own.needs)
     is_bare = not body.keys() - {"model", "max_tokens", "max_completion_tokens", "stream"}
-    tokens = _LIKELY_PROMPT if is_bare else likely_input_tokens(weight)
+    tokens = _LIKELY_PROMPT if is_bare else weight.likely_input_tokens
     needs = named | needs_of(call, weight.intake.images, weight.intake.audio_seconds)
     return Ask(needs, tokens, weight.asks.maximum or 0, call.stream)
 
