@@ -138,10 +138,13 @@ def _roll_up(database: sqlite3.Connection, copies: int) -> None:
 
 
 def _roll_up_labels(database: sqlite3.Connection) -> None:
-    """Bring the copies into the sums by session and flag, and what was asked when, as a daemon does after an upgrade."""
+    """Bring the copies into the sums by session and flag, and what was asked when, as a daemon does after an upgrade. The
+    other sums have them."""
     database.execute("DELETE FROM rollup_labels")
     newest = "(SELECT max(seq) FROM attempts)"
-    database.execute(f"UPDATE rollup_state SET labels_until_seq = {newest}, asked_until_seq = {newest}")  # noqa: S608
+    database.execute(
+        f"UPDATE rollup_state SET labels_until_seq = {newest}, asked_until_seq = {newest}, summed_seq = {newest}"  # noqa: S608
+    )
     while label_rollups.fill(database) or asked_quarters.fill(database):
         pass
 

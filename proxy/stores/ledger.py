@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, tool_rollups
+from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, sums, tool_rollups
 from proxy.stores.alike import Groups, adding, alike
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.segments import Position
-from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, add, session_of, tally
+from proxy.stores.sums import Fresh, adding_up, bounded, insert, quoted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,29 +33,10 @@ _WITH_ROW = frozenset({Settled, Voided, Refused})  # asked of every record: `isi
 RecordT = TypeVar("RecordT")
 
 
-def _named(columns: Iterable[str], text: str = '"{}"') -> str:
-    return ", ".join(text.format(name) for name in columns)
-
-
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({_named(columns)}) VALUES ({marks(columns)})"
-
-
-def _adding_up(table: str, key: Sequence[str], counters: Sequence[str]) -> str:
-    """Insert, or add to the row that is there. An overflow stays at the largest number."""
-    sums_up = _named(counters, f'"{{0}}" = min({MOST_INT}, {table}."{{0}}" + excluded."{{0}}")')
-    return f"{_insert(table, [*key, *counters])} ON CONFLICT ({_named(key)}) DO UPDATE SET {sums_up}"
-
-
-_SPENDER = ("key", "provider", "model", "source", "tenant")
 _ADJUSTMENT = [name for name in Adjusted.__struct_fields__ if name != "tenant"]  # which the audit keeps
-_ADD_ADJUSTMENT = _insert("adjustments", _ADJUSTMENT)
-_ADD_SPENT = _adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))
-_ADD_SUMS = _adding_up("sums", ("quarter", *_SPENDER), COUNTERS)
-_ADD_SESSIONS = _adding_up("sums_by_session", ("quarter", *_SPENDER, "session"), COUNTERS)
-_ADD_DAYS = _adding_up("sums_by_day", (*_SPENDER, "day"), COUNTERS)
-_ADD_QUARTERS = _adding_up("sums_by_quarter", ("quarter", "source"), COUNTERS)
-_SET_ROW = _named(Row.__struct_fields__, '"{}" = ?')
+_ADD_ADJUSTMENT = insert("adjustments", _ADJUSTMENT)
+_ADD_SPENT = adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))
+_SET_ROW = ", ".join(f'"{name}" = ?' for name in Row.__struct_fields__)
 _CORRECT = f"UPDATE attempts SET {_SET_ROW} WHERE id = ? AND source = ? AND cost_pusd = ?"
 _SET_POSITION = (
     'INSERT INTO journal_position (one, segment, "offset") VALUES (1, ?, ?) '
@@ -66,16 +47,22 @@ _PRUNE = (
     f"(SELECT seq FROM attempts WHERE at_ms < ? ORDER BY at_ms LIMIT {_PRUNED_AT_ONCE})"
 )
 _SPENT = "SELECT spent_pusd FROM budget_spent WHERE budget = ? AND period = ?"
-_ROWS = f"SELECT {_named(Row.__struct_fields__)} FROM attempts WHERE id BETWEEN ? AND ? AND request_id = ?"
+_ROWS = (
+    f"SELECT {', '.join(map(quoted, Row.__struct_fields__))} FROM attempts WHERE id BETWEEN ? AND ? AND request_id = ?"
+)
 
 
 def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position: Position | None = None) -> set[Charge]:
     """Take records with their positions. `position` is given where it lies behind the last of them, or where there is none."""
-    return take(raw(connection), [record for _, record in batch], position or batch[-1][0])
+    driver = raw(connection)
+    changed, _ = take(driver, [record for _, record in batch], position or batch[-1][0])
+    sums.bring_up_all(driver)
+    return changed
 
 
-def take(driver: sqlite3.Connection, records: Sequence[Record], position: Position) -> set[Charge]:
-    """Add the records and the position behind them; return which periods of budgets have spent another sum than before.
+def take(driver: sqlite3.Connection, records: Sequence[Record], position: Position) -> tuple[set[Charge], Fresh]:
+    """Add the records and the position behind them, but for what their rows add to sums; return which periods of budgets have
+    spent another sum than before, and what is to be summed up.
 
     Records it has are passed over.
     """
@@ -83,21 +70,18 @@ def take(driver: sqlite3.Connection, records: Sequence[Record], position: Positi
     fresh, groups = _add_attempts(driver, _ends(records, kinds))
     changes = [record for record in records if isinstance(record, Adjusted)] if Adjusted in kinds else []
     adjusted = _add_adjustments(driver, changes)
-    minutes = rollups.summed(groups)
-    in_sessions = [record for record in fresh if record.row.session]
-    _add_sums(driver, minutes, in_sessions)
-    rollups.add(driver, minutes)
-    label_rollups.add(driver, in_sessions)
     asked_quarters.add(driver, [same[0] for same in groups.values()])
     if with_tools := [record for record in fresh if type(record) is Settled and record.offered]:
         tool_rollups.add(driver, with_tools)
     if any(change.actor for change in adjusted):
         audit.append(driver, _deeds(driver, adjusted))
     changed = _add_spent(driver, fresh, adjusted)
+    unsummed = Fresh(groups, [record for record in fresh if record.row.session], len(fresh), sums.newest(driver))
     if Corrected in kinds:
+        unsummed = Fresh({}, (), 0, sums.bring_up_all(driver).until)
         changed |= _correct(driver, [record for record in records if isinstance(record, Corrected)])
     driver.execute(_SET_POSITION, position)
-    return changed
+    return changed, unsummed
 
 
 def position(connection: Given) -> Position:
@@ -119,7 +103,9 @@ def prune(connection: Given, before_ms: int | None) -> bool:
     if before_ms is None:
         return is_more
     asked_quarters.prune(driver, before_ms)
-    return driver.execute(_PRUNE, (before_ms,)).rowcount == _PRUNED_AT_ONCE or is_more
+    is_more = driver.execute(_PRUNE, (before_ms,)).rowcount == _PRUNED_AT_ONCE or is_more
+    sums.forget_removed(driver)
+    return is_more
 
 
 def rows_of(connection: Given, request_id: str) -> list[Row]:
@@ -155,7 +141,7 @@ def _add_attempts(driver: sqlite3.Connection, ends: list[WithRow]) -> tuple[list
         ends = _unknown(driver, "attempts", {record.row.id: record for record in reversed(ends)})
         groups = alike([record.row for record in ends])
         for (statement, columns_of), rows in adding(groups):
-            driver.executemany(statement, [_bounded(columns_of(row)) for row in rows])
+            driver.executemany(statement, [bounded(columns_of(row)) for row in rows])
     driver.execute("RELEASE fresh")
     return ends, groups
 
@@ -163,7 +149,7 @@ def _add_attempts(driver: sqlite3.Connection, ends: list[WithRow]) -> tuple[list
 def _add_adjustments(driver: sqlite3.Connection, adjusted: list[Adjusted]) -> list[Adjusted]:
     """Add those whose id the table does not have, and return them."""
     fresh = _unknown(driver, "adjustments", {change.id: change for change in reversed(adjusted)})
-    rows = [_bounded(tuple([getattr(change, name) for name in _ADJUSTMENT])) for change in fresh]
+    rows = [bounded(tuple([getattr(change, name) for name in _ADJUSTMENT])) for change in fresh]
     driver.executemany(_ADD_ADJUSTMENT, rows)
     return fresh
 
@@ -176,28 +162,6 @@ def _unknown(driver: sqlite3.Connection, table: str, last_first: dict[str, Recor
         for (there,) in driver.execute(f"SELECT id FROM {table} WHERE id IN ({marks(part)})", part).fetchall():
             del last_first[there]
     return list(reversed(last_first.values()))
-
-
-def _add_sums(
-    driver: sqlite3.Connection, minutes: dict[rollups.Place, rollups.Sums], in_sessions: Sequence[WithRow | Corrected]
-) -> None:
-    sums: dict[Any, Counts] = {}
-    by_day: dict[Any, Counts] = {}
-    by_quarter: dict[Any, Counts] = {}
-    for (minute, (key, tenant, provider, model, _, source)), one in minutes.items():
-        if provider or source == "cached":
-            quarter, counts = minute // rollups.MINUTES_PER_QUARTER, one.counts[: len(COUNTERS)]
-            add(sums, (quarter, key, provider, model, source, tenant), counts)
-            add(by_day, (key, provider, model, source, tenant, quarter // QUARTERS_PER_DAY), counts)
-            add(by_quarter, (quarter, source), counts)
-    by_session = tally(in_sessions, session_of)
-    for upserting, totals in (
-        (_ADD_SUMS, sums),
-        (_ADD_DAYS, by_day),
-        (_ADD_QUARTERS, by_quarter),
-        (_ADD_SESSIONS, by_session),
-    ):
-        driver.executemany(upserting, _columns_of(totals))
 
 
 def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
@@ -225,7 +189,7 @@ def _keep_spent(driver: sqlite3.Connection, totals: dict[Charge, int]) -> set[Ch
     rows: list[tuple[Any, ...]] = [(*charge, amount) for charge, amount in totals.items()]
     amounts = totals.values()
     is_usual = max(amounts, default=0) <= MOST_INT and min(amounts, default=0) >= -MOST_INT
-    driver.executemany(_ADD_SPENT, rows if is_usual else map(_bounded, rows))
+    driver.executemany(_ADD_SPENT, rows if is_usual else map(bounded, rows))
     return set(totals)
 
 
@@ -252,10 +216,10 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
     for record in records:
         was = record.was
         same = was.id, was.source, min(was.cost_pusd, MOST_INT)
-        if driver.execute(_CORRECT, (*_bounded(astuple(record.row)), *same)).rowcount:
+        if driver.execute(_CORRECT, (*bounded(astuple(record.row)), *same)).rowcount:
             done.append(record)
     if done:
-        _add_sums(driver, rollups.by_minute(done), [record for record in done if record.row.session])
+        sums.add(driver, rollups.by_minute(done), [record for record in done if record.row.session])
         late = rollups.not_filled(driver, done)
         rollups.add(driver, rollups.by_minute(record for record in done if record.row.id not in late))
         label_rollups.correct(driver, done)
@@ -265,16 +229,3 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
     for record in done:
         _charge(totals, record.charges, record.delta_pusd)
     return _keep_spent(driver, totals)
-
-
-def _columns_of(totals: dict[Any, Counts]) -> list[tuple[Any, ...]]:
-    """Sums as rows."""
-    rows = [(*key, *counts) for key, counts in totals.items()]
-    counts = totals.values()
-    is_usual = max(map(max, counts), default=0) <= MOST_INT and min(map(min, counts), default=0) >= -MOST_INT
-    return rows if is_usual else list(map(_bounded, rows))
-
-
-def _bounded(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """No integer that a column cannot hold: an upstream may have named it."""
-    return tuple(max(-MOST_INT, min(value, MOST_INT)) if isinstance(value, int) else value for value in row)

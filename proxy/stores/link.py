@@ -6,15 +6,17 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.stores import asked_quarters, known, label_rollups, ledger, rollups
+from proxy.stores import asked_quarters, known, label_rollups, ledger, rollups, sums
 from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
 from proxy.stores.opening import check_before_writing
 from proxy.stores.records import Charge, Record
 from proxy.stores.segments import Position
+from proxy.stores.sums import Fresh, Unsummed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,6 +34,7 @@ class Link:
         """`path` exists, made ready by `open_ledger`; one that is gone later is never made anew."""
         self.look: Look = _nobody_looks
         self.rejected = 0
+        self._unsummed = Unsummed()
         self._path = path
         self._busy_seconds = busy_seconds
         self._open: sqlite3.Connection | None = None
@@ -42,10 +45,32 @@ class Link:
         """Up to where the ledger has the journal."""
         return self._within(known.position)
 
-    def add(self, records: Sequence[Record], end: Position) -> Position:
-        """Add records, all of them or none, and let somebody look, in one transaction; `end` is the position behind them."""
-        self._within(lambda driver: self.look(driver, ledger.take(driver, records, end)))()
+    def add(self, records: Sequence[Record], end: Position, *, are_many: bool = True) -> Position:
+        """Add records, all of them or none, and let somebody look, in one transaction; `end` is the position behind them.
+        What many add to sums waits for `sum_up`."""
+        unsummed = self._unsummed
+
+        def work(driver: sqlite3.Connection) -> tuple[Callable[[], object], Fresh, bool]:
+            changed, fresh = ledger.take(driver, records, end)
+            is_kept = not are_many and unsummed.has_all_before(fresh)
+            if is_kept:
+                sums.keep(driver, fresh)
+            return self.look(driver, changed), fresh, is_kept
+
+        tell, fresh, is_kept = self._within(work)
+        self._unsummed = Unsummed(fresh.until) if is_kept else unsummed.take(fresh)
+        tell()
         return end
+
+    @property
+    def has_unsummed(self) -> bool:
+        """Whether there may be rows that are not in the sums."""
+        return not self._unsummed.is_empty
+
+    def sum_up(self, *, at_once: bool = True) -> None:
+        """Bring all there is into the sums, or only what has waited long enough."""
+        while not self._unsummed.is_empty and (at_once or self._unsummed.is_due):
+            self._unsummed = self._within(partial(sums.bring_up, unsummed=self._unsummed))
 
     def apply(self, batch: Batch, end: Position | None = None) -> Position:
         """Add a batch. A record the tables refuse does not hold up the others: it is counted in `rejected`."""
@@ -66,6 +91,7 @@ class Link:
 
     def prune(self, before_ms: int | None) -> bool:
         """Remove some old rows, and minutes of roll-ups whatever is kept; True when there may be more."""
+        self.sum_up()
         return self._within(lambda driver: ledger.prune(driver, before_ms))
 
     def fill(self) -> bool:
@@ -134,6 +160,7 @@ class Link:
                 driver.close()
                 raise
             self._open, self._file, self._was_open = driver, found, True
+            self._unsummed = Unsummed()
         return self._open
 
     def _look(self, driver: sqlite3.Connection) -> None:

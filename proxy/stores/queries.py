@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +41,7 @@ from proxy.stores.rollups import by_minute, rows_in
 from proxy.stores.segments import START, Position, Reader
 from proxy.stores.sessions import KnownSession, SessionsQuestion, keys_of_session, latest_sessions, with_tail
 from proxy.stores.settings import DataKey, StoredSetting, data_keys, setting_history
+from proxy.stores.sums import behind
 from proxy.stores.tally import session_of, tally
 from proxy.stores.usage import Totals, UsageQuestion, UsageReport, add_tail, report
 
@@ -77,7 +79,7 @@ class Files:
             return asked(driver, lambda connection: ledger_totals(connection, question))
 
         of_tail = partial(tally, spender_of=session_of) if question.is_by_session else tally
-        totals, tail = self._ask(found, Totals(), of_tail)
+        totals, tail = self._ask_sums(found, Totals(), of_tail)
         add_tail(totals, tail, question)
         return report(totals, question)
 
@@ -92,7 +94,8 @@ class Files:
 
     def _found(self, question: AnalyticsQuestion) -> tuple[Found, bool]:
         nothing: tuple[Found, bool] = {}, True
-        (found, complete), tail = self._ask(lambda driver: ledger_found(driver, question), nothing, list[Record])
+        ask = self._ask_sums if question.is_rolled_up or question.label == "session" else self._ask
+        (found, complete), tail = ask(lambda driver: ledger_found(driver, question), nothing, list[Record])
         if question.is_rolled_up:
             count_minutes(found, by_minute(tail).items(), question)
         elif "flag" not in question.names:  # what a flag was told of is in the ledger
@@ -165,7 +168,7 @@ class Files:
 
     def sessions(self, question: SessionsQuestion) -> list[KnownSession]:
         """The sessions of agents used last."""
-        found = self._ask(
+        found = self._ask_sums(
             lambda driver: latest_sessions(driver, question),
             list[KnownSession](),
             lambda records: list(records),
@@ -250,6 +253,21 @@ class Files:
             if reader.from_start or not left:
                 break
         return answer, tail
+
+    def _ask_sums(
+        self,
+        question: Callable[[sqlite3.Connection], AnswerT],
+        nothing: AnswerT,
+        of_tail: Callable[[Iterable[Record]], TailT],
+    ) -> tuple[AnswerT, TailT]:
+        """The same of its sums: to the tail belong the ledger's rows that are not in them yet."""
+        unsummed: list[Record] = []
+
+        def found(driver: sqlite3.Connection) -> AnswerT:
+            unsummed[:] = behind(driver)
+            return question(driver)
+
+        return self._ask(found, nothing, lambda records: of_tail(chain(unsummed, records)))
 
     def _ask_ledger(
         self, question: Callable[[sqlite3.Connection], AnswerT], nothing: AnswerT

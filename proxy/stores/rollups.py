@@ -93,18 +93,19 @@ def by_minute(records: Iterable[Record]) -> dict[Place, Sums]:
     found: dict[Place, Sums] = {}
     signed = list(rows_in(records))
     for sign in (1, -1):
-        _add_up(found, alike([row for row, its in signed if its == sign]), sign)
+        add_up(found, alike([row for row, its in signed if its == sign]), sign)
     return found
 
 
 def summed(groups: Groups) -> dict[Place, Sums]:
     """The sums of all of them."""
     found: dict[Place, Sums] = {}
-    _add_up(found, groups, 1)
+    add_up(found, groups)
     return found
 
 
-def _add_up(found: dict[Place, Sums], groups: Groups, sign: int) -> None:
+def add_up(found: dict[Place, Sums], groups: Groups, sign: int = 1) -> None:
+    """Add the sums of all of these, or (-1) take them out."""
     for kind, rows in groups.items():
         found.setdefault(place_of(kind), Sums()).add_rows(rows, sign)
 

@@ -133,7 +133,7 @@ rollup_state = Table(
     metadata,
     _number("one", primary_key=True, autoincrement=False),
     *(_number(name) for name in ("folded", "filled_seq", "fill_until_seq")),
-    *(_number(name, server_default="0") for name in ("labels_seq", "labels_until_seq", "asked_seq", "asked_until_seq")),
+    *(_number(f"{of}_seq", server_default="0") for of in ("labels", "labels_until", "asked", "asked_until", "summed")),
     CheckConstraint("one = 1", name="one"),
     sqlite_strict=True,
 )

@@ -325,6 +325,7 @@ CREATE TABLE rollup_state (
   labels_until_seq INTEGER DEFAULT '0' NOT NULL,
   asked_seq INTEGER DEFAULT '0' NOT NULL,
   asked_until_seq INTEGER DEFAULT '0' NOT NULL,
+  summed_seq INTEGER DEFAULT '0' NOT NULL,
   CONSTRAINT pk_rollup_state PRIMARY KEY (one),
   CONSTRAINT ck_rollup_state_one CHECK (one = 1)
 )

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BATCH = 2000
-_MANY = 200  # records in the newest round
 _PRUNE_SECONDS = 3600.0
 _BUSY_AT_ONCE_SECONDS = 0.1  # while others are at the ledger, calls are still told of
 _LOOK_SECONDS = 1.0  # between two looks at whether the files are still there, and can be written
@@ -175,10 +174,10 @@ class Writer:
             self._look()
         if self._behind_since is None and self._position < self._journal.end:
             self._behind_since = now
-        is_behind = self._behind_since is not None or bool(self._jobs)
+        is_behind = self._behind_since is not None or bool(self._jobs) or self._link.has_unsummed
         has_more = is_behind or self._is_filling or self._is_pruning(now)
         if (has_more or self._is_in_trouble) and (is_asked or now >= self._again_at):
-            self._work()
+            self._work(is_asked=is_asked)
         self._end_round(self._rounds_begun)
 
     def _look(self) -> None:
@@ -194,10 +193,11 @@ class Writer:
     def _is_pruning(self, now: float) -> bool:
         return not self._is_filling and now >= self._prune_at
 
-    def _work(self) -> None:
+    def _work(self, *, is_asked: bool) -> None:
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
             self._drain(is_asked=bool(jobs))
+            self._link.sum_up(at_once=is_asked or not self._has_many)
             self._run_all(jobs)
             self._is_filling = self._is_filling and self._link.fill()
             self._prune()
@@ -242,7 +242,7 @@ class Writer:
             self._position = self._link.position()
             self._is_known = True
         end, newest = self._journal.newest(self._position)
-        self._has_many = newest is None or len(newest) > _MANY
+        self._has_many = newest is None or len(newest) > _BATCH // 10
         if self._position < end and not self._took(newest, end):
             self._apply(Reader(self._journal.directory, self._position, end), end)
         if self._position.segment > self._journal.oldest and self._link.checkpoint():
@@ -255,7 +255,7 @@ class Writer:
         if newest is None:
             return False
         try:
-            self._position = self._link.add(newest, end)
+            self._position = self._link.add(newest, end, are_many=self._has_many)
         except (ValueError, OverflowError, sqlite3.IntegrityError):
             return False
         return True

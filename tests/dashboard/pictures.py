@@ -133,7 +133,7 @@ def aged(folder: Path) -> None:
         first = "(SELECT min(at_ms) / 60000 FROM attempts)"
         database.execute(
             f"UPDATE rollup_state SET folded = {first}, filled_seq = 0, "  # noqa: S608
-            "fill_until_seq = (SELECT max(seq) FROM attempts)"
+            "fill_until_seq = (SELECT max(seq) FROM attempts), summed_seq = (SELECT max(seq) FROM attempts)"
         )
 
 
