@@ -153,7 +153,7 @@ async def keep_up(parts: Parts, listings: Listings, upstream: Upstream) -> None:
         keep_asking(
             stand_ins(listings.settings, parts.names),
             upstream,
-            lambda name: parts.exchange.doors.everybodys.by_provider[name],
+            lambda: parts.exchange.doors.everybodys,
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Any, Protocol
 
 from msgspec import Struct, field
@@ -27,11 +28,24 @@ class Incoming(Struct, frozen=True):
     prepared: dict[str, tuple[Provider, UpstreamRequest]] = field(default_factory=dict)
 
 
-class UpstreamRequest(Struct, frozen=True):
+class Due(Protocol):
+    """What is due as a request goes out. Both raise what keeps it from going."""
+
+    waits: bool  # for the disk, before any of it goes out
+
+    def sending(self) -> None:
+        """Write down that it goes out, in the same step."""
+
+    async def durable(self) -> None:
+        """Do that."""
+
+
+class UpstreamRequest(Struct):
     """Everything needed to send, nothing sent. `url` is exact and must not be quoted again.
 
     `hides_usage`: we, not the client, asked for the event of a stream that tells its usage. `wire` is for whoever sends: what is
-    the same for every body, worked out once.
+    the same for every body, worked out once. `until`: how long its client waits, in monotonic seconds. `is_anew`: over a new
+    connection.
     """
 
     method: str
@@ -40,10 +54,13 @@ class UpstreamRequest(Struct, frozen=True):
     pieces: Pieces
     wire: dict[str, Any] = field(default_factory=dict)
     hides_usage: bool = False
+    until: float = inf
+    due: Due | None = None
+    is_anew: bool = False
 
-    def carrying(self, pieces: Pieces, *, hides_usage: bool = False) -> UpstreamRequest:
+    def carrying(self, pieces: Pieces) -> UpstreamRequest:
         """The same with a body."""
-        return UpstreamRequest(self.method, self.url, self.headers, pieces, self.wire, hides_usage)
+        return UpstreamRequest(self.method, self.url, self.headers, pieces, self.wire)
 
     def __repr__(self) -> str:
         return f"<UpstreamRequest {self.method} {self.url.partition('?')[0]}>"

@@ -8,14 +8,14 @@ import msgspec
 from msgspec import Struct
 
 from proxy.dialects import DIALECTS, UpstreamRequest
-from proxy.dialects.contract import max_field, url_for
+from proxy.dialects.contract import Due, max_field, url_for
 from proxy.errors import UpstreamAuthError, UpstreamError
 from proxy.exchange.client import STREAM_HEADERS
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
 from proxy.exchange.onward import moved
 from proxy.exchange.painting import Painter, painted
-from proxy.exchange.prepared import Route, Sent
+from proxy.exchange.prepared import Sent
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Results
@@ -40,8 +40,10 @@ _FIRST_ATTEMPT = ("x-tollkeeper-attempts", "1")
 MOST_PREPARED = 64  # of one head, for as many providers and tenants
 
 
-def prepare(job: Job, attempt: Attempt, route: Route, maximum: int | None) -> UpstreamRequest:
+def prepare(job: Job, attempt: Attempt, maximum: int | None, due: Due | None) -> UpstreamRequest:
     """The request of one attempt. `maximum` is the limit of output tokens a budget or a repair has set."""
+    route = job.route
+    assert route is not None
     sent = route.sent if maximum is None else None
     if sent is None:
         sent = _sent(job, attempt, route.provider, maximum)
@@ -53,7 +55,8 @@ def prepare(job: Job, attempt: Attempt, route: Route, maximum: int | None) -> Up
     if attempt.target:
         record.adjusted += moved(record, route.target.model)
     pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
-    return sent.request.carrying(pieces, hides_usage=sent.hides_usage)
+    to, hides_usage = sent.request, sent.hides_usage
+    return UpstreamRequest(to.method, to.url, to.headers, pieces, to.wire, hides_usage, job.until, due, attempt.resent)
 
 
 def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> Sent:

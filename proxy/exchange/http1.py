@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
+from proxy.dialects.contract import Due
 from proxy.exchange.outbox import Outbox
 from proxy.exchange.parsing import Parsing
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, Response, Stale, parts_of
@@ -28,13 +29,6 @@ _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 _NO_HEAD = ReplyHead({}, [])
 # Bytes that wait to be read, too: nobody has asked for them, and the next call would take them for its reply.
 _GONE = getattr(select, "POLLRDHUP", 0) | select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
-
-
-class Due(Protocol):
-    """What is due in the step in which the first bytes go out."""
-
-    def sending(self) -> None:
-        """Do it. Where that raises `JournalUnwritable`, nothing goes out."""
 
 
 class Connection(asyncio.Protocol):

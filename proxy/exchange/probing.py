@@ -11,7 +11,7 @@ from proxy.exchange.attempt import is_near
 from proxy.exchange.listings import own_headers
 from proxy.exchange.upstream import Upstream
 from proxy.policy.names.resolution import Names
-from proxy.policy.retries.breaker import Breaker
+from proxy.policy.retries.breaker import Breakers
 from proxy.policy.values import Provider, Settings
 
 INTERVAL_SECONDS = 5.0
@@ -34,20 +34,20 @@ def stand_ins(settings: Settings, names: Names) -> list[Provider]:
     return [provider for provider in providers if provider.kind == "openai" and is_near(provider)]
 
 
-async def keep_asking(providers: Iterable[Provider], upstream: Upstream, breaker_of: Callable[[str], Breaker]) -> None:
+async def keep_asking(providers: Iterable[Provider], upstream: Upstream, breakers: Callable[[], Breakers]) -> None:
     """Open the breaker of who does not answer, close that of who does again, until cancelled."""
     asked = list(providers)
     while asked:
-        await asyncio.gather(*(_ask(provider, upstream, breaker_of(provider.name)) for provider in asked))
+        await asyncio.gather(*(_ask(provider, upstream, breakers()) for provider in asked))
         await asyncio.sleep(INTERVAL_SECONDS)
 
 
-async def _ask(provider: Provider, upstream: Upstream, breaker: Breaker) -> None:
+async def _ask(provider: Provider, upstream: Upstream, breakers: Breakers) -> None:
     """Any answer will do: what it serves is not asked."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await upstream.get(provider, "/models", own_headers(provider))
     except (UpstreamUnreachable, TimeoutError):
-        breaker.opened(time.monotonic())
+        breakers.asked(provider.name, time.monotonic(), is_there=False)
     else:
-        breaker.succeeded()
+        breakers.asked(provider.name, time.monotonic(), is_there=True)

@@ -41,7 +41,7 @@ from proxy.exchange.results import Absent
 from proxy.exchange.toll import Toll
 from proxy.exchange.tongues import Tongues
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
-from proxy.exchange.upstream import Upstream, Wait
+from proxy.exchange.upstream import Upstream
 from proxy.policy.limits.pace import BATCH, CROWDED
 from proxy.policy.money.credits import Credits
 from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, cause_of, judge, past_budget
@@ -149,7 +149,7 @@ class Exchange:
         way = None if route.tongue is None else self.tongues.way(route.provider, route.tongue, attempt, now)
         if route.is_barred or way == "refused":
             outcome: Reply | Failure = barred(job, route, self.providers.values())
-        elif seconds := route.breakers.seconds_closed_to(route.target, now):
+        elif not route.breakers.are_calm and (seconds := route.breakers.seconds_closed_to(route.target, now)):
             outcome = self.doors.closed(job, route, seconds, self.toll.prices)
         else:
             try:
@@ -173,18 +173,18 @@ class Exchange:
 
     def _hear(self, job: Job, route: Route, outcome: Reply | Failure, way: Said) -> None:
         """What an outcome says of where it comes from."""
-        target, now = route.target, time.monotonic()
-        if outcome.is_good:
+        target, breakers = route.target, route.breakers
+        if outcome.is_good and breakers.are_calm:
             job.is_answered, tried = True, route.answered
-            route.breakers.tell(target, "answered", now)
         else:
-            job.is_answered = (outcome.judged_status or 500) < 400
+            now, job.is_answered = time.monotonic(), (outcome.judged_status or 500) < 400
             is_well = job.is_answered and type(outcome) is Reply
             is_late, tried = now >= job.until, Tried(target.provider, target.model, outcome.verdict()[0])
-            route.breakers.tell(target, "answered" if is_well else news_of(outcome, route.provider, is_late), now)
+            breakers.tell(target, "answered" if is_well else news_of(outcome, route.provider, is_late), now)
         job.record.tried.append(tried)
         if route.provider.speaks is None:
-            self.tongues.learn(outcome, job.call, route.provider, translated=way is not None, now=now)
+            translated, now = way is not None, time.monotonic()
+            self.tongues.learn(outcome, job.call, route.provider, translated=translated, now=now)
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
@@ -193,16 +193,16 @@ class Exchange:
         provider = route.provider
         interpreter: Interpreter | Painter | None = None
         if way is None:
-            request, shape = prepare(job, attempt, route, self.maximum(job, held, attempt)), job.call.endpoint.shape
+            request, shape = prepare(job, attempt, self.maximum(job, held, attempt), held), job.call.endpoint.shape
         else:
             request, shape, interpreter = await self._translate(job, attempt, held, way)
+            request.until, request.due, request.is_anew = job.until, held, attempt.resent
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
         record.findings = findings = Findings(shape)
         record.held, record.asked_of = held, provider
-        wait = Wait(job.until, client, held, attempt.resent)
         try:
-            outcome = await self.upstream.send(provider, request, findings, job.call, wait)
+            outcome = await self.upstream.send(provider, request, findings, job.call, client)
         except JournalUnwritable:
             record.calls -= 1
             if held is not None:

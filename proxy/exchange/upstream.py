@@ -18,7 +18,7 @@ from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
-from proxy.exchange.http1 import Connection, Due
+from proxy.exchange.http1 import Connection
 from proxy.exchange.patience import Patience
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of
@@ -51,27 +51,6 @@ class Listener(Protocol):
         """Comments came before the first event."""
 
 
-class Hold(Due, Protocol):
-    """What is due once. Both raise `JournalUnwritable`."""
-
-    @property
-    def waits(self) -> bool:
-        """Whether it is due on disk, before anything goes out."""
-
-    async def durable(self) -> None:
-        """Do that."""
-
-
-class Wait(Struct, frozen=True):
-    """How long the client will wait (monotonic `until`), and who it is; what is due as the request goes out. `anew`: over
-    a new connection."""
-
-    until: float
-    listener: Listener
-    hold: Hold | None = None
-    anew: bool = False
-
-
 class Answered(Struct, frozen=True):
     """A small document we asked for ourselves: whatever the status, with the `Date` and `Retry-After` of its head."""
 
@@ -99,25 +78,25 @@ class Upstream:
         self.aside.close()
 
     async def send(
-        self, provider: Provider, request: UpstreamRequest, findings: Findings, call: Call, wait: Wait
+        self, provider: Provider, request: UpstreamRequest, findings: Findings, call: Call, listener: Listener
     ) -> Reply | Failure:
         """Make one attempt. Comments that come before the first event go to the listener."""
         draws = call.endpoint.draws
         whole = provider.timeouts.whole_call(stream=call.stream, draws=draws)
         until = self._loop.time() + whole
-        if wait.until < until and not draws:  # a picture is made, and paid for, whether its client waits or not
-            until = wait.until
+        if request.until < until and not draws:  # a picture is made, and paid for, whether its client waits or not
+            until = request.until
         silence = provider.timeouts.first_byte if call.stream and not draws else whole
-        connection, response, hold = None, None, wait.hold
-        patience = wait.listener.patience(silence, until)
+        connection, response, due = None, None, request.due
+        patience = listener.patience(silence, until)
         try:
             origin, head = request.wire.get("sent") or self._addressed(provider, request)
-            connection = None if wait.anew else self._pool.standing(origin)
+            connection = None if request.is_anew else self._pool.standing(origin)
             if connection is None:
-                connection = await self._opened(provider, origin, wait.listener)
-            if hold is not None and hold.waits:
-                await hold.durable()
-            if rest := connection.send(request.method, head, request.pieces, hold):
+                connection = await self._opened(provider, origin, listener)
+            if due is not None and due.waits:
+                await due.durable()
+            if rest := connection.send(request.method, head, request.pieces, due):
                 await connection.upload(rest)
             while connection.response is None:
                 await connection.news
@@ -126,7 +105,7 @@ class Upstream:
             if reply.whole:
                 return reply
             patience.heard()
-            return await _begin(reply, patience, wait, LARGEST_HELD if draws else LARGEST_WHOLE)
+            return await _begin(reply, patience, listener, LARGEST_HELD if draws else LARGEST_WHOLE)
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
             _let_go(connection, response)
             return _failed(provider, error, began=response is not None and call.stream)
@@ -209,7 +188,7 @@ def _let_go(connection: Connection | None, response: Response | None) -> None:
         connection.abort()
 
 
-async def _begin(reply: Reply, patience: Patience, wait: Wait, most: int) -> Reply | Failure:
+async def _begin(reply: Reply, patience: Patience, listener: Listener, most: int) -> Reply | Failure:
     """Read as far as judging needs, and of a JSON reply that much."""
     if reply.status in _REDIRECTS:
         reply.close()
@@ -219,17 +198,17 @@ async def _begin(reply: Reply, patience: Patience, wait: Wait, most: int) -> Rep
         await reply.read_whole(_LARGEST_ERROR, patience)
         return reply
     if reply.is_event_stream:
-        return await _first_event(reply, patience, wait)
+        return await _first_event(reply, patience, listener)
     patience.expect(reply.provider.timeouts.idle)
     if reply.is_json:
         await reply.read_whole(most, patience)
     return reply
 
 
-async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | Failure:
+async def _first_event(reply: Reply, patience: Patience, listener: Listener) -> Reply | Failure:
     """Read on to the first event with data. Comments are signs of life, not the first byte."""
     findings = reply.findings
-    wait.listener.watch()
+    listener.watch()
     while not findings.events:
         chunk = await reply.read_chunk()
         patience.heard()
@@ -245,7 +224,7 @@ async def _first_event(reply: Reply, patience: Patience, wait: Wait) -> Reply | 
         if findings.events:
             reply.first = ready
         elif ready and is_silent(ready):
-            await wait.listener.hold(ready)
+            await listener.hold(ready)
         elif ready:
             reply.first = ready + reply.reader.finish()
             break

@@ -126,7 +126,8 @@ class Offers:
             toll.keeping.limiter.give_back(asking.taken)
         offer.scopes = scopes
         offer.holds.append(replace(held.hold, batch=job.id))
-        request = prepare(asking, attempt, route, parts.exchange.maximum(asking, held, attempt))
+        asking.route = route
+        request = prepare(asking, attempt, parts.exchange.maximum(asking, held, attempt), None)
         body = b"".join(request.pieces)
         offer.lines.append(self._there[provider.kind].line(record.request_id, job.endpoint, body))
 

@@ -162,3 +162,23 @@ def test_others_go_on_with_what_is_known_of_the_same_providers() -> None:
     new.take_over(old, ["p", "gone"])
     assert new.seconds_closed_to(DEAD, 100.0) > 0
     assert new.seconds_closed_to(OTHER, 100.0) == 0.0
+
+
+def test_what_calls_under_way_find_out_is_known_to_those_that_take_over() -> None:
+    """A reload does not end calls: theirs are told to the breakers they began with."""
+    old, new = Breakers(["p"]), Breakers(["p"])
+    new.take_over(old, ["p"])
+    assert new.are_calm
+    for _ in range(5):
+        old.tell(DEAD, "unreachable", 100.0)
+    assert not new.are_calm and new.seconds_closed_to(DEAD, 100.0) > 0
+    old.tell(DEAD, "answered", 200.0)
+    assert old.are_calm and new.are_calm
+
+
+def test_a_provider_that_was_asked_and_is_not_there_is_left_alone_until_it_is() -> None:
+    breakers = Breakers(["p"])
+    breakers.asked("p", 100.0, is_there=False)
+    assert not breakers.are_calm and breakers.seconds_closed_to(LIVE, 100.0) > 0
+    breakers.asked("p", 101.0, is_there=True)
+    assert breakers.are_calm and breakers.seconds_closed_to(LIVE, 101.0) == 0.0

@@ -79,24 +79,29 @@ class Breakers:
     """One before every provider, for what concerns all of its models, and one before every target that fails.
 
     One dead model never closes the others: a provider's own opens only where it cannot be reached, or
-    refuses our key. Names of models come from clients: so many are remembered, the longest unused go first.
+    refuses our key. Names of models come from clients: so many are remembered, the longest unused go first. `are_calm`: there
+    is no failure to think of before any door.
     """
 
     def __init__(self, providers: Iterable[str]) -> None:
         """Providers that are not named have none."""
         self.by_provider = {name: Breaker() for name in providers}
         self._by_target: dict[Target, Breaker] = {}
+        self.are_calm = True
+        self._successors: Breakers | None = None
 
     def take_over(self, others: Breakers, providers: Iterable[str]) -> None:
-        """Go on with what others know of these providers."""
+        """Go on with what others know of these providers, and come to know from calls they have under way."""
         names = set(providers) & self.by_provider.keys() & others.by_provider.keys()
         self.by_provider |= {name: others.by_provider[name] for name in names}
         self._by_target |= {target: one for target, one in others._by_target.items() if target.provider in names}
+        others._successors = self
+        self._look_round()
 
     def seconds_closed_to(self, target: Target, now: float) -> float:
         """0 when a call may go out (as a probe, where one is due), else seconds until the next probe."""
         own = self.by_provider.get(target.provider)
-        if own is None or (not own.failures and not self._by_target):
+        if own is None or self.are_calm:
             return 0.0
         if seconds := own.seconds_closed_to(now):
             return seconds
@@ -109,7 +114,7 @@ class Breakers:
     def tell(self, target: Target, news: News, now: float) -> None:
         """Count how an attempt ended."""
         own = self.by_provider.get(target.provider)
-        if own is None or (news == "answered" and not own.failures and not self._by_target):
+        if own is None or (news == "answered" and self.are_calm):
             return
         if news in ("unreachable", "refused"):
             own.failed(now)
@@ -123,6 +128,21 @@ class Breakers:
             self._by_target.pop(target, None)
         elif target in self._by_target:
             self._by_target[target].abandoned()
+        self._look_round()
+
+    def asked(self, provider: str, now: float, *, is_there: bool) -> None:
+        """Somebody has asked a provider for no call's sake."""
+        own = self.by_provider[provider]
+        if is_there:
+            own.succeeded()
+        else:
+            own.opened(now)
+        self._look_round()
+
+    def _look_round(self) -> None:
+        self.are_calm = not self._by_target and not any(one.failures for one in self.by_provider.values())
+        if self._successors is not None:
+            self._successors._look_round()
 
     def failing(self, now: float) -> dict[Target | str, float]:
         """What is left alone, targets and whole providers, with the seconds until a probe may go there; 0: it is due."""
