@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from proxy.dialects import Incoming
 from proxy.exchange.beside import Nobody
-from proxy.exchange.client import Client
 from proxy.exchange.record import Record
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.quality.detectors import flags_of
@@ -71,11 +70,11 @@ class CellDoor(Nobody):
         if self.client is not None:
             self.client.left(self.client)
 
-    def answered(self, client: Client) -> None:
+    def answered(self) -> None:
         """The call is over."""
         self.ended_at = time.monotonic()
-        if not self.over.done():
-            self.over.set_result(client.record)
+        if self.client is not None and not self.over.done():
+            self.over.set_result(self.client.record)
 
     def send(self, data: bytes) -> bool:
         """Take bytes of the reply."""

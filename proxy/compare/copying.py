@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from proxy.exchange.aside import LARGE
 from proxy.exchange.beside import Nobody
-from proxy.exchange.client import Client
 from proxy.policy.tenants import in_name_of
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api
@@ -49,6 +48,6 @@ class _Copied(Nobody):
     def __init__(self, over: Callable[[], None]) -> None:
         self._over = over
 
-    def answered(self, client: Client) -> None:
+    def answered(self) -> None:
         """The call is over."""
         self._over()

@@ -77,7 +77,7 @@ class Nobody:
     stepper: Stepper | None = None
     client: Client | None = None
 
-    def answered(self, client: Client) -> None:
+    def answered(self) -> None:
         """It is over."""
 
     def send(self, data: bytes) -> bool:

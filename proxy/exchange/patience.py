@@ -110,7 +110,6 @@ class Patience:
         """No longer than that, from now on."""
         self._silence_seconds = silence_seconds
         self._until = until
-        self._excused = False
         deadlines = self._deadlines
         if deadlines.is_ticking:
             deadlines.watched[self] = inf

@@ -186,6 +186,8 @@ async def _pass_said(client: Client, reply: Reply, record: Record, patience: Pat
 async def _room(client: Client, patience: Patience) -> None:
     """A client that is slow to take what it is sent is not the upstream's silence."""
     patience.excuse(excused=True)
-    await client.room()
-    patience.excuse(excused=False)
+    try:
+        await client.room()
+    finally:
+        patience.excuse(excused=False)
     patience.heard()

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from proxy.exchange.patience import Deadlines, Patience
 
-Ended = Callable[[Any], object]
 _ENDS = StopIteration, asyncio.CancelledError
 
 
@@ -79,23 +78,27 @@ class _Task:
 
 
 class Stepper(Patience):
-    """Steps one coroutine, and another when that has ended, whenever what it waits for is there, or an error where it is
-    not in time. `done` while there is none."""
+    """Steps one coroutine, and another when that has ended, whenever what it waits for is there, or with an error where that
+    is not in time."""
 
-    __slots__ = ("_about", "_coroutine", "_ended", "_interruption", "_waits_for", "done")
+    __slots__ = ("_coroutine", "_ended", "_interruption", "_waits_for")
 
     def __init__(self, deadlines: Deadlines) -> None:
         super().__init__(deadlines)
         self._coroutine: Coroutine[Any, Any, None] = _OVER
-        self._ended: Ended = _nothing
-        self._about: Any = None
+        self._ended: Callable[[], object] = _nothing
         self._waits_for: Any = None
         self._interruption: BaseException | None = None
-        self.done = True
 
-    def run(self, coroutine: Coroutine[Any, Any, None], ended: Ended, about: Any = None) -> None:
-        """Run it to its first wait, or to its end, of which `ended` is told with `about`."""
-        self._coroutine, self._ended, self._about, self.done = coroutine, ended, about, False
+    @property
+    def done(self) -> bool:
+        """Whether none is under way."""
+        return self._coroutine is _OVER
+
+    def run(self, coroutine: Coroutine[Any, Any, None], ended: Callable[[], object]) -> None:
+        """Run it to its first wait, or to its end, of which `ended` is told."""
+        self._coroutine = coroutine
+        self._ended = ended
         self.step()
 
     def cancel(self) -> bool:
@@ -152,16 +155,16 @@ class Stepper(Patience):
 
     def _end(self) -> None:
         # what is over holds nothing: `ended` leads back here, and such rings would be left to the garbage collector
-        ended, about = self._ended, self._about
-        self._coroutine, self._ended, self._about, self.done = _OVER, _nothing, None, True
-        ended(about)
+        ended = self._ended
+        self._coroutine, self._ended = _OVER, _nothing
+        ended()
 
 
 async def _none() -> None:
     """Of a stepper that runs nothing."""
 
 
-def _nothing(about: object) -> None:
+def _nothing() -> None:
     """Nobody is told any more."""
 
 

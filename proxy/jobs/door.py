@@ -6,7 +6,6 @@ import asyncio
 from typing import Protocol
 
 from proxy.exchange.beside import Nobody, Reading, Reply
-from proxy.exchange.client import Client
 from proxy.stores.job_rows import Job
 
 
@@ -17,7 +16,7 @@ class ResultDoor(Nobody):
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._reading = Reading()
 
-    def answered(self, client: Client) -> None:
+    def answered(self) -> None:
         """The call is over."""
         if not self.reply.done():
             self.reply.set_result(self._reading.reply())

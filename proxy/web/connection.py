@@ -54,7 +54,7 @@ class Connection(RequestHandler):
         self._idle_since = self._loop.time()
         self.speaks_http_1 = True
         self.is_last = False
-        self._lane = None if manager.line is None else Lane(self, manager.line, manager.line.key)
+        self._lane = None if manager.line is None else Lane(self, manager.line)
 
     @property
     def digest(self) -> bytes | None:
@@ -84,16 +84,18 @@ class Connection(RequestHandler):
         if self._lane is not None:
             self._lane.returned()
 
-    def answered(self, client: Client) -> None:
+    def answered(self) -> None:
         """A call of the quick lane is over."""
-        self.client = None
         self._idle_since = self._loop.time()
-        lane = self._lane
-        if client.keeps and not client.gone and lane is not None:
+        client, lane = self.client, self._lane
+        if client is None or lane is None:  # it has gone
+            return
+        self.client = None
+        if client.keeps and not client.gone:
             lane.go_on()
             return
         self.go()
-        if self.transport is not None and (client.gone or lane is None or not lane.let_pass()):
+        if self.transport is not None and (client.gone or not lane.let_pass()):
             self.transport.close()
 
     def send(self, data: bytes) -> bool:
@@ -102,11 +104,11 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        is_first = not self._unsent
-        self._unsent += data
+        unsent = self._unsent
+        self._unsent = unsent + data if unsent else data
         if len(self._unsent) > MOST_UNSENT_BYTES:
             self.go()
-        elif is_first:
+        elif not unsent:
             self._outbox.put(self)
         return True
 

@@ -36,9 +36,10 @@ _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Conten
 
 
 class Line(Protocol):
-    """What answers requests (web/client/api.py). `key` is that of the digests."""
+    """What answers requests (web/client/api.py). `hasher` has the key of the digests, by which heads are known without anything
+    of them being kept; a copy of one that has it is quicker than a new one."""
 
-    key: bytes
+    hasher: blake2b
 
     def known(self, digest: bytes, body_bytes: int) -> Any:
         """Who sends the head of this digest, credential and all, if a request of theirs with so much of a body may be
@@ -79,15 +80,14 @@ class Lane:
     """Of one connection. `digest`: of the head of the plain request that the library has; None where it has another."""
 
     __slots__ = (
-        "_behind", "_door", "_key", "_late", "_left", "_length", "_line", "_state", "_upload", "_waiting", "digest"
+        "_behind", "_door", "_hasher", "_late", "_left", "_length", "_line", "_state", "_upload", "_waiting", "digest"
     )  # fmt: skip
 
-    def __init__(self, door: Door, line: Line, key: bytes) -> None:
-        """`key` is that of the digests, by which heads are known without anything of them being kept."""
+    def __init__(self, door: Door, line: Line) -> None:
         self.digest: bytes | None = None
         self._door = door
         self._line = line
-        self._key = key
+        self._hasher = line.hasher
         self._state = _OPEN
         self._length = _LENGTHS[0]  # as this client spells it
         self._waiting = b""
@@ -107,11 +107,12 @@ class Lane:
             self._receive_more(data)
             return
         end = data.find(b"\r\n\r\n") + 4
-        length = self._length % (len(data) - end)
-        at = data.find(length, 0, end)
-        if at > 0:
-            head = data[:at] + data[at + len(length) - 2 : end]
-            sender = self._line.known(blake2b(head, digest_size=16, key=self._key).digest(), len(data) - end)
+        body_bytes = len(data) - end
+        head = data[:end].replace(self._length % body_bytes, b"\r\n", 1)
+        if len(head) < end:
+            hasher = self._hasher.copy()
+            hasher.update(head)
+            sender = self._line.known(hasher.digest(), body_bytes)
             if sender is not None:
                 self._state = _BUSY
                 self._line.begin(self._door, sender, data[end:])
@@ -214,7 +215,9 @@ class Lane:
         return self._line.recognised(self._digest_of(rest), digest, credential, length)
 
     def _digest_of(self, head: bytes) -> bytes:
-        return blake2b(head, digest_size=16, key=self._key).digest()
+        hasher = self._hasher.copy()
+        hasher.update(head)
+        return hasher.digest()
 
     def _lend(self, data: bytes, head: bytes, left: int) -> None:
         """The library is to read this request, of whose body so many bytes are still to come."""

@@ -48,7 +48,7 @@ def step(line: Line) -> None:
             await line(stepper.bear)
 
         stepper = Stepper(deadlines)
-        stepper.run(call(), over.set_result)
+        stepper.run(call(), lambda: over.set_result(None))
         await over
 
     run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from proxy.exchange.stepper import Signal, Stepper
 async def stepped(line: Callable[[], Any]) -> Stepper:
     """Start a line; it may not have ended yet."""
     stepper = Stepper(Deadlines(asyncio.get_running_loop()))
-    stepper.run(line(), lambda about: None)
+    stepper.run(line(), lambda: None)
     return stepper
 
 
@@ -148,7 +149,7 @@ async def test_an_error_nobody_catches_passes_and_ends_it() -> None:
 
     stepper = Stepper(Deadlines(asyncio.get_running_loop()))
     with pytest.raises(RuntimeError, match="a bug"):
-        stepper.run(line(), ends.append, "ended")
+        stepper.run(line(), lambda: ends.append("ended"))
     assert (stepper.done, ends) == (True, ["ended"])
 
 
@@ -160,11 +161,11 @@ async def test_one_runs_a_line_after_the_other_and_an_interruption_is_of_one_of_
 
     stepper = Stepper(Deadlines(asyncio.get_running_loop()))
     for name in ("first", "second"):
-        stepper.run(line(), ends.append, name)
+        stepper.run(line(), partial(ends.append, name))
         assert not stepper.done
         signal.fire()
         signal.fire()  # nobody waits any more
-    stepper.run(line(), ends.append, "third")
+    stepper.run(line(), partial(ends.append, "third"))
     assert stepper.cancel()
     signal.fire()
     assert (ends, stepper.done) == (["first", "second", "third"], True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n
 class Line:
     """Knows every head that was taught; `begun` has what it was asked to answer."""
 
-    key = b"k" * 32
+    hasher = blake2b(digest_size=16, key=b"k" * 32)
 
     def __init__(self) -> None:
         self.taught: set[bytes] = set()
@@ -75,7 +76,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.line, self.door = Line(), Door()
-        self.lane = Lane(self.door, self.line, self.line.key)
+        self.lane = Lane(self.door, self.line)
 
     def teach(self, request: bytes) -> None:
         """Have the library serve a request once, whose head is then known."""

@@ -36,10 +36,12 @@ class Shares:
 
     def give_back(self, key: str, amount: int = 1) -> None:
         """A key has `amount` less."""
-        held = self._held
         self.total -= amount
-        held[key] -= amount
-        if held[key] <= 0:
+        held = self._held
+        left = held[key] - amount
+        if left > 0:
+            held[key] = left
+        else:
             del held[key]
 
 

@@ -29,7 +29,8 @@ def like_before(sender: Sender, body: object, record: Record) -> Job | None:
         call = replace(found.call, body=body)
         weight = weigh(call, found.plan.defaults)
     plan, until = found.plan, record.started + head.read_timeout_seconds
-    record.model, record.stream, record.marks, record.label = call.model, call.stream, found.marks, plan.label
+    record.model, record.stream = call.model, call.stream
+    record.marks, record.label = found.marks, plan.label
     return Job(call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, head.rank, found)
 
 

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
 from itertools import count
 from typing import cast
 
@@ -50,8 +51,8 @@ class Api:
 
     def __init__(self, parts: Parts, finished: Callable[[Record, float], None], crashed: Callable[[str], None]) -> None:
         self.parts = parts
-        self.key = secrets.token_bytes(32)
-        self._nonce, self._numbers = "req_" + secrets.token_hex(8), count()
+        self.hasher = blake2b(digest_size=16, key=secrets.token_bytes(32))
+        self._ids = map(f"req_{secrets.token_hex(8)}{{:08x}}".format, count())
         self.running: dict[Stepper, Record] = {}
         self._deadlines = Deadlines(asyncio.get_running_loop())
         self._finished = finished
@@ -78,19 +79,19 @@ class Api:
 
     def next_id(self) -> str:
         """The id of a request that is still to begin, which no other has: a nonce of this process, and a counter."""
-        return f"{self._nonce}{next(self._numbers):08x}"
+        return next(self._ids)
 
     def begin(self, door: Entrance, sender: Sender, body: bytes | Upload, request_id: str | None = None) -> None:
         """Answer a request whose head is known."""
         head, caller = sender.head, sender.caller
-        record = record_of(request_id or self.next_id(), head.endpoint, caller.name, caller.tenant)
-        if head.cors or caller.timing or head.speaks_anthropic:
+        record = record_of(request_id or next(self._ids), head.endpoint, caller.name, caller.tenant)
+        if sender.is_odd:
             record.cors, record.timing, record.speaks_anthropic = head.cors, caller.timing, head.speaks_anthropic
         if (call := door.stepper) is None:
             call = door.stepper = Stepper(self._deadlines)
         client = Client(door, record, self._deadlines, head.method, False, True, call, self._left)
         door.client, self.running[call] = client, record
-        call.run(self._line(client, record, sender, body), door.answered, client)
+        call.run(self._line(client, record, sender, body), door.answered)
 
     async def answer(self, request: BaseRequest) -> Answered:
         """Answer any other request, read off the wire by the HTTP library."""
@@ -102,7 +103,7 @@ class Api:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door.begin(client)
         self.running[call] = record
-        call.run(self._line(client, record, None, request), partial(_tell, over), client)
+        call.run(self._line(client, record, None, request), partial(_tell, over))
         try:
             await over
         except asyncio.CancelledError:
@@ -119,23 +120,23 @@ class Api:
 
     async def _line(self, client: Client, record: Record, sender: Sender | None, body: Body) -> None:
         """One request, from its head to its last byte. No sender: its head is still to be judged."""
+        parts = self.parts
         try:
             if sender is None:
-                sender = let_in(self.parts, cast(BaseRequest, body), client, record)
+                sender = let_in(parts, cast(BaseRequest, body), client, record)
             if sender is not None:
-                if (turn := self.parts.gate.enter(sender.caller.name, body)) is not None:
+                if (turn := parts.gate.enter(sender.caller.name, body)) is not None:
                     await turn
                 record.entered = True
-                job = like_before(sender, body, record)
-                if job is not None or (job := await self._job(sender, body, client, record)) is not None:
-                    await self.parts.exchange.serve(client, job)
+                if job := like_before(sender, body, record) or await self._job(sender, body, client, record):
+                    await parts.exchange.serve(client, job)
         except ProxyError as error:
             self._refuse(error, client, body)
         except asyncio.CancelledError:
             if record.cut_by is None or record.client_left is not None:
                 raise
-            if self.parts.closing is not None:
-                self.parts.closing.cut += 1
+            if parts.closing is not None:
+                parts.closing.cut += 1
             self._refuse(record.cut_by, client, body)
         except Exception:
             self._crashed(record.request_id)
@@ -146,11 +147,11 @@ class Api:
                 taker.ended()
             del self.running[client.stepper]
             if record.client_left is not None:
-                self.parts.drainer.ended(client.stepper)
+                parts.drainer.ended(client.stepper)
             if record.entered:
-                self.parts.gate.calls.give_back(record.key or "")
+                parts.gate.calls.give_back(record.key or "")
             record.held = None  # which knows its record: such rings would be left to the garbage collector
-            if record.error is not None or self.parts.closing is not None:
+            if record.error is not None or parts.closing is not None:
                 self._note_end(record)
             if record.unsettled:  # a look-up delays it
                 record.when_settled = partial(self._finished, record, time.monotonic())
@@ -263,6 +264,6 @@ def _reads_all(head: Head) -> bool:
     return head.method == "POST" and head.endpoint.name not in OWN
 
 
-def _tell(over: asyncio.Future[None], client: Client) -> None:
+def _tell(over: asyncio.Future[None]) -> None:
     if not over.done():
         over.set_result(None)

@@ -74,12 +74,16 @@ class Head(Struct, frozen=True):
 
 class Sender(Struct, eq=False):
     """A head and whose it is; what calls of theirs needed that came before: by the numbers of the templates of their bodies,
-    and the `latest`, which mostly comes again."""
+    and the `latest`, which mostly comes again. `is_odd`: replies tell them more than usual, or errors otherwise."""
 
     head: Head
     caller: Caller
     latest: Prepared | None = None
     by_template: dict[int, Prepared] = {}
+    is_odd: bool = False
+
+    def __post_init__(self) -> None:
+        self.is_odd = bool(self.head.cors or self.head.speaks_anthropic or self.caller.timing)
 
 
 class Asked(Struct):

@@ -46,7 +46,7 @@ class Entrance(Door, Protocol):
     client: Client | None
     stepper: Stepper | None
 
-    def answered(self, client: Client) -> None:
+    def answered(self) -> None:
         """It is over."""
 
 
