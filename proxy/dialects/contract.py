@@ -52,7 +52,7 @@ class UpstreamRequest(Struct):
     url: str
     headers: Headers
     pieces: Pieces
-    wire: dict[str, Any] = field(default_factory=dict)
+    wire: dict[Any, Any] = field(default_factory=dict)
     hides_usage: bool = False
     until: float = inf
     due: Due | None = None

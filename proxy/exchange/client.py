@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from proxy.errors import ProxyError
-from proxy.exchange.patience import Deadlines, Patience
+from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.takers import Kept, Taker
@@ -90,10 +90,6 @@ class Client(Struct, eq=False):
     def stays(self) -> bool:
         """Whether the call goes on though its client has left."""
         return any([taker.stays() for taker in self.takers])
-
-    def patience(self, silence_seconds: float, until: float) -> Patience:
-        """A deadline for the call, wherever it waits."""
-        return self.stepper.bear(silence_seconds, until)
 
     async def hold(self, comments: bytes) -> None:
         """Take comments that came before the first event."""

@@ -28,19 +28,24 @@ JOIN_BELOW_BYTES = 64 * 1024
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 _NO_HEAD = ReplyHead({}, [])
 # Bytes that wait to be read, too: nobody has asked for them, and the next call would take them for its reply.
-_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
+_NEWS = getattr(select, "POLLRDHUP", 0) | select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+def _lost(_: int) -> bool:
+    return True
 
 
 class Connection(asyncio.Protocol):
     """Takes one request at a time: `send`, wait for `news` until there is a `response`, take it when it is `answered`.
 
     It is lent out until that was released; then `free` gets it, None where it is of no more use. `idle_since`: 0 where it
-    never was.
+    never was. `peek(0)`: whether the other side has closed its end, or said what nobody asked for; asked of the system, which
+    knows before the loop does.
     """
 
     __slots__ = (
-        "_due", "_is_fresh", "_loop", "_may_write", "_outbox", "_parsing", "_paused_reading", "_poll", "_sent_at",
-        "_transport", "_unsent", "free", "heads", "idle_since", "lost", "method", "news", "response", "__weakref__"
+        "_due", "_is_fresh", "_loop", "_may_write", "_outbox", "_parsing", "_paused_reading", "_sent_at",
+        "_transport", "_unsent", "free", "heads", "idle_since", "lost", "method", "news", "peek", "response", "__weakref__"
     )  # fmt: skip
 
     def __init__(self, outbox: Outbox | None = None) -> None:
@@ -56,7 +61,7 @@ class Connection(asyncio.Protocol):
         self.response: Response | None = None
         self.news = Signal(self._loop)
         self._may_write = True
-        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        self.peek: Callable[[int], object] = _lost
         self._sent_at = self.idle_since = 0.0
         self.lost = True  # or not there yet
         self.free: list[Connection] | None = None
@@ -66,6 +71,7 @@ class Connection(asyncio.Protocol):
         """The transport is open; TLS, where there is any, is up."""
         self._transport, self.lost = cast(asyncio.Transport, transport), False
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self.peek = self._first_peek
 
     def data_received(self, data: bytes) -> None:
         """Read a reply, known as it is or by the parser; one that nobody asked for spoils the connection."""
@@ -87,7 +93,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The end; for a reply without a length it is the end of its body."""
-        self.lost = True
+        self.lost, self.peek = True, _lost
         response = self.response
         if response is None:
             self.response = Response(None, 0, _NO_HEAD, error=self._broken())
@@ -223,17 +229,13 @@ class Connection(asyncio.Protocol):
         if not self.lost:
             self._transport.abort()
 
-    def is_gone(self) -> bool:
-        """Whether the other side has closed its end, or said what nobody asked for; asked of the system, which knows before
-        the loop does."""
-        if self._poll is None:
-            socket = self._transport.get_extra_info("socket")
-            if socket is None or socket.fileno() < 0:
-                return True
-            poller = select.poll()
-            poller.register(socket.fileno(), _GONE)
-            self._poll = poller.poll
-        return self.lost or bool(self._poll(0))
+    def _first_peek(self, milliseconds: int) -> object:
+        poller, socket = select.poll(), self._transport.get_extra_info("socket")
+        if socket is None or socket.fileno() < 0:
+            return True
+        poller.register(socket.fileno(), _NEWS)
+        self.peek = poller.poll
+        return self.peek(milliseconds)
 
     def fail(self, error: Exception) -> None:
         """Nothing comes of what is under way, but for a reply that is whole."""

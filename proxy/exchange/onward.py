@@ -45,7 +45,7 @@ async def hold_back(client: Client, outcome: Reply | Failure, job: Job) -> None:
     reader, idle = outcome.reader, outcome.provider.timeouts.idle
     findings, chunk = reader.findings, b"-"
     try:
-        with client.patience(idle, math.inf) as patience:
+        with client.stepper.bear(idle, math.inf) as patience:
             while chunk and findings.counted_output < watch.hold_tokens and not findings.complete:
                 chunk = await outcome.read_chunk()
                 patience.heard()

@@ -101,7 +101,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if not connection.is_gone():
+            if not connection.peek(0):
                 return connection
             connection.abort()
         return None

@@ -40,7 +40,7 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
     try:
         whole = timeouts.whole_call(stream=stream, draws=record.endpoint in DRAWING)
         until = asyncio.get_running_loop().time() + whole
-        with client.patience(timeouts.idle, until) as patience:
+        with client.stepper.bear(timeouts.idle, until) as patience:
             passing = _pass_events if stream else _pass_bytes if reply.interpreter is None else _pass_said
             await passing(client, reply, record, patience)
     except (TimeoutError, UpstreamReset) as error:

@@ -33,13 +33,16 @@ _LARGEST_ERROR = 2**20
 LARGEST_HELD = 2**20  # of pictures, which pass as they come: many may come at once
 _LARGEST_DOCUMENT = 64 * 2**20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Where a request goes, its head but for the framing, how long the call may take, and how long its provider may be silent.
+_Way = tuple[Origin, bytes, float, float]
 
 
 class Listener(Protocol):
     """Who waits for the first event: told when a stream has begun, and given its early comments."""
 
-    def patience(self, silence_seconds: float, until: float) -> Patience:
-        """A deadline for whatever it waits for."""
+    @property
+    def stepper(self) -> Patience:
+        """Who bears a deadline, whatever it waits for."""
 
     def opened(self) -> None:
         """Opening a new connection has ended, well or not."""
@@ -81,16 +84,14 @@ class Upstream:
         self, provider: Provider, request: UpstreamRequest, findings: Findings, call: Call, listener: Listener
     ) -> Reply | Failure:
         """Make one attempt. Comments that come before the first event go to the listener."""
-        draws = call.endpoint.draws
-        whole = provider.timeouts.whole_call(stream=call.stream, draws=draws)
-        until = self._loop.time() + whole
-        if request.until < until and not draws:  # a picture is made, and paid for, whether its client waits or not
-            until = request.until
-        silence = provider.timeouts.first_byte if call.stream and not draws else whole
+        way = request.wire.get(call.stream) or self._way(provider, request, call)
+        origin, head, whole_seconds, silence_seconds = way
+        until = self._loop.time() + whole_seconds
+        if request.until < until and not call.endpoint.draws:
+            until = request.until  # a picture is made, and paid for, whether its client waits or not
         connection, response, due = None, None, request.due
-        patience = listener.patience(silence, until)
+        patience = listener.stepper.bear(silence_seconds, until)
         try:
-            origin, head = request.wire.get("sent") or self._addressed(provider, request)
             connection = None if request.is_anew else self._pool.standing(origin)
             if connection is None:
                 connection = await self._opened(provider, origin, listener)
@@ -105,7 +106,7 @@ class Upstream:
             if reply.whole:
                 return reply
             patience.heard()
-            return await _begin(reply, patience, listener, LARGEST_HELD if draws else LARGEST_WHOLE)
+            return await _begin(reply, patience, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
             _let_go(connection, response)
             return _failed(provider, error, began=response is not None and call.stream)
@@ -162,13 +163,20 @@ class Upstream:
         self._untrusted.pop(provider.name, None)
         return connection
 
+    def _way(self, provider: Provider, request: UpstreamRequest, call: Call) -> _Way:
+        """What calls have in common that ask for the same, if all or none of them for a stream; worked out once."""
+        draws, timeouts = call.endpoint.draws, provider.timeouts
+        whole = timeouts.whole_call(stream=call.stream, draws=draws)
+        silence = timeouts.first_byte if call.stream and not draws else whole
+        way = request.wire[call.stream] = *self._addressed(provider, request), whole, silence
+        return way
+
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, bytes]:
         """Where it goes, and its head but for the framing."""
         scheme, _, rest = request.url.partition("://")
         place = rest.partition("/")[0].partition("?")[0]
         origin = origin_of(f"{scheme}://{place}", self.proxy_for(provider), provider.ca_file)
-        sent = request.wire["sent"] = origin, head_of(origin, request.method, rest[len(place) :], request.headers)
-        return sent
+        return origin, head_of(origin, request.method, rest[len(place) :], request.headers)
 
     def proxy_for(self, provider: Provider) -> str | None:
         """The HTTP proxy on the way. Environment proxies count only where the configuration says so (trust.md T20)."""
@@ -245,15 +253,11 @@ async def _whole(response: Response) -> bytes:
     return bytes(body)
 
 
-def _timed_out(provider: Provider, *, began: bool) -> Failure:
-    if began:
-        return Failure(UpstreamTimeout(f"{provider.name} began to answer and then fell silent."), "no_event")
-    return Failure(UpstreamTimeout(f"{provider.name} did not answer in time."), "no_answer")
-
-
 def _failed(provider: Provider, error: TimeoutError | Unreachable | Broken | NotHttp, *, began: bool) -> Failure:
+    trouble: Trouble = "no_event" if began else "no_answer"
     if isinstance(error, TimeoutError):
-        return _timed_out(provider, began=began)
+        silence = "began to answer and then fell silent" if began else "did not answer in time"
+        return Failure(UpstreamTimeout(f"{provider.name} {silence}."), trouble)
     if isinstance(error, Unreachable):
         message = f"{provider.name} cannot be reached: {error.reason}."
         return Failure(UpstreamUnreachable(message), "unreachable")
@@ -261,7 +265,6 @@ def _failed(provider: Provider, error: TimeoutError | Unreachable | Broken | Not
         return Failure(
             UpstreamReset(f"{provider.name} closed its connection as the call went out."), "stale_connection"
         )
-    trouble: Trouble = "no_event" if began else "no_answer"
     if isinstance(error, NotHttp):
         return Failure(UpstreamBadResponse(f"{provider.name} sent something that is not valid HTTP."), trouble)
     return Failure(UpstreamReset(f"{provider.name} broke the connection before its answer was complete."), trouble)
