@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from proxy.errors import ProxyError
-from proxy.exchange.patience import Deadlines
+from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.takers import Kept, Taker

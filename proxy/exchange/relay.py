@@ -8,9 +8,10 @@ import time
 from proxy.errors import UpstreamError, UpstreamReset, UpstreamTimeout
 from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Client
-from proxy.exchange.patience import TICK_SECONDS, Patience
+from proxy.exchange.deadlines import TICK_SECONDS
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
+from proxy.exchange.stepper import Patience
 from proxy.wire.endpoints import DRAWING
 from proxy.wire.first_token import has_first_token
 

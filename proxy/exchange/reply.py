@@ -15,8 +15,8 @@ from msgspec import Struct
 from proxy.dialects import Dialect
 from proxy.errors import ProxyError, UpstreamReset
 from proxy.exchange.aside import LARGE, Aside
-from proxy.exchange.patience import Patience
 from proxy.exchange.response import Broken, NotHttp, Response
+from proxy.exchange.stepper import Patience
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import Missing, message_of, missing_from

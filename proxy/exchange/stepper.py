@@ -1,13 +1,19 @@
-"""Runs the coroutine of one call by hand: no task, no future, no turn of the loop between a byte and what follows from it."""
+"""Runs the coroutine of one call by hand: no task, no future, no turn of the loop between a byte and what follows from it.
+
+It waits for somebody who may be slow but must not be silent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
+from math import inf
 from typing import Any, Protocol
 
-from proxy.exchange.patience import Deadlines, Patience
+from proxy.exchange.deadlines import TICK_SECONDS, Deadlines
+
+STALLED_SECONDS = 300.0
 
 _ENDS = StopIteration, asyncio.CancelledError
 
@@ -75,6 +81,72 @@ class _Task:
     def step(self) -> None:
         """Wake it in the loop's next turn."""
         self._signal.get_loop().call_soon(self._callback, self._signal, context=self._context)
+
+
+class Patience:
+    """How long a coroutine waits: `with patience.bear(...)` raises TimeoutError where it waits, when `heard` was not called
+    for `silence_seconds`, or at the time `until` of the loop. One block at a time.
+
+    While `excused` the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
+    """
+
+    __slots__ = ("_deadlines", "_excused", "_last", "_silence_seconds", "_until")
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._last = self._silence_seconds = self._until = 0.0
+        self._excused = False
+
+    def interrupt(self, error: BaseException) -> bool:
+        """Raise `error` where it waits."""
+        raise NotImplementedError
+
+    def bear(self, silence_seconds: float, until: float) -> Patience:
+        """No longer than that, from now on."""
+        self._silence_seconds = silence_seconds
+        self._until = until
+        deadlines = self._deadlines
+        if deadlines.is_ticking:
+            deadlines.watched[self] = inf
+            deadlines.fresh.add(self)
+        else:
+            deadlines.watch(self)
+        self._last = deadlines.now + TICK_SECONDS  # the last look may be so long ago
+        return self
+
+    def expect(self, silence_seconds: float) -> None:
+        """From now on, so much silence is borne."""
+        self._silence_seconds = silence_seconds
+        self._deadlines.watch(self)
+
+    def excuse(self, *, excused: bool) -> None:
+        """The silence is not theirs, or theirs again."""
+        self._excused = excused
+        self._deadlines.watch(self)
+
+    def heard(self) -> None:
+        """There was a sign of life."""
+        self._last = self._deadlines.now
+
+    def __enter__(self) -> Patience:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """However long it takes, from now on."""
+        self._deadlines.watched.pop(self, None)
+
+    def due(self) -> float:
+        """When it ends, as things stand."""
+        stalled = STALLED_SECONDS if self._excused else 0.0
+        return min(self._last + self._silence_seconds + stalled, self._until)
+
+    def expire(self) -> None:
+        """It has ended."""
+        self.rest()
+        self.interrupt(TimeoutError())
 
 
 class Stepper(Patience):

@@ -19,10 +19,10 @@ from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, Up
 from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
 from proxy.exchange.http1 import Connection
-from proxy.exchange.patience import Patience
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
+from proxy.exchange.stepper import Patience
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call

@@ -38,7 +38,7 @@ class Connection(RequestHandler):
     answer."""
 
     __slots__ = (
-        "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_outbox", "_unsent", "client", "is_last",
+        "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_outbox", "_unsent", "client", "data_received", "is_last",
         "speaks_http_1", "stepper"
     )  # fmt: skip
 
@@ -55,6 +55,8 @@ class Connection(RequestHandler):
         self.speaks_http_1 = True
         self.is_last = False
         self._lane = None if manager.line is None else Lane(self, manager.line)
+        # what is plain goes the quick lane
+        self.data_received = self.pass_on if self._lane is None else self._lane.receive  # type: ignore[method-assign]
 
     @property
     def digest(self) -> bytes | None:
@@ -163,15 +165,8 @@ class Connection(RequestHandler):
             or (self._lane is not None and self._lane.is_waiting)
         )
 
-    def data_received(self, data: bytes) -> None:
-        """Take what is plain by the quick lane, and give any other head that has begun ten seconds to be complete."""
-        if self._lane is None:
-            self.pass_on(data)
-        elif not self._force_close:
-            self._lane.receive(data)
-
     def pass_on(self, data: bytes) -> None:
-        """Let the HTTP library read it, which answers past us what is no request."""
+        """Let the HTTP library read it, which answers past us what is no request, and has ten seconds to be one otherwise."""
         self.go()
         super().data_received(data)
         if not self._in_call and self._head_timer is None:

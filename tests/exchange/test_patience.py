@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from harness.clock import JumpingLoop, run
 
-from proxy.exchange.patience import STALLED_SECONDS, TICK_SECONDS, Deadlines, Patience
-from proxy.exchange.stepper import Stepper
+from proxy.exchange.deadlines import TICK_SECONDS, Deadlines
+from proxy.exchange.stepper import STALLED_SECONDS, Patience, Stepper
 
 Wait = Callable[[float, float], Patience]
 Line = Callable[[Wait], Awaitable[None]]

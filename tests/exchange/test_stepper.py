@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange.patience import Deadlines
+from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.stepper import Signal, Stepper
 
 

@@ -18,10 +18,11 @@ from msgspec.structs import replace
 from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown, UnknownEndpoint
 from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Client
+from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.job import NO_WEIGHT, Job
-from proxy.exchange.patience import Deadlines
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
+from proxy.exchange.times import Times
 from proxy.policy.money.weight import to_weigh, weigh
 from proxy.policy.names.access import check_endpoint
 from proxy.policy.tenants import most_output, scopes_of
@@ -62,8 +63,12 @@ class Api:
         """Whose head this is the digest of, credential and all, if so large a body may be sent with it."""
         parts = self.parts
         sender = parts.heads.senders.get(digest)
-        if sender is None or not parts.keys.admits(sender.caller):
+        if sender is None:
             return None
+        if time.time() >= sender.admitted_until:
+            sender.admitted_until = parts.keys.admitted_until(sender.caller)
+            if not sender.admitted_until:
+                return None
         return sender if body_bytes <= parts.quick_bytes or self._may_be_so_large(sender, body_bytes) else None
 
     def recognised(self, digest: bytes, of_both: bytes, credential: bytes, body_bytes: int) -> Sender | None:
@@ -84,7 +89,11 @@ class Api:
     def begin(self, door: Entrance, sender: Sender, body: bytes | Upload, request_id: str | None = None) -> None:
         """Answer a request whose head is known."""
         head, caller = sender.head, sender.caller
-        record = record_of(request_id or next(self._ids), head.endpoint, caller.name, caller.tenant)
+        endpoint, now = head.endpoint, time.monotonic()
+        record = Record(
+            request_id or next(self._ids), now, Times(now), time.time(), "reading", endpoint.name, endpoint.shape,
+            caller.name, caller.tenant,
+        )  # fmt: skip
         if sender.is_odd:
             record.cors, record.timing, record.speaks_anthropic = head.cors, caller.timing, head.speaks_anthropic
         if (call := door.stepper) is None:

@@ -74,12 +74,14 @@ class Head(Struct, frozen=True):
 
 class Sender(Struct, eq=False):
     """A head and whose it is; what calls of theirs needed that came before: by the numbers of the templates of their bodies,
-    and the `latest`, which mostly comes again. `is_odd`: replies tell them more than usual, or errors otherwise."""
+    and the `latest`, which mostly comes again. `admitted_until`: whether their key still counts need not be asked before, in
+    UTC epoch seconds. `is_odd`: replies tell them more than usual, or errors otherwise."""
 
     head: Head
     caller: Caller
     latest: Prepared | None = None
     by_template: dict[int, Prepared] = {}
+    admitted_until: float = 0.0
     is_odd: bool = False
 
     def __post_init__(self) -> None:

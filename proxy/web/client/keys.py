@@ -16,6 +16,7 @@ from proxy.stores.hash_key import keyed, keyed_hash
 
 OPEN = Caller("open")
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid (unix(7))
+NOTED_SECONDS = 1.0
 MOST_LINES = 16_384  # remembered by their digests
 
 
@@ -82,13 +83,17 @@ class Keyring:
 
     def admits(self, caller: Caller) -> bool:
         """Whether a caller's key still counts, which is noted as its use."""
+        return self.admitted_until(caller) > 0
+
+    def admitted_until(self, caller: Caller) -> float:
+        """The same, as the time (UTC epoch seconds) at which to ask again: the use is noted to the second. 0: it does not."""
+        now = time.time()
         if caller is OPEN:
-            return True
-        now_ms = time.time_ns() // 1_000_000
-        if caller.expires_ms is not None and now_ms >= caller.expires_ms:
-            return False
-        self.used[caller.name] = now_ms
-        return True
+            return now + NOTED_SECONDS
+        if caller.expires_ms is not None and now * 1000 >= caller.expires_ms:
+            return 0.0
+        self.used[caller.name] = int(now * 1000)
+        return now + NOTED_SECONDS if caller.expires_ms is None else min(now + NOTED_SECONDS, caller.expires_ms / 1000)
 
 
 def peer_uid(transport: asyncio.BaseTransport | None) -> int | None:
