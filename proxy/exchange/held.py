@@ -136,10 +136,11 @@ class Held(Struct, eq=False):
         return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self._fare.token_pusd // 2)
 
     def resolve(self, outcome: Reply | Failure, provider: Provider) -> Awaitable[None] | None:
-        """Settle, once. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
+        """Settle, once: have it charged and written down. All hear of it now where nothing comes behind that could tell of
+        another cost. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
-        hold, findings, usage = self.hold, outcome.findings, None
+        hold, record, findings, usage = self.hold, self._record, outcome.findings, None
         if hold.endpoint == "responses" and (response_id := self._running_on(outcome)) is not None:
             self._keep_open(outcome, provider, response_id)
             return None
@@ -149,27 +150,29 @@ class Held(Struct, eq=False):
         if findings is not None:
             usage = findings.usage
         settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
-        if settlement is None:
-            ending = self._ending(outcome)
-            settlement = settle(ending, self._prices_of(findings), hold.amount_pusd)
-            if self._is_looked_up(outcome, provider, settlement, ending):
-                return None
+        if settlement is None and (settlement := self._reckoned(outcome, provider)) is None:
+            return None
         usage = settlement.usage or usage
-        return self._write(settlement, attempt_row(self._record, hold, outcome, settlement, usage), usage, outcome)
+        row = attempt_row(record, hold, outcome, settlement, usage)
+        record.charge(settlement.cost_pusd, settlement.source, usage)
+        self.is_over = is_over = outcome.whole or findings is None
+        over_pusd, durable = self._fare.keeping.book(row, hold, settlement, self._tool_use, is_over)
+        if not is_over and findings is not None:
+            self._events, self._booked = findings.events, Booked(row, settlement.doubts, over_pusd)
+        return durable
 
-    def _is_looked_up(
-        self, outcome: Reply | Failure, provider: Provider, settlement: Settlement, ending: Ending
-    ) -> bool:
-        """Whether the provider is asked what it came to, as that is not certain."""
-        asked = outcome.generation_id
+    def _reckoned(self, outcome: Reply | Failure, provider: Provider) -> Settlement | None:
+        """What it came to, as far as that can be told; None where that is not certain, and the provider is asked."""
+        ending, asked = self._ending(outcome), outcome.generation_id
+        settlement = settle(ending, self._prices_of(outcome.findings), self.hold.amount_pusd)
         if asked is None or not is_worth_asking(settlement, ending) or not Lookups.possible(provider):
-            return False
+            return settlement
         row = attempt_row(self._record, self.hold, outcome, settlement, settlement.usage or ending.usage)
         self._record.unsettled += 1
         self._fare.keeping.lookups.start(
             provider, asked, lambda usage: self._looked_up(usage, settlement, row, ending.usage)
         )
-        return True
+        return None
 
     def _trouble(self, outcome: Reply | Failure) -> Trouble:
         """What kept an answer away; what was never written down was never sent."""
@@ -254,23 +257,12 @@ class Held(Struct, eq=False):
     def _looked_up(self, usage: Usage | None, fallback: Settlement, row: Row, seen: Usage | None) -> None:
         """The provider has told, or will not tell; `seen` is what the reply said."""
         if usage is None or usage.cost_usd is None:
-            self._write(fallback, row, fallback.usage or seen)
+            settlement, usage = fallback, fallback.usage or seen
         else:
             told = settle(Ending(status=200, usage=usage), self._fare.reckoning(), self.hold.amount_pusd)
             settlement = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
-            self._write(settlement, paid(row, settlement, usage), usage)
-        self._record.settled_late()
-
-    def _write(
-        self, settlement: Settlement, row: Row, usage: Usage | None, outcome: Reply | Failure | None = None
-    ) -> Awaitable[None] | None:
-        """Have it charged and written down; all hear of it where nothing comes behind `outcome` that could tell of another cost."""
-        keeping = self._fare.keeping
+            row = paid(row, settlement, usage)
+        self.is_over = True
         self._record.charge(settlement.cost_pusd, settlement.source, usage)
-        over_pusd, durable = keeping.book(row, self.hold, settlement, self._tool_use)
-        if outcome is None or outcome.whole or outcome.findings is None:
-            self.is_over = True
-            keeping.tell(row, settlement.doubts, over_pusd)
-        else:
-            self._events, self._booked = outcome.findings.events, Booked(row, settlement.doubts, over_pusd)
-        return durable
+        self._fare.keeping.settle(row, self.hold, settlement, self._tool_use)
+        self._record.settled_late()

@@ -50,17 +50,17 @@ class Keeping(Struct, frozen=True):
     waits: bool = False
 
     def book(
-        self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED
+        self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED, is_final: bool = True
     ) -> tuple[int, Awaitable[None] | None]:
-        """Resolve a hold: memory, then the journal. By how much it was passed, and what ends when that is on disk; it is
-        not told yet."""
+        """Resolve a hold: memory, then the journal; and tell, where the cost `is_final`. By how much it was passed, and what is
+        to be awaited before the client learns of it: that it is on disk."""
         record: Voided | Settled
         if settlement.void:
             self.books.void(hold.id)
-            over, record = 0, Voided(row)
+            over_pusd, record = 0, Voided(row)
         else:
-            over = self.books.settle(hold.id, settlement.cost_pusd) or 0
-            record = Settled(row, hold.charges, tools[0], tools[1])
+            over_pusd = self.books.settle(hold.id, settlement.cost_pusd) or 0
+            record = Settled(row, hold.charges, *tools)
         durable = None
         try:
             self.journal.write(record)
@@ -70,7 +70,9 @@ class Keeping(Struct, frozen=True):
             pass
         if self.queue.line.waiting:
             self.queue.look_again()
-        return over, durable
+        if is_final:
+            self.tell(row, settlement.doubts, over_pusd)
+        return over_pusd, durable
 
     def correct(self, was: Row, hold: Hold, settlement: Settlement, offered: str) -> Booked:
         """Charge what an attempt cost after all, once it is known that `was` is wrong."""
@@ -91,10 +93,8 @@ class Keeping(Struct, frozen=True):
     def settle(
         self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED
     ) -> Awaitable[None] | None:
-        """Book and tell. What comes back is to be awaited before the client learns of it."""
-        over_pusd, durable = self.book(row, hold, settlement, tools)
-        self.tell(row, settlement.doubts, over_pusd)
-        return durable
+        """`book` what is final. What comes back is to be awaited before the client learns of it."""
+        return self.book(row, hold, settlement, tools)[1]
 
     def wait_for(self, unfinished: Unfinished, running: Running) -> None:
         """Keep a hold open until the end of its response is seen."""

@@ -87,8 +87,8 @@ class _Bucket:
         over = self.level(now_ns) + self.part_of(tokens) * self.unit - self.whole
         return (-(-(now_ns * self.rate + over) // self.rate) - now_ns) / _NANO if over > 0 else 0.0
 
-    def correct(self, difference: int, now_ns: int) -> None:
-        """Take more than was reserved, or give back."""
+    def add(self, difference: int, now_ns: int) -> None:
+        """Take so many more, or give them back."""
         begun = now_ns * self.rate
         self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
 
@@ -201,7 +201,7 @@ class Limiter:
                 taken.slots += (bucket,)
                 continue
             part = bucket.part_of(tokens)
-            bucket.correct(part, _ns(now))
+            bucket.add(part, _ns(now))
             if bucket.is_of_tokens:
                 taken.tokens += ((bucket, part),)
         return denied
@@ -213,9 +213,10 @@ class Limiter:
             bucket.under_way -= 1
         taken.slots = ()
         if tokens is not None:
-            for bucket, reserved in taken.tokens:
-                bucket.correct(tokens - reserved, int(now * _NANO + 0.5))
-            taken.tokens = ()
+            now_ns, reservations, taken.tokens = int(now * _NANO + 0.5), taken.tokens, ()
+            for bucket, reserved in reservations:
+                begun, empty_at = now_ns * bucket.rate, bucket.empty_at
+                bucket.empty_at = (empty_at if empty_at > begun else begun) + (tokens - reserved) * bucket.unit
 
     def withdraw(self, scopes: tuple[str, ...], taken: Iterable[Taken], now: float) -> None:
         """Calls that had taken from every limit of these scopes are not made after all."""
@@ -223,7 +224,7 @@ class Limiter:
             self.give_back(one, 0, now)
             for bucket in self._of(scopes).timed:
                 if not bucket.is_of_tokens:
-                    bucket.correct(-1, _ns(now))
+                    bucket.add(-1, _ns(now))
 
     def headers(self, scopes: tuple[str, ...], now: float) -> str:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them: as lines, each with its end."""
