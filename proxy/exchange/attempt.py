@@ -36,7 +36,6 @@ from proxy.wire.headers import lines_of, replaced, safe
 from proxy.wire.outgoing import Change, Pieces, asks_for_usage, only_beginning, outgoing, with_members
 from proxy.wire.reader import error_body
 
-_FIRST_ATTEMPT = ("x-tollkeeper-attempts", "1")
 MOST_PREPARED = 64  # of one head, for as many providers and tenants
 
 
@@ -212,30 +211,28 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     """The lines of a reply's head: the upstream's headers, then ours; what it costs also in a unit of the operator's."""
     record, told, route, passed = job.record, reply.fields, job.route, reply.block
     assert route is not None
+    name, limits, cost = record.request_id, record.limit_headers, ""
     identity = told.get("x-request-id") or told.get("request-id")
     record.upstream_request_id = safe(identity) if identity else reply.generation_id
-    own = record.own_headers(reply.first_byte_at, is_whole=reply.whole)
-    if "x-request-id" in told:
-        own = own[1:]
-    own += route.named
-    own.append(_FIRST_ATTEMPT if record.calls == 1 else ("x-tollkeeper-attempts", str(record.calls)))
+    other = record.other_headers(reply.first_byte_at, is_whole=reply.whole)
     if record.use_case:
-        own.append(("x-tollkeeper-use-case", safe(record.use_case)))
-    limits = record.limit_headers
+        other.append(("x-tollkeeper-use-case", safe(record.use_case)))
     if limits and not LIMIT_HEADERS.isdisjoint(told):
         passed, limits = lines_of(replaced(reply.headers, pairs_of(limits))), ""
     if reply.whole and record.cost_source is not None and not record.pending:
         cost_usd = usd_text(record.cost_pusd)
-        own.append((COST_HEADER, cost_usd))
+        cost = f"{COST_HEADER}: {cost_usd}\r\n"
         if credits is not None:
-            own.append(credits.header(cost_usd))
+            other.append(credits.header(cost_usd))
     if record.adjusted:
-        own.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))
+        other.append(("x-tollkeeper-adjusted", safe(", ".join(record.adjusted))))
     if reply.is_event_stream:
-        own += [pair for pair in STREAM_HEADERS if pair[0].lower() not in told]
+        other += [pair for pair in STREAM_HEADERS if pair[0].lower() not in told]
     elif reply.status >= 400 and record.calls > 1 and "x-should-retry" not in told:
-        own.append(("x-should-retry", "false"))
-    return passed + lines_of(own, limits)
+        other.append(("x-should-retry", "false"))
+    own = "" if "x-request-id" in told else f"x-request-id: {name}\r\n"
+    own = f"{own}x-tollkeeper-request-id: {name}{route.named}{record.calls}\r\n{cost}{limits}"
+    return passed + (lines_of(other, own) if other else own.encode())
 
 
 def fill_empty_error(reply: Reply, job: Job) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from proxy.exchange.failure import Failure, not_private, shut, unhealthy
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Route
-from proxy.exchange.record import Tried
+from proxy.exchange.record import SERVER, Tried
 from proxy.exchange.tongues import not_served, tongue_of
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.privacy import keeps_nothing
@@ -47,8 +47,7 @@ class Doors:
         label = prices.label_for(target, label, call.model) if number else label
         is_barred = bool(provider.shut) or (job.caller.zdr and not keeps_nothing(provider, call))
         names, answered = (label, target.model), Tried(target.provider, target.model, "200")
-        named = ("x-tollkeeper-provider", target.provider), ("x-tollkeeper-model", safe(target.model))
-        about = names, is_barred, tongue_of(call, provider), answered, named if target.model else named[:1]
+        about = names, is_barred, tongue_of(call, provider), answered, _who_answered(target)
         route = Route(target, provider, self.of(provider.tenant), *about)
         if job.prepared is not None:
             job.prepared.routes[number] = route
@@ -75,6 +74,13 @@ def _breakers_before(providers: Iterable[Provider]) -> Breakers:
 def door_of(provider: Provider) -> tuple[object, ...]:
     """Where and as who a provider is reached."""
     return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file
+
+
+def _who_answered(target: Target) -> str:
+    """Lines of a reply's head, from behind the id of its call up to the number of its attempts."""
+    named = [SERVER, ("x-tollkeeper-provider", target.provider), ("x-tollkeeper-model", safe(target.model))]
+    lines = map(": ".join, named if target.model else named[:2])
+    return "\r\n".join(["", *lines, "x-tollkeeper-attempts: "])
 
 
 def barred(job: Job, route: Route, providers: Iterable[Provider]) -> Failure:

@@ -37,7 +37,8 @@ class Route(Struct, eq=False):
 
     `names` are the label whose own price counts, and the model as the provider is sent it. `is_barred`: none may be made
     there. `tongue`: what it may have to be translated from, None where it goes as it is. `answered` is what records have of
-    it with a 200, `named` what a reply's head says of who answered, `sent` its request where no budget has lowered it, `fare` what it holds.
+    it with a 200, `named` the lines of a reply's head that say who answered, between the
+    call's id and how many attempts that took, `sent` its request where no budget has lowered it, `fare` what it holds.
     """
 
     target: Target
@@ -47,7 +48,7 @@ class Route(Struct, eq=False):
     is_barred: bool
     tongue: Tongue | None
     answered: Tried
-    named: tuple[tuple[str, str], ...]
+    named: str
     sent: Sent | None = None
     fare: Fare | None = None
 

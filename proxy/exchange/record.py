@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.exchange.listening import Listener
 
 _ANY = Endpoint("other")
-_SERVER = ("Server", "tollkeeper")
+SERVER = ("Server", "tollkeeper")
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
 
@@ -148,13 +148,15 @@ class Record(Struct, eq=False):
     shadow_rejections: tuple[str, ...] = ()
     when_settled: Callable[[], None] | None = None
 
-    def own_headers(self, began: float | None = None, *, is_whole: bool = True) -> list[tuple[str, str]]:
-        """What every reply of ours carries; an upstream's own x-request-id takes the first one's place.
-
-        `began` (monotonic): when the upstream's reply did. `is_whole`: the head goes out with all of the reply.
-        """
+    def own_headers(self, *, is_whole: bool = True) -> list[tuple[str, str]]:
+        """What every reply of ours carries. `is_whole`: the head goes out with all of the reply."""
         name = self.request_id
-        own = [("x-request-id", name), ("x-tollkeeper-request-id", name), _SERVER, *self.cors]
+        own = [("x-request-id", name), ("x-tollkeeper-request-id", name), SERVER]
+        return own + self.other_headers(None, is_whole=is_whole)
+
+    def other_headers(self, began: float | None, *, is_whole: bool) -> list[tuple[str, str]]:
+        """What only some replies of ours carry. `began` (monotonic): when the upstream's reply did."""
+        own = [*self.cors]
         if self.decision:
             own.append(("x-tollkeeper-decision", self.decision))
         if self.times.queued is not None:
