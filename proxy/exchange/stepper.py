@@ -228,7 +228,7 @@ class Stepper(Patience):
     def _end(self) -> None:
         # what is over holds nothing: `ended` leads back here, and such rings would be left to the garbage collector
         ended = self._ended
-        self._coroutine, self._ended = _OVER, _nothing
+        self._coroutine, self._ended, self._interruption = _OVER, _nothing, None
         ended()
 
 

@@ -169,3 +169,23 @@ async def test_one_runs_a_line_after_the_other_and_an_interruption_is_of_one_of_
     assert stepper.cancel()
     signal.fire()
     assert (ends, stepper.done) == (["first", "second", "third"], True)
+
+
+async def test_an_interruption_that_comes_as_a_line_ends_is_not_the_next_ones() -> None:
+    stepper, signal, said = await stepped(_none), Signal(asyncio.get_running_loop()), list[str]()
+
+    async def first() -> None:
+        stepper.cancel()
+
+    async def second() -> None:
+        await signal
+        said.append("woken")
+
+    stepper.run(first(), lambda: None)
+    stepper.run(second(), lambda: None)
+    signal.fire()
+    assert said == ["woken"]
+
+
+async def _none() -> None:
+    """Of a stepper that is to run others."""
