@@ -11,6 +11,8 @@ import select
 from collections.abc import Callable
 from typing import cast
 
+from httptools import HttpParserError, HttpParserUpgrade
+
 from proxy.dialects.contract import Due
 from proxy.exchange.outbox import Outbox
 from proxy.exchange.parsing import Parsing
@@ -78,17 +80,26 @@ class Connection(asyncio.Protocol):
         if not self.method or self._unsent:
             self.abort()
             return
-        is_first, self._is_fresh = self._is_fresh, False
-        if is_first and (head := self.heads.of(data)) is not None:
-            body = data[head.size :]
-            self.response = Response(None, head.status, head, [body] if body else [], True)
-            self.news.fire()
-            return
-        parsing = self._parsing = self._parsing or Parsing(self)
-        parsing.feed(data)
-        if is_first and self.response is not None and self.response.ended and self.free is not None:
-            self.heads.learn(data)
+        if is_first := self._is_fresh:
+            self._is_fresh = False
+            if (head := self.heads.of(data)) is not None:
+                body = data[head.size :]
+                self.response = Response(None, head.status, head, [body] if body else [], True)
+                self.news.fire()
+                return
+        parsing = self._parsing
+        if parsing is None:
+            parsing = self._parsing = Parsing(self)
+        parsing.has_news = False
+        try:
+            parsing.feed(data)
+        except (HttpParserError, HttpParserUpgrade):
+            parsing.fail()
+        if self.response is None:
+            parsing.wait(len(data))
         if parsing.has_news:
+            if is_first and self.response is not None and self.response.ended and self.free is not None:
+                self.heads.learn(data)
             self.news.fire()
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpResponseParser
 
 from proxy.exchange.response import NotHttp, Response
 from proxy.wire.reply_head import read_reply_head
@@ -20,28 +20,29 @@ _STATUSES = range(200, 600)
 
 
 class Parsing:
-    """Reads one reply after the other. `head_bytes`: what has come of a head; `has_news`: there is something for its reader."""
+    """Reads one reply after the other: `feed` what has come, and `wait` where no head has. `head_bytes`: what has come of one;
+    `has_news`: there is something for its reader."""
 
-    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "_parser", "has_news", "head_bytes")
+    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "_parser", "feed", "has_news", "head_bytes")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._parser = HttpResponseParser(self)
+        self.feed = self._parser.feed_data
         self._headers: list[tuple[bytes, bytes]] = []
         self._interim = self.head_bytes = 0
         self._in_interim = self.has_news = False
 
-    def feed(self, data: bytes) -> None:
-        """Take what has come."""
-        connection, self.has_news = self._connection, False
-        if connection.response is None:
-            self.head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            self._fail()
-        if connection.response is None and self.head_bytes > LARGEST_HEAD_BYTES:
-            self._fail()
+    def wait(self, size: int) -> None:
+        """So many bytes more of a head have come, and it has not ended."""
+        self.head_bytes += size
+        if self.head_bytes > LARGEST_HEAD_BYTES:
+            self.fail()
+
+    def fail(self) -> None:
+        """This is no reply."""
+        self.has_news = True
+        self._connection.fail(NotHttp())
 
     def on_message_begin(self) -> None:
         """A head begins: the first, one after an interim reply, or one nobody asked for."""
@@ -96,7 +97,3 @@ class Parsing:
         self.head_bytes = self._interim = 0
         if not self._parser.should_keep_alive():
             self._connection.free = None
-
-    def _fail(self) -> None:
-        self.has_news = True
-        self._connection.fail(NotHttp())

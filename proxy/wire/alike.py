@@ -26,14 +26,16 @@ class Alike(Struct, eq=False, gc=False):
 
     _before: bytes = b""
     _behind: bytes = b""
+    _start: int = 0  # of the text, and its end from the event's
+    _end: int = 0
     _tries: int = 0
 
     def text_of(self, event: bytes) -> bytes | None:
         """The text, UTF-8, of an event that differs in nothing else from the one learnt; None for any other."""
-        before, behind = self._before, self._behind
-        if not before or not event.startswith(before) or not event.endswith(behind):
+        start = self._start
+        if not start or not event.startswith(self._before) or not event.endswith(self._behind):
             return None
-        text = event[len(before) : -len(behind)]
+        text = event[start : self._end]
         if text[1:].isalnum() and text[:1] in _FIRST:  # a word, as nearly all of them
             return text
         return text if _TEXT.fullmatch(text) and is_utf_8(text) else None
@@ -51,4 +53,5 @@ class Alike(Struct, eq=False, gc=False):
                 before, behind = event[:start], event[found.end() :]
                 if text_alone(before[6:] + _PROBE + behind[:-2]) == _PROBE.decode():
                     self._before, self._behind = before, behind
+                    self._start, self._end = start, -len(behind)
                     return

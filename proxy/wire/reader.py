@@ -22,6 +22,7 @@ class StreamReader:
         "_cutter",
         "_hid_the_last",
         "_hide_usage",
+        "_is_midway",
         "_large",
         "_line_end_is_open",
         "findings",
@@ -33,6 +34,7 @@ class StreamReader:
         self._hide_usage = hide_usage
         self._hid_the_last = False
         self._line_end_is_open = False  # all that came ends on the CR of a blank line; its LF may follow
+        self._is_midway = False  # that is so, or what came last is no whole event
         self._large: LongTexts | None = None  # what an event too large to be held says beside its picture
         self.findings = findings
 
@@ -52,7 +54,7 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what may go to the client: whole events, unchanged, less the one to hide."""
-        if self._is_one_event(chunk):
+        if not self._is_midway and _is_one_line(chunk):  # and nothing else, as most reads are
             self.findings.see(chunk[6:-2])
             if self.findings.usage_only:
                 return b"" if self._hide_usage else chunk
@@ -72,21 +74,16 @@ class StreamReader:
 
         Not where the output would come to `before_tokens`, None being no bound.
         """
-        text, cutter = self._alike.text_of(chunk), self._cutter
-        if text is None or self._line_end_is_open or cutter.tail or cutter.mid_event:
-            return False
-        return self.findings.see_more(text, before_tokens)
-
-    def _is_one_event(self, chunk: bytes) -> bool:
-        """Whether it is one event of one line of data and nothing else, as most reads are, with nothing before it."""
-        cutter = self._cutter
-        return _is_one_line(chunk) and not (self._line_end_is_open or cutter.tail or cutter.mid_event)
+        text = None if self._is_midway else self._alike.text_of(chunk)
+        return text is not None and self.findings.see_more(text, before_tokens)
 
     def _feed(self, chunk: bytes) -> bytes:
-        midway = self._cutter.mid_event
-        ready = self._cutter.feed(chunk)
-        self._line_end_is_open = ready[-1:] == b"\r" and not self._cutter.held
-        if self._cutter.mid_event:
+        cutter = self._cutter
+        midway = cutter.mid_event
+        ready = cutter.feed(chunk)
+        self._line_end_is_open = ready[-1:] == b"\r" and not cutter.tail
+        self._is_midway = self._line_end_is_open or bool(cutter.tail) or cutter.mid_event
+        if cutter.mid_event:
             self.findings.events += not midway
             self._skim(ready, begins=not midway)
             return ready
