@@ -32,8 +32,8 @@ class Fare(Struct, eq=False):
 
     `price` is the asked model's own, None where nobody knows it; `asks` is what it asks for, with a repair's maximum.
     `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named` and `marked`
-    are the fields of its hold before and behind the amount, `tools` the member of the request. `together` is what bound the
-    latest one, which was `under` these scopes.
+    are the fields of its hold before and behind the amount, `tools` the member of the request. `together` is what binds
+    them now; while it does, `is_plain` says that nobody else has a say, `tells_more` that more is counted or told of them.
     """
 
     keeping: Keeping
@@ -54,8 +54,9 @@ class Fare(Struct, eq=False):
     tools: Text | None
     slope: Slope | None
     fixed: Quote
-    under: tuple[str, ...] = ()
     together: Together = _UNKNOWN
+    is_plain: bool = False
+    tells_more: bool = False
 
     def quote(self, weight: Weight) -> Quote:
         """What such an attempt is quoted at, for judging it by."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Mapping
 
+from msgspec.structs import replace
+
 from proxy.errors import PolicyError
 from proxy.exchange.fares import Fare, fare_for
 from proxy.exchange.held import Held
@@ -86,21 +88,30 @@ class Toll:
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
-        fare, keeping = route.fare, self.keeping
+        fare, now, job.under = route.fare, time.time(), job.scopes
         if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.weight.asks:
             fare = self.fare(job, route, lowered_to)
-        if job.course is not None or self.places.names or self.pacing.paces or keeping.books.has_narrowed:
-            return self._hold_with_care(job, route, fare)
-        job.under = job.scopes
-        return None if fare is None else self._take(job, fare) or self._hold_in_turn(job, fare)
+        elif not fare.together.begun <= now < fare.together.ends:
+            self._renew(job, fare, now)
+        if fare is not None and fare.is_plain and job.course is None and not self.pacing.paces:
+            return self._take(job, fare, now) or self._hold_in_turn(job, fare)
+        return self._hold_with_care(job, route, fare)
 
     def fare(self, job: Job, route: Route, lowered_to: int | None = None) -> Fare | None:
         """What such an attempt holds; None for what costs nothing by its nature."""
-        return (
-            fare_for(self.keeping, (self.prices, self.rules), job, route, lowered_to)
-            if job.call.endpoint.counts
-            else None
-        )
+        if not job.call.endpoint.counts:
+            return None
+        fare = fare_for(self.keeping, (self.prices, self.rules), job, route, lowered_to)
+        self._renew(job, fare, time.time())
+        return fare
+
+    def _renew(self, job: Job, fare: Fare, now: float) -> None:
+        """Find out what binds such attempts from now on, and who else has a say or is told of them: limits change when budgets
+        do, and those of providers when prices do."""
+        books = self.keeping.books
+        fare.together = books.together(job.under, job.caller.name, now)
+        fare.is_plain = not (books.has_narrowed or self.places.names)
+        fare.tells_more = bool(job.caller.tenant) or books.has_shadows or self.keeping.limiter.has_shadows
 
     async def _hold_with_care(self, job: Job, route: Route, fare: Fare | None) -> Held | None:
         """`hold` where others have a say as well: whoever chose the target, the limits of its provider, its pace, budgets that
@@ -120,7 +131,7 @@ class Toll:
         if fare is None:
             return None
         if not books.has_narrowed:
-            return self._take(job, fare) or await self._hold_in_turn(job, fare)
+            return await self._hold_in_turn(job, fare)
         names, marks, provider = fare.route.names, job.record.marks, fare.route.provider.name
         models = (*names, f"{provider}/{names[1]}", *job.call.also_models, job.call.model or "")
         subject = Subject(job.caller.name, provider, models, marks.tags, marks.session, tenants_of(job.caller))
@@ -128,14 +139,25 @@ class Toll:
         with books.narrowed.using(job.under):
             if missing := books.narrowed.missing(job.under):
                 await self.keeping.open(missing)
-            return self._take(job, fare) or await self._hold_in_turn(job, fare)
+            return await self._hold_in_turn(job, replace(fare))  # others have others
 
     async def _hold_in_turn(self, job: Job, fare: Fare) -> Held:
+        """Where there is not plenty of room, or others may have a say."""
+        now = time.time()
+        self._renew(job, fare, now)
+        if (held := self._take(job, fare, now)) is not None:
+            return held
         quote = fare.quote(job.weight)
         room = self._room(job, quote)
         if not isinstance(room, Go) or (room.hold_pusd and self._queue.is_before(job.caller.name, job.rank)):
             return await self._take_in_line(job, fare, quote)
-        held = self._take(job, fare, room)  # nothing is awaited between the verdict and this
+        return self._take_what_fits(job, fare, room)  # nothing is awaited between the verdict and this
+
+    def _take_what_fits(self, job: Job, fare: Fare, go: Go) -> Held:
+        """In the same step as the verdict."""
+        now = time.time()
+        self._renew(job, fare, now)
+        held = self._take(job, fare, now, go)
         assert held is not None
         return held
 
@@ -147,8 +169,7 @@ class Toll:
         at, may_go = self._queue.line.ahead(job.rank) + 1, lambda: not isinstance(self._decide(job, quote), Wait)
         with Place(self._queue, job.caller.name, may_go, job.rank) as place:
             room = await self._turn(job, quote, place, until)
-            held = self._take(job, fare, room)
-            assert held is not None
+            held = self._take_what_fits(job, fare, room)
         record.times.queued = Queued(at, time.monotonic() - began)
         record.times.waited_seconds += record.times.queued.seconds
         return held
@@ -200,10 +221,10 @@ class Toll:
         job.record.limit_headers = self.keeping.limiter.headers(own_scopes(job.caller), now)
         return too_much(denied, job.caller)
 
-    def _take(self, job: Job, fare: Fare, go: Go | None = None) -> Held | None:
+    def _take(self, job: Job, fare: Fare, now: float, go: Go | None = None) -> Held | None:
         """Reserve in memory, in one synchronous step with a verdict (`go`), else if nobody waits and there is plenty of room; it
-        is written down as the request goes out."""
-        keeping, record, under, now = self.keeping, job.record, job.under, time.time()
+        is written down as the request goes out. The fare is as it is `now`."""
+        keeping, record, together = self.keeping, job.record, fare.together
         if go is not None:
             amount, spare = go.hold_pusd, None
         elif not fare.is_bounded or self._queue.line.waiting:
@@ -211,10 +232,6 @@ class Toll:
         else:
             tokens, spare = job.weight.text_tokens, fare.spare_pusd
             amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
-        together = fare.together
-        if fare.under is not under or not together.begun <= now < together.ends:
-            fare.under, together = under, keeping.books.together(under, job.caller.name, now)
-            fare.together = together
         number, charges = record.calls + 1, together.charges
         identity = f"{record.request_id}.{number}"
         if not keeping.books.hold(identity, together, amount, spare):
@@ -226,9 +243,9 @@ class Toll:
                 keeping.books.void(identity)
                 raise self._refused(taken, job, moment)
             job.taken, record.limit_headers = taken, taken.headers
-            if limiter.has_shadows or job.caller.tenant:
+            if fare.tells_more:
                 self._tell_limits(job, taken, moment)
-        if keeping.books.has_shadows:
+        if fare.tells_more:
             charges += self._take_in_shadow(job, fare, identity, now)
         hold = Hold(  # in the order of its fields, which is quicker than by their names
             identity, int(now * 1000), record.request_id, number, *fare.named, amount, charges, *fare.marked
@@ -245,14 +262,16 @@ class Toll:
         limiter, scopes = self.keeping.limiter, job.scopes
         if job.caller.tenant:
             job.record.limit_headers = limiter.headers(own_scopes(job.caller), moment)
-        for limit in (
-            limiter.take_in_shadow(taken, scopes, job.weight.likely_tokens, moment) if limiter.has_shadows else ()
-        ):
+        if not limiter.has_shadows:
+            return
+        for limit in limiter.take_in_shadow(taken, scopes, job.weight.likely_tokens, moment):
             job.record.pass_shadow(code_of(limit), limit.id)
 
     def _take_in_shadow(self, job: Job, fare: Fare, identity: str, now: float) -> tuple[Charge, ...]:
         """Hold from budgets in shadow what each would have, were it the only one; none of them is in the way."""
         books, amounts, quote = self.keeping.books, {}, fare.quote(job.weight)
+        if not books.has_shadows:
+            return ()
         for budget_id, room in books.shadow_rooms(job.under, job.caller.name, now):
             amounts[budget_id], code = judge_in_shadow(quote, room, self.rules)
             if code is not None:
