@@ -166,9 +166,10 @@ def _walked(bench: Bench) -> dict[str, list[str]]:
     file = bench.folder / "walk.json"
     start = partial(tollkeeper.start, command=("-m", "bench.walk", str(file)))
     with running(start, bench.folder, bench.upstreams.plain) as contender:
-        pid, caller = contender.process.pid, Caller(contender.whole.port)
+        pid, caller, request = contender.process.pid, Caller(contender.whole.port), small_request(contender.whole)
+        caller.call(request)  # which opens the connection
         _told(pid, file)
-        caller.call(small_request(contender.whole))
+        caller.call(request)
         caller.close()
         return _told(pid, file)
 

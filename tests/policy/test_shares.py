@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.limits.shares import Shares, Turns
+from proxy.policy.limits.turns import Turns
+from proxy.web.client.gate import Shares
 
 
 def test_one_key_alone_has_nine_tenths() -> None:

@@ -112,17 +112,19 @@ def _telling(call: Call, document: JsonObject, name: str) -> JsonObject:
 
 def weigh_plain(call: Call) -> Weight | None:
     """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
-    document, body = call.document, call.body
-    if document is None or len(body) > _SMALL:
+    template, body = call.template, call.body
+    if template is not None and template.weighed is not None:
+        return (
+            weigh_texts(call.endpoint.name, body, body[template.messages], template.weighed)
+            if template.weighed
+            else None
+        )
+    document = call.document
+    if document is None or len(body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
         return None
-    template = document.template
-    asks: Asks | Literal[False] | None = None if template is None else template.weighed
-    if asks is None:
-        if call.endpoint.shape not in ("chat", "messages"):
-            return None
-        asks = _asks_beside_messages(call, document)
-        if template is not None:
-            template.weighed = asks
+    asks = _asks_beside_messages(call, document)
+    if template is not None:
+        template.weighed = asks
     return weigh_texts(call.endpoint.name, body, document.values.get("messages", b"[]"), asks) if asks else None
 
 

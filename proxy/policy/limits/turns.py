@@ -1,4 +1,4 @@
-"""Who may have how much of what all keys share: places and bytes by shares, the event loop by turns."""
+"""Whose turn it is with what all keys share: the event loop."""
 
 from __future__ import annotations
 
@@ -6,43 +6,6 @@ from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-
-
-class Shares:
-    """Something of which there are `most`. The last tenth is for keys that hold less than their share of all.
-
-    A share counts everybody who holds something, and one more: there is always room for who comes new.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.total = 0
-        self._held: dict[str, int] = {}
-        self.grow_to(most)
-
-    def grow_to(self, most: int) -> None:
-        """There are so many, from now on; or so few."""
-        self.most, self._ample = most, most * 9 // 10
-
-    def take(self, key: str, amount: int = 1) -> bool:
-        """Take `amount` more for a key; False, and nothing is taken, where it may not have it."""
-        held, after = self._held, self.total + amount
-        of_key = held.get(key, 0) + amount
-        if after > self._ample:
-            holders = len(held) + (key not in held)
-            if after > self.most or of_key > self.most // (holders + 1):
-                return False
-        self.total, held[key] = after, of_key
-        return True
-
-    def give_back(self, key: str, amount: int = 1) -> None:
-        """A key has `amount` less."""
-        self.total -= amount
-        held = self._held
-        left = held[key] - amount
-        if left > 0:
-            held[key] = left
-        else:
-            del held[key]
 
 
 class Turns(Generic[T]):
