@@ -1,8 +1,9 @@
 """The thread that fills the ledger from the journal. Whatever the ledger does, calls go on and nothing is lost.
 
-It comes round five times a second, more often while calls are many (what there is of each is near the processor then),
-and is woken by nobody but who asks it something: to wake a thread for every call would cost more than everything it does
-for one. Work on the database is done here: `submit` runs other people's, `beside` is somebody's before every round.
+It comes round five times a second, and is woken by nobody but who asks it something: to wake a thread for every call would
+cost more than everything it does for one. While calls are many it comes more often, to tell of them while what there is of
+each is near the processor. Work on the database is done here: `submit` runs other people's, `beside` is somebody's before
+every round.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ class Writer:
 
     def __init__(self, journal: Journal, path: Path, rules: WriterRules, tell: Callable[[str], None]) -> None:
         """Nothing happens before `start`. `tell` gets a sentence, from the thread, when something goes wrong."""
-        self.beside: Callable[[], object] = _nothing
+        self.beside: Callable[[], object] = lambda: None
         self.errors = 0
-        self.journal_lost: Callable[[], object] = _nothing
+        self.journal_lost: Callable[[], object] = lambda: None
         self.is_unusable = False
         self.last_error = ""
         self.problems = 0
@@ -77,7 +78,7 @@ class Writer:
         self._is_in_trouble = self._has_many = False
         self._behind_since: float | None = None
         self._busy_since: float | None = None
-        self._wait = self._again_at = self._look_at = self._prune_at = 0.0
+        self._wait = self._again_at = self._work_at = self._look_at = self._prune_at = 0.0
         self._is_filling = True  # until the ledger says that its roll-ups have every row
         self._hurry = threading.Event()
         self._progress = threading.Condition()
@@ -144,7 +145,7 @@ class Writer:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         while not self._stopping:
-            is_asked = self._hurry.wait(self._rules.linger / 4 if self._has_many else self._rules.linger)
+            is_asked = self._hurry.wait(self._rules.linger / 20 if self._has_many else self._rules.linger)
             self._hurry.clear()
             self._round(is_asked=is_asked)
         self._round(is_asked=True)
@@ -163,12 +164,14 @@ class Writer:
 
     def _round(self, *, is_asked: bool) -> None:
         self._rounds_begun += 1
-        self._has_many = False
         try:
             self.beside()
         except Exception as error:  # noqa: BLE001 - the top of a long-lived thread
             self._tell(f"A bug in Tollkeeper, in what is told of calls: {error!r}")
         now = time.monotonic()
+        if self._has_many and not is_asked and now < self._work_at:
+            return
+        self._work_at, self._has_many = now + self._rules.linger / 4, False
         if is_asked or now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look()
@@ -294,7 +297,3 @@ class Writer:
             return
         if not self._link.prune(None if keep_ms is None else int(time.time() * 1000) - keep_ms):
             self._prune_at = now + _PRUNE_SECONDS
-
-
-def _nothing() -> None:
-    """Nobody has asked to be told."""
