@@ -89,10 +89,9 @@ def first_toll(
         lookups=asking[0],
         background=asking[1],
         queue=Queue(),
-        resolved=told[0],
+        resolved=[told[0]],
         ended=told[1],
         open=books.open,
-        watchers=[],
         waits=settings.money.fsync == "always",
     )
     toll = Toll(keeping, price_book(settings, *lists), settings.money.rules)

@@ -209,7 +209,8 @@ class Held(Struct, eq=False):
         if has_news and outcome is not None and (late := self._late(booked.row, outcome)) is not None:
             self._record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
             booked = self._fare.keeping.correct(booked.row, self.hold, late, self._tool_use[0])
-        self._fare.keeping.tell(booked.row, booked.doubts, booked.over_pusd)
+        for hear in self._fare.keeping.resolved:
+            hear(booked.row, booked.doubts, booked.over_pusd)
 
     def listen(self, outcome: Reply) -> bool:
         """Have a settled reply read on for a late usage; False where nobody does."""

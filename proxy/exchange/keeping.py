@@ -31,11 +31,13 @@ class Booked(Struct, frozen=True):
     over_pusd: int
 
 
+Hearer = Callable[[Row, tuple[str, ...], int], None]
+
+
 class Keeping(Struct, frozen=True):
-    """Where money is counted and written down. `queue`: who waits for holds to be resolved; `resolved` hears of every attempt's
+    """Where money is counted and written down. `queue`: who waits for holds to be resolved; `resolved` hear of every attempt's
     end once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background
-    response; `open` brings budgets that are somebody's own into memory, with what they have spent; `watchers` hear what
-    `resolved` hears; `waits`: replies wait until their settlement is on disk."""
+    response; `open` brings budgets that are somebody's own into memory, with what they have spent; `waits`: replies wait until their settlement is on disk."""
 
     books: Books
     limiter: Limiter
@@ -43,10 +45,9 @@ class Keeping(Struct, frozen=True):
     lookups: Lookups
     background: Background
     queue: Queue
-    resolved: Callable[[Row, tuple[str, ...], int], None]
+    resolved: list[Hearer]
     ended: Callable[[Row], None]
     open: Callable[[list[str]], Awaitable[None]]
-    watchers: list[Callable[[Row], None]]
     waits: bool = False
 
     def book(
@@ -71,7 +72,8 @@ class Keeping(Struct, frozen=True):
         if self.queue.line.waiting:
             self.queue.look_again()
         if is_final:
-            self.tell(row, settlement.doubts, over_pusd)
+            for hear in self.resolved:
+                hear(row, settlement.doubts, over_pusd)
         return over_pusd, durable
 
     def correct(self, was: Row, hold: Hold, settlement: Settlement, offered: str) -> Booked:
@@ -83,12 +85,6 @@ class Keeping(Struct, frozen=True):
             self.journal.append(record)
         self.queue.look_again()
         return Booked(record.row, settlement.doubts, max(0, record.row.cost_pusd - hold.amount_pusd))
-
-    def tell(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
-        """The cost of an attempt is final."""
-        self.resolved(row, doubts, over_pusd)
-        for watcher in self.watchers:
-            watcher(row)
 
     def settle(
         self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED

@@ -28,7 +28,7 @@ class Runaway:
         if found is not None:
             raise looping(found, session)
 
-    def spent(self, row: Row) -> None:
+    def spent(self, row: Row, *_: object) -> None:
         """An attempt is settled."""
         if row.session:
             self.watch.spend(_of(row.key, row.session), row.cost_pusd, time.monotonic())

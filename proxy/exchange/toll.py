@@ -48,7 +48,7 @@ class Toll:
     def watch(self, loops: Loops | None) -> None:
         """Stop agents that run away, or do not."""
         self.runaway = watching(loops, self.runaway)
-        self.keeping.watchers[:] = [] if self.runaway is None else [self.runaway.spent]
+        self.keeping.resolved[1:] = [] if self.runaway is None else [self.runaway.spent]
 
     def settled(self) -> None:
         """A hold was resolved, or a budget changed: the next in line that may go is called."""

@@ -241,11 +241,3 @@ class Together:
             least_free, least_spendable = min(least_free, free), min(least_spendable, spendable)
         self.enough = drawn + sure
         return Room(least_free, least_spendable)
-
-
-class OpenHold(Struct):
-    """What a call under way holds; of budgets in shadow, `shadows` has the id, the period and an amount of its own."""
-
-    together: Together
-    amount: int
-    shadows: tuple[tuple[str, int, int], ...] = ()

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from proxy.policy.money.account import FITS, Account, Exceeded, Fits, OpenHold, Room, Standing, Together, Verdict
+from proxy.policy.money.account import FITS, Account, Exceeded, Fits, Room, Standing, Together, Verdict
 from proxy.policy.money.budgets import Budget, Subject
 from proxy.policy.money.narrowed import OF, Narrowed
 from proxy.policy.money.periods import is_period
 
 Charge = tuple[str, int]  # budget id, period
+InShadow = tuple[str, int, int]  # the same, and an amount of its own
+Open = tuple[Together, int, tuple[InShadow, ...]]  # of what a call under way holds, how much, and of whom in shadow
 
 
 class Books:
@@ -37,7 +39,7 @@ class Books:
         self._together: dict[tuple[tuple[str, ...], str], Together] = {}
         self._due: list[Together] = []
         self._drawn = 0
-        self._holds: dict[str, OpenHold] = {}
+        self._holds: dict[str, Open] = {}
         self.has_shadows = self.has_narrowed = False
         self.narrowed = Narrowed(self._accounts, self._moved)
         self.replace(budgets)
@@ -130,7 +132,7 @@ class Books:
                 return False
         if amount < 0 or hold_id in self._holds:
             raise ValueError(f"the hold {hold_id!r} is open already, or negative")
-        self._holds[hold_id] = OpenHold(together, amount)
+        self._holds[hold_id] = together, amount, ()
         self._drawn = after
         together.holds += 1
         together.held += amount
@@ -148,35 +150,35 @@ class Books:
     def take_in_shadow(self, hold_id: str, amounts: dict[str, int], now: float) -> tuple[Charge, ...]:
         """Hold for a call, beside what it has taken, what each of these budgets in shadow asks of it."""
         self._count()
-        hold, shadows = self._holds[hold_id], []
+        (together, held, _), shadows = self._holds[hold_id], []
         for budget_id, amount in amounts.items():
             account = self._accounts[budget_id]
-            account.at(now).add(hold.together.key, holds=1, held=amount)
+            account.at(now).add(together.key, holds=1, held=amount)
             shadows.append((*account.charge, amount))
-        hold.shadows = tuple(shadows)
+        self._holds[hold_id] = together, held, tuple(shadows)
         return tuple((budget_id, period) for budget_id, period, _ in shadows)
 
     def grow(self, hold_id: str, amount: int) -> Verdict:
         """Hold `amount` more for a call under way, in the periods its hold is in; or nothing, where a cap is in the way."""
         self._count()
-        hold = self._holds[hold_id]
-        charges = [*hold.together.charges, *((budget_id, period) for budget_id, period, _ in hold.shadows)]
+        together, held, shadows = self._holds[hold_id]
+        charges = [*together.charges, *((budget_id, period) for budget_id, period, _ in shadows)]
         charged = [(self._accounts[budget_id], period) for budget_id, period in charges]
         for account, period in charged:
             counter, cap = account.counter(period), account.budget.cap_pusd
             if counter.spent + counter.held + amount > cap and not account.budget.shadow:
                 return Exceeded(account.budget, max(0, cap - counter.spent - counter.held), account.resets_at())
         for account, period in charged:
-            account.counter(period).add(hold.together.key, held=amount)
+            account.counter(period).add(together.key, held=amount)
         self._drawn += amount
-        hold.amount += amount
-        hold.shadows = tuple((budget_id, period, held + amount) for budget_id, period, held in hold.shadows)
+        grown = tuple((budget_id, period, of_it + amount) for budget_id, period, of_it in shadows)
+        self._holds[hold_id] = together, held + amount, grown
         return FITS
 
     def overdrawn(self, hold_id: str) -> list[str]:
         """The budgets in shadow, of those a hold is in, that hold more than they have."""
         self._count()
-        accounts = [(self._accounts[budget_id], period) for budget_id, period, _ in self._holds[hold_id].shadows]
+        accounts = [(self._accounts[budget_id], period) for budget_id, period, _ in self._holds[hold_id][2]]
         return [account.budget.id for account, period in accounts if account.budget.shadow and account.is_over(period)]
 
     def restore(self, hold_id: str, key: str, amount: int, charges: tuple[Charge, ...]) -> bool:
@@ -200,15 +202,15 @@ class Books:
         hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
-        together, held = hold.together, hold.amount
+        together, held, shadows = hold
         together.holds -= 1
         together.held -= held
         together.spent += actual_pusd
         if not together.is_due:
             together.is_due = True
             self._due.append(together)
-        if hold.shadows:
-            self._settle_shadows(hold, actual_pusd)
+        if shadows:
+            self._settle_shadows(together.key, shadows, actual_pusd)
         if actual_pusd <= held:
             return 0
         self._drawn += actual_pusd - held
@@ -281,18 +283,16 @@ class Books:
     def _at(self, scope: str) -> list[Account]:
         return self._by_scope.get(scope) or self.narrowed.at(scope)
 
-    def _settle_shadows(self, hold: OpenHold, spent: int) -> None:
+    def _settle_shadows(self, key: str, shadows: tuple[InShadow, ...], spent: int) -> None:
         self._count()
-        for budget_id, period, amount in hold.shadows:
+        for budget_id, period, amount in shadows:
             account = self._accounts[budget_id]
             self._drawn += max(0, spent - amount)  # one of them may be in force by now
-            account.counter(period).add(hold.together.key, holds=-1, held=-amount, spent=spent)
+            account.counter(period).add(key, holds=-1, held=-amount, spent=spent)
             account.forget()
 
     def _count(self) -> None:
         """Bring what calls took and spent since the latest look into the counters."""
-        if not self._due:
-            return
         due, self._due = self._due, []
         for together in due:
             together.count()

@@ -115,7 +115,7 @@ def reported(trouble: Trouble, usage: Usage | None) -> Settlement | None:
     if usage is None or usage.cost_usd is None:
         return None
     usd = usage.cost_usd if usage.byok_usd is None else usage.cost_usd + usage.byok_usd
-    return Settlement(to_pusd(usd), "reported", doubts=usage.doubts, usage=usage)
+    return Settlement(to_pusd(usd), "reported", False, usage.doubts, usage)
 
 
 def settle(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
