@@ -235,6 +235,13 @@ class Client(Struct, eq=False):
         if self._is_watched:
             self.deadlines.forget(self)
 
+    def over(self) -> None:
+        """The call has ended."""
+        if self._is_watched:
+            self.deadlines.forget(self)
+        for taker in self.takers:
+            taker.ended()
+
     def due(self) -> float:
         """When it has been silent for too long."""
         return self._spoke + KEEP_ALIVE_SECONDS

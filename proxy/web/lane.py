@@ -228,6 +228,8 @@ class Lane:
         self._door.pass_on(data)
 
     def _wait(self, data: bytes) -> None:
+        if not data:  # so the library asks for more when it has made room, which may be after its request
+            return
         if len(data) > LARGEST_HEAD + LARGEST_BODY:
             self._give_up(data)
             return

@@ -53,7 +53,7 @@ class Api:
     def __init__(self, parts: Parts, finished: Callable[[Record, float], None], crashed: Callable[[str], None]) -> None:
         self.parts = parts
         self.hasher = blake2b(digest_size=16, key=secrets.token_bytes(32))
-        self._ids = map(f"req_{secrets.token_hex(8)}{{:08x}}".format, count())
+        self._ids = map(f"req_{secrets.token_hex(8)}%08x".__mod__, count())
         self.running: dict[Stepper, Record] = {}
         self._deadlines = Deadlines(asyncio.get_running_loop())
         self._finished = finished
@@ -131,14 +131,15 @@ class Api:
         """One request, from its head to its last byte. No sender: its head is still to be judged."""
         parts = self.parts
         try:
+            sender = sender or let_in(parts, cast(BaseRequest, body), client, record)
             if sender is None:
-                sender = let_in(parts, cast(BaseRequest, body), client, record)
-            if sender is not None:
-                if (turn := parts.gate.enter(sender.caller.name, body)) is not None:
-                    await turn
-                record.entered = True
-                if job := like_before(sender, body, record) or await self._job(sender, body, client, record):
-                    await parts.exchange.serve(client, job)
+                return
+            if (turn := parts.gate.enter(sender.caller.name, body)) is not None:
+                await turn
+            record.entered = True
+            if job := like_before(sender, body, record) or await self._job(sender, body, client, record):
+                body = b""  # which is read by now: a long stream need not keep it
+                await parts.exchange.serve(client, job)
         except ProxyError as error:
             self._refuse(error, client, body)
         except asyncio.CancelledError:
@@ -151,9 +152,7 @@ class Api:
             self._crashed(record.request_id)
             self._refuse(InternalError("A bug in Tollkeeper; its log has the details."), client, body)
         finally:
-            client.rest()
-            for taker in client.takers:
-                taker.ended()
+            client.over()
             del self.running[client.stepper]
             if record.client_left is not None:
                 parts.drainer.ended(client.stepper)
