@@ -29,8 +29,8 @@ class Places:
         self.leave(job)
         if provider.name not in self.names or provider.tenant:
             return
-        scopes, now = (provider_scope(provider.name),), time.monotonic()
-        taken = self._limiter.take(scopes, job.weight.likely_tokens, now)
+        scopes, now_ns = (provider_scope(provider.name),), time.monotonic_ns()
+        taken = self._limiter.take(scopes, job.weight.likely_tokens, now_ns)
         if isinstance(taken, Denied):
             raise NoHealthyUpstream(
                 f"{provider.name} takes no more calls for now: {said_of(taken)}. Try again in "
@@ -46,13 +46,13 @@ class Places:
         (scopes, taken, calls_before), record = job.place, job.record
         job.place = None
         if record.calls == calls_before:
-            self._limiter.withdraw(scopes, (taken,), time.monotonic())
+            self._limiter.withdraw(scopes, (taken,), time.monotonic_ns())
             return
-        self._limiter.give_back(taken, record.tokens_used(), time.monotonic())
+        self._limiter.give_back(taken, record.tokens_used(), time.monotonic_ns())
 
-    def full(self, tokens: int, now: float) -> dict[str, Denied]:
+    def full(self, tokens: int, now_ns: int) -> dict[str, Denied]:
         """The providers whose limits leave no room for a call of so many tokens."""
-        found = {name: self._limiter.judge((provider_scope(name),), tokens, now) for name in self.names}
+        found = {name: self._limiter.judge((provider_scope(name),), tokens, now_ns) for name in self.names}
         return {name: denied for name, denied in found.items() if denied is not None}
 
 

@@ -50,7 +50,7 @@ class Resting:
                     rest = pace.expected_seconds(DEFAULT, 0, now)
                     found[Target(provider, model)] = Rest(now + rest, "it refused more at once")
         if self.places is not None and self.places.names:
-            for name, denied in self.places.full(tokens, now).items():
+            for name, denied in self.places.full(tokens, int(now * 10**9)).items():
                 if not account(own, name):
                     found[name] = Rest(now + denied.retry_after_seconds, said_of(denied))
         if self._rests:

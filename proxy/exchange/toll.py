@@ -71,7 +71,7 @@ class Toll:
         if job.place is not None:
             self.places.leave(job)
         if (taken := job.taken) is not None:
-            self.keeping.limiter.give_back(taken, job.record.tokens_used(), time.monotonic())
+            self.keeping.limiter.give_back(taken, job.record.tokens_used(), time.monotonic_ns())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""
@@ -212,13 +212,13 @@ class Toll:
         """A call is limited once, however many attempts it takes."""
         if job.taken is not None:
             return
-        limiter, scopes, now = self.keeping.limiter, job.scopes, time.monotonic()
-        denied = limiter.judge(scopes, job.weight.likely_tokens, now)
+        limiter, scopes, now_ns = self.keeping.limiter, job.scopes, time.monotonic_ns()
+        denied = limiter.judge(scopes, job.weight.likely_tokens, now_ns)
         if denied is not None:
-            raise self._refused(denied, job, now)
+            raise self._refused(denied, job, now_ns)
 
-    def _refused(self, denied: Denied, job: Job, now: float) -> PolicyError:
-        job.record.limit_headers = self.keeping.limiter.headers(own_scopes(job.caller), now)
+    def _refused(self, denied: Denied, job: Job, now_ns: int) -> PolicyError:
+        job.record.limit_headers = self.keeping.limiter.headers(own_scopes(job.caller), now_ns)
         return too_much(denied, job.caller)
 
     def _take(self, job: Job, fare: Fare, now: float, go: Go | None = None) -> Held | None:
@@ -237,14 +237,14 @@ class Toll:
         if not keeping.books.hold(identity, together, amount, spare):
             return None
         if job.taken is None:
-            limiter, moment = keeping.limiter, time.monotonic()
-            taken = limiter.take(job.scopes, job.weight.likely_tokens, moment)
+            limiter, now_ns = keeping.limiter, time.monotonic_ns()
+            taken = limiter.take(job.scopes, job.weight.likely_tokens, now_ns)
             if isinstance(taken, Denied):
                 keeping.books.void(identity)
-                raise self._refused(taken, job, moment)
+                raise self._refused(taken, job, now_ns)
             job.taken, record.limit_headers = taken, taken.headers
             if fare.tells_more:
-                self._tell_limits(job, taken, moment)
+                self._tell_limits(job, taken, now_ns)
         if fare.tells_more:
             charges += self._take_in_shadow(job, fare, identity, now)
         hold = Hold(  # in the order of its fields, which is quicker than by their names
@@ -257,14 +257,14 @@ class Toll:
             held.watch()
         return held
 
-    def _tell_limits(self, job: Job, taken: Taken, moment: float) -> None:
+    def _tell_limits(self, job: Job, taken: Taken, now_ns: int) -> None:
         """What its caller may read of the limits, and what those in shadow say."""
         limiter, scopes = self.keeping.limiter, job.scopes
         if job.caller.tenant:
-            job.record.limit_headers = limiter.headers(own_scopes(job.caller), moment)
+            job.record.limit_headers = limiter.headers(own_scopes(job.caller), now_ns)
         if not limiter.has_shadows:
             return
-        for limit in limiter.take_in_shadow(taken, scopes, job.weight.likely_tokens, moment):
+        for limit in limiter.take_in_shadow(taken, scopes, job.weight.likely_tokens, now_ns):
             job.record.pass_shadow(code_of(limit), limit.id)
 
     def _take_in_shadow(self, job: Job, fare: Fare, identity: str, now: float) -> tuple[Charge, ...]:

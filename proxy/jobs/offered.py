@@ -165,7 +165,7 @@ class Offers:
 
     def withdraw(self, offer: Offer) -> None:
         """Nothing was sent, and nothing is written of it."""
-        self.keeping.limiter.withdraw(offer.scopes, offer.taken, time.monotonic())
+        self.keeping.limiter.withdraw(offer.scopes, offer.taken, time.monotonic_ns())
         self.free(offer.holds)
 
     def free(self, holds: Iterable[Hold]) -> None:

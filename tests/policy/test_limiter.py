@@ -16,9 +16,13 @@ def limit(of: LimitOf, amount: int, scope: str = ALICE[0], per: Per | None = "mi
     return Limit(f"{scope}:{of}:{per}", scope, of, amount, None if of == "concurrent" else per)
 
 
+def ns(seconds: float) -> int:
+    return int(seconds * 10**9 + 0.5)
+
+
 def take(limiter: Limiter, now: float, tokens: int = 0) -> Taken | Denied:
-    denied = limiter.judge(ALICE, tokens, now)
-    found = limiter.take(ALICE, tokens, now)
+    denied = limiter.judge(ALICE, tokens, ns(now))
+    found = limiter.take(ALICE, tokens, ns(now))
     assert (found if isinstance(found, Denied) else None) == denied
     return found
 
@@ -56,10 +60,10 @@ def test_tokens_are_reserved_and_corrected() -> None:
     limiter = Limiter([limit("tokens", 1000)])
     first = taken(limiter, 0.0, 800)
     assert isinstance(take(limiter, 0.0, 300), Denied)
-    limiter.give_back(first, 100, 0.0)
+    limiter.give_back(first, 100, ns(0.0))
     second = taken(limiter, 0.0, 900)
     assert isinstance(take(limiter, 0.0, 1), Denied)
-    limiter.give_back(second, 1900, 0.0)
+    limiter.give_back(second, 1900, ns(0.0))
     denied = take(limiter, 0.0, 1)
     assert isinstance(denied, Denied)
     assert denied.retry_after_seconds == pytest.approx(60.06)
@@ -75,7 +79,7 @@ def test_a_reservation_is_cut_to_the_limit() -> None:
 def test_a_correction_gives_back_no_more_than_there_is() -> None:
     limiter = Limiter([limit("tokens", 1000)])
     early = taken(limiter, 0.0, 1000)
-    limiter.give_back(early, 0, 100.0)
+    limiter.give_back(early, 0, ns(100.0))
     taken(limiter, 100.0, 1000)
     assert isinstance(take(limiter, 100.0, 1), Denied)
 
@@ -95,17 +99,17 @@ def test_a_denied_call_takes_nothing() -> None:
         [limit("requests", 5), limit("tokens", 100), limit("concurrent", 9), limit("requests", 3, GLOBAL)]
     )
     first = taken(limiter, 0.0, 100)
-    before = limiter.headers(ALICE, 0.0)
+    before = limiter.headers(ALICE, ns(0.0))
     for _ in range(50):
         assert take(limiter, 0.0, 100) == Denied(limit("tokens", 100), 60.0)
-    assert limiter.headers(ALICE, 0.0) == before
-    limiter.give_back(first, 0, 0.0)
+    assert limiter.headers(ALICE, ns(0.0)) == before
+    limiter.give_back(first, 0, ns(0.0))
     taken(limiter, 0.0, 100)
     fresh = Limiter([limit("requests", 5), limit("tokens", 100, GLOBAL)])
     kept = taken(fresh, 0.0, 100)
     for _ in range(50):
         assert take(fresh, 0.0, 1) == Denied(limit("tokens", 100, GLOBAL), 0.6)
-    fresh.give_back(kept, 0, 0.0)
+    fresh.give_back(kept, 0, ns(0.0))
     for _ in range(4):
         taken(fresh, 0.0)
     assert isinstance(take(fresh, 0.0), Denied)
@@ -124,19 +128,19 @@ def test_without_limits_everything_passes() -> None:
     found = taken(limiter, 0.0, 10**9)
     assert (found.tokens, found.slots) == ((), ())
     limiter.give_back(found)
-    limiter.give_back(found, 5, 0.0)
-    assert limiter.headers(ALICE, 0.0) == ""
+    limiter.give_back(found, 5, ns(0.0))
+    assert limiter.headers(ALICE, ns(0.0)) == ""
 
 
 def test_other_limits_keep_how_full_the_old_ones_are() -> None:
     limiter = Limiter([limit("requests", 10), limit("concurrent", 5), limit("tokens", 100)])
     calls = [taken(limiter, 0.0, 10) for _ in range(5)]
     limiter.replace([limit("requests", 20), limit("concurrent", 5)])
-    assert dict(pairs_of(limiter.headers(ALICE, 0.0)))["x-ratelimit-remaining-requests"] == "10"
+    assert dict(pairs_of(limiter.headers(ALICE, ns(0.0))))["x-ratelimit-remaining-requests"] == "10"
     assert isinstance(take(limiter, 0.0), Denied)
     for call in calls:
         limiter.give_back(call)
-        limiter.give_back(call, 99, 0.0)
+        limiter.give_back(call, 99, ns(0.0))
     limiter.replace([limit("requests", 20)])
     for _ in range(10):
         taken(limiter, 0.0)
@@ -165,7 +169,7 @@ def test_headers_tell_of_the_tightest_limit() -> None:
     limiter = Limiter([limit("requests", 100, per="hour"), limit("requests", 10), limit("tokens", 1000)])
     for _ in range(3):
         taken(limiter, 0.0, 100)
-    assert dict(pairs_of(limiter.headers(ALICE, 0.0))) == {
+    assert dict(pairs_of(limiter.headers(ALICE, ns(0.0)))) == {
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "7",
         "x-ratelimit-reset-requests": "18s",
@@ -173,9 +177,9 @@ def test_headers_tell_of_the_tightest_limit() -> None:
         "x-ratelimit-remaining-tokens": "700",
         "x-ratelimit-reset-tokens": "18s",
     }
-    limiter.give_back(taken(limiter, 0.0, 700), 5000, 0.0)
-    assert dict(pairs_of(limiter.headers(ALICE, 0.0)))["x-ratelimit-remaining-tokens"] == "0"
-    assert dict(pairs_of(limiter.headers(ALICE, 10_000.0)))["x-ratelimit-reset-tokens"] == "0s"
+    limiter.give_back(taken(limiter, 0.0, 700), 5000, ns(0.0))
+    assert dict(pairs_of(limiter.headers(ALICE, ns(0.0))))["x-ratelimit-remaining-tokens"] == "0"
+    assert dict(pairs_of(limiter.headers(ALICE, ns(10_000.0))))["x-ratelimit-reset-tokens"] == "0s"
 
 
 @pytest.mark.parametrize(
@@ -226,6 +230,6 @@ def test_another_amount_leaves_how_full_it_is_in_time(amount: int, other: int, n
     taken(limiter, 0.0, tokens)
     before = min(tokens, amount) / amount * 60
     limiter.replace([limit("tokens", other)])
-    found = limiter.judge(ALICE, other, now)
+    found = limiter.judge(ALICE, other, ns(now))
     wait = 0.0 if found is None else found.retry_after_seconds
     assert wait == pytest.approx(max(0.0, before - now), abs=1e-6)

@@ -21,6 +21,7 @@ NOON = 20_000 * 86_400 + 43_200
 TODAY = 20_000 * 86_400
 ALICE = (key_scope("alice"), GLOBAL)
 REAL = Budget("key:alice:day", ALICE[0], "day", 1_000, UTC)
+NS = 10**9
 SHADOW = Budget("key:alice:day#2", ALICE[0], "day", 100, UTC, shadow=True)
 IN_FORCE = Budget("key:alice:day#2", ALICE[0], "day", 100, UTC)
 
@@ -141,32 +142,32 @@ def test_a_limit_in_shadow_refuses_in_words_what_the_same_in_force_refuses(of: L
     for second in range(70):
         under_way = []
         for _ in range(4):
-            taken = trial.take(ALICE, 10, float(second))
+            taken = trial.take(ALICE, 10, second * NS)
             assert isinstance(taken, Taken)
             under_way.append(taken)
-            would.append([limit.id for limit in trial.take_in_shadow(taken, ALICE, 10, float(second))])
-            found = real.take(ALICE, 10, float(second))
+            would.append([limit.id for limit in trial.take_in_shadow(taken, ALICE, 10, second * NS)])
+            found = real.take(ALICE, 10, second * NS)
             did.append(["l"] if isinstance(found, Denied) else [])
             if isinstance(found, Taken):
                 under_way.append(found)
         for taken in under_way:
-            trial.give_back(taken, 10, float(second))
+            trial.give_back(taken, 10, second * NS)
             real.give_back(taken)
     assert would == did
     assert {(), ("l",)} == {tuple(one) for one in would}
-    assert trial.headers(ALICE, 70.0) == ""
+    assert trial.headers(ALICE, 70 * NS) == ""
 
 
 def test_what_a_limit_in_shadow_has_let_pass_counts_when_it_is_in_force() -> None:
     limiter = Limiter([Limit("l", ALICE[0], "requests", 3, "minute", shadow=True)])
     for _ in range(5):
-        taken = limiter.take(ALICE, 0, 0.0)
+        taken = limiter.take(ALICE, 0, 0)
         assert isinstance(taken, Taken)
-        limiter.take_in_shadow(taken, ALICE, 0, 0.0)
+        limiter.take_in_shadow(taken, ALICE, 0, 0)
     in_force = Limit("l", ALICE[0], "requests", 3, "minute")
     limiter.replace([in_force])
     assert not limiter.has_shadows
-    assert limiter.judge(ALICE, 0, 0.0) == Denied(in_force, 20.0)
+    assert limiter.judge(ALICE, 0, 0) == Denied(in_force, 20.0)
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def lines_of_a_call(tenants: int, keys: int) -> int:
         assert caller is not None
         accounts.find("openrouter", caller.tenant)
         under = scopes_of(caller)
-        taken = limiter.take(under, 10, 1.0)
+        taken = limiter.take(under, 10, 10**9)
         assert isinstance(taken, Taken)
         assert isinstance(books.judge(under, caller.name, 10, 1e9), Fits)
         assert len(books.take(hold, under, caller.name, 10, 1e9)) == 4

@@ -118,7 +118,7 @@ class _Under(Struct):
 
 
 class Limiter:
-    """Every limit's state. `now` is monotonic seconds.
+    """Every limit's state. `now_ns` is monotonic nanoseconds.
 
     Limits in shadow have no part in any verdict, nor in headers: each counts the calls that it alone would have let
     pass. `has_shadows` says whether there is one.
@@ -144,18 +144,18 @@ class Limiter:
             self._by_scope.setdefault(limit.scope, []).append(bucket)
         self.has_shadows = any(bucket.limit.shadow for bucket in self._buckets.values())
 
-    def judge(self, scopes: tuple[str, ...], tokens: int, now: float) -> Denied | None:
+    def judge(self, scopes: tuple[str, ...], tokens: int, now_ns: int) -> Denied | None:
         """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
-        under, now_ns, worst = self._of(scopes), _ns(now), None
+        under, worst = self._of(scopes), None
         for bucket in (*under.slots, *under.timed):
             wait = bucket.wait(tokens, now_ns)
             if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
                 worst = Denied(bucket.limit, wait)
         return worst
 
-    def take(self, scopes: tuple[str, ...], tokens: int, now: float) -> Taken | Denied:
+    def take(self, scopes: tuple[str, ...], tokens: int, now_ns: int) -> Taken | Denied:
         """Take from every limit of these scopes, or from none: then what `judge` says."""
-        under, now_ns, fits = self._of_scopes.get(scopes) or self._of(scopes), int(now * _NANO + 0.5), True
+        under, fits = self._of_scopes.get(scopes) or self._of(scopes), True
         for bucket in under.slots:
             bucket.under_way = under_way = bucket.under_way + 1
             if under_way > bucket.amount:
@@ -178,21 +178,20 @@ class Limiter:
         taken = Taken(reserved, under.slots, headers)
         if fits:
             if not has_one_each:
-                taken.headers = self.headers(scopes, now)
+                taken.headers = self.headers(scopes, now_ns)
             return taken
-        self.withdraw(scopes, (taken,), now)
-        denied = self.judge(scopes, tokens, now)
+        self.withdraw(scopes, (taken,), now_ns)
+        denied = self.judge(scopes, tokens, now_ns)
         assert denied is not None
         return denied
 
-    def denied_in_shadow(self, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
+    def denied_in_shadow(self, scopes: tuple[str, ...], tokens: int, now_ns: int) -> list[Limit]:
         """The limits of these scopes in shadow that would be in the way."""
-        now_ns = _ns(now)
         return [bucket.limit for bucket in self._shadows(scopes) if bucket.wait(tokens, now_ns) > 0]
 
-    def take_in_shadow(self, taken: Taken, scopes: tuple[str, ...], tokens: int, now: float) -> list[Limit]:
+    def take_in_shadow(self, taken: Taken, scopes: tuple[str, ...], tokens: int, now_ns: int) -> list[Limit]:
         """Take, beside what a call has taken, from those limits in shadow that would let it pass; return the others."""
-        denied = self.denied_in_shadow(scopes, tokens, now)
+        denied = self.denied_in_shadow(scopes, tokens, now_ns)
         for bucket in self._shadows(scopes):
             if bucket.limit in denied:
                 continue
@@ -201,34 +200,34 @@ class Limiter:
                 taken.slots += (bucket,)
                 continue
             part = bucket.part_of(tokens)
-            bucket.add(part, _ns(now))
+            bucket.add(part, now_ns)
             if bucket.is_of_tokens:
                 taken.tokens += ((bucket, part),)
         return denied
 
-    def give_back(self, taken: Taken, tokens: int | None = None, now: float = 0.0) -> None:
+    def give_back(self, taken: Taken, tokens: int | None = None, now_ns: int = 0) -> None:
         """The call is over: it no longer counts among those at once, and in the place of the tokens it had reserved count those
         it really used, where that is known. Told twice, it counts once."""
         for bucket in taken.slots:
             bucket.under_way -= 1
         taken.slots = ()
         if tokens is not None:
-            now_ns, reservations, taken.tokens = int(now * _NANO + 0.5), taken.tokens, ()
-            for bucket, reserved in reservations:
+            for bucket, reserved in taken.tokens:
                 begun, empty_at = now_ns * bucket.rate, bucket.empty_at
                 bucket.empty_at = (empty_at if empty_at > begun else begun) + (tokens - reserved) * bucket.unit
+            taken.tokens = ()
 
-    def withdraw(self, scopes: tuple[str, ...], taken: Iterable[Taken], now: float) -> None:
+    def withdraw(self, scopes: tuple[str, ...], taken: Iterable[Taken], now_ns: int) -> None:
         """Calls that had taken from every limit of these scopes are not made after all."""
         for one in taken:
-            self.give_back(one, 0, now)
+            self.give_back(one, 0, now_ns)
             for bucket in self._of(scopes).timed:
                 if not bucket.is_of_tokens:
-                    bucket.add(-1, _ns(now))
+                    bucket.add(-1, now_ns)
 
-    def headers(self, scopes: tuple[str, ...], now: float) -> str:
+    def headers(self, scopes: tuple[str, ...], now_ns: int) -> str:
         """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them: as lines, each with its end."""
-        found, now_ns = "", _ns(now)
+        found = ""
         for buckets in self._of(scopes).told:
             bucket = min(buckets, key=lambda one: one.tightness(now_ns))
             found += bucket.tell(bucket.level(now_ns))
@@ -267,7 +266,3 @@ def duration_text(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes}m{rest}s"
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
-
-
-def _ns(seconds: float) -> int:
-    return int(seconds * _NANO + 0.5)
