@@ -8,10 +8,12 @@ and plain names as well.
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.stores.records import MOST_INT, Row
 
@@ -22,7 +24,6 @@ Names = tuple[str, ...]  # in the order of NAMES
 Kind = tuple[Any, ...]  # the minute since the epoch, the key, and what is in the order of _REST
 Groups = dict[Kind, list[Row]]
 Written = tuple[tuple[str, str], ...]  # columns, with what they hold
-Adding = tuple[str, Callable[[Row], tuple[Any, ...]]]  # a statement, and the values it wants of a row
 
 # what many rows have in common besides their key
 _REST = (
@@ -31,8 +32,27 @@ _REST = (
 )  # fmt: skip
 _LITERALS: dict[Any, str] = {None: "NULL", "": "''", 0: "0", 1: "1"}  # False and True are 0 and 1
 _MANY = 64
+_BLOCK = 32  # rows in one statement: more gain little
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+-]*")  # ends no literal, and begins nothing within one
 _MOST_PLAIN = 1000
+
+
+class Adding(NamedTuple):
+    """A statement that adds one row, one that adds a block of them, and the values they want of each row. To run a statement
+    costs half as much as to add a row."""
+
+    statement: str
+    of_block: str
+    columns_of: Callable[[Row], tuple[Any, ...]]
+
+    def add(self, driver: sqlite3.Connection, rows: list[Row]) -> None:
+        """Add these."""
+        whole = len(rows) - len(rows) % _BLOCK
+        for start in range(0, whole, _BLOCK):
+            values = map(self.columns_of, rows[start : start + _BLOCK])
+            driver.execute(self.of_block, tuple(chain.from_iterable(values)))
+        driver.executemany(self.statement, map(self.columns_of, rows[whole:]))
+
 
 names_of: Callable[[Row], Names] = attrgetter(*NAMES)
 
@@ -100,4 +120,5 @@ def _adding(written: Written) -> Adding:
     columns = ", ".join(f'"{name}"' for name in Row.__struct_fields__)
     values = ", ".join(literals.get(name, "?") for name in Row.__struct_fields__)
     own = [name for name in Row.__struct_fields__ if name not in literals]
-    return f"INSERT INTO attempts ({columns}) VALUES ({values})", attrgetter(*own)  # noqa: S608
+    adding = f"INSERT INTO attempts ({columns}) VALUES "  # noqa: S608
+    return Adding(f"{adding}({values})", adding + ", ".join([f"({values})"] * _BLOCK), attrgetter(*own))

@@ -134,14 +134,14 @@ def _add_attempts(driver: sqlite3.Connection, ends: list[WithRow]) -> tuple[list
     groups = alike([record.row for record in ends])
     driver.execute("SAVEPOINT fresh")
     try:
-        for (statement, columns_of), rows in adding(groups):
-            driver.executemany(statement, map(columns_of, rows))
+        for statement, rows in adding(groups):
+            statement.add(driver, rows)
     except (sqlite3.IntegrityError, OverflowError):
         driver.execute("ROLLBACK TO fresh")
         ends = _unknown(driver, "attempts", {record.row.id: record for record in reversed(ends)})
         groups = alike([record.row for record in ends])
-        for (statement, columns_of), rows in adding(groups):
-            driver.executemany(statement, [bounded(columns_of(row)) for row in rows])
+        for statement, rows in adding(groups):
+            driver.executemany(statement.statement, [bounded(statement.columns_of(row)) for row in rows])
     driver.execute("RELEASE fresh")
     return ends, groups
 
