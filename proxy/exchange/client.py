@@ -15,8 +15,9 @@ from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.takers import Kept, Taker
 from proxy.wire.endpoints import Shape
-from proxy.wire.headers import WITHOUT_BODY, Headers, lines_of, reply_head, whole_reply
+from proxy.wire.headers import Headers, lines_of
 from proxy.wire.reader import error_event
+from proxy.wire.reply_head import WITHOUT_BODY, reply_head, whole_reply
 
 KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0

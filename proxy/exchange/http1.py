@@ -164,8 +164,7 @@ class Connection(asyncio.Protocol):
             if response.error is not None:
                 self.abort()
                 raise response.error
-            self.method, self.response = "", None
-            self._give_back()
+            self.done(response)
         return response
 
     def go(self) -> None:
@@ -221,14 +220,8 @@ class Connection(asyncio.Protocol):
             self._parsing = None  # which waits for a body
         if self._paused_reading:
             self.flow()
-        if not response.ended:
-            self.free = None
         self.method, self.response = "", None
-        self._give_back()
-
-    def _give_back(self) -> None:
-        """It may serve again, where nothing was amiss."""
-        if (free := self.free) is None:
+        if (free := self.free) is None or not response.ended:
             self.abort()
             return
         self.idle_since = self._loop.time()
@@ -257,3 +250,13 @@ class Connection(asyncio.Protocol):
             return
         self.response.error = error
         self.abort()
+
+
+def standing(idle: list[Connection]) -> Connection | None:
+    """Of connections that serve nobody the one used last, less those that the other side has closed."""
+    while idle:
+        connection = idle.pop()
+        if not connection.peek(0):
+            return connection
+        connection.abort()
+    return None

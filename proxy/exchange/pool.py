@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import aiohappyeyeballs
 from msgspec import Struct
 
-from proxy.exchange.http1 import Connection
+from proxy.exchange.http1 import Connection, standing
 from proxy.exchange.outbox import Outbox
 from proxy.exchange.response import Broken, Response
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
@@ -84,7 +84,7 @@ class Pool:
 
     async def ask(self, origin: Origin, request: Request, connect_seconds: float) -> Response:
         """Send a request and wait for the head of the reply. Raises `Unreachable`, `Broken` or `NotHttp`."""
-        connection = self.standing(origin) or await self.open(origin, connect_seconds)
+        connection = standing(self.idle(origin)) or await self.open(origin, connect_seconds)
         return await connection.ask(request.method, request.head, request.pieces)
 
     async def open(self, origin: Origin, connect_seconds: float) -> Connection:
@@ -96,18 +96,12 @@ class Pool:
             opening.add_done_callback(_unwanted)
             raise
 
-    def standing(self, origin: Origin) -> Connection | None:
-        """The connection used last, unless the other side has closed it."""
-        idle = self._idle.get(origin)
-        while idle:
-            connection = idle.pop()
-            if not connection.peek(0):
-                return connection
-            connection.abort()
-        return None
+    def idle(self, origin: Origin) -> list[Connection]:
+        """The connections that stand and serve nobody, now and whenever there are others."""
+        return self._idle.setdefault(origin, [])
 
     async def _open(self, origin: Origin, seconds: float) -> Connection:
-        idle = self._idle.setdefault(origin, [])
+        idle = self.idle(origin)
         try:
             async with asyncio.timeout(seconds):
                 connection = await self._connect(origin)

@@ -268,7 +268,8 @@ class Reply(Struct, eq=False):
             if self.is_event_stream and self._may_say_more() and self.settler.listen(self):
                 return
             self.settler.close(self)
-        self._response.release()
+        if self._response.connection is not None:
+            self._response.release()
 
     def _may_say_more(self) -> bool:
         """Whether a stream said all it meant to, and its connection is still open."""

@@ -108,14 +108,11 @@ class Response(Struct, eq=False):
 
     def release(self) -> None:
         """Nothing more is to be read: where it was read to its end, its connection may serve again."""
-        connection = self.connection
-        if connection is None:
-            return
         if self.chunks or not self.ended:
             self.close()
-            return
-        self.connection = None
-        connection.done(self)
+        elif self.connection is not None:
+            connection, self.connection = self.connection, None
+            connection.done(self)
 
     def close(self) -> None:
         """Nobody wants the rest. Where closing stops a bill, this stops it."""

@@ -18,7 +18,7 @@ from proxy.dialects import UpstreamRequest
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
-from proxy.exchange.http1 import Connection
+from proxy.exchange.http1 import Connection, standing
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
@@ -33,8 +33,9 @@ _LARGEST_ERROR = 2**20
 LARGEST_HELD = 2**20  # of pictures, which pass as they come: many may come at once
 _LARGEST_DOCUMENT = 64 * 2**20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Where a request goes, its head but for the framing, how long the call may take, and how long its provider may be silent.
-_Way = tuple[Origin, bytes, float, float]
+# Where a request goes, the connections that stand there, its head but for the framing, how long the call may take, and how
+# long its provider may be silent.
+_Way = tuple[Origin, list[Connection], bytes, float, float]
 
 
 class Listener(Protocol):
@@ -85,14 +86,14 @@ class Upstream:
     ) -> Reply | Failure:
         """Make one attempt. Comments that come before the first event go to the listener."""
         way = request.wire.get(call.stream) or self._way(provider, request, call)
-        origin, head, whole_seconds, silence_seconds = way
+        origin, idle, head, whole_seconds, silence_seconds = way
         until = self._loop.time() + whole_seconds
         if request.until < until and not call.endpoint.draws:
             until = request.until  # a picture is made, and paid for, whether its client waits or not
         connection, response, due = None, None, request.due
         patience = listener.stepper.bear(silence_seconds, until)
         try:
-            connection = None if request.is_anew else self._pool.standing(origin)
+            connection = None if request.is_anew else standing(idle)
             if connection is None:
                 connection = await self._opened(provider, origin, listener)
             if due is not None and due.waits:
@@ -168,7 +169,8 @@ class Upstream:
         draws, timeouts = call.endpoint.draws, provider.timeouts
         whole = timeouts.whole_call(stream=call.stream, draws=draws)
         silence = timeouts.first_byte if call.stream and not draws else whole
-        way = request.wire[call.stream] = *self._addressed(provider, request), whole, silence
+        origin, head = self._addressed(provider, request)
+        way = request.wire[call.stream] = origin, self._pool.idle(origin), head, whole, silence
         return way
 
     def _addressed(self, provider: Provider, request: UpstreamRequest) -> tuple[Origin, bytes]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from email.utils import formatdate
 from functools import lru_cache
-from http import HTTPStatus
 
 Headers = list[tuple[str, str]]
 
@@ -140,29 +138,6 @@ def lines_of(headers: Iterable[tuple[str, str]], more: str = "") -> bytes:
     """Such headers as lines, each with its end, before `more` that are lines already."""
     # a third of what it takes to format each
     return "\r\n".join([*map(": ".join, headers), more]).encode("utf-8", "surrogateescape")
-
-
-# a head alone, whatever stands there (RFC 9112 6.3)
-WITHOUT_BODY = frozenset({204, 304})
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-
-
-def reply_head(status: int, lines: bytes, now: int) -> bytes:
-    """The head of a reply at the UTC epoch second `now`, of its other lines. Statuses without a name of their own have an
-    empty one."""
-    first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return b"%b%bDate: %b\r\n\r\n" % (first, lines, _http_date(now))
-
-
-def whole_reply(status: int, lines: bytes, body: bytes, now: int) -> bytes:
-    """The same with its body, the length of which it says."""
-    first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return b"%b%bContent-Length: %d\r\nDate: %b\r\n\r\n%b" % (first, lines, len(body), _http_date(now), body)
-
-
-@lru_cache(maxsize=2)
-def _http_date(second: int) -> bytes:
-    return formatdate(second, usegmt=True).encode()
 
 
 def safe(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The head of an upstream's reply: read field by field, or known again by the one before it.
+"""Heads of replies: an upstream's, read field by field or known again by the one before it; ours, written.
 
 A provider's replies begin as its last one did, but for a few values: the date, the length, an id. What has been read
 once with all care is kept, and whoever comes with the same lines but for such values says the same but for them.
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
 
 from msgspec import Struct
 
-from proxy.wire.headers import WITHOUT_BODY, Headers, content_kind, lines_of, reaches_client
+from proxy.wire.headers import Headers, content_kind, lines_of, reaches_client
 
 # As this is spelled, no two readers can differ on it.
 _STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*")
@@ -23,6 +26,9 @@ _ASKED_LATER = ("x-generation-id", "content-length")
 _LARGEST_KNOWN = 16 * 1024
 _MOST_KNOWN = 16
 _MOST_TRIES = 16
+# a head alone, whatever stands there (RFC 9112 6.3)
+WITHOUT_BODY = frozenset({204, 304})
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
 class ReplyHead(Struct, eq=False):
@@ -181,3 +187,21 @@ def _known(status: int, lines: list[str], pairs: list[tuple[str, str]], before: 
         varying.append((at + 1, len(names[at]) + 2, field, passed.index(at) if at in passed else -1))
     kept = [f"{pairs[at - 1][0]}: " if at - 1 in varies else line for at, line in enumerate(lines)]
     return _Known(status, kept, pairs, varying, head)
+
+
+def reply_head(status: int, lines: bytes, now: int) -> bytes:
+    """The head of a reply at the UTC epoch second `now`, of its other lines. Statuses without a name of their own have an
+    empty one."""
+    first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"%b%bDate: %b\r\n\r\n" % (first, lines, _http_date(now))
+
+
+def whole_reply(status: int, lines: bytes, body: bytes, now: int) -> bytes:
+    """The same with its body, the length of which it says."""
+    first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"%b%bContent-Length: %d\r\nDate: %b\r\n\r\n%b" % (first, lines, len(body), _http_date(now), body)
+
+
+@lru_cache(maxsize=2)
+def _http_date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from harness.surroundings import held_port
 
-from proxy.exchange.http1 import Connection
+from proxy.exchange.http1 import Connection, standing
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.response import Response
 from proxy.wire.headers import Headers
@@ -164,7 +164,7 @@ async def test_a_connection_serves_again_and_heads_go_out_as_they_are(pool: Pool
 async def used_once(pool: Pool, origin: Origin) -> Connection:
     """The connection that a first call has left standing."""
     assert await whole(pool, origin) == b"1"
-    kept = pool.standing(origin)
+    kept = standing(pool.idle(origin))
     assert kept is not None and kept.free is not None
     kept.free.append(kept)
     return kept
