@@ -109,7 +109,6 @@ class Record(Struct, eq=False):
     label: str | None = None
     stream: bool = False
     speaks_anthropic: bool = False
-    entered: bool = False
     timing: bool = False
     pending: bool = False
     cors: Sequence[tuple[str, str]] = ()

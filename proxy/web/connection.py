@@ -106,12 +106,13 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        unsent = self._unsent
-        self._unsent = unsent + data if unsent else data
-        if len(self._unsent) > MOST_UNSENT_BYTES:
-            self.go()
-        elif not unsent:
+        if self._unsent:
+            data = self._unsent + data
+        else:
             self._outbox.put(self)
+        self._unsent = data
+        if len(data) > MOST_UNSENT_BYTES:
+            self.go()
         return True
 
     def go(self) -> None:

@@ -84,7 +84,7 @@ CHANGES: dict[str, Any] = {
 }
 # those that say how a call is served, and nothing of it when it is over
 ELSEWHERE = {
-    "shape", "speaks_anthropic", "entered", "timing", "cors", "unsettled", "fallback", "task", "listener", "dressed",
+    "shape", "speaks_anthropic", "timing", "cors", "unsettled", "fallback", "task", "listener", "dressed",
     "asked_of", "limit_headers", "cut_by", "findings", "held", "when_settled",
 }  # fmt: skip
 ODD = [

@@ -14,21 +14,22 @@ from proxy.wire.call import SMALL, known_template
 
 def like_before(sender: Sender, body: object, record: Record) -> Job | None:
     """What is asked of a provider by a call like one before; None where there was none."""
-    found, head, weight = sender.latest, sender.head, None
+    found = sender.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
     template, asks = found.template, found.asks
-    if asks is not None and body.startswith(template.begins) and body.endswith(template.ends):
-        weight = weigh_texts(head.endpoint.name, body, body[template.messages], asks)
-    if weight is not None:
-        call = replace(found.call, body=body)
-    else:
+    if (
+        asks is None
+        or not body.startswith(template.begins)
+        or not body.endswith(template.ends)
+        or (weight := weigh_texts(record.endpoint, body, body[template.messages], asks)) is None
+    ):
         found = _prepared_before(sender, body, found)
         if found is None:
             return None
-        call = replace(found.call, body=body)
-        weight = weigh(call, found.plan.defaults)
-    plan, until = found.plan, record.started + head.read_timeout_seconds
+        weight = weigh(replace(found.call, body=body), found.plan.defaults)
+    call, plan, head = replace(found.call, body=body), found.plan, sender.head
+    until = record.started + head.read_timeout_seconds
     record.model, record.stream = call.model, call.stream
     record.marks, record.label = found.marks, plan.label
     return Job(call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, head.rank, found)

@@ -58,6 +58,7 @@ class Api:
         self._deadlines = Deadlines(asyncio.get_running_loop())
         self._finished = finished
         self._crashed = crashed
+        self._has_left = self._left
 
     def known(self, digest: bytes, body_bytes: int) -> Sender | None:
         """Whose head this is the digest of, credential and all, if so large a body may be sent with it."""
@@ -88,17 +89,16 @@ class Api:
 
     def begin(self, door: Entrance, sender: Sender, body: bytes | Upload, request_id: str | None = None) -> None:
         """Answer a request whose head is known."""
-        head, caller = sender.head, sender.caller
-        endpoint, now = head.endpoint, time.monotonic()
+        head, now = sender.head, time.monotonic()
         record = Record(
-            request_id or next(self._ids), now, Times(now), time.time(), "reading", endpoint.name, endpoint.shape,
-            caller.name, caller.tenant,
+            request_id or next(self._ids), now, Times(now), time.time(), "reading", sender.endpoint, sender.shape,
+            sender.key, sender.tenant,
         )  # fmt: skip
         if sender.is_odd:
-            record.cors, record.timing, record.speaks_anthropic = head.cors, caller.timing, head.speaks_anthropic
+            record.cors, record.speaks_anthropic, record.timing = head.cors, head.speaks_anthropic, sender.caller.timing
         if (call := door.stepper) is None:
             call = door.stepper = Stepper(self._deadlines)
-        client = Client(door, record, self._deadlines, head.method, False, True, call, self._left)
+        client = Client(door, record, self._deadlines, head.method, False, True, call, self._has_left)
         door.client, self.running[call] = client, record
         call.run(self._line(client, record, sender, body), door.answered)
 
@@ -130,13 +130,14 @@ class Api:
     async def _line(self, client: Client, record: Record, sender: Sender | None, body: Body) -> None:
         """One request, from its head to its last byte. No sender: its head is still to be judged."""
         parts = self.parts
+        entered: str | None = None
         try:
             sender = sender or let_in(parts, cast(BaseRequest, body), client, record)
             if sender is None:
                 return
-            if (turn := parts.gate.enter(sender.caller.name, body)) is not None:
+            if (turn := parts.gate.enter(sender.key, body)) is not None:
                 await turn
-            record.entered = True
+            entered = sender.key
             if job := like_before(sender, body, record) or await self._job(sender, body, client, record):
                 body = b""  # which is read by now: a long stream need not keep it
                 await parts.exchange.serve(client, job)
@@ -156,8 +157,8 @@ class Api:
             del self.running[client.stepper]
             if record.client_left is not None:
                 parts.drainer.ended(client.stepper)
-            if record.entered:
-                parts.gate.calls.give_back(record.key or "")
+            if entered is not None:
+                parts.gate.calls.give_back(entered)
             record.held = None  # which knows its record: such rings would be left to the garbage collector
             if record.error is not None or parts.closing is not None:
                 self._note_end(record)

@@ -22,7 +22,7 @@ from proxy.policy.webhooks import asked_hook
 from proxy.web.body import read_body
 from proxy.web.client.keys import Keyring
 from proxy.web.upload import Upload
-from proxy.wire.endpoints import Endpoint, model_of
+from proxy.wire.endpoints import Endpoint, Shape, model_of
 from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
@@ -75,7 +75,8 @@ class Head(Struct, frozen=True):
 class Sender(Struct, eq=False):
     """A head and whose it is; what calls of theirs needed that came before: by the numbers of the templates of their bodies,
     and the `latest`, which mostly comes again. `admitted_until`: whether their key still counts need not be asked before, in
-    UTC epoch seconds. `is_odd`: replies tell them more than usual, or errors otherwise."""
+    UTC epoch seconds. `is_odd`: replies tell them more than usual, or errors otherwise. The rest is what records of their
+    calls begin with."""
 
     head: Head
     caller: Caller
@@ -83,9 +84,15 @@ class Sender(Struct, eq=False):
     by_template: dict[int, Prepared] = {}
     admitted_until: float = 0.0
     is_odd: bool = False
+    endpoint: str = ""
+    shape: Shape = "other"
+    key: str = ""
+    tenant: str = ""
 
     def __post_init__(self) -> None:
         self.is_odd = bool(self.head.cors or self.head.speaks_anthropic or self.caller.timing)
+        self.endpoint, self.shape = self.head.endpoint.name, self.head.endpoint.shape
+        self.key, self.tenant = self.caller.name, self.caller.tenant
 
 
 class Asked(Struct):
