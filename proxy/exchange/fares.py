@@ -28,7 +28,7 @@ _UNKNOWN = Together("", [])  # binds at no time
 class Fare(Struct, eq=False):
     """What an attempt holds: `pusd`, and for each token of its prompt, up to `window` of them, `pusd_per_token`; where
     `spare_pusd` more is free, nothing else has to be thought of. Of what is no plain chat it is all in `pusd`; where nothing
-    bounds the cost, it `is_bounded` not.
+    bounds the cost, it `is_bounded` not. `may_run_on`: at its provider, behind the reply.
 
     `price` is the asked model's own, None where nobody knows it; `asks` is what it asks for, with a repair's maximum.
     `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named` and `marked`
@@ -44,6 +44,7 @@ class Fare(Struct, eq=False):
     price: Price | None
     is_free: bool
     is_bounded: bool
+    may_run_on: bool
     pusd: int
     pusd_per_token: int
     window: int
@@ -94,6 +95,7 @@ def fare_for(
         price,
         is_free=quote.is_free,
         is_bounded=bound is not None,
+        may_run_on=call.endpoint.name == "responses",
         pusd=0 if bound is None else bound.pusd,
         pusd_per_token=0 if slope is None else slope.pusd_per_input_token,
         window=0 if slope is None else slope.window,

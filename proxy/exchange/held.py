@@ -140,15 +140,14 @@ class Held(Struct, eq=False):
         another cost. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
-        hold, record, findings, usage = self.hold, self._record, outcome.findings, None
-        if hold.endpoint == "responses" and (response_id := self._running_on(outcome)) is not None:
+        fare, findings = self._fare, outcome.findings
+        if fare.may_run_on and (response_id := self._running_on(outcome)) is not None:
             self._keep_open(outcome, provider, response_id)
             return None
         self._closed = True
-        if (tools := self._fare.tools) is not None:
-            self._tool_use = tool_use(tools, outcome)
-        if findings is not None:
-            usage = findings.usage
+        if fare.tools is not None:
+            self._tool_use = tool_use(fare.tools, outcome)
+        hold, record, usage = self.hold, self._record, None if findings is None else findings.usage
         settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
         if settlement is None and (settlement := self._reckoned(outcome, provider)) is None:
             return None
@@ -156,7 +155,7 @@ class Held(Struct, eq=False):
         row = attempt_row(record, hold, outcome, settlement, usage)
         record.charge(settlement.cost_pusd, settlement.source, usage)
         self.is_over = is_over = outcome.whole or findings is None
-        over_pusd, durable = self._fare.keeping.book(row, hold, settlement, self._tool_use, is_over)
+        over_pusd, durable = fare.keeping.book(row, hold, settlement, self._tool_use, is_over)
         if not is_over and findings is not None:
             self._events, self._booked = findings.events, Booked(row, settlement.doubts, over_pusd)
         return durable
@@ -184,7 +183,7 @@ class Held(Struct, eq=False):
     def _running_on(self, outcome: Reply | Failure) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
         findings = outcome.findings
-        if self.hold.endpoint != "responses" or findings is None or (outcome.judged_status or 0) >= 400:
+        if not self._fare.may_run_on or findings is None or (outcome.judged_status or 0) >= 400:
             return None
         return findings.generation_id if findings.response.runs_on(streamed=self.hold.stream) else None
 
