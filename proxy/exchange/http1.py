@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self.response: Response | None = None
         self.news = Signal(self._loop)
         self._may_write = True
-        self.peek: Callable[[int], object] = _lost
+        self.peek: Callable[[int], object] = _lost  # until it is free for the first time
         self._sent_at = self.idle_since = 0.0
         self.lost = True  # or not there yet
         self.free: list[Connection] | None = None
@@ -73,7 +73,6 @@ class Connection(asyncio.Protocol):
         """The transport is open; TLS, where there is any, is up."""
         self._transport, self.lost = cast(asyncio.Transport, transport), False
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self.peek = self._first_peek
 
     def data_received(self, data: bytes) -> None:
         """Read a reply, known as it is or by the parser; one that nobody asked for spoils the connection."""
@@ -92,7 +91,7 @@ class Connection(asyncio.Protocol):
             parsing = self._parsing = Parsing(self)
         parsing.has_news = False
         try:
-            parsing.feed(data)
+            parsing.parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             parsing.fail()
         if self.response is None:
@@ -224,6 +223,8 @@ class Connection(asyncio.Protocol):
         if (free := self.free) is None or not response.ended:
             self.abort()
             return
+        if not self.idle_since:
+            self.peek = self._first_peek
         self.idle_since = self._loop.time()
         free.append(self)
 

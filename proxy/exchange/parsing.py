@@ -20,15 +20,14 @@ _STATUSES = range(200, 600)
 
 
 class Parsing:
-    """Reads one reply after the other: `feed` what has come, and `wait` where no head has. `head_bytes`: what has come of one;
-    `has_news`: there is something for its reader."""
+    """Reads one reply after the other: `parser` is fed what comes, and `wait` told where no head has. `head_bytes`: what has come
+    of one; `has_news`: there is something for its reader."""
 
-    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "_parser", "feed", "has_news", "head_bytes")
+    __slots__ = ("_connection", "_headers", "_in_interim", "_interim", "has_news", "head_bytes", "parser")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._parser = HttpResponseParser(self)
-        self.feed = self._parser.feed_data
+        self.parser = HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._interim = self.head_bytes = 0
         self._in_interim = self.has_news = False
@@ -60,7 +59,7 @@ class Parsing:
         connection = self._connection
         if connection.response is not None:
             return
-        status = self._parser.get_status_code()
+        status = self.parser.get_status_code()
         self._in_interim = 100 <= status < 200 and status != 101
         if self._in_interim:
             self._interim += 1
@@ -95,5 +94,5 @@ class Parsing:
     def _end(self, response: Response) -> None:
         response.ended = True
         self.head_bytes = self._interim = 0
-        if not self._parser.should_keep_alive():
+        if not self.parser.should_keep_alive():
             self._connection.free = None
