@@ -20,8 +20,8 @@ LARGEST_HEAD = 16 * 1024
 PATIENCE_SECONDS = 1.0
 _MOST_DIGITS = 16
 
-_LENGTHS = b"\r\nContent-Length: %d\r\n", b"\r\ncontent-length: %d\r\n"
-_LENGTH_BEGINS = len(_LENGTHS[0]) - len(b"%d\r\n")
+_LENGTHS = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_LENGTH_BEGINS = len(_LENGTHS[0])
 _CREDENTIALS = (
     b"\r\nAuthorization: ",
     b"\r\nauthorization: ",
@@ -30,6 +30,7 @@ _CREDENTIALS = (
     b"\r\nX-API-Key: ",
     b"\r\napi-key: ",
 )
+_NOTHING = b"", 0, 0
 _PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.1\r\n")
 _PRINTED = re.compile(rb"[\t -~\x80-\xff]*")
 _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)
@@ -80,7 +81,7 @@ class Lane:
     """Of one connection. `digest`: of the head of the plain request that the library has; None where it has another."""
 
     __slots__ = (
-        "_behind", "_door", "_hasher", "_late", "_left", "_length", "_line", "_state", "_upload", "_waiting", "digest"
+        "_behind", "_door", "_expected", "_hasher", "_late", "_left", "_length", "_line", "_state", "_until", "_upload", "_waiting", "digest"
     )  # fmt: skip
 
     def __init__(self, door: Door, line: Line) -> None:
@@ -89,10 +90,12 @@ class Lane:
         self._line = line
         self._hasher = line.hasher
         self._state = _OPEN
-        self._length = _LENGTHS[0]  # as this client spells it
+        self._length = _LENGTHS[0] + b"%d\r\n"  # as this client spells it
         self._waiting = b""
         self._behind = b""
         self._left = 0
+        self._expected = _NOTHING
+        self._until = 0.0  # so long the rest of the request that has begun to come is waited for
         self._late: asyncio.TimerHandle | None = None
         self._upload: Upload | None = None
 
@@ -122,7 +125,12 @@ class Lane:
     def _receive_more(self, data: bytes) -> None:
         if self._state is State.WAITING:
             data, self._waiting, self._state = self._waiting + data, b"", _OPEN
-            self._read(data)
+            digest, end, length = self._expected
+            sender = self._line.known(digest, length) if len(data) == end + length else None
+            if sender is None:
+                self._read(data)
+            else:
+                self._begin(sender, data[end:], b"")
         elif self._state is _BUSY:
             self._behind += data
             if len(self._behind) > LARGEST_BODY and self._door.transport is not None:
@@ -183,11 +191,10 @@ class Lane:
             self._upload = Upload(self._door, length, data[end:])
             self._begin(sender, self._upload, b"")
         else:
-            self._wait(data)
+            self._wait(data, (digest, end, length))
 
     def _begin(self, sender: Any, body: bytes | Upload, behind: bytes) -> None:
-        self._state, self._behind = _BUSY, behind
-        self._stop_waiting()
+        self._state, self._behind, self._until = _BUSY, behind, 0.0
         self._line.begin(self._door, sender, body)
 
     def _split_length(self, data: bytes, end: int) -> tuple[bytes, int]:
@@ -196,14 +203,14 @@ class Lane:
         What is spelled otherwise stays in the head, which is then not plain.
         """
         for spelled in _LENGTHS:
-            at = data.find(spelled[:_LENGTH_BEGINS], 0, end)
+            at = data.find(spelled, 0, end)
             if at >= 0:
                 begins = at + _LENGTH_BEGINS
                 line_end = data.find(b"\r\n", begins)
                 digits = data[begins:line_end]
                 if not digits.isdigit() or line_end - begins >= _MOST_DIGITS:
                     break
-                self._length = spelled
+                self._length = spelled + b"%d\r\n"
                 return data[:at] + data[line_end:end], int(digits)
         return data[:end], 0
 
@@ -221,33 +228,38 @@ class Lane:
 
     def _lend(self, data: bytes, head: bytes, left: int) -> None:
         """The library is to read this request, of whose body so many bytes are still to come."""
-        self._stop_waiting()
+        self._until = 0.0
         is_plain = _PLAIN.match(head) and not _FRAMED_OTHERWISE.search(head) and left >= 0
         self._state = State.LENT if is_plain else State.CLOSED
         self.digest, self._left = (self._digest_of(_split_credential(head)[0]) if is_plain else None), left
         self._door.pass_on(data)
 
-    def _wait(self, data: bytes) -> None:
+    def _wait(self, data: bytes, expected: tuple[bytes, int, int] = _NOTHING) -> None:
+        """For the rest: `expected` is the digest of a head that is known, where it ends, and how long the body is."""
         if not data:  # so the library asks for more when it has made room, which may be after its request
             return
         if len(data) > LARGEST_HEAD + LARGEST_BODY:
             self._give_up(data)
             return
-        self._waiting, self._state = data, State.WAITING
+        self._waiting, self._expected, self._state = data, expected, State.WAITING
+        loop = asyncio.get_running_loop()
+        self._until = self._until or loop.time() + PATIENCE_SECONDS
         if self._late is None:
-            self._late = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._give_up)
+            self._late = loop.call_at(self._until, self._look)
 
-    def _give_up(self, data: bytes = b"") -> None:
+    def _look(self) -> None:
+        """A second after a wait began: one timer serves many of them, one after the other."""
+        self._late, loop = None, asyncio.get_running_loop()
+        if self._state is State.WAITING and self._door.transport is not None:
+            if loop.time() >= self._until:
+                self._give_up(self._waiting)
+            else:
+                self._late = loop.call_at(self._until, self._look)
+
+    def _give_up(self, data: bytes) -> None:
         """What takes so long is the library's."""
-        data, self._waiting = data or self._waiting, b""
-        self._stop_waiting()
-        self._state = State.CLOSED
+        self._waiting, self._state = b"", State.CLOSED
         self._door.pass_on(data)
-
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
 
 
 def _split_credential(head: bytes) -> tuple[bytes, bytes]:

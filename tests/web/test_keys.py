@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import pytest
 from multidict import CIMultiDict
 
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Caller
-from proxy.web.client.keys import OPEN, Keyring
+from proxy.web.client.keys import NOTED_SECONDS, OPEN, Keyring
 
 
 def caller(name: str, key: str) -> Caller:
@@ -173,3 +174,21 @@ def test_a_key_told_by_its_line_expires_like_any_other() -> None:
     ring = Keyring([Caller("alice", key_sha256=digest, expires_ms=1)], KEY)
     assert ring.caller_of(b"x-api-key: sk-alice") is None
     assert ring.used == {}
+
+
+@pytest.mark.parametrize("expires_in_seconds", [None, 3600])
+def test_whether_a_key_counts_is_asked_again_within_a_second(expires_in_seconds: float | None) -> None:
+    before = time.time()
+    expires_ms = None if expires_in_seconds is None else int((before + expires_in_seconds) * 1000)
+    alice = Caller("alice", key_sha256=ALICE.key_sha256, expires_ms=expires_ms)
+    found = Keyring([alice], KEY).admitted_until(alice)
+    assert before + NOTED_SECONDS <= found <= time.time() + NOTED_SECONDS
+
+
+def test_and_at_the_latest_when_it_expires() -> None:
+    expires = round(time.time() + 0.9 * NOTED_SECONDS, 1)
+    soon = Caller("soon", key_sha256=ALICE.key_sha256, expires_ms=round(expires * 1000))
+    assert Keyring([soon], KEY).admitted_until(soon) == expires or time.time() >= expires
+    gone = Caller("gone", key_sha256=ALICE.key_sha256, expires_ms=int(time.time() * 1000) - 1)
+    assert Keyring([gone], KEY).admitted_until(gone) == 0.0
+    assert Keyring([], KEY).admitted_until(OPEN) > time.time() - 1

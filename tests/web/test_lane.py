@@ -7,8 +7,9 @@ from hashlib import blake2b
 from typing import Any
 
 import pytest
+from harness.clock import run
 
-from proxy.web.lane import LARGEST_BODY, Lane
+from proxy.web.lane import LARGEST_BODY, PATIENCE_SECONDS, Lane
 from proxy.web.upload import Upload
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nA: b\r\n\r\n"
@@ -244,3 +245,38 @@ async def test_half_a_request_is_the_librarys_after_a_while(bench: Bench) -> Non
     assert bench.door.library == [request(b"1234")[:-2]]
     bench.lane.receive(b"34")
     assert bench.door.library[-1] == b"34"
+
+
+def test_each_request_has_a_second_to_come_whatever_the_one_before_it_took() -> None:
+    async def main() -> None:
+        bench, loop = Bench(), asyncio.get_running_loop()
+        bench.teach(request())
+        for number in range(3):
+            bench.lane.receive(request(b"%d" % number)[:-1])
+            await asyncio.sleep(0.6)
+            bench.lane.receive(b"%d" % number)
+            bench.lane.go_on()
+        assert (bench.line.begun, bench.door.library) == ([b"0", b"1", b"2"], [])
+        began = loop.time()
+        bench.lane.receive(request(b"late")[:-9])
+        await asyncio.sleep(0.6)
+        bench.lane.receive(request(b"late")[-9:-1])
+        while not bench.door.library:
+            await asyncio.sleep(0.01)
+        assert PATIENCE_SECONDS <= loop.time() - began < PATIENCE_SECONDS + 0.02
+        assert bench.door.library == [request(b"late")[:-1]]
+
+    run(main())
+
+
+async def test_a_body_that_comes_behind_its_head_is_taken_and_what_comes_behind_it_as_well(bench: Bench) -> None:
+    bench.teach(request())
+    first, second = request(b"first"), request(b"second")
+    bench.lane.receive(first[:-5])
+    bench.lane.receive(first[-5:])
+    bench.lane.go_on()
+    bench.lane.receive(first[:-5])
+    bench.lane.receive(first[-5:] + second)
+    bench.lane.go_on()
+    await asyncio.sleep(0)
+    assert (bench.line.begun, bench.door.library) == ([b"first", b"first", b"second"], [])
