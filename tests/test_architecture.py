@@ -78,7 +78,7 @@ MAY_ASK_FOR_STREAM = {
     "compare/asking.py": "a comparison can be told as it streams",
     "compare/judging.py": "a stream takes its time otherwise than a reply in one piece",
     "web/client/api.py": "the log line says whether the call streamed",
-    "web/client/again.py": "the log line says whether the call streamed",
+    "web/client/anew.py": "the log line says whether the call streamed",
     "jobs/jobs.py": "a stream cannot be answered later",
     "jobs/messages.py": "nor be a request of a batch",
     "exchange/held.py": "a cut stream is settled otherwise than a cut reply",

@@ -15,36 +15,26 @@ from aiohttp.http import HttpVersion10
 from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
-from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown, UnknownEndpoint
-from proxy.exchange.aside import LARGE
+from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown
 from proxy.exchange.client import Client
 from proxy.exchange.deadlines import Deadlines
-from proxy.exchange.job import NO_WEIGHT, Job
+from proxy.exchange.job import Job
+from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.times import Times
-from proxy.policy.money.weight import to_weigh, weigh
-from proxy.policy.names.access import check_endpoint
-from proxy.policy.tenants import most_output, scopes_of
-from proxy.policy.values import Plan
-from proxy.web.body import read_body
-from proxy.web.client.again import like_before, prepared_for
-from proxy.web.client.gate import Room
-from proxy.web.client.heads import Asked, Head, Sender
+from proxy.policy.money.weight import weigh, weigh_texts
+from proxy.web.client.anew import Body, worked_out
+from proxy.web.client.heads import Head, Sender
 from proxy.web.client.letting_in import let_in
 from proxy.web.client.parts import Entrance, Parts
-from proxy.web.client.planning import dressed, listed_models, listen, plan_for, staged
 from proxy.web.closing import Answered
 from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
 from proxy.web.lane import LARGEST_BODY
 from proxy.web.upload import Upload
-from proxy.wire.call import Call, read_call
-from proxy.wire.endpoints import OWN, path_of
-from proxy.wire.marks import marks_of
-from proxy.wire.ours import NOTHING_OURS
-
-Body = bytes | BaseRequest | Upload
+from proxy.wire.call import SMALL, known_template
+from proxy.wire.endpoints import OWN
 
 
 class Api:
@@ -138,7 +128,7 @@ class Api:
             if (turn := parts.gate.enter(sender.key, body)) is not None:
                 await turn
             entered = sender.key
-            if job := like_before(sender, body, record) or await self._job(sender, body, client, record):
+            if job := _like_before(sender, body, record) or await worked_out(parts, sender, body, client, record):
                 body = b""  # which is read by now: a long stream need not keep it
                 await parts.exchange.serve(client, job)
         except ProxyError as error:
@@ -191,67 +181,6 @@ class Api:
         if record.error is not None and record.key is not None and not record.calls:
             self.parts.exchange.toll.refused.note(record)
 
-    async def _job(self, sender: Sender, unread: Body, client: Client, record: Record) -> Job | None:
-        """What is asked of a provider, by a call that is like none before; None where we had the answer ourselves."""
-        head, caller, parts = sender.head, sender.caller, self.parts
-        asked = Asked(head, caller, unread)
-        if head.method in ("GET", "HEAD") and (listed := listed_models(parts, head, caller)) is not None:
-            client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
-            return None
-        if head.endpoint.name in OWN and await self._answered(asked, client):
-            return None
-        body = asked.body = asked.body if isinstance(asked.body, bytes) else await self._read(asked.body, record)
-        aside, large = parts.exchange.aside, len(body) > LARGE
-        asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
-        call = await aside(len(body), read_call, *asked_for) if large else read_call(*asked_for)
-        record.model, record.stream, record.marks = call.model, call.stream, marks_of(head.marks, call.document)
-        plan = plan_for(parts, caller, call, head, record)
-        if head.model not in (None, plan.targets[0].model):
-            call = replace(call, path=path_of(plan.targets[0].model))
-        record.label, alike = plan.label, plan.sharing or caller.sharing or head.apart
-        if head.apart is not None and parts.elsewhere is not None and await parts.elsewhere.apart(asked, client, call):
-            return None
-        is_dressed = plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS
-        if is_dressed:
-            plan = staged(parts, plan, call, record, caller)
-            call, plan = await parts.exchange.aside(len(body), dressed, call, plan, head.variables, record)
-            listen(parts, client, plan, call, caller)
-        if alike is not None and await self._shared(asked, client, call, plan):
-            return None
-        weight, cap = NO_WEIGHT, None
-        if head.endpoint.counts:
-            weight = await aside(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
-            weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
-        until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
-        job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, cap=cap, rank=head.rank)
-        if not is_dressed and alike is None:
-            job.prepared = prepared_for(parts.heads, sender, job)
-        return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)
-
-    async def _shared(self, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:
-        """Whether the reply to another call, that is alike, has served this one."""
-        return self.parts.elsewhere is not None and await self.parts.elsewhere.shared(asked, client, call, plan)
-
-    async def _answered(self, asked: Asked, client: Client) -> bool:
-        """Whether the request was for us alone; one that is for a provider after all may be one its key must not make."""
-        endpoint = asked.head.endpoint
-        own = self.parts.own.get(endpoint.name)
-        if own is not None and await own.answer(asked, client):
-            return True
-        if endpoint.is_own:
-            raise UnknownEndpoint("Nothing is answered at this path.")
-        check_endpoint(asked.caller, endpoint)
-        return False
-
-    async def _read(self, request: BaseRequest | Upload, record: Record) -> bytes:
-        """The body, read to its end, which is not our time."""
-        began = time.monotonic()
-        with Room(self.parts.gate.bodies, record.key or "") as room:
-            read = request.read(room) if isinstance(request, Upload) else read_body(request, self.parts.max_body, room)
-            body = await read
-        record.times.waited_seconds += time.monotonic() - began
-        return body
-
     def _refuse(self, error: ProxyError, client: Client, body: Body) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""
         record = client.record
@@ -266,6 +195,40 @@ class Api:
         if is_last or error.status in (408, 413, 415, 417):
             client.keeps = False
         client.whole(error.status, *error_reply(error, record.refusal_headers(), anthropic=record.speaks_anthropic))
+
+
+def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
+    """What is asked of a provider by a call like one before; None where there was none."""
+    found = sender.latest
+    if found is None or type(body) is not bytes or len(body) > SMALL:
+        return None
+    template, asks = found.template, found.asks
+    if (
+        asks is None
+        or not body.startswith(template.begins)
+        or not body.endswith(template.ends)
+        or (weight := weigh_texts(record.endpoint, body, body[template.messages], asks)) is None
+    ):
+        found = _prepared_before(sender, body, found)
+        if found is None:
+            return None
+        weight = weigh(replace(found.call, body=body), found.plan.defaults)
+    call, plan, head = replace(found.call, body=body), found.plan, sender.head
+    until = record.started + head.read_timeout_seconds
+    record.model, record.stream = call.model, call.stream
+    record.marks, record.label = found.marks, plan.label
+    return Job(call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, head.rank, found)
+
+
+def _prepared_before(sender: Sender, body: bytes, latest: Prepared) -> Prepared | None:
+    """What was worked out for bodies like this one, mostly the latest."""
+    if latest.template.fits(body):
+        return latest
+    template = known_template(sender.head.endpoint, body)
+    found = None if template is None else sender.by_template.get(template.number)
+    if found is not None:
+        sender.latest = found
+    return found
 
 
 def _reads_all(head: Head) -> bool:
