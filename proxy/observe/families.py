@@ -25,6 +25,9 @@ _MANY = frozenset({"model", "key", "from", "to", "budget", "gen_ai_request_model
 _FOLDED = _MANY | {"endpoint", "provider", "reason", "tenant", "gen_ai_provider_name", "gen_ai_operation_name"}
 
 
+_MOST_FOLDED = 16_384
+
+
 class Room:
     """How many time series may still be begun, over all metrics of one registry."""
 
@@ -46,6 +49,7 @@ class Children(Generic[Child]):
     def __init__(self, row: Row, make: Callable[[], Child], room: Room) -> None:
         self.row = row
         self.by_labels: dict[tuple[str, ...], Child] = {}
+        self._folded: dict[tuple[str, ...], Child] = {}  # of label values that have none of their own
         self._make = make
         self._room = room
         self._may_fold = not _MANY.isdisjoint(row.labels)
@@ -56,9 +60,10 @@ class Children(Generic[Child]):
     def at(self, *values: str) -> Child:
         """The child of these label values."""
         child = self.by_labels.get(values)
-        return self._begin(values) if child is None else child
+        return self._folded.get(values) or self._begin(values) if child is None else child
 
     def _begin(self, values: tuple[str, ...]) -> Child:
+        own = values
         if not self._room.take(self.row.series) and self._may_fold:
             values = tuple(
                 [OTHER if is_folded and value else value for is_folded, value in zip(self._folds, values, strict=True)]
@@ -66,6 +71,10 @@ class Children(Generic[Child]):
         child = self.by_labels.get(values)
         if child is None:
             child = self.by_labels[values] = self._make()
+        if values is not own:
+            if len(self._folded) >= _MOST_FOLDED:
+                self._folded.clear()
+            self._folded[own] = child
         return child
 
 
