@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import astuple
 
 _BYTES_A_TOKEN = 4
 _LONGEST_TOKEN = 16
@@ -55,8 +56,8 @@ class Delta(Struct):
         """About how many tokens it adds; 0 when it says nothing. Text told twice (`reasoning_details`) counts once."""
         if isinstance(self.content, str) and self.content:
             return tokens_in(self.content)
-        said = (getattr(self, name) for name in self.__struct_fields__)
-        return max((tokens_in(text_of(value)) for value in said if value), default=0)
+        said = astuple(self)
+        return max([tokens_in(text_of(value)) for value in said if value]) if any(said) else 0
 
 
 class Choice(Struct):

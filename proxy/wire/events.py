@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -73,7 +74,9 @@ def _number(text: str) -> Decimal:
 
 
 # Members of an event that say more than its text.
-_TELLING = tuple("error usage response message item output tool_usage tools x_groq timings meta usage_info".split())
+_TELLING = "error usage response message item output tool_usage tools x_groq timings meta usage_info".split()
+_telling = attrgetter(*_TELLING)
+_NOTHING_TOLD = (UNSET,) * len(_TELLING)
 _exact = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 
 
@@ -97,7 +100,8 @@ def text_alone(data: bytes) -> str | None:
     silent = event.type, event.delta, event.status, event.background, choice.text
     if not isinstance(choice.delta, Delta) or choice.finish_reason or any(value is not None for value in silent):
         return None
-    if event.content is not UNSET or any(read_value(getattr(event, name)) is not None for name in _TELLING):
+    told = _telling(event)
+    if event.content is not UNSET or (told != _NOTHING_TOLD and any(read_value(raw) is not None for raw in told)):
         return None
     return choice.delta.content if isinstance(choice.delta.content, str) else None
 

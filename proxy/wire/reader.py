@@ -58,7 +58,8 @@ class StreamReader:
             self.findings.see(chunk[6:-2])
             if self.findings.usage_only:
                 return b"" if self._hide_usage else chunk
-            self._alike.learn(chunk)
+            if not self.findings.terminal:  # which nothing like it follows
+                self._alike.learn(chunk)
             return chunk
         if not chunk:
             return chunk
@@ -136,7 +137,7 @@ class StreamReader:
                 self._hid_the_last = True
             elif shown is not None:
                 shown.append(event)
-        if text is None and not findings.usage_only and _is_one_line(event):
+        if text is None and not findings.usage_only and not findings.terminal and _is_one_line(event):
             alike.learn(event)
         return block if shown is None else b"".join(shown)
 
