@@ -31,8 +31,9 @@ class Fare(Struct, eq=False):
     bounds the cost, it `is_bounded` not. `may_run_on`: at its provider, behind the reply.
 
     `price` is the asked model's own, None where nobody knows it; `asks` is what it asks for, with a repair's maximum.
-    `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named` and `marked`
-    are the fields of its hold before and behind the amount, `tools` the member of the request. `together` is what binds
+    `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named`: whose
+    call it is, of which endpoint, what was asked for, the target, the provider and what that is sent, as records have it;
+    `marked`: session, tags, tenant and decision; `tools` the member of the request. `together` is what binds
     them now; while it does, `is_plain` says that nobody else has a say, `tells_more` that more is counted or told of them.
     """
 
@@ -50,7 +51,8 @@ class Fare(Struct, eq=False):
     window: int
     spare_pusd: int
     token_pusd: int
-    named: tuple[str, str, str, str, str, str, bool]
+    named: tuple[str, str, str, str, str, str]
+    streams: bool
     marked: tuple[str, str, str, str]
     tools: Text | None
     slope: Slope | None
@@ -103,8 +105,8 @@ def fare_for(
         token_pusd=_token_pusd(price, asks) if call.stream and price is not None else 0,
         named=(
             job.caller.name, call.endpoint.name, call.model or "", job.plan.label, route.provider.name, route.names[1],
-            call.stream,
         ),
+        streams=call.stream,
         marked=(record.marks.session, ",".join(record.marks.tags), job.caller.tenant, record.decision),
         tools=None if call.document is None else call.document.values.get("tools"),
         slope=slope,

@@ -43,9 +43,9 @@ class Held(Struct, eq=False):
     `waits`: it is to be on disk before the request goes out.
     """
 
-    _fare: Fare
+    fare: Fare
     hold: Hold
-    _record: Record
+    record: Record
     _weight: Weight
     waits: bool
     maximum: int | None = None
@@ -64,12 +64,12 @@ class Held(Struct, eq=False):
         if self._is_written or self._closed:
             return
         try:
-            self._fare.keeping.journal.write(self.hold)
+            self.fare.keeping.journal.write(self.hold)
             self._is_written = True
         except JournalUnwritable:
-            if not self._fare.is_free:
+            if not self.fare.is_free:
                 raise
-        times = self._record.times
+        times = self.record.times
         if times.opened_at is None:  # over a connection that stood, it begins with that
             times.sent_at = time.monotonic()
 
@@ -77,13 +77,13 @@ class Held(Struct, eq=False):
         """Write it down, and wait until it is on disk."""
         self.sending()
         if self._is_written:
-            await self._fare.keeping.journal.durable(self._fare.keeping.journal.end)
+            await self.fare.keeping.journal.durable(self.fare.keeping.journal.end)
 
     def withdraw(self) -> None:
         """Nothing was sent, and nothing is to be written of it."""
         self._closed = True
-        self._fare.keeping.books.void(self.hold.id)
-        self._fare.keeping.queue.look_again()
+        self.fare.keeping.books.void(self.hold.id)
+        self.fare.keeping.queue.look_again()
 
     def begun(self, outcome: Reply | Failure) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
@@ -93,7 +93,7 @@ class Held(Struct, eq=False):
             return
         self._begun = True
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
-            self._fare.keeping.journal.write(Begun(self.hold.id, generation_id, background=response_id is not None))
+            self.fare.keeping.journal.write(Begun(self.hold.id, generation_id, background=response_id is not None))
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now, as far as that can be told; nothing once it is settled."""
@@ -120,42 +120,42 @@ class Held(Struct, eq=False):
             return
         so_far = self.so_far_pusd(findings)
         while so_far > self.hold.amount_pusd:
-            verdict = self._fare.keeping.books.grow(self.hold.id, self._step)
+            verdict = self.fare.keeping.books.grow(self.hold.id, self._step)
             if isinstance(verdict, Exceeded):
-                raise outgrown(verdict, self._fare.caller)
-            if self._fare.keeping.books.has_shadows:
-                for budget_id in self._fare.keeping.books.overdrawn(self.hold.id):
-                    self._record.pass_shadow(BudgetExceeded.code, budget_id)
+                raise outgrown(verdict, self.fare.caller)
+            if self.fare.keeping.books.has_shadows:
+                for budget_id in self.fare.keeping.books.overdrawn(self.hold.id):
+                    self.record.pass_shadow(BudgetExceeded.code, budget_id)
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
-                self._fare.keeping.journal.write(self.hold)
+                self.fare.keeping.journal.write(self.hold)
         self.look_at = self._next_look(findings.counted_output, so_far)
 
     def _next_look(self, counted: int, so_far_pusd: int) -> int:
         """At how many tokens to look again: half of what the hold still pays for, and one more token at least."""
-        return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self._fare.token_pusd // 2)
+        return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self.fare.token_pusd // 2)
 
     def resolve(self, outcome: Reply | Failure, provider: Provider) -> Awaitable[None] | None:
         """Settle, once: have it charged and written down. All hear of it now where nothing comes behind that could tell of
         another cost. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self._closed:
             return None
-        fare, findings = self._fare, outcome.findings
+        fare, findings = self.fare, outcome.findings
         if fare.may_run_on and (response_id := self._running_on(outcome)) is not None:
             self._keep_open(outcome, provider, response_id)
             return None
         self._closed = True
         if fare.tools is not None:
             self._tool_use = tool_use(fare.tools, outcome)
-        hold, record, usage = self.hold, self._record, None if findings is None else findings.usage
+        usage = None if findings is None else findings.usage
         settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
         if settlement is None and (settlement := self._reckoned(outcome, provider)) is None:
             return None
         usage = settlement.usage or usage
-        row = attempt_row(record, hold, outcome, settlement, usage)
-        record.charge(settlement.cost_pusd, settlement.source, usage)
+        row = attempt_row(self, outcome, settlement, usage)
+        self.record.charge(settlement.cost_pusd, settlement.source, usage)
         self.is_over = is_over = outcome.whole or findings is None
-        over_pusd, durable = fare.keeping.book(row, hold, settlement, self._tool_use, is_over)
+        over_pusd, durable = fare.keeping.book(row, self.hold, settlement, self._tool_use, is_over)
         if not is_over and findings is not None:
             self._events, self._booked = findings.events, Booked(row, settlement.doubts, over_pusd)
         return durable
@@ -166,37 +166,37 @@ class Held(Struct, eq=False):
         settlement = settle(ending, self._prices_of(outcome.findings), self.hold.amount_pusd)
         if asked is None or not is_worth_asking(settlement, ending) or not Lookups.possible(provider):
             return settlement
-        row = attempt_row(self._record, self.hold, outcome, settlement, settlement.usage or ending.usage)
-        self._record.unsettled += 1
-        self._fare.keeping.lookups.start(
+        row = attempt_row(self, outcome, settlement, settlement.usage or ending.usage)
+        self.record.unsettled += 1
+        self.fare.keeping.lookups.start(
             provider, asked, lambda usage: self._looked_up(usage, settlement, row, ending.usage)
         )
         return None
 
     def _trouble(self, outcome: Reply | Failure) -> Trouble:
         """What kept an answer away; what was never written down was never sent."""
-        return outcome.trouble if self._is_written or self._fare.is_free else "unreachable"
+        return outcome.trouble if self._is_written or self.fare.is_free else "unreachable"
 
     def _prices_of(self, findings: Findings | None) -> Prices:
-        return self._fare.reckoning().by(None if findings is None else findings.served_model)
+        return self.fare.reckoning().by(None if findings is None else findings.served_model)
 
     def _running_on(self, outcome: Reply | Failure) -> str | None:
         """The id of a response the provider goes on with after this reply: one asked for in the background."""
         findings = outcome.findings
-        if not self._fare.may_run_on or findings is None or (outcome.judged_status or 0) >= 400:
+        if not self.fare.may_run_on or findings is None or (outcome.judged_status or 0) >= 400:
             return None
         return findings.generation_id if findings.response.runs_on(streamed=self.hold.stream) else None
 
     def _keep_open(self, outcome: Reply | Failure, provider: Provider, response_id: str) -> None:
         """Leave the hold to whoever sees the response's end: the call is over, its cost is not known yet."""
         self.begun(outcome)
-        findings, self._closed, self._record.pending = outcome.findings, True, True
+        findings, self._closed, self.record.pending = outcome.findings, True, True
         assert findings is not None
-        row = attempt_row(self._record, self.hold, outcome, Settlement(0, "none"), findings.usage)
+        row = attempt_row(self, outcome, Settlement(0, "none"), findings.usage)
         row = msgspec.structs.replace(row, upstream_id=response_id)
         ran = findings.response.status != "queued"
         running = Running(provider, response_id, provider.timeouts.total, ran, self.hold.tenant)
-        self._fare.keeping.wait_for(Unfinished(self.hold, row, self._prices_of(findings)), running)
+        self.fare.keeping.wait_for(Unfinished(self.hold, row, self._prices_of(findings)), running)
 
     def close(self, outcome: Reply | Failure | None = None) -> None:
         """Nothing more comes of the attempt. A usage that came behind the settlement corrects it, once; then all hear."""
@@ -206,28 +206,28 @@ class Held(Struct, eq=False):
         findings = None if outcome is None else outcome.findings
         has_news = findings is not None and findings.events != self._events
         if has_news and outcome is not None and (late := self._late(booked.row, outcome)) is not None:
-            self._record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
-            booked = self._fare.keeping.correct(booked.row, self.hold, late, self._tool_use[0])
-        for hear in self._fare.keeping.resolved:
+            self.record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
+            booked = self.fare.keeping.correct(booked.row, self.hold, late, self._tool_use[0])
+        for hear in self.fare.keeping.resolved:
             hear(booked.row, booked.doubts, booked.over_pusd)
 
     def listen(self, outcome: Reply) -> bool:
         """Have a settled reply read on for a late usage; False where nobody does."""
-        if self._booked is None or not self._fare.keeping.lookups.listen(
+        if self._booked is None or not self.fare.keeping.lookups.listen(
             outcome.read_on(), lambda: self._heard(outcome)
         ):
             return False
-        self._record.unsettled += 1
+        self.record.unsettled += 1
         return True
 
     def _heard(self, outcome: Reply) -> None:
         outcome.release()
         self.close(outcome)
-        self._record.settled_late()
+        self.record.settled_late()
 
     def _late(self, row: Row, outcome: Reply | Failure) -> Settlement | None:
         """What the attempt cost after all; None where that is what was charged."""
-        settlement = settle(self._ending(outcome), self._fare.reckoning(), self.hold.amount_pusd)
+        settlement = settle(self._ending(outcome), self.fare.reckoning(), self.hold.amount_pusd)
         is_news = (settlement.cost_pusd, settlement.source) != (row.cost_pusd, row.source)
         return settlement if is_news and settlement.source in ("reported", "computed") else None
 
@@ -242,7 +242,7 @@ class Held(Struct, eq=False):
             streamed=self.hold.stream if came is None else came,
             countable=findings is not None and findings.countable,
             binary=findings is not None and not findings.events,
-            stops_billing=not outcome.complete and self._record.closing_stops_billing(),
+            stops_billing=not outcome.complete and self.record.closing_stops_billing(),
             makes_images=draws,
             pictures=outcome.pictures if draws else 0,
             copies=self._weight.asks.copies or 1,
@@ -259,10 +259,10 @@ class Held(Struct, eq=False):
         if usage is None or usage.cost_usd is None:
             settlement, usage = fallback, fallback.usage or seen
         else:
-            told = settle(Ending(status=200, usage=usage), self._fare.reckoning(), self.hold.amount_pusd)
+            told = settle(Ending(status=200, usage=usage), self.fare.reckoning(), self.hold.amount_pusd)
             settlement = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
             row = paid(row, settlement, usage)
         self.is_over = True
-        self._record.charge(settlement.cost_pusd, settlement.source, usage)
-        self._fare.keeping.settle(row, self.hold, settlement, self._tool_use)
-        self._record.settled_late()
+        self.record.charge(settlement.cost_pusd, settlement.source, usage)
+        self.fare.keeping.settle(row, self.hold, settlement, self._tool_use)
+        self.record.settled_late()

@@ -14,6 +14,7 @@ from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
+    from proxy.exchange.held import Held
     from proxy.exchange.reply import Reply
 
 
@@ -21,20 +22,19 @@ _NOTHING = Usage()
 SHADOWS = "; "  # between what budgets and limits in shadow would have refused an attempt with
 
 
-def attempt_row(
-    record: Record, hold: Hold, outcome: Reply | Failure, settlement: Settlement, usage: Usage | None
-) -> Row:
+def attempt_row(held: Held, outcome: Reply | Failure, settlement: Settlement, usage: Usage | None) -> Row:
     """The row of an attempt that was sent upstream and ends now, in the order of the row's fields: by their names it takes
     four times as long. So would `round`, and a function for each of the times."""
-    findings, error, used, times = outcome.findings, record.error, usage or _NOTHING, record.times
+    hold, record, findings, used = held.hold, held.record, outcome.findings, usage or _NOTHING
+    error, times = record.error, record.times
     began, opened_at, token_at = times.started, times.opened_at, times.first_token_at
-    first_byte_at = outcome.first_byte_at
-    is_left = record.client_left is not None and not outcome.complete
-    label, code = outcome.verdict()
-    known = (
-        hold.id, hold.request_id, hold.attempt, hold.at_ms, hold.key, hold.endpoint, hold.asked, hold.model,
-        hold.provider, hold.upstream_model, None if findings is None else findings.served_model,
-        499 if is_left else outcome.judged_status or 0, label, code if error is None else error.code,
+    first_byte_at, status, label = outcome.first_byte_at, 200, "200"
+    code: str | None = None
+    if not outcome.is_good or outcome.broken_by is not None:
+        is_left = record.client_left is not None and not outcome.complete
+        status, (label, code) = 499 if is_left else outcome.judged_status or 0, outcome.verdict()
+    known = (hold.id, hold.request_id, hold.attempt, hold.at_ms, *held.fare.named) + (
+        None if findings is None else findings.served_model, status, label, code if error is None else error.code,
         SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, hold.stream,
         used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens, used.reasoning_tokens,
         settlement.cost_pusd, hold.amount_pusd, settlement.source,

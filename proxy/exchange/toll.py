@@ -247,9 +247,8 @@ class Toll:
                 self._tell_limits(job, taken, now_ns)
         if fare.tells_more:
             charges += self._take_in_shadow(job, fare, identity, now)
-        hold = Hold(  # in the order of its fields, which is quicker than by their names
-            identity, int(now * 1000), record.request_id, number, *fare.named, amount, charges, *fare.marked
-        )
+        known = *fare.named, fare.streams, amount, charges, *fare.marked  # in the order of a hold's fields
+        hold = Hold(identity, int(now * 1000), record.request_id, number, *known)
         held = Held(fare, hold, record, job.weight, keeping.waits)
         if go is not None:
             held.maximum = go.maximum
