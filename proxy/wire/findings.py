@@ -7,6 +7,7 @@ Usage is read wherever it appears and the last one wins, as providers move it ab
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -29,6 +30,11 @@ _MOST_CHOICES = 128  # `n` goes no further (wire.md 2.2)
 _TERMS = ("service_tier", "speed", "inference_geo")
 _TERMINAL = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete"})
 _KNOWN_TYPES = ("response.", "message_", "content_block_")
+_besides = attrgetter(
+    "error", "type", "delta", "output", "tool_usage", "status", "background", "response", "message",
+    "x_groq", "meta", "usage_info", "timings",
+)  # fmt: skip
+_NOTHING_BESIDES = _besides(Event())
 # These search for every call, and each is charged for it (OpenAI's price list: search models).
 _ALWAYS_SEARCHES = re.compile(r"-search-(?:preview|api)(?:-|$)")
 
@@ -181,11 +187,22 @@ class Findings(Struct, eq=False):
             self.served_by = event.provider
         if event.choices or event.content is not UNSET:
             self._see_choices(event)
-        failed = event.error is not UNSET and self._see_error(event.error)
-        is_usual = event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end"
-        if (event.usage is not UNSET or not is_usual) and self._usage_told().see(event, is_usual=is_usual):
+        if _besides(event) != _NOTHING_BESIDES:
+            self._see_besides(event, data)
+        elif event.usage is not UNSET:
+            self._see_usage(event, is_usual=True, failed=False)
+
+    def _see_usage(self, event: Event, *, is_usual: bool, failed: bool) -> None:
+        if self._usage_told().see(event, is_usual=is_usual):
             self._is_midway = bool(self._open) and not failed and self.is_under_way(event)
             self.usage_only = not event.choices and not failed
+
+    def _see_besides(self, event: Event, data: bytes) -> None:
+        """What else there may be than choices and usage."""
+        failed = event.error is not UNSET and self._see_error(event.error)
+        is_usual = event.x_groq is event.meta is event.usage_info is event.timings and event.type != "message-end"
+        if event.usage is not UNSET or not is_usual:
+            self._see_usage(event, is_usual=is_usual, failed=failed)
         if event.type is not None or event.delta:
             self._see_type(event, data)
         if event.output is not event.tool_usage:  # neither is there: no reply of the Responses API
