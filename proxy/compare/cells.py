@@ -75,6 +75,7 @@ class CellDoor(Nobody):
         self.ended_at = time.monotonic()
         if self.client is not None and not self.over.done():
             self.over.set_result(self.client.record)
+        super().answered()
 
     def send(self, data: bytes) -> bool:
         """Take bytes of the reply."""

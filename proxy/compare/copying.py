@@ -50,4 +50,5 @@ class _Copied(Nobody):
 
     def answered(self) -> None:
         """The call is over."""
+        super().answered()
         self._over()

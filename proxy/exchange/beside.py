@@ -78,7 +78,8 @@ class Nobody:
     client: Client | None = None
 
     def answered(self) -> None:
-        """It is over."""
+        """It is over, and who knew of each other does no more: such rings would be left to the garbage collector."""
+        self.client = self.stepper = None
 
     def send(self, data: bytes) -> bool:
         """Take bytes of the reply."""

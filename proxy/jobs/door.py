@@ -18,6 +18,7 @@ class ResultDoor(Nobody):
 
     def answered(self) -> None:
         """The call is over."""
+        super().answered()
         if not self.reply.done():
             self.reply.set_result(self._reading.reply())
 
