@@ -22,7 +22,7 @@ from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, session_of, t
 from proxy.stores.tally import add as plus
 
 _LONGEST_SECONDS = 10.0  # that something waits in memory
-_MOST = 20_000  # sums and calls of sessions that do
+_MOST_SUMS, _MOST_CALLS = 20_000, 5000  # that do; calls are kept as they are where they belong to sessions
 _READ_AT_ONCE = 1000
 _SPENDER = ("key", "provider", "model", "source", "tenant")
 _STATE = "SELECT summed_seq FROM rollup_state"
@@ -83,22 +83,24 @@ class Unsummed:
     @property
     def is_due(self) -> bool:
         """Whether it has waited long enough, or has grown too large."""
-        waits_long = time.monotonic() - self._since >= _LONGEST_SECONDS
-        return not self.is_empty and (waits_long or len(self.minutes) + len(self.in_sessions) >= _MOST)
+        if self.is_empty:
+            return False
+        are_many = len(self.minutes) >= _MOST_SUMS or len(self.in_sessions) >= _MOST_CALLS
+        return are_many or time.monotonic() - self._since >= _LONGEST_SECONDS
 
     def has_all_before(self, fresh: Fresh) -> bool:
         """Whether the sums have every row but these."""
         return self.is_empty and self.until == fresh.until - fresh.rows
 
     def take(self, fresh: Fresh) -> Unsummed:
-        """With these as well, whose transaction is over. What is missing here is read from the table."""
-        before = fresh.until - fresh.rows
-        known = self if self.until == before else Unsummed(before)
-        known._since = time.monotonic() if known.is_empty else known._since
-        rollups.add_up(known.minutes, fresh.groups)
-        known.in_sessions += fresh.in_sessions
-        known.until = fresh.until
-        return known
+        """With these as well, whose transaction is over; where others lie before them, all are read from the table."""
+        if self.until != fresh.until - fresh.rows:
+            return Unsummed()
+        self._since = time.monotonic() if self.is_empty else self._since
+        rollups.add_up(self.minutes, fresh.groups)
+        self.in_sessions += fresh.in_sessions
+        self.until = fresh.until
+        return self
 
 
 def keep(driver: sqlite3.Connection, fresh: Fresh) -> None:

@@ -22,7 +22,7 @@ from proxy.stores.ledger import apply, prune
 from proxy.stores.link import Link
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
-from proxy.stores.records import Record
+from proxy.stores.records import Adjusted, Record
 from proxy.stores.segments import Position
 from proxy.stores.sessions import SessionsQuestion
 from proxy.stores.usage import UsageQuestion
@@ -98,6 +98,23 @@ def test_a_few_calls_are_in_the_sums_with_their_rows(tmp_path: Path) -> None:
     link.sum_up(at_once=False)  # which has not waited long enough
     assert link.has_unsummed
     link.close()
+
+
+def test_what_a_crash_left_is_summed_up_whatever_comes_first(tmp_path: Path) -> None:
+    link = Link(opened(tmp_path) / "ledger.db", 1)
+    link.add([settled("a")], ENDLESS)
+    link.close()
+    link = Link(tmp_path / "ledger.db", 1)
+    link.add([Adjusted("b", 1, "global:day", 0, -5, "why")], ENDLESS, are_many=False)
+    assert link.has_unsummed
+    link.add([settled("c")], ENDLESS, are_many=False)
+    link.sum_up()
+    link.close()
+    with closing(connect(tmp_path / "ledger.db", "ro")) as driver:
+        assert driver.execute("SELECT sum(calls), (SELECT sum(calls) FROM rollup_minutes) FROM sums").fetchone() == (
+            2,
+            2,
+        )
 
 
 def test_what_a_failed_transaction_brought_is_in_no_sum(tmp_path: Path) -> None:
