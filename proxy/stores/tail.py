@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from proxy.stores.records import Begun, Hold, Record
 from proxy.stores.segments import Position
 
-_MOST_RECORDS = 5000
+_MOST_RECORDS = 20_000  # to read them back from segments takes twice as long, so that who is behind would stay there
 _BEGINNINGS = frozenset({Hold, Begun})  # asked of every record: `isinstance` takes its time
 
 Batch = list[Record]
