@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -72,20 +73,18 @@ def terms_of(texts: Iterable[tuple[str, str]]) -> Terms:
     return found
 
 
+@lru_cache(maxsize=MOST_TEXTS)
 def budgets_of(text: str) -> list[BudgetTerm]:
     """Budgets of a key, kept as JSON text. Raises ValueError where they make no sense."""
-    terms = _known.budgets.get(text)
-    if terms is None:
-        terms = _known.budgets[_with_room(_known.budgets, text)] = [_budget(told) for told in _told(text)]
-    return terms
+    found = _known.budgets.get(text)
+    return list(map(_budget, _told(text))) if found is None else found
 
 
+@lru_cache(maxsize=MOST_TEXTS)
 def limits_of(text: str) -> list[LimitTerm]:
     """The same for limits."""
-    terms = _known.limits.get(text)
-    if terms is None:
-        terms = _known.limits[_with_room(_known.limits, text)] = [_limit(told) for told in _told(text)]
-    return terms
+    found = _known.limits.get(text)
+    return list(map(_limit, _told(text))) if found is None else found
 
 
 def _budget(told: dict[str, Any]) -> BudgetTerm:
@@ -105,9 +104,3 @@ def _limit(told: dict[str, Any]) -> LimitTerm:
 
 def _told(text: str) -> list[dict[str, Any]]:
     return msgspec.json.decode(text, type=list[dict[str, Any]])
-
-
-def _with_room(known: dict[str, Any], text: str) -> str:
-    if len(known) >= MOST_TEXTS:
-        del known[next(iter(known))]
-    return text

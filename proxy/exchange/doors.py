@@ -45,7 +45,7 @@ class Doors:
         target, label, call = job.plan.targets[number], job.plan.label, job.call
         provider = self.provider_of(job, target)
         label = prices.label_for(target, label, call.model) if number else label
-        is_barred = bool(provider.shut) or (job.caller.zdr and not keeps_nothing(provider, call))
+        is_barred = _bar(job, provider) is not None
         names, answered = (label, target.model), Tried(target.provider, target.model, "200")
         about = names, is_barred, tongue_of(call, provider), answered, _who_answered(target)
         route = Route(target, provider, self.of(provider.tenant), *about)
@@ -85,9 +85,13 @@ def _who_answered(target: Target) -> str:
 
 def barred(job: Job, route: Route, providers: Iterable[Provider]) -> Failure:
     """The outcome of an attempt not made: none may be, or it is served by others of the `providers` alone."""
-    provider = route.provider
+    return _bar(job, route.provider) or not_served(route.provider, job.call, providers)
+
+
+def _bar(job: Job, provider: Provider) -> Failure | None:
+    """Why no attempt may be made there, whatever it speaks; None where one may."""
     if provider.shut:
         return shut(provider)
     if job.caller.zdr and not keeps_nothing(provider, job.call):
         return not_private(provider, job.call)
-    return not_served(provider, job.call, providers)
+    return None

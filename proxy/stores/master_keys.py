@@ -174,10 +174,11 @@ def _decoded(text: str) -> bytes:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """No other thread or process is in here; the kernel gives the lock back however we end."""
+    """No other process is in here; the kernel gives the lock back however we end."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # as of a network's file system, whose folders cannot be locked
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
