@@ -17,7 +17,7 @@ import msgspec
 from proxy.config.use_cases import has_use_cases
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping, Told
-from proxy.exchange.keeping import Keeping
+from proxy.exchange.keeping import Booked, Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings
 from proxy.exchange.lookup import Lookups
@@ -79,7 +79,7 @@ def first_toll(
     lists: tuple[Names, Catalogue, ImageCatalogue],
     books: Bookkeeping,
     asking: tuple[Lookups, Background],
-    told: tuple[Callable[[Row, tuple[str, ...], int], None], Callable[[Row], None]],
+    told: tuple[Callable[[Booked], object], Callable[[Row], None]],
 ) -> Toll:
     """The toll, and the wiring by which every settlement is told."""
     keeping = Keeping(

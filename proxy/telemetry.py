@@ -13,12 +13,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping
 from functools import partial
+from itertools import repeat
 from typing import TypeVar
 
 import structlog
 
 from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
+from proxy.exchange.keeping import Booked
 from proxy.exchange.lines import Alike as Same
 from proxy.exchange.lines import Ended, Kinds
 from proxy.exchange.observing import observe
@@ -47,7 +49,11 @@ WaitingT = TypeVar("WaitingT")
 
 
 class Telemetry:
-    """Owned by the daemon. `models` says which names are configured or listed, asked anew at every call."""
+    """Owned by the daemon. `models` says which names are configured or listed, asked anew at every call.
+
+    What is to be told is put down in `finished`, calls that are over, whose records nobody changes any more, and in `settled`,
+    attempts that are paid for, as the ledger will have them.
+    """
 
     def __init__(self, settings: Settings, books: Bookkeeping, models: Callable[[str], bool]) -> None:
         loop = asyncio.get_running_loop()
@@ -62,11 +68,10 @@ class Telemetry:
         self._turn = threading.Lock()
         self._leftovers = Leftovers()
         self._kinds = Kinds()
-        self._ended: deque[Ended] = deque()
-        self._paid: deque[Row] = deque()
+        self.finished: deque[Ended] = deque()
+        self.settled: deque[Booked] = deque()
         self._judged: deque[str] = deque()
         self.drift: dict[tuple[str, str], float] = {}  # of bills, by provider and tenant
-        self._odd: deque[tuple[Row, tuple[str, ...], int]] = deque()
         self.metrics = Metrics(Known(models, self._is_key, self._tenants), self._sources(), gen_ai=settings.gen_ai)
         self.page = MetricsPage(self.metrics, self.catch_up)
         self.feed = Feed(self.catch_up, lambda: books.journal.end)
@@ -80,18 +85,6 @@ class Telemetry:
         """Know which calls are under way; tell what finished ones say of their targets, and of their arms."""
         self._live, self._observed, self._trials = live, observed, trials
 
-    def finished(self, record: Record, ended: float) -> None:
-        """One call is over since `ended`, monotonic: nobody changes its record any more."""
-        record.findings = None  # nobody asks for them any more, and to let go of them here is quicker
-        self._ended.append((record, ended))
-
-    def settled(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
-        """One attempt is paid for, as the ledger will have it; what is odd about its figures is told and counted."""
-        if row.source != "none":
-            self._paid.append(row)
-        if doubts or over_pusd:
-            self._odd.append((row, doubts, over_pusd))
-
     def judged(self, model: str) -> None:
         """A reply of this name was found out of character, some time after its call was told of."""
         self._judged.append(model)
@@ -99,10 +92,8 @@ class Telemetry:
     def catch_up(self) -> None:
         """Tell of all that has ended until now. From any thread but the event loop's; never waits for the log or the ledger."""
         with self._turn:
-            self._tell_costs(_all_of(self._paid))
-            for odd in _all_of(self._odd):
-                self._tell_odd(*odd)
-            ended = _all_of(self._ended)
+            self._tell_costs(_all_of(self.settled))
+            ended = _all_of(self.finished)
             self._tell_calls(ended)
             self._leftovers.look(time.monotonic(), ended=bool(ended))
             for model in _all_of(self._judged):
@@ -130,12 +121,16 @@ class Telemetry:
             for record, at in ended:
                 observe(self._observed, record, at, flags.get(record.request_id, ()))
 
-    def _tell_costs(self, rows: list[Row]) -> None:
-        """Their sums, by what the metrics tell them apart by."""
+    def _tell_costs(self, settled: list[Booked]) -> None:
+        """Their sums, by what the metrics tell them apart by; and what is odd about their figures."""
         found: dict[tuple[str, ...], list[Row]] = {}
         newest: tuple[str, ...] = ()
         same: list[Row] = []
-        for row in rows:
+        for row, doubts, over_pusd in settled:
+            if doubts or over_pusd:
+                self._tell_odd(row, doubts, over_pusd)
+            if row.source == "none":
+                continue
             whose = (row.provider, row.model, row.key, row.source, row.tenant)
             if whose != newest:  # as few are, and found out in half the time
                 newest, same = whose, found.setdefault(whose, [])
@@ -273,4 +268,4 @@ def _codes(rejections: tuple[str, ...]) -> tuple[str, ...]:
 
 def _all_of(waiting: deque[WaitingT]) -> list[WaitingT]:
     """What is in it now, taken out; more may come meanwhile."""
-    return [waiting.popleft() for _ in range(len(waiting))]
+    return list(map(deque.popleft, repeat(waiting, len(waiting))))

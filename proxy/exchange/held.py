@@ -157,7 +157,7 @@ class Held(Struct, eq=False):
         self.is_over = is_over = outcome.whole or findings is None
         over_pusd, durable = fare.keeping.book(row, self.hold, settlement, self._tool_use, is_over)
         if not is_over and findings is not None:
-            self._events, self._booked = findings.events, Booked(row, settlement.doubts, over_pusd)
+            self._events, self._booked = findings.events, (row, settlement.doubts, over_pusd)
         return durable
 
     def _reckoned(self, outcome: Reply | Failure, provider: Provider) -> Settlement | None:
@@ -205,11 +205,11 @@ class Held(Struct, eq=False):
             return
         findings = None if outcome is None else outcome.findings
         has_news = findings is not None and findings.events != self._events
-        if has_news and outcome is not None and (late := self._late(booked.row, outcome)) is not None:
-            self.record.charge(late.cost_pusd - booked.row.cost_pusd, late.source, late.usage)
-            booked = self.fare.keeping.correct(booked.row, self.hold, late, self._tool_use[0])
+        if has_news and outcome is not None and (late := self._late(booked[0], outcome)) is not None:
+            self.record.charge(late.cost_pusd - booked[0].cost_pusd, late.source, late.usage)
+            booked = self.fare.keeping.correct(booked[0], self.hold, late, self._tool_use[0])
         for hear in self.fare.keeping.resolved:
-            hear(booked.row, booked.doubts, booked.over_pusd)
+            hear(booked)
 
     def listen(self, outcome: Reply) -> bool:
         """Have a settled reply read on for a late usage; False where nobody does."""

@@ -22,21 +22,14 @@ from proxy.stores.journal import Journal
 from proxy.stores.records import Corrected, Hold, Row, Settled, Voided
 from proxy.wire.findings import Findings
 
-
-class Booked(Struct, frozen=True):
-    """What was written of an attempt that is settled, to be told once it is final."""
-
-    row: Row
-    doubts: tuple[str, ...]
-    over_pusd: int
-
-
-Hearer = Callable[[Row, tuple[str, ...], int], None]
+# what was written of an attempt that is settled, to be told once it is final: its row, doubts about its figures, and by
+# how much it passed its hold
+Booked = tuple[Row, tuple[str, ...], int]
 
 
 class Keeping(Struct, frozen=True):
     """Where money is counted and written down. `queue`: who waits for holds to be resolved; `resolved` hear of every attempt's
-    end once its cost is final: doubts about its figures, and by how much it passed its hold; `ended` of the end of a background
+    end once its cost is final; `ended` of the end of a background
     response; `open` brings budgets that are somebody's own into memory, with what they have spent; `waits`: replies wait until their settlement is on disk."""
 
     books: Books
@@ -45,7 +38,7 @@ class Keeping(Struct, frozen=True):
     lookups: Lookups
     background: Background
     queue: Queue
-    resolved: list[Hearer]
+    resolved: list[Callable[[Booked], object]]
     ended: Callable[[Row], None]
     open: Callable[[list[str]], Awaitable[None]]
     waits: bool = False
@@ -73,7 +66,7 @@ class Keeping(Struct, frozen=True):
             self.queue.look_again()
         if is_final:
             for hear in self.resolved:
-                hear(row, settlement.doubts, over_pusd)
+                hear((row, settlement.doubts, over_pusd))
         return over_pusd, durable
 
     def correct(self, was: Row, hold: Hold, settlement: Settlement, offered: str) -> Booked:
@@ -84,7 +77,7 @@ class Keeping(Struct, frozen=True):
         with contextlib.suppress(JournalUnwritable):
             self.journal.append(record)
         self.queue.look_again()
-        return Booked(record.row, settlement.doubts, max(0, record.row.cost_pusd - hold.amount_pusd))
+        return record.row, settlement.doubts, max(0, record.row.cost_pusd - hold.amount_pusd)
 
     def settle(
         self, row: Row, hold: Hold, settlement: Settlement, tools: ToolUse = NOT_COUNTED

@@ -145,7 +145,7 @@ class Record(Struct, eq=False):
     findings: Findings | None = None
     held: Held | None = None
     shadow_rejections: tuple[str, ...] = ()
-    when_settled: Callable[[], None] | None = None
+    when_settled: Callable[[], object] | None = None
 
     def own_headers(self, *, is_whole: bool = True) -> list[tuple[str, str]]:
         """What every reply of ours carries. `is_whole`: the head goes out with all of the reply."""

@@ -6,9 +6,9 @@ import time
 
 from proxy.exchange.aside import Aside
 from proxy.exchange.job import Job
+from proxy.exchange.keeping import Booked
 from proxy.exchange.refusals import looping
 from proxy.policy.loops import Loops, Watch
-from proxy.stores.records import Row
 from proxy.wire.turns import turns_of
 
 
@@ -28,8 +28,9 @@ class Runaway:
         if found is not None:
             raise looping(found, session)
 
-    def spent(self, row: Row, *_: object) -> None:
+    def spent(self, booked: Booked) -> None:
         """An attempt is settled."""
+        row = booked[0]
         if row.session:
             self.watch.spend(_of(row.key, row.session), row.cost_pusd, time.monotonic())
 

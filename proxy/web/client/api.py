@@ -19,6 +19,7 @@ from proxy.errors import InternalError, Overloaded, ProxyError, ShuttingDown
 from proxy.exchange.client import Client
 from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.job import Job
+from proxy.exchange.lines import Ended
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
@@ -40,7 +41,7 @@ from proxy.wire.endpoints import OWN
 class Api:
     """Answers every request of the data port. `finished` gets the record of each call and when it ended, `crashed` our own bugs."""
 
-    def __init__(self, parts: Parts, finished: Callable[[Record, float], None], crashed: Callable[[str], None]) -> None:
+    def __init__(self, parts: Parts, finished: Callable[[Ended], object], crashed: Callable[[str], None]) -> None:
         self.parts = parts
         self.hasher = blake2b(digest_size=16, key=secrets.token_bytes(32))
         self._ids = map(f"req_{secrets.token_hex(8)}%08x".__mod__, count())
@@ -149,13 +150,13 @@ class Api:
                 parts.drainer.ended(client.stepper)
             if entered is not None:
                 parts.gate.calls.give_back(entered)
-            record.held = None  # which knows its record: such rings would be left to the garbage collector
+            record.held = record.findings = None  # which know it: such rings would be left to the garbage collector
             if record.error is not None or parts.closing is not None:
                 self._note_end(record)
             if record.unsettled:  # a look-up delays it
-                record.when_settled = partial(self._finished, record, time.monotonic())
+                record.when_settled = partial(self._finished, (record, time.monotonic()))
             elif record.endpoint != "health":
-                self._finished(record, time.monotonic())
+                self._finished((record, time.monotonic()))
 
     def cut(self, request_id: str, error: ProxyError) -> bool:
         """End a call under way with an error its client is told; False where there is no such call."""
