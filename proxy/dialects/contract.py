@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import inf
 from typing import Any, Protocol
 
 from msgspec import Struct, field
@@ -44,8 +43,7 @@ class UpstreamRequest(Struct):
     """Everything needed to send, nothing sent. `url` is exact and must not be quoted again.
 
     `hides_usage`: we, not the client, asked for the event of a stream that tells its usage. `wire` is for whoever sends: what is
-    the same for every body, worked out once. `until`: how long its client waits, in monotonic seconds. `is_anew`: over a new
-    connection.
+    the same for every body, worked out once. `is_anew`: over a new connection.
     """
 
     method: str
@@ -54,8 +52,6 @@ class UpstreamRequest(Struct):
     pieces: Pieces
     wire: dict[Any, Any] = field(default_factory=dict)
     hides_usage: bool = False
-    until: float = inf
-    due: Due | None = None
     is_anew: bool = False
 
     def carrying(self, pieces: Pieces) -> UpstreamRequest:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.dialects import DIALECTS, UpstreamRequest
-from proxy.dialects.contract import Due, max_field, url_for
+from proxy.dialects.contract import max_field, url_for
 from proxy.errors import UpstreamAuthError, UpstreamError
 from proxy.exchange.client import STREAM_HEADERS
 from proxy.exchange.failure import Failure
@@ -39,8 +39,8 @@ from proxy.wire.reader import error_body
 MOST_PREPARED = 64  # of one head, for as many providers and tenants
 
 
-def prepare(job: Job, attempt: Attempt, maximum: int | None, due: Due | None) -> UpstreamRequest:
-    """The request of one attempt. `maximum` is the limit of output tokens a budget or a repair has set."""
+def prepare(job: Job, attempt: Attempt, maximum: int | None) -> tuple[UpstreamRequest, Pieces]:
+    """The request of one attempt, and its body. `maximum` is the limit of output tokens a budget or a repair has set."""
     route = job.route
     assert route is not None
     sent = route.sent if maximum is None else None
@@ -54,8 +54,7 @@ def prepare(job: Job, attempt: Attempt, maximum: int | None, due: Due | None) ->
     if attempt.target:
         record.adjusted += moved(record, route.target.model)
     pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
-    to, hides_usage = sent.request, sent.hides_usage
-    return UpstreamRequest(to.method, to.url, to.headers, pieces, to.wire, hides_usage, job.until, due, attempt.resent)
+    return (replace(sent.request, is_anew=True) if attempt.resent else sent.request), pieces
 
 
 def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> Sent:
@@ -70,9 +69,10 @@ def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -
         include_usage=ask_for_usage,
     )
     adjusted = *[f"{name}={value.decode()}" for name, value in members.items()], *[ADJUSTED for _ in private]
-    hides_usage = ask_for_usage and not asks_for_usage(call)
     request = _request(job, provider, call, provider.name)
-    return Sent(request, change, adjusted, hides_usage, *only_beginning(call, change))
+    if ask_for_usage and not asks_for_usage(call):
+        request = replace(request, hides_usage=True)
+    return Sent(request, change, adjusted, *only_beginning(call, change))
 
 
 def translate(
@@ -166,7 +166,7 @@ def rounds(job: Job, rules: RetryRules, now: float) -> Rounds:
     left = None if job.until == float("inf") else job.until - now
     use = job.plan.use
     if job.course is not None and len(job.plan.targets) > 1:  # another candidate is better than waiting for this one
-        rules = msgspec.structs.replace(rules, attempts=1)
+        rules = replace(rules, attempts=1)
     return Rounds(len(job.plan.targets), rules, left, None if use is None else use.fallback_on)
 
 
@@ -266,4 +266,4 @@ def _note_trouble(reply: Reply, record: Record) -> None:
         record.failure = code
         record.failure_status = findings.error_status if reply.status < 400 else None
     if record.tried and record.tried[-1].outcome == str(reply.status) != label:
-        record.tried[-1] = msgspec.structs.replace(record.tried[-1], outcome=label)
+        record.tried[-1] = replace(record.tried[-1], outcome=label)

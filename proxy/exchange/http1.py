@@ -14,6 +14,7 @@ from typing import cast
 from httptools import HttpParserError, HttpParserUpgrade
 
 from proxy.dialects.contract import Due
+from proxy.exchange.aside import LARGE
 from proxy.exchange.outbox import Outbox
 from proxy.exchange.parsing import Parsing
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, Response, Stale, parts_of
@@ -38,7 +39,8 @@ def _lost(_: int) -> bool:
 
 
 class Connection(asyncio.Protocol):
-    """Takes one request at a time: `send`, wait for `news` until there is a `response`, take it when it is `answered`.
+    """Takes one request at a time: `send`, wait for `news` until there is a `response`, take it when it is `answered`; or until
+    there is `whole`, all of a reply that is small JSON, to be taken with `done`.
 
     It is lent out until that was released; then `free` gets it, None where it is of no more use. `idle_since`: 0 where it
     never was. `peek(0)`: whether the other side has closed its end, or said what nobody asked for; asked of the system, which
@@ -47,7 +49,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_due", "_is_fresh", "_loop", "_may_write", "_outbox", "_parsing", "_paused_reading", "_sent_at",
-        "_transport", "_unsent", "free", "heads", "idle_since", "lost", "method", "news", "peek", "response", "__weakref__"
+        "_transport", "_unsent", "free", "heads", "idle_since", "lost", "method", "news", "peek", "response", "whole", "__weakref__"
     )  # fmt: skip
 
     def __init__(self, outbox: Outbox | None = None) -> None:
@@ -61,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._is_fresh = False  # nothing has come of a reply that may come in one piece
         self.method = ""  # of the request under way
         self.response: Response | None = None
+        self.whole: tuple[ReplyHead, bytes] | None = None
         self.news = Signal(self._loop)
         self._may_write = True
         self.peek: Callable[[int], object] = _lost  # until it is free for the first time
@@ -83,7 +86,10 @@ class Connection(asyncio.Protocol):
             self._is_fresh = False
             if (head := self.heads.of(data)) is not None:
                 body = data[head.size :]
-                self.response = Response(None, head.status, head, [body] if body else [], True)
+                if head.kind == "json" and head.status < 300 and 0 < len(body) <= LARGE:
+                    self.whole = head, body
+                else:
+                    self.response = Response(None, head.status, head, [body] if body else [], True)
                 self.news.fire()
                 return
         parsing = self._parsing
@@ -106,7 +112,8 @@ class Connection(asyncio.Protocol):
         self.lost, self.peek = True, _lost
         response = self.response
         if response is None:
-            self.response = Response(None, 0, _NO_HEAD, error=self._broken())
+            if self.whole is None:
+                self.response = Response(None, 0, _NO_HEAD, error=self._broken())
         elif not response.ended and response.error is None:
             if exc is None and not response.head.has_end:
                 response.ended = True
@@ -132,8 +139,11 @@ class Connection(asyncio.Protocol):
         try:
             if rest := self.send(method, head, pieces, due):
                 await self.upload(rest)
-            while self.response is None:
+            while self.response is None and self.whole is None:
                 await self.news
+            if self.whole is not None:
+                known, body = self.whole
+                self.response = Response(None, known.status, known, [body], True)
             return self.answered()
         except BaseException:
             self.abort()
@@ -150,7 +160,8 @@ class Connection(asyncio.Protocol):
         framing = b"Content-Length: %d\r\n\r\n" % size if size or method in _WITH_LENGTH else b"\r\n"
         is_small = size < JOIN_BELOW_BYTES
         self._unsent = b"".join((head, framing, *pieces)) if is_small else head + framing
-        self.method, self._due, self.response, self._is_fresh = method, due, None, is_small and method != "HEAD"
+        self.method, self._due, self._is_fresh = method, due, is_small and method != "HEAD"
+        self.response = self.whole = None
         self._sent_at = self._loop.time()
         self._outbox.put(self)
         return [] if is_small else pieces
@@ -163,7 +174,7 @@ class Connection(asyncio.Protocol):
             if response.error is not None:
                 self.abort()
                 raise response.error
-            self.done(response)
+            self.done()
         return response
 
     def go(self) -> None:
@@ -213,14 +224,14 @@ class Connection(asyncio.Protocol):
             self._paused_reading = False
             self._transport.resume_reading()
 
-    def done(self, response: Response) -> None:
+    def done(self) -> None:
         """A reply was taken to its end: wait for the next request, or close."""
         if self.method == "HEAD":
             self._parsing = None  # which waits for a body
         if self._paused_reading:
             self.flow()
-        self.method, self.response = "", None
-        if (free := self.free) is None or not response.ended:
+        self.method, self.response, self.whole = "", None, None
+        if (free := self.free) is None:
             self.abort()
             return
         if not self.idle_since:
@@ -245,6 +256,8 @@ class Connection(asyncio.Protocol):
     def fail(self, error: Exception) -> None:
         """Nothing comes of what is under way, but for a reply that is whole."""
         self.free = None
+        if self.whole is not None:
+            return
         if self.response is None:
             self.response = Response(None, 0, _NO_HEAD, error=error)
         elif self.response.ended:

@@ -68,7 +68,8 @@ class Parsing:
             return
         if status not in _STATUSES or len(self._headers) > MOST_HEADERS:
             raise NotHttp
-        connection.response, self.has_news = Response(connection, status, read_reply_head(self._headers)), True
+        head, self.has_news = read_reply_head(self._headers, status), True
+        connection.response = Response(connection, status, head)
         self._headers = []  # of no more use, however long the stream
         if connection.method == "HEAD":
             self._end(connection.response)

@@ -27,7 +27,6 @@ class Sent(Struct, frozen=True):
     request: UpstreamRequest
     change: Change
     adjusted: tuple[str, ...]
-    hides_usage: bool
     begins: bytes | None = None
     cut: int = 0
 

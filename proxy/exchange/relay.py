@@ -32,8 +32,8 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
         record.limit_headers = ""  # they are out, too
         client.watch()
     else:
-        has_length = reply.content_length is not None and reply.interpreter is None
-        length = f"Content-Length: {reply.content_length}\r\n".encode() if has_length else b""
+        size = None if reply.interpreter is not None else reply.header("content-length")
+        length = b"" if size is None else f"Content-Length: {size}\r\n".encode()
         client.rest()
         client.begin(reply.status, headers + length)
     reply.forget_headers()
@@ -153,7 +153,7 @@ async def _what_follows(reply: Reply, patience: Patience) -> bytes:
 
 async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
     """Anything else, untouched."""
-    left = int(reply.content_length or 0)
+    left = int(reply.header("content-length") or 0)
     chunk = reply.first or await reply.next_chunk()
     record.times.first_byte_at = time.monotonic()
     while chunk:

@@ -25,6 +25,7 @@ from proxy.wire.headers import Headers, lines_of, replaced, safe
 from proxy.wire.long_texts import count_pictures
 from proxy.wire.passing import Passing
 from proxy.wire.reader import StreamReader
+from proxy.wire.reply_head import ReplyHead
 
 if TYPE_CHECKING:
     from proxy.exchange.background import Watcher
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 LARGEST_WHOLE = 8 * 2**20
 LATE_SECONDS = 3.0
+_NOTHING_LEFT = Response(None, 0, ReplyHead({}, []), [], True)
 _SPENT_CODES = (b"insufficient_quota", b"credit_balance_exhausted")
 
 
@@ -44,6 +46,7 @@ class Reply(Struct, eq=False):
     `is_good`: all of a JSON reply with status 200 and no error in it is in hand, and passes as it came. `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or a stream's first event; monotonic seconds.
     """
 
+    head: ReplyHead
     _response: Response
     provider: Provider
     aside: Aside
@@ -74,33 +77,28 @@ class Reply(Struct, eq=False):
     @property
     def headers(self) -> Headers:
         """The upstream's headers that may cross."""
-        passed = self._response.head.passing
+        passed = self.head.passing
         return passed if self._own_type is None else replaced(passed, [("Content-Type", self._own_type)])
 
     @property
     def block(self) -> bytes:
         """The same as lines, each with its end."""
-        return self._response.head.block if self._own_type is None else lines_of(self.headers)
+        return self.head.block if self._own_type is None else lines_of(self.headers)
 
     @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of this call: the header, else the body (wire.md 1.11)."""
-        told = self._response.head.fields.get("x-generation-id")
+        told = self.head.fields.get("x-generation-id")
         return safe(told) if told else self.findings.generation_id
-
-    @property
-    def content_length(self) -> str | None:
-        """The upstream's own statement of length, for replies passed as they come."""
-        return self._response.header("content-length")
 
     @property
     def fields(self) -> dict[str, str]:
         """The first value of every header, by its name in lower case."""
-        return self._response.head.fields
+        return self.head.fields
 
     def header(self, name: str) -> str | None:
         """One of its headers."""
-        return self._response.header(name.lower())
+        return self.head.fields.get(name.lower())
 
     async def read_chunk(self) -> bytes:
         """The next bytes, as they came; empty at the end. Raises `Broken` or `NotHttp`."""
@@ -108,7 +106,7 @@ class Reply(Struct, eq=False):
 
     def forget_headers(self) -> None:
         """They are out; a long stream need not keep more than what is asked for later."""
-        self._response.head = self._response.head.rest()
+        self.head = self._response.head = self.head.rest()
 
     def take(self) -> bytes | None:
         """Of a reply under way what is there; empty at the end, None where more has to be waited for (`news`). Raises
@@ -163,8 +161,7 @@ class Reply(Struct, eq=False):
 
     async def read_whole(self, most: int, patience: Patience) -> None:
         """Read the body into `first` if it is at most `most` bytes; else leave the rest to be passed."""
-        chunks: list[bytes] = []
-        size = 0
+        chunks, size = list[bytes](), 0
         while size <= most:
             if not (chunk := await self._response.read()):
                 self.whole = True
@@ -280,17 +277,24 @@ class Reply(Struct, eq=False):
         self._response.release()
 
 
+def whole_json(head: ReplyHead, body: bytes, provider: Provider, findings: Findings, aside: Aside) -> Reply:
+    """A reply of small JSON, all of which has just come."""
+    now, status = time.monotonic(), head.status
+    findings.see_whole(body)
+    is_good = status == 200 and findings.error is None
+    return Reply(head, _NOTHING_LEFT, provider, aside, findings, status, False, True, now, body, True, is_good)
+
+
 def reply_of(response: Response, provider: Provider, findings: Findings, aside: Aside, *, hides_usage: bool) -> Reply:
-    """A reply of which the head has just come, or all of it: a good one that is small JSON is read then."""
-    kind, status, now, chunks = response.head.kind, response.status, time.monotonic(), response.chunks
-    if kind == "json":
-        if not response.ended or len(chunks) != 1 or status >= 300 or len(chunks[0]) > LARGE:
-            return Reply(response, provider, aside, findings, status, False, True, now)
-        body = chunks.pop()
-        findings.see_whole(body)
-        is_good = status == 200 and findings.error is None
-        return Reply(response, provider, aside, findings, status, False, True, now, body, True, is_good)
+    """A reply of which the head has just come, or all of it."""
+    head, status, now = response.head, response.status, time.monotonic()
+    if head.kind == "json":
+        if response.ended and len(response.chunks) == 1 and status < 300 and len(response.chunks[0]) <= LARGE:
+            body = response.chunks.pop()
+            response.release()
+            return whole_json(head, body, provider, findings, aside)
+        return Reply(head, response, provider, aside, findings, status, False, True, now)
     reader = StreamReader(findings, hide_usage=hides_usage)
-    passing = Passing(reader, response.head.encoding) if not kind and 200 <= status < 300 else None
-    seen = aside, findings, status, kind == "events", False, now
-    return Reply(response, provider, *seen, _reader=reader, _passing=passing)
+    passing = Passing(reader, head.encoding) if not head.kind and 200 <= status < 300 else None
+    seen = aside, findings, status, head.kind == "events", False, now
+    return Reply(head, response, provider, *seen, _reader=reader, _passing=passing)

@@ -37,7 +37,7 @@ class Line(Protocol):
     def flow(self) -> None:
         """The reader has caught up."""
 
-    def done(self, response: Response) -> None:
+    def done(self) -> None:
         """The reply was taken to its end."""
 
     def abort(self) -> None:
@@ -112,7 +112,7 @@ class Response(Struct, eq=False):
             self.close()
         elif self.connection is not None:
             connection, self.connection = self.connection, None
-            connection.done(self)
+            connection.done()
 
     def close(self) -> None:
         """Nobody wants the rest. Where closing stops a bill, this stops it."""

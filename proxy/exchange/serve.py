@@ -193,16 +193,16 @@ class Exchange:
         provider = route.provider
         interpreter: Interpreter | Painter | None = None
         if way is None:
-            request, shape = prepare(job, attempt, self.maximum(job, held, attempt), held), job.call.endpoint.shape
+            (request, pieces), shape = prepare(job, attempt, self.maximum(job, held, attempt)), job.call.endpoint.shape
         else:
             request, shape, interpreter = await self._translate(job, attempt, held, way)
-            request.until, request.due, request.is_anew = job.until, held, attempt.resent
+            request.is_anew, pieces = attempt.resent, request.pieces
         record.calls += 1
         record.phase, times.sent_at, times.opened_at = "sent", time.monotonic(), None
-        record.findings = findings = Findings(shape)
+        record.findings = Findings(shape)
         record.held, record.asked_of = held, provider
         try:
-            outcome = await self.upstream.send(provider, request, findings, job.call, client)
+            outcome = await self.upstream.send(job, request, pieces, held, client)
         except JournalUnwritable:
             record.calls -= 1
             if held is not None:

@@ -15,18 +15,20 @@ from typing import Protocol
 from msgspec import Struct
 
 from proxy.dialects import UpstreamRequest
+from proxy.dialects.contract import Due
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
 from proxy.exchange.http1 import Connection, standing
+from proxy.exchange.job import Job
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
-from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of
+from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of, whole_json
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
 from proxy.exchange.stepper import Patience
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
-from proxy.wire.findings import Findings
+from proxy.wire.outgoing import Pieces
 from proxy.wire.sse import is_silent
 
 _LARGEST_ERROR = 2**20
@@ -82,30 +84,33 @@ class Upstream:
         self.aside.close()
 
     async def send(
-        self, provider: Provider, request: UpstreamRequest, findings: Findings, call: Call, listener: Listener
+        self, job: Job, request: UpstreamRequest, pieces: Pieces, due: Due | None, listener: Listener
     ) -> Reply | Failure:
-        """Make one attempt. Comments that come before the first event go to the listener."""
+        """Make the attempt that the job's route and record tell of. Comments that come before the first event go to the listener."""
+        call, route, findings = job.call, job.route, job.record.findings
+        assert route is not None and findings is not None
+        provider = route.provider
         way = request.wire.get(call.stream) or self._way(provider, request, call)
         origin, idle, head, whole_seconds, silence_seconds = way
         until = self._loop.time() + whole_seconds
-        if request.until < until and not call.endpoint.draws:
-            until = request.until  # a picture is made, and paid for, whether its client waits or not
-        connection, response, due = None, None, request.due
+        if job.until < until and not call.endpoint.draws:
+            until = job.until  # a picture is made, and paid for, whether its client waits or not
+        connection, response = None, None
         patience = listener.stepper.bear(silence_seconds, until)
         try:
             connection = None if request.is_anew else standing(idle)
-            if connection is None:
-                connection = await self._opened(provider, origin, listener)
+            connection = connection or await self._opened(provider, origin, listener)
             if due is not None and due.waits:
                 await due.durable()
-            if rest := connection.send(request.method, head, request.pieces, due):
+            if rest := connection.send(request.method, head, pieces, due):
                 await connection.upload(rest)
-            while connection.response is None:
+            while connection.response is None and connection.whole is None:
                 await connection.news
+            if (whole := connection.whole) is not None:
+                connection.done()
+                return whole_json(*whole, provider, findings, self.aside)
             response = connection.answered()
             reply = reply_of(response, provider, findings, self.aside, hides_usage=request.hides_usage)
-            if reply.whole:
-                return reply
             patience.heard()
             return await _begin(reply, patience, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
@@ -200,6 +205,8 @@ def _let_go(connection: Connection | None, response: Response | None) -> None:
 
 async def _begin(reply: Reply, patience: Patience, listener: Listener, most: int) -> Reply | Failure:
     """Read as far as judging needs, and of a JSON reply that much."""
+    if reply.whole:
+        return reply
     if reply.status in _REDIRECTS:
         reply.close()
         error = UpstreamBadResponse(f"{reply.provider.name} answered with a redirect, which is never followed.")

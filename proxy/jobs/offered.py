@@ -127,8 +127,7 @@ class Offers:
         offer.scopes = scopes
         offer.holds.append(replace(held.hold, batch=job.id))
         asking.route = route
-        request = prepare(asking, attempt, parts.exchange.maximum(asking, held, attempt), None)
-        body = b"".join(request.pieces)
+        body = b"".join(prepare(asking, attempt, parts.exchange.maximum(asking, held, attempt))[1])
         offer.lines.append(self._there[provider.kind].line(record.request_id, job.endpoint, body))
 
     def _to(self, caller: Caller, plan: Plan, call: Call, head: Head) -> tuple[Target, Provider]:

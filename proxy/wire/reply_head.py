@@ -35,7 +35,7 @@ class ReplyHead(Struct, eq=False):
     """`fields` are the first values by lower-case name, `passing` those headers that reach the client.
 
     `kind` says what can be read of the body ("events", "json" or ""), `encoding` how that is encoded. `has_end`: the body does
-    not go on until the connection ends. Of a head that was known, `status`, and its `size` in bytes with the blank line.
+    not go on until the connection ends. Of a head that was known its `size` in bytes, with the blank line.
     """
 
     fields: dict[str, str]
@@ -63,12 +63,13 @@ class ReplyHead(Struct, eq=False):
 _NOTHING_MORE = ReplyHead({}, [])
 
 
-def read_reply_head(raw: Iterable[tuple[bytes, bytes]]) -> ReplyHead:
+def read_reply_head(raw: Iterable[tuple[bytes, bytes]], status: int = 0) -> ReplyHead:
     """Headers as they came over the wire, read once. Control characters are taken out of the values that pass."""
     fields, passing = reaches_client(raw)
     encoding = fields.get("content-encoding", "").strip().lower()
     kind = "" if encoding not in ("identity", "") else content_kind(fields.get("content-type", ""))
-    return ReplyHead(fields, passing, kind, encoding, "content-length" in fields or "transfer-encoding" in fields)
+    has_end = "content-length" in fields or "transfer-encoding" in fields
+    return ReplyHead(fields, passing, kind, encoding, has_end, None, status)
 
 
 # A line whose value varies: which it is, the length of what stands before the value, its field (None: not the first of
