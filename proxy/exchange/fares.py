@@ -9,6 +9,7 @@ from msgspec import Struct
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
 from proxy.exchange.prepared import Route
+from proxy.policy.limits.limiter import Limiter, Limits
 from proxy.policy.money.account import Together
 from proxy.policy.money.amounts import to_pusd_up
 from proxy.policy.money.asks import Asks
@@ -23,6 +24,7 @@ from proxy.policy.values import Caller
 from proxy.wire.json_object import Text
 
 _UNKNOWN = Together("", [])  # binds at no time
+_NO_LIMITS = Limiter(()).of(())
 
 
 class Fare(Struct, eq=False):
@@ -34,7 +36,7 @@ class Fare(Struct, eq=False):
     `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named`: whose
     call it is, of which endpoint, what was asked for, the target, the provider and what that is sent, as records have it;
     `marked`: session, tags, tenant and decision; `tools` the member of the request. `together` is what binds
-    them now; while it does, `is_plain` says that nobody else has a say, `tells_more` that more is counted or told of them.
+    them now, beside `limits`; while it does, `is_plain` says that nobody else has a say, `tells_more` that more is counted or told of them.
     """
 
     keeping: Keeping
@@ -58,6 +60,7 @@ class Fare(Struct, eq=False):
     slope: Slope | None
     fixed: Quote
     together: Together = _UNKNOWN
+    limits: Limits = _NO_LIMITS
     is_plain: bool = False
     tells_more: bool = False
 

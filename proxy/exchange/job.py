@@ -11,7 +11,7 @@ from proxy.dialects import Incoming
 from proxy.exchange.painting import Sketch
 from proxy.exchange.prepared import Prepared, Route
 from proxy.exchange.record import Record
-from proxy.policy.limits.limiter import Taken
+from proxy.policy.limits.limiter import Limits
 from proxy.policy.limits.pace import DEFAULT
 from proxy.policy.money.weight import Weight, weigh
 from proxy.policy.values import Caller, Plan, Target
@@ -43,10 +43,11 @@ _NOBODY = Incoming(())
 class Job(Struct):
     """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds).
 
-    `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `taken` is
-    what it has taken from its limits, None until the step in which its first attempt takes its hold.
+    `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `limits`
+    are those it has taken from, `reserved_tokens` with so many: none until the step in which its first attempt takes its hold.
     `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
-    output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place` has what its attempt took from which limits of a provider, after how many calls.
+    output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place`: from which limits of a
+    provider its attempt took, so many tokens, after how many calls.
     `rank`: of its priority. `leave` gives back the place it has at a target that is paced. `prepared` is what was worked out for
     one like it, `route` the way of the latest attempt, and
     `is_answered` whether that has brought an answer that is no error.
@@ -62,12 +63,13 @@ class Job(Struct):
     scopes: tuple[str, ...]
     rank: int = DEFAULT
     prepared: Prepared | None = None
-    taken: Taken | None = None
+    limits: Limits | None = None
+    reserved_tokens: int = 0
     under: tuple[str, ...] = ()
     sketch: Sketch | None = None
     cap: int | None = None
     course: Course | None = None
-    place: tuple[tuple[str, ...], Taken, int] | None = None
+    place: tuple[Limits, int, int] | None = None
     leave: Callable[[], None] | None = None
     route: Route | None = None
     is_answered: bool = False

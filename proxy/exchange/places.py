@@ -29,30 +29,31 @@ class Places:
         self.leave(job)
         if provider.name not in self.names or provider.tenant:
             return
-        scopes, now_ns = (provider_scope(provider.name),), time.monotonic_ns()
-        taken = self._limiter.take(scopes, job.weight.likely_tokens, now_ns)
-        if isinstance(taken, Denied):
+        limits, tokens = self._limiter.of((provider_scope(provider.name),)), job.weight.likely_tokens
+        told = limits.take(tokens, time.monotonic_ns())
+        if isinstance(told, Denied):
             raise NoHealthyUpstream(
-                f"{provider.name} takes no more calls for now: {said_of(taken)}. Try again in "
-                f"{taken.retry_after_seconds:.1f} s.",
-                retry_after=taken.retry_after_seconds,
+                f"{provider.name} takes no more calls for now: {said_of(told)}. Try again in "
+                f"{told.retry_after_seconds:.1f} s.",
+                retry_after=told.retry_after_seconds,
             )
-        job.place = scopes, taken, job.record.calls
+        job.place = limits, tokens, job.record.calls
 
     def leave(self, job: Job) -> None:
         """The attempt is over: tokens count as they were used, and one that was never sent counts nowhere."""
         if job.place is None:
             return
-        (scopes, taken, calls_before), record = job.place, job.record
+        (limits, tokens, calls_before), record = job.place, job.record
         job.place = None
-        if record.calls == calls_before:
-            self._limiter.withdraw(scopes, (taken,), time.monotonic_ns())
-            return
-        self._limiter.give_back(taken, record.tokens_used(), time.monotonic_ns())
+        if record.calls > calls_before:
+            limits.give_back(tokens, record.tokens_used(), time.monotonic_ns())
+        else:
+            limits.leave()
+            limits.withdraw(tokens, time.monotonic_ns())
 
     def full(self, tokens: int, now_ns: int) -> dict[str, Denied]:
         """The providers whose limits leave no room for a call of so many tokens."""
-        found = {name: self._limiter.judge((provider_scope(name),), tokens, now_ns) for name in self.names}
+        found = {name: self._limiter.of((provider_scope(name),)).judge(tokens, now_ns) for name in self.names}
         return {name: denied for name, denied in found.items() if denied is not None}
 
 

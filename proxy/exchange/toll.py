@@ -20,7 +20,7 @@ from proxy.exchange.refused import RefusedCalls
 from proxy.exchange.runaway import Runaway, watching
 from proxy.exchange.times import Queued
 from proxy.exchange.waiting import Place
-from proxy.policy.limits.limiter import Denied, Taken
+from proxy.policy.limits.limiter import Denied, Limits
 from proxy.policy.limits.pace import BATCH
 from proxy.policy.loops import Loops
 from proxy.policy.money.account import Verdict
@@ -70,8 +70,9 @@ class Toll:
             job.leave()
         if job.place is not None:
             self.places.leave(job)
-        if (taken := job.taken) is not None:
-            self.keeping.limiter.give_back(taken, job.record.tokens_used(), time.monotonic_ns())
+        if (limits := job.limits) is not None:
+            job.limits = None
+            limits.give_back(job.reserved_tokens, job.record.tokens_used(), time.monotonic_ns())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""
@@ -108,10 +109,10 @@ class Toll:
     def _renew(self, job: Job, fare: Fare, now: float) -> None:
         """Find out what binds such attempts from now on, and who else has a say or is told of them: limits change when budgets
         do, and those of providers when prices do."""
-        books = self.keeping.books
-        fare.together = books.together(job.under, job.caller.name, now)
+        books, limiter = self.keeping.books, self.keeping.limiter
+        fare.together, fare.limits = books.together(job.under, job.caller.name, now), limiter.of(job.scopes)
         fare.is_plain = not (books.has_narrowed or self.places.names)
-        fare.tells_more = bool(job.caller.tenant) or books.has_shadows or self.keeping.limiter.has_shadows
+        fare.tells_more = bool(job.caller.tenant) or books.has_shadows or limiter.has_shadows
 
     async def _hold_with_care(self, job: Job, route: Route, fare: Fare | None) -> Held | None:
         """`hold` where others have a say as well: whoever chose the target, the limits of its provider, its pace, budgets that
@@ -210,16 +211,19 @@ class Toll:
 
     def _judge_limits(self, job: Job) -> None:
         """A call is limited once, however many attempts it takes."""
-        if job.taken is not None:
+        if job.limits is not None:
             return
-        limiter, scopes, now_ns = self.keeping.limiter, job.scopes, time.monotonic_ns()
-        denied = limiter.judge(scopes, job.weight.likely_tokens, now_ns)
+        denied = self.keeping.limiter.of(job.scopes).judge(job.weight.likely_tokens, time.monotonic_ns())
         if denied is not None:
-            raise self._refused(denied, job, now_ns)
+            raise self._refused(denied, job)
 
-    def _refused(self, denied: Denied, job: Job, now_ns: int) -> PolicyError:
-        job.record.limit_headers = self.keeping.limiter.headers(own_scopes(job.caller), now_ns)
+    def _refused(self, denied: Denied, job: Job) -> PolicyError:
+        job.record.limit_headers = self._limits_told(job)
         return too_much(denied, job.caller)
+
+    def _limits_told(self, job: Job) -> str:
+        """What its caller may read of the limits."""
+        return self.keeping.limiter.of(own_scopes(job.caller)).headers(time.monotonic_ns())
 
     def _take(self, job: Job, fare: Fare, now: float, go: Go | None = None) -> Held | None:
         """Reserve in memory, in one synchronous step with a verdict (`go`), else if nobody waits and there is plenty of room; it
@@ -236,15 +240,15 @@ class Toll:
         identity = f"{record.request_id}.{number}"
         if not keeping.books.hold(identity, together, amount, spare):
             return None
-        if job.taken is None:
-            limiter, now_ns = keeping.limiter, time.monotonic_ns()
-            taken = limiter.take(job.scopes, job.weight.likely_tokens, now_ns)
-            if isinstance(taken, Denied):
+        if job.limits is None:
+            limits, tokens, now_ns = fare.limits, job.weight.likely_tokens, time.monotonic_ns()
+            told = limits.take(tokens, now_ns)
+            if isinstance(told, Denied):
                 keeping.books.void(identity)
-                raise self._refused(taken, job, now_ns)
-            job.taken, record.limit_headers = taken, taken.headers
+                raise self._refused(told, job)
+            job.limits, job.reserved_tokens, record.limit_headers = limits, tokens, told
             if fare.tells_more:
-                self._tell_limits(job, taken, now_ns)
+                self._tell_limits(job, limits, now_ns)
         if fare.tells_more:
             charges += self._take_in_shadow(job, fare, identity, now)
         hold = Hold(  # in the order of its fields, which is quicker than by their names
@@ -257,14 +261,15 @@ class Toll:
             held.watch()
         return held
 
-    def _tell_limits(self, job: Job, taken: Taken, now_ns: int) -> None:
+    def _tell_limits(self, job: Job, taken: Limits, now_ns: int) -> None:
         """What its caller may read of the limits, and what those in shadow say."""
-        limiter, scopes = self.keeping.limiter, job.scopes
+        limiter, tokens = self.keeping.limiter, job.reserved_tokens
         if job.caller.tenant:
-            job.record.limit_headers = limiter.headers(own_scopes(job.caller), now_ns)
+            job.record.limit_headers = self._limits_told(job)
         if not limiter.has_shadows:
             return
-        for limit in limiter.take_in_shadow(taken, scopes, job.weight.likely_tokens, now_ns):
+        job.limits, denied = limiter.take_in_shadow(taken, job.scopes, tokens, now_ns)
+        for limit in denied:
             job.record.pass_shadow(code_of(limit), limit.id)
 
     def _take_in_shadow(self, job: Job, fare: Fare, identity: str, now: float) -> tuple[Charge, ...]:

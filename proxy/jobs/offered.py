@@ -20,7 +20,7 @@ from proxy.exchange.rows import interrupted_row, paid
 from proxy.jobs.calls import head_of_line
 from proxy.jobs.provider import Batches
 from proxy.jobs.shapes import Answered
-from proxy.policy.limits.limiter import Taken
+from proxy.policy.limits.limiter import Limits
 from proxy.policy.money.pricebook import Free
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
 from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, settle
@@ -58,15 +58,14 @@ class Unfit(Exception):
 
 class Offer(Struct):
     """The lines of one batch, that came with this head, for one provider: what is held for each, and what would be sent of it.
-    `target` is that of the first."""
+    `target` is that of the first. `taken`: from which limits, and with how many tokens."""
 
     head: Head
     target: Target | None = None
     provider: Provider | None = None
     holds: list[Hold] = []
     lines: list[bytes] = []
-    taken: list[Taken] = []
-    scopes: tuple[str, ...] = ()
+    taken: list[tuple[Limits, int]] = []
 
 
 class Billed(Struct, frozen=True):
@@ -121,10 +120,9 @@ class Offers:
         held = await toll.hold_unpaced(asking, toll.fare(asking, route))
         if held is None:
             raise Unfit("its lines cost nothing")
-        if asking.taken is not None:  # nothing of it is under way here
-            offer.taken.append(asking.taken)
-            toll.keeping.limiter.give_back(asking.taken)
-        offer.scopes = scopes
+        if asking.limits is not None:  # nothing of it is under way here
+            offer.taken.append((asking.limits, asking.reserved_tokens))
+            asking.limits.leave()
         offer.holds.append(replace(held.hold, batch=job.id))
         asking.route = route
         body = b"".join(prepare(asking, attempt, parts.exchange.maximum(asking, held, attempt))[1])
@@ -164,7 +162,8 @@ class Offers:
 
     def withdraw(self, offer: Offer) -> None:
         """Nothing was sent, and nothing is written of it."""
-        self.keeping.limiter.withdraw(offer.scopes, offer.taken, time.monotonic_ns())
+        for limits, tokens in offer.taken:
+            limits.withdraw(tokens, time.monotonic_ns())
         self.free(offer.holds)
 
     def free(self, holds: Iterable[Hold]) -> None:

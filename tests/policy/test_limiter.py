@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.limits.limiter import Denied, Limiter, Taken, duration_text, pairs_of
+from proxy.policy.limits.limiter import Denied, Limiter, Limits, duration_text, pairs_of
 from proxy.policy.money.budgets import GLOBAL, Limit, LimitOf, Per, key_scope
 
 ALICE = (key_scope("alice"), GLOBAL)
@@ -20,17 +22,32 @@ def ns(seconds: float) -> int:
     return int(seconds * 10**9 + 0.5)
 
 
+class Taken(NamedTuple):
+    """A call under way."""
+
+    limits: Limits
+    tokens: int
+
+    def give_back(self, used: int | None = None, now: float = 0.0) -> None:
+        self.limits.give_back(self.tokens, used, ns(now))
+
+
 def take(limiter: Limiter, now: float, tokens: int = 0) -> Taken | Denied:
-    denied = limiter.judge(ALICE, tokens, ns(now))
-    found = limiter.take(ALICE, tokens, ns(now))
+    limits = limiter.of(ALICE)
+    denied = limits.judge(tokens, ns(now))
+    found = limits.take(tokens, ns(now))
     assert (found if isinstance(found, Denied) else None) == denied
-    return found
+    return found if isinstance(found, Denied) else Taken(limits, tokens)
 
 
 def taken(limiter: Limiter, now: float, tokens: int = 0) -> Taken:
     found = take(limiter, now, tokens)
     assert isinstance(found, Taken)
     return found
+
+
+def headers(limiter: Limiter, now: float) -> str:
+    return limiter.of(ALICE).headers(ns(now))
 
 
 @pytest.mark.parametrize("amount", [1, 3, 7, 60, 61, 997])
@@ -60,10 +77,10 @@ def test_tokens_are_reserved_and_corrected() -> None:
     limiter = Limiter([limit("tokens", 1000)])
     first = taken(limiter, 0.0, 800)
     assert isinstance(take(limiter, 0.0, 300), Denied)
-    limiter.give_back(first, 100, ns(0.0))
+    first.give_back(100)
     second = taken(limiter, 0.0, 900)
     assert isinstance(take(limiter, 0.0, 1), Denied)
-    limiter.give_back(second, 1900, ns(0.0))
+    second.give_back(1900)
     denied = take(limiter, 0.0, 1)
     assert isinstance(denied, Denied)
     assert denied.retry_after_seconds == pytest.approx(60.06)
@@ -71,7 +88,8 @@ def test_tokens_are_reserved_and_corrected() -> None:
 
 def test_a_reservation_is_cut_to_the_limit() -> None:
     limiter = Limiter([limit("tokens", 1000)])
-    assert [reserved for _, reserved in taken(limiter, 0.0, 50_000).tokens] == [1000]
+    first = taken(limiter, 0.0, 50_000)
+    first.give_back(1000)
     assert take(limiter, 0.0, 50_000) == Denied(limit("tokens", 1000), 60.0)
     taken(limiter, 60.0, 50_000)
 
@@ -79,7 +97,7 @@ def test_a_reservation_is_cut_to_the_limit() -> None:
 def test_a_correction_gives_back_no_more_than_there_is() -> None:
     limiter = Limiter([limit("tokens", 1000)])
     early = taken(limiter, 0.0, 1000)
-    limiter.give_back(early, 0, ns(100.0))
+    early.give_back(0, 100.0)
     taken(limiter, 100.0, 1000)
     assert isinstance(take(limiter, 100.0, 1), Denied)
 
@@ -88,8 +106,7 @@ def test_calls_at_once_are_counted_until_they_are_over() -> None:
     limiter = Limiter([limit("concurrent", 2)])
     first, _ = taken(limiter, 0.0), taken(limiter, 0.0)
     assert take(limiter, 1e9) == Denied(limit("concurrent", 2), 1.0)
-    limiter.give_back(first)
-    limiter.give_back(first)
+    first.give_back()
     taken(limiter, 0.0)
     assert isinstance(take(limiter, 0.0), Denied)
 
@@ -99,17 +116,17 @@ def test_a_denied_call_takes_nothing() -> None:
         [limit("requests", 5), limit("tokens", 100), limit("concurrent", 9), limit("requests", 3, GLOBAL)]
     )
     first = taken(limiter, 0.0, 100)
-    before = limiter.headers(ALICE, ns(0.0))
+    before = headers(limiter, 0.0)
     for _ in range(50):
         assert take(limiter, 0.0, 100) == Denied(limit("tokens", 100), 60.0)
-    assert limiter.headers(ALICE, ns(0.0)) == before
-    limiter.give_back(first, 0, ns(0.0))
+    assert headers(limiter, 0.0) == before
+    first.give_back(0)
     taken(limiter, 0.0, 100)
     fresh = Limiter([limit("requests", 5), limit("tokens", 100, GLOBAL)])
     kept = taken(fresh, 0.0, 100)
     for _ in range(50):
         assert take(fresh, 0.0, 1) == Denied(limit("tokens", 100, GLOBAL), 0.6)
-    fresh.give_back(kept, 0, ns(0.0))
+    kept.give_back(0)
     for _ in range(4):
         taken(fresh, 0.0)
     assert isinstance(take(fresh, 0.0), Denied)
@@ -126,21 +143,19 @@ def test_the_longest_wait_is_named() -> None:
 def test_without_limits_everything_passes() -> None:
     limiter = Limiter([limit("requests", 1, key_scope("bob"))])
     found = taken(limiter, 0.0, 10**9)
-    assert (found.tokens, found.slots) == ((), ())
-    limiter.give_back(found)
-    limiter.give_back(found, 5, ns(0.0))
-    assert limiter.headers(ALICE, ns(0.0)) == ""
+    assert (found.limits.timed, found.limits.slots) == ((), ())
+    found.give_back(5)
+    assert headers(limiter, 0.0) == ""
 
 
 def test_other_limits_keep_how_full_the_old_ones_are() -> None:
     limiter = Limiter([limit("requests", 10), limit("concurrent", 5), limit("tokens", 100)])
     calls = [taken(limiter, 0.0, 10) for _ in range(5)]
     limiter.replace([limit("requests", 20), limit("concurrent", 5)])
-    assert dict(pairs_of(limiter.headers(ALICE, ns(0.0))))["x-ratelimit-remaining-requests"] == "10"
+    assert dict(pairs_of(headers(limiter, 0.0)))["x-ratelimit-remaining-requests"] == "10"
     assert isinstance(take(limiter, 0.0), Denied)
     for call in calls:
-        limiter.give_back(call)
-        limiter.give_back(call, 99, ns(0.0))
+        call.give_back(99)
     limiter.replace([limit("requests", 20)])
     for _ in range(10):
         taken(limiter, 0.0)
@@ -151,7 +166,7 @@ def test_slots_of_a_limit_taken_away_are_given_back_to_nobody() -> None:
     limiter = Limiter([limit("concurrent", 1)])
     call = taken(limiter, 0.0)
     limiter.replace([])
-    limiter.give_back(call)
+    call.give_back()
     limiter.replace([limit("concurrent", 1)])
     taken(limiter, 0.0)
 
@@ -169,7 +184,7 @@ def test_headers_tell_of_the_tightest_limit() -> None:
     limiter = Limiter([limit("requests", 100, per="hour"), limit("requests", 10), limit("tokens", 1000)])
     for _ in range(3):
         taken(limiter, 0.0, 100)
-    assert dict(pairs_of(limiter.headers(ALICE, ns(0.0)))) == {
+    assert dict(pairs_of(headers(limiter, 0.0))) == {
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "7",
         "x-ratelimit-reset-requests": "18s",
@@ -177,9 +192,9 @@ def test_headers_tell_of_the_tightest_limit() -> None:
         "x-ratelimit-remaining-tokens": "700",
         "x-ratelimit-reset-tokens": "18s",
     }
-    limiter.give_back(taken(limiter, 0.0, 700), 5000, ns(0.0))
-    assert dict(pairs_of(limiter.headers(ALICE, ns(0.0))))["x-ratelimit-remaining-tokens"] == "0"
-    assert dict(pairs_of(limiter.headers(ALICE, ns(10_000.0))))["x-ratelimit-reset-tokens"] == "0s"
+    taken(limiter, 0.0, 700).give_back(5000)
+    assert dict(pairs_of(headers(limiter, 0.0)))["x-ratelimit-remaining-tokens"] == "0"
+    assert dict(pairs_of(headers(limiter, 10_000.0)))["x-ratelimit-reset-tokens"] == "0s"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +225,7 @@ def test_no_period_sees_more_than_twice_the_amount(amount: int, gaps: list[tuple
         now += gap
         found = take(limiter, now, tokens)
         if isinstance(found, Taken):
-            passed.append((now, found.tokens[0][1]))
+            passed.append((now, min(tokens, amount)))
     for start, _ in passed:
         assert sum(tokens for at, tokens in passed if start <= at < start + 60) <= 2 * amount
 
@@ -219,8 +234,7 @@ def test_state_does_not_grow_with_calls() -> None:
     limiter = Limiter([limit("requests", 10**9), limit("concurrent", 10)])
     for number in range(5_000):
         found = taken(limiter, float(number))
-        limiter.give_back(found)
-        assert (found.tokens, found.slots) == ((), ())
+        found.give_back()
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(0, 60), st.integers(1, 10**6))
@@ -230,6 +244,6 @@ def test_another_amount_leaves_how_full_it_is_in_time(amount: int, other: int, n
     taken(limiter, 0.0, tokens)
     before = min(tokens, amount) / amount * 60
     limiter.replace([limit("tokens", other)])
-    found = limiter.judge(ALICE, other, ns(now))
+    found = limiter.of(ALICE).judge(other, ns(now))
     wait = 0.0 if found is None else found.retry_after_seconds
     assert wait == pytest.approx(max(0.0, before - now), abs=1e-6)

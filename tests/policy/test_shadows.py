@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.config.build_money import budgets_for, limits_for
 from proxy.config.models_money import BudgetSection, LimitSection
-from proxy.policy.limits.limiter import Denied, Limiter, Taken
+from proxy.policy.limits.limiter import Denied, Limiter
 from proxy.policy.money.account import Exceeded, Fits, Room
 from proxy.policy.money.books import Books
 from proxy.policy.money.bounds import Bound
@@ -142,32 +142,30 @@ def test_a_limit_in_shadow_refuses_in_words_what_the_same_in_force_refuses(of: L
     for second in range(70):
         under_way = []
         for _ in range(4):
-            taken = trial.take(ALICE, 10, second * NS)
-            assert isinstance(taken, Taken)
+            assert trial.of(ALICE).take(10, second * NS) == ""
+            taken, denied = trial.take_in_shadow(trial.of(ALICE), ALICE, 10, second * NS)
             under_way.append(taken)
-            would.append([limit.id for limit in trial.take_in_shadow(taken, ALICE, 10, second * NS)])
-            found = real.take(ALICE, 10, second * NS)
+            would.append([limit.id for limit in denied])
+            found = real.of(ALICE).take(10, second * NS)
             did.append(["l"] if isinstance(found, Denied) else [])
-            if isinstance(found, Taken):
-                under_way.append(found)
+            if not isinstance(found, Denied):
+                under_way.append(real.of(ALICE))
         for taken in under_way:
-            trial.give_back(taken, 10, second * NS)
-            real.give_back(taken)
+            taken.give_back(10, 10, second * NS)
     assert would == did
     assert {(), ("l",)} == {tuple(one) for one in would}
-    assert trial.headers(ALICE, 70 * NS) == ""
+    assert trial.of(ALICE).headers(70 * NS) == ""
 
 
 def test_what_a_limit_in_shadow_has_let_pass_counts_when_it_is_in_force() -> None:
     limiter = Limiter([Limit("l", ALICE[0], "requests", 3, "minute", shadow=True)])
     for _ in range(5):
-        taken = limiter.take(ALICE, 0, 0)
-        assert isinstance(taken, Taken)
-        limiter.take_in_shadow(taken, ALICE, 0, 0)
+        limiter.of(ALICE).take(0, 0)
+        limiter.take_in_shadow(limiter.of(ALICE), ALICE, 0, 0)
     in_force = Limit("l", ALICE[0], "requests", 3, "minute")
     limiter.replace([in_force])
     assert not limiter.has_shadows
-    assert limiter.judge(ALICE, 0, 0) == Denied(in_force, 20.0)
+    assert limiter.of(ALICE).judge(0, 0) == Denied(in_force, 20.0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proxy.data import snapshot_bytes
 from proxy.errors import EndpointNotServed, InvalidValue, ModelNotFound
-from proxy.policy.limits.limiter import Limiter, Taken
+from proxy.policy.limits.limiter import Denied, Limiter
 from proxy.policy.money.account import Fits
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import GLOBAL, Budget, Limit, key_scope, tenant_scope
@@ -280,12 +280,12 @@ def lines_of_a_call(tenants: int, keys: int) -> int:
         assert caller is not None
         accounts.find("openrouter", caller.tenant)
         under = scopes_of(caller)
-        taken = limiter.take(under, 10, 10**9)
-        assert isinstance(taken, Taken)
+        limits = limiter.of(under)
+        assert not isinstance(limits.take(10, 10**9), Denied)
         assert isinstance(books.judge(under, caller.name, 10, 1e9), Fits)
         assert len(books.take(hold, under, caller.name, 10, 1e9)) == 4
         books.settle(hold, 7)
-        limiter.give_back(taken)
+        limits.leave()
 
     before = sys.gettrace()
     gc.disable()  # who listens to it would be counted

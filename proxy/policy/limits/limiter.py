@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from math import ceil, gcd
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.policy.money.budgets import Limit
 
@@ -20,15 +21,6 @@ _NANO = 10**9
 _TOLD = ("requests", "tokens")
 HEADERS = frozenset(f"x-ratelimit-{figure}-{of}" for of in _TOLD for figure in ("limit", "remaining", "reset"))
 _RESETS = ("0s\r\n", *(f"{ms}ms\r\n" for ms in range(1, 1000)))  # the ends of lines that say so many milliseconds
-
-
-class Taken(Struct):
-    """What one call took: of limits on tokens, with the tokens reserved in each; and a place in each of `slots` while it lasts.
-    `headers` are as `Limiter.headers` has them right after that."""
-
-    tokens: tuple[tuple[_Bucket, int], ...]
-    slots: tuple[_Bucket, ...]
-    headers: str
 
 
 class Denied(Struct, frozen=True):
@@ -107,14 +99,86 @@ class _Bucket:
         return f"{self.told}{left if left > 0 else 0}{self.resets}{reset}"
 
 
-class _Under(Struct):
-    """The limits of some scopes that count, on calls at once and over periods; and the latter by what they limit, as headers
-    tell of it. `has_one_each`: there is one at most of what they limit."""
+class Limits(Struct, frozen=True, eq=False):
+    """Those that bind the calls of some scopes: `slots` on calls at once, and `timed` over periods, with how many tokens a call
+    takes at most of one on tokens, None of one on requests. `of_tokens` are those on tokens alone; `told` the latter by what they
+    limit, as headers tell of it; `has_one_each`: there is one at most of that.
+
+    Limits change while calls are under way: these stand as they did when a call took from them, to be given back to.
+    """
 
     slots: tuple[_Bucket, ...]
-    timed: tuple[_Bucket, ...]
+    timed: tuple[tuple[_Bucket, int | None], ...]
+    of_tokens: tuple[tuple[_Bucket, int], ...]
     told: list[list[_Bucket]]
     has_one_each: bool
+
+    def judge(self, tokens: int, now_ns: int) -> Denied | None:
+        """The one that is in the way for longest; None where none is. Nothing is taken."""
+        worst = None
+        for bucket in (*self.slots, *[bucket for bucket, _ in self.timed]):
+            wait = bucket.wait(tokens, now_ns)
+            if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
+                worst = Denied(bucket.limit, wait)
+        return worst
+
+    def take(self, tokens: int, now_ns: int) -> str | Denied:
+        """Take from all of them for one call, or from none: then what `judge` says. Its `headers`, right after that."""
+        fits, lines, has_one_each = True, "", self.has_one_each
+        for slot in self.slots:
+            slot.under_way = under_way = slot.under_way + 1
+            if under_way > slot.amount:
+                fits = False
+        for bucket, most in self.timed:
+            begun, level = now_ns * bucket.rate, bucket.unit
+            if most is not None:
+                level *= tokens if tokens < most else most
+            if bucket.empty_at > begun:
+                level += bucket.empty_at - begun
+            bucket.empty_at = begun + level
+            if level > bucket.whole:
+                fits = False
+            elif has_one_each:
+                lines += bucket.tell(level)
+        if fits:
+            return lines if has_one_each else self.headers(now_ns)
+        self.leave()
+        self.withdraw(tokens, now_ns)
+        denied = self.judge(tokens, now_ns)
+        assert denied is not None
+        return denied
+
+    def leave(self) -> None:
+        """A call does not count any more among those at once."""
+        for slot in self.slots:
+            slot.under_way -= 1
+
+    def give_back(self, tokens: int, used: int | None, now_ns: int) -> None:
+        """A call that took so many tokens is over: it leaves, and in their place count those it really used, where that is
+        known."""
+        for slot in self.slots:
+            slot.under_way -= 1
+        if used is not None:
+            for bucket, most in self.of_tokens:
+                begun, empty_at, more = (
+                    now_ns * bucket.rate,
+                    bucket.empty_at,
+                    used - (tokens if tokens < most else most),
+                )
+                bucket.empty_at = (empty_at if empty_at > begun else begun) + more * bucket.unit
+
+    def withdraw(self, tokens: int, now_ns: int) -> None:
+        """A call that took so many tokens, and has left, is not made after all."""
+        for bucket, most in self.timed:
+            bucket.add(-1 if most is None else -min(tokens, most), now_ns)
+
+    def headers(self, now_ns: int) -> str:
+        """x-ratelimit-* of the tightest, as OpenAI spells them: as lines, each with its end."""
+        found = ""
+        for buckets in self.told:
+            bucket = min(buckets, key=lambda one: one.tightness(now_ns))
+            found += bucket.tell(bucket.level(now_ns))
+        return found
 
 
 class Limiter:
@@ -128,7 +192,7 @@ class Limiter:
         """Begin with every bucket empty."""
         self._buckets: dict[str, _Bucket] = {}
         self._by_scope: dict[str, list[_Bucket]] = {}
-        self._of_scopes: dict[tuple[str, ...], _Under] = {}
+        self._of_scopes: dict[tuple[str, ...], Limits] = {}
         self.has_shadows = False
         self.replace(limits)
 
@@ -144,110 +208,43 @@ class Limiter:
             self._by_scope.setdefault(limit.scope, []).append(bucket)
         self.has_shadows = any(bucket.limit.shadow for bucket in self._buckets.values())
 
-    def judge(self, scopes: tuple[str, ...], tokens: int, now_ns: int) -> Denied | None:
-        """The limit of these scopes that is in the way for longest; None where none is. Nothing is taken."""
-        under, worst = self._of(scopes), None
-        for bucket in (*under.slots, *under.timed):
-            wait = bucket.wait(tokens, now_ns)
-            if wait > 0 and (worst is None or wait > worst.retry_after_seconds):
-                worst = Denied(bucket.limit, wait)
-        return worst
-
-    def take(self, scopes: tuple[str, ...], tokens: int, now_ns: int) -> Taken | Denied:
-        """Take from every limit of these scopes, or from none: then what `judge` says."""
-        under, fits = self._of_scopes.get(scopes) or self._of(scopes), True
-        for bucket in under.slots:
-            bucket.under_way = under_way = bucket.under_way + 1
-            if under_way > bucket.amount:
-                fits = False
-        reserved: tuple[tuple[_Bucket, int], ...] = ()
-        headers, has_one_each = "", under.has_one_each
-        for bucket in under.timed:
-            begun, level = now_ns * bucket.rate, bucket.unit
-            if bucket.is_of_tokens:
-                part = tokens if tokens < bucket.amount else bucket.amount
-                reserved += ((bucket, part),)
-                level *= part
-            if bucket.empty_at > begun:
-                level += bucket.empty_at - begun
-            bucket.empty_at = begun + level
-            if level > bucket.whole:
-                fits = False
-            elif has_one_each:
-                headers += bucket.tell(level)
-        taken = Taken(reserved, under.slots, headers)
-        if fits:
-            if not has_one_each:
-                taken.headers = self.headers(scopes, now_ns)
-            return taken
-        self.withdraw(scopes, (taken,), now_ns)
-        denied = self.judge(scopes, tokens, now_ns)
-        assert denied is not None
-        return denied
+    def of(self, scopes: tuple[str, ...]) -> Limits:
+        """Those of these scopes, until others are taken on."""
+        found = self._of_scopes.get(scopes)
+        if found is None:
+            buckets = [b for scope in scopes for b in self._by_scope.get(scope, ()) if not b.limit.shadow]
+            found = self._of_scopes[scopes] = _limits(buckets)
+        return found
 
     def denied_in_shadow(self, scopes: tuple[str, ...], tokens: int, now_ns: int) -> list[Limit]:
         """The limits of these scopes in shadow that would be in the way."""
         return [bucket.limit for bucket in self._shadows(scopes) if bucket.wait(tokens, now_ns) > 0]
 
-    def take_in_shadow(self, taken: Taken, scopes: tuple[str, ...], tokens: int, now_ns: int) -> list[Limit]:
-        """Take, beside what a call has taken, from those limits in shadow that would let it pass; return the others."""
+    def take_in_shadow(
+        self, taken: Limits, scopes: tuple[str, ...], tokens: int, now_ns: int
+    ) -> tuple[Limits, list[Limit]]:
+        """Take for a call, beside what it has `taken` from, from those limits in shadow that would let it pass; all of these
+        together, and those that would not."""
         denied = self.denied_in_shadow(scopes, tokens, now_ns)
-        for bucket in self._shadows(scopes):
-            if bucket.limit in denied:
-                continue
-            if bucket.limit.of == "concurrent":
-                bucket.under_way += 1
-                taken.slots += (bucket,)
-                continue
-            part = bucket.part_of(tokens)
-            bucket.add(part, now_ns)
-            if bucket.is_of_tokens:
-                taken.tokens += ((bucket, part),)
-        return denied
-
-    def give_back(self, taken: Taken, tokens: int | None = None, now_ns: int = 0) -> None:
-        """The call is over: it no longer counts among those at once, and in the place of the tokens it had reserved count those
-        it really used, where that is known. Told twice, it counts once."""
-        for bucket in taken.slots:
-            bucket.under_way -= 1
-        taken.slots = ()
-        if tokens is not None:
-            for bucket, reserved in taken.tokens:
-                begun, empty_at = now_ns * bucket.rate, bucket.empty_at
-                bucket.empty_at = (empty_at if empty_at > begun else begun) + (tokens - reserved) * bucket.unit
-            taken.tokens = ()
-
-    def withdraw(self, scopes: tuple[str, ...], taken: Iterable[Taken], now_ns: int) -> None:
-        """Calls that had taken from every limit of these scopes are not made after all."""
-        for one in taken:
-            self.give_back(one, 0, now_ns)
-            for bucket in self._of(scopes).timed:
-                if not bucket.is_of_tokens:
-                    bucket.add(-1, now_ns)
-
-    def headers(self, scopes: tuple[str, ...], now_ns: int) -> str:
-        """x-ratelimit-* of the tightest limits of these scopes, as OpenAI spells them: as lines, each with its end."""
-        found = ""
-        for buckets in self._of(scopes).told:
-            bucket = min(buckets, key=lambda one: one.tightness(now_ns))
-            found += bucket.tell(bucket.level(now_ns))
-        return found
-
-    def _of(self, scopes: tuple[str, ...]) -> _Under:
-        found = self._of_scopes.get(scopes)
-        if found is None:
-            buckets = [b for scope in scopes for b in self._by_scope.get(scope, ()) if not b.limit.shadow]
-            told = [each for of in _TOLD if (each := [one for one in buckets if one.limit.of == of])]
-            found = self._of_scopes[scopes] = _Under(
-                tuple([one for one in buckets if one.limit.of == "concurrent"]),
-                tuple([one for each in told for one in each]),
-                told,
-                all(len(each) == 1 for each in told),
-            )
-        return found
+        limits = _limits([bucket for bucket in self._shadows(scopes) if bucket.limit not in denied])
+        limits.take(tokens, now_ns)
+        of_tokens = taken.of_tokens + limits.of_tokens
+        taken = replace(taken, slots=taken.slots + limits.slots, timed=taken.timed + limits.timed, of_tokens=of_tokens)
+        return taken, denied
 
     def _shadows(self, scopes: tuple[str, ...]) -> list[_Bucket]:
         return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ()) if bucket.limit.shadow]
+
+
+def _limits(buckets: list[_Bucket]) -> Limits:
+    told = [each for of in _TOLD if (each := [one for one in buckets if one.limit.of == of])]
+    return Limits(
+        tuple([one for one in buckets if one.limit.of == "concurrent"]),
+        tuple([(one, one.amount if one.is_of_tokens else None) for each in told for one in each]),
+        tuple([(one, one.amount) for one in buckets if one.is_of_tokens]),
+        told,
+        all(len(each) == 1 for each in told),
+    )
 
 
 def pairs_of(headers: str) -> list[tuple[str, str]]:

@@ -76,7 +76,7 @@ def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
     quote, tokens = _quote(desk, call, plan, caller)
     scopes = scopes_of(caller) if caller.name else (GLOBAL,)
     under = desk.under(scopes, _subject(caller, ask, plan))
-    denied = None if desk.limiter is None else desk.limiter.judge(scopes, tokens, time.monotonic_ns())
+    denied = None if desk.limiter is None else desk.limiter.of(scopes).judge(tokens, time.monotonic_ns())
     hold = _hold(desk, quote, (under, caller.name), now)
     shadows = _shadows(desk, quote, (under, caller.name), now)
     limits = [] if desk.limiter is None else desk.limiter.denied_in_shadow(scopes, tokens, time.monotonic_ns())
