@@ -178,7 +178,7 @@ def interrupted(keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None
         settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
     else:
         settlement = Settlement(hold.amount_pusd, "interrupted")
-    keeping.settle(interrupted_row(hold, settlement, usage, orphan.generation_id), hold, settlement)
+    keeping.book(interrupted_row(hold, settlement, usage, orphan.generation_id), hold.charges)
 
 
 def _teller(keeping: Keeping, orphan: OpenHold) -> Callable[[Usage | None], None]:

@@ -35,7 +35,7 @@ class Fare(Struct, eq=False):
     `price` is the asked model's own, None where nobody knows it; `asks` is what it asks for, with a repair's maximum.
     `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named`: whose
     call it is, of which endpoint, what was asked for, the target, the provider and what that is sent, as records have it;
-    `marked`: session, tags, tenant and decision; `tools` the member of the request. `together` is what binds
+    `hold_marks` are the last fields of holds, `row_marks` those of rows; `tools` the member of the request. `together` is what binds
     them now, beside `limits`; while it does, `is_plain` says that nobody else has a say, `tells_more` that more is counted or told of them.
     """
 
@@ -55,7 +55,8 @@ class Fare(Struct, eq=False):
     token_pusd: int
     named: tuple[str, str, str, str, str, str]
     streams: bool
-    marked: tuple[str, str, str, str]
+    hold_marks: tuple[str, str, str, str]
+    row_marks: tuple[str, str, str, str, str, str]
     tools: Text | None
     slope: Slope | None
     fixed: Quote
@@ -86,18 +87,13 @@ def fare_for(
     repair has set."""
     call, record, (prices, rules) = job.call, job.record, lists
     weight = job.weight if lowered_to is None else with_maximum(job.weight, lowered_to)
-    models = [route.names, *[(name, name) for name in call.also_models]]
-    slope = slope_for(weight, route.provider, models, prices, rules)
-    quote = quote_for(weight, route.provider, models, prices, rules)
+    about = route.provider, [route.names, *[(name, name) for name in call.also_models]], prices, rules
+    slope, quote = slope_for(weight, *about), quote_for(weight, *about)
     asks, price = weight.asks, quote.price
     bound = quote.bound if slope is None else slope.bound(0, asks.maximum)
+    marks = record.marks.session, ",".join(record.marks.tags), job.caller.tenant
     fare = Fare(
-        keeping,
-        prices,
-        route,
-        job.caller,
-        asks,
-        price,
+        keeping, prices, route, job.caller, asks, price,
         is_free=quote.is_free,
         is_bounded=bound is not None,
         may_run_on=call.endpoint.name == "responses",
@@ -110,7 +106,8 @@ def fare_for(
             job.caller.name, call.endpoint.name, call.model or "", job.plan.label, route.provider.name, route.names[1],
         ),
         streams=call.stream,
-        marked=(record.marks.session, ",".join(record.marks.tags), job.caller.tenant, record.decision),
+        hold_marks=(*marks, record.decision),
+        row_marks=(*marks, record.use_case, record.decision, record.arm),
         tools=None if call.document is None else call.document.values.get("tools"),
         slope=slope,
         fixed=quote,

@@ -13,13 +13,14 @@ from msgspec import Struct
 
 from proxy.errors import BudgetExceeded
 from proxy.exchange.background import Running
-from proxy.exchange.keeping import Booked, Unfinished
+from proxy.exchange.keeping import Booked, Unfinished, attempt_row
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.refusals import outgrown
-from proxy.exchange.rows import attempt_row, paid
+from proxy.exchange.rows import paid
 from proxy.exchange.tool_use import NOT_COUNTED, ToolUse, tool_use
 from proxy.policy.money.account import Exceeded
-from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, is_worth_asking, reported, settle
+from proxy.policy.money.amounts import told_pusd
+from proxy.policy.money.settlement import Ending, Prices, Settlement, Source, has_failed, is_worth_asking, settle
 from proxy.policy.money.weight import Weight
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
@@ -147,17 +148,21 @@ class Held(Struct, eq=False):
         self._closed = True
         if fare.tools is not None:
             self._tool_use = tool_use(fare.tools, outcome)
-        usage = None if findings is None else findings.usage
-        settlement = reported(outcome.trouble if self._is_written else self._trouble(outcome), usage)
-        if settlement is None and (settlement := self._reckoned(outcome, provider)) is None:
+        usage, is_told = None if findings is None else findings.usage, self._is_written and outcome.trouble == "none"
+        source: Source = "reported"
+        if is_told and usage is not None and (cost_pusd := told_pusd(usage)) is not None:
+            doubts = usage.doubts
+        elif (settlement := self._reckoned(outcome, provider)) is None:
             return None
-        usage = settlement.usage or usage
-        row = attempt_row(self, outcome, settlement, usage)
-        self.record.charge(settlement.cost_pusd, settlement.source, usage)
+        else:
+            cost_pusd, source, doubts = settlement.cost_pusd, settlement.source, settlement.doubts
+            usage = settlement.usage or usage
+        row = attempt_row(self, outcome, cost_pusd, source, usage)
+        self.record.charge(cost_pusd, source, usage)
         self.is_over = is_over = outcome.whole or findings is None
-        over_pusd, durable = fare.keeping.book(row, self.hold, settlement, self._tool_use, is_over)
+        booked, durable = fare.keeping.book(row, self.hold.charges, doubts, self._tool_use, is_over)
         if not is_over and findings is not None:
-            self._events, self._booked = findings.events, (row, settlement.doubts, over_pusd)
+            self._events, self._booked = findings.events, booked
         return durable
 
     def _reckoned(self, outcome: Reply | Failure, provider: Provider) -> Settlement | None:
@@ -166,10 +171,11 @@ class Held(Struct, eq=False):
         settlement = settle(ending, self._prices_of(outcome.findings), self.hold.amount_pusd)
         if asked is None or not is_worth_asking(settlement, ending) or not Lookups.possible(provider):
             return settlement
-        row = attempt_row(self, outcome, settlement, settlement.usage or ending.usage)
+        usage = settlement.usage or ending.usage
+        row = attempt_row(self, outcome, settlement.cost_pusd, settlement.source, usage)
         self.record.unsettled += 1
         self.fare.keeping.lookups.start(
-            provider, asked, lambda usage: self._looked_up(usage, settlement, row, ending.usage)
+            provider, asked, lambda told: self._looked_up(told, row, (settlement.doubts, usage))
         )
         return None
 
@@ -192,7 +198,7 @@ class Held(Struct, eq=False):
         self.begun(outcome)
         findings, self._closed, self.record.pending = outcome.findings, True, True
         assert findings is not None
-        row = attempt_row(self, outcome, Settlement(0, "none"), findings.usage)
+        row = attempt_row(self, outcome, 0, "none", findings.usage)
         row = msgspec.structs.replace(row, upstream_id=response_id)
         ran = findings.response.status != "queued"
         running = Running(provider, response_id, provider.timeouts.total, ran, self.hold.tenant)
@@ -254,15 +260,16 @@ class Held(Struct, eq=False):
             terms=findings.terms if findings else (),
         )
 
-    def _looked_up(self, usage: Usage | None, fallback: Settlement, row: Row, seen: Usage | None) -> None:
-        """The provider has told, or will not tell; `seen` is what the reply said."""
-        if usage is None or usage.cost_usd is None:
-            settlement, usage = fallback, fallback.usage or seen
-        else:
-            told = settle(Ending(status=200, usage=usage), self.fare.reckoning(), self.hold.amount_pusd)
-            settlement = Settlement(told.cost_pusd, "looked_up", doubts=told.doubts)
-            row = paid(row, settlement, usage)
+    def _looked_up(self, told: Usage | None, row: Row, else_known: tuple[tuple[str, ...], Usage | None]) -> None:
+        """The provider has told, or will not tell; then it stays at the row, with these doubts about this usage."""
+        doubts, usage = else_known
+        if told is not None and told.cost_usd is not None:
+            usage, settlement = (
+                told,
+                settle(Ending(status=200, usage=told), self.fare.reckoning(), self.hold.amount_pusd),
+            )
+            row, doubts = paid(row, Settlement(settlement.cost_pusd, "looked_up"), told), settlement.doubts
         self.is_over = True
-        self.record.charge(settlement.cost_pusd, settlement.source, usage)
-        self.fare.keeping.settle(row, self.hold, settlement, self._tool_use)
+        self.record.charge(row.cost_pusd, row.source, usage)
+        self.fare.keeping.book(row, self.hold.charges, doubts, self._tool_use)
         self.record.settled_late()

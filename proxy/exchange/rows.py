@@ -1,54 +1,18 @@
-"""The ledger's rows, made of a call's record."""
+"""The ledger's rows of what was never sent, or was cut off."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from proxy.exchange.record import Record
 from proxy.policy.money.settlement import Settlement
 from proxy.stores.records import Hold, Row
-from proxy.wire.usage import Usage
+from proxy.wire.usage import NO_USAGE, Usage
 
-if TYPE_CHECKING:
-    from proxy.exchange.failure import Failure
-    from proxy.exchange.held import Held
-    from proxy.exchange.reply import Reply
-
-
-_NOTHING = Usage()
 SHADOWS = "; "  # between what budgets and limits in shadow would have refused an attempt with
-
-
-def attempt_row(held: Held, outcome: Reply | Failure, settlement: Settlement, usage: Usage | None) -> Row:
-    """The row of an attempt that was sent upstream and ends now, in the order of the row's fields: by their names it takes
-    four times as long. So would `round`, and a function for each of the times."""
-    hold, record, findings, used = held.hold, held.record, outcome.findings, usage or _NOTHING
-    error, times = record.error, record.times
-    began, opened_at, token_at = times.started, times.opened_at, times.first_token_at
-    first_byte_at, status, label = outcome.first_byte_at, 200, "200"
-    code: str | None = None
-    if not outcome.is_good or outcome.broken_by is not None:
-        is_left = record.client_left is not None and not outcome.complete
-        status, (label, code) = 499 if is_left else outcome.judged_status or 0, outcome.verdict()
-    known = (hold.id, hold.request_id, hold.attempt, hold.at_ms, *held.fare.named) + (
-        None if findings is None else findings.served_model, status, label, code if error is None else error.code,
-        SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, hold.stream,
-        used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens, used.reasoning_tokens,
-        settlement.cost_pusd, hold.amount_pusd, settlement.source,
-    )  # fmt: skip
-    return Row(*(known + (
-        None if first_byte_at is None else int((first_byte_at - began) * 1000 + 0.5),
-        int((time.monotonic() - began) * 1000 + 0.5),
-        outcome.generation_id, ", ".join(record.adjusted) if record.adjusted else "", hold.attempt == 1, 1,
-        None if token_at is None else int((token_at - began) * 1000 + 0.5),
-        int(times.waited_seconds * 1000 + 0.5) if times.waited_seconds else 0,
-        int((times.sent_at - began) * 1000 + 0.5),
-        None if opened_at is None else int((opened_at - times.sent_at) * 1000 + 0.5),
-        hold.session, hold.tags, hold.tenant, record.use_case, hold.decision, record.arm,
-    )))  # fmt: skip
 
 
 def refused_row(record: Record) -> Row:
@@ -105,7 +69,7 @@ def interrupted_row(
 
 def paid(row: Row, settlement: Settlement, usage: Usage | None) -> Row:
     """The row with what its attempt cost and used."""
-    usage = usage or _NOTHING
+    usage = usage or NO_USAGE
     return msgspec.structs.replace(
         row,
         input_tokens=usage.input_tokens,

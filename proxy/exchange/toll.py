@@ -252,7 +252,7 @@ class Toll:
         if fare.tells_more:
             charges += self._take_in_shadow(job, fare, identity, now)
         hold = Hold(  # in the order of its fields, which is quicker than by their names
-            identity, int(now * 1000), record.request_id, number, *fare.named, fare.streams, amount, charges, *fare.marked,
+            identity, int(now * 1000), record.request_id, number, *fare.named, fare.streams, amount, charges, *fare.hold_marks,
         )  # fmt: skip
         held = Held(fare, hold, record, job.weight, keeping.waits)
         if go is not None:

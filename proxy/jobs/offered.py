@@ -23,7 +23,7 @@ from proxy.jobs.shapes import Answered
 from proxy.policy.limits.limiter import Limits
 from proxy.policy.money.pricebook import Free
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
-from proxy.policy.money.settlement import Ending, Prices, Settlement, has_failed, settle
+from proxy.policy.money.settlement import NOTHING, Ending, Prices, Settlement, has_failed, settle
 from proxy.policy.money.weight import weigh
 from proxy.policy.retries.retry import Attempt
 from proxy.policy.tenants import most_output, scopes_of
@@ -174,7 +174,8 @@ class Offers:
 
     def void(self, hold: Hold) -> None:
         """What was held for a line that was not answered there, and has cost nothing."""
-        self.keeping.settle(replace(interrupted_row(hold, _FREE), outcome="withdrawn", counts_call=False), hold, _FREE)
+        row = replace(interrupted_row(hold, NOTHING), outcome="withdrawn", counts_call=False)
+        self.keeping.book(row, hold.charges)
 
     def billed(self, provider: Provider, hold: Hold, answered: Answered) -> Billed:
         """What an answer says of its cost."""
@@ -183,7 +184,7 @@ class Offers:
             findings.see(answered.body)
         if answered.code:
             lost = Settlement(hold.amount_pusd, "held" if hold.amount_pusd else "unknown")
-            return Billed(lost if answered.code == "interrupted" else _FREE, findings, 0)
+            return Billed(lost if answered.code == "interrupted" else NOTHING, findings, 0)
         prices, now = self._prices(provider, hold).by(findings.served_model), datetime.now(UTC)
         failed = has_failed(findings, draws=False)
         ending = Ending(status=answered.status, failed=failed, usage=findings.usage, hhmm=now.hour * 100 + now.minute)
@@ -207,7 +208,7 @@ class Offers:
             saved_pusd=billed.saved_pusd,
             total_ms=max(0, int(time.time() * 1000) - hold.at_ms),
         )
-        self.keeping.settle(row, hold, billed.settlement)
+        self.keeping.book(row, hold.charges, billed.settlement.doubts)
         self.keeping.ended(row)
 
     def _prices(self, provider: Provider, hold: Hold) -> Prices:
@@ -224,6 +225,3 @@ def unanswered(status: str) -> Answered:
     if status == "expired":
         return Answered(code="batch_expired", message="This request could not be executed before the batch expired.")
     return Answered(code="interrupted", message=_LOST)
-
-
-_FREE = Settlement(0, "none", void=True)

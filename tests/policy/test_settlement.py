@@ -18,7 +18,7 @@ HOLD = 5_000_000_000
 TOLD = Usage(input_tokens=10, output_tokens=20)
 COMPUTED = 10 * 10**6 + 20 * 2 * 10**6
 
-VOID = Settlement(0, "none", void=True)
+VOID = Settlement(0, "none")
 
 
 def reported(**more: Any) -> Usage:
@@ -77,7 +77,7 @@ def test_where_nothing_bounded_a_call_nobody_knows_what_it_cost() -> None:
 @pytest.mark.parametrize(("ending", "price", "settlement"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_an_attempt_costs_what_is_known_best(ending: Ending, price: Price | None, settlement: Settlement) -> None:
     found = settle(ending, Prices(price), HOLD)
-    assert (found.cost_pusd, found.source, found.void) == (settlement.cost_pusd, settlement.source, settlement.void)
+    assert (found.cost_pusd, found.source) == (settlement.cost_pusd, settlement.source)
     assert found.doubts == settlement.doubts
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Context, Decimal
 
+from proxy.wire.usage import Usage
+
 PUSD_PER_USD = 10**12
 _EXACT = Context(prec=60)
 _CENT = Decimal("0.01")
@@ -12,6 +14,12 @@ _CENT = Decimal("0.01")
 def to_pusd(usd: Decimal) -> int:
     """The nearest amount, for what was charged."""
     return round(usd.scaleb(12, _EXACT))  # half to even
+
+
+def told_pusd(usage: Usage) -> int | None:
+    """What a reply says that its call was charged, all in; None where it does not."""
+    usd = usage.cost_usd
+    return None if usd is None else to_pusd(usd if usage.byok_usd is None else usd + usage.byok_usd)
 
 
 def to_pusd_up(usd: Decimal) -> int:

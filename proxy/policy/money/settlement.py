@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.money.amounts import to_pusd
+from proxy.policy.money.amounts import to_pusd, told_pusd
 from proxy.policy.money.costs import Extra, PriceOf, cost_usd, is_free, nobody_knows, of_images
 from proxy.policy.money.prices import Price
 from proxy.policy.retries.retry import Trouble
@@ -55,14 +55,13 @@ class Ending(Struct, frozen=True):
 
 
 class Settlement(Struct, frozen=True, gc=False):
-    """The cost and where it is known from; `void` when it provably cost nothing. `doubts` feed the anomaly counter.
+    """The cost and where it is known from: "none" where it provably cost nothing. `doubts` feed the anomaly counter.
 
     `usage` is what it was reckoned from: counts that are told, or estimated where it is `counted`.
     """
 
     cost_pusd: int
     source: Source
-    void: bool = False
     doubts: tuple[str, ...] = ()
     usage: Usage | None = None
 
@@ -104,27 +103,17 @@ def is_worth_asking(settlement: Settlement, ending: Ending) -> bool:
     return settlement.source in ("counted", "held", "unknown") and ending.status == 200 and unstated
 
 
-NEVER_SENT = frozenset({"unhealthy", "unreachable", "stale_connection"})
-_VOID = Settlement(0, "none", void=True)
-
-
-def reported(trouble: Trouble, usage: Usage | None) -> Settlement | None:
-    """The cost where nothing else has to be known of the attempt: nothing was sent, or the reply says it; else None."""
-    if trouble in NEVER_SENT:
-        return _VOID
-    if usage is None or usage.cost_usd is None:
-        return None
-    usd = usage.cost_usd if usage.byok_usd is None else usage.cost_usd + usage.byok_usd
-    return Settlement(to_pusd(usd), "reported", False, usage.doubts, usage)
+_NEVER_SENT = frozenset({"unhealthy", "unreachable", "stale_connection"})
+NOTHING = Settlement(0, "none")
 
 
 def settle(ending: Ending, prices: Prices, hold_pusd: int) -> Settlement:
     """Decide the cost of an attempt."""
     usage = ending.usage
-    if (told := reported(ending.trouble, usage)) is not None:
-        return told
-    if ending.refused and usage is None:
-        return _VOID
+    if ending.trouble in _NEVER_SENT or (ending.refused and usage is None):
+        return NOTHING
+    if usage is not None and (told := told_pusd(usage)) is not None:
+        return Settlement(told, "reported", usage.doubts, usage)
     prices = prices.under(ending.terms)
     if usage is not None and (ending.refused or ending.complete):
         return _priced(ending, usage, prices, hold_pusd)
