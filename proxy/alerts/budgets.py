@@ -67,7 +67,6 @@ class Alerts:
         self._outbox = Outbox(books.writer)
         self._webhooks = Webhooks(self._outbox, partial(tell_tried, self._metrics))
         self.take_on(hooks)
-        books.writer.watch(self._look)
         books.watch = self.watch
         self.watch(books.keys.budgets)
 
@@ -80,6 +79,7 @@ class Alerts:
     def watch(self, budgets: Iterable[Budget]) -> None:
         """From now on these are looked at. Where thresholds or the cap are others than before, now as well."""
         before, self._watched = self._watched, {budget.id: budget for budget in budgets if budget.alerts}
+        self._writer.watch(self._look, self._watched)
         self._tenants = {caller.name: caller.tenant for caller in self._books.keys.callers if caller.tenant}
         now = time.time()
         changed = [b for b in self._watched.values() if b != before.get(b.id)]

@@ -7,8 +7,9 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from proxy.stores import spending
 from proxy.stores.failures import LedgerDamaged, LedgerTooNew
-from proxy.stores.records import Charge
+from proxy.stores.records import MOST_INT, Charge
 from proxy.stores.segments import START, Position
 
 # of the tables, oldest first; a file with another one is from a later version
@@ -40,6 +41,7 @@ REVISIONS = (
     "0025",
     "0026",
     "0027",
+    "0028",
 )
 
 _PERIODS = 3
@@ -71,9 +73,15 @@ def position(driver: sqlite3.Connection) -> Position:
 
 def spent(driver: sqlite3.Connection, budgets: Iterable[str], periods: int = _PERIODS) -> dict[Charge, int]:
     """What the newest periods of each budget have spent."""
-    return {
-        (budget, period): amount for budget in budgets for period, amount in driver.execute(_NEWEST, (budget, periods))
+    wanted = set(budgets)
+    found = {
+        (budget, period): amount for budget in wanted for period, amount in driver.execute(_NEWEST, (budget, periods))
     }
+    if any(map(spending.may_wait, wanted)):
+        for charge, amount in spending.waiting(driver).items():
+            if charge[0] in wanted:
+                found[charge] = min(MOST_INT, found.get(charge, 0) + amount)
+    return found
 
 
 def picture_times(driver: sqlite3.Connection) -> list[tuple[str, int]]:

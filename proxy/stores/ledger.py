@@ -6,19 +6,21 @@ Every function works inside a transaction of its caller.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec.structs import astuple
 
 from proxy.policy.money.amounts import usd_text
-from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, sums, tool_rollups
+from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, spending, sums, tool_rollups
 from proxy.stores.alike import Groups, adding, alike
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
 from proxy.stores.segments import Position
-from proxy.stores.sums import Fresh, adding_up, bounded, insert, quoted
+from proxy.stores.spending import Totals
+from proxy.stores.statements import bounded, insert, quoted
+from proxy.stores.sums import Fresh
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -35,7 +37,6 @@ RecordT = TypeVar("RecordT")
 
 _ADJUSTMENT = [name for name in Adjusted.__struct_fields__ if name != "tenant"]  # which the audit keeps
 _ADD_ADJUSTMENT = insert("adjustments", _ADJUSTMENT)
-_ADD_SPENT = adding_up("budget_spent", ("budget", "period"), ("spent_pusd",))
 _SET_ROW = ", ".join(f'"{name}" = ?' for name in Row.__struct_fields__)
 _CORRECT = f"UPDATE attempts SET {_SET_ROW} WHERE id = ? AND source = ? AND cost_pusd = ?"
 _SET_POSITION = (
@@ -60,9 +61,12 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
     return changed
 
 
-def take(driver: sqlite3.Connection, records: Sequence[Record], position: Position) -> tuple[set[Charge], Fresh]:
+def take(
+    driver: sqlite3.Connection, records: Sequence[Record], position: Position, at_once: Container[str] | None = None
+) -> tuple[set[Charge], Fresh]:
     """Add the records and the position behind them, but for what their rows add to sums; return which periods of budgets have
-    spent another sum than before, and what is to be summed up.
+    spent another sum than before, and what is to be summed up. What budgets have spent is summed up with it where some are
+    named for which that must be done `at_once`.
 
     Records it has are passed over.
     """
@@ -74,8 +78,14 @@ def take(driver: sqlite3.Connection, records: Sequence[Record], position: Positi
     if with_tools := [record for record in fresh if type(record) is Settled and record.offered]:
         tool_rollups.add(driver, with_tools)
     if any(change.actor for change in adjusted):
+        spending.bring_in(driver)
         audit.append(driver, _deeds(driver, adjusted))
-    changed = _add_spent(driver, fresh, adjusted)
+    totals = _totals(fresh, adjusted)
+    if at_once is None:
+        spending.keep(driver, totals)
+    else:
+        spending.leave(driver, totals, at_once)
+    changed = set(totals)
     unsummed = Fresh(groups, [record for record in fresh if record.row.session], len(fresh), sums.newest(driver))
     if Corrected in kinds:
         unsummed = Fresh({}, (), 0, sums.bring_up_all(driver).until)
@@ -164,33 +174,21 @@ def _unknown(driver: sqlite3.Connection, table: str, last_first: dict[str, Recor
     return list(reversed(last_first.values()))
 
 
-def _add_spent(driver: sqlite3.Connection, fresh: list[WithRow], adjusted: list[Adjusted]) -> set[Charge]:
-    totals: dict[Charge, int] = {}
+def _totals(fresh: list[WithRow], adjusted: list[Adjusted]) -> Totals:
+    """What these add to periods of budgets."""
+    totals: Totals = {}
     newest: tuple[Charge, ...] = ()  # most calls are charged to what the one before is charged to
     cost_pusd = 0
     for record in fresh:
         if type(record) is Settled:
             if record.charges != newest:
-                _charge(totals, newest, cost_pusd)
+                spending.charge(totals, newest, cost_pusd)
                 newest, cost_pusd = record.charges, 0
             cost_pusd += record.row.cost_pusd
-    _charge(totals, newest, cost_pusd)
+    spending.charge(totals, newest, cost_pusd)
     for change in adjusted:
-        _charge(totals, ((change.budget, change.period),), change.delta_pusd)
-    return _keep_spent(driver, totals)
-
-
-def _charge(totals: dict[Charge, int], charges: Iterable[Charge], amount_pusd: int) -> None:
-    for charge in charges:
-        totals[charge] = totals.get(charge, 0) + amount_pusd
-
-
-def _keep_spent(driver: sqlite3.Connection, totals: dict[Charge, int]) -> set[Charge]:
-    rows: list[tuple[Any, ...]] = [(*charge, amount) for charge, amount in totals.items()]
-    amounts = totals.values()
-    is_usual = max(amounts, default=0) <= MOST_INT and min(amounts, default=0) >= -MOST_INT
-    driver.executemany(_ADD_SPENT, rows if is_usual else map(bounded, rows))
-    return set(totals)
+        spending.charge(totals, ((change.budget, change.period),), change.delta_pusd)
+    return totals
 
 
 def _deeds(driver: sqlite3.Connection, adjusted: list[Adjusted]) -> list[Deed]:
@@ -225,7 +223,8 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         label_rollups.correct(driver, done)
         tool_rollups.correct(driver, done)
         asked_quarters.add(driver, [record.row for record in done])
-    totals: dict[Charge, int] = {}
+    totals: Totals = {}
     for record in done:
-        _charge(totals, record.charges, record.delta_pusd)
-    return _keep_spent(driver, totals)
+        spending.charge(totals, record.charges, record.delta_pusd)
+    spending.keep(driver, totals)
+    return set(totals)

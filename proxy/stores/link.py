@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -33,6 +33,7 @@ class Link:
     def __init__(self, path: Path, busy_seconds: float) -> None:
         """`path` exists, made ready by `open_ledger`; one that is gone later is never made anew."""
         self.look: Look = _nobody_looks
+        self.looked_at: Container[str] = ()  # the budgets it looks for
         self.rejected = 0
         self._unsummed = Unsummed()
         self._path = path
@@ -51,7 +52,7 @@ class Link:
         unsummed = self._unsummed
 
         def work(driver: sqlite3.Connection) -> tuple[Callable[[], object], Fresh, bool]:
-            changed, fresh = ledger.take(driver, records, end)
+            changed, fresh = ledger.take(driver, records, end, self.looked_at if are_many else None)
             is_kept = not are_many and unsummed.has_all_before(fresh)
             if is_kept:
                 sums.keep(driver, fresh)

@@ -1,8 +1,8 @@
 """The tables of the ledger. A change here comes with a migration, its name in `known.REVISIONS`, and
 `python -m tools.make_tables`.
 
-Spending is read from `budget_spent` and usage from the four tables of sums, never from `attempts`, which may have
-millions of rows and lose the oldest. Sums are kept by quarter-hour because every zone's days begin on one.
+Spending is read from `budget_spent`, with what waits in `unsummed_spent` to be added to it, and usage from the four tables of
+sums, never from `attempts`, which may have millions of rows and lose the oldest. Sums are kept by quarter-hour because every zone's days begin on one.
 """
 
 from __future__ import annotations
@@ -47,10 +47,13 @@ def _text(name: str, **options: Any) -> Column[str]:
     return Column(name, Text(), nullable=options.pop("nullable", False), **options)
 
 
-attempts = Table(
+def _numbered(name: str, *columns: Column[Any] | Index | UniqueConstraint) -> Table:
+    """One whose rows are numbered as they come."""
+    return Table(name, metadata, _number("seq", primary_key=True), *columns, sqlite_strict=True)
+
+
+attempts = _numbered(
     "attempts",
-    metadata,
-    _number("seq", primary_key=True),
     _text("id", unique=True),
     _text("request_id"),
     _number("attempt"),
@@ -81,7 +84,6 @@ attempts = Table(
     Index("ix_attempts_failed", "at_ms", sqlite_where=text("status >= 400 OR error IS NOT NULL")),
     Index("ix_attempts_session", "session", "at_ms", sqlite_where=text("session <> ''")),
     Index("ix_attempts_tagged", "at_ms", sqlite_where=text("tags <> ''")),
-    sqlite_strict=True,
 )
 
 
@@ -152,23 +154,20 @@ budget_spent = _kept(
     _number("alerted_pusd", server_default="0"),  # the highest threshold somebody was told of
 )
 
-adjustments = Table(
+unsummed_spent = _numbered("unsummed_spent", _text("charges"), _text("amounts"))
+
+adjustments = _numbered(
     "adjustments",
-    metadata,
-    _number("seq", primary_key=True),
     _text("id", unique=True),
     _number("at_ms"),
     _text("budget"),
     *map(_number, ("period", "delta_pusd")),
     _text("reason"),
     *(_text(name, server_default="") for name in ("actor", "source")),
-    sqlite_strict=True,
 )
 
-keys = Table(
+keys = _numbered(
     "keys",
-    metadata,
-    _number("seq", primary_key=True),
     _text("name"),
     Column("key_hmac", LargeBinary(), nullable=False, unique=True),
     *(_text(name) for name in ("models", "limits", "budgets")),
@@ -178,31 +177,24 @@ keys = Table(
     _text("tenant", server_default=""),
     *(_text(name, server_default="") for name in ("lossy", "coalesce", "cache")),
     _number("uid", nullable=True),
-    sqlite_strict=True,
 )
 Index("ux_keys_live_name", keys.c.name, unique=True, sqlite_where=text("revoked_ms IS NULL"))
 
-outbox = Table(
+outbox = _numbered(
     "outbox",
-    metadata,
-    _number("seq", primary_key=True),
     *(_text(name) for name in ("id", "hook", "body")),
     _number("made_ms"),
-    sqlite_strict=True,
 )
 
 # Each change of a stored setting is a row, the newest version of a name is in force; no value is no setting any more.
-settings = Table(
+settings = _numbered(
     "settings",
-    metadata,
-    _number("seq", primary_key=True),
     *(_text(name) for name in ("section", "name")),
     _number("version"),
     _text("value", nullable=True),
     _number("at_ms"),
     *(_text(name) for name in ("actor", "reason")),
     UniqueConstraint("section", "name", "version"),
-    sqlite_strict=True,
 )
 
 # What entries of `models:` have said, each saying once; numbers count from 1.
@@ -246,16 +238,13 @@ data_keys = _kept(
 )
 
 # A chain: every row holds the hash of the one before it. Rows are only ever added.
-audit = Table(
+audit = _numbered(
     "audit",
-    metadata,
-    _number("seq", primary_key=True),
     _number("at_ms"),
     *(_text(name) for name in ("actor", "source", "action", "target")),
     *(_text(name, nullable=True) for name in ("before", "after")),
     *(_text(name) for name in ("reason", "tenant", "previous", "hash")),
     Index("ix_audit_at_ms", "at_ms"),
-    sqlite_strict=True,
 )
 TRIGGERS = tuple(
     f"CREATE TRIGGER audit_{name} BEFORE {name.upper()} ON audit BEGIN SELECT RAISE(ABORT, 'rows are only added'); END"
@@ -263,13 +252,10 @@ TRIGGERS = tuple(
 )
 
 # What a provider's list of models has that it had not, oldest first. `aliases` is JSON: the names under `models:` it is about.
-catalogue_changes = Table(
+catalogue_changes = _numbered(
     "catalogue_changes",
-    metadata,
-    _number("seq", primary_key=True),
     _number("at_ms"),
     *(_text(name) for name in ("kind", "provider", "model", "before", "after", "aliases")),
-    sqlite_strict=True,
 )
 
 # What providers billed, day by day, as JSON, and what the ledger's sum lacks beside it; rows of calls stay as they are.

@@ -14,10 +14,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from proxy.stores import label_rollups, rollups
+from proxy.stores import label_rollups, rollups, spending
 from proxy.stores.alike import Groups, alike
-from proxy.stores.database import marks
 from proxy.stores.records import MOST_INT, Record, Refused, Row, Settled
+from proxy.stores.statements import adding_up, bounded
 from proxy.stores.tally import COUNTERS, QUARTERS_PER_DAY, Counts, session_of, tally
 from proxy.stores.tally import add as plus
 
@@ -32,22 +32,6 @@ _LESS = f"UPDATE rollup_state SET summed_seq = min(summed_seq, ({_NEWEST}))"  # 
 _COLUMNS = ", ".join(f'"{name}"' for name in Row.__struct_fields__)
 _BEHIND = f"SELECT seq, {_COLUMNS} FROM attempts WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
 _EVERY = -1
-
-
-def insert(table: str, columns: Sequence[str]) -> str:
-    """What adds a row to a table."""
-    return f"INSERT INTO {table} ({', '.join(map(quoted, columns))}) VALUES ({marks(columns)})"
-
-
-def quoted(column: str) -> str:
-    """The column as a statement has it."""
-    return f'"{column}"'
-
-
-def adding_up(table: str, key: Sequence[str], counters: Sequence[str]) -> str:
-    """Insert, or add to the row that is there. An overflow stays at the largest number."""
-    sums_up = ", ".join(f'"{name}" = min({MOST_INT}, {table}."{name}" + excluded."{name}")' for name in counters)
-    return f"{insert(table, [*key, *counters])} ON CONFLICT ({', '.join(map(quoted, key))}) DO UPDATE SET {sums_up}"
 
 
 _ADD_SUMS = adding_up("sums", ("quarter", *_SPENDER), COUNTERS)
@@ -110,6 +94,7 @@ def keep(driver: sqlite3.Connection, fresh: Fresh) -> None:
 
 def bring_up(driver: sqlite3.Connection, unsummed: Unsummed) -> Unsummed:
     """Bring in what there is, or a part of what has to be read for it; return what is left when the transaction is over."""
+    spending.bring_in(driver)
     (summed,) = driver.execute(_STATE).fetchone()
     if summed == unsummed.after:
         _keep(driver, unsummed.minutes, unsummed.in_sessions, unsummed.until)
@@ -189,8 +174,3 @@ def _columns_of(totals: dict[Any, Counts]) -> list[tuple[Any, ...]]:
     counts = totals.values()
     is_usual = max(map(max, counts), default=0) <= MOST_INT and min(map(min, counts), default=0) >= -MOST_INT
     return rows if is_usual else list(map(bounded, rows))
-
-
-def bounded(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """No integer that a column cannot hold: an upstream may have named it."""
-    return tuple(max(-MOST_INT, min(value, MOST_INT)) if isinstance(value, int) else value for value in row)

@@ -435,6 +435,13 @@ CREATE TABLE sums_by_session (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE unsummed_spent (
+  seq INTEGER NOT NULL,
+  charges TEXT NOT NULL,
+  amounts TEXT NOT NULL,
+  CONSTRAINT pk_unsummed_spent PRIMARY KEY (seq)
+)
+ STRICT;
 CREATE TABLE use_case_versions (
   name TEXT NOT NULL,
   number INTEGER NOT NULL,

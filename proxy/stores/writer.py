@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
@@ -98,9 +98,9 @@ class Writer:
         """Up to where the ledger has the journal."""
         return self._position
 
-    def watch(self, look: Look) -> None:
-        """Have `look` see what changes of the sums of budgets, from now on."""
-        self._link.look = look
+    def watch(self, look: Look, budgets: Container[str]) -> None:
+        """Have `look` see what changes of the sums of budgets, from now on: of these as it happens."""
+        self._link.look, self._link.looked_at = look, budgets
 
     def start(self, position: Position = START) -> None:
         """Begin, a little later, with whatever the journal has behind `position`, which the ledger is known to have."""
@@ -200,7 +200,7 @@ class Writer:
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
             self._drain(is_asked=bool(jobs))
-            self._link.sum_up(at_once=is_asked or not self._has_many)
+            self._link.sum_up(at_once=is_asked or bool(jobs) or not self._has_many)
             self._run_all(jobs)
             self._is_filling = self._is_filling and self._link.fill()
             self._prune()
