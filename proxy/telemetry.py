@@ -232,7 +232,7 @@ def _alike(same: Same) -> Alike:
         entry.shadow_rejections and _codes(entry.shadow_rejections),
         record.tenant, entry.flags, entry.cache, record.saved_pusd,
     )  # fmt: skip
-    whose = Counter([(line.key, line.tenant) for line in lines])
+    whose = Counter([(one.key, one.tenant or None) for one, _ in same.ended])
     return Alike(seen, lines, whose, sum([one.saved_pusd for one, _ in same.ended]) if entry.cache else 0)
 
 

@@ -6,8 +6,8 @@ Nearly every call differs from one before it in its ids, key, times, tokens and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -23,14 +23,12 @@ from proxy.wire.marks import UNMARKED
 _MOST_KINDS = 2000
 _entries = msgspec.json.Decoder(Entry)
 
-_NO_TOKENS = (None, None, None, None)
-
 Ended = tuple[Record, float]  # with the monotonic time of its end
 
 
 class Line(Struct, frozen=True, gc=False):
-    """The fields of an entry, then what a line of the log has besides. What is JSON already stands for all members from
-    there to the next that each call has for itself."""
+    """What calls have for themselves, and as JSON the members that follow it, up to the next of these. Among the last ones is
+    what only some have for themselves."""
 
     is_odd: ClassVar[bool] = False
 
@@ -50,16 +48,6 @@ class Line(Struct, frozen=True, gc=False):
     total_seconds: float
     overhead_seconds: float
     client_left: Raw
-    session: str | None
-    tags: Raw
-    tenant: str | None
-    use_case: Raw
-    decision: str | None
-    arm: Raw
-    cost_credits: str | None
-    cache: Raw
-    saved_usd: str | None
-    event: str
     level: str
     time: str
 
@@ -82,18 +70,21 @@ class OddLine(Entry, frozen=True, gc=False):
         return Entry(*astuple(self)[:-3])
 
 
-Pieces = tuple[Raw, ...]  # of a line, in turn
-_NO_PIECES: Pieces = (Raw(),) * 7
+Pieces = tuple[Raw, Raw, bytes]  # of a line, in turn; the last one has a place for each of what only some calls have
+Seldom = tuple[str | None, ...]  # in the order of _SELDOM
+_SELDOM = ("session", "tenant", "decision", "cost_credits", "saved_usd")
+_NO_SELDOM: Seldom = (None,) * len(_SELDOM)
+_NO_PIECES: Pieces = (Raw(), Raw(), b"")
 _OWN = frozenset(name for name, kind in Line.__annotations__.items() if kind != "Raw")
 
 
 class Kind(Struct, frozen=True, eq=False):
     """Calls that differ in what each has for itself: the first one's entry, the level of their lines, and the JSON that all
-    these have; () where something in it is odd."""
+    these have; None where something in it is odd."""
 
     entry: Entry
     level: str
-    pieces: Pieces
+    pieces: Pieces | None
 
 
 class Alike(Struct):
@@ -117,50 +108,51 @@ class Kinds:
 
     def __init__(self) -> None:
         self._known: dict[object, Kind] = {}
-        self._newest: tuple[object, Kind | None] = (None, None)
 
     def told(self, ended: Sequence[Ended], unit: Credits | None) -> Told:
         """All there is to tell of these, with what they cost in the operator's own unit, where there is one."""
-        lines: list[Line | OddLine] = []
-        alike: dict[Kind, Alike] = {}
-        newest: Kind | None = None
-        same: Alike | None = None
-        has_odd = False
+        kinds, parted = self._parted(ended)
         is_usual = _are_usual(ended)
-        for one, time in zip(ended, _instants(ended), strict=True):
-            kind = self._kind(*one)
-            if kind.pieces and (is_usual or _are_usual((one,))):
-                line: Line | OddLine = _line(one, kind.pieces, (kind.level, time), unit)
-            else:
-                line, has_odd = _odd_line(one, kind, time, unit), True
-            lines.append(line)
-            if same is None or kind is not newest:
-                newest, same = kind, alike.get(kind)
-                if same is None:
-                    same = alike[kind] = Alike(kind.entry, [], [])
-            same.ended.append(one)
-            same.lines.append(line)
-        return Told(lines, list(alike.values()), has_odd)
+        alike = {kind: Alike(kind.entry, same, _told(kind, same, unit, is_usual)) for kind, same in parted.items()}
+        if len(alike) == 1:
+            lines = alike[kinds[0]].lines
+        else:
+            left = {kind: iter(same.lines) for kind, same in alike.items()}
+            lines = [next(left[kind]) for kind in kinds]
+        return Told(lines, list(alike.values()), not is_usual or any(kind.pieces is None for kind in alike))
 
-    def _kind(self, record: Record, at: float) -> Kind:
-        error, listener = record.error, record.listener
-        flags = () if listener is None or error is not None else listener.flags(at - record.started)
-        refused = None if error is None else (error.kind, error.code)
-        same = (  # all that its entry and the metrics depend on, but for what each call has for itself
-            record.endpoint, record.model, record.label, record.target, record.served, record.stream, record.phase,
-            record.status, record.failure, record.failure_status, record.missing, record.calls, record.pending,
-            record.cost_source, record.client_left, record.shadow_rejections, record.marks.tags, record.use_case,
-            record.arm, record.cache, record.losses, tuple(record.tried), tuple(record.adjusted), flags, refused,
-        )  # fmt: skip
-        newest, kind = self._newest
-        if kind is not None and same == newest:  # as nearly always, and found out in half the time
-            return kind
-        kind = self._known.get(same)
+    def _parted(self, ended: Sequence[Ended]) -> tuple[list[Kind], dict[Kind, list[Ended]]]:
+        """The kind of each, and those of each kind."""
+        kinds: list[Kind] = []
+        parted: dict[Kind, list[Ended]] = {}
+        newest: tuple[Any, ...] = ()
+        for one in ended:
+            record, at = one
+            error, listener = record.error, record.listener
+            shared = (  # all that its entry and the metrics depend on, but for what each call has for itself
+                record.endpoint, record.model, record.label, record.target, record.served, record.stream, record.phase,
+                record.status, record.failure, record.failure_status, record.missing, record.calls, record.pending,
+                record.cost_source, record.client_left, record.shadow_rejections, record.marks.tags, record.use_case,
+                record.arm, record.cache, record.losses,
+                () if listener is None or error is not None else listener.flags(at - record.started),
+                None if error is None else (error.kind, error.code), record.tried, record.adjusted,
+            )  # fmt: skip
+            if shared != newest:  # as few are, and found out in half the time
+                newest, kind = shared, self._kind(one, shared)
+                same = parted.setdefault(kind, [])
+            same.append(one)
+            kinds.append(kind)
+        return kinds, parted
+
+    def _kind(self, ended: Ended, shared: tuple[Any, ...]) -> Kind:
+        known, (*others, tried, adjusted) = self._known, shared
+        shared = (*others, tuple(tried), tuple(adjusted))
+        kind = known.get(shared)
         if kind is None:
-            if len(self._known) >= _MOST_KINDS:
-                self._known.clear()
-            kind = self._known[same] = _begun(_entry((record, at), flags, None))
-        self._newest = same, kind
+            if len(known) >= _MOST_KINDS:
+                known.clear()
+            flags: tuple[str, ...] = others[-2]
+            kind = known[shared] = _begun(_entry(ended, _lines([ended], "", _NO_PIECES, None)[0], flags, None))
         return kind
 
 
@@ -169,42 +161,88 @@ def _begun(entry: Entry) -> Kind:
     try:
         members = msgspec.json.decode(msgspec.json.encode(entry), type=dict[str, Raw])
     except UnicodeEncodeError:
-        return Kind(entry, level, ())
+        return Kind(entry, level, None)
     pieces: list[bytes] = []
     before = ""
     for name, value in members.items():
         if name not in _OWN:
+            said = b"%b" if name in _SELDOM else bytes(value).replace(b"%", b"%%")
             if before in _OWN:
-                pieces.append(bytes(value))
+                pieces.append(said)
             else:
-                pieces[-1] += b',"%b":%b' % (name.encode(), bytes(value))
+                pieces[-1] += b',"%b":%b' % (name.encode(), said)
         before = name
-    is_usual = all(len(piece) <= LONGEST and is_plain(piece) for piece in pieces)
-    return Kind(entry, level, tuple(map(Raw, pieces)) if is_usual else ())
+    if not all(len(piece) <= LONGEST and is_plain(piece) for piece in pieces):
+        return Kind(entry, level, None)
+    endpoint, source, left = pieces
+    return Kind(entry, level, (Raw(endpoint % ()), Raw(source % ()), left + b',"event":"call"'))
 
 
-def _line(ended: Ended, pieces: Pieces, told: tuple[str, str], unit: Credits | None) -> Line:
-    """In the order of its fields, as an entry: by their names it takes four times as long."""
-    (record, at), (level, time) = ended, told
-    endpoint, source, left, tags, use_case, arm, cache = pieces
-    read, written, cached, reasoning = _NO_TOKENS if (usage := record.usage) is None else (
-        usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
-    )  # fmt: skip
-    first_byte, first_token, total, ours = record.times.in_seconds(at)
-    cost_usd = usd_text(record.cost_pusd) if record.cost_source and not record.pending else None
-    return Line(
-        record.request_id, record.upstream_request_id, instant(record.at), record.key, endpoint,
-        read, written, cached, reasoning, cost_usd, source, first_byte, first_token, total, ours,
-        left, record.marks.session or None, tags, record.tenant or None, use_case, record.decision or None, arm,
-        None if unit is None or cost_usd is None else f"{unit.of(cost_usd)} {unit.name}", cache,
+def _told(kind: Kind, ended: list[Ended], unit: Credits | None, is_usual: bool) -> list[Line | OddLine]:
+    """The lines of these, which are of one kind. `is_usual`: nothing of their own is odd."""
+    lines: list[Line | OddLine] = []
+    if kind.pieces is not None and is_usual:
+        lines += _lines(ended, kind.level, kind.pieces, unit)
+        return lines
+    for one in ended:
+        if kind.pieces is not None and _are_usual([one]):
+            lines += _lines([one], kind.level, kind.pieces, unit)
+        else:
+            own = _lines([one], kind.level, _NO_PIECES, unit)[0]
+            entry = _entry(one, own, kind.entry.flags, unit)
+            lines.append(OddLine(**asdict(entry), event="call", level=own.level, time=own.time))
+    return lines
+
+
+def _lines(ended: list[Ended], level: str, pieces: Pieces, unit: Credits | None) -> list[Line]:
+    """Of calls of one kind. In the order of a line's fields: by their names it takes four times as long."""
+    record, _ = ended[0]
+    is_priced = bool(record.cost_source) and not record.pending
+    has_more = unit is not None or record.cost_source == "cached"
+    (endpoint, source, template), lines = pieces, []
+    usual, second, to_second = _rest(template, _NO_SELDOM), 0.0, ""
+    for record, at in ended:
+        if (usage := record.usage) is None:
+            read = written = cached = reasoning = None
+        else:
+            read, written = usage.input_tokens, usage.output_tokens
+            cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
+        cost_usd = usd_text(record.cost_pusd) if is_priced else None
+        first_byte, first_token, total, ours = record.times.in_seconds(at)
+        seconds = record.at + at - record.started
+        if not 0.0 <= seconds - second < 1.0:  # most end in the same second as the one before
+            second = seconds // 1.0
+            to_second = instant(int(second) * 1000).removesuffix("000Z")
+        rest = usual
+        if has_more or record.marks is not UNMARKED or record.tenant or record.decision:
+            rest = _rest(template, _seldom(record, cost_usd, unit))
+        lines.append(Line(
+            record.request_id, record.upstream_request_id, instant(int(record.at * 1000)), record.key, endpoint,
+            read, written, cached, reasoning, cost_usd, source, first_byte, first_token, total, ours, rest, level,
+            to_second + str(int((seconds - second) * 1e6)).zfill(6) + "Z",  # half the time of a format
+        ))  # fmt: skip
+    return lines
+
+
+def _seldom(record: Record, cost_usd: str | None, unit: Credits | None) -> Seldom:
+    return (
+        record.marks.session or None,
+        record.tenant or None,
+        record.decision or None,
+        None if unit is None or cost_usd is None else f"{unit.of(cost_usd)} {unit.name}",
         usd_text(record.saved_pusd) if record.cost_source == "cached" else None,
-        "call", level, time,
-    )  # fmt: skip
+    )
 
 
-def _entry(ended: Ended, flags: tuple[str, ...], unit: Credits | None) -> Entry:
+@lru_cache(maxsize=512)
+def _rest(template: bytes, seldom: Seldom) -> Raw:
+    """The members at the end of a line, where they are for a line as it is."""
+    return Raw(template and template % tuple(map(msgspec.json.encode, seldom)))
+
+
+def _entry(ended: Ended, own: Line, flags: tuple[str, ...], unit: Credits | None) -> Entry:
     record, target, left_early = ended[0], ended[0].target, ended[0].left_early()
-    own = _line(ended, _NO_PIECES, ("", ""), unit)
+    session, tenant, decision, cost_credits, saved_usd = _seldom(record, own.cost_usd, unit)
     return Entry(
         own.request_id, own.upstream_request_id, own.at, own.key, record.endpoint, record.model,
         None if target is None else record.label,
@@ -217,36 +255,20 @@ def _entry(ended: Ended, flags: tuple[str, ...], unit: Credits | None) -> Entry:
         own.input_tokens, own.output_tokens, own.cached_tokens, own.reasoning_tokens, own.cost_usd,
         "pending" if record.pending else record.cost_source,
         own.first_byte_seconds, own.first_token_seconds, own.total_seconds, own.overhead_seconds,
-        record.client_left, record.shadow_rejections, own.session, record.marks.tags,
-        own.tenant, record.use_case or None, flags, own.decision, record.arm or None, own.cost_credits,
-        record.cache or None, own.saved_usd,
+        record.client_left, record.shadow_rejections, session, record.marks.tags,
+        tenant, record.use_case or None, flags, decision, record.arm or None, cost_credits,
+        record.cache or None, saved_usd,
     )  # fmt: skip
-
-
-def _odd_line(ended: Ended, kind: Kind, time: str, unit: Credits | None) -> OddLine:
-    entry = _entry(ended, kind.entry.flags, unit)
-    return OddLine(**asdict(entry), event="call", level=kind.level, time=time)
 
 
 def _are_usual(ended: Sequence[Ended]) -> bool:
     """Whether nothing has to be escaped, cut or taken out of what others named for each call."""
     texts = [record.upstream_request_id for record, _ in ended if record.upstream_request_id]
     texts += [record.marks.session for record, _ in ended if record.marks is not UNMARKED]
-    texts += {name for record, _ in ended for name in (record.key, record.tenant) if name}
+    whose = {(record.key, record.tenant) for record, _ in ended}
+    texts += [name for names in whose for name in names if name]
     try:
         said = msgspec.json.encode(texts)
     except UnicodeEncodeError:
         return False
     return is_plain(said) and max(map(len, texts), default=0) <= LONGEST
-
-
-def _instants(ended: Sequence[Ended]) -> list[str]:
-    """When each ended: most in the same second as the one before."""
-    found, second, text = [], 0, ""
-    for record, at in ended:
-        seconds = record.at + at - record.started
-        if not 0 <= seconds - second < 1:
-            second = int(seconds)
-            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        found.append(f"{text}.{str(int((seconds - second) * 1e6)).zfill(6)}Z")  # half the time of a format
-    return found

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+_TO_WHOLE = 1.5 * 2**52  # a float that is added to this one, and then less it, is whole: the nearest there is
+
 
 class Queued(Struct, frozen=True):
     """A place in line, counted from 1, and the seconds that were spent in it, or would be."""
@@ -41,20 +43,16 @@ class Times(Struct, gc=False):
         """Seconds from the call's start, to the microsecond."""
         return None if moment is None else micro(moment - self.started)
 
-    def ours_seconds(self, until: float) -> float:
-        """What is left of the time until then, which nobody else took."""
-        ours = until - self.started - self.upstream_seconds - self.waited_seconds
-        return ours if ours > 0.0 else 0.0
-
     def in_seconds(self, ended_at: float) -> tuple[float | None, float | None, float, float]:
         """What the log has of a call that is over: from its start to the reply, its first token and its end, and what of the
         time to the reply was ours. Each to the microsecond, which `round` takes ten times as long for."""
         start, first_byte, token = self.started, self.first_byte_at, self.first_token_at
+        ours = (first_byte or ended_at) - start - self.upstream_seconds - self.waited_seconds
         return (
-            None if first_byte is None else ((first_byte - start) * 1e6 + 0.5) // 1 / 1e6,
-            None if token is None else ((token - start) * 1e6 + 0.5) // 1 / 1e6,
-            ((ended_at - start) * 1e6 + 0.5) // 1 / 1e6,
-            (self.ours_seconds(first_byte or ended_at) * 1e6 + 0.5) // 1 / 1e6,
+            None if first_byte is None else ((first_byte - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
+            None if token is None else ((token - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
+            ((ended_at - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
+            (ours * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6 if ours > 0.0 else 0.0,
         )
 
     def server_timing(self, now: float, began: float | None, *, is_whole: bool) -> str:
@@ -63,7 +61,8 @@ class Times(Struct, gc=False):
         `began`: when the reply's first byte came, None where no provider has answered. The total is known where the reply
         `is_whole`.
         """
-        wait, ours = self.waited_seconds * 1000, self.ours_seconds(now) * 1000
+        wait = self.waited_seconds * 1000
+        ours = max(0.0, (now - self.started - self.upstream_seconds) * 1000 - wait)
         said = f'wait;dur={wait:.3f};desc="request body, line, retries", ours;dur={ours:.3f};desc="Tollkeeper"'
         if began is not None:
             said += f', upstream;dur={(began - self.sent_at) * 1000:.3f};desc="provider, to its first byte"'
@@ -75,13 +74,9 @@ def micro(seconds: float) -> float:
     return int(seconds * 1_000_000 + 0.5) / 1_000_000
 
 
-def instant(seconds: float) -> str:
+@lru_cache(maxsize=64)
+def instant(milliseconds: int) -> str:
     """A time of day as the log has it."""
-    return _instant(int(seconds * 1000))
-
-
-@lru_cache(maxsize=16)
-def _instant(milliseconds: int) -> str:
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
