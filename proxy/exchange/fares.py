@@ -19,7 +19,6 @@ from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.prices import Price
 from proxy.policy.money.quote import Quote, ample_pusd, quote_for, slope_for, with_maximum
 from proxy.policy.money.settlement import Prices
-from proxy.policy.money.weight import Weight
 from proxy.policy.values import Caller
 from proxy.wire.json_object import Text
 
@@ -65,12 +64,12 @@ class Fare(Struct, eq=False):
     is_plain: bool = False
     tells_more: bool = False
 
-    def quote(self, weight: Weight) -> Quote:
-        """What such an attempt is quoted at, for judging it by."""
+    def quote(self, text_tokens: int) -> Quote:
+        """What such an attempt is quoted at whose prompt has so many tokens, for judging it by."""
         slope, asks = self.slope, self.asks
         if slope is None:
             return self.fixed
-        return Quote(slope.price, slope.bound(weight.text_tokens, asks.maximum), asks.may_lower)
+        return Quote(slope.price, slope.bound(text_tokens, asks.maximum), asks.may_lower)
 
     def reckoning(self) -> Prices:
         """What it is paid by: as the lists have it that were in force when it was taken."""

@@ -21,7 +21,6 @@ from proxy.exchange.tool_use import NOT_COUNTED, ToolUse, tool_use
 from proxy.policy.money.account import Exceeded
 from proxy.policy.money.amounts import told_pusd
 from proxy.policy.money.settlement import Ending, Prices, Settlement, Source, has_failed, is_worth_asking, settle
-from proxy.policy.money.weight import Weight
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
@@ -33,7 +32,7 @@ from proxy.wire.usage import Usage
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
     from proxy.exchange.fares import Fare
-    from proxy.exchange.record import Record
+    from proxy.exchange.job import Job
     from proxy.exchange.reply import Reply
 
 
@@ -46,8 +45,7 @@ class Held(Struct, eq=False):
 
     fare: Fare
     hold: Hold
-    record: Record
-    _weight: Weight
+    job: Job
     waits: bool
     maximum: int | None = None
     look_at: int | None = None
@@ -70,7 +68,7 @@ class Held(Struct, eq=False):
         except JournalUnwritable:
             if not self.fare.is_free:
                 raise
-        times = self.record.times
+        times = self.job.record.times
         if times.opened_at is None:  # over a connection that stood, it begins with that
             times.sent_at = time.monotonic()
 
@@ -102,7 +100,7 @@ class Held(Struct, eq=False):
             return 0
         ending = Ending(
             status=200, complete=False, streamed=True, countable=True, stops_billing=True, usage=findings.usage,
-            input_tokens=self._weight.likely_input_tokens, counted_output=findings.counted_output, terms=findings.terms,
+            input_tokens=self.job.weight.likely_input_tokens, counted_output=findings.counted_output, terms=findings.terms,
         )  # fmt: skip
         return settle(ending, self._prices_of(findings), 0).cost_pusd
 
@@ -126,7 +124,7 @@ class Held(Struct, eq=False):
                 raise outgrown(verdict, self.fare.caller)
             if self.fare.keeping.books.has_shadows:
                 for budget_id in self.fare.keeping.books.overdrawn(self.hold.id):
-                    self.record.pass_shadow(BudgetExceeded.code, budget_id)
+                    self.job.record.pass_shadow(BudgetExceeded.code, budget_id)
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
                 self.fare.keeping.journal.write(self.hold)
@@ -158,7 +156,7 @@ class Held(Struct, eq=False):
             cost_pusd, source, doubts = settlement.cost_pusd, settlement.source, settlement.doubts
             usage = settlement.usage or usage
         row = attempt_row(self, outcome, cost_pusd, source, usage)
-        self.record.charge(cost_pusd, source, usage)
+        self.job.record.charge(cost_pusd, source, usage)
         self.is_over = is_over = outcome.whole or findings is None
         booked, durable = fare.keeping.book(row, self.hold.charges, doubts, self._tool_use, is_over)
         if not is_over and findings is not None:
@@ -173,7 +171,7 @@ class Held(Struct, eq=False):
             return settlement
         usage = settlement.usage or ending.usage
         row = attempt_row(self, outcome, settlement.cost_pusd, settlement.source, usage)
-        self.record.unsettled += 1
+        self.job.record.unsettled += 1
         self.fare.keeping.lookups.start(
             provider, asked, lambda told: self._looked_up(told, row, (settlement.doubts, usage))
         )
@@ -196,7 +194,7 @@ class Held(Struct, eq=False):
     def _keep_open(self, outcome: Reply | Failure, provider: Provider, response_id: str) -> None:
         """Leave the hold to whoever sees the response's end: the call is over, its cost is not known yet."""
         self.begun(outcome)
-        findings, self._closed, self.record.pending = outcome.findings, True, True
+        findings, self._closed, self.job.record.pending = outcome.findings, True, True
         assert findings is not None
         row = attempt_row(self, outcome, 0, "none", findings.usage)
         row = msgspec.structs.replace(row, upstream_id=response_id)
@@ -212,7 +210,7 @@ class Held(Struct, eq=False):
         findings = None if outcome is None else outcome.findings
         has_news = findings is not None and findings.events != self._events
         if has_news and outcome is not None and (late := self._late(booked[0], outcome)) is not None:
-            self.record.charge(late.cost_pusd - booked[0].cost_pusd, late.source, late.usage)
+            self.job.record.charge(late.cost_pusd - booked[0].cost_pusd, late.source, late.usage)
             booked = self.fare.keeping.correct(booked[0], self.hold, late, self._tool_use[0])
         for hear in self.fare.keeping.resolved:
             hear(booked)
@@ -223,13 +221,13 @@ class Held(Struct, eq=False):
             outcome.read_on(), lambda: self._heard(outcome)
         ):
             return False
-        self.record.unsettled += 1
+        self.job.record.unsettled += 1
         return True
 
     def _heard(self, outcome: Reply) -> None:
         outcome.release()
         self.close(outcome)
-        self.record.settled_late()
+        self.job.record.settled_late()
 
     def _late(self, row: Row, outcome: Reply | Failure) -> Settlement | None:
         """What the attempt cost after all; None where that is what was charged."""
@@ -248,14 +246,14 @@ class Held(Struct, eq=False):
             streamed=self.hold.stream if came is None else came,
             countable=findings is not None and findings.countable,
             binary=findings is not None and not findings.events,
-            stops_billing=not outcome.complete and self.record.closing_stops_billing(),
+            stops_billing=not outcome.complete and self.job.record.closing_stops_billing(),
             makes_images=draws,
             pictures=outcome.pictures if draws else 0,
-            copies=self._weight.asks.copies or 1,
+            copies=self.job.weight.asks.copies or 1,
             usage=findings.usage if findings else None,
-            input_tokens=self._weight.likely_input_tokens,
+            input_tokens=self.job.weight.likely_input_tokens,
             counted_output=findings.counted_output if findings else 0,
-            characters=self._weight.asks.characters or None,
+            characters=self.job.weight.asks.characters or None,
             hhmm=now.hour * 100 + now.minute,
             terms=findings.terms if findings else (),
         )
@@ -270,6 +268,6 @@ class Held(Struct, eq=False):
             )
             row, doubts = paid(row, Settlement(settlement.cost_pusd, "looked_up"), told), settlement.doubts
         self.is_over = True
-        self.record.charge(row.cost_pusd, row.source, usage)
+        self.job.record.charge(row.cost_pusd, row.source, usage)
         self.fare.keeping.book(row, self.hold.charges, doubts, self._tool_use)
-        self.record.settled_late()
+        self.job.record.settled_late()

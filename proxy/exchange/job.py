@@ -13,7 +13,8 @@ from proxy.exchange.prepared import Prepared, Route
 from proxy.exchange.record import Record
 from proxy.policy.limits.limiter import Limits
 from proxy.policy.limits.pace import DEFAULT
-from proxy.policy.money.weight import Weight, weigh
+from proxy.policy.money.asks import Asks
+from proxy.policy.money.weight import Weight, weigh, weight_of_texts
 from proxy.policy.values import Caller, Plan, Target
 from proxy.wire.call import Call
 from proxy.wire.endpoints import Endpoint
@@ -43,8 +44,10 @@ _NOBODY = Incoming(())
 class Job(Struct):
     """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds).
 
+    `asks`, `text_tokens` and `likely_tokens` are as its `weight` has them, which is `weighed` where it was looked into; what is
+    text and nothing else weighs what follows from these.
     `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `limits`
-    are those it has taken from, `reserved_tokens` with so many: none until the step in which its first attempt takes its hold.
+    are those it has taken from, with its `likely_tokens`: none until the step in which its first attempt takes its hold.
     `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
     output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place`: from which limits of a
     provider its attempt took, so many tokens, after how many calls.
@@ -54,7 +57,9 @@ class Job(Struct):
     """
 
     call: Call
-    weight: Weight
+    asks: Asks
+    text_tokens: int
+    likely_tokens: int
     caller: Caller
     plan: Plan
     incoming: Incoming
@@ -63,8 +68,8 @@ class Job(Struct):
     scopes: tuple[str, ...]
     rank: int = DEFAULT
     prepared: Prepared | None = None
+    weighed: Weight | None = None
     limits: Limits | None = None
-    reserved_tokens: int = 0
     under: tuple[str, ...] = ()
     sketch: Sketch | None = None
     cap: int | None = None
@@ -80,6 +85,11 @@ class Job(Struct):
             usage = self.record.usage if self.record.status < 400 else None
             self.course.ended(0 if usage is None else usage.input_tokens)
 
+    @property
+    def weight(self) -> Weight:
+        """All of what it weighs."""
+        return self.weighed or weight_of_texts(self.record.endpoint, self.text_tokens, self.asks)
+
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""
-        self.call, self.weight, self.incoming, self.sketch = _NOTHING, NO_WEIGHT, _NOBODY, None
+        self.call, self.incoming, self.sketch = _NOTHING, _NOBODY, None

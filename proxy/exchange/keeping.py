@@ -93,7 +93,7 @@ class Keeping(Struct, frozen=True):
 def attempt_row(held: Held, outcome: Reply | Failure, cost_pusd: int, source: Source, usage: Usage | None) -> Row:
     """The row of an attempt that was sent upstream and ends now, in the order of the row's fields: by their names it takes
     four times as long. So would `round`, and a function for each of the times."""
-    hold, record, fare, findings, used = held.hold, held.record, held.fare, outcome.findings, usage or NO_USAGE
+    hold, record, fare, findings, used = held.hold, held.job.record, held.fare, outcome.findings, usage or NO_USAGE
     error, times = record.error, record.times
     began, opened_at, token_at, first_byte_at = (
         times.started,

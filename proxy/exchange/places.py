@@ -29,7 +29,7 @@ class Places:
         self.leave(job)
         if provider.name not in self.names or provider.tenant:
             return
-        limits, tokens = self._limiter.of((provider_scope(provider.name),)), job.weight.likely_tokens
+        limits, tokens = self._limiter.of((provider_scope(provider.name),)), job.likely_tokens
         told = limits.take(tokens, time.monotonic_ns())
         if isinstance(told, Denied):
             raise NoHealthyUpstream(

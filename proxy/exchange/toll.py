@@ -72,7 +72,7 @@ class Toll:
             self.places.leave(job)
         if (limits := job.limits) is not None:
             job.limits = None
-            limits.give_back(job.reserved_tokens, job.record.tokens_used(), time.monotonic_ns())
+            limits.give_back(job.likely_tokens, job.record.tokens_used(), time.monotonic_ns())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""
@@ -90,7 +90,7 @@ class Toll:
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
         fare, now, job.under = route.fare, time.time(), job.scopes
-        if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.weight.asks:
+        if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.asks:
             fare = self.fare(job, route, lowered_to)
         elif not fare.together.begun <= now < fare.together.ends:
             self._renew(job, fare, now)
@@ -148,7 +148,7 @@ class Toll:
         self._renew(job, fare, now)
         if (held := self._take(job, fare, now)) is not None:
             return held
-        quote = fare.quote(job.weight)
+        quote = fare.quote(job.text_tokens)
         room = self._room(job, quote)
         if not isinstance(room, Go) or (room.hold_pusd and self._queue.is_before(job.caller.name, job.rank)):
             return await self._take_in_line(job, fare, quote)
@@ -213,7 +213,7 @@ class Toll:
         """A call is limited once, however many attempts it takes."""
         if job.limits is not None:
             return
-        denied = self.keeping.limiter.of(job.scopes).judge(job.weight.likely_tokens, time.monotonic_ns())
+        denied = self.keeping.limiter.of(job.scopes).judge(job.likely_tokens, time.monotonic_ns())
         if denied is not None:
             raise self._refused(denied, job)
 
@@ -234,19 +234,19 @@ class Toll:
         elif not fare.is_bounded or self._queue.line.waiting:
             return None
         else:
-            tokens, spare = job.weight.text_tokens, fare.spare_pusd
+            tokens, spare = job.text_tokens, fare.spare_pusd
             amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
         number, charges = record.calls + 1, together.charges
         identity = f"{record.request_id}.{number}"
         if not keeping.books.hold(identity, together, amount, spare):
             return None
         if job.limits is None:
-            limits, tokens, now_ns = fare.limits, job.weight.likely_tokens, time.monotonic_ns()
-            told = limits.take(tokens, now_ns)
+            limits, now_ns = fare.limits, time.monotonic_ns()
+            told = limits.take(job.likely_tokens, now_ns)
             if isinstance(told, Denied):
                 keeping.books.void(identity)
                 raise self._refused(told, job)
-            job.limits, job.reserved_tokens, record.limit_headers = limits, tokens, told
+            job.limits, record.limit_headers = limits, told
             if fare.tells_more:
                 self._tell_limits(job, limits, now_ns)
         if fare.tells_more:
@@ -254,7 +254,7 @@ class Toll:
         hold = Hold(  # in the order of its fields, which is quicker than by their names
             identity, int(now * 1000), record.request_id, number, *fare.named, fare.streams, amount, charges, *fare.hold_marks,
         )  # fmt: skip
-        held = Held(fare, hold, record, job.weight, keeping.waits)
+        held = Held(fare, hold, job, keeping.waits)
         if go is not None:
             held.maximum = go.maximum
         if fare.token_pusd and amount and charges:
@@ -263,7 +263,7 @@ class Toll:
 
     def _tell_limits(self, job: Job, taken: Limits, now_ns: int) -> None:
         """What its caller may read of the limits, and what those in shadow say."""
-        limiter, tokens = self.keeping.limiter, job.reserved_tokens
+        limiter, tokens = self.keeping.limiter, job.likely_tokens
         if job.caller.tenant:
             job.record.limit_headers = self._limits_told(job)
         if not limiter.has_shadows:
@@ -274,7 +274,7 @@ class Toll:
 
     def _take_in_shadow(self, job: Job, fare: Fare, identity: str, now: float) -> tuple[Charge, ...]:
         """Hold from budgets in shadow what each would have, were it the only one; none of them is in the way."""
-        books, amounts, quote = self.keeping.books, {}, fare.quote(job.weight)
+        books, amounts, quote = self.keeping.books, {}, fare.quote(job.text_tokens)
         if not books.has_shadows:
             return ()
         for budget_id, room in books.shadow_rooms(job.under, job.caller.name, now):

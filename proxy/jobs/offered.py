@@ -111,17 +111,17 @@ class Offers:
         weight, cap = weigh(call, plan.defaults), None
         if caller.max_output is not None:
             weight, cap = most_output(caller, call, weight)
-        scopes = scopes_of(caller)
         asking = CallJob(
-            call, weight, caller, plan, head.incoming, record, record.started, scopes, cap=cap, rank=head.rank
-        )
+            call, weight.asks, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record,
+            record.started, scopes_of(caller), head.rank, None, weight, cap=cap,
+        )  # fmt: skip
         toll, attempt = parts.exchange.toll, Attempt()
         route = parts.exchange.doors.route_to(asking, 0, toll.prices)
         held = await toll.hold_unpaced(asking, toll.fare(asking, route))
         if held is None:
             raise Unfit("its lines cost nothing")
         if asking.limits is not None:  # nothing of it is under way here
-            offer.taken.append((asking.limits, asking.reserved_tokens))
+            offer.taken.append((asking.limits, asking.likely_tokens))
             asking.limits.leave()
         offer.holds.append(replace(held.hold, batch=job.id))
         asking.route = route

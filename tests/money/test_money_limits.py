@@ -69,6 +69,15 @@ def test_tokens_of_a_thousand_callers(start_toll: StartToll, mock: Mock) -> None
     assert 0 <= 10_000 - used - 900 - left < 60
 
 
+def test_calls_alike_take_as_many_tokens_as_the_first_of_them(start_toll: StartToll, mock: Mock) -> None:
+    daemon = start(start_toll, [{"tokens": 10_000, "per": "month"}])
+    replies = [daemon.chat("quick", max_tokens=900) for _ in range(4)]
+    left = [int(reply.header("x-ratelimit-remaining-tokens") or 0) for reply in replies]
+    used = [row["input_tokens"] + row["output_tokens_emitted"] for row in mock.bill()]
+    assert 9_000 < left[0] < 9_100
+    assert [one - after for one, after in zip(left, left[1:], strict=False)] == used[:3]
+
+
 def test_the_limits_of_everything_together_and_of_a_key_are_taken_in_one_step(
     start_toll: StartToll, mock: Mock
 ) -> None:

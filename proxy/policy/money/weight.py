@@ -39,7 +39,8 @@ class _Message(_Said, gc=False):
     content: str | list[_Part] | None = None
 
 
-_read_said = msgspec.json.Decoder(list[_Message]).decode
+read_texts = msgspec.json.Decoder(list[_Message]).decode
+NO_TEXTS = msgspec.DecodeError, RecursionError, UnicodeDecodeError  # something more, no JSON array, or half a character
 
 
 class Weight(Struct, frozen=True):
@@ -114,30 +115,31 @@ def weigh_plain(call: Call) -> Weight | None:
     """The weight of a chat whose messages are texts and nothing else, without looking into them; None of any other."""
     template, body = call.template, call.body
     if template is not None and template.weighed is not None:
-        return (
-            weigh_texts(call.endpoint.name, body, body[template.messages], template.weighed)
-            if template.weighed
-            else None
-        )
+        return _weigh_texts(call, body[template.messages], template.weighed) if template.weighed else None
     document = call.document
     if document is None or len(body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
         return None
     asks = _asks_beside_messages(call, document)
     if template is not None:
         template.weighed = asks
-    return weigh_texts(call.endpoint.name, body, document.values.get("messages", b"[]"), asks) if asks else None
+    return _weigh_texts(call, document.values.get("messages", b"[]"), asks) if asks else None
 
 
-def weigh_texts(endpoint: str, body: bytes, messages: Text, asks: Asks) -> Weight | None:
-    """The weight of a body that `asks` for no more, whose `messages` are texts and nothing else; None where they are more, or
+def _weigh_texts(call: Call, messages: Text, asks: Asks) -> Weight | None:
+    """The weight of a call that `asks` for no more, whose `messages` are texts and nothing else; None where they are more, or
     no JSON array."""
+    body = call.body
     if not body.isascii() and not is_utf_8(body):
         return None
     try:
-        _read_said(messages)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # something more, or half a character
+        read_texts(messages)
+    except NO_TEXTS:
         return None
-    size = len(body)
+    return weight_of_texts(call.endpoint.name, len(body), asks)
+
+
+def weight_of_texts(endpoint: str, size: int, asks: Asks) -> Weight:
+    """The weight of a body of so many bytes, which are text and nothing else beside what it `asks` for."""
     read = -(-size * 2 // 7)
     return Weight(endpoint, size, size, TEXT_ALONE, asks, read, read + (asks.maximum or 0))
 

@@ -63,7 +63,10 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
         weight = await aside(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
         weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
     until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
-    job = Job(call, weight, caller, plan, head.incoming, record, until, scopes, cap=cap, rank=head.rank)
+    job = Job(
+        call, weight.asks, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record, until, scopes,
+        head.rank, None, weight, cap=cap,
+    )  # fmt: skip
     if not is_dressed and alike is None:
         job.prepared = _prepared_for(parts.heads, sender, job)
     return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)

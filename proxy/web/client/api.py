@@ -24,7 +24,7 @@ from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.times import Times
-from proxy.policy.money.weight import weigh, weigh_texts
+from proxy.policy.money.weight import NO_TEXTS, read_texts, weigh
 from proxy.web.client.anew import Body, worked_out
 from proxy.web.client.heads import Head, Sender
 from proxy.web.client.letting_in import let_in
@@ -34,8 +34,10 @@ from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
 from proxy.web.lane import LARGEST_BODY
 from proxy.web.upload import Upload
+from proxy.wire.body_template import BodyTemplate
 from proxy.wire.call import SMALL, known_template
 from proxy.wire.endpoints import OWN
+from proxy.wire.json_text import is_utf_8
 
 
 class Api:
@@ -203,22 +205,35 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     found = sender.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
-    template, asks = found.template, found.asks
-    if (
-        asks is None
-        or not body.startswith(template.begins)
-        or not body.endswith(template.ends)
-        or (weight := weigh_texts(record.endpoint, body, body[template.messages], asks)) is None
-    ):
-        found = _prepared_before(sender, body, found)
-        if found is None:
-            return None
-        weight = weigh(replace(found.call, body=body), found.plan.defaults)
+    weighed, asks, size = None, found.asks, len(body)
+    if asks is not None and _is_text_alone(body, found.template):
+        likely_tokens = -(-size * 2 // 7) + (asks.maximum or 0)  # as `weight_of_texts` has it
+    elif (found := _prepared_before(sender, body, found)) is None:
+        return None
+    else:
+        weighed = weigh(replace(found.call, body=body), found.plan.defaults)
+        asks, size, likely_tokens = weighed.asks, weighed.text_tokens, weighed.likely_tokens
     call, plan, head = replace(found.call, body=body), found.plan, sender.head
     until = record.started + head.read_timeout_seconds
     record.model, record.stream = call.model, call.stream
     record.marks, record.label = found.marks, plan.label
-    return Job(call, weight, sender.caller, plan, head.incoming, record, until, found.scopes, head.rank, found)
+    return Job(
+        call, asks, size, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, head.rank,
+        found, weighed,
+    )  # fmt: skip
+
+
+def _is_text_alone(body: bytes, template: BodyTemplate) -> bool:
+    """Whether a body is one like this, and its messages are texts and nothing else."""
+    if not body.startswith(template.begins) or not body.endswith(template.ends):
+        return False
+    if not body.isascii() and not is_utf_8(body):
+        return False
+    try:
+        read_texts(body[template.messages])
+    except NO_TEXTS:
+        return False
+    return True
 
 
 def _prepared_before(sender: Sender, body: bytes, latest: Prepared) -> Prepared | None:
