@@ -28,12 +28,15 @@ class Incoming(Struct, frozen=True):
 
 
 class Due(Protocol):
-    """What is due as a request goes out. Both raise what keeps it from going."""
+    """What is due as a request goes out. The latter two raise what keeps it from going."""
 
     waits: bool  # for the disk, before any of it goes out
 
+    def note(self) -> None:
+        """It is to go out at the end of this turn of the loop."""
+
     def sending(self) -> None:
-        """Write down that it goes out, in the same step."""
+        """It goes out: that is written down, in the same step."""
 
     async def durable(self) -> None:
         """Do that."""

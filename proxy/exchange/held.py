@@ -58,22 +58,30 @@ class Held(Struct, eq=False):
     _step: int = 0
     _tool_use: ToolUse = NOT_COUNTED
 
+    def note(self) -> None:
+        """Have it written down, before the request goes out in this turn."""
+        if not self._is_written:
+            self.fare.keeping.journal.soon(self.hold)
+
     def sending(self) -> None:
-        """Write it down, in the step in which the request goes out. Raises `JournalUnwritable` where the call may cost anything."""
+        """See to it that it is written, in the step in which the request goes out. Raises `JournalUnwritable` where the call may
+        cost anything."""
         if self._is_written or self._closed:
             return
-        try:
-            self.fare.keeping.journal.write(self.hold)
-            self._is_written = True
-        except JournalUnwritable:
-            if not self.fare.is_free:
-                raise
+        journal = self.fare.keeping.journal
+        if journal.turn:
+            journal.flush()
+        error = journal.refused.pop(self.hold.id, None) if journal.refused else None
+        if error is not None and not self.fare.is_free:
+            raise error
+        self._is_written = error is None
         times = self.job.record.times
         if times.opened_at is None:  # over a connection that stood, it begins with that
             times.sent_at = time.monotonic()
 
     async def durable(self) -> None:
         """Write it down, and wait until it is on disk."""
+        self.note()
         self.sending()
         if self._is_written:
             await self.fare.keeping.journal.durable(self.fare.keeping.journal.end)
@@ -92,7 +100,7 @@ class Held(Struct, eq=False):
             return
         self._begun = True
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
-            self.fare.keeping.journal.write(Begun(self.hold.id, generation_id, background=response_id is not None))
+            self.fare.keeping.journal.soon(Begun(self.hold.id, generation_id, background=response_id is not None))
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now, as far as that can be told; nothing once it is settled."""
@@ -127,7 +135,7 @@ class Held(Struct, eq=False):
                     self.job.record.pass_shadow(BudgetExceeded.code, budget_id)
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
-                self.fare.keeping.journal.write(self.hold)
+                self.fare.keeping.journal.append(self.hold)
         self.look_at = self._next_look(findings.counted_output, so_far)
 
     def _next_look(self, counted: int, so_far_pusd: int) -> int:

@@ -163,6 +163,8 @@ class Connection(asyncio.Protocol):
         self.method, self._due, self._is_fresh = method, due, is_small and method != "HEAD"
         self.response = self.whole = None
         self._sent_at = self._loop.time()
+        if due is not None:
+            due.note()
         self._outbox.put(self)
         return [] if is_small else pieces
 

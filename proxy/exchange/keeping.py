@@ -62,12 +62,12 @@ class Keeping(Struct, frozen=True):
         """Resolve the hold of a row: memory, then the journal; and tell, where the cost `is_final`. What comes back second is to
         be awaited before the client learns of it: that it is on disk."""
         booked, durable = (row, doubts, self.books.settle(row.id, row.cost_pusd) or 0), None
-        try:
-            self.journal.write(Voided(row) if row.source == "none" else Settled(row, charges, tools[0], tools[1]))
-            if self.waits:
-                durable = self.journal.durable(self.journal.end)
-        except JournalUnwritable:  # it keeps ends of calls, and writes them when it heals
-            pass
+        self.journal.soon(Voided(row) if row.source == "none" else Settled(row, charges, tools[0], tools[1]))
+        if self.journal.refused:
+            self.journal.refused.pop(row.id, None)
+        if self.waits:
+            self.journal.flush()
+            durable = self.journal.durable(self.journal.end)
         if self.queue.line.waiting:
             self.queue.look_again()
         if is_final:

@@ -1,20 +1,20 @@
-"""The write-ahead journal: one `os.write` per record, before the bytes it covers leave.
+"""The write-ahead journal: records are on their way to the disk before the bytes they cover leave, those of one turn of the
+event loop in one `os.write`.
 
-What it promises: an `append` that returned is read back after a kill at any instant; one that
-raised left nothing behind. Ends of calls (`Begun`, `Settled`, `Corrected`, `Voided`) have more than new ones:
-a reserve that is given back when the disk is full, then a bounded backlog in memory. What is only
-in the backlog is lost in a crash; its hold is on disk, and is then charged in full.
-
-A segment goes when the ledger has all of it. Holds still open in it are copied forward first, so
-that one long call does not keep every segment since.
+A record that was written is read back after a kill at any instant; one that was refused left nothing behind. Ends of calls
+(`Begun`, `Settled`, `Corrected`, `Voided`) have more than new ones: a reserve that is given back when the disk is full, then
+a bounded backlog in memory. What is only there is lost in a crash; its hold is on disk, and is then charged in full. A segment
+goes when the ledger has all of it. Holds still open in it are copied forward first.
 """
 
 from __future__ import annotations
 
+import operator
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from errno import EDQUOT, EIO, ENOENT, ENOSPC, errorcode
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from msgspec import Struct
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.frames import framed
 from proxy.stores.opened import OpenHolds
-from proxy.stores.records import Begun, Corrected, Record, Settled, Voided
+from proxy.stores.records import Begun, Corrected, Hold, Record, Settled, Voided
 from proxy.stores.replay import Replayed
-from proxy.stores.reserve import Reserve
+from proxy.stores.reserve import Backlog, Reserve
 from proxy.stores.segment_writer import OverLimit, SegmentRules, SegmentWriter
 from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
@@ -33,10 +33,8 @@ from proxy.stores.tail import Batch, Tail
 
 _MOST_SEGMENT = 4 * 2**20  # a start reads them all, which are one or two
 _MOST_RESERVE = 2**20
-_MOST_BACKLOG = 8 * 2**20
 _SHARE = 8  # of max_bytes: what one segment, and the reserve, may take at most
 _SYNC_PAUSE_SECONDS = 1.0
-
 _MOST_FRAME = 4096  # a larger one may stand shortened in its segment
 _ENDINGS = frozenset({Begun, Settled, Corrected, Voided})  # asked of every record: a union takes its time
 
@@ -49,7 +47,12 @@ class JournalRules(Struct, frozen=True):
 
 
 class Journal:
-    """Appends from any thread. The newest records are kept for the thread that fills the ledger."""
+    """Appends from any thread. The newest records are kept for the thread that fills the ledger.
+
+    `failure`: why the last write failed (an errno's name, or "max_bytes"); empty when it did not. `turn`: what is to be written
+    at the end of this turn of the loop, ever the same list. `refused`: the holds that could not be, for whoever has them to
+    take out.
+    """
 
     def __init__(self, directory: Path, rules: JournalRules, replayed: Replayed) -> None:
         """Go on where `replayed` ended. A disk that cannot be written yet is found out by the first append."""
@@ -65,11 +68,11 @@ class Journal:
         self._fresh: deque[Record] = deque()  # written, and not followed yet
         self._open = OpenHolds(replayed.holds)
         self._tail = Tail()
-        self._backlog: deque[tuple[Record, bytes]] = deque()
-        self._backlog_bytes = 0
-        self._failure = ""
-        self._sync_again_at = 0.0
-        self._is_lost = False
+        self._backlog = Backlog()
+        self.turn: list[Record] = []
+        self.refused: dict[str, JournalUnwritable] = {}
+        self._later: Callable[[Callable[[], None]], object] = operator.call
+        self.failure, self._thread, self._sync_again_at, self._is_lost = "", 0, 0.0, False
         self._is_wary = True  # until a write has found all in order: nothing waits, the reserve is whole, the disk well
 
     @property
@@ -94,30 +97,40 @@ class Journal:
         return len(self._backlog)
 
     @property
-    def failure(self) -> str:
-        """Why the last write failed (an errno's name, or "max_bytes"); empty when it did not."""
-        return self._failure
-
-    @property
     def healthy(self) -> bool:
         """True when the last write went well and nothing waits in memory."""
-        return not self._failure and not self._backlog
+        return not self.failure and not self._backlog
 
     def append(self, record: Record) -> Position:
         """Write `record` and return the position behind it. Raises `JournalUnwritable`; the next one tries again."""
         with self._lock:
-            self.write(record)
+            if self.turn and threading.get_ident() == self._thread:
+                self.flush()
+            for _, error in self._put([record]):
+                raise error
             return self._writer.end
 
-    def write(self, record: Record) -> None:
-        """The same for who does not ask where."""
-        frame = framed(record)
+    def gather(self, later: Callable[[Callable[[], None]], object]) -> None:
+        """From now on write in one what this thread, which runs an event loop, writes in one of its turns. `later` has a
+        function called when the turn ends."""
+        self._thread, self._later = threading.get_ident(), later
+
+    def soon(self, record: Record) -> None:
+        """Write `record` with the others of this turn: at `flush`, at its end or before an `append`. Ends of calls are kept, as
+        ever, where that does not go. For the thread that gathers."""
+        self.turn.append(record)
+        if len(self.turn) == 1:
+            self._later(self.flush)
+
+    def flush(self) -> None:
+        """Write now what is to be written in this turn. For the thread that gathers."""
+        if not (records := self.turn[:]):
+            return
+        self.turn.clear()
         with self._lock:
-            length = (not self._is_wary and self._writer.put(frame)) or self._put_with_care(record, frame)
-            if length:
-                self._fresh.append(record)
-                if length > _MOST_FRAME:
-                    self._tail.lose()
+            for record, error in self._put(records):
+                if type(record) is Hold:
+                    self.refused[record.id] = error
 
     async def durable(self, position: Position) -> None:
         """Return once `position` is on disk, under `fsync: always`; else at once. Raises `JournalUnwritable`."""
@@ -131,7 +144,7 @@ class Journal:
             except OSError as error:
                 self._failed(error)
             else:
-                self._failure = ""
+                self.failure = ""
         return self.healthy
 
     def newest(self, after: Position) -> tuple[Position, Batch | None]:
@@ -156,10 +169,8 @@ class Journal:
                 self._writer.drop(number)
 
     def mend_if_lost(self) -> bool:
-        """Whether segments were removed under us; then the open holds have been written anew.
-
-        What was spent is for the caller to write. False also while nothing can be written: it is tried again.
-        """
+        """Whether segments were removed under us; then the open holds have been written anew, and what was spent is for the
+        caller to write. False also while nothing can be written: it is tried again."""
         with self._lock:
             gone = self._writer.gone()
             if not gone and not self._is_lost:
@@ -184,6 +195,7 @@ class Journal:
 
     def close(self) -> None:
         """Sync and close. What waits in memory gets a last chance."""
+        self.flush()
         if self._backlog:
             self.retry()
         with self._lock:
@@ -196,14 +208,29 @@ class Journal:
             if time.monotonic() < self._sync_again_at:
                 raise OSError(EIO, "the last sync failed")
             self._sync_again_at = 0.0
-        self._write_backlog()
+        self._backlog.write(self._put_waiting)
         if is_new and not self._reserve.whole:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._reserve.take()
 
-    def _put_with_care(self, record: Record, frame: bytes) -> int:
-        """Where something is wrong, or may be: what can be done about it, first. How long it is; 0: it waits in memory, the
-        end of a call."""
+    def _put(self, records: list[Record]) -> list[tuple[Record, JournalUnwritable]]:
+        """All in one write or, where anything is odd, one after the other; return what kept which of them away."""
+        frames, refused = list(map(framed, records)), []
+        data = b"".join(frames)
+        if not self._is_wary and self._writer.put(data):
+            self._fresh.extend(records)
+        else:
+            for record, frame in zip(records, frames, strict=True):
+                try:
+                    self._put_with_care(record, frame)
+                except JournalUnwritable as error:
+                    refused.append((record, error))
+        if len(data) > _MOST_FRAME and max(map(len, frames)) > _MOST_FRAME:
+            self._tail.lose()
+        return refused
+
+    def _put_with_care(self, record: Record, frame: bytes) -> None:
+        """Where something is wrong, or may be: what can be done about it, first. The end of a call then waits in memory."""
         is_ending = type(record) in _ENDINGS
         try:
             self._prepare(is_new=not is_ending)
@@ -211,28 +238,19 @@ class Journal:
                 self._put_ending(frame)
             else:
                 self._writer.put_with_care(frame)
-                self._failure = ""
+                self.failure = ""
         except OSError as error:
-            if not is_ending or self._backlog_bytes + len(frame) > _MOST_BACKLOG:
-                raise self._failed(error) from error
-            self._set_aside(record, frame, error)
-            return 0
-        self._is_wary = not self.healthy or self._sync_again_at > 0 or not self._reserve.whole
-        return len(frame)
+            failure = self._failed(error)
+            if not is_ending or not self._backlog.take(record, frame):
+                raise failure from error
+        else:
+            self._fresh.append(record)
+            self._is_wary = not self.healthy or self._sync_again_at > 0 or not self._reserve.whole
 
-    def _set_aside(self, ending: Record, frame: bytes, error: OSError) -> None:
-        self._failed(error)
-        self._backlog.append((ending, frame))
-        self._backlog_bytes += len(frame)
-
-    def _write_backlog(self) -> None:
-        while self._backlog:
-            self._tail.lose()
-            ending, frame = self._backlog[0]
-            self._put_ending(frame)
-            self._fresh.append(ending)
-            self._backlog.popleft()
-            self._backlog_bytes -= len(frame)
+    def _put_waiting(self, ending: Record, frame: bytes) -> None:
+        self._tail.lose()
+        self._put_ending(frame)
+        self._fresh.append(ending)
 
     def _put_ending(self, frame: bytes) -> None:
         try:
@@ -267,8 +285,8 @@ class Journal:
 
     def _failed(self, error: OSError) -> JournalUnwritable:
         self._is_wary = True
-        self._failure = "max_bytes" if isinstance(error, OverLimit) else errorcode.get(error.errno or 0, "EIO")
-        return JournalUnwritable(self._failure)
+        self.failure = "max_bytes" if isinstance(error, OverLimit) else errorcode.get(error.errno or 0, "EIO")
+        return JournalUnwritable(self.failure)
 
     def _sync_failed(self, error: OSError) -> None:
         """What was written since the last sync may be gone: go on in a new segment, new calls a little later."""

@@ -1,9 +1,15 @@
-"""A file that takes up space, given back when the disk is full, so that running calls can still be settled."""
+"""What ends of calls have where the disk is full: a file that takes up space, which is given back then, and room in memory."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+
+from proxy.stores.records import Record
+
+_MOST_BACKLOG = 8 * 2**20
 
 
 class Reserve:
@@ -36,6 +42,33 @@ class Reserve:
             os.truncate(self._path, 0)
         except OSError:
             return
+
+
+class Backlog:
+    """Ends of calls that wait in memory for the disk, as they stand in a segment."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Record, bytes]] = deque()
+        self._room_bytes = _MOST_BACKLOG
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self, ending: Record, frame: bytes) -> bool:
+        """Let it wait; False where there is no room for it."""
+        if len(frame) > self._room_bytes:
+            return False
+        self._waiting.append((ending, frame))
+        self._room_bytes -= len(frame)
+        return True
+
+    def write(self, put: Callable[[Record, bytes], object]) -> None:
+        """Have `put` write them in turn. What it raises is raised; those it has not written go on waiting."""
+        while self._waiting:
+            ending, frame = self._waiting[0]
+            put(ending, frame)
+            self._waiting.popleft()
+            self._room_bytes += len(frame)
 
 
 def _allocate(fd: int, size_bytes: int) -> None:

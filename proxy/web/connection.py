@@ -38,7 +38,7 @@ class Connection(RequestHandler):
     answer."""
 
     __slots__ = (
-        "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_outbox", "_unsent", "client", "data_received", "is_last",
+        "_ahead", "_begun", "_head_timer", "_idle_since", "_in_call", "_lane", "_outbox", "_unsent", "client", "data_received", "is_last",
         "speaks_http_1", "stepper"
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Connection(RequestHandler):
         self.speaks_http_1 = True
         self.is_last = False
         self._lane = None if manager.line is None else Lane(self, manager.line)
+        self._ahead = None if manager.line is None else manager.line.ahead
         # what is plain goes the quick lane
         self.data_received = self.pass_on if self._lane is None else self._lane.receive  # type: ignore[method-assign]
 
@@ -119,6 +120,8 @@ class Connection(RequestHandler):
         """Send now what is to be sent in this turn."""
         data, self._unsent = self._unsent, b""
         if data and (transport := self.transport) is not None and not transport.is_closing():
+            if self._ahead is not None and self._ahead.turn:
+                self._ahead.flush()
             transport.write(data)
 
     def force_close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from enum import Enum
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -36,11 +37,23 @@ _PRINTED = re.compile(rb"[\t -~\x80-\xff]*")
 _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)
 
 
+class Ahead(Protocol):
+    """What is to be written down before anything goes out to clients (stores/journal.py): in this `turn` of the loop."""
+
+    @property
+    def turn(self) -> Sequence[object]:
+        """What is not yet."""
+
+    def flush(self) -> None:
+        """Write it down."""
+
+
 class Line(Protocol):
     """What answers requests (web/client/api.py). `hasher` has the key of the digests, by which heads are known without anything
     of them being kept; a copy of one that has it is quicker than a new one."""
 
     hasher: blake2b
+    ahead: Ahead
 
     def known(self, digest: bytes, body_bytes: int) -> Any:
         """Who sends the head of this digest, credential and all, if a request of theirs with so much of a body may be

@@ -331,6 +331,9 @@ async def test_where_what_was_due_fails_nothing_goes_out() -> None:
     connection.connection_made(wire)
 
     class Due:
+        def note(self) -> None:
+            """It is to go out."""
+
         def sending(self) -> None:
             raise JournalUnwritable("ENOSPC")
 

@@ -32,7 +32,7 @@ from proxy.web.client.parts import Entrance, Parts
 from proxy.web.closing import Answered
 from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
-from proxy.web.lane import LARGEST_BODY
+from proxy.web.lane import LARGEST_BODY, Ahead
 from proxy.web.upload import Upload
 from proxy.wire.body_template import BodyTemplate
 from proxy.wire.call import SMALL, known_template
@@ -45,6 +45,7 @@ class Api:
 
     def __init__(self, parts: Parts, finished: Callable[[Ended], object], crashed: Callable[[str], None]) -> None:
         self.parts = parts
+        self.ahead: Ahead = parts.exchange.toll.keeping.journal
         self.hasher = blake2b(digest_size=16, key=secrets.token_bytes(32))
         self._ids = map(f"req_{secrets.token_hex(8)}%08x".__mod__, count())
         self.running: dict[Stepper, Record] = {}
