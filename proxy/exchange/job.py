@@ -66,11 +66,11 @@ class Job(Struct):
     record: Record
     until: float
     scopes: tuple[str, ...]
+    under: tuple[str, ...]
     rank: int = DEFAULT
     prepared: Prepared | None = None
     weighed: Weight | None = None
     limits: Limits | None = None
-    under: tuple[str, ...] = ()
     sketch: Sketch | None = None
     cap: int | None = None
     course: Course | None = None

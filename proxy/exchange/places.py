@@ -30,12 +30,12 @@ class Places:
         if provider.name not in self.names or provider.tenant:
             return
         limits, tokens = self._limiter.of((provider_scope(provider.name),)), job.likely_tokens
-        told = limits.take(tokens, time.monotonic_ns())
-        if isinstance(told, Denied):
+        now_ns = time.monotonic_ns()
+        if limits.take(tokens, now_ns) is None and (denied := limits.judge(tokens, now_ns)) is not None:
             raise NoHealthyUpstream(
-                f"{provider.name} takes no more calls for now: {said_of(told)}. Try again in "
-                f"{told.retry_after_seconds:.1f} s.",
-                retry_after=told.retry_after_seconds,
+                f"{provider.name} takes no more calls for now: {said_of(denied)}. Try again in "
+                f"{denied.retry_after_seconds:.1f} s.",
+                retry_after=denied.retry_after_seconds,
             )
         job.place = limits, tokens, job.record.calls
 

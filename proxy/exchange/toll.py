@@ -89,10 +89,11 @@ class Toll:
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
-        fare, now, job.under = route.fare, time.time(), job.scopes
+        fare, now = route.fare, time.time()
         if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.asks:
             fare = self.fare(job, route, lowered_to)
-        elif not fare.together.begun <= now < fare.together.ends:
+        elif now >= fare.together.ends:
+            job.under = job.scopes
             self._renew(job, fare, now)
         if fare is not None and fare.is_plain and job.course is None and not self.pacing.paces:
             return self._take(job, fare, now) or self._hold_in_turn(job, fare)
@@ -102,7 +103,7 @@ class Toll:
         """What such an attempt holds; None for what costs nothing by its nature."""
         if not job.call.endpoint.counts:
             return None
-        fare = fare_for(self.keeping, (self.prices, self.rules), job, route, lowered_to)
+        job.under, fare = job.scopes, fare_for(self.keeping, (self.prices, self.rules), job, route, lowered_to)
         self._renew(job, fare, time.time())
         return fare
 
@@ -111,7 +112,7 @@ class Toll:
         do, and those of providers when prices do."""
         books, limiter = self.keeping.books, self.keeping.limiter
         fare.together, fare.limits = books.together(job.under, job.caller.name, now), limiter.of(job.scopes)
-        fare.is_plain = not (books.has_narrowed or self.places.names)
+        fare.is_plain = fare.is_bounded and not (books.has_narrowed or self.places.names)
         fare.tells_more = bool(job.caller.tenant) or books.has_shadows or limiter.has_shadows
 
     async def _hold_with_care(self, job: Job, route: Route, fare: Fare | None) -> Held | None:
@@ -146,7 +147,7 @@ class Toll:
         """Where there is not plenty of room, or others may have a say."""
         now = time.time()
         self._renew(job, fare, now)
-        if (held := self._take(job, fare, now)) is not None:
+        if fare.is_bounded and (held := self._take(job, fare, now)) is not None:
             return held
         quote = fare.quote(job.text_tokens)
         room = self._room(job, quote)
@@ -215,9 +216,11 @@ class Toll:
             return
         denied = self.keeping.limiter.of(job.scopes).judge(job.likely_tokens, time.monotonic_ns())
         if denied is not None:
-            raise self._refused(denied, job)
+            raise self._refused(job, denied)
 
-    def _refused(self, denied: Denied, job: Job) -> PolicyError:
+    def _refused(self, job: Job, denied: Denied | None) -> PolicyError:
+        """What to raise where a limit is in the way."""
+        assert denied is not None
         job.record.limit_headers = self._limits_told(job)
         return too_much(denied, job.caller)
 
@@ -230,11 +233,11 @@ class Toll:
         is written down as the request goes out. The fare is as it is `now`."""
         keeping, record, together = self.keeping, job.record, fare.together
         if go is not None:
-            amount, spare = go.hold_pusd, None
-        elif not fare.is_bounded or self._queue.line.waiting:
+            amount, spare, maximum = go.hold_pusd, None, go.maximum
+        elif self._queue.line.waiting:
             return None
         else:
-            tokens, spare = job.text_tokens, fare.spare_pusd
+            tokens, spare, maximum = job.text_tokens, fare.spare_pusd, None
             amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
         number, charges = record.calls + 1, together.charges
         identity = f"{record.request_id}.{number}"
@@ -243,32 +246,30 @@ class Toll:
         if job.limits is None:
             limits, now_ns = fare.limits, time.monotonic_ns()
             told = limits.take(job.likely_tokens, now_ns)
-            if isinstance(told, Denied):
+            if told is None:
                 keeping.books.void(identity)
-                raise self._refused(told, job)
+                raise self._refused(job, limits.judge(job.likely_tokens, now_ns))
             job.limits, record.limit_headers = limits, told
             if fare.tells_more:
-                self._tell_limits(job, limits, now_ns)
+                self._tell_limits(job, limits)
         if fare.tells_more:
             charges += self._take_in_shadow(job, fare, identity, now)
         hold = Hold(  # in the order of its fields, which is quicker than by their names
             identity, int(now * 1000), record.request_id, number, *fare.named, fare.streams, amount, charges, *fare.hold_marks,
         )  # fmt: skip
-        held = Held(fare, hold, job, keeping.waits)
-        if go is not None:
-            held.maximum = go.maximum
+        held = Held(fare, hold, job, keeping.waits, maximum)
         if fare.token_pusd and amount and charges:
             held.watch()
         return held
 
-    def _tell_limits(self, job: Job, taken: Limits, now_ns: int) -> None:
+    def _tell_limits(self, job: Job, taken: Limits) -> None:
         """What its caller may read of the limits, and what those in shadow say."""
         limiter, tokens = self.keeping.limiter, job.likely_tokens
         if job.caller.tenant:
             job.record.limit_headers = self._limits_told(job)
         if not limiter.has_shadows:
             return
-        job.limits, denied = limiter.take_in_shadow(taken, job.scopes, tokens, now_ns)
+        job.limits, denied = limiter.take_in_shadow(taken, job.scopes, tokens, time.monotonic_ns())
         for limit in denied:
             job.record.pass_shadow(code_of(limit), limit.id)
 

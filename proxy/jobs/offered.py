@@ -108,12 +108,12 @@ class Offers:
             offer.target, offer.provider = target, provider
         if provider != offer.provider or (target != offer.target and provider.kind in _ONE_MODEL):
             raise Unfit("its lines go to different models or providers")
-        weight, cap = weigh(call, plan.defaults), None
+        weight, cap, scopes = weigh(call, plan.defaults), None, scopes_of(caller)
         if caller.max_output is not None:
             weight, cap = most_output(caller, call, weight)
         asking = CallJob(
             call, weight.asks, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record,
-            record.started, scopes_of(caller), head.rank, None, weight, cap=cap,
+            record.started, scopes, scopes, head.rank, None, weight, cap=cap,
         )  # fmt: skip
         toll, attempt = parts.exchange.toll, Attempt()
         route = parts.exchange.doors.route_to(asking, 0, toll.prices)

@@ -35,9 +35,8 @@ class Taken(NamedTuple):
 def take(limiter: Limiter, now: float, tokens: int = 0) -> Taken | Denied:
     limits = limiter.of(ALICE)
     denied = limits.judge(tokens, ns(now))
-    found = limits.take(tokens, ns(now))
-    assert (found if isinstance(found, Denied) else None) == denied
-    return found if isinstance(found, Denied) else Taken(limits, tokens)
+    assert (limits.take(tokens, ns(now)) is None) == (denied is not None)
+    return denied or Taken(limits, tokens)
 
 
 def taken(limiter: Limiter, now: float, tokens: int = 0) -> Taken:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proxy.data import snapshot_bytes
 from proxy.errors import EndpointNotServed, InvalidValue, ModelNotFound
-from proxy.policy.limits.limiter import Denied, Limiter
+from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.account import Fits
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import GLOBAL, Budget, Limit, key_scope, tenant_scope
@@ -281,7 +281,7 @@ def lines_of_a_call(tenants: int, keys: int) -> int:
         accounts.find("openrouter", caller.tenant)
         under = scopes_of(caller)
         limits = limiter.of(under)
-        assert not isinstance(limits.take(10, 10**9), Denied)
+        assert limits.take(10, 10**9) is not None
         assert isinstance(books.judge(under, caller.name, 10, 1e9), Fits)
         assert len(books.take(hold, under, caller.name, 10, 1e9)) == 4
         books.settle(hold, 7)

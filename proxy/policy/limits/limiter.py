@@ -20,7 +20,9 @@ CONCURRENT_RETRY_SECONDS = 1.0
 _NANO = 10**9
 _TOLD = ("requests", "tokens")
 HEADERS = frozenset(f"x-ratelimit-{figure}-{of}" for of in _TOLD for figure in ("limit", "remaining", "reset"))
-_RESETS = ("0s\r\n", *(f"{ms}ms\r\n" for ms in range(1, 1000)))  # the ends of lines that say so many milliseconds
+_RESETS = {  # the lines that say so many milliseconds
+    of: tuple([f"\r\nx-ratelimit-reset-{of}: {f'{ms}ms' if ms else '0s'}\r\n" for ms in range(1000)]) for of in _TOLD
+}
 
 
 class Denied(Struct, frozen=True):
@@ -34,8 +36,8 @@ class _Bucket:
     """The state of one limit: when the bucket will be empty (ns times `rate`), or the calls under way.
 
     `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it: in the
-    smallest whole numbers, so that `rate` is mostly 1. `told` is how its headers begin, as far as what is left; `resets` goes on
-    from there to when it is empty.
+    smallest whole numbers, so that `rate` is mostly 1. `told` is how its headers begin, as far as what is left; `resets` are
+    how they go on, by the milliseconds until it is empty.
     """
 
     __slots__ = (
@@ -66,7 +68,7 @@ class _Bucket:
         self.empty_at = self.empty_at * self.rate // before
         self.whole, self.ms = limit.amount * self.unit, self.rate * 10**6
         self.told = f"x-ratelimit-limit-{limit.of}: {limit.amount}\r\nx-ratelimit-remaining-{limit.of}: "
-        self.resets = f"\r\nx-ratelimit-reset-{limit.of}: "
+        self.resets = _RESETS.get(limit.of, ())
 
     def part_of(self, tokens: int) -> int:
         """What one call of so many tokens takes of a limit over a period: of tokens no more than fits at all."""
@@ -92,11 +94,13 @@ class _Bucket:
         """How much is left, and of what."""
         return max(0, (self.whole - self.level(now_ns)) // self.unit), self.amount
 
-    def tell(self, level: int) -> str:
-        """The headers of a limit over a period that is so full, as lines."""
-        left, ms = (self.whole - level) // self.unit, -(-level // self.ms)
-        reset = _RESETS[ms] if ms < 1000 else duration_text(level / self.rate / _NANO) + "\r\n"
-        return f"{self.told}{left if left > 0 else 0}{self.resets}{reset}"
+    def tell(self, level: int, free: int) -> str:
+        """The headers of a limit over a period that is so full, and has so much free, as lines."""
+        ms = -(-level // self.ms)
+        if ms < 1000:
+            return f"{self.told}{free // self.unit}{self.resets[ms]}"
+        reset = duration_text(level / self.rate / _NANO)
+        return f"{self.told}{free // self.unit}\r\nx-ratelimit-reset-{self.limit.of}: {reset}\r\n"
 
 
 class Limits(Struct, frozen=True, eq=False):
@@ -122,9 +126,10 @@ class Limits(Struct, frozen=True, eq=False):
                 worst = Denied(bucket.limit, wait)
         return worst
 
-    def take(self, tokens: int, now_ns: int) -> str | Denied:
-        """Take from all of them for one call, or from none: then what `judge` says. Its `headers`, right after that."""
-        fits, lines, has_one_each = True, "", self.has_one_each
+    def take(self, tokens: int, now_ns: int) -> str | None:
+        """Take from all of them for one call; their `headers`, right after that. None where nothing is taken: one is in the way,
+        as `judge` has it."""
+        fits, lines = True, ""
         for slot in self.slots:
             slot.under_way = under_way = slot.under_way + 1
             if under_way > slot.amount:
@@ -136,17 +141,16 @@ class Limits(Struct, frozen=True, eq=False):
             if bucket.empty_at > begun:
                 level += bucket.empty_at - begun
             bucket.empty_at = begun + level
-            if level > bucket.whole:
+            free = bucket.whole - level
+            if free >= 0:
+                lines += bucket.tell(level, free)
+            else:
                 fits = False
-            elif has_one_each:
-                lines += bucket.tell(level)
         if fits:
-            return lines if has_one_each else self.headers(now_ns)
+            return lines if self.has_one_each else self.headers(now_ns)
         self.leave()
         self.withdraw(tokens, now_ns)
-        denied = self.judge(tokens, now_ns)
-        assert denied is not None
-        return denied
+        return None
 
     def leave(self) -> None:
         """A call does not count any more among those at once."""
@@ -177,7 +181,8 @@ class Limits(Struct, frozen=True, eq=False):
         found = ""
         for buckets in self.told:
             bucket = min(buckets, key=lambda one: one.tightness(now_ns))
-            found += bucket.tell(bucket.level(now_ns))
+            level = bucket.level(now_ns)
+            found += bucket.tell(level, max(0, bucket.whole - level))
         return found
 
 

@@ -65,7 +65,7 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
     until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
     job = Job(
         call, weight.asks, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record, until, scopes,
-        head.rank, None, weight, cap=cap,
+        scopes, head.rank, None, weight, cap=cap,
     )  # fmt: skip
     if not is_dressed and alike is None:
         job.prepared = _prepared_for(parts.heads, sender, job)

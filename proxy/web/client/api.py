@@ -219,8 +219,8 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     record.model, record.stream = call.model, call.stream
     record.marks, record.label = found.marks, plan.label
     return Job(
-        call, asks, size, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, head.rank,
-        found, weighed,
+        call, asks, size, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, found.scopes,
+        head.rank, found, weighed,
     )  # fmt: skip
 
 
