@@ -46,6 +46,8 @@ from proxy.web.operator.feed import Feed
 
 log = structlog.get_logger()
 WaitingT = TypeVar("WaitingT")
+_FEW = 200  # calls of a round: what more add to metrics by their keys is put together, to be counted now and then
+_MOST, _LONGEST_SECONDS = 20_000, 10.0
 
 
 class Telemetry:
@@ -73,7 +75,9 @@ class Telemetry:
         self._judged: deque[str] = deque()
         self.drift: dict[tuple[str, str], float] = {}  # of bills, by provider and tenant
         self.metrics = Metrics(Known(models, self._is_key, self._tenants), self._sources(), gen_ai=settings.gen_ai)
-        self.page = MetricsPage(self.metrics, self.catch_up)
+        self._spent: dict[tuple[str, ...], list[int]] = {}  # pusd and tokens the metrics have not counted, and of whom
+        self._count_at = 0.0
+        self.page = MetricsPage(self.metrics, self._count_all)
         self.feed = Feed(self.catch_up, lambda: books.journal.end)
 
     @property
@@ -92,12 +96,21 @@ class Telemetry:
     def catch_up(self) -> None:
         """Tell of all that has ended until now. From any thread but the event loop's; never waits for the log or the ledger."""
         with self._turn:
-            self._tell_costs(_all_of(self.settled))
-            ended = _all_of(self.finished)
+            settled, ended = _all_of(self.settled), _all_of(self.finished)
+            self._add_costs(settled)
             self._tell_calls(ended)
+            waiting = len(self._spent) + self.metrics.uncounted
+            if len(settled) <= _FEW or waiting > _MOST or time.monotonic() >= self._count_at:
+                self._count()
             self._leftovers.look(time.monotonic(), ended=bool(ended))
             for model in _all_of(self._judged):
                 self.metrics.flagged(model, JUDGED)
+
+    def _count_all(self) -> None:
+        """The same, and let nothing wait that is to be counted."""
+        self.catch_up()
+        with self._turn:
+            self._count()
 
     def _tell_calls(self, ended: list[Ended]) -> None:
         if not ended:
@@ -121,21 +134,41 @@ class Telemetry:
             for record, at in ended:
                 observe(self._observed, record, at, flags.get(record.request_id, ()))
 
-    def _tell_costs(self, settled: list[Booked]) -> None:
-        """Their sums, by what the metrics tell them apart by; and what is odd about their figures."""
-        found: dict[tuple[str, ...], list[Row]] = {}
+    def _add_costs(self, settled: list[Booked]) -> None:
+        """To their sums, by what the metrics tell them apart by; and tell what is odd about their figures."""
+        spent = self._spent
         newest: tuple[str, ...] = ()
-        same: list[Row] = []
+        costs = [0, 0, 0, 0, 0, 0]
         for row, doubts, over_pusd in settled:
             if doubts or over_pusd:
                 self._tell_odd(row, doubts, over_pusd)
             if row.source == "none":
                 continue
             whose = (row.provider, row.model, row.key, row.source, row.tenant)
-            if whose != newest:  # as few are, and found out in half the time
-                newest, same = whose, found.setdefault(whose, [])
-            same.append(row)
-        self.metrics.settled(*map(_cost_seen, found.values()))
+            if whose != newest:  # as few are where few keys call, and found out in half the time
+                newest, known = whose, spent.get(whose)
+                if known is None:
+                    known = spent[whose] = [0, 0, 0, 0, 0, 0]
+                costs = known
+            costs[0] += row.cost_pusd
+            costs[1] += row.input_tokens
+            costs[2] += row.output_tokens
+            if row.cached_input_tokens or row.cache_write_tokens or row.reasoning_tokens:
+                costs[3] += row.cached_input_tokens
+                costs[4] += row.cache_write_tokens
+                costs[5] += row.reasoning_tokens
+
+    def _count(self) -> None:
+        """Have the metrics count what was summed up."""
+        spent, self._spent = self._spent, {}
+        self._count_at = time.monotonic() + _LONGEST_SECONDS
+        self.metrics.settled(
+            *[
+                CostSeen(provider, model, key, costs[0], source, Tokens(*costs[1:]), tenant)
+                for (provider, model, key, source, tenant), costs in spent.items()
+            ]
+        )
+        self.metrics.count_callers()
 
     def _tell_odd(self, row: Row, doubts: tuple[str, ...], over_pusd: int) -> None:
         for doubt in doubts:
@@ -232,27 +265,8 @@ def _alike(same: Same) -> Alike:
         entry.shadow_rejections and _codes(entry.shadow_rejections),
         record.tenant, entry.flags, entry.cache, record.saved_pusd,
     )  # fmt: skip
-    whose = Counter([(one.key, one.tenant or None) for one, _ in same.ended])
+    whose = [(one.key, one.tenant or None) for one, _ in same.ended]
     return Alike(seen, lines, whose, sum([one.saved_pusd for one, _ in same.ended]) if entry.cache else 0)
-
-
-def _cost_seen(rows: list[Row]) -> CostSeen:
-    """What attempts that metrics do not tell apart came to together."""
-    one = rows[0]
-    if len(rows) == 1:
-        own = Tokens(
-            one.input_tokens, one.output_tokens, one.cached_input_tokens, one.cache_write_tokens, one.reasoning_tokens
-        )
-        return CostSeen(one.provider, one.model, one.key, one.cost_pusd, one.source, own, one.tenant)
-    tokens = Tokens(
-        sum([row.input_tokens for row in rows]),
-        sum([row.output_tokens for row in rows]),
-        sum([row.cached_input_tokens for row in rows]),
-        sum([row.cache_write_tokens for row in rows]),
-        sum([row.reasoning_tokens for row in rows]),
-    )
-    cost_pusd = sum([row.cost_pusd for row in rows])
-    return CostSeen(one.provider, one.model, one.key, cost_pusd, one.source, tokens, one.tenant)
 
 
 def _fallback(entry: Entry) -> tuple[str, str] | None:

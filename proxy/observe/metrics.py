@@ -27,7 +27,7 @@ from proxy.observe.labels import (
 )
 from proxy.observe.metric_table import TOKEN_TYPES
 from proxy.observe.readings import Readings, Sources, collect, read
-from proxy.observe.seen import Alike, CallSeen, CostSeen, Kind, Took, kind_of
+from proxy.observe.seen import Alike, CallSeen, CostSeen, Kind, Took, Whose, kind_of
 
 # below the 15,000 promised: what is folded into `_other` past it, and the gauges, need room too
 CEILING = 14_500
@@ -62,6 +62,7 @@ class Metrics:
         self._budget_alerts = families.counter("tollkeeper_budget_alerts_total")
         self._webhooks = families.counter("tollkeeper_webhooks_total")
         self._gen_ai = GenAi(families) if gen_ai else None
+        self._callers: dict[tuple[str, ...], Counter[Whose]] = {}  # of calls with these labels, to be counted by key
 
     def finished(self, *calls: CallSeen) -> None:
         """Count calls, whatever became of them: what many have in common is looked up once."""
@@ -69,9 +70,7 @@ class Metrics:
         for call in calls:
             alike.setdefault(kind_of(call), []).append(call)
         self.finished_alike(
-            Alike(
-                same[0], same, Counter([(one.key, one.tenant) for one in same]), sum([one.saved_pusd for one in same])
-            )
+            Alike(same[0], same, [(one.key, one.tenant) for one in same], sum([one.saved_pusd for one in same]))
             for same in alike.values()
         )
 
@@ -86,6 +85,17 @@ class Metrics:
         with self._lock:
             for cost in costs:
                 self._book(cost)
+
+    @property
+    def uncounted(self) -> int:
+        """How much waits for `count_callers`."""
+        return sum(map(len, self._callers.values()))
+
+    def count_callers(self) -> None:
+        """Count calls by whose they are, which waits until somebody looks or this is asked for: labels for each of many
+        keys are looked up once for many calls."""
+        with self._lock:
+            self._count_callers()
 
     def anomaly(self, kind: str) -> None:
         """Count a figure nobody can believe; `kind` is a word of ours."""
@@ -109,6 +119,7 @@ class Metrics:
     def render(self, accept: str, readings: Readings) -> tuple[bytes, str]:
         """The page in the exposition this Accept header asks for, and its content type."""
         with self._lock:
+            self._count_callers()
             counted = list(self._families.collect())
         page = _Page([*self._process.collect(), *counted, *collect(readings)])
         if asks_for_openmetrics(accept):
@@ -128,13 +139,9 @@ class Metrics:
         call, same = alike.call, alike.calls
         endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
         model, error, code = self._labels.model(call.model), error_label(call.error_type), code_label(call.status)
-        for whose, count in alike.whose.items():
-            key, tenant = self._labels.key(whose[0]), self._labels.tenant(whose[1])
-            self._requests.at(endpoint, provider, model, key, code, error, tenant).value += count
-            if call.rejected is not None:
-                self._rejections.at(key, call.rejected, tenant).add(count)
-            for reason in call.shadow_rejected:
-                self._shadow_rejections.at(key, reason).add(count)
+        self._callers.setdefault((endpoint, provider, model, code, error), Counter()).update(alike.whose)
+        if call.rejected is not None or call.shadow_rejected:
+            self._count_rejections(alike)
         duration = self._duration.at(endpoint, provider, model if provider else "")
         overhead = self._overhead.at(endpoint)
         duration.observe(*[each.total_seconds for each in same])
@@ -157,6 +164,22 @@ class Metrics:
             self._disconnects.at(phase_label(call.client_left)).add(len(same))
         if self._gen_ai is not None:
             self._gen_ai.finished(alike, model, error)
+
+    def _count_rejections(self, alike: Alike) -> None:
+        for whose, count in Counter(alike.whose).items():
+            key, tenant = self._labels.key(whose[0]), self._labels.tenant(whose[1])
+            if alike.call.rejected is not None:
+                self._rejections.at(key, alike.call.rejected, tenant).add(count)
+            for reason in alike.call.shadow_rejected:
+                self._shadow_rejections.at(key, reason).add(count)
+
+    def _count_callers(self) -> None:
+        labels = self._labels
+        for (endpoint, provider, model, code, error), callers in self._callers.items():
+            for (name, of), count in callers.items():
+                key, tenant = labels.key(name), labels.tenant(of)
+                self._requests.at(endpoint, provider, model, key, code, error, tenant).value += count
+        self._callers = {}
 
     def flagged(self, model: str, flag: str) -> None:
         """A reply was judged some time after its call was told of."""

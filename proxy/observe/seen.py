@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Protocol
 
@@ -78,12 +78,15 @@ class Took(Protocol):
         """What it wrote."""
 
 
+Whose = tuple[str | None, str | None]  # key and tenant
+
+
 class Alike(Struct, frozen=True):
-    """Calls of one kind, `call` for all of them, what they saved together, and how many are whose: by key and tenant."""
+    """Calls of one kind, `call` for all of them, whose each is, and what they saved together."""
 
     call: CallSeen
     calls: Sequence[Took]
-    whose: Mapping[tuple[str | None, str | None], int]
+    whose: Sequence[Whose]
     saved_pusd: int = 0
 
 

@@ -107,7 +107,11 @@ def summed(groups: Groups) -> dict[Place, Sums]:
 def add_up(found: dict[Place, Sums], groups: Groups, sign: int = 1) -> None:
     """Add the sums of all of these, or (-1) take them out."""
     for kind, rows in groups.items():
-        found.setdefault(place_of(kind), Sums()).add_rows(rows, sign)
+        place = place_of(kind)
+        sums = found.get(place)
+        if sums is None:
+            sums = found[place] = Sums()
+        sums.add_rows(rows, sign)
 
 
 def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
@@ -120,8 +124,8 @@ def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
 
 
 def _histogram_of(times: Sequence[int]) -> int:
-    if len(times) == 1:
-        return histogram_of(times[0])
+    if len(times) < 2:  # as of most where many keys call
+        return histogram_of(times[0]) if times else 0
     return sum(count * histogram_of(milliseconds) for milliseconds, count in Counter(times).items())
 
 
