@@ -151,7 +151,7 @@ def _add_attempts(driver: sqlite3.Connection, ends: list[WithRow]) -> tuple[list
         ends = _unknown(driver, "attempts", {record.row.id: record for record in reversed(ends)})
         groups = alike([record.row for record in ends])
         for statement, rows in adding(groups):
-            driver.executemany(statement.statement, [bounded(statement.columns_of(row)) for row in rows])
+            driver.executemany(statement.statements[1], [bounded(statement.columns_of(row)) for row in rows])
     driver.execute("RELEASE fresh")
     return ends, groups
 
