@@ -47,7 +47,7 @@ class FeedbackSurface:
         score = (1000 if given.score else -1000) if isinstance(given.score, bool) else round(given.score * 1000)
         await self._keep([Feedback(given.request_id, asked.caller.name, score, given.label)])
         told = {"request_id": given.request_id, "score": score / 1000, "label": given.label}
-        headers = [("Content-Type", "application/json"), *client.record.own_headers()]
+        headers = [("Content-Type", "application/json"), *client.own_headers()]
         client.record.phase = "done"
         client.whole(200, headers, msgspec.json.encode(told))
         return True

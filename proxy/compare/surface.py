@@ -75,7 +75,7 @@ class _Round:
         client = self._client
         client.record.phase = "streaming"
         if self._asked.streams:
-            own = client.record.own_headers(is_whole=False)
+            own = client.own_headers(is_whole=False)
             client.begin(200, [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own])
             client.watch()
         cells: list[Cell] = []
@@ -131,7 +131,7 @@ class _Round:
             client.say(b"data: " + msgspec.json.encode({"result": result}) + b"\n\ndata: [DONE]\n\n")
             client.end()
         else:
-            client.whole(200, [_JSON, *client.record.own_headers()], msgspec.json.encode(result))
+            client.whole(200, [_JSON, *client.own_headers()], msgspec.json.encode(result))
 
 
 def _evidence(cell: Cell, verdict: Verdict, key: str) -> Feedback:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.dialects.contract import max_field, url_for
 from proxy.errors import UpstreamAuthError, UpstreamError
-from proxy.exchange.client import STREAM_HEADERS
+from proxy.exchange.client import STREAM_HEADERS, other_headers
 from proxy.exchange.failure import Failure
 from proxy.exchange.job import Job
 from proxy.exchange.onward import moved
@@ -214,7 +214,7 @@ def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     name, limits, cost = record.request_id, record.limit_headers, ""
     identity = told.get("x-request-id") or told.get("request-id")
     record.upstream_request_id = safe(identity) if identity else reply.generation_id
-    other = record.other_headers(reply.first_byte_at, is_whole=reply.whole)
+    other = other_headers(record, reply.first_byte_at, is_whole=reply.whole)
     if record.use_case:
         other.append(("x-tollkeeper-use-case", safe(record.use_case)))
     if limits and not LIMIT_HEADERS.isdisjoint(told):

@@ -14,6 +14,7 @@ from proxy.exchange.deadlines import Deadlines
 from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.takers import Kept, Taker
+from proxy.policy.limits.limiter import pairs_of
 from proxy.wire.endpoints import Shape
 from proxy.wire.headers import Headers, lines_of
 from proxy.wire.reader import error_event
@@ -23,6 +24,7 @@ KEEP_ALIVE_SECONDS = 15.0
 LAST_WORDS_SECONDS = 5.0
 _KEEP_ALIVE = b": keep-alive\n\n"
 _LAST_CHUNK = b"0\r\n\r\n"
+SERVER = ("Server", "tollkeeper")
 STREAM_HEADERS: Headers = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
 
 
@@ -231,6 +233,18 @@ class Client(Struct, eq=False):
         self.keeps = False
         self.door.hang_up(LAST_WORDS_SECONDS)
 
+    def own_headers(self, *, is_whole: bool = True) -> list[tuple[str, str]]:
+        """What every reply of ours carries. `is_whole`: the head goes out with all of the reply."""
+        name = self.record.request_id
+        own = [("x-request-id", name), ("x-tollkeeper-request-id", name), SERVER]
+        return own + other_headers(self.record, None, is_whole=is_whole)
+
+    def refusal_headers(self) -> list[tuple[str, str]]:
+        """The headers of an answer of our own that refuses: ids, and how far the call got."""
+        record = self.record
+        tried = [("x-tollkeeper-attempts", str(record.calls))] if record.calls else []
+        return [*self.own_headers(), *tried, *pairs_of(record.limit_headers)]
+
     def rest(self) -> None:
         """Stop the keep-alives."""
         if self._is_watched:
@@ -258,10 +272,24 @@ class Client(Struct, eq=False):
     def _beat(self) -> None:
         """Say something: what was held, else a comment of our own."""
         if not self.started:
-            own = self.record.own_headers(is_whole=False)
+            own = self.own_headers(is_whole=False)
             self.record.status = 200
             self._start(200, [("Content-Type", "text/event-stream"), *STREAM_HEADERS, *own])
         self.say(self.take_held() or _KEEP_ALIVE)
+
+
+def other_headers(record: Record, began: float | None, *, is_whole: bool) -> list[tuple[str, str]]:
+    """What only some replies carry. `began` (monotonic): when the upstream's reply did."""
+    other = [*record.cors]
+    if record.decision:
+        other.append(("x-tollkeeper-decision", record.decision))
+    if record.times.queued is not None:
+        other += record.times.queued.headers()
+    if record.cache:
+        other.append(("x-tollkeeper-cache", record.cache))
+    if record.timing:
+        other.append(("Server-Timing", record.times.server_timing(time.monotonic(), began, is_whole=is_whole)))
+    return other
 
 
 def _has_body(method: str, status: int) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from proxy.exchange.client import SERVER
 from proxy.exchange.failure import Failure, not_private, shut, unhealthy
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Route
-from proxy.exchange.record import SERVER, Tried
+from proxy.exchange.record import Tried
 from proxy.exchange.tongues import not_served, tongue_of
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.privacy import keeps_nothing

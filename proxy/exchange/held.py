@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
     from proxy.exchange.fares import Fare
     from proxy.exchange.job import Job
+    from proxy.exchange.record import Record
     from proxy.exchange.reply import Reply
 
 
@@ -164,7 +165,7 @@ class Held(Struct, eq=False):
             cost_pusd, source, doubts = settlement.cost_pusd, settlement.source, settlement.doubts
             usage = settlement.usage or usage
         row = attempt_row(self, outcome, cost_pusd, source, usage)
-        self.job.record.charge(cost_pusd, source, usage)
+        charge(self.job.record, cost_pusd, source, usage)
         self.is_over = is_over = outcome.whole or findings is None
         booked, durable = fare.keeping.book(row, self.hold.charges, doubts, self._tool_use, is_over)
         if not is_over and findings is not None:
@@ -218,7 +219,7 @@ class Held(Struct, eq=False):
         findings = None if outcome is None else outcome.findings
         has_news = findings is not None and findings.events != self._events
         if has_news and outcome is not None and (late := self._late(booked[0], outcome)) is not None:
-            self.job.record.charge(late.cost_pusd - booked[0].cost_pusd, late.source, late.usage)
+            charge(self.job.record, late.cost_pusd - booked[0].cost_pusd, late.source, late.usage)
             booked = self.fare.keeping.correct(booked[0], self.hold, late, self._tool_use[0])
         for hear in self.fare.keeping.resolved:
             hear(booked)
@@ -276,6 +277,21 @@ class Held(Struct, eq=False):
             )
             row, doubts = paid(row, Settlement(settlement.cost_pusd, "looked_up"), told), settlement.doubts
         self.is_over = True
-        self.job.record.charge(row.cost_pusd, row.source, usage)
+        charge(self.job.record, row.cost_pusd, row.source, usage)
         self.fare.keeping.book(row, self.hold.charges, doubts, self._tool_use)
         self.job.record.settled_late()
+
+
+def charge(record: Record, pusd: int, source: str, usage: Usage | None) -> None:
+    """An attempt was settled; a call costs what its attempts cost."""
+    record.cost_pusd += pusd
+    if source != "none":
+        record.cost_source = source
+        record.usage = usage or record.usage
+
+
+def tokens_used(record: Record) -> int | None:
+    """What a call counts against limits on tokens: None where it was sent, and nobody knows."""
+    if (usage := record.usage) is not None:
+        return usage.input_tokens + usage.output_tokens
+    return None if record.calls else 0

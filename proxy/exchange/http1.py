@@ -15,10 +15,9 @@ from httptools import HttpParserError, HttpParserUpgrade
 
 from proxy.dialects.contract import Due
 from proxy.exchange.aside import LARGE
-from proxy.exchange.outbox import Outbox
 from proxy.exchange.parsing import Parsing
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, Response, Stale, parts_of
-from proxy.exchange.stepper import Signal
+from proxy.exchange.stepper import Outbox, Signal
 from proxy.stores.failures import JournalUnwritable
 from proxy.wire.outgoing import Pieces
 from proxy.wire.reply_head import KnownHeads, ReplyHead

@@ -17,8 +17,8 @@ import aiohappyeyeballs
 from msgspec import Struct
 
 from proxy.exchange.http1 import Connection, standing
-from proxy.exchange.outbox import Outbox
 from proxy.exchange.response import Broken, Response
+from proxy.exchange.stepper import Outbox
 from proxy.exchange.tls import BROKEN_OFF, client_context, why_failed
 from proxy.wire.headers import Headers, head_bytes
 from proxy.wire.outgoing import Pieces

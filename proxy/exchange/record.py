@@ -13,7 +13,6 @@ from msgspec import Struct, field
 
 from proxy.errors import ProxyError
 from proxy.exchange.times import Times
-from proxy.policy.limits.limiter import pairs_of
 from proxy.policy.money.billing import Serving, closing_stops_billing
 from proxy.policy.routing.evidence import PLAIN
 from proxy.policy.values import Provider, Target
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from proxy.exchange.listening import Listener
 
 _ANY = Endpoint("other")
-SERVER = ("Server", "tollkeeper")
 Phase = Literal["reading", "waiting", "sent", "streaming", "done"]
 
 
@@ -147,32 +145,6 @@ class Record(Struct, eq=False):
     shadow_rejections: tuple[str, ...] = ()
     when_settled: Callable[[], object] | None = None
 
-    def own_headers(self, *, is_whole: bool = True) -> list[tuple[str, str]]:
-        """What every reply of ours carries. `is_whole`: the head goes out with all of the reply."""
-        name = self.request_id
-        own = [("x-request-id", name), ("x-tollkeeper-request-id", name), SERVER]
-        return own + self.other_headers(None, is_whole=is_whole)
-
-    def other_headers(self, began: float | None, *, is_whole: bool) -> list[tuple[str, str]]:
-        """What only some replies of ours carry. `began` (monotonic): when the upstream's reply did."""
-        own = [*self.cors]
-        if self.decision:
-            own.append(("x-tollkeeper-decision", self.decision))
-        if self.times.queued is not None:
-            own += self.times.queued.headers()
-        if self.cache:
-            own.append(("x-tollkeeper-cache", self.cache))
-        if self.timing:
-            own.append(("Server-Timing", self.times.server_timing(time.monotonic(), began, is_whole=is_whole)))
-        return own
-
-    def charge(self, pusd: int, source: str, usage: Usage | None) -> None:
-        """An attempt was settled; a call costs what its attempts cost."""
-        self.cost_pusd += pusd
-        if source != "none":
-            self.cost_source = source
-            self.usage = usage or self.usage
-
     def lose(self, source: str, target: str, fields: Iterable[str]) -> None:
         """Something of the call or its reply could not be said in another protocol."""
         self.losses += tuple((source, target, field) for field in fields)
@@ -198,17 +170,6 @@ class Record(Struct, eq=False):
         if not self.unsettled and (tell := self.when_settled) is not None:
             self.when_settled = None
             tell()
-
-    def tokens_used(self) -> int | None:
-        """What the call counts against token limits: None where it was sent, and nobody knows."""
-        if (usage := self.usage) is not None:
-            return usage.input_tokens + usage.output_tokens
-        return None if self.calls else 0
-
-    def refusal_headers(self) -> list[tuple[str, str]]:
-        """The headers of an answer of our own: ids, and how far the call got."""
-        tried = [("x-tollkeeper-attempts", str(self.calls))] if self.calls else []
-        return [*self.own_headers(), *tried, *pairs_of(self.limit_headers)]
 
     def left_early(self) -> bool:
         """The client went before what it asked for was complete; that is nobody's failure."""

@@ -1,19 +1,24 @@
-"""Runs the coroutine of one call by hand: no task, no future, no turn of the loop between a byte and what follows from it.
+"""How calls share an event loop: the coroutine of each is stepped by hand, no task, no future, no turn of the loop between a
+byte and what follows from it; and what they say in one turn goes out together, at its end.
 
-It waits for somebody who may be slow but must not be silent.
+A call waits for somebody who may be slow but must not be silent. A write to a socket whose reader sleeps wakes that reader, on
+another core mostly, which takes longer than the write; of several in a row only the first one does.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
+from functools import partial
 from math import inf
 from typing import Any, Protocol
 
 from proxy.exchange.deadlines import TICK_SECONDS, Deadlines
 
 STALLED_SECONDS = 300.0
+MOST_WAITING = 32  # to say something: more do not wait for the end of the turn
 
 _ENDS = StopIteration, asyncio.CancelledError
 
@@ -230,6 +235,42 @@ class Stepper(Patience):
         ended = self._ended
         self._coroutine, self._ended, self._interruption = _OVER, _nothing, None
         ended()
+
+
+class Sender(Protocol):
+    """A connection with something to say."""
+
+    def go(self) -> None:
+        """Now. To be told without need does nothing."""
+
+
+class Outbox:
+    """What goes out at the end of a turn of one event loop."""
+
+    __slots__ = ("_at_the_end", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._at_the_end = partial(loop.call_soon, self._flush)
+        self._waiting: deque[Sender] = deque()
+
+    def put(self, sender: Sender) -> None:
+        """Let it say what it has to, in this turn."""
+        waiting = self._waiting
+        if not waiting:
+            self._at_the_end()
+        elif len(waiting) >= MOST_WAITING:
+            self._flush()
+        waiting.append(sender)
+
+    def _flush(self) -> None:
+        """Let all who wait say it."""
+        waiting = self._waiting
+        try:
+            while waiting:
+                waiting.popleft().go()
+        finally:
+            if waiting:  # a bug in one is nothing to the others
+                self._at_the_end()
 
 
 async def _none() -> None:

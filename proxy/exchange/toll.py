@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from proxy.errors import PolicyError
 from proxy.exchange.fares import Fare, fare_for
-from proxy.exchange.held import Held
+from proxy.exchange.held import Held, tokens_used
 from proxy.exchange.job import Job
 from proxy.exchange.keeping import Keeping
 from proxy.exchange.pacing import PATIENCE, Pacing
@@ -72,7 +72,7 @@ class Toll:
             self.places.leave(job)
         if (limits := job.limits) is not None:
             job.limits = None
-            limits.give_back(job.likely_tokens, job.record.tokens_used(), time.monotonic_ns())
+            limits.give_back(job.likely_tokens, tokens_used(job.record), time.monotonic_ns())
 
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""

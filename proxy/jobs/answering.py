@@ -18,7 +18,7 @@ _MOST_LISTED = 100
 
 def send(client: Client, value: Any, status: int = 200, also: Iterable[tuple[str, str]] = ()) -> None:
     """Answer with a value, and headers of its own."""
-    headers = [("Content-Type", "application/json"), *also, *client.record.own_headers()]
+    headers = [("Content-Type", "application/json"), *also, *client.own_headers()]
     client.record.phase = "done"
     client.whole(status, headers, msgspec.json.encode(value))
 
@@ -26,7 +26,7 @@ def send(client: Client, value: Any, status: int = 200, also: Iterable[tuple[str
 async def send_file(client: Client, work: Work, file: KeptFile, content_type: str) -> None:
     """Answer with a file, as it is read. Raises `StoreError`."""
     headers = [("Content-Type", content_type), ("Content-Length", str(file.size))]
-    client.begin(200, [*headers, *client.record.own_headers(is_whole=False)])
+    client.begin(200, [*headers, *client.own_headers(is_whole=False)])
     chunks = iter(work.chunks(file))
     while (chunk := await work.ask(next, chunks, None)) is not None:
         client.say(chunk)

@@ -103,7 +103,7 @@ async def _caught_up(client: Client, reading: Reading, at: int) -> int:
 
 def _shared_headers(client: Client, headers: dict[str, str]) -> Headers:
     kept = [pair for pair in headers.items() if pair[0] not in _OWN and not pair[0].startswith(_OWN_PREFIXES)]
-    return [*kept, *client.record.own_headers(), ("x-tollkeeper-cost-usd", usd_text(0))]
+    return [*kept, *client.own_headers(), ("x-tollkeeper-cost-usd", usd_text(0))]
 
 
 _BROKEN = UpstreamReset("The call under way that this one was to share the reply of broke off.")

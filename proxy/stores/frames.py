@@ -10,17 +10,12 @@ from zlib import crc32
 import msgspec
 
 from proxy.policy.money.periods import LAST_START
-from proxy.stores.records import MOST_INT, Hold, Record, Row, Settled
+from proxy.stores.records import MOST_INT, Hold, Record, Row
 
 HEADER = struct.Struct("<II")
 MOST_PAYLOAD = 2**20
 _MAPS = frozenset([bytes([0x80 | count]) for count in range(16)] + [b"\xde", b"\xdf"])  # how one begins in MessagePack
-_USUAL_PAYLOAD = 2**12  # and no longer
-_LONG_PAYLOAD = 2**16
-_LONG_TEXT = 1000
-_HEADED = HEADER.pack
-_PACK = struct.Struct("<I").pack
-_ENCODE = msgspec.msgpack.Encoder().encode
+LENGTH = struct.Struct("<I")
 _DECODER: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 _ANY: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
 _ROW = Row.__struct_fields__
@@ -46,38 +41,9 @@ class Unreadable(Exception):
         self.hold = hold
 
 
-class _Checksums(dict[int, int]):
-    """Of lengths, each worked out once."""
-
-    def __missing__(self, length: int) -> int:
-        found = self[length] = crc32(_PACK(length))
-        return found
-
-
-_OF_LENGTH = _Checksums()
-
-
-def framed(record: Record) -> bytes:
-    """The record as it stands in a segment. Never fails for what a client or an upstream may have sent."""
-    try:
-        payload = _ENCODE(record)
-    except (UnicodeEncodeError, OverflowError):
-        payload = _ENCODE(_tamed(record))
-    length, is_too_much = len(payload), False
-    if type(record) is Hold:
-        is_too_much = record.amount_pusd > MOST_INT  # readers take no larger amount for one
-    elif type(record) is Settled:
-        row = record.row
-        is_too_much = row.cost_pusd > MOST_INT or row.hold_pusd > MOST_INT
-    if is_too_much or length > _USUAL_PAYLOAD:
-        payload = _ENCODE(_tamed(record)) if is_too_much or length > _LONG_PAYLOAD else payload
-        return _HEADED(len(payload), checksum(payload)) + payload
-    return _HEADED(length, crc32(payload, _OF_LENGTH[length])) + payload
-
-
 def checksum(payload: bytes) -> int:
     """Covers the length too, so that a run of zeros is never a frame."""
-    return crc32(payload, crc32(_PACK(len(payload))))
+    return crc32(payload, crc32(LENGTH.pack(len(payload))))
 
 
 def unframed(payload: bytes) -> Record:
@@ -127,16 +93,3 @@ def _rescued(payload: bytes) -> Hold | None:
         amount_pusd=max(0, min(found.amount_pusd, MOST_INT)),
         charges=tuple((budget, period) for budget, period in found.charges if 0 <= period <= LAST_START),
     )
-
-
-def _tamed(value: object) -> object:
-    """The same value without lone surrogates, endless texts and numbers no database column holds."""
-    if isinstance(value, str):
-        return value[:_LONG_TEXT].encode("utf-8", "replace").decode()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return max(-MOST_INT, min(value, MOST_INT))
-    if isinstance(value, tuple):
-        return tuple(_tamed(item) for item in value)
-    if isinstance(value, msgspec.Struct):
-        return type(value)(**{name: _tamed(getattr(value, name)) for name in value.__struct_fields__})
-    return value

@@ -21,12 +21,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.frames import framed
 from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Begun, Corrected, Hold, Record, Settled, Voided
 from proxy.stores.replay import Replayed
 from proxy.stores.reserve import Backlog, Reserve
-from proxy.stores.segment_writer import OverLimit, SegmentRules, SegmentWriter
+from proxy.stores.segment_writer import OverLimit, SegmentRules, SegmentWriter, framed
 from proxy.stores.segments import Position, segment_path
 from proxy.stores.sync import Fsync, Syncer
 from proxy.stores.tail import Batch, Tail

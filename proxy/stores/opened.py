@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from proxy.stores.frames import framed
 from proxy.stores.records import Begun, Hold, Record, Settled, Voided
 from proxy.stores.replay import OpenHold
+from proxy.stores.segment_writer import framed
 
 
 class OpenHolds:

@@ -1,4 +1,4 @@
-"""Writing segments: whole frames or nothing, in files of bounded size."""
+"""Writing segments: records as frames, whole or not at all, in files of bounded size."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from collections.abc import Callable
 from errno import EBADF, ENOSPC
 from os import write
 from pathlib import Path
+from zlib import crc32
 
+import msgspec
 from msgspec import Struct
 
+from proxy.stores.frames import HEADER, LENGTH, checksum
+from proxy.stores.records import MOST_INT, Hold, Record, Settled
 from proxy.stores.replay import Replayed
 from proxy.stores.segments import Position, segment_numbers, segment_path
 from proxy.stores.sync import Syncer
 
 _STRIDE = 2**20  # so much is put without a look
+_USUAL_PAYLOAD = 2**12  # and no longer
+_LONG_PAYLOAD = 2**16
+_LONG_TEXT = 1000
+_HEADED = HEADER.pack
+_ENCODE = msgspec.msgpack.Encoder().encode
 
 
 class OverLimit(OSError):
@@ -176,3 +185,45 @@ def _can_go_on(replayed: Replayed, segment_bytes: int) -> bool:
     """A last segment with garbage is left as it is; one the ledger is ahead of lost its end in a power cut."""
     end = replayed.end
     return end.segment > 0 and end >= replayed.after and replayed.tail != "garbage" and end.offset < segment_bytes
+
+
+class _Checksums(dict[int, int]):
+    """Of lengths, each worked out once."""
+
+    def __missing__(self, length: int) -> int:
+        found = self[length] = crc32(LENGTH.pack(length))
+        return found
+
+
+_OF_LENGTH = _Checksums()
+
+
+def framed(record: Record) -> bytes:
+    """The record as it stands in a segment. Never fails for what a client or an upstream may have sent."""
+    try:
+        payload = _ENCODE(record)
+    except (UnicodeEncodeError, OverflowError):
+        payload = _ENCODE(_tamed(record))
+    length, is_too_much = len(payload), False
+    if type(record) is Hold:
+        is_too_much = record.amount_pusd > MOST_INT  # readers take no larger amount for one
+    elif type(record) is Settled:
+        row = record.row
+        is_too_much = row.cost_pusd > MOST_INT or row.hold_pusd > MOST_INT
+    if is_too_much or length > _USUAL_PAYLOAD:
+        payload = _ENCODE(_tamed(record)) if is_too_much or length > _LONG_PAYLOAD else payload
+        return _HEADED(len(payload), checksum(payload)) + payload
+    return _HEADED(length, crc32(payload, _OF_LENGTH[length])) + payload
+
+
+def _tamed(value: object) -> object:
+    """The same value without lone surrogates, endless texts and numbers no database column holds."""
+    if isinstance(value, str):
+        return value[:_LONG_TEXT].encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-MOST_INT, min(value, MOST_INT))
+    if isinstance(value, tuple):
+        return tuple(_tamed(item) for item in value)
+    if isinstance(value, msgspec.Struct):
+        return type(value)(**{name: _tamed(getattr(value, name)) for name in value.__struct_fields__})
+    return value

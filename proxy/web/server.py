@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 
-from proxy.exchange.outbox import Outbox
+from proxy.exchange.stepper import Outbox
 from proxy.web.connection import HEAD_SECONDS, Connection
 from proxy.web.faults import LONGEST_HEADER, LONGEST_TARGET, MOST_HEADERS
 from proxy.web.lane import Line

@@ -12,13 +12,14 @@ from sqlalchemy import Connection, func, select
 from stores_samples import DAY, MONTH, hold, opened, row, settled
 
 from proxy.stores.database import engine_for
-from proxy.stores.frames import framed, unframed
+from proxy.stores.frames import unframed
 from proxy.stores.ledger import apply, rows_of, spent
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Corrected, Record, Row
 from proxy.stores.replay import added_spending, replay
 from proxy.stores.schema import sums, sums_by_day, sums_by_quarter
+from proxy.stores.segment_writer import framed
 from proxy.stores.segments import Position
 from proxy.stores.tally import COUNTERS
 from proxy.stores.usage import UsageQuestion

@@ -15,10 +15,10 @@ import pytest
 from stores_samples import begun, hold, opened, records_in, settled, voided
 
 from proxy.stores.failures import JournalUnwritable
-from proxy.stores.frames import framed
 from proxy.stores.journal import Journal
 from proxy.stores.records import Record
 from proxy.stores.replay import replay
+from proxy.stores.segment_writer import framed
 from proxy.stores.segments import START, Position, segment_numbers, segment_path
 
 SMALL = 64 * 1024  # segments and reserve of 8 KiB

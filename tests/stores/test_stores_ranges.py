@@ -19,7 +19,7 @@ from proxy.config.new_key import read_new_key
 from proxy.config.terms import Terms, terms_of
 from proxy.policy.values import Listen, Settings
 from proxy.stores.database import engine_for
-from proxy.stores.frames import HEADER, framed, unframed
+from proxy.stores.frames import HEADER, unframed
 from proxy.stores.keys import create_key, list_keys
 from proxy.stores.keyset import key_set, make_key
 from proxy.stores.ledger import apply
@@ -27,6 +27,7 @@ from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import MOST_INT, Settled
 from proxy.stores.schema import keys
+from proxy.stores.segment_writer import framed
 from proxy.stores.segments import Position
 from proxy.stores.usage import By, UsageQuestion
 from proxy.web.operator.desk import instant

@@ -17,10 +17,11 @@ from stores_samples import DAY, MONTH, begun, hold, opened, row, settled, voided
 
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import Budget, Per
-from proxy.stores.frames import HEADER, checksum, framed, unframed
+from proxy.stores.frames import HEADER, checksum, unframed
 from proxy.stores.opened import OpenHolds
 from proxy.stores.records import Adjusted, Charge, Corrected, Record, Refused, Row, Settled
 from proxy.stores.replay import OpenHold, added_spending, replay
+from proxy.stores.segment_writer import framed
 from proxy.stores.segments import START, segment_path
 
 BUDGETS: list[tuple[str, str, Per]] = [

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores_samples import begun, hold, records_in, row, settled, voided
 
-from proxy.stores.frames import HEADER, checksum, framed
+from proxy.stores.frames import HEADER, checksum
 from proxy.stores.records import Adjusted, Hold, Record, Refused, Settled
+from proxy.stores.segment_writer import framed
 from proxy.stores.segments import Position, Reader, Scan, read, segment_path
 
 RECORDS: list[Record] = [

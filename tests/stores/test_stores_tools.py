@@ -13,11 +13,12 @@ from stores_samples import row, voided
 
 from proxy.policy.analysis.savings import LEAST_CALLS, Unused
 from proxy.stores.database import connect
-from proxy.stores.frames import framed, unframed
+from proxy.stores.frames import unframed
 from proxy.stores.ledger import apply, prune
 from proxy.stores.opening import open_ledger
 from proxy.stores.queries import Files
 from proxy.stores.records import Corrected, Record, Settled
+from proxy.stores.segment_writer import framed
 from proxy.stores.segments import Position
 
 DAY = 86_400_000

@@ -36,7 +36,7 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
     head, caller = sender.head, sender.caller
     asked = Asked(head, caller, unread)
     if head.method in ("GET", "HEAD") and (listed := listed_models(parts, head, caller)) is not None:
-        client.whole(200, [("Content-Type", "application/json"), *record.own_headers()], listed)
+        client.whole(200, [("Content-Type", "application/json"), *client.own_headers()], listed)
         return None
     if head.endpoint.name in OWN and await _answered(parts, asked, client):
         return None

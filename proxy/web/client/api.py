@@ -198,7 +198,7 @@ class Api:
         is_last = is_last or (isinstance(body, Upload) and body.unread)
         if is_last or error.status in (408, 413, 415, 417):
             client.keeps = False
-        client.whole(error.status, *error_reply(error, record.refusal_headers(), anthropic=record.speaks_anthropic))
+        client.whole(error.status, *error_reply(error, client.refusal_headers(), anthropic=record.speaks_anthropic))
 
 
 def _like_before(sender: Sender, body: object, record: Record) -> Job | None:

@@ -41,7 +41,7 @@ def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -
     parts.guard.check(request)
     record.cors = cors_headers(request)
     if request.method == "OPTIONS":
-        client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *record.own_headers()], b"")
+        client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *client.own_headers()], b"")
         return None
     refuse_what_cannot_pass(request, path)
     caller = parts.keys.caller(request.headers, partial(peer_uid, door.transport))

@@ -34,7 +34,7 @@ class KeptResults:
         kept = self._parts.exchange.tongues.results.find(name, owner_of(asked.caller)) if name else None
         if kept is None:
             raise NothingThere("There is no such result of this key; it may have expired, or not be there yet.")
-        own = client.record.own_headers()
+        own = client.own_headers()
         length, private = ("Content-Length", str(kept.size)), ("Cache-Control", "private, no-store")
         client.begin(200, [("Content-Type", kept.media_type), length, private, *own])
         for chunk in kept.chunks if client.sends_bodies else ():
@@ -65,7 +65,7 @@ class Estimates:
 
         lists = Lists(self._parts.names, exchange.toll.prices, exchange.providers)
         found = estimate(await self._read(asked), lists, caller, standings)
-        headers = [("Content-Type", "application/json"), *client.record.own_headers()]
+        headers = [("Content-Type", "application/json"), *client.own_headers()]
         client.whole(200, headers, msgspec.json.encode(with_credits(found, exchange.credits)))
         return True
 

@@ -37,7 +37,7 @@ class OwnUsage:
             raise InvalidValue(f"The query cannot be answered: {error}.") from None
         except (TimeoutError, StoreError, OSError):
             raise LedgerUnusable("What was used cannot be read now; try again later.") from None
-        client.whole(200, [("Content-Type", "application/json"), *client.record.own_headers()], report)
+        client.whole(200, [("Content-Type", "application/json"), *client.own_headers()], report)
         return True
 
     async def _usage(self, caller: Caller, query: str) -> object:
