@@ -17,7 +17,7 @@ import msgspec
 from proxy.config.use_cases import has_use_cases
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping, Told
-from proxy.exchange.keeping import Booked, Keeping
+from proxy.exchange.held import Booked, Keeping
 from proxy.exchange.leaving import Drainer
 from proxy.exchange.listings import Listings
 from proxy.exchange.lookup import Lookups

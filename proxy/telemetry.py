@@ -20,7 +20,7 @@ import structlog
 
 from proxy import __version__
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.keeping import Booked
+from proxy.exchange.held import Booked
 from proxy.exchange.lines import Alike as Same
 from proxy.exchange.lines import Ended, Kinds
 from proxy.exchange.observing import observe

@@ -81,7 +81,7 @@ MAY_ASK_FOR_STREAM = {
     "web/client/anew.py": "the log line says whether the call streamed",
     "jobs/jobs.py": "a stream cannot be answered later",
     "jobs/messages.py": "nor be a request of a batch",
-    "exchange/held.py": "a cut stream is settled otherwise than a cut reply",
+    "exchange/reckoning.py": "a cut stream is settled otherwise than a cut reply",
     "exchange/rows.py": "the ledger says whether the call streamed",
     "stores/alike.py": "attempts are alike where both streamed, or neither",
     "exchange/fares.py": "the hold says whether the call streams",

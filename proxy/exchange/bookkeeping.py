@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from proxy.exchange.background import Running
-from proxy.exchange.keeping import Keeping, Unfinished
+from proxy.exchange.held import Keeping
 from proxy.exchange.lookup import Lookups
+from proxy.exchange.reckoning import Unfinished, wait_for
 from proxy.exchange.rows import interrupted_row
 from proxy.policy.limits.limiter import Limiter
 from proxy.policy.money.amounts import to_pusd
@@ -153,7 +154,7 @@ class Bookkeeping:
             if provider is None or orphan.generation_id is None:
                 interrupted(keeping, orphan, None)
             elif orphan.background:
-                keeping.wait_for(*_unfinished(orphan, provider, prices))
+                wait_for(keeping, *_unfinished(orphan, provider, prices))
             elif Lookups.possible(provider):
                 keeping.lookups.start(provider, orphan.generation_id, _teller(keeping, orphan))
             else:

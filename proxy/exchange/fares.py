@@ -6,8 +6,8 @@ from functools import partial
 
 from msgspec import Struct
 
+from proxy.exchange.held import Keeping
 from proxy.exchange.job import Job
-from proxy.exchange.keeping import Keeping
 from proxy.exchange.prepared import Route
 from proxy.policy.limits.limiter import Limiter, Limits
 from proxy.policy.money.account import Together

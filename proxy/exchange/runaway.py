@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from proxy.exchange.aside import Aside
+from proxy.exchange.held import Booked
 from proxy.exchange.job import Job
-from proxy.exchange.keeping import Booked
 from proxy.exchange.refusals import looping
 from proxy.policy.loops import Loops, Watch
 from proxy.wire.turns import turns_of

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 
 from proxy.errors import PolicyError
 from proxy.exchange.fares import Fare, fare_for
-from proxy.exchange.held import Held, tokens_used
+from proxy.exchange.held import Held, Keeping, tokens_used
 from proxy.exchange.job import Job
-from proxy.exchange.keeping import Keeping
 from proxy.exchange.pacing import PATIENCE, Pacing
 from proxy.exchange.places import Places
 from proxy.exchange.prepared import Route

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from proxy.errors import ProxyError
 from proxy.exchange.attempt import prepare
+from proxy.exchange.held import Keeping
 from proxy.exchange.job import Job as CallJob
-from proxy.exchange.keeping import Keeping
 from proxy.exchange.record import record_of
 from proxy.exchange.rows import interrupted_row, paid
 from proxy.jobs.calls import head_of_line

@@ -1,0 +1,176 @@
+"""What an attempt has cost where its reply does not say it at once: reckoned, asked for, waited for, corrected."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from proxy.exchange.background import Running
+from proxy.exchange.lookup import Lookups
+from proxy.exchange.rows import paid
+from proxy.policy.money.settlement import NOTHING, Ending, Prices, Settlement, has_failed, is_worth_asking, settle
+from proxy.policy.retries.retry import Trouble
+from proxy.policy.values import Provider
+from proxy.stores.failures import JournalUnwritable
+from proxy.stores.records import Corrected, Hold, Row
+from proxy.wire.endpoints import DRAWING
+from proxy.wire.findings import Findings
+from proxy.wire.usage import Usage
+
+if TYPE_CHECKING:
+    from proxy.exchange.failure import Failure
+    from proxy.exchange.held import Booked, Held, Keeping
+    from proxy.exchange.reply import Reply
+
+
+def reckoned(held: Held, outcome: Reply | Failure, provider: Provider) -> Settlement | None:
+    """What it came to, as far as that can be told; None where that is not certain, and the provider is asked."""
+    ending, asked = _ending(held, outcome), outcome.generation_id
+    settlement = settle(ending, _prices_of(held, outcome.findings), held.hold.amount_pusd)
+    if asked is None or not is_worth_asking(settlement, ending) or not Lookups.possible(provider):
+        return settlement
+    usage = settlement.usage or ending.usage
+    row = held.row(outcome, settlement.cost_pusd, settlement.source, usage)
+    held.job.record.unsettled += 1
+    held.fare.keeping.lookups.start(
+        provider, asked, lambda told: _looked_up(held, told, row, (settlement.doubts, usage))
+    )
+    return None
+
+
+def so_far_pusd(held: Held, findings: Findings) -> int:
+    """What it would cost if it ended now, as far as that can be told."""
+    ending = Ending(
+        status=200, complete=False, streamed=True, countable=True, stops_billing=True, usage=findings.usage,
+        input_tokens=held.job.weight.likely_input_tokens, counted_output=findings.counted_output, terms=findings.terms,
+    )  # fmt: skip
+    return settle(ending, _prices_of(held, findings), 0).cost_pusd
+
+
+def running_on(held: Held, outcome: Reply | Failure) -> str | None:
+    """The id of a response the provider goes on with after this reply: one asked for in the background."""
+    findings = outcome.findings
+    if not held.fare.may_run_on or findings is None or (outcome.judged_status or 0) >= 400:
+        return None
+    return findings.generation_id if findings.response.runs_on(streamed=held.hold.stream) else None
+
+
+def keep_open(held: Held, outcome: Reply | Failure, provider: Provider, response_id: str) -> None:
+    """Leave the hold to whoever sees the response's end: the call is over, its cost is not known yet."""
+    held.begun(outcome)
+    findings, held.is_closed, held.job.record.pending = outcome.findings, True, True
+    assert findings is not None
+    row = held.row(outcome, 0, "none", findings.usage)
+    row = msgspec.structs.replace(row, upstream_id=response_id)
+    ran = findings.response.status != "queued"
+    running = Running(provider, response_id, provider.timeouts.total, ran, held.hold.tenant)
+    wait_for(held.fare.keeping, Unfinished(held.hold, row, _prices_of(held, findings)), running)
+
+
+def wait_for(keeping: Keeping, unfinished: Unfinished, running: Running) -> None:
+    """Keep a hold open until the end of its response is seen."""
+    keeping.background.keep(running, lambda findings, ran: unfinished.ended(keeping, findings, ran=ran))
+
+
+class Unfinished(Struct, frozen=True):
+    """An attempt whose response runs on at the provider: its hold, its row so far, and the prices it will be paid at."""
+
+    hold: Hold
+    row: Row
+    prices: Prices
+
+    def ended(self, keeping: Keeping, findings: Findings | None, *, ran: bool) -> Awaitable[None] | None:
+        """Settle by what the provider says of the end, at the hold where it says nothing.
+
+        `ran`: it may have run, so that one cancelled without a word about its usage is not known to be free.
+        """
+        told = findings or Findings("responses")
+        status = told.response.status
+        if status == "cancelled" and told.usage is None and not ran and not told.response.has_output:
+            settlement = NOTHING
+        else:
+            settlement = settle(_ending_of(told), self.prices, self.hold.amount_pusd)
+        row = msgspec.structs.replace(
+            paid(self.row, settlement, settlement.usage or told.usage),
+            served=told.served_model or self.row.served,
+            outcome=_OUTCOMES.get(status or "", "unfinished"),
+            error=None if told.error is None else told.error_code,
+        )
+        _, durable = keeping.book(row, self.hold.charges, settlement.doubts)
+        keeping.ended(row)
+        return durable
+
+
+_OUTCOMES = {"completed": "200", "incomplete": "200", "failed": "failed", "cancelled": "cancelled"}
+
+
+def _ending_of(told: Findings) -> Ending:
+    now = datetime.now(UTC)
+    return Ending(status=200, usage=told.usage, hhmm=now.hour * 100 + now.minute, terms=told.terms)
+
+
+def corrected(held: Held, booked: Booked, outcome: Reply | Failure) -> Booked:
+    """What stands in the books once a usage has come behind the settlement: what the attempt cost after all is charged."""
+    was, hold, keeping = booked[0], held.hold, held.fare.keeping
+    late = settle(_ending(held, outcome), held.fare.reckoning(), hold.amount_pusd)
+    is_news = (late.cost_pusd, late.source) != (was.cost_pusd, was.source)
+    if not is_news or late.source not in ("reported", "computed"):
+        return booked
+    held.charge(late.cost_pusd - was.cost_pusd, late.source, late.usage)
+    record = Corrected(was, paid(was, late, late.usage), hold.charges, held.tools[0] if held.tools is not None else "")
+    for budget, period in hold.charges:
+        keeping.books.adjust(budget, period, record.delta_pusd)
+    with contextlib.suppress(JournalUnwritable):
+        keeping.journal.append(record)
+    keeping.queue.look_again()
+    return record.row, late.doubts, max(0, record.row.cost_pusd - hold.amount_pusd)
+
+
+def _looked_up(held: Held, told: Usage | None, row: Row, else_known: tuple[tuple[str, ...], Usage | None]) -> None:
+    """The provider has told, or will not tell; then it stays at the row, with these doubts about this usage."""
+    doubts, usage = else_known
+    if told is not None and told.cost_usd is not None:
+        usage, found = told, settle(Ending(status=200, usage=told), held.fare.reckoning(), held.hold.amount_pusd)
+        row, doubts = paid(row, Settlement(found.cost_pusd, "looked_up"), told), found.doubts
+    held.is_over = True
+    held.charge(row.cost_pusd, row.source, usage)
+    held.fare.keeping.book(row, held.hold.charges, doubts, held.tools)
+    held.job.record.settled_late()
+
+
+def _ending(held: Held, outcome: Reply | Failure) -> Ending:
+    findings, now, came = outcome.findings, datetime.now(UTC), outcome.came_as_events
+    draws = held.hold.endpoint in DRAWING
+    return Ending(
+        trouble=_trouble(held, outcome),
+        status=outcome.judged_status,
+        failed=findings is not None and has_failed(findings, draws=draws),
+        complete=outcome.complete,
+        streamed=held.hold.stream if came is None else came,
+        countable=findings is not None and findings.countable,
+        binary=findings is not None and not findings.events,
+        stops_billing=not outcome.complete and held.job.record.closing_stops_billing(),
+        makes_images=draws,
+        pictures=outcome.pictures if draws else 0,
+        copies=held.job.weight.asks.copies or 1,
+        usage=findings.usage if findings else None,
+        input_tokens=held.job.weight.likely_input_tokens,
+        counted_output=findings.counted_output if findings else 0,
+        characters=held.job.weight.asks.characters or None,
+        hhmm=now.hour * 100 + now.minute,
+        terms=findings.terms if findings else (),
+    )
+
+
+def _trouble(held: Held, outcome: Reply | Failure) -> Trouble:
+    """What kept an answer away; what was never written down was never sent."""
+    return outcome.trouble if held.is_written or held.fare.is_free else "unreachable"
+
+
+def _prices_of(held: Held, findings: Findings | None) -> Prices:
+    return held.fare.reckoning().by(None if findings is None else findings.served_model)
