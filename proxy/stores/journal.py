@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from errno import EDQUOT, EIO, ENOENT, ENOSPC, errorcode
+from itertools import repeat
 from pathlib import Path
 
 from msgspec import Struct
@@ -265,9 +266,8 @@ class Journal:
         """Take note of what was written since: beside the calls, and before another segment is begun."""
         with self._following:
             fresh = self._fresh
-            records = [fresh.popleft() for _ in range(len(fresh))]
-            self._open.follow(records, self._writer.segment)
-            self._tail.note(records)
+            if records := list(map(deque.popleft, repeat(fresh, len(fresh)))):
+                self._tail.note(self._open.follow(records, self._writer.segment))
 
     def _carry(self, numbers: list[int]) -> int | None:
         """Copy the holds still open in `numbers` to the newest segment; how many, None when it cannot be written."""

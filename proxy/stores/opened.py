@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from proxy.stores.records import Begun, Hold, Record, Settled, Voided
 from proxy.stores.replay import OpenHold
@@ -20,17 +20,23 @@ class OpenHolds:
             begun = None if began is None else Begun(opened.hold.id, began, opened.background)
             self._open[opened.hold.id] = opened.segment, opened.hold, begun
 
-    def follow(self, records: Iterable[Record], segment: int) -> None:
-        """Take note of records that were written to `segment`."""
+    def follow(self, records: Sequence[Record], segment: int) -> list[Record]:
+        """Take note of records that were written to `segment`; return all but beginnings. Nearly every hold has its end among
+        them: the others are few."""
         held = self._open
-        for record in records:
-            if type(record) is Settled or type(record) is Voided:  # `isinstance` takes its time
-                held.pop(record.row.id, None)
-            elif type(record) is Hold:
-                known = held.get(record.id)  # one that has grown is written again
-                held[record.id] = segment, record, None if known is None else known[2]
-            elif isinstance(record, Begun) and (known := held.get(record.id)) is not None:
-                held[record.id] = known[0], known[1], record
+        holds = {record.id: record for record in records if type(record) is Hold}  # `isinstance` takes its time
+        others = [record for record in records if type(record) is not Hold and type(record) is not Begun]
+        ended = {record.row.id for record in others if type(record) is Settled or type(record) is Voided}
+        for identity in holds.keys() - ended:
+            known = held.get(identity)  # one that has grown is written again
+            held[identity] = segment, holds[identity], None if known is None else known[2]
+        if len(records) != len(holds) + len(others):
+            for record in records:
+                if type(record) is Begun and (known := held.get(record.id)) is not None:
+                    held[record.id] = known[0], known[1], record
+        for identity in held.keys() & ended:
+            del held[identity]
+        return others
 
     def inside(self, numbers: Iterable[int]) -> list[tuple[str, bytes]]:
         """The open holds whose newest copy stands in one of these segments, each with its frames to write again."""

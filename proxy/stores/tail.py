@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from proxy.stores.records import Begun, Hold, Record
+from proxy.stores.records import Record
 from proxy.stores.segments import Position
 
 _MOST_RECORDS = 20_000  # to read them back from segments takes twice as long, so that who is behind would stay there
-_BEGINNINGS = frozenset({Hold, Begun})  # asked of every record: `isinstance` takes its time
 
 Batch = list[Record]
 
@@ -22,13 +21,13 @@ class Tail:
         self._records: Batch = []
 
     def note(self, records: Iterable[Record]) -> None:
-        """These were written. What is too much stands in the segments only."""
+        """These were written, all but beginnings. What is too much stands in the segments only."""
         if self._after is None:
             return
         if len(self._records) >= _MOST_RECORDS:
             self.lose()
         else:
-            self._records += [record for record in records if type(record) not in _BEGINNINGS]
+            self._records += records
 
     def take(self, after: Position, end: Position) -> Batch | None:
         """All there is between `after` and `end`, which is the journal's; None where some of it is not here."""
