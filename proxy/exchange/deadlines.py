@@ -13,7 +13,7 @@ class Watched(Protocol):
     """Something with a deadline."""
 
     def due(self) -> float:
-        """When it is over, in the loop's time."""
+        """When it is over, in the loop's time; `inf`: not before it is watched again."""
 
     def expire(self) -> None:
         """It is over. Whoever wants to go on is watched as long as nobody forgets it."""
@@ -76,12 +76,13 @@ class Deadlines:
         look_at = self.watched.get(one)
         if look_at is None:  # the end of another was its own
             return
-        if (due := one.due()) <= now:
+        if (due := one.due()) == inf:
+            del self.watched[one]
+        elif due <= now:
             one.expire()
             if one in self.watched:  # and goes on
                 self.watched[one] = inf
                 self.fresh.add(one)
         elif due < look_at or look_at <= now:
             self.watched[one] = due
-            if due < inf:
-                self._later.setdefault(int(due / TICK_SECONDS) + 1, []).append(one)
+            self._later.setdefault(int(due / TICK_SECONDS) + 1, []).append(one)

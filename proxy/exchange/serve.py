@@ -142,14 +142,18 @@ class Exchange:
 
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless a breaker is open."""
-        record, now, prepared = job.record, time.monotonic(), job.prepared
+        record, prepared = job.record, job.prepared
         route = None if prepared is None else prepared.routes.get(attempt.target)
         job.route = route = self.doors.route_to(job, attempt.target, self.toll.prices) if route is None else route
         record.target, job.is_answered = route.target, False
-        way = None if route.tongue is None else self.tongues.way(route.provider, route.tongue, attempt, now)
+        way = (
+            None if route.tongue is None else self.tongues.way(route.provider, route.tongue, attempt, time.monotonic())
+        )
         if route.is_barred or way == "refused":
             outcome: Reply | Failure = barred(job, route, self.providers.values())
-        elif not route.breakers.are_calm and (seconds := route.breakers.seconds_closed_to(route.target, now)):
+        elif not route.breakers.are_calm and (
+            seconds := route.breakers.seconds_closed_to(route.target, time.monotonic())
+        ):
             outcome = self.doors.closed(job, route, seconds, self.toll.prices)
         else:
             try:
@@ -157,7 +161,7 @@ class Exchange:
                     about = job.call, route.provider, route.target, self.toll.prices
                     job.sketch = await self.aside(len(job.call.body), sketch, *about)
                 held = self.toll.hold(job, route, attempt.lowered_to)
-                held = held if held is None or isinstance(held, Held) else await held
+                held = held if isinstance(held, Held) or held is None else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
                     await hold_back(client, outcome, job)

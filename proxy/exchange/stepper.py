@@ -95,12 +95,12 @@ class Patience:
     While `excused` the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.
     """
 
-    __slots__ = ("_deadlines", "_excused", "_last", "_silence_seconds", "_until")
+    __slots__ = ("_deadlines", "_excused", "_is_fresh", "_last", "_silence_seconds", "_until")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._last = self._silence_seconds = self._until = 0.0
-        self._excused = False
+        self._last, self._silence_seconds, self._until = 0.0, inf, inf
+        self._excused = self._is_fresh = False  # watched since the latest look
 
     def interrupt(self, error: BaseException) -> bool:
         """Raise `error` where it waits."""
@@ -110,13 +110,10 @@ class Patience:
         """No longer than that, from now on."""
         self._silence_seconds = silence_seconds
         self._until = until
-        deadlines = self._deadlines
-        if deadlines.is_ticking:
-            deadlines.watched[self] = inf
-            deadlines.fresh.add(self)
-        else:
-            deadlines.watch(self)
-        self._last = deadlines.now + TICK_SECONDS  # the last look may be so long ago
+        if not self._is_fresh:
+            self._is_fresh = True
+            self._deadlines.watch(self)
+        self._last = self._deadlines.now + TICK_SECONDS  # the last look may be so long ago
         return self
 
     def expect(self, silence_seconds: float) -> None:
@@ -141,10 +138,13 @@ class Patience:
 
     def rest(self) -> None:
         """However long it takes, from now on."""
-        self._deadlines.watched.pop(self, None)
+        self._silence_seconds = self._until = inf
+        if not self._is_fresh:  # else the next look finds it so
+            self._deadlines.watched.pop(self, None)
 
     def due(self) -> float:
         """When it ends, as things stand."""
+        self._is_fresh = False
         stalled = STALLED_SECONDS if self._excused else 0.0
         return min(self._last + self._silence_seconds + stalled, self._until)
 

@@ -74,7 +74,6 @@ class Upstream:
         self._told = told or (lambda event, reason: None)
         self._untrusted: dict[str, str] = {}
         self._pool = Pool()
-        self._loop = asyncio.get_running_loop()
         self._environment_proxies = urllib.request.getproxies()
         self.aside = Aside()
 
@@ -92,7 +91,7 @@ class Upstream:
         provider = route.provider
         way = request.wire.get(call.stream) or self._way(provider, request, call)
         origin, idle, head, whole_seconds, silence_seconds = way
-        until = self._loop.time() + whole_seconds
+        until = job.record.times.sent_at + whole_seconds
         if job.until < until and not call.endpoint.draws:
             until = job.until  # a picture is made, and paid for, whether its client waits or not
         connection, response = None, None

@@ -118,8 +118,9 @@ class Journal:
     def soon(self, record: Record) -> None:
         """Write `record` with the others of this turn: at `flush`, at its end or before an `append`. Ends of calls are kept, as
         ever, where that does not go. For the thread that gathers."""
-        self.turn.append(record)
-        if len(self.turn) == 1:
+        turn = self.turn
+        turn.append(record)
+        if len(turn) == 1:
             self._later(self.flush)
 
     def flush(self) -> None:

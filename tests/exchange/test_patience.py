@@ -100,6 +100,32 @@ def test_a_block_that_ends_in_time_ends_well_and_is_looked_at_no_more() -> None:
     step(line)
 
 
+@pytest.mark.parametrize("pauses", [(0.0, 0.0), (0.0, 0.3), (0.3, 0.0), (0.3, 0.3)])
+def test_one_block_after_another_is_borne_as_the_first_and_then_nothing_is_looked_at(
+    pauses: tuple[float, float],
+) -> None:
+    async def line(wait: Wait) -> None:
+        within, between = pauses
+        for _ in range(3):
+            with wait(300.0, math.inf):
+                await pause(within)
+            await pause(between)
+        began = now()
+        with pytest.raises(TimeoutError), wait(30.0, math.inf):
+            await silence()
+        assert ended(began + 30.0)
+        with wait(300.0, math.inf):
+            await pause(within)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpingLoop)
+        await pause(1.0)
+        before = loop.timers_set
+        await pause(1000.0)
+        assert loop.timers_set == before + 1
+
+    step(line)
+
+
 @pytest.mark.parametrize(("excused", "ends"), [(True, 30.0 + STALLED_SECONDS), (False, 30.0)])
 def test_silence_that_is_not_theirs_is_borne_for_longer(excused: bool, ends: float) -> None:
     async def line(wait: Wait) -> None:
