@@ -46,8 +46,7 @@ from proxy.web.operator.feed import Feed
 
 log = structlog.get_logger()
 WaitingT = TypeVar("WaitingT")
-_FEW = 200  # calls of a round: what more add to metrics by their keys is put together, to be counted now and then
-_MOST, _LONGEST_SECONDS = 20_000, 10.0
+_MOST, _LONGEST_SECONDS = 20_000, 10.0  # what waits to be counted by the metrics, and while calls go on, how long
 
 
 class Telemetry:
@@ -100,7 +99,7 @@ class Telemetry:
             self._add_costs(settled)
             self._tell_calls(ended)
             waiting = len(self._spent) + self.metrics.uncounted
-            if len(settled) <= _FEW or waiting > _MOST or time.monotonic() >= self._count_at:
+            if not settled or waiting > _MOST or time.monotonic() >= self._count_at:
                 self._count()
             self._leftovers.look(time.monotonic(), ended=bool(ended))
             for model in _all_of(self._judged):

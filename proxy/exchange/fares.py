@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from sys import intern
 
 from msgspec import Struct
 
@@ -22,6 +23,7 @@ from proxy.policy.money.settlement import Prices
 from proxy.policy.values import Caller
 from proxy.wire.json_object import Text
 
+_COMMON = ("price", "hold_marks", "row_marks", "slope", "fixed")
 _UNKNOWN = Together("", [])  # binds at no time
 _NO_LIMITS = Limiter(()).of(())
 
@@ -102,7 +104,7 @@ def fare_for(
         spare_pusd=0 if bound is None else ample_pusd(bound, quote.may_lower) - bound.pusd,
         token_pusd=_token_pusd(price, asks) if call.stream and price is not None else 0,
         named=(
-            job.caller.name, call.endpoint.name, call.model or "", job.plan.label, route.provider.name, route.names[1],
+            job.caller.name, call.endpoint.name, intern(call.model or ""), job.plan.label, route.provider.name, route.names[1],
         ),
         streams=call.stream,
         hold_marks=(*marks, record.decision),
@@ -112,8 +114,19 @@ def fare_for(
         fixed=quote,
     )  # fmt: skip
     if slope is not None and job.prepared is not None and lowered_to is None:
-        route.fare = fare
+        _use_the_same(fare, route)
+        job.prepared.keep(fare)
     return fare
+
+
+def _use_the_same(fare: Fare, route: Route) -> None:
+    """What is equal in what others hold who go this way is the same: the fewer values each has, the more are in reach."""
+    if route.like is None:
+        route.like = fare
+    for name in _COMMON:
+        common = getattr(route.like, name)
+        if getattr(fare, name) == common:
+            setattr(fare, name, common)
 
 
 def _token_pusd(price: Price, asks: Asks) -> int:

@@ -88,7 +88,10 @@ class Toll:
 
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
-        fare, now = route.fare, time.time()
+        prepared, now = job.prepared, time.time()
+        fare = None if prepared is None else prepared.fare
+        if prepared is not None and fare is not None and fare.route is not route:
+            fare = prepared.fare_of(route)
         if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.asks:
             fare = self.fare(job, route, lowered_to)
         elif now >= fare.together.ends:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BATCH = 2000
+_FEW = 200  # records of one `linger`: where there are more, sums wait, and rounds come in a quarter of the time
 _PRUNE_SECONDS = 3600.0
 _BUSY_AT_ONCE_SECONDS = 0.1  # while others are at the ledger, calls are still told of
 _LOOK_SECONDS = 1.0  # between two looks at whether the files are still there, and can be written
@@ -75,7 +76,7 @@ class Writer:
         self._link = Link(path, min(rules.busy, _BUSY_AT_ONCE_SECONDS))
         self._position = START
         self._is_known = False  # whether the ledger said so since it was opened
-        self._is_in_trouble = self._has_many = False
+        self._is_in_trouble = self._has_many = self._had_many = False
         self._behind_since: float | None = None
         self._busy_since: float | None = None
         self._wait = self._again_at = self._work_at = self._look_at = self._prune_at = 0.0
@@ -171,7 +172,7 @@ class Writer:
         now = time.monotonic()
         if self._has_many and not is_asked and now < self._work_at:
             return
-        self._work_at, self._has_many = now + self._rules.linger / 4, False
+        self._work_at, self._had_many, self._has_many = now + self._rules.linger / 4, self._has_many, False
         if is_asked or now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look()
@@ -245,7 +246,7 @@ class Writer:
             self._position = self._link.position()
             self._is_known = True
         end, newest = self._journal.newest(self._position)
-        self._has_many = newest is None or len(newest) > _BATCH // 10
+        self._has_many = newest is None or len(newest) > (_FEW // 4 if self._had_many else _FEW)
         if self._position < end and not self._took(newest, end):
             self._apply(Reader(self._journal.directory, self._position, end), end)
         if self._position.segment > self._journal.oldest and self._link.checkpoint():

@@ -113,5 +113,4 @@ def _prepared_for(heads: Heads, sender: Sender, job: Job) -> Prepared | None:
         return None
     asks = None if plan.defaults else template.weighed or None
     found = Prepared(template, replace(call, body=b"", parsed=None), plan, job.record.marks, job.scopes, asks)
-    heads.keep(sender, found)
-    return found
+    return heads.keep(sender, found)

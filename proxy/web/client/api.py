@@ -242,7 +242,7 @@ def _prepared_before(sender: Sender, body: bytes, latest: Prepared) -> Prepared 
     if latest.template.fits(body):
         return latest
     template = known_template(sender.head.endpoint, body)
-    found = None if template is None else sender.by_template.get(template.number)
+    found = None if template is None or not sender.by_template else sender.by_template.get(template.number)
     if found is not None:
         sender.latest = found
     return found

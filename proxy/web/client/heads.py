@@ -6,6 +6,7 @@ import math
 
 from aiohttp.web_request import BaseRequest
 from msgspec import Struct
+from msgspec.structs import replace
 from multidict import MultiMapping
 
 from proxy.dialects import Incoming
@@ -29,6 +30,7 @@ from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 MOST_HEADS = 1024
 MOST_DIGESTS = 16_384
 MOST_PREPARED = 16_384
+_MOST_OF_A_HEAD = 64
 _LONGEST_ONCE = 255
 _BATCHES = ("batches", "messages/batches")
 SHARED = "x-tollkeeper-coalesce"
@@ -52,7 +54,7 @@ class Head(Struct, frozen=True):
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
     asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `variables` what fills the
     template of its model, as it came; `marks` what it says the call belongs to; `apart` whether it is to be answered once, or later;
-    `rank` that of its priority.
+    `rank` that of its priority; `prepared` what calls with it need that came before, whosever.
     """
 
     method: str
@@ -70,18 +72,19 @@ class Head(Struct, frozen=True):
     marks: Marks = UNMARKED
     apart: Apart | None = None
     rank: int = DEFAULT
+    prepared: dict[tuple[object, ...], Prepared] = {}
 
 
 class Sender(Struct, eq=False):
-    """A head and whose it is; what calls of theirs needed that came before: by the numbers of the templates of their bodies,
-    and the `latest`, which mostly comes again. `admitted_until`: whether their key still counts need not be asked before, in
+    """A head and whose it is; what calls of theirs needed that came before: the `latest`, which mostly comes again,
+    and where there are several, by the numbers of the templates of their bodies. `admitted_until`: whether their key still counts need not be asked before, in
     UTC epoch seconds. `is_odd`: replies tell them more than usual, or errors otherwise. The rest is what records of their
     calls begin with."""
 
     head: Head
     caller: Caller
     latest: Prepared | None = None
-    by_template: dict[int, Prepared] = {}
+    by_template: dict[int, Prepared] | None = None
     admitted_until: float = 0.0
     is_odd: bool = False
     endpoint: str = ""
@@ -133,13 +136,26 @@ class Heads:
         sender = self.senders[of_both] = Sender(head, caller)
         return sender
 
-    def keep(self, sender: Sender, prepared: Prepared) -> None:
-        """The next call of the same head and sender with such a body need not be worked out again."""
+    def keep(self, sender: Sender, prepared: Prepared) -> Prepared:
+        """The next call of the same head and sender with such a body need not be worked out again; what others have in common
+        with it who send the same is one."""
         self._prepared += 1
         if self._prepared > MOST_PREPARED:
             self.senders.clear()
             self._prepared = 0
-        sender.by_template[prepared.template.number] = sender.latest = prepared
+        caller, known, number = sender.caller, sender.head.prepared, prepared.template.number
+        about = number, caller.zdr, caller.tenant if caller.own else ""
+        first = known.get(about)
+        if first is not None and _is_same(first, prepared):
+            prepared = replace(first, scopes=prepared.scopes, fare=None, others=())
+        else:
+            if len(known) >= _MOST_OF_A_HEAD:
+                known.clear()
+            known[about] = prepared
+        latest, sender.latest = sender.latest, prepared
+        if latest is not None:
+            sender.by_template = {latest.template.number: latest} | (sender.by_template or {}) | {number: prepared}
+        return prepared
 
     def learn(self, digest: bytes, head: Head) -> None:
         """Know it again once it has come twice: some clients give every request a head of its own, none of which comes
@@ -152,6 +168,10 @@ class Heads:
         if len(self._known) >= MOST_HEADS:
             self._known.clear()
         self._known[digest] = head
+
+
+def _is_same(one: Prepared, other: Prepared) -> bool:
+    return (one.call, one.plan, one.marks, one.asks) == (other.call, other.plan, other.marks, other.asks)
 
 
 def head_of(request: BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:
