@@ -8,12 +8,13 @@ rate, so that nothing is ever rounded. The state is one number a limit.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from math import ceil, gcd
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.policy.money.budgets import Limit
+from proxy.policy.money.budgets import Limit, LimitOf, Per
 
 PERIOD_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 CONCURRENT_RETRY_SECONDS = 1.0
@@ -61,13 +62,9 @@ class _Bucket:
 
     def change(self, limit: Limit) -> None:
         """Take on a new amount: how full it is, in time, stays."""
-        self.limit, self.amount, self.is_of_tokens = limit, limit.amount, limit.of == "tokens"
-        period, before = PERIOD_SECONDS[limit.per or "minute"] * _NANO, self.rate
-        shared = gcd(limit.amount, period)
-        self.rate, self.unit = limit.amount // shared, period // shared
+        self.limit, self.is_of_tokens, before = limit, limit.of == "tokens", self.rate
+        self.amount, self.rate, self.unit, self.whole, self.ms, self.told = _measured(limit.of, limit.per, limit.amount)
         self.empty_at = self.empty_at * self.rate // before
-        self.whole, self.ms = limit.amount * self.unit, self.rate * 10**6
-        self.told = f"x-ratelimit-limit-{limit.of}: {limit.amount}\r\nx-ratelimit-remaining-{limit.of}: "
         self.resets = _RESETS.get(limit.of, ())
 
     def part_of(self, tokens: int) -> int:
@@ -101,6 +98,16 @@ class _Bucket:
             return f"{self.told}{free // self.unit}{self.resets[ms]}"
         reset = duration_text(level / self.rate / _NANO)
         return f"{self.told}{free // self.unit}\r\nx-ratelimit-reset-{self.limit.of}: {reset}\r\n"
+
+
+@lru_cache(1024)
+def _measured(of: LimitOf, per: Per | None, amount: int) -> tuple[int, int, int, int, int, str]:
+    """Amount, `rate`, `unit`, `whole`, `ms` and `told`: the same for all limits that are alike, so that those of many keys are few."""
+    period = PERIOD_SECONDS[per or "minute"] * _NANO
+    shared = gcd(amount, period)
+    rate, unit = amount // shared, period // shared
+    told = f"x-ratelimit-limit-{of}: {amount}\r\nx-ratelimit-remaining-{of}: "
+    return amount, rate, unit, amount * unit, rate * 10**6, told
 
 
 class Limits(Struct, frozen=True, eq=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from math import floor
 
 from proxy.policy.money.budgets import Budget
@@ -67,4 +68,7 @@ def _hour_end(budget: Budget, start: int) -> int:
 
 
 def _epoch(local: datetime) -> int:
-    return int(local.timestamp())
+    return _same(int(local.timestamp()))
+
+
+_same = lru_cache(1024)(int)  # one number for all budgets of a period, however many keys have one
