@@ -222,10 +222,9 @@ class Held(Struct, eq=False):
     def row(self, outcome: Reply | Failure, cost_pusd: int, source: Source, usage: Usage | None) -> Row:
         """The row of an attempt that was sent upstream and ends now, in the order of the row's fields: by their names it takes
         four times as long. So would `round`, and a function for each of the times."""
-        hold, record, fare, findings, used = self.hold, self.job.record, self.fare, outcome.findings, usage or NO_USAGE
-        error, times = record.error, record.times
-        began, opened_at, token_at = times.started, times.opened_at, times.first_token_at
-        first_byte_at, status, label = outcome.first_byte_at, 200, "200"
+        hold, fare, record, findings = self.hold, self.fare, self.job.record, outcome.findings
+        used, times, error = usage or NO_USAGE, record.times, record.error
+        began, status, label = times.started, 200, "200"
         code: str | None = None
         if not outcome.is_good or outcome.broken_by is not None:
             is_left = record.client_left is not None and not outcome.complete
@@ -235,13 +234,13 @@ class Held(Struct, eq=False):
             SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, fare.streams,
             used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens, used.reasoning_tokens,
             cost_pusd, hold.amount_pusd, source,
-            None if first_byte_at is None else int((first_byte_at - began) * 1000 + 0.5),
+            None if outcome.first_byte_at is None else int((outcome.first_byte_at - began) * 1000 + 0.5),
             int((time.monotonic() - began) * 1000 + 0.5),
             outcome.generation_id, ", ".join(record.adjusted) if record.adjusted else "", hold.attempt == 1, 1,
-            None if token_at is None else int((token_at - began) * 1000 + 0.5),
+            None if times.first_token_at is None else int((times.first_token_at - began) * 1000 + 0.5),
             int(times.waited_seconds * 1000 + 0.5) if times.waited_seconds else 0,
             int((times.sent_at - began) * 1000 + 0.5),
-            None if opened_at is None else int((opened_at - times.sent_at) * 1000 + 0.5),
+            None if times.opened_at is None else int((times.opened_at - times.sent_at) * 1000 + 0.5),
         ) + fare.row_marks))  # fmt: skip
 
     def charge(self, pusd: int, source: str, usage: Usage | None) -> None:

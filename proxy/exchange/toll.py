@@ -94,10 +94,7 @@ class Toll:
             fare = prepared.fare_of(route)
         if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.asks:
             fare = self.fare(job, route, lowered_to)
-        elif now >= fare.together.ends:
-            job.under = job.scopes
-            self._renew(job, fare, now)
-        if fare is not None and fare.is_plain and job.course is None and not self.pacing.paces:
+        elif now < fare.together.ends and fare.is_plain and not self.pacing.paces:
             return self._take(job, fare, now) or self._hold_in_turn(job, fare)
         return self._hold_with_care(job, route, fare)
 

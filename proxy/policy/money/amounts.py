@@ -18,8 +18,9 @@ def to_pusd(usd: Decimal) -> int:
 
 def told_pusd(usage: Usage) -> int | None:
     """What a reply says that its call was charged, all in; None where it does not."""
-    usd = usage.cost_usd
-    return None if usd is None else to_pusd(usd if usage.byok_usd is None else usd + usage.byok_usd)
+    if (usd := usage.cost_usd) is None:
+        return None
+    return to_pusd(usd if usage.byok_usd is None else usd + usage.byok_usd)
 
 
 def to_pusd_up(usd: Decimal) -> int:
