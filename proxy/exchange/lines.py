@@ -21,6 +21,7 @@ from proxy.policy.money.credits import Credits
 from proxy.wire.marks import UNMARKED
 
 _MOST_KINDS = 2000
+_TO_WHOLE = 1.5 * 2**52  # a float that is added to this one, and then less it, is whole: the nearest there is
 _entries = msgspec.json.Decoder(Entry)
 
 Ended = tuple[Record, float]  # with the monotonic time of its end
@@ -70,6 +71,16 @@ class OddLine(Entry, frozen=True, gc=False):
         return Entry(*astuple(self)[:-3])
 
 
+class _Unknown(Struct, frozen=True):
+    """The usage of who does not say any."""
+
+    input_tokens: None = None
+    output_tokens: None = None
+    cached_tokens: None = None
+    reasoning_tokens: None = None
+
+
+_UNKNOWN = _Unknown()
 Pieces = tuple[Raw, Raw, bytes]  # of a line, in turn; the last one has a place for each of what only some calls have
 Seldom = tuple[str | None, ...]  # in the order of _SELDOM
 _SELDOM = ("session", "tenant", "decision", "cost_credits", "saved_usd")
@@ -195,20 +206,18 @@ def _told(kind: Kind, ended: list[Ended], unit: Credits | None, is_usual: bool) 
 
 
 def _lines(ended: list[Ended], level: str, pieces: Pieces, unit: Credits | None) -> list[Line]:
-    """Of calls of one kind. In the order of a line's fields: by their names it takes four times as long."""
+    """Of calls of one kind. In the order of a line's fields: by their names it takes four times as long. Times are to the
+    microsecond; what of the time to the reply was ours is what nobody else took."""
     record, _ = ended[0]
     is_priced = bool(record.cost_source) and not record.pending
     has_more = unit is not None or record.cost_source == "cached"
     (endpoint, source, template), lines = pieces, []
     usual, second, to_second = _rest(template, _NO_SELDOM), 0.0, ""
     for record, at in ended:
-        if (usage := record.usage) is None:
-            read = written = cached = reasoning = None
-        else:
-            read, written = usage.input_tokens, usage.output_tokens
-            cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
+        usage, times = record.usage or _UNKNOWN, record.times
+        start, first_byte, token = times.started, times.first_byte_at, times.first_token_at
+        ours = (first_byte or at) - start - times.upstream_seconds - times.waited_seconds
         cost_usd = usd_text(record.cost_pusd) if is_priced else None
-        first_byte, first_token, total, ours = record.times.in_seconds(at)
         seconds = record.at + at - record.started
         if not 0.0 <= seconds - second < 1.0:  # most end in the same second as the one before
             second = seconds // 1.0
@@ -218,7 +227,11 @@ def _lines(ended: list[Ended], level: str, pieces: Pieces, unit: Credits | None)
             rest = _rest(template, _seldom(record, cost_usd, unit))
         lines.append(Line(
             record.request_id, record.upstream_request_id, instant(int(record.at * 1000)), record.key, endpoint,
-            read, written, cached, reasoning, cost_usd, source, first_byte, first_token, total, ours, rest, level,
+            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens, cost_usd, source,
+            None if first_byte is None else ((first_byte - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
+            None if token is None else ((token - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
+            ((at - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
+            (ours * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6 if ours > 0.0 else 0.0, rest, level,
             to_second + str(int((seconds - second) * 1e6)).zfill(6) + "Z",  # half the time of a format
         ))  # fmt: skip
     return lines

@@ -7,8 +7,6 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-_TO_WHOLE = 1.5 * 2**52  # a float that is added to this one, and then less it, is whole: the nearest there is
-
 
 class Queued(Struct, frozen=True):
     """A place in line, counted from 1, and the seconds that were spent in it, or would be."""
@@ -42,18 +40,6 @@ class Times(Struct, gc=False):
     def since_start(self, moment: float | None) -> float | None:
         """Seconds from the call's start, to the microsecond."""
         return None if moment is None else micro(moment - self.started)
-
-    def in_seconds(self, ended_at: float) -> tuple[float | None, float | None, float, float]:
-        """What the log has of a call that is over: from its start to the reply, its first token and its end, and what of the
-        time to the reply was ours. Each to the microsecond, which `round` takes ten times as long for."""
-        start, first_byte, token = self.started, self.first_byte_at, self.first_token_at
-        ours = (first_byte or ended_at) - start - self.upstream_seconds - self.waited_seconds
-        return (
-            None if first_byte is None else ((first_byte - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
-            None if token is None else ((token - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
-            ((ended_at - start) * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6,
-            (ours * 1e6 + _TO_WHOLE - _TO_WHOLE) / 1e6 if ours > 0.0 else 0.0,
-        )
 
     def server_timing(self, now: float, began: float | None, *, is_whole: bool) -> str:
         """What a `Server-Timing` header says as its head goes out, in milliseconds (W3C Server Timing 3).
