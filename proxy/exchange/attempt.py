@@ -209,7 +209,7 @@ def reply_or_raise(outcome: Reply | Failure) -> Reply:
 
 def lines_for(reply: Reply, job: Job, credits: Credits | None) -> bytes:
     """The lines of a reply's head: the upstream's headers, then ours; what it costs also in a unit of the operator's."""
-    record, told, route, passed = job.record, reply.fields, job.route, reply.block
+    record, told, route, passed = job.record, reply.head.fields, job.route, reply.block
     assert route is not None
     name, limits, cost = record.request_id, record.limit_headers, ""
     identity = told.get("x-request-id") or told.get("request-id")

@@ -83,7 +83,7 @@ class Reply(Struct, eq=False):
     @property
     def block(self) -> bytes:
         """The same as lines, each with its end."""
-        return self.head.block if self._own_type is None else lines_of(self.headers)
+        return (self.head.lines or self.head.block) if self._own_type is None else lines_of(self.headers)
 
     @property
     def generation_id(self) -> str | None:
