@@ -21,7 +21,7 @@ NAMES = ("key", "tenant", "provider", "model", "endpoint", "source")  # what sum
 MINUTE_MS = 60_000
 
 Names = tuple[str, ...]  # in the order of NAMES
-Kind = tuple[Any, ...]  # the minute since the epoch, the key, and what is in the order of _REST
+Kind = tuple[Any, ...]  # the minute since the epoch, and what is in the order of _REST
 Groups = dict[Kind, list[Row]]
 Written = tuple[tuple[str, str], ...]  # columns, with what they hold
 
@@ -66,13 +66,13 @@ names_of: Callable[[Row], Names] = attrgetter(*NAMES)
 
 
 def alike(rows: Iterable[Row]) -> Groups:
-    """The rows, with those together that differ in what each has for itself only."""
+    """The rows, with those together that differ in their keys, and what each has for itself, only."""
     groups: Groups = {}
     newest: Kind = ()
     same: list[Row] = []
     for row in rows:
         kind = (  # an `attrgetter` takes twice as long
-            row.at_ms // MINUTE_MS, row.key, row.tenant,
+            row.at_ms // MINUTE_MS, row.tenant,
             row.provider, row.model, row.endpoint, row.source, row.asked, row.upstream_model, row.served, row.status,
             row.outcome, row.attempt, row.error, row.message, row.stream, row.adjusted, row.counts_call, row.times,
             row.connect_ms, row.tags, row.use_case, row.arm, row.saved_pusd,
@@ -83,16 +83,26 @@ def alike(rows: Iterable[Row]) -> Groups:
     return groups
 
 
-def place_of(kind: Kind) -> tuple[int, Names]:
-    """The minute, and the names."""
-    return kind[0], kind[1 : 1 + len(NAMES)]
+def by_place(groups: Groups) -> Iterator[tuple[tuple[int, Names], list[Row]]]:
+    """The rows by the minute and the names; a place may come more than once."""
+    for (minute, *names), rows in groups.items():
+        others = tuple(names[: len(NAMES) - 1])
+        of_key: dict[str, list[Row]] = {}
+        newest: str | None = None
+        same: list[Row] = []
+        for row in rows:
+            if row.key != newest:
+                newest, same = row.key, of_key.setdefault(row.key, [])
+            same.append(row)
+        for key, own in of_key.items():
+            yield (minute, (key, *others)), own
 
 
 def adding(groups: Groups) -> Iterator[tuple[Adding, list[Row]]]:
     """The statements that add them to the table of attempts, each with its rows."""
-    alike: dict[Kind, list[Row]] = {}  # whosever they are
+    alike: dict[Kind, list[Row]] = {}  # whenever they were
     for kind, rows in groups.items():
-        alike.setdefault(kind[2:], []).extend(rows)
+        alike.setdefault(kind[1:], []).extend(rows)
     together: dict[Written, list[Row]] = {}
     for rest, rows in alike.items():
         together.setdefault(_written(rest, len(rows) >= _MANY), []).extend(rows)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import add as plus
 from operator import sub as minus
 
-from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, place_of
+from proxy.stores.alike import MINUTE_MS, NAMES, Groups, Names, alike, by_place
 from proxy.stores.database import marks
 from proxy.stores.histogram import histogram_of, read, text_of
 from proxy.stores.records import MOST_INT, Corrected, Record, Refused, Row, Settled, Voided
@@ -106,8 +106,7 @@ def summed(groups: Groups) -> dict[Place, Sums]:
 
 def add_up(found: dict[Place, Sums], groups: Groups, sign: int = 1) -> None:
     """Add the sums of all of these, or (-1) take them out."""
-    for kind, rows in groups.items():
-        place = place_of(kind)
+    for place, rows in by_place(groups):
         sums = found.get(place)
         if sums is None:
             sums = found[place] = Sums()
