@@ -143,5 +143,6 @@ def _adding(written: Written) -> Adding:
     columns = ", ".join(f'"{name}"' for name in ("seq", *Row.__struct_fields__))
     values = ", ".join(("NULL", *(literals.get(name, "?") for name in Row.__struct_fields__)))
     own = [name for name in Row.__struct_fields__ if name not in literals]
-    adding = f"INSERT INTO attempts ({columns}) VALUES "  # noqa: S608
+    # who adds them goes back to before them all where one is refused, so that SQLite need not be able to undo each statement
+    adding = f"INSERT OR FAIL INTO attempts ({columns}) VALUES "  # noqa: S608
     return Adding({block: adding + ", ".join([f"({values})"] * block) for block in _BLOCKS}, _columns(own))
