@@ -64,7 +64,6 @@ class Bookkeeping:
         for problem in replayed.problems:
             told("journal_problem", str(problem))
         self.journal = Journal(state_dir / "journal", JournalRules(money.fsync, money.journal_max_bytes), replayed)
-        self.journal.gather(asyncio.get_running_loop().call_soon)
         keep_ms = None if money.keep_seconds is None else int(money.keep_seconds * 1000)
         self.writer = Writer(self.journal, state_dir / "ledger.db", WriterRules(keep_ms=keep_ms), _in_words(told))
         self.books = Books(self.keys.budgets)

@@ -88,7 +88,7 @@ class Job(Struct):
     @property
     def weight(self) -> Weight:
         """All of what it weighs."""
-        return self.weighed or weight_of_texts(self.record.endpoint, self.text_tokens, self.asks)
+        return self.weighed or weight_of_texts(self.record.endpoint, self.text_tokens, self.likely_tokens, self.asks)
 
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""

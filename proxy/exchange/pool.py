@@ -62,10 +62,10 @@ class Request(Struct, frozen=True):
 
 
 class Pool:
-    """Lends connections and takes them back; to be used inside one event loop."""
+    """Lends connections and takes them back; to be used inside one event loop. What they say goes out by the `outbox`."""
 
     def __init__(self) -> None:
-        self._outbox = Outbox(asyncio.get_running_loop())
+        self.outbox = Outbox(asyncio.get_running_loop())
         self._idle: dict[Origin, list[Connection]] = {}
         self._heads: dict[Origin, KnownHeads] = {}
         self._addresses: dict[tuple[str, int], tuple[float, list[Any]]] = {}
@@ -117,7 +117,7 @@ class Pool:
         return connection
 
     def _connection(self) -> Connection:
-        return Connection(self._outbox)
+        return Connection(self.outbox)
 
     async def _connect(self, origin: Origin) -> Connection:
         if origin.proxy is not None:

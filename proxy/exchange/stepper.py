@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from proxy.exchange.deadlines import TICK_SECONDS, Deadlines
 
 STALLED_SECONDS = 300.0
-MOST_WAITING = 32  # to say something: more do not wait for the end of the turn
+MOST_WAITING = 64  # to say something: more do not wait for the end of the turn
 
 _ENDS = StopIteration, asyncio.CancelledError
 

@@ -74,6 +74,7 @@ class Upstream:
         self._told = told or (lambda event, reason: None)
         self._untrusted: dict[str, str] = {}
         self._pool = Pool()
+        self.outbox = self._pool.outbox
         self._environment_proxies = urllib.request.getproxies()
         self.aside = Aside()
 

@@ -9,7 +9,6 @@ goes when the ledger has all of it. Holds still open in it are copied forward fi
 
 from __future__ import annotations
 
-import operator
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from errno import EDQUOT, EIO, ENOENT, ENOSPC, errorcode
 from itertools import repeat
+from operator import methodcaller
 from pathlib import Path
 
 from msgspec import Struct
@@ -71,7 +71,7 @@ class Journal:
         self._backlog = Backlog()
         self.turn: list[Record] = []
         self.refused: dict[str, JournalUnwritable] = {}
-        self._later: Callable[[Callable[[], None]], object] = operator.call
+        self._later: Callable[[Journal], object] = methodcaller("go")
         self.failure, self._thread, self._sync_again_at, self._is_lost = "", 0, 0.0, False
         self._is_wary = True  # until a write has found all in order: nothing waits, the reserve is whole, the disk well
 
@@ -110,9 +110,8 @@ class Journal:
                 raise error
             return self._writer.end
 
-    def gather(self, later: Callable[[Callable[[], None]], object]) -> None:
-        """From now on write in one what this thread, which runs an event loop, writes in one of its turns. `later` has a
-        function called when the turn ends."""
+    def gather(self, later: Callable[[Journal], object]) -> None:
+        """Write in one what this thread's loop writes in a turn. `later` has our `go` called when the turn ends."""
         self._thread, self._later = threading.get_ident(), later
 
     def soon(self, record: Record) -> None:
@@ -121,7 +120,7 @@ class Journal:
         turn = self.turn
         turn.append(record)
         if len(turn) == 1:
-            self._later(self.flush)
+            self._later(self)
 
     def flush(self) -> None:
         """Write now what is to be written in this turn. For the thread that gathers."""
@@ -132,6 +131,8 @@ class Journal:
             for record, error in self._put(records):
                 if type(record) is Hold:
                     self.refused[record.id] = error
+
+    go = flush
 
     async def durable(self, position: Position) -> None:
         """Return once `position` is on disk, under `fsync: always`; else at once. Raises `JournalUnwritable`."""

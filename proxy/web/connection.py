@@ -44,7 +44,6 @@ class Connection(RequestHandler):
 
     def __init__(self, manager: Server, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._outbox = manager.outbox
         self._unsent = b""  # goes out at the end of this turn
         self.client: Client | None = None
         self.stepper: Stepper | None = None
@@ -56,6 +55,7 @@ class Connection(RequestHandler):
         self.is_last = False
         self._lane = None if manager.line is None else Lane(self, manager.line)
         self._ahead = None if manager.line is None else manager.line.ahead
+        self._outbox = manager.outbox if manager.line is None else manager.line.outbox
         # what is plain goes the quick lane
         self.data_received = self.pass_on if self._lane is None else self._lane.receive  # type: ignore[method-assign]
 

@@ -13,6 +13,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from proxy.exchange.stepper import Outbox
 from proxy.web.upload import Upload
 
 # Larger bodies are read once their call has its turn, within the bounds on all that are read at once.
@@ -54,6 +55,7 @@ class Line(Protocol):
 
     hasher: blake2b
     ahead: Ahead
+    outbox: Outbox
 
     def known(self, digest: bytes, body_bytes: int) -> Any:
         """Who sends the head of this digest, credential and all, if a request of theirs with so much of a body may be

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,13 @@ class Loop:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.later: list[Callable[[], object]] = []
+        self.later: list[Journal] = []
         journal.gather(self.later.append)
 
     def end_turn(self) -> None:
         later, self.later[:] = list(self.later), []
-        for call in later:
-            call()
+        for one in later:
+            one.go()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ async def test_what_is_to_be_written_down_is_before_anything_goes_out() -> None:
     wire = Wire()
     book = Book(wire)
     server = Server(_never)
-    server.line = cast(Line, SimpleNamespace(ahead=book, hasher=None))
+    server.line = cast(Line, SimpleNamespace(ahead=book, hasher=None, outbox=server.outbox))
     connection = server()
     assert isinstance(connection, Connection)
     connection.connection_made(wire)

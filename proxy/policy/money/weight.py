@@ -39,8 +39,7 @@ class _Message(_Said, gc=False):
     content: str | list[_Part] | None = None
 
 
-read_texts = msgspec.json.Decoder(list[_Message]).decode
-NO_TEXTS = msgspec.DecodeError, RecursionError, UnicodeDecodeError  # something more, no JSON array, or half a character
+_read_texts = msgspec.json.Decoder(list[_Message]).decode
 
 
 class Weight(Struct, frozen=True):
@@ -128,20 +127,25 @@ def weigh_plain(call: Call) -> Weight | None:
 def _weigh_texts(call: Call, messages: Text, asks: Asks) -> Weight | None:
     """The weight of a call that `asks` for no more, whose `messages` are texts and nothing else; None where they are more, or
     no JSON array."""
-    body = call.body
+    likely_tokens = likely_tokens_of(call.body, messages, asks)
+    return None if likely_tokens is None else weight_of_texts(call.endpoint.name, len(call.body), likely_tokens, asks)
+
+
+def likely_tokens_of(body: bytes, messages: Text, asks: Asks) -> int | None:
+    """What a body likely comes to, whose `messages` are texts and nothing else, and which `asks` for no more; None where they
+    are more."""
     if not body.isascii() and not is_utf_8(body):
         return None
     try:
-        read_texts(messages)
-    except NO_TEXTS:
+        _read_texts(messages)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, no JSON array, or half a character
         return None
-    return weight_of_texts(call.endpoint.name, len(body), asks)
+    return -(-len(body) * 2 // 7) + (asks.maximum or 0)
 
 
-def weight_of_texts(endpoint: str, size: int, asks: Asks) -> Weight:
+def weight_of_texts(endpoint: str, size: int, likely_tokens: int, asks: Asks) -> Weight:
     """The weight of a body of so many bytes, which are text and nothing else beside what it `asks` for."""
-    read = -(-size * 2 // 7)
-    return Weight(endpoint, size, size, TEXT_ALONE, asks, read, read + (asks.maximum or 0))
+    return Weight(endpoint, size, size, TEXT_ALONE, asks, likely_tokens - (asks.maximum or 0), likely_tokens)
 
 
 def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[False]:

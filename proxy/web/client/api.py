@@ -24,7 +24,7 @@ from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.times import Times
-from proxy.policy.money.weight import NO_TEXTS, read_texts, weigh
+from proxy.policy.money.weight import likely_tokens_of, weigh
 from proxy.web.client.anew import Body, worked_out
 from proxy.web.client.heads import Head, Sender
 from proxy.web.client.letting_in import let_in
@@ -34,10 +34,8 @@ from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
 from proxy.web.lane import LARGEST_BODY, Ahead
 from proxy.web.upload import Upload
-from proxy.wire.body_template import BodyTemplate
 from proxy.wire.call import SMALL, known_template
 from proxy.wire.endpoints import OWN
-from proxy.wire.json_text import is_utf_8
 
 
 class Api:
@@ -46,6 +44,8 @@ class Api:
     def __init__(self, parts: Parts, finished: Callable[[Ended], object], crashed: Callable[[str], None]) -> None:
         self.parts = parts
         self.ahead: Ahead = parts.exchange.toll.keeping.journal
+        self.outbox = parts.exchange.upstream.outbox
+        parts.exchange.toll.keeping.journal.gather(self.outbox.put)
         self.hasher = blake2b(digest_size=16, key=secrets.token_bytes(32))
         self._ids = map(f"req_{secrets.token_hex(8)}%08x".__mod__, count())
         self.running: dict[Stepper, Record] = {}
@@ -206,12 +206,13 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     found = sender.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
-    weighed, asks, size = None, found.asks, len(body)
-    if asks is not None and _is_text_alone(body, found.template):
-        likely_tokens = -(-size * 2 // 7) + (asks.maximum or 0)  # as `weight_of_texts` has it
-    elif (found := _prepared_before(sender, body, found)) is None:
-        return None
-    else:
+    weighed, asks, size, template = None, found.asks, len(body), found.template
+    likely_tokens = None
+    if asks is not None and body.startswith(template.begins) and body.endswith(template.ends):
+        likely_tokens = likely_tokens_of(body, body[template.messages], asks)
+    if asks is None or likely_tokens is None:
+        if (found := _prepared_before(sender, body, found)) is None:
+            return None
         weighed = weigh(replace(found.call, body=body), found.plan.defaults)
         asks, size, likely_tokens = weighed.asks, weighed.text_tokens, weighed.likely_tokens
     call, plan, head = replace(found.call, body=body), found.plan, sender.head
@@ -222,19 +223,6 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
         call, asks, size, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, found.scopes,
         head.rank, found, weighed,
     )  # fmt: skip
-
-
-def _is_text_alone(body: bytes, template: BodyTemplate) -> bool:
-    """Whether a body is one like this, and its messages are texts and nothing else."""
-    if not body.startswith(template.begins) or not body.endswith(template.ends):
-        return False
-    if not body.isascii() and not is_utf_8(body):
-        return False
-    try:
-        read_texts(body[template.messages])
-    except NO_TEXTS:
-        return False
-    return True
 
 
 def _prepared_before(sender: Sender, body: bytes, latest: Prepared) -> Prepared | None:
