@@ -206,10 +206,12 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     found = sender.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
-    weighed, asks, size, template = None, found.asks, len(body), found.template
-    likely_tokens = None
-    if asks is not None and body.startswith(template.begins) and body.endswith(template.ends):
-        likely_tokens = likely_tokens_of(body, body[template.messages], asks)
+    if not body.startswith(found.template.begins) or not body.endswith(found.template.ends):
+        found = _prepared_before(sender, body, found)
+        if found is None:
+            return None
+    weighed, asks, size = None, found.asks, len(body)
+    likely_tokens = None if asks is None else likely_tokens_of(body, body[found.template.messages], asks)
     if asks is None or likely_tokens is None:
         if (found := _prepared_before(sender, body, found)) is None:
             return None
