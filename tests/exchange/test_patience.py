@@ -37,6 +37,16 @@ async def pause(seconds: float) -> None:
     await over
 
 
+async def nothing_is_looked_at() -> None:
+    """From a second on, no timer is set but our own."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, JumpingLoop)
+    await pause(1.0)
+    before = loop.timers_set
+    await pause(1000.0)
+    assert loop.timers_set == before + 1
+
+
 def step(line: Line) -> None:
     """Run a line by hand to its end."""
 
@@ -90,12 +100,7 @@ def test_a_block_that_ends_in_time_ends_well_and_is_looked_at_no_more() -> None:
             await pause(29.0)
             patience.heard()
             await pause(29.0)
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, JumpingLoop)
-        await pause(1.0)
-        before = loop.timers_set
-        await pause(100.0)
-        assert loop.timers_set == before + 1
+        await nothing_is_looked_at()
 
     step(line)
 
@@ -116,12 +121,7 @@ def test_one_block_after_another_is_borne_as_the_first_and_then_nothing_is_looke
         assert ended(began + 30.0)
         with wait(300.0, math.inf):
             await pause(within)
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, JumpingLoop)
-        await pause(1.0)
-        before = loop.timers_set
-        await pause(1000.0)
-        assert loop.timers_set == before + 1
+        await nothing_is_looked_at()
 
     step(line)
 
