@@ -206,14 +206,14 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     found = sender.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
-    if not body.startswith(found.template.begins) or not body.endswith(found.template.ends):
-        found = _prepared_before(sender, body, found)
-        if found is None:
-            return None
+    is_other = not body.startswith(found.template.begins) or not body.endswith(found.template.ends)
+    if is_other and (found := _prepared_before(sender, body, found)) is None:
+        return None
     weighed, asks, size = None, found.asks, len(body)
     likely_tokens = None if asks is None else likely_tokens_of(body, body[found.template.messages], asks)
     if asks is None or likely_tokens is None:
-        if (found := _prepared_before(sender, body, found)) is None:
+        found = found if is_other else _prepared_before(sender, body, found)
+        if found is None:
             return None
         weighed = weigh(replace(found.call, body=body), found.plan.defaults)
         asks, size, likely_tokens = weighed.asks, weighed.text_tokens, weighed.likely_tokens
