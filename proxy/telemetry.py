@@ -116,7 +116,7 @@ class Telemetry:
             return
         told = self._kinds.told(ended, self._settings.credits)
         log_calls(told.lines, has_odd=told.has_odd)
-        self.metrics.finished_alike(map(_alike, told.alike))
+        self.metrics.finished_alike(map(self._metered, told.alike))
         self.feed.tell(told)
         flagged = [
             Flagged(record.request_id, same.entry.flags, int(record.at * 1000))
@@ -132,6 +132,17 @@ class Telemetry:
         if self._observed.is_wanted:
             for record, at in ended:
                 observe(self._observed, record, at, flags.get(record.request_id, ()))
+
+    def _metered(self, same: Same) -> Alike:
+        """Calls of one kind, and where they are counted, which is looked up once for the kind."""
+        kind, ended = same.kind, same.ended
+        assert kind is not None
+        meter = kind.meter
+        meter = kind.meter = self.metrics.meter(_seen(same) if meter is None else meter.call, meter)
+        whose = [(record.key, record.tenant or None) for record, _ in ended]
+        return Alike(
+            meter, same.lines, whose, sum([record.saved_pusd for record, _ in ended]) if same.entry.cache else 0
+        )
 
     def _add_costs(self, settled: list[Booked]) -> None:
         """To their sums, by what the metrics tell them apart by; and tell what is odd about their figures."""
@@ -250,10 +261,10 @@ class Telemetry:
         return {name: counted[name] for name in self._settings.providers}
 
 
-def _alike(same: Same) -> Alike:
+def _seen(same: Same) -> CallSeen:
     """What the metrics are told of calls of one kind."""
-    entry, record, lines = same.entry, same.ended[0][0], same.lines
-    seen = CallSeen(  # in the order of its fields, which is quicker than by their names
+    entry, record = same.entry, same.ended[0][0]
+    return CallSeen(  # in the order of its fields, which is quicker than by their names
         entry.endpoint, entry.status, entry.total_seconds, entry.overhead_seconds, entry.provider,
         entry.target or (record.label if entry.cache else None),
         record.key, entry.error_type, entry.stream, entry.first_token_seconds, entry.input_tokens, entry.output_tokens,
@@ -264,8 +275,6 @@ def _alike(same: Same) -> Alike:
         entry.shadow_rejections and _codes(entry.shadow_rejections),
         record.tenant, entry.flags, entry.cache, record.saved_pusd,
     )  # fmt: skip
-    whose = [(one.key, one.tenant or None) for one, _ in same.ended]
-    return Alike(seen, lines, whose, sum([one.saved_pusd for one, _ in same.ended]) if entry.cache else 0)
 
 
 def _fallback(entry: Entry) -> tuple[str, str] | None:

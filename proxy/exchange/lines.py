@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -20,7 +20,10 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.credits import Credits
 from proxy.wire.marks import UNMARKED
 
-_MOST_KINDS = 2000
+if TYPE_CHECKING:
+    from proxy.observe.seen import Meter
+
+_MOST_KINDS = 8192
 _TO_WHOLE = 1.5 * 2**52  # a float that is added to this one, and then less it, is whole: the nearest there is
 _entries = msgspec.json.Decoder(Entry)
 
@@ -81,21 +84,23 @@ class _Unknown(Struct, frozen=True):
 
 
 _UNKNOWN = _Unknown()
-Pieces = tuple[Raw, Raw, bytes]  # of a line, in turn; the last one has a place for each of what only some calls have
+# of a line, in turn; the third has a place for each of what only some calls have, the last is that one where a call has none
+Pieces = tuple[Raw, Raw, bytes, Raw]
 Seldom = tuple[str | None, ...]  # in the order of _SELDOM
 _SELDOM = ("session", "tenant", "decision", "cost_credits", "saved_usd")
 _NO_SELDOM: Seldom = (None,) * len(_SELDOM)
-_NO_PIECES: Pieces = (Raw(), Raw(), b"")
+_NO_PIECES: Pieces = (Raw(), Raw(), b"", Raw())
 _OWN = frozenset(name for name, kind in Line.__annotations__.items() if kind != "Raw")
 
 
-class Kind(Struct, frozen=True, eq=False):
+class Kind(Struct, eq=False):
     """Calls that differ in what each has for itself: the first one's entry, the level of their lines, and the JSON that all
-    these have; None where something in it is odd."""
+    these have; None where something in it is odd. `meter`: where the metrics count them, once they have."""
 
     entry: Entry
     level: str
     pieces: Pieces | None
+    meter: Meter | None = None
 
 
 class Alike(Struct):
@@ -104,6 +109,7 @@ class Alike(Struct):
     entry: Entry
     ended: list[Ended]
     lines: list[Line | OddLine]
+    kind: Kind | None = None
 
 
 class Told(Struct):
@@ -124,7 +130,9 @@ class Kinds:
         """All there is to tell of these, with what they cost in the operator's own unit, where there is one."""
         kinds, parted = self._parted(ended)
         is_usual = _are_usual(ended)
-        alike = {kind: Alike(kind.entry, same, _told(kind, same, unit, is_usual)) for kind, same in parted.items()}
+        alike = {
+            kind: Alike(kind.entry, same, _told(kind, same, unit, is_usual), kind) for kind, same in parted.items()
+        }
         if len(alike) == 1:
             lines = alike[kinds[0]].lines
         else:
@@ -156,8 +164,8 @@ class Kinds:
         return kinds, parted
 
     def _kind(self, ended: Ended, shared: tuple[Any, ...]) -> Kind:
-        known, (*others, tried, adjusted) = self._known, shared
-        shared = (*others, tuple(tried), tuple(adjusted))
+        known, others = self._known, shared[:-2]
+        shared = (*others, tuple(shared[-2]), tuple(shared[-1]))
         kind = known.get(shared)
         if kind is None:
             if len(known) >= _MOST_KINDS:
@@ -186,7 +194,8 @@ def _begun(entry: Entry) -> Kind:
     if not all(len(piece) <= LONGEST and is_plain(piece) for piece in pieces):
         return Kind(entry, level, None)
     endpoint, source, left = pieces
-    return Kind(entry, level, (Raw(endpoint % ()), Raw(source % ()), left + b',"event":"call"'))
+    template = left + b',"event":"call"'
+    return Kind(entry, level, (Raw(endpoint % ()), Raw(source % ()), template, _rest(template, _NO_SELDOM)))
 
 
 def _told(kind: Kind, ended: list[Ended], unit: Credits | None, is_usual: bool) -> list[Line | OddLine]:
@@ -211,8 +220,8 @@ def _lines(ended: list[Ended], level: str, pieces: Pieces, unit: Credits | None)
     record, _ = ended[0]
     is_priced = bool(record.cost_source) and not record.pending
     has_more = unit is not None or record.cost_source == "cached"
-    (endpoint, source, template), lines = pieces, []
-    usual, second, to_second = _rest(template, _NO_SELDOM), 0.0, ""
+    (endpoint, source, template, usual), lines = pieces, []
+    second, to_second = 0.0, ""
     for record, at in ended:
         usage, times = record.usage or _UNKNOWN, record.times
         start, first_byte, token = times.started, times.first_byte_at, times.first_token_at

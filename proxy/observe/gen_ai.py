@@ -27,7 +27,7 @@ class GenAi:
 
     def finished(self, alike: Alike, model: str, error_type: str) -> None:
         """Count calls of one kind that went upstream on an endpoint the convention has a word for."""
-        kind = alike.call
+        kind = alike.meter.call
         operation = _OPERATIONS.get(kind.endpoint)
         if operation is None or kind.provider is None:
             return

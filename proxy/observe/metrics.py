@@ -27,7 +27,7 @@ from proxy.observe.labels import (
 )
 from proxy.observe.metric_table import TOKEN_TYPES
 from proxy.observe.readings import Readings, Sources, collect, read
-from proxy.observe.seen import Alike, CallSeen, CostSeen, Kind, Took, Whose, kind_of
+from proxy.observe.seen import Alike, CallSeen, CostSeen, Kind, Meter, Took, kind_of
 
 # below the 15,000 promised: what is folded into `_other` past it, and the gauges, need room too
 CEILING = 14_500
@@ -62,7 +62,8 @@ class Metrics:
         self._budget_alerts = families.counter("tollkeeper_budget_alerts_total")
         self._webhooks = families.counter("tollkeeper_webhooks_total")
         self._gen_ai = GenAi(families) if gen_ai else None
-        self._callers: dict[tuple[str, ...], Counter[Whose]] = {}  # of calls with these labels, to be counted by key
+        self._uncounted: list[Meter] = []  # those with callers
+        self.uncounted = 0  # how much waits for `count_callers`
 
     def finished(self, *calls: CallSeen) -> None:
         """Count calls, whatever became of them: what many have in common is looked up once."""
@@ -70,9 +71,32 @@ class Metrics:
         for call in calls:
             alike.setdefault(kind_of(call), []).append(call)
         self.finished_alike(
-            Alike(same[0], same, [(one.key, one.tenant) for one in same], sum([one.saved_pusd for one in same]))
+            Alike(
+                self.meter(same[0]),
+                same,
+                [(one.key, one.tenant) for one in same],
+                sum([one.saved_pusd for one in same]),
+            )
             for same in alike.values()
         )
+
+    def meter(self, call: CallSeen, known: Meter | None = None) -> Meter:
+        """Where calls like this one are counted: `known`, while their model has the label it had then. Only for
+        `finished_alike`, as it goes through what it is given: nobody else is at the families then."""
+        model = self._labels.model(call.model)
+        if known is not None and known.labels[2] == model:
+            return known
+        endpoint, provider, error = endpoint_label(call.endpoint), call.provider or "", error_label(call.error_type)
+        duration = self._duration.at(endpoint, provider, model if provider else "")
+        attempts = [
+            (self._attempts.at(tried, outcome_label(outcome)), times)
+            for (tried, outcome), times in Counter(call.attempts).items()
+        ]
+        is_more = self._gen_ai is not None or call.stream or call.cache is not None or call.rejected is not None
+        is_more = is_more or call.fallback is not None or call.client_left is not None
+        is_more = is_more or bool(call.shadow_rejected or call.lost or call.flags)
+        labels = endpoint, provider, model, code_label(call.status), error
+        return Meter(call, labels, duration, self._overhead.at(endpoint), attempts, Counter(), is_more)
 
     def finished_alike(self, kinds: Iterable[Alike]) -> None:
         """The same of calls that are told by their kinds."""
@@ -85,11 +109,6 @@ class Metrics:
         with self._lock:
             for cost in costs:
                 self._book(cost)
-
-    @property
-    def uncounted(self) -> int:
-        """How much waits for `count_callers`."""
-        return sum(map(len, self._callers.values()))
 
     def count_callers(self) -> None:
         """Count calls by whose they are, which waits until somebody looks or this is asked for: labels for each of many
@@ -136,20 +155,29 @@ class Metrics:
 
     def _count(self, alike: Alike) -> None:
         """Calls that differ in their times and tokens only."""
-        call, same = alike.call, alike.calls
-        endpoint, provider = endpoint_label(call.endpoint), call.provider or ""
-        model, error, code = self._labels.model(call.model), error_label(call.error_type), code_label(call.status)
-        self._callers.setdefault((endpoint, provider, model, code, error), Counter()).update(alike.whose)
+        meter, same, callers = alike.meter, alike.calls, alike.meter.callers
+        if not callers:
+            self._uncounted.append(meter)
+        before = len(callers)
+        if len(same) == 1:  # as of most kinds where many models are called
+            callers[alike.whose[0]] += 1
+        else:
+            callers.update(alike.whose)
+        self.uncounted += len(callers) - before
+        meter.duration.observe(*[each.total_seconds for each in same])
+        meter.overhead.observe(*[each.overhead_seconds for each in same])
+        for attempts, times in meter.attempts:
+            attempts.value += times * len(same)
+        if meter.is_more:
+            self._count_more(alike)
+
+    def _count_more(self, alike: Alike) -> None:
+        """What only some calls have."""
+        call, same, (_, provider, model, _, error) = alike.meter.call, alike.calls, alike.meter.labels
         if call.rejected is not None or call.shadow_rejected:
             self._count_rejections(alike)
-        duration = self._duration.at(endpoint, provider, model if provider else "")
-        overhead = self._overhead.at(endpoint)
-        duration.observe(*[each.total_seconds for each in same])
-        overhead.observe(*[each.overhead_seconds for each in same])
         if call.stream and not error:
             self._streamed(same, (provider, model))
-        for (tried, outcome), times in Counter(call.attempts).items():
-            self._attempts.at(tried, outcome_label(outcome)).add(times * len(same))
         if call.fallback is not None:
             self._fallbacks.at(*map(self._labels.model, call.fallback)).add(len(same))
         for lost in call.lost:
@@ -168,18 +196,20 @@ class Metrics:
     def _count_rejections(self, alike: Alike) -> None:
         for whose, count in Counter(alike.whose).items():
             key, tenant = self._labels.key(whose[0]), self._labels.tenant(whose[1])
-            if alike.call.rejected is not None:
-                self._rejections.at(key, alike.call.rejected, tenant).add(count)
-            for reason in alike.call.shadow_rejected:
+            if alike.meter.call.rejected is not None:
+                self._rejections.at(key, alike.meter.call.rejected, tenant).add(count)
+            for reason in alike.meter.call.shadow_rejected:
                 self._shadow_rejections.at(key, reason).add(count)
 
     def _count_callers(self) -> None:
         labels = self._labels
-        for (endpoint, provider, model, code, error), callers in self._callers.items():
-            for (name, of), count in callers.items():
+        for meter in self._uncounted:
+            endpoint, provider, model, code, error = meter.labels
+            for (name, of), count in meter.callers.items():
                 key, tenant = labels.key(name), labels.tenant(of)
                 self._requests.at(endpoint, provider, model, key, code, error, tenant).value += count
-        self._callers = {}
+            meter.callers.clear()
+        self._uncounted, self.uncounted = [], 0
 
     def flagged(self, model: str, flag: str) -> None:
         """A reply was judged some time after its call was told of."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Protocol
 
 from msgspec import Struct
+
+from proxy.observe.families import Count, Distribution
 
 
 class Tokens(Struct, frozen=True):
@@ -81,10 +84,24 @@ class Took(Protocol):
 Whose = tuple[str | None, str | None]  # key and tenant
 
 
-class Alike(Struct, frozen=True):
-    """Calls of one kind, `call` for all of them, whose each is, and what they saved together."""
+class Meter(Struct, eq=False, frozen=True):
+    """Where calls of one kind are counted, `call` for all of them, which is looked up once: their `labels` but those of whose
+    they are, by which the `callers` wait to be counted. `attempts`: with how many of each a call has. `is_more`: not all that
+    is counted of them is in here."""
 
     call: CallSeen
+    labels: tuple[str, str, str, str, str]
+    duration: Distribution
+    overhead: Distribution
+    attempts: list[tuple[Count, int]]
+    callers: Counter[Whose]
+    is_more: bool
+
+
+class Alike(Struct, frozen=True):
+    """Calls of one kind that ended together, whose each is, and what they saved together."""
+
+    meter: Meter
     calls: Sequence[Took]
     whose: Sequence[Whose]
     saved_pusd: int = 0
