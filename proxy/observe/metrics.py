@@ -161,11 +161,13 @@ class Metrics:
         before = len(callers)
         if len(same) == 1:  # as of most kinds where many models are called
             callers[alike.whose[0]] += 1
+            meter.duration.add(same[0].total_seconds)
+            meter.overhead.add(same[0].overhead_seconds)
         else:
             callers.update(alike.whose)
+            meter.duration.observe(*[each.total_seconds for each in same])
+            meter.overhead.observe(*[each.overhead_seconds for each in same])
         self.uncounted += len(callers) - before
-        meter.duration.observe(*[each.total_seconds for each in same])
-        meter.overhead.observe(*[each.overhead_seconds for each in same])
         for attempts, times in meter.attempts:
             attempts.value += times * len(same)
         if meter.is_more:

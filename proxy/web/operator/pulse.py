@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.lines import Alike, Line, OddLine
-from proxy.exchange.record import Entry, Record
+from proxy.exchange.lines import Alike
 from proxy.policy.money.amounts import usd_text
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.desk import instant
@@ -60,30 +59,28 @@ class Ended(Struct):
             self.of_tenants.setdefault(name, _Sums()).add(sums, _MOST_TIMES_OF_TENANT)
 
 
-def summed(kinds: Iterable[Alike]) -> Ended:
-    """Of calls that ended together; in any thread."""
-    ended = Ended()
+def summed(kinds: Sequence[Alike]) -> Ended:
+    """Of calls that ended together; in any thread. Whether a cost is told is the same for all calls of a kind."""
+    firsts = [line.first_token_seconds for alike in kinds for line in alike.lines]
+    times = array("d", [first for first in firsts if first is not None][:_MOST_TIMES])
+    errors = sum([len(alike.lines) for alike in kinds if alike.entry.status >= 400])
+    priced = [alike.ended for alike in kinds if alike.entry.cost_usd is not None]
+    cost_pusd = sum([record.cost_pusd for same in priced for record, _ in same])
+    whole = Ended(_Sums(len(firsts), errors, cost_pusd, times))
+    if any([record.tenant for alike in kinds for record, _ in alike.ended]):
+        _part(whole.of_tenants, kinds)
+    return whole
+
+
+def _part(of_tenants: dict[str, _Sums], kinds: Iterable[Alike]) -> None:
     for alike in kinds:
-        records = [record for record, _ in alike.ended]
-        ended.all.add(_sums(alike.entry, records, alike.lines), _MOST_TIMES)
-        of_tenants: dict[str, tuple[list[Record], list[Line | OddLine]]] = {}
-        for record, line in zip(records, alike.lines, strict=True) if any([one.tenant for one in records]) else ():
-            its_records, its_lines = of_tenants.setdefault(record.tenant, ([], []))
-            its_records.append(record)
-            its_lines.append(line)
-        of_tenants.pop("", None)
-        for tenant, (its_records, its_lines) in of_tenants.items():
-            own = ended.of_tenants.setdefault(tenant, _Sums())
-            own.add(_sums(alike.entry, its_records, its_lines), _MOST_TIMES_OF_TENANT)
-    return ended
-
-
-def _sums(entry: Entry, records: Sequence[Record], lines: Sequence[Line | OddLine]) -> _Sums:
-    """Of calls of one kind: whether a cost is told is the same for all of them."""
-    calls = len(lines)
-    cost_pusd = 0 if entry.cost_usd is None else sum([record.cost_pusd for record in records])
-    times = [line.first_token_seconds for line in lines if line.first_token_seconds is not None]
-    return _Sums(calls, calls if entry.status >= 400 else 0, cost_pusd, array("d", times))
+        is_error, is_priced = alike.entry.status >= 400, alike.entry.cost_usd is not None
+        for (record, _), line in zip(alike.ended, alike.lines, strict=True):
+            first = line.first_token_seconds
+            times = array("d", () if first is None else (first,))
+            one = _Sums(1, int(is_error), record.cost_pusd if is_priced else 0, times)
+            of_tenants.setdefault(record.tenant, _Sums()).add(one, _MOST_TIMES_OF_TENANT)
+    of_tenants.pop("", None)
 
 
 class Pulse:
