@@ -15,6 +15,8 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from proxy.stores.records import MOST_INT, Row
 
 NAMES = ("key", "tenant", "provider", "model", "endpoint", "source")  # what sums are told apart by
@@ -30,6 +32,10 @@ _REST = (
     "tenant", "provider", "model", "endpoint", "source", "asked", "upstream_model", "served", "status", "outcome", "attempt",
     "error", "message", "stream", "adjusted", "counts_call", "times", "connect_ms", "tags", "use_case", "arm", "saved_pusd",
 )  # fmt: skip
+# what is each row's own, where it has any
+_OWN = (
+    "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "first_token_ms", "waited_ms", "session", "decision",
+)  # fmt: skip
 _LITERALS: dict[Any, str] = {None: "NULL", "": "''", 0: "0", 1: "1"}  # False and True are 0 and 1
 _MANY = 64
 _BLOCKS = (64, 8, 1)  # rows in one statement: more gain little, and one alone costs twice as much as in a block
@@ -44,6 +50,15 @@ def _columns(names: Iterable[str]) -> Columns:
     """What makes these columns of a row a tuple: an `attrgetter` takes twice as long."""
     made: Columns = eval(f"lambda row: ({''.join(f'row.{name}, ' for name in names)})")  # noqa: S307 - names of ours
     return made
+
+
+class _Written(Struct, frozen=True, eq=False):
+    """Columns that are in a statement, with what they hold; those of many kinds are one."""
+
+    columns: Written
+
+
+_one_of = lru_cache(maxsize=1024)(_Written)
 
 
 class Adding(NamedTuple):
@@ -85,8 +100,11 @@ def alike(rows: Iterable[Row]) -> Groups:
 
 def by_place(groups: Groups) -> Iterator[tuple[tuple[int, Names], list[Row]]]:
     """The rows by the minute and the names; a place may come more than once."""
-    for (minute, *names), rows in groups.items():
-        others = tuple(names[: len(NAMES) - 1])
+    for kind, rows in groups.items():
+        minute, others = kind[0], kind[1 : len(NAMES)]
+        if len(rows) == 1:  # as of most where many models are called
+            yield (minute, (rows[0].key, *others)), rows
+            continue
         of_key: dict[str, list[Row]] = {}
         newest: str | None = None
         same: list[Row] = []
@@ -100,34 +118,35 @@ def by_place(groups: Groups) -> Iterator[tuple[tuple[int, Names], list[Row]]]:
 
 def adding(groups: Groups) -> Iterator[tuple[Adding, list[Row]]]:
     """The statements that add them to the table of attempts, each with its rows."""
-    alike: dict[Kind, list[Row]] = {}  # whenever they were
-    for kind, rows in groups.items():
-        alike.setdefault(kind[1:], []).extend(rows)
-    together: dict[Written, list[Row]] = {}
-    for rest, rows in alike.items():
+    alike = [(kind[1:], rows) for kind, rows in groups.items()]
+    if len({kind[0] for kind in groups}) > 1:
+        whenever: dict[Kind, list[Row]] = {}
+        for rest, rows in alike:
+            whenever.setdefault(rest, []).extend(rows)
+        alike = list(whenever.items())
+    together: dict[_Written, list[Row]] = {}
+    for rest, rows in alike:
         together.setdefault(_written(rest, len(rows) >= _MANY), []).extend(rows)
-    for written, rows in together.items():
-        held: dict[str, set[Any]] = {  # what is each row's own, where it has any
-            "cached_input_tokens": {row.cached_input_tokens for row in rows},
-            "cache_write_tokens": {row.cache_write_tokens for row in rows},
-            "reasoning_tokens": {row.reasoning_tokens for row in rows},
-            "first_token_ms": {row.first_token_ms for row in rows},
-            "waited_ms": {row.waited_ms for row in rows},
-            "session": {row.session for row in rows},
-            "decision": {row.decision for row in rows},
-        }
-        for name, values in held.items():
+    for common, rows in together.items():
+        written, held = common.columns, {
+            (
+                row.cached_input_tokens, row.cache_write_tokens, row.reasoning_tokens, row.first_token_ms,
+                row.waited_ms, row.session, row.decision,
+            )
+            for row in rows
+        }  # fmt: skip
+        for name, values in zip(_OWN, map(set, zip(*held, strict=True)), strict=True):
             if len(values) == 1 and (literal := _LITERALS.get(values.pop())):
                 written += ((name, literal),)
         yield _adding(written), rows
 
 
-@lru_cache(maxsize=1024)
-def _written(rest: Kind, are_many: bool) -> Written:
+@lru_cache(maxsize=8192)
+def _written(rest: Kind, are_many: bool) -> _Written:
     """The columns that are in the statement."""
     literal = _plain_literal if are_many else _LITERALS.get
     held = ((name, literal(value)) for name, value in zip(_REST, rest, strict=True))
-    return tuple((name, written) for name, written in held if written is not None)
+    return _one_of(tuple((name, written) for name, written in held if written is not None))
 
 
 def _plain_literal(value: object) -> str | None:

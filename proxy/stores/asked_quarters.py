@@ -15,6 +15,7 @@ from proxy.stores.rollups import MINUTES_PER_QUARTER
 
 QUARTER_MS = MINUTES_PER_QUARTER * MINUTE_MS
 _SCANNED_AT_ONCE = 20_000
+_MOST_THERE = 16_384
 _ADD = "INSERT OR IGNORE INTO asked_quarters (quarter, name) VALUES (?, ?)"
 _STATE = "SELECT asked_seq, asked_until_seq FROM rollup_state"
 _FILL = (
@@ -24,11 +25,19 @@ _FILL = (
 )
 _PRUNE = "DELETE FROM asked_quarters WHERE quarter < ?"
 
+Asked = tuple[int, str, str]  # the quarter of an hour since the epoch, the name asked for, and that of who answered
 
-def add(driver: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Add what these were asked for and answered by."""
-    alike = {(row.at_ms // QUARTER_MS, row.asked, row.model) for row in rows}
-    driver.executemany(_ADD, {(quarter, name) for quarter, *names in alike for name in names})
+
+def add(driver: sqlite3.Connection, rows: Iterable[Row], there: set[Asked]) -> None:
+    """Add what these were asked for and answered by, and note it as `there`: until a transaction fails, or quarters are
+    removed, it need not be added again."""
+    fresh = {(row.at_ms // QUARTER_MS, row.asked, row.model) for row in rows} - there
+    if not fresh:
+        return
+    driver.executemany(_ADD, {(quarter, name) for quarter, *names in fresh for name in names})
+    if len(there) + len(fresh) > _MOST_THERE:
+        there.clear()
+    there |= fresh
 
 
 def is_filled(driver: sqlite3.Connection) -> bool:

@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 from proxy.policy.money.amounts import usd_text
 from proxy.stores import asked_quarters, audit, known, label_rollups, rollups, spending, sums, tool_rollups
 from proxy.stores.alike import Groups, adding, alike
+from proxy.stores.asked_quarters import Asked
 from proxy.stores.audit import Deed
 from proxy.stores.database import marks, raw
 from proxy.stores.records import MOST_INT, Adjusted, Charge, Corrected, Record, Refused, Row, Settled, Voided
@@ -62,11 +63,15 @@ def apply(connection: Given, batch: Sequence[tuple[Position, Record]], position:
 
 
 def take(
-    driver: sqlite3.Connection, records: Sequence[Record], position: Position, at_once: Container[str] | None = None
+    driver: sqlite3.Connection,
+    records: Sequence[Record],
+    position: Position,
+    at_once: Container[str] | None = None,
+    asked: set[Asked] | None = None,
 ) -> tuple[set[Charge], Fresh]:
     """Add the records and the position behind them, but for what their rows add to sums; return which periods of budgets have
     spent another sum than before, and what is to be summed up. What budgets have spent is summed up with it where some are
-    named for which that must be done `at_once`.
+    named for which that must be done `at_once`. `asked`: what need not be added to what was asked for, and is noted there.
 
     Records it has are passed over.
     """
@@ -74,7 +79,7 @@ def take(
     fresh, groups = _add_attempts(driver, _ends(records, kinds))
     changes = [record for record in records if isinstance(record, Adjusted)] if Adjusted in kinds else []
     adjusted = _add_adjustments(driver, changes)
-    asked_quarters.add(driver, [same[0] for same in groups.values()])
+    asked_quarters.add(driver, [same[0] for same in groups.values()], set() if asked is None else asked)
     if with_tools := [record for record in fresh if type(record) is Settled and record.offered]:
         tool_rollups.add(driver, with_tools)
     if any(change.actor for change in adjusted):
@@ -222,7 +227,7 @@ def _correct(driver: sqlite3.Connection, records: list[Corrected]) -> set[Charge
         rollups.add(driver, rollups.by_minute(record for record in done if record.row.id not in late))
         label_rollups.correct(driver, done)
         tool_rollups.correct(driver, done)
-        asked_quarters.add(driver, [record.row for record in done])
+        asked_quarters.add(driver, [record.row for record in done], set())
     totals: Totals = {}
     for record in done:
         spending.charge(totals, record.charges, record.delta_pusd)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from proxy.stores import asked_quarters, known, label_rollups, ledger, rollups, sums
+from proxy.stores.asked_quarters import Asked
 from proxy.stores.database import connect, engine_for, is_damage, sentence_of, trouble
 from proxy.stores.failures import LedgerDamaged, LedgerReplaced, StoreError
 from proxy.stores.opening import check_before_writing
@@ -36,6 +37,7 @@ class Link:
         self.looked_at: Container[str] = ()  # the budgets it looks for
         self.rejected = 0
         self._unsummed = Unsummed()
+        self._asked: set[Asked] = set()  # that are in the file
         self._path = path
         self._busy_seconds = busy_seconds
         self._open: sqlite3.Connection | None = None
@@ -52,13 +54,17 @@ class Link:
         unsummed = self._unsummed
 
         def work(driver: sqlite3.Connection) -> tuple[Callable[[], object], Fresh, bool]:
-            changed, fresh = ledger.take(driver, records, end, self.looked_at if are_many else None)
+            changed, fresh = ledger.take(driver, records, end, self.looked_at if are_many else None, self._asked)
             is_kept = not are_many and unsummed.has_all_before(fresh)
             if is_kept:
                 sums.keep(driver, fresh)
             return self.look(driver, changed), fresh, is_kept
 
-        tell, fresh, is_kept = self._within(work)
+        try:
+            tell, fresh, is_kept = self._within(work)
+        except BaseException:
+            self._asked.clear()  # which may have what was taken back
+            raise
         self._unsummed = Unsummed(fresh.until) if is_kept else unsummed.take(fresh)
         tell()
         return end
@@ -93,6 +99,7 @@ class Link:
     def prune(self, before_ms: int | None) -> bool:
         """Remove some old rows, and minutes of roll-ups whatever is kept; True when there may be more."""
         self.sum_up()
+        self._asked.clear()
         return self._within(lambda driver: ledger.prune(driver, before_ms))
 
     def fill(self) -> bool:
@@ -161,7 +168,7 @@ class Link:
                 driver.close()
                 raise
             self._open, self._file, self._was_open = driver, found, True
-            self._unsummed = Unsummed()
+            self._unsummed, self._asked = Unsummed(), set()
         return self._open
 
     def _look(self, driver: sqlite3.Connection) -> None:

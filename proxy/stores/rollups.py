@@ -65,6 +65,11 @@ class Sums:
         if first.error is not None or not 200 <= first.status < 400:
             counts[-2] += 0 if first.status == _CLIENT_LEFT else sign * len(rows)
             return
+        if len(rows) == 1:  # as of most places where many keys or models are called
+            self.total += sign * histogram_of(first.total_ms)
+            if first.first_token_ms is not None:
+                self.first_token += sign * histogram_of(first.first_token_ms)
+            return
         self.total += sign * _histogram_of([row.total_ms for row in rows])
         self.first_token += sign * _histogram_of([row.first_token_ms for row in rows if row.first_token_ms is not None])
 
@@ -123,8 +128,8 @@ def rows_in(records: Iterable[Record]) -> Iterator[tuple[Row, int]]:
 
 
 def _histogram_of(times: Sequence[int]) -> int:
-    if len(times) < 2:  # as of most where many keys call
-        return histogram_of(times[0]) if times else 0
+    if not times:
+        return 0
     return sum(count * histogram_of(milliseconds) for milliseconds, count in Counter(times).items())
 
 

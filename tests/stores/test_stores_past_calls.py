@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from stores_samples import row, settled, voided
 from proxy.stores.asked_quarters import fill, is_filled, prune
 from proxy.stores.database import connect
 from proxy.stores.ledger import apply
+from proxy.stores.link import Link
 from proxy.stores.opening import open_ledger
 from proxy.stores.past_calls import CallsQuestion, Place
 from proxy.stores.queries import Files
@@ -169,6 +171,28 @@ def test_an_older_ledger_finds_them_before_and_after_it_knows_of_what_was_there(
         prune(driver, 3 * HOUR_MS)
         assert driver.execute("SELECT count(*), min(quarter) FROM asked_quarters").fetchone() == (2 * (HOURS - 3), 12)
     assert [rows[0].request_id for rows in found[0]] == ["h3"] and files.past_calls(look) == found
+
+
+def test_a_name_is_known_though_the_transaction_failed_that_brought_it_first(tmp_path: Path) -> None:
+    open_ledger(tmp_path / "ledger.db")
+    link, end = Link(tmp_path / "ledger.db", 1), Position(9, 9)
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError
+
+    for number, asked in enumerate(["before", "again", "before", "again"]):
+        look, link.look = link.look, fail if number == 1 else link.look
+        with suppress(OSError):
+            link.add([settled(f"r{number}", at_ms=number, asked=asked)], end)
+        link.look = look
+    link.close()
+    found, _ = Files(tmp_path).past_calls(CallsQuestion({"model": "again"}, at_once=0, longest_seconds=60))
+    assert [rows[0].request_id for rows in found] == ["r3"]
+    with closing(connect(tmp_path / "ledger.db", "ro")) as driver:
+        names = driver.execute(
+            "SELECT quarter, name FROM asked_quarters WHERE name IN ('before', 'again') ORDER BY 1, 2"
+        )
+        assert names.fetchall() == [(0, "again"), (0, "before")]
 
 
 def test_of_nothing_there_is_nothing(tmp_path: Path) -> None:
