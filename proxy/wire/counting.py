@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import astuple
 
 _BYTES_A_TOKEN = 4
@@ -61,12 +61,13 @@ class Delta(Struct):
 
 
 class Choice(Struct):
-    """`text` is that of the older completions."""
+    """`text` is that of the older completions; `usage` stands here where Moonshot was not asked for it."""
 
     index: Any = 0
     finish_reason: Any = None
     delta: Delta | None | UnsetType = UNSET
     text: Any = None
+    usage: Raw | UnsetType = UNSET
 
     def tokens(self) -> int:
         """About how many tokens it adds; 0 when it says nothing."""

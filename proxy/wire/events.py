@@ -97,7 +97,7 @@ def text_alone(data: bytes) -> str | None:
     if event is None or not event.choices or len(event.choices) != 1:
         return None
     choice = event.choices[0]
-    silent = event.type, event.delta, event.status, event.background, choice.text
+    silent = event.type, event.delta, event.status, event.background, choice.text, choice.usage or None
     if not isinstance(choice.delta, Delta) or choice.finish_reason or any(value is not None for value in silent):
         return None
     told = _telling(event)

@@ -146,7 +146,9 @@ class Findings(Struct, eq=False):
     @property
     def failed(self) -> bool:
         """A 200 that is no answer: an error and no output, on the endpoints where that can be told."""
-        return self.error is not None and not self.has_output and self._shape in ("chat", "completions", "messages")
+        if self.error is None or self._shape not in ("chat", "completions", "messages"):
+            return False
+        return not self.has_output and not (self.countable and self.counted_output)
 
     @property
     def broke(self) -> bool:
@@ -250,6 +252,8 @@ class Findings(Struct, eq=False):
                 self.countable, self.has_output = True, self.has_output or is_whole or tokens > 0
                 if choice.delta and choice.delta.tool_calls:
                     self._tools().call(choice.delta.tool_calls)
+            if choice.usage is not UNSET:
+                self._usage_told().add(read_value(choice.usage))
             if choice.finish_reason:
                 self._finished = self._finished | {index} if self._finished or index else _FIRST
                 self._open = self._open and self._open - {index}

@@ -92,7 +92,7 @@ def error_body(message: str = "It broke.", code: Any = 503, **more: Any) -> dict
     return {"error": {"message": message, "code": code, **more}}
 
 
-def anthropic_stream(output_tokens: int = 4, **delta_usage: int) -> bytes:
+def anthropic_stream(output_tokens: int = 4, text: str = "Héllo", **delta_usage: int) -> bytes:
     """A complete Messages stream, with its `event:` lines."""
     start_usage = {
         "input_tokens": 11,
@@ -117,7 +117,7 @@ def anthropic_stream(output_tokens: int = 4, **delta_usage: int) -> bytes:
             ),
             event({"type": "ping"}, "ping"),
             event(
-                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Héllo"}},
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
                 "content_block_delta",
             ),
             event({"type": "content_block_stop", "index": 0}, "content_block_stop"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness.events import DONE, anthropic_stream, chat_chunk, chat_reply, chat_stream, event, usage_chunk
-from harness.steps import json_reply, plain_reply, reset, sse, then
+from harness.steps import json_reply, plain_reply, reset, sse, sse_apart, then
 from money_books import USD, books_of, eventually
 from money_calls import BOUND_KEY, COMPUTED, TOKENS, Calls, usd
 
@@ -62,6 +62,18 @@ def test_streamed_tokens_are_counted_where_there_is_no_usage(calls: Calls) -> No
     row = calls.chat(sse(chat_stream(text="word " * 100)), "direct", stream=True)
     assert row.source == "counted"
     assert Decimal("0.1") < usd(row) < Decimal("1.5")
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_messages_stream_that_ends_in_an_error_is_counted_as_far_as_it_came(calls: Calls, apart: bool) -> None:
+    begun = anthropic_stream(text="word " * 100).partition(b"event: content_block_stop")[0]
+    error = event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "error")
+    body = {"model": "claude", "messages": [], "max_tokens": 900, "stream": True}
+    reply = calls.post(sse_apart([begun, error] if apart else [begun + error]), "messages", body)
+    assert (reply.status, reply.body) == (200, begun + error)
+    row = calls.row(reply)
+    # 14 tokens in, and 500 bytes out; not the one token that the stream's first event tells
+    assert (row.source, row.output_tokens, usd(row)) == ("counted", 125, Decimal("0.264"))
 
 
 def test_the_hold_is_what_is_left_where_nothing_is_known(calls: Calls) -> None:

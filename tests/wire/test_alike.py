@@ -58,6 +58,7 @@ def test_what_may_say_more_is_not(event: bytes) -> None:
     [
         chunk({"content": "Hello"}, usage={"prompt_tokens": 1}),
         chunk({"content": "Hello"}, choice={"finish_reason": "length"}),
+        chunk({"content": "Hello"}, choice={"usage": {"prompt_tokens": 1}}),
         chunk({"reasoning": "Hello"}),
         chunk({"content": "Hello"}, error={"message": "no"}),
         b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}\n\n',

@@ -66,6 +66,16 @@ def test_output_that_came_earlier_makes_a_later_error_no_failed_200() -> None:
     assert findings.complete
 
 
+def test_an_error_behind_a_message_that_had_begun_makes_no_failed_200() -> None:
+    start = (
+        b'{"type":"message_start","message":{"id":"msg_1","content":[],"usage":{"input_tokens":9,"output_tokens":1}}}'
+    )
+    text = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}'
+    overloaded = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+    assert seen(start, overloaded, shape="messages").failed
+    assert not seen(start, text, overloaded, shape="messages").failed
+
+
 def test_an_error_chunk_with_usage_is_an_error_and_counts() -> None:
     findings = seen(b'{"choices":[{"index":0,"delta":{},"finish_reason":null}],' + ERROR + b"," + USAGE + b"}")
     assert findings.failed
