@@ -64,6 +64,12 @@ class BodyTemplate(Struct, eq=False):
         return (start, end) if start > 0 else (size + start, size + end)
 
 
+def before_messages(body: bytes) -> bytes:
+    """What stands before the messages of a body, if it is one that can be known."""
+    start = body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME)
+    return body[: start + 1] if body.startswith(b" ", start) else body[:start]
+
+
 class BodyTemplates:
     """Those that are known. From any thread: what two learn at once, one of them may forget."""
 
@@ -73,10 +79,7 @@ class BodyTemplates:
 
     def find(self, endpoint: str, body: bytes) -> BodyTemplate | None:
         """What a body is but for its messages, where one like it came before."""
-        start = body.find(_NAME, 0, LONGEST_BEFORE) + len(_NAME)
-        if body[start : start + 1] == b" ":
-            start += 1
-        for template in self._known.get((endpoint, body[:start]), ()):
+        for template in self._known.get((endpoint, before_messages(body)), ()):
             if template.fits(body):
                 return template
         return None

@@ -96,11 +96,6 @@ def read_call(endpoint: Endpoint, method: str, target: tuple[str, str], content:
     return _without_ours(bare, is_form=is_form) if _OURS_IN_BYTES in (body[:SMALL] if is_form else body) else bare
 
 
-def known_template(endpoint: Endpoint, body: bytes) -> BodyTemplate | None:
-    """What a body is but for its messages, where one like it came before."""
-    return _templates.find(endpoint.name, body) if len(body) <= SMALL else None
-
-
 def _read_form_call(bare: Call) -> Call:
     form = read_form(bare.body, bare.content_type, _FORM_FIELDS)
     refuse_ours(form)
@@ -115,7 +110,7 @@ def _read_form_call(bare: Call) -> Call:
 
 
 def _read_json_call(bare: Call) -> Call:
-    known = known_template(bare.endpoint, bare.body)
+    known = _templates.find(bare.endpoint.name, bare.body) if len(bare.body) <= SMALL else None
     if known is not None:
         return _call_of(bare, known.said, template=known)
     document = read_object(bare.body)

@@ -21,6 +21,18 @@ ODD = (
     b'"messages":[{"role":"user","content":"model: \\"model\\":\\"x\\" \xf0\x9f\x98\x80"}],\r\n "model"  : "%s","z":[{"model":"y"}],'
     b'"metadata":{"model":"m"},"tools":[{"function":{"parameters":{"properties":{"model":{"type":"string"}}}}}]  }\n'
 )
+# some end as others do, or as the messages of others do
+IN_TURN = [
+    b'{"model":"NAME","messages":[{"role":"user","content":"TEXT"}]}',
+    b'{"model":"NAME","messages":[{"role":"user","content":"TEXT"}],"stop":["x"]}',
+    b'{"model":"NAME","messages":[{"role":"user","content":"TEXT"}],"max_tokens":9}',
+    b'{"model":"NAME","messages":[{"role":"user","content":"\\"}],\\"max_tokens\\":9}"}]}',
+    b'{"model": "NAME", "messages": [{"role": "user", "content": "TEXT"}]}',
+    b'{"messages":[{"role":"user","content":"TEXT"}],"model":"NAME"}',
+    b'{"messages":[{"role":"user","content":[{"type":"text","text":"TEXT"}]}],"model":"NAME","stop":["x"]}',
+    b'{"model":"NAME","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:,TEXT"}}]}]}',
+    b'{"model":"NAME","messages": [{"role":"user","content":"TEXT"} ]}',
+]
 
 
 @pytest.mark.parametrize(
@@ -299,3 +311,21 @@ def test_T72_hostile_model_names_break_neither_reply_nor_log(daemon: Daemon, ups
     assert reply.status in (200, 404)
     assert len(str(daemon.line_of(reply)["model"])) < 3000
     assert reply.status == 200 or len(reply.raw) < 1000, "the name is not repeated"
+
+
+def test_of_names_and_members_in_turn_each_call_goes_out_as_its_own(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(GOOD, again=True)
+    names = {b"gpt-4o": b"openai/gpt-4o", b"openai/gpt-4o": b"openai/gpt-4o", b"local/llama3.2:3b": b"llama3.2:3b"}
+    for turn in range(4):
+        for ask in IN_TURN:
+            for asked, sent in names.items():
+                body = ask.replace(b"TEXT", b"%d" % 7**turn)
+                reply = daemon.post(CHAT, body.replace(b"NAME", asked))
+                assert (reply.status, upstream.calls[-1].body) == (200, body.replace(b"NAME", sent))
+        calls = len(upstream.calls)
+        for twice in (
+            b'{"model":"gpt-4o","messages":[],"messages":[]}',
+            b'{"messages":[],"model":"x","model":"gpt-4o"}',
+        ):
+            assert daemon.post(CHAT, twice).error["code"] == "duplicate_key"
+        assert len(upstream.calls) == calls

@@ -34,7 +34,8 @@ from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
 from proxy.web.lane import LARGEST_BODY, Ahead
 from proxy.web.upload import Upload
-from proxy.wire.call import SMALL, known_template
+from proxy.wire.body_template import before_messages
+from proxy.wire.call import SMALL
 from proxy.wire.endpoints import OWN
 
 
@@ -206,13 +207,14 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     found = sender.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
-    is_other = not body.startswith(found.template.begins) or not body.endswith(found.template.ends)
-    if is_other and (found := _prepared_before(sender, body, found)) is None:
-        return None
+    if not body.startswith(found.template.begins) or not body.endswith(found.template.ends):
+        found = _prepared_before(sender, body, found, are_texts=True)
+        if found is None:
+            return None
     weighed, asks, size = None, found.asks, len(body)
     likely_tokens = None if asks is None else likely_tokens_of(body, body[found.template.messages], asks)
     if asks is None or likely_tokens is None:
-        found = found if is_other else _prepared_before(sender, body, found)
+        found = _prepared_before(sender, body, found, are_texts=False)
         if found is None:
             return None
         weighed = weigh(replace(found.call, body=body), found.plan.defaults)
@@ -227,15 +229,16 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     )  # fmt: skip
 
 
-def _prepared_before(sender: Sender, body: bytes, latest: Prepared) -> Prepared | None:
-    """What was worked out for bodies like this one, mostly the latest."""
-    if latest.template.fits(body):
-        return latest
-    template = known_template(sender.head.endpoint, body)
-    found = None if template is None or not sender.by_template else sender.by_template.get(template.number)
-    if found is not None:
-        sender.latest = found
-    return found
+def _prepared_before(sender: Sender, body: bytes, latest: Prepared, *, are_texts: bool) -> Prepared | None:
+    """What was worked out for bodies like this one. That messages in brackets `are_texts`, which proves that it is like
+    that, is for whoever asks to see."""
+    others = sender.by_before and sender.by_before.get(before_messages(body))
+    for found in others or (latest,):
+        template = found.template
+        if (are_texts and body.startswith(template.begins) and body.endswith(template.ends)) or template.fits(body):
+            sender.latest = found
+            return found
+    return None
 
 
 def _reads_all(head: Head) -> bool:

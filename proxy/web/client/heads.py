@@ -23,6 +23,7 @@ from proxy.policy.webhooks import asked_hook
 from proxy.web.body import read_body
 from proxy.web.client.keys import Keyring
 from proxy.web.upload import Upload
+from proxy.wire.body_template import MOST_ENDS
 from proxy.wire.endpoints import Endpoint, Shape, model_of
 from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
@@ -77,14 +78,14 @@ class Head(Struct, frozen=True):
 
 class Sender(Struct, eq=False):
     """A head and whose it is; what calls of theirs needed that came before: the `latest`, which mostly comes again,
-    and where there are several, by the numbers of the templates of their bodies. `admitted_until`: whether their key still counts need not be asked before, in
+    and where there are several, by what their bodies say before their messages, the longest ends first. `admitted_until`: whether their key still counts need not be asked before, in
     UTC epoch seconds. `is_odd`: replies tell them more than usual, or errors otherwise. The rest is what records of their
     calls begin with."""
 
     head: Head
     caller: Caller
     latest: Prepared | None = None
-    by_template: dict[int, Prepared] | None = None
+    by_before: dict[bytes, list[Prepared]] | None = None
     admitted_until: float = 0.0
     is_odd: bool = False
     endpoint: str = ""
@@ -154,7 +155,12 @@ class Heads:
             known[about] = prepared
         latest, sender.latest = sender.latest, prepared
         if latest is not None:
-            sender.by_template = {latest.template.number: latest} | (sender.by_template or {}) | {number: prepared}
+            if sender.by_before is None:
+                sender.by_before = {latest.template.before: [latest]}
+            template = prepared.template
+            alike = sender.by_before.setdefault(template.before, [])
+            alike[:] = [one for one in alike if one.template.behind != template.behind][: MOST_ENDS - 1] + [prepared]
+            alike.sort(key=lambda one: -len(one.template.behind))
         return prepared
 
     def learn(self, digest: bytes, head: Head) -> None:
