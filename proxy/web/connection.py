@@ -65,13 +65,19 @@ class Connection(RequestHandler):
         return None if self._lane is None else self._lane.digest
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Turn the client away where there are too many."""
-        super().connection_made(transport)
-        cast(asyncio.Transport, transport).set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        """Turn the client away where there are too many.
+
+        Without the library's own, which makes a task for every connection (only those need it that come to the library), and
+        sets options again that the loop has set.
+        """
+        self.transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         manager = cast("Server", self._manager)
+        manager.connection_made(self, transport)
+        self._keepalive_handle = self._loop.call_later(HEAD_SECONDS, self._process_keepalive)
         self.is_last = manager.ending
         if not manager.has_room():
-            cast(asyncio.Transport, transport).write(error_bytes(_TOO_MANY))
+            transport.write(error_bytes(_TOO_MANY))
             self.force_close()
 
     def begin(self, client: Client | None) -> None:
@@ -172,6 +178,8 @@ class Connection(RequestHandler):
     def pass_on(self, data: bytes) -> None:
         """Let the HTTP library read it, which answers past us what is no request, and has ten seconds to be one otherwise."""
         self.go()
+        if self._task_handler is None and not (self._close or self._force_close):
+            self._task_handler = self._loop.create_task(self.start())
         super().data_received(data)
         if not self._in_call and self._head_timer is None:
             self._begun = data[:256]

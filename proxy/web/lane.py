@@ -35,6 +35,7 @@ _CREDENTIALS = (
 _NOTHING = b"", 0, 0
 _PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.1\r\n")
 _PRINTED = re.compile(rb"[\t -~\x80-\xff]*")
+_LAST = re.compile(rb"\r\nConnection:[^\r]*close", re.IGNORECASE)
 _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)
 
 
@@ -196,7 +197,7 @@ class Lane:
         head, length = self._split_length(data, end)
         digest, left = self._digest_of(head), end + length - len(data)
         sender = self._line.known(digest, length) or self._recognised(head, digest, length)
-        if sender is None:
+        if sender is None or (left < 0 and _LAST.search(head)):  # nothing may stand behind the last one
             self._lend(data, head, left)
         elif left == 0:
             self._begin(sender, data[end:], b"")

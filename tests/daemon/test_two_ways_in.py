@@ -100,9 +100,24 @@ def plain(reply: Reply) -> tuple[int, list[tuple[str, bytes]], bytes, bool]:
     return reply.status, headers, _OWN.sub(b"*", reply.body), reply.complete
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_both_ways_say_the_same(daemon: Daemon, upstream: Upstream, name: str) -> None:
-    case, headers = CASES[name], [("X-Case", name)]
+# of connections with one request
+LAST = (
+    "a chat",
+    "a stream",
+    "a large chat",
+    "a reply without a body",
+    "no JSON",
+    "no key",
+    "the head of the list",
+    "health",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "connection"), [(name, "keep-alive") for name in CASES] + [(name, "close") for name in LAST]
+)
+def test_both_ways_say_the_same(daemon: Daemon, upstream: Upstream, name: str, connection: str) -> None:
+    case, headers = CASES[name], [("X-Case", name), ("Connection", connection)]
     first, second, *others = (sent(daemon, upstream, case, headers) for _ in range(case.times))
     assert [plain(first)] * (case.times - 1) == [plain(reply) for reply in (second, *others)]
     arrived = {(call.head, call.body) for call in upstream.calls}
@@ -137,6 +152,22 @@ def test_a_request_in_two_pieces_is_one(daemon: Daemon, upstream: Upstream, cut:
         connection.send(request[:cut])
         connection.send(request[cut:])
         assert connection.read_reply().status == 200
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+def test_after_the_last_request_of_a_connection_it_is_closed_both_ways(
+    daemon: Daemon, upstream: Upstream, behind: int
+) -> None:
+    upstream.expect(*[GOOD] * 4)
+    last = [BEARER, ("Connection", "close"), ("X-Last", str(behind))]
+    request = daemon.request("POST", CHAT, last, json.dumps(chat_body()).encode())
+    for _ in range(4):
+        with daemon.connect() as connection:
+            connection.send(request * (1 + behind))
+            reply = connection.read_reply()
+            assert (reply.status, reply.header("connection")) == (400 if behind else 200, "close")
+            assert connection.read_to_end() == b""
+    assert len(upstream.calls) == (0 if behind else 4)
 
 
 def test_requests_sent_at_once_are_answered_in_their_order(daemon: Daemon, upstream: Upstream) -> None:

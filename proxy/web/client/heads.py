@@ -55,7 +55,7 @@ class Head(Struct, frozen=True):
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
     asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `variables` what fills the
     template of its model, as it came; `marks` what it says the call belongs to; `apart` whether it is to be answered once, or later;
-    `rank` that of its priority; `prepared` what calls with it need that came before, whosever.
+    `rank` that of its priority; `keeps`: its connection may serve another; `prepared` what calls with it need that came before, whosever.
     """
 
     method: str
@@ -73,6 +73,7 @@ class Head(Struct, frozen=True):
     marks: Marks = UNMARKED
     apart: Apart | None = None
     rank: int = DEFAULT
+    keeps: bool = True
     prepared: dict[tuple[object, ...], Prepared] = {}
 
 
@@ -182,7 +183,9 @@ def _is_same(one: Prepared, other: Prepared) -> bool:
 
 def head_of(request: BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:
     """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
-    return read_head(request.method, where, endpoint, request.headers, (list(record.cors), record.speaks_anthropic))
+    told = list(record.cors), record.speaks_anthropic
+    head = read_head(request.method, where, endpoint, request.headers, told)
+    return head if request.keep_alive else replace(head, keeps=False)
 
 
 def read_head(

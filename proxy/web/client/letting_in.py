@@ -49,6 +49,6 @@ def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -
     if endpoint.name not in OWN:
         check_endpoint(caller, endpoint)
     head = head_of(request, (path, query), endpoint, record)
-    if door.digest is not None and request.keep_alive and "Content-Encoding" not in request.headers:
+    if door.digest is not None and not door.is_last and "Content-Encoding" not in request.headers:
         parts.heads.learn(door.digest, head)
     return Sender(head, caller)
