@@ -33,7 +33,7 @@ _CREDENTIALS = (
     b"\r\napi-key: ",
 )
 _NOTHING = b"", 0, 0
-_PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.1\r\n")
+_PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.[01]\r\n")
 _PRINTED = re.compile(rb"[\t -~\x80-\xff]*")
 _LAST = re.compile(rb"\r\nConnection:[^\r]*close", re.IGNORECASE)
 _FRAMED_OTHERWISE = re.compile(rb"\r\n(?:Transfer-Encoding|Expect|Upgrade|Content-Length)[ \t]*:", re.IGNORECASE)

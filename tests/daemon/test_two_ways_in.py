@@ -170,6 +170,26 @@ def test_after_the_last_request_of_a_connection_it_is_closed_both_ways(
     assert len(upstream.calls) == (0 if behind else 4)
 
 
+@pytest.mark.parametrize("connection", [[], [("Connection", "Keep-Alive")], [("Connection", "close")]])
+@pytest.mark.parametrize("stream", [False, True])
+def test_http_1_0_is_spoken_both_ways(
+    daemon: Daemon, upstream: Upstream, connection: list[tuple[str, str]], stream: bool
+) -> None:
+    script = sse(chat_stream()) if stream else GOOD
+    upstream.expect(*[script] * 4)
+    headers = [BEARER, *connection, ("X-Version", f"1.0 {stream}")]
+    request = daemon.request("POST", CHAT, headers, json.dumps(chat_body(stream=stream)).encode())
+    replies = []
+    for _ in range(4):
+        with daemon.connect() as opened:
+            opened.send(request.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))
+            replies.append(opened.read_reply())
+    said, is_kept = replies[0].header("connection"), bool(connection) and connection[0][1] != "close" and not stream
+    assert said == ("keep-alive" if is_kept else "close")
+    assert replies[0].header("transfer-encoding") is None
+    assert [plain(reply) for reply in replies] == [plain(replies[0])] * 4
+
+
 def test_requests_sent_at_once_are_answered_in_their_order(daemon: Daemon, upstream: Upstream) -> None:
     replies = [chat_reply(f"answer {number}") for number in range(6)]
     upstream.expect(*map(json_reply, replies))

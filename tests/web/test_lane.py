@@ -171,7 +171,7 @@ ODD = {
     "upgrades": HEAD.replace(b"A: b", b"upgrade: websocket") % 1 + b"x",
     "two lengths": HEAD.replace(b"A: b", b"Content-Length: 1") % 1 + b"x",
     "a length with a space before its colon": HEAD.replace(b"A: b", b"Content-Length : 1") % 1 + b"x",
-    "HTTP/1.0": request().replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "HTTP/1.2": request().replace(b"HTTP/1.1", b"HTTP/1.2"),
     "no method": b"\r\n" + request(),
     "more than one request": request() + b"GET / HTTP/1.1\r\n\r\n",
 }

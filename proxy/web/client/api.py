@@ -93,7 +93,7 @@ class Api:
             record.cors, record.speaks_anthropic, record.timing = head.cors, head.speaks_anthropic, sender.caller.timing
         if (call := door.stepper) is None:
             call = door.stepper = Stepper(self._deadlines)
-        client = Client(door, record, self._deadlines, head.method, False, head.keeps, call, self._has_left)
+        client = Client(door, record, self._deadlines, head.method, head.is_http_1_0, head.keeps, call, self._has_left)
         door.client, self.running[call] = client, record
         call.run(self._line(client, record, sender, body), door.answered)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from aiohttp.http import HttpVersion10
 from aiohttp.web_request import BaseRequest
 from msgspec import Struct
 from msgspec.structs import replace
@@ -55,7 +56,7 @@ class Head(Struct, frozen=True):
     anything at all, infinite where it does not say. `speaks_anthropic`: and reads errors so. `model` is the one that is
     asked about, at `/models/NAME`; `route` the provider it names, whether there is one or not; `variables` what fills the
     template of its model, as it came; `marks` what it says the call belongs to; `apart` whether it is to be answered once, or later;
-    `rank` that of its priority; `keeps`: its connection may serve another; `prepared` what calls with it need that came before, whosever.
+    `rank` that of its priority; `keeps`: its connection may serve another; `is_http_1_0`: it is in that version of HTTP; `prepared` what calls with it need that came before, whosever.
     """
 
     method: str
@@ -74,6 +75,7 @@ class Head(Struct, frozen=True):
     apart: Apart | None = None
     rank: int = DEFAULT
     keeps: bool = True
+    is_http_1_0: bool = False
     prepared: dict[tuple[object, ...], Prepared] = {}
 
 
@@ -185,7 +187,10 @@ def head_of(request: BaseRequest, where: tuple[str, str], endpoint: Endpoint, re
     """What is left to read of a head that was let in; `where` is its path without prefix, and its query."""
     told = list(record.cors), record.speaks_anthropic
     head = read_head(request.method, where, endpoint, request.headers, told)
-    return head if request.keep_alive else replace(head, keeps=False)
+    is_http_1_0 = request.version == HttpVersion10
+    if request.keep_alive and not is_http_1_0:
+        return head
+    return replace(head, keeps=request.keep_alive, is_http_1_0=is_http_1_0)
 
 
 def read_head(
