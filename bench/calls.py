@@ -66,6 +66,13 @@ class Caller:
         return data
 
 
+def call_alone(port: int, request: bytes) -> None:
+    """One call over a connection of its own. Raises where it is answered with anything but a 200."""
+    caller = Caller(port)
+    caller.call(request)
+    caller.close()
+
+
 def is_whole(reply: bytes) -> bool:
     """Whether a reply has come to its end; its body has a length, or is chunked."""
     head_end = reply.find(b"\r\n\r\n")

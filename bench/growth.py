@@ -51,8 +51,9 @@ def run(bench: Bench, rows: int, pictures: Path | None) -> list[dict[str, object
     ledger = _measured(bench, "rows", (0, rows // 10, rows), _with_rows)
     flowing = _measured(bench, "open streams", _STREAMS, _event)
     curves = [
-        Curve("keys", "CPU per small call", "keys, all of them calling", "µs", keys["call"]),
-        Curve("models", "CPU per small call", "models, all of them called", "µs", models["call"]),
+        Curve("keys-one", "CPU per small call", "keys, one of them calling", "µs", keys["one"]),
+        Curve("keys", "CPU per small call", "keys, all of them calling in turn", "µs", keys["call"]),
+        Curve("models", "CPU per small call", "models, all of them called in turn", "µs", models["call"]),
         Curve("rows", "CPU per small call", "rows of the ledger", "µs", ledger["call"]),
         Curve("streams", "CPU per event", "open streams", "µs", flowing["event"]),
         Curve("start", "start to the first answer", "rows of the ledger", "s", ledger["start"]),
@@ -97,7 +98,9 @@ def _call(bench: Bench, grown: Grown) -> Values:
     if grown.keys and not (bench.folder / "state").exists():
         add_keys(bench.folder, bench.upstreams.plain, grown.keys)
     with running(partial(tollkeeper.start, grown=grown), bench.folder, bench.upstreams.plain) as contender:
-        return {"call": small_calls(contender, bench, grown.doors(contender.whole))["call cpu"]}
+        doors = grown.doors(contender.whole)
+        one = small_calls(contender, bench, doors[:1])["call cpu"]
+        return {"one": one, "call": small_calls(contender, bench, doors)["call cpu"]}
 
 
 def _with_rows(bench: Bench, rows: int) -> Values:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import streams
-from bench.calls import Caller, wrk
+from bench.calls import Caller, call_alone, wrk
 from bench.contender import Contender
 from bench.latency import Aim, first_bytes
 from bench.payloads import EVENT_INTERVAL_MS, Door, image_request, small_request, stream_request
@@ -100,6 +100,18 @@ def small_calls(contender: Contender, bench: Bench, doors: list[Door] | None = N
     return {"call cpu": used / calls, "calls a second": calls / used}
 
 
+def _alone(contender: Contender, bench: Bench) -> dict[str, float]:
+    """Processor time of a small call over a connection of its own, which says that it is to be closed: one after the other."""
+    request, pids = small_request(contender.whole), contender.process.pids
+    last = request.replace(b"\r\nContent-Length", b"\r\nConnection: close\r\nContent-Length", 1)
+    for _ in range(20):
+        call_alone(contender.whole.port, last)
+    used = cpu_seconds(pids)
+    for _ in range(bench.effort.latency_calls):
+        call_alone(contender.whole.port, last)
+    return {"alone cpu": (cpu_seconds(pids) - used) / bench.effort.latency_calls}
+
+
 def events(contender: Contender, bench: Bench, pace: streams.Pace | None = None) -> dict[str, float]:
     """Processor time of an event while all streams are under way."""
     pids, effort = contender.process.pids, bench.effort
@@ -122,6 +134,7 @@ def _work(contender: Contender, bench: Bench) -> dict[str, float]:
     found = (
         _first_bytes(contender, bench)
         | small_calls(contender, bench)
+        | _alone(contender, bench)
         | events(contender, bench)
         | _images(contender, bench)
     )
