@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from proxy.translate.chat_reading import arguments_of, read_detail
+from proxy.translate.chat_reading import arguments_of, extra_of, read_detail
 from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
@@ -16,7 +16,7 @@ from proxy.translate.responses_items import read_annotation
 from proxy.translate.stops import from_chat
 from proxy.translate.tools import Known
 from proxy.translate.usage import merged, usage_in, usage_of
-from proxy.translate.values import Ending, a_count, a_text
+from proxy.translate.values import Ending, Reasoning, a_count, a_text
 from proxy.translate.writing import StreamWriter
 
 
@@ -171,6 +171,7 @@ class _Calls:
         self._opened: set[int] = set()
         self._closed: set[int] = set()
         self._arguments: dict[int, list[str]] = {}
+        self._extra: dict[int, Reasoning] = {}
         self._last = -1
 
     def see(self, call: dict[str, Any]) -> None:
@@ -182,6 +183,8 @@ class _Calls:
         fragment = arguments_of(function) or a_text(function.get("input"))
         if key in self._closed:
             return
+        if extra := extra_of(call, ""):
+            self._extra[key] = extra
         if name and key not in self._opened:
             self._open(key, name)
         if fragment:
@@ -213,7 +216,7 @@ class _Calls:
                 self._close(other)
         self._opened.add(key)
         self._ids[key] = self._ids[key] or f"call_{self._made}_{key}"
-        self._reader.open(key, self._ids[key], name)
+        self._reader.open(key, self._ids[key], name, self._extra.get(key))
         for fragment in self._arguments[key]:
             self._reader.argue(key, fragment)
 

@@ -9,6 +9,7 @@ import msgspec
 from proxy.translate.losses import Losses, tool_field
 from proxy.translate.media import from_url
 from proxy.translate.values import (
+    EXTRA,
     Choice,
     Format,
     Media,
@@ -116,6 +117,14 @@ def arguments_of(function: dict[str, Any]) -> str:
     if arguments is None or isinstance(arguments, str):
         return arguments or ""
     return msgspec.json.encode(arguments).decode()
+
+
+def extra_of(call: dict[str, Any], identity: str) -> Reasoning | None:
+    """What a server wants back with the call of a tool: Gemini's signature, without which it refuses to go on."""
+    extra = call.get(EXTRA)
+    if not isinstance(extra, dict) or not extra:
+        return None
+    return Reasoning(data=msgspec.json.encode(extra).decode(), id=identity, origin=EXTRA)
 
 
 def _rejoin(turns: list[Turn]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from proxy.translate.effort import effort_for
 from proxy.translate.losses import Losses
 from proxy.translate.media import to_url
 from proxy.translate.tools import as_function, fitting_id, wire_name, wrapped
 from proxy.translate.values import (
+    EXTRA,
     Aim,
     Choice,
     Format,
@@ -33,7 +37,8 @@ _SPOKEN = frozenset(
 
 def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
     """The body of a request."""
-    body: dict[str, Any] = {"model": aim.model, "messages": _messages(request.turns, losses)}
+    messages = _messages(request.turns, losses, takes_extra="gemini" in aim.model.lower())
+    body: dict[str, Any] = {"model": aim.model, "messages": messages}
     if request.tools:
         body["tools"] = [_tool(as_function(tool, "chat"), losses) for tool in request.tools]
         if request.choice is not None:
@@ -72,10 +77,11 @@ def _put(body: dict[str, Any], **members: Any) -> None:
     body.update({name: value for name, value in members.items() if value is not None})
 
 
-def _messages(turns: list[Turn], losses: Losses) -> list[dict[str, Any]]:
+def _messages(turns: list[Turn], losses: Losses, *, takes_extra: bool) -> list[dict[str, Any]]:
     """The messages, what systems and developers say joined at the front: many templates take it nowhere else.
 
-    What a user says in a row is one message, as many templates want speakers to alternate.
+    What a user says in a row is one message, as many templates want speakers to alternate. `takes_extra`: Gemini's own
+    members go back to it; others refuse what they do not know.
     """
     system, rest = split_system(turns, losses)
     text = "\n\n".join(part.text for part in system)
@@ -89,7 +95,7 @@ def _messages(turns: list[Turn], losses: Losses) -> list[dict[str, Any]]:
             messages.append({"role": "user", "content": _content(heard, losses)})
             heard = []
         if turn.role == "assistant":
-            messages.append(_assistant(turn.parts, losses))
+            messages.append(_assistant(turn.parts, losses, takes_extra=takes_extra))
             continue
         for result in results:
             messages.append(_result(result, losses))
@@ -128,20 +134,35 @@ def _result(result: ToolResult, losses: Losses) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": fitting_id(result.id), "content": text}
 
 
-def _assistant(parts: list[Part], losses: Losses) -> dict[str, Any]:
+def _assistant(parts: list[Part], losses: Losses, *, takes_extra: bool) -> dict[str, Any]:
     texts = [part for part in parts if isinstance(part, Text)]
     for text in texts:
         losses.unless_empty("cache_control", text.cache)
     said = "\n".join(part.text for part in texts)
     calls = [_use(part) for part in parts if isinstance(part, ToolUse)]
     message: dict[str, Any] = {"role": "assistant", "content": said if said or not calls else None}
-    message |= _thoughts([part for part in parts if isinstance(part, Reasoning)], losses)
+    thoughts = [part for part in parts if isinstance(part, Reasoning)]
+    if takes_extra:
+        _put_back_extra(calls, thoughts)
+        thoughts = [thought for thought in thoughts if thought.origin != EXTRA]
+    message |= _thoughts(thoughts, losses)
     if refusals := [part.text for part in parts if isinstance(part, Refusal)]:
         message["refusal"] = "\n".join(refusals)
         message["content"] = said or None
     if calls:
         message["tool_calls"] = calls
     return message
+
+
+def _put_back_extra(calls: list[dict[str, Any]], thoughts: list[Reasoning]) -> None:
+    """Give every call what its server sent with it. It came by way of the client, who may have made it up."""
+    found: dict[str, Any] = {}
+    for thought in thoughts if calls else []:
+        with suppress(msgspec.DecodeError, RecursionError):
+            found[fitting_id(thought.id)] = msgspec.json.decode(thought.data) if thought.origin == EXTRA else None
+    for call in calls:
+        if isinstance(extra := found.get(call["id"]), dict):
+            call[EXTRA] = extra
 
 
 def _thoughts(thoughts: list[Reasoning], losses: Losses) -> dict[str, Any]:

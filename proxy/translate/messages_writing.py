@@ -17,9 +17,10 @@ from proxy.translate.effort import (
     thinks,
 )
 from proxy.translate.losses import Field, Losses
+from proxy.translate.schemas import narrowed
 from proxy.translate.sealing import seal
 from proxy.translate.tools import apart, as_function, fitting_id, wire_name, wrapped
-from proxy.translate.values import Aim, Media, Part, Reasoning, Request, Text, Tool, ToolResult, ToolUse, Turn
+from proxy.translate.values import Aim, Format, Media, Part, Reasoning, Request, Text, Tool, ToolResult, ToolUse, Turn
 
 _TIERS = {"auto": "auto", "default": "standard_only"}
 _PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -35,6 +36,7 @@ _LOST: tuple[Field, ...] = (
     "truncation",
     "max_tool_calls",
 )
+_ANY_OBJECT = {"type": "object"}
 _SAMPLING: tuple[Field, ...] = ("temperature", "top_p", "top_k")
 _SPOKEN = frozenset({"cache_control", "container", "context_management", "mcp_servers"})
 
@@ -45,7 +47,7 @@ def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]
     _tell_apart(turns)
     maximum = aim.maximum if request.maximum is None else request.maximum
     body: dict[str, Any] = {"model": aim.model, "max_tokens": maximum, "messages": _messages(turns, losses)}
-    if words := [_text(part) for part in system if part.text]:
+    if words := [_text(part) for part in system if part.text.strip()]:
         body["system"] = words
     if request.tools:
         body["tools"] = [_tool(as_function(tool, "messages")) for tool in request.tools]
@@ -89,8 +91,7 @@ def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
     thinking = request.thinking
     output: dict[str, Any] = {}
     if request.format is not None:
-        schema = {"type": "object"} if request.format.schema is None else request.format.schema
-        output["format"] = {"type": "json_schema", "schema": schema}
+        output["format"] = {"type": "json_schema", "schema": _schema(request.format, losses)}
     if thinking.on and not thinks(body["model"]):
         losses.add("reasoning")
     elif thinking.on and is_adaptive(body["model"]):
@@ -103,6 +104,16 @@ def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
         body["thinking"] = {"type": "disabled"}
     if output:
         body["output_config"] = output
+
+
+def _schema(said: Format, losses: Losses) -> Any:
+    """The shape of the reply, in as much of JSON Schema as is taken here."""
+    if said.schema in (None, _ANY_OBJECT):
+        return _ANY_OBJECT
+    schema = narrowed(said.schema)
+    if schema != said.schema:
+        losses.add("response_format", "changed")
+    return schema
 
 
 def _sample(body: dict[str, Any], request: Request, losses: Losses) -> None:
@@ -180,8 +191,8 @@ def _trim(messages: list[dict[str, Any]]) -> None:
 
 
 def _block(part: Part, losses: Losses) -> dict[str, Any] | None:
-    if isinstance(part, Text):
-        return _text(part) if part.text else None
+    if isinstance(part, Text):  # white space alone is refused
+        return _text(part) if part.text.strip() else None
     if isinstance(part, Media):
         return _media(part, losses)
     if isinstance(part, ToolUse):
@@ -195,7 +206,7 @@ def _block(part: Part, losses: Losses) -> dict[str, Any] | None:
         return block | _cache(part)
     if isinstance(part, Reasoning):
         return _thought(part, losses)
-    return {"type": "text", "text": part.text} if part.text else None
+    return {"type": "text", "text": part.text} if part.text.strip() else None
 
 
 def _thought(part: Reasoning, losses: Losses) -> dict[str, Any] | None:

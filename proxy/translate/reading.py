@@ -9,7 +9,7 @@ import msgspec
 from proxy.translate.faults import UNREADABLE
 from proxy.translate.losses import Losses
 from proxy.translate.tools import Known, Unwrapper, apart
-from proxy.translate.values import Ending, Fault, ToolUse
+from proxy.translate.values import Ending, Fault, Reasoning, ToolUse
 from proxy.translate.writing import StreamWriter
 from proxy.wire.json_text import mended
 
@@ -59,10 +59,15 @@ class StreamReader:
         self.over = True
         self.writer.end(ending)
 
-    def open(self, key: int, identity: str, name: str) -> None:
-        """A function is called; it may stand for another kind of tool."""
+    def open(self, key: int, identity: str, name: str, extra: Reasoning | None = None) -> None:
+        """A function is called; it may stand for another kind of tool. `extra` has to come back with it."""
         use = self.known.call(apart(identity, self._ids), name)
         use.arguments = ""
+        if extra is not None:
+            extra.id = use.id
+            self.writer.thought_over_now()
+            self.writer.vouch(extra)
+            self.writer.thought_over_now()
         if use.kind == "custom":
             self._unwrappers[key] = Unwrapper()
         self.writer.call(key, use)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.errors import InvalidValue
-from proxy.translate.chat_reading import arguments_of, read_content, read_thoughts
+from proxy.translate.chat_reading import arguments_of, extra_of, read_content, read_thoughts
 from proxy.translate.faults import fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
@@ -14,7 +14,19 @@ from proxy.translate.responses_items import read_annotations, read_output
 from proxy.translate.stops import from_chat, from_messages, from_responses
 from proxy.translate.tools import Known, apart
 from proxy.translate.usage import usage_of
-from proxy.translate.values import Part, Protocol, Refusal, Reply, Text, ToolUse, a_list, a_text, an_object
+from proxy.translate.values import (
+    EXTRA,
+    Part,
+    Protocol,
+    Reasoning,
+    Refusal,
+    Reply,
+    Text,
+    ToolUse,
+    a_list,
+    a_text,
+    an_object,
+)
 
 
 def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: Losses, made: str) -> Reply:
@@ -29,9 +41,14 @@ def read_reply(protocol: Protocol, body: dict[str, Any], known: Known, losses: L
     reply = _READ[protocol](body, losses)
     reply.parts = [_named(part, known, is_wrapped=protocol != "responses") for part in reply.parts]
     taken: set[str] = set()
-    calls = [part for part in reply.parts if isinstance(part, ToolUse)]
-    for number, call in enumerate(calls):
-        call.id = apart(call.id or f"call_{made}_{number}", taken)
+    number = 0
+    for place, part in enumerate(reply.parts):
+        if isinstance(part, ToolUse):
+            part.id = apart(part.id or f"call_{made}_{number}", taken)
+            number += 1
+            before = reply.parts[place - 1]
+            if isinstance(before, Reasoning) and before.origin == EXTRA:
+                before.id = part.id
     reply.ending.usage = usage_of(body.get("usage"))
     return reply
 
@@ -64,6 +81,8 @@ def _chat(body: dict[str, Any], losses: Losses) -> Reply:
         function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
         if isinstance(function, dict):
             arguments = arguments_of(function) or a_text(function.get("input"))
+            if extra := extra_of(call, ""):
+                parts.append(extra)
             parts.append(ToolUse(a_text(call.get("id")), a_text(function.get("name")), arguments))
     ending = from_chat(choice.get("finish_reason"), choice.get("stop_reason"))
     ending.tier = a_text(body.get("service_tier"))

@@ -64,6 +64,10 @@ class Reasoning(Struct):
     origin: str = ""
 
 
+# The origin of what is no thought to be read, and goes back inside the call of a tool: Gemini's word for it.
+EXTRA = "extra_content"
+
+
 class Refusal(Struct):
     """The model declines, in words."""
 

@@ -24,6 +24,77 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 HI = [{"role": "user", "content": "Hi"}]
 
 
+def shaped(target: Protocol, schema: Any) -> tuple[Any, list[str]]:
+    """The schema of a reply as it goes out, and what was lost."""
+    members = {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}
+    body, losses = translated("chat", target, {"model": "x", "messages": HI, **members})
+    told = body["output_config"]["format"] if target == "messages" else body["text"]["format"]
+    return told["schema"], lost(losses)
+
+
+CLOSED = {"type": "object", "additionalProperties": False}
+# (what was asked for, what Anthropic is asked for)
+SHAPES: list[tuple[Any, Any]] = [
+    (CLOSED, CLOSED),
+    ({"type": "object"}, {"type": "object"}),  # as Anthropic is asked for any object
+    ({"type": "object", "properties": {}}, {**CLOSED, "properties": {}}),
+    ({"type": ["object", "null"]}, {**CLOSED, "type": ["object", "null"]}),
+    ({"type": "object", "additionalProperties": {"type": "string"}}, CLOSED),
+    ({"type": "object", "additionalProperties": True}, CLOSED),
+    (
+        {
+            **CLOSED,
+            "properties": {"minimum": {"type": "integer", "minimum": 0, "maximum": 9, "description": "A digit."}},
+        },
+        {
+            **CLOSED,
+            "properties": {"minimum": {"type": "integer", "description": "A digit.\n\n{minimum: 0, maximum: 9}"}},
+        },
+    ),
+    (
+        {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "object"}}},
+        {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/a"}, "$defs": {"a": CLOSED}},
+    ),
+    (
+        {"type": "array", "minItems": 2, "items": {"oneOf": [{"type": "string", "maxLength": 4}, {"type": "object"}]}},
+        {
+            "type": "array",
+            "items": {"anyOf": [{"type": "string", "description": "{maxLength: 4}"}, CLOSED]},
+            "description": "{minItems: 2}",
+        },
+    ),
+    ({"enum": [{"minimum": 1}]}, {"enum": [{"minimum": 1}]}),
+    (True, True),
+]
+
+
+@pytest.mark.parametrize(("asked", "due"), SHAPES)
+def test_anthropic_is_asked_for_shapes_it_takes(asked: Any, due: Any) -> None:
+    assert shaped("messages", asked) == (due, [] if asked == due else ["response_format"])
+    assert shaped("responses", asked) == (asked, [])
+
+
+BLANKS = ["", " ", "\n\n", "\u00a0"]
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_white_space_alone_is_not_said_to_anthropic(blank: str) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    conversation = [
+        {"role": "system", "content": blank},
+        {"role": "user", "content": [{"type": "text", "text": blank}, {"type": "text", "text": "Hi"}]},
+        {"role": "assistant", "content": blank, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": blank},
+    ]
+    body, losses = translated("chat", "messages", {"model": "x", "messages": conversation})
+    assert "system" not in body and losses == []
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "look", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": []}]},
+    ]
+
+
 def chat_to_messages(**members: Any) -> tuple[dict[str, Any], list[str]]:
     body, losses = translated("chat", "messages", {"model": "x", "messages": HI, **members}, maximum=9000)
     return body, lost(losses)
@@ -57,8 +128,8 @@ CHAT_TO_MESSAGES = [
     ),
     (
         {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}},
-        {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
-        [],
+        {"output_config": {"format": {"type": "json_schema", "schema": {**SCHEMA, "additionalProperties": False}}}},
+        ["response_format"],
     ),
     ({"user": "u"}, {"metadata": {"user_id": "u"}}, []),
     ({"service_tier": "default"}, {"service_tier": "standard_only"}, []),

@@ -22,6 +22,7 @@ MAY_DIFFER: dict[str, set[str]] = {
     "temperature": {"temperature"},
     "top_p": {"top_p"},
     "stop": {"stop"},
+    "format": {"response_format"},
     "thinking": {"reasoning"},
     "user": {"user"},
     "tier": {"service_tier"},
@@ -107,6 +108,8 @@ def plain(parts: list[Part]) -> list[Any]:
     """Parts, with words in a row as one, and arguments as what they say."""
     found: list[Any] = []
     for part in parts:
+        if _is_blank(part):
+            continue
         said = msgspec.to_builtins(part)
         if isinstance(part, ToolResult):
             said["parts"] = plain(list(part.parts))
@@ -126,6 +129,8 @@ def canon(request: Request) -> dict[str, Any]:
     said = msgspec.to_builtins(request)
     turns: list[list[Any]] = []
     for turn in request.turns:
+        if turn.parts and all(map(_is_blank, turn.parts)):
+            continue
         role = "user" if turn.role == "tool" else turn.role
         if turns and turns[-1][0] == role:
             turns[-1][1] += turn.parts
@@ -145,6 +150,11 @@ def canon(request: Request) -> dict[str, Any]:
     for name in ("model", "include_usage"):
         said.pop(name)
     return said
+
+
+def _is_blank(part: Part) -> bool:
+    """Text of nothing but white space, which Anthropic refuses."""
+    return isinstance(part, Text) and not part.text.strip()
 
 
 def _words(parts: list[Any]) -> list[Any]:
