@@ -39,7 +39,7 @@ from proxy.policy.tenants import Accounts
 from proxy.policy.values import Settings
 from proxy.reconciling import begin_reconciling
 from proxy.shutdown import Shutdown
-from proxy.stores.failures import StoreError
+from proxy.stores.failures import StateUnusable, StoreError
 from proxy.stores.keyset import KeySet
 from proxy.stores.safe import Safe
 from proxy.stores.sealing import Sealer
@@ -274,7 +274,7 @@ class Daemon:
         except StoreError as error:
             raise StartError(str(error)) from None
         except OSError as error:
-            raise StartError(f"the state directory {settings.state_dir} cannot be used: {error.strerror}") from None
+            raise StartError(str(StateUnusable(settings.state_dir, error))) from None
         self._stack.callback(books.close, LEDGER_SECONDS)
         self._books, self.keys = books, books.keys
         return books

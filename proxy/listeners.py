@@ -140,7 +140,7 @@ class _SocketFile:
         path.unlink()
 
     def remove(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # gone, or its disk is read-only by now
             if _identity(self._path) == self._identity:
                 self._path.unlink()
 

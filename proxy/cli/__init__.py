@@ -86,13 +86,25 @@ class Suggesting(click.Group):
             raise click.UsageError(f"{error.message.removesuffix('.')}{near}", ctx) from None
 
 
+def _have_standard_streams() -> None:
+    """What is opened next must not come in the place of one that was closed: uvloop aborts the process where that is closed,
+    and what is printed would go into it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
 class _Lazy(Suggesting):
     """Each command lives in the module of its name."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Where what is printed finds no place, that is a sentence; a reader who has left needs none."""
-        if sys.stdout is None:  # it was closed
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        _have_standard_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of few characters gets ? for the others
             sys.stdout.reconfigure(errors="replace")
         try:

@@ -33,7 +33,7 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.values import Settings
 from proxy.stores.audit import anchor, append
 from proxy.stores.backup import backup
-from proxy.stores.failures import LockedBy, StoreError
+from proxy.stores.failures import LockedBy, StateUnusable, StoreError
 from proxy.stores.hash_key import hash_key
 from proxy.stores.journal import Journal, JournalRules
 from proxy.stores.keys import create_key, revoke_key, rotate_key, update_key
@@ -103,8 +103,7 @@ def answer(home: Home, order: str, params: Params, reason: str = "") -> dict[str
     except (Declined, ValueError, StoreError, ProxyError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise click.ClickException(f"the state directory {state_dir} cannot be used: {reason}") from None
+        raise click.ClickException(str(StateUnusable(state_dir, error))) from None
 
 
 def _bring_up_to_date(state_dir: Path) -> None:

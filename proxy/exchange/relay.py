@@ -38,16 +38,16 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
         client.begin(reply.status, headers + length)
     reply.forget_headers()
     timeouts, stream = reply.provider.timeouts, reply.is_event_stream
+    whole = timeouts.whole_call(stream=stream, draws=record.endpoint in DRAWING)
+    until = asyncio.get_running_loop().time() + whole
     try:
-        whole = timeouts.whole_call(stream=stream, draws=record.endpoint in DRAWING)
-        until = asyncio.get_running_loop().time() + whole
         with client.stepper.bear(timeouts.idle, until) as patience:
             passing = _pass_events if stream else _pass_bytes if reply.interpreter is None else _pass_said
             await passing(client, reply, record, patience)
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
         if not (reply.is_event_stream and reply.findings.complete):
-            raise _silent(reply) if isinstance(error, TimeoutError) else error from None
+            raise _out_of_time(reply, whole, until) if isinstance(error, TimeoutError) else error from None
     finally:
         reply.show(None)
     record.phase = "done"
@@ -58,8 +58,11 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
     client.end()
 
 
-def _silent(reply: Reply) -> UpstreamTimeout:
-    return UpstreamTimeout(f"{reply.provider.name} fell silent in the middle of its answer.")
+def _out_of_time(reply: Reply, whole: float, until: float) -> UpstreamTimeout:
+    name = reply.provider.name
+    if asyncio.get_running_loop().time() < until:
+        return UpstreamTimeout(f"{name} fell silent in the middle of its answer.")
+    return UpstreamTimeout(f"{name} was still answering after {whole:g} seconds, the most its `timeouts` give a call.")
 
 
 async def _pass_events(client: Client, reply: Reply, record: Record, patience: Patience) -> None:

@@ -37,6 +37,15 @@ class LockedBy(StoreError):
         self.pid = pid
 
 
+class StateUnusable(StoreError):
+    """The system refuses something in the state directory."""
+
+    def __init__(self, state_dir: object, error: OSError) -> None:
+        """Name what it refuses, and why."""
+        where = f"{error.filename}: " if error.filename not in (None, str(state_dir)) else ""
+        super().__init__(f"the state directory {state_dir} cannot be used: {where}{error.strerror or error}")
+
+
 class UnsafeState(StoreError):
     """Others could change what we remember."""
 

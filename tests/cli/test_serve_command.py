@@ -87,6 +87,30 @@ def test_of_many_keys_the_start_names_the_first_and_says_how_many_there_are() ->
         assert line.endswith(ends)
 
 
+@pytest.mark.parametrize("closed", [(0,), (2,), (0, 2)], ids=str)
+def test_a_daemon_whose_streams_were_closed_serves_and_ends_in_order(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "providers: {mock: }\nstate_dir: state\nlisten: {port: 0}\nadmin: {port: 0}\n"
+    )
+    shell = ["sh", "-c", 'exec "$@" ' + " ".join(f"{number}>&-" for number in closed), "sh"]
+    command = [*shell, sys.executable, "-m", "proxy", "serve", "--config", str(tmp_path / "config.yaml")]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=surroundings(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = next((line for line in process.stdout if line.startswith("Listening on ")), "")
+            assert url, "it does not start"
+            port = int(url.rsplit(":", 1)[1].removesuffix("/v1\n"))
+            with Connection(port) as connection:
+                connection.send(request_bytes("GET", "/v1/models", (), None, f"127.0.0.1:{port}"))
+                assert connection.read_reply("GET").status == 200
+            process.terminate()
+            assert process.wait(PATIENCE_SECONDS) == 0
+        finally:
+            process.kill()
+
+
 @needs_tmux
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_call_is_one_short_line_on_a_terminal(tmp_path: Path, width: int) -> None:

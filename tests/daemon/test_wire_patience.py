@@ -35,6 +35,16 @@ def test_T59_silence_beyond_the_idle_limit_ends_in_an_error_event(daemon: Daemon
     assert upstream.call.closed.wait(PATIENCE_SECONDS)
 
 
+def test_a_stream_that_goes_on_for_too_long_is_not_called_silent(
+    start_daemon: Callable[..., Daemon], upstream: Upstream
+) -> None:
+    mine = start_daemon(timeouts={"first_byte": 60, "idle": 60, "total": 1})
+    upstream.expect(then(say(stream_head() + chunk(chat_chunk("He"))), hang))
+    reply = mine.chat(stream=True)
+    assert b"was still answering after 1 seconds, the most its `timeouts` give a call." in reply.body
+    assert b"upstream_timeout" in reply.body
+
+
 def test_a_402_that_names_what_is_affordable_is_repaired_once(daemon: Daemon, upstream: Upstream) -> None:
     message = "This request requires more credits. You requested up to 4096 tokens, but can only afford 812."
     upstream.expect(json_reply(error_body(message, 402), 402), GOOD)

@@ -133,6 +133,26 @@ def test_a_link_in_the_place_of_a_file_is_refused(tmp_path: Path, name: str) -> 
     assert not elsewhere.exists()
 
 
+@pytest.mark.parametrize("name", ["lock", "ledger.db"])
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / name).mkdir()
+    (tmp_path / "config.yaml").write_text(f"state_dir: {state}\nproviders: {{mock: {{}}}}\n")
+    ended = started(tmp_path)
+    assert ended.returncode == 1
+    assert f"the state directory {state} cannot be used: {state / name}: Is a directory\n" in ended.stderr
+
+
+def test_a_control_socket_that_cannot_be_removed_does_not_spoil_the_end(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "control.sock").mkdir()
+    with Daemon({"providers": {"mock": {}}}, tmp_path) as daemon:
+        daemon.wait_for_log(lambda line: line["event"] == "no_control_socket")
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.output
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "state"

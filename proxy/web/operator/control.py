@@ -83,7 +83,8 @@ class Control:
             await asyncio.sleep(0)  # connections that are accepted are set up
             server.pre_shutdown()
             await server.shutdown(_LAST_SECONDS)
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the disk may be read-only by now
+                file.unlink(missing_ok=True)
             os.close(folder)
 
         return close
