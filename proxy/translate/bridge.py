@@ -46,16 +46,20 @@ _WRITE: dict[Protocol, Callable[[Request, Aim, Losses], dict[str, Any]]] = {
 
 def decode(body: bytes) -> dict[str, Any]:
     """A body as an object. Raises `InvalidJson`."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        try:
-            value = msgspec.json.decode(mended(body))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            raise InvalidJson("The body cannot be read as JSON.") from None
+    value = _value(body)
     if not isinstance(value, dict):
         raise InvalidJson("The body must be a JSON object.")
     return value
+
+
+def _value(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        try:
+            return msgspec.json.decode(mended(body))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise InvalidJson("The body cannot be read as JSON.") from None
 
 
 def read_request(protocol: Protocol, body: bytes, losses: Losses) -> Request:
@@ -215,7 +219,7 @@ class Bridge:
     def error(self, body: bytes, status: int) -> bytes:
         """An error of the upstream in the client's envelope."""
         try:
-            value: Any = decode(body)
+            value = _value(body)
         except InvalidJson:
             value = None
         return encode(envelope(self.target, fault_of(value, status)))

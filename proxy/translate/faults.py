@@ -15,14 +15,16 @@ UNREADABLE = Fault("The provider sent an event that cannot be read.", 502, "upst
 # How servers say that a conversation is too long. Agents shorten theirs when they read their own provider's word for it.
 _TOO_LONG = re.compile(
     r"context[_ ](?:length|window|size)|maximum context|prompt is too long|too many (?:input )?tokens|"
-    r"exceeds? (?:the )?(?:model'?s )?(?:available )?context|input is too long",
+    r"exceeds? (?:the )?(?:model'?s )?(?:available )?context|input is too long|"
+    r"exceeds the maximum number of (?:input )?tokens|maximum prompt length|`?max_new_tokens`? must be",
     re.IGNORECASE,
 )
 _TOO_LONG_CODE = "context_length_exceeded"
 
 
 def fault_of(body: Any, status: int = 0) -> Fault:
-    """The error in a decoded reply or event; `status` is that of the reply, 0 inside a stream."""
+    """The error in a decoded reply or event; `status` is that of the reply, 0 inside a stream. Gemini's is in a list."""
+    body = body[0] if isinstance(body, list) and body else body
     error = body.get("error") if isinstance(body, dict) and body.get("error") else body
     said = error if isinstance(error, dict) else {}
     found = status or status_of(error)
@@ -32,7 +34,7 @@ def fault_of(body: Any, status: int = 0) -> Fault:
     return Fault(
         message,
         400 if code == _TOO_LONG_CODE and not status else found,
-        "" if code == str(found) else code,
+        "" if code in (str(found), str(status_of(error))) else code,
         kind if isinstance(kind, str) and kind != "error" else "",
         param if isinstance(param, str) else None,
     )

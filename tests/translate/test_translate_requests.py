@@ -777,10 +777,16 @@ def test_anthropic_does_not_think_on_about_a_call_whose_thoughts_are_lost() -> N
             "Overloaded",
         ),
         ("chat", 502, {"detail": "bad"}, "bad"),
+        (
+            "chat",
+            400,
+            [{"error": {"code": 400, "message": "Gemini says no.", "status": "INVALID_ARGUMENT"}}],
+            "Gemini says no.",
+        ),
     ],
 )
 def test_errors_are_told_in_the_clients_envelope(
-    source: Protocol, status: int, body: dict[str, Any], message: str, target: Protocol
+    source: Protocol, status: int, body: Any, message: str, target: Protocol
 ) -> None:
     told = json.loads(Bridge(source, target, Request(), IDENTITY).error(json.dumps(body).encode(), status))
     assert told["error"]["message"] == message
@@ -793,6 +799,7 @@ def test_errors_are_told_in_the_clients_envelope(
         )
     else:
         assert set(told["error"]) == {"message", "type", "param", "code"}
+        assert not str(told["error"]["code"] or "").isdecimal()  # a status is no code, least of all another
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null"])
@@ -801,8 +808,17 @@ def test_errors_that_cannot_be_read_have_a_sentence(body: bytes) -> None:
     assert told["error"] == {"type": "overloaded_error", "message": "The provider answered with status 503."}
 
 
-def test_a_conversation_too_long_is_called_what_agents_look_for() -> None:
-    body = json.dumps({"error": {"message": "the request exceeds the available context size", "code": 400}}).encode()
+@pytest.mark.parametrize(
+    "words",
+    [
+        "the request exceeds the available context size",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "This model's maximum prompt length is 131072 but the request contains 150000 tokens.",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193.",
+    ],
+)
+def test_a_conversation_too_long_is_called_what_agents_look_for(words: str) -> None:
+    body = json.dumps({"error": {"message": words, "code": 400}}).encode()
     assert json.loads(Bridge("chat", "messages", Request(), IDENTITY).error(body, 400))["error"]["message"].startswith(
         "prompt is too long"
     )
