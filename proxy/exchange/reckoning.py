@@ -156,6 +156,7 @@ def _ending(held: Held, outcome: Reply | Failure) -> Ending:
         binary=findings is not None and not findings.events,
         stops_billing=not outcome.complete and held.job.record.closing_stops_billing(),
         makes_images=draws,
+        makes_speech=held.hold.endpoint == "audio/speech",
         pictures=outcome.pictures if draws else 0,
         copies=held.job.weight.asks.copies or 1,
         usage=findings.usage if findings else None,

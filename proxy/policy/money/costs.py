@@ -47,6 +47,13 @@ def of_images(usage: Usage) -> Usage:
     )
 
 
+def of_speech(usage: Usage) -> Usage:
+    """The usage of text read aloud: what is put out is sound, unless the reply says what it is."""
+    return msgspec.structs.replace(
+        usage, audio_output_tokens=usage.audio_output_tokens or max(0, usage.output_tokens - usage.text_output_tokens)
+    )
+
+
 def is_free(price: Price) -> bool:
     """Whether nothing is charged, whatever was used."""
     return msgspec.structs.replace(price, makes_images=False, doubles_hour_writes=False) == FREE_OF_CHARGE

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.policy.money.amounts import to_pusd, told_pusd
-from proxy.policy.money.costs import Extra, PriceOf, cost_usd, is_free, nobody_knows, of_images
+from proxy.policy.money.costs import Extra, PriceOf, cost_usd, is_free, nobody_knows, of_images, of_speech
 from proxy.policy.money.prices import Price
 from proxy.policy.retries.retry import Trouble
 from proxy.wire.findings import Findings
@@ -26,7 +26,7 @@ class Ending(Struct, frozen=True):
     `status` None: no answer came. `failed`: an error inside a 200 and no output. `stops_billing`:
     closing the connection ended the bill. `binary`: the reply was no JSON. `counted_output` tokens streamed past
     where it is `countable`, which only a stream is that could be read; `input_tokens` is our estimate of the prompt.
-    `pictures` came of the `copies` that were asked for. `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
+    `makes_speech`: text was read aloud. `pictures` came of the `copies` that were asked for. `characters` were asked to be read aloud. `hhmm` the UTC time of day, and `terms` what the reply says it was served
     at (`service_tier`: `priority`), for prices that depend on them.
     """
 
@@ -39,6 +39,7 @@ class Ending(Struct, frozen=True):
     binary: bool = False
     stops_billing: bool = False
     makes_images: bool = False
+    makes_speech: bool = False
     pictures: int = 0
     copies: int = 1
     usage: Usage | None = None
@@ -129,7 +130,7 @@ def _priced(ending: Ending, usage: Usage, prices: Prices, hold_pusd: int) -> Set
         return _estimated(ending, prices, hold_pusd)
     if ending.makes_images and prices.own.is_by_picture and not ending.refused:
         return _by_pictures(ending, hold_pusd)
-    usage = of_images(usage) if ending.makes_images else usage
+    usage = of_images(usage) if ending.makes_images else of_speech(usage) if ending.makes_speech else usage
     cost = cost_usd(usage, prices.own, ending.hhmm, Extra(characters=ending.characters), prices.of)
     if cost is None:
         return _at_hold(hold_pusd, usage)
