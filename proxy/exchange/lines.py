@@ -5,8 +5,10 @@ Nearly every call differs from one before it in its ids, key, times, tokens and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -84,23 +86,27 @@ class _Unknown(Struct, frozen=True):
 
 
 _UNKNOWN = _Unknown()
-# of a line, in turn; the third has a place for each of what only some calls have, the last is that one where a call has none
-Pieces = tuple[Raw, Raw, bytes, Raw]
+# of the lines of a kind: their level, whether they say a cost, and what was saved; and the JSON of a line, in turn. The third of
+# these has a place for each of what only some calls have, the last is that one where a call has none
+Pieces = tuple[str, bool, bool, Raw, Raw, bytes, Raw]
 Seldom = tuple[str | None, ...]  # in the order of _SELDOM
 _SELDOM = ("session", "tenant", "decision", "cost_credits", "saved_usd")
 _NO_SELDOM: Seldom = (None,) * len(_SELDOM)
-_NO_PIECES: Pieces = (Raw(), Raw(), b"", Raw())
+_NO_JSON = Raw(), Raw(), b"", Raw()
 _OWN = frozenset(name for name, kind in Line.__annotations__.items() if kind != "Raw")
 
 
 class Kind(Struct, eq=False):
-    """Calls that differ in what each has for itself: the first one's entry, the level of their lines, and the JSON that all
-    these have; None where something in it is odd. `meter`: where the metrics count them, once they have."""
+    """Calls that differ in what each has for itself: the first one's entry, and what their lines have in common. `is_odd`: not
+    all of that is as it is written. `meter`: where the metrics count them, once they have."""
 
     entry: Entry
-    level: str
-    pieces: Pieces | None
+    pieces: Pieces
+    is_odd: bool = False
     meter: Meter | None = None
+
+
+_pieces_of: Callable[[Kind], Pieces] = attrgetter("pieces")
 
 
 class Alike(Struct):
@@ -128,22 +134,22 @@ class Kinds:
 
     def told(self, ended: Sequence[Ended], unit: Credits | None) -> Told:
         """All there is to tell of these, with what they cost in the operator's own unit, where there is one."""
-        kinds, parted = self._parted(ended)
+        kinds, alike = self._parted(ended)
         is_usual = _are_usual(ended)
-        alike = {
-            kind: Alike(kind.entry, same, _told(kind, same, unit, is_usual), kind) for kind, same in parted.items()
-        }
+        has_odd = not is_usual or any([kind.is_odd for kind in alike])
+        pieces = repeat(kinds[0].pieces) if len(alike) == 1 else map(_pieces_of, kinds)
+        lines = list(_told(ended, kinds, unit, is_usual) if has_odd else _lines(ended, pieces, unit))
         if len(alike) == 1:
-            lines = alike[kinds[0]].lines
+            alike[kinds[0]].lines = lines
         else:
-            left = {kind: iter(same.lines) for kind, same in alike.items()}
-            lines = [next(left[kind]) for kind in kinds]
-        return Told(lines, list(alike.values()), not is_usual or any(kind.pieces is None for kind in alike))
+            for kind, line in zip(kinds, lines, strict=True):
+                alike[kind].lines.append(line)
+        return Told(lines, list(alike.values()), has_odd)
 
-    def _parted(self, ended: Sequence[Ended]) -> tuple[list[Kind], dict[Kind, list[Ended]]]:
-        """The kind of each, and those of each kind."""
+    def _parted(self, ended: Sequence[Ended]) -> tuple[list[Kind], dict[Kind, Alike]]:
+        """The kind of each, and those of each kind, without their lines."""
         kinds: list[Kind] = []
-        parted: dict[Kind, list[Ended]] = {}
+        parted: dict[Kind, Alike] = {}
         newest: tuple[Any, ...] = ()
         for one in ended:
             record, at = one
@@ -158,7 +164,7 @@ class Kinds:
             )  # fmt: skip
             if shared != newest:  # as few are, and found out in half the time
                 newest, kind = shared, self._kind(one, shared)
-                same = parted.setdefault(kind, [])
+                same = (parted.get(kind) or parted.setdefault(kind, Alike(kind.entry, [], [], kind))).ended
             same.append(one)
             kinds.append(kind)
         return kinds, parted
@@ -171,58 +177,56 @@ class Kinds:
             if len(known) >= _MOST_KINDS:
                 known.clear()
             flags: tuple[str, ...] = others[-2]
-            kind = known[shared] = _begun(_entry(ended, _lines([ended], "", _NO_PIECES, None)[0], flags, None))
+            said = "", bool(ended[0].cost_source) and not ended[0].pending, ended[0].cost_source == "cached"
+            own = _lines([ended], [(*said, *_NO_JSON)], None)[0]
+            kind = known[shared] = _begun(_entry(ended, own, flags, None), said[1:])
         return kind
 
 
-def _begun(entry: Entry) -> Kind:
-    level = level_of(entry.status)
+def _begun(entry: Entry, says: tuple[bool, bool]) -> Kind:
+    said = level_of(entry.status), *says
+    odd = Kind(entry, (*said, *_NO_JSON), is_odd=True)
     try:
         members = msgspec.json.decode(msgspec.json.encode(entry), type=dict[str, Raw])
     except UnicodeEncodeError:
-        return Kind(entry, level, None)
+        return odd
     pieces: list[bytes] = []
     before = ""
     for name, value in members.items():
         if name not in _OWN:
-            said = b"%b" if name in _SELDOM else bytes(value).replace(b"%", b"%%")
+            text = b"%b" if name in _SELDOM else bytes(value).replace(b"%", b"%%")
             if before in _OWN:
-                pieces.append(said)
+                pieces.append(text)
             else:
-                pieces[-1] += b',"%b":%b' % (name.encode(), said)
+                pieces[-1] += b',"%b":%b' % (name.encode(), text)
         before = name
     if not all(len(piece) <= LONGEST and is_plain(piece) for piece in pieces):
-        return Kind(entry, level, None)
+        return odd
     endpoint, source, left = pieces
     template = left + b',"event":"call"'
-    return Kind(entry, level, (Raw(endpoint % ()), Raw(source % ()), template, _rest(template, _NO_SELDOM)))
+    return Kind(entry, (*said, Raw(endpoint % ()), Raw(source % ()), template, _rest(template, _NO_SELDOM)))
 
 
-def _told(kind: Kind, ended: list[Ended], unit: Credits | None, is_usual: bool) -> list[Line | OddLine]:
-    """The lines of these, which are of one kind. `is_usual`: nothing of their own is odd."""
-    lines: list[Line | OddLine] = []
-    if kind.pieces is not None and is_usual:
-        lines += _lines(ended, kind.level, kind.pieces, unit)
-        return lines
-    for one in ended:
-        if kind.pieces is not None and _are_usual([one]):
-            lines += _lines([one], kind.level, kind.pieces, unit)
-        else:
-            own = _lines([one], kind.level, _NO_PIECES, unit)[0]
-            entry = _entry(one, own, kind.entry.flags, unit)
-            lines.append(OddLine(**asdict(entry), event="call", level=own.level, time=own.time))
-    return lines
+def _told(ended: Sequence[Ended], kinds: list[Kind], unit: Credits | None, is_usual: bool) -> Iterable[Line | OddLine]:
+    """The lines of these, some of which are odd. `is_usual`: nothing of their own is."""
+    odd = [kind.is_odd or not (is_usual or _are_usual([one])) for one, kind in zip(ended, kinds, strict=True)]
+    pieces = [(*kind.pieces[:3], *_NO_JSON) if is_odd else kind.pieces for kind, is_odd in zip(kinds, odd, strict=True)]
+    for one, kind, line, is_odd in zip(ended, kinds, _lines(ended, pieces, unit), odd, strict=True):
+        entry = _entry(one, line, kind.entry.flags, unit) if is_odd else None
+        yield line if entry is None else OddLine(**asdict(entry), event="call", level=line.level, time=line.time)
 
 
-def _lines(ended: list[Ended], level: str, pieces: Pieces, unit: Credits | None) -> list[Line]:
-    """Of calls of one kind. In the order of a line's fields: by their names it takes four times as long. Times are to the
-    microsecond; what of the time to the reply was ours is what nobody else took."""
-    record, _ = ended[0]
-    is_priced = bool(record.cost_source) and not record.pending
-    has_more = unit is not None or record.cost_source == "cached"
-    (endpoint, source, template, usual), lines = pieces, []
+def _lines(ended: Sequence[Ended], pieces: Iterable[Pieces], unit: Credits | None) -> list[Line]:
+    """Of calls, each with the pieces of its kind. In the order of a line's fields: by their names it takes four times as long.
+    Times are to the microsecond; what of the time to the reply was ours is what nobody else took."""
+    lines: list[Line] = []
+    newest: Pieces | None = None
     second, to_second = 0.0, ""
-    for record, at in ended:
+    for (record, at), of_kind in zip(ended, pieces, strict=False):
+        if of_kind is not newest:
+            newest = of_kind
+            level, is_priced, has_more, endpoint, source, template, usual = of_kind
+            has_more = has_more or unit is not None
         usage, times = record.usage or _UNKNOWN, record.times
         start, first_byte, token = times.started, times.first_byte_at, times.first_token_at
         ours = (first_byte or at) - start - times.upstream_seconds - times.waited_seconds
