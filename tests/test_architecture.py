@@ -85,7 +85,7 @@ MAY_ASK_FOR_STREAM = {
     "exchange/rows.py": "the ledger says whether the call streamed",
     "stores/alike.py": "attempts are alike where both streamed, or neither",
     "exchange/fares.py": "the hold says whether the call streams",
-    "telemetry.py": "the time to the first token is a stream's",
+    "exchange/metering.py": "the time to the first token is a stream's",
     "mock/calls.py": "the built-in upstream plays both sides of the protocol",
 }
 

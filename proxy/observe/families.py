@@ -101,11 +101,6 @@ class Distribution:
         self.total = 0.0
         self._bounds = bounds
 
-    def add(self, amount: float) -> None:
-        """Count one observation."""
-        self.total += amount
-        self.counts[bisect_left(self._bounds, amount)] += 1
-
     def observe(self, *amounts: float) -> None:
         """Count observations."""
         self.total += sum(amounts)

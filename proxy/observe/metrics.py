@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from proxy.observe.families import Families, Room
+from proxy.observe.families import Distribution, Families, Room
 from proxy.observe.gen_ai import GenAi
 from proxy.observe.labels import (
     Known,
@@ -31,6 +31,7 @@ from proxy.observe.seen import Alike, CallSeen, CostSeen, Kind, Meter, Took, kin
 
 # below the 15,000 promised: what is folded into `_other` past it, and the gauges, need room too
 CEILING = 14_500
+_MANY = 16  # are counted in the library's way: its call takes longer than to count fewer
 
 
 class Metrics:
@@ -100,9 +101,13 @@ class Metrics:
 
     def finished_alike(self, kinds: Iterable[Alike]) -> None:
         """The same of calls that are told by their kinds."""
+        overheads: dict[Distribution, list[float]] = {}
         with self._lock:
             for alike in kinds:
                 self._count(alike)
+                overheads.setdefault(alike.meter.overhead, []).extend([each.overhead_seconds for each in alike.calls])
+            for overhead, seconds in overheads.items():
+                overhead.observe(*seconds)
 
     def settled(self, *costs: CostSeen) -> None:
         """Book what attempts came to."""
@@ -159,14 +164,12 @@ class Metrics:
         if not callers:
             self._uncounted.append(meter)
         before = len(callers)
-        if len(same) == 1:  # as of most kinds where many models are called
-            callers[alike.whose[0]] += 1
-            meter.duration.add(same[0].total_seconds)
-            meter.overhead.add(same[0].overhead_seconds)
+        if len(same) < _MANY:
+            for whose in alike.whose:
+                callers[whose] += 1
         else:
             callers.update(alike.whose)
-            meter.duration.observe(*[each.total_seconds for each in same])
-            meter.overhead.observe(*[each.overhead_seconds for each in same])
+        meter.duration.observe(*[each.total_seconds for each in same])
         self.uncounted += len(callers) - before
         for attempts, times in meter.attempts:
             attempts.value += times * len(same)
