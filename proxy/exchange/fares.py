@@ -23,7 +23,9 @@ from proxy.policy.money.settlement import Prices
 from proxy.policy.values import Caller
 from proxy.wire.json_object import Text
 
-_COMMON = ("price", "hold_marks", "row_marks", "slope", "fixed")
+_COMMON = (
+    "price", "pusd", "pusd_per_token", "window", "spare_pusd", "token_pusd", "hold_marks", "row_marks", "slope", "fixed"
+)  # fmt: skip
 _UNKNOWN = Together("", [])  # binds at no time
 _NO_LIMITS = Limiter(()).of(())
 

@@ -33,63 +33,25 @@ class Denied(Struct, frozen=True):
     retry_after_seconds: float
 
 
-class _Bucket:
-    """The state of one limit: when the bucket will be empty (ns times `rate`), or the calls under way.
-
-    `unit` is what one request or token adds to that, `whole` what the whole amount does, `ms` is a millisecond of it: in the
-    smallest whole numbers, so that `rate` is mostly 1. `told` is how its headers begin, as far as what is left; `resets` are
-    how they go on, by the milliseconds until it is empty.
+class _Measure(Struct, frozen=True):
+    """What limits that are alike have in common, so that those of many keys are few: in the smallest whole numbers, so that `rate`
+    is mostly 1. `unit` is what one request or token adds to a bucket, `whole` what the whole amount does, `ms` is a millisecond of
+    it. `told` is how its headers begin, as far as what is left; `resets` are how they go on, by the milliseconds until it is empty.
     """
 
-    __slots__ = (
-        "amount",
-        "empty_at",
-        "is_of_tokens",
-        "limit",
-        "ms",
-        "rate",
-        "resets",
-        "told",
-        "under_way",
-        "unit",
-        "whole",
-    )
-
-    def __init__(self, limit: Limit) -> None:
-        self.under_way = self.empty_at = 0
-        self.rate = 1
-        self.change(limit)
-
-    def change(self, limit: Limit) -> None:
-        """Take on a new amount: how full it is, in time, stays."""
-        self.limit, self.is_of_tokens, before = limit, limit.of == "tokens", self.rate
-        self.amount, self.rate, self.unit, self.whole, self.ms, self.told = _measured(limit.of, limit.per, limit.amount)
-        self.empty_at = self.empty_at * self.rate // before
-        self.resets = _RESETS.get(limit.of, ())
+    of: LimitOf
+    amount: int
+    is_of_tokens: bool
+    rate: int
+    unit: int
+    whole: int
+    ms: int
+    told: str
+    resets: tuple[str, ...]
 
     def part_of(self, tokens: int) -> int:
         """What one call of so many tokens takes of a limit over a period: of tokens no more than fits at all."""
         return min(tokens, self.amount) if self.is_of_tokens else 1
-
-    def wait(self, tokens: int, now_ns: int) -> float:
-        """Seconds until one call of so many tokens does fit; 0 when it does now."""
-        if self.limit.of == "concurrent":
-            return CONCURRENT_RETRY_SECONDS if self.under_way >= self.amount else 0.0
-        over = self.level(now_ns) + self.part_of(tokens) * self.unit - self.whole
-        return (-(-(now_ns * self.rate + over) // self.rate) - now_ns) / _NANO if over > 0 else 0.0
-
-    def add(self, difference: int, now_ns: int) -> None:
-        """Take so many more, or give them back."""
-        begun = now_ns * self.rate
-        self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.unit
-
-    def level(self, now_ns: int) -> int:
-        """How full it is."""
-        return max(0, self.empty_at - now_ns * self.rate)
-
-    def tightness(self, now_ns: int) -> tuple[int, int]:
-        """How much is left, and of what."""
-        return max(0, (self.whole - self.level(now_ns)) // self.unit), self.amount
 
     def tell(self, level: int, free: int) -> str:
         """The headers of a limit over a period that is so full, and has so much free, as lines."""
@@ -97,17 +59,52 @@ class _Bucket:
         if ms < 1000:
             return f"{self.told}{free // self.unit}{self.resets[ms]}"
         reset = duration_text(level / self.rate / _NANO)
-        return f"{self.told}{free // self.unit}\r\nx-ratelimit-reset-{self.limit.of}: {reset}\r\n"
+        return f"{self.told}{free // self.unit}\r\nx-ratelimit-reset-{self.of}: {reset}\r\n"
 
 
 @lru_cache(1024)
-def _measured(of: LimitOf, per: Per | None, amount: int) -> tuple[int, int, int, int, int, str]:
-    """Amount, `rate`, `unit`, `whole`, `ms` and `told`: the same for all limits that are alike, so that those of many keys are few."""
+def _measure(of: LimitOf, per: Per | None, amount: int) -> _Measure:
     period = PERIOD_SECONDS[per or "minute"] * _NANO
     shared = gcd(amount, period)
     rate, unit = amount // shared, period // shared
     told = f"x-ratelimit-limit-{of}: {amount}\r\nx-ratelimit-remaining-{of}: "
-    return amount, rate, unit, amount * unit, rate * 10**6, told
+    return _Measure(of, amount, of == "tokens", rate, unit, amount * unit, rate * 10**6, told, _RESETS.get(of, ()))
+
+
+class _Bucket:
+    """The state of one limit: when the bucket will be empty (ns times the rate of its `measure`), or the calls under way."""
+
+    __slots__ = ("empty_at", "limit", "measure", "under_way")
+
+    def __init__(self, limit: Limit) -> None:
+        self.under_way = self.empty_at = 0
+        self.limit, self.measure = limit, _measure(limit.of, limit.per, limit.amount)
+
+    def change(self, limit: Limit) -> None:
+        """Take on a new amount: how full it is, in time, stays."""
+        before, self.limit, self.measure = self.measure, limit, _measure(limit.of, limit.per, limit.amount)
+        self.empty_at = self.empty_at * self.measure.rate // before.rate
+
+    def wait(self, tokens: int, now_ns: int) -> float:
+        """Seconds until one call of so many tokens does fit; 0 when it does now."""
+        measure = self.measure
+        if self.limit.of == "concurrent":
+            return CONCURRENT_RETRY_SECONDS if self.under_way >= measure.amount else 0.0
+        over = self.level(now_ns) + measure.part_of(tokens) * measure.unit - measure.whole
+        return (-(-(now_ns * measure.rate + over) // measure.rate) - now_ns) / _NANO if over > 0 else 0.0
+
+    def add(self, difference: int, now_ns: int) -> None:
+        """Take so many more, or give them back."""
+        begun = now_ns * self.measure.rate
+        self.empty_at = (self.empty_at if self.empty_at > begun else begun) + difference * self.measure.unit
+
+    def level(self, now_ns: int) -> int:
+        """How full it is."""
+        return max(0, self.empty_at - now_ns * self.measure.rate)
+
+    def tightness(self, now_ns: int) -> tuple[int, int]:
+        """How much is left, and of what."""
+        return max(0, (self.measure.whole - self.level(now_ns)) // self.measure.unit), self.measure.amount
 
 
 class Limits(Struct, frozen=True, eq=False):
@@ -139,18 +136,19 @@ class Limits(Struct, frozen=True, eq=False):
         fits, lines = True, ""
         for slot in self.slots:
             slot.under_way = under_way = slot.under_way + 1
-            if under_way > slot.amount:
+            if under_way > slot.measure.amount:
                 fits = False
         for bucket, most in self.timed:
-            begun, level = now_ns * bucket.rate, bucket.unit
+            measure, empty_at = bucket.measure, bucket.empty_at
+            begun, level = now_ns * measure.rate, measure.unit
             if most is not None:
                 level *= tokens if tokens < most else most
-            if bucket.empty_at > begun:
-                level += bucket.empty_at - begun
+            if empty_at > begun:
+                level += empty_at - begun
             bucket.empty_at = begun + level
-            free = bucket.whole - level
+            free = measure.whole - level
             if free >= 0:
-                lines += bucket.tell(level, free)
+                lines += measure.tell(level, free)
             else:
                 fits = False
         if fits:
@@ -171,12 +169,9 @@ class Limits(Struct, frozen=True, eq=False):
             slot.under_way -= 1
         if used is not None:
             for bucket, most in self.of_tokens:
-                begun, empty_at, more = (
-                    now_ns * bucket.rate,
-                    bucket.empty_at,
-                    used - (tokens if tokens < most else most),
-                )
-                bucket.empty_at = (empty_at if empty_at > begun else begun) + more * bucket.unit
+                measure, empty_at, more = bucket.measure, bucket.empty_at, used - (tokens if tokens < most else most)
+                begun = now_ns * measure.rate
+                bucket.empty_at = (empty_at if empty_at > begun else begun) + more * measure.unit
 
     def withdraw(self, tokens: int, now_ns: int) -> None:
         """A call that took so many tokens, and has left, is not made after all."""
@@ -189,7 +184,7 @@ class Limits(Struct, frozen=True, eq=False):
         for buckets in self.told:
             bucket = min(buckets, key=lambda one: one.tightness(now_ns))
             level = bucket.level(now_ns)
-            found += bucket.tell(level, max(0, bucket.whole - level))
+            found += bucket.measure.tell(level, max(0, bucket.measure.whole - level))
         return found
 
 
@@ -240,9 +235,8 @@ class Limiter:
         denied = self.denied_in_shadow(scopes, tokens, now_ns)
         limits = _limits([bucket for bucket in self._shadows(scopes) if bucket.limit not in denied])
         limits.take(tokens, now_ns)
-        of_tokens = taken.of_tokens + limits.of_tokens
-        taken = replace(taken, slots=taken.slots + limits.slots, timed=taken.timed + limits.timed, of_tokens=of_tokens)
-        return taken, denied
+        slots, timed = taken.slots + limits.slots, taken.timed + limits.timed
+        return replace(taken, slots=slots, timed=timed, of_tokens=taken.of_tokens + limits.of_tokens), denied
 
     def _shadows(self, scopes: tuple[str, ...]) -> list[_Bucket]:
         return [bucket for scope in scopes for bucket in self._by_scope.get(scope, ()) if bucket.limit.shadow]
@@ -252,8 +246,8 @@ def _limits(buckets: list[_Bucket]) -> Limits:
     told = [each for of in _TOLD if (each := [one for one in buckets if one.limit.of == of])]
     return Limits(
         tuple([one for one in buckets if one.limit.of == "concurrent"]),
-        tuple([(one, one.amount if one.is_of_tokens else None) for each in told for one in each]),
-        tuple([(one, one.amount) for one in buckets if one.is_of_tokens]),
+        tuple([(one, one.measure.amount if one.measure.is_of_tokens else None) for each in told for one in each]),
+        tuple([(one, one.measure.amount) for one in buckets if one.measure.is_of_tokens]),
         told,
         all(len(each) == 1 for each in told),
     )

@@ -207,7 +207,12 @@ class Together:
     def __init__(self, key: str, charged: Sequence[tuple[Account, int]]) -> None:
         self.key = key
         self._rows = [(account, account.counter(period)) for account, period in charged]
-        self.charges = tuple([(account.budget.id, period) for account, period in charged])
+        self.charges = tuple(
+            [
+                account.charge if account.charge[1] == period else (account.budget.id, period)
+                for account, period in charged
+            ]
+        )
         self.begun = max([account.begun for account, _ in self._rows], default=-inf)
         self.ends = min([account.ends for account, _ in self._rows], default=inf)
         self.holds = self.held = self.spent = 0

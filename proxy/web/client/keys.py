@@ -16,7 +16,7 @@ from proxy.stores.hash_key import keyed, keyed_hash
 
 OPEN = Caller("open")
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid (unix(7))
-NOTED_SECONDS = 1.0
+NOTED_SECONDS = 10.0
 MOST_LINES = 16_384  # remembered by their digests
 
 
@@ -86,7 +86,7 @@ class Keyring:
         return self.admitted_until(caller) > 0
 
     def admitted_until(self, caller: Caller) -> float:
-        """The same, as the time (UTC epoch seconds) at which to ask again: the use is noted to the second. 0: it does not."""
+        """The same, as the time (UTC epoch seconds) at which to ask again: the use is noted to ten seconds. 0: it does not."""
         now = time.time()
         if caller is OPEN:
             return now + NOTED_SECONDS
