@@ -50,7 +50,7 @@ def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]
     if words := [_text(part) for part in system if part.text.strip()]:
         body["system"] = words
     if request.tools:
-        body["tools"] = [_tool(as_function(tool, "messages")) for tool in request.tools]
+        body["tools"] = [_tool(as_function(tool, "messages"), losses) for tool in request.tools]
         if choice := _choice(request, losses):
             body["tool_choice"] = choice
     if stops := [text for text in request.stop if text.strip()]:
@@ -268,9 +268,12 @@ def _media(part: Media, losses: Losses) -> dict[str, Any] | None:
     return block | _cache(part)
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    schema = tool.parameters if isinstance(tool.parameters, dict) else {}
-    said: dict[str, Any] = {"name": tool.name, "input_schema": {"type": "object", **schema}}
+def _tool(tool: Tool, losses: Losses) -> dict[str, Any]:
+    schema = {"type": "object", **(tool.parameters if isinstance(tool.parameters, dict) else {})}
+    if tool.strict and (strict := narrowed(schema)) != schema:
+        losses.add("other", "changed")
+        schema = strict
+    said: dict[str, Any] = {"name": tool.name, "input_schema": schema}
     if tool.description:
         said["description"] = tool.description
     if tool.strict is not None:

@@ -74,6 +74,17 @@ def test_anthropic_is_asked_for_shapes_it_takes(asked: Any, due: Any) -> None:
     assert shaped("responses", asked) == (asked, [])
 
 
+@pytest.mark.parametrize("strict", [None, False, True])
+def test_only_strict_tools_are_narrowed_for_anthropic(strict: bool | None) -> None:
+    schema = {"type": "object", "properties": {"at": {"type": "integer", "minimum": 1}}}
+    tool = {"name": "look", "parameters": schema} | ({} if strict is None else {"strict": strict})
+    members = {"model": "x", "messages": HI, "tools": [{"type": "function", "function": tool}]}
+    body, losses = translated("chat", "messages", members)
+    taken = {**CLOSED, "properties": {"at": {"type": "integer", "description": "{minimum: 1}"}}}
+    assert body["tools"][0]["input_schema"] == (taken if strict else schema)
+    assert lost(losses) == (["other"] if strict else [])
+
+
 BLANKS = ["", " ", "\n\n", "\u00a0"]
 
 
