@@ -80,7 +80,8 @@ def _put(body: dict[str, Any], **members: Any) -> None:
 def _messages(turns: list[Turn], losses: Losses, *, takes_extra: bool) -> list[dict[str, Any]]:
     """The messages, what systems and developers say joined at the front: many templates take it nowhere else.
 
-    What a user says in a row is one message, as many templates want speakers to alternate. `takes_extra`: Gemini's own
+    What a user says in a row is one message, as many templates want speakers to alternate; it waits for the results of all
+    tools that were called, as nothing may stand between those. `takes_extra`: Gemini's own
     members go back to it; others refuse what they do not know.
     """
     system, rest = split_system(turns, losses)
@@ -91,7 +92,7 @@ def _messages(turns: list[Turn], losses: Losses, *, takes_extra: bool) -> list[d
     heard: list[Part] = []
     for turn in rest:
         results = [part for part in turn.parts if isinstance(part, ToolResult)]
-        if heard and (results or turn.role == "assistant"):
+        if heard and turn.role == "assistant":
             messages.append({"role": "user", "content": _content(heard, losses)})
             heard = []
         if turn.role == "assistant":

@@ -479,6 +479,18 @@ CODEX = {
 }
 
 
+@pytest.mark.parametrize("between", ["a picture", "words"])
+def test_nothing_stands_between_the_results_of_tools(between: str) -> None:
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+    calls = [{"type": "function_call", "call_id": name, "name": "look", "arguments": "{}"} for name in "ab"]
+    first = {"type": "function_call_output", "call_id": "a", "output": [picture] if between == "a picture" else "1"}
+    words = [] if between == "a picture" else [{"role": "user", "content": "Wait."}]
+    second = {"type": "function_call_output", "call_id": "b", "output": "2"}
+    body, _ = translated("responses", "chat", {"model": "x", "input": [*HI, *calls, first, *words, second, *HI]})
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "tool", "tool", "user"]
+    assert [message.get("tool_call_id") for message in body["messages"][2:4]] == ["a", "b"]
+
+
 def test_what_codex_asks_a_chat_server() -> None:
     body, losses = translated("responses", "chat", CODEX)
     assert lost(losses) == ["tools.web_search"]
