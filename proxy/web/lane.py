@@ -22,7 +22,7 @@ LARGEST_HEAD = 16 * 1024
 PATIENCE_SECONDS = 1.0
 _MOST_DIGITS = 16
 
-_LENGTHS = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_LENGTHS = b"\r\nContent-Length: ", b"\r\ncontent-length: ", b"\r\nContent-length: "  # the last one by urllib and ab
 _LENGTH_BEGINS = len(_LENGTHS[0])
 _CREDENTIALS = (
     b"\r\nAuthorization: ",
@@ -30,7 +30,9 @@ _CREDENTIALS = (
     b"\r\nx-api-key: ",
     b"\r\nX-Api-Key: ",
     b"\r\nX-API-Key: ",
+    b"\r\nX-api-key: ",
     b"\r\napi-key: ",
+    b"\r\nApi-key: ",
 )
 _NOTHING = b"", 0, 0
 _PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.[01]\r\n")

@@ -111,7 +111,14 @@ async def test_the_length_of_the_body_is_no_part_of_what_a_head_is_known_by(benc
     assert bench.line.begun == [b"", b"1", b"x" * LARGEST_BODY]
 
 
-@pytest.mark.parametrize("name", ["Authorization", "authorization", "x-api-key", "X-Api-Key", "api-key"])
+@pytest.mark.parametrize("name", [b"Content-Length", b"content-length", b"Content-length"])
+async def test_however_clients_spell_it(bench: Bench, name: bytes) -> None:
+    bench.teach(request(b"first").replace(b"Content-Length", name))
+    bench.lane.receive(request(b"the second").replace(b"Content-Length", name))
+    assert bench.line.begun == [b"the second"]
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "x-api-key", "X-Api-Key", "X-api-key", "api-key"])
 async def test_nor_is_the_credential(bench: Bench, name: str) -> None:
     def by(secret: str) -> bytes:
         return request().replace(b"A: b", f"{name}: {secret}\r\nA: b".encode())
