@@ -17,10 +17,10 @@ from proxy.translate.effort import (
     thinks,
 )
 from proxy.translate.losses import Field, Losses
-from proxy.translate.schemas import narrowed
+from proxy.translate.schemas import narrowed, shape_of
 from proxy.translate.sealing import seal
 from proxy.translate.tools import apart, as_function, fitting_id, wire_name, wrapped
-from proxy.translate.values import Aim, Format, Media, Part, Reasoning, Request, Text, Tool, ToolResult, ToolUse, Turn
+from proxy.translate.values import Aim, Media, Part, Reasoning, Request, Text, Tool, ToolResult, ToolUse, Turn
 
 _TIERS = {"auto": "auto", "default": "standard_only"}
 _PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -36,7 +36,6 @@ _LOST: tuple[Field, ...] = (
     "truncation",
     "max_tool_calls",
 )
-_ANY_OBJECT = {"type": "object"}
 _SAMPLING: tuple[Field, ...] = ("temperature", "top_p", "top_k")
 _SPOKEN = frozenset({"cache_control", "container", "context_management", "mcp_servers"})
 
@@ -46,8 +45,12 @@ def write_messages(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]
     system, turns = split_system(request.turns, losses)
     _tell_apart(turns)
     maximum = aim.maximum if request.maximum is None else request.maximum
-    body: dict[str, Any] = {"model": aim.model, "max_tokens": maximum, "messages": _messages(turns, losses)}
-    if words := [_text(part) for part in system if part.text.strip()]:
+    messages, words = _messages(turns, losses), [_text(part) for part in system if part.text.strip()]
+    if words and not messages:  # a system that speaks to nobody is refused
+        messages, words = [{"role": "user", "content": words}], []
+        losses.add("system_position", "changed")
+    body: dict[str, Any] = {"model": aim.model, "max_tokens": maximum, "messages": messages}
+    if words:
         body["system"] = words
     if request.tools:
         body["tools"] = [_tool(as_function(tool, "messages"), losses) for tool in request.tools]
@@ -91,7 +94,10 @@ def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
     thinking = request.thinking
     output: dict[str, Any] = {}
     if request.format is not None:
-        output["format"] = {"type": "json_schema", "schema": _schema(request.format, losses)}
+        schema = shape_of(request.format.schema)
+        if request.format.schema not in (None, schema):
+            losses.add("response_format", "changed")
+        output["format"] = {"type": "json_schema", "schema": schema}
     if thinking.on and not thinks(body["model"]):
         losses.add("reasoning")
     elif thinking.on and is_adaptive(body["model"]):
@@ -104,16 +110,6 @@ def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
         body["thinking"] = {"type": "disabled"}
     if output:
         body["output_config"] = output
-
-
-def _schema(said: Format, losses: Losses) -> Any:
-    """The shape of the reply, in as much of JSON Schema as is taken here."""
-    if said.schema in (None, _ANY_OBJECT):
-        return _ANY_OBJECT
-    schema = narrowed(said.schema)
-    if schema != said.schema:
-        losses.add("response_format", "changed")
-    return schema
 
 
 def _sample(body: dict[str, Any], request: Request, losses: Losses) -> None:

@@ -14,6 +14,12 @@ _NAMED = ("properties", "$defs", "definitions")
 _LISTED = ("anyOf", "oneOf", "allOf")
 _FEWEST = (0, 1)  # of `minItems`, the only ones it takes
 _DEEPEST = 64
+_ANY_OBJECT = {"type": "object"}
+
+
+def shape_of(schema: Any) -> Any:
+    """What a reply has to be; None is any object."""
+    return _ANY_OBJECT if schema in (None, _ANY_OBJECT) else narrowed(schema)
 
 
 def narrowed(schema: Any, depth: int = 0) -> Any:

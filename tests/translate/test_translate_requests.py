@@ -85,6 +85,13 @@ def test_only_strict_tools_are_narrowed_for_anthropic(strict: bool | None) -> No
     assert lost(losses) == (["other"] if strict else [])
 
 
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_a_system_that_speaks_alone_is_heard_by_anthropic(role: str) -> None:
+    body, losses = translated("chat", "messages", {"model": "x", "messages": [{"role": role, "content": "A poem."}]})
+    assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "A poem."}]}]
+    assert "system" not in body and lost(losses) == ["system_position"]
+
+
 BLANKS = ["", " ", "\n\n", "\u00a0"]
 
 
