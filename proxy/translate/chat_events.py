@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from proxy.translate.chat_reading import arguments_of, extra_of, read_detail
+from proxy.translate.chat_reading import IN_CONTENT, arguments_of, extra_of, read_detail, thought_in
 from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
@@ -114,7 +114,10 @@ class ChatEvents(StreamReader):
             self._think(delta)
         if delta.content:
             self._said = True
-            self.writer.text(delta.content if isinstance(delta.content, str) else _words(delta.content))
+            if isinstance(delta.content, str):
+                self.writer.text(delta.content)
+            else:
+                self._parts(delta.content)
         if delta.refusal:
             self._said = True
             self.writer.refuse(a_text(delta.refusal))
@@ -127,6 +130,16 @@ class ChatEvents(StreamReader):
         for said in delta.annotations if isinstance(delta.annotations, list) else ():
             if citation := read_annotation(said):
                 self.writer.cite(citation)
+
+    def _parts(self, content: Any) -> None:
+        """Content that comes in parts, as Mistral's where it thinks."""
+        for part in content if isinstance(content, list) else ():
+            if not isinstance(part, dict):
+                continue
+            if thought := thought_in(part):
+                self.writer.reason(thought, IN_CONTENT)
+            elif text := a_text(part.get("text")):
+                self.writer.text(text)
 
     def _think(self, delta: Delta) -> None:
         told = False
@@ -237,9 +250,3 @@ def _is_whole(arguments: str) -> bool:
         return isinstance(msgspec.json.decode(arguments), dict)
     except (msgspec.DecodeError, RecursionError):
         return False
-
-
-def _words(content: Any) -> str:
-    """The text of content that came as parts."""
-    parts = content if isinstance(content, list) else []
-    return "".join(a_text(part.get("text")) for part in parts if isinstance(part, dict))

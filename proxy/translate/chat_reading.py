@@ -42,6 +42,7 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
+IN_CONTENT = "content"  # where thoughts came, and nobody takes them back
 # Members that are read here; the rest is either called the same elsewhere or lost.
 _READ = frozenset(
     "model messages tools functions tool_choice function_call parallel_tool_calls max_tokens max_completion_tokens "
@@ -199,8 +200,18 @@ def _part(part: dict[str, Any], losses: Losses) -> Part | None:
         return Media("audio", data=a_text(audio.get("data")), media_type=a_text(audio.get("format")))
     if kind == "refusal":
         return Refusal(a_text(part.get("refusal")))
+    if kind == "thinking":
+        text = thought_in(part)
+        return Reasoning(text, origin=IN_CONTENT) if text else None
     losses.add("other")
     return None
+
+
+def thought_in(part: dict[str, Any]) -> str:
+    """The thoughts of a part of content, as Mistral has them: a list of texts."""
+    said = part.get("thinking")
+    texts = said if isinstance(said, list) else [{"text": said}]
+    return "".join(a_text(inner.get("text")) for inner in texts if isinstance(inner, dict))
 
 
 def _tools(body: dict[str, Any], losses: Losses) -> list[Tool]:

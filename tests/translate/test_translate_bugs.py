@@ -264,6 +264,23 @@ def test_any_chunks_make_lawful_events(said: list[dict[str, Any]], word: str) ->
     check_responses(events_of(passed(bridge("chat", "responses"), stream)))
 
 
+def thinking(text: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_thoughts_inside_of_content_are_thoughts(streamed: bool) -> None:
+    parts = [thinking("Let me "), thinking("think."), {"type": "text", "text": "Hi"}]
+    if streamed:
+        pieces = [chunk({"content": [part]}) for part in parts]
+        message = told("messages", "chat", [*pieces, chunk({"content": 7}), *END])
+    else:
+        whole = {"choices": [{"message": {"role": "assistant", "content": parts}, "finish_reason": "stop"}]}
+        message = json.loads(bridge("chat", "messages").whole(json.dumps(whole).encode()))
+    *thoughts, words = message["content"]
+    assert "".join(block["thinking"] for block in thoughts) == "Let me think." and words["text"] == "Hi"
+
+
 USAGE_SHAPES = {
     "apart": [*END, chunk(None, usage=USAGE["chat"])],
     "with the reason": [chunk({}, "stop", usage=USAGE["chat"])],
