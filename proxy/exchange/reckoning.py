@@ -18,8 +18,9 @@ from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.stores.failures import JournalUnwritable
 from proxy.stores.records import Corrected, Hold, Row
-from proxy.wire.endpoints import DRAWING
+from proxy.wire.endpoints import DRAWING, HEARING
 from proxy.wire.findings import Findings
+from proxy.wire.transcripts import heard
 from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -159,13 +160,21 @@ def _ending(held: Held, outcome: Reply | Failure) -> Ending:
         makes_speech=held.hold.endpoint == "audio/speech",
         pictures=outcome.pictures if draws else 0,
         copies=held.job.weight.asks.copies or 1,
-        usage=findings.usage if findings else None,
+        usage=_usage(held, outcome, findings),
         input_tokens=held.job.weight.likely_input_tokens,
         counted_output=findings.counted_output if findings else 0,
         characters=held.job.weight.asks.characters or None,
         hhmm=now.hour * 100 + now.minute,
         terms=findings.terms if findings else (),
     )
+
+
+def _usage(held: Held, outcome: Reply | Failure, findings: Findings | None) -> Usage | None:
+    """What it used, as far as that is told; of a transcript at least how long it was."""
+    usage = None if findings is None else findings.usage
+    if usage is None and held.hold.endpoint in HEARING and outcome.judged_status == 200:
+        return heard(outcome.first)
+    return usage
 
 
 def _trouble(held: Held, outcome: Reply | Failure) -> Trouble:

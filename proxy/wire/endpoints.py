@@ -20,6 +20,9 @@ PREFIXES = ("/api/v1", "/v1")
 # Endpoints whose replies are pictures, by their names.
 DRAWING = frozenset({"images", "images/generations", "images/edits", "images/variations"})
 
+# Those that write down what was said.
+HEARING = frozenset({"audio/transcriptions", "audio/translations"})
+
 
 class Endpoint(Struct, frozen=True):
     """One row.

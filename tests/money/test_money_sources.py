@@ -108,6 +108,23 @@ def test_a_binary_answer_is_looked_up(calls: Calls) -> None:
     assert (row.source, usd(row)) == ("looked_up", Decimal("0.0125"))
 
 
+@pytest.mark.parametrize(
+    ("told", "due"),
+    [
+        ({"duration": 25.933313}, ("computed", Decimal("0.0026"))),
+        ({"duration": 25.933313, "usage": {"type": "duration", "seconds": 30}}, ("computed", Decimal("0.003"))),
+        ({"duration": -1}, None),
+        ({}, None),
+    ],
+)
+def test_a_transcript_costs_as_long_as_it_says_it_was(
+    calls: Calls, told: dict[str, Any], due: tuple[str, Decimal] | None
+) -> None:
+    body = {"model": "openai/whisper-1", "input_audio": {"data": "A" * 50_000, "format": "wav"}}
+    row = calls.row(calls.post(json_reply({"text": "hi", **told}), "audio/transcriptions", body))
+    assert (row.source, usd(row)) == (due or ("held", Decimal(row.hold_pusd) / USD))
+
+
 def test_a_cut_stream_of_openrouter_is_looked_up(calls: Calls) -> None:
     broken = sse(chat_chunk("He"), end=False, headers=[("X-Generation-Id", "gen-cut")])
     row = calls.chat(then(broken, reset), stream=True)
