@@ -9,7 +9,7 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import say
+from proxy.cli.tables import say, say_line
 from proxy.cli.usage import given_moment_ms
 from proxy.policy.money.amounts import dollars
 
@@ -34,8 +34,9 @@ def savings(since: str, as_json: bool, config_path: str | None) -> None:
 
 def _print(one: dict[str, Any]) -> None:
     to = f" -> {one['to']}" if one["to"] else ""
-    say(
-        f"\n{dollars(one['saves_usd'])}  {one['kind'].replace('_', ' ')}: {one['model']} at {one['provider']}{to} ({one['confidence']})"
+    say("")
+    say_line(
+        f"{dollars(one['saves_usd'])}  {one['kind'].replace('_', ' ')}: {one['model']} at {one['provider']}{to} ({one['confidence']})"
     )
-    say(f"  {one['why']}")
-    say(f"  try: {one['how']}")
+    say_line(f"  {one['why']}")
+    say_line(f"  try: {one['how']}")

@@ -9,7 +9,7 @@ import click
 
 from proxy.cli.client import ask
 from proxy.cli.home import home_or_exit
-from proxy.cli.tables import amount_of, say, terminal_width
+from proxy.cli.tables import amount_of, say_line, terminal_width
 from proxy.cli.waterfall import waterfall_lines
 from proxy.policy.money.amounts import dollars
 
@@ -29,42 +29,42 @@ def show(request_id: str, as_json: bool, config_path: str | None) -> None:
         return
     kind = "streamed" if call["stream"] else "not streamed"
     tenant = f" of {call['tenant']}" if call["tenant"] else ""
-    say(f"{call['request_id']}  {call['at']}  key {call['key']}{tenant}")
-    say(f"{call['endpoint']}, {kind}: {call['asked'] or '(no model)'} -> {call['model']}")
+    say_line(f"{call['request_id']}  {call['at']}  key {call['key']}{tenant}")
+    say_line(f"{call['endpoint']}, {kind}: {call['asked'] or '(no model)'} -> {call['model']}")
     if call["session"] or call["tags"] or call["decision"]:
-        say(", ".join(_belonging(call)))
+        say_line(", ".join(_belonging(call)))
     if call["use_case"]:
-        say(f"use case: {call['use_case']}")
+        say_line(f"use case: {call['use_case']}")
     if call["arm"]:
         experiment, _, target = call["arm"].partition("/")
-        say(f"experiment {experiment}: arm {target}")
+        say_line(f"experiment {experiment}: arm {target}")
     for opinion in call["feedback"]:
-        say(f"feedback: {opinion['score']:+g}{_in_brackets(opinion['label'])}")
+        say_line(f"feedback: {opinion['score']:+g}{_in_brackets(opinion['label'])}")
     if call["refused"]:
         _say_refused(call["refused"])
     if call["served"]:
         _say_served(call["served"])
     if call["waterfall"]:
-        say("where its time went:")
+        say_line("where its time went:")
         for line in waterfall_lines(call["waterfall"], terminal_width()):
-            say(line)
+            say_line(line)
     for attempt in call["attempts"]:
         _print_attempt(attempt)
     if call["attempts"]:
-        say(f"cost: {amount_of(call, 'cost')}")
+        say_line(f"cost: {amount_of(call, 'cost')}")
 
 
 def _say_refused(refused: dict[str, Any]) -> None:
-    say(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
+    say_line(f"refused: {refused['status'] or ''} {refused['error']}: {refused['message']}")
     if refused["times"] > 1:
-        say(f"and {refused['times'] - 1:,} more calls of this key within a second, for the same reason")
+        say_line(f"and {refused['times'] - 1:,} more calls of this key within a second, for the same reason")
 
 
 def _say_served(served: dict[str, Any]) -> None:
     """With whose reply, and what that had cost."""
     how = "from the cache" if served["by"] == "hit" else "with a call under way"
-    say(f"served {how}, {served['status']}: {served['message']}")
-    say(f"saved: {dollars(served['saved_usd'])} (`tollkeeper show {served['request_id']}`)")
+    say_line(f"served {how}, {served['status']}: {served['message']}")
+    say_line(f"saved: {dollars(served['saved_usd'])} (`tollkeeper show {served['request_id']}`)")
 
 
 def _belonging(call: dict[str, Any]) -> list[str]:
@@ -89,9 +89,9 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
         ("adjusted", attempt["adjusted"] or "-"),
         *(("in shadow", f"would be refused with {rejection}") for rejection in attempt["shadow_rejections"]),
     ]
-    say(title)
+    say_line(title)
     for name, text in rows:
-        say(f"  {name:12} {text}")
+        say_line(f"  {name:12} {text}")
 
 
 def _ms(duration: int | None) -> str:

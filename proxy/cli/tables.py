@@ -45,8 +45,8 @@ def print_table(table: Table) -> None:
     )
     for heading, is_number in table.columns:
         drawn.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(Text(visible(cell)) for cell in row))
+    for name, *cells in table.rows:
+        drawn.add_row(Text(on_one_line(name)), *(Text(visible(cell)) for cell in cells))
     if table.total is not None:
         drawn.add_section()
         drawn.add_row(*(Text(visible(cell)) for cell in table.total), style="bold")
@@ -72,7 +72,7 @@ def _print_stacked(table: Table) -> None:
     if table.title:
         say(table.title)
     for name, *cells in [*table.rows, *([table.total] if table.total else [])]:
-        say(name)
+        say_line(name)
         for heading, cell in zip(headings[1:], cells, strict=True):
             if cell:
                 say(f"  {heading:{width}}  " + cell.replace("\n", "\n" + " " * (width + 4)))
@@ -88,6 +88,11 @@ def terminal_width() -> int:
 def say(text: str) -> None:
     """A line of plain text."""
     click.echo(visible(text))
+
+
+def say_line(text: str) -> None:
+    """Of names that clients choose: one line, whatever stands in them."""
+    click.echo(on_one_line(text))
 
 
 def budget_name(budget: dict[str, Any]) -> str:
@@ -115,6 +120,11 @@ def moment(instant: str | None) -> str:
 def visible(text: str) -> str:
     """Clients choose some names: what would steer a terminal is shown as an escape."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def on_one_line(text: str) -> str:
+    """The same, and the end of a line as well, so that no name makes a line that looks like one of ours."""
+    return visible(text).replace("\n", "\\n")
 
 
 def unit_of(rows: list[dict[str, Any]], amount: str) -> str:

@@ -14,7 +14,7 @@ import click
 from proxy.cli.client import ask
 from proxy.cli.completing import key_names, model_names, tenant_names
 from proxy.cli.home import Home, home_or_exit
-from proxy.cli.tables import NARROW, Table, in_units, print_table, say, terminal_width, unit_of
+from proxy.cli.tables import NARROW, Table, in_units, on_one_line, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
 from proxy.web.operator.analytics import harmless, sources_text
 from proxy.web.operator.moments import moment_ms
@@ -119,7 +119,7 @@ def _print(report: dict[str, Any]) -> None:
     columns = [*((name.capitalize(), False) for name in by), ("Calls", True)]
     columns += [(headings.get(name, "Reasoning"), True) for name in shown]
     columns += [("Cost (USD)", True)]
-    rows = [_cells(row, [row[name] or "-" for name in by], shown) for row in report["rows"]]
+    rows = [_cells(row, [on_one_line(row[name] or "-") for name in by], shown) for row in report["rows"]]
     total = _cells(report["total"], ["Total", *([""] * (len(by) - 1))], shown)
     if report["total"]["cached_calls"]:  # many have no cache
         columns += [("Cached calls", True), ("Saved (USD)", True)]

@@ -242,6 +242,15 @@ def test_a_name_that_would_steer_a_terminal_is_shown_as_an_escape(desk: Desk) ->
     assert shown.count("mock/echo?x=\\x1b[31m[red]") == 3
 
 
+def test_a_name_makes_no_line_of_its_own(desk: Desk) -> None:
+    with desk.daemon() as daemon:
+        reply = daemon.chat("mock/echo?x=\nall is well")
+        shown = desk.run("usage", "--by", "key", "--by", "model").stdout + desk.run("usage", "--by", "model").stdout
+        shown += desk.run("show", reply.request_id).stdout
+    assert "mock/echo?x=\\nall is well" in shown
+    assert not [line for line in shown.splitlines() if line.lstrip().startswith("all is well")]
+
+
 @pytest.mark.parametrize(
     ("name", "written"), [("=1+2", "'=1+2"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("a=1", "a=1"), ("", "")]
 )
