@@ -109,7 +109,7 @@ class Kind(Struct, eq=False):
 _pieces_of: Callable[[Kind], Pieces] = attrgetter("pieces")
 
 
-class Alike(Struct):
+class Alike(Struct, gc=False):
     """Calls of one kind that ended together, whosever they are. `entry` is that of another one of the kind."""
 
     entry: Entry

@@ -16,13 +16,13 @@ from proxy.exchange.lines import Alike as Same
 from proxy.exchange.lines import Kind
 from proxy.exchange.record import Entry
 from proxy.observe.metrics import Metrics
-from proxy.observe.seen import Alike, CallSeen, CostSeen, Meter, Tokens, Whose
+from proxy.observe.seen import Alike, CallSeen, CostSeen, Meter, Tokens
 from proxy.policy.money.amounts import usd_text
 from proxy.stores.records import Row
 
 log = structlog.get_logger()
 _MOST, _LONGEST_SECONDS = 20_000, 10.0  # what waits to be counted, and while calls go on, how long
-_MOST_CALLS, _FEW = 10_000, 8  # that wait, as fewer than so many of their kind ended together
+_MOST_CALLS, _FEW = 20_000, 8  # that wait, as fewer than so many of their kind ended together
 
 
 class _Waits(Struct, frozen=True, gc=False):
@@ -34,7 +34,8 @@ class _Waits(Struct, frozen=True, gc=False):
     output_tokens: ClassVar[None] = None
 
     kind: Kind
-    whose: Whose
+    key: str | None
+    tenant: str
     total_seconds: float
     overhead_seconds: float
 
@@ -75,14 +76,14 @@ class Metering:
     def calls(self, alike: list[Same]) -> None:
         """Calls are over: those wait of whose kind there are few."""
         at_once: list[Same] = []
+        waiting = self._waiting
         for same in alike:
             kind, lines = same.kind, same.lines
             if kind is None or kind.meter is None or kind.meter.is_more or len(lines) >= _FEW:
                 at_once.append(same)
                 continue
             for (record, _), line in zip(same.ended, lines, strict=True):
-                whose = record.key, record.tenant or None
-                self._waiting.append(_Waits(kind, whose, line.total_seconds, line.overhead_seconds))
+                waiting.append(_Waits(kind, record.key, record.tenant, line.total_seconds, line.overhead_seconds))
         self._metrics.finished_alike(map(self._metered, at_once))
 
     def count_some(self, *, is_idle: bool) -> None:
@@ -112,7 +113,8 @@ class Metering:
         for one in waiting:
             kinds.setdefault(one.kind, []).append(one)
         self._metrics.finished_alike(
-            Alike(self._meter(kind), same, [one.whose for one in same]) for kind, same in kinds.items()
+            Alike(self._meter(kind), same, [(one.key, one.tenant or None) for one in same])
+            for kind, same in kinds.items()
         )
 
     def _metered(self, same: Same) -> Alike:

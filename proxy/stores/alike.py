@@ -23,8 +23,7 @@ NAMES = ("key", "tenant", "provider", "model", "endpoint", "source")  # what sum
 MINUTE_MS = 60_000
 
 Names = tuple[str, ...]  # in the order of NAMES
-Kind = tuple[Any, ...]  # the minute since the epoch, and what is in the order of _REST
-Groups = dict[Kind, list[Row]]
+Groups = dict[tuple[int, "Rest"], list[Row]]  # by the minute since the epoch, and what else they have in common
 Written = tuple[tuple[str, str], ...]  # columns, with what they hold
 
 # what many rows have in common besides their key
@@ -58,7 +57,22 @@ class _Written(Struct, frozen=True, eq=False):
     columns: Written
 
 
+class Rest(Struct, eq=False):
+    """What rows have in common besides their key and minute, in the order of _REST; of the same there is mostly one. `names`:
+    those that sums are told apart by, but the key. `few` and `many`: what of it is in the statement that adds few rows,
+    or many, once that was asked for."""
+
+    values: tuple[Any, ...]
+    names: Names = ()
+    few: _Written | None = None
+    many: _Written | None = None
+
+    def __post_init__(self) -> None:
+        self.names = self.values[: len(NAMES) - 1]
+
+
 _one_of = lru_cache(maxsize=1024)(_Written)
+_rest = lru_cache(maxsize=8192)(Rest)
 
 
 class Adding(NamedTuple):
@@ -83,25 +97,27 @@ names_of: Callable[[Row], Names] = attrgetter(*NAMES)
 def alike(rows: Iterable[Row]) -> Groups:
     """The rows, with those together that differ in their keys, and what each has for itself, only."""
     groups: Groups = {}
-    newest: Kind = ()
+    newest: tuple[Any, ...] = ()
+    its_minute = 0
     same: list[Row] = []
     for row in rows:
-        kind = (  # an `attrgetter` takes twice as long
-            row.at_ms // MINUTE_MS, row.tenant,
-            row.provider, row.model, row.endpoint, row.source, row.asked, row.upstream_model, row.served, row.status,
+        minute = row.at_ms // MINUTE_MS
+        rest = (  # an `attrgetter` takes twice as long
+            row.tenant, row.provider, row.model, row.endpoint, row.source, row.asked, row.upstream_model, row.served, row.status,
             row.outcome, row.attempt, row.error, row.message, row.stream, row.adjusted, row.counts_call, row.times,
             row.connect_ms, row.tags, row.use_case, row.arm, row.saved_pusd,
         )  # fmt: skip
-        if kind != newest:  # as few are, and found out in half the time
-            newest, same = kind, groups.setdefault(kind, [])
+        if rest != newest or minute != its_minute:  # as few are, and found out in half the time
+            newest, its_minute = rest, minute
+            same = groups.setdefault((minute, _rest(rest)), [])
         same.append(row)
     return groups
 
 
 def by_place(groups: Groups) -> Iterator[tuple[tuple[int, Names], list[Row]]]:
     """The rows by the minute and the names; a place may come more than once."""
-    for kind, rows in groups.items():
-        minute, others = kind[0], kind[1 : len(NAMES)]
+    for (minute, rest), rows in groups.items():
+        others = rest.names
         if len(rows) == 1:  # as of most where many models are called
             yield (minute, (rows[0].key, *others)), rows
             continue
@@ -118,17 +134,15 @@ def by_place(groups: Groups) -> Iterator[tuple[tuple[int, Names], list[Row]]]:
 
 def adding(groups: Groups) -> Iterator[tuple[Adding, list[Row]]]:
     """The statements that add them to the table of attempts, each with its rows."""
-    alike = [(kind[1:], rows) for kind, rows in groups.items()]
-    if len({kind[0] for kind in groups}) > 1:
-        whenever: dict[Kind, list[Row]] = {}
-        for rest, rows in alike:
-            whenever.setdefault(rest, []).extend(rows)
-        alike = list(whenever.items())
+    alike: dict[Rest, list[Row]] = {}  # whenever they were
+    for (_, rest), rows in groups.items():
+        known = alike.get(rest)
+        alike[rest] = rows if known is None else known + rows
     together: dict[_Written, list[Row]] = {}
-    for rest, rows in alike:
-        together.setdefault(_written(rest, len(rows) >= _MANY), []).extend(rows)
-    for common, rows in together.items():
-        written, held = common.columns, {
+    for rest, rows in alike.items():
+        together.setdefault(_columns_said(rest, are_many=len(rows) >= _MANY), []).extend(rows)
+    for one, rows in together.items():
+        written, held = one.columns, {
             (
                 row.cached_input_tokens, row.cache_write_tokens, row.reasoning_tokens, row.first_token_ms,
                 row.waited_ms, row.session, row.decision,
@@ -141,12 +155,19 @@ def adding(groups: Groups) -> Iterator[tuple[Adding, list[Row]]]:
         yield _adding(written), rows
 
 
-@lru_cache(maxsize=8192)
-def _written(rest: Kind, are_many: bool) -> _Written:
+def _columns_said(rest: Rest, *, are_many: bool) -> _Written:
     """The columns that are in the statement."""
+    known = rest.many if are_many else rest.few
+    if known is not None:
+        return known
     literal = _plain_literal if are_many else _LITERALS.get
-    held = ((name, literal(value)) for name, value in zip(_REST, rest, strict=True))
-    return _one_of(tuple((name, written) for name, written in held if written is not None))
+    held = ((name, literal(value)) for name, value in zip(_REST, rest.values, strict=True))
+    found = _one_of(tuple((name, written) for name, written in held if written is not None))
+    if are_many:
+        rest.many = found
+    else:
+        rest.few = found
+    return found
 
 
 def _plain_literal(value: object) -> str | None:

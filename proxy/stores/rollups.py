@@ -66,7 +66,8 @@ class Sums:
             counts[-2] += 0 if first.status == _CLIENT_LEFT else sign * len(rows)
             return
         if len(rows) == 1:  # as of most places where many keys or models are called
-            self.total += sign * histogram_of(first.total_ms)
+            total = histogram_of(first.total_ms)
+            self.total += total if sign > 0 else -total
             if first.first_token_ms is not None:
                 self.first_token += sign * histogram_of(first.first_token_ms)
             return
