@@ -15,6 +15,7 @@ LARGEST_HELD = 4 * 2**20
 
 # atomic, so that one CRLF is never taken for two line ends
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_BOM = b"\xef\xbb\xbf"  # may stand before the first
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -88,7 +89,7 @@ def data_of(event: bytes) -> bytes | None:
         body = event[5:].rstrip(b"\r\n")
         if b"\n" not in body and b"\r" not in body:
             return body[1:] if body.startswith(b" ") else body
-    lines = [line for line in _lines(event) if line == b"data" or line.startswith(b"data:")]
+    lines = [line for line in _lines(event.removeprefix(_BOM)) if line == b"data" or line.startswith(b"data:")]
     if not lines:
         return None
     return b"\n".join(_value(line) for line in lines)

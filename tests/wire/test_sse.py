@@ -194,6 +194,8 @@ def test_a_block_is_cut_into_its_events(block: bytes, events: list[bytes]) -> No
         (b"database: x\ndatum: y\n\n", None),
         (b"\n\n", None),
         (b"", None),
+        (b"\xef\xbb\xbfdata: 1\n\n", b"1"),
+        (b"\xef\xbb\xbf: a comment\n\n", None),
     ],
 )
 def test_the_data_of_an_event(event: bytes, data: bytes | None) -> None:
