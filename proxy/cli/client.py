@@ -37,6 +37,8 @@ def ask(home: Home, order: str, params: Answer | None = None, patience: float = 
         try:
             reply = _sent(connection, f"{order}?{urlencode({'reason': reason})}" if reason else order, params)
             return _read(reply)
+        except TimeoutError:
+            raise _silent(patience) from None
         except (OSError, HTTPException, ValueError) as error:
             raise click.ClickException(f"the daemon gave no answer: {error}") from None
 
@@ -56,9 +58,17 @@ def follow(home: Home, order: str, params: Answer) -> Iterator[bytes]:
             yield b""
             while line := reply.readline():
                 yield line.rstrip(b"\n")
+        except TimeoutError:
+            raise _silent(_SILENCE) from None
         except (OSError, HTTPException) as error:
             raise click.ClickException(f"the daemon went away: {error}") from None
     raise click.ClickException("the daemon went away")
+
+
+def _silent(seconds: float) -> click.ClickException:
+    return click.ClickException(
+        f"the daemon gave no answer for {seconds:g} seconds; `tollkeeper doctor` says how it fares"
+    )
 
 
 def running_since(home: Home) -> float | None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import click
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -21,6 +24,8 @@ from harness.daemon import REPOSITORY, Daemon
 from harness.surroundings import PATIENCE_SECONDS, as_user, held_port, surroundings
 from sqlalchemy import Engine
 
+from proxy.cli.client import ask
+from proxy.cli.home import Home
 from proxy.stores.database import engine_for
 from proxy.stores.upgrade import MIGRATIONS
 
@@ -128,6 +133,15 @@ def test_connect_and_health_go_where_the_daemon_says_it_listens(daemon: Daemon, 
     config = str(daemon.folder / "config.yaml")
     assert daemon.url in run(tmp_path, "connect", "openai-python", "--config", config).stdout
     assert run(tmp_path, "health", "--config", config).stdout == f"{daemon.admin_url}/healthz: 200\n"
+
+
+def test_a_daemon_that_hangs_is_a_sentence_with_what_to_type(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(tmp_path / "control.sock"))
+        hung.listen()
+        with pytest.raises(click.ClickException) as told:
+            ask(Home(None, str(tmp_path), UTC), "usage", patience=0.1)
+    assert told.value.message == "the daemon gave no answer for 0.1 seconds; `tollkeeper doctor` says how it fares"
 
 
 def test_a_relative_path_from_another_folder(daemon: Daemon, tmp_path: Path) -> None:
