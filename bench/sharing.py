@@ -123,7 +123,7 @@ def _ask_as(ask: Ask, way: str, seed: int) -> float:
 def place_in_line(times: int) -> float:
     """Microseconds to take a place at a target that is paced, and to give it back."""
     job = Job(
-        Call(Endpoint("none"), "", "", "GET", b""), NO_WEIGHT.asks, 0, 0, Caller("x"), Plan((), ""), Incoming(()),
+        Call(Endpoint("none"), "", "", "GET", b""), NO_WEIGHT.requested, 0, 0, Caller("x"), Plan((), ""), Incoming(()),
         record_of("x"), inf, (), (),
     )  # fmt: skip
 

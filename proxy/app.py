@@ -16,7 +16,7 @@ from msgspec import Struct
 from proxy import __version__
 from proxy.alerts.budgets import Alerts, tell_tried
 from proxy.alerts.rules import Rules, open_alerts
-from proxy.changes import first_parts, first_toll, in_words, keep_up, swap, take_lists, with_versions
+from proxy.changes import first_admission, first_parts, in_words, keep_up, swap, take_lists, with_versions
 from proxy.compare.opening import open_compare
 from proxy.data import snapshot_bytes
 from proxy.exchange.background import Background
@@ -25,7 +25,7 @@ from proxy.exchange.listings import Listings, with_cached
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.results import Results
 from proxy.exchange.serve import Exchange
-from proxy.exchange.tongues import Tongues
+from proxy.exchange.spoken_apis import SpokenApis
 from proxy.exchange.trials import Step
 from proxy.exchange.upstream import Upstream
 from proxy.experiments import Experiments
@@ -48,11 +48,11 @@ from proxy.web.client.api import Api
 from proxy.web.client.own_usage import live_state
 from proxy.web.operator.actor import Actor
 from proxy.web.operator.admin import Admin
+from proxy.web.operator.admin_api import Declined
+from proxy.web.operator.admin_auth import AdminAuth
 from proxy.web.operator.answers import ProviderTriedAnswer, StatusAnswer
 from proxy.web.operator.control import Control
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Declined
-from proxy.web.operator.door import AdminDoor
 from proxy.web.operator.jobs import JobOrders
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import NothingToRead, Reload, ReloadRefused
@@ -124,16 +124,16 @@ class Daemon:
         telemetry = self._stack.enter_context(closing(Telemetry(settings, books, self._knows_model)))
         names = Names(settings, catalogue, listings.listed)
         told = (telemetry.settled.append, telemetry.ended)
-        toll = first_toll(settings, (names, catalogue, listings.images), books, (lookups, background), told)
-        self._stack.callback(toll.refused.write)
-        exchange = Exchange(background.accounts, settings.retries, upstream, toll, self._tongues(settings, books))
+        admission = first_admission(settings, (names, catalogue, listings.images), books, (lookups, background), told)
+        self._stack.callback(admission.refused.write)
+        exchange = Exchange(background.accounts, settings.retries, upstream, admission, self._spoken(settings, books))
         parts = first_parts(settings, names, catalogue, exchange, books)
         api = self._api = Api(parts, telemetry.finished.append, _log_crash)
         open_compare(api, books, telemetry.judged)
         telemetry.watch(lambda: list(api.running.values()), parts.router.observed, parts.trials)
         books.writer.beside = telemetry.catch_up
         books.writer.journal_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, books.carry_forward)
-        books.resolve_orphans(toll.keeping, background.accounts, toll.prices)
+        books.resolve_orphans(admission.accounting, background.accounts, admission.prices)
         state = live_state(settings, books, parts)
         orders = Orders(state, Traffic(api, telemetry.feed), self, Trail(state.run, settings.state_dir))
         alerts, rules = await open_alerts(self._stack, settings, books, telemetry.told, orders)
@@ -141,21 +141,21 @@ class Daemon:
         experiments = Experiments(parts.trials, books, alerts, orders.trail)
         await (await self._stack.enter_async_context(aclosing(experiments))).open(settings)
         self._stack.push_async_callback(begin_reconciling(orders, api, (upstream, lookups), (alerts, telemetry)))
-        admin = Admin(AdminDoor(settings, orders.sessions), self._problems, telemetry.page, orders)
+        admin = Admin(AdminAuth(settings, orders.sessions), self._problems, telemetry.page, orders)
         self.admin_url = (await listen(self._stack, admin.answer, settings.admin)).url  # if it fails, no call was taken
-        door = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
-        door.server.takes, door.server.line, self.url = parts.gate.has_room_for, api, f"{door.url}/v1"
-        self._shutdown = Shutdown(api, door)
+        listener = await listen(self._stack, api.answer, settings.listen, self._inherited.get("data", []))
+        listener.server.takes, listener.server.line, self.url = parts.gate.has_room_for, api, f"{listener.url}/v1"
+        self._shutdown = Shutdown(api, listener)
         self._stack.push_async_callback(await Control(orders, _told).open(settings.state_dir))
         self._running = Running(api, listings, upstream, state, telemetry, alerts, rules, jobs, admin, experiments)
         self._keep_fresh()
         self._stack.callback(self._stop_refreshing)
 
-    def _tongues(self, settings: Settings, books: Bookkeeping) -> Tongues:
+    def _spoken(self, settings: Settings, books: Bookkeeping) -> SpokenApis:
         """What is known of providers, and the results that wait to be fetched until they expire."""
         results = Results(settings.state_dir, settings.results_bytes, Safe(self._sealer, books.writer))
         self._stack.callback(asyncio.create_task(results.keep_swept(), name="forget results").cancel)
-        return Tongues(settings.lossy, results)
+        return SpokenApis(settings.lossy, results)
 
     async def reload(self, settings: Settings, *, is_stored: bool = False) -> list[str]:
         """Take on another configuration; say in words what changed. Calls under way are not touched. `is_stored`: by an
@@ -179,7 +179,7 @@ class Daemon:
         running.telemetry.reloaded(complete)
         running.rules.reload(complete)
         running.jobs.take_on(complete)
-        running.admin.door.take_on(complete)
+        running.admin.auth.take_on(complete)
         await running.experiments.take_on(complete)
         self.settings = settings
         self._keep_fresh()
@@ -209,7 +209,7 @@ class Daemon:
         if parts is None:
             return False
         is_offered = name in self.settings.aliases or name in parts.models.names
-        return is_offered or parts.names.is_listed(name) or parts.exchange.toll.prices.is_listed(name)
+        return is_offered or parts.names.is_listed(name) or parts.exchange.admission.prices.is_listed(name)
 
     @property
     def listings(self) -> Listings:
@@ -249,7 +249,7 @@ class Daemon:
     def whereabouts(self) -> StatusAnswer:
         """Who this daemon is and where it listens, for the commands."""
         config, url = self.settings.source and os.path.abspath(self.settings.source), self.url.removesuffix("/v1")
-        unspoken = {} if self._api is None else self._api.parts.exchange.tongues.learnt(time.monotonic())
+        unspoken = {} if self._api is None else self._api.parts.exchange.spoken_apis.learnt(time.monotonic())
         return StatusAnswer(os.getpid(), __version__, config, url, self.admin_url, unspoken)
 
     def cut_short(self) -> None:

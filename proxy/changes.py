@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 
 from proxy.config.use_cases import has_use_cases
+from proxy.exchange.admission import Admission
 from proxy.exchange.background import Background
 from proxy.exchange.bookkeeping import Bookkeeping, Told
-from proxy.exchange.held import Booked, Keeping
-from proxy.exchange.leaving import Drainer
+from proxy.exchange.client_left import Drainer
+from proxy.exchange.held import Accounting, Booked
 from proxy.exchange.listings import Listings
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.pricing import price_book
@@ -26,7 +27,6 @@ from proxy.exchange.probing import keep_asking, stand_ins
 from proxy.exchange.published import ask_published, keep_published
 from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
-from proxy.exchange.toll import Toll
 from proxy.exchange.upstream import Upstream
 from proxy.exchange.waiting import Queue
 from proxy.policy.images.catalogue import ImageCatalogue
@@ -66,23 +66,23 @@ def first_parts(
         default_provider=default_provider(settings),
         max_body=settings.max_body,
         gate=Gate(settings.max_body_total),
-        router=Router(settings, names, exchange.toll.prices, exchange.doors.of),
+        router=Router(settings, names, exchange.admission.prices, exchange.routes.of),
     )
-    parts.router.resting.pacing, parts.router.resting.places = exchange.toll.pacing, exchange.toll.places
+    parts.router.resting.pacing, parts.router.resting.places = exchange.admission.pacing, exchange.admission.places
     exchange.credits, parts.features = settings.credits, settings.features
     parts.own.update(answers_of_pictures(parts))
     return parts
 
 
-def first_toll(
+def first_admission(
     settings: Settings,
     lists: tuple[Names, Catalogue, ImageCatalogue],
     books: Bookkeeping,
     asking: tuple[Lookups, Background],
     told: tuple[Callable[[Booked], object], Callable[[Row], None]],
-) -> Toll:
-    """The toll, and the wiring by which every settlement is told."""
-    keeping = Keeping(
+) -> Admission:
+    """Admission, and the wiring by which every settlement is told."""
+    accounting = Accounting(
         books=books.books,
         limiter=books.limiter,
         journal=books.journal,
@@ -94,10 +94,10 @@ def first_toll(
         open=books.open,
         waits=settings.money.fsync == "always",
     )
-    toll = Toll(keeping, price_book(settings, *lists), settings.money.rules)
-    toll.watch(settings.loops)
-    toll.places.take_on(settings.providers, settings.money.limits)
-    return toll
+    admission = Admission(accounting, price_book(settings, *lists), settings.money.rules)
+    admission.watch(settings.loops)
+    admission.places.take_on(settings.providers, settings.money.limits)
+    return admission
 
 
 async def with_versions(settings: Settings, books: Bookkeeping, told: Told) -> Settings:
@@ -117,15 +117,15 @@ async def with_versions(settings: Settings, books: Bookkeeping, told: Told) -> S
 
 def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstream) -> None:
     """Let every later call be served by `settings`; limits and budgets go on, and the breakers of whoever is the same."""
-    toll, before = parts.exchange.toll, parts.exchange
-    toll.rules = settings.money.rules
-    toll.watch(settings.loops)
-    toll.places.take_on(settings.providers, settings.money.limits)
-    toll.settled()  # caps may have changed: who waits for room looks again
-    accounts = toll.keeping.background.accounts = Accounts(settings.providers, settings.tenants)
-    before.tongues.lossy = settings.lossy
-    parts.exchange = Exchange(accounts, settings.retries, upstream, toll, before.tongues)
-    parts.exchange.doors.take_over(before.doors)
+    admission, before = parts.exchange.admission, parts.exchange
+    admission.rules = settings.money.rules
+    admission.watch(settings.loops)
+    admission.places.take_on(settings.providers, settings.money.limits)
+    admission.settled()  # caps may have changed: who waits for room looks again
+    accounts = admission.accounting.background.accounts = Accounts(settings.providers, settings.tenants)
+    before.spoken_apis.lossy = settings.lossy
+    parts.exchange = Exchange(accounts, settings.retries, upstream, admission, before.spoken_apis)
+    parts.exchange.routes.take_over(before.routes)
     take_lists(parts, settings, listings)
     parts.guard = Guard(settings.listen)
     parts.default_provider = default_provider(settings)
@@ -137,9 +137,9 @@ def swap(parts: Parts, settings: Settings, listings: Listings, upstream: Upstrea
 def take_lists(parts: Parts, settings: Settings, listings: Listings) -> None:
     """Put the lists as they are now in place of the old ones; calls under way keep the plan they have."""
     parts.names = Names(settings, listings.catalogue, listings.listed)
-    parts.exchange.toll.prices = price_book(settings, parts.names, listings.catalogue, listings.images)
+    parts.exchange.admission.prices = price_book(settings, parts.names, listings.catalogue, listings.images)
     parts.models = ModelList(parts.names, listings.catalogue)
-    parts.router.take_on(settings, parts.names, parts.exchange.toll.prices, parts.exchange.doors.of)
+    parts.router.take_on(settings, parts.names, parts.exchange.admission.prices, parts.exchange.routes.of)
     parts.heads = Heads()
 
 
@@ -152,7 +152,7 @@ async def keep_up(parts: Parts, listings: Listings, upstream: Upstream) -> None:
         keep_asking(
             stand_ins(listings.settings, parts.names),
             upstream,
-            lambda: parts.exchange.doors.everybodys,
+            lambda: parts.exchange.routes.everybodys,
         ),
     )
 

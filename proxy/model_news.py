@@ -16,7 +16,7 @@ from proxy.policy.names.news import Change
 from proxy.policy.values import Target
 from proxy.stores.model_news import News, keep_news
 from proxy.web.client.parts import Parts
-from proxy.web.operator.desk import instant
+from proxy.web.operator.admin_api import instant
 
 log = structlog.get_logger()
 

@@ -93,7 +93,7 @@ class Reconciler:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
-            if not self._state.desk().settings.features.is_on("reconciliation"):
+            if not self._state.admin_api().settings.features.is_on("reconciliation"):
                 continue
             try:
                 await self.look()
@@ -242,7 +242,7 @@ class Reconciler:
         """What is told, once a day, of credit that does not last; None where it does."""
         if day.told_credit or day.state in CLOSED:
             return None
-        found = await asyncio.to_thread(credit_forecast, self._state.desk(), day, time.time())
+        found = await asyncio.to_thread(credit_forecast, self._state.admin_api(), day, time.time())
         if found is None or found.exhausted_in_seconds is None or found.exhausted_in_seconds > LEAST_CREDIT_SECONDS:
             return None
         told: dict[str, Any] = msgspec.to_builtins(found)

@@ -23,10 +23,10 @@ log = structlog.get_logger()
 class Shutdown:
     """`begin`, then `drain`, then close everything, then `tell`. Times are the event loop's."""
 
-    def __init__(self, api: Api, door: Listener) -> None:
+    def __init__(self, api: Api, listener: Listener) -> None:
         self._api = api
-        self._door = door
-        self._closing = Closing(serves=door.is_inherited)
+        self._listener = listener
+        self._closing = Closing(serves=listener.is_inherited)
         self._began = math.nan
         self._until = math.nan
 
@@ -37,7 +37,7 @@ class Shutdown:
         self._began = asyncio.get_running_loop().time()
         self._until = self._began + window
         self._api.parts.close(self._closing)
-        self._door.stop_accepting()
+        self._listener.stop_accepting()
         new = "wait for the next instance" if self._closing.serves else "are refused"
         log.info("stopping", calls=len(self._api.running), window_seconds=window, new_connections=new)
 
@@ -68,12 +68,12 @@ class Shutdown:
     async def _wait_until(self, when: Callable[[], float]) -> None:
         """Wait until it is over, at most until then; asked again and again, as `hurry` changes it."""
         while not self._is_over() and self._now() < when():
-            self._door.server.close_idle(IDLE_SECONDS)
+            self._listener.server.close_idle(IDLE_SECONDS)
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _is_over(self) -> bool:
         """Whether nothing is under way any more; with a successor, idle connections may still bring a call."""
-        server = self._door.server
+        server = self._listener.server
         if self._api.running or server.is_sending:
             return False
         return not (self._closing.serves and server.connections)

@@ -33,8 +33,8 @@ from proxy.policy.webhooks import meaning
 from proxy.stores import outbox
 from proxy.stores.outbox import Message
 from proxy.stores.records import Charge
+from proxy.web.operator.admin_api import instant
 from proxy.web.operator.alerting import Sent
-from proxy.web.operator.desk import instant
 from proxy.web.operator.events import Events
 
 log = structlog.get_logger()

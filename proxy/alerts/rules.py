@@ -120,8 +120,8 @@ class Rules:
         now = time.time()
         if rule.measure.source == "analytics":
             return await asyncio.to_thread(_measured, self._books.files, rule, int(now * 1000))
-        desk = self._state.desk()
-        return await asyncio.to_thread(SOURCES[rule.measure.source], rule, desk, desk.books.state(now), now)
+        admin_api = self._state.admin_api()
+        return await asyncio.to_thread(SOURCES[rule.measure.source], rule, admin_api, admin_api.books.state(now), now)
 
     async def _judge(self, rule: AlertRule, found: Found) -> None:
         values = found.values

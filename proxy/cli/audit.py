@@ -14,7 +14,7 @@ from proxy.cli.client import ask
 from proxy.cli.home import Home, home_or_exit
 from proxy.cli.tables import Table, moment, print_table, say
 from proxy.config.problems import number_of
-from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.timestamps import moment_ms
 
 _AT_ONCE = 1000
 _LONGEST = 60

@@ -17,16 +17,18 @@ import click
 from proxy.cli.home import Home, is_anothers, not_yours
 
 SOCKET_NAME = "control.sock"
-_PATIENCE = 60.0  # seconds
+_TIMEOUT_SECONDS = 60.0  # seconds
 _SILENCE = 20.0  # seconds; the daemon says something every 5
 _LONGEST_PATH = 103
 
 Answer = dict[str, Any]
 
 
-def ask(home: Home, order: str, params: Answer | None = None, patience: float = _PATIENCE, reason: str = "") -> Answer:
+def ask(
+    home: Home, order: str, params: Answer | None = None, timeout_seconds: float = _TIMEOUT_SECONDS, reason: str = ""
+) -> Answer:
     """Answer an order, as JSON has it; what cannot be done ends the command with a sentence. `reason`: why it is given."""
-    connection = _connected(home, patience)
+    connection = _connected(home, timeout_seconds)
     if connection is None:
         from proxy.cli.stopped import answer  # it brings the database library along
 
@@ -38,7 +40,7 @@ def ask(home: Home, order: str, params: Answer | None = None, patience: float = 
             reply = _sent(connection, f"{order}?{urlencode({'reason': reason})}" if reason else order, params)
             return _read(reply)
         except TimeoutError:
-            raise _silent(patience) from None
+            raise _silent(timeout_seconds) from None
         except (OSError, HTTPException, ValueError) as error:
             raise click.ClickException(f"the daemon gave no answer: {error}") from None
 
@@ -79,9 +81,9 @@ def running_since(home: Home) -> float | None:
         return None
 
 
-def _connected(home: Home, patience: float) -> _Connection | None:
+def _connected(home: Home, timeout_seconds: float) -> _Connection | None:
     """A connection to the daemon; None where none runs."""
-    connection = _Connection(home.state_dir, patience)
+    connection = _Connection(home.state_dir, timeout_seconds)
     try:
         connection.connect()
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
@@ -108,9 +110,9 @@ def _read(reply: HTTPResponse) -> Answer:
     return found
 
 
-def glance(home: Home, order: str, patience: float) -> Answer:
-    """What a running daemon answers within `patience` seconds, else nothing."""
-    with closing(_Connection(home.state_dir, patience)) as connection:
+def glance(home: Home, order: str, timeout_seconds: float) -> Answer:
+    """What a running daemon answers within `timeout_seconds` seconds, else nothing."""
+    with closing(_Connection(home.state_dir, timeout_seconds)) as connection:
         try:
             connection.connect()
             return _read(_sent(connection, order, None))
@@ -121,8 +123,8 @@ def glance(home: Home, order: str, patience: float) -> Answer:
 class _Connection(HTTPConnection):
     """HTTP over the control socket of a state directory."""
 
-    def __init__(self, state_dir: str, patience: float) -> None:
-        super().__init__("tollkeeper", timeout=patience)
+    def __init__(self, state_dir: str, timeout_seconds: float) -> None:
+        super().__init__("tollkeeper", timeout=timeout_seconds)
         self._state_dir = state_dir
 
     def connect(self) -> None:

@@ -47,9 +47,9 @@ from proxy.stores.use_cases import numbered_from
 from proxy.stores.writer import Writer, WriterRules
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
+from proxy.web.operator.admin_api import AdminApi, Declined, UsageAsk
 from proxy.web.operator.alerting import OF_SETTINGS
 from proxy.web.operator.answers import Answer, BackupAnswer, KeyRevokedAnswer
-from proxy.web.operator.desk import Declined, Desk, UsageAsk
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.forecasts import forecasts
 from proxy.web.operator.key_orders import (
@@ -113,7 +113,7 @@ def _bring_up_to_date(state_dir: Path) -> None:
             open_ledger(state_dir / "ledger.db")
 
 
-def _desk(settings: Settings) -> Desk:
+def _admin_api(settings: Settings) -> AdminApi:
     """What a daemon would know right after its start."""
     files = Files(Path(settings.state_dir))
     keys = key_set(settings, files.stored_keys())
@@ -125,7 +125,7 @@ def _desk(settings: Settings) -> Desk:
         books.open(missing, files.spent(missing))
     for hold in holds:
         books.restore(hold.id, hold.key, hold.amount_pusd, hold.charges)
-    return Desk(settings, files, books, *_names(settings), keys)
+    return AdminApi(settings, files, books, *_names(settings), keys)
 
 
 def _names(settings: Settings) -> tuple[Names, PriceBook]:
@@ -138,20 +138,20 @@ def _models(settings: Settings, params: Params) -> Answer:
     return model_list(Known(settings, *_names(settings)), msgspec.convert(params, ModelsAsk, strict=False))
 
 
-def _standing(answer: Callable[[Desk, list[Standing], float], Answer], settings: Settings, _: Params) -> Answer:
+def _standing(answer: Callable[[AdminApi, list[Standing], float], Answer], settings: Settings, _: Params) -> Answer:
     """What is answered from where the budgets stand."""
-    desk, now = _desk(settings), time.time()
-    return answer(desk, desk.books.state(now), now)
+    admin_api, now = _admin_api(settings), time.time()
+    return answer(admin_api, admin_api.books.state(now), now)
 
 
 def _adjust(settings: Settings, params: Params) -> Answer:
     ask, now = msgspec.convert(params, AdjustAsk), time.time()
     with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
-        desk = _desk(settings)
-        books = desk.books
+        admin_api = _admin_api(settings)
+        books = admin_api.books
         if missing := books.narrowed.missing([ask.budget]):
-            books.open(missing, desk.files.spent(missing))
-        record = adjustment(desk, ask, now)
+            books.open(missing, admin_api.files.spent(missing))
+        record = adjustment(admin_api, ask, now)
         journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)
         return adjusted(books, record, now)
@@ -159,7 +159,7 @@ def _adjust(settings: Settings, params: Params) -> Answer:
 
 def _raise_session(settings: Settings, params: Params) -> Answer:
     with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
-        return raise_session(_desk(settings), journal, params)
+        return raise_session(_admin_api(settings), journal, params)
 
 
 def _create(settings: Settings, params: Params) -> Answer:
@@ -176,14 +176,14 @@ def _update(settings: Settings, params: Params) -> Answer:
     """Under another name the key goes on with what it has spent."""
     name, asked = params["key"], read_key_changes({k: v for k, v in params.items() if k != "key"})
     refuse_configured(settings, name)
-    now, desk = time.time(), _desk(settings)
-    refuse_terms(settings, desk.keys, name, asked)
-    former, changes = desk.books.state(now), changes_of(asked)
+    now, admin_api = time.time(), _admin_api(settings)
+    refuse_terms(settings, admin_api.keys, name, asked)
+    former, changes = admin_api.books.state(now), changes_of(asked)
     at_ms = int(now * 1000)
     work = key_work("update", name, lambda connection: update_key(connection, name, changes, at_ms), asked.name)
     if not _run(settings, work):
-        raise no_such_key(name, _desk(settings).keys.each)
-    carried = renamed(_desk(settings).books, former, (name, asked.name), now)
+        raise no_such_key(name, _admin_api(settings).keys.each)
+    carried = renamed(_admin_api(settings).books, former, (name, asked.name), now)
     if carried:
         with StateLock(Path(settings.state_dir)), _journal(settings) as journal:
             for record in carried:
@@ -197,7 +197,7 @@ def _rotate(settings: Settings, params: Params) -> Answer:
     (secret, key_hmac), times_ms = new_secret(hash_key(Path(settings.state_dir))), ask.times_ms(time.time())
     work = key_work("rotate", ask.key, lambda connection: rotate_key(connection, ask.key, key_hmac, times_ms))
     if not _run(settings, work):
-        raise no_such_key(ask.key, _desk(settings).keys.each)
+        raise no_such_key(ask.key, _admin_api(settings).keys.each)
     return rotated(ask, secret, times_ms)
 
 
@@ -205,7 +205,7 @@ def _revoke(settings: Settings, params: Params) -> Answer:
     name, at_ms = params["key"], int(time.time() * 1000)
     refuse_configured(settings, name)
     if not _run(settings, key_work("revoke", name, lambda connection: revoke_key(connection, name, at_ms))):
-        raise no_such_key(name, _desk(settings).keys.each)
+        raise no_such_key(name, _admin_api(settings).keys.each)
     return KeyRevokedAnswer(name)
 
 
@@ -261,30 +261,30 @@ def _journal(settings: Settings) -> Iterator[Journal]:
 
 
 _ORDERS: dict[str, Callable[[Settings, Params], Answer]] = {
-    "usage": lambda settings, params: _desk(settings).usage(msgspec.convert(params, UsageAsk)),
-    "show": lambda settings, params: _desk(settings).show(params["request_id"]),
-    "explain": lambda settings, params: explain(_desk(settings), msgspec.convert(params, ExplainAsk), time.time()),
+    "usage": lambda settings, params: _admin_api(settings).usage(msgspec.convert(params, UsageAsk)),
+    "show": lambda settings, params: _admin_api(settings).show(params["request_id"]),
+    "explain": lambda settings, params: explain(_admin_api(settings), msgspec.convert(params, ExplainAsk), time.time()),
     **{order: partial(experiments_answer, order) for order in EXPERIMENT_ORDERS},
     "alert_rules": lambda settings, _: OF_SETTINGS["alert_rules"](settings.alert_rules),
     "alert_rules_file": lambda settings, _: OF_SETTINGS["alert_rules_file"](settings.alert_rules),
     "models": _models,
     "model_news": lambda settings, params: news_of(Files(Path(settings.state_dir)), params, settings.money.zone),
-    "images_models": lambda settings, params: images_models(_desk(settings), params),
-    "images_estimate": lambda settings, params: images_estimate(_desk(settings), params, time.time()),
+    "images_models": lambda settings, params: images_models(_admin_api(settings), params),
+    "images_estimate": lambda settings, params: images_estimate(_admin_api(settings), params, time.time()),
     "model_diff": lambda settings, params: model_diff(settings.state_dir, msgspec.convert(params, ModelDiffAsk)),
-    "budgets": lambda settings, _: _desk(settings).budgets(time.time()),
-    "reconciliation": lambda settings, params: reconciliation(_desk(settings), params, time.time()),
+    "budgets": lambda settings, _: _admin_api(settings).budgets(time.time()),
+    "reconciliation": lambda settings, params: reconciliation(_admin_api(settings), params, time.time()),
     "forecast": partial(_standing, forecasts),
-    "savings": lambda settings, params: savings(_desk(settings), params, time.time()),
-    "what_if": lambda settings, params: what_if(_desk(settings), params, time.time()),
-    "simulate": lambda settings, params: simulation(_desk(settings), params)(),
-    "recommend": lambda settings, params: recommend(_desk(settings), params),
+    "savings": lambda settings, params: savings(_admin_api(settings), params, time.time()),
+    "what_if": lambda settings, params: what_if(_admin_api(settings), params, time.time()),
+    "simulate": lambda settings, params: simulation(_admin_api(settings), params)(),
+    "recommend": lambda settings, params: recommend(_admin_api(settings), params),
     "adjust": _adjust,
     "test_provider": test_provider,
-    "sessions": lambda settings, params: sessions(_desk(settings), params),
+    "sessions": lambda settings, params: sessions(_admin_api(settings), params),
     "raise_session": _raise_session,
-    "keys": partial(_standing, Desk.key_list),
-    **dict.fromkeys(("tenants", "tenant"), lambda settings, params: tenants_answer(_desk(settings), params)),
+    "keys": partial(_standing, AdminApi.key_list),
+    **dict.fromkeys(("tenants", "tenant"), lambda settings, params: tenants_answer(_admin_api(settings), params)),
     "create": _create,
     "update": _update,
     "rotate": _rotate,

@@ -28,7 +28,7 @@ ORDERS = (
 )  # fmt: skip
 
 
-class _Desk(Struct):
+class _AdminApi(Struct):
     trials: Trials
 
     def has_model(self, _: str) -> bool:
@@ -50,9 +50,9 @@ class _Files:
         wanted = settings.experiments.values() if settings.features.is_on("experiments") else ()
         self._trials.take_on(wanted, read, time.time())
 
-    def desk(self) -> _Desk:
+    def admin_api(self) -> _AdminApi:
         """Where orders find them."""
-        return _Desk(self._trials)
+        return _AdminApi(self._trials)
 
     async def tell(self, steps: list[Step], actor: Actor) -> None:
         """Write them down."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from proxy.stores.journal import Journal
-from proxy.web.operator.desk import Desk
+from proxy.web.operator.admin_api import AdminApi
 from proxy.web.operator.sessions import (
     RaiseAsk,
     RaisedAnswer,
@@ -23,18 +23,18 @@ from proxy.web.operator.sessions import (
 )
 
 
-def sessions(desk: Desk, params: dict[str, Any]) -> SessionsAnswer:
+def sessions(admin_api: AdminApi, params: dict[str, Any]) -> SessionsAnswer:
     """Those used last."""
-    known = known_sessions(desk, msgspec.convert(params, SessionsAsk))
-    return session_list(known, desk.books, time.time())
+    known = known_sessions(admin_api, msgspec.convert(params, SessionsAsk))
+    return session_list(known, admin_api.books, time.time())
 
 
-def raise_session(desk: Desk, journal: Journal, params: dict[str, Any]) -> RaisedAnswer:
+def raise_session(admin_api: AdminApi, journal: Journal, params: dict[str, Any]) -> RaisedAnswer:
     """Let one spend more; the lock is the caller's."""
-    ask, now, books, files = msgspec.convert(params, RaiseAsk), time.time(), desk.books, desk.files
-    key = key_of_session(files.keys_of_session(ask.session), desk, ask, now)
+    ask, now, books, files = msgspec.convert(params, RaiseAsk), time.time(), admin_api.books, admin_api.files
+    key = key_of_session(files.keys_of_session(ask.session), admin_api, ask, now)
     books.open(own := own_budgets(books, key, ask.session), files.spent(own))
-    wanted = raising(desk.settings, books, ask, key, now)
+    wanted = raising(admin_api.settings, books, ask, key, now)
     for record in wanted.records:
         journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)

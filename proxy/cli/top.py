@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proxy.cli.home import Home, home_or_exit
 from proxy.cli.screen.columns import Line, plain
-from proxy.cli.screen.drawing import Paper, draw
+from proxy.cli.screen.drawing import Canvas, draw
 from proxy.cli.screen.snapshot import Snapshot
 from proxy.cli.screen.view import Action, View, press
 from proxy.cli.screen.watch import Gone, News, Source, Watch
@@ -40,7 +40,7 @@ def top(interval: float, once: bool, as_json: bool, config_path: str | None) -> 
     if as_json:
         click.echo(json.dumps(source.answers(), indent=1))
     elif once or not _is_terminal():
-        paper = Paper(terminal_width(), None, home.zone)
+        paper = Canvas(terminal_width(), None, home.zone)
         click.echo("\n".join(plain(line) for line in draw(source.snapshot(), View(), paper)))
     else:
         _watch(home, source, interval)
@@ -83,7 +83,7 @@ class _Seen:
 
     def lines(self, width: int, height: int) -> list[Line]:
         """The screen."""
-        return draw(self._latest, self._view, Paper(width, height, self._zone), self._gone)
+        return draw(self._latest, self._view, Canvas(width, height, self._zone), self._gone)
 
     def take(self, pressed: list[str], watch: Watch) -> Action | None:
         """Take in what is new, then what was pressed; the action that leaves the screen, if one does."""

@@ -17,7 +17,7 @@ from proxy.cli.home import Home, home_or_exit
 from proxy.cli.tables import NARROW, Table, in_units, on_one_line, print_table, say, terminal_width, unit_of
 from proxy.policy.money.amounts import dollars
 from proxy.web.operator.analytics import harmless, sources_text
-from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.timestamps import moment_ms
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 _DIMENSIONS = ("day", "month", "model", "key", "provider", "tenant", "session", "flag")

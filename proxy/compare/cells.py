@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from proxy.dialects import Incoming
-from proxy.exchange.beside import Nobody
 from proxy.exchange.record import Record
+from proxy.exchange.stand_ins import Nobody
 from proxy.policy.money.amounts import usd_text
 from proxy.policy.quality.detectors import flags_of
 from proxy.policy.quality.reading import FINISHES, decoded
@@ -49,7 +49,7 @@ class Cell(Struct, frozen=True):
     error: str | None = None
 
 
-class CellDoor(Nobody):
+class CellConnection(Nobody):
     """Stands where the call's client would; `said` gets each piece of text, `over` is done once the call is."""
 
     def __init__(self, said: Callable[[str], None]) -> None:
@@ -142,12 +142,12 @@ class CellDoor(Nobody):
 
 def begin_chat(
     api: Api, caller: Caller, model: str, body: dict[str, Any], said: Callable[[str], None] = lambda _: None
-) -> CellDoor:
+) -> CellConnection:
     """Make a call of our own in somebody's name: `body` is a chat completion without its model. It streams, so that its
     first token has a time."""
-    door = CellDoor(said)
-    api.begin(door, Sender(_HEAD, caller), msgspec.json.encode({"model": model, **body, "stream": True}))
-    return door
+    connection = CellConnection(said)
+    api.begin(connection, Sender(_HEAD, caller), msgspec.json.encode({"model": model, **body, "stream": True}))
+    return connection
 
 
 def _code_in(body: bytes) -> str | None:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from proxy.exchange.aside import LARGE
-from proxy.exchange.beside import Nobody
+from proxy.exchange.off_loop import LARGE
+from proxy.exchange.stand_ins import Nobody
 from proxy.policy.tenants import in_name_of
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api

@@ -18,9 +18,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.compare.cells import begin_chat
-from proxy.exchange.aside import LARGE
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.exchange.listening import Ear
+from proxy.exchange.listening import ReplyObserver
+from proxy.exchange.off_loop import LARGE
 from proxy.exchange.record import Record
 from proxy.policy.quality.judging import Scene, is_sampled, keeps_to_it, question, scene_of
 from proxy.policy.quality.pace import Pace
@@ -47,7 +47,7 @@ class Question(Struct, frozen=True):
     scene: Scene
 
 
-class Ears:
+class ReplyObservers:
     """Owned by the daemon, and of its event loop but for the pace."""
 
     def __init__(self, api: Api, books: Bookkeeping, judged: Callable[[str], None]) -> None:
@@ -59,12 +59,12 @@ class Ears:
         self._under_way: set[asyncio.Task[None]] = set()
         self.pace = Pace()
 
-    def ear_for(self, record: Record, call: Call, watch: Watch, caller: Caller) -> Ear:
+    def observer_for(self, record: Record, call: Call, watch: Watch, caller: Caller) -> ReplyObserver:
         """For a call that is about to go out, as it will be sent."""
         judge, asked = watch.judge, None
         if judge is not None and len(call.body) <= LARGE and is_sampled(record.request_id, judge.sample):
             asked = Question(judge, caller, record, scene_of(call))
-        return _Ear(self, record, asked)
+        return _ReplyObserver(self, record, asked)
 
     def soon(self, asked: Question, reply: str) -> None:
         """Have a reply judged; from any thread."""
@@ -80,12 +80,12 @@ class Ears:
     async def _judge(self, asked: Question, reply: str) -> None:
         judge = asked.judge
         caller = replace(in_name_of(judge.scope, asked.caller), default_model=None, max_output=None)
-        door = begin_chat(self._api, caller, judge.model, question(judge.rubric, asked.scene, reply))
-        record = await door.over
-        keeps = None if door.error else keeps_to_it("".join(door.text))
+        connection = begin_chat(self._api, caller, judge.model, question(judge.rubric, asked.scene, reply))
+        record = await connection.over
+        keeps = None if connection.error else keeps_to_it("".join(connection.text))
         told = {"request_id": asked.record.request_id, "judged_by": record.request_id}
         if keeps is None:
-            log.warning("not_judged", **told, reason=door.error or "the judge's answer cannot be read")
+            log.warning("not_judged", **told, reason=connection.error or "the judge's answer cannot be read")
             return
         log.info("judged", **told, flags=() if keeps else (JUDGED,))
         if not keeps:
@@ -95,22 +95,22 @@ class Ears:
         self._api.parts.router.observed.thought(asked.record.request_id, "judge", 1.0 if keeps else -1.0)
 
 
-class _Ear:
+class _ReplyObserver:
     """Of one call; used by the thread that tells of calls."""
 
-    def __init__(self, ears: Ears, record: Record, asked: Question | None) -> None:
-        self._ears = ears
+    def __init__(self, observers: ReplyObservers, record: Record, asked: Question | None) -> None:
+        self._observers = observers
         self._record = record
         self._asked = asked
 
     def is_slowest(self, seconds: float) -> bool:
         """Whether it took longer than nearly all of its name."""
-        return self._ears.pace.is_slowest(self._record.label or "", seconds, stream=self._record.stream)
+        return self._observers.pace.is_slowest(self._record.label or "", seconds, stream=self._record.stream)
 
     def hear(self, text: str) -> None:
         """What a reply said that has come to its end."""
         if self._asked is not None and text.strip():
-            self._ears.soon(self._asked, text)
+            self._observers.soon(self._asked, text)
 
 
 def _keep(driver: sqlite3.Connection, asked: Question, keeps: bool) -> None:

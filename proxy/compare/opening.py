@@ -9,7 +9,7 @@ from functools import partial
 
 from proxy.compare.copying import Copies
 from proxy.compare.feedback import FeedbackSurface
-from proxy.compare.judging import Ears
+from proxy.compare.judging import ReplyObservers
 from proxy.compare.surface import CompareSurface
 from proxy.errors import LedgerUnusable
 from proxy.exchange.bookkeeping import Bookkeeping
@@ -24,7 +24,7 @@ _FLUSH_SECONDS = 5.0
 
 def open_compare(api: Api, books: Bookkeeping, judged: Callable[[str], None]) -> None:
     """Be asked from now on, and listen to replies; `judged` is told of each name whose reply a judge finds wanting."""
-    api.parts.ears, api.parts.copies = Ears(api, books, judged), Copies(api)
+    api.parts.observers, api.parts.copies = ReplyObservers(api, books, judged), Copies(api)
     kept = _Kept(books, api.parts.router.observed)
     api.parts.own["tollkeeper/compare"] = CompareSurface(api, kept.keep)
     api.parts.own["tollkeeper/feedback"] = FeedbackSurface(kept.find, kept.keep)

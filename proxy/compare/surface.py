@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.compare.asking import Comparison, read_comparison
-from proxy.compare.cells import Cell, CellDoor, begin_chat
+from proxy.compare.cells import Cell, CellConnection, begin_chat
 from proxy.compare.verdict import Verdict, agreed, answer_in, question
 from proxy.exchange.client import STREAM_HEADERS, Client
 from proxy.policy.values import Caller
@@ -56,7 +56,7 @@ class _Round:
         self._caller = caller
         self._asked = comparison
         self._client = client
-        self._doors: list[CellDoor] = []
+        self._connections: list[CellConnection] = []
         models = list(comparison.models)
         if comparison.is_blind:
             random.shuffle(models)
@@ -67,8 +67,8 @@ class _Round:
         try:
             await self._run(keep)
         except asyncio.CancelledError:
-            for door in self._doors:
-                door.leave()
+            for connection in self._connections:
+                connection.leave()
             raise
 
     async def _run(self, keep: Keep) -> None:
@@ -80,32 +80,32 @@ class _Round:
             client.watch()
         cells: list[Cell] = []
         for run in range(1, self._asked.repeat + 1):
-            doors = {column: self._begin(column, model, run) for column, model in self._models.items()}
-            cells += [await self._ended(column, doors[column], run) for column in doors]
+            connections = {column: self._begin(column, model, run) for column, model in self._models.items()}
+            cells += [await self._ended(column, connections[column], run) for column in connections]
         verdict = await self._judged(cells) if self._asked.judge is not None else None
         if verdict is not None and verdict.winner is not None:
             await keep([_evidence(cell, verdict, self._caller.name) for cell in cells if cell.run == 1])
         self._finish(Result(cells, self._models, verdict))
 
-    def _begin(self, column: str, model: str, run: int) -> CellDoor:
+    def _begin(self, column: str, model: str, run: int) -> CellConnection:
         def said(text: str) -> None:
             self._tell({"column": column, "run": run, "text": text})
 
         return self._call(model, self._asked.body, said)
 
-    def _call(self, model: str, body: dict[str, Any], said: Callable[[str], None] = lambda _: None) -> CellDoor:
-        door = begin_chat(self._api, self._caller, model, body, said)
-        self._doors.append(door)
-        return door
+    def _call(self, model: str, body: dict[str, Any], said: Callable[[str], None] = lambda _: None) -> CellConnection:
+        connection = begin_chat(self._api, self._caller, model, body, said)
+        self._connections.append(connection)
+        return connection
 
     def _tell(self, news: dict[str, Any]) -> None:
         if self._asked.streams:
             self._client.say(b"data: " + msgspec.json.encode(news) + b"\n\n")
 
-    async def _ended(self, column: str, door: CellDoor, run: int) -> Cell:
-        record = await door.over
+    async def _ended(self, column: str, connection: CellConnection, run: int) -> Cell:
+        record = await connection.over
         model = None if self._asked.is_blind else self._models[column]
-        cell = door.cell(column, model, run, record)
+        cell = connection.cell(column, model, run, record)
         self._tell({"cell": cell})
         return cell
 
@@ -115,9 +115,9 @@ class _Round:
         judge, letters = self._asked.judge or "", [letter for letter, _ in replies]
         found, ids, why = [], [], ""
         for shown in (replies, replies[::-1]) if len(replies) > 1 else ():
-            door = self._call(judge, question(self._asked.prompt, shown))
-            record = await door.over
-            best, reason = answer_in("".join(door.text), letters)
+            connection = self._call(judge, question(self._asked.prompt, shown))
+            record = await connection.over
+            best, reason = answer_in("".join(connection.text), letters)
             found.append(best)
             ids.append(record.request_id)
             why = why or reason

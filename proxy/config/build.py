@@ -22,8 +22,8 @@ from proxy.config.problems import Path as Place
 from proxy.config.problems import path_text
 from proxy.config.secrets import Filled
 from proxy.config.use_cases import alias_of, sharing_of
+from proxy.policy.apis import speaks_by_default
 from proxy.policy.money.credits import Credits
-from proxy.policy.tongues import speaks_by_default
 from proxy.policy.values import (
     NO_KEY,
     Caller,

@@ -10,12 +10,12 @@ from pydantic import AfterValidator, Field, model_validator
 from proxy.config.fields import (
     BaseUrl,
     Credential,
+    EpochMs,
     FilePath,
     Flag,
     HookSecret,
     HookUrl,
     Host,
-    Moment,
     Name,
     Section,
     Timeout,
@@ -47,7 +47,7 @@ class AdminTokenSection(Section):
     token: Credential | None = Field(default=None, description="The token itself, best as ${NAME}.")
     token_hash: TokenHash | None = Field(default=None, description="sha256:<hex> of a generated token.")
     tenant: Name | None = Field(default=None, description=_TENANT)
-    expires: Moment | None = Field(
+    expires: EpochMs | None = Field(
         default=None, description="When it ends, such as 2027-02-25 or 2027-02-25T08:00:00Z."
     )
 

@@ -43,8 +43,8 @@ def daemon_checks(seen: DaemonSeen, config: ConfigSeen, version: str) -> list[Ch
 def _unspoken(seen: DaemonSeen) -> list[Check]:
     """What it found out: calls in these protocols are said in another."""
     return [
-        passed("daemon", "protocols", f"{name} was seen not to speak {' and '.join(sorted(tongues))}; calls go as chat")
-        for name, tongues in seen.unspoken.items()
+        passed("daemon", "protocols", f"{name} was seen not to speak {' and '.join(sorted(apis))}; calls go as chat")
+        for name, apis in seen.unspoken.items()
     ]
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from proxy.doctor.judge_provider import provider_checks
 from proxy.doctor.look_provider import look_at_providers
 from proxy.policy.values import Provider
+from proxy.web.operator.admin_api import Unknown
 from proxy.web.operator.answers import ProviderTriedAnswer
-from proxy.web.operator.desk import Unknown
 
 
 async def try_named(name: str, providers: Mapping[str, Provider]) -> ProviderTriedAnswer:

@@ -12,10 +12,10 @@ from proxy.dialects.contract import max_field, url_for
 from proxy.errors import UpstreamAuthError, UpstreamError
 from proxy.exchange.client import STREAM_HEADERS, other_headers
 from proxy.exchange.failure import Failure
+from proxy.exchange.image_calls import ImageInterpreter, drawing_call
 from proxy.exchange.job import Job
-from proxy.exchange.onward import moved
-from proxy.exchange.painting import Painter, painted
 from proxy.exchange.prepared import Sent
+from proxy.exchange.quality_fallback import moved
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Results
@@ -76,58 +76,58 @@ def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -
 
 
 def translate(
-    job: Job, attempt: Attempt, provider: Provider, terms: Terms, kept: KeptThoughts
+    job: Job, attempt: Attempt, provider: Provider, options: TranslationOptions, kept: KeptThoughts
 ) -> tuple[UpstreamRequest, Shape, Interpreter]:
     """The same, with the shape of what comes back, for a provider that does not speak the client's protocol. Raises `CallerError`s."""
-    dialect, record, tongue = DIALECTS[provider.kind], job.record, terms.tongue
-    members = members_for(job.call, job.plan.defaults, provider, terms.maximum)
+    dialect, record, protocol = DIALECTS[provider.kind], job.record, options.protocol
+    members = members_for(job.call, job.plan.defaults, provider, options.maximum)
     record.adjusted = [*record.dressed, *[f"{name}={value.decode()}" for name, value in members.items()]]
     model = job.plan.targets[attempt.target].model or job.call.model or ""
     if attempt.target:
         record.adjusted += moved(record, model)
-    there = silent(tongue)
+    there = silent(protocol)
     aim = Aim(
-        tongue,
+        protocol,
         model,
         max_field(there, provider) or "",
-        terms.largest or terms.assumed,
-        terms.largest,
+        options.largest or options.assumed,
+        options.largest,
         usage_flag=provider.stream_options and dialect.wants_usage_flag(there),
     )
-    asked = Asked(tongue, provider, aim, Change(members=tuple(members.items())), terms.lossy)
+    asked = Asked(protocol, provider, aim, Change(members=tuple(members.items())), options.lossy)
     said = say(job, asked, kept)
     source = job.call.endpoint.shape
-    record.adjusted.append(f"protocol={source}>{tongue}")
-    if terms.lossy != "allow":
+    record.adjusted.append(f"protocol={source}>{protocol}")
+    if options.lossy != "allow":
         record.adjusted += [f"{loss.became}={loss.field}" for loss in said.losses]
-    record.lose(source, tongue, [loss.field for loss in said.losses])
+    record.lose(source, protocol, [loss.field for loss in said.losses])
     body = said.call.body
     if job.caller.zdr and (private := preference(provider, there)):
         record.adjusted.append(ADJUSTED)
         body = with_members(body, private)
-    request = _request(job, provider, said.call, f"{provider.name}>{tongue}").carrying([body])
+    request = _request(job, provider, said.call, f"{provider.name}>{protocol}").carrying([body])
     return request, there.endpoint.shape, Interpreter(said.bridge, job, kept)
 
 
-def paint(job: Job, provider: Provider, results: Results) -> tuple[UpstreamRequest, Shape, Painter]:
+def translate_images(job: Job, provider: Provider, results: Results) -> tuple[UpstreamRequest, Shape, ImageInterpreter]:
     """The same for pictures, of a provider that does not speak OpenAI's images API."""
-    call, drawn = painted(job), job.sketch
+    call, drawn = drawing_call(job), job.image_call
     assert drawn is not None
     adjusted = [f"model={call.model}"] if call.model != job.call.model else []
     adjusted += [f"protocol={job.call.endpoint.name}>{drawn.source}", *drawn.fitted.adjusted]
     job.record.adjusted = adjusted
     request = _request(job, provider, call, f"{provider.name}>{drawn.source}").carrying([call.body])
-    return request, call.endpoint.shape, Painter(job, results)
+    return request, call.endpoint.shape, ImageInterpreter(job, results)
 
 
-class Terms(Struct, frozen=True):
+class TranslationOptions(Struct, frozen=True):
     """How a call is to be translated: into what, with what limit of its output, and what may be lost.
 
     `maximum` as in `prepare`; `largest` is the most the model puts out, None unknown; then `assumed` is the limit for a
     protocol that demands one.
     """
 
-    tongue: Protocol
+    protocol: Protocol
     maximum: int | None
     largest: int | None
     assumed: int

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from proxy.exchange.background import Running
-from proxy.exchange.held import Keeping
+from proxy.exchange.held import Accounting
 from proxy.exchange.lookup import Lookups
 from proxy.exchange.reckoning import Unfinished, wait_for
 from proxy.exchange.rows import interrupted_row
@@ -143,7 +143,7 @@ class Bookkeeping:
         except JournalUnwritable:  # new calls wait as well, and readyz says why
             asyncio.get_running_loop().call_later(_CARRY_AGAIN_SECONDS, self.carry_forward)
 
-    def resolve_orphans(self, keeping: Keeping, accounts: Accounts, prices: PriceBook) -> None:
+    def resolve_orphans(self, accounting: Accounting, accounts: Accounts, prices: PriceBook) -> None:
         """Settle what a crash interrupted: by asking where the upstream had begun, else at the hold. Responses in the
         background are waited for as before, be it a crash or an orderly end that came between."""
         for orphan in self.orphans:
@@ -151,13 +151,13 @@ class Bookkeeping:
                 continue
             provider = accounts.find(orphan.hold.provider, orphan.hold.tenant)
             if provider is None or orphan.generation_id is None:
-                interrupted(keeping, orphan, None)
+                interrupted(accounting, orphan, None)
             elif orphan.background:
-                wait_for(keeping, *_unfinished(orphan, provider, prices))
+                wait_for(accounting, *_unfinished(orphan, provider, prices))
             elif Lookups.possible(provider):
-                keeping.lookups.start(provider, orphan.generation_id, _teller(keeping, orphan))
+                accounting.lookups.start(provider, orphan.generation_id, _teller(accounting, orphan))
             else:
-                interrupted(keeping, orphan, None)
+                interrupted(accounting, orphan, None)
 
     def close(self, seconds: float) -> None:
         """Bring the ledger up to date, then close; what it does not take in time stays in the journal."""
@@ -172,18 +172,18 @@ def _nobody_watches(_: Iterable[Budget]) -> None:
     """Nobody wants to know which budgets are in force."""
 
 
-def interrupted(keeping: Keeping, orphan: OpenHold, usage: Usage | None) -> None:
+def interrupted(accounting: Accounting, orphan: OpenHold, usage: Usage | None) -> None:
     """Settle what a crash interrupted, by what its provider tells of it, else at its hold."""
     hold = orphan.hold
     if usage is not None and usage.cost_usd is not None:
         settlement = Settlement(to_pusd(usage.cost_usd), "looked_up")
     else:
         settlement = Settlement(hold.amount_pusd, "interrupted")
-    keeping.book(interrupted_row(hold, settlement, usage, orphan.generation_id), hold.charges)
+    accounting.book(interrupted_row(hold, settlement, usage, orphan.generation_id), hold.charges)
 
 
-def _teller(keeping: Keeping, orphan: OpenHold) -> Callable[[Usage | None], None]:
-    return lambda usage: interrupted(keeping, orphan, usage)
+def _teller(accounting: Accounting, orphan: OpenHold) -> Callable[[Usage | None], None]:
+    return lambda usage: interrupted(accounting, orphan, usage)
 
 
 def _unfinished(orphan: OpenHold, provider: Provider, prices: PriceBook) -> tuple[Unfinished, Running]:

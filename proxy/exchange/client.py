@@ -28,7 +28,7 @@ SERVER = ("Server", "tollkeeper")
 STREAM_HEADERS: Headers = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
 
 
-class Door(Protocol):
+class ClientConnection(Protocol):
     """The connection to a client (web/connection.py)."""
 
     @property
@@ -69,7 +69,7 @@ class Client(Struct, eq=False):
     if the client goes before its end.
     """
 
-    door: Door
+    connection: ClientConnection
     record: Record
     deadlines: Deadlines
     method: str
@@ -143,7 +143,7 @@ class Client(Struct, eq=False):
 
     def _connection_line(self) -> bytes:
         """What the head says of the connection, for which it may be the last time."""
-        if not self.keeps or self.door.is_last:
+        if not self.keeps or self.connection.is_last:
             self.keeps = False
             return b"Connection: close\r\n"
         return b"Connection: keep-alive\r\n" if self.is_http_1_0 else b""
@@ -158,7 +158,7 @@ class Client(Struct, eq=False):
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._head:
             data, self._head = self._head + data, b""
-        self.gone = not self.door.send(data)
+        self.gone = not self.connection.send(data)
         self._spoke = self.deadlines.now
 
     @property
@@ -169,13 +169,13 @@ class Client(Struct, eq=False):
     @property
     def is_slow(self) -> bool:
         """Whether the client has to catch up first."""
-        return self.door.writing_paused and not self.gone
+        return self.connection.writing_paused and not self.gone
 
     async def room(self) -> None:
         """Wait while the client is slower than we are."""
         if self.is_slow:
             try:
-                await self.door.drained()
+                await self.connection.drained()
             except ConnectionError:
                 self.gone = True
 
@@ -186,14 +186,14 @@ class Client(Struct, eq=False):
         record, self.started = self.record, True
         record.status, record.times.first_byte_at = status, time.monotonic()
         lines = headers if isinstance(headers, bytes) else lines_of(headers)
-        if not self.keeps or self.is_http_1_0 or self.door.is_last:
+        if not self.keeps or self.is_http_1_0 or self.connection.is_last:
             lines += self._connection_line()
         if self.method != "HEAD" and status not in WITHOUT_BODY:
             data = whole_reply(status, lines, body, int(time.time()))
         else:
             lines += b"" if status in WITHOUT_BODY else b"Content-Length: %d\r\n" % len(body)
             data = reply_head(status, lines, int(time.time()))
-        self.gone = not self.door.send(data)
+        self.gone = not self.connection.send(data)
         if self.gone and self.kept is not None:
             self.kept.write(body)
             self.kept.close()
@@ -207,7 +207,7 @@ class Client(Struct, eq=False):
             if self.kept is not None:
                 self.kept.close()
         elif last:
-            self.gone = not self.door.send(last)
+            self.gone = not self.connection.send(last)
 
     def keep(self, kept: Kept) -> None:
         """The client has left, and what it would have been sent is written down for it."""
@@ -222,16 +222,16 @@ class Client(Struct, eq=False):
                 self.kept.discard()
             return
         if not self._says_events or (self._reader and not self._reader.at_boundary):
-            self.door.hang_up(0)
+            self.connection.hang_up(0)
             return
         self.say(error_event(shape, error) if self._reader is None else self._reader.last_words(shape, error))
-        self.door.hang_up(LAST_WORDS_SECONDS)
+        self.connection.hang_up(LAST_WORDS_SECONDS)
 
     def break_off(self) -> None:
         """Finish a reply that has begun as broken, its last words said already."""
         self.rest()
         self.keeps = False
-        self.door.hang_up(LAST_WORDS_SECONDS)
+        self.connection.hang_up(LAST_WORDS_SECONDS)
 
     def own_headers(self, *, is_whole: bool = True) -> list[tuple[str, str]]:
         """What every reply of ours carries. `is_whole`: the head goes out with all of the reply."""

@@ -33,7 +33,7 @@ from proxy.wire.usage import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
-    from proxy.exchange.fares import Fare
+    from proxy.exchange.hold_terms import HoldTerms
     from proxy.exchange.job import Job
     from proxy.exchange.record import Record
     from proxy.exchange.reply import Reply
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Booked = tuple[Row, tuple[str, ...], int]
 
 
-class Keeping(Struct, frozen=True):
+class Accounting(Struct, frozen=True):
     """Where money is counted and written down. `queue`: who waits for holds to be resolved; `resolved` hear of every attempt's
     end once its cost is final; `ended` of the end of a background
     response; `open` brings budgets that are somebody's own into memory, with what they have spent; `waits`: replies wait until their settlement is on disk."""
@@ -98,7 +98,7 @@ class Held(Struct, eq=False):
     those that its request defined were called.
     """
 
-    fare: Fare
+    terms: HoldTerms
     hold: Hold
     job: Job
     waits: bool
@@ -116,18 +116,18 @@ class Held(Struct, eq=False):
     def note(self) -> None:
         """Have it written down, before the request goes out in this turn."""
         if not self.is_written:
-            self.fare.keeping.journal.soon(self.hold)
+            self.terms.accounting.journal.soon(self.hold)
 
     def sending(self) -> None:
         """See to it that it is written, in the step in which the request goes out. Raises `JournalUnwritable` where the call may
         cost anything."""
         if self.is_written or self.is_closed:
             return
-        journal = self.fare.keeping.journal
+        journal = self.terms.accounting.journal
         if journal.turn:
             journal.flush()
         error = journal.refused.pop(self.hold.id, None) if journal.refused else None
-        if error is not None and not self.fare.is_free:
+        if error is not None and not self.terms.is_free:
             raise error
         self.is_written = error is None
         times = self.job.record.times
@@ -139,13 +139,13 @@ class Held(Struct, eq=False):
         self.note()
         self.sending()
         if self.is_written:
-            await self.fare.keeping.journal.durable(self.fare.keeping.journal.end)
+            await self.terms.accounting.journal.durable(self.terms.accounting.journal.end)
 
     def withdraw(self) -> None:
         """Nothing was sent, and nothing is to be written of it."""
         self.is_closed = True
-        self.fare.keeping.books.void(self.hold.id)
-        self.fare.keeping.queue.look_again()
+        self.terms.accounting.books.void(self.hold.id)
+        self.terms.accounting.queue.look_again()
 
     def begun(self, outcome: Reply | Failure) -> None:
         """The first byte came; after a crash the cost can be asked for, or the response waited for."""
@@ -155,7 +155,7 @@ class Held(Struct, eq=False):
             return
         self._begun = True
         with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the hold
-            self.fare.keeping.journal.soon(Begun(self.hold.id, generation_id, background=response_id is not None))
+            self.terms.accounting.journal.soon(Begun(self.hold.id, generation_id, background=response_id is not None))
 
     def so_far_pusd(self, findings: Findings) -> int:
         """What it would cost if it ended now, as far as that can be told; nothing once it is settled."""
@@ -176,33 +176,33 @@ class Held(Struct, eq=False):
             return
         so_far = self.so_far_pusd(findings)
         while so_far > self.hold.amount_pusd:
-            verdict = self.fare.keeping.books.grow(self.hold.id, self._step)
+            verdict = self.terms.accounting.books.grow(self.hold.id, self._step)
             if isinstance(verdict, Exceeded):
-                raise outgrown(verdict, self.fare.caller)
-            if self.fare.keeping.books.has_shadows:
-                for budget_id in self.fare.keeping.books.overdrawn(self.hold.id):
+                raise outgrown(verdict, self.terms.caller)
+            if self.terms.accounting.books.has_shadows:
+                for budget_id in self.terms.accounting.books.overdrawn(self.hold.id):
                     self.job.record.pass_shadow(BudgetExceeded.code, budget_id)
             self.hold = msgspec.structs.replace(self.hold, amount_pusd=self.hold.amount_pusd + self._step)
             with contextlib.suppress(JournalUnwritable):  # without it a crash settles at the smaller hold
-                self.fare.keeping.journal.append(self.hold)
+                self.terms.accounting.journal.append(self.hold)
         self.look_at = self._next_look(findings.counted_output, so_far)
 
     def _next_look(self, counted: int, so_far_pusd: int) -> int:
         """At how many tokens to look again: half of what the hold still pays for, and one more token at least."""
-        return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self.fare.token_pusd // 2)
+        return counted + max(1, (self.hold.amount_pusd - so_far_pusd) // self.terms.token_pusd // 2)
 
     def resolve(self, outcome: Reply | Failure, provider: Provider) -> Awaitable[None] | None:
         """Settle, once: have it charged and written down. All hear of it now where nothing comes behind that could tell of
         another cost. Synchronous; what comes back (with `fsync: always`) is to be awaited before the call ends."""
         if self.is_closed:
             return None
-        fare, findings = self.fare, outcome.findings
-        if fare.may_run_on and (response_id := running_on(self, outcome)) is not None:
+        terms, findings = self.terms, outcome.findings
+        if terms.may_run_on and (response_id := running_on(self, outcome)) is not None:
             keep_open(self, outcome, provider, response_id)
             return None
         self.is_closed = True
-        if fare.tools is not None:
-            self.tools = tool_use(fare.tools, outcome)
+        if terms.tools is not None:
+            self.tools = tool_use(terms.tools, outcome)
         usage, is_whole = None if findings is None else findings.usage, self.is_written and outcome.trouble == "none"
         if usage is not None and is_whole and (cost_pusd := told_pusd(usage)) is not None:
             source, doubts = _REPORTED, usage.doubts
@@ -214,7 +214,7 @@ class Held(Struct, eq=False):
         row = self.row(outcome, cost_pusd, source, usage)
         self.charge(cost_pusd, source, usage)
         self.is_over = is_over = outcome.whole or findings is None
-        booked, durable = fare.keeping.book(row, self.hold.charges, doubts, self.tools, is_over)
+        booked, durable = terms.accounting.book(row, self.hold.charges, doubts, self.tools, is_over)
         if not is_over and findings is not None:
             self._events, self._booked = findings.events, booked
         return durable
@@ -222,16 +222,16 @@ class Held(Struct, eq=False):
     def row(self, outcome: Reply | Failure, cost_pusd: int, source: Source, usage: Usage | None) -> Row:
         """The row of an attempt that was sent upstream and ends now, in the order of the row's fields: by their names it takes
         four times as long. So would `round`, and a function for each of the times."""
-        hold, fare, record, findings = self.hold, self.fare, self.job.record, outcome.findings
+        hold, terms, record, findings = self.hold, self.terms, self.job.record, outcome.findings
         used, times, error = usage or NO_USAGE, record.times, record.error
         began, status, label = times.started, 200, "200"
         code: str | None = None
         if not outcome.is_good or outcome.broken_by is not None:
             is_left = record.client_left is not None and not outcome.complete
             status, (label, code) = 499 if is_left else outcome.judged_status or 0, outcome.verdict()
-        return Row(*((hold.id, hold.request_id, hold.attempt, hold.at_ms) + fare.named + (
+        return Row(*((hold.id, hold.request_id, hold.attempt, hold.at_ms) + terms.named + (
             None if findings is None else findings.served_model, status, label, code if error is None else error.code,
-            SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, fare.streams,
+            SHADOWS.join(record.shadow_rejections) if record.shadow_rejections else None, terms.streams,
             used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens, used.reasoning_tokens,
             cost_pusd, hold.amount_pusd, source,
             None if outcome.first_byte_at is None else int((outcome.first_byte_at - began) * 1000 + 0.5),
@@ -241,7 +241,7 @@ class Held(Struct, eq=False):
             int(times.waited_seconds * 1000 + 0.5) if times.waited_seconds else 0,
             int((times.sent_at - began) * 1000 + 0.5),
             None if times.opened_at is None else int((times.opened_at - times.sent_at) * 1000 + 0.5),
-        ) + fare.row_marks))  # fmt: skip
+        ) + terms.row_marks))  # fmt: skip
 
     def charge(self, pusd: int, source: str, usage: Usage | None) -> None:
         """A call costs what its attempts cost."""
@@ -260,12 +260,12 @@ class Held(Struct, eq=False):
         has_news = findings is not None and findings.events != self._events
         if has_news and outcome is not None:
             booked = corrected(self, booked, outcome)
-        for hear in self.fare.keeping.resolved:
+        for hear in self.terms.accounting.resolved:
             hear(booked)
 
     def listen(self, outcome: Reply) -> bool:
         """Have a settled reply read on for a late usage; False where nobody does."""
-        if self._booked is None or not self.fare.keeping.lookups.listen(
+        if self._booked is None or not self.terms.accounting.lookups.listen(
             outcome.read_on(), lambda: self._heard(outcome)
         ):
             return False

@@ -14,7 +14,7 @@ from typing import cast
 from httptools import HttpParserError, HttpParserUpgrade
 
 from proxy.dialects.contract import Due
-from proxy.exchange.aside import LARGE
+from proxy.exchange.off_loop import LARGE
 from proxy.exchange.parsing import Parsing
 from proxy.exchange.response import HIGH_WATER_BYTES, Broken, Response, Stale, parts_of
 from proxy.exchange.stepper import Outbox, Signal

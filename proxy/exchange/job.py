@@ -8,12 +8,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from proxy.dialects import Incoming
-from proxy.exchange.painting import Sketch
+from proxy.exchange.image_calls import ImageCall
 from proxy.exchange.prepared import Prepared, Route
 from proxy.exchange.record import Record
 from proxy.policy.limits.limiter import Limits
 from proxy.policy.limits.pace import DEFAULT
-from proxy.policy.money.asks import Asks
+from proxy.policy.money.requested import Requested
 from proxy.policy.money.weight import Weight, weigh, weight_of_texts
 from proxy.policy.values import Caller, Plan, Target
 from proxy.wire.call import Call
@@ -44,11 +44,11 @@ _NOBODY = Incoming(())
 class Job(Struct):
     """What was asked and what it weighs, by whom, where it may go, and until when its client waits (monotonic seconds).
 
-    `asks`, `text_tokens` and `likely_tokens` are as its `weight` has them, which is `weighed` where it was looked into; what is
+    `requested`, `text_tokens` and `likely_tokens` are as its `weight` has them, which is `weighed` where it was looked into; what is
     text and nothing else weighs what follows from these.
     `scopes`: whose budgets and limits it falls under; `under` also which narrowed budgets bind its latest attempt. `limits`
     are those it has taken from, with its `likely_tokens`: none until the step in which its first attempt takes its hold.
-    `sketch`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
+    `image_call`: the pictures it asks for, where its provider is asked otherwise. `cap`: the maximum of
     output tokens to put in, whatever budgets say; None is none. `course` is there where the target was chosen among several; `place`: from which limits of a
     provider its attempt took, so many tokens, after how many calls.
     `rank`: of its priority. `leave` gives back the place it has at a target that is paced. `prepared` is what was worked out for
@@ -57,7 +57,7 @@ class Job(Struct):
     """
 
     call: Call
-    asks: Asks
+    requested: Requested
     text_tokens: int
     likely_tokens: int
     caller: Caller
@@ -71,7 +71,7 @@ class Job(Struct):
     prepared: Prepared | None = None
     weighed: Weight | None = None
     limits: Limits | None = None
-    sketch: Sketch | None = None
+    image_call: ImageCall | None = None
     cap: int | None = None
     course: Course | None = None
     place: tuple[Limits, int, int] | None = None
@@ -88,8 +88,10 @@ class Job(Struct):
     @property
     def weight(self) -> Weight:
         """All of what it weighs."""
-        return self.weighed or weight_of_texts(self.record.endpoint, self.text_tokens, self.likely_tokens, self.asks)
+        return self.weighed or weight_of_texts(
+            self.record.endpoint, self.text_tokens, self.likely_tokens, self.requested
+        )
 
     def let_go(self) -> None:
         """No further attempt follows: a long stream need not keep the request, least of all its body."""
-        self.call, self.incoming, self.sketch = _NOTHING, _NOBODY, None
+        self.call, self.incoming, self.image_call = _NOTHING, _NOBODY, None

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from proxy.exchange.beside import Before, Reading
-from proxy.exchange.client import Door
+from proxy.exchange.client import ClientConnection
+from proxy.exchange.stand_ins import Before, Reading
 from proxy.policy.quality.detectors import flags_of
 from proxy.policy.quality.reading import said_in
 from proxy.policy.quality.values import Wanted, Watch
@@ -15,7 +15,7 @@ from proxy.policy.quality.values import Wanted, Watch
 MOST_BYTES = 1024 * 1024
 
 
-class Ear(Protocol):
+class ReplyObserver(Protocol):
     """Who knows more than one reply."""
 
     def is_slowest(self, seconds: float) -> bool:
@@ -28,9 +28,11 @@ class Ear(Protocol):
 class Listener(Before):
     """Passes everything on. What it remembers is gone with the call's record."""
 
-    def __init__(self, door: Door, watch: Watch, wanted: Wanted, ear: Ear | None = None) -> None:
-        super().__init__(door)
-        self._ear = ear
+    def __init__(
+        self, connection: ClientConnection, watch: Watch, wanted: Wanted, observer: ReplyObserver | None = None
+    ) -> None:
+        super().__init__(connection)
+        self._observer = observer
         self._watch = watch
         self._wanted = wanted
         self._heard = bytearray()
@@ -50,8 +52,8 @@ class Listener(Before):
         is_events = reading.headers.get("content-type", "").lower().startswith("text/event-stream")
         said = said_in(bytes(reading.body), is_events=is_events)
         is_slowest = False
-        if self._ear is not None:
-            is_slowest = self._ear.is_slowest(total_seconds)
-            self._ear.hear(said.text)
+        if self._observer is not None:
+            is_slowest = self._observer.is_slowest(total_seconds)
+            self._observer.hear(said.text)
         told = replace(said, total_seconds=total_seconds, is_slowest=is_slowest)
         return flags_of(told, self._watch, self._wanted)

@@ -49,10 +49,10 @@ class Pacing:
     async def _stand_in_line(self, job: Job, where: Where, wait_seconds: float) -> None:
         pace, queue, loop = self.paces[where], self._queues[where], asyncio.get_running_loop()
         began, ahead = loop.time(), queue.line.ahead(job.rank)
-        patience = min(wait_seconds, PATIENCE * (job.until - began))
+        most_seconds = min(wait_seconds, PATIENCE * (job.until - began))
         times, job.record.phase = job.record.times, "waiting"
         times.queued = Queued(ahead + 1, pace.expected_seconds(job.rank, ahead, began))
-        if times.queued.seconds > patience:
+        if times.queued.seconds > most_seconds:
             if job.rank == BATCH or pace.is_asked:
                 raise _busy(where, times.queued.seconds)
             times.queued, pace.is_asked = None, True
@@ -60,7 +60,7 @@ class Pacing:
             return
         with Place(queue, job.caller.name, lambda: pace.may_go(job.rank, loop.time()), job.rank) as place:
             self._look(where)
-            if not await place.turn(patience):
+            if not await place.turn(most_seconds):
                 times.queued = Queued(ahead + 1, pace.expected_seconds(job.rank, ahead, loop.time()))
                 raise _busy(where, times.queued.seconds)
             self._take(job, where, pace)

@@ -25,7 +25,7 @@ from proxy.wire.usage import Usage
 
 if TYPE_CHECKING:
     from proxy.exchange.failure import Failure
-    from proxy.exchange.held import Booked, Held, Keeping
+    from proxy.exchange.held import Accounting, Booked, Held
     from proxy.exchange.reply import Reply
 
 
@@ -38,7 +38,7 @@ def reckoned(held: Held, outcome: Reply | Failure, provider: Provider) -> Settle
     usage = settlement.usage or ending.usage
     row = held.row(outcome, settlement.cost_pusd, settlement.source, usage)
     held.job.record.unsettled += 1
-    held.fare.keeping.lookups.start(
+    held.terms.accounting.lookups.start(
         provider, asked, lambda told: _looked_up(held, told, row, (settlement.doubts, usage))
     )
     return None
@@ -56,7 +56,7 @@ def so_far_pusd(held: Held, findings: Findings) -> int:
 def running_on(held: Held, outcome: Reply | Failure) -> str | None:
     """The id of a response the provider goes on with after this reply: one asked for in the background."""
     findings = outcome.findings
-    if not held.fare.may_run_on or findings is None or (outcome.judged_status or 0) >= 400:
+    if not held.terms.may_run_on or findings is None or (outcome.judged_status or 0) >= 400:
         return None
     return findings.generation_id if findings.response.runs_on(streamed=held.hold.stream) else None
 
@@ -70,12 +70,12 @@ def keep_open(held: Held, outcome: Reply | Failure, provider: Provider, response
     row = msgspec.structs.replace(row, upstream_id=response_id)
     ran = findings.response.status != "queued"
     running = Running(provider, response_id, provider.timeouts.total, ran, held.hold.tenant)
-    wait_for(held.fare.keeping, Unfinished(held.hold, row, _prices_of(held, findings)), running)
+    wait_for(held.terms.accounting, Unfinished(held.hold, row, _prices_of(held, findings)), running)
 
 
-def wait_for(keeping: Keeping, unfinished: Unfinished, running: Running) -> None:
+def wait_for(accounting: Accounting, unfinished: Unfinished, running: Running) -> None:
     """Keep a hold open until the end of its response is seen."""
-    keeping.background.keep(running, lambda findings, ran: unfinished.ended(keeping, findings, ran=ran))
+    accounting.background.keep(running, lambda findings, ran: unfinished.ended(accounting, findings, ran=ran))
 
 
 class Unfinished(Struct, frozen=True):
@@ -85,7 +85,7 @@ class Unfinished(Struct, frozen=True):
     row: Row
     prices: Prices
 
-    def ended(self, keeping: Keeping, findings: Findings | None, *, ran: bool) -> Awaitable[None] | None:
+    def ended(self, accounting: Accounting, findings: Findings | None, *, ran: bool) -> Awaitable[None] | None:
         """Settle by what the provider says of the end, at the hold where it says nothing.
 
         `ran`: it may have run, so that one cancelled without a word about its usage is not known to be free.
@@ -102,8 +102,8 @@ class Unfinished(Struct, frozen=True):
             outcome=_OUTCOMES.get(status or "", "unfinished"),
             error=None if told.error is None else told.error_code,
         )
-        _, durable = keeping.book(row, self.hold.charges, settlement.doubts)
-        keeping.ended(row)
+        _, durable = accounting.book(row, self.hold.charges, settlement.doubts)
+        accounting.ended(row)
         return durable
 
 
@@ -117,18 +117,18 @@ def _ending_of(told: Findings) -> Ending:
 
 def corrected(held: Held, booked: Booked, outcome: Reply | Failure) -> Booked:
     """What stands in the books once a usage has come behind the settlement: what the attempt cost after all is charged."""
-    was, hold, keeping = booked[0], held.hold, held.fare.keeping
-    late = settle(_ending(held, outcome), held.fare.reckoning(), hold.amount_pusd)
+    was, hold, accounting = booked[0], held.hold, held.terms.accounting
+    late = settle(_ending(held, outcome), held.terms.reckoning(), hold.amount_pusd)
     is_news = (late.cost_pusd, late.source) != (was.cost_pusd, was.source)
     if not is_news or late.source not in ("reported", "computed"):
         return booked
     held.charge(late.cost_pusd - was.cost_pusd, late.source, late.usage)
     record = Corrected(was, paid(was, late, late.usage), hold.charges, held.tools[0] if held.tools is not None else "")
     for budget, period in hold.charges:
-        keeping.books.adjust(budget, period, record.delta_pusd)
+        accounting.books.adjust(budget, period, record.delta_pusd)
     with contextlib.suppress(JournalUnwritable):
-        keeping.journal.append(record)
-    keeping.queue.look_again()
+        accounting.journal.append(record)
+    accounting.queue.look_again()
     return record.row, late.doubts, max(0, record.row.cost_pusd - hold.amount_pusd)
 
 
@@ -136,11 +136,11 @@ def _looked_up(held: Held, told: Usage | None, row: Row, else_known: tuple[tuple
     """The provider has told, or will not tell; then it stays at the row, with these doubts about this usage."""
     doubts, usage = else_known
     if told is not None and told.cost_usd is not None:
-        usage, found = told, settle(Ending(status=200, usage=told), held.fare.reckoning(), held.hold.amount_pusd)
+        usage, found = told, settle(Ending(status=200, usage=told), held.terms.reckoning(), held.hold.amount_pusd)
         row, doubts = paid(row, Settlement(found.cost_pusd, "looked_up"), told), found.doubts
     held.is_over = True
     held.charge(row.cost_pusd, row.source, usage)
-    held.fare.keeping.book(row, held.hold.charges, doubts, held.tools)
+    held.terms.accounting.book(row, held.hold.charges, doubts, held.tools)
     held.job.record.settled_late()
 
 
@@ -159,11 +159,11 @@ def _ending(held: Held, outcome: Reply | Failure) -> Ending:
         makes_images=draws,
         makes_speech=held.hold.endpoint == "audio/speech",
         pictures=outcome.pictures if draws else 0,
-        copies=held.job.weight.asks.copies or 1,
+        copies=held.job.weight.requested.copies or 1,
         usage=_usage(held, outcome, findings),
         input_tokens=held.job.weight.likely_input_tokens,
         counted_output=findings.counted_output if findings else 0,
-        characters=held.job.weight.asks.characters or None,
+        characters=held.job.weight.requested.characters or None,
         hhmm=now.hour * 100 + now.minute,
         terms=findings.terms if findings else (),
     )
@@ -179,8 +179,8 @@ def _usage(held: Held, outcome: Reply | Failure, findings: Findings | None) -> U
 
 def _trouble(held: Held, outcome: Reply | Failure) -> Trouble:
     """What kept an answer away; what was never written down was never sent."""
-    return outcome.trouble if held.is_written or held.fare.is_free else "unreachable"
+    return outcome.trouble if held.is_written or held.terms.is_free else "unreachable"
 
 
 def _prices_of(held: Held, findings: Findings | None) -> Prices:
-    return held.fare.reckoning().by(None if findings is None else findings.served_model)
+    return held.terms.reckoning().by(None if findings is None else findings.served_model)

@@ -6,12 +6,12 @@ import asyncio
 import time
 
 from proxy.errors import UpstreamError, UpstreamReset, UpstreamTimeout
-from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Client
 from proxy.exchange.deadlines import TICK_SECONDS
+from proxy.exchange.off_loop import LARGE
 from proxy.exchange.record import Record
 from proxy.exchange.reply import Reply
-from proxy.exchange.stepper import Patience
+from proxy.exchange.stepper import Timeout
 from proxy.wire.endpoints import DRAWING
 from proxy.wire.first_token import has_first_token
 
@@ -41,9 +41,9 @@ async def relay(client: Client, reply: Reply, record: Record, headers: bytes) ->
     whole = timeouts.whole_call(stream=stream, draws=record.endpoint in DRAWING)
     until = asyncio.get_running_loop().time() + whole
     try:
-        with client.stepper.bear(timeouts.idle, until) as patience:
+        with client.stepper.within(timeouts.idle, until) as timeout:
             passing = _pass_events if stream else _pass_bytes if reply.interpreter is None else _pass_said
-            await passing(client, reply, record, patience)
+            await passing(client, reply, record, timeout)
     except (TimeoutError, UpstreamReset) as error:
         # what befalls the connection after the terminal event is no longer the client's concern
         if not (reply.is_event_stream and reply.findings.complete):
@@ -65,12 +65,12 @@ def _out_of_time(reply: Reply, whole: float, until: float) -> UpstreamTimeout:
     return UpstreamTimeout(f"{name} was still answering after {whole:g} seconds, the most its `timeouts` give a call.")
 
 
-async def _pass_events(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
+async def _pass_events(client: Client, reply: Reply, record: Record, timeout: Timeout) -> None:
     """Events as they come; a stream that stops without saying that it is complete is an error."""
     reader, settler, interpreter = reply.reader, reply.settler, reply.interpreter
     findings, is_silent = reader.findings, True  # until the first token
     ready, reply.first = client.take_held() + reply.first, b""
-    passing = _Passing(client, reply, patience)
+    passing = _Passing(client, reply, timeout)
     while True:
         if ready:
             if interpreter is not None:
@@ -83,12 +83,12 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
                 await durable
             client.say(ready)
             if client.is_slow:
-                await _room(client, patience)
+                await _room(client, timeout)
             if settler is not None and not is_complete:
                 settler.afford(findings)
         ready, chunk = b"", None  # nothing is kept while nothing comes
         if findings.terminal:
-            chunk = await _what_follows(reply, patience)
+            chunk = await _what_follows(reply, timeout)
         else:
             while (chunk := reply.take()) is None:
                 reply.show(None if is_silent else passing)
@@ -96,9 +96,9 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
             reply.show(None)
         if not chunk:
             break
-        patience.heard()
+        timeout.heard()
         size = len(chunk) + reader.held
-        ready = reader.feed(chunk) if size <= LARGE else await reply.aside(size, reader.feed, chunk)
+        ready = reader.feed(chunk) if size <= LARGE else await reply.off_loop(size, reader.feed, chunk)
     rest = reader.finish()
     client.say(rest if interpreter is None or not rest else interpreter.feed(rest))
     if not findings.complete:
@@ -109,24 +109,24 @@ async def _pass_events(client: Client, reply: Reply, record: Record, patience: P
 class _Passing:
     """Passes on what can be nothing but one more piece of text, in the step in which it came."""
 
-    __slots__ = ("_client", "_door", "_interpreter", "_patience", "_reader", "_settler")
+    __slots__ = ("_client", "_connection", "_interpreter", "_timeout", "_reader", "_settler")
 
-    def __init__(self, client: Client, reply: Reply, patience: Patience) -> None:
+    def __init__(self, client: Client, reply: Reply, timeout: Timeout) -> None:
         self._client = client
-        self._door = client.door
+        self._connection = client.connection
         self._interpreter = reply.interpreter
         self._reader = reply.reader
         self._settler = reply.settler
-        self._patience = patience
+        self._timeout = timeout
 
     def __call__(self, data: bytes) -> bool:
         """Whether it was such a piece, for a client that keeps up."""
         client, settler = self._client, self._settler
-        if client.gone or self._door.writing_paused:
+        if client.gone or self._connection.writing_paused:
             return False
         if not self._reader.passes(data, None if settler is None else settler.look_at):
             return False
-        self._patience.heard()
+        self._timeout.heard()
         client.say(data if self._interpreter is None else self._interpreter.feed(data))
         return True
 
@@ -142,19 +142,19 @@ def _note_first(record: Record, events: bytes) -> bool:
     return True
 
 
-async def _what_follows(reply: Reply, patience: Patience) -> bytes:
+async def _what_follows(reply: Reply, timeout: Timeout) -> bytes:
     """What comes at once behind the end of a stream; mostly nothing does, and the client is not kept waiting for it."""
-    patience.heard()
-    patience.expect(FOLLOWS_SECONDS + TICK_SECONDS)  # as the latest sign of life may be so much older
+    timeout.heard()
+    timeout.expect(FOLLOWS_SECONDS + TICK_SECONDS)  # as the latest sign of life may be so much older
     try:
         return await reply.next_chunk()
     except TimeoutError:
         return b""
     finally:
-        patience.expect(reply.provider.timeouts.idle)
+        timeout.expect(reply.provider.timeouts.idle)
 
 
-async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
+async def _pass_bytes(client: Client, reply: Reply, record: Record, timeout: Timeout) -> None:
     """Anything else, untouched."""
     left = int(reply.header("content-length") or 0)
     chunk = reply.first or await reply.next_chunk()
@@ -167,12 +167,12 @@ async def _pass_bytes(client: Client, reply: Reply, record: Record, patience: Pa
                 await durable
         client.say(chunk)
         if client.is_slow:
-            await _room(client, patience)
+            await _room(client, timeout)
         chunk = await reply.next_chunk()
-        patience.heard()
+        timeout.heard()
 
 
-async def _pass_said(client: Client, reply: Reply, record: Record, patience: Patience) -> None:
+async def _pass_said(client: Client, reply: Reply, record: Record, timeout: Timeout) -> None:
     """The rest of a reply that is said otherwise, as it comes; its beginning was said before."""
     assert reply.interpreter is not None
     record.times.first_byte_at = time.monotonic()
@@ -180,18 +180,18 @@ async def _pass_said(client: Client, reply: Reply, record: Record, patience: Pat
     while True:
         client.say(ready)
         if client.is_slow:
-            await _room(client, patience)
+            await _room(client, timeout)
         if not (chunk := await reply.next_chunk()):
             return
-        patience.heard()
+        timeout.heard()
         ready = reply.interpreter.feed(chunk)
 
 
-async def _room(client: Client, patience: Patience) -> None:
+async def _room(client: Client, timeout: Timeout) -> None:
     """A client that is slow to take what it is sent is not the upstream's silence."""
-    patience.excuse(excused=True)
+    timeout.excuse(excused=True)
     try:
         await client.room()
     finally:
-        patience.excuse(excused=False)
-    patience.heard()
+        timeout.excuse(excused=False)
+    timeout.heard()

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from proxy.dialects import Dialect
 from proxy.errors import ProxyError, UpstreamReset
-from proxy.exchange.aside import LARGE, Aside
+from proxy.exchange.off_loop import LARGE, OffLoop
 from proxy.exchange.response import Broken, NotHttp, Response
-from proxy.exchange.stepper import Patience
+from proxy.exchange.stepper import Timeout
 from proxy.policy.retries.retry import Seen, Trouble, retry_after_seconds
 from proxy.policy.values import Provider
 from proxy.wire.error_objects import Missing, message_of, missing_from
@@ -30,7 +30,7 @@ from proxy.wire.reply_head import ReplyHead
 if TYPE_CHECKING:
     from proxy.exchange.background import Watcher
     from proxy.exchange.held import Held
-    from proxy.exchange.painting import Painter
+    from proxy.exchange.image_calls import ImageInterpreter
     from proxy.exchange.translating import Interpreter
 
 LARGEST_WHOLE = 8 * 2**20
@@ -49,7 +49,7 @@ class Reply(Struct, eq=False):
     head: ReplyHead
     _response: Response
     provider: Provider
-    aside: Aside
+    off_loop: OffLoop
     findings: Findings
     status: int
     is_event_stream: bool
@@ -62,7 +62,7 @@ class Reply(Struct, eq=False):
     _passing: Passing | None = None
     ended: bool = False
     _own_type: str | None = None
-    interpreter: Interpreter | Painter | None = None
+    interpreter: Interpreter | ImageInterpreter | None = None
     trouble: Trouble = "none"
     settler: Held | Watcher | None = None
     broken_by: ProxyError | None = None
@@ -159,19 +159,19 @@ class Reply(Struct, eq=False):
                     self.reader.feed(chunk)
         self.reader.finish()
 
-    async def read_whole(self, most: int, patience: Patience) -> None:
+    async def read_whole(self, most: int, timeout: Timeout) -> None:
         """Read the body into `first` if it is at most `most` bytes; else leave the rest to be passed."""
         chunks, size = list[bytes](), 0
         while size <= most:
             if not (chunk := await self._response.read()):
                 self.whole = True
                 break
-            patience.heard()
+            timeout.heard()
             chunks.append(chunk)
             size += len(chunk)
         self.first = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.whole and self.is_json:
-            await self.aside(size, self.findings.see_whole, self.first)
+            await self.off_loop(size, self.findings.see_whole, self.first)
             self.is_good = self.status == 200 and self.findings.error is None
         elif self.is_json and self.status < 300:
             self._passing = Passing(self.reader, "")
@@ -181,14 +181,12 @@ class Reply(Struct, eq=False):
     def judged_status(self) -> int:
         """The status, or what an error inside a 200 stands for."""
         findings = self.findings
-        if findings.error is None or self.status >= 400:
-            return self.status
-        return findings.error_status if findings.failed else self.status
+        is_inside = self.status < 400 and findings.error is not None and findings.failed
+        return findings.error_status if is_inside else self.status
 
     def replace_body(self, body: bytes, content_type: str = "application/json") -> None:
         """Put a body of ours where the upstream sent none at all, or one that the client cannot read."""
-        self.first = body
-        self._own_type = content_type
+        self.first, self._own_type = body, content_type
 
     def seen(self, dialect: Dialect, now: datetime) -> Seen:
         """What judging needs of the head and the body read so far; `now` in UTC."""
@@ -277,24 +275,26 @@ class Reply(Struct, eq=False):
         self._response.release()
 
 
-def whole_json(head: ReplyHead, body: bytes, provider: Provider, findings: Findings, aside: Aside) -> Reply:
+def whole_json(head: ReplyHead, body: bytes, provider: Provider, findings: Findings, off_loop: OffLoop) -> Reply:
     """A reply of small JSON, all of which has just come."""
     now, status = time.monotonic(), head.status
     findings.see_whole(body)
     is_good = status == 200 and findings.error is None
-    return Reply(head, _NOTHING_LEFT, provider, aside, findings, status, False, True, now, body, True, is_good)
+    return Reply(head, _NOTHING_LEFT, provider, off_loop, findings, status, False, True, now, body, True, is_good)
 
 
-def reply_of(response: Response, provider: Provider, findings: Findings, aside: Aside, *, hides_usage: bool) -> Reply:
+def reply_of(
+    response: Response, provider: Provider, findings: Findings, off_loop: OffLoop, *, hides_usage: bool
+) -> Reply:
     """A reply of which the head has just come, or all of it."""
     head, status, now = response.head, response.status, time.monotonic()
     if head.kind == "json":
         if response.ended and len(response.chunks) == 1 and status < 300 and len(response.chunks[0]) <= LARGE:
             body = response.chunks.pop()
             response.release()
-            return whole_json(head, body, provider, findings, aside)
-        return Reply(head, response, provider, aside, findings, status, False, True, now)
+            return whole_json(head, body, provider, findings, off_loop)
+        return Reply(head, response, provider, off_loop, findings, status, False, True, now)
     reader = StreamReader(findings, hide_usage=hides_usage)
     passing = Passing(reader, head.encoding) if not head.kind and 200 <= status < 300 else None
-    seen = aside, findings, status, head.kind == "events", False, now
+    seen = off_loop, findings, status, head.kind == "events", False, now
     return Reply(head, response, provider, *seen, _reader=reader, _passing=passing)

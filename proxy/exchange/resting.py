@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from proxy.exchange.doors import door_of
 from proxy.exchange.pacing import Pacing
 from proxy.exchange.places import Places, said_of
+from proxy.exchange.routes import server_of
 from proxy.policy.limits.pace import DEFAULT, left_of
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.routing.values import Rest
 from proxy.policy.values import Caller, Provider, Target
 
-Door = Target | str  # a model at a provider, or all of a provider
+TargetOrProvider = Target | str  # a model at a provider, or all of a provider
 
 
 class Resting:
-    """By door, and by whose account it is: a tenant's, "" everybody's. Times are monotonic seconds."""
+    """By target or provider, and by whose account it is: a tenant's, "" everybody's. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._rests: dict[tuple[Door, str], Rest] = {}
+        self._rests: dict[tuple[TargetOrProvider, str], Rest] = {}
         self.pacing: Pacing | None = None  # both where a daemon runs
         self.places: Places | None = None
 
-    def asked(self, door: Door, whose: str, until: float) -> None:
+    def asked(self, where: TargetOrProvider, whose: str, until: float) -> None:
         """It has said when it may be asked again."""
-        self._rests[door, whose] = Rest(until, "429")
+        self._rests[where, whose] = Rest(until, "429")
 
     def told(self, target: Target, whose: str, fields: Mapping[str, str], now: float) -> None:
         """It has answered, and says in its headers what it still gives. With nothing left, it would refuse the next call."""
@@ -36,14 +36,14 @@ class Resting:
 
     def forget(self, before: Mapping[str, Provider], now: Mapping[str, Provider]) -> None:
         """An account with another key or address has asked for no rest."""
-        same = {name for name, new in now.items() if name in before and door_of(before[name]) == door_of(new)}
+        same = {name for name, new in now.items() if name in before and server_of(before[name]) == server_of(new)}
         self._rests = {
             (at, whose): rest for (at, whose), rest in self._rests.items() if whose or provider_of(at) in same
         }
 
-    def of(self, own: Mapping[str, Provider], tokens: int, now: float) -> dict[Door, Rest]:
+    def of(self, own: Mapping[str, Provider], tokens: int, now: float) -> dict[TargetOrProvider, Rest]:
         """Those that a call of so many tokens would meet, by a caller with these accounts of its own."""
-        found: dict[Door, Rest] = {}
+        found: dict[TargetOrProvider, Rest] = {}
         if self.pacing is not None and self.pacing.paces:
             for (whose, provider, model), pace in self.pacing.paces.items():
                 if whose == account(own, provider) and not pace.may_go(DEFAULT, now):
@@ -54,7 +54,7 @@ class Resting:
                 if not account(own, name):
                     found[name] = Rest(now + denied.retry_after_seconds, said_of(denied))
         if self._rests:
-            self._rests = {door: rest for door, rest in self._rests.items() if rest.until > now}
+            self._rests = {where: rest for where, rest in self._rests.items() if rest.until > now}
             said = {at: rest for (at, whose), rest in self._rests.items() if account(own, provider_of(at)) == whose}
             found |= said
         return found
@@ -65,18 +65,18 @@ def account(own: Mapping[str, Provider], provider: str) -> str:
     return own[provider].tenant if provider in own else ""
 
 
-def failing(caller: Caller, breakers_of: Callable[[str], Breakers], now: float) -> dict[Door, float]:
+def failing(caller: Caller, breakers_of: Callable[[str], Breakers], now: float) -> dict[TargetOrProvider, float]:
     """What is left alone of all that the caller's calls would meet."""
     found = breakers_of("").failing(now)
     if not caller.own:
         return found
-    found = {door: seconds for door, seconds in found.items() if provider_of(door) not in caller.own}
+    found = {where: seconds for where, seconds in found.items() if provider_of(where) not in caller.own}
     for tenant in {provider.tenant for provider in caller.own.values()}:
         theirs = breakers_of(tenant).failing(now).items()
-        found |= {door: s for door, s in theirs if account(caller.own, provider_of(door)) == tenant}
+        found |= {where: s for where, s in theirs if account(caller.own, provider_of(where)) == tenant}
     return found
 
 
-def provider_of(door: Door) -> str:
-    """The name of the provider a door is of."""
-    return door if isinstance(door, str) else door.provider
+def provider_of(where: TargetOrProvider) -> str:
+    """The name of the provider it is of."""
+    return where if isinstance(where, str) else where.provider

@@ -108,8 +108,8 @@ class Course:
     def rest(self, seconds: float, *, is_whole: bool) -> None:
         """The provider says when it may be asked again: for that model, or for any with that key."""
         if (at := self._at) is not None:
-            door = at.provider if is_whole else at
-            self._router.resting.asked(door, account(self._own, at.provider), time.monotonic() + seconds)
+            where = at.provider if is_whole else at
+            self._router.resting.asked(where, account(self._own, at.provider), time.monotonic() + seconds)
 
     def answered(self, fields: Mapping[str, str]) -> None:
         """With these headers, which may say that nothing more is left there."""
@@ -164,9 +164,9 @@ class Router:
         """Put the plan of the decision in the place of the job's. Raises `NoHealthyUpstream` where nobody fits."""
         pool, record, now = job.plan.pool, job.record, time.monotonic()
         assert pool is not None
-        intake = job.weight.intake
-        needs = needs_of(job.call, intake.images, intake.audio_seconds) | PRIVATE * job.caller.zdr
-        maximum = job.weight.asks.maximum or 0
+        input_media = job.weight.input_media
+        needs = needs_of(job.call, input_media.images, input_media.audio_seconds) | PRIVATE * job.caller.zdr
+        maximum = job.weight.requested.maximum or 0
         seats, strategy = self.seats_for(pool, job.caller, job.plan), self.strategy(pool.strategy)
         if not seats:
             raise model_not_found(job.call.model or "", ())

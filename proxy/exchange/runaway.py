@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from proxy.exchange.aside import Aside
 from proxy.exchange.held import Booked
 from proxy.exchange.job import Job
+from proxy.exchange.off_loop import OffLoop
 from proxy.exchange.refusals import looping
 from proxy.policy.loops import Loops, Watch
 from proxy.wire.turns import turns_of
@@ -18,11 +18,11 @@ class Runaway:
     def __init__(self, loops: Loops) -> None:
         self.watch = Watch(loops)
 
-    async def judge(self, job: Job, aside: Aside) -> None:
+    async def judge(self, job: Job, off_loop: OffLoop) -> None:
         """Raise `LoopDetected` where the call is one of an agent that runs in a loop."""
         if not job.call.endpoint.counts:
             return
-        turns = await aside(len(job.call.body), turns_of, job.call)
+        turns = await off_loop(len(job.call.body), turns_of, job.call)
         session = job.record.marks.session
         found = self.watch.judge(_of(job.caller.name, session), turns, time.monotonic())
         if found is not None:

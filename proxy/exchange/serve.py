@@ -13,40 +13,40 @@ from msgspec.structs import replace
 
 from proxy.dialects import DIALECTS, UpstreamRequest
 from proxy.errors import ModelNotFound, NoHealthyUpstream, PolicyError, ProxyError
+from proxy.exchange.admission import Admission
 from proxy.exchange.attempt import (
-    Terms,
+    TranslationOptions,
     end,
     fill_empty_error,
     is_near,
     lines_for,
     news_of,
-    paint,
     prepare,
     reply_or_raise,
     rounds,
     translate,
+    translate_images,
 )
 from proxy.exchange.client import Client
-from proxy.exchange.doors import Doors, barred
 from proxy.exchange.failure import Failure, abandoned
 from proxy.exchange.held import Held
+from proxy.exchange.image_calls import ImageInterpreter, image_call
 from proxy.exchange.job import Job
-from proxy.exchange.onward import flagged, hold_back, passed_over
-from proxy.exchange.painting import Painter, sketch
 from proxy.exchange.prepared import Route
+from proxy.exchange.quality_fallback import flagged, hold_back, passed_over
 from proxy.exchange.record import Tried
 from proxy.exchange.relay import relay
 from proxy.exchange.reply import Reply
 from proxy.exchange.results import Absent
-from proxy.exchange.toll import Toll
-from proxy.exchange.tongues import Tongues
+from proxy.exchange.routes import Routes, barred
+from proxy.exchange.spoken_apis import SpokenApis
 from proxy.exchange.translating import UNSAID, Interpreter, estimate_instead
 from proxy.exchange.upstream import Upstream
+from proxy.policy.apis import Said
 from proxy.policy.limits.pace import BATCH, CROWDED
 from proxy.policy.money.credits import Credits
 from proxy.policy.retries.retry import TIMEOUTS, Again, Attempt, Stop, cause_of, judge, past_budget
 from proxy.policy.tenants import Accounts, owner_of
-from proxy.policy.tongues import Said
 from proxy.policy.values import RetryRules
 from proxy.stores.failures import JournalUnwritable
 from proxy.translate.values import Protocol
@@ -59,22 +59,24 @@ Made = TypeVar("Made")
 class Exchange:
     """Carries calls to providers and their replies back."""
 
-    def __init__(self, accounts: Accounts, rules: RetryRules, upstream: Upstream, toll: Toll, tongues: Tongues) -> None:
-        self.toll = toll
+    def __init__(
+        self, accounts: Accounts, rules: RetryRules, upstream: Upstream, admission: Admission, spoken_apis: SpokenApis
+    ) -> None:
+        self.admission = admission
         self.accounts = accounts
         self.providers = accounts.providers
-        self.tongues = tongues
+        self.spoken_apis = spoken_apis
         self._rules = rules
         self.upstream = upstream
-        self.aside = upstream.aside
+        self.off_loop = upstream.off_loop
         self.credits: Credits | None = None  # the operator's own unit, beside USD
-        self.doors = Doors(accounts)
+        self.routes = Routes(accounts)
 
     async def serve(self, client: Client, job: Job) -> None:
         """Serve one call. Raises `ProxyError` for every way it can fail."""
         try:
-            if self.toll.runaway is not None:
-                await self.toll.runaway.judge(job, self.aside)
+            if self.admission.runaway is not None:
+                await self.admission.runaway.judge(job, self.off_loop)
             outcome = await self._first_good_outcome(client, job)
             try:
                 await self._pass_on(client, reply_or_raise(outcome), job)
@@ -84,7 +86,7 @@ class Exchange:
             finally:
                 end(outcome, job.record)  # which settles it
         finally:
-            self.toll.release(job)
+            self.admission.release(job)
 
     async def _first_good_outcome(self, client: Client, job: Job) -> Reply | Failure:
         """Walk targets and tries until an outcome is worth passing on, good or not."""
@@ -120,7 +122,7 @@ class Exchange:
         if record.client_left is not None or not (is_good or (reply.status < 400 and reply.interpreter is None)):
             await self._see(reply, job, client)
         if job.leave is not None or job.rank == BATCH or job.course is not None:
-            self.toll.answered(job, reply.fields)
+            self.admission.answered(job, reply.fields)
         lines = lines_for(reply, job, self.credits)
         if reply.whole and not client.started:
             record.phase = "done"
@@ -132,35 +134,33 @@ class Exchange:
     async def _see(self, reply: Reply, job: Job, client: Client) -> None:
         """What a reply says to others than its client, or in other words."""
         if reply.interpreter is not None:
-            await self.aside(len(reply.first), reply.interpreter.say_again, reply)
+            await self.off_loop(len(reply.first), reply.interpreter.say_again, reply)
             if not reply.is_event_stream:
                 reply.interpreter.note()
         elif reply.status >= 400:
             estimate_instead(reply, job)
         if job.record.client_left is not None and job.call.endpoint.draws and reply.status < 300:
-            client.keep(Absent(self.tongues.results, job.record.request_id, owner_of(job.caller)))
+            client.keep(Absent(self.spoken_apis.results, job.record.request_id, owner_of(job.caller)))
 
     async def _try(self, client: Client, job: Job, attempt: Attempt) -> Reply | Failure:
         """Make one attempt, unless a breaker is open."""
         record, prepared = job.record, job.prepared
         route = None if prepared is None else prepared.routes.get(attempt.target)
-        job.route = route = self.doors.route_to(job, attempt.target, self.toll.prices) if route is None else route
+        job.route = route = self.routes.route_to(job, attempt.target, self.admission.prices) if route is None else route
         record.target, job.is_answered = route.target, False
-        way = (
-            None if route.tongue is None else self.tongues.way(route.provider, route.tongue, attempt, time.monotonic())
-        )
+        way = None if route.api is None else self.spoken_apis.way(route.provider, route.api, attempt, time.monotonic())
         if route.is_barred or way == "refused":
             outcome: Reply | Failure = barred(job, route, self.providers.values())
         elif not route.breakers.are_calm and (
             seconds := route.breakers.seconds_closed_to(route.target, time.monotonic())
         ):
-            outcome = self.doors.closed(job, route, seconds, self.toll.prices)
+            outcome = self.routes.closed(job, route, seconds, self.admission.prices)
         else:
             try:
                 if way == "pictures":
-                    about = job.call, route.provider, route.target, self.toll.prices
-                    job.sketch = await self.aside(len(job.call.body), sketch, *about)
-                held = self.toll.hold(job, route, attempt.lowered_to)
+                    about = job.call, route.provider, route.target, self.admission.prices
+                    job.image_call = await self.off_loop(len(job.call.body), image_call, *about)
+                held = self.admission.hold(job, route, attempt.lowered_to)
                 held = held if isinstance(held, Held) or held is None else await held
                 outcome = await self._send(client, job, attempt, held, way)
                 if job.plan.use is not None:
@@ -170,12 +170,12 @@ class Exchange:
             except BaseException:
                 route.breakers.tell(route.target, "nothing", time.monotonic())
                 raise
-            self._hear(job, route, outcome, way)
+            self._learn_from(job, route, outcome, way)
             return outcome
         record.tried.append(Tried(route.target.provider, route.target.model, outcome.verdict()[0]))
         return outcome
 
-    def _hear(self, job: Job, route: Route, outcome: Reply | Failure, way: Said) -> None:
+    def _learn_from(self, job: Job, route: Route, outcome: Reply | Failure, way: Said) -> None:
         """What an outcome says of where it comes from."""
         target, breakers = route.target, route.breakers
         if outcome.is_good and breakers.are_calm:
@@ -188,14 +188,14 @@ class Exchange:
         job.record.tried.append(tried)
         if route.provider.speaks is None:
             translated, now = way is not None, time.monotonic()
-            self.tongues.learn(outcome, job.call, route.provider, translated=translated, now=now)
+            self.spoken_apis.learn(outcome, job.call, route.provider, translated=translated, now=now)
 
     async def _send(self, client: Client, job: Job, attempt: Attempt, held: Held | None, way: Said) -> Reply | Failure:
         """Send under a hold. Whatever happens, the hold is resolved: by the outcome's end, or here."""
         record, times, route = job.record, job.record.times, job.route
         assert route is not None
         provider = route.provider
-        interpreter: Interpreter | Painter | None = None
+        interpreter: Interpreter | ImageInterpreter | None = None
         if way is None:
             (request, pieces), shape = prepare(job, attempt, self.maximum(job, held, attempt)), job.call.endpoint.shape
         else:
@@ -220,7 +220,7 @@ class Exchange:
         times.upstream_seconds += time.monotonic() - times.sent_at
         if interpreter is not None and isinstance(outcome, Reply):
             outcome.interpreter, outcome.is_good = interpreter, False
-        settler = held or self.toll.keeping.background.watcher(provider, job.call)
+        settler = held or self.admission.accounting.background.watcher(provider, job.call)
         if settler is not None:
             outcome.settler, outcome.provider = settler, provider
             if not outcome.whole:  # a reply in hand is settled in a moment
@@ -229,20 +229,23 @@ class Exchange:
 
     async def _translate(
         self, job: Job, attempt: Attempt, held: Held | None, way: Protocol | Literal["pictures"]
-    ) -> tuple[UpstreamRequest, Shape, Interpreter | Painter]:
+    ) -> tuple[UpstreamRequest, Shape, Interpreter | ImageInterpreter]:
         """The request of an attempt in another protocol. Raises `CallerError`s; then there is no hold any more."""
-        tongues, target, size = self.tongues, job.plan.targets[attempt.target], len(job.call.body)
-        provider = self.doors.provider_of(job, target)
+        spoken_apis, target, size = self.spoken_apis, job.plan.targets[attempt.target], len(job.call.body)
+        provider = self.routes.provider_of(job, target)
         if way == "pictures":
-            return await self._under(held, size, paint, (job, provider, tongues.results))
-        largest, assumed = self.toll.prices.sizes(provider, target.model).max_output, self.toll.rules.unknown_maximum
-        terms = Terms(way, self.maximum(job, held, attempt), largest, assumed, tongues.lossy_for(job.caller))
-        return await self._under(held, size, translate, (job, attempt, provider, terms, tongues.kept))
+            return await self._under(held, size, translate_images, (job, provider, spoken_apis.results))
+        prices, rules = self.admission.prices, self.admission.rules
+        largest, assumed = prices.sizes(provider, target.model).max_output, rules.unknown_maximum
+        options = TranslationOptions(
+            way, self.maximum(job, held, attempt), largest, assumed, spoken_apis.lossy_for(job.caller)
+        )
+        return await self._under(held, size, translate, (job, attempt, provider, options, spoken_apis.kept))
 
     async def _under(self, held: Held | None, size: int, make: Callable[..., Made], about: tuple[Any, ...]) -> Made:
         """Make a request beside the loop. Where that fails, there is no hold any more."""
         try:
-            return await self.aside(size, make, *about)
+            return await self.off_loop(size, make, *about)
         except BaseException:
             if held is not None:
                 held.withdraw()
@@ -251,8 +254,8 @@ class Exchange:
     def _judge(self, outcome: Reply | Failure, job: Job, attempt: Attempt) -> Stop | Again:
         if job.is_answered:
             return _GOOD if job.plan.use is None else flagged(outcome, job, attempt, self._rules.most_calls) or _GOOD
-        provider = self.doors.provider_of(job, job.plan.targets[attempt.target])
-        if self.tongues.has_no_ear(outcome, job.call, provider, attempt):
+        provider = self.routes.provider_of(job, job.plan.targets[attempt.target])
+        if self.spoken_apis.may_not_speak(outcome, job.call, provider, attempt):
             return Again(replace(attempt, calls=attempt.calls + 1, translated=True))
         seen = outcome.seen(DIALECTS[provider.kind], datetime.now(UTC))
         if job.course is not None and seen.status == 429 and seen.retry_after:
@@ -262,7 +265,7 @@ class Exchange:
         if job.call.endpoint.draws and seen.status in TIMEOUTS:  # of OpenRouter, what was not received is not billed
             seen = replace(seen, may_be_made=provider.kind not in ("openrouter", "mock"))
         if seen.status in CROWDED:
-            self.toll.pacing.refused(job, seen)
+            self.admission.pacing.refused(job, seen)
         bounds = rounds(job, self._rules, time.monotonic())
         verdict = judge(seen, attempt, bounds, random.uniform(0.8, 1.2))
         if bounds.elsewhere is not None and isinstance(verdict, Again) and verdict.attempt.target > attempt.target:
@@ -275,7 +278,7 @@ class Exchange:
         if job.cap is None:
             return found
         target = job.plan.targets[attempt.target]
-        largest = self.toll.prices.sizes(self.doors.provider_of(job, target), target.model).max_output
+        largest = self.admission.prices.sizes(self.routes.provider_of(job, target), target.model).max_output
         return min(most for most in (found, job.cap, largest) if most is not None)
 
     async def _pause(self, seconds: float, job: Job) -> None:

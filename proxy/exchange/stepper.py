@@ -88,7 +88,7 @@ class _Task:
         self._signal.get_loop().call_soon(self._callback, self._signal, context=self._context)
 
 
-class Patience:
+class Timeout:
     """How long a coroutine waits: `with patience.bear(...)` raises TimeoutError where it waits, when `heard` was not called
     for `silence_seconds`, or at the time `until` of the loop. One block at a time.
 
@@ -106,7 +106,7 @@ class Patience:
         """Raise `error` where it waits."""
         raise NotImplementedError
 
-    def bear(self, silence_seconds: float, until: float) -> Patience:
+    def within(self, silence_seconds: float, until: float) -> Timeout:
         """No longer than that, from now on."""
         self._silence_seconds = silence_seconds
         self._until = until
@@ -130,7 +130,7 @@ class Patience:
         """There was a sign of life."""
         self._last = self._deadlines.now
 
-    def __enter__(self) -> Patience:
+    def __enter__(self) -> Timeout:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,7 +154,7 @@ class Patience:
         self.interrupt(TimeoutError())
 
 
-class Stepper(Patience):
+class Stepper(Timeout):
     """Steps one coroutine, and another when that has ended, whenever what it waits for is there, or with an error where that
     is not in time."""
 

@@ -10,8 +10,8 @@ from msgspec import Struct
 from proxy.errors import CallerError, InvalidJson, InvalidValue, ProxyError, TranslationLossy, UpstreamBadResponse
 from proxy.exchange.job import Job
 from proxy.exchange.reply import Reply
+from proxy.policy.apis import is_no_such_endpoint
 from proxy.policy.tenants import owner_of
-from proxy.policy.tongues import is_no_such_endpoint
 from proxy.policy.values import Lossy, Provider
 from proxy.translate.bridge import Bridge, read_request, write_request
 from proxy.translate.counting import estimate
@@ -34,7 +34,7 @@ class Asked(Struct, frozen=True):
     `maximum` is for a protocol that demands one and a client that sets none.
     """
 
-    tongue: Protocol
+    protocol: Protocol
     provider: Provider
     aim: Aim
     change: Change
@@ -121,15 +121,15 @@ def say(job: Job, asked: Asked, kept: KeptThoughts) -> Said:
     found = losses.sort()
     _refuse(found, asked, source)
     said = msgspec.structs.replace(
-        silent(asked.tongue), body=body, content_type="application/json", model=asked.aim.model, stream=call.stream
+        silent(asked.protocol), body=body, content_type="application/json", model=asked.aim.model, stream=call.stream
     )
     identity = Identity(job.record.request_id.removeprefix("req_"), int(time.time()))
-    return Said(said, Bridge(asked.tongue, source, request, identity), found)
+    return Said(said, Bridge(asked.protocol, source, request, identity), found)
 
 
-def silent(tongue: Protocol) -> Call:
+def silent(protocol: Protocol) -> Call:
     """A call in that protocol that says nothing yet."""
-    path = _PATHS[tongue]
+    path = _PATHS[protocol]
     return Call(MODEL_ROWS[path], path, "", "POST", b"")
 
 
@@ -141,7 +141,7 @@ def _refuse(losses: tuple[Loss, ...], asked: Asked, source: Protocol) -> None:
     fatal = any(loss.became == "refused" for loss in refused)
     hint = "" if fatal else " `translation: {lossy: warn}` lets it pass without them."
     raise TranslationLossy(
-        f"{asked.provider.name} does not speak {source}, and {asked.tongue}, which it speaks, cannot say {names}.{hint}",
+        f"{asked.provider.name} does not speak {source}, and {asked.protocol}, which it speaks, cannot say {names}.{hint}",
         param=refused[0].field,
     )
 

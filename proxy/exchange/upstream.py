@@ -17,14 +17,14 @@ from msgspec import Struct
 from proxy.dialects import UpstreamRequest
 from proxy.dialects.contract import Due
 from proxy.errors import UpstreamBadResponse, UpstreamReset, UpstreamTimeout, UpstreamUnreachable
-from proxy.exchange.aside import Aside
 from proxy.exchange.failure import Failure
 from proxy.exchange.http1 import Connection, standing
 from proxy.exchange.job import Job
+from proxy.exchange.off_loop import OffLoop
 from proxy.exchange.pool import Origin, Pool, Request, Unreachable, head_of, origin_of
 from proxy.exchange.reply import LARGEST_WHOLE, Reply, reply_of, whole_json
 from proxy.exchange.response import Broken, NotHttp, Response, Stale
-from proxy.exchange.stepper import Patience
+from proxy.exchange.stepper import Timeout
 from proxy.policy.retries.retry import Trouble
 from proxy.policy.values import Provider
 from proxy.wire.call import Call
@@ -44,7 +44,7 @@ class Listener(Protocol):
     """Who waits for the first event: told when a stream has begun, and given its early comments."""
 
     @property
-    def stepper(self) -> Patience:
+    def stepper(self) -> Timeout:
         """Who bears a deadline, whatever it waits for."""
 
     def opened(self) -> None:
@@ -76,12 +76,12 @@ class Upstream:
         self._pool = Pool()
         self.outbox = self._pool.outbox
         self._environment_proxies = urllib.request.getproxies()
-        self.aside = Aside()
+        self.off_loop = OffLoop()
 
     async def close(self) -> None:
         """Close every pooled connection."""
         self._pool.close()
-        self.aside.close()
+        self.off_loop.close()
 
     async def send(
         self, job: Job, request: UpstreamRequest, pieces: Pieces, due: Due | None, listener: Listener
@@ -96,7 +96,7 @@ class Upstream:
         if job.until < until and not call.endpoint.draws:
             until = job.until  # a picture is made, and paid for, whether its client waits or not
         connection, response = None, None
-        patience = listener.stepper.bear(silence_seconds, until)
+        timeout = listener.stepper.within(silence_seconds, until)
         try:
             connection = None if request.is_anew else standing(idle)
             connection = connection or await self._opened(provider, origin, listener)
@@ -108,11 +108,11 @@ class Upstream:
                 await connection.news
             if (whole := connection.whole) is not None:
                 connection.done()
-                return whole_json(*whole, provider, findings, self.aside)
+                return whole_json(*whole, provider, findings, self.off_loop)
             response = connection.answered()
-            reply = reply_of(response, provider, findings, self.aside, hides_usage=request.hides_usage)
-            patience.heard()
-            return await _begin(reply, patience, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
+            reply = reply_of(response, provider, findings, self.off_loop, hides_usage=request.hides_usage)
+            timeout.heard()
+            return await _begin(reply, timeout, listener, LARGEST_HELD if call.endpoint.draws else LARGEST_WHOLE)
         except (TimeoutError, Unreachable, Broken, NotHttp) as error:
             _let_go(connection, response)
             return _failed(provider, error, began=response is not None and call.stream)
@@ -120,7 +120,7 @@ class Upstream:
             _let_go(connection, response)
             raise
         finally:
-            patience.rest()
+            timeout.rest()
 
     async def get_json(self, provider: Provider, path: str, headers: list[tuple[str, str]]) -> bytes:
         """Fetch a small document for ourselves (the catalogue). Raises `ProviderError` on anything but 200."""
@@ -203,7 +203,7 @@ def _let_go(connection: Connection | None, response: Response | None) -> None:
         connection.abort()
 
 
-async def _begin(reply: Reply, patience: Patience, listener: Listener, most: int) -> Reply | Failure:
+async def _begin(reply: Reply, timeout: Timeout, listener: Listener, most: int) -> Reply | Failure:
     """Read as far as judging needs, and of a JSON reply that much."""
     if reply.whole:
         return reply
@@ -212,23 +212,23 @@ async def _begin(reply: Reply, patience: Patience, listener: Listener, most: int
         error = UpstreamBadResponse(f"{reply.provider.name} answered with a redirect, which is never followed.")
         return Failure(error, "no_answer", reply.status)
     if reply.status >= 400:
-        await reply.read_whole(_LARGEST_ERROR, patience)
+        await reply.read_whole(_LARGEST_ERROR, timeout)
         return reply
     if reply.is_event_stream:
-        return await _first_event(reply, patience, listener)
-    patience.expect(reply.provider.timeouts.idle)
+        return await _first_event(reply, timeout, listener)
+    timeout.expect(reply.provider.timeouts.idle)
     if reply.is_json:
-        await reply.read_whole(most, patience)
+        await reply.read_whole(most, timeout)
     return reply
 
 
-async def _first_event(reply: Reply, patience: Patience, listener: Listener) -> Reply | Failure:
+async def _first_event(reply: Reply, timeout: Timeout, listener: Listener) -> Reply | Failure:
     """Read on to the first event with data. Comments are signs of life, not the first byte."""
     findings = reply.findings
     listener.watch()
     while not findings.events:
         chunk = await reply.read_chunk()
-        patience.heard()
+        timeout.heard()
         if not chunk:
             reply.first += reply.reader.finish()
             if findings.events or not is_silent(reply.first):
@@ -237,7 +237,7 @@ async def _first_event(reply: Reply, patience: Patience, listener: Listener) -> 
             reply.close()
             error = UpstreamReset(f"{reply.provider.name} ended its stream before the first event.")
             return Failure(error, "no_event")
-        ready = await reply.aside(reply.reader.held + len(chunk), reply.reader.feed, chunk)
+        ready = await reply.off_loop(reply.reader.held + len(chunk), reply.reader.feed, chunk)
         if findings.events:
             reply.first = ready
         elif ready and is_silent(ready):

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from proxy.errors import CallEnded
 from proxy.exchange.bookkeeping import Bookkeeping
-from proxy.jobs.door import ResultDoor
+from proxy.jobs.result_connection import ResultConnection
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import Job
 from proxy.web.client.api import Api
@@ -37,12 +37,12 @@ class Calls:
         """The id of a call that is to be made."""
         return self._api.next_id()
 
-    def begin(self, job: Job, body: bytes, request_id: str, door: ResultDoor) -> bool:
+    def begin(self, job: Job, body: bytes, request_id: str, connection: ResultConnection) -> bool:
         """Make a call; False where its key does not exist any more, or belongs to another tenant."""
         caller = self._api.parts.keys.named(job.key.rpartition("/")[2])
         if caller is None or owner_of(caller) != job.key:
             return False
-        self._api.begin(door, Sender(head_of_job(job, self._opened), caller), body, request_id)
+        self._api.begin(connection, Sender(head_of_job(job, self._opened), caller), body, request_id)
         return True
 
     def cut(self, request_id: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from proxy.exchange.beside import Before, Reading
-from proxy.exchange.client import Door
+from proxy.exchange.client import ClientConnection
+from proxy.exchange.stand_ins import Before, Reading
 
 # of a reply's body; also how far a client may fall behind one that is shared with it
 MOST_BYTES = 8 * 2**20
@@ -38,12 +38,16 @@ class Recording(Before):
     though its client has left, `ended` hears that it is over, `heard` that more has gone out."""
 
     def __init__(
-        self, door: Door, stays: Callable[[], bool], ended: Callable[[], None], heard: Callable[[], None] | None = None
+        self,
+        connection: ClientConnection,
+        stays: Callable[[], bool],
+        ended: Callable[[], None],
+        heard: Callable[[], None] | None = None,
     ) -> None:
         self.reading = Reading(MOST_BYTES)
         self.stays = stays
         self.ended = ended
-        super().__init__(door)
+        super().__init__(connection)
         self._heard = heard
 
     def send(self, data: bytes) -> bool:
@@ -51,12 +55,12 @@ class Recording(Before):
         self.reading.feed(data)
         if self._heard is not None:
             self._heard()
-        return self._door.send(data) or self.stays()
+        return self._connection.send(data) or self.stays()
 
     async def drained(self) -> None:
         """Until the client has caught up, or has gone and the call goes on without it."""
         try:
-            await self._door.drained()
+            await self._connection.drained()
         except ConnectionError:
             if not self.stays():
                 raise

@@ -109,7 +109,7 @@ class Hander:
     def settle_strays(self) -> None:
         """What was held for batches that nobody knows any more has cost what was held."""
         for orphan in self._left:
-            interrupted(self._offers.keeping, orphan, None)
+            interrupted(self._offers.accounting, orphan, None)
         self._left = []
 
     async def cancel(self, job: Job) -> Job | None:

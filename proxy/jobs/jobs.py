@@ -16,7 +16,7 @@ from proxy.jobs.calls import Calls
 from proxy.jobs.faults import JobsUnavailable
 from proxy.jobs.handing import Hander
 from proxy.jobs.hooks import Hooks
-from proxy.jobs.kept import Keeping
+from proxy.jobs.kept import KeptReplies
 from proxy.jobs.later import Later
 from proxy.jobs.message_surface import MessageSurface
 from proxy.jobs.replies import Replies
@@ -60,8 +60,8 @@ class Jobs:
             "messages/batches": self._messages,
         }
         self._replies = Replies(work, calls.was_sent, self._runner.do)
-        keeping = Keeping(work, books.journal, self._runner.do)
-        self._sharer = Sharer(keeping, api.parts.drainer.left)
+        kept_replies = KeptReplies(work, books.journal, self._runner.do)
+        self._sharer = Sharer(kept_replies, api.parts.drainer.left)
         self._tasks: list[asyncio.Task[None]] = []
         self.take_on(settings)
 

@@ -14,9 +14,9 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.exchange.beside import Reply
 from proxy.exchange.record import Record
 from proxy.exchange.rows import shared_row
+from proxy.exchange.stand_ins import Reply
 from proxy.jobs.work import Work
 from proxy.policy.sharing import Wish
 from proxy.stores.cached import CacheStore, Entry
@@ -50,7 +50,7 @@ class Kept(Struct, frozen=True):
     reply: Reply
 
 
-class Keeping:
+class KeptReplies:
     """Where the disk is in trouble, calls go their way."""
 
     def __init__(self, work: Work, journal: Journal, beside: Callable[[Coroutine[Any, Any, None]], None]) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from proxy.errors import ProxyError
 from proxy.exchange.attempt import prepare
-from proxy.exchange.held import Keeping
+from proxy.exchange.held import Accounting
 from proxy.exchange.job import Job as CallJob
 from proxy.exchange.record import record_of
 from proxy.exchange.rows import interrupted_row, paid
@@ -27,7 +27,7 @@ from proxy.policy.money.settlement import NOTHING, Ending, Prices, Settlement, h
 from proxy.policy.money.weight import weigh
 from proxy.policy.retries.retry import Attempt
 from proxy.policy.tenants import most_output, scopes_of
-from proxy.policy.values import Caller, Plan, Provider, Target, Tongue
+from proxy.policy.values import ApiName, Caller, Plan, Provider, Target
 from proxy.stores.job_rows import Job
 from proxy.stores.records import Hold
 from proxy.web.client.api import Api
@@ -39,7 +39,7 @@ from proxy.wire.marks import marks_of
 from proxy.wire.ours import NOTHING_OURS
 
 # what batches of a kind of provider may be of, less what costs nothing: the path, and the protocol that is
-_OF_KIND: dict[str, dict[str, Tongue]] = {
+_OF_KIND: dict[str, dict[str, ApiName]] = {
     "openai": {
         "/chat/completions": "chat",
         "/completions": "completions",
@@ -85,9 +85,9 @@ class Offers:
         self._there = there
 
     @property
-    def keeping(self) -> Keeping:
+    def accounting(self) -> Accounting:
         """The books, as they are in force."""
-        return self._api.parts.exchange.toll.keeping
+        return self._api.parts.exchange.admission.accounting
 
     async def add(self, offer: Offer, job: Job, caller: Caller, body: bytes) -> None:
         """One more line. Raises `Unfit` where it had to go another way, or could not go now."""
@@ -112,12 +112,12 @@ class Offers:
         if caller.max_output is not None:
             weight, cap = most_output(caller, call, weight)
         asking = CallJob(
-            call, weight.asks, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record,
+            call, weight.requested, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record,
             record.started, scopes, scopes, head.rank, None, weight, cap=cap,
         )  # fmt: skip
-        toll, attempt = parts.exchange.toll, Attempt()
-        route = parts.exchange.doors.route_to(asking, 0, toll.prices)
-        held = await toll.hold_unpaced(asking, toll.fare(asking, route))
+        admission, attempt = parts.exchange.admission, Attempt()
+        route = parts.exchange.routes.route_to(asking, 0, admission.prices)
+        held = await admission.hold_unpaced(asking, admission.terms(asking, route))
         if held is None:
             raise Unfit("its lines cost nothing")
         if asking.limits is not None:  # nothing of it is under way here
@@ -134,8 +134,8 @@ class Offers:
         provider = caller.own.get(target.provider) or self._api.parts.exchange.providers[target.provider]
         if not provider.batches or provider.shut or caller.zdr:
             raise Unfit("its provider has no batches for this key")
-        tongue = _OF_KIND[provider.kind].get(head.path)
-        if tongue is None or (provider.speaks is not None and tongue not in provider.speaks):
+        api = _OF_KIND[provider.kind].get(head.path)
+        if api is None or (provider.speaks is not None and api not in provider.speaks):
             raise Unfit("its provider's batches are of other endpoints")
         asks_more = head.variables is not None or head.apart is not None
         if (
@@ -150,7 +150,7 @@ class Offers:
         told = call.document.values if call.document is not None else {}
         if call.ours is not NOTHING_OURS or "background" in told or not plan.rewrite:
             raise Unfit("a line wants more than an answer")
-        price = self._api.parts.exchange.toll.prices.price(provider, plan.label, target.model)
+        price = self._api.parts.exchange.admission.prices.price(provider, plan.label, target.model)
         if price is None or isinstance(price, Free) or price.in_batch() == price:
             raise Unfit("it would not be cheaper")
         return target, provider
@@ -158,7 +158,7 @@ class Offers:
     def write_down(self, holds: Iterable[Hold]) -> None:
         """In the step before the lines go. Raises `JournalUnwritable`."""
         for hold in holds:
-            self.keeping.journal.append(hold)
+            self.accounting.journal.append(hold)
 
     def withdraw(self, offer: Offer) -> None:
         """Nothing was sent, and nothing is written of it."""
@@ -169,13 +169,13 @@ class Offers:
     def free(self, holds: Iterable[Hold]) -> None:
         """The same of holds alone."""
         for hold in holds:
-            self.keeping.books.void(hold.id)
-        self.keeping.queue.look_again()
+            self.accounting.books.void(hold.id)
+        self.accounting.queue.look_again()
 
     def void(self, hold: Hold) -> None:
         """What was held for a line that was not answered there, and has cost nothing."""
         row = replace(interrupted_row(hold, NOTHING), outcome="withdrawn", counts_call=False)
-        self.keeping.book(row, hold.charges)
+        self.accounting.book(row, hold.charges)
 
     def billed(self, provider: Provider, hold: Hold, answered: Answered) -> Billed:
         """What an answer says of its cost."""
@@ -208,11 +208,11 @@ class Offers:
             saved_pusd=billed.saved_pusd,
             total_ms=max(0, int(time.time() * 1000) - hold.at_ms),
         )
-        self.keeping.book(row, hold.charges, billed.settlement.doubts)
-        self.keeping.ended(row)
+        self.accounting.book(row, hold.charges, billed.settlement.doubts)
+        self.accounting.ended(row)
 
     def _prices(self, provider: Provider, hold: Hold) -> Prices:
-        book, names = self._api.parts.exchange.toll.prices, (hold.model, hold.upstream_model)
+        book, names = self._api.parts.exchange.admission.prices, (hold.model, hold.upstream_model)
         price = book.price(provider, *names)
         own: Price | None = FREE_OF_CHARGE if isinstance(price, Free) else price
         return Prices(own, partial(book.listed, provider), partial(book.served_price, provider, names))

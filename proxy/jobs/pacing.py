@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from proxy.exchange.beside import Reply
+from proxy.exchange.stand_ins import Reply
 from proxy.jobs.shapes import Answered
 
 _LONGEST_SECONDS = 3600.0

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.errors import UpstreamReset
-from proxy.exchange.beside import Reading, Reply
 from proxy.exchange.client import Client
+from proxy.exchange.stand_ins import Reading, Reply
 from proxy.policy.money.amounts import usd_text
 from proxy.wire.headers import Headers
 

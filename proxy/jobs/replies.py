@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from proxy.exchange.beside import Reading, Reply
 from proxy.exchange.client import Client
+from proxy.exchange.stand_ins import Reading, Reply
 from proxy.jobs.faults import IdempotencyMismatch, IdempotencyResultGone
 from proxy.jobs.flights import Flight, Recording
 from proxy.jobs.work import Work
@@ -104,8 +104,8 @@ class Replies:
 
     def _record(self, flight: _Flight, client: Client) -> None:
         """From now on what this client reads is kept, and its leaving changes nothing."""
-        recording = Recording(client.door, _always, lambda: self._ended(flight, recording.reading))
-        client.door, client.takers = recording, (*client.takers, recording)
+        recording = Recording(client.connection, _always, lambda: self._ended(flight, recording.reading))
+        client.connection, client.takers = recording, (*client.takers, recording)
 
     def _ended(self, flight: _Flight, reading: Reading) -> None:
         """The call is over: others get its reply at once, and the disk has it in a moment."""

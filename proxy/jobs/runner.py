@@ -14,13 +14,13 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from proxy.jobs.door import Caller, ResultDoor
 from proxy.jobs.ending import fail, finish, sealed_result
 from proxy.jobs.handing import Hander
 from proxy.jobs.hooks import Hooks
 from proxy.jobs.lines import MOST_LINES, Problem, body_of, read_lines
 from proxy.jobs.messages import MOST_REQUESTS
 from proxy.jobs.pacing import again_after, answered_by
+from proxy.jobs.result_connection import Caller, ResultConnection
 from proxy.jobs.shapes import Answered, is_batch, is_of_messages
 from proxy.jobs.underway import Open
 from proxy.jobs.work import Work
@@ -243,23 +243,23 @@ class Runner:
         try:
             line = await work.ask(work.read, entry.file, task.offset, task.length)
             await work.ask(work.store.start, task, request_id)
-            door, body = ResultDoor(), body_of(line) if is_batch(entry.job) else line
+            connection, body = ResultConnection(), body_of(line) if is_batch(entry.job) else line
             if not is_batch(entry.job):
                 entry.job = replace(entry.job, times={**entry.job.times, "in_progress": int(time.time())})
                 await work.ask(work.store.change, entry.job)
-            is_known = self._calls.begin(entry.job, body, request_id, door)
+            is_known = self._calls.begin(entry.job, body, request_id, connection)
         except StoreError as error:
             await self._ended(entry, task, Answered(code="input_file_unreadable", message=f"{error}."))
             return
         if is_known:
-            self.do(self._await(entry, task, door))
+            self.do(self._await(entry, task, connection))
         else:
             gone = "The key this was asked for with does not exist any more."
             await self._ended(entry, task, Answered(code="invalid_api_key", message=gone))
 
-    async def _await(self, entry: Open, task: Task, door: ResultDoor) -> None:
+    async def _await(self, entry: Open, task: Task, connection: ResultConnection) -> None:
         began = self._loop.time()
-        reply = await door.reply
+        reply = await connection.reply
         if self._calls.is_closing and (not reply.status or reply.status == 503):
             return  # the next start sees what became of it
         seconds = again_after(reply, entry.rest_seconds)

@@ -16,7 +16,7 @@ from proxy.exchange.record import Record
 from proxy.exchange.stepper import Stepper
 from proxy.jobs.faults import NotCached
 from proxy.jobs.flights import Flight, Recording
-from proxy.jobs.kept import Keeping, Kept, Sought
+from proxy.jobs.kept import Kept, KeptReplies, Sought
 from proxy.jobs.passing import pass_on, say_again, tell_failure
 from proxy.policy.sharing import digest_of, first_said, was_lowered, wish_for
 from proxy.policy.tenants import owner_of
@@ -36,7 +36,7 @@ class Leader(Flight):
         super().__init__(client.record.request_id)
         self.record = client.record
         self.stepper = client.stepper
-        self.recording = Recording(client.door, self._stays, self._over, self.wake)
+        self.recording = Recording(client.connection, self._stays, self._over, self.wake)
         self.reading = self.recording.reading
         self.is_over = False
         self._has_left = False
@@ -74,9 +74,9 @@ class Leader(Flight):
 class Sharer:
     """`serve` answers a call with what another got, or lets it go its way and takes in what it gets."""
 
-    def __init__(self, keeping: Keeping, left: Callable[[Stepper, Record], None]) -> None:
+    def __init__(self, kept_replies: KeptReplies, left: Callable[[Stepper, Record], None]) -> None:
         """`left` is told of calls whose clients have left, and nobody else wants any more."""
-        self._keeping = keeping
+        self._kept_replies = kept_replies
         self._left = left
         self._under_way: dict[Place, Leader] = {}
 
@@ -97,7 +97,7 @@ class Sharer:
         told = (plan.targets, plan.start, caller.max_output)
         sought = Sought(owner_of(caller), digest_of(call, plan.defaults, head, *told), wish, caller.max_output)
         if wish.cache is not None:
-            if wish.reads and (kept := await self._keeping.find(sought)) is not None:
+            if wish.reads and (kept := await self._kept_replies.find(sought)) is not None:
                 self._hit(client, kept)
                 return True
             record.cache = "miss" if wish.reads else "bypass"
@@ -112,7 +112,7 @@ class Sharer:
         record, age = client.record, max(0, int(time.time() - kept.at_ms / 1000))
         record.cache, record.saved_pusd = "hit", kept.cost_pusd
         note = f"the reply to {kept.request_id}, kept {age} s before"
-        self._keeping.note(record, kept.reply.status, (kept.request_id, note))
+        self._kept_replies.note(record, kept.reply.status, (kept.request_id, note))
         say_again(client, kept.reply, [("Age", str(age))])
 
     async def _follow(self, sought: Sought, client: Client) -> bool:
@@ -133,7 +133,9 @@ class Sharer:
 
     def _note(self, leader: Leader, record: Record, status: int) -> None:
         record.saved_pusd = leader.record.cost_pusd
-        self._keeping.note(record, status, (leader.request_id, f"the reply to {leader.request_id}, then under way"))
+        self._kept_replies.note(
+            record, status, (leader.request_id, f"the reply to {leader.request_id}, then under way")
+        )
 
     def _lead(self, sought: Sought, client: Client, plan: Plan) -> None:
         """From now on what this client gets is taken in."""
@@ -141,7 +143,7 @@ class Sharer:
         leader = Leader(client, partial(self._over, sought, place, plan), self._unwanted)
         if sought.wish.coalesce:
             self._under_way[place] = leader
-        client.door, client.takers = leader.recording, (*client.takers, leader.recording)
+        client.connection, client.takers = leader.recording, (*client.takers, leader.recording)
 
     def _over(self, sought: Sought, place: Place, plan: Plan, leader: Leader) -> None:
         """It is over: what it got may serve others later."""
@@ -152,7 +154,7 @@ class Sharer:
         is_usual = not record.fallback and not was_lowered(record.adjusted, plan.defaults, cap)
         if sought.wish.cache is not None and is_good and is_usual and record.error is None and record.failure is None:
             kept = Kept(record.request_id, int(time.time() * 1000), record.cost_pusd, reading.reply())
-            self._keeping.keep(sought, kept)
+            self._kept_replies.keep(sought, kept)
 
     def _unwanted(self, leader: Leader) -> None:
         self._left(leader.stepper, leader.record)

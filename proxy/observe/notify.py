@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 
 _LONGEST_INTERVAL = 5.0  # seconds; a status older than that is of no use to whoever looks
-_PATIENCE = 1.0  # seconds to wait for room in the manager's queue, where the message must not be lost
+_TIMEOUT_SECONDS = 1.0  # seconds to wait for room in the manager's queue, where the message must not be lost
 _USEC = re.compile(r"[0-9]{1,18}")  # 18 digits are 30,000 years; more is nonsense
 
 
@@ -36,20 +36,20 @@ class Notifier:
     def ready(self, status: str) -> bool:
         """Started, or done with reloading."""
         self._status = _line(status)
-        return self._send(f"READY=1\nSTATUS={self._status}", _PATIENCE)
+        return self._send(f"READY=1\nSTATUS={self._status}", _TIMEOUT_SECONDS)
 
     def reloading(self) -> bool:
         """The configuration is being read again; `ready` ends it. The time tells it from an earlier reload."""
-        return self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", _PATIENCE)
+        return self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", _TIMEOUT_SECONDS)
 
     def stopping(self, status: str) -> bool:
         """No new calls are taken any more."""
         self._status = _line(status)
-        return self._send(f"STOPPING=1\nSTATUS={self._status}", _PATIENCE)
+        return self._send(f"STOPPING=1\nSTATUS={self._status}", _TIMEOUT_SECONDS)
 
     def extend_timeout(self, seconds: float) -> bool:
         """Ask that starting or stopping may take this many seconds from now on."""
-        return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", _PATIENCE)
+        return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", _TIMEOUT_SECONDS)
 
     def status(self, status: str) -> bool:
         """Say in one line how things stand, if that is news."""
@@ -69,11 +69,11 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def _send(self, message: str, patience: float = 0.0) -> bool:
+    def _send(self, message: str, timeout_seconds: float = 0.0) -> bool:
         if self._socket is None:
             return False
         try:
-            self._socket.settimeout(patience)  # 0 = not at all: the event loop must not wait for a busy manager
+            self._socket.settimeout(timeout_seconds)  # 0 = not at all: the event loop must not wait for a busy manager
             self._socket.sendto(message.encode(errors="replace"), self._address)
         except OSError:  # nobody listens there, or its queue is full: calls matter more than being seen
             return False

@@ -94,7 +94,7 @@ def most_output(caller: Caller, call: Call, weight: Weight) -> tuple[Weight, int
                 param=name,
             )
         is_bound = is_bound or asked > 0  # what is none to a provider, or to nobody, is no bound
-    if is_bound or (weight.asks.maximum is not None and weight.asks.maximum <= most):
+    if is_bound or (weight.requested.maximum is not None and weight.requested.maximum <= most):
         return weight, None
     return capped(weight, most), most
 

@@ -25,7 +25,7 @@ from proxy.secret import Secret
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens", "none"]
 Kind = Literal["openrouter", "openai", "anthropic", "mock"]
-Tongue = Literal["chat", "completions", "responses", "messages", "images", "embeddings"]
+ApiName = Literal["chat", "completions", "responses", "messages", "images", "embeddings"]
 Lossy = Literal["allow", "warn", "reject"]
 
 NO_KEY = "no key configured"
@@ -74,7 +74,7 @@ class Provider(Struct, frozen=True):
     ca_file: str | None = None
     max_tokens_field: MaxTokensField | None = None
     stream_options: bool = True
-    speaks: frozenset[Tongue] | None = None
+    speaks: frozenset[ApiName] | None = None
     shut: str = ""
     is_unreadable: bool = False
     zdr: bool = False

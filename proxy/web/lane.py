@@ -68,11 +68,11 @@ class Line(Protocol):
         """The same by the digest of a head less its credential; `known` by that `of_both` the next time. `credential` is a
         header's line, b"" where the head has none."""
 
-    def begin(self, door: Any, sender: Any, body: bytes | Upload) -> None:
+    def begin(self, connection: Any, sender: Any, body: bytes | Upload) -> None:
         """Answer."""
 
 
-class Door(Protocol):
+class HttpConnection(Protocol):
     """The connection (web/connection.py)."""
 
     transport: asyncio.Transport | None
@@ -99,12 +99,12 @@ class Lane:
     """Of one connection. `digest`: of the head of the plain request that the library has; None where it has another."""
 
     __slots__ = (
-        "_behind", "_door", "_expected", "_hasher", "_late", "_left", "_length", "_line", "_state", "_until", "_upload", "_waiting", "digest"
+        "_behind", "_connection", "_expected", "_hasher", "_late", "_left", "_length", "_line", "_state", "_until", "_upload", "_waiting", "digest"
     )  # fmt: skip
 
-    def __init__(self, door: Door, line: Line) -> None:
+    def __init__(self, connection: HttpConnection, line: Line) -> None:
         self.digest: bytes | None = None
-        self._door = door
+        self._connection = connection
         self._line = line
         self._hasher = line.hasher
         self._state = _OPEN
@@ -136,7 +136,7 @@ class Lane:
             sender = self._line.known(hasher.digest(), body_bytes)
             if sender is not None:
                 self._state = _BUSY
-                self._line.begin(self._door, sender, data[end:])
+                self._line.begin(self._connection, sender, data[end:])
                 return
         self._read(data)
 
@@ -151,13 +151,13 @@ class Lane:
                 self._begin(sender, data[end:], b"")
         elif self._state is _BUSY:
             self._behind += data
-            if len(self._behind) > LARGEST_BODY and self._door.transport is not None:
-                self._door.transport.pause_reading()
+            if len(self._behind) > LARGEST_BODY and self._connection.transport is not None:
+                self._connection.transport.pause_reading()
         else:
             self._left -= len(data)
             if self._left < 0:  # more than the request it was lent for
                 self._state = State.CLOSED
-            self._door.pass_on(data)
+            self._connection.pass_on(data)
 
     def let_pass(self) -> bool:
         """The connection is to end; False where nothing of a body is still to come."""
@@ -186,8 +186,8 @@ class Lane:
     def _catch_up(self) -> None:
         data, self._behind = self._behind, b""
         self._state = _OPEN
-        if self._door.transport is not None:
-            self._door.transport.resume_reading()
+        if self._connection.transport is not None:
+            self._connection.transport.resume_reading()
             self.receive(data)
 
     def _read(self, data: bytes) -> None:
@@ -206,14 +206,14 @@ class Lane:
         elif left < 0:
             self._begin(sender, data[end:left], data[left:])
         elif length > LARGEST_BODY:
-            self._upload = Upload(self._door, length, data[end:])
+            self._upload = Upload(self._connection, length, data[end:])
             self._begin(sender, self._upload, b"")
         else:
             self._wait(data, (digest, end, length))
 
     def _begin(self, sender: Any, body: bytes | Upload, behind: bytes) -> None:
         self._state, self._behind, self._until = _BUSY, behind, 0.0
-        self._line.begin(self._door, sender, body)
+        self._line.begin(self._connection, sender, body)
 
     def _split_length(self, data: bytes, end: int) -> tuple[bytes, int]:
         """The head up to `end` less the length of its body, as it is usually spelled, and the length; 0 where none is told.
@@ -250,7 +250,7 @@ class Lane:
         is_plain = _PLAIN.match(head) and not _FRAMED_OTHERWISE.search(head) and left >= 0
         self._state = State.LENT if is_plain else State.CLOSED
         self.digest, self._left = (self._digest_of(_split_credential(head)[0]) if is_plain else None), left
-        self._door.pass_on(data)
+        self._connection.pass_on(data)
 
     def _wait(self, data: bytes, expected: tuple[bytes, int, int] = _NOTHING) -> None:
         """For the rest: `expected` is the digest of a head that is known, where it ends, and how long the body is."""
@@ -268,7 +268,7 @@ class Lane:
     def _look(self) -> None:
         """A second after a wait began: one timer serves many of them, one after the other."""
         self._late, loop = None, asyncio.get_running_loop()
-        if self._state is State.WAITING and self._door.transport is not None:
+        if self._state is State.WAITING and self._connection.transport is not None:
             if loop.time() >= self._until:
                 self._give_up(self._waiting)
             else:
@@ -277,7 +277,7 @@ class Lane:
     def _give_up(self, data: bytes) -> None:
         """What takes so long is the library's."""
         self._waiting, self._state = b"", State.CLOSED
-        self._door.pass_on(data)
+        self._connection.pass_on(data)
 
 
 def _split_credential(head: bytes) -> tuple[bytes, bytes]:

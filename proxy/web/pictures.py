@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from proxy.errors import CallerError, InvalidValue
-from proxy.exchange.painting import fitted_or_raise, painter_of
+from proxy.exchange.image_calls import fitted_or_raise, image_model_of
 from proxy.policy.images.catalogue import Endpoint, ImageModel
 from proxy.policy.images.fitting import Problem, fit
 from proxy.policy.money.account import Standing
@@ -22,7 +22,7 @@ from proxy.policy.money.rates import IMAGE_TOKENS
 from proxy.policy.names.access import choose
 from proxy.policy.names.resolution import Names
 from proxy.policy.values import Caller, Plan, Provider
-from proxy.translate.images.drawing import Drawing
+from proxy.translate.images.image_request import ImageRequest
 
 MOST_PICTURES = 100_000
 _MOST_MODELS = 50
@@ -118,8 +118,11 @@ def _spread(name: str, ask: dict[str, Any], lists: Lists, caller: Caller) -> Spr
     members = {key: value for key, value in ask.items() if key not in _OWN and value not in (None, "auto")}
     references = _count(ask, "references", 0, 16)
     if provider.speaks is not None and "images" not in provider.speaks:
-        drawing = Drawing("generations", name, "x", members=members, references=("",) * references)
-        members = {**members, **fitted_or_raise(drawing, painter_of(provider, target.model, lists.prices)).members}
+        image_request = ImageRequest("generations", name, "x", members=members, references=("",) * references)
+        members = {
+            **members,
+            **fitted_or_raise(image_request, image_model_of(provider, target.model, lists.prices)).members,
+        }
     price = lists.prices.price(provider, plan.label, target.model)
     if isinstance(price, Free):
         return Spread(_ZERO, _ZERO, _ZERO)
@@ -181,13 +184,15 @@ def image_models(ask: ModelsAsk, lists: Lists, times: Mapping[str, list[int]]) -
 def _suits(model: ImageModel, ask: ModelsAsk, members: dict[str, Any]) -> bool:
     if ask.makes and not any(all(MAKES[word](one) for word in ask.makes) for one in model.endpoints):
         return False
-    return not members or not isinstance(fit(Drawing("generations", model.id, "x", members=members), model), Problem)
+    return not members or not isinstance(
+        fit(ImageRequest("generations", model.id, "x", members=members), model), Problem
+    )
 
 
 def _listed(model: ImageModel, members: dict[str, Any], lists: Lists, times: Mapping[str, list[int]]) -> dict[str, Any]:
     provider = next((one for one in lists.providers.values() if one.kind == "openrouter"), None)
     price = None if provider is None else lists.prices.price(provider, "", model.id)
-    fitted = fit(Drawing("generations", model.id, "x", members=members), model)
+    fitted = fit(ImageRequest("generations", model.id, "x", members=members), model)
     picture = Picture() if isinstance(fitted, Problem) else picture_of({**members, **fitted.members})
     spread = spread_of(price, picture, model.id, picture_tokens(members)) if isinstance(price, Price) else None
     own = times.get(model.id, [])

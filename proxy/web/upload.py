@@ -23,23 +23,23 @@ _SCRATCH_BYTES = 64 * 1024
 
 
 class Upload(asyncio.BufferedProtocol):
-    """Has the connection's bytes until all of the body have come, and not one more; whatever else happens there is `door`'s.
+    """Has the connection's bytes until all of the body have come, and not one more; whatever else happens there is `connection`'s.
 
     Nothing is read before `read`, nor after it has failed: then it stays `unread`, and `let_pass` or the end of the
     connection is due.
     """
 
-    __slots__ = ("_came", "_door", "_error", "_late", "_loop", "_memory", "_news", "_passes", "_room",
+    __slots__ = ("_came", "_connection", "_error", "_late", "_loop", "_memory", "_news", "_passes", "_room",
                  "_transport", "_view", "content_length", "size", "unread")  # fmt: skip
 
-    def __init__(self, door: Any, content_length: int, begun: bytes) -> None:
-        """`door` is the connection's protocol, `begun` what came with the head."""
+    def __init__(self, connection: Any, content_length: int, begun: bytes) -> None:
+        """`connection` is the connection's protocol, `begun` what came with the head."""
         self.content_length = content_length
         self.size = len(begun)
         self.unread = True
         self._loop = asyncio.get_running_loop()
-        self._door = door
-        self._transport: asyncio.Transport = door.transport
+        self._connection = connection
+        self._transport: asyncio.Transport = connection.transport
         self._memory = io.BytesIO()
         self._view = memoryview(begun)
         self._room: Room | None = None
@@ -75,7 +75,7 @@ class Upload(asyncio.BufferedProtocol):
 
     def let_pass(self) -> None:
         """Read on for two seconds at most, so that the client comes to read its answer, and close."""
-        self._door.go()
+        self._connection.go()
         if self.size >= self.content_length:
             self._transport.close()
             return
@@ -107,27 +107,27 @@ class Upload(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool | None:
         """The client says no more."""
-        return self._door.eof_received()  # type: ignore[no-any-return]
+        return self._connection.eof_received()  # type: ignore[no-any-return]
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client has gone."""
-        self._door.connection_lost(exc)
+        self._connection.connection_lost(exc)
         self._fail(InvalidValue("The request body is not framed as HTTP/1.1 has it."))
 
     def pause_writing(self) -> None:
         """Of a reply, which is the connection's."""
-        self._door.pause_writing()
+        self._connection.pause_writing()
 
     def resume_writing(self) -> None:
         """Of a reply, which is the connection's."""
-        self._door.resume_writing()
+        self._connection.resume_writing()
 
     def _whole(self) -> None:
         if self._passes:
             self._transport.close()
             return
         self.unread = False
-        self._transport.set_protocol(self._door)
+        self._transport.set_protocol(self._connection)
         self._transport.resume_reading()
         self._news.fire()
 

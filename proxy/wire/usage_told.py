@@ -41,7 +41,7 @@ class UsageTold(Struct, eq=False):
 
     def see(self, event: Event, *, is_usual: bool) -> bool:
         """Take usage wherever it stands in the event; True where it is `usage` itself."""
-        is_there = event.usage is not UNSET and self._hear(event.usage)
+        is_there = event.usage is not UNSET and self._learn_from(event.usage)
         if is_usual:
             return is_there
         groq, meta = read_value(event.x_groq), read_value(event.meta)
@@ -69,7 +69,7 @@ class UsageTold(Struct, eq=False):
         self.is_first_count = self.is_first_count and usage.get("output_tokens") is None
         return True
 
-    def _hear(self, raw: Raw) -> bool:
+    def _learn_from(self, raw: Raw) -> bool:
         text = bytes(raw)
         if self._usage or self._text is not None or self.is_first_count or not text.startswith(b"{"):
             return self.add(read_value(raw))

@@ -12,7 +12,7 @@ from screen_values import NOW, budget, entry, live_call, provider, snapshot_of
 
 from proxy.cli.screen import entries, rows
 from proxy.cli.screen.columns import ROOMY, Column, beside, fit, lay_out, plain, width_of
-from proxy.cli.screen.drawing import Paper, Rows, draw, share_out
+from proxy.cli.screen.drawing import Canvas, Rows, draw, share_out
 from proxy.cli.screen.entries import error_share, note, per_minute
 from proxy.cli.screen.view import View
 from proxy.cli.tail import Wanted
@@ -33,7 +33,7 @@ BUSY = snapshot_of(
 def texts(
     now: Any, view: View | None = None, size: tuple[int, int | None] = (80, 24), gone: str | None = None
 ) -> list[str]:
-    return [plain(line) for line in draw(now, view or View(), Paper(*size, UTC), gone)]
+    return [plain(line) for line in draw(now, view or View(), Canvas(*size, UTC), gone)]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_providers_that_find_no_room_are_counted() -> None:
 
 
 def test_a_daemon_that_is_gone_is_named_and_the_rest_is_faint() -> None:
-    lines = draw(snapshot_of([live_call()]), View(), Paper(80, 24, UTC), "no daemon runs here")
+    lines = draw(snapshot_of([live_call()]), View(), Canvas(80, 24, UTC), "no daemon runs here")
     assert plain(lines[3]) == "trying again: no daemon runs here"
     assert {style for line in lines[4:] for text, style in line if text.strip()} == {"dim"}
 

@@ -21,9 +21,9 @@ from openapi_spec_validator import validate
 from proxy.errors import InvalidApiKey
 from proxy.policy.values import Listen, Settings
 from proxy.secret import Secret
+from proxy.web.operator.admin_auth import AdminAuth
 from proxy.web.operator.admin_table import ROUTES, openapi
 from proxy.web.operator.cookies import Sessions
-from proxy.web.operator.door import AdminDoor
 from proxy.web.operator.logins import LOGIN_PATHS
 from proxy.web.operator.rights import Right
 
@@ -137,13 +137,13 @@ def test_without_a_token_nothing_can_be_changed(start_daemon: StartDaemon) -> No
 def test_off_loopback_everything_but_health_wants_the_token(host: str, path: str) -> None:
     # a test listens on loopback only, so that the door is asked by itself
     settings = Settings(Listen(), Listen(host=host), "", {}, admin_token=Secret(TOKEN))
-    door = AdminDoor(settings, Sessions())
+    auth = AdminAuth(settings, Sessions())
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
         with pytest.raises(InvalidApiKey):
-            door.check(make_mocked_request("GET", path, {"Host": "localhost", **headers}), READ)
-    door.check(make_mocked_request("GET", path, {"Host": "localhost", **dict(WITH_TOKEN)}), READ)
+            auth.check(make_mocked_request("GET", path, {"Host": "localhost", **headers}), READ)
+    auth.check(make_mocked_request("GET", path, {"Host": "localhost", **dict(WITH_TOKEN)}), READ)
     for health in ("/healthz", "/readyz"):
-        door.check(make_mocked_request("GET", health, {"Host": "localhost"}), READ)
+        auth.check(make_mocked_request("GET", health, {"Host": "localhost"}), READ)
 
 
 OUT_OF_RANGE = [

@@ -25,8 +25,8 @@ from proxy.config.stored import sections
 from proxy.stores.master_keys import MasterKeys
 from proxy.stores.sealing import Sealer
 from proxy.stores.vault import Vault
+from proxy.web.operator.admin_api import Declined
 from proxy.web.operator.admin_table import ROUTES
-from proxy.web.operator.desk import Declined
 from proxy.web.operator.stored_settings import Wanted, changes_asked
 
 StartDaemon = Callable[..., Daemon]

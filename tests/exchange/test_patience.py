@@ -10,9 +10,9 @@ import pytest
 from harness.clock import JumpingLoop, run
 
 from proxy.exchange.deadlines import TICK_SECONDS, Deadlines
-from proxy.exchange.stepper import STALLED_SECONDS, Patience, Stepper
+from proxy.exchange.stepper import STALLED_SECONDS, Stepper, Timeout
 
-Wait = Callable[[float, float], Patience]
+Wait = Callable[[float, float], Timeout]
 Line = Callable[[Wait], Awaitable[None]]
 
 
@@ -55,7 +55,7 @@ def step(line: Line) -> None:
         deadlines, over = Deadlines(loop), loop.create_future()
 
         async def call() -> None:
-            await line(stepper.bear)
+            await line(stepper.within)
 
         stepper = Stepper(deadlines)
         stepper.run(call(), lambda: over.set_result(None))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.exchange.beside import Reading, Reply
+from proxy.exchange.stand_ins import Reading, Reply
 from proxy.jobs.lines import MOST_LINES, Problem, body_of, read_lines, split
 from proxy.jobs.pacing import again_after
 from proxy.jobs.shapes import Answered, result_line

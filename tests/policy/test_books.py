@@ -376,8 +376,8 @@ def test_thirty_three_of_two_hundred_calls_fit() -> None:
 @pytest.mark.parametrize(("amount", "free", "due"), [(20, 60, 50), (20, 61, 30), (0, 10**9, 30)])
 def test_a_hold_is_taken_at_once_where_plenty_is_free_and_else_not_at_all(amount: int, free: int, due: int) -> None:
     books = books_with(10, 30)
-    together = books.together(ALICE, "alice", NOON)
-    charges = together.charges if books.hold("h", together, amount, free - amount) else None
+    budget_set = books.budget_set(ALICE, "alice", NOON)
+    charges = budget_set.charges if books.hold("h", budget_set, amount, free - amount) else None
     is_taken = due == 30 + amount
     assert charges == ((("global:day", TODAY),) if is_taken else None)
     assert spent(books) == (10, due)

@@ -477,7 +477,7 @@ HOUR = {"type": "ephemeral", "ttl": "1h"}
     ],
 )
 def test_a_time_in_the_cache_is_found_wherever_it_may_stand(members: dict[str, Any], is_asked: bool) -> None:
-    assert weigh(call("/messages", **members)).intake.caches_for_hours is is_asked
+    assert weigh(call("/messages", **members)).input_media.caches_for_hours is is_asked
 
 
 def test_only_tiers_within_reach_count_and_all_hours_do() -> None:
@@ -657,9 +657,9 @@ def test_the_defaults_of_an_alias_count_as_asked_for() -> None:
     assert found is not None
     assert (found.output_tokens, found.pusd_per_output_token) == (7, 3000)
     assert found.input_tokens > len(asked.body)
-    assert weigh(asked, (("cache_control", b'{"ttl":"1h"}'),)).intake.caches_for_hours
+    assert weigh(asked, (("cache_control", b'{"ttl":"1h"}'),)).input_media.caches_for_hours
     own = weigh(call(max_tokens=9), (("max_tokens", b"7"),))
-    assert own.asks.maximum == 9
+    assert own.requested.maximum == 9
 
 
 def test_limits_on_tokens_reserve_what_is_likely() -> None:

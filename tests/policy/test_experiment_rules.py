@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from proxy.errors import ModelNotFound
 from proxy.policy.experiments.assigning import arm_of
-from proxy.policy.experiments.judging import best, measured, trespass
+from proxy.policy.experiments.judging import best, breach_of, measured
 from proxy.policy.experiments.stepping import NotNow, Order, live, ordered, step, verdict
 from proxy.policy.experiments.sums import Evidence, Moments, Seen
 from proxy.policy.experiments.values import Arm, Experiment, Guard, Standing, first_standing, shares
@@ -166,7 +166,7 @@ def evidence_of(old: tuple[int, int], new: tuple[int, int]) -> Evidence:
     ],
 )
 def test_the_guard_of_errors(old: tuple[int, int], new: tuple[int, int], sign: str) -> None:
-    assert trespass(RAMPED, evidence_of(old, new)).sign == sign
+    assert breach_of(RAMPED, evidence_of(old, new)).sign == sign
 
 
 def test_the_ramp_wants_time_and_calls_and_stands_still_in_doubt() -> None:

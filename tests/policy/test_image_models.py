@@ -17,7 +17,7 @@ from proxy.policy.money.credits import Credits, with_credits
 from proxy.policy.money.pictures import Picture, by_picture, picture_of, spread_of
 from proxy.policy.money.prices import PictureLine, Price
 from proxy.policy.money.settlement import Ending, Prices, settle
-from proxy.translate.images.drawing import Drawing
+from proxy.translate.images.image_request import ImageRequest
 
 SHIPPED = read_images(images_bytes())
 GEMINI, GPT, SEEDREAM = "google/gemini-3.1-flash-image", "openai/gpt-image-1", "bytedance-seed/seedream-4.5"
@@ -26,7 +26,7 @@ PIXELS = ImageModel("m", "m", endpoints=(Endpoint("h", {"size": Parameter("enum"
 
 def fitted(name: str, *, n: int = 1, references: int = 0, **members: Any) -> Fitted | Problem:
     model = SHIPPED.get(name) or PIXELS
-    return fit(Drawing("generations", name, "x", n, members, ("",) * references), model)
+    return fit(ImageRequest("generations", name, "x", n, members, ("",) * references), model)
 
 
 TAKEN = [
@@ -77,10 +77,10 @@ def test_any_host_that_takes_it_will_do() -> None:
         Endpoint(slug, {"resolution": Parameter("enum", (tier,))}) for slug, tier in (("a", "1K"), ("b", "4K"))
     )
     model = ImageModel("m", "m", endpoints=hosts)
-    asked = Drawing("generations", "m", "x", members={"resolution": "4K"})
+    asked = ImageRequest("generations", "m", "x", members={"resolution": "4K"})
     assert isinstance(fit(asked, model), Fitted)
     assert isinstance(
-        fit(Drawing("generations", "m", "x", members=asked.members, provider={"only": ["a"]}), model), Problem
+        fit(ImageRequest("generations", "m", "x", members=asked.members, provider={"only": ["a"]}), model), Problem
     )
 
 

@@ -20,7 +20,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from proxy.policy.money.account import Exceeded, Fits, InFlight, Together, Verdict
+from proxy.policy.money.account import BudgetSet, Exceeded, Fits, InFlight, Verdict
 from proxy.policy.money.books import Books
 from proxy.policy.money.budgets import GLOBAL, Budget, key_scope
 
@@ -94,16 +94,16 @@ class Calls:
     """Take holds where plenty is free, and ask what binds them only where what they know of it is over."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Together] = {}
+        self.known: dict[str, BudgetSet] = {}
 
     def take(
         self, books: Books, hold_id: str, amounts: tuple[int, int], whose: tuple[tuple[str, ...], str, float]
     ) -> tuple[tuple[str, int], ...] | None:
         (amount, free), (scopes, key, now) = amounts, whose
-        together = self.known.get(key)
-        if together is None or not together.begun <= now < together.ends:
-            together = self.known[key] = books.together(scopes, key, now)
-        return together.charges if books.hold(hold_id, together, amount, free - amount) else None
+        budget_set = self.known.get(key)
+        if budget_set is None or not budget_set.begun <= now < budget_set.ends:
+            budget_set = self.known[key] = books.budget_set(scopes, key, now)
+        return budget_set.charges if books.hold(hold_id, budget_set, amount, free - amount) else None
 
 
 class MoneyMachine(RuleBasedStateMachine):

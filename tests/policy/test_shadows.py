@@ -54,9 +54,9 @@ def test_what_a_call_spends_of_a_budget_that_was_in_shadow_when_it_began_counts_
     books = Books([REAL, SHADOW])
     taken(books, "a", 300, 0)
     books.replace([REAL, IN_FORCE])
-    assert books.hold("b", books.together(ALICE, "alice", NOON), 10, 0)
+    assert books.hold("b", books.budget_set(ALICE, "alice", NOON), 10, 0)
     books.settle("a", 85)
-    assert not books.hold("c", books.together(ALICE, "alice", NOON), 10, 0)
+    assert not books.hold("c", books.budget_set(ALICE, "alice", NOON), 10, 0)
     assert stands(books) == {REAL.id: (85, 10), SHADOW.id: (85, 10)}
 
 

@@ -151,7 +151,7 @@ def test_who_sets_no_maximum_gets_the_tenants(members: dict[str, Any], cap: int 
     asked = call(**members)
     weight, found = most_output(ALICE, asked, weigh(asked))
     assert found == cap
-    assert weight.asks.maximum == 1000
+    assert weight.requested.maximum == 1000
 
 
 @pytest.mark.parametrize(

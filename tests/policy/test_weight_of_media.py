@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.policy.money.intake import read_intake
+from proxy.policy.money.input_media import read_input
 from proxy.policy.money.weight import weigh_all
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
@@ -41,4 +41,4 @@ def test_a_request_weighs_the_same_with_its_data_and_without(content: Any, ensur
         endpoint_for("POST", "/chat/completions"), "POST", ("/chat/completions", ""), ("application/json", body)
     )
     weight = weigh_all(call)
-    assert (weight.text_tokens, weight.intake) == read_intake(call, {"messages": messages}, 0)
+    assert (weight.text_tokens, weight.input_media) == read_input(call, {"messages": messages}, 0)

@@ -30,7 +30,7 @@ from proxy.stores.schema import keys
 from proxy.stores.segment_writer import framed
 from proxy.stores.segments import Position
 from proxy.stores.usage import By, UsageQuestion
-from proxy.web.operator.desk import instant
+from proxy.web.operator.admin_api import instant
 
 NUMBERS = st.one_of(st.integers(-(2**70), 2**70), st.floats(), st.sampled_from([0, 1, 2**63 - 1, 2**63, 10**17]))
 ODD = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=5), st.just("1e400"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tongues import PROTOCOLS, asking, bridge, events_of, passed, read_stream, stream_of
+from protocols import PROTOCOLS, asking, bridge, events_of, passed, read_stream, stream_of
 from upstreams import (
     STORIES,
     USAGE,
@@ -378,7 +378,7 @@ def test_what_cannot_be_read_ends_the_stream() -> None:
 
 def test_thoughts_go_back_as_one_text_under_the_name_they_came_in() -> None:
     """Some servers take no lists there."""
-    from tongues import translated
+    from protocols import translated
 
     thinking = told(
         "messages",

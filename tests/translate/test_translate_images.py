@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import CallerError
-from proxy.translate.images.drawing import Drawing
+from proxy.translate.images.image_request import ImageRequest
 from proxy.translate.images.refusals import InvalidPrompt
 from proxy.translate.images.replies import EventReply, Source, WholeReply
 from proxy.translate.images.writing import write_chat
@@ -27,8 +27,8 @@ def fed(reply: WholeReply | EventReply, data: bytes, step: int) -> bytes:
     return b"".join(reply.feed(data[at : at + step]) for at in range(0, len(data), step)) + reply.finish()
 
 
-def drawing(**members: Any) -> Drawing:
-    return Drawing("generations", "m", "a cat", **members)
+def image_request(**members: Any) -> ImageRequest:
+    return ImageRequest("generations", "m", "a cat", **members)
 
 
 def events(out: bytes) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def events(out: bytes) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("source", "body"), [("images", IMAGES), ("chat", CHAT)])
 def test_a_whole_reply(source: Source, body: dict[str, Any], step: int) -> None:
     data = json.dumps(body).replace("/", "\\/").encode()  # as some servers escape them
-    reply = WholeReply(source, drawing(n=3), 7, None)
+    reply = WholeReply(source, image_request(n=3), 7, None)
     told = json.loads(fed(reply, data, step))
     assert [one["b64_json"] for one in told["data"]] == PICTURES
     assert (told["created"], told["output_format"], reply.pictures) == (7, "jpeg", 3)
@@ -48,7 +48,7 @@ def test_a_whole_reply(source: Source, body: dict[str, Any], step: int) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_whole_reply_as_the_stream_that_was_asked_for(step: int) -> None:
-    told = events(fed(WholeReply("images", drawing(streamed=True), 7, None), json.dumps(IMAGES).encode(), step))
+    told = events(fed(WholeReply("images", image_request(streamed=True), 7, None), json.dumps(IMAGES).encode(), step))
     assert [event["b64_json"] for event in told] == PICTURES
     assert "usage" not in told[0] and told[-1]["usage"]["total_tokens"] == 14
 
@@ -62,7 +62,7 @@ def test_a_stream(partials: int, step: int) -> None:
         {"type": "image_generation.completed", "b64_json": PICTURES[2], "media_type": "image/png", "usage": USAGE},
     ]
     data = b": OPENROUTER PROCESSING\n\n" + b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in sent)
-    reply = EventReply(Drawing("edits", "m", "x", streamed=True, partials=partials), 7)
+    reply = EventReply(ImageRequest("edits", "m", "x", streamed=True, partials=partials), 7)
     told = events(fed(reply, data + b"data: [DONE]\n\n", step))
     assert [event["b64_json"] for event in told] == [PICTURES[1], PICTURES[0]][:partials] + [PICTURES[2]]
     assert told[-1]["type"] == "image_edit.completed" and told[-1]["usage"]["output_tokens"] == 9
@@ -71,7 +71,7 @@ def test_a_stream(partials: int, step: int) -> None:
 
 def test_an_error_ends_a_stream() -> None:
     data = b'data: {"type":"error","error":{"message":"Generation failed","code":"server_error"}}\n\n'
-    (told,) = events(fed(EventReply(drawing(), 7), data, 9))
+    (told,) = events(fed(EventReply(image_request(), 7), data, 9))
     assert told["error"]["code"] == "server_error"
 
 
@@ -86,14 +86,14 @@ REFUSALS = [
 @pytest.mark.parametrize(("body", "error"), REFUSALS)
 def test_a_reply_without_a_picture_says_why(body: dict[str, Any], error: type[CallerError]) -> None:
     with pytest.raises(error) as refused:
-        fed(WholeReply("chat", drawing(), 7, None), json.dumps(body).encode(), 100)
+        fed(WholeReply("chat", image_request(), 7, None), json.dumps(body).encode(), 100)
     assert isinstance(refused.value, InvalidPrompt) is (error is InvalidPrompt)
 
 
 def test_models_that_put_out_pictures_alone_are_not_asked_for_text() -> None:
     shape = {"aspect_ratio": "16:9", "resolution": "2K"}
-    alone = json.loads(write_chat(drawing(), "m", ("image",), dict(shape)))
-    both = json.loads(write_chat(drawing(references=("https://x",)), "m", ("image", "text"), {}))
+    alone = json.loads(write_chat(image_request(), "m", ("image",), dict(shape)))
+    both = json.loads(write_chat(image_request(references=("https://x",)), "m", ("image", "text"), {}))
     assert alone["modalities"] == ["image"] and both["modalities"] == ["image", "text"]
     assert alone["image_config"] == {"aspect_ratio": "16:9", "image_size": "2K"}
     assert [part["type"] for part in both["messages"][0]["content"]] == ["text", "image_url"]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tongues import IDENTITY, PAIRS, bridge, events_of, lost, passed, read_stream, stream_of, translated
+from protocols import IDENTITY, PAIRS, bridge, events_of, lost, passed, read_stream, stream_of, translated
 from upstreams import called, chunk
 
 from proxy.errors import InvalidValue

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tongues import asking, bridge, lost, passed, read_stream, stream_of
+from protocols import asking, bridge, lost, passed, read_stream, stream_of
 from upstreams import chunk
 
 from proxy.translate.bridge import read_request, write_request

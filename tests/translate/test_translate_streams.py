@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tongues import IDENTITY, PAIRS, bridge, events_of, lost, passed, read_stream, read_whole, stream_of, translated
+from protocols import IDENTITY, PAIRS, bridge, events_of, lost, passed, read_stream, read_whole, stream_of, translated
 from upstreams import STORIES, chat_whole, chunk, responses_story, responses_whole, whole_body
 
 from proxy.translate.values import Protocol

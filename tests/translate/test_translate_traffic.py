@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from tongues import PROTOCOLS, bridge, events_of, passed, read_stream, read_whole, translated
+from protocols import PROTOCOLS, bridge, events_of, passed, read_stream, read_whole, translated
 
 from proxy.translate.values import Protocol
 

@@ -10,8 +10,8 @@ from aiohttp.test_utils import RawTestServer, TestClient
 
 from proxy.policy.values import Listen, Settings
 from proxy.web.operator.admin import Admin
+from proxy.web.operator.admin_auth import AdminAuth
 from proxy.web.operator.cookies import Sessions
-from proxy.web.operator.door import AdminDoor
 
 
 class BrokenPage:
@@ -25,7 +25,7 @@ class BrokenPage:
 async def test_a_bug_is_500_and_its_words_stay_in_the_log(capsys: Any) -> None:
     settings = Settings(Listen("127.0.0.1"), Listen("127.0.0.1"), "/nowhere", {})
     orders = cast(Any, SimpleNamespace(trail=None))
-    admin = Admin(AdminDoor(settings, Sessions()), list, BrokenPage(), orders)
+    admin = Admin(AdminAuth(settings, Sessions()), list, BrokenPage(), orders)
     async with RawTestServer(cast(Any, admin.answer)) as server, TestClient(cast(Any, server)) as client:
         reply = await client.get("/metrics")
         assert (reply.status, (await reply.json())["error"]["code"]) == (500, "internal_error")

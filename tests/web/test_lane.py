@@ -36,7 +36,7 @@ class Line:
         self.remembered[of_both] = digest
         return digest
 
-    def begin(self, door: Any, sender: Any, body: bytes | Upload) -> None:
+    def begin(self, connection: Any, sender: Any, body: bytes | Upload) -> None:
         self.begun.append(body)
 
 
@@ -76,8 +76,8 @@ class Bench:
     """A lane with both sides of it."""
 
     def __init__(self) -> None:
-        self.line, self.door = Line(), Door()
-        self.lane = Lane(self.door, self.line)
+        self.line, self.connection = Line(), Door()
+        self.lane = Lane(self.connection, self.line)
 
     def teach(self, request: bytes) -> None:
         """Have the library serve a request once, whose head is then known."""
@@ -85,7 +85,7 @@ class Bench:
         if self.lane.digest is not None:
             self.line.taught.add(self.lane.digest)
         self.lane.returned()
-        self.door.library.clear()
+        self.connection.library.clear()
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def request(body: bytes = b"{}") -> bytes:
 async def test_a_head_is_the_librarys_once_and_the_lanes_from_then_on(bench: Bench) -> None:
     bench.teach(request(b"first"))
     bench.lane.receive(request(b"the second"))
-    assert (bench.line.begun, bench.door.library) == ([b"the second"], [])
+    assert (bench.line.begun, bench.connection.library) == ([b"the second"], [])
 
 
 async def test_the_length_of_the_body_is_no_part_of_what_a_head_is_known_by(bench: Bench) -> None:
@@ -163,12 +163,12 @@ async def test_who_sends_on_and_on_is_not_read_on_and_on(bench: Bench) -> None:
     bench.teach(request())
     bench.lane.receive(request(b"1"))
     bench.lane.receive(request(b"x" * (LARGEST_BODY - 200)))
-    assert not bench.door.transport.paused
+    assert not bench.connection.transport.paused
     bench.lane.receive(request(b"y" * 1000))
-    assert bench.door.transport.paused
+    assert bench.connection.transport.paused
     bench.lane.go_on()
     await asyncio.sleep(0)
-    assert not bench.door.transport.paused
+    assert not bench.connection.transport.paused
     assert len(bench.line.begun) == 2
 
 
@@ -191,7 +191,7 @@ async def test_what_is_odd_is_the_librarys_for_good(bench: Bench, name: str) -> 
     bench.lane.returned()
     bench.line.taught.add(b"nothing")
     bench.lane.receive(request())
-    assert bench.door.library == [ODD[name], request()]
+    assert bench.connection.library == [ODD[name], request()]
     assert bench.line.begun == []
 
 
@@ -204,12 +204,12 @@ async def test_a_body_the_library_reads_on_is_passed_on(bench: Bench) -> None:
     whole = request(b"1234")
     bench.lane.receive(whole[:-2])
     bench.lane.receive(whole[-2:])
-    assert bench.door.library == [whole[:-2], whole[-2:]]
+    assert bench.connection.library == [whole[:-2], whole[-2:]]
     assert bench.lane.digest is not None
     bench.lane.returned()
     bench.line.taught.add(b"other")
     bench.lane.receive(request(b"plain"))
-    assert bench.door.library[-1] == request(b"plain")
+    assert bench.connection.library[-1] == request(b"plain")
 
 
 async def test_one_answered_before_its_body_had_come_leaves_the_connection_to_the_library(bench: Bench) -> None:
@@ -218,7 +218,7 @@ async def test_one_answered_before_its_body_had_come_leaves_the_connection_to_th
     bench.lane.returned()
     bench.lane.receive(whole[-2:])
     bench.lane.receive(request())
-    assert bench.door.library == [whole[:-2], whole[-2:], request()]
+    assert bench.connection.library == [whole[:-2], whole[-2:], request()]
 
 
 async def test_a_large_body_is_read_by_whoever_answers(bench: Bench) -> None:
@@ -228,10 +228,12 @@ async def test_a_large_body_is_read_by_whoever_answers(bench: Bench) -> None:
     (upload,) = bench.line.begun
     assert isinstance(upload, Upload)
     assert (upload.content_length, upload.size, upload.unread) == (LARGEST_BODY + 1, LARGEST_BODY, True)
-    assert bench.door.transport.protocol is upload
+    assert bench.connection.transport.protocol is upload
     bench.lane.go_on()
-    assert bench.door.transport.protocol is upload, "what is still to come passes by, and then the connection ends"
-    assert not bench.door.transport.paused
+    assert bench.connection.transport.protocol is upload, (
+        "what is still to come passes by, and then the connection ends"
+    )
+    assert not bench.connection.transport.paused
 
 
 async def test_a_large_body_that_came_whole_is_in_hand(bench: Bench) -> None:
@@ -247,11 +249,11 @@ async def test_a_large_body_that_came_whole_is_in_hand(bench: Bench) -> None:
 async def test_half_a_request_is_the_librarys_after_a_while(bench: Bench) -> None:
     bench.teach(request())
     bench.lane.receive(request(b"1234")[:-2])
-    while not bench.door.library:
+    while not bench.connection.library:
         await asyncio.sleep(0.05)
-    assert bench.door.library == [request(b"1234")[:-2]]
+    assert bench.connection.library == [request(b"1234")[:-2]]
     bench.lane.receive(b"34")
-    assert bench.door.library[-1] == b"34"
+    assert bench.connection.library[-1] == b"34"
 
 
 def test_each_request_has_a_second_to_come_whatever_the_one_before_it_took() -> None:
@@ -263,15 +265,15 @@ def test_each_request_has_a_second_to_come_whatever_the_one_before_it_took() -> 
             await asyncio.sleep(0.6)
             bench.lane.receive(b"%d" % number)
             bench.lane.go_on()
-        assert (bench.line.begun, bench.door.library) == ([b"0", b"1", b"2"], [])
+        assert (bench.line.begun, bench.connection.library) == ([b"0", b"1", b"2"], [])
         began = loop.time()
         bench.lane.receive(request(b"late")[:-9])
         await asyncio.sleep(0.6)
         bench.lane.receive(request(b"late")[-9:-1])
-        while not bench.door.library:
+        while not bench.connection.library:
             await asyncio.sleep(0.01)
         assert PATIENCE_SECONDS <= loop.time() - began < PATIENCE_SECONDS + 0.02
-        assert bench.door.library == [request(b"late")[:-1]]
+        assert bench.connection.library == [request(b"late")[:-1]]
 
     run(main())
 
@@ -286,4 +288,4 @@ async def test_a_body_that_comes_behind_its_head_is_taken_and_what_comes_behind_
     bench.lane.receive(first[-5:] + second)
     bench.lane.go_on()
     await asyncio.sleep(0)
-    assert (bench.line.begun, bench.door.library) == ([b"first", b"first", b"second"], [])
+    assert (bench.line.begun, bench.connection.library) == ([b"first", b"first", b"second"], [])

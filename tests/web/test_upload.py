@@ -77,53 +77,53 @@ def send(transport: Transport, data: bytes) -> int:
 @pytest.mark.parametrize("piece", [1000, 65_536, 10**7])
 @pytest.mark.parametrize("begun", [0, 1, 300_000])
 async def test_a_body_comes_whole_and_the_connection_back(begun: int, piece: int) -> None:
-    door, room = Door(), Room()
-    upload = Upload(door, len(BODY), BODY[:begun])
-    assert not door.transport.reads, "nothing is read before its turn"
+    connection, room = Door(), Room()
+    upload = Upload(connection, len(BODY), BODY[:begun])
+    assert not connection.transport.reads, "nothing is read before its turn"
     reading = asyncio.ensure_future(upload.read(room))
     await asyncio.sleep(0)
     for at in range(begun, len(BODY), piece):
-        assert door.transport.reads
-        assert send(door.transport, BODY[at : at + piece]) == len(BODY[at : at + piece])
+        assert connection.transport.reads
+        assert send(connection.transport, BODY[at : at + piece]) == len(BODY[at : at + piece])
         assert room.taken == min(at + piece, len(BODY))
     assert await reading == BODY
-    assert (door.transport.protocol, door.transport.reads, upload.unread) == (door, True, False)
+    assert (connection.transport.protocol, connection.transport.reads, upload.unread) == (connection, True, False)
 
 
 async def test_nothing_behind_the_body_is_taken() -> None:
-    door = Door()
-    reading = asyncio.ensure_future(Upload(door, len(BODY), b"").read(Room()))
+    connection = Door()
+    reading = asyncio.ensure_future(Upload(connection, len(BODY), b"").read(Room()))
     await asyncio.sleep(0)
-    assert send(door.transport, BODY + b"POST /") == len(BODY)
+    assert send(connection.transport, BODY + b"POST /") == len(BODY)
     assert await reading == BODY
 
 
 @pytest.mark.parametrize("most", [50, 2**20])
 async def test_where_there_is_no_room_the_rest_passes_by_and_the_connection_ends(most: int) -> None:
-    door = Door()
-    upload = Upload(door, len(BODY), BODY[:100])
+    connection = Door()
+    upload = Upload(connection, len(BODY), BODY[:100])
     reading = asyncio.ensure_future(upload.read(Room(most)))
     await asyncio.sleep(0)
-    taken = 100 + send(door.transport, BODY[100:])
+    taken = 100 + send(connection.transport, BODY[100:])
     with pytest.raises(Overloaded):
         await reading
-    assert (upload.unread, door.transport.reads) == (True, False)
+    assert (upload.unread, connection.transport.reads) == (True, False)
     upload.let_pass()
-    assert door.transport.closed is (taken == len(BODY))
-    assert send(door.transport, BODY[taken:]) == len(BODY) - taken
+    assert connection.transport.closed is (taken == len(BODY))
+    assert send(connection.transport, BODY[taken:]) == len(BODY) - taken
     await asyncio.sleep(0)
-    assert door.transport.closed
+    assert connection.transport.closed
 
 
 def test_what_passes_by_has_two_seconds() -> None:
     async def main() -> None:
-        door = Door()
-        upload = Upload(door, len(BODY), b"")
+        connection = Door()
+        upload = Upload(connection, len(BODY), b"")
         upload.let_pass()
         await asyncio.sleep(1.9)
-        assert not door.transport.closed
+        assert not connection.transport.closed
         await asyncio.sleep(0.2)
-        assert door.transport.closed
+        assert connection.transport.closed
 
     run(main())
 
@@ -135,14 +135,14 @@ def test_a_body_that_does_not_keep_coming_is_not_waited_for(
     every_seconds: float, piece: int, ends_after: int | None
 ) -> None:
     async def main() -> None:
-        door, loop = Door(), asyncio.get_running_loop()
-        upload, began = Upload(door, len(BODY), b""), loop.time()
+        connection, loop = Door(), asyncio.get_running_loop()
+        upload, began = Upload(connection, len(BODY), b""), loop.time()
         reading = asyncio.ensure_future(upload.read(Room()))
         await asyncio.sleep(0)
-        at = send(door.transport, BODY[:piece])
+        at = send(connection.transport, BODY[:piece])
         while not reading.done():
             await asyncio.wait([reading], timeout=every_seconds)
-            at += send(door.transport, BODY[at : at + piece])
+            at += send(connection.transport, BODY[at : at + piece])
         if ends_after is None:
             assert reading.result() == BODY
             return
@@ -154,11 +154,11 @@ def test_a_body_that_does_not_keep_coming_is_not_waited_for(
 
 
 async def test_a_client_that_goes_ends_it() -> None:
-    door = Door()
-    reading = asyncio.ensure_future(Upload(door, len(BODY), b"").read(Room()))
+    connection = Door()
+    reading = asyncio.ensure_future(Upload(connection, len(BODY), b"").read(Room()))
     await asyncio.sleep(0)
-    send(door.transport, BODY[:1000])
-    door.transport.protocol.connection_lost(None)
+    send(connection.transport, BODY[:1000])
+    connection.transport.protocol.connection_lost(None)
     with pytest.raises(InvalidValue):
         await reading
-    assert door.lost
+    assert connection.lost

@@ -33,7 +33,7 @@ _HELP = (
 )
 
 
-class Paper(Struct, frozen=True):
+class Canvas(Struct, frozen=True):
     """What is drawn on. `height` None: as long as it takes, for a file. Times are in `zone`."""
 
     width: int
@@ -59,7 +59,7 @@ def share_out(height: int, budgets: int) -> Rows:
     return Rows(max(0, left), shown, recent)
 
 
-def draw(now: Snapshot, view: View, paper: Paper, gone: str | None = None) -> list[Line]:
+def draw(now: Snapshot, view: View, paper: Canvas, gone: str | None = None) -> list[Line]:
     """Everything, top to bottom. `gone` says why there is nothing newer."""
     lines = [*_head(now, paper), _providers(now.providers, paper.width) if gone is None else _gone(gone, paper.width)]
     if paper.height is None:
@@ -75,7 +75,7 @@ def _rows(now: Snapshot, height: int) -> Rows:
     return share_out(height, len(now.budgets))
 
 
-def _head(now: Snapshot, paper: Paper) -> list[Line]:
+def _head(now: Snapshot, paper: Canvas) -> list[Line]:
     """Name and clock, then the numbers of the whole under their names, as many as find room."""
     recent = now.live.recent
     share, first = error_share(recent), [e.first_token_seconds for e in recent if e.first_token_seconds is not None]
@@ -134,7 +134,7 @@ def _provider(provider: ProviderAnswer, width: int) -> Line:
     return [dot, (fit(text, min(len(text), width - 16)), "red" if later else "")]
 
 
-def _sections(now: Snapshot, view: View, paper: Paper, rows: Rows) -> list[Line]:
+def _sections(now: Snapshot, view: View, paper: Canvas, rows: Rows) -> list[Line]:
     lines = _calls(now, view, paper, rows.calls)
     if now.budgets and rows.budgets != 0:
         lines += _budgets(now, paper.width, rows.budgets)
@@ -143,7 +143,7 @@ def _sections(now: Snapshot, view: View, paper: Paper, rows: Rows) -> list[Line]
     return lines
 
 
-def _calls(now: Snapshot, view: View, paper: Paper, most: int | None) -> list[Line]:
+def _calls(now: Snapshot, view: View, paper: Canvas, most: int | None) -> list[Line]:
     """The selected call is always among those that are shown."""
     shown = view.shown(now.live.calls)
     cursor = view.cursor(shown)
@@ -174,7 +174,7 @@ def _budgets(now: Snapshot, width: int, most: int | None) -> list[Line]:
     return [_rule("Budgets", number, width), layout.headings(), *rows]
 
 
-def _recent(now: Snapshot, view: View, paper: Paper, most: int | None) -> list[Line]:
+def _recent(now: Snapshot, view: View, paper: Canvas, most: int | None) -> list[Line]:
     layout = lay_out(beside(COLUMNS, "Cost", now.unit, UNIT_FROM), paper.width)
     entries = [entry for entry in now.live.recent if view.passes(entry)][:most]
     rows = [layout.row(cells(entry, paper.zone)) for entry in entries]

@@ -16,7 +16,7 @@ from msgspec import Struct
 from proxy.cli.client import ask, running_since
 from proxy.cli.home import Home
 from proxy.cli.screen.snapshot import Snapshot, snapshot
-from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.timestamps import moment_ms
 
 _PATIENCE = 10.0  # seconds
 _HOUR_MS = 3_600_000

@@ -17,7 +17,7 @@ LEAST_CALLS = 30  # of each arm, before means are taken for normal
 Sign = Literal["fine", "doubtful", "proved"]
 
 
-class Trespass(Struct, frozen=True):
+class Breach(Struct, frozen=True):
     """An arm is above its guard: it looks so, or it is proved."""
 
     sign: Sign
@@ -25,10 +25,10 @@ class Trespass(Struct, frozen=True):
     reason: str = ""
 
 
-FINE = Trespass("fine")
+FINE = Breach("fine")
 
 
-def trespass(experiment: Experiment, evidence: Evidence) -> Trespass:
+def breach_of(experiment: Experiment, evidence: Evidence) -> Breach:
     """The worst there is, by all calls or by the newest."""
     worst = FINE
     for tallies in (evidence.whole, evidence.latest()):
@@ -39,7 +39,7 @@ def trespass(experiment: Experiment, evidence: Evidence) -> Trespass:
     return worst
 
 
-def _passed(experiment: Experiment, tallies: Sequence[Tally]) -> Iterator[Trespass]:
+def _passed(experiment: Experiment, tallies: Sequence[Tally]) -> Iterator[Breach]:
     guard, first = experiment.guard, tallies[0]
     each = GUARD_ALPHA / (2 * (len(tallies) - 1))
     for place, tally in enumerate(tallies[1:], 1):
@@ -50,7 +50,7 @@ def _passed(experiment: Experiment, tallies: Sequence[Tally]) -> Iterator[Trespa
             sign: Sign = "proved" if _too_many(tally, first, guard.errors, each) else "doubtful"
             was = f", {first.errors / first.calls:.1%} of the first arm's" if first.calls else ""
             words = f"{tally.errors / tally.calls:.1%} of its {tally.calls} calls failed{was}"
-            yield Trespass(sign, place, f"{name}: {words}; the guard is {guard.errors:.1%}")
+            yield Breach(sign, place, f"{name}: {words}; the guard is {guard.errors:.1%}")
         ratios: tuple[tuple[Metric, float | None, str], ...] = (
             ("cost", guard.cost_ratio, "costs"),
             ("first_token", guard.first_token_ratio, "takes to its first token"),
@@ -71,16 +71,14 @@ def _too_many(tally: Tally, first: Tally, most: float, alpha: float) -> bool:
 
 def _dearer(
     place: int, name: str, pair: tuple[Tally, Tally], metric: Metric, said: tuple[float, str, float]
-) -> Iterator[Trespass]:
+) -> Iterator[Breach]:
     own, other = (tally.of(metric) for tally in pair)
     ratio, what, alpha = said
     if min(own.n, other.n) < LEAST_CALLS or own.mean <= ratio * other.mean:
         return
     times = f"{own.mean / other.mean:.2f} times" if other.mean else "infinitely"
     sign: Sign = "proved" if difference(own, other, metric, alpha, ratio)[0] > 0 else "doubtful"
-    yield Trespass(
-        sign, place, f"{name}: {what} {times} what the first arm does ({own.n} calls); the guard is {ratio:g}"
-    )
+    yield Breach(sign, place, f"{name}: {what} {times} what the first arm does ({own.n} calls); the guard is {ratio:g}")
 
 
 class Best(Struct, frozen=True):

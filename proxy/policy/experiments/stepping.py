@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from proxy.policy.experiments.judging import Best, Trespass, best, trespass
+from proxy.policy.experiments.judging import Best, Breach, best, breach_of
 from proxy.policy.experiments.sums import Evidence
 from proxy.policy.experiments.values import Experiment, Standing, first_standing, shares
 
@@ -22,7 +22,7 @@ def step(experiment: Experiment, standing: Standing, evidence: Evidence, now: fl
     proved so sends everybody back to the first arm. What a guard held goes on after `min_calls` calls more that are fine."""
     if standing.state not in ("running", "held"):
         return standing
-    found = trespass(experiment, evidence)
+    found = breach_of(experiment, evidence)
     if found.sign == "proved":
         return _told(replace(standing, state="rolled_back", by="guard", reason=found.reason), evidence, now)
     if standing.state == "held":
@@ -38,7 +38,7 @@ def step(experiment: Experiment, standing: Standing, evidence: Evidence, now: fl
     return _told(replace(standing, share=onward, by="ramp", reason=reason), evidence, now)
 
 
-def _freed(experiment: Experiment, standing: Standing, evidence: Evidence, found: Trespass, now: float) -> Standing:
+def _freed(experiment: Experiment, standing: Standing, evidence: Evidence, found: Breach, now: float) -> Standing:
     if standing.by != "guard" or found.sign != "fine":
         return standing
     if any(n < experiment.min_calls for n in _calls_since(standing, evidence)):

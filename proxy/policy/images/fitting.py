@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from proxy.policy.images.catalogue import Endpoint, ImageModel, Parameter
 from proxy.policy.money.pictures import TIERS, pixels_of, tier_of
-from proxy.translate.images.drawing import Drawing
+from proxy.translate.images.image_request import ImageRequest
 
 _SHAPE = ("size", "aspect_ratio", "resolution")
 # says who asks, and nothing of the picture
@@ -35,18 +35,18 @@ class Fitted(Struct, frozen=True):
     adjusted: tuple[str, ...] = ()
 
 
-def fit(drawing: Drawing, model: ImageModel) -> Fitted | Problem:
+def fit(image_request: ImageRequest, model: ImageModel) -> Fitted | Problem:
     """Ask a model for a drawing. What no host is known to take is the first host's problem; of a model whose hosts say
     nothing, everything is worth asking."""
     if model.in_chat:
-        return _fit_chat(drawing, model)
+        return _fit_chat(image_request, model)
     if not model.endpoints:
-        return Fitted({**drawing.members, **_provider(drawing.provider, {})})
-    if isinstance(drawing.provider, dict) and isinstance(only := drawing.provider.get("only"), list):
+        return Fitted({**image_request.members, **_provider(image_request.provider, {})})
+    if isinstance(image_request.provider, dict) and isinstance(only := image_request.provider.get("only"), list):
         endpoints = [endpoint for endpoint in model.endpoints if endpoint.slug in only] or list(model.endpoints)
     else:
         endpoints = list(model.endpoints)
-    found = [_fit(drawing, model, endpoint) for endpoint in endpoints]
+    found = [_fit(image_request, model, endpoint) for endpoint in endpoints]
     return next((one for one in found if isinstance(one, Fitted)), found[0])
 
 
@@ -61,20 +61,20 @@ _CHAT = Endpoint(
 )
 
 
-def _fit_chat(drawing: Drawing, model: ImageModel) -> Fitted | Problem:
+def _fit_chat(image_request: ImageRequest, model: ImageModel) -> Fitted | Problem:
     """What chat can say of a picture; which of it a model heeds, nobody lists."""
-    if drawing.references and model.inputs and "image" not in model.inputs:
+    if image_request.references and model.inputs and "image" not in model.inputs:
         return _not_taken(model.id, "image", "value")
-    return _fit(drawing, model, _CHAT)
+    return _fit(image_request, model, _CHAT)
 
 
-def _fit(drawing: Drawing, model: ImageModel, endpoint: Endpoint) -> Fitted | Problem:
-    problem = _counts(drawing, model, endpoint)
-    shape = _shape(drawing, model, endpoint) if problem is None else problem
+def _fit(image_request: ImageRequest, model: ImageModel, endpoint: Endpoint) -> Fitted | Problem:
+    problem = _counts(image_request, model, endpoint)
+    shape = _shape(image_request, model, endpoint) if problem is None else problem
     if isinstance(shape, Problem):
         return shape
     members, options = dict(shape.members), {}
-    for name, value in drawing.members.items():
+    for name, value in image_request.members.items():
         if name in _SHAPE:
             continue
         known = endpoint.parameters.get(name)
@@ -87,7 +87,7 @@ def _fit(drawing: Drawing, model: ImageModel, endpoint: Endpoint) -> Fitted | Pr
         else:
             return Problem(name, f"'{name}' of {model.id} must be {_allowed(known, name)}.", "value")
     options = {endpoint.slug: options} if options else {}
-    return Fitted({**members, **_provider(drawing.provider, options)}, shape.adjusted)
+    return Fitted({**members, **_provider(image_request.provider, options)}, shape.adjusted)
 
 
 def _takes(known: Parameter, name: str, value: Any) -> bool:
@@ -100,16 +100,16 @@ def _allowed(known: Parameter, name: str) -> str:
     return "a whole number" if name == "seed" else known.allowed()
 
 
-def _counts(drawing: Drawing, model: ImageModel, endpoint: Endpoint) -> Problem | None:
+def _counts(image_request: ImageRequest, model: ImageModel, endpoint: Endpoint) -> Problem | None:
     """How many pictures, and how many to work from; who lists neither draws one, and works from none."""
     n = endpoint.parameters.get("n") or Parameter("range", least=1, most=1)
-    if not n.allows(drawing.n):
+    if not n.allows(image_request.n):
         return Problem("n", f"'n' of {model.id} must be {n.allowed()}.", "value")
     references = endpoint.parameters.get("input_references") or Parameter("range", least=0, most=0)
-    if not references.allows(len(drawing.references)):
+    if not references.allows(len(image_request.references)):
         most = references.most
         message = f"{model.id} works from at most {most} pictures." if most else f"{model.id} works from no picture."
-        return Problem("image" if drawing.task != "generations" else "input_references", message, "value")
+        return Problem("image" if image_request.task != "generations" else "input_references", message, "value")
     return None
 
 
@@ -131,9 +131,9 @@ def _provider(provider: Any, options: dict[str, Any]) -> dict[str, Any]:
     return {"provider": {**own, "options": merged}}
 
 
-def _shape(drawing: Drawing, model: ImageModel, endpoint: Endpoint) -> Fitted | Problem:
+def _shape(image_request: ImageRequest, model: ImageModel, endpoint: Endpoint) -> Fitted | Problem:
     """Size, proportions and resolution, each said by what the model takes of them."""
-    asked = {name: drawing.members[name] for name in _SHAPE if name in drawing.members}
+    asked = {name: image_request.members[name] for name in _SHAPE if name in image_request.members}
     for name, value in asked.items():
         if not isinstance(value, str):
             return Problem(name, f"'{name}' must be a text.", "shape")

@@ -193,7 +193,7 @@ class Account:
         return Standing(budget, self.newest, counter.spent, counter.held, left, self.resets_at())
 
 
-class Together:
+class BudgetSet:
     """What binds the calls of one key: accounts, each with the counter of a period.
 
     What the calls take and spend (`holds`, `held`, `spent`) is summed up here, until somebody looks: then `count` brings it

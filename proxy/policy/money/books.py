@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from proxy.policy.money.account import FITS, Account, Exceeded, Fits, Room, Standing, Together, Verdict
+from proxy.policy.money.account import FITS, Account, BudgetSet, Exceeded, Fits, Room, Standing, Verdict
 from proxy.policy.money.budgets import Budget, Subject
 from proxy.policy.money.narrowed import OF, Narrowed
 from proxy.policy.money.periods import is_period
 
 Charge = tuple[str, int]  # budget id, period
 InShadow = tuple[str, int, int]  # the same, and an amount of its own
-Open = tuple[Together, int, tuple[InShadow, ...]]  # of what a call under way holds, how much, and of whom in shadow
+Open = tuple[BudgetSet, int, tuple[InShadow, ...]]  # of what a call under way holds, how much, and of whom in shadow
 
 
 class Books:
@@ -26,7 +26,7 @@ class Books:
     `under` makes of them. Budgets in shadow have no part in any verdict; `has_shadows` says whether there is one, `has_narrowed`
     whether there is a narrowed one.
 
-    Every call takes and settles, few look. So calls are summed up by what binds them (`Together`), and `_count` brings the sums
+    Every call takes and settles, few look. So calls are summed up by what binds them (`BudgetSet`), and `_count` brings the sums
     into the counters before anybody looks. `_drawn` is all that was ever taken: no budget has lost more since it was looked at,
     so that one with `enough` need not be looked at for every hold.
     """
@@ -36,8 +36,8 @@ class Books:
         self._accounts: dict[str, Account] = {}
         self._by_scope: dict[str, list[Account]] = {}
         self._of_scopes: dict[tuple[str, ...], list[Account]] = {}
-        self._together: dict[tuple[tuple[str, ...], str], Together] = {}
-        self._due: list[Together] = []
+        self._budget_sets: dict[tuple[tuple[str, ...], str], BudgetSet] = {}
+        self._due: list[BudgetSet] = []
         self._drawn = 0
         self._holds: dict[str, Open] = {}
         self.has_shadows = self.has_narrowed = False
@@ -107,72 +107,72 @@ class Books:
 
     def take(self, hold_id: str, scopes: tuple[str, ...], key: str, amount: int, now: float) -> tuple[Charge, ...]:
         """Hold `amount` in every budget of these scopes, in the same step as a verdict that it fits."""
-        together = self.together(scopes, key, now)
-        self.hold(hold_id, together, amount)
-        return together.charges
+        budget_set = self.budget_set(scopes, key, now)
+        self.hold(hold_id, budget_set, amount)
+        return budget_set.charges
 
-    def together(self, scopes: tuple[str, ...], key: str, now: float) -> Together:
+    def budget_set(self, scopes: tuple[str, ...], key: str, now: float) -> BudgetSet:
         """What binds the calls of a key under these scopes."""
-        found = self._together.get((scopes, key))
+        found = self._budget_sets.get((scopes, key))
         if found is None or not found.begun <= now < found.ends:
             self._count()
             if found is not None:
                 found.ends = -inf  # whoever has it asks again
-            found = Together(key, [(account, account.period(now)) for account in self._of(scopes)])
+            found = BudgetSet(key, [(account, account.period(now)) for account in self._of(scopes)])
             if scopes in self._of_scopes:
-                self._together[scopes, key] = found
+                self._budget_sets[scopes, key] = found
         return found
 
-    def hold(self, hold_id: str, together: Together, amount: int, spare: int | None = None) -> bool:
+    def hold(self, hold_id: str, budget_set: BudgetSet, amount: int, spare: int | None = None) -> bool:
         """Hold `amount` in all that binds together now, if `spare` more is free. None: a verdict in this step was that it fits."""
         after = self._drawn + amount
-        if spare is not None and after + spare > together.enough and amount:
+        if spare is not None and after + spare > budget_set.enough and amount:
             self._count()
-            if together.room(self._drawn).free_pusd < amount + spare:
+            if budget_set.room(self._drawn).free_pusd < amount + spare:
                 return False
         if amount < 0 or hold_id in self._holds:
             raise ValueError(f"the hold {hold_id!r} is open already, or negative")
-        self._holds[hold_id] = together, amount, ()
+        self._holds[hold_id] = budget_set, amount, ()
         self._drawn = after
-        together.holds += 1
-        together.held += amount
-        if not together.is_due:
-            together.is_due = True
-            self._due.append(together)
+        budget_set.holds += 1
+        budget_set.held += amount
+        if not budget_set.is_due:
+            budget_set.is_due = True
+            self._due.append(budget_set)
         return True
 
     def shadow_rooms(self, scopes: tuple[str, ...], key: str, now: float) -> list[tuple[str, Room]]:
         """What each budget of these scopes that is in shadow would leave `key`, by its id."""
         self._count()
         accounts = [account for scope in scopes for account in self._at(scope) if account.budget.shadow]
-        return [(one.budget.id, Together(key, [(one, one.period(now))]).room(0)) for one in accounts]
+        return [(one.budget.id, BudgetSet(key, [(one, one.period(now))]).room(0)) for one in accounts]
 
     def take_in_shadow(self, hold_id: str, amounts: dict[str, int], now: float) -> tuple[Charge, ...]:
         """Hold for a call, beside what it has taken, what each of these budgets in shadow asks of it."""
         self._count()
-        (together, held, _), shadows = self._holds[hold_id], []
+        (budget_set, held, _), shadows = self._holds[hold_id], []
         for budget_id, amount in amounts.items():
             account = self._accounts[budget_id]
-            account.at(now).add(together.key, holds=1, held=amount)
+            account.at(now).add(budget_set.key, holds=1, held=amount)
             shadows.append((*account.charge, amount))
-        self._holds[hold_id] = together, held, tuple(shadows)
+        self._holds[hold_id] = budget_set, held, tuple(shadows)
         return tuple((budget_id, period) for budget_id, period, _ in shadows)
 
     def grow(self, hold_id: str, amount: int) -> Verdict:
         """Hold `amount` more for a call under way, in the periods its hold is in; or nothing, where a cap is in the way."""
         self._count()
-        together, held, shadows = self._holds[hold_id]
-        charges = [*together.charges, *((budget_id, period) for budget_id, period, _ in shadows)]
+        budget_set, held, shadows = self._holds[hold_id]
+        charges = [*budget_set.charges, *((budget_id, period) for budget_id, period, _ in shadows)]
         charged = [(self._accounts[budget_id], period) for budget_id, period in charges]
         for account, period in charged:
             counter, cap = account.counter(period), account.budget.cap_pusd
             if counter.spent + counter.held + amount > cap and not account.budget.shadow:
                 return Exceeded(account.budget, max(0, cap - counter.spent - counter.held), account.resets_at())
         for account, period in charged:
-            account.counter(period).add(together.key, held=amount)
+            account.counter(period).add(budget_set.key, held=amount)
         self._drawn += amount
         grown = tuple((budget_id, period, of_it + amount) for budget_id, period, of_it in shadows)
-        self._holds[hold_id] = together, held + amount, grown
+        self._holds[hold_id] = budget_set, held + amount, grown
         return FITS
 
     def overdrawn(self, hold_id: str) -> list[str]:
@@ -186,7 +186,7 @@ class Books:
         if hold_id in self._holds:
             return False
         known = [(self._accounts[charge[0]], charge[1]) for charge in charges if self._has(charge)]
-        self.hold(hold_id, Together(key, known), amount)
+        self.hold(hold_id, BudgetSet(key, known), amount)
         self._count()
         for account, period in known:
             account.reach(period)
@@ -202,19 +202,19 @@ class Books:
         hold = self._holds.pop(hold_id, None)
         if hold is None:
             return None
-        together, held, shadows = hold
-        together.holds -= 1
-        together.held -= held
-        together.spent += actual_pusd
-        if not together.is_due:
-            together.is_due = True
-            self._due.append(together)
+        budget_set, held, shadows = hold
+        budget_set.holds -= 1
+        budget_set.held -= held
+        budget_set.spent += actual_pusd
+        if not budget_set.is_due:
+            budget_set.is_due = True
+            self._due.append(budget_set)
         if shadows:
-            self._settle_shadows(together.key, shadows, actual_pusd)
+            self._settle_shadows(budget_set.key, shadows, actual_pusd)
         if actual_pusd <= held:
             return 0
         self._drawn += actual_pusd - held
-        return actual_pusd - held if held or together.charges else 0
+        return actual_pusd - held if held or budget_set.charges else 0
 
     def void(self, hold_id: str) -> bool:
         """Give a hold back, for a call that cost nothing; False where no such hold is open."""
@@ -235,8 +235,8 @@ class Books:
     def room(self, scopes: tuple[str, ...], key: str, now: float) -> Room | None:
         """What the tightest of the budgets leaves `key`; None where no budget applies."""
         self._count()
-        together = self.together(scopes, key, now)
-        return together.room(self._drawn) if together.charges else None
+        budget_set = self.budget_set(scopes, key, now)
+        return budget_set.room(self._drawn) if budget_set.charges else None
 
     def state(self, now: float) -> list[Standing]:
         """Where every budget in force stands, but for those that are somebody's own."""
@@ -276,9 +276,9 @@ class Books:
 
     def _moved(self) -> None:
         """Nothing of what was put together binds as it did."""
-        for together in self._together.values():
-            together.ends = -inf
-        self._together.clear()
+        for budget_set in self._budget_sets.values():
+            budget_set.ends = -inf
+        self._budget_sets.clear()
 
     def _at(self, scope: str) -> list[Account]:
         return self._by_scope.get(scope) or self.narrowed.at(scope)
@@ -294,7 +294,7 @@ class Books:
     def _count(self) -> None:
         """Bring what calls took and spent since the latest look into the counters."""
         due, self._due = self._due, []
-        for together in due:
-            together.count()
-        for together in due:
-            together.forget()
+        for budget_set in due:
+            budget_set.count()
+        for budget_set in due:
+            budget_set.forget()

@@ -128,22 +128,22 @@ def dearest(bounds: Iterable[Bound | None]) -> Bound | None:
 
 def _generation(case: Case) -> Bound | None:
     """Text, thoughts, pictures and sound from a prompt."""
-    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
+    requested, price, tokens = case.weight.requested, case.price, case.input_tokens()
     units = (price.character_usd, price.audio_second_usd, price.output_second_usd, price.page_usd)
     is_by_unit = any(usd is not None for usd in units)
-    is_unbounded = case.is_listed and bool(asks.tools.unbounded)
-    if asks.copies is None or is_unbounded or is_by_unit:
+    is_unbounded = case.is_listed and bool(requested.tools.unbounded)
+    if requested.copies is None or is_unbounded or is_by_unit:
         return None
     names = ["output_usd", "reasoning_usd"]
-    if asks.makes_images or price.makes_images:
+    if requested.makes_images or price.makes_images:
         names.append("image_output_usd")
-    if asks.makes_audio:
+    if requested.makes_audio:
         names.append("audio_output_usd")
     if any(getattr(price, name) is None for name in names[2:]):
         return None  # far dearer than text, and nobody says how much
     rate = case.rate(names, tokens) * case.surcharge()
-    fixed = to_pusd_up(case.input_usd(tokens) + case.fees_usd() + asks.predicted_tokens * rate)
-    per_token = to_pusd_up(rate) * asks.copies
+    fixed = to_pusd_up(case.input_usd(tokens) + case.fees_usd() + requested.predicted_tokens * rate)
+    per_token = to_pusd_up(rate) * requested.copies
     output = case.output_tokens()
     return Bound(
         input_tokens=tokens,
@@ -161,25 +161,25 @@ def _reading(case: Case) -> Bound | None:
     tokens = case.input_tokens()
     usd = case.input_usd(tokens) + case.fees_usd()
     if case.weight.endpoint == "rerank":
-        pieces = case.weight.asks.documents + case.weight.body_bytes // _RERANK_PIECE_BYTES
+        pieces = case.weight.requested.documents + case.weight.body_bytes // _RERANK_PIECE_BYTES
         usd += pieces // _RERANK_UNIT * (case.price.request_usd or _ZERO)
     return _fixed(tokens, usd)
 
 
 def _drawing(case: Case) -> Bound | None:
     """Pictures, by the tokens of their area or at a fee each."""
-    asks, price, tokens = case.weight.asks, case.price, case.input_tokens()
-    if asks.copies is None:
+    requested, price, tokens = case.weight.requested, case.price, case.input_tokens()
+    if requested.copies is None:
         return None
-    spread = by_picture(price, asks.picture)
+    spread = by_picture(price, requested.picture)
     each = [] if spread is None else [spread.high]
     if price.image_output_usd is not None:
-        each.append(asks.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge())
+        each.append(requested.picture_tokens * case.rate(("image_output_usd", "output_usd"), tokens) * case.surcharge())
     elif not each and price.image_usd is not None:
         each.append(price.image_usd)
     if not each:
         return None
-    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + asks.copies * max(each))
+    return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + requested.copies * max(each))
 
 
 def _speech(case: Case) -> Bound | None:
@@ -188,7 +188,7 @@ def _speech(case: Case) -> Bound | None:
     if price.audio_second_usd is not None:
         return None
     if price.character_usd is not None:
-        characters = case.weight.asks.characters or case.weight.body_bytes
+        characters = case.weight.requested.characters or case.weight.body_bytes
         return _fixed(tokens, characters * price.character_usd + case.fees_usd())
     sound = case.weight.body_bytes * SPEECH_TOKENS_PER_BYTE * case.rate(("output_usd", "audio_output_usd"), tokens)
     return _fixed(tokens, case.input_usd(tokens) + case.fees_usd() + sound)
@@ -196,8 +196,8 @@ def _speech(case: Case) -> Bound | None:
 
 def _transcription(case: Case) -> Bound | None:
     """Speech written down: by the second, or by tokens in and no more out."""
-    tokens, price, seconds = case.input_tokens(), case.price, case.weight.intake.audio_seconds
-    if price.character_usd is not None or case.weight.intake.is_elsewhere:
+    tokens, price, seconds = case.input_tokens(), case.price, case.weight.input_media.audio_seconds
+    if price.character_usd is not None or case.weight.input_media.is_elsewhere:
         return None  # a recording at some address is as long as it likes
     if price.audio_second_usd is not None:
         return _fixed(tokens, seconds * price.audio_second_usd + case.fees_usd())

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from proxy.errors import BudgetExceeded, BudgetInFlight, ModelNotFound, ModelNotPriced
 from proxy.policy.money.account import Room
-from proxy.policy.money.asks import PLAIN
 from proxy.policy.money.bounds import BOUNDED, Bound, Slope, dearest, upper_bound
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import Free, PriceBook
 from proxy.policy.money.prices import FREE_OF_CHARGE, Price
+from proxy.policy.money.requested import PLAIN
 from proxy.policy.money.weight import Weight, asking
 from proxy.policy.names.vendors import vendor_of
 from proxy.policy.values import Provider
@@ -161,9 +161,9 @@ def quote_for(
     rules: BudgetRules = _USUAL,
 ) -> Quote:
     """Quote one attempt; `models` are (label, upstream model) of all that may serve it, the asked one first."""
-    slope, asks = slope_for(weight, provider, models, prices, rules), weight.asks
+    slope, requested = slope_for(weight, provider, models, prices, rules), weight.requested
     if slope is not None:
-        return Quote(slope.price, slope.bound(weight.text_tokens, asks.maximum), asks.may_lower)
+        return Quote(slope.price, slope.bound(weight.text_tokens, requested.maximum), requested.may_lower)
     if provider.max_tokens_field == "none":  # it heeds no maximum either
         weight = asking(weight, maximum=None, may_lower=False)
     is_listed = provider.kind == "mock" or vendor_of(provider) is not None
@@ -182,16 +182,16 @@ def quote_for(
         sizes = prices.sizes(provider, model)
         bounds.append(upper_bound(weight, price, sizes, rules, is_listed=is_listed))
     if (bound := dearest(bounds)) is None:
-        tool = weight.asks.tools.unbounded if is_listed else ""
+        tool = weight.requested.tools.unbounded if is_listed else ""
         return Quote(own[0], None, False, Unbounded("tool", tool) if tool else Unbounded("request"))
-    return Quote(own[0], bound, weight.asks.may_lower)
+    return Quote(own[0], bound, weight.requested.may_lower)
 
 
 def slope_for(
     weight: Weight, provider: Provider, models: Sequence[tuple[str, str]], prices: PriceBook, rules: BudgetRules
 ) -> Slope | None:
     """The line that the bounds of such attempts are on, whatever their messages say; None where each is worked out."""
-    if weight.asks.tools is not _NO_TOOLS or len(models) > 1 or provider.max_tokens_field == "none":
+    if weight.requested.tools is not _NO_TOOLS or len(models) > 1 or provider.max_tokens_field == "none":
         return None
     return prices.slope(provider, models[0], rules)
 

@@ -59,7 +59,7 @@ class Case(Struct, frozen=True):
 
     def output_tokens(self) -> int:
         """The most that can be put out for each answer: the least of what the request, the model and its window allow."""
-        asked = self.weight.asks.maximum
+        asked = self.weight.requested.maximum
         largest = self.sizes.max_output
         if largest is None:
             largest = asked or self.rules.unknown_maximum
@@ -68,7 +68,7 @@ class Case(Struct, frozen=True):
 
     def is_assumed(self) -> bool:
         """Whether the output is bounded by nothing but what the operator assumes of models nobody knows."""
-        return self.sizes.max_output is None and self.weight.asks.maximum is None
+        return self.sizes.max_output is None and self.weight.requested.maximum is None
 
     def most_injected(self) -> int:
         """The largest maximum to put in: the model's own, and no more than its window leaves beside the prompt, as
@@ -80,7 +80,7 @@ class Case(Struct, frozen=True):
 
     def tools(self) -> tuple[Tools, ...]:
         """The tools that may run: those of the request, and the search that the model's variant is."""
-        own = self.weight.asks.tools
+        own = self.weight.requested.tools
         return (own, _ONLINE) if self.sizes.variant == ":online" else (own,)
 
     def input_tokens(self) -> int:
@@ -88,14 +88,14 @@ class Case(Struct, frozen=True):
 
         What is an array of texts is read text by text, each cut at the window.
         """
-        intake, window = self.weight.intake, self.window()
-        if intake.items and window is not None and not intake.is_elsewhere:
-            return sum(min(tokens, window) for tokens in intake.items)
-        tokens = max(0, self.weight.text_tokens) + intake.images * self.sizes.image_tokens
-        tokens += intake.audio_seconds * AUDIO_TOKENS_PER_SECOND
+        input_media, window = self.weight.input_media, self.window()
+        if input_media.items and window is not None and not input_media.is_elsewhere:
+            return sum(min(tokens, window) for tokens in input_media.items)
+        tokens = max(0, self.weight.text_tokens) + input_media.images * self.sizes.image_tokens
+        tokens += input_media.audio_seconds * AUDIO_TOKENS_PER_SECOND
         uses = self.rules.tool_uses
         tokens += sum(runs.at(uses) * each for tools in self.tools() for runs, each in tools.found)
-        if intake.is_elsewhere or any(tools.reads_on for tools in self.tools()):
+        if input_media.is_elsewhere or any(tools.reads_on for tools in self.tools()):
             return max(tokens, WIDEST_WINDOW) if window is None else window
         return tokens if window is None else min(tokens, window)
 
@@ -110,7 +110,7 @@ class Case(Struct, frozen=True):
     def tiers(self) -> tuple[tuple[str, str], ...]:
         """The dearer tiers a call may be served at; `:nitro` makes a priority one eligible."""
         nitro = (("service_tier", "priority"),) if self.sizes.variant == ":nitro" else ()
-        return self.weight.asks.tiers + nitro
+        return self.weight.requested.tiers + nitro
 
     def surcharge(self) -> Decimal:
         """The factor for tiers the list has no price of."""
@@ -134,10 +134,10 @@ class Case(Struct, frozen=True):
 
     def input_usd(self, tokens: int) -> Decimal:
         """The most that reading so many tokens can cost."""
-        intake, names = self.weight.intake, ["input_usd", "cached_input_usd", "cache_write_usd"]
-        names += ["audio_input_usd"] * (intake.audio_seconds > 0) + ["image_input_usd"] * (intake.images > 0)
+        input_media, names = self.weight.input_media, ["input_usd", "cached_input_usd", "cache_write_usd"]
+        names += ["audio_input_usd"] * (input_media.audio_seconds > 0) + ["image_input_usd"] * (input_media.images > 0)
         rate = self.rate(names, tokens)
-        if intake.caches_for_hours:
+        if input_media.caches_for_hours:
             hour = self.rate(("cache_write_1h_usd",), tokens)
             doubled = 2 * self.rate(("input_usd",), tokens) if self.price.doubles_hour_writes else _ZERO
             rate = max(rate, hour, doubled)
@@ -146,7 +146,7 @@ class Case(Struct, frozen=True):
     def fees_usd(self) -> Decimal:
         """Everything that is not counted in tokens."""
         price = self.price
-        fees = (price.request_usd or _ZERO) + self.weight.intake.images * (price.image_usd or _ZERO)
+        fees = (price.request_usd or _ZERO) + self.weight.input_media.images * (price.image_usd or _ZERO)
         for tools in self.tools():
             fees += self._tools_usd(tools)
         return fees

@@ -8,15 +8,15 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from proxy.policy.money.asks import ASKS_FIELDS, ASKS_MEMBERS, PLAIN, Asks, read_asks
-from proxy.policy.money.intake import INTAKE_MEMBERS, TEXT_ALONE, Intake, read_intake
+from proxy.policy.money.input_media import INPUT_MEMBERS, TEXT_ALONE, InputMedia, read_input
+from proxy.policy.money.requested import PLAIN, REQUESTED_FIELDS, REQUESTED_MEMBERS, Requested, read_requested
 from proxy.wire.call import MAXIMA, Call, Defaults, applied_defaults
 from proxy.wire.form import read_form
 from proxy.wire.json_object import JsonObject, Text
 from proxy.wire.json_text import is_utf_8
 from proxy.wire.media import Lacking
 
-_WANTED = INTAKE_MEMBERS | ASKS_MEMBERS
+_WANTED = INPUT_MEMBERS | REQUESTED_MEMBERS
 _SMALL = 256 * 1024  # of what is larger, most is no text
 _LIKELY_IMAGE_TOKENS = 1_000
 _LIKELY_AUDIO_TOKENS_PER_SECOND = 1  # of the seconds a file can have at most; real ones have a tenth
@@ -52,8 +52,8 @@ class Weight(Struct, frozen=True):
     endpoint: str
     body_bytes: int
     text_tokens: int
-    intake: Intake
-    asks: Asks
+    input_media: InputMedia
+    requested: Requested
     likely_input_tokens: int
     likely_tokens: int
 
@@ -68,7 +68,7 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
     members: dict[str, Any] = {}
     lacking: Lacking = {}
     if call.form is not None:
-        fields = read_form(call.body, call.content_type, ASKS_FIELDS)
+        fields = read_form(call.body, call.content_type, REQUESTED_FIELDS)
         members = {name: field.text for name, field in fields.items()}
     elif call.document is not None:
         members, lacking = _members_of(call, call.document)
@@ -76,16 +76,16 @@ def weigh_all(call: Call, defaults: Defaults = ()) -> Weight:
     for name, text in added:
         members[name] = msgspec.json.decode(text)
     added_bytes = sum(len(text) for _, text in added)
-    text_tokens, intake = read_intake(call, members, added_bytes, lacking)
+    text_tokens, input_media = read_input(call, members, added_bytes, lacking)
     read = -(-text_tokens * 2 // 7) if text_tokens > 0 else 0
-    read += intake.images * _LIKELY_IMAGE_TOKENS + intake.audio_seconds * _LIKELY_AUDIO_TOKENS_PER_SECOND
-    body_bytes, asks = len(call.body) + added_bytes, read_asks(call, members)
-    likely = read + _likely_output(asks)
-    return Weight(call.endpoint.name, body_bytes, text_tokens, intake, asks, read, likely)
+    read += input_media.images * _LIKELY_IMAGE_TOKENS + input_media.audio_seconds * _LIKELY_AUDIO_TOKENS_PER_SECOND
+    body_bytes, requested = len(call.body) + added_bytes, read_requested(call, members)
+    likely = read + _likely_output(requested)
+    return Weight(call.endpoint.name, body_bytes, text_tokens, input_media, requested, read, likely)
 
 
-def _likely_output(asks: Asks) -> int:
-    return asks.maximum * (asks.copies or 1) if asks.maximum else 0
+def _likely_output(requested: Requested) -> int:
+    return requested.maximum * (requested.copies or 1) if requested.maximum else 0
 
 
 def to_weigh(call: Call) -> int:
@@ -118,21 +118,23 @@ def weigh_plain(call: Call) -> Weight | None:
     document = call.document
     if document is None or len(body) > _SMALL or call.endpoint.shape not in ("chat", "messages"):
         return None
-    asks = _asks_beside_messages(call, document)
+    requested = _asks_beside_messages(call, document)
     if template is not None:
-        template.weighed = asks
-    return _weigh_texts(call, document.values.get("messages", b"[]"), asks) if asks else None
+        template.weighed = requested
+    return _weigh_texts(call, document.values.get("messages", b"[]"), requested) if requested else None
 
 
-def _weigh_texts(call: Call, messages: Text, asks: Asks) -> Weight | None:
-    """The weight of a call that `asks` for no more, whose `messages` are texts and nothing else; None where they are more, or
+def _weigh_texts(call: Call, messages: Text, requested: Requested) -> Weight | None:
+    """The weight of a call that `requested` for no more, whose `messages` are texts and nothing else; None where they are more, or
     no JSON array."""
-    likely_tokens = likely_tokens_of(call.body, messages, asks)
-    return None if likely_tokens is None else weight_of_texts(call.endpoint.name, len(call.body), likely_tokens, asks)
+    likely_tokens = likely_tokens_of(call.body, messages, requested)
+    return (
+        None if likely_tokens is None else weight_of_texts(call.endpoint.name, len(call.body), likely_tokens, requested)
+    )
 
 
-def likely_tokens_of(body: bytes, messages: Text, asks: Asks) -> int | None:
-    """What a body likely comes to, whose `messages` are texts and nothing else, and which `asks` for no more; None where they
+def likely_tokens_of(body: bytes, messages: Text, requested: Requested) -> int | None:
+    """What a body likely comes to, whose `messages` are texts and nothing else, and which `requested` for no more; None where they
     are more."""
     if not body.isascii() and not is_utf_8(body):
         return None
@@ -140,15 +142,15 @@ def likely_tokens_of(body: bytes, messages: Text, asks: Asks) -> int | None:
         _read_texts(messages)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # more, no JSON array, or half a character
         return None
-    return -(-len(body) * 2 // 7) + (asks.maximum or 0)
+    return -(-len(body) * 2 // 7) + (requested.maximum or 0)
 
 
-def weight_of_texts(endpoint: str, size: int, likely_tokens: int, asks: Asks) -> Weight:
-    """The weight of a body of so many bytes, which are text and nothing else beside what it `asks` for."""
-    return Weight(endpoint, size, size, TEXT_ALONE, asks, likely_tokens - (asks.maximum or 0), likely_tokens)
+def weight_of_texts(endpoint: str, size: int, likely_tokens: int, requested: Requested) -> Weight:
+    """The weight of a body of so many bytes, which are text and nothing else beside what it `requested` for."""
+    return Weight(endpoint, size, size, TEXT_ALONE, requested, likely_tokens - (requested.maximum or 0), likely_tokens)
 
 
-def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[False]:
+def _asks_beside_messages(call: Call, document: JsonObject) -> Requested | Literal[False]:
     """What a chat asks for, whatever its messages say; False where that is more than text."""
     maxima = MAXIMA[call.endpoint.shape]
     for name in document.values.keys() & _WANTED:
@@ -166,7 +168,7 @@ def _asks_beside_messages(call: Call, document: JsonObject) -> Asks | Literal[Fa
 
 
 @lru_cache(maxsize=1024)
-def _plain_asks(maximum: int | None) -> Asks:
+def _plain_asks(maximum: int | None) -> Requested:
     """What a plain chat asks for with a maximum of its own, or where none can be put in."""
     return msgspec.structs.replace(PLAIN, maximum=maximum, may_lower=False)
 
@@ -176,10 +178,12 @@ _LOWERED = msgspec.structs.replace(PLAIN, maximum=None, may_lower=True)
 
 def asking(weight: Weight, **members: Any) -> Weight:
     """The weight of the same request where it asks for something else."""
-    asks = msgspec.structs.replace(weight.asks, **members)
-    return msgspec.structs.replace(weight, asks=asks, likely_tokens=weight.likely_input_tokens + _likely_output(asks))
+    requested = msgspec.structs.replace(weight.requested, **members)
+    return msgspec.structs.replace(
+        weight, requested=requested, likely_tokens=weight.likely_input_tokens + _likely_output(requested)
+    )
 
 
 def capped(weight: Weight, cap: int) -> Weight:
     """The same with no more than so many output tokens, which a budget may lower still."""
-    return asking(weight, maximum=cap if weight.asks.maximum is None else min(cap, weight.asks.maximum))
+    return asking(weight, maximum=cap if weight.requested.maximum is None else min(cap, weight.requested.maximum))

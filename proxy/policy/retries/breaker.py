@@ -80,7 +80,7 @@ class Breakers:
 
     One dead model never closes the others: a provider's own opens only where it cannot be reached, or
     refuses our key. Names of models come from clients: so many are remembered, the longest unused go first. `are_calm`: there
-    is no failure to think of before any door.
+    is no failure to think of before any of them.
     """
 
     def __init__(self, providers: Iterable[str]) -> None:

@@ -55,7 +55,7 @@ class Seen(Struct, frozen=True):
 
 class Attempt(Struct, frozen=True):
     """Which target, the how-manieth try at it, upstream calls so far, the maximum it was lowered to; whether it is sent
-    once more for a stale connection; whether it is said in another protocol, the client's having found no ear."""
+    once more for a stale connection; whether it is said in another protocol, as the provider does not speak the client's."""
 
     target: int = 0
     tries: int = 1

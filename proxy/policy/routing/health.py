@@ -27,7 +27,7 @@ def health_of(
     for row in board.rows:
         target = row.candidate.target
         seconds = failing.get(target, failing.get(target.provider))
-        rests = [rest for door in (target, target.provider) if (rest := resting.get(door)) is not None]
+        rests = [rest for where in (target, target.provider) if (rest := resting.get(where)) is not None]
         if rests:
             rest = max(rests, key=lambda one: one.until)
             closed[target] = f"its account is to be left alone for {rest.until - now:.0f} s more ({rest.why})"

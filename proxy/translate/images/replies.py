@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from proxy.errors import CallerError
 from proxy.translate.bridge import decode
-from proxy.translate.images.drawing import Drawing
+from proxy.translate.images.image_request import ImageRequest
 from proxy.translate.images.refusals import InvalidPrompt
 from proxy.translate.images.writers import EventWriter, ReplyWriter, Shelf, Writer, begin, end, kind_of, shown, usage_of
 from proxy.translate.values import Fault
@@ -81,13 +81,15 @@ class PictureText:
 class WholeReply:
     """A reply that is one JSON object; the client gets one too, or (`as_events`) the stream it asked for."""
 
-    def __init__(self, source: Source, drawing: Drawing, created: int, shelf: Shelf | None) -> None:
+    def __init__(self, source: Source, image_request: ImageRequest, created: int, shelf: Shelf | None) -> None:
         self._source = source
         self._created = created
         self._texts = LongTexts(_KEYS[source])
         self._picture = PictureText(source)
         self._writer: Writer = (
-            EventWriter(drawing, created) if drawing.streamed else ReplyWriter(drawing, created, shelf)
+            EventWriter(image_request, created)
+            if image_request.streamed
+            else ReplyWriter(image_request, created, shelf)
         )
         self.pictures = 0
 
@@ -130,8 +132,8 @@ def _refuse(told: dict[str, Any], source: Source) -> None:
 class EventReply:
     """A stream of OpenRouter's images API. `ended`: all that was to come has come."""
 
-    def __init__(self, drawing: Drawing, created: int) -> None:
-        self._drawing = drawing
+    def __init__(self, image_request: ImageRequest, created: int) -> None:
+        self._image_request = image_request
         self._created = created
         self._texts = LongTexts(_KEYS["images"])
         self._picture = PictureText("images")
@@ -184,8 +186,8 @@ class EventReply:
         """The beginning of an event; of pictures in the making no more are shown than were asked for."""
         if event == "partial_image":
             self._partials += 1
-        self._shows = event != "partial_image" or self._partials <= self._drawing.partials
-        return begin(kind_of(self._drawing, event)) if self._shows else b""
+        self._shows = event != "partial_image" or self._partials <= self._image_request.partials
+        return begin(kind_of(self._image_request, event)) if self._shows else b""
 
     def _events(self, *, at_end: bool = False) -> bytes:
         """What ends the events that are complete."""
@@ -215,7 +217,7 @@ class EventReply:
         if not self._shows:
             return out
         self._shows = False
-        shown_now = {"created_at": self._created, **shown(self._drawing, str(told.get("media_type") or ""))}
+        shown_now = {"created_at": self._created, **shown(self._image_request, str(told.get("media_type") or ""))}
         if kind == "partial_image":
             return out + end({"partial_image_index": told.get("partial_image_index", 0), **shown_now})
         return out + end({**shown_now, "usage": usage_of(told.get("usage"))})

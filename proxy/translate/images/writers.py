@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Protocol
 
-from proxy.translate.images.drawing import Drawing
+from proxy.translate.images.image_request import ImageRequest
 from proxy.translate.writing import encode
 
 _MEDIA_TYPE = re.compile(r"image/([a-z]+)")
@@ -43,8 +43,8 @@ class Writer(Protocol):
 class ReplyWriter:
     """A reply as one JSON object; with a `shelf` its pictures are addresses."""
 
-    def __init__(self, drawing: Drawing, created: int, shelf: Shelf | None) -> None:
-        self._drawing = drawing
+    def __init__(self, image_request: ImageRequest, created: int, shelf: Shelf | None) -> None:
+        self._image_request = image_request
         self._created = created
         self._shelf = shelf
         self._pictures = 0
@@ -71,15 +71,15 @@ class ReplyWriter:
 
     def finish(self, created: int, media_type: str, usage: dict[str, Any] | None) -> bytes:
         """What gpt-image models say beside the pictures."""
-        beside = {**shown(self._drawing, media_type), **({} if usage is None else {"usage": usage})}
+        beside = {**shown(self._image_request, media_type), **({} if usage is None else {"usage": usage})}
         return b"]," + encode(beside)[1:]
 
 
 class EventWriter:
     """The same as the events of a stream, a `completed` one for each picture; the last tells the usage."""
 
-    def __init__(self, drawing: Drawing, created: int) -> None:
-        self._drawing = drawing
+    def __init__(self, image_request: ImageRequest, created: int) -> None:
+        self._image_request = image_request
         self._created = created
         self._open = False
 
@@ -87,7 +87,7 @@ class EventWriter:
         """An event begins; the one before has waited for what comes behind it."""
         before = self._end("", None) if self._open else b""
         self._open = True
-        return before + begin(kind_of(self._drawing, "completed"))
+        return before + begin(kind_of(self._image_request, "completed"))
 
     def text(self, base64: bytes) -> bytes:
         """As it came."""
@@ -102,13 +102,13 @@ class EventWriter:
         return self._end(media_type, usage)
 
     def _end(self, media_type: str, usage: dict[str, Any] | None) -> bytes:
-        told = {"created_at": self._created, **shown(self._drawing, media_type)}
+        told = {"created_at": self._created, **shown(self._image_request, media_type)}
         return end(told if usage is None else {**told, "usage": usage})
 
 
-def kind_of(drawing: Drawing, event: str) -> str:
+def kind_of(image_request: ImageRequest, event: str) -> str:
     """The type of an event, as OpenAI calls it for what was asked."""
-    return f"{'image_edit' if drawing.task == 'edits' else 'image_generation'}.{event}"
+    return f"{'image_edit' if image_request.task == 'edits' else 'image_generation'}.{event}"
 
 
 def begin(kind: str) -> bytes:
@@ -121,9 +121,9 @@ def end(told: dict[str, Any]) -> bytes:
     return b'",' + encode(told)[1:] + b"\n\n"
 
 
-def shown(drawing: Drawing, media_type: str) -> dict[str, Any]:
+def shown(image_request: ImageRequest, media_type: str) -> dict[str, Any]:
     """How the picture is, as far as it was asked for or told."""
-    members = drawing.members
+    members = image_request.members
     told = {name: members.get(name, "auto") for name in ("background", "quality", "size")}
     found = _MEDIA_TYPE.match(media_type)
     told["output_format"] = found[1] if found else members.get("output_format", "png")

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.translate.images.drawing import Drawing
+from proxy.translate.images.image_request import ImageRequest
 from proxy.translate.writing import encode
 
 
-def write_images(drawing: Drawing, model: str, members: dict[str, Any]) -> bytes:
+def write_images(image_request: ImageRequest, model: str, members: dict[str, Any]) -> bytes:
     """The body of `POST /images`; `members` are the parameters as the model takes them."""
-    body: dict[str, Any] = {"model": model, "prompt": drawing.prompt}
-    if drawing.n > 1:
-        body["n"] = drawing.n
+    body: dict[str, Any] = {"model": model, "prompt": image_request.prompt}
+    if image_request.n > 1:
+        body["n"] = image_request.n
     body |= members
-    if drawing.references:
-        body["input_references"] = [_reference(url) for url in drawing.references]
-    if drawing.streamed:
+    if image_request.references:
+        body["input_references"] = [_reference(url) for url in image_request.references]
+    if image_request.streamed:
         body["stream"] = True
     return encode(body)
 
 
-def write_chat(drawing: Drawing, model: str, outputs: tuple[str, ...], members: dict[str, Any]) -> bytes:
+def write_chat(image_request: ImageRequest, model: str, outputs: tuple[str, ...], members: dict[str, Any]) -> bytes:
     """The body of a chat in which the model draws. Models that put out pictures alone refuse to be asked for text as well
     (wire.md 1.14)."""
-    content: Any = drawing.prompt
-    if drawing.references:
-        content = [{"type": "text", "text": drawing.prompt}, *(_reference(url) for url in drawing.references)]
+    content: Any = image_request.prompt
+    if image_request.references:
+        content = [
+            {"type": "text", "text": image_request.prompt},
+            *(_reference(url) for url in image_request.references),
+        ]
     modalities = ["image", "text"] if "text" in outputs else ["image"]
     body: dict[str, Any] = {
         "model": model,

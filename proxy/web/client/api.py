@@ -25,10 +25,10 @@ from proxy.exchange.record import Record, record_of
 from proxy.exchange.stepper import Stepper
 from proxy.exchange.times import Times
 from proxy.policy.money.weight import likely_tokens_of, weigh
-from proxy.web.client.anew import Body, worked_out
+from proxy.web.client.first_of_kind import Body, worked_out
 from proxy.web.client.heads import Head, Sender
-from proxy.web.client.letting_in import let_in
 from proxy.web.client.parts import Entrance, Parts
+from proxy.web.client.request_checks import let_in
 from proxy.web.closing import Answered
 from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
@@ -44,9 +44,9 @@ class Api:
 
     def __init__(self, parts: Parts, finished: Callable[[Ended], object], crashed: Callable[[str], None]) -> None:
         self.parts = parts
-        self.ahead: Ahead = parts.exchange.toll.keeping.journal
+        self.ahead: Ahead = parts.exchange.admission.accounting.journal
         self.outbox = parts.exchange.upstream.outbox
-        parts.exchange.toll.keeping.journal.gather(self.outbox.put)
+        parts.exchange.admission.accounting.journal.gather(self.outbox.put)
         self.hasher = blake2b(digest_size=16, key=secrets.token_bytes(32))
         self._ids = map(f"req_{secrets.token_hex(8)}%08x".__mod__, count())
         self.running: dict[Stepper, Record] = {}
@@ -82,7 +82,7 @@ class Api:
         """The id of a request that is still to begin, which no other has: a nonce of this process, and a counter."""
         return next(self._ids)
 
-    def begin(self, door: Entrance, sender: Sender, body: bytes | Upload, request_id: str | None = None) -> None:
+    def begin(self, connection: Entrance, sender: Sender, body: bytes | Upload, request_id: str | None = None) -> None:
         """Answer a request whose head is known."""
         head, now = sender.head, time.monotonic()
         record = Record(
@@ -91,21 +91,23 @@ class Api:
         )  # fmt: skip
         if sender.is_odd:
             record.cors, record.speaks_anthropic, record.timing = head.cors, head.speaks_anthropic, sender.caller.timing
-        if (call := door.stepper) is None:
-            call = door.stepper = Stepper(self._deadlines)
-        client = Client(door, record, self._deadlines, head.method, head.is_http_1_0, head.keeps, call, self._has_left)
-        door.client, self.running[call] = client, record
-        call.run(self._line(client, record, sender, body), door.answered)
+        if (call := connection.stepper) is None:
+            call = connection.stepper = Stepper(self._deadlines)
+        client = Client(
+            connection, record, self._deadlines, head.method, head.is_http_1_0, head.keeps, call, self._has_left
+        )
+        connection.client, self.running[call] = client, record
+        call.run(self._line(client, record, sender, body), connection.answered)
 
     async def answer(self, request: BaseRequest) -> Answered:
         """Answer any other request, read off the wire by the HTTP library."""
-        record, door = record_of(self.next_id()), cast(Connection, request.protocol)
+        record, connection = record_of(self.next_id()), cast(Connection, request.protocol)
         is_http_1_0, call = request.version == HttpVersion10, Stepper(self._deadlines)
         client = Client(
-            door, record, self._deadlines, request.method, is_http_1_0, request.keep_alive, call, self._left
+            connection, record, self._deadlines, request.method, is_http_1_0, request.keep_alive, call, self._left
         )
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        door.begin(client)
+        connection.begin(client)
         self.running[call] = record
         call.run(self._line(client, record, None, request), partial(_tell, over))
         try:
@@ -114,7 +116,7 @@ class Api:
             client.stepper.cancel()
             raise
         finally:
-            door.finish()
+            connection.finish()
         return Answered(keeps=client.keeps and not client.gone)
 
     def _left(self, client: Client) -> None:
@@ -184,7 +186,7 @@ class Api:
         ):
             self.parts.closing.finished += 1
         if record.error is not None and record.key is not None and not record.calls:
-            self.parts.exchange.toll.refused.note(record)
+            self.parts.exchange.admission.refused.note(record)
 
     def _refuse(self, error: ProxyError, client: Client, body: Body) -> None:
         """Say no: as a reply of its own, or inside one that has begun."""
@@ -211,20 +213,20 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
         found = _prepared_before(sender, body, found, are_texts=True)
         if found is None:
             return None
-    weighed, asks, size = None, found.asks, len(body)
-    likely_tokens = None if asks is None else likely_tokens_of(body, body[found.template.messages], asks)
-    if asks is None or likely_tokens is None:
+    weighed, requested, size = None, found.requested, len(body)
+    likely_tokens = None if requested is None else likely_tokens_of(body, body[found.template.messages], requested)
+    if requested is None or likely_tokens is None:
         found = _prepared_before(sender, body, found, are_texts=False)
         if found is None:
             return None
         weighed = weigh(replace(found.call, body=body), found.plan.defaults)
-        asks, size, likely_tokens = weighed.asks, weighed.text_tokens, weighed.likely_tokens
+        requested, size, likely_tokens = weighed.requested, weighed.text_tokens, weighed.likely_tokens
     call, plan, head = replace(found.call, body=body), found.plan, sender.head
     until = record.started + head.read_timeout_seconds
     record.model, record.stream = call.model, call.stream
     record.marks, record.label = found.marks, plan.label
     return Job(
-        call, asks, size, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, found.scopes,
+        call, requested, size, likely_tokens, sender.caller, plan, head.incoming, record, until, found.scopes, found.scopes,
         head.rank, found, weighed,
     )  # fmt: skip
 

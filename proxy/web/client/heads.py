@@ -151,7 +151,7 @@ class Heads:
         about = number, caller.zdr, caller.tenant if caller.own else ""
         first = known.get(about)
         if first is not None and _is_same(first, prepared):
-            prepared = replace(first, scopes=prepared.scopes, fare=None, others=())
+            prepared = replace(first, scopes=prepared.scopes, terms=None, others=())
         else:
             if len(known) >= _MOST_OF_A_HEAD:
                 known.clear()
@@ -180,7 +180,7 @@ class Heads:
 
 
 def _is_same(one: Prepared, other: Prepared) -> bool:
-    return (one.call, one.plan, one.marks, one.asks) == (other.call, other.plan, other.marks, other.asks)
+    return (one.call, one.plan, one.marks, one.requested) == (other.call, other.plan, other.marks, other.requested)
 
 
 def head_of(request: BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:

@@ -31,7 +31,7 @@ class KeptResults:
         """For who asked for it, as long as it is kept. Raises `NothingThere`, `CredentialUnreadable`."""
         found = _RESULT.fullmatch(asked.head.path) if asked.head.method in ("GET", "HEAD") else None
         name = "" if found is None else ".".join(filter(None, found.groups()))
-        kept = self._parts.exchange.tongues.results.find(name, owner_of(asked.caller)) if name else None
+        kept = self._parts.exchange.spoken_apis.results.find(name, owner_of(asked.caller)) if name else None
         if kept is None:
             raise NothingThere("There is no such result of this key; it may have expired, or not be there yet.")
         own = client.own_headers()
@@ -55,7 +55,7 @@ class Estimates:
         if asked.head.method != "POST":
             return False
         exchange, caller, now = self._parts.exchange, asked.caller, time.time()
-        books, scopes = exchange.toll.keeping.books, own_scopes(asked.caller)
+        books, scopes = exchange.admission.accounting.books, own_scopes(asked.caller)
 
         def standings(plan: Plan) -> list[Standing]:
             target = plan.targets[0]
@@ -63,7 +63,7 @@ class Estimates:
             under = books.under(scopes, Subject(caller.name, target.provider, names)) if books.narrowed else scopes
             return list(books.standings(under, now))
 
-        lists = Lists(self._parts.names, exchange.toll.prices, exchange.providers)
+        lists = Lists(self._parts.names, exchange.admission.prices, exchange.providers)
         found = estimate(await self._read(asked), lists, caller, standings)
         headers = [("Content-Type", "application/json"), *client.own_headers()]
         client.whole(200, headers, msgspec.json.encode(with_credits(found, exchange.credits)))

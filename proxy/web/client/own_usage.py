@@ -13,9 +13,9 @@ from proxy.policy.values import Caller, Settings
 from proxy.stores.failures import StoreError
 from proxy.web.client.heads import Asked
 from proxy.web.client.parts import Parts
+from proxy.web.operator.admin_api import Declined, UsageAsk
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Declined, UsageAsk
-from proxy.web.operator.moments import read_query, usage_params
+from proxy.web.operator.timestamps import read_query, usage_params
 
 _PATH = "/tollkeeper/usage"
 _KNOWN = ("by", "since", "until", "tz", "model", "provider")
@@ -49,7 +49,7 @@ class OwnUsage:
         asked = usage_params(params, self._state.zone(params.get("tz")))
         ask = msgspec.convert({**asked, "key": caller.name, "tenant": caller.tenant}, UsageAsk)
         await self._state.flushed()
-        return await asyncio.to_thread(self._state.desk().usage, ask)
+        return await asyncio.to_thread(self._state.admin_api().usage, ask)
 
 
 def live_state(settings: Settings, books: Bookkeeping, parts: Parts) -> LiveState:

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from proxy.exchange.client import Client, Door
-from proxy.exchange.leaving import Drainer
-from proxy.exchange.listening import Ear
+from proxy.exchange.client import Client, ClientConnection
+from proxy.exchange.client_left import Drainer
+from proxy.exchange.listening import ReplyObserver
 from proxy.exchange.record import Record
 from proxy.exchange.routing import Router
 from proxy.exchange.serve import Exchange
@@ -39,7 +39,7 @@ class Closing(Struct):
     refused: int = 0
 
 
-class Entrance(Door, Protocol):
+class Entrance(ClientConnection, Protocol):
     """Where a request came in, and its reply goes out. `client` is set while its call runs: `left` is due if it goes.
     `stepper` runs one call after the other, None before the first."""
 
@@ -67,10 +67,10 @@ class Elsewhere(Protocol):
         """Answer with what another call got; False where this one is to go its way."""
 
 
-class Ears(Protocol):
+class ReplyObservers(Protocol):
     """Who listens to more than one reply."""
 
-    def ear_for(self, record: Record, call: Call, watch: Watch, caller: Caller) -> Ear:
+    def observer_for(self, record: Record, call: Call, watch: Watch, caller: Caller) -> ReplyObserver:
         """The one for this call."""
 
 
@@ -98,7 +98,7 @@ class Parts(Struct):
     closing: Closing | None = None
     own: dict[str, Own] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None
-    ears: Ears | None = None
+    observers: ReplyObservers | None = None
     copies: Copies | None = None
     heads: Heads = field(default_factory=Heads)
     trials: Trials = field(default_factory=Trials)

@@ -74,7 +74,7 @@ def _tried(parts: Parts, plan: Plan, asker: tuple[Head, Caller], call: Call, rec
 
 def _unnamed(parts: Parts, caller: Caller, call: Call, named: str | None) -> Plan:
     """For a call that carries no model."""
-    home = parts.exchange.toll.keeping.background.home_of(call, caller.tenant)
+    home = parts.exchange.admission.accounting.background.home_of(call, caller.tenant)
     usual = home or parts.default_provider
     if not usual:
         raise NoHealthyUpstream("No provider is configured.")
@@ -92,7 +92,7 @@ def listed_models(parts: Parts, head: Head, caller: Caller) -> bytes | None:
         return None
     plan = choose(caller, parts.names, head.model)
     provider = parts.exchange.providers[plan.targets[0].provider]
-    parts.exchange.toll.check_listed(scopes_of(caller), provider, plan)
+    parts.exchange.admission.check_listed(scopes_of(caller), provider, plan)
     return one
 
 
@@ -102,7 +102,7 @@ def staged(parts: Parts, plan: Plan, call: Call, record: Record, caller: Caller)
         plan = replace(plan, use=replace(plan.use, watch=None))
     if not call.ours.fallback:
         return replace(plan, targets=plan.targets[:1], stages=())
-    part = _spent_part(parts.exchange.toll.keeping.books, plan, record, caller) if plan.stages else 0
+    part = _spent_part(parts.exchange.admission.accounting.books, plan, record, caller) if plan.stages else 0
     for threshold, targets in reversed(plan.stages):
         if part >= threshold and targets:
             record.fallback = percent_text(threshold)
@@ -132,6 +132,6 @@ def listen(parts: Parts, client: Client, plan: Plan, call: Call, caller: Caller)
     watch = None if plan.use is None else plan.use.watch
     if watch is None or call.endpoint.max_field is None or caller.name.startswith(judge_scope("")):
         return
-    ears = parts.ears if watch.slow == "p95" or watch.judge is not None else None
-    ear = None if ears is None else ears.ear_for(client.record, call, watch, caller)
-    client.record.listener = client.door = Listener(client.door, watch, wanted_of(call), ear)
+    observers = parts.observers if watch.slow == "p95" or watch.judge is not None else None
+    observer = None if observers is None else observers.observer_for(client.record, call, watch, caller)
+    client.record.listener = client.connection = Listener(client.connection, watch, wanted_of(call), observer)

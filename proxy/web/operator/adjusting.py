@@ -13,8 +13,8 @@ from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.policy.money.books import Books
 from proxy.stores.records import Adjusted
 from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.admin_api import AdminApi, Declined, Unknown, standing_row
 from proxy.web.operator.answers import AdjustedAnswer
-from proxy.web.operator.desk import Declined, Desk, Unknown, standing_row
 
 _MOST_USD = Decimal(10**6)
 _MOST_NAMES = 20
@@ -28,14 +28,14 @@ class AdjustAsk(Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
-def adjustment(desk: Desk, ask: AdjustAsk, now: float) -> Adjusted:
+def adjustment(admin_api: AdminApi, ask: AdjustAsk, now: float) -> Adjusted:
     """The record of an operator's correction. Raises `Declined`, or `RoleNotSufficient`."""
-    standing = desk.books.standing(ask.budget, now)
-    if standing is None or not desk.bounds.has_budget(standing.budget):
+    standing = admin_api.books.standing(ask.budget, now)
+    if standing is None or not admin_api.bounds.has_budget(standing.budget):
         raise _no_such_budget(
-            ask.budget, [s.budget.id for s in desk.books.state(now) if desk.bounds.has_budget(s.budget)]
+            ask.budget, [s.budget.id for s in admin_api.books.state(now) if admin_api.bounds.has_budget(s.budget)]
         )
-    desk.bounds.refuse_own(standing.budget)
+    admin_api.bounds.refuse_own(standing.budget)
     try:
         usd = Decimal(ask.usd)
     except InvalidOperation:

@@ -32,16 +32,15 @@ from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME, error_response
 from proxy.web.faults import MethodNotSupported
 from proxy.web.operator.actor import ACTOR
+from proxy.web.operator.admin_api import Declined, InFile, Unknown
+from proxy.web.operator.admin_auth import ANYBODY, AdminAuth, allow
 from proxy.web.operator.admin_table import ROUTES, openapi
 from proxy.web.operator.analytics import as_csv
 from proxy.web.operator.answers import HealthAnswer, VerboseHealthAnswer
 from proxy.web.operator.bodies import EntriesBody, SettingBody
 from proxy.web.operator.control import under_way
-from proxy.web.operator.desk import Declined, InFile, Unknown
-from proxy.web.operator.door import ANYBODY, AdminDoor, allow
 from proxy.web.operator.events import Happening
 from proxy.web.operator.logins import LOGIN_PATHS, Logins
-from proxy.web.operator.moments import read_query, usage_params
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.pictures import drawing_health
 from proxy.web.operator.rights import PAGES, RIGHTS, Right, right_of
@@ -49,6 +48,7 @@ from proxy.web.operator.route import Route
 from proxy.web.operator.routing_orders import RecommendBody
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.operator.stored_settings import Changed, SettingAnswer, SettingSetAnswer
+from proxy.web.operator.timestamps import read_query, usage_params
 
 log = structlog.get_logger()
 
@@ -69,12 +69,12 @@ class Page(Protocol):
 class Admin:
     """Answers the admin port. `problems` names what keeps the daemon from being ready."""
 
-    def __init__(self, door: AdminDoor, problems: Callable[[], list[str]], metrics: Page, orders: Orders) -> None:
-        self.door = door
+    def __init__(self, auth: AdminAuth, problems: Callable[[], list[str]], metrics: Page, orders: Orders) -> None:
+        self.auth = auth
         self._metrics = metrics
         self._problems = problems
         self._orders = orders
-        self._logins = Logins(door, orders.trail)
+        self._logins = Logins(auth, orders.trail)
 
     async def answer(self, request: BaseRequest) -> StreamResponse:
         """One request."""
@@ -92,7 +92,7 @@ class Admin:
 
     async def _tell_failed(self) -> None:
         """Write down who came with a wrong token."""
-        failed, self.door.failed = self.door.failed, []
+        failed, self.auth.failed = self.auth.failed, []
         if failed:
             self._orders.trail.note(failed)
             await self._orders.trail.catch_up()
@@ -100,12 +100,12 @@ class Admin:
     async def _answer(self, request: BaseRequest) -> StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
         if (request.method, request.path) in LOGIN_PATHS:
-            self.door.check_origin(request)
+            self.auth.check_origin(request)
             return await self._logins.answer(request)
         if method == "GET" and (request.path == "/" or request.path.startswith("/assets/")):
             return await self._page(request)
         route, params = _find(method, request.raw_path.partition("?")[0])
-        actor = self.door.check(request, _right(method, request.path, route, params))
+        actor = self.auth.check(request, _right(method, request.path, route, params))
         ACTOR.set(actor)
         if route is not None:
             if route.streams and request.method == "HEAD":
@@ -128,8 +128,8 @@ class Admin:
         """The dashboard and its files, for everybody: what it shows, it asks for."""
         from proxy.web.operator.dashboard import page  # only where somebody looks: it costs start-up time
 
-        self.door.check_origin(request)
-        if not self._orders.state.desk().settings.features.is_on("dashboard"):
+        self.auth.check_origin(request)
+        if not self._orders.state.admin_api().settings.features.is_on("dashboard"):
             raise UnknownEndpoint("The dashboard is switched off here (`features.dashboard`).")
         found = await asyncio.to_thread(page, request, self._orders.whereabouts().url)
         if found is None:
@@ -155,7 +155,7 @@ class Admin:
         if not is_verbose:
             return _json(status, HealthAnswer(word, problems))
         fare = self._orders.traffic.providers(time.monotonic()).providers
-        return _json(status, VerboseHealthAnswer(word, problems, drawing_health(self._orders.state.desk(), fare)))
+        return _json(status, VerboseHealthAnswer(word, problems, drawing_health(self._orders.state.admin_api(), fare)))
 
     async def _order(self, route: Route, params: dict[str, Any]) -> Any:
         """Do it; whatever goes wrong becomes an error with a status."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 from proxy import __version__
 from proxy.policy.routing.values import Decision
 from proxy.stores.usage import UsageReport
+from proxy.web.operator.admin_api import FILTERS
 from proxy.web.operator.admin_query import QUERY
 from proxy.web.operator.analytics import AnalyticsRow
 from proxy.web.operator.analytics_table import ANALYTICS_ROUTES
@@ -39,7 +40,6 @@ from proxy.web.operator.bodies import (
     RotateBody,
     SettingBody,
 )
-from proxy.web.operator.desk import FILTERS
 from proxy.web.operator.experiments import ExperimentAnswer, ExperimentsAnswer, FinishBody, RampBody, StopBody
 from proxy.web.operator.jobs import JobAnswer, JobsAnswer
 from proxy.web.operator.live import LiveLine

@@ -12,8 +12,8 @@ from msgspec.structs import asdict
 from proxy.policy.alerting.prometheus import duration, rules_file
 from proxy.policy.alerting.rules import MEASURES, AlertRule
 from proxy.policy.alerting.standing import Standing
+from proxy.web.operator.admin_api import Unknown, instant
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.desk import Unknown, instant
 
 Params = dict[str, Any]
 Values = Mapping[str, float | None]

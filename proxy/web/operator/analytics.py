@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from proxy.stores.analytics import AnalyticsQuestion, AnalyticsReport, By, Interval, Order
+from proxy.web.operator.admin_api import AdminApi, Declined, EpochMs
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Declined, Desk, Moment
 
 ANALYTICS_FILTERS = ("key", "tenant", "provider", "model", "endpoint", "session", "flag")
 MOST_ROWS = 50_000
@@ -30,8 +30,8 @@ class AnalyticsAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
     by: list[By] = []
     interval: Interval | None = None
-    since_ms: Moment | None = None
-    until_ms: Moment | None = None
+    since_ms: EpochMs | None = None
+    until_ms: EpochMs | None = None
     tz: str | None = None
     key: str | None = None
     tenant: str | None = None
@@ -86,10 +86,10 @@ class AnalyticsOrders:
         ask = msgspec.convert(params, AnalyticsAsk)
         zone = self._state.zone(ask.tz)
         await self._state.flushed()
-        return await asyncio.to_thread(analytics, self._state.desk(), ask, (order, zone), time.time())
+        return await asyncio.to_thread(analytics, self._state.admin_api(), ask, (order, zone), time.time())
 
 
-def analytics(desk: Desk, ask: AnalyticsAsk, how: tuple[Order, tzinfo], now: float) -> AnalyticsReport:
+def analytics(admin_api: AdminApi, ask: AnalyticsAsk, how: tuple[Order, tzinfo], now: float) -> AnalyticsReport:
     """The answer, rows ordered and days counted as `how` says. Raises as `Files` does, and `Declined` for too many rows."""
     order, zone = how
     since_ms = ask.since_ms
@@ -97,8 +97,8 @@ def analytics(desk: Desk, ask: AnalyticsAsk, how: tuple[Order, tzinfo], now: flo
         since_ms = int(now * 1000) - _SHORT_MS[ask.interval]
     only = {name: text for name in ANALYTICS_FILTERS if (text := getattr(ask, name)) is not None}
     by = tuple(dict.fromkeys(ask.by))
-    question = AnalyticsQuestion(by, zone, ask.interval, since_ms, ask.until_ms, only, order, desk.bounds.tenants)
-    report = desk.files.analytics(question)
+    question = AnalyticsQuestion(by, zone, ask.interval, since_ms, ask.until_ms, only, order, admin_api.bounds.tenants)
+    report = admin_api.files.analytics(question)
     if len(report.rows) > MOST_ROWS:
         raise Declined(
             f"the answer has {len(report.rows):,} rows; ask for a longer interval, a shorter time or less by"

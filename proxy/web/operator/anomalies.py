@@ -16,9 +16,9 @@ from proxy.policy.money.amounts import to_pusd, usd_text
 from proxy.stores.alike import MINUTE_MS
 from proxy.stores.analytics import DAY_MS, HOUR_MS, AnalyticsQuestion, By
 from proxy.stores.analytics_ledger import TooMuch
+from proxy.web.operator.admin_api import AdminApi, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Desk, instant
 
 _USUAL_DAYS, _HOURS_DAYS = 7, 28
 _LOOP_MS = 30 * MINUTE_MS
@@ -55,14 +55,18 @@ class AnomalyOrders:
 
     async def _anomalies(self, _: dict[str, Any]) -> Answer:
         await self._state.flushed()
-        return await asyncio.to_thread(anomalies, self._state.desk(), time.time())
+        return await asyncio.to_thread(anomalies, self._state.admin_api(), time.time())
 
 
-def anomalies(desk: Desk, now: float) -> AnomaliesAnswer:
+def anomalies(admin_api: AdminApi, now: float) -> AnomaliesAnswer:
     """It asks files and may run in a thread. Raises as `Files` does."""
     now_ms = int(now * 1000)
     since_ms = now_ms // HOUR_MS * HOUR_MS - HOUR_MS
-    found = [*_of_keys(desk, since_ms, now_ms), *_of_models(desk, since_ms, now_ms), *_of_sessions(desk, now_ms)]
+    found = [
+        *_of_keys(admin_api, since_ms, now_ms),
+        *_of_models(admin_api, since_ms, now_ms),
+        *_of_sessions(admin_api, now_ms),
+    ]
     found.sort(key=lambda one: (-one.cost_pusd, one.kind, one.name))
     rows = [
         AnomalyRow(a.kind, a.of, a.name, round(a.now, 6), round(a.usual, 6), a.unit, usd_text(a.cost_pusd), a.why)
@@ -71,19 +75,19 @@ def anomalies(desk: Desk, now: float) -> AnomaliesAnswer:
     return AnomaliesAnswer(instant(now_ms), instant(since_ms), rows)
 
 
-def _of_keys(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
+def _of_keys(admin_api: AdminApi, since_ms: int, now_ms: int) -> list[Anomaly]:
     found: list[Anomaly] = []
     parts: dict[str, list[tuple[str, int]]] = {}
-    for row in _rows(desk, ("key", "model"), since_ms, now_ms):
+    for row in _rows(admin_api, ("key", "model"), since_ms, now_ms):
         parts.setdefault(row["key"], []).append((row["model"], _pusd(row)))
-    recent = _rows(desk, ("key",), since_ms, now_ms)
+    recent = _rows(admin_api, ("key",), since_ms, now_ms)
     if not recent:
         return []
     hours: dict[str, dict[int, int]] = {}
-    past_ms, tenants = since_ms - _HOURS_DAYS * DAY_MS, desk.bounds.tenants
+    past_ms, tenants = since_ms - _HOURS_DAYS * DAY_MS, admin_api.bounds.tenants
     keys = tuple(row["key"] for row in recent)
     question = AnalyticsQuestion(("key",), UTC, "hour", past_ms, since_ms, tenants=tenants, keys=keys)
-    for (at_ms, (key,)), pusd in desk.files.costs(question).items():
+    for (at_ms, (key,)), pusd in admin_api.files.costs(question).items():
         hours.setdefault(key, {})[at_ms] = pusd
     for row in recent:
         past = hours.get(row["key"], {})
@@ -93,21 +97,25 @@ def _of_keys(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
     return found
 
 
-def _of_models(desk: Desk, since_ms: int, now_ms: int) -> list[Anomaly]:
+def _of_models(admin_api: AdminApi, since_ms: int, now_ms: int) -> list[Anomaly]:
     begun_ms = since_ms - _USUAL_DAYS * DAY_MS
-    usual = {row["model"]: _figures(row, begun_ms, since_ms) for row in _rows(desk, ("model",), begun_ms, since_ms)}
+    usual = {
+        row["model"]: _figures(row, begun_ms, since_ms) for row in _rows(admin_api, ("model",), begun_ms, since_ms)
+    }
     found: list[Anomaly] = []
-    for row in _rows(desk, ("model",), since_ms, now_ms):
+    for row in _rows(admin_api, ("model",), since_ms, now_ms):
         if row["model"] in usual:
             found += of_model(row["model"], _figures(row, since_ms, now_ms), usual[row["model"]])
     return found
 
 
-def _of_sessions(desk: Desk, now_ms: int) -> list[Anomaly]:
+def _of_sessions(admin_api: AdminApi, now_ms: int) -> list[Anomaly]:
     """Of the last half hour; nothing where so many calls were made that they cannot be added up one by one."""
-    question = AnalyticsQuestion(("session",), UTC, "minute", now_ms - _LOOP_MS, now_ms, tenants=desk.bounds.tenants)
+    question = AnalyticsQuestion(
+        ("session",), UTC, "minute", now_ms - _LOOP_MS, now_ms, tenants=admin_api.bounds.tenants
+    )
     try:
-        rows = desk.files.analytics(question).rows
+        rows = admin_api.files.analytics(question).rows
     except TooMuch:
         return []
     by_session: dict[str, list[dict[str, Any]]] = {}
@@ -132,8 +140,10 @@ def _without_pause(minutes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return latest[::-1]
 
 
-def _rows(desk: Desk, by: tuple[By, ...], since_ms: int, until_ms: int) -> list[dict[str, Any]]:
-    return desk.files.analytics(AnalyticsQuestion(by, UTC, None, since_ms, until_ms, tenants=desk.bounds.tenants)).rows
+def _rows(admin_api: AdminApi, by: tuple[By, ...], since_ms: int, until_ms: int) -> list[dict[str, Any]]:
+    return admin_api.files.analytics(
+        AnalyticsQuestion(by, UTC, None, since_ms, until_ms, tenants=admin_api.bounds.tenants)
+    ).rows
 
 
 def _figures(row: dict[str, Any], since_ms: int, until_ms: int) -> Figures:

@@ -20,8 +20,8 @@ from proxy.exchange.record import Entry
 from proxy.stores.failures import BackupRefused, StoreError
 from proxy.web.connection import Connection
 from proxy.web.operator.actor import ACTOR, Actor, of_socket, uid_of
+from proxy.web.operator.admin_api import Declined
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.desk import Declined
 from proxy.web.operator.orders import Orders
 from proxy.web.operator.settings_orders import ReloadRefused
 from proxy.web.server import Server

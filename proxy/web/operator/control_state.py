@@ -37,6 +37,7 @@ from proxy.web.client.keys import Keyring
 from proxy.web.client.parts import Parts
 from proxy.web.operator.actor import ACTOR, Work
 from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
+from proxy.web.operator.admin_api import AdminApi
 from proxy.web.operator.answers import (
     AdjustedAnswer,
     BackupAnswer,
@@ -46,7 +47,6 @@ from proxy.web.operator.answers import (
     KeyRotatedAnswer,
 )
 from proxy.web.operator.bounds import bounds_of
-from proxy.web.operator.desk import Desk
 from proxy.web.operator.key_orders import (
     RotateAsk,
     changed,
@@ -84,15 +84,15 @@ class LiveState:
         """The keys in force."""
         return self._books.keys
 
-    def desk(self) -> Desk:
+    def admin_api(self) -> AdminApi:
         """Where answers come from, as things are now."""
         parts, books = self._parts, self._books
-        return Desk(
+        return AdminApi(
             settings=self._settings,
             files=books.files,
             books=books.books,
             names=parts.names,
-            prices=parts.exchange.toll.prices,
+            prices=parts.exchange.admission.prices,
             keys=self.keys,
             used=parts.keys.used,
             limiter=books.limiter,
@@ -120,7 +120,7 @@ class LiveState:
 
     async def flushed(self) -> None:
         """Bring the ledger up to date, as far as it can be written; the journal has the rest."""
-        self._parts.exchange.toll.refused.write()
+        self._parts.exchange.admission.refused.write()
         await asyncio.to_thread(self._books.writer.flush, _FLUSH_SECONDS)
 
     async def adjust(self, ask: AdjustAsk) -> AdjustedAnswer:
@@ -128,19 +128,19 @@ class LiveState:
         books, now = self._books.books, time.time()
         if missing := books.narrowed.missing([ask.budget]):
             await self._books.open(missing)
-        record = adjustment(self.desk(), ask, now)
+        record = adjustment(self.admin_api(), ask, now)
         position = self._books.journal.append(record)
         books.adjust(record.budget, record.period, record.delta_pusd)
-        self._parts.exchange.toll.settled()
+        self._parts.exchange.admission.settled()
         await self._books.journal.durable(position)
         return adjusted(books, record, now)
 
     async def raise_session(self, ask: RaiseAsk) -> RaisedAnswer:
         """Let a session of an agent spend more, and go on where it was stopped for a loop."""
-        books, toll, now = self._books.books, self._parts.exchange.toll, time.time()
+        books, admission, now = self._books.books, self._parts.exchange.admission, time.time()
         await self.flushed()
         keys = await asyncio.to_thread(self.files.keys_of_session, ask.session)
-        key = key_of_session(keys, self.desk(), ask, now)
+        key = key_of_session(keys, self.admin_api(), ask, now)
         own = tuple(own_budgets(books, key, ask.session))
         with books.narrowed.using(own):
             if missing := books.narrowed.missing(own):
@@ -150,9 +150,9 @@ class LiveState:
                 position = self._books.journal.append(record)
                 books.adjust(record.budget, record.period, record.delta_pusd)
                 await self._books.journal.durable(position)
-            if toll.runaway is not None:
-                toll.runaway.release(key, ask.session, wanted.pusd)
-            toll.settled()
+            if admission.runaway is not None:
+                admission.runaway.release(key, ask.session, wanted.pusd)
+            admission.settled()
             return raised(books, wanted, now)
 
     async def create(self, asked: NewKeySection) -> KeyMadeAnswer:
@@ -178,7 +178,7 @@ class LiveState:
             for record in carried:
                 self._books.journal.append(record)
                 self._books.books.adjust(record.budget, record.period, record.delta_pusd)
-            self._parts.exchange.toll.settled()
+            self._parts.exchange.admission.settled()
             return changed(name, asked, carried)
 
     async def rotate(self, ask: RotateAsk) -> KeyRotatedAnswer:

@@ -16,8 +16,8 @@ from proxy.policy.experiments.stepping import NotNow, Order, verdict
 from proxy.policy.experiments.values import METRICS, Metric, Standing, State, shares
 from proxy.stores.audit import Deed
 from proxy.web.operator.actor import ACTOR, Actor
+from proxy.web.operator.admin_api import Declined, Unknown
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.desk import Declined, Unknown
 
 Params = dict[str, Any]
 _DONE: dict[State, str] = {
@@ -138,7 +138,7 @@ class Having(Protocol):
 class Keeper(Protocol):
     """The daemon, or the files of one that does not run."""
 
-    def desk(self) -> Having:
+    def admin_api(self) -> Having:
         """Where answers come from."""
 
 
@@ -187,7 +187,7 @@ class ExperimentOrders:
 
     @property
     def _trials(self) -> Trials:
-        return self._state.desk().trials or Trials()
+        return self._state.admin_api().trials or Trials()
 
     def _find(self, name: str) -> Trial:
         shown = {trial.experiment.name: trial for trial in self._shown()}
@@ -197,5 +197,5 @@ class ExperimentOrders:
 
     def _shown(self) -> list[Trial]:
         """Those that whoever asks may know of."""
-        desk = self._state.desk()
-        return [trial for trial in (desk.trials or Trials()).each if desk.has_model(trial.experiment.model)]
+        admin_api = self._state.admin_api()
+        return [trial for trial in (admin_api.trials or Trials()).each if admin_api.has_model(trial.experiment.model)]

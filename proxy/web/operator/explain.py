@@ -37,7 +37,7 @@ from proxy.policy.use_cases.dress import dress
 from proxy.policy.use_cases.values import NO_USE
 from proxy.policy.values import Caller, Plan
 from proxy.web.client.keys import OPEN
-from proxy.web.operator.desk import Desk, Unknown, standing_row
+from proxy.web.operator.admin_api import AdminApi, Unknown, standing_row
 from proxy.web.operator.tenants import order_of
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import MODEL_ROWS
@@ -68,35 +68,37 @@ class _Hold(Struct, frozen=True):
     maximum: int | None = None
 
 
-def explain(desk: Desk, ask: ExplainAsk, now: float) -> dict[str, Any]:
+def explain(admin_api: AdminApi, ask: ExplainAsk, now: float) -> dict[str, Any]:
     """Everything that decides about a call. Raises `Unknown` for names nobody knows, and what is wrong with variables."""
-    caller = caller_of(desk, ask.key)
-    plan, experiment, decision = _plan(desk, ask, caller)
+    caller = caller_of(admin_api, ask.key)
+    plan, experiment, decision = _plan(admin_api, ask, caller)
     call, plan, adjusted = _call(ask, plan)
-    quote, tokens = _quote(desk, call, plan, caller)
+    quote, tokens = _quote(admin_api, call, plan, caller)
     scopes = scopes_of(caller) if caller.name else (GLOBAL,)
-    under = desk.under(scopes, _subject(caller, ask, plan))
-    denied = None if desk.limiter is None else desk.limiter.of(scopes).judge(tokens, time.monotonic_ns())
-    hold = _hold(desk, quote, (under, caller.name), now)
-    shadows = _shadows(desk, quote, (under, caller.name), now)
-    limits = [] if desk.limiter is None else desk.limiter.denied_in_shadow(scopes, tokens, time.monotonic_ns())
+    under = admin_api.under(scopes, _subject(caller, ask, plan))
+    denied = None if admin_api.limiter is None else admin_api.limiter.of(scopes).judge(tokens, time.monotonic_ns())
+    hold = _hold(admin_api, quote, (under, caller.name), now)
+    shadows = _shadows(admin_api, quote, (under, caller.name), now)
+    limits = (
+        [] if admin_api.limiter is None else admin_api.limiter.denied_in_shadow(scopes, tokens, time.monotonic_ns())
+    )
     return {
         "model": ask.model,
         "key": caller.name or None,
         "tenant": caller.tenant or None,
-        "order": [asdict(each) for each in order_of(desk, caller, ask.model, plan)],
+        "order": [asdict(each) for each in order_of(admin_api, caller, ask.model, plan)],
         "target": plan.label,
         "decision": decision,
         "targets": [{"provider": target.provider, "model": target.model} for target in plan.targets],
         "experiment": experiment,
         "use_case": plan.use.version if plan.use else None,
         "sharing": _sharing(caller, call, plan),
-        "sent": _sent(desk, call, plan, hold.maximum),
+        "sent": _sent(admin_api, call, plan, hold.maximum),
         "adjusted": list(adjusted),
         "price": _price(quote),
         "hold": _bound(quote, hold),
-        "tool_uses": desk.settings.money.rules.tool_uses,
-        "budgets": [_row(one, hold, shadows) for one in desk.books.standings(under, now)],
+        "tool_uses": admin_api.settings.money.rules.tool_uses,
+        "budgets": [_row(one, hold, shadows) for one in admin_api.books.standings(under, now)],
         "verdict": hold.verdict if denied is None else _over_limit(denied),
         "shadow_rejections": [
             *(f"{code_of(limit)} by {limit.id}" for limit in limits),
@@ -123,47 +125,50 @@ def _subject(caller: Caller, ask: ExplainAsk, plan: Plan) -> Subject:
     return Subject(caller.name, target.provider, models, ask.tags, ask.session, tenants_of(caller))
 
 
-def caller_of(desk: Desk, name: str | None) -> Caller:
+def caller_of(admin_api: AdminApi, name: str | None) -> Caller:
     """Who would call: `open` in open mode, nobody where no key is named. Raises `Unknown`."""
-    if desk.keys.is_open:
+    if admin_api.keys.is_open:
         return OPEN
     if name is None:
         return Caller("")
-    for caller in desk.keys.callers:
+    for caller in admin_api.keys.callers:
         if caller.name == name:
             return caller
-    near = suggestion(name, [caller.name for caller in desk.keys.callers if desk.bounds.has_key(caller.name)])
+    near = suggestion(name, [caller.name for caller in admin_api.keys.callers if admin_api.bounds.has_key(caller.name)])
     raise Unknown(f"there is no key named {name!r}{near}; `tollkeeper keys list` names them")
 
 
-def _plan(desk: Desk, ask: ExplainAsk, caller: Caller) -> tuple[Plan, dict[str, Any] | None, Decision | None]:
+def _plan(admin_api: AdminApi, ask: ExplainAsk, caller: Caller) -> tuple[Plan, dict[str, Any] | None, Decision | None]:
     try:
-        at = None if ask.provider is None else named_provider(desk.names, None, ask.provider)
-        plan, experiment = _tried(desk, ask, choose(caller, desk.names, ask.model, at), caller)
-        plan, decision = _decided(desk, routed(desk.settings.features, plan, caller), caller, ask.max_tokens)
+        at = None if ask.provider is None else named_provider(admin_api.names, None, ask.provider)
+        plan, experiment = _tried(admin_api, ask, choose(caller, admin_api.names, ask.model, at), caller)
+        plan, decision = _decided(admin_api, routed(admin_api.settings.features, plan, caller), caller, ask.max_tokens)
         return plan, experiment, decision
     except (ModelNotFound, InvalidValue) as error:
         raise Unknown(error.message) from None
 
 
-def _decided(desk: Desk, plan: Plan, caller: Caller, maximum: int | None) -> tuple[Plan, Decision | None]:
+def _decided(admin_api: AdminApi, plan: Plan, caller: Caller, maximum: int | None) -> tuple[Plan, Decision | None]:
     """Where there are several candidates: what a call with an empty prompt would be told."""
     if plan.pool is None:
         return plan, None
-    router, asked = desk.router or Router(desk.settings, desk.names, desk.prices), Asked(output_tokens=maximum or 0)
+    router, asked = (
+        admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices),
+        Asked(output_tokens=maximum or 0),
+    )
     choice, health = router.rehearse(plan.pool, (caller, plan), asked)
     return planned(plan, choice) if choice.order else plan, decision_of(choice, asked, health, "")
 
 
-def _tried(desk: Desk, ask: ExplainAsk, plan: Plan, caller: Caller) -> tuple[Plan, dict[str, Any] | None]:
+def _tried(admin_api: AdminApi, ask: ExplainAsk, plan: Plan, caller: Caller) -> tuple[Plan, dict[str, Any] | None]:
     """The arm that such a call has, where that can be told; the shares of all."""
-    trial = None if desk.trials is None else desk.trials.find(plan.experiment)
-    if desk.trials is None or trial is None or not desk.settings.features.is_on("experiments", caller.name):
+    trial = None if admin_api.trials is None else admin_api.trials.find(plan.experiment)
+    if admin_api.trials is None or trial is None or not admin_api.settings.features.is_on("experiments", caller.name):
         return plan, None
     experiment, arm = trial.experiment, None
     if experiment.sticky == "key" or (experiment.sticky == "session" and ask.session):
-        place = desk.trials.assign(trial, caller.name, ask.session.encode())
-        arm, plan = experiment.arms[place].target, plan_of(trial, place, plan, caller, desk.names) or plan
+        place = admin_api.trials.assign(trial, caller.name, ask.session.encode())
+        arm, plan = experiment.arms[place].target, plan_of(trial, place, plan, caller, admin_api.names) or plan
     shares = [{"target": one.target, "share": share} for one, share in zip(experiment.arms, trial.lots, strict=True)]
     return plan, {"name": experiment.name, "state": trial.standing.state, "arm": arm, "arms": shares}
 
@@ -189,47 +194,47 @@ def _sharing(caller: Caller, call: Call, plan: Plan) -> dict[str, Any]:
     return {"coalesce": wish.coalesce, "cache": cache, "bypassed": wish.bypassed}
 
 
-def _sent(desk: Desk, call: Call, plan: Plan, maximum: int | None) -> dict[str, str]:
+def _sent(admin_api: AdminApi, call: Call, plan: Plan, maximum: int | None) -> dict[str, str]:
     """The first attempt's request, where the provider speaks the client's protocol."""
     target = plan.targets[0]
-    provider = desk.settings.providers[target.provider]
+    provider = admin_api.settings.providers[target.provider]
     members = members_for(call, plan.defaults, provider, maximum)
     change = Change(target.model if plan.rewrite else None, tuple(members.items()))
     body = b"".join(outgoing(call, change)).decode("utf-8", "replace")
     return {"method": call.method, "url": url_for(provider, call), "body": body}
 
 
-def _quote(desk: Desk, call: Call, plan: Plan, caller: Caller) -> tuple[Quote, int]:
+def _quote(admin_api: AdminApi, call: Call, plan: Plan, caller: Caller) -> tuple[Quote, int]:
     """What it may cost, and the tokens that limits would reserve for it. Raises `Unknown` for more than it may ask for."""
     target = plan.targets[0]
-    provider = desk.settings.providers[target.provider]
-    rules = desk.settings.money.rules
+    provider = admin_api.settings.providers[target.provider]
+    rules = admin_api.settings.money.rules
     try:
         weight, _ = most_output(caller, call, weigh(call, plan.defaults))
     except InvalidValue as error:
         raise Unknown(error.message) from None
-    return quote_for(weight, provider, [(plan.label, target.model)], desk.prices, rules), weight.likely_tokens
+    return quote_for(weight, provider, [(plan.label, target.model)], admin_api.prices, rules), weight.likely_tokens
 
 
-def _hold(desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
-    """What `Toll.hold` would decide, without waiting."""
+def _hold(admin_api: AdminApi, quote: Quote, whose: tuple[tuple[str, ...], str], now: float) -> _Hold:
+    """What `Admission.hold` would decide, without waiting."""
     scopes, key = whose
     if quote.is_free:
         return _Hold("goes: it is free of charge", 0)
-    if not desk.books.is_bound(scopes):
+    if not admin_api.books.is_bound(scopes):
         return _Hold("goes: no budget applies", quote.most_pusd)
     if quote.bound is None:
-        if desk.settings.money.rules.unpriced == "deny":
+        if admin_api.settings.money.rules.unpriced == "deny":
             return _Hold(_refused(quote))
         return _Hold("goes: it has no price, and budget_policy.unpriced allows that", 0)
-    return _judged(desk.books, quote, quote.bound, (scopes, key), now)
+    return _judged(admin_api.books, quote, quote.bound, (scopes, key), now)
 
 
 def _shadows(
-    desk: Desk, quote: Quote, whose: tuple[tuple[str, ...], str], now: float
+    admin_api: AdminApi, quote: Quote, whose: tuple[tuple[str, ...], str], now: float
 ) -> dict[str, tuple[int, str | None]]:
     """What each budget in shadow would hold, and what it would refuse the call with, by its id."""
-    rules, rooms = desk.settings.money.rules, desk.books.shadow_rooms(*whose, now)
+    rules, rooms = admin_api.settings.money.rules, admin_api.books.shadow_rooms(*whose, now)
     return {budget_id: judge_in_shadow(quote, room, rules) for budget_id, room in rooms}
 
 

@@ -18,9 +18,9 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.money.budgets import GLOBAL, Budget, key_of, tenant_of
 from proxy.policy.tenants import children
 from proxy.stores.analytics import HOUR_MS, AnalyticsQuestion
+from proxy.web.operator.admin_api import AdminApi, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Desk, instant
 
 _TOTAL_HOURS = 90 * 24  # how far ahead is looked where nothing ends
 _TOO_SHORT = ("minute", "hour")
@@ -87,33 +87,37 @@ class ForecastOrders:
 
     async def _forecast(self, _: dict[str, Any]) -> Answer:
         await self._state.flushed()
-        desk, now = self._state.desk(), time.time()
-        return await asyncio.to_thread(forecasts, desk, desk.books.state(now), now)
+        admin_api, now = self._state.admin_api(), time.time()
+        return await asyncio.to_thread(forecasts, admin_api, admin_api.books.state(now), now)
 
 
-def forecasts(desk: Desk, standings: Sequence[Standing], now: float) -> ForecastAnswer:
+def forecasts(admin_api: AdminApi, standings: Sequence[Standing], now: float) -> ForecastAnswer:
     """It asks files and may run in a thread; the books may not, so that where they stand is an argument."""
-    found = [s for s in standings if s.budget.per not in _TOO_SHORT and desk.bounds.has_budget(s.budget)]
+    found = [s for s in standings if s.budget.per not in _TOO_SHORT and admin_api.bounds.has_budget(s.budget)]
     found.sort(key=lambda s: s.spent_pusd * 10**6 // max(1, s.budget.cap_pusd), reverse=True)
-    histories = _Histories(desk, now, [standing.budget for standing in found[:_MOST]])
+    histories = _Histories(admin_api, now, [standing.budget for standing in found[:_MOST]])
     rows = [_row(standing, histories.of(standing.budget), now) for standing in found[:_MOST]]
     rows.sort(key=lambda row: (row.exhausted_in_seconds is None, row.exhausted_in_seconds or 0, row.budget))
-    return ForecastAnswer(instant(int(now * 1000)), rows, credit_forecasts(desk, now), max(0, len(found) - _MOST))
+    return ForecastAnswer(instant(int(now * 1000)), rows, credit_forecasts(admin_api, now), max(0, len(found) - _MOST))
 
 
-def credit_forecasts(desk: Desk, now: float) -> list[CreditForecast]:
+def credit_forecasts(admin_api: AdminApi, now: float) -> list[CreditForecast]:
     """Of the keys whose provider names a limit."""
-    rows = [credit_forecast(desk, bill, now) for bill in desk.files.newest_bills() if desk.bounds.has(bill.tenant)]
+    rows = [
+        credit_forecast(admin_api, bill, now)
+        for bill in admin_api.files.newest_bills()
+        if admin_api.bounds.has(bill.tenant)
+    ]
     return [row for row in rows if row is not None]
 
 
-def credit_forecast(desk: Desk, bill: BillDay, now: float) -> CreditForecast | None:
+def credit_forecast(admin_api: AdminApi, bill: BillDay, now: float) -> CreditForecast | None:
     """Of one of them; None where it has no limit. With little history the present rate is what was billed this day."""
     seen = bill.seen
     if seen.left_pusd is None:
         return None
     only = {"provider": bill.provider, **({"tenant": bill.tenant} if bill.tenant else {})}
-    history = _hours(desk, only, now)
+    history = _hours(admin_api, only, now)
     billed, elapsed = bill.billed_pusd, (seen.at_ms - bill.since_ms) / HOUR_MS
     found = forecast(Ahead(billed, billed + max(0, seen.left_pusd), elapsed, _TOTAL_HOURS), history)
     out = None if found.out_in_hours is None else int(found.out_in_hours * 3600)
@@ -152,7 +156,7 @@ def _row(standing: Standing, history: list[int], now: float) -> BudgetForecast:
     )
 
 
-def _whose(desk: Desk, budget: Budget) -> list[dict[str, str]]:
+def _whose(admin_api: AdminApi, budget: Budget) -> list[dict[str, str]]:
     """Which roll-ups have what it binds; none where they cannot tell: by tag, or what judges spend."""
     narrowed: dict[str, str] = {}
     if (only := budget.only) is not None:
@@ -165,38 +169,38 @@ def _whose(desk: Desk, budget: Budget) -> list[dict[str, str]]:
     if (key := key_of(budget.scope)) is not None:
         return [{**narrowed, "key": key}]
     if (tenant := tenant_of(budget.scope)) is not None:
-        return [{**narrowed, "tenant": one} for one in (tenant, *children(desk.settings.tenants, tenant))]
+        return [{**narrowed, "tenant": one} for one in (tenant, *children(admin_api.settings.tenants, tenant))]
     return []
 
 
 class _Histories:
     """What every hour cost, of what each of some budgets binds; those of single keys are read together."""
 
-    def __init__(self, desk: Desk, now: float, budgets: Sequence[Budget]) -> None:
-        self._desk, self._now = desk, now
+    def __init__(self, admin_api: AdminApi, now: float, budgets: Sequence[Budget]) -> None:
+        self._admin_api, self._now = admin_api, now
         self._known: dict[tuple[tuple[str, str], ...], list[int]] = {}
-        keys = {only["key"] for budget in budgets for only in _whose(desk, budget) if only.keys() == {"key"}}
+        keys = {only["key"] for budget in budgets for only in _whose(admin_api, budget) if only.keys() == {"key"}}
         plain = tuple(key for key in keys if not _PATTERN & set(key))
         if plain:
             by_key: dict[str, dict[int, int]] = {key: {} for key in plain}
             question = replace(_asked({}, now), by=("key",), keys=plain)
-            for (at_ms, (key,)), pusd in desk.files.costs(question).items():
+            for (at_ms, (key,)), pusd in admin_api.files.costs(question).items():
                 by_key[key][at_ms] = pusd
             self._known = {(("key", key),): _in_a_row(costs, now) for key, costs in by_key.items()}
 
     def of(self, budget: Budget) -> list[int]:
         """Of one of them, from the first hour that anything is known of to the last that is over."""
         history: list[int] = []
-        for only in _whose(self._desk, budget):
+        for only in _whose(self._admin_api, budget):
             asked = tuple(sorted(only.items()))
             if asked not in self._known:
-                self._known[asked] = _hours(self._desk, only, self._now)
+                self._known[asked] = _hours(self._admin_api, only, self._now)
             history = _added(history, self._known[asked])
         return history
 
 
-def _hours(desk: Desk, only: dict[str, str], now: float) -> list[int]:
-    costs = desk.files.costs(_asked(only, now))
+def _hours(admin_api: AdminApi, only: dict[str, str], now: float) -> list[int]:
+    costs = admin_api.files.costs(_asked(only, now))
     return _in_a_row({at_ms: pusd for (at_ms, _), pusd in costs.items()}, now)
 
 

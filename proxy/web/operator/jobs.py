@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from proxy.stores.job_rows import OPEN, Job, Tenants
+from proxy.web.operator.admin_api import Declined, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.desk import Declined, Unknown, instant
 
 _ENDS = ("completed", "failed", "expired", "cancelled")
 

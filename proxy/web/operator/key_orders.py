@@ -18,8 +18,8 @@ from proxy.stores.keys import StoredKey, key_terms
 from proxy.stores.keyset import KeySet
 from proxy.stores.records import Adjusted
 from proxy.web.operator.actor import Work, written
+from proxy.web.operator.admin_api import Declined, InFile, Unknown, instant
 from proxy.web.operator.answers import KeyChangedAnswer, KeyMadeAnswer, KeyRotatedAnswer
-from proxy.web.operator.desk import Declined, InFile, Unknown, instant
 
 if TYPE_CHECKING:
     from proxy.config.new_key import KeyChangesSection, TermsSection

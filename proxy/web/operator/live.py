@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from proxy.errors import Overloaded
 from proxy.exchange.record import Entry
+from proxy.web.operator.admin_api import instant
 from proxy.web.operator.answers import LiveCall
 from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.desk import instant
 from proxy.web.operator.pulse import MINUTES, MinuteAnswer
 from proxy.web.operator.traffic import Traffic
 

@@ -15,8 +15,8 @@ from proxy.web.body import read_body
 from proxy.web.errors import SERVER_NAME
 from proxy.web.faults import RoleNotSufficient
 from proxy.web.operator.actor import Actor
+from proxy.web.operator.admin_auth import AdminAuth, stranger
 from proxy.web.operator.cookies import COOKIE, TLS_COOKIE, Holder
-from proxy.web.operator.door import AdminDoor, stranger
 from proxy.web.operator.oidc import Identity, LoginFailed
 from proxy.web.operator.trail import Trail
 
@@ -63,8 +63,8 @@ class WaysAnswer(Struct, frozen=True):
 class Logins:
     """Whatever stands in `LOGIN_PATHS`; everybody may ask."""
 
-    def __init__(self, door: AdminDoor, trail: Trail) -> None:
-        self._door = door
+    def __init__(self, auth: AdminAuth, trail: Trail) -> None:
+        self._auth = auth
         self._trail = trail
         self._identity: Identity | None = None
 
@@ -80,14 +80,14 @@ class Logins:
             case "POST", "/auth/session":
                 return await self._by_token(request)
             case "GET", "/auth/ways":
-                ways = WaysAnswer(token=self._door.has_tokens, oidc=self._door.login.oidc is not None)
+                ways = WaysAnswer(token=self._auth.has_tokens, oidc=self._auth.login.oidc is not None)
                 return _json(ways)
-        known = self._door.known(request)
+        known = self._auth.known(request)
         if known is None:
             raise InvalidApiKey("Nobody has logged in: send the cookie and the header x-tollkeeper-page, or a token.")
         if request.method == "GET":
             return _answer(Holder(known.name, known.role, known.tenant))
-        self._door.sessions.close(request.cookies)
+        self._auth.sessions.close(request.cookies)
         response = _answer(Holder(known.name, known.role, known.tenant))
         for name in (COOKIE, TLS_COOKIE):
             response.del_cookie(name, path="/", secure=name == TLS_COOKIE)
@@ -98,14 +98,14 @@ class Logins:
             body = msgspec.json.decode(await read_body(request, _MOST_BODY), type=LoginBody)
         except msgspec.DecodeError as error:
             raise InvalidValue(f"The body must be a JSON object with the member token: {error}.") from None
-        holder = self._door.holder(body.token.strip(), request)
+        holder = self._auth.holder(body.token.strip(), request)
         if holder is None:
             raise InvalidApiKey("This is no admin token, or it has ended.")
         return await self._open(request, holder, None)
 
     async def _by_link(self, request: BaseRequest) -> Response:
         """One of `tollkeeper dashboard`, which leads to the dashboard."""
-        holder = self._door.redeem(request.query.get("token", ""), request)
+        holder = self._auth.redeem(request.query.get("token", ""), request)
         if holder is None:
             raise InvalidApiKey("This link was used, or is too old; `tollkeeper dashboard` prints another.")
         return await self._open(request, holder, "/")
@@ -115,7 +115,7 @@ class Logins:
         identity, to = self._provider(), request.query.get("to", "")
         if to and not _OWN_PAGE.fullmatch(to):
             raise InvalidValue("`to` must be a path of the admin port.", param="to")
-        base = self._door.login.url or f"{'https' if self._is_tls(request) else 'http'}://{request.host}"
+        base = self._auth.login.url or f"{'https' if self._is_tls(request) else 'http'}://{request.host}"
         try:
             asked = await identity.ask(f"{base}/auth/callback", to)
         except LoginFailed as error:
@@ -146,8 +146,8 @@ class Logins:
 
     async def _open(self, request: BaseRequest, holder: Holder, to: str | None) -> Response:
         """A session: its cookie, and the page's token in the answer, or behind the # of the page to go to."""
-        seconds, secure = self._door.login.session_seconds, self._is_tls(request)
-        cookie, page = self._door.sessions.open(holder, time.monotonic() + seconds)
+        seconds, secure = self._auth.login.session_seconds, self._is_tls(request)
+        cookie, page = self._auth.sessions.open(holder, time.monotonic() + seconds)
         await self._tell(Actor(holder.name, stranger(request).source, "", holder.role, holder.tenant), "login.done")
         response = _answer(holder, page)
         if to:
@@ -167,7 +167,7 @@ class Logins:
 
     def _provider(self) -> Identity:
         """That of the configuration in force."""
-        oidc = self._door.login.oidc
+        oidc = self._auth.login.oidc
         if oidc is None:
             raise UnknownEndpoint("There is no provider of identity to log in at (`auth: oidc:`).")
         if self._identity is None or self._identity.oidc != oidc:
@@ -176,8 +176,8 @@ class Logins:
 
     def _is_tls(self, request: BaseRequest) -> bool:
         """Whether the browser speaks TLS, with whoever stands before us; one that says so wrongly keeps no cookie."""
-        if self._door.login.url is not None:
-            return self._door.login.url.startswith("https://")
+        if self._auth.login.url is not None:
+            return self._auth.login.url.startswith("https://")
         return request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from proxy.exchange.listings import Listings, Step
 from proxy.policy.names.news import counted
 from proxy.stores.queries import Files
+from proxy.web.operator.admin_api import AdminApi, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Desk, instant
 from proxy.web.operator.model_rows import Known, ModelsAnswer, ModelsAsk
 from proxy.web.operator.models import model_list
-from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.timestamps import moment_ms
 
 Params = dict[str, Any]
 _MOST_NEWS = 1000
@@ -87,13 +87,13 @@ class ModelOrders:
         self.by_name = {"models": self._models, "model_news": self._news}
 
     async def _models(self, params: Params) -> Answer:
-        desk, ask = self._state.desk(), msgspec.convert(params, ModelsAsk, strict=False)
-        observed = None if desk.router is None else desk.router.observed
+        admin_api, ask = self._state.admin_api(), msgspec.convert(params, ModelsAsk, strict=False)
+        observed = None if admin_api.router is None else admin_api.router.observed
         if observed is not None and (ask.max_first_token or ask.min_speed or ask.sort in ("first_token", "speed")):
             observed.is_wanted = True  # from now on, if nobody has chosen before
-        told = Known(desk.settings, desk.names, desk.prices, observed)
+        told = Known(admin_api.settings, admin_api.names, admin_api.prices, observed)
         found = await asyncio.to_thread(model_list, told, ask)
-        return found if desk.bounds.tenants is None else _of_tenants(desk, found, ask)
+        return found if admin_api.bounds.tenants is None else _of_tenants(admin_api, found, ask)
 
     async def _news(self, params: Params) -> Answer:
         return await asyncio.to_thread(news_of, self._state.files, params, self._state.zone(None))
@@ -132,8 +132,8 @@ def news_of(files: Files, params: Params, zone: tzinfo) -> NewsAnswer:
     )
 
 
-def _of_tenants(desk: Desk, found: ModelsAnswer, ask: ModelsAsk) -> ModelsAnswer:
+def _of_tenants(admin_api: AdminApi, found: ModelsAnswer, ask: ModelsAsk) -> ModelsAnswer:
     """Of the names those that one of the admin's tenants may use."""
-    theirs = desk.bounds.models(desk.names, desk.settings.tenants)
+    theirs = admin_api.bounds.models(admin_api.names, admin_api.settings.tenants)
     rows = [row for row in found.models if row.name in theirs]
     return replace(found, models=rows, known=found.known if ask.query in theirs else [])

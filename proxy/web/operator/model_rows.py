@@ -19,7 +19,7 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.routing.observing import Observed
 from proxy.policy.routing.values import UNKNOWN, Speed
 from proxy.policy.values import Settings, Target
-from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.timestamps import moment_ms
 
 _OFF = "it is switched off for everybody"
 _PER_MILLION = Decimal(1_000_000)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from proxy.config.stored import Layers
 from proxy.stores.settings import StoredSetting
 from proxy.stores.vault import Vault
-from proxy.web.operator.desk import Unknown
+from proxy.web.operator.admin_api import Unknown
 from proxy.web.operator.stored_settings import Wanted
 
 SECTION = "model_switches"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from proxy.config.use_cases import KeptVersion
 from proxy.stores.use_cases import kept_versions
-from proxy.web.operator.desk import Declined, Unknown, instant
+from proxy.web.operator.admin_api import Declined, Unknown, instant
 
 
 class ModelDiffAsk(Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,13 +18,13 @@ from proxy.policy.money.credits import with_credits
 from proxy.stores.audit import AuditRow
 from proxy.web.operator.actor import ACTOR, Actor
 from proxy.web.operator.adjusting import AdjustAsk
+from proxy.web.operator.admin_api import Declined, UsageAsk
 from proxy.web.operator.analytics import AnalyticsOrders
 from proxy.web.operator.anomalies import AnomalyOrders
 from proxy.web.operator.answers import Answer, DashboardAnswer, ProviderTriedAnswer, ReloadedAnswer, StatusAnswer
 from proxy.web.operator.bounds import Bounds
 from proxy.web.operator.control_state import LiveState
 from proxy.web.operator.cookies import LINK_SECONDS, Holder, Sessions
-from proxy.web.operator.desk import Declined, UsageAsk
 from proxy.web.operator.experiments import ExperimentOrders
 from proxy.web.operator.explain import ExplainAsk, explain
 from proxy.web.operator.forecasts import ForecastOrders
@@ -120,7 +120,7 @@ class Orders:
 
     def bounds(self) -> Bounds:
         """Those of whoever gives the order."""
-        return self.state.desk().bounds
+        return self.state.admin_api().bounds
 
     def _events(self, params: Params) -> AsyncGenerator[Struct]:
         return self.traffic.feed.events.follow(params, self.bounds())
@@ -141,7 +141,7 @@ class Orders:
 
     def _with_credits(self, answer: Answer) -> Answer:
         """The answer with the operator's own unit beside every amount, where there is one."""
-        unit = self.state.desk().settings.credits
+        unit = self.state.admin_api().settings.credits
         if unit is None:
             return answer
         told: dict[str, Any] = with_credits(msgspec.to_builtins(answer), unit)
@@ -165,7 +165,7 @@ class Orders:
         return self.whereabouts()
 
     async def _dashboard(self, _: Params) -> Answer:
-        where = self.state.desk().settings.login.url or self._host.whereabouts().admin_url
+        where = self.state.admin_api().settings.login.url or self._host.whereabouts().admin_url
         if where.startswith("unix:"):
             raise Declined(
                 "the admin port listens on a Unix socket, where no browser finds it; `auth: url:` says where one does"
@@ -178,42 +178,42 @@ class Orders:
     async def _usage(self, params: Params) -> Answer:
         ask = msgspec.convert(params, UsageAsk)
         await self.state.flushed()
-        return await asyncio.to_thread(self.state.desk().usage, ask)
+        return await asyncio.to_thread(self.state.admin_api().usage, ask)
 
     async def _explain(self, params: Params) -> Answer:
-        return explain(self.state.desk(), msgspec.convert(params, ExplainAsk), time.time())
+        return explain(self.state.admin_api(), msgspec.convert(params, ExplainAsk), time.time())
 
     async def _images_models(self, params: Params) -> Answer:
         await self.state.flushed()
-        return await asyncio.to_thread(images_models, self.state.desk(), params)
+        return await asyncio.to_thread(images_models, self.state.admin_api(), params)
 
     async def _images_estimate(self, params: Params) -> Answer:
-        return images_estimate(self.state.desk(), params, time.time())
+        return images_estimate(self.state.admin_api(), params, time.time())
 
     async def _model_diff(self, params: Params) -> Answer:
         ask = msgspec.convert(params, ModelDiffAsk)
-        return await asyncio.to_thread(model_diff, self.state.desk().settings.state_dir, ask)
+        return await asyncio.to_thread(model_diff, self.state.admin_api().settings.state_dir, ask)
 
     async def _budgets(self, _: Params) -> Answer:
-        return self.state.desk().budgets(time.time())
+        return self.state.admin_api().budgets(time.time())
 
     async def _adjust(self, params: Params) -> Answer:
         return await self.state.adjust(msgspec.convert(params, AdjustAsk))
 
     async def _keys(self, _: Params) -> Answer:
         await self.state.flushed()
-        desk, now = self.state.desk(), time.time()
-        return await asyncio.to_thread(desk.key_list, desk.books.state(now), now)
+        admin_api, now = self.state.admin_api(), time.time()
+        return await asyncio.to_thread(admin_api.key_list, admin_api.books.state(now), now)
 
     async def _tenants(self, params: Params) -> Answer:
         await self.state.flushed()
-        desk, name = self.state.desk(), params.get("tenant")
-        return await asyncio.to_thread(tenant_list, desk, name, desk.books.state(time.time()))
+        admin_api, name = self.state.admin_api(), params.get("tenant")
+        return await asyncio.to_thread(tenant_list, admin_api, name, admin_api.books.state(time.time()))
 
     async def _create(self, params: Params) -> Answer:
         from proxy.config.new_key import read_new_key
 
-        asked, bounds = read_new_key(params), self.state.desk().bounds
+        asked, bounds = read_new_key(params), self.state.admin_api().bounds
         bounds.refuse_user(asked.uid)
         return await self.state.create(asked.model_copy(update={"tenant": bounds.home(asked.tenant)}))
 
@@ -221,7 +221,7 @@ class Orders:
         from proxy.config.new_key import read_key_changes
 
         name, asked = self._own(params), {name: value for name, value in params.items() if name != "key"}
-        bounds = self.state.desk().bounds
+        bounds = self.state.admin_api().bounds
         if "tenant" in asked and not bounds.has(asked["tenant"]):
             raise bounds.stray()
         bounds.refuse_user(asked.get("uid"))
@@ -237,9 +237,9 @@ class Orders:
     def _own(self, params: Params) -> str:
         """The key an order names. Raises `Unknown` where whoever gives it has none of this name."""
         name = str(params.get("key"))
-        desk = self.state.desk()
-        if not desk.bounds.has_key(name):
-            raise no_such_key(name, [caller for caller in desk.keys.each if desk.bounds.has_key(caller.name)])
+        admin_api = self.state.admin_api()
+        if not admin_api.bounds.has_key(name):
+            raise no_such_key(name, [caller for caller in admin_api.keys.each if admin_api.bounds.has_key(caller.name)])
         return name
 
     async def _backup(self, params: Params) -> Answer:
@@ -247,9 +247,9 @@ class Orders:
 
     async def _sessions(self, params: Params) -> Answer:
         await self.state.flushed()
-        desk, ask = self.state.desk(), msgspec.convert(params, SessionsAsk)
-        known = await asyncio.to_thread(known_sessions, desk, ask)
-        return session_list(known, desk.books, time.time())
+        admin_api, ask = self.state.admin_api(), msgspec.convert(params, SessionsAsk)
+        known = await asyncio.to_thread(known_sessions, admin_api, ask)
+        return session_list(known, admin_api.books, time.time())
 
     async def _raise_session(self, params: Params) -> Answer:
         answer = await self.state.raise_session(msgspec.convert(params, RaiseAsk))
@@ -265,12 +265,12 @@ class Orders:
         return await self._host.try_provider(str(params.get("name")))
 
     async def _end(self, params: Params) -> Answer:
-        return self.traffic.end(str(params.get("request_id")), self.state.desk().bounds)
+        return self.traffic.end(str(params.get("request_id")), self.state.admin_api().bounds)
 
     async def _audit(self, params: Params) -> Answer:
         ask = msgspec.convert(params, AuditAsk, strict=False)
         await self.state.flushed()
-        wanted = question(ask, self.state.desk().bounds.tenants)
+        wanted = question(ask, self.state.admin_api().bounds.tenants)
         return audit_answer(ask, await asyncio.to_thread(self.state.files.audit, wanted))
 
     async def _verified(self, params: Params) -> Answer:

@@ -13,9 +13,9 @@ from msgspec import Meta, Struct
 from proxy.policy.money.amounts import usd_text
 from proxy.stores.past_calls import CallsQuestion, Place
 from proxy.stores.records import Row
+from proxy.web.operator.admin_api import FILTERS, EpochMs, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import FILTERS, Moment, instant
 from proxy.web.operator.traffic import Traffic
 
 PAST_FILTERS = (*FILTERS, "tag", "error")
@@ -24,8 +24,8 @@ PAST_FILTERS = (*FILTERS, "tag", "error")
 class PastCallsAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """Names or patterns, except `outcome`; `before` is the `next` of the page before."""
 
-    since_ms: Moment | None = None
-    until_ms: Moment | None = None
+    since_ms: EpochMs | None = None
+    until_ms: EpochMs | None = None
     key: str | None = None
     model: str | None = None
     provider: str | None = None
@@ -87,14 +87,14 @@ class CallOrders:
 
     async def _live(self, _: dict[str, Any]) -> Answer:
         await self._traffic.feed.caught_up()
-        return self._traffic.calls(self._state.desk().bounds, time.monotonic())
+        return self._traffic.calls(self._state.admin_api().bounds, time.monotonic())
 
     async def _show(self, params: dict[str, Any]) -> Answer:
         await self._state.flushed()
-        return await asyncio.to_thread(self._state.desk().show, str(params.get("request_id")))
+        return await asyncio.to_thread(self._state.admin_api().show, str(params.get("request_id")))
 
     async def _past_calls(self, params: dict[str, Any]) -> Answer:
-        asked, bounds = msgspec.convert(params, PastCallsAsk, strict=False), self._state.desk().bounds
+        asked, bounds = msgspec.convert(params, PastCallsAsk, strict=False), self._state.admin_api().bounds
         question = calls_question(asked, bounds.tenants)
         await self._state.flushed()
         return calls_answer(await asyncio.to_thread(self._state.files.past_calls, question))

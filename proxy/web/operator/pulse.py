@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from proxy.exchange.lines import Alike
 from proxy.policy.money.amounts import usd_text
+from proxy.web.operator.admin_api import instant
 from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.desk import instant
 
 MINUTES = 60
 _MOST_TIMES = 1000  # of a minute, for its percentiles

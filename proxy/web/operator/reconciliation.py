@@ -13,9 +13,9 @@ from msgspec import Struct
 from proxy.policy.analysis.bills import BillDay, State, day_of
 from proxy.policy.money.amounts import usd_text
 from proxy.stores.bills import KeptCorrection
+from proxy.web.operator.admin_api import AdminApi, EpochMs, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Desk, Moment, instant
 
 _USUAL_MS = 30 * 86_400_000
 
@@ -64,7 +64,7 @@ class ReconciliationAnswer(Struct, frozen=True):
 class ReconciliationAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """Since when; None: 30 days."""
 
-    since_ms: Moment | None = None
+    since_ms: EpochMs | None = None
 
 
 class ReconciliationOrders:
@@ -78,19 +78,19 @@ class ReconciliationOrders:
         }
 
     async def _reconciliation(self, params: dict[str, Any]) -> Answer:
-        return await asyncio.to_thread(reconciliation, self._state.desk(), params, time.time())
+        return await asyncio.to_thread(reconciliation, self._state.admin_api(), params, time.time())
 
     async def _reconcile(self, _: dict[str, Any]) -> Answer:
         await self._look()
         return await self._reconciliation({})
 
 
-def reconciliation(desk: Desk, params: dict[str, Any], now: float) -> ReconciliationAnswer:
+def reconciliation(admin_api: AdminApi, params: dict[str, Any], now: float) -> ReconciliationAnswer:
     """The answer; an admin of a tenant sees the tenant's own keys. Raises as `Files` does."""
     ask = msgspec.convert(params, ReconciliationAsk)
     since_ms = int(now * 1000) - _USUAL_MS if ask.since_ms is None else max(0, ask.since_ms)
-    days, made = desk.files.bills(day_of(since_ms))
-    mine = desk.bounds.has
+    days, made = admin_api.files.bills(day_of(since_ms))
+    mine = admin_api.bounds.has
     return ReconciliationAnswer(
         [day_row(day) for day in days if mine(day.tenant)],
         [_correction(one) for one in made if mine(one.made.tenant)],

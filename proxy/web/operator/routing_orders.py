@@ -22,9 +22,9 @@ from proxy.policy.routing.values import NAMED, Ask, Decision
 from proxy.policy.strategies import Pool, Seat, Strategy, Weights
 from proxy.policy.tenants import scopes_of
 from proxy.policy.values import Caller, Plan
+from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Desk, Unknown, instant
 from proxy.web.operator.explain import caller_of
 from proxy.wire.call import read_call
 from proxy.wire.endpoints import endpoint_for
@@ -81,13 +81,13 @@ class StrategiesAnswer(Struct, frozen=True):
     own: list[str]
 
 
-def recommend(desk: Desk, params: Params) -> Decision:
+def recommend(admin_api: AdminApi, params: Params) -> Decision:
     """What a request would be told now. Raises `Unknown` and ValueError."""
-    router = desk.router or Router(desk.settings, desk.names, desk.prices)
+    router = admin_api.router or Router(admin_api.settings, admin_api.names, admin_api.prices)
     own = msgspec.convert({name: params[name] for name in _OWN if name in params}, RecommendBody)
-    caller = caller_of(desk, own.key)
-    plan, pool = pool_asked(desk, caller, own)
-    room = desk.books.room(scopes_of(caller), caller.name, time.time())
+    caller = caller_of(admin_api, own.key)
+    plan, pool = pool_asked(admin_api, caller, own)
+    room = admin_api.books.room(scopes_of(caller), caller.name, time.time())
     left = None if room is None else room.spendable_pusd * 1e-12
     ask = replace(_ask(own, params), left_usd=left)
     strategy = ceilings_of(router.strategy(pool.strategy), own.ceilings)
@@ -100,28 +100,28 @@ def recommend(desk: Desk, params: Params) -> Decision:
 _OWN = RecommendBody.__struct_fields__
 
 
-def pool_asked(desk: Desk, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
+def pool_asked(admin_api: AdminApi, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
     """What is chosen among, and how. Raises `Unknown`."""
-    plan, pool = _pool(desk, caller, own)
+    plan, pool = _pool(admin_api, caller, own)
     if own.strategy is not None:
         pool = replace(pool, strategy=own.strategy)
-    if pool.strategy not in desk.settings.strategies and pool.strategy not in NAMED:
-        known = ", ".join((*desk.settings.strategies, *NAMED))
+    if pool.strategy not in admin_api.settings.strategies and pool.strategy not in NAMED:
+        known = ", ".join((*admin_api.settings.strategies, *NAMED))
         raise Unknown(f"there is no strategy {pool.strategy!r}; there is: {known}")
     return plan, pool
 
 
-def _pool(desk: Desk, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
+def _pool(admin_api: AdminApi, caller: Caller, own: RecommendBody) -> tuple[Plan, Pool]:
     """The candidates: those that are named, else those of the model; one that leads to a single target is alone."""
     names = own.candidates or [own.model]
     seats: dict[object, Seat] = {}
     try:
         for name in names:
-            plan = choose(caller, desk.names, name)
+            plan = choose(caller, admin_api.names, name)
             if plan.pool is not None and not own.candidates:
                 return plan, plan.pool
-            seat = Seat(plan.targets[0], plan.label, desk.names.look_up(name).slug)
-            if may_use(caller, desk.names, name):
+            seat = Seat(plan.targets[0], plan.label, admin_api.names.look_up(name).slug)
+            if may_use(caller, admin_api.names, name):
                 seats.setdefault(seat.target, seat)
     except ModelNotFound as error:
         raise Unknown(error.message) from None
@@ -138,14 +138,14 @@ def _ask(own: RecommendBody, params: Params) -> Ask:
     named = needs_named(own.needs)
     is_bare = not body.keys() - {"model", "max_tokens", "max_completion_tokens", "stream"}
     tokens = _LIKELY_PROMPT if is_bare else weight.likely_input_tokens
-    needs = named | needs_of(call, weight.intake.images, weight.intake.audio_seconds)
-    return Ask(needs, tokens, weight.asks.maximum or 0, call.stream)
+    needs = named | needs_of(call, weight.input_media.images, weight.input_media.audio_seconds)
+    return Ask(needs, tokens, weight.requested.maximum or 0, call.stream)
 
 
-def strategies(desk: Desk) -> StrategiesAnswer:
+def strategies(admin_api: AdminApi) -> StrategiesAnswer:
     """The built-in ones and one's own."""
-    every: dict[str, Strategy] = {**NAMED, **desk.settings.strategies}
-    return StrategiesAnswer({name: _told(one) for name, one in every.items()}, list(desk.settings.strategies))
+    every: dict[str, Strategy] = {**NAMED, **admin_api.settings.strategies}
+    return StrategiesAnswer({name: _told(one) for name, one in every.items()}, list(admin_api.settings.strategies))
 
 
 def _told(strategy: Strategy) -> StrategyAnswer:
@@ -171,17 +171,17 @@ class RoutingOrders:
         }
 
     async def _recommend(self, params: Params) -> Answer:
-        return recommend(self._state.desk(), params)
+        return recommend(self._state.admin_api(), params)
 
     async def _simulate(self, params: Params) -> Answer:
         from proxy.web.operator.simulating import simulation
 
-        rest = simulation(self._state.desk(), params)
+        rest = simulation(self._state.admin_api(), params)
         await self._state.flushed()
         return await asyncio.to_thread(rest)
 
     async def _decisions(self, _: Params) -> Answer:
-        router = self._state.desk().router
+        router = self._state.admin_api().router
         latest = [] if router is None else list(router.decided)[-_MOST_SHOWN:]
         return DecisionsAnswer(
             [
@@ -191,10 +191,10 @@ class RoutingOrders:
         )
 
     async def _strategies(self, _: Params) -> Answer:
-        return strategies(self._state.desk())
+        return strategies(self._state.admin_api())
 
     async def _strategy(self, params: Params) -> Answer:
-        known = strategies(self._state.desk()).strategies
+        known = strategies(self._state.admin_api()).strategies
         if (found := known.get(str(params["name"]))) is None:
             raise Unknown(f"there is no strategy {params['name']!r}; there is: {', '.join(known)}")
         return found

@@ -35,9 +35,9 @@ from proxy.policy.names.resolution import resolve
 from proxy.policy.strategies import Seat
 from proxy.policy.values import Caller
 from proxy.stores.analytics import DAY_MS, AnalyticsQuestion, By
+from proxy.web.operator.admin_api import AdminApi, EpochMs, Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.control_state import LiveState
-from proxy.web.operator.desk import Desk, Moment, Unknown, instant
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
 from proxy.wire.usage import Usage
 
@@ -94,14 +94,14 @@ class WhatIfAnswer(Struct, frozen=True):
 class SavingsAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """Since when; None: 30 days."""
 
-    since_ms: Moment | None = None
+    since_ms: EpochMs | None = None
 
 
 class WhatIfAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """`only`: of the calls of these names, a pattern."""
 
     model: str
-    since_ms: Moment | None = None
+    since_ms: EpochMs | None = None
     only: str | None = None
 
 
@@ -117,41 +117,41 @@ class SavingsOrders:
 
     async def _savings(self, params: dict[str, Any]) -> Answer:
         await self._state.flushed()
-        return await asyncio.to_thread(savings, self._state.desk(), params, time.time())
+        return await asyncio.to_thread(savings, self._state.admin_api(), params, time.time())
 
     async def _what_if(self, params: dict[str, Any]) -> Answer:
         await self._state.flushed()
-        return await asyncio.to_thread(what_if, self._state.desk(), params, time.time())
+        return await asyncio.to_thread(what_if, self._state.admin_api(), params, time.time())
 
 
-def savings(desk: Desk, params: dict[str, Any], now: float) -> SavingsAnswer:
+def savings(admin_api: AdminApi, params: dict[str, Any], now: float) -> SavingsAnswer:
     """The answer. It asks files and may run in a thread. Raises as `Files` does."""
     since_ms = _since(msgspec.convert(params, SavingsAsk).since_ms, now)
-    spent, choices = list(_spent(desk, since_ms)), _Choices(desk)
+    spent, choices = list(_spent(admin_api, since_ms)), _Choices(admin_api)
     every = list(choices.every())
     owned = [(each, own) for each in spent if (own := choices.of(each.model, each.provider)) is not None]
     found = [one for each, own in owned for one in advise(each, own, [*every, *choices.elsewhere(each)])]
-    held = desk.files.holds(since_ms, _TEXT, desk.bounds.tenants)
+    held = admin_api.files.holds(since_ms, _TEXT, admin_api.bounds.tenants)
     found += [one for each in held if (one := unused_maximum(each)) is not None]
-    seen = desk.files.repeats(since_ms, _TEXT, desk.bounds.tenants)
+    seen = admin_api.files.repeats(since_ms, _TEXT, admin_api.bounds.tenants)
     found += [one for each in seen if (one := exact_repeats(each)) is not None]
-    unused = desk.files.unused_tools(since_ms, desk.bounds.tenants)
+    unused = admin_api.files.unused_tools(since_ms, admin_api.bounds.tenants)
     found += [one for each, own in owned if (one := unused_tools(each, own, unused)) is not None]
     found.sort(key=lambda one: (-one.saves_pusd, one.kind, one.model))
-    rows = [_row(one, in_tenant=desk.bounds.tenants is not None) for one in found]
+    rows = [_row(one, in_tenant=admin_api.bounds.tenants is not None) for one in found]
     return SavingsAnswer(instant(since_ms), usd_text(sum(one.cost_pusd for one in spent)), rows)
 
 
-def what_if(desk: Desk, params: dict[str, Any], now: float) -> WhatIfAnswer:
+def what_if(admin_api: AdminApi, params: dict[str, Any], now: float) -> WhatIfAnswer:
     """The answer. Raises as `Files` does, and `Unknown` for a model that is not there or has no price."""
     ask = msgspec.convert(params, WhatIfAsk)
     since_ms = _since(ask.since_ms, now)
-    choices = _Choices(desk)
+    choices = _Choices(admin_api)
     choice = choices.of(ask.model, None) if choices.may_use(ask.model) else None
     if choice is None:
         raise Unknown(f"no price is known of {ask.model!r}; `tollkeeper models` shows those there are")
     found: list[tuple[Spent, int]] = []
-    for spent in _spent(desk, since_ms, ask.only):
+    for spent in _spent(admin_api, since_ms, ask.only):
         cost = at_price(spent, choice.price)
         if cost is None:
             raise Unknown(f"{ask.model!r} is not priced by the token")
@@ -167,13 +167,15 @@ def _since(since_ms: int | None, now: float) -> int:
     return int(now * 1000) - _USUAL_DAYS * DAY_MS if since_ms is None else max(0, since_ms)
 
 
-def _spent(desk: Desk, since_ms: int, only: str | None = None) -> Iterator[Spent]:
+def _spent(admin_api: AdminApi, since_ms: int, only: str | None = None) -> Iterator[Spent]:
     """What calls of text have used, by name and provider, whichever endpoint they came by; what cost most first."""
     names = {} if only is None else {"model": only}
     by: tuple[By, ...] = ("model", "provider", "endpoint")
-    question = AnalyticsQuestion(by, UTC, None, since_ms, only=names, tenants=desk.bounds.tenants, with_times=False)
+    question = AnalyticsQuestion(
+        by, UTC, None, since_ms, only=names, tenants=admin_api.bounds.tenants, with_times=False
+    )
     sums: dict[tuple[str, str], list[int]] = {}
-    for row in desk.files.analytics(question).rows:
+    for row in admin_api.files.analytics(question).rows:
         if row["provider"] and row["endpoint"] in _TEXT:
             found = [*(row[name] for name in _SUMMED), to_pusd(Decimal(row["cost_usd"]))]
             before = sums.get((row["model"], row["provider"]), [0] * len(found))
@@ -187,17 +189,17 @@ def _spent(desk: Desk, since_ms: int, only: str | None = None) -> Iterator[Spent
 class _Choices:
     """The models of one desk, looked up once each."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._candidates = Candidates(desk.settings, desk.prices)
+    def __init__(self, admin_api: AdminApi) -> None:
+        self._admin_api = admin_api
+        self._candidates = Candidates(admin_api.settings, admin_api.prices)
 
     def may_use(self, name: str, at: str | None = None) -> bool:
         """Whether those it is about may."""
-        return self._desk.bounds.may_use(name, self._desk.names, self._desk.settings.tenants, at)
+        return self._admin_api.bounds.may_use(name, self._admin_api.names, self._admin_api.settings.tenants, at)
 
     def of(self, name: str, provider: str | None) -> Choice | None:
         """What a name leads to, at one provider or at its first; None where it is gone, or nobody knows its price."""
-        names = self._desk.names
+        names = self._admin_api.names
         try:
             plan = resolve(names, name)
         except ModelNotFound:
@@ -211,21 +213,21 @@ class _Choices:
     def every(self) -> Iterator[Choice]:
         """Every model there is that they may be sent to."""
         try:
-            _, pool = pool_asked(self._desk, Caller(""), RecommendBody(model="auto"))
+            _, pool = pool_asked(self._admin_api, Caller(""), RecommendBody(model="auto"))
         except Unknown:
             return
         yield from self._chosen(tuple(seat for seat in pool.seats if self.may_use(seat.label)))
 
     def elsewhere(self, spent: Spent) -> Iterator[Choice]:
         """The same model at the other providers whose lists have it."""
-        names = self._desk.names
+        names = self._admin_api.names
         for provider in names.providers:
             try:
                 found = names.look_up(spent.model, provider)
             except (ModelNotFound, InvalidValue):
                 continue
             target = found.plan.targets[0]
-            known = self._desk.prices.facts(self._desk.settings.providers[target.provider], target.model)
+            known = self._admin_api.prices.facts(self._admin_api.settings.providers[target.provider], target.model)
             if target.provider != spent.provider and known is not None and self.may_use(spent.model, provider):
                 seat = Seat(
                     target, f"{target.provider}/{target.model}", names.look_up(spent.model).slug or target.model
@@ -234,8 +236,8 @@ class _Choices:
 
     def _chosen(self, seats: tuple[Seat, ...]) -> Iterator[Choice]:
         for seat, one in zip(seats, self._candidates.of(seats), strict=True):
-            provider = self._desk.settings.providers[seat.target.provider]
-            price = self._desk.prices.price(provider, seat.label, seat.target.model)
+            provider = self._admin_api.settings.providers[seat.target.provider]
+            price = self._admin_api.prices.price(provider, seat.label, seat.target.model)
             if price is not None and not one.shut:
                 own = None if isinstance(price, Free) else price
                 facts = one.takes, one.context, one.quality, one.quality_source

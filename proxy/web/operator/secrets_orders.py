@@ -18,7 +18,7 @@ from proxy.stores.sealing import Sealer
 from proxy.stores.settings import DataKey, data_keys
 from proxy.stores.vault import Vault
 from proxy.web.operator.actor import ACTOR
-from proxy.web.operator.desk import instant
+from proxy.web.operator.admin_api import instant
 from proxy.web.operator.settings_orders import Host, Ledger
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from proxy.policy.values import Settings
 from proxy.stores.records import Adjusted, Charge
 from proxy.stores.sessions import KnownSession, SessionsQuestion
 from proxy.web.operator.actor import ACTOR
-from proxy.web.operator.desk import Declined, Desk, Moment, Unknown, instant
+from proxy.web.operator.admin_api import AdminApi, Declined, EpochMs, Unknown, instant
 
 _MOST_SHOWN = 100
 _MOST_USD = Decimal(10**6)
@@ -25,7 +25,7 @@ _MOST_USD = Decimal(10**6)
 class SessionsAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """Those that did anything since then (UTC epoch milliseconds), the latest first."""
 
-    since_ms: Moment = 0
+    since_ms: EpochMs = 0
     most: Annotated[int, Meta(ge=1, le=10_000)] = _MOST_SHOWN
 
 
@@ -80,11 +80,11 @@ class Raising(Struct, frozen=True):
 Known = tuple[list[KnownSession], dict[Charge, int]]
 
 
-def known_sessions(desk: Desk, ask: SessionsAsk) -> Known:
+def known_sessions(admin_api: AdminApi, ask: SessionsAsk) -> Known:
     """The sessions asked for, and what their own budgets have spent by the files. It may run in a thread."""
-    known = desk.files.sessions(SessionsQuestion(ask.since_ms, ask.most, desk.bounds.tenants))
-    own = [budget for one in known for budget in own_budgets(desk.books, one.key, one.session)]
-    return known, desk.files.spent(own) if own else {}
+    known = admin_api.files.sessions(SessionsQuestion(ask.since_ms, ask.most, admin_api.bounds.tenants))
+    own = [budget for one in known for budget in own_budgets(admin_api.books, one.key, one.session)]
+    return known, admin_api.files.spent(own) if own else {}
 
 
 def session_list(found: Known, books: Books, now: float) -> SessionsAnswer:
@@ -125,14 +125,14 @@ def own_budgets(books: Books, key: str, session: str) -> list[str]:
     return [f"{budget.id}{OF}{key}/{session}" for budget in books.narrowed.templates() if budget.each == "session"]
 
 
-def key_of_session(known: list[str], desk: Desk, ask: RaiseAsk, now: float) -> str:
+def key_of_session(known: list[str], admin_api: AdminApi, ask: RaiseAsk, now: float) -> str:
     """The key that a session belongs to; `known` are those that the ledger knows of. Raises `Unknown` where there is no such session, `Declined` where there are several."""
-    if ask.key is not None and desk.bounds.has_key(ask.key):
+    if ask.key is not None and admin_api.bounds.has_key(ask.key):
         return ask.key
     ending = f"/{ask.session}"
-    of = [standing.budget.of for standing in desk.books.own_state(now) if standing.budget.each == "session"]
+    of = [standing.budget.of for standing in admin_api.books.own_state(now) if standing.budget.each == "session"]
     keys = {name.removesuffix(ending) for name in of if name.endswith(ending)} | set(known)
-    keys = {key for key in keys if desk.bounds.has_key(key)}
+    keys = {key for key in keys if admin_api.bounds.has_key(key)}
     if not keys or ask.key is not None:
         raise Unknown(f"no session {ask.session!r} is known here; `tollkeeper sessions list` names those there are")
     if len(keys) > 1:

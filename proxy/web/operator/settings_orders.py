@@ -19,8 +19,8 @@ from proxy.stores.queries import Files
 from proxy.stores.sealing import Sealer
 from proxy.stores.vault import Change, Vault
 from proxy.web.operator.actor import ACTOR, Actor
+from proxy.web.operator.admin_api import Declined, Unknown
 from proxy.web.operator.answers import Answer
-from proxy.web.operator.desk import Declined, Unknown
 from proxy.web.operator.model_switching import SwitchAsk, UndoAsk, switched, undone
 from proxy.web.operator.stored_settings import (
     ChangeAsk,

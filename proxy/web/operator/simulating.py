@@ -22,9 +22,9 @@ from proxy.policy.strategies import Pool, Seat, Strategy, Weights
 from proxy.policy.values import Caller, Plan, Target
 from proxy.stores.past import PastQuestion
 from proxy.stores.records import Row
-from proxy.web.operator.desk import Desk, Unknown, instant
-from proxy.web.operator.moments import moment_ms
+from proxy.web.operator.admin_api import AdminApi, Unknown, instant
 from proxy.web.operator.routing_orders import RecommendBody, pool_asked
+from proxy.web.operator.timestamps import moment_ms
 
 _MOST_SHOWN = 20
 _SEED = 0  # the same question has the same answer
@@ -88,24 +88,24 @@ class SimulateAnswer(Struct, frozen=True):
     changes: list[Change]
 
 
-def simulation(desk: Desk, params: dict[str, Any]) -> Callable[[], SimulateAnswer]:
+def simulation(admin_api: AdminApi, params: dict[str, Any]) -> Callable[[], SimulateAnswer]:
     """What is left to do of it, which may be done beside the loop. Raises `Unknown` and ValueError."""
     own = msgspec.convert(params, SimulateBody)
     plan, pool = pool_asked(
-        desk, Caller(""), RecommendBody(own.model, strategy=own.strategy, candidates=own.candidates)
+        admin_api, Caller(""), RecommendBody(own.model, strategy=own.strategy, candidates=own.candidates)
     )
-    router = Router(desk.settings, desk.names, desk.prices)
-    speeds = {} if desk.router is None else desk.router.observed.all_speeds(time.monotonic())
-    if desk.router is not None:
-        router.observed.evidence = desk.router.observed.evidence
+    router = Router(admin_api.settings, admin_api.names, admin_api.prices)
+    speeds = {} if admin_api.router is None else admin_api.router.observed.all_speeds(time.monotonic())
+    if admin_api.router is not None:
+        router.observed.evidence = admin_api.router.observed.evidence
     strategy = router.strategy(pool.strategy)
     if own.weights is not None:
         strategy = replace(strategy, weights=_to_one(own.weights), kind="score")
-    boards = _Boards(desk, router, (plan, pool, strategy), speeds)
-    since_ms = 0 if own.since is None else moment_ms(own.since, desk.settings.money.zone, is_end=False)
+    boards = _Boards(admin_api, router, (plan, pool, strategy), speeds)
+    since_ms = 0 if own.since is None else moment_ms(own.since, admin_api.settings.money.zone, is_end=False)
 
     def rest() -> SimulateAnswer:
-        found = desk.files.answered(PastQuestion(own.calls, own.asked, own.key))
+        found = admin_api.files.answered(PastQuestion(own.calls, own.asked, own.key))
         rows = [row for row in found if row.at_ms >= since_ms]
         if not rows:
             raise Unknown("the ledger has no call that was answered with text and fits `asked`, `key` and `since`")
@@ -126,12 +126,16 @@ class _Boards:
     """Of the pool, by kind of call and by who calls."""
 
     def __init__(
-        self, desk: Desk, router: Router, where: tuple[Plan, Pool, Strategy], speeds: dict[tuple[Target, bool], Speed]
+        self,
+        admin_api: AdminApi,
+        router: Router,
+        where: tuple[Plan, Pool, Strategy],
+        speeds: dict[tuple[Target, bool], Speed],
     ) -> None:
-        self._callers = {caller.name: caller for caller in desk.keys.callers}
+        self._callers = {caller.name: caller for caller in admin_api.keys.callers}
         self._router, self._speeds = router, speeds
         self._plan, self._pool, self._strategy = where
-        self._candidates = Candidates(desk.settings, desk.prices)
+        self._candidates = Candidates(admin_api.settings, admin_api.prices)
         self._found: dict[tuple[tuple[Seat, ...], Kind], Board] = {}
 
     def of(self, past: Past) -> Board:

@@ -15,7 +15,7 @@ from proxy.config.problems import path_text, suggestion
 from proxy.config.stored import MASK, Entry, Layers, Written, at, secret_paths, sections, with_former
 from proxy.stores.settings import StoredSetting
 from proxy.stores.vault import Change, Told, Vault
-from proxy.web.operator.desk import Declined, InFile, Unknown, instant
+from proxy.web.operator.admin_api import Declined, InFile, Unknown, instant
 
 
 class SettingAnswer(Struct, frozen=True):

@@ -16,8 +16,8 @@ from proxy.policy.money.budgets import tenant_scope
 from proxy.policy.tenants import children, lineage
 from proxy.policy.values import NO_KEY, Caller, Credential, Plan, Settings, Tenant
 from proxy.stores.usage import UsageQuestion
+from proxy.web.operator.admin_api import AdminApi, Terms, Unknown, limit_text, standing_row, terms_of
 from proxy.web.operator.answers import BudgetAnswer
-from proxy.web.operator.desk import Desk, Terms, Unknown, limit_text, standing_row, terms_of
 
 
 class TenantAnswer(Struct, frozen=True):
@@ -62,30 +62,30 @@ class Order(Struct, frozen=True):
     won: list[str]
 
 
-def tenant_list(desk: Desk, name: str | None, standings: list[Standing]) -> TenantsAnswer:
+def tenant_list(admin_api: AdminApi, name: str | None, standings: list[Standing]) -> TenantsAnswer:
     """One tenant, or all. Raises `Unknown`, and as `Files` does; may run in a thread."""
-    tenants = desk.settings.tenants
-    mine = [each for each in tenants if desk.bounds.has(each)]
+    tenants = admin_api.settings.tenants
+    mine = [each for each in tenants if admin_api.bounds.has(each)]
     if name is not None and name not in mine:
         raise Unknown(f"there is no tenant {name!r}{suggestion(name, mine)}; `tollkeeper tenants list` names them")
     only = {} if name is None else {"tenant": name}
-    report = desk.files.usage(UsageQuestion("tenant", desk.settings.money.zone, only=only))
+    report = admin_api.files.usage(UsageQuestion("tenant", admin_api.settings.money.zone, only=only))
     used: dict[str, dict[str, Any]] = {row["tenant"]: row for row in report.rows}
     keys: dict[str, list[str]] = {}
-    for caller in desk.keys.each:
+    for caller in admin_api.keys.each:
         keys.setdefault(caller.tenant, []).append(caller.name)
-    wanted, terms = mine if name is None else [name], terms_of(desk.keys.limits, standings)
+    wanted, terms = mine if name is None else [name], terms_of(admin_api.keys.limits, standings)
     return TenantsAnswer(
-        [_tenant(desk, tenants[each], (keys.get(each, []), used.get(each, {})), terms) for each in wanted]
+        [_tenant(admin_api, tenants[each], (keys.get(each, []), used.get(each, {})), terms) for each in wanted]
     )
 
 
-def _tenant(desk: Desk, tenant: Tenant, known: tuple[list[str], dict[str, Any]], terms: Terms) -> TenantAnswer:
+def _tenant(admin_api: AdminApi, tenant: Tenant, known: tuple[list[str], dict[str, Any]], terms: Terms) -> TenantAnswer:
     (keys, used), (limits, budgets) = known, terms[tenant_scope(tenant.name)]
     return TenantAnswer(
         name=tenant.name,
-        parent=tenant.parent if desk.bounds.has(tenant.parent) else None,
-        children=children(desk.settings.tenants, tenant.name),
+        parent=tenant.parent if admin_api.bounds.has(tenant.parent) else None,
+        children=children(admin_api.settings.tenants, tenant.name),
         keys=keys,
         credentials={provider: _origin(one) for provider, one in tenant.credentials.items()},
         default_model=tenant.default_model,
@@ -106,9 +106,9 @@ def _origin(credential: Credential | None) -> str:
     return f"unreadable: {credential.unreadable}" if credential.unreadable else credential.source
 
 
-def order_of(desk: Desk, caller: Caller, model: str, plan: Plan) -> list[Order]:
+def order_of(admin_api: AdminApi, caller: Caller, model: str, plan: Plan) -> list[Order]:
     """What counts for a call of this caller, step by step, and who won."""
-    settings, provider = desk.settings, plan.targets[0].provider
+    settings, provider = admin_api.settings, plan.targets[0].provider
     line = list(lineage(settings.tenants, caller.tenant)) if caller.tenant else []
     own = next((one for one in settings.callers if one.name == caller.name), Caller(caller.name))
     key, source = f"key {caller.name}", settings.providers[provider].key_source
@@ -156,6 +156,6 @@ def _bound(what: str, said: list[tuple[str, Any]]) -> Order:
     return Order(what, steps, [step.who for step in steps if step.says is not None])
 
 
-def tenants_answer(desk: Desk, params: dict[str, Any]) -> TenantsAnswer:
+def tenants_answer(admin_api: AdminApi, params: dict[str, Any]) -> TenantsAnswer:
     """The same where no daemon runs."""
-    return tenant_list(desk, params.get("tenant"), desk.books.state(time.time()))
+    return tenant_list(admin_api, params.get("tenant"), admin_api.books.state(time.time()))

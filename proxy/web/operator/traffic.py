@@ -13,9 +13,9 @@ from proxy.policy.money.amounts import usd_text
 from proxy.policy.retries.breaker import Breakers
 from proxy.policy.values import Provider
 from proxy.web.client.api import Api
+from proxy.web.operator.admin_api import Unknown, instant
 from proxy.web.operator.answers import LeftAlone, LiveAnswer, LiveCall, ProviderAnswer, ProvidersAnswer
 from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.desk import Unknown, instant
 from proxy.web.operator.feed import Feed
 
 _RECENT = 20
@@ -51,8 +51,8 @@ class Traffic:
         running = self._api.running.values()
         in_flight = Counter((r.target.provider, r.asked_of.tenant if r.asked_of else "") for r in running if r.target)
         exchange = self._api.parts.exchange
-        rows = [_provider(one, exchange.doors.everybodys, in_flight, now) for one in exchange.providers.values()]
-        for tenant, breakers in exchange.doors.of_tenants.items():
+        rows = [_provider(one, exchange.routes.everybodys, in_flight, now) for one in exchange.providers.values()]
+        for tenant, breakers in exchange.routes.of_tenants.items():
             for one in exchange.accounts.with_key_of(tenant).values():
                 row = _provider(one, breakers, in_flight, now)
                 rows += [row] if row.failures or row.in_flight or row.models else []

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from proxy.stores.audit import AuditQuestion, AuditRow, Deed, Head, Verdict, anchor, append
 from proxy.stores.failures import StoreError
-from proxy.web.operator.desk import Moment, instant
+from proxy.web.operator.admin_api import EpochMs, instant
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,8 +29,8 @@ class AuditAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """`before` and `after` are numbers of rows, exclusive. The newest come first unless `oldest_first`. `as_kept`: what
     it was before and after as the JSON text that the hash is made of."""
 
-    since_ms: Moment | None = None
-    until_ms: Moment | None = None
+    since_ms: EpochMs | None = None
+    until_ms: EpochMs | None = None
     actor: str | None = None
     action: str | None = None
     target: str | None = None

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 
 from proxy.stores.deliveries import Delivery
 from proxy.stores.job_rows import Tenants
+from proxy.web.operator.admin_api import Unknown, instant
 from proxy.web.operator.answers import Answer
 from proxy.web.operator.bounds import Bounds
-from proxy.web.operator.desk import Unknown, instant
 
 
 class WebhooksAsk(Struct, frozen=True, forbid_unknown_fields=True):

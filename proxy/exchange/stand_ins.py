@@ -9,7 +9,7 @@ from typing import Any
 import httptools
 from msgspec import Struct
 
-from proxy.exchange.client import Client, Door
+from proxy.exchange.client import Client, ClientConnection
 from proxy.exchange.stepper import Stepper
 
 
@@ -70,7 +70,7 @@ class Reading:
 
 
 class Nobody:
-    """A door with nobody behind it: there is always room, and nobody who could leave."""
+    """A connection with nobody behind it: there is always room, and nobody who could leave."""
 
     writing_paused = False
     is_last = False
@@ -93,29 +93,29 @@ class Nobody:
 
 
 class Before:
-    """Stands before a door and passes everything on."""
+    """Stands before a connection and passes everything on."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
 
     @property
     def writing_paused(self) -> bool:
         """Whether the client is slower than we are."""
-        return self._door.writing_paused
+        return self._connection.writing_paused
 
     @property
     def is_last(self) -> bool:
         """Whether the connection takes no other request."""
-        return self._door.is_last
+        return self._connection.is_last
 
     def send(self, data: bytes) -> bool:
         """Send bytes; False where the client has gone."""
-        return self._door.send(data)
+        return self._connection.send(data)
 
     def drained(self) -> Awaitable[None]:
         """Until the client has caught up."""
-        return self._door.drained()
+        return self._connection.drained()
 
     def hang_up(self, last_words_seconds: float) -> None:
         """Close."""
-        self._door.hang_up(last_words_seconds)
+        self._connection.hang_up(last_words_seconds)

@@ -26,7 +26,7 @@ _MOST_PARTIALS = 3
 VARIATION = "Draw a variation of this picture."
 
 
-class Drawing(Struct, frozen=True):
+class ImageRequest(Struct, frozen=True):
     """What is to be drawn. `members` are the parameters that were given, under their names, null and "auto" left out: a
     model is to do as it likes. `references` are pictures to work from, as URLs or data URLs. `partials`: how many pictures in the
     making a stream may show.
@@ -44,7 +44,7 @@ class Drawing(Struct, frozen=True):
     provider: Any = None
 
 
-def read_drawing(call: Call) -> Drawing:
+def read_image_request(call: Call) -> ImageRequest:
     """Read a client's request. Raises the `CallerError`s of what is none."""
     task: Task = call.endpoint.name.partition("/")[2]  # type: ignore[assignment]  # the endpoints are called so
     if call.form is not None:
@@ -61,7 +61,7 @@ def read_drawing(call: Call) -> Drawing:
         raise InvalidValue("'prompt' must say what is to be drawn.", param="prompt")
     if task != "generations" and not references:
         raise InvalidValue(f"'image' must hold the picture that {task} are to be made of.", param="image")
-    return Drawing(
+    return ImageRequest(
         task=task,
         model=call.model or "",
         prompt=prompt,

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Aside:
+class OffLoop:
     """One thread: with several, the loop would have to wait for its turn among them."""
 
     def __init__(self) -> None:

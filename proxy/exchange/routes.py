@@ -1,4 +1,4 @@
-"""The doors of providers, the breakers before them, and the ways of calls to them."""
+"""The ways of calls to providers, and the breakers before these."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxy.exchange.failure import Failure, not_private, shut, unhealthy
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Route
 from proxy.exchange.record import Tried
-from proxy.exchange.tongues import not_served, tongue_of
+from proxy.exchange.spoken_apis import api_of, not_served
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.privacy import keeps_nothing
 from proxy.policy.retries.breaker import Breakers
@@ -18,7 +18,7 @@ from proxy.policy.values import Provider, Target
 from proxy.wire.headers import safe
 
 
-class Doors:
+class Routes:
     """Breakers before every provider but the built-in mock, whose failures are ordered: those of everybody, and those of the
     tenants with keys of their own, as far as they have called."""
 
@@ -48,7 +48,7 @@ class Doors:
         label = prices.label_for(target, label, call.model) if number else label
         is_barred = _bar(job, provider) is not None
         names, answered = (label, target.model), Tried(target.provider, target.model, "200")
-        about = names, is_barred, tongue_of(call, provider), answered, _who_answered(target)
+        about = names, is_barred, api_of(call, provider), answered, _who_answered(target)
         route = Route(target, provider, self.of(provider.tenant), *about)
         if job.prepared is not None:
             job.prepared.routes[number] = route
@@ -60,11 +60,11 @@ class Doors:
         near = prices.unlisted(route.provider, job.plan.label, route.target.model)
         return unhealthy(route.provider, seconds, near, is_whole=is_whole)
 
-    def take_over(self, before: Doors) -> None:
-        """Go on with what is known of doors that are the same."""
+    def take_over(self, before: Routes) -> None:
+        """Go on with what is known of servers that are the same."""
         for tenant in ("", *before.of_tenants):
             new, old = self._accounts.with_key_of(tenant), before._accounts.with_key_of(tenant)
-            names = [name for name, one in old.items() if name in new and door_of(one) == door_of(new[name])]
+            names = [name for name, one in old.items() if name in new and server_of(one) == server_of(new[name])]
             self.of(tenant).take_over(before.of(tenant), names)
 
 
@@ -72,7 +72,7 @@ def _breakers_before(providers: Iterable[Provider]) -> Breakers:
     return Breakers(provider.name for provider in providers if provider.kind != "mock")
 
 
-def door_of(provider: Provider) -> tuple[object, ...]:
+def server_of(provider: Provider) -> tuple[object, ...]:
     """Where and as who a provider is reached."""
     return provider.kind, provider.base_url, provider.api_key, provider.headers, provider.proxy, provider.ca_file
 

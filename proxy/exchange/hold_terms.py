@@ -7,18 +7,18 @@ from sys import intern
 
 from msgspec import Struct
 
-from proxy.exchange.held import Keeping
+from proxy.exchange.held import Accounting
 from proxy.exchange.job import Job
 from proxy.exchange.prepared import Route
 from proxy.policy.limits.limiter import Limiter, Limits
-from proxy.policy.money.account import Together
+from proxy.policy.money.account import BudgetSet
 from proxy.policy.money.amounts import to_pusd_up
-from proxy.policy.money.asks import Asks
 from proxy.policy.money.bounds import Slope
 from proxy.policy.money.budgets import BudgetRules
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.money.prices import Price
 from proxy.policy.money.quote import Quote, ample_pusd, quote_for, slope_for, with_maximum
+from proxy.policy.money.requested import Requested
 from proxy.policy.money.settlement import Prices
 from proxy.policy.values import Caller
 from proxy.wire.json_object import Text
@@ -26,27 +26,27 @@ from proxy.wire.json_object import Text
 _COMMON = (
     "price", "pusd", "pusd_per_token", "window", "spare_pusd", "token_pusd", "hold_marks", "row_marks", "slope", "fixed"
 )  # fmt: skip
-_UNKNOWN = Together("", [])  # binds at no time
+_UNKNOWN = BudgetSet("", [])  # binds at no time
 _NO_LIMITS = Limiter(()).of(())
 
 
-class Fare(Struct, eq=False):
+class HoldTerms(Struct, eq=False):
     """What an attempt holds: `pusd`, and for each token of its prompt, up to `window` of them, `pusd_per_token`; where
     `spare_pusd` more is free, nothing else has to be thought of. Of what is no plain chat it is all in `pusd`; where nothing
     bounds the cost, it `is_bounded` not. `may_run_on`: at its provider, behind the reply.
 
-    `price` is the asked model's own, None where nobody knows it; `asks` is what it asks for, with a repair's maximum.
+    `price` is the asked model's own, None where nobody knows it; `requested` is what it asks for, with a repair's maximum.
     `token_pusd`: of a stream that may outgrow its hold, what a token of output costs; 0 of all else. `named`: whose
     call it is, of which endpoint, what was asked for, the target, the provider and what that is sent, as records have it;
-    `hold_marks` are the last fields of holds, `row_marks` those of rows; `tools` the member of the request. `together` is what binds
+    `hold_marks` are the last fields of holds, `row_marks` those of rows; `tools` the member of the request. `budget_set` is what binds
     them now, beside `limits`; while it does, `is_plain` says that nobody else has a say, `tells_more` that more is counted or told of them.
     """
 
-    keeping: Keeping
+    accounting: Accounting
     prices: PriceBook
     route: Route
     caller: Caller
-    asks: Asks
+    requested: Requested
     price: Price | None
     is_free: bool
     is_bounded: bool
@@ -63,17 +63,17 @@ class Fare(Struct, eq=False):
     tools: Text | None
     slope: Slope | None
     fixed: Quote
-    together: Together = _UNKNOWN
+    budget_set: BudgetSet = _UNKNOWN
     limits: Limits = _NO_LIMITS
     is_plain: bool = False
     tells_more: bool = False
 
     def quote(self, text_tokens: int) -> Quote:
         """What such an attempt is quoted at whose prompt has so many tokens, for judging it by."""
-        slope, asks = self.slope, self.asks
+        slope, requested = self.slope, self.requested
         if slope is None:
             return self.fixed
-        return Quote(slope.price, slope.bound(text_tokens, asks.maximum), asks.may_lower)
+        return Quote(slope.price, slope.bound(text_tokens, requested.maximum), requested.may_lower)
 
     def reckoning(self) -> Prices:
         """What it is paid by: as the lists have it that were in force when it was taken."""
@@ -83,20 +83,20 @@ class Fare(Struct, eq=False):
         )
 
 
-def fare_for(
-    keeping: Keeping, lists: tuple[PriceBook, BudgetRules], job: Job, route: Route, lowered_to: int | None
-) -> Fare:
+def terms_for(
+    accounting: Accounting, lists: tuple[PriceBook, BudgetRules], job: Job, route: Route, lowered_to: int | None
+) -> HoldTerms:
     """What the attempt holds that goes this way. It is kept for the next where it is worth it. `lowered_to` is the maximum a
     repair has set."""
     call, record, (prices, rules) = job.call, job.record, lists
     weight = job.weight if lowered_to is None else with_maximum(job.weight, lowered_to)
     about = route.provider, [route.names, *[(name, name) for name in call.also_models]], prices, rules
     slope, quote = slope_for(weight, *about), quote_for(weight, *about)
-    asks, price = weight.asks, quote.price
-    bound = quote.bound if slope is None else slope.bound(0, asks.maximum)
+    requested, price = weight.requested, quote.price
+    bound = quote.bound if slope is None else slope.bound(0, requested.maximum)
     marks = record.marks.session, ",".join(record.marks.tags), job.caller.tenant
-    fare = Fare(
-        keeping, prices, route, job.caller, asks, price,
+    terms = HoldTerms(
+        accounting, prices, route, job.caller, requested, price,
         is_free=quote.is_free,
         is_bounded=bound is not None,
         may_run_on=call.endpoint.name == "responses",
@@ -104,7 +104,7 @@ def fare_for(
         pusd_per_token=0 if slope is None else slope.pusd_per_input_token,
         window=0 if slope is None else slope.window,
         spare_pusd=0 if bound is None else ample_pusd(bound, quote.may_lower) - bound.pusd,
-        token_pusd=_token_pusd(price, asks) if call.stream and price is not None else 0,
+        token_pusd=_token_pusd(price, requested) if call.stream and price is not None else 0,
         named=(
             job.caller.name, call.endpoint.name, intern(call.model or ""), job.plan.label, route.provider.name, route.names[1],
         ),
@@ -116,22 +116,22 @@ def fare_for(
         fixed=quote,
     )  # fmt: skip
     if slope is not None and job.prepared is not None and lowered_to is None:
-        _use_the_same(fare, route)
-        job.prepared.keep(fare)
-    return fare
+        _use_the_same(terms, route)
+        job.prepared.keep(terms)
+    return terms
 
 
-def _use_the_same(fare: Fare, route: Route) -> None:
+def _use_the_same(terms: HoldTerms, route: Route) -> None:
     """What is equal in what others hold who go this way is the same: the fewer values each has, the more are in reach."""
     if route.like is None:
-        route.like = fare
+        route.like = terms
     for name in _COMMON:
         common = getattr(route.like, name)
-        if getattr(fare, name) == common:
-            setattr(fare, name, common)
+        if getattr(terms, name) == common:
+            setattr(terms, name, common)
 
 
-def _token_pusd(price: Price, asks: Asks) -> int:
+def _token_pusd(price: Price, requested: Requested) -> int:
     """Where text alone streams, what a token of it costs."""
-    is_text = not (price.makes_images or asks.makes_images or asks.makes_audio)
+    is_text = not (price.makes_images or requested.makes_images or requested.makes_audio)
     return to_pusd_up(price.output_usd) if is_text else 0

@@ -8,9 +8,9 @@ from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
 from proxy.errors import UnknownEndpoint
-from proxy.exchange.aside import LARGE
 from proxy.exchange.client import Client
 from proxy.exchange.job import NO_WEIGHT, Job
+from proxy.exchange.off_loop import LARGE
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.money.weight import to_weigh, weigh
@@ -41,9 +41,9 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
     if head.endpoint.name in OWN and await _answered(parts, asked, client):
         return None
     body = asked.body = asked.body if isinstance(asked.body, bytes) else await _read(parts, asked.body, record)
-    aside, large = parts.exchange.aside, len(body) > LARGE
+    off_loop, large = parts.exchange.off_loop, len(body) > LARGE
     asked_for = head.endpoint, head.method, (head.path, head.query), (head.content_type, body)
-    call = await aside(len(body), read_call, *asked_for) if large else read_call(*asked_for)
+    call = await off_loop(len(body), read_call, *asked_for) if large else read_call(*asked_for)
     record.model, record.stream, record.marks = call.model, call.stream, marks_of(head.marks, call.document)
     plan = plan_for(parts, caller, call, head, record)
     if head.model not in (None, plan.targets[0].model):
@@ -54,22 +54,22 @@ async def worked_out(parts: Parts, sender: Sender, unread: Body, client: Client,
     is_dressed = plan.use is not None or head.variables is not None or call.ours is not NOTHING_OURS
     if is_dressed:
         plan = staged(parts, plan, call, record, caller)
-        call, plan = await parts.exchange.aside(len(body), dressed, call, plan, head.variables, record)
+        call, plan = await parts.exchange.off_loop(len(body), dressed, call, plan, head.variables, record)
         listen(parts, client, plan, call, caller)
     if alike is not None and await _shared(parts, asked, client, call, plan):
         return None
     weight, cap = NO_WEIGHT, None
     if head.endpoint.counts:
-        weight = await aside(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
+        weight = await off_loop(to_weigh(call), weigh, call, plan.defaults) if large else weigh(call, plan.defaults)
         weight, cap = (weight, cap) if caller.max_output is None else most_output(caller, call, weight)
     until, scopes = record.started + head.read_timeout_seconds, scopes_of(caller)
     job = Job(
-        call, weight.asks, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record, until, scopes,
+        call, weight.requested, weight.text_tokens, weight.likely_tokens, caller, plan, head.incoming, record, until, scopes,
         scopes, head.rank, None, weight, cap=cap,
     )  # fmt: skip
     if not is_dressed and alike is None:
         job.prepared = _prepared_for(parts.heads, sender, job)
-    return job if plan.pool is None else parts.router.choose(job, parts.exchange.toll.keeping.books)
+    return job if plan.pool is None else parts.router.choose(job, parts.exchange.admission.accounting.books)
 
 
 async def _shared(parts: Parts, asked: Asked, client: Client, call: Call, plan: Plan) -> bool:
@@ -111,6 +111,6 @@ def _prepared_for(heads: Heads, sender: Sender, job: Job) -> Prepared | None:
         or sender.head.model is not None
     ):
         return None
-    asks = None if plan.defaults else template.weighed or None
-    found = Prepared(template, replace(call, body=b"", parsed=None), plan, job.record.marks, job.scopes, asks)
+    requested = None if plan.defaults else template.weighed or None
+    found = Prepared(template, replace(call, body=b"", parsed=None), plan, job.record.marks, job.scopes, requested)
     return heads.keep(sender, found)

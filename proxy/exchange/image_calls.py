@@ -15,8 +15,8 @@ from proxy.policy.images.fitting import Fitted, Problem, fit
 from proxy.policy.money.pricebook import PriceBook
 from proxy.policy.tenants import owner_of
 from proxy.policy.values import Provider, Target
-from proxy.translate.images.drawing import Drawing, read_drawing
 from proxy.translate.images.faults import image_error
+from proxy.translate.images.image_request import ImageRequest, read_image_request
 from proxy.translate.images.refusals import InvalidDimensions, InvalidPrompt, UnsupportedModel
 from proxy.translate.images.replies import EventReply, Source, WholeReply
 from proxy.translate.images.writing import write_chat, write_images
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 _PATHS: dict[Source, str] = {"images": "/images", "chat": "/chat/completions"}
 
 
-class Sketch(Struct, frozen=True):
+class ImageCall(Struct, frozen=True):
     """What is to be drawn, by which model, and how that takes it."""
 
-    drawing: Drawing
+    image_request: ImageRequest
     model: ImageModel
     fitted: Fitted
 
@@ -45,29 +45,29 @@ class Sketch(Struct, frozen=True):
         return "chat" if self.model.in_chat else "images"
 
 
-def sketch(call: Call, provider: Provider, target: Target, prices: PriceBook) -> Sketch:
+def image_call(call: Call, provider: Provider, target: Target, prices: PriceBook) -> ImageCall:
     """Check a call against its model. Raises `UnsupportedModel`, `InvalidDimensions`, `InvalidValue`: nothing is sent."""
     if not target.model:
         raise InvalidValue("'model' must name the model that is to draw.", param="model")
-    model = painter_of(provider, target.model, prices)
-    drawing = read_drawing(call)
-    if drawing.streamed and drawing.wants_url:
+    model = image_model_of(provider, target.model, prices)
+    image_request = read_image_request(call)
+    if image_request.streamed and image_request.wants_url:
         raise InvalidValue(
             "A stream carries its pictures as b64_json; leave response_format out.", param="response_format"
         )
-    return Sketch(drawing, model, fitted_or_raise(drawing, model))
+    return ImageCall(image_request, model, fitted_or_raise(image_request, model))
 
 
-def fitted_or_raise(drawing: Drawing, model: ImageModel) -> Fitted:
+def fitted_or_raise(image_request: ImageRequest, model: ImageModel) -> Fitted:
     """How the model takes it. Raises `InvalidDimensions`, `InvalidValue`."""
-    found = fit(drawing, model)
+    found = fit(image_request, model)
     if isinstance(found, Problem):
         error = InvalidDimensions if found.of == "shape" else InvalidValue
         raise error(found.message, param=found.param)
     return found
 
 
-def painter_of(provider: Provider, name: str, prices: PriceBook) -> ImageModel:
+def image_model_of(provider: Provider, name: str, prices: PriceBook) -> ImageModel:
     """The model that draws: of OpenRouter's images API, else one whose lists say that it draws in chat. Of a model in no
     list at all nothing is known, and it may. Raises `UnsupportedModel`."""
     model = prices.images.get(name) if provider.kind == "openrouter" else None
@@ -84,30 +84,30 @@ def painter_of(provider: Provider, name: str, prices: PriceBook) -> ImageModel:
     raise UnsupportedModel(f"{name} draws no pictures.{hint if prices.images.models else ''}", param="model")
 
 
-def painted(job: Job) -> Call:
+def drawing_call(job: Job) -> Call:
     """The call as it goes out."""
-    drawn = job.sketch
+    drawn = job.image_call
     assert drawn is not None
     name, members = drawn.model.id, dict(drawn.fitted.members)
     target = job.record.target
     name = target.model if target is not None and target.model else name
     if drawn.source == "chat":
-        body = write_chat(drawn.drawing, name, drawn.model.outputs, members)
+        body = write_chat(drawn.image_request, name, drawn.model.outputs, members)
     else:
-        body = write_images(drawn.drawing, name, members)
+        body = write_images(drawn.image_request, name, members)
     path = _PATHS[drawn.source]
     return Call(MODEL_ROWS[path], path, "", "POST", body, content_type="application/json", model=name)
 
 
-class Painter:
+class ImageInterpreter:
     """The reply's way back to a client of OpenAI's images API."""
 
     def __init__(self, job: Job, results: Results) -> None:
-        assert job.sketch is not None
-        self._drawing, self._source = job.sketch.drawing, job.sketch.source
+        assert job.image_call is not None
+        self._image_request, self._source = job.image_call.image_request, job.image_call.source
         self._reply: WholeReply | EventReply | None = None
         self._shelf = None
-        if self._drawing.wants_url:
+        if self._image_request.wants_url:
             self._shelf = Shelf(results, job.record.request_id, owner_of(job.caller), root_of(job.incoming.headers))
 
     @property
@@ -139,7 +139,7 @@ class Painter:
     def last_words(self, _: Shape, error: ProxyError) -> bytes:
         """An error of ours that ends the client's stream."""
         fault = Fault(error.message, error.status, error.code, error.error_type, error.param)
-        reply = self._reply if isinstance(self._reply, EventReply) else EventReply(self._drawing, 0)
+        reply = self._reply if isinstance(self._reply, EventReply) else EventReply(self._image_request, 0)
         return reply.fail(fault)
 
     def say_again(self, reply: Reply) -> None:
@@ -149,7 +149,7 @@ class Painter:
         """
         created = int(time.time())
         if reply.is_event_stream:
-            self._reply = EventReply(self._drawing, created)
+            self._reply = EventReply(self._image_request, created)
             return
         if reply.judged_status >= 400:
             reply.status, body = image_error(_decoded(reply.first), reply.judged_status)
@@ -157,12 +157,12 @@ class Painter:
             return
         if not reply.is_json:
             raise _no_reply(CallerError("It is no JSON."))
-        self._reply = WholeReply(self._source, self._drawing, created, self._shelf)
+        self._reply = WholeReply(self._source, self._image_request, created, self._shelf)
         try:
             told = self._reply.feed(reply.first) + (self._reply.finish() if reply.whole else b"")
         except CallerError as error:
             raise _no_reply(error) from None
-        reply.replace_body(told, "text/event-stream" if self._drawing.streamed else "application/json")
+        reply.replace_body(told, "text/event-stream" if self._image_request.streamed else "application/json")
 
 
 def _no_reply(error: CallerError) -> ProxyError:

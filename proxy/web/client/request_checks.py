@@ -24,9 +24,9 @@ _HEALTH = {"/": b"", "/healthz": b"ok\n", "/readyz": b"ok\n"}
 
 def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -> Sender | None:
     """Judge a head, for the first time or once more; None where that was all there was to do. Raises `ProxyError`."""
-    door = cast(Connection, request.protocol)
+    connection = cast(Connection, request.protocol)
     record.speaks_anthropic = speaks_anthropic(request.raw_path, has_version="anthropic-version" in request.headers)
-    door.check_version()
+    connection.check_version()
     path, query, prefixed = split_path(request.raw_path)
     health = not prefixed and path in _HEALTH and request.method in ("GET", "HEAD")
     if health and (parts.closing is None or path != "/readyz"):
@@ -44,11 +44,11 @@ def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -
         client.whole(204, [("Allow", ", ".join(ALLOWED_METHODS)), *client.own_headers()], b"")
         return None
     refuse_what_cannot_pass(request, path)
-    caller = parts.keys.caller(request.headers, partial(peer_uid, door.transport))
+    caller = parts.keys.caller(request.headers, partial(peer_uid, connection.transport))
     record.key, record.timing, record.tenant = caller.name, caller.timing, caller.tenant
     if endpoint.name not in OWN:
         check_endpoint(caller, endpoint)
     head = head_of(request, (path, query), endpoint, record)
-    if door.digest is not None and not door.is_last and "Content-Encoding" not in request.headers:
-        parts.heads.learn(door.digest, head)
+    if connection.digest is not None and not connection.is_last and "Content-Encoding" not in request.headers:
+        parts.heads.learn(connection.digest, head)
     return Sender(head, caller)

@@ -27,7 +27,7 @@ LEAST_AUDIO_BYTES_PER_SECOND = 500
 _MEDIA_MEMBERS = ("image", "images", "mask", "input_references", "image_url")
 # Members that stand for content kept at the provider, as long as anybody likes.
 _ELSEWHERE = ("previous_response_id", "conversation", "container", "mcp_servers")
-INTAKE_MEMBERS = frozenset(
+INPUT_MEMBERS = frozenset(
     {
         "system",
         "messages",
@@ -49,7 +49,7 @@ _DEEPEST = 4
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*"?([^\s;,"]+)', re.IGNORECASE)
 
 
-class Intake(Struct, frozen=True):
+class InputMedia(Struct, frozen=True):
     """Bounds of what a model will read beside text. `items` are those of an array of texts, each read by itself; empty elsewhere. `is_elsewhere`: some of it is not in the body, and only the
     context window bounds it. `caches_for_hours`: some is to be kept for longer than the usual five minutes."""
 
@@ -137,13 +137,13 @@ class _Tally:
                 self._image({"image_url": image.get("image_url", image) if isinstance(image, dict) else image})
 
 
-TEXT_ALONE = Intake()
+TEXT_ALONE = InputMedia()
 
 
-def read_intake(
+def read_input(
     call: Call, members: Mapping[str, Any], added_bytes: int, lacking: Lacking | None = None
-) -> tuple[int, Intake]:
-    """Measure a request: the tokens that its text has at most, and what it brings beside that; `members` are those of `INTAKE_MEMBERS` it will have, decoded, `added_bytes` those put in;
+) -> tuple[int, InputMedia]:
+    """Measure a request: the tokens that its text has at most, and what it brings beside that; `members` are those of `INPUT_MEMBERS` it will have, decoded, `added_bytes` those put in;
     `lacking` is what they are short of (wire/media.py)."""
     if call.form is not None:
         return _read_form(call)
@@ -159,7 +159,7 @@ def read_intake(
         tally.items({"type": "input_audio", "input_audio": sound})
     is_elsewhere = tally.is_elsewhere or any(members.get(name) for name in _ELSEWHERE)
     is_elsewhere = is_elsewhere or isinstance(members.get("prompt"), dict) or bool(members.get("preset"))
-    return len(call.body) + added_bytes - tally.media_bytes + _tools_tokens(members.get("tools")), Intake(
+    return len(call.body) + added_bytes - tally.media_bytes + _tools_tokens(members.get("tools")), InputMedia(
         images=tally.images,
         audio_seconds=-(-tally.audio_bytes // LEAST_AUDIO_BYTES_PER_SECOND),
         is_elsewhere=is_elsewhere,
@@ -180,7 +180,7 @@ def _tools_tokens(tools: Any) -> int:
     return TOOLS_TOKENS + own * OWN_TOOL_TOKENS
 
 
-def _read_form(call: Call) -> tuple[int, Intake]:
+def _read_form(call: Call) -> tuple[int, InputMedia]:
     """Files are images or recordings, as the endpoint has it; every other part is text."""
     boundary = _BOUNDARY.search(call.content_type)
     delimiter = b"--" + (boundary[1].encode("utf-8", "surrogateescape") if boundary else b"")
@@ -193,5 +193,5 @@ def _read_form(call: Call) -> tuple[int, Intake]:
         else:
             text += len(part)
     if call.endpoint.name.startswith("audio"):
-        return text, Intake(audio_seconds=-(-file_bytes // LEAST_AUDIO_BYTES_PER_SECOND))
-    return text, Intake(images=files)
+        return text, InputMedia(audio_seconds=-(-file_bytes // LEAST_AUDIO_BYTES_PER_SECOND))
+    return text, InputMedia(images=files)

@@ -15,15 +15,15 @@ from proxy.wire.call import MAXIMA, Call
 _USUAL_TIERS = frozenset({"auto", "default", "standard", "standard_only", "flex", "batch", "global", "not_available"})
 _TIERS = ("service_tier", "speed", "inference_geo")
 
-ASKS_MEMBERS = frozenset(
+REQUESTED_MEMBERS = frozenset(
     {"n", "best_of", "prompt", "prediction", "modalities", "image_config", *TOOLS_MEMBERS}
     | {"size", "resolution", "quality", "partial_images", "documents", "input", *_TIERS}
     | {name for names in MAXIMA.values() for name in names}
 )
-ASKS_FIELDS = frozenset({"n", "size", "resolution", "quality", "partial_images"})
+REQUESTED_FIELDS = frozenset({"n", "size", "resolution", "quality", "partial_images"})
 
 
-class Asks(Struct, frozen=True):
+class Requested(Struct, frozen=True):
     """Bounds of what a request asks for. `copies` None: its number of answers cannot be read.
 
     `maximum` is the output limit the provider will heed, for each copy; `may_lower`: there is a member for one, and
@@ -48,18 +48,18 @@ class Asks(Struct, frozen=True):
 _ANY = Picture()
 
 # A request for one answer in text, with nothing beside it.
-PLAIN = Asks(tools=read_tools({}), picture_tokens=picture_tokens({}))
+PLAIN = Requested(tools=read_tools({}), picture_tokens=picture_tokens({}))
 
 
-def read_asks(call: Call, members: Mapping[str, Any]) -> Asks:
-    """Read what is asked for; `members` are those of `ASKS_MEMBERS` it will have, decoded."""
+def read_requested(call: Call, members: Mapping[str, Any]) -> Requested:
+    """Read what is asked for; `members` are those of `REQUESTED_MEMBERS` it will have, decoded."""
     modalities = members.get("modalities")
     modalities = modalities if isinstance(modalities, list) else ()
     text = members.get("input")
     documents = members.get("documents")
     limits = [value for name in MAXIMA.get(call.endpoint.shape, ()) if (value := members.get(name)) is not None]
     tiers = tuple((name, str(value).lower()) for name in _TIERS if (value := members.get(name)) is not None)
-    return Asks(
+    return Requested(
         tools=read_tools(members),
         copies=_copies(call, members),
         maximum=_maximum(limits),

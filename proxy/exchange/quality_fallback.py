@@ -45,11 +45,11 @@ async def hold_back(client: Client, outcome: Reply | Failure, job: Job) -> None:
     reader, idle = outcome.reader, outcome.provider.timeouts.idle
     findings, chunk = reader.findings, b"-"
     try:
-        with client.stepper.bear(idle, math.inf) as patience:
+        with client.stepper.within(idle, math.inf) as timeout:
             while chunk and findings.counted_output < watch.hold_tokens and not findings.complete:
                 chunk = await outcome.read_chunk()
-                patience.heard()
-                outcome.first += await outcome.aside(reader.held + len(chunk), reader.feed, chunk)
+                timeout.heard()
+                outcome.first += await outcome.off_loop(reader.held + len(chunk), reader.feed, chunk)
     except (TimeoutError, Broken, NotHttp):
         return  # whoever passes it on meets the same
     except BaseException:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from proxy.exchange.beside import Nobody, Reading, Reply
+from proxy.exchange.stand_ins import Nobody, Reading, Reply
 from proxy.stores.job_rows import Job
 
 
-class ResultDoor(Nobody):
+class ResultConnection(Nobody):
     """`reply` is there once the call is over."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Caller(Protocol):
     def next_id(self) -> str:
         """The id of a call that is to be made."""
 
-    def begin(self, job: Job, body: bytes, request_id: str, door: ResultDoor) -> bool:
+    def begin(self, job: Job, body: bytes, request_id: str, connection: ResultConnection) -> bool:
         """Make a call; False where its key does not exist any more."""
 
     def cut(self, request_id: str) -> None:

@@ -55,7 +55,7 @@ class Unknown(Declined):
 
 
 FILTERS = ("key", "model", "provider", "tenant", "session")
-Moment = Annotated[int, Meta(ge=-1000 * LAST_START, le=1000 * LAST_START)]  # UTC epoch milliseconds
+EpochMs = Annotated[int, Meta(ge=-1000 * LAST_START, le=1000 * LAST_START)]  # UTC epoch milliseconds
 
 
 class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,8 +63,8 @@ class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
     patterns."""
 
     by: Dimensions = "day"
-    since_ms: Moment | None = None
-    until_ms: Moment | None = None
+    since_ms: EpochMs | None = None
+    until_ms: EpochMs | None = None
     tz: str | None = None
     key: str | None = None
     model: str | None = None
@@ -73,7 +73,7 @@ class UsageAsk(Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str | None = None
 
 
-class Desk(Struct, frozen=True):
+class AdminApi(Struct, frozen=True):
     """Everything an answer may need. `limiter` is that of a running daemon; `used` says when each caller last called (UTC epoch ms), where that is fresher.
     Answers hold what is within `bounds`."""
 

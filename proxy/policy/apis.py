@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Literal
 
 from proxy.policy.names.vendors import vendor_of
-from proxy.policy.values import Kind, Provider, Tongue
+from proxy.policy.values import ApiName, Kind, Provider
 from proxy.translate.values import Protocol
 from proxy.wire.error_objects import Missing
 
 LEARNT_SECONDS = 3600.0
 
 # What is spoken where `speaks:` says nothing; who else speaks as OpenAI does is unknown until tried.
-_BY_KIND: dict[Kind, frozenset[Tongue]] = {
+_BY_KIND: dict[Kind, frozenset[ApiName]] = {
     "openrouter": frozenset({"chat", "completions", "responses", "messages", "embeddings"}),
     "anthropic": frozenset({"messages", "chat"}),
     "mock": frozenset({"chat", "completions", "responses", "messages", "images", "embeddings"}),
 }
-_OPENAI: frozenset[Tongue] = frozenset({"chat", "completions", "responses", "images", "embeddings"})
-# An endpoint's tongue; what is none of these passes as it came.
-TONGUES: dict[str, Tongue] = {
+_OPENAI: frozenset[ApiName] = frozenset({"chat", "completions", "responses", "images", "embeddings"})
+# An endpoint's API; what is none of these passes as it came.
+APIS: dict[str, ApiName] = {
     "chat/completions": "chat",
     "completions": "completions",
     "responses": "responses",
@@ -30,7 +30,7 @@ TONGUES: dict[str, Tongue] = {
     "images/variations": "images",
 }
 # The protocols a client's may be said in, the one that keeps most of it first.
-_OTHERS: dict[Tongue, tuple[Protocol, ...]] = {
+_OTHERS: dict[ApiName, tuple[Protocol, ...]] = {
     "chat": ("responses", "messages"),
     "messages": ("responses", "chat"),
     "responses": ("messages", "chat"),
@@ -43,24 +43,24 @@ Said = Protocol | Literal["pictures"] | None
 Way = Said | Literal["refused"]
 
 
-def speaks_by_default(provider: Provider) -> frozenset[Tongue] | None:
+def speaks_by_default(provider: Provider) -> frozenset[ApiName] | None:
     """What a provider speaks by its kind; None where only trying tells."""
     return _OPENAI if vendor_of(provider) == "openai" else _BY_KIND.get(provider.kind)
 
 
-def way(tongue: Tongue | None, speaks: frozenset[Tongue] | None, *, is_absent: bool) -> Way:
+def way(api: ApiName | None, speaks: frozenset[ApiName] | None, *, is_absent: bool) -> Way:
     """How a call goes to a provider: None as it is, else the protocol it is said in; "refused" where there is none;
     "pictures" where those are made by OpenRouter's images API or in chat, as the model has it.
 
     `is_absent`: who is not known to speak anything was seen not to speak this.
     """
-    if tongue is None or (not is_absent if speaks is None else tongue in speaks):
+    if api is None or (not is_absent if speaks is None else api in speaks):
         return None
     if speaks is None:
-        return "chat" if tongue in ("messages", "responses") else None
-    if tongue == "images":
+        return "chat" if api in ("messages", "responses") else None
+    if api == "images":
         return "pictures" if "chat" in speaks else "refused"
-    return next((other for other in _OTHERS.get(tongue, ()) if other in speaks), "refused")
+    return next((other for other in _OTHERS.get(api, ()) if other in speaks), "refused")
 
 
 def is_no_such_endpoint(status: int | None, missing: Missing) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Mapping
 from msgspec.structs import replace
 
 from proxy.errors import PolicyError
-from proxy.exchange.fares import Fare, fare_for
-from proxy.exchange.held import Held, Keeping, tokens_used
+from proxy.exchange.held import Accounting, Held, tokens_used
+from proxy.exchange.hold_terms import HoldTerms, terms_for
 from proxy.exchange.job import Job
 from proxy.exchange.pacing import PATIENCE, Pacing
 from proxy.exchange.places import Places
@@ -31,23 +31,23 @@ from proxy.policy.values import Plan, Provider
 from proxy.stores.records import Charge, Hold
 
 
-class Toll:
+class Admission:
     """Stands between a call and its provider. `prices` changes with the catalogue, and whenever `rules` do."""
 
-    def __init__(self, keeping: Keeping, prices: PriceBook, rules: BudgetRules) -> None:
+    def __init__(self, accounting: Accounting, prices: PriceBook, rules: BudgetRules) -> None:
         self.prices = prices
-        self.keeping = keeping
+        self.accounting = accounting
         self.rules = rules
-        self.refused = RefusedCalls(keeping.journal)
+        self.refused = RefusedCalls(accounting.journal)
         self.runaway: Runaway | None = None
-        self._queue = keeping.queue
+        self._queue = accounting.queue
         self.pacing = Pacing()
-        self.places = Places(keeping.limiter)
+        self.places = Places(accounting.limiter)
 
     def watch(self, loops: Loops | None) -> None:
         """Stop agents that run away, or do not."""
         self.runaway = watching(loops, self.runaway)
-        self.keeping.resolved[1:] = [] if self.runaway is None else [self.runaway.spent]
+        self.accounting.resolved[1:] = [] if self.runaway is None else [self.runaway.spent]
 
     def settled(self) -> None:
         """A hold was resolved, or a budget changed: the next in line that may go is called."""
@@ -76,7 +76,7 @@ class Toll:
     def check_listed(self, scopes: tuple[str, ...], provider: Provider, plan: Plan) -> None:
         """Raise `ModelNotFound` where a call to the plan's first target would be refused because no list has its name."""
         model = plan.targets[0].model
-        if self.rules.unpriced != "deny" or not self.keeping.books.is_bound(scopes):
+        if self.rules.unpriced != "deny" or not self.accounting.books.is_bound(scopes):
             return
         if (near := self.prices.unlisted(provider, plan.label, model)) is not None:
             raise unlisted(near)
@@ -89,80 +89,85 @@ class Toll:
         None for what costs nothing by its nature. Raises `PolicyError`.
         """
         prepared, now = job.prepared, time.time()
-        fare = None if prepared is None else prepared.fare
-        if prepared is not None and fare is not None and fare.route is not route:
-            fare = prepared.fare_of(route)
-        if fare is None or lowered_to is not None or fare.prices is not self.prices or fare.asks is not job.asks:
-            fare = self.fare(job, route, lowered_to)
-        elif now < fare.together.ends and fare.is_plain and not self.pacing.paces:
-            return self._take(job, fare, now) or self._hold_in_turn(job, fare)
-        return self._hold_with_care(job, route, fare)
+        terms = None if prepared is None else prepared.terms
+        if prepared is not None and terms is not None and terms.route is not route:
+            terms = prepared.terms_of(route)
+        if (
+            terms is None
+            or lowered_to is not None
+            or terms.prices is not self.prices
+            or terms.requested is not job.requested
+        ):
+            terms = self.terms(job, route, lowered_to)
+        elif now < terms.budget_set.ends and terms.is_plain and not self.pacing.paces:
+            return self._take(job, terms, now) or self._hold_in_turn(job, terms)
+        return self._hold_with_care(job, route, terms)
 
-    def fare(self, job: Job, route: Route, lowered_to: int | None = None) -> Fare | None:
+    def terms(self, job: Job, route: Route, lowered_to: int | None = None) -> HoldTerms | None:
         """What such an attempt holds; None for what costs nothing by its nature."""
         if not job.call.endpoint.counts:
             return None
-        job.under, fare = job.scopes, fare_for(self.keeping, (self.prices, self.rules), job, route, lowered_to)
-        self._renew(job, fare, time.time())
-        return fare
+        job.under, terms = job.scopes, terms_for(self.accounting, (self.prices, self.rules), job, route, lowered_to)
+        self._renew(job, terms, time.time())
+        return terms
 
-    def _renew(self, job: Job, fare: Fare, now: float) -> None:
+    def _renew(self, job: Job, terms: HoldTerms, now: float) -> None:
         """Find out what binds such attempts from now on, and who else has a say or is told of them: limits change when budgets
         do, and those of providers when prices do."""
-        books, limiter = self.keeping.books, self.keeping.limiter
-        fare.together, fare.limits = books.together(job.under, job.caller.name, now), limiter.of(job.scopes)
-        fare.is_plain = fare.is_bounded and not (books.has_narrowed or self.places.names)
-        fare.tells_more = bool(job.caller.tenant) or books.has_shadows or limiter.has_shadows
+        books, limiter = self.accounting.books, self.accounting.limiter
+        terms.budget_set, terms.limits = books.budget_set(job.under, job.caller.name, now), limiter.of(job.scopes)
+        terms.is_plain = terms.is_bounded and not (books.has_narrowed or self.places.names)
+        terms.tells_more = bool(job.caller.tenant) or books.has_shadows or limiter.has_shadows
 
-    async def _hold_with_care(self, job: Job, route: Route, fare: Fare | None) -> Held | None:
+    async def _hold_with_care(self, job: Job, route: Route, terms: HoldTerms | None) -> Held | None:
         """`hold` where others have a say as well: whoever chose the target, the limits of its provider, its pace, budgets that
         bind some calls only."""
         if job.course is not None and job.record.target is not None:
             job.course.goes_to(job.record.target)
         if self.places.names:
             self.places.take(job, route.provider)
-        if self.pacing.paces and fare is not None:
+        if self.pacing.paces and terms is not None:
             where = route.provider.tenant, route.provider.name, route.names[1]
             await self.pacing.enter(job, where, self.rules.wait_seconds)
-        return await self.hold_unpaced(job, fare)
+        return await self.hold_unpaced(job, terms)
 
-    async def hold_unpaced(self, job: Job, fare: Fare | None) -> Held | None:
+    async def hold_unpaced(self, job: Job, terms: HoldTerms | None) -> Held | None:
         """`hold` for a call that needs no place at its target."""
-        job.under, books = job.scopes, self.keeping.books
-        if fare is None:
+        job.under, books = job.scopes, self.accounting.books
+        if terms is None:
             return None
         if not books.has_narrowed:
-            return await self._hold_in_turn(job, fare)
-        names, marks, provider = fare.route.names, job.record.marks, fare.route.provider.name
+            return await self._hold_in_turn(job, terms)
+        names, marks, provider = terms.route.names, job.record.marks, terms.route.provider.name
         models = (*names, f"{provider}/{names[1]}", *job.call.also_models, job.call.model or "")
         subject = Subject(job.caller.name, provider, models, marks.tags, marks.session, tenants_of(job.caller))
         job.under = books.under(job.scopes, subject)
         with books.narrowed.using(job.under):
             if missing := books.narrowed.missing(job.under):
-                await self.keeping.open(missing)
-            return await self._hold_in_turn(job, replace(fare))  # others have others
+                await self.accounting.open(missing)
+            return await self._hold_in_turn(job, replace(terms))  # others have others
 
-    async def _hold_in_turn(self, job: Job, fare: Fare) -> Held:
+    async def _hold_in_turn(self, job: Job, terms: HoldTerms) -> Held:
         """Where there is not plenty of room, or others may have a say."""
         now = time.time()
-        self._renew(job, fare, now)
-        if fare.is_bounded and (held := self._take(job, fare, now)) is not None:
+        self._renew(job, terms, now)
+        if terms.is_bounded and (held := self._take(job, terms, now)) is not None:
             return held
-        quote = fare.quote(job.text_tokens)
+        quote = terms.quote(job.text_tokens)
         room = self._room(job, quote)
         if not isinstance(room, Go) or (room.hold_pusd and self._queue.is_before(job.caller.name, job.rank)):
-            return await self._take_in_line(job, fare, quote)
-        return self._take_what_fits(job, fare, room)  # nothing is awaited between the verdict and this
+            return await self._take_in_line(job, terms, quote)
+        return self._take_what_fits(job, terms, room)  # nothing is awaited between the verdict and this
 
-    def _take_what_fits(self, job: Job, fare: Fare, go: Go) -> Held:
+    def _take_what_fits(self, job: Job, terms: HoldTerms, go: Go) -> Held:
         """In the same step as the verdict."""
         now = time.time()
-        self._renew(job, fare, now)
-        held = self._take(job, fare, now, go)
+        self._renew(job, terms, now)
+        held = self._take(job, terms, now, go)
         assert held is not None
         return held
 
-    async def _take_in_line(self, job: Job, fare: Fare, quote: Quote) -> Held:
+    async def _take_in_line(self, job: Job, terms: HoldTerms, quote: Quote) -> Held:
         """Wait for others' holds to settle, no longer than the client itself does."""
         record, began = job.record, time.monotonic()
         record.phase = "waiting"
@@ -170,7 +175,7 @@ class Toll:
         at, may_go = self._queue.line.ahead(job.rank) + 1, lambda: not isinstance(self._decide(job, quote), Wait)
         with Place(self._queue, job.caller.name, may_go, job.rank) as place:
             room = await self._turn(job, quote, place, until)
-            held = self._take_what_fits(job, fare, room)
+            held = self._take_what_fits(job, terms, room)
         record.times.queued = Queued(at, time.monotonic() - began)
         record.times.waited_seconds += record.times.queued.seconds
         return held
@@ -197,7 +202,7 @@ class Toll:
 
     def _decide(self, job: Job, quote: Quote) -> Decision:
         """Raises `ModelNotPriced` where nothing bounds the cost and that is not allowed."""
-        room = self.keeping.books.room(job.under, job.caller.name, time.time())
+        room = self.accounting.books.room(job.under, job.caller.name, time.time())
         if quote.is_free or room is None:
             return Go(quote.most_pusd or 0)
         if quote.bound is None:
@@ -207,13 +212,13 @@ class Toll:
         return decide(quote.bound, room, may_lower=quote.may_lower)
 
     def _in_the_way(self, job: Job, amount: int) -> Verdict:
-        return self.keeping.books.judge(job.under, job.caller.name, amount, time.time())
+        return self.accounting.books.judge(job.under, job.caller.name, amount, time.time())
 
     def _judge_limits(self, job: Job) -> None:
         """A call is limited once, however many attempts it takes."""
         if job.limits is not None:
             return
-        denied = self.keeping.limiter.of(job.scopes).judge(job.likely_tokens, time.monotonic_ns())
+        denied = self.accounting.limiter.of(job.scopes).judge(job.likely_tokens, time.monotonic_ns())
         if denied is not None:
             raise self._refused(job, denied)
 
@@ -225,45 +230,45 @@ class Toll:
 
     def _limits_told(self, job: Job) -> str:
         """What its caller may read of the limits."""
-        return self.keeping.limiter.of(own_scopes(job.caller)).headers(time.monotonic_ns())
+        return self.accounting.limiter.of(own_scopes(job.caller)).headers(time.monotonic_ns())
 
-    def _take(self, job: Job, fare: Fare, now: float, go: Go | None = None) -> Held | None:
+    def _take(self, job: Job, terms: HoldTerms, now: float, go: Go | None = None) -> Held | None:
         """Reserve in memory, in one synchronous step with a verdict (`go`), else if nobody waits and there is plenty of room; it
-        is written down as the request goes out. The fare is as it is `now`."""
-        keeping, record, together = self.keeping, job.record, fare.together
+        is written down as the request goes out. The terms are as they are `now`."""
+        accounting, record, budget_set = self.accounting, job.record, terms.budget_set
         if go is not None:
             amount, spare, maximum = go.hold_pusd, None, go.maximum
         elif self._queue.line.waiting:
             return None
         else:
-            tokens, spare, maximum = job.text_tokens, fare.spare_pusd, None
-            amount = fare.pusd + fare.pusd_per_token * (tokens if tokens < fare.window else fare.window)
-        number, charges = record.calls + 1, together.charges
+            tokens, spare, maximum = job.text_tokens, terms.spare_pusd, None
+            amount = terms.pusd + terms.pusd_per_token * (tokens if tokens < terms.window else terms.window)
+        number, charges = record.calls + 1, budget_set.charges
         identity = f"{record.request_id}.{number}"
-        if not keeping.books.hold(identity, together, amount, spare):
+        if not accounting.books.hold(identity, budget_set, amount, spare):
             return None
         if job.limits is None:
-            limits, now_ns = fare.limits, time.monotonic_ns()
+            limits, now_ns = terms.limits, time.monotonic_ns()
             told = limits.take(job.likely_tokens, now_ns)
             if told is None:
-                keeping.books.void(identity)
+                accounting.books.void(identity)
                 raise self._refused(job, limits.judge(job.likely_tokens, now_ns))
             job.limits, record.limit_headers = limits, told
-            if fare.tells_more:
+            if terms.tells_more:
                 self._tell_limits(job, limits)
-        if fare.tells_more:
-            charges += self._take_in_shadow(job, fare, identity, now)
+        if terms.tells_more:
+            charges += self._take_in_shadow(job, terms, identity, now)
         hold = Hold(  # in the order of its fields, which is quicker than by their names
-            identity, int(now * 1000), record.request_id, number, *fare.named, fare.streams, amount, charges, *fare.hold_marks,
+            identity, int(now * 1000), record.request_id, number, *terms.named, terms.streams, amount, charges, *terms.hold_marks,
         )  # fmt: skip
-        held = Held(fare, hold, job, keeping.waits, maximum)
-        if fare.token_pusd and amount and charges:
+        held = Held(terms, hold, job, accounting.waits, maximum)
+        if terms.token_pusd and amount and charges:
             held.watch()
         return held
 
     def _tell_limits(self, job: Job, taken: Limits) -> None:
         """What its caller may read of the limits, and what those in shadow say."""
-        limiter, tokens = self.keeping.limiter, job.likely_tokens
+        limiter, tokens = self.accounting.limiter, job.likely_tokens
         if job.caller.tenant:
             job.record.limit_headers = self._limits_told(job)
         if not limiter.has_shadows:
@@ -272,9 +277,9 @@ class Toll:
         for limit in denied:
             job.record.pass_shadow(code_of(limit), limit.id)
 
-    def _take_in_shadow(self, job: Job, fare: Fare, identity: str, now: float) -> tuple[Charge, ...]:
+    def _take_in_shadow(self, job: Job, terms: HoldTerms, identity: str, now: float) -> tuple[Charge, ...]:
         """Hold from budgets in shadow what each would have, were it the only one; none of them is in the way."""
-        books, amounts, quote = self.keeping.books, {}, fare.quote(job.text_tokens)
+        books, amounts, quote = self.accounting.books, {}, terms.quote(job.text_tokens)
         if not books.has_shadows:
             return ()
         for budget_id, room in books.shadow_rooms(job.under, job.caller.name, now):

@@ -33,7 +33,7 @@ _NONE_SET = (
 )
 
 
-class AdminDoor:
+class AdminAuth:
     """Health is everybody's. On loopback so are the metrics, and whatever is only read while there are no `admins:` and
     no logins. All else wants a token, and a role that may.
 
