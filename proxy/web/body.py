@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 import aiohttp
@@ -20,14 +20,6 @@ SLOW_AFTER_SECONDS = 10.0
 LEAST_BYTES_PER_SECOND = 1024
 # A body up to this size is always read, whatever else is.
 SMALL = 64 * 1024
-_PLAIN = frozenset(
-    {
-        ("Content-Encoding", ""),
-        ("Content-Encoding", "identity"),
-        ("Transfer-Encoding", ""),
-        ("Transfer-Encoding", "chunked"),
-    }
-)
 
 
 class Room(Protocol):
@@ -55,10 +47,9 @@ async def read_body(request: BaseRequest, most: int, room: Room | None = None) -
 
 async def read_chunks(request: BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:
     """The same as it comes. `setting` is what says how much may come; "" where none does."""
-    if not _PLAIN.issuperset(_codings(request)):
-        raise UnsupportedEncoding(
-            "Request bodies must not be compressed; send this one without Content-Encoding, and chunked at most."
-        )
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedEncoding("Request bodies must not be compressed; send this one without Content-Encoding.")
     declared = request.content_length
     if declared is not None and declared > most:
         raise _too_large(most, setting)
@@ -67,12 +58,6 @@ async def read_chunks(request: BaseRequest, most: int, setting: str) -> AsyncIte
     if request.can_read_body:
         async for chunk in _read(request, most, setting):
             yield chunk
-
-
-def _codings(request: BaseRequest) -> Iterator[tuple[str, str]]:
-    for name in ("Content-Encoding", "Transfer-Encoding"):
-        for told in request.headers.getall(name, ()):
-            yield from ((name, coding.strip().lower()) for coding in told.split(","))
 
 
 async def _read(request: BaseRequest, most: int, setting: str) -> AsyncIterator[bytes]:

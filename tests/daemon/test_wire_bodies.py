@@ -188,18 +188,6 @@ def test_T76_compressed_bodies_are_refused(daemon: Daemon, upstream: Upstream, e
     assert (reply.status, reply.error["code"], upstream.calls) == (415, "unsupported_encoding", [])
 
 
-@pytest.mark.parametrize("codings", [b"gzip, chunked", b"deflate,chunked"])
-def test_T76_bodies_compressed_on_their_way_are_refused_too(daemon: Daemon, upstream: Upstream, codings: bytes) -> None:
-    body = gzip.compress(b"{}")
-    with daemon.connect() as connection:
-        connection.send(
-            b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: %s\r\n\r\n"
-            b"%x\r\n%s\r\n0\r\n\r\n" % (CLIENT_KEY.encode(), codings, len(body), body)
-        )
-        reply = connection.read_reply("POST")
-    assert (reply.status, reply.error["code"], upstream.calls) == (415, "unsupported_encoding", [])
-
-
 def test_T77_thirty_megabytes_pass(daemon: Daemon, upstream: Upstream) -> None:
     image = b"A" * (30 * 2**20)
     body = b'{"messages":[{"content":"data:image/png;base64,' + image + b'"}],"model":"%s"}'
