@@ -140,7 +140,7 @@ def test_a_daemon_that_hangs_is_a_sentence_with_what_to_type(tmp_path: Path) -> 
         hung.bind(str(tmp_path / "control.sock"))
         hung.listen()
         with pytest.raises(click.ClickException) as told:
-            ask(Home(None, str(tmp_path), UTC), "usage", patience=0.1)
+            ask(Home(None, str(tmp_path), UTC), "usage", timeout_seconds=0.1)
     assert told.value.message == "the daemon gave no answer for 0.1 seconds; `tollkeeper doctor` says how it fares"
 
 

@@ -69,6 +69,8 @@ def test_a_screen_asks_for_all_it_shows_before_anything_is_answered(
     visit.page.route(is_asked, lambda route: held.append(route))
     page = visit.open(f"#/{screen}")
     page.locator("main h1").wait_for()
+    # what is asked for as the screen is drawn has been asked two frames later
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     first = {one.request.url for one in held}
     assert first, screen
     visit.page.unroute(is_asked)  # which lets go of what was held
