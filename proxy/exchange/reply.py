@@ -42,7 +42,7 @@ _SPENT_CODES = (b"insufficient_quota", b"credit_balance_exhausted")
 class Reply(Struct, eq=False):
     """What came back. `first` holds bytes read already; `whole` says that they are all.
 
-    `reader` sees a stream's events pass; a whole JSON reply its findings read once; what passes as it came is read aside.
+    `reader` sees a stream's events pass; a whole JSON reply its findings read once; what passes as it came is read off the loop.
     `is_good`: all of a JSON reply with status 200 and no error in it is in hand, and passes as it came. `broken_by`: what ended it before its end. `first_byte_at`: when its head came, or a stream's first event; monotonic seconds.
     """
 

@@ -89,7 +89,7 @@ class _Task:
 
 
 class Timeout:
-    """How long a coroutine waits: `with patience.bear(...)` raises TimeoutError where it waits, when `heard` was not called
+    """How long a coroutine waits: `with stepper.within(...)` raises TimeoutError where it waits, when `heard` was not called
     for `silence_seconds`, or at the time `until` of the loop. One block at a time.
 
     While `excused` the silence is not theirs (a slow client holds us up), within `STALLED_SECONDS`.

@@ -1,4 +1,4 @@
-"""Patience under a clock that jumps to the next timer instead of waiting for it."""
+"""Timeouts under a clock that jumps to the next timer instead of waiting for it."""
 
 from __future__ import annotations
 
