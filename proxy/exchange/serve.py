@@ -282,10 +282,12 @@ class Exchange:
         return min(most for most in (found, job.cap, largest) if most is not None)
 
     async def _pause(self, seconds: float, job: Job) -> None:
-        """Wait before the next attempt; nothing is on its way meanwhile."""
-        job.record.asked_of, job.record.phase = None, "waiting"
-        job.record.times.waited_seconds += seconds
-        await asyncio.sleep(seconds)
+        """Wait before the next attempt; nothing is on its way meanwhile. Counted as it was: a timer can be early."""
+        job.record.asked_of, job.record.phase, began = None, "waiting", time.monotonic()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            job.record.times.waited_seconds += time.monotonic() - began
 
 
 _GOOD, _FIRST = Stop(), Attempt()

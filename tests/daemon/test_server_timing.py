@@ -99,7 +99,7 @@ def test_the_wait_between_tries_is_no_ones_work(daemon: Daemon, upstream: Upstre
     reply = daemon.chat()
     said = timing(reply)
     assert reply.header("x-tollkeeper-attempts") == "2"
-    assert said["wait"] >= 40, "first_wait is 50 ms, less a fifth"
+    assert said["wait"] >= 39, "first_wait is 50 ms, less a fifth, and timers go by whole milliseconds"
     assert said["wait"] + said["ours"] + said["upstream"] <= said["total"]
 
 
