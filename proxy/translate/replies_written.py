@@ -14,6 +14,7 @@ from proxy.translate.messages_stream import web_citation
 from proxy.translate.messages_writing import thought_block
 from proxy.translate.responses_output import (
     call_item,
+    cut_off,
     ended,
     head,
     message_item,
@@ -123,6 +124,7 @@ def responses_reply(reply: Reply, identity: Identity) -> dict[str, Any]:
         elif isinstance(part, ToolUse):
             prefix = "ctc" if part.kind == "custom" else "fc"
             output.append(call_item(part, f"{prefix}_{identity.id}_{len(output)}"))
+    cut_off(output, reply.ending)
     return ended(head(identity, reply.model, "completed"), output, reply.ending)
 
 

@@ -52,6 +52,12 @@ def ended(begun: dict[str, Any], output: list[dict[str, Any]], ending: Ending) -
     return whole | ({"service_tier": ending.tier} if ending.tier else {})
 
 
+def cut_off(output: list[dict[str, Any]], ending: Ending) -> None:
+    """Say of the last item that it is incomplete, where the reply was cut off in the middle of it."""
+    if output and "status" in output[-1] and to_responses(ending.stop)[1]:
+        output[-1]["status"] = "incomplete"
+
+
 def failed(begun: dict[str, Any], output: list[dict[str, Any]], fault: Fault) -> dict[str, Any]:
     """The response where it came to nothing."""
     return {**begun, "status": "failed", "output": output, "error": response_error(fault)}

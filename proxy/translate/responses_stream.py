@@ -34,6 +34,7 @@ class ResponsesStream(StreamWriter):
         self._items = 0
         self._output: dict[int, dict[str, Any]] = {}
         self._calls: dict[int, _Call] = {}
+        self._said: list[_Call] = []
         self._open = ""
         self._place = b""
         self._index = 0
@@ -69,6 +70,7 @@ class ResponsesStream(StreamWriter):
 
     def _add(self, prefix: str) -> tuple[int, str]:
         """The place and the id of the next item."""
+        self._end_calls()
         index = self._items
         self._items += 1
         return index, f"{prefix}_{self.identity.id}_{index}"
@@ -139,8 +141,8 @@ class ResponsesStream(StreamWriter):
         self._content.append(part)
         self._words, self._notes, self._part_likely = [], [], []
 
-    def _end_item(self) -> None:
-        """The item of words or thoughts that is under way is whole."""
+    def _end_item(self, ending: Ending | None = None) -> None:
+        """The item of words or thoughts that is under way is whole, or cut off by the reply's `ending`."""
         if self._open in ("text", "refusal"):
             self._end_part()
             item = out.message_item(self._item_id, self._content)
@@ -150,9 +152,11 @@ class ResponsesStream(StreamWriter):
         else:
             return
         self._open = ""
-        self._done(self._index, item)
+        self._done(self._index, item, ending)
 
-    def _done(self, index: int, item: dict[str, Any]) -> None:
+    def _done(self, index: int, item: dict[str, Any], ending: Ending | None = None) -> None:
+        if ending is not None:
+            out.cut_off([item], ending)
         self._output[index] = item
         self._event("response.output_item.done", {"output_index": index, "item": item})
 
@@ -215,9 +219,17 @@ class ResponsesStream(StreamWriter):
         self._delta(kind, encode({"item_id": call.item_id, "output_index": call.index})[1:-1], fragment)
 
     def close(self, key: int) -> None:
-        call = self._calls.pop(key, None)
-        if call is None:
-            return
+        """All its arguments were there; whether it was cut off is known when something follows, or nothing does."""
+        if (call := self._calls.pop(key, None)) is not None:
+            self._said.append(call)
+
+    def _end_calls(self, ending: Ending | None = None) -> None:
+        """The calls that were said are whole, but the last where the reply's `ending` cut it off."""
+        said, self._said = self._said, []
+        for call in said:
+            self._end_call(call, ending if call is said[-1] else None)
+
+    def _end_call(self, call: _Call, ending: Ending | None) -> None:
         use, place = call.use, {"item_id": call.item_id, "output_index": call.index}
         use.arguments = "".join(call.fragments)
         item = out.call_item(use, call.item_id)
@@ -228,12 +240,13 @@ class ResponsesStream(StreamWriter):
             self._event("response.custom_tool_call_input.done", {**place, "input": use.arguments})
         else:
             self._event("response.output_item.added", {"output_index": call.index, "item": item})
-        self._done(call.index, item)
+        self._done(call.index, item, ending)
 
     def end(self, ending: Ending) -> None:
-        self._end_item()
         for key in list(self._calls):
             self.close(key)
+        self._end_item(ending)
+        self._end_calls(ending)
         self.ended = True
         response = out.ended(self._begun, self.output, ending)
         self._event(f"response.{response['status']}", {"response": response})
@@ -241,5 +254,6 @@ class ResponsesStream(StreamWriter):
     def fail(self, fault: Fault) -> None:
         if not self.begun:
             self.begin(self.model)
+        self._end_calls()
         self.ended = True
         self._event("response.failed", {"response": out.failed(self._begun, self.output, fault)})

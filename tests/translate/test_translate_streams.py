@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 from protocols import IDENTITY, PAIRS, bridge, events_of, lost, passed, read_stream, read_whole, stream_of, translated
-from upstreams import STORIES, chat_whole, chunk, responses_story, responses_whole, whole_body
+from upstreams import (
+    STORIES,
+    block,
+    called,
+    chat_whole,
+    chunk,
+    message,
+    responses_story,
+    responses_whole,
+    tool_block,
+    whole_body,
+)
 
 from proxy.translate.values import Protocol
 
@@ -127,3 +138,40 @@ def test_the_likelihood_of_tokens_is_asked_for(source: Protocol, target: Protoco
     body, losses = translated(source, target, asked[source])
     assert body["top_logprobs"] == 3 and lost(losses) == []
     assert body["logprobs"] is True if target == "chat" else included in body["include"]
+
+
+CUT_TEXT = [{"type": "text_delta", "text": "I lo"}]
+CUT: dict[str, list[Any]] = {
+    "words of chat": [chunk({"content": "I lo"}), chunk({}, "length")],
+    "a call of chat": [
+        chunk({"content": "I look."}),
+        chunk(called(0, '{"at', id="call_1", name="look")),
+        chunk({}, "length"),
+    ],
+    "words of messages": message(block(0, {"type": "text", "text": ""}, *CUT_TEXT), stop="max_tokens"),
+    "a call of messages": message(
+        block(0, {"type": "text", "text": "I look."}), tool_block(1, "toolu_1", '{"at'), stop="max_tokens"
+    ),
+}
+
+
+@pytest.mark.parametrize("which", CUT)
+def test_the_last_item_of_a_response_that_was_cut_off_is_incomplete(which: str) -> None:
+    source: Protocol = "chat" if "chat" in which else "messages"
+    stream = passed(bridge(source, "responses"), stream_of(source, CUT[which]))
+    whole = read_stream("responses", stream)
+    assert whole["status"] == "incomplete" and whole["incomplete_details"] == {"reason": "max_output_tokens"}
+    ended = [event["item"] for event in events_of(stream) if event["type"] == "response.output_item.done"]
+    assert [item["status"] for item in ended] == [item["status"] for item in whole["output"]]
+    assert [item["status"] for item in ended] == ["completed"] * (len(ended) - 1) + ["incomplete"]
+    assert ended[-1]["type"] == ("function_call" if "call" in which else "message")
+
+
+def test_a_whole_reply_that_was_cut_off_ends_on_an_item_that_is_incomplete() -> None:
+    body = chat_whole()
+    body["choices"][0]["finish_reason"] = "length"
+    said = read_whole("responses", bridge("chat", "responses").whole(json.dumps(body).encode()))
+    assert said["status"] == "incomplete"
+    assert [item.get("status") for item in said["output"]] == [None, "completed", "completed", "incomplete"]
+    played = bridge("chat", "responses").played(json.dumps(body).encode())
+    assert read_stream("responses", played) == said
