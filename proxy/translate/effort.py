@@ -19,7 +19,7 @@ _EFFORTS_OF_MESSAGES = {
     "max": "max",
 }
 _KNOWS_XHIGH = _DRAWS_ITSELF = (4, 7)
-_ONE_SAMPLER = (4, 1)
+_ONE_SAMPLER = _TAKES_SCHEMAS = (4, 1)
 
 
 def budget_for(effort: str, maximum: int | None) -> int | None:
@@ -51,6 +51,11 @@ def draws_itself(model: str) -> bool:
 def takes_one_sampler(model: str) -> bool:
     """Whether a model refuses temperature and top_p together: Claude from 4.1 on."""
     return (version := _version(model)) is not None and version >= _ONE_SAMPLER
+
+
+def takes_schemas(model: str) -> bool:
+    """Whether a model can be held to the schema of its reply: Claude from 4.1 on, and whoever else."""
+    return (version := _version(model)) is None or version >= _TAKES_SCHEMAS
 
 
 def is_adaptive(model: str) -> bool:

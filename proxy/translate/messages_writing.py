@@ -17,7 +17,7 @@ from proxy.translate.effort import (
     thinks,
 )
 from proxy.translate.losses import Field, Losses
-from proxy.translate.schemas import narrowed, shape_of
+from proxy.translate.schemas import ask_for, narrowed
 from proxy.translate.sealing import seal
 from proxy.translate.tools import apart, as_function, fitting_id, wire_name, wrapped
 from proxy.translate.values import Aim, Media, Part, Reasoning, Request, Text, Tool, ToolResult, ToolUse, Turn
@@ -92,12 +92,7 @@ def _note(request: Request, losses: Losses) -> None:
 def _think(body: dict[str, Any], request: Request, losses: Losses) -> None:
     """Ask for thoughts, in the way this model is asked for them."""
     thinking = request.thinking
-    output: dict[str, Any] = {}
-    if request.format is not None:
-        schema = shape_of(request.format.schema)
-        if request.format.schema not in (None, schema):
-            losses.add("response_format", "changed")
-        output["format"] = {"type": "json_schema", "schema": schema}
+    output = ask_for(request.format.schema, body, losses) if request.format is not None else {}
     if thinking.on and not thinks(body["model"]):
         losses.add("reasoning")
     elif thinking.on and is_adaptive(body["model"]):

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from proxy.translate.effort import takes_schemas
+from proxy.translate.losses import Losses
+
 # What it refuses; a model may keep to it all the same where it is told.
 _UNTAKEN = frozenset(
     "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength minItems maxItems uniqueItems "
@@ -14,12 +19,35 @@ _NAMED = ("properties", "$defs", "definitions")
 _LISTED = ("anyOf", "oneOf", "allOf")
 _FEWEST = (0, 1)  # of `minItems`, the only ones it takes
 _DEEPEST = 64
-_ANY_OBJECT = {"type": "object"}
+_JSON_ONLY = "Reply with one JSON object and nothing else: no words around it, no code fence."
 
 
-def shape_of(schema: Any) -> Any:
-    """What a reply has to be; None is any object."""
-    return _ANY_OBJECT if schema in (None, _ANY_OBJECT) else narrowed(schema)
+def ask_for(schema: Any, body: dict[str, Any], losses: Losses) -> dict[str, Any]:
+    """Ask for JSON of this shape, None is any object: what stands in `output_config`; else the system is told in words."""
+    if _is_open(schema) or not takes_schemas(body["model"]):
+        losses.add("response_format", "changed")
+        body["system"] = [*body.get("system", ()), {"type": "text", "text": _in_words(schema)}]
+        return {}
+    taken = narrowed(schema)
+    if taken != schema:
+        losses.add("response_format", "changed")
+    return {"format": {"type": "json_schema", "schema": taken}}
+
+
+def _is_open(schema: Any) -> bool:
+    """Whether it is an object with members of any name: only closed ones are taken."""
+    if schema is None:
+        return True
+    if not isinstance(schema, dict) or schema.get("type") != "object" or schema.get("properties"):
+        return False
+    return schema.get("additionalProperties") is not False and not any(name in schema for name in ("$ref", *_LISTED))
+
+
+def _in_words(schema: Any) -> str:
+    """What a model is told that cannot be held to it."""
+    if schema in (None, {"type": "object"}):
+        return _JSON_ONLY
+    return f"{_JSON_ONLY} It must be valid against this JSON schema: {msgspec.json.encode(schema).decode()}"
 
 
 def narrowed(schema: Any, depth: int = 0) -> Any:

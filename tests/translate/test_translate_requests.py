@@ -36,11 +36,13 @@ CLOSED = {"type": "object", "additionalProperties": False}
 # (what was asked for, what Anthropic is asked for)
 SHAPES: list[tuple[Any, Any]] = [
     (CLOSED, CLOSED),
-    ({"type": "object"}, {"type": "object"}),  # as Anthropic is asked for any object
-    ({"type": "object", "properties": {}}, {**CLOSED, "properties": {}}),
+    ({**CLOSED, "properties": {}}, {**CLOSED, "properties": {}}),
     ({"type": ["object", "null"]}, {**CLOSED, "type": ["object", "null"]}),
-    ({"type": "object", "additionalProperties": {"type": "string"}}, CLOSED),
-    ({"type": "object", "additionalProperties": True}, CLOSED),
+    (
+        {**SCHEMA, "additionalProperties": {"type": "string"}},
+        {**SCHEMA, **CLOSED},
+    ),
+    ({**SCHEMA, "additionalProperties": True}, {**SCHEMA, **CLOSED}),
     (
         {
             **CLOSED,
@@ -72,6 +74,27 @@ SHAPES: list[tuple[Any, Any]] = [
 def test_anthropic_is_asked_for_shapes_it_takes(asked: Any, due: Any) -> None:
     assert shaped("messages", asked) == (due, [] if asked == due else ["response_format"])
     assert shaped("responses", asked) == (asked, [])
+
+
+OPEN = [None, {"type": "object"}, {"type": "object", "properties": {}}, {"type": "object", "additionalProperties": {}}]
+
+
+@pytest.mark.parametrize(
+    ("model", "schema"), [*(("claude-sonnet-5", schema) for schema in OPEN), ("claude-opus-4", SCHEMA)]
+)
+def test_anthropic_is_told_in_words_of_a_shape_it_cannot_be_held_to(model: str, schema: Any) -> None:
+    """Any object at all, as `json_object` asks for, is no schema it takes; models before 4.1 take none."""
+    asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    system = {"role": "system", "content": "Be brief."}
+    members = {"response_format": {"type": "json_object"} if schema is None else asked}
+    losses = Losses()
+    request = read_request("chat", json.dumps({"messages": [system, *HI], **members}).encode(), losses)
+    body = json.loads(write_request(request, Aim("messages", model), losses))
+    assert "output_config" not in body
+    first, told = [block["text"] for block in body["system"]]
+    assert first == "Be brief." and told.startswith("Reply with one JSON object and nothing else")
+    assert (json.dumps(schema, separators=(",", ":")) in told) is (schema not in (None, {"type": "object"}))
+    assert [(loss.field, loss.became) for loss in losses.sort()] == [("response_format", "changed")]
 
 
 @pytest.mark.parametrize("strict", [None, False, True])
@@ -141,8 +164,8 @@ CHAT_TO_MESSAGES = [
     ({"tools": [FUNCTION], "tool_choice": "none"}, {"tool_choice": {"type": "none"}}, []),
     (
         {"response_format": {"type": "json_object"}},
-        {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
-        [],
+        {"output_config": None},
+        ["response_format"],
     ),
     (
         {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}},

@@ -15,7 +15,7 @@ from proxy.translate.values import Aim, Part, Protocol, Request, Text, ToolResul
 
 # what a member's difference may be called in the list of losses
 MAY_DIFFER: dict[str, set[str]] = {
-    "turns": {"cache_control", "documents", "image_detail", "audio", "pictures", "system_position", "tool_arguments", "tool_result_error", "tool_result_media", "message_name", "citations", "thinking"},
+    "turns": {"response_format", "cache_control", "documents", "image_detail", "audio", "pictures", "system_position", "tool_arguments", "tool_result_error", "tool_result_media", "message_name", "citations", "thinking"},
     "tools": {"cache_control"},
     "choice": {"tool_choice"},
     "maximum": {"max_tokens"},
