@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +20,8 @@ from proxy.cli.home import Home, is_anothers, not_yours
 SOCKET_NAME = "control.sock"
 _TIMEOUT_SECONDS = 60.0  # seconds
 _SILENCE = 20.0  # seconds; the daemon says something every 5
+_LOOK_SECONDS = 5.0  # without a word: then it is seen whether the daemon answers anything at all
+_LOOKED_SECONDS = 3.0  # which takes it a moment, whatever else it does
 _LONGEST_PATH = 103
 
 Answer = dict[str, Any]
@@ -61,7 +64,7 @@ def follow(home: Home, order: str, params: Answer) -> Iterator[bytes]:
             while line := reply.readline():
                 yield line.rstrip(b"\n")
         except TimeoutError:
-            raise _silent(_SILENCE) from None
+            raise _hung(home.state_dir) from None
         except (OSError, HTTPException) as error:
             raise click.ClickException(f"the daemon went away: {error}") from None
     raise click.ClickException("the daemon went away")
@@ -70,6 +73,26 @@ def follow(home: Home, order: str, params: Answer) -> Iterator[bytes]:
 def _silent(seconds: float) -> click.ClickException:
     return click.ClickException(
         f"the daemon gave no answer for {seconds:g} seconds; `tollkeeper doctor` says how it fares"
+    )
+
+
+def _hung(state_dir: str) -> click.ClickException:
+    """It is there and says nothing: why, as far as the system tells, and what helps."""
+    from proxy.observe.holders import is_stopped
+    from proxy.stores.lock import holder_of
+
+    try:
+        pid = holder_of(Path(state_dir)) or 0
+    except OSError:
+        pid = 0
+    who = f"the daemon (process {pid})" if pid else "the daemon"
+    if is_stopped(pid):
+        return click.ClickException(
+            f"{who} is stopped, as by SIGSTOP or Ctrl-Z, and answers nothing; type: kill -CONT {pid}"
+        )
+    return click.ClickException(
+        f"{who} hangs: it is there and answers nothing. Its log says what it did last. Started anew it has all it had: "
+        f"systemctl restart tollkeeper, or {f'kill -9 {pid}' if pid else 'kill it'} and start it as it was"
     )
 
 
@@ -90,6 +113,8 @@ def _connected(home: Home, timeout_seconds: float) -> _Connection | None:
         return None
     except PermissionError:
         raise not_yours(Path(home.state_dir), home.file) from None
+    except BlockingIOError:  # so many wait for an answer already
+        raise _hung(home.state_dir) from None
     except OSError as error:
         raise click.ClickException(f"the daemon at {home.state_dir} cannot be reached: {error.strerror}") from None
     return connection
@@ -98,11 +123,24 @@ def _connected(home: Home, timeout_seconds: float) -> _Connection | None:
 def _sent(connection: _Connection, order: str, params: Answer | None) -> HTTPResponse:
     """The answer's head; one that is no answer ends the command."""
     connection.request("POST", f"/{order}", json.dumps(params or {}), {"Content-Type": "application/json"})
+    if not connection.hears() and not _answers(connection.state_dir):
+        raise _hung(connection.state_dir)
     reply = connection.getresponse()
     if reply.status != 200:
         found = _read(reply)
         raise click.ClickException(str(found.get("error", f"the daemon answered with status {reply.status}")))
     return reply
+
+
+def _answers(state_dir: str) -> bool:
+    """Whether the daemon answers at all: an order may take its time."""
+    with closing(_Connection(state_dir, _LOOKED_SECONDS)) as connection:
+        try:
+            connection.connect()
+            connection.request("GET", "/")
+            return connection.getresponse().status > 0
+        except (OSError, HTTPException):
+            return False
 
 
 def _read(reply: HTTPResponse) -> Answer:
@@ -125,18 +163,22 @@ class _Connection(HTTPConnection):
 
     def __init__(self, state_dir: str, timeout_seconds: float) -> None:
         super().__init__("tollkeeper", timeout=timeout_seconds)
-        self._state_dir = state_dir
+        self.state_dir = state_dir
+
+    def hears(self) -> bool:
+        """Whether an answer comes so soon that nobody need wonder; who waits no longer than that anyway need not either."""
+        return float(self.timeout or 0) <= _LOOK_SECONDS or bool(select.select([self.sock], [], [], _LOOK_SECONDS)[0])
 
     def connect(self) -> None:
         """A path too long for a socket's address goes by its folder's descriptor."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        path = str(Path(self._state_dir) / SOCKET_NAME)
+        path = str(Path(self.state_dir) / SOCKET_NAME)
         try:
             if len(path.encode()) <= _LONGEST_PATH:
                 self.sock.connect(path)
                 return
-            folder = os.open(self._state_dir, os.O_RDONLY | os.O_DIRECTORY)
+            folder = os.open(self.state_dir, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 self.sock.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
             finally:

@@ -54,7 +54,12 @@ def _lock(seen: DaemonSeen) -> Check:
     who = f"process {seen.holder}" if seen.holder else "a process that cannot be named"
     if seen.answers:
         return passed("daemon", "lock", f"held by {who}")
-    step = f"if it is a daemon that hangs: kill {seen.holder}" if seen.holder else "find it: fuser -v lock"
+    if seen.is_stopped:
+        return failed(
+            "daemon", "lock", f"held by {who}, which is stopped, as by SIGSTOP or Ctrl-Z", f"kill -CONT {seen.holder}"
+        )
+    kill = f"if it is a daemon that hangs: kill {seen.holder}, and where that does nothing kill -9 {seen.holder}"
+    step = kill if seen.holder else "find it: fuser -v lock"
     found = f"held by {who}, which answers nothing: a daemon that starts or hangs, or a command at work"
     return warned("daemon", "lock", found, step)
 

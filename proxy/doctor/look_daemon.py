@@ -13,7 +13,7 @@ import msgspec
 
 from proxy.doctor.local_http import address_of, ask, connect_unix, reachable_address, reason
 from proxy.doctor.seen import DaemonSeen, PortSeen, ScrapeSeen
-from proxy.observe.holders import who_has
+from proxy.observe.holders import is_stopped, who_has
 from proxy.policy.values import Listen, Settings
 from proxy.stores.lock import holder_of
 from proxy.web.operator.control import SOCKET_NAME
@@ -29,9 +29,13 @@ def look_at_daemon(state_dir: str) -> DaemonSeen:
         told = msgspec.json.decode(body, type=dict[str, Any])
     except (OSError, msgspec.DecodeError) as error:
         if isinstance(error, OSError) and error.errno in _ABSENT:
-            return DaemonSeen(holder=holder)
-        trouble = reason(error) if isinstance(error, OSError) else "not in JSON"
-        return DaemonSeen(trouble=trouble, is_hidden=isinstance(error, PermissionError), holder=holder)
+            return DaemonSeen(holder=holder, is_stopped=is_stopped(holder or 0))
+        trouble, is_hidden = (
+            (reason(error), isinstance(error, PermissionError))
+            if isinstance(error, OSError)
+            else ("not in JSON", False)
+        )
+        return DaemonSeen(trouble=trouble, is_hidden=is_hidden, holder=holder, is_stopped=is_stopped(holder or 0))
     if status != 200:
         return DaemonSeen(answers=True, holder=holder)
     names = ("pid", "version", "config", "url", "admin_url")

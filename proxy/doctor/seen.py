@@ -143,7 +143,7 @@ class JournalSeen(Struct, frozen=True):
 
 class DaemonSeen(Struct, frozen=True):
     """Whether a daemon answers on the control socket. `holder` is who has the lock (0: nobody can say), None nobody.
-    `is_hidden`: this user may not ask it.
+    `is_hidden`: this user may not ask it. `is_stopped`: whoever has the lock runs no more until it is told to go on.
 
     `url` and `admin_url` are `http://host:port` or `unix:PATH`; empty where it did not tell. `unopened` has why it cannot
     open what is stored, by entry; None where it did not tell.
@@ -158,6 +158,7 @@ class DaemonSeen(Struct, frozen=True):
     url: str = ""
     admin_url: str = ""
     holder: int | None = None
+    is_stopped: bool = False
     unspoken: Mapping[str, Sequence[str]] = {}
     unopened: Mapping[str, str] | None = None
 

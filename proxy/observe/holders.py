@@ -28,6 +28,11 @@ def user_name(user: int) -> str:
         return f"#{user}"
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether it runs no more until it is told to go on (SIGCONT), as far as this machine tells."""
+    return _text(Path(f"/proc/{pid}/stat")).rpartition(") ")[2][:1] in ("T", "t")
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text()

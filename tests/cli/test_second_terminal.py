@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from sqlalchemy import Engine
 from proxy.cli.client import ask
 from proxy.cli.home import Home
 from proxy.stores.database import engine_for
+from proxy.stores.lock import StateLock
 from proxy.stores.upgrade import MIGRATIONS
 
 SECRETS = {"OPENROUTER_API_KEY": "sk-or-canary", "ALICE_KEY": "sk-alice-canary", "ADMIN_TOKEN": "token-canary"}
@@ -142,6 +146,59 @@ def test_a_daemon_that_hangs_is_a_sentence_with_what_to_type(tmp_path: Path) -> 
         with pytest.raises(click.ClickException) as told:
             ask(Home(None, str(tmp_path), UTC), "usage", timeout_seconds=0.1)
     assert told.value.message == "the daemon gave no answer for 0.1 seconds; `tollkeeper doctor` says how it fares"
+
+
+def test_a_daemon_that_is_stopped_is_told_with_what_makes_it_go_on(tmp_path: Path) -> None:
+    with Daemon({"providers": {"mock": {}}}, tmp_path) as daemon:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        config = str(tmp_path / "config.yaml")
+        followed = run(tmp_path, "tail", "--config", config)
+        asked = run(tmp_path, "usage", "--config", config)
+        os.kill(daemon.pid, signal.SIGCONT)
+        assert daemon.stop() == 0
+    told = f"the daemon (process {daemon.pid}) is stopped, as by SIGSTOP or Ctrl-Z, and answers nothing; type: kill -CONT {daemon.pid}"
+    assert [done.stderr for done in (asked, followed)] == [f"Error: {told}\n"] * 2
+
+
+@contextmanager
+def control_socket(folder: Path, backlog: int = 8) -> Iterator[socket.socket]:
+    """In the place of a daemon's."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "control.sock"))
+        listening.listen(backlog)
+        yield listening
+
+
+def test_one_that_answers_nothing_at_all_hangs(tmp_path: Path) -> None:
+    with control_socket(tmp_path), StateLock(tmp_path), pytest.raises(click.ClickException) as told:
+        ask(Home(None, str(tmp_path), UTC), "usage")
+    assert told.value.message.startswith(f"the daemon (process {os.getpid()}) hangs: it is there and answers nothing.")
+    assert f"kill -9 {os.getpid()}" in told.value.message
+
+
+def test_so_it_does_where_nobody_can_even_get_in_line(tmp_path: Path) -> None:
+    with control_socket(tmp_path, backlog=0), socket.socket(socket.AF_UNIX) as first:
+        first.connect(str(tmp_path / "control.sock"))
+        with pytest.raises(click.ClickException, match="the daemon hangs: "):
+            ask(Home(None, str(tmp_path), UTC), "usage")
+
+
+def test_an_order_that_takes_its_time_is_waited_for_while_the_daemon_answers(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 %d .\r\nContent-Length: 2\r\n\r\n{}"
+
+    def serve(listening: socket.socket) -> None:
+        slow, _ = listening.accept()
+        looked, _ = listening.accept()
+        for connection, status in ((looked, 404), (slow, 200)):
+            connection.recv(65536)
+            connection.sendall(answer % status)
+            connection.close()
+
+    with control_socket(tmp_path) as listening:
+        server = threading.Thread(target=serve, args=(listening,))
+        server.start()
+        assert ask(Home(None, str(tmp_path), UTC), "usage") == {}
+        server.join()
 
 
 def test_a_relative_path_from_another_folder(daemon: Daemon, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply
-from harness.setting import TIMEOUTS
+from harness.setting import PATIENT
 from harness.steps import json_reply
 from harness.upstream import Upstream
 
@@ -30,7 +30,7 @@ def config(upstream: Upstream) -> dict[str, Any]:
     return {
         "providers": {
             "openrouter": {
-                "kind": "openrouter", "base_url": f"{upstream.url}/api/v1", "api_key": SHARED, "timeouts": TIMEOUTS,
+                "kind": "openrouter", "base_url": f"{upstream.url}/api/v1", "api_key": SHARED, "timeouts": PATIENT,
             }
         },
         "tenants": {name: {"credentials": {"openrouter": own}} for name, own in OWN.items()},

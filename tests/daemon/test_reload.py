@@ -57,10 +57,10 @@ def test_keys_and_names_change_and_the_difference_is_told(start_daemon: StartDae
 def test_a_provider_that_is_gone_is_none_for_a_head_that_came_before(
     start_daemon: StartDaemon, upstream: Upstream
 ) -> None:
-    daemon, named = start_daemon(), [("x-tollkeeper-route", "brief")]
+    daemon, named = start_daemon(), [("x-tollkeeper-route", "local")]
     upstream.expect(json_reply(chat_reply()), again=True)
     assert [daemon.chat(headers=named).status for _ in range(3)] == [200] * 3
-    rewrite(daemon, lambda config: config["providers"].pop("brief"))
+    rewrite(daemon, lambda config: config["providers"].pop("local"))
     daemon.wait_for_log(lambda entry: entry.get("event") == "reloaded")
     assert daemon.chat(headers=named).error["message"].startswith("No provider of the name that the call gives")
 

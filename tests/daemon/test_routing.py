@@ -21,8 +21,8 @@ ADMIN = {"host": "127.0.0.1", "port": 0, "token": TOKEN}
 
 SMART = {
     "smart": {"candidates": ["openai/gpt-4o-mini", "local/llama3.1"], "strategy": "cost"},
-    "first": {"candidates": ["oai/m", {"target": "brief/m", "priority": 1}], "strategy": "weighted"},
-    "accounts": {"candidates": ["oai/m", "oai/n", "brief/m"], "strategy": "weighted"},
+    "first": {"candidates": ["oai/m", {"target": "local/m", "priority": 1}], "strategy": "weighted"},
+    "accounts": {"candidates": ["oai/m", "oai/n", "local/m"], "strategy": "weighted"},
     "share": {"candidates": [{"target": "local/a", "weight": 0}, "local/b"], "strategy": "weighted"},
 }
 
@@ -126,8 +126,8 @@ def drawn_by(daemon: Daemon, name: str, calls: int = 24) -> list[tuple[str | Non
 @pytest.mark.parametrize(
     ("refusal", "path", "rests", "goes_on"),
     [
-        (BUSY, "/oai/", {"oai/m", "oai/n"}, {"brief"}),
-        (OF_ONE, "/oai/", {"oai/m"}, {"brief", "oai"}),
+        (BUSY, "/oai/", {"oai/m", "oai/n"}, {"local"}),
+        (OF_ONE, "/oai/", {"oai/m"}, {"local", "oai"}),
     ],
 )
 def test_a_429_rests_that_key_for_as_long_as_it_says(
@@ -136,9 +136,9 @@ def test_a_429_rests_that_key_for_as_long_as_it_says(
     """All it serves, but where the reply speaks of one model; other keys of the same provider go on at once."""
     upstream.expect(json_reply(refusal, 429, [("Retry-After", "600")]), path=path)
     upstream.expect(json_reply(chat_reply()), path=path, again=True)
-    upstream.expect(json_reply(chat_reply()), path="/brief/", again=True)
+    upstream.expect(json_reply(chat_reply()), path="/local/", again=True)
     first = drawn_by(daemon, "first", 1)
-    assert first == [("brief", "m", "2")]
+    assert first == [("local", "m", "2")]
     later = drawn_by(daemon, "accounts")
     assert {at for at, _, _ in later} == goes_on and {tries for _, _, tries in later} == {"1"}
     dropped = daemon.asked("/routing/decisions")["decisions"][0]["decision"]["dropped"]
@@ -166,16 +166,16 @@ def test_a_deployment_that_is_drained_gets_no_new_calls_and_comes_back(
     upstream.expect(json_reply(chat_reply()), again=True)
 
     def weigh(weight: int) -> None:
-        both = [{"target": "oai/m", "weight": weight}, {"target": "brief/m", "weight": 1}]
+        both = [{"target": "oai/m", "weight": weight}, {"target": "local/m", "weight": 1}]
         value = {"candidates": both, "strategy": "weighted"}
         assert ask(daemon, "PUT", "/settings/models/both", value) == 200
 
     weigh(1)
-    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "brief"}
+    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "local"}
     weigh(0)
-    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"brief"}
+    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"local"}
     weigh(1)
-    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "brief"}
+    assert {at for at, _, _ in drawn_by(daemon, "both")} == {"oai", "local"}
 
 
 def test_an_account_is_asked_for_no_more_than_its_limits_and_than_it_says_is_left(
@@ -212,7 +212,7 @@ def test_what_people_say_of_replies_moves_where_such_calls_go(start_daemon: Star
     """Two that nobody knows, of the same price: after bad words the other one is the better of the two, and the decision says
     why; of another kind of task nothing has been said."""
     best = {"weights": {"quality": 1}, "explore": "0%", "sticky": 0}
-    both = {"candidates": ["brief/m", "oai/n"], "strategy": "best"}
+    both = {"candidates": ["local/m", "oai/n"], "strategy": "best"}
     daemon = start_daemon(catalogue={"refresh": "never"}, models={"both": both}, strategies={"best": best})
     upstream.expect(json_reply(chat_reply()), again=True)
     replies = [daemon.chat("both") for _ in range(24)]

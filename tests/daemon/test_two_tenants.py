@@ -10,7 +10,7 @@ import pytest
 from harness.daemon import Daemon, chat_body
 from harness.events import chat_reply
 from harness.http import Connection, Headers, Reply, request_bytes
-from harness.setting import TIMEOUTS
+from harness.setting import PATIENT
 from harness.steps import json_reply
 from harness.upstream import Upstream
 
@@ -29,7 +29,7 @@ OTHER = {"acme": "globex", "globex": "acme"}
 
 
 def config(upstream: Upstream) -> dict[str, Any]:
-    provider = {"api_key": SHARED, "timeouts": TIMEOUTS}
+    provider = {"api_key": SHARED, "timeouts": PATIENT}
     tenants = {
         "umbrella": {"budgets": [{"usd": 1000, "per": "month"}], "limits": [{"requests": 100000, "per": "minute"}]},
         "acme": {

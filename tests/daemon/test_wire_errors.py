@@ -112,7 +112,7 @@ def test_T50_retry_after_is_obeyed(
     assert len(upstream.calls) == calls
     if calls == 2:
         assert reply.status == 200
-        assert upstream.calls[1].arrived - upstream.calls[0].arrived >= least
+        assert upstream.calls[1].arrived - upstream.calls[0].arrived >= least - 0.001, "timers go by whole milliseconds"
     else:
         assert (reply.status, reply.json) == (429, error_body(code=429))
         assert reply.header("retry-after") == headers[0][1]

@@ -310,6 +310,8 @@ DAEMONS = [
     (DaemonSeen(holder=7), "pass", "warn"),
     (DaemonSeen(holder=0), "pass", "warn"),
     (DaemonSeen(trouble="nothing within 5 s", holder=7), "fail", "warn"),
+    (DaemonSeen(trouble="nothing within 5 s", holder=7, is_stopped=True), "fail", "fail"),
+    (DaemonSeen(holder=7, is_stopped=True), "pass", "fail"),
     (DaemonSeen(trouble="permission denied", is_hidden=True), "warn", ""),
     (msgspec.structs.replace(RUNS, version="2"), "warn", "pass"),
     (msgspec.structs.replace(RUNS, version="", pid=0), "warn", "pass"),

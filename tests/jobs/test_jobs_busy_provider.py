@@ -9,7 +9,7 @@ from typing import Any
 import anthropic
 from anthropic import Anthropic
 from harness.daemon import Daemon
-from harness.setting import TIMEOUTS
+from harness.setting import PATIENT
 from harness.steps import json_reply
 from harness.surroundings import PATIENCE_SECONDS
 from harness.upstream import Upstream
@@ -37,7 +37,7 @@ MESSAGE = {
 def config(upstream: Upstream) -> dict[str, Any]:
     there = {"kind": "anthropic", "base_url": f"{upstream.url}/there/v1", "api_key": "sk-up", "batches": True}
     return {
-        "providers": {"anthropic": {**there, "timeouts": TIMEOUTS}},
+        "providers": {"anthropic": {**there, "timeouts": PATIENT}},
         "models": {"m": {"target": "anthropic/claude-x", "price": {"input": 1, "output": 1}}},
         "keys": {"alice": {"key": KEY, "budgets": [{"usd": 5, "per": "total"}]}},
         "catalogue": {"refresh": "never"},

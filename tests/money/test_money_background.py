@@ -17,7 +17,7 @@ import yaml
 from harness.daemon import Daemon, Line
 from harness.events import event
 from harness.http import Reply
-from harness.setting import TIMEOUTS
+from harness.setting import PATIENT
 from harness.steps import LAST_CHUNK, Script, Wire, chunk, hang, json_reply, say, sse, stream_head, then
 from harness.upstream import Upstream
 from money_books import KEY, Books, books_of, eventually
@@ -74,7 +74,7 @@ def start_one(upstream: Upstream, tmp_path: Path) -> Any:
         def start(timeouts: dict[str, float] | None = None, **members: Any) -> Daemon:
             own = {"kind": "openai", "base_url": f"{upstream.url}/oai/v1", "api_key": "sk-upstream"}
             config = {
-                "providers": {"oai": {**own, "timeouts": {**TIMEOUTS, "total": 600, **(timeouts or {})}}},
+                "providers": {"oai": {**own, "timeouts": {**PATIENT, "total": 600, **(timeouts or {})}}},
                 "models": {"m": {"target": "oai/house", "price": PRICE}},
                 "keys": {
                     "alice": {"key": KEY, "budgets": [{"usd": 9000, "per": "total"}, {"usd": 500, "per": "day"}]},
@@ -360,7 +360,7 @@ def test_ids_nobody_knows_here_pass_and_cost_nothing(start_one: StartOne, upstre
 
 def test_calls_about_it_go_to_the_provider_that_has_it(start_one: StartOne, upstream: Upstream) -> None:
     providers = {
-        name: {"kind": "openai", "base_url": f"{upstream.url}/{name}/v1", "timeouts": {**TIMEOUTS, "total": 600}}
+        name: {"kind": "openai", "base_url": f"{upstream.url}/{name}/v1", "timeouts": {**PATIENT, "total": 600}}
         for name in ("first", "oai")
     }
     daemon = start_one(providers=providers)
