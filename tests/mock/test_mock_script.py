@@ -116,6 +116,8 @@ def test_messages_name_their_events_and_count_cumulatively() -> None:
         "message_stop",
     ]
     assert "[DONE]" not in text
+    started, told = (json.loads(text.split("data: ")[at].split("\n")[0]) for at in (1, -2))
+    assert told["usage"]["input_tokens"] == started["message"]["usage"]["input_tokens"] > 0
 
 
 def test_openrouters_messages_carry_the_cost() -> None:

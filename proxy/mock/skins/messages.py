@@ -23,7 +23,7 @@ def message_body(turn: Turn) -> dict[str, Any]:
 
 
 def message_frames(turn: Turn) -> Iterator[Frame]:
-    """A streamed reply; the usage of `message_delta` is cumulative."""
+    """A streamed reply; the usage of `message_delta` is cumulative, and tells the input again."""
     yield from comments_first(turn)
     message = {**_head(turn, [], None), "usage": message_usage(turn, 1)}
     yield named({"type": "message_start", "message": message})
@@ -35,7 +35,8 @@ def message_frames(turn: Turn) -> Iterator[Frame]:
             event = {"type": "content_block_delta", "index": index, "delta": delta}
             yield named(event, "event", tokens)
         yield named({"type": "content_block_stop", "index": index})
-    usage = {"output_tokens": turn.answer.output_tokens, **message_cost(turn)}
+    told = message_usage(turn, turn.answer.output_tokens)
+    usage = {**{name: count for name, count in told.items() if name.endswith("tokens")}, **message_cost(turn)}
     delta = {"stop_reason": _STOP[turn.answer.finish], "stop_sequence": None}
     yield named({"type": "message_delta", "delta": delta, "usage": usage}, "finish")
     yield named({"type": "message_stop"}, "done")
