@@ -69,6 +69,7 @@ _MOST_PASSES = 1000
 _INPUTS = ("prompt_tokens", "input_tokens")
 _OUTPUTS = ("completion_tokens", "output_tokens")
 _DETAILS = ("tokens_details", "token_details")  # the singular: audio transcriptions, Mistral
+_WRITTEN = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")  # OpenAI, Alibaba, LiteLLM
 _ADDITIVE = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation")
 _SUMMED = (
     "input_tokens",
@@ -174,7 +175,9 @@ def _read_inclusive(reading: _Reading) -> Usage:
     """OpenAI's way: cached tokens and all other kinds are part of the totals."""
     details, out_details = reading.details("input"), reading.details("output")
     cached = reading.count(details, "cached_tokens") or reading.either(("prompt_cache_hit_tokens", "cached_tokens"))
-    written, reasoning = reading.count(details, "cache_write_tokens"), reading.count(out_details, "reasoning_tokens")
+    written = max(reading.count(details, name) for name in _WRITTEN)
+    hour = reading.count(details, "cache_creation_token_details", "ephemeral_1h_input_tokens")
+    reasoning = reading.count(out_details, "reasoning_tokens")
     read, out = reading.either(_INPUTS), reading.either(_OUTPUTS)
     read, out = _by_total(reading, (read, out), cached + written, reasoning)
     return Usage(
@@ -184,6 +187,7 @@ def _read_inclusive(reading: _Reading) -> Usage:
         cached_audio_tokens=reading.count(details, "cached_tokens_details", "audio_tokens"),
         cached_image_tokens=reading.count(details, "cached_tokens_details", "image_tokens"),
         cache_write_tokens=written,
+        cache_write_1h_tokens=min(hour, written),
         reasoning_tokens=reasoning,
         image_input_tokens=reading.count(details, "image_tokens"),
         image_tokens=reading.count(out_details, "image_tokens"),
