@@ -31,6 +31,8 @@ class Delta(Struct):
     tool_calls: Any = None
     function_call: Any = None
     annotations: Any = None
+    images: Any = None
+    audio: Any = None
 
 
 class Choice(Struct):
@@ -81,26 +83,27 @@ class ChatEvents(StreamReader):
         chunk = self.decoded(_decoder, data)
         if chunk is None:
             return
-        if not self.writer.begun:
+        if not self.writer.begun and (chunk.choices or chunk.model):  # Azure's first chunk says neither
             self.writer.begin(a_text(chunk.model))
         for choice in chunk.choices or ():
             if choice.index in (0, None):
-                self._choice(choice)
+                self._choice(choice, chunk.error)
         if chunk.usage is not UNSET:
             self._usage = merged(self._usage, usage_in(chunk.usage))
         if chunk.service_tier:
             self._tier = a_text(chunk.service_tier)
-        if chunk.error:
+        if chunk.error and not self.over:
             self.fail(fault_of({"error": chunk.error}))
 
-    def _choice(self, choice: Choice) -> None:
+    def _choice(self, choice: Choice, error: Any) -> None:
+        """Read a choice; `error` is what its chunk says went wrong."""
         delta = choice.delta or choice.message
         if delta is not None:
             if choice.logprobs:
                 self._note_likely(choice.logprobs, delta)
             self._delta(delta)
         if choice.finish_reason == "error" or choice.error:
-            self.fail(fault_of({"error": choice.error} if choice.error else {"message": INCOMPLETE.message}))
+            self.fail(fault_of({"error": choice.error or error or INCOMPLETE.message}))
         elif choice.finish_reason:
             self._ending = from_chat(choice.finish_reason, choice.stop_reason)
 
@@ -127,6 +130,8 @@ class ChatEvents(StreamReader):
             for call in calls if isinstance(calls, list) else ():
                 if isinstance(call, dict):
                     self._calls.see(call)
+        self.losses.unless_empty("pictures", delta.images)
+        self.losses.unless_empty("audio", delta.audio)
         for said in delta.annotations if isinstance(delta.annotations, list) else ():
             if citation := read_annotation(said):
                 self.writer.cite(citation)
@@ -189,11 +194,11 @@ class _Calls:
 
     def see(self, call: dict[str, Any]) -> None:
         """Read one entry of `tool_calls`."""
-        key = self._key(call)
         function = call.get("function") or call.get("custom")
         function = function if isinstance(function, dict) else {}
         name = a_text(function.get("name"))
         fragment = arguments_of(function) or a_text(function.get("input"))
+        key = self._key(call, begins=bool(name) and fragment.lstrip()[:1] == "{")
         if key in self._closed:
             return
         if extra := extra_of(call, ""):
@@ -205,8 +210,9 @@ class _Calls:
             if key in self._opened:
                 self._reader.argue(key, fragment)
 
-    def _key(self, call: dict[str, Any]) -> int:
-        """The call that is meant: a new one where index or id say so."""
+    def _key(self, call: dict[str, Any], *, begins: bool) -> int:
+        """The call that is meant: a new one where index or id say so; where they say nothing (Gemini's), one that `begins`
+        behind one that is whole."""
         index, identity = a_count(call.get("index")), a_text(call.get("id"))
         key = self._by_index.get(index) if index is not None else None
         if key is None and index is None:
@@ -214,6 +220,8 @@ class _Calls:
             key = same[0] if same else self._last if self._last >= 0 and not identity else None
         if key is not None and identity and self._ids[key] not in ("", identity):
             key = None  # the same index for another call
+        if key is not None and begins and not identity and _is_whole("".join(self._arguments[key])):
+            key = None
         if key is None:
             key = len(self._ids)
             self._ids[key], self._arguments[key] = identity, []

@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy.errors import InvalidValue
 from proxy.translate.chat_reading import arguments_of, extra_of, read_content, read_thoughts
-from proxy.translate.faults import fault_of
+from proxy.translate.faults import INCOMPLETE, fault_of
 from proxy.translate.logprobs import read_logprobs
 from proxy.translate.losses import Losses
 from proxy.translate.messages_reading import read_block
@@ -62,7 +62,11 @@ def _named(part: Part, known: Known, *, is_wrapped: bool) -> Part:
 def _chat(body: dict[str, Any], losses: Losses) -> Reply:
     choices = a_list(body.get("choices"), "choices")
     choice = an_object(choices[0], "choices") if choices else {}
+    if choice.get("finish_reason") == "error" or choice.get("error"):
+        raise InvalidValue(f"It is an error: {fault_of({'error': choice.get('error') or INCOMPLETE.message}).message}")
     message = an_object(choice.get("message") or {}, "message")
+    losses.unless_empty("pictures", message.get("images"))
+    losses.unless_empty("audio", message.get("audio"))
     parts = read_thoughts(message)
     said = read_content(message.get("content"), losses)
     citations = read_annotations(message.get("annotations"), losses)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocols import PROTOCOLS, asking, bridge, events_of, passed, read_stream, stream_of
+from protocols import PROTOCOLS, asking, bridge, events_of, lost, passed, read_stream, stream_of
 from upstreams import (
     STORIES,
     USAGE,
@@ -153,6 +153,49 @@ def test_calls_are_told_apart_whatever_a_server_leaves_out(name: str, target: Pr
         calls = [(item["call_id"], item["name"], item["arguments"]) for item in items]
     second = "a_2" if name == "same id" else "b"
     assert calls == [("a", "look", {"at": "x"}), (second, "look", {"at": "y"})]
+
+
+GEMINIS = {
+    "in one chunk": [
+        {"tool_calls": called(0, X, id="", name="look")["tool_calls"] + called(0, Y, id="", name="look")["tool_calls"]}
+    ],
+    "one by one": [called(0, X, id="", name="look"), called(0, Y, id="", name="look")],
+    "without index": [called(None, X, name="look"), called(None, Y, name="look")],
+}
+
+
+@pytest.mark.parametrize("name", GEMINIS)
+def test_calls_of_one_index_and_without_ids_are_told_apart_where_each_is_whole(name: str) -> None:
+    whole = told("responses", "chat", [*map(chunk, GEMINIS[name]), *CALLED])
+    assert [item["arguments"] for item in whole["output"]] == [{"at": "x"}, {"at": "y"}]
+    assert len({item["call_id"] for item in whole["output"]}) == 2
+
+
+@pytest.mark.parametrize("target", ["messages", "responses"])
+def test_the_models_name_is_that_of_the_first_chunk_that_says_it(target: Protocol) -> None:
+    """Azure's first chunk tells of its filters, and has neither model nor choices."""
+    filters = {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []}
+    whole = told(target, "chat", [filters, chunk({"content": "Hi"}), *END])
+    assert whole["model"] == "llama"
+
+
+@pytest.mark.parametrize("error", [{"message": "Provider disconnected", "code": 502}, None])
+def test_a_whole_reply_whose_choice_is_an_error_is_no_answer(error: Any) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "error", "error": error}
+    due = "Provider disconnected" if error else "The provider ended its answer in the middle"
+    with pytest.raises(InvalidValue, match=due):
+        bridge("chat", "messages").whole(json.dumps({"choices": [choice]}).encode())
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_pictures_and_sound_of_a_reply_are_named_where_they_are_lost(streamed: bool) -> None:
+    said = {"content": "Look.", "images": [{"type": "image_url", "image_url": {"url": "data:,"}}], "audio": {"id": "a"}}
+    one = bridge("chat", "messages")
+    if streamed:
+        passed(one, stream_of("chat", [chunk(said), *END]))
+    else:
+        one.whole(json.dumps({"choices": [{"message": said, "finish_reason": "stop"}]}).encode())
+    assert lost(one.losses) == ["audio", "pictures"]
 
 
 @pytest.mark.parametrize("target", ["messages", "responses"])
@@ -335,7 +378,8 @@ def ends_badly(target: Protocol, stream: bytes) -> dict[str, Any]:
     """The error that a client's stream ends on; it never ends well as well."""
     assert b"[DONE]" not in stream and b"message_stop" not in stream
     assert b"response.completed" not in stream and b"response.incomplete" not in stream
-    last = events_of(stream)[-1]
+    *before, last = events_of(stream)
+    assert not any(event.get("error") or event.get("type") == "response.failed" for event in before)
     if target == "responses":
         assert last["type"] == last["type"] == "response.failed" and last["response"]["status"] == "failed"
         return last["response"]["error"]
