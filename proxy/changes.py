@@ -39,11 +39,11 @@ from proxy.stores.failures import StoreError
 from proxy.stores.records import Row
 from proxy.stores.use_cases import numbered_in
 from proxy.web.client.gate import Gate
-from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
 from proxy.web.client.own import answers_of_pictures
 from proxy.web.client.parts import Parts
+from proxy.web.client.senders import Heads
 from proxy.web.guard import Guard
 
 # what is opened once at start

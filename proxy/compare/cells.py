@@ -21,7 +21,8 @@ from proxy.policy.quality.reading import FINISHES, decoded
 from proxy.policy.quality.values import Finish, Said, Wanted, Watch
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Head, Sender
+from proxy.web.client.heads import Head
+from proxy.web.client.senders import Sender
 from proxy.wire.endpoints import MODEL_ROWS
 from proxy.wire.sse import data_of, split_events
 

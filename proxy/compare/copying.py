@@ -16,7 +16,8 @@ from proxy.exchange.stand_ins import Nobody
 from proxy.policy.tenants import in_name_of
 from proxy.policy.values import Caller
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Head, Sender
+from proxy.web.client.heads import Head
+from proxy.web.client.senders import Sender
 from proxy.wire.call import Call
 
 MOST_AT_ONCE = 8  # what comes beside so many is not copied

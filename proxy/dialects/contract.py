@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct, field
@@ -23,7 +23,7 @@ class Incoming(Struct, frozen=True):
     `prepared`: the requests made of it so far, without their bodies, by provider.
     """
 
-    headers: Iterable[tuple[str, str]]
+    headers: Sequence[tuple[str, str]]
     prepared: dict[str, tuple[Provider, UpstreamRequest]] = field(default_factory=dict)
 
 

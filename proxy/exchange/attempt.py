@@ -54,7 +54,10 @@ def prepare(job: Job, attempt: Attempt, maximum: int | None) -> tuple[UpstreamRe
     if attempt.target:
         record.adjusted += moved(record, route.target.model)
     pieces: Pieces = outgoing(call, sent.change) if sent.begins is None else [sent.begins, call.body[sent.cut :]]
-    return (replace(sent.request, is_anew=True) if attempt.resent else sent.request), pieces
+    request = sent.request
+    if sent.incoming is not job.incoming:  # which has values of its own
+        request = replace(_request(job, route.provider, call, route.provider.name), hides_usage=request.hides_usage)
+    return (replace(request, is_anew=True) if attempt.resent else request), pieces
 
 
 def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -> Sent:
@@ -72,7 +75,7 @@ def _sent(job: Job, attempt: Attempt, provider: Provider, maximum: int | None) -
     request = _request(job, provider, call, provider.name)
     if ask_for_usage and not asks_for_usage(call):
         request = replace(request, hides_usage=True)
-    return Sent(request, change, adjusted, *only_beginning(call, change))
+    return Sent(request, job.incoming, change, adjusted, *only_beginning(call, change))
 
 
 def translate(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from proxy.dialects import UpstreamRequest
+from proxy.dialects import Incoming, UpstreamRequest
 from proxy.exchange.record import Tried
 from proxy.policy.money.requested import Requested
 from proxy.policy.retries.breaker import Breakers
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class Sent(Struct, frozen=True):
-    """The request of an attempt: all of it but the body that `change` makes. `begins` is what stands for the first `cut`
+    """The request of an attempt: all of it but the body that `change` makes, with the headers that were `incoming`. `begins` is what stands for the first `cut`
     bytes of a body in which nothing else changes, None where more does."""
 
     request: UpstreamRequest
+    incoming: Incoming
     change: Change
     adjusted: tuple[str, ...]
     begins: bytes | None = None

@@ -13,7 +13,8 @@ from proxy.jobs.result_connection import ResultConnection
 from proxy.policy.tenants import owner_of
 from proxy.stores.job_rows import Job
 from proxy.web.client.api import Api
-from proxy.web.client.heads import Head, Sender, read_head
+from proxy.web.client.heads import Head, read_head
+from proxy.web.client.senders import Sender
 from proxy.wire.endpoints import endpoint_for, speaks_anthropic, split_path
 from proxy.wire.headers import PRIORITY
 

@@ -60,9 +60,10 @@ class Connection(RequestHandler):
         self.data_received = self.pass_on if self._lane is None else self._lane.receive  # type: ignore[method-assign]
 
     @property
-    def digest(self) -> bytes | None:
-        """What the head of the request under way is known by; None where it is not to be known again."""
-        return None if self._lane is None else self._lane.digest
+    def outline(self) -> tuple[bytes, tuple[bytes, ...]] | None:
+        """What the head of the request under way is known by, and the values it may differ in; None where it is not to be known
+        again."""
+        return None if self._lane is None else self._lane.outline
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Turn the client away where there are too many.

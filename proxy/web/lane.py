@@ -1,7 +1,8 @@
 """The quick lane: requests as nearly all clients send them, framed here and answered past the HTTP library.
 
-Quick is what is plain: a head that the library has read twice before, byte for byte but for its credential and the
-length of its body, and a body in hand within a second, or too large for that. The library reads everything else; what is then done is the same.
+Quick is what is plain: a head that the library has read twice before, byte for byte but for its credential, the length of its
+body and what only passes, and a body in hand within a second, or too large for that. The library reads everything else; what is
+then done is the same.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from proxy.exchange.stepper import Outbox
 from proxy.web.upload import Upload
+from proxy.wire.request_head import HeadParts, parted
 
 # Larger bodies are read once their call has its turn, within the bounds on all that are read at once.
 LARGEST_BODY = 64 * 1024
@@ -24,16 +26,6 @@ _MOST_DIGITS = 16
 
 _LENGTHS = b"\r\nContent-Length: ", b"\r\ncontent-length: ", b"\r\nContent-length: "  # the last one by urllib and ab
 _LENGTH_BEGINS = len(_LENGTHS[0])
-_CREDENTIALS = (
-    b"\r\nAuthorization: ",
-    b"\r\nauthorization: ",
-    b"\r\nx-api-key: ",
-    b"\r\nX-Api-Key: ",
-    b"\r\nX-API-Key: ",
-    b"\r\nX-api-key: ",
-    b"\r\napi-key: ",
-    b"\r\nApi-key: ",
-)
 _NOTHING = b"", 0, 0
 _PLAIN = re.compile(rb"[A-Z]{3,7} /[!-~]* HTTP/1\.[01]\r\n")
 _PRINTED = re.compile(rb"[\t -~\x80-\xff]*")
@@ -64,9 +56,9 @@ class Line(Protocol):
         """Who sends the head of this digest, credential and all, if a request of theirs with so much of a body may be
         answered; else None."""
 
-    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, body_bytes: int) -> Any:
-        """The same by the digest of a head less its credential; `known` by that `of_both` the next time. `credential` is a
-        header's line, b"" where the head has none."""
+    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int) -> Any:
+        """The same by the digest of the outline of a head with these parts; where it came before with the same values, `known` by
+        that `of_all` the next time."""
 
     def begin(self, connection: Any, sender: Any, body: bytes | Upload) -> None:
         """Answer."""
@@ -96,14 +88,15 @@ _OPEN, _BUSY = State.OPEN, State.BUSY  # every call looks, and an enumeration's 
 
 
 class Lane:
-    """Of one connection. `digest`: of the head of the plain request that the library has; None where it has another."""
+    """Of one connection. `outline`: that of the head of the plain request that the library has, as a digest, and the values it lacks;
+    None where it has another."""
 
     __slots__ = (
-        "_behind", "_connection", "_expected", "_hasher", "_late", "_left", "_length", "_line", "_state", "_until", "_upload", "_waiting", "digest"
+        "_behind", "_connection", "_expected", "_hasher", "_late", "_left", "_length", "_line", "_state", "_until", "_upload", "_waiting", "outline"
     )  # fmt: skip
 
     def __init__(self, connection: HttpConnection, line: Line) -> None:
-        self.digest: bytes | None = None
+        self.outline: tuple[bytes, tuple[bytes, ...]] | None = None
         self._connection = connection
         self._line = line
         self._hasher = line.hasher
@@ -179,7 +172,7 @@ class Lane:
 
     def returned(self) -> None:
         """The library has served a request; the next may be plain again where it was read to its end, and no further."""
-        self.digest = None
+        self.outline = None
         if self._state is State.LENT:
             self._state = State.CLOSED if self._left else _OPEN
 
@@ -233,11 +226,11 @@ class Lane:
         return data[:end], 0
 
     def _recognised(self, head: bytes, digest: bytes, length: int) -> Any:
-        """The sender of a head that is known whoever sent it; `digest` is that of it and the credential together."""
-        rest, credential = _split_credential(head)
-        if not _PRINTED.fullmatch(credential):  # nobody has read it yet, and the library refuses what controls
+        """The sender of a head whose outline is known; `digest` is that of all of it."""
+        parts = parted(head)
+        if not _PRINTED.fullmatch(parts.credential):  # nobody has read it yet, and the library refuses what controls
             return None
-        return self._line.recognised(self._digest_of(rest), digest, credential, length)
+        return self._line.recognised(self._digest_of(parts.outline), digest, parts, length)
 
     def _digest_of(self, head: bytes) -> bytes:
         hasher = self._hasher.copy()
@@ -249,7 +242,10 @@ class Lane:
         self._until = 0.0
         is_plain = _PLAIN.match(head) and not _FRAMED_OTHERWISE.search(head) and left >= 0
         self._state = State.LENT if is_plain else State.CLOSED
-        self.digest, self._left = (self._digest_of(_split_credential(head)[0]) if is_plain else None), left
+        self.outline, self._left = None, left
+        if is_plain:
+            parts = parted(head)
+            self.outline = self._digest_of(parts.outline), parts.values
         self._connection.pass_on(data)
 
     def _wait(self, data: bytes, expected: tuple[bytes, int, int] = _NOTHING) -> None:
@@ -278,13 +274,3 @@ class Lane:
         """What takes so long is the library's."""
         self._waiting, self._state = b"", State.CLOSED
         self._connection.pass_on(data)
-
-
-def _split_credential(head: bytes) -> tuple[bytes, bytes]:
-    """The head less the first of its credentials, as they are usually spelled, and that one's line."""
-    for name in _CREDENTIALS:
-        at = head.find(name)
-        if at >= 0:
-            line_end = head.find(b"\r\n", at + len(name))
-            return head[:at] + head[line_end:], head[at + 2 : line_end]
-    return head, b""

@@ -24,7 +24,7 @@ MOST_TAGS = 8
 LONGEST_TAG = 64
 LONGEST_SESSION = 128
 
-_SESSIONS = ("x-session-id", "x-claude-code-session-id", "session-id", "session_id", "x-session-affinity")
+SESSIONS = ("x-session-id", "x-claude-code-session-id", "session-id", "session_id", "x-session-affinity")
 _TAG = re.compile(r"[!-+\--~]+")  # visible, and no comma
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._:@/+=,-]")  # in an id, which people copy to a command line
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -44,7 +44,7 @@ UNMARKED = Marks()
 
 def marks_of_head(headers: Mapping[str, str], tags: Sequence[str]) -> Marks:
     """What the head says; `tags` are the values of all headers of that name. Raises `InvalidValue`."""
-    session = next((usable for name in _SESSIONS if (usable := _session(headers.get(name)))), "")
+    session = next((usable for name in SESSIONS if (usable := _session(headers.get(name)))), "")
     return Marks(session, _tags(tags)) if session or tags else UNMARKED
 
 

@@ -133,6 +133,19 @@ def test_both_ways_say_the_same(daemon: Daemon, upstream: Upstream, name: str, c
     assert told[:1] * (case.times - 1) == told[1:] or not told
 
 
+def test_headers_that_only_pass_may_differ_every_time(daemon: Daemon, upstream: Upstream) -> None:
+    traces = [f"trace-{number}" for number in (1, 2, 3, 4, 5, 5, 5, 6)]
+    replies = [
+        sent(daemon, upstream, Case(), [("X-Only-Passes", trace), ("x-session-id", f"s-{at // 4}")])
+        for at, trace in enumerate(traces)
+    ]
+    assert [reply.status for reply in replies] == [200] * 8
+    arrived = [re.findall(rb"X-Only-Passes: ([^\r]+)", call.head) for call in upstream.calls]
+    assert arrived == [[trace.encode()] for trace in traces]
+    assert len({re.sub(rb"trace-\d|s-\d|(?<=Content-Length: )\d+", b"", call.head) for call in upstream.calls}) == 1
+    assert [daemon.line_of(reply)["session"] for reply in replies] == ["s-0"] * 4 + ["s-1"] * 4
+
+
 def test_both_ways_say_where_the_time_went(start_daemon: Callable[..., Daemon], upstream: Upstream) -> None:
     timed = start_daemon(keys={"alice": {"key": CLIENT_KEY, "timing": True}})
     for name in ("a chat", "a stream", "an unknown model", "an error of the provider", "the list of models"):

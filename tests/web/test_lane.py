@@ -11,6 +11,7 @@ from harness.clock import run
 
 from proxy.web.lane import LARGEST_BODY, PATIENCE_SECONDS, Lane
 from proxy.web.upload import Upload
+from proxy.wire.request_head import HeadParts
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nA: b\r\n\r\n"
 
@@ -29,11 +30,11 @@ class Line:
     def known(self, digest: bytes, body_bytes: int) -> Any:
         return self.remembered.get(digest)
 
-    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, body_bytes: int) -> Any:
-        self.credentials.append(credential)
+    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int) -> Any:
+        self.credentials.append(parts.credential)
         if digest not in self.taught:
             return None
-        self.remembered[of_both] = digest
+        self.remembered[of_all] = digest
         return digest
 
     def begin(self, connection: Any, sender: Any, body: bytes | Upload) -> None:
@@ -82,8 +83,8 @@ class Bench:
     def teach(self, request: bytes) -> None:
         """Have the library serve a request once, whose head is then known."""
         self.lane.receive(request)
-        if self.lane.digest is not None:
-            self.line.taught.add(self.lane.digest)
+        if self.lane.outline is not None:
+            self.line.taught.add(self.lane.outline[0])
         self.lane.returned()
         self.connection.library.clear()
 
@@ -127,6 +128,24 @@ async def test_nor_is_the_credential(bench: Bench, name: str) -> None:
     bench.lane.receive(by("another"))
     assert bench.line.begun == [b"{}"]
     assert bench.line.credentials == [f"{name}: one".encode(), f"{name}: another".encode()]
+
+
+async def test_nor_is_what_only_passes(bench: Bench) -> None:
+    bench.teach(request())
+    for value in (b"c", b"", b"a: b", b"x" * 4096):
+        bench.lane.receive(request(value).replace(b"A: b", b"A: " + value))
+        bench.lane.go_on()
+    assert bench.line.begun == [b"c", b"", b"a: b", b"x" * 4096]
+
+
+@pytest.mark.parametrize(
+    "line", [b"A: b\x00", b"A: \xe4", b"A : b", b"a: b", b"A: b\r\n c", b"B: b", b"A: " + b"x" * 4097, b"Host: x"]
+)
+async def test_what_may_be_read_otherwise_is_the_librarys(bench: Bench, line: bytes) -> None:
+    bench.teach(request())
+    bench.lane.receive(request(b"odd").replace(b"A: b", line))
+    assert bench.line.begun == []
+    assert len(bench.connection.library) == 1
 
 
 async def test_a_second_credential_is_part_of_what_a_head_is_known_by(bench: Bench) -> None:
@@ -187,7 +206,7 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 async def test_what_is_odd_is_the_librarys_for_good(bench: Bench, name: str) -> None:
     bench.lane.receive(ODD[name])
-    assert bench.lane.digest is None
+    assert bench.lane.outline is None
     bench.lane.returned()
     bench.line.taught.add(b"nothing")
     bench.lane.receive(request())
@@ -197,7 +216,7 @@ async def test_what_is_odd_is_the_librarys_for_good(bench: Bench, name: str) -> 
 
 async def test_a_length_that_is_no_number_is_odd(bench: Bench) -> None:
     bench.lane.receive(HEAD.replace(b"%d", b"+1") + b"x")
-    assert bench.lane.digest is None
+    assert bench.lane.outline is None
 
 
 async def test_a_body_the_library_reads_on_is_passed_on(bench: Bench) -> None:
@@ -205,7 +224,7 @@ async def test_a_body_the_library_reads_on_is_passed_on(bench: Bench) -> None:
     bench.lane.receive(whole[:-2])
     bench.lane.receive(whole[-2:])
     assert bench.connection.library == [whole[:-2], whole[-2:]]
-    assert bench.lane.digest is not None
+    assert bench.lane.outline is not None
     bench.lane.returned()
     bench.line.taught.add(b"other")
     bench.lane.receive(request(b"plain"))

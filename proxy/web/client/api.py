@@ -26,9 +26,10 @@ from proxy.exchange.stepper import Stepper
 from proxy.exchange.times import Times
 from proxy.policy.money.weight import likely_tokens_of, weigh
 from proxy.web.client.first_of_kind import Body, worked_out
-from proxy.web.client.heads import Head, Sender
+from proxy.web.client.heads import Head
 from proxy.web.client.parts import Entrance, Parts
 from proxy.web.client.request_checks import let_in
+from proxy.web.client.senders import Sender
 from proxy.web.closing import Answered
 from proxy.web.connection import Connection
 from proxy.web.errors import error_reply
@@ -37,6 +38,7 @@ from proxy.web.upload import Upload
 from proxy.wire.body_template import before_messages
 from proxy.wire.call import SMALL
 from proxy.wire.endpoints import OWN
+from proxy.wire.request_head import HeadParts
 
 
 class Api:
@@ -67,10 +69,10 @@ class Api:
                 return None
         return sender if body_bytes <= parts.quick_bytes or self._may_be_so_large(sender, body_bytes) else None
 
-    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, body_bytes: int) -> Sender | None:
-        """The same of a head that came before, whoever sent it, by the digest of the rest and the line of the credential;
-        `known` has it next time."""
-        sender = self.parts.heads.recognised(digest, of_both, credential, self.parts.keys)
+    def recognised(self, digest: bytes, of_all: bytes, parts: HeadParts, body_bytes: int) -> Sender | None:
+        """The same of a head like one that came before, whoever sent it, by the digest of its outline; `known` has it next time,
+        where its values have come before as well."""
+        sender = self.parts.heads.recognised(digest, of_all, parts, self.parts.keys)
         return sender if sender is not None and self._may_be_so_large(sender, body_bytes) else None
 
     def _may_be_so_large(self, sender: Sender, body_bytes: int) -> bool:
@@ -206,7 +208,7 @@ class Api:
 
 def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
     """What is asked of a provider by a call like one before; None where there was none."""
-    found = sender.latest
+    found = sender.bodies.latest
     if found is None or type(body) is not bytes or len(body) > SMALL:
         return None
     if not body.startswith(found.template.begins) or not body.endswith(found.template.ends):
@@ -234,11 +236,12 @@ def _like_before(sender: Sender, body: object, record: Record) -> Job | None:
 def _prepared_before(sender: Sender, body: bytes, latest: Prepared, *, are_texts: bool) -> Prepared | None:
     """What was worked out for bodies like this one. That messages in brackets `are_texts`, which proves that it is like
     that, is for whoever asks to see."""
-    others = sender.by_before and sender.by_before.get(before_messages(body))
+    bodies = sender.bodies
+    others = bodies.by_before and bodies.by_before.get(before_messages(body))
     for found in others or (latest,):
         template = found.template
         if (are_texts and body.startswith(template.begins) and body.endswith(template.ends)) or template.fits(body):
-            sender.latest = found
+            bodies.latest = found
             return found
     return None
 

@@ -19,9 +19,10 @@ from proxy.policy.tenants import most_output, scopes_of
 from proxy.policy.values import Plan
 from proxy.web.body import read_body
 from proxy.web.client.gate import Room
-from proxy.web.client.heads import Asked, Heads, Sender
+from proxy.web.client.heads import Asked
 from proxy.web.client.parts import Parts
 from proxy.web.client.planning import dressed, listed_models, listen, plan_for, staged
+from proxy.web.client.senders import Heads, Sender
 from proxy.web.upload import Upload
 from proxy.wire.call import Call, read_call
 from proxy.wire.endpoints import OWN, path_of

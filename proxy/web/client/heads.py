@@ -15,24 +15,18 @@ from proxy.errors import DuplicateKey, InvalidValue
 from proxy.exchange.prepared import Prepared
 from proxy.exchange.record import Record
 from proxy.policy.limits.pace import DEFAULT, PRIORITIES
-from proxy.policy.names.access import ROUTE, is_narrowed
+from proxy.policy.names.access import ROUTE
 from proxy.policy.operators import Hook
 from proxy.policy.sharing import ONLY_IF_CACHED
 from proxy.policy.use_cases.dress import VARIABLES
 from proxy.policy.values import Caller
 from proxy.policy.webhooks import asked_hook
 from proxy.web.body import read_body
-from proxy.web.client.keys import Keyring
 from proxy.web.upload import Upload
-from proxy.wire.body_template import MOST_ENDS
-from proxy.wire.endpoints import Endpoint, Shape, model_of
+from proxy.wire.endpoints import Endpoint, model_of
 from proxy.wire.headers import HOOK, HOOK_SECRET, PRIORITY, Headers, without_credentials
 from proxy.wire.marks import TAGS, UNMARKED, Marks, marks_of_head
 
-MOST_HEADS = 1024
-MOST_DIGESTS = 16_384
-MOST_PREPARED = 16_384
-_MOST_OF_A_HEAD = 64
 _LONGEST_ONCE = 255
 _BATCHES = ("batches", "messages/batches")
 SHARED = "x-tollkeeper-coalesce"
@@ -79,29 +73,6 @@ class Head(Struct, frozen=True):
     prepared: dict[tuple[object, ...], Prepared] = {}
 
 
-class Sender(Struct, eq=False):
-    """A head and whose it is; what calls of theirs needed that came before: the `latest`, which mostly comes again,
-    and where there are several, by what their bodies say before their messages, the longest ends first. `admitted_until`: whether their key still counts need not be asked before, in
-    UTC epoch seconds. `is_odd`: replies tell them more than usual, or errors otherwise. The rest is what records of their
-    calls begin with."""
-
-    head: Head
-    caller: Caller
-    latest: Prepared | None = None
-    by_before: dict[bytes, list[Prepared]] | None = None
-    admitted_until: float = 0.0
-    is_odd: bool = False
-    endpoint: str = ""
-    shape: Shape = "other"
-    key: str = ""
-    tenant: str = ""
-
-    def __post_init__(self) -> None:
-        self.is_odd = bool(self.head.cors or self.head.speaks_anthropic or self.caller.timing)
-        self.endpoint, self.shape = self.head.endpoint.name, self.head.endpoint.shape
-        self.key, self.tenant = self.caller.name, self.caller.tenant
-
-
 class Asked(Struct):
     """A request: its head, whose it is, and its body where that is in hand already; else whoever reads it."""
 
@@ -117,70 +88,6 @@ async def body_of(asked: Asked, most: int) -> bytes:
         asked.body = await read_body(asked.body, most)
     assert isinstance(asked.body, bytes)
     return asked.body
-
-
-class Heads:
-    """Heads by the digests of their bytes; a change of what they were judged by, keys too, makes a new one."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
-        self._came: set[bytes] = set()
-        self.senders: dict[bytes, Sender] = {}
-        self._prepared = 0
-
-    def recognised(self, digest: bytes, of_both: bytes, credential: bytes, keys: Keyring) -> Sender | None:
-        """Who sends a head that came before, if whoever presents the credential may ask for it; to be known from now on by
-        the digest `of_both`."""
-        head = self._known.get(digest)
-        caller = None if head is None else keys.caller_of(credential)
-        if head is None or caller is None or (head.endpoint.unbounded and is_narrowed(caller)):
-            return None
-        if len(self.senders) >= MOST_DIGESTS:
-            self.senders.clear()
-        sender = self.senders[of_both] = Sender(head, caller)
-        return sender
-
-    def keep(self, sender: Sender, prepared: Prepared) -> Prepared:
-        """The next call of the same head and sender with such a body need not be worked out again; what others have in common
-        with it who send the same is one."""
-        self._prepared += 1
-        if self._prepared > MOST_PREPARED:
-            self.senders.clear()
-            self._prepared = 0
-        caller, known, number = sender.caller, sender.head.prepared, prepared.template.number
-        about = number, caller.zdr, caller.tenant if caller.own else ""
-        first = known.get(about)
-        if first is not None and _is_same(first, prepared):
-            prepared = replace(first, scopes=prepared.scopes, terms=None, others=())
-        else:
-            if len(known) >= _MOST_OF_A_HEAD:
-                known.clear()
-            known[about] = prepared
-        latest, sender.latest = sender.latest, prepared
-        if latest is not None:
-            if sender.by_before is None:
-                sender.by_before = {latest.template.before: [latest]}
-            template = prepared.template
-            alike = sender.by_before.setdefault(template.before, [])
-            alike[:] = [one for one in alike if one.template.behind != template.behind][: MOST_ENDS - 1] + [prepared]
-            alike.sort(key=lambda one: -len(one.template.behind))
-        return prepared
-
-    def learn(self, digest: bytes, head: Head) -> None:
-        """Know it again once it has come twice: some clients give every request a head of its own, none of which comes
-        back. Of digests and heads, memory has an end."""
-        if digest not in self._came:
-            if len(self._came) >= MOST_DIGESTS:
-                self._came.clear()
-            self._came.add(digest)
-            return
-        if len(self._known) >= MOST_HEADS:
-            self._known.clear()
-        self._known[digest] = head
-
-
-def _is_same(one: Prepared, other: Prepared) -> bool:
-    return (one.call, one.plan, one.marks, one.requested) == (other.call, other.plan, other.marks, other.requested)
 
 
 def head_of(request: BaseRequest, where: tuple[str, str], endpoint: Endpoint, record: Record) -> Head:

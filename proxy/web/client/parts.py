@@ -19,9 +19,10 @@ from proxy.policy.names.resolution import Names
 from proxy.policy.quality.values import Watch
 from proxy.policy.values import Caller, Plan
 from proxy.web.client.gate import Gate
-from proxy.web.client.heads import Asked, Head, Heads
+from proxy.web.client.heads import Asked, Head
 from proxy.web.client.keys import Keyring
 from proxy.web.client.models import ModelList
+from proxy.web.client.senders import Heads
 from proxy.web.guard import Guard
 from proxy.web.lane import LARGEST_BODY
 from proxy.wire.call import Call

@@ -11,9 +11,10 @@ from proxy.errors import ShuttingDown
 from proxy.exchange.client import Client
 from proxy.exchange.record import Record
 from proxy.policy.names.access import check_endpoint
-from proxy.web.client.heads import Sender, head_of
+from proxy.web.client.heads import head_of
 from proxy.web.client.keys import peer_uid
 from proxy.web.client.parts import Parts
+from proxy.web.client.senders import Sender
 from proxy.web.connection import Connection
 from proxy.web.errors import SERVER_NAME
 from proxy.web.guard import ALLOWED_METHODS, cors_headers, refuse_what_cannot_pass
@@ -49,6 +50,6 @@ def let_in(parts: Parts, request: BaseRequest, client: Client, record: Record) -
     if endpoint.name not in OWN:
         check_endpoint(caller, endpoint)
     head = head_of(request, (path, query), endpoint, record)
-    if connection.digest is not None and not connection.is_last and "Content-Encoding" not in request.headers:
-        parts.heads.learn(connection.digest, head)
+    if connection.outline is not None and not connection.is_last and "Content-Encoding" not in request.headers:
+        parts.heads.learn(*connection.outline, head)
     return Sender(head, caller)

@@ -32,9 +32,9 @@ from proxy.stores.mark import mark_keyed
 from proxy.stores.queries import Files
 from proxy.stores.records import Charge
 from proxy.stores.writer import Writer
-from proxy.web.client.heads import Heads
 from proxy.web.client.keys import Keyring
 from proxy.web.client.parts import Parts
+from proxy.web.client.senders import Heads
 from proxy.web.operator.actor import ACTOR, Work
 from proxy.web.operator.adjusting import AdjustAsk, adjusted, adjustment
 from proxy.web.operator.admin_api import AdminApi
