@@ -80,7 +80,9 @@ class Interpreter:
     def note(self) -> None:
         """Keep what the client cannot carry, and count what it could not be told. In the loop's thread."""
         bridge, self._told = self._bridge, True
-        self._kept.keep(self._key, bridge.calls, bridge.thoughts, time.monotonic())
+        now = time.monotonic()
+        self._kept.keep(self._key, bridge.calls, bridge.thoughts, now)
+        self._kept.keep_items(self._key, bridge.items, now)
         self._record.lose(bridge.source, bridge.target, [loss.field for loss in bridge.losses])
 
     def last_words(self, _: Shape, error: ProxyError) -> bytes:
@@ -115,8 +117,10 @@ def say(job: Job, asked: Asked, kept: KeptThoughts) -> Said:
     """The call in another protocol. Raises `CallerError`s: what is no request, what cannot be said."""
     call, losses = job.call, Losses()
     source: Protocol = call.endpoint.shape  # type: ignore[assignment]  # only these are said otherwise
-    request = read_request(source, b"".join(outgoing(call, asked.change)), losses)
-    kept.put_back(owner_of(job.caller), request, time.monotonic())
+    owner, now = owner_of(job.caller), time.monotonic()
+    body = b"".join(outgoing(call, asked.change))
+    request = read_request(source, body, losses, lambda identity: kept.item(owner, identity, now))
+    kept.put_back(owner, request, now)
     body = write_request(request, asked.aim, losses)
     found = losses.sort()
     _refuse(found, asked, source)
@@ -140,6 +144,8 @@ def _refuse(losses: tuple[Loss, ...], asked: Asked, source: Protocol) -> None:
     names = ", ".join(f"'{loss.field}'" for loss in refused)
     fatal = any(loss.became == "refused" for loss in refused)
     hint = "" if fatal else " `translation: {lossy: warn}` lets it pass without them."
+    if any(loss.field == "item_reference" for loss in refused):
+        hint = " Items that were answered here are known for an hour; send others whole (`store: false` has clients do so)."
     raise TranslationLossy(
         f"{asked.provider.name} does not speak {source}, and {asked.protocol}, which it speaks, cannot say {names}.{hint}",
         param=refused[0].field,

@@ -22,6 +22,7 @@ from proxy.translate.reading import StreamReader
 from proxy.translate.replies_read import read_reply
 from proxy.translate.replies_written import chat_reply, messages_reply, responses_reply
 from proxy.translate.responses_events import ResponsesEvents
+from proxy.translate.responses_items import Recall, recalled
 from proxy.translate.responses_reading import read_responses
 from proxy.translate.responses_stream import ResponsesStream
 from proxy.translate.responses_writing import write_responses
@@ -44,6 +45,10 @@ _WRITE: dict[Protocol, Callable[[Request, Aim, Losses], dict[str, Any]]] = {
 }
 
 
+def _nothing(_: str) -> None:
+    """Nothing is known."""
+
+
 def decode(body: bytes) -> dict[str, Any]:
     """A body as an object. Raises `InvalidJson`."""
     value = _value(body)
@@ -62,9 +67,12 @@ def _value(body: bytes) -> Any:
             raise InvalidJson("The body cannot be read as JSON.") from None
 
 
-def read_request(protocol: Protocol, body: bytes, losses: Losses) -> Request:
-    """A client's request. Raises the `CallerError`s of a body that is not that protocol's."""
-    return _READ[protocol](decode(body), losses)
+def read_request(protocol: Protocol, body: bytes, losses: Losses, recall: Recall = _nothing) -> Request:
+    """A client's request; `recall` knows items it refers to. Raises the `CallerError`s of a body that is not that protocol's."""
+    said = decode(body)
+    if protocol == "responses" and isinstance(said.get("input"), list):
+        said["input"] = recalled(said["input"], recall)
+    return _READ[protocol](said, losses)
 
 
 def write_request(request: Request, aim: Aim, losses: Losses) -> bytes:
@@ -98,6 +106,7 @@ class Bridge:
     __slots__ = (
         "_alike",
         "_cutter",
+        "_items",
         "_known",
         "_losses",
         "_reader",
@@ -117,6 +126,7 @@ class Bridge:
         self._losses = Losses()
         self._alike = Alike() if source == "chat" else None
         self._cutter = EventCutter()
+        self._items: list[dict[str, Any]] = []
         self._writer = self._new_writer()
         self._reader = self._new_reader()
 
@@ -153,6 +163,13 @@ class Bridge:
     def calls(self) -> list[str]:
         """The ids of the tools that were called."""
         return self._writer.calls
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The items of the reply, for when the client only refers to them."""
+        if not self._request.refers:
+            return []
+        return self._writer.output if isinstance(self._writer, ResponsesStream) and self._writer.begun else self._items
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that the client gets for these bytes."""
@@ -203,7 +220,9 @@ class Bridge:
             return encode(chat_reply(reply, self.identity, shown=shown))
         if self.target == "messages":
             return encode(messages_reply(reply, self.identity, shown=shown))
-        return encode(responses_reply(reply, self.identity))
+        response = responses_reply(reply, self.identity)
+        self._items = response["output"]
+        return encode(response)
 
     def played(self, body: bytes) -> bytes:
         """A whole reply as the stream that the client asked for."""

@@ -1,9 +1,12 @@
-"""Thoughts that a client cannot carry, kept for an hour to be put back: by who asked, and the tool that was called."""
+"""What a client does not carry back, kept for an hour by who asked: thoughts by the tool that was called, items of Responses that
+it only refers to by their ids."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from proxy.translate.values import Reasoning, Request, ToolUse
@@ -13,31 +16,48 @@ MOST_BYTES = 32 * 2**20
 _OVERHEAD = 200
 
 
-class _Kept(Struct):
+class _Entry(Struct):
     thoughts: list[Reasoning]
+    item: bytes
     until: float
     size: int
 
 
 class KeptThoughts:
-    """The newest thoughts of everybody, in memory, at most `most_bytes` of them. `now` is monotonic."""
+    """The newest of everybody, in memory, at most `most_bytes` of it. `now` is monotonic."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self.size = 0
 
     def keep(self, key: str, calls: list[str], thoughts: list[Reasoning], now: float) -> None:
         """Keep what was thought before these tools were called; it is found by any of them."""
-        if not calls or not thoughts:
-            return
         size = _OVERHEAD + sum(len(t.text) + len(t.signature) + len(t.data) for t in thoughts)
-        if size > self._most:
+        for call in calls if thoughts else ():
+            self._add((key, call), _Entry(thoughts, b"", now + KEPT_SECONDS, size), now)
+
+    def keep_items(self, key: str, items: list[dict[str, Any]], now: float) -> None:
+        """Keep the items of a response."""
+        for item in items:
+            text = msgspec.json.encode(item)
+            self._add((key, item["id"]), _Entry([], text, now + KEPT_SECONDS, _OVERHEAD + len(text)), now)
+
+    def item(self, key: str, identity: str, now: float) -> Any:
+        """The item of that id, which is kept for another hour; None where it is not known."""
+        kept = self._kept.get((key, identity))
+        if kept is None or kept.until <= now or not kept.item:
+            return None
+        kept.until = now + KEPT_SECONDS
+        self._kept.move_to_end((key, identity))
+        return msgspec.json.decode(kept.item)
+
+    def _add(self, at: tuple[str, str], entry: _Entry, now: float) -> None:
+        if entry.size > self._most:
             return
-        for call in calls:
-            self._drop((key, call))
-            self._kept[(key, call)] = _Kept(thoughts, now + KEPT_SECONDS, size)
-            self.size += size
+        self._drop(at)
+        self._kept[at] = entry
+        self.size += entry.size
         while self._kept and (self.size > self._most or next(iter(self._kept.values())).until <= now):
             self._drop(next(iter(self._kept)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -37,6 +38,8 @@ _CALLS: dict[str, ToolKind] = {
     "shell_call": "shell",
     "apply_patch_call": "apply_patch",
 }
+# an item by its id, None where it is not known
+Recall = Callable[[str], Any]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,14 +51,27 @@ def read_items(items: list[Any], losses: Losses) -> list[Turn]:
         kind = a_text(item.get("type"))
         if kind.endswith("_output") and _CALLS.get(kind.removesuffix("_output")):
             turns.append(Turn("tool", [_result(item, _CALLS[kind.removesuffix("_output")], losses)]))
+        elif _is_reference(item):
+            losses.add("item_reference", "refused")
         elif kind in ("", "message"):
             role = _ROLES.get(a_text(item.get("role")), "user")
             _say(turns, role, read_parts(item.get("content"), losses))
-        elif kind == "item_reference":
-            losses.add("item_reference", "refused")
         else:
             _say(turns, "assistant", read_output(item, losses))
     return turns
+
+
+def recalled(items: list[Any], recall: Recall) -> list[Any]:
+    """The items, with those that are known here in the place of references to them."""
+    return [(_is_reference(item) and recall(a_text(item.get("id")))) or item for item in items]
+
+
+def _is_reference(item: Any) -> bool:
+    """Whether it only refers to an item, which need not be said."""
+    if not isinstance(item, dict):
+        return False
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and isinstance(item.get("id"), str) and "role" not in item)
 
 
 def _say(turns: list[Turn], role: Role, parts: list[Part]) -> None:

@@ -68,6 +68,7 @@ def read_responses(body: dict[str, Any], losses: Losses) -> Request:
         cache_key=a_text(body.get("prompt_cache_key")),
         logprobs=INCLUDED in include,
         top_logprobs=a_count(body.get("top_logprobs")) if INCLUDED in include else None,
+        refers=body.get("store") is not False,
         extra={name: value for name, value in body.items() if name not in _NOT_EXTRA and value is not None},
     )
 

@@ -152,7 +152,8 @@ class Thinking(Struct):
 class Request(Struct):
     """One request, in no protocol. `extra` holds members that other protocols call the same.
 
-    `logprobs`: it wants to be told how likely the tokens were, and `top_logprobs` others in their place.
+    `logprobs`: it wants to be told how likely the tokens were, and `top_logprobs` others in their place. `refers`: its client
+    counts on the items of the reply being known by their ids.
     """
 
     model: str = ""
@@ -175,6 +176,7 @@ class Request(Struct):
     cache_key: str = ""
     logprobs: bool = False
     top_logprobs: int | None = None
+    refers: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
 

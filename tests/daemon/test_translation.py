@@ -11,7 +11,7 @@ import anthropic
 import openai
 import pytest
 from harness.daemon import Daemon
-from harness.events import OPENAI_USAGE, anthropic_stream, chat_chunk, chat_reply, chat_stream, usage_chunk
+from harness.events import OPENAI_USAGE, anthropic_stream, chat_chunk, chat_reply, chat_stream, event, usage_chunk
 from harness.setting import CLIENT_KEY, config_for
 from harness.steps import chunk, close, json_reply, plain_reply, say, sse, sse_apart, stream_head, then
 from harness.upstream import Upstream
@@ -53,8 +53,6 @@ def codex(daemon: Daemon) -> Iterator[openai.OpenAI]:
 
 def called(text: str, finish: str | None = None) -> bytes:
     """A piece of a call's arguments."""
-    from harness.events import event
-
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": text}}
     choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": finish}
     return event({"id": "x", "object": "chat.completion.chunk", "model": "llama", "choices": [choice]})
@@ -226,6 +224,40 @@ def test_state_that_nobody_keeps_is_refused(daemon: Daemon, upstream: Upstream) 
     reply = daemon.post("/v1/responses", {**RESPONSES, "previous_response_id": "resp_1"})
     error = json.loads(reply.body)["error"]
     assert (reply.status, error["code"], error["param"]) == (400, "translation_lossy", "previous_response_id")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_items_that_were_answered_here_may_be_referred_to(daemon: Daemon, upstream: Upstream, streamed: bool) -> None:
+    """As the AI SDK does from the second turn on, unless it is told `store: false`."""
+    thought = event({"choices": [{"index": 0, "delta": {"reasoning_content": "Hm."}}]})
+    upstream.expect(sse(thought + chat_stream()) if streamed else json_reply(chat_reply()))
+    with codex(daemon) as client:
+        if streamed:
+            with client.responses.stream(**RESPONSES) as stream:
+                response = stream.get_final_response()
+        else:
+            response = client.responses.create(**RESPONSES)
+        references = [{"type": "item_reference", "id": item.id} for item in response.output]
+        upstream.reset()
+        upstream.expect(json_reply(chat_reply()))
+        again = [{"role": "user", "content": "Hi"}, *references, {"role": "user", "content": "And?"}]
+        client.responses.create(**{**RESPONSES, "input": again})
+    messages = upstream.call.json["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert messages[1]["content"] == response.output_text
+    assert messages[1].get("reasoning_content") == ("Hm." if streamed else None)
+    refused = daemon.post(
+        "/v1/responses", {**RESPONSES, "input": again}, headers=[("Authorization", "Bearer sk-strict")]
+    )
+    assert (refused.status, refused.error["param"]) == (400, "item_reference")
+    assert "store: false" in refused.error["message"]
+
+
+def test_items_of_a_client_that_keeps_them_itself_are_not_kept(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.expect(json_reply(chat_reply()))
+    item = json.loads(daemon.post("/v1/responses", {**RESPONSES, "store": False}).body)["output"][0]
+    reply = daemon.post("/v1/responses", {**RESPONSES, "input": [{"type": "item_reference", "id": item["id"]}]})
+    assert (reply.status, reply.error["code"]) == (400, "translation_lossy")
 
 
 def test_a_key_may_want_all_or_nothing(daemon: Daemon, upstream: Upstream) -> None:

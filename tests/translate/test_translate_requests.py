@@ -594,6 +594,8 @@ RESPONSES_TO_CHAT = [
     ({"background": False, "previous_response_id": None}, {}, []),
     ({"prompt": {"id": "p"}}, {}, [("prompt", "refused")]),
     ({"input": [{"type": "item_reference", "id": "x"}]}, {}, [("item_reference", "refused")]),
+    ({"input": [{"id": "x"}]}, {}, [("item_reference", "refused")]),
+    ({"input": [{"id": "x", "role": "user", "content": "Hi"}]}, {"messages": HI}, []),
     ({"store": True}, {}, [("store", "dropped")]),
     ({"truncation": "auto"}, {}, [("truncation", "dropped")]),
     ({"truncation": "disabled"}, {}, []),
@@ -785,6 +787,17 @@ def test_what_is_kept_is_bounded() -> None:
     kept.keep("alice", ["huge"], [Reasoning("x" * 6000)], now=0.0)
     kept.keep("alice", ["new"], [Reasoning("x")], now=KEPT_SECONDS + 1)
     assert kept.size < 500
+    kept.keep_items(
+        "alice", [{"id": f"msg_{number}", "text": "x" * 800} for number in range(100)], now=KEPT_SECONDS + 2
+    )
+    assert 0 < kept.size <= 5000 and kept.item("alice", "msg_0", KEPT_SECONDS + 2) is None
+
+
+def test_items_are_known_for_an_hour_and_longer_while_they_are_referred_to() -> None:
+    kept, item = KeptThoughts(), {"id": "msg_1", "type": "message"}
+    kept.keep_items("alice", [item], now=0.0)
+    assert kept.item("alice", "msg_1", KEPT_SECONDS - 1) == kept.item("alice", "msg_1", KEPT_SECONDS + 1) == item
+    assert kept.item("alice", "msg_1", 3 * KEPT_SECONDS) is kept.item("bob", "msg_1", 1.0) is None
 
 
 def test_a_client_of_messages_that_did_not_ask_for_thoughts_sees_none() -> None:
