@@ -105,7 +105,10 @@ class Interpreter:
             return
         try:
             if not reply.whole or not reply.is_json:
-                raise CallerError("It is no JSON.")
+                encoding = reply.head.encoding
+                raise CallerError(
+                    f"It is packed ({encoding}), though identity was asked for." if encoding else "It is no JSON."
+                )
             body = bridge.played(reply.first) if self._streamed else bridge.whole(reply.first)
         except CallerError as error:
             name = reply.provider.name
@@ -137,6 +140,14 @@ def silent(protocol: Protocol) -> Call:
     return Call(MODEL_ROWS[path], path, "", "POST", b"")
 
 
+_WHOLE = " Send the whole conversation with every call instead."
+_HINTS: dict[str, str] = {
+    "item_reference": " Items that were answered here are known for an hour; send others whole (`store: false` has clients do so).",
+    "previous_response_id": _WHOLE,
+    "conversation": _WHOLE,
+}
+
+
 def _refuse(losses: tuple[Loss, ...], asked: Asked, source: Protocol) -> None:
     refused = [loss for loss in losses if loss.became == "refused" or asked.lossy == "reject"]
     if not refused:
@@ -144,8 +155,7 @@ def _refuse(losses: tuple[Loss, ...], asked: Asked, source: Protocol) -> None:
     names = ", ".join(f"'{loss.field}'" for loss in refused)
     fatal = any(loss.became == "refused" for loss in refused)
     hint = "" if fatal else " `translation: {lossy: warn}` lets it pass without them."
-    if any(loss.field == "item_reference" for loss in refused):
-        hint = " Items that were answered here are known for an hour; send others whole (`store: false` has clients do so)."
+    hint = next((_HINTS[loss.field] for loss in refused if loss.field in _HINTS), hint)
     raise TranslationLossy(
         f"{asked.provider.name} does not speak {source}, and {asked.protocol}, which it speaks, cannot say {names}.{hint}",
         param=refused[0].field,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,6 +208,17 @@ def test_a_stream_that_breaks_off_ends_in_an_error_of_the_clients_protocol(daemo
     assert last["response"]["error"]["code"] == "upstream_reset"
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_reply_that_is_packed_though_nobody_asked_is_named_so(
+    daemon: Daemon, upstream: Upstream, streamed: bool
+) -> None:
+    packed = gzip.compress(chat_stream() if streamed else json.dumps(chat_reply()).encode())
+    upstream.expect(plain_reply(packed, headers=[("Content-Encoding", "gzip"), ("Content-Type", "text/event-stream")]))
+    reply = daemon.post("/v1/responses", {**RESPONSES, "stream": streamed})
+    assert (reply.status, reply.error["code"]) == (502, "upstream_bad_response")
+    assert "packed (gzip)" in reply.error["message"]
+
+
 def test_pieces_that_come_one_by_one_are_all_told(daemon: Daemon, upstream: Upstream) -> None:
     words = [f"word{number} " for number in range(40)]
     usage = {"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43}
@@ -224,6 +236,7 @@ def test_state_that_nobody_keeps_is_refused(daemon: Daemon, upstream: Upstream) 
     reply = daemon.post("/v1/responses", {**RESPONSES, "previous_response_id": "resp_1"})
     error = json.loads(reply.body)["error"]
     assert (reply.status, error["code"], error["param"]) == (400, "translation_lossy", "previous_response_id")
+    assert "whole conversation" in error["message"]
 
 
 @pytest.mark.parametrize("streamed", [True, False])
