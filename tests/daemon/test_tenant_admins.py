@@ -52,7 +52,7 @@ def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) 
         "keys": {
             name: {
                 "key": f"sk-{name}",
-                "budgets": [{"usd": 1, "per": "total"}],
+                "budgets": [{"usd": 0.2, "per": "total"}],
                 **({"tenant": tenant} if tenant else {"models": ["globex-*"]}),
             }
             for name, tenant in KEYS.items()

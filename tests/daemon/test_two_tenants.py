@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,13 @@ def daemon(upstream_server: Upstream, tmp_path_factory: pytest.TempPathFactory) 
         assert running.stop() == 0
         for secret in (*OWN.values(), *KEYS.values(), SHARED):
             assert secret not in running.output
+
+
+@pytest.fixture
+def apart(upstream: Upstream, tmp_path: Path) -> Iterator[Daemon]:
+    """Another, for what others would feel."""
+    with Daemon(config(upstream), tmp_path) as running:
+        yield running
 
 
 def asked(daemon: Daemon, tenant: str, method: str, path: str, body: bytes | None = None, more: Headers = ()) -> Reply:
@@ -208,16 +216,16 @@ def test_privacy_is_promised_by_openrouter_and_refused_elsewhere(daemon: Daemon,
     assert len(upstream.calls) == before
 
 
-def test_one_tenants_refused_key_closes_nothing_to_the_other(daemon: Daemon, upstream: Upstream) -> None:
+def test_one_tenants_refused_key_closes_nothing_to_the_other(apart: Daemon, upstream: Upstream) -> None:
     for _ in range(5):
         upstream.expect(json_reply({"error": {"message": "No auth", "code": 401}}, status="401 Unauthorized"))
-        refused = chat(daemon, "acme")
+        refused = chat(apart, "acme")
         assert (refused.status, refused.error["code"]) == (502, "upstream_auth_error")
         assert "tenants.acme.credentials.openrouter" in refused.error["message"]
-    assert chat(daemon, "acme").error["code"] == "no_healthy_upstream"
+    assert chat(apart, "acme").error["code"] == "no_healthy_upstream"
     upstream.expect(json_reply(chat_reply()))
-    assert chat(daemon, "globex").status == 200
-    (alone,) = [row for row in daemon.asked("/providers")["providers"] if row["breaker"] == "open"]
+    assert chat(apart, "globex").status == 200
+    (alone,) = [row for row in apart.asked("/providers")["providers"] if row["breaker"] == "open"]
     assert (alone["provider"], alone["tenant"]) == ("openrouter", "acme")
 
 
@@ -242,28 +250,31 @@ def test_usage_log_and_metrics_say_whose_a_call_was(daemon: Daemon, upstream: Up
         assert daemon.metric(name, tenant="acme", key="bob", **more) == 0, name
 
 
-def test_budgets_hold_over_all_keys_of_a_tenant_and_over_all_children(daemon: Daemon, upstream: Upstream) -> None:
+def test_budgets_hold_over_all_keys_of_a_tenant_and_over_all_children(apart: Daemon, upstream: Upstream) -> None:
     upstream.expect(json_reply(chat_reply()), again=True)
-    scopes = {row["scope"]: row for row in daemon.asked("/budgets")["budgets"]}
+    assert [chat(apart, tenant).status for tenant in KEYS] == [200, 200]
+    scopes = {row["scope"]: row for row in apart.asked("/budgets")["budgets"]}
     spent = {scope: float(row["spent_usd"]) for scope, row in scopes.items()}
-    assert spent["tenant:umbrella"] == pytest.approx(spent["tenant:acme"] + spent["tenant:globex"])
-    made = admin(daemon, "POST", "/keys", {"name": "second", "tenant": "globex"}).json["secret"]
-    admin(daemon, "POST", "/budgets/tenant:globex:month/adjustments", {"usd": "100", "reason": "all"})
+    assert spent["tenant:acme"] > 0 and spent["tenant:umbrella"] == pytest.approx(
+        spent["tenant:acme"] + spent["tenant:globex"]
+    )
+    made = admin(apart, "POST", "/keys", {"name": "second", "tenant": "globex"}).json["secret"]
+    admin(apart, "POST", "/budgets/tenant:globex:month/adjustments", {"usd": "100", "reason": "all"})
     body = json.dumps(chat_body("globex-story")).encode()
     headers = [("Authorization", f"Bearer {made}")]
-    refused = daemon.ask("POST", "/v1/chat/completions", headers, body)
+    refused = apart.ask("POST", "/v1/chat/completions", headers, body)
     assert (refused.status, refused.error["code"]) == (402, "budget_exceeded")
     assert "the budget of the tenant globex per month has $" in refused.error["message"]
-    admin(daemon, "POST", "/budgets/tenant:globex:month/adjustments", {"usd": "-100", "reason": "back"})
-    admin(daemon, "POST", "/budgets/tenant:umbrella:month/adjustments", {"usd": "1000", "reason": "all"})
-    refused = daemon.ask("POST", "/v1/chat/completions", headers, body)
+    admin(apart, "POST", "/budgets/tenant:globex:month/adjustments", {"usd": "-100", "reason": "back"})
+    admin(apart, "POST", "/budgets/tenant:umbrella:month/adjustments", {"usd": "1000", "reason": "all"})
+    refused = apart.ask("POST", "/v1/chat/completions", headers, body)
     told = refused.error["message"]
     assert "the budget of umbrella, which the tenant of this key belongs to, per month has too little left" in told
     estimate = json.dumps({"models": ["globex-story", "anthropic/claude-sonnet-4.5"], "prompt": "x"}).encode()
-    row = daemon.ask("POST", "/tollkeeper/images/estimate", headers, estimate).json["rows"][0]
+    row = apart.ask("POST", "/tollkeeper/images/estimate", headers, estimate).json["rows"][0]
     assert [budget["name"] for budget in row["budgets"]] == ["tenant:globex:month"]
     assert "1000" not in told  # what others spend is nobody else's to read
-    admin(daemon, "POST", "/budgets/tenant:umbrella:month/adjustments", {"usd": "-1000", "reason": "back"})
-    assert daemon.ask("POST", "/v1/chat/completions", headers, body).status == 200
-    refused = admin(daemon, "POST", "/keys", {"name": "third", "tenant": "glopex"})
+    admin(apart, "POST", "/budgets/tenant:umbrella:month/adjustments", {"usd": "-1000", "reason": "back"})
+    assert apart.ask("POST", "/v1/chat/completions", headers, body).status == 200
+    refused = admin(apart, "POST", "/keys", {"name": "third", "tenant": "glopex"})
     assert "there is no tenant 'glopex' (did you mean globex?)" in refused.error["message"].lower()

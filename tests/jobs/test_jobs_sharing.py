@@ -244,9 +244,16 @@ def test_headers_that_are_no_text_tell_calls_apart_as_others_do(daemon: Daemon, 
     assert len(upstream.calls) == 2
 
 
+def kept_usage(daemon: Daemon) -> dict[str, Any]:
+    """What `usage` says of the model whose replies are kept."""
+    words = ("usage", "--by", "model", "--json", "--config", str(daemon.folder / "config.yaml"))
+    rows = json.loads(typed(daemon.folder, *words).stdout)["rows"]
+    return next((row for row in rows if row["model"] == "kept"), {"calls": 0, "cached_calls": 0, "saved_usd": "0"})
+
+
 def test_a_hit_costs_nothing_and_says_what_it_saved(daemon: Daemon, upstream: Upstream) -> None:
     upstream.expect(answer())
-    content = body(text="saves", temperature=0)
+    content, before = body(text="saves", temperature=0), kept_usage(daemon)
     began = time.monotonic()
     first, again = post(daemon, content), post(daemon, content)
     assert 0 <= int(again.header("age") or -1) <= time.monotonic() - began
@@ -269,13 +276,10 @@ def test_a_hit_costs_nothing_and_says_what_it_saved(daemon: Daemon, upstream: Up
         first.header("x-tollkeeper-request-id"),
         COST,
     )
-    file = str(daemon.folder / "config.yaml")
-    usage = json.loads(typed(daemon.folder, "usage", "--by", "model", "--json", "--config", file).stdout)
-    row = next(row for row in usage["rows"] if row["model"] == "kept")
-    assert row["cached_calls"] == row["sources"]["cached"] and Decimal(row["saved_usd"]) == row[
-        "cached_calls"
-    ] * Decimal(COST)
-    assert row["calls"] + row["cached_calls"] > row["calls"]
+    file, row = str(daemon.folder / "config.yaml"), kept_usage(daemon)
+    assert row["cached_calls"] == row["sources"]["cached"] == before["cached_calls"] + 1
+    assert Decimal(row["saved_usd"]) - Decimal(before["saved_usd"]) == Decimal(COST)
+    assert row["calls"] == before["calls"] + 1
     assert "Saved (USD)" in typed(daemon.folder, "usage", "--config", file).stdout
     shown = typed(daemon.folder, "show", str(again.header("x-tollkeeper-request-id")), "--config", file).stdout
     assert "served from the cache, 200: the reply to req_" in shown

@@ -175,6 +175,7 @@ def test_names_of_another_tenant_are_not_known_where_several_are_asked(daemon: D
 
 def test_usage_and_metrics_tell_whose_each_call_was(daemon: Daemon, made: dict[str, str]) -> None:
     for tenant, other in (("acme", "globex"), ("globex", "acme")):
+        assert asked(daemon, tenant, "POST", "/v1/chat/completions", {**CHAT, "max_tokens": 7}).status == 200
         told = asked(daemon, tenant, "GET", "/tollkeeper/usage?by=key,tenant").body.decode()
         assert f"{tenant}-key" in told and other not in told
         assert daemon.metric("tollkeeper_requests_total", tenant=other, key=f"{tenant}-key") == 0
