@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from proxy.translate.effort import effort_for
 from proxy.translate.losses import Losses
 from proxy.translate.media import to_url
+from proxy.translate.openai_models import asked_effort, sampling
 from proxy.translate.tools import as_function, fitting_id, wire_name, wrapped
 from proxy.translate.values import (
     EXTRA,
@@ -49,17 +49,14 @@ def write_chat(request: Request, aim: Aim, losses: Losses) -> dict[str, Any]:
         body[aim.max_field] = request.maximum
     elif request.maximum is not None:
         losses.add("max_tokens")
-    _put(body, temperature=request.temperature, top_p=request.top_p, stop=request.stop or None)
+    effort = asked_effort(request, aim.model, losses, says_none=False)
+    _put(body, **sampling(request, aim.model, effort, losses), stop=request.stop or None)
     if request.stream:
         body["stream"] = True
         if aim.usage_flag:
             body["stream_options"] = {"include_usage": True}
     if request.format is not None:
         body["response_format"] = _format(request.format)
-    thinking = request.thinking
-    effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
-    if thinking.on is False:  # servers disagree on how to say so, and some refuse what others read
-        losses.add("reasoning")
     _put(body, reasoning_effort=effort or None, verbosity=request.verbosity or None)
     if len(request.user) <= LONGEST_USER:
         _put(body, user=request.user or None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.translate.chat_writing import LONGEST_USER, split_system
-from proxy.translate.effort import effort_for
 from proxy.translate.logprobs import INCLUDED
 from proxy.translate.losses import Field, Losses
 from proxy.translate.media import to_url
+from proxy.translate.openai_models import asked_effort, efforts_of, sampling
 from proxy.translate.responses_output import call_item
 from proxy.translate.tools import fitting_id, wire_name
 from proxy.translate.values import (
@@ -59,15 +59,17 @@ def write_responses(request: Request, aim: Aim, losses: Losses) -> dict[str, Any
             body["tool_choice"] = _choice(request.choice, request.tools)
         if request.parallel is not None:
             body["parallel_tool_calls"] = request.parallel
+    effort = asked_effort(request, aim.model, losses, says_none=True)
+    thinks = efforts_of(aim.model) != ()
     members = {
-        "include": ["reasoning.encrypted_content", *([INCLUDED] if request.logprobs else [])],
+        "include": [*(["reasoning.encrypted_content"] if thinks else []), *([INCLUDED] if request.logprobs else [])]
+        or None,
         "top_logprobs": request.top_logprobs,
         "max_output_tokens": _maximum(request.maximum, losses),
-        "temperature": request.temperature,
-        "top_p": request.top_p,
+        **sampling(request, aim.model, effort, losses),
         "stream": request.stream or None,
         "text": _text(request),
-        "reasoning": _reasoning(request),
+        "reasoning": _reasoning(request, effort) if thinks else None,
         "safety_identifier": request.user if 0 < len(request.user) <= LONGEST_USER else None,
         "service_tier": request.tier or None,
         "metadata": request.metadata,
@@ -120,10 +122,9 @@ def _format(said: Format) -> dict[str, Any]:
     return schema
 
 
-def _reasoning(request: Request) -> dict[str, Any] | None:
+def _reasoning(request: Request, effort: str) -> dict[str, Any] | None:
     thinking = request.thinking
-    effort = thinking.effort or (effort_for(thinking.budget, request.maximum) if thinking.budget else "")
-    said = {"effort": effort or ("none" if thinking.on is False else None)}
+    said = {"effort": effort}
     if thinking.shown and (thinking.on or thinking.summary):
         said["summary"] = thinking.summary or "auto"
     return {name: value for name, value in said.items() if value} or None
