@@ -24,6 +24,7 @@ from proxy.config.secrets import Filled
 from proxy.config.use_cases import alias_of, sharing_of
 from proxy.policy.apis import speaks_by_default
 from proxy.policy.money.credits import Credits
+from proxy.policy.names.vendors import refuses_stream_options
 from proxy.policy.values import (
     NO_KEY,
     Caller,
@@ -147,7 +148,6 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
         proxy=section.proxy,
         ca_file=None if section.ca_file is None else str(beside(section.ca_file, sources.file, sources.env)),
         max_tokens_field=section.max_tokens_field,
-        stream_options=section.stream_options,
         shut=off or unreadable,
         is_unreadable=bool(unreadable) and not off,
         zdr=section.zdr,
@@ -156,7 +156,8 @@ def _provider(name: str, section: ProviderSection, sources: Sources) -> Provider
     speaks = speaks_by_default(made) if section.speaks is None else frozenset(section.speaks)
     at = _HAS_BATCHES.get(made.kind)
     batches = at is not None and (made.base_url.startswith(at) if section.batches is None else section.batches)
-    return replace(made, speaks=speaks, batches=batches)
+    asks = section.stream_options and ("stream_options" in section.model_fields_set or not refuses_stream_options(made))
+    return replace(made, speaks=speaks, batches=batches, stream_options=asks)
 
 
 def _key(name: str, section: ProviderSection, sources: Sources) -> tuple[Secret | None, str]:

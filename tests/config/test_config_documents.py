@@ -193,6 +193,19 @@ def test_the_base_urls_of_the_docs_are_taken_without_a_warning_and_known(
     assert (vendor_of(settings.providers["entry"]) is not None) is not base_url.startswith("http://127.0.0.1"), host
 
 
+@pytest.mark.parametrize(
+    ("said", "asks"), [("", False), ("stream_options: true", True), ("stream_options: false", False)]
+)
+def test_mistral_is_not_asked_for_the_usage_of_streams_which_it_refuses(tmp_path: Path, said: str, asks: bool) -> None:
+    """A server of another's that is called so may need it."""
+    file = tmp_path / "config.yaml"
+    at = [("their", "https://api.mistral.ai/v1"), ("mistral", "http://127.0.0.1:1/v1")]
+    entries = [f"{name}: {{kind: openai, base_url: '{url}', {said}}}" for name, url in at]
+    file.write_text(f"providers: {{{', '.join(entries)}}}\n")
+    providers = load(file, {}).settings.providers
+    assert (providers["their"].stream_options, providers["mistral"].stream_options) == (asks, "false" not in said)
+
+
 def test_there_are_base_urls_of_twelve_hosts_and_four_servers_of_ones_own() -> None:
     assert len(base_urls()) == 16
 

@@ -78,9 +78,17 @@ def vendor_of(provider: Provider) -> str | None:
         return "openrouter"
     if provider.kind == "mock":
         return None
-    host = provider.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
-    vendor = _HOSTS.get(host) or _NAMES.get(provider.name, provider.name)
+    vendor = _HOSTS.get(_host(provider)) or _NAMES.get(provider.name, provider.name)
     return vendor if vendor in VENDORS else None
+
+
+def refuses_stream_options(provider: Provider) -> bool:
+    """Whether its servers refuse to be asked for the usage of a stream: Mistral's, which state it unasked."""
+    return _HOSTS.get(_host(provider)) == "mistral"
+
+
+def _host(provider: Provider) -> str:
+    return provider.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
 
 
 def author_of_vendor(vendor: str | None) -> str | None:
